@@ -1,0 +1,89 @@
+"""The extension module; everything else is in pyproject.toml.
+
+`MP2_BUILD=debug` adds bounds checks and assertions, `MP2_BUILD=sanitize` adds the address and undefined-behaviour
+sanitizers on top (see CONTRIBUTING.md for how to run with them).
+"""
+
+import os
+import sysconfig
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, CompileError, ExecError, LinkError, PlatformError
+
+BUILD = os.environ.get("MP2_BUILD", "release")
+if BUILD not in ("release", "debug", "sanitize"):
+    raise SystemExit(f"MP2_BUILD={BUILD!r} is not known; use release, debug or sanitize")
+CHECKED = BUILD != "release"
+MSVC = sysconfig.get_platform().startswith("win")
+# Free-threaded interpreters have no stable ABI that Cython covers yet: they get a wheel of their own.
+ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+NO_COMPILER = """
+mp2 could not compile its kernel: no working C compiler was found.
+Install one and try again:
+  Debian, Ubuntu:  apt-get install gcc libc6-dev
+  Fedora:          dnf install gcc
+  macOS:           xcode-select --install
+  Windows:         the 'Desktop development with C++' workload of the Visual Studio Build Tools
+"""
+
+
+class BuildExt(build_ext):
+    """build_ext that says what to install when there is no compiler."""
+
+    def build_extension(self, ext):
+        try:
+            super().build_extension(ext)
+        except (CCompilerError, CompileError, ExecError, LinkError, PlatformError, FileNotFoundError) as error:
+            if self._has_compiler():
+                raise
+            raise SystemExit(f"{NO_COMPILER}(the build said: {error})") from None
+
+    def _has_compiler(self):
+        command = getattr(self.compiler, "compiler", None)
+        from shutil import which
+
+        return command is None or which(command[0]) is not None
+
+
+def compile_flags():
+    if MSVC:
+        return ["/O2", "/fp:precise"]
+    # The score must come out the same on every variant and platform: no contraction into fused multiply-add.
+    flags = ["-ffp-contract=off", "-fno-math-errno", "-O1" if CHECKED else "-O3"]
+    if CHECKED:
+        flags += ["-g", "-fno-omit-frame-pointer"]
+    if BUILD == "sanitize":
+        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    return flags
+
+
+def extension():
+    macros = [("MP2_CHECKED", "1")] if CHECKED else []
+    return Extension(
+        "mp2._recurse",
+        ["src/mp2/_recurse.pyx"],
+        depends=["src/mp2/_scan.h", "src/mp2/_portable.h"],
+        define_macros=macros + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
+        py_limited_api=ABI3,
+        extra_compile_args=compile_flags(),
+        extra_link_args=["-fsanitize=address,undefined"] if BUILD == "sanitize" else [],
+    )
+
+
+def cythonized():
+    from Cython.Build import cythonize
+
+    return cythonize(
+        [extension()],
+        compiler_directives={"language_level": 3, "boundscheck": CHECKED, "initializedcheck": CHECKED},
+        show_all_warnings=False,
+    )
+
+
+setup(
+    ext_modules=cythonized(),
+    cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)
