@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#ifndef MP2_CHECKED
+#define MP2_CHECKED 0
+#endif
+
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>

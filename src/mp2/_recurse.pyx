@@ -35,6 +35,8 @@ cdef extern from "_portable.h" nogil:
     void mp2_store(int64_t *cell, int64_t value)
     int64_t mp2_add(int64_t *cell, int64_t value)
     void mp2_raise(int64_t *cell, int64_t value)
+    enum:
+        MP2_CHECKED
 
 cdef extern from "_scan.h" nogil:
     struct mp2_rows:
@@ -91,9 +93,15 @@ cdef int64_t CHECK_WORDS = 65536
 # A leaf block is at most this many candidates, so that scoring a whole block of eligible groups stays short as well.
 cdef int32_t MAX_BLOCK = 1024
 # A projected table never takes more than this; wider panels are searched in the panel's own layout.
-cdef int64_t MAX_TABLE_BYTES = 16 << 20
+MAX_TABLE_BYTES = 16 << 20
+cdef int64_t max_table_bytes = MAX_TABLE_BYTES
 # Counters are 64-bit within a starter; a turn that comes near the end of their range fails instead of wrapping.
 cdef int64_t MAX_ATTEMPTS = <int64_t>1 << 62
+
+
+cdef struct Entry:
+    double score
+    int32_t members[MAX_SIZE]    # unused places are 0
 
 
 cdef struct StarterState:
@@ -122,11 +130,7 @@ STARTER_DTYPE = np.dtype(
 )
 if STARTER_DTYPE.itemsize != sizeof(StarterState):
     raise ImportError("STARTER_DTYPE does not match the kernel's struct; rebuild the extension")
-
-
-cdef struct Entry:
-    double score
-    int32_t members[MAX_SIZE]    # unused places are 0
+ENTRY_BYTES = sizeof(Entry)
 
 
 cdef struct Heap:
@@ -239,6 +243,11 @@ def use_simd(name):
     if found == NULL:
         raise ValueError(f"MP2_SIMD={name!r} is not available here; choose one of {', '.join(simd_available())}")
     active_loops = found
+
+
+def build_info():
+    """How the extension was built: release, or checked (bounds and assertions)."""
+    return "checked" if MP2_CHECKED else "release"
 
 
 def threads_inside_peak(reset=False):
@@ -680,7 +689,7 @@ cdef void join(Turn *t, const uint64_t *state, int32_t v, uint64_t *out) noexcep
 cdef int project(Turn *t) noexcept nogil:
     """Squeeze the starter's survivors onto the tickers it buys, winners before losers; a no-op where that takes too much."""
     cdef int32_t D = t.natural.n_days, W = t.n_words, i, first = t.frames[1].next if t.frames[1].n_passing == 0 else t.frames[1].passing[0]
-    cdef int32_t *win_start = t.starts + 3 * D + 3
+    cdef int32_t *win_start = t.starts + 3 * D + 2
     cdef int32_t *loss_start = win_start + D + 1
     cdef int32_t *day_order = loss_start + D + 1
     cdef Frame *top = &t.frames[1]
@@ -691,7 +700,7 @@ cdef int project(Turn *t) noexcept nogil:
     lay_out(top.state + n_part, D, W, loss_start)
     t.table.stride = win_start[D] + loss_start[D]
     n_bytes = ((t.n_variations - first + 1) * t.table.stride + 1) * sizeof(uint64_t)
-    if n_bytes > MAX_TABLE_BYTES or t.table.stride >= 2 * n_part or top.n_passing == 0:
+    if n_bytes > max_table_bytes or t.table.stride >= 2 * n_part or top.n_passing == 0:
         t.table = t.natural
         return GO_ON
     t.projection = <uint64_t *>calloc(n_bytes, 1)
@@ -933,7 +942,7 @@ cdef double wilson_lower_bound(double hits, double n, double z) noexcept nogil:
     if n <= 0.0:
         return 0.0
     p = hits / n
-    return 100.0 * ((p + square / (2.0 * n) - z * sqrt((p * (1.0 - p) + square / (4.0 * n)) / n)) / (1.0 + square / n))
+    return 100.0 * (p + square / (2.0 * n) - z * sqrt((p * (1.0 - p) + square / (4.0 * n)) / n)) / (1.0 + square / n)
 
 
 @cython.cdivision(True)
@@ -961,7 +970,8 @@ cdef double quantile(const double *ascending, int32_t n, double q) noexcept nogi
     """Quantile with linear interpolation, as numpy does by default."""
     cdef double position = q * (n - 1)
     cdef int32_t low = <int32_t>floor(position), high = min(low + 1, n - 1)
-    return ascending[low] + (ascending[high] - ascending[low]) * (position - low)
+    cdef double share = position - low, step = ascending[high] - ascending[low]
+    return ascending[high] - step * (1.0 - share) if share >= 0.5 else ascending[low] + step * share
 
 
 cdef int64_t n_tickers_of_any_day(Turn *t, int32_t size, int32_t v) noexcept nogil:

@@ -39,7 +39,8 @@ def unpack(words: WordArray, n_bits: int) -> BoolArray:
 
 def count(words: WordArray) -> npt.NDArray[np.int64]:
     """Number of members of each set: uint64[..., w] -> int64[...]."""
-    return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+    counts: npt.NDArray[np.int64] = np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+    return counts
 
 
 def set_bits(flat_words: WordArray, row_starts: IntArray, bits: IntArray) -> None:

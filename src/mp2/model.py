@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -254,7 +254,7 @@ class SearchResult:
     max_attempts: int | None
     input_fingerprint: str
     warnings: tuple[str, ...]
-    starters: tuple[StarterRecord, ...] = ()
+    starters: Sequence[StarterRecord] = ()
     run_id: str | None = None
     read_s: float = 0.0
     store_s: float = 0.0

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
+from numbers import Real
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mp2 import bitset
+from mp2.coding import Axes, Buys, LongSignals, Market, Outcomes, WideSignals, arrange, parse_days
+from mp2.columns import CANONICAL, parse_day
+from mp2.errors import InputError, ReadStoppedError
+from mp2.model import MAX_GROUP_SIZE
+from mp2.space import n_groups
+from mp2.tables import open_table
+
+_BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,3 +60,326 @@ class SignalPanel:
     def consistent(self) -> bool:
         """Whether a win depends on (day, ticker) alone."""
         return self.wins.ndim == 2
+
+    @property
+    def n_variations(self) -> int:
+        """V, over all algorithms."""
+        return len(self.variations)
+
+    @property
+    def variations_per_algo(self) -> tuple[int, ...]:
+        """V_a of each algorithm, in order."""
+        return tuple(np.bincount(self.algo_of, minlength=len(self.algos)).tolist())
+
+    @property
+    def n_buys(self) -> npt.NDArray[np.int64]:
+        """int64[V]: the number of (day, ticker) each variation buys."""
+        counts: npt.NDArray[np.int64] = _daily_buys(self).sum(axis=1, dtype=np.int64)
+        return counts
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates))
+
+
+def _daily_buys(panel: SignalPanel) -> npt.NDArray[np.int64]:
+    """int64[V, D], counted in blocks so that no second panel is needed beside the first."""
+    counts = np.empty(panel.buys.shape[:2], np.int64)
+    for block in _blocks(panel.buys):
+        counts[block] = bitset.count(panel.buys[block])
+    return counts
+
+
+def _blocks(array: npt.NDArray[Any]) -> Iterable[slice]:
+    step = max(1, _BLOCK_BYTES * len(array) // max(1, array.nbytes))
+    return (slice(first, first + step) for first in range(0, len(array), step))
+
+
+# --- summary -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelSummary:
+    """What a search over a panel would face: `n_groups` counts the groups of size 1..max_size before any pruning."""
+
+    variations_per_algo: dict[str, int]
+    n_variations: int
+    days: tuple[str, ...]
+    n_tickers: int
+    buys_per_day: tuple[int, ...]
+    base_win_rates: tuple[float, ...]
+    consistent: bool
+    max_size: int
+    n_groups: int
+    panel_bytes: int
+
+
+def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
+    """Sizes of the panel and of its search space; `buys_per_day` sums over the variations, `panel_bytes` is its memory.
+
+    `max_size` is 1..8. Counts are exact at any size.
+    """
+    if not 1 <= max_size <= MAX_GROUP_SIZE:
+        raise InputError(f"max_size: {max_size} is outside 1..{MAX_GROUP_SIZE}")
+    return PanelSummary(
+        variations_per_algo=dict(zip(panel.algos, panel.variations_per_algo, strict=True)),
+        n_variations=panel.n_variations,
+        days=panel.days,
+        n_tickers=len(panel.tickers),
+        buys_per_day=tuple(_daily_buys(panel).sum(axis=0).tolist()),
+        base_win_rates=tuple(panel.base_win_rates.tolist()),
+        consistent=panel.consistent,
+        max_size=max_size,
+        n_groups=n_groups(panel.variations_per_algo, max_size),
+        panel_bytes=panel.n_bytes,
+    )
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def read_signals(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    outcomes: Any = None,
+    algos: Sequence[str] | None = None,
+    days: Sequence[Any] | None = None,
+    base_win_rates: Sequence[float] | Mapping[str, float] | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    stop: threading.Event | None = None,
+    max_memory_bytes: int | None = None,
+) -> SignalPanel:
+    """Read signals from a file or frame into a panel.
+
+    `source` is a path to Parquet, CSV, CSV.gz or SQLite (`table` or `query` choose from it), or a polars, pandas or
+    pyarrow frame: long (`algo, variation, day, ticker` and `open, close` or `win`, one row per buy) or, in pandas, wide
+    and boolean (index = time, named column levels algo, parameters, ticker or symbol).
+
+    - `columns` maps these names to the source's own.
+    - `outcomes`: a long table `day, ticker` with `open, close` or `win`, path or frame. Wide frames need it; for a long
+      table it takes the place of the table's own outcome columns. Base win rates then cover all its pairs.
+    - `algos` fixes the order of the algorithms (default: first appearance). `days` adds days that may have no buy.
+    - `base_win_rates`, percent: one per day in date order, or by ISO day to replace some of the computed ones.
+    - `stop`, when set, ends the reading between two batches with `ReadStoppedError`.
+    - `max_memory_bytes`: the most that encoding may take (default: the memory available now).
+
+    Raises `InputError` listing everything wrong with the input; what is tolerated is in the panel's `warnings`.
+    """
+    names, problems = dict(columns or {}), _setting_problems(columns or {}, algos, days)
+    extra_days = parse_days(days or (), problems) if not problems else []
+    with ExitStack() as opened, _stopped_first(stop):
+        market = None
+        if outcomes is not None:
+            market = Outcomes(opened.enter_context(open_table(outcomes, "outcomes", stop=stop)), names, stop)
+            market.scan()
+        signals = _open_signals(opened, source, names, market, stop, table=table, query=query)
+        found = signals.scan()
+        problems += [*signals.problems, *(market.problems if market else ())]
+        axes = arrange(found, algos, extra_days, problems) if found.variations else Axes((), (), (), ())
+        rates = _given_rates(base_win_rates, axes.days, problems) if axes.days else {}
+        problems += _memory_problems(axes, max_memory_bytes)
+        if problems:
+            raise InputError(problems)
+        return _encoded(signals, axes, market, rates)
+
+
+def _setting_problems(columns: Mapping[str, str], algos: Any, days: Any) -> list[str]:
+    problems = [
+        f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}" for role in columns if role not in CANONICAL
+    ]
+    lists = (("algos", algos), ("days", days))
+    return problems + [f"{name}: {value!r} is one text; give a list" for name, value in lists if isinstance(value, str)]
+
+
+@contextmanager
+def _stopped_first(stop: threading.Event | None) -> Iterator[None]:
+    """What goes wrong after a stop was asked for is its consequence (an interrupted query), not the input's fault."""
+    try:
+        yield
+    except InputError as error:
+        if stop is not None and stop.is_set():
+            raise ReadStoppedError("stopped while reading; nothing was searched") from error
+        raise
+
+
+Signals = LongSignals | WideSignals
+
+
+def _open_signals(
+    opened: ExitStack,
+    source: Any,
+    names: Mapping[str, str],
+    market: Outcomes | None,
+    stop: threading.Event | None,
+    *,
+    table: str | None,
+    query: str | None,
+) -> Signals:
+    if not _is_wide(source):
+        opened_table = opened.enter_context(open_table(source, "signals", table=table, query=query, stop=stop))
+        return LongSignals(opened_table, names, stop, with_outcome=market is None)
+    if market is None:
+        raise InputError("signals: a wide frame needs outcomes=, a table day, ticker with open, close or win")
+    return WideSignals(source, names, stop)
+
+
+def _is_wide(source: Any) -> bool:
+    import narwhals as nw
+
+    return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
+
+
+def _given_rates(
+    given: Sequence[float] | Mapping[str, float] | None, days: Sequence[date], problems: list[str]
+) -> dict[int, float]:
+    """The user's base win rates by day position."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        position = {day: idx for idx, day in enumerate(days)}
+        unknown = [day for day in given if parse_day(str(day)) not in position]
+        problems += [f"base_win_rates: {day!r} is not among the days; add it with days=" for day in unknown]
+        rates = {position[day]: rate for text, rate in given.items() if (day := parse_day(str(text))) in position}
+    else:
+        rates = dict(enumerate(given))
+        if len(rates) != len(days):
+            problems.append(f"base_win_rates: {len(rates)} given for {len(days)} days; give one for each")
+    problems += [
+        f"base_win_rates: {rate!r} is not a percentage between 0 and 100"
+        for rate in rates.values()
+        if not (isinstance(rate, Real) and 0 <= float(rate) <= 100)
+    ]
+    return rates
+
+
+def _memory_problems(axes: Axes, max_memory_bytes: int | None) -> Iterator[str]:
+    needed, limit = _encoding_bytes(axes), _available_bytes() if max_memory_bytes is None else max_memory_bytes
+    if limit is not None and needed > limit:
+        yield f"{_too_large(axes)} and {limit / 2**20:,.1f} MB are available; drop variations or days"
+
+
+def _encoding_bytes(axes: Axes) -> int:
+    return 8 * len(axes.days) * bitset.n_words(len(axes.tickers)) * (2 * len(axes.variations) + 2)
+
+
+def _too_large(axes: Axes) -> str:
+    sizes = f"{len(axes.variations)} variations x {len(axes.days)} days x {len(axes.tickers)} tickers"
+    return f"the panel is larger than memory: {sizes} take {_encoding_bytes(axes) / 2**20:,.1f} MB to encode"
+
+
+def _available_bytes() -> int | None:
+    """Memory a process can still take: the kernel's estimate on Linux, all there is elsewhere, None when unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+# --- encoding ------------------------------------------------------------------------------------------------------
+
+
+class _Encoder:
+    """Sets the bits of one buy after another. Memory: two packed panels, until `wins` turns out to be consistent."""
+
+    def __init__(self, axes: Axes) -> None:
+        n_days, n_words = len(axes.days), bitset.n_words(len(axes.tickers))
+        self.buys = np.zeros((len(axes.variations), n_days, n_words), np.uint64)
+        self.wins = np.zeros_like(self.buys)
+        self.priced = np.zeros((n_days, n_words), np.uint64)
+
+    def add(self, rows: Buys) -> None:
+        n_days, n_words = self.priced.shape
+        cells = (rows.variation * n_days + rows.day) * n_words
+        bitset.set_bits(self.buys.reshape(-1), cells, rows.ticker)
+        bitset.set_bits(self.wins.reshape(-1), cells[rows.won], rows.ticker[rows.won])
+        bitset.set_bits(self.priced.reshape(-1), rows.day[rows.priced] * n_words, rows.ticker[rows.priced])
+
+    def winners(self) -> npt.NDArray[np.uint64]:
+        """uint64[D, W]: the (day, ticker) won in any row."""
+        winners: npt.NDArray[np.uint64] = np.bitwise_or.reduce(self.wins, axis=0)
+        return winners
+
+    def is_consistent(self, winners: npt.NDArray[np.uint64]) -> bool:
+        """Whether every buy of a winner is a win."""
+        return all(np.array_equal(self.buys[block] & winners, self.wins[block]) for block in _blocks(self.buys))
+
+
+def _encoded(signals: Signals, axes: Axes, outcomes: Outcomes | None, given_rates: Mapping[int, float]) -> SignalPanel:
+    market = outcomes.load(axes) if outcomes else None
+    try:
+        encoder = _Encoder(axes)
+    except MemoryError as error:
+        raise InputError(f"{_too_large(axes)}; drop variations or days") from error
+    for rows in signals.rows(axes, market):
+        encoder.add(rows)
+    winners = encoder.winners()
+    consistent = encoder.is_consistent(winners)
+    rates = _base_rates(encoder.priced, winners) if market is None else _market_rates(market)
+    rates[list(given_rates)] = list(given_rates.values())
+    warnings = [*(outcomes.warnings if outcomes else ()), *signals.tally.warnings(_n_set(encoder.buys), _BUY)]
+    if not consistent:
+        warnings.append(f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; each buy keeps its own")
+    return _panel(axes, encoder.buys, winners if consistent else encoder.wins, rates, warnings)
+
+
+_BUY = "(variation, day, ticker)"
+
+
+def _n_set(words: npt.NDArray[np.uint64]) -> int:
+    return sum(int(bitset.count(words[block]).sum()) for block in _blocks(words))
+
+
+def _base_rates(priced: npt.NDArray[np.uint64], winners: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    return _percent(bitset.count(priced & winners), bitset.count(priced))
+
+
+def _market_rates(market: Market) -> npt.NDArray[np.float64]:
+    return _percent((market.priced & market.won).sum(axis=1), market.priced.sum(axis=1))
+
+
+def _percent(n_won: npt.NDArray[np.int64], n: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Zero where there is nothing to divide by."""
+    return np.where(n > 0, 100.0 * n_won / np.maximum(n, 1), 0.0)
+
+
+def _panel(
+    axes: Axes,
+    buys: npt.NDArray[np.uint64],
+    wins: npt.NDArray[np.uint64],
+    rates: npt.NDArray[np.float64],
+    warnings: Sequence[str],
+) -> SignalPanel:
+    position = {algo: idx for idx, algo in enumerate(axes.algos)}
+    algo_of = np.array([position[algo] for algo, _ in axes.variations], np.int32)
+    for array in (algo_of, buys, wins, rates):
+        array.setflags(write=False)
+    variations = tuple(variation for _, variation in axes.variations)
+    days = tuple(day.isoformat() for day in axes.days)
+    return SignalPanel(
+        algos=axes.algos,
+        variations=variations,
+        algo_of=algo_of,
+        days=days,
+        tickers=axes.tickers,
+        buys=buys,
+        wins=wins,
+        base_win_rates=rates,
+        warnings=tuple(warnings),
+        fingerprint=_fingerprint((axes.algos, variations, days, axes.tickers), (algo_of, buys, wins, rates)),
+    )
+
+
+def _fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[npt.NDArray[Any]]) -> str:
+    """sha256 over names and arrays; shapes are part of it, so that no two panels share a byte stream."""
+    digest = hashlib.sha256(json.dumps([names, [array.shape for array in arrays]]).encode())
+    for array in arrays:
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

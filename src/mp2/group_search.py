@@ -1,0 +1,414 @@
+"""One search: every starter of a panel through the kernel, under a budget, into one result."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mp2 import _recurse, bitset, space, synergy
+from mp2._recurse import STARTER_DTYPE, Control, Kernel, TopGroups
+from mp2.errors import InputError
+from mp2.model import (
+    DayConsensus,
+    DayStats,
+    Group,
+    Member,
+    Rules,
+    SearchResult,
+    StarterRecord,
+    StarterStatus,
+    Status,
+)
+from mp2.panel import SignalPanel
+from mp2.schedule import PoolOutcome, Progress, run_pool
+
+NS_PER_S = 1_000_000_000
+MAX_BUDGET_S = 10 * 365 * 86_400.0
+# Consensus sets of kept groups are formed this many bytes at a time.
+_CHUNK_BYTES = 16 << 20
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchProgress:
+    """A running search: the pool's state, attempts so far and the best score kept per retained size."""
+
+    pool: Progress
+    n_starters: int
+    attempts: int
+    best_score: dict[int, float | None]
+
+
+def search(
+    panel: SignalPanel,
+    *,
+    budget_s: float = 60.0,
+    workers: int = 4,
+    rules: Rules | None = None,
+    special: Sequence[str] = (),
+    max_attempts: int | None = None,
+    stop: threading.Event | None = None,
+    observe: Callable[[SearchProgress], None] | None = None,
+    observe_every_s: float = 0.1,
+) -> SearchResult:
+    """Search a panel for the best consensus groups within `budget_s` seconds.
+
+    `workers` kernels run at once, in threads of their own. `special` algorithms start last. `max_attempts` replaces time
+    limits by an exact number of attempts per starter. Setting `stop` (from any thread, or a signal handler) ends the search
+    with everything found so far kept. `observe` is called in the calling thread about every `observe_every_s` seconds.
+
+    Raises InputError for an unusable setting; MemoryError when a starter's working memory cannot be had.
+    """
+    started_ns = _recurse.now_ns()
+    rules = rules or Rules()
+    _check_settings(panel, budget_s, workers, special, max_attempts)
+    run = _Run(panel, rules, special, max_attempts)
+    outcome = run_pool(
+        len(run.order),
+        run.turn,
+        budget_ns=round(budget_s * NS_PER_S),
+        workers=workers,
+        started_ns=started_ns,
+        clock_ns=_recurse.now_ns,
+        new_control=Control,
+        stop=stop,
+        work_limited=max_attempts is not None,
+        observe=None if observe is None else lambda pool: observe(run.progress(pool)),
+        observe_every_s=observe_every_s,
+    )
+    run.close()
+    return run.result(outcome, budget_s=budget_s, workers=workers, elapsed_ns=outcome.ended_ns - started_ns)
+
+
+def _check_settings(
+    panel: SignalPanel, budget_s: float, workers: int, special: Sequence[str], max_attempts: int | None
+) -> None:
+    problems = []
+    if not 0 < budget_s <= MAX_BUDGET_S:
+        problems.append(
+            f"budget: {budget_s!r} seconds is not between 0 and {MAX_BUDGET_S:.0f}; give a positive time such as 60s"
+        )
+    if not 1 <= workers <= 1024:
+        problems.append(f"workers: {workers!r} is not between 1 and 1024")
+    if max_attempts is not None and not 1 <= max_attempts < 2**62:
+        problems.append(f"max_attempts: {max_attempts!r} is not between 1 and 2^62; leave it out for no limit")
+    problems += [
+        f"special: no algorithm {name!r}; the algorithms are {', '.join(panel.algos)}"
+        for name in special
+        if name not in panel.algos
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def running_order(panel: SignalPanel, special: Sequence[str] = ()) -> npt.NDArray[np.int64]:
+    """Variation numbers in the order starters run: by ascending ticker count, then number; special algorithms last."""
+    is_special = np.isin(np.array(panel.algos), list(special))[panel.algo_of]
+    return np.lexsort((panel.n_buys, is_special))
+
+
+def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
+    """Bytes a search of this panel takes at most, beside the interpreter: an estimate for people, rounded up.
+
+    The panel, the starters' records, and per worker the kernel's lists, consensus sets and projection.
+    """
+    n_variations, row_bytes = len(panel.variations), panel.buys[:1].nbytes
+    n_workers = min(workers, n_variations)
+    lists = rules.max_size * 8 * n_variations + (2 * rules.max_size + 16) * row_bytes
+    kept = (n_workers + 1) * len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
+    return panel.n_bytes + n_variations * STARTER_DTYPE.itemsize + n_workers * (lists + _recurse.MAX_TABLE_BYTES) + kept
+
+
+class _Run:
+    """The state of one search: one record per starter, the kept groups, and what is shared under one lock."""
+
+    def __init__(self, panel: SignalPanel, rules: Rules, special: Sequence[str], max_attempts: int | None) -> None:
+        self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
+        self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
+        self.order = running_order(panel, special)
+        self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
+        self.records["variation_idx"] = np.arange(len(self.order))
+        self.kernel = Kernel(panel.buys, panel.wins, panel.algo_of, self.day_weights, rules)
+        self.kept = self._empty_heaps()
+        self._lock = threading.Lock()
+        self._running: dict[int, Control] = {}
+        self._attempts = 0
+        self._closed = False
+
+    def turn(self, starter_idx: int, control: Control) -> int:
+        """One turn of the starter that is `starter_idx`-th in running order; returns the kernel's status."""
+        variation_idx = int(self.order[starter_idx])
+        record = self.records[variation_idx : variation_idx + 1]
+        found = self._empty_heaps(self.kept)
+        attempts_before = int(record["attempts"][0])
+        with self._lock:
+            self._running[starter_idx] = control
+        try:
+            return self.kernel.run(record, control, found, self.max_attempts or 0)
+        finally:
+            with self._lock:
+                del self._running[starter_idx]
+                self._attempts += int(record["attempts"][0]) - attempts_before
+                for size, groups in found.items() if not self._closed else ():
+                    self.kept[size].merge(groups)
+
+    def _empty_heaps(self, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
+        return {size: TopGroups(size, self.rules.top_k, shared and shared[size]) for size in self.rules.retain_sizes}
+
+    def progress(self, pool: Progress) -> SearchProgress:
+        with self._lock:
+            attempts = self._attempts + sum(control.attempts for control in self._running.values())
+            best = {size: groups.best() for size, groups in self.kept.items()}
+        return SearchProgress(pool, len(self.order), attempts, best)
+
+    def close(self) -> None:
+        """Take no more results: a turn that was abandoned may still be running, on the records it was given."""
+        with self._lock:
+            self._closed = True
+            self.records = self.records.copy()
+
+    def result(self, outcome: PoolOutcome, *, budget_s: float, workers: int, elapsed_ns: int) -> SearchResult:
+        ranked = {size: groups.ranked() for size, groups in self.kept.items()}
+        kept, picked = {}, {}
+        for size, (scores, members) in ranked.items():
+            kept[size], picked[size] = _describe_groups(self.panel, self.rules, self.day_weights, scores, members)
+        starters = StarterTable(self.panel, self.rules, self.records, outcome, self.order, ranked)
+        moments = {size: _merge_moments(self.records, size) for size in self.rules.retain_sizes}
+        elapsed_s = elapsed_ns / NS_PER_S
+        return SearchResult(
+            status=outcome.status,
+            rules=self.rules,
+            budget_s=budget_s,
+            elapsed_s=elapsed_s,
+            overrun_s=max(0.0, elapsed_s - budget_s),
+            workers=workers,
+            n_starters=len(self.records),
+            n_exhausted=int(self.records["exhausted"].sum()),
+            coverage=starters.coverage(complete=outcome.status is Status.COMPLETE),
+            n_branches=starters.n_branches,
+            n_branches_done=starters.n_branches_done,
+            tested_exact=True,
+            attempts=_total(self.records["attempts"]),
+            tested={size: _total(self.records["tested"][:, size]) for size in range(2, self.rules.max_size + 1)},
+            eligible={size: _total(self.records["eligible"][:, size]) for size in self.rules.retain_sizes},
+            score_mean={size: mean for size, (mean, _) in moments.items()},
+            score_std={size: std for size, (_, std) in moments.items()},
+            kept=kept,
+            picked_rank=picked,
+            days=self.panel.days,
+            day_weights=tuple(self.day_weights.tolist()),
+            base_win_rates=tuple(self.panel.base_win_rates.tolist()),
+            special=self.special,
+            max_attempts=self.max_attempts,
+            input_fingerprint=self.panel.fingerprint,
+            warnings=self.panel.warnings + tuple(_abandoned_warning(self.panel, self.order, outcome)),
+            starters=starters,
+        )
+
+
+class StarterTable(Sequence[StarterRecord]):
+    """What became of every starter, in variation order; a record is made when it is asked for."""
+
+    def __init__(
+        self,
+        panel: SignalPanel,
+        rules: Rules,
+        records: npt.NDArray[np.void],
+        outcome: PoolOutcome,
+        order: IntArray,
+        ranked: dict[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]],
+    ) -> None:
+        self._panel, self._rules, self._records, self._outcome = panel, rules, records, outcome
+        self._place = np.argsort(order, kind="stable")
+        self._retained = {size: np.bincount(members[:, 0], minlength=len(records)) for size, (_, members) in ranked.items()}
+        self._sizes = np.bincount(panel.algo_of, minlength=len(panel.algos))
+        self._first_branch = np.cumsum(self._sizes)[panel.algo_of]
+        self._n_buys = panel.n_buys
+        self._n_done = self._branches_done()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> StarterRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[StarterRecord]: ...
+    def __getitem__(self, index: int | slice) -> StarterRecord | Sequence[StarterRecord]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self._record(range(len(self))[index])
+
+    @property
+    def n_branches(self) -> int:
+        """Branches (starter, second member) of all starters."""
+        return len(self) * len(self) - int(self._first_branch.sum())
+
+    @property
+    def n_branches_done(self) -> int:
+        """Branches with no visit left."""
+        return int(self._n_done.sum())
+
+    def coverage(self, *, complete: bool) -> float:
+        """Weight of the branches done over the weight of all, 1.0 if and only if `complete`."""
+        weights = space.branch_weights(self._sizes.tolist(), self._rules.max_size)
+        ends = np.concatenate([[0], np.cumsum(self._sizes)])
+        done = total = 0
+        for algo_idx, weight in enumerate(weights):
+            n_earlier = int(ends[algo_idx])
+            reached = self._first_branch[:n_earlier] + self._n_done[:n_earlier] - n_earlier
+            done += weight * int(np.clip(reached, 0, self._sizes[algo_idx]).sum())
+            total += weight * n_earlier * int(self._sizes[algo_idx])
+        return space.coverage(done, total, complete=complete)
+
+    def _branches_done(self) -> IntArray:
+        """Second members wholly visited: those before the cursor, less the one a deeper cursor is still in."""
+        depth, cursor = self._records["depth"], self._records["cursor"][:, 0]
+        cut_off = np.where(depth > 0, cursor - self._first_branch - (depth > 1), 0)
+        done: IntArray = np.where(self._records["exhausted"] != 0, len(self) - self._first_branch, cut_off)
+        return done
+
+    def _record(self, v: int) -> StarterRecord:
+        row, place = self._records[v], self._place[v]
+        return StarterRecord(
+            variation_idx=v,
+            algo=self._panel.algos[self._panel.algo_of[v]],
+            variation=self._panel.variations[v],
+            n_buys=int(self._n_buys[v]),
+            status=_starter_status(row),
+            elapsed_s=int(self._outcome.used_ns[place]) / NS_PER_S,
+            limit_start_s=int(self._outcome.limit_start_ns[place]) / NS_PER_S,
+            limit_end_s=int(self._outcome.limit_end_ns[place]) / NS_PER_S,
+            n_turns=int(self._outcome.n_turns[place]),
+            attempts=int(row["attempts"]),
+            tested={size: int(row["tested"][size]) for size in range(2, self._rules.max_size + 1)},
+            eligible={size: int(row["eligible"][size]) for size in self._rules.retain_sizes},
+            retained={size: int(counts[v]) for size, counts in self._retained.items()},
+            n_branches=len(self) - int(self._first_branch[v]),
+            n_branches_done=int(self._n_done[v]),
+            cursor=tuple(row["cursor"][: row["depth"]].tolist()),
+        )
+
+
+def _abandoned_warning(panel: SignalPanel, order: IntArray, outcome: PoolOutcome) -> Iterator[str]:
+    for starter_idx in outcome.abandoned:
+        v = int(order[starter_idx])
+        yield (
+            f"starter {panel.algos[panel.algo_of[v]]} {panel.variations[v]} did not return in time and was abandoned; "
+            "its last turn is not part of the result"
+        )
+
+
+def _starter_status(row: Any) -> StarterStatus:
+    if row["exhausted"]:
+        return StarterStatus.EXHAUSTED
+    return StarterStatus.CUT_OFF if row["attempts"] else StarterStatus.NOT_STARTED
+
+
+def _total(counts: npt.NDArray[Any]) -> int:
+    """An exact sum: totals may leave the 64-bit range the counters of one starter stay in."""
+    return sum(counts.tolist())
+
+
+def _merge_moments(records: npt.NDArray[np.void], size: int) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation of all eligible scores of a size, merged in starter-number order.
+
+    Pairwise update of Chan, Golub and LeVeque (1979); the fixed order makes the result the same for any worker count.
+    """
+    counts, means, squares = (records[name][:, size] for name in ("eligible", "score_mean", "score_m2"))
+    n, mean, m2 = 0, 0.0, 0.0
+    for i in np.flatnonzero(counts).tolist():
+        n_more, delta = int(counts[i]), float(means[i]) - mean
+        total = n + n_more
+        mean += delta * (n_more / total)
+        m2 += float(squares[i]) + delta * delta * (n * n_more / total)
+        n = total
+    if n == 0:
+        return None, None
+    return mean, math.sqrt(m2 / (n - 1)) if n > 1 else 0.0
+
+
+def _describe_groups(
+    panel: SignalPanel,
+    rules: Rules,
+    day_weights: npt.NDArray[np.float64],
+    scores: npt.NDArray[np.float64],
+    members: npt.NDArray[np.int32],
+) -> tuple[tuple[Group, ...], int | None]:
+    """The records of kept groups, best first, and the rank of the picked one."""
+    groups: list[Group] = []
+    daily_pp: list[npt.NDArray[np.float64]] = []
+    n_chunk = max(1, _CHUNK_BYTES // max(1, panel.buys[:1].nbytes))
+    for at in range(0, len(scores), n_chunk):
+        chunk = members[at : at + n_chunk]
+        consensus, hits = consensus_of(panel, chunk)
+        statistics = synergy.describe(
+            bitset.count(consensus), hits, bitset.count(np.bitwise_or.reduce(consensus, axis=1)), day_weights, rules
+        )
+        daily_pp.append(statistics.pp)
+        groups += _groups(panel, day_weights, at + 1, scores[at : at + n_chunk], chunk, consensus, hits, statistics)
+    picked = synergy.pick(scores, np.concatenate(daily_pp), rules) if groups else None
+    return tuple(groups), None if picked is None else picked + 1
+
+
+def consensus_of(panel: SignalPanel, members: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.uint64], IntArray]:
+    """Consensus uint64[n, D, W] and hits int64[n, D] of n groups given as variation numbers int32[n, size]."""
+    consensus = panel.buys[members[:, 0]]
+    for column in members.T[1:]:
+        consensus &= panel.buys[column]
+    if panel.consistent:
+        return consensus, bitset.count(consensus & panel.wins)
+    won = panel.wins[members[:, 0]]
+    for column in members.T[1:]:
+        won |= panel.wins[column]
+    return consensus, bitset.count(consensus & won)
+
+
+_PER_GROUP = (
+    "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope",
+    "repeat_factor",
+)  # fmt: skip
+
+
+def _groups(
+    panel: SignalPanel,
+    day_weights: npt.NDArray[np.float64],
+    first_rank: int,
+    scores: npt.NDArray[np.float64],
+    members: npt.NDArray[np.int32],
+    consensus: npt.NDArray[np.uint64],
+    hits: IntArray,
+    statistics: synergy.Statistics,
+) -> Iterator[Group]:
+    buys, weights = bitset.count(consensus).tolist(), day_weights.tolist()
+    columns = [getattr(statistics, name).tolist() for name in _PER_GROUP]
+    hits_by_group, pp = hits.tolist(), statistics.pp.tolist()
+    names = {v: _member(panel, v) for v in np.unique(members).tolist()}
+    for i, (score, numbers, values) in enumerate(
+        zip(scores.tolist(), members.tolist(), zip(*columns, strict=True), strict=True)
+    ):
+        yield Group(
+            rank=first_rank + i,
+            score=score,
+            members=tuple(names[v] for v in numbers),
+            days=tuple(map(DayStats, panel.days, buys[i], hits_by_group[i], pp[i], weights)),
+            **dict(zip(_PER_GROUP, values, strict=True)),
+            consensus=tuple(_consensus_days(panel, consensus[i])),
+        )
+
+
+def _member(panel: SignalPanel, v: int) -> Member:
+    return Member(panel.algos[panel.algo_of[v]], panel.variations[v], v)
+
+
+def _consensus_days(panel: SignalPanel, consensus: npt.NDArray[np.uint64]) -> Iterable[DayConsensus]:
+    day_of, ticker_of = np.nonzero(bitset.unpack(consensus, len(panel.tickers)))
+    ends = np.searchsorted(day_of, np.arange(len(panel.days) + 1)).tolist()
+    tickers = [panel.tickers[t] for t in ticker_of.tolist()]
+    return (DayConsensus(day, tuple(tickers[ends[d] : ends[d + 1]])) for d, day in enumerate(panel.days))

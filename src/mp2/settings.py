@@ -1,0 +1,121 @@
+"""Settings from a TOML file, and the value types that options, environment and file share."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mp2.errors import InputError
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+class Duration(click.ParamType):
+    """Seconds as a float, from 90, '90', '90s', '1.5m', '2h' or '250ms'."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _DURATION.fullmatch(str(value))
+        unit = (match[2].lower() or "s") if match else ""
+        if match is None or unit not in _UNITS_S:
+            self.fail(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms", param, ctx)
+        return float(match[1]) * _UNITS_S[unit]
+
+
+class Names(click.ParamType):
+    """A tuple of names, from a list or a text separated by commas; spaces around a name do not count."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
+        return tuple(part.strip() for part in parts if part.strip())
+
+
+class Sizes(Names):
+    """A tuple of whole numbers, from a list or '3,4'."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]
+        parts = [value] if isinstance(value, int) else super().convert(value, param, ctx)
+        try:
+            return tuple(int(part) for part in parts)
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 3,4", param, ctx)
+
+
+class Pairs(click.ParamType):
+    """A mapping of names, from a table or 'algo=name,day=name'."""
+
+    name = "pairs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        if isinstance(value, dict):
+            return {str(key): str(name) for key, name in value.items()}
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not (key.strip() and name.strip()) for key, _, name in pairs):
+            self.fail(f"{value!r} is not of the form algo=NAME,day=NAME", param, ctx)
+        return {key.strip(): name.strip() for key, _, name in pairs}
+
+
+DURATION, NAMES, SIZES, PAIRS = Duration(), Names(), Sizes(), Pairs()
+
+
+def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
+    """Defaults for every command from a settings file, as click's `default_map`.
+
+    Without `path`: `mp2.toml` in the working directory, else the table `[tool.mp2]` of `pyproject.toml` there, else nothing.
+    A table per command, keys as the long options with underscores. Raises InputError for a file that cannot be read, is not
+    TOML, or has an unknown table or key.
+    """
+    found, tables = _find(path)
+    return _checked(tables, cli, f"{found}: ") if tables else {}
+
+
+def _find(path: Path | None) -> tuple[Path, dict[str, Any]]:
+    if path is not None:
+        return path, _parse(path)
+    own, project = Path("mp2.toml"), Path("pyproject.toml")
+    if own.is_file():
+        return own, _parse(own)
+    if project.is_file():
+        return project, _parse(project).get("tool", {}).get("mp2", {})
+    return own, {}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a settings file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+
+
+def _checked(tables: dict[str, Any], command: click.Command, where: str) -> dict[str, Any]:
+    """The tables by the names click knows them under; every key has to be an option or a subcommand."""
+    options = {_key(param): param.name for param in command.params if isinstance(param, click.Option) and param.name != "config"}
+    commands = command.commands if isinstance(command, click.Group) else {}
+    known = sorted([*options, *commands])
+    problems = [f"{where}unknown key {key!r}; known are {', '.join(known)}" for key in tables if key not in known]
+    problems += [f"{where}{key} has to be a table" for key in tables if key in commands and not isinstance(tables[key], dict)]
+    if problems:
+        raise InputError(problems)
+    return {
+        (key if key in commands else str(options[key])): _checked(value, commands[key], f"{where}[{key}] ") if key in commands else value
+        for key, value in tables.items()
+    }
+
+
+def _key(option: click.Option) -> str:
+    """The name of an option in a file: its longest flag, with underscores."""
+    return max(option.opts, key=len).lstrip("-").replace("-", "_")
