@@ -63,27 +63,33 @@ class Buys(NamedTuple):
     priced: BoolArray
 
 
-def arrange(names: Names, algos: Sequence[str] | None, extra_days: Iterable[date], problems: list[str]) -> Axes:
-    """Order the names: algorithms as given or as they appeared, days and tickers ascending; adds what is wrong."""
+def arrange(names: Names, algos: Sequence[str], extra_days: Iterable[date], problems: list[str]) -> Axes:
+    """Order the names: algorithms as given (all or none) or as they appeared, days and tickers ascending.
+
+    Adds what is wrong to `problems`. Without names the axes are empty: the source has said by then what is amiss.
+    """
+    if not names.variations:
+        return Axes((), (), (), ())
     appeared = tuple(dict.fromkeys(algo for algo, _ in names.variations))
-    order = appeared if algos is None else tuple(map(str, algos))
-    problems += _order_problems(order, appeared)
+    order = tuple(map(str, algos)) or appeared
+    if algos:
+        problems += _order_problems(order, appeared)
     if len(appeared) > MAX_ALGOS:
         problems.append(f"{len(appeared)} algorithms; at most {MAX_ALGOS} can be searched together: leave some out")
-    position = {algo: idx for idx, algo in enumerate((*order, *appeared))}
+    position = {algo: idx for idx, algo in enumerate(dict.fromkeys((*order, *appeared)))}
     variations = sorted(names.variations, key=lambda key: position[key[0]])
     return Axes(order, tuple(variations), tuple(sorted({*names.days, *extra_days})), tuple(sorted(names.tickers)))
 
 
 def _order_problems(order: Sequence[str], appeared: Sequence[str]) -> Iterator[str]:
-    found = ", ".join(appeared)
-    for algo in dict.fromkeys(order):
-        if order.count(algo) > 1:
-            yield f"algos: {algo!r} is given twice"
-        if algo not in appeared:
-            yield f"algos: {algo!r} does not occur; the algorithms are {found}"
+    given, found = dict.fromkeys(order), dict.fromkeys(appeared)
+    if len(given) < len(order):
+        yield f"algos: {next(algo for algo in order if order.count(algo) > 1)!r} is given twice"
+    for algo in given:
+        if algo not in found:
+            yield f"algos: {algo!r} does not occur; the algorithms are {', '.join(appeared)}"
     for algo in appeared:
-        if algo not in order:
+        if algo not in given:
             yield f"algos: {algo!r} occurs but is not in the order given; add it"
 
 
@@ -165,13 +171,13 @@ class _Tally:
         """One line per kind of thing tolerated; `n_distinct` is the number of different `unit` among the rows."""
         if self.n_unpriced:
             effect = "left out of the base win rates" if "win" in self.outcome else "counted as no win"
-            yield f"{self.name}: {self.n_unpriced} rows with a missing or non-finite open or close, {effect}"
+            yield f"{self.name}: rows with a missing or non-finite open or close: {self.n_unpriced}, {effect}"
         if self.n_null_wins:
-            yield f"{self.name}: {self.n_null_wins} rows without a win value, counted as no win"
+            yield f"{self.name}: rows without a win value: {self.n_null_wins}, counted as no win"
         if self.n_unknown:
-            yield f"{self.name}: {self.n_unknown} buys without a row in the outcomes, counted as no win"
+            yield f"{self.name}: buys without a row in the outcomes: {self.n_unknown}, counted as no win"
         if self.n_rows > n_distinct:
-            yield f"{self.name}: {self.n_rows - n_distinct} duplicate rows of one {unit}, collapsed"
+            yield f"{self.name}: duplicate rows of one {unit}: {self.n_rows - n_distinct}, collapsed"
 
 
 # --- signals -------------------------------------------------------------------------------------------------------
@@ -239,8 +245,7 @@ class WideSignals:
             names.tickers.update(self._texts(self._ticker))
             names.variations = dict.fromkeys(self._variations())
             self.problems += self._clashes()
-        for first_column, block in self._blocks():
-            self._check(first_column, block)
+        self.problems += self._cell_problems()
         return names
 
     def rows(self, axes: Axes, market: Market | None) -> Iterator[Buys]:
@@ -259,9 +264,12 @@ class WideSignals:
 
     def _level_problems(self) -> Iterator[str]:
         shown = ", ".join(map(str, self._levels))
+        if None in self._levels or len(set(self._levels)) < len(self._levels):
+            yield f"{self.name}: every column level needs a name of its own; the levels are {shown}"
+            return
         for role, level in (("algo", self._algo), ("ticker", self._ticker)):
             if level not in self._levels:
-                yield f"{self.name}: no column level {level!r}; the levels are {shown}; name it with columns={{{role!r}: ...}}"
+                yield f"{self.name}: no column level {level!r}; the levels are {shown}; name it with columns ({role}=NAME)"
             elif self._nulls(level).any():
                 yield f"{self.name}: column level {level!r} holds nulls, the first in column {self._nulls(level).argmax() + 1}"
         if len(self._levels) < 3:
@@ -315,12 +323,16 @@ class WideSignals:
                 raise ReadStoppedError(f"{self.name}: stopped while reading; nothing was searched")
             yield first, self.frame.iloc[:, first : first + width]
 
-    def _check(self, first_column: int, block: Any) -> None:
-        bad = _cells(block)[1]
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            where = f"column {block.columns[column]!r}, row {row + 1}"
-            self.problems.append(f"{self.name}: {where}: {block.iat[row, column]!r} is neither true nor false")
+    def _cell_problems(self) -> list[str]:
+        first, n_bad = "", 0
+        for _, block in self._blocks():
+            bad = _cells(block)[1]
+            if bad.any() and not first:
+                row, column = np.argwhere(bad)[0]
+                where = f"column {', '.join(map(str, block.columns[column]))}, row {row + 1}"
+                first = f"{self.name}: {where}: {block.iat[row, column]} is neither true nor false"
+            n_bad += int(np.count_nonzero(bad))
+        return [f"{first} ({n_bad} such cells)" if n_bad > 1 else first] if first else []
 
 
 def _cells(block: Any) -> tuple[BoolArray, BoolArray]:

@@ -23,6 +23,7 @@ KEYS = ("algo", "variation", "day", "ticker")
 PRICES = ("open", "close")
 CANONICAL = (*KEYS, *PRICES, "win")
 
+_SHOWN_LENGTH = 80
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -46,8 +47,8 @@ class Faults:
         n = int(bad.sum())
         if n:
             idx = bad.arg_max() or 0
-            fault = self.found.setdefault((values.name, what), _Fault(first_row + idx, values[idx]))
-            fault.n += n
+            (value,) = values.slice(idx, 1).to_list()
+            self.found.setdefault((values.name, what), _Fault(first_row + idx, value)).n += n
 
     def lines(self) -> list[str]:
         """One line per column and kind, in the order found."""
@@ -55,8 +56,9 @@ class Faults:
 
     def _line(self, column: str, what: str, fault: _Fault) -> str:
         value = "null" if fault.value is None else repr(fault.value)
+        shown = value if len(value) <= _SHOWN_LENGTH else f"{value[:_SHOWN_LENGTH]}..."
         more = f" ({fault.n} such rows)" if fault.n > 1 else ""
-        return f"{self.table}: column {column!r}, row {fault.row}: {value} {what}{more}"
+        return f"{self.table}: column {column!r}, row {fault.row}: {shown} {what}{more}"
 
 
 class Reader:
@@ -140,7 +142,7 @@ def _outcome_expressions(outcome: Sequence[str]) -> list[pl.Expr]:
 def _missing_line(table: Table, role: str, name: str, *, found_any: bool) -> str:
     instead = " (or 'win')" if role in PRICES and not found_any else ""
     found = ", ".join(table.columns) or "none"
-    return f"{table.name}: missing column {name!r}{instead}; it has {found}; give another name with columns={{{role!r}: ...}}"
+    return f"{table.name}: missing column {name!r}{instead}; it has {found}; give another name with columns ({role}=NAME)"
 
 
 Converted = tuple["pl.Series", "pl.Series | None"]

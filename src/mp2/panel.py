@@ -168,8 +168,9 @@ def read_signals(
 
     Raises `InputError` listing everything wrong with the input; what is tolerated is in the panel's `warnings`.
     """
-    names, problems = dict(columns or {}), _setting_problems(columns or {}, algos, days)
-    extra_days = parse_days(days or (), problems) if not problems else []
+    names = dict(columns or {})
+    problems = [f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}" for role in names if role not in CANONICAL]
+    extra_days = parse_days(_listed(days), problems)
     with ExitStack() as opened, _stopped_first(stop):
         market = None
         if outcomes is not None:
@@ -178,20 +179,17 @@ def read_signals(
         signals = _open_signals(opened, source, names, market, stop, table=table, query=query)
         found = signals.scan()
         problems += [*signals.problems, *(market.problems if market else ())]
-        axes = arrange(found, algos, extra_days, problems) if found.variations else Axes((), (), (), ())
-        rates = _given_rates(base_win_rates, axes.days, problems) if axes.days else {}
+        axes = arrange(found, _listed(algos), extra_days, problems)
+        rates = _given_rates(base_win_rates, axes.days, problems)
         problems += _memory_problems(axes, max_memory_bytes)
         if problems:
             raise InputError(problems)
         return _encoded(signals, axes, market, rates)
 
 
-def _setting_problems(columns: Mapping[str, str], algos: Any, days: Any) -> list[str]:
-    problems = [
-        f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}" for role in columns if role not in CANONICAL
-    ]
-    lists = (("algos", algos), ("days", days))
-    return problems + [f"{name}: {value!r} is one text; give a list" for name, value in lists if isinstance(value, str)]
+def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
+    """A single name is a list of one."""
+    return (values,) if isinstance(values, str) else () if values is None else values
 
 
 @contextmanager
@@ -222,7 +220,7 @@ def _open_signals(
         opened_table = opened.enter_context(open_table(source, "signals", table=table, query=query, stop=stop))
         return LongSignals(opened_table, names, stop, with_outcome=market is None)
     if market is None:
-        raise InputError("signals: a wide frame needs outcomes=, a table day, ticker with open, close or win")
+        raise InputError("signals: a wide frame needs outcomes, a table day, ticker with open, close or win")
     return WideSignals(source, names, stop)
 
 
@@ -236,12 +234,12 @@ def _given_rates(
     given: Sequence[float] | Mapping[str, float] | None, days: Sequence[date], problems: list[str]
 ) -> dict[int, float]:
     """The user's base win rates by day position."""
-    if given is None:
+    if given is None or not days:
         return {}
     if isinstance(given, Mapping):
         position = {day: idx for idx, day in enumerate(days)}
         unknown = [day for day in given if parse_day(str(day)) not in position]
-        problems += [f"base_win_rates: {day!r} is not among the days; add it with days=" for day in unknown]
+        problems += [f"base_win_rates: {day!r} is not among the days; add it with days" for day in unknown]
         rates = {position[day]: rate for text, rate in given.items() if (day := parse_day(str(text))) in position}
     else:
         rates = dict(enumerate(given))

@@ -179,7 +179,7 @@ def _sqlite_table(connection: sqlite3.Connection, path: Path, table: str | None,
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
     with _translated(path, "a SQLite database"):
-        statement = query or f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}"
+        statement = f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}" if query is None else query
         description = connection.execute(statement).description
 
     def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -206,7 +206,7 @@ def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None)
     if not names:
         raise InputError(f"{path}: the database holds no table")
     if table is None and len(names) > 1:
-        raise InputError(f"{path}: several tables; choose one with table=: {', '.join(names)}")
+        raise InputError(f"{path}: several tables; choose one with table: {', '.join(names)}")
     if table is not None and table not in names:
         raise InputError(f"{path}: no table {table!r}; it holds {', '.join(names)}")
     return table or names[0]
