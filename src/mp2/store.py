@@ -4,165 +4,35 @@ A run is a row from the moment it begins (`Store.begin`); its results and its fi
 transaction that is on the disk when `Store.finish` returns. A run whose process died in between is told apart from one
 that still runs by its process number, start and host.
 
-The file is in WAL mode, so that others read while a run is open. SQLite before 3.51.3 can damage a WAL file when two
-connections of one process write or checkpoint at the same moment: a process has one writing `Store`, used by one thread;
-any other is opened with `read_only=True`, which never checkpoints.
+The file is in WAL mode, so that others read while a run is open. SQLite before 3.51.3 can damage such a file when two
+connections write or checkpoint at the very same moment (sqlite.org/wal.html#walresetbug); so a process has one writing
+`Store`, used by one thread, and whoever only reads opens it with `read_only=True`, which never checkpoints.
 
 Whatever SQLite raises leaves here as `StoreError`, which names the file and what to do.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import secrets
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mp2 import rows, schema
 from mp2.errors import InputError, StoreError
-from mp2.model import DayConsensus, DayStats, Group, Member, Rules, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.model import Group, Rules, SearchResult, StarterRecord
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
-
-STORE_VERSION = 1
-"""Version of `_SCHEMA`. 1: runs, starters, kept groups."""
-
-# A statement ends with a semicolon at the end of its line; no other line ends so. JSON is text without spaces.
-_SCHEMA = """
--- What this file is. `schema_version` is also PRAGMA user_version; the row survives a dump.
-CREATE TABLE meta (
-    name TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID;
-INSERT INTO meta VALUES ('program', 'mp2'), ('schema_version', '0');
-
--- One search. The higher `run`, the later it began, whatever the clock said.
-CREATE TABLE run (
-    run INTEGER PRIMARY KEY,
-    run_id TEXT NOT NULL UNIQUE,        -- YYYYMMDD-HHMMSS-xxxx, UTC
-    started_at TEXT NOT NULL,           -- ISO 8601, UTC; a label, not a clock
-    source TEXT NOT NULL,               -- where the signals came from, as the user named it
-    status TEXT NOT NULL CHECK (status IN ('running', 'failed', 'complete', 'stopped', 'wall', 'work_limit')),
-
-    host TEXT NOT NULL,                 -- the process that searches
-    pid INTEGER NOT NULL,
-    process_start TEXT,                 -- its start in clock ticks since boot; NULL where the system does not tell
-
-    input_fingerprint TEXT NOT NULL,    -- sha256 of the panel, hex
-    rules TEXT NOT NULL,                -- JSON object
-    budget_s REAL NOT NULL,
-    workers INTEGER NOT NULL,
-
-    -- NULL until the search ended. Counts without a bound are decimal text or in JSON. `by size` is a JSON object with
-    -- the group size as key.
-    elapsed_s REAL,
-    overrun_s REAL,
-    read_s REAL,
-    store_s REAL,
-    n_starters INTEGER,
-    n_exhausted INTEGER,
-    coverage REAL,                      -- 0..1
-    n_branches INTEGER,
-    n_branches_done INTEGER,
-    tested_exact INTEGER,               -- 0 or 1
-    attempts TEXT,
-    max_attempts INTEGER,               -- NULL: no limit
-    tested TEXT,                        -- by size
-    eligible TEXT,                      -- by size
-    score_mean TEXT,                    -- by size, null when nothing was eligible
-    score_std TEXT,                     -- by size, null when nothing was eligible
-    n_kept TEXT,                        -- by size: rows in kept_group, here so that a list of runs need not count them
-    best_score TEXT,                    -- by size, null when nothing was kept
-    picked_rank TEXT,                   -- by size, null when nothing was kept
-    days TEXT,                          -- JSON array, as are all below
-    day_weights TEXT,
-    base_win_rates TEXT,                -- percent
-    special TEXT,
-    warnings TEXT
-);
-
--- What became of one starter of a run.
-CREATE TABLE starter (
-    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-    variation_idx INTEGER NOT NULL,     -- over all algorithms, from 0
-    algo TEXT NOT NULL,
-    variation TEXT NOT NULL,
-    n_buys INTEGER NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('exhausted', 'cut_off', 'not_started')),
-    elapsed_s REAL NOT NULL,            -- running time
-    limit_start_s REAL NOT NULL,        -- granted at its start
-    limit_end_s REAL NOT NULL,          -- granted in all
-    n_turns INTEGER NOT NULL,
-    attempts TEXT NOT NULL,             -- decimal
-    tested TEXT NOT NULL,               -- by size
-    eligible TEXT NOT NULL,             -- by size
-    retained TEXT NOT NULL,             -- by size
-    n_branches INTEGER NOT NULL,
-    n_branches_done INTEGER NOT NULL,
-    cursor TEXT NOT NULL,               -- JSON array: next position at each level; empty: exhausted or not started
-    PRIMARY KEY (run, variation_idx)
-) WITHOUT ROWID;
-
--- One kept group of a run; rank 1 is the best of its size.
-CREATE TABLE kept_group (
-    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-    size INTEGER NOT NULL,
-    rank INTEGER NOT NULL,
-    members TEXT NOT NULL,              -- JSON array of [algo, variation, variation_idx], by variation_idx
-    score REAL NOT NULL,
-    pooled_pp REAL NOT NULL,
-    weighted_pp REAL NOT NULL,
-    median_pp REAL NOT NULL,
-    second_worst_pp REAL NOT NULL,
-    mad_pp REAL NOT NULL,
-    iqr_pp REAL NOT NULL,
-    cv_buys REAL NOT NULL,
-    wilson_lb REAL NOT NULL,
-    pp_slope REAL NOT NULL,
-    repeat_factor REAL NOT NULL,
-    PRIMARY KEY (run, size, rank)
-) WITHOUT ROWID;
-
--- A kept group on one day.
-CREATE TABLE group_day (
-    run INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    rank INTEGER NOT NULL,
-    day_idx INTEGER NOT NULL,           -- from 0, in the order of the run's days
-    day TEXT NOT NULL,
-    buys INTEGER NOT NULL,
-    hits INTEGER NOT NULL,
-    pp REAL NOT NULL,
-    weight REAL NOT NULL,
-    tickers TEXT NOT NULL,              -- JSON array: the consensus
-    PRIMARY KEY (run, size, rank, day_idx),
-    FOREIGN KEY (run, size, rank) REFERENCES kept_group ON DELETE CASCADE
-) WITHOUT ROWID;
-"""
-
-_MIGRATIONS: dict[int, str] = {1: _SCHEMA}
-"""Version -> the statements that bring a file from the version before to it; a new file is at version 0."""
-
-_PLAIN = (
-    "budget_s", "workers", "input_fingerprint", "elapsed_s", "overrun_s", "read_s", "store_s", "n_starters", "n_exhausted",
-    "coverage", "n_branches", "n_branches_done", "max_attempts",
-)  # fmt: skip
-_BY_SIZE = ("tested", "eligible", "score_mean", "score_std", "picked_rank")
-_TUPLES = ("days", "day_weights", "base_win_rates", "special", "warnings")
-_STARTER = tuple(spec.name for spec in fields(StarterRecord))
-_STATISTICS = tuple(spec.name for spec in fields(Group) if spec.type == "float")
-
-_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,15 +58,23 @@ class RunSummary:
 class Store:
     """A database of runs: one connection, used by one thread, closed by `with` or `close`.
 
-    The file is made when missing, readable by its owner only; `read_only=True` needs it to exist and changes nothing in it.
+    The file is made when missing, readable by its owner only, unless `must_exist`; `read_only=True` needs it to exist too
+    and changes nothing in it.
     Raises `StoreError`, here and from every method, when the file cannot be used: a directory, no database, one of another
     program or of a newer version of this one, damaged, not readable or writable, locked for `busy_timeout_s` seconds,
     disk full. A failed write leaves what was there untouched.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        read_only: bool = False,
+        must_exist: bool = False,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> None:
         self.path, self.read_only, self.busy_timeout_s = Path(path).expanduser(), read_only, busy_timeout_s
-        self._check_path()
+        self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = sqlite3.connect(
                 self._uri(), uri=True, timeout=busy_timeout_s, isolation_level=None, cached_statements=32
@@ -210,9 +88,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -235,13 +111,13 @@ class Store:
             "pid": os.getpid(),
             "process_start": process_start(os.getpid()),
             "input_fingerprint": input_fingerprint,
-            "rules": _json(rules.to_dict()),
+            "rules": rows.to_json(rules.to_dict()),
             "budget_s": budget_s,
             "workers": workers,
         }
         with self._transaction("IMMEDIATE"):
             values["run_id"] = self._unused_id(label)
-            self._execute(_insert("run", values), values)
+            self._execute(_insert("run", *values), tuple(values.values()))
         return str(values["run_id"])
 
     def finish(self, run_id: str, result: SearchResult) -> None:
@@ -249,12 +125,15 @@ class Store:
 
         Starters are read one at a time, so that a lazy sequence stays lazy.
         """
-        values = _result_values(result)
+        values = rows.result_values(result)
         with self._transaction("IMMEDIATE"):
             run = self._running(run_id)
-            self._execute_many(_STARTER_INSERT, _starter_rows(run, result))
-            self._execute_many(_GROUP_INSERT, _group_rows(run, result))
-            self._execute_many(_DAY_INSERT, _day_rows(run, result))
+            for statement, own_rows in (
+                (_INSERT_STARTER, rows.starter_rows(run, result.starters)),
+                (_INSERT_GROUP, rows.group_rows(run, result.kept)),
+                (_INSERT_DAY, rows.day_rows(run, result.kept)),
+            ):
+                self._connection.executemany(statement, own_rows)
             self._execute(f"UPDATE run SET {', '.join(f'{name} = :{name}' for name in values)} WHERE run = {run}", values)
 
     def abandon(self, run_id: str) -> None:
@@ -271,7 +150,8 @@ class Store:
     def delete(self, run_id: str) -> None:
         """Remove a run and everything that belongs to it.
 
-        Raises `InputError` when there is no such run or a process of this host still works on it.
+        The space is used again by later runs. Raises `InputError` when there is no such run or a process of this host still
+        works on it.
         """
         with self._transaction("IMMEDIATE"):
             row = self._row(run_id)
@@ -295,8 +175,8 @@ class Store:
         if name == "last":
             return str(run_ids[0])
         matches = [run_id for run_id in run_ids if name and run_id.startswith(name)]
-        if len(matches) == 1 or name in matches:
-            return name if name in matches else str(matches[0])
+        if len(matches) == 1:
+            return str(matches[0])
         if matches:
             raise InputError(f"{self.path}: {name!r} is the beginning of {_listing(matches)}; give more of it")
         raise InputError(f"{self.path}: no run {name!r}; there is {_listing(run_ids)}")
@@ -308,23 +188,19 @@ class Store:
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._ended(run_id)
-            return _result(row, self._kept(row), tuple(self._starters(row["run"])) if starters else ())
+            return rows.to_result(dict(row), self._kept(row), tuple(self._starters(row["run"])) if starters else ())
 
     def _kept(self, row: sqlite3.Row) -> dict[int, tuple[Group, ...]]:
-        """Kept groups by size: groups and their days are read side by side, both in the order of the key."""
-        kept: dict[int, list[Group]] = {size: [] for size in _by_size(row["n_kept"])}
-        days = groupby(self._execute(_DAYS_SELECT, (row["run"],)), key=lambda day: (day["size"], day["rank"]))
-        ahead = next(days, None)
-        for group in self._execute(_GROUPS_SELECT, (row["run"],)):
-            own: list[sqlite3.Row] = []
-            if ahead is not None and ahead[0] == (group["size"], group["rank"]):
-                own = list(ahead[1])
-                ahead = next(days, None)
-            kept[group["size"]].append(_group(group, own))
+        """Kept groups by size, a size without any included."""
+        days = groupby(self._execute(_SELECT_DAYS, (row["run"],)), key=lambda day: (day["size"], day["rank"]))
+        days_of = {key: list(own) for key, own in days}
+        kept: dict[int, list[Group]] = {size: [] for size in rows.by_size(row["n_kept"])}
+        for group in self._execute(_SELECT_GROUPS, (row["run"],)):
+            kept[group["size"]].append(rows.to_group(tuple(group), days_of.get((group["size"], group["rank"]), ())))
         return {size: tuple(groups) for size, groups in kept.items()}
 
     def _starters(self, run: int) -> Iterator[StarterRecord]:
-        return map(_starter, self._execute(_STARTERS_SELECT, (run,)))
+        return map(rows.to_starter, self._execute(_SELECT_STARTERS, (run,)))
 
     # --- rows ------------------------------------------------------------------------------------------------------
 
@@ -336,9 +212,10 @@ class Store:
         return row  # type: ignore[no-any-return]
 
     def _running(self, run_id: str) -> int:
-        row = self._row(run_id)
-        if row["status"] != "running":
-            raise InputError(f"{self.path}: run {run_id} has ended before ({row['status']}); its result stays as it is")
+        row = self._execute("SELECT run, status FROM run WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None or row["status"] != "running":
+            fate = "was deleted meanwhile" if row is None else f"has already ended ({row['status']})"
+            raise StoreError(f"{self.path}: run {run_id} {fate}; nothing was stored")
         return int(row["run"])
 
     def _ended(self, run_id: str) -> sqlite3.Row:
@@ -356,13 +233,13 @@ class Store:
 
     # --- the file --------------------------------------------------------------------------------------------------
 
-    def _check_path(self) -> None:
+    def _check_path(self, must_exist: bool) -> None:
         """Say plainly what SQLite would call `unable to open database file`, and make a missing file, private."""
-        if self.path.is_dir():
+        if os.path.isdir(self.path):
             raise StoreError(f"{self.path}: is a directory; name a file in it")
-        if self.read_only and not self.path.exists():
+        if must_exist and not os.path.lexists(self.path):
             raise StoreError(f"no database at {self.path}; run a search first or pass --db")
-        if not self.read_only:
+        if not must_exist:
             self._create_private()
         if not os.access(self.path, os.R_OK if self.read_only else os.R_OK | os.W_OK):
             wanted = "read" if self.read_only else "written"
@@ -392,47 +269,40 @@ class Store:
         self._execute("PRAGMA foreign_keys = ON")
         self._execute("PRAGMA synchronous = FULL")
         version = self._checked_version()
-        if self.read_only or version == STORE_VERSION:
+        if self.read_only or version == schema.VERSION:
             return
         self._execute("PRAGMA journal_mode = WAL")
         with self._transaction("IMMEDIATE"):
-            for step in range(self._checked_version() + 1, STORE_VERSION + 1):
-                self._migrate(step)
-
-    def _migrate(self, version: int) -> None:
-        for statement in _MIGRATIONS[version].split(";\n"):
-            self._execute(statement)
-        self._execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(version),))
-        self._execute(f"PRAGMA user_version = {version}")
+            # Another process may have done it while this one waited for the lock.
+            for statement in schema.steps(self._checked_version()):
+                self._execute(statement)
 
     def _checked_version(self) -> int:
         """The file's version, 0 when there is nothing in it yet (and it may be filled)."""
         version = self._version()
-        if version > STORE_VERSION:
+        if version > schema.VERSION:
             raise StoreError(
-                f"{self.path}: was made by a newer mp2 (schema {version}, this one knows {STORE_VERSION}); upgrade mp2 "
+                f"{self.path}: was made by a newer mp2 (schema {version}, this one knows {schema.VERSION}); upgrade mp2 "
                 "or pass another --db"
             )
-        if self.read_only and version < STORE_VERSION:
+        if self.read_only and version < schema.VERSION:
             what = "holds no run yet; run a search first" if version == 0 else "is of an older mp2; run a search to convert it"
             raise StoreError(f"{self.path}: {what}")
         return version
 
     def _version(self) -> int:
         tables = {row["name"] for row in self._execute("SELECT name FROM sqlite_master")}
-        meta = dict(self._execute("SELECT * FROM meta").fetchall()) if "meta" in tables else {}
-        if tables and meta.get("program") != "mp2":
+        if tables and "mp2_meta" not in tables:
             raise StoreError(f"{self.path}: is a database of another program; pass another --db")
-        (version,) = self._execute("PRAGMA user_version").fetchone()
-        return max(int(version), int(meta.get("schema_version", 0)))
+        versions = self._execute("PRAGMA user_version").fetchall()
+        if tables:
+            versions += self._execute("SELECT CAST(value AS INTEGER) FROM mp2_meta WHERE name = 'schema_version'").fetchall()
+        return max(int(version) for (version,) in versions)
 
     # --- SQLite ----------------------------------------------------------------------------------------------------
 
     def _execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
-
-    def _execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        self._connection.executemany(statement, rows)
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:
@@ -521,75 +391,23 @@ def _status_now(row: sqlite3.Row) -> str:
     return str(row["status"])
 
 
-# --- records to rows -----------------------------------------------------------------------------------------------
+# --- statements ----------------------------------------------------------------------------------------------------
 
 
-def _insert(table: str, columns: Iterable[str]) -> str:
-    names = tuple(columns)
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
-
-
-def _insert_in_order(table: str, *columns: str) -> str:
+def _insert(table: str, *columns: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-_STARTER_INSERT = _insert_in_order("starter", "run", *_STARTER)
-_GROUP_INSERT = _insert_in_order("kept_group", "run", "size", "rank", "members", *_STATISTICS)
-_DAY_INSERT = _insert_in_order(
-    "group_day", "run", "size", "rank", "day_idx", "day", "buys", "hits", "pp", "weight", "tickers"
-)
-_STARTERS_SELECT = f"SELECT {', '.join(_STARTER)} FROM starter WHERE run = ? ORDER BY variation_idx"
-_GROUPS_SELECT = "SELECT * FROM kept_group WHERE run = ? ORDER BY size, rank"
-_DAYS_SELECT = "SELECT * FROM group_day WHERE run = ? ORDER BY size, rank, day_idx"
+def _select(table: str, columns: Iterable[str], order: str) -> str:
+    return f"SELECT {', '.join(columns)} FROM {table} WHERE run = ? ORDER BY {order}"
 
 
-def _result_values(result: SearchResult) -> dict[str, Any]:
-    """The columns of `run` that a result fills."""
-    return {
-        **{name: getattr(result, name) for name in _PLAIN},
-        **{name: _json(getattr(result, name)) for name in (*_BY_SIZE, *_TUPLES)},
-        "status": str(result.status),
-        "rules": _json(result.rules.to_dict()),
-        "tested_exact": int(result.tested_exact),
-        "attempts": str(result.attempts),
-        "n_kept": _json({size: len(groups) for size, groups in result.kept.items()}),
-        "best_score": _json({size: groups[0].score if groups else None for size, groups in result.kept.items()}),
-    }
-
-
-# By type: how a field of `StarterRecord` becomes a value; those not named go as they are.
-_STARTER_ENCODERS: dict[str, Callable[[Any], Any]] = {"dict[int, int]": _json, "tuple[int, ...]": _json, "StarterStatus": str}
-_STARTER_FIELDS = tuple(
-    (spec.name, str if spec.name == "attempts" else _STARTER_ENCODERS.get(str(spec.type))) for spec in fields(StarterRecord)
-)
-
-
-def _starter_rows(run: int, result: SearchResult) -> Iterator[tuple[Any, ...]]:
-    for starter in result.starters:
-        values = ((getattr(starter, name), encode) for name, encode in _STARTER_FIELDS)
-        yield (run, *(encode(value) if encode else value for value, encode in values))
-
-
-def _group_rows(run: int, result: SearchResult) -> Iterator[tuple[Any, ...]]:
-    for size, groups in result.kept.items():
-        for group in groups:
-            members = _json([(member.algo, member.variation, member.variation_idx) for member in group.members])
-            yield (run, size, group.rank, members, *(getattr(group, name) for name in _STATISTICS))
-
-
-def _day_rows(run: int, result: SearchResult) -> Iterator[tuple[Any, ...]]:
-    for size, groups in result.kept.items():
-        for group in groups:
-            for day_idx, (day, consensus) in enumerate(zip(group.days, group.consensus, strict=True)):
-                values = (day.day, day.buys, day.hits, day.pp, day.weight, _json(consensus.tickers))
-                yield (run, size, group.rank, day_idx, *values)
-
-
-# --- rows to records -----------------------------------------------------------------------------------------------
-
-
-def _by_size(text: str | None) -> dict[int, Any]:
-    return {} if text is None else {int(size): value for size, value in json.loads(text).items()}
+_INSERT_STARTER = _insert("starter", "run", *rows.STARTER_COLUMNS)
+_INSERT_GROUP = _insert("kept_group", "run", *rows.GROUP_COLUMNS)
+_INSERT_DAY = _insert("group_day", "run", *rows.DAY_COLUMNS)
+_SELECT_STARTERS = _select("starter", rows.STARTER_COLUMNS, "variation_idx")
+_SELECT_GROUPS = _select("kept_group", rows.GROUP_COLUMNS, "size, rank")
+_SELECT_DAYS = _select("group_day", rows.DAY_COLUMNS, "size, rank, day_idx")
 
 
 def _summary(row: sqlite3.Row) -> RunSummary:
@@ -597,53 +415,12 @@ def _summary(row: sqlite3.Row) -> RunSummary:
         **{name: row[name] for name in ("run_id", "started_at", "source", "budget_s", "elapsed_s", "coverage")},
         status=_status_now(row),
         attempts=None if row["attempts"] is None else int(row["attempts"]),
-        n_kept=_by_size(row["n_kept"]),
-        best_score=_by_size(row["best_score"]),
+        n_kept=rows.by_size(row["n_kept"]),
+        best_score=rows.by_size(row["best_score"]),
     )
 
 
-def _result(row: sqlite3.Row, kept: dict[int, tuple[Group, ...]], starters: tuple[StarterRecord, ...]) -> SearchResult:
-    return SearchResult(
-        **{name: row[name] for name in ("run_id", *_PLAIN)},
-        **{name: _by_size(row[name]) for name in _BY_SIZE},
-        **{name: tuple(json.loads(row[name])) for name in _TUPLES},
-        status=Status(row["status"]),
-        rules=_rules(row["rules"]),
-        tested_exact=bool(row["tested_exact"]),
-        attempts=int(row["attempts"]),
-        kept=kept,
-        starters=starters,
-    )
-
-
-def _rules(text: str) -> Rules:
-    try:
-        return Rules.from_dict(json.loads(text))
-    except InputError as error:
-        raise ValueError(str(error)) from error
-
-
-def _starter(row: sqlite3.Row) -> StarterRecord:
-    values = dict(zip(_STARTER, row, strict=True))
-    for name in ("tested", "eligible", "retained"):
-        values[name] = _by_size(values[name])
-    values["status"] = StarterStatus(values["status"])
-    values["attempts"] = int(values["attempts"])
-    values["cursor"] = tuple(json.loads(values["cursor"]))
-    return StarterRecord(**values)
-
-
-def _group(row: sqlite3.Row, days: list[sqlite3.Row]) -> Group:
-    return Group(
-        rank=row["rank"],
-        members=tuple(Member(*member) for member in json.loads(row["members"])),
-        days=tuple(DayStats(day["day"], day["buys"], day["hits"], day["pp"], day["weight"]) for day in days),
-        consensus=tuple(DayConsensus(day["day"], tuple(json.loads(day["tickers"]))) for day in days),
-        **{name: row[name] for name in _STATISTICS},
-    )
-
-
-# --- names ---------------------------------------------------------------------------------------------------------
+# --- names -----------------------------------------------------------------------------------------------------------
 
 
 def _run_label(started_at: str) -> str:

@@ -1,0 +1,133 @@
+"""How a search's records become rows of the store's tables and back; `store.py` holds the tables and talks to SQLite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from mp2.errors import InputError
+from mp2.model import DayConsensus, DayStats, Group, Member, Rules, SearchResult, StarterRecord, StarterStatus, Status
+
+Row = tuple[Any, ...]
+
+STARTER_COLUMNS = tuple(spec.name for spec in fields(StarterRecord))
+"""Columns of a starter's row, in order; the table has `run` before them."""
+
+STATISTICS = tuple(spec.name for spec in fields(Group) if spec.type == "float")
+"""The score and the statistics behind it: fields of `Group` that are columns of their own."""
+
+GROUP_COLUMNS = ("size", "rank", "members", *STATISTICS)
+DAY_COLUMNS = ("size", "rank", "day_idx", "day", "buys", "hits", "pp", "weight", "tickers")
+
+_PLAIN = (
+    "budget_s", "workers", "input_fingerprint", "elapsed_s", "overrun_s", "read_s", "store_s", "n_starters", "n_exhausted",
+    "coverage", "n_branches", "n_branches_done", "max_attempts",
+)  # fmt: skip
+_BY_SIZE = ("tested", "eligible", "score_mean", "score_std", "picked_rank")
+_TUPLES = ("days", "day_weights", "base_win_rates", "special", "warnings")
+
+to_json = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON text in ASCII: whatever a name holds can be stored."""
+
+
+def by_size(text: str | None) -> dict[int, Any]:
+    """A JSON object with group sizes as keys; none is an empty one."""
+    return {} if text is None else {int(size): value for size, value in json.loads(text).items()}
+
+
+# --- to rows -------------------------------------------------------------------------------------------------------
+
+
+def result_values(result: SearchResult) -> dict[str, Any]:
+    """The columns of `run` that a result fills."""
+    return {
+        **{name: getattr(result, name) for name in _PLAIN},
+        **{name: to_json(getattr(result, name)) for name in (*_BY_SIZE, *_TUPLES)},
+        "status": str(result.status),
+        "rules": to_json(result.rules.to_dict()),
+        "tested_exact": int(result.tested_exact),
+        "attempts": str(result.attempts),
+        "n_kept": to_json({size: len(groups) for size, groups in result.kept.items()}),
+        "best_score": to_json({size: groups[0].score if groups else None for size, groups in result.kept.items()}),
+    }
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "status": str, "attempts": str, "tested": to_json, "eligible": to_json, "retained": to_json, "cursor": to_json,
+}  # fmt: skip
+_STARTER_FIELDS = tuple((name, _ENCODERS.get(name)) for name in STARTER_COLUMNS)
+
+
+def starter_rows(run: int, starters: Sequence[StarterRecord]) -> Iterator[Row]:
+    """One row per starter, made when it is asked for."""
+    for starter in starters:
+        values = ((getattr(starter, name), encode) for name, encode in _STARTER_FIELDS)
+        yield (run, *(encode(value) if encode else value for value, encode in values))
+
+
+def group_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
+    """One row per kept group, in the order of the table's key."""
+    for size, groups in sorted(kept.items()):
+        for group in groups:
+            members = to_json([(member.algo, member.variation, member.variation_idx) for member in group.members])
+            yield (run, size, group.rank, members, *(getattr(group, name) for name in STATISTICS))
+
+
+def day_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
+    """One row per kept group and day, in the order of the table's key."""
+    for size, groups in sorted(kept.items()):
+        for group in groups:
+            for day_idx, (day, consensus) in enumerate(zip(group.days, group.consensus, strict=True)):
+                values = (day.day, day.buys, day.hits, day.pp, day.weight, to_json(consensus.tickers))
+                yield (run, size, group.rank, day_idx, *values)
+
+
+# --- from rows: values no row written here can hold raise ValueError, KeyError or TypeError ---------------------------
+
+
+def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starters: tuple[StarterRecord, ...]) -> SearchResult:
+    """The result of an ended run from its row of `run`, its groups and its starters."""
+    values: dict[str, Any] = {name: row[name] for name in ("run_id", *_PLAIN)}
+    values |= {name: by_size(row[name]) for name in _BY_SIZE}
+    values |= {name: tuple(json.loads(row[name])) for name in _TUPLES}
+    return SearchResult(
+        **values,
+        status=Status(row["status"]),
+        rules=_rules(row["rules"]),
+        tested_exact=bool(row["tested_exact"]),
+        attempts=int(row["attempts"]),
+        kept=kept,
+        starters=starters,
+    )
+
+
+def _rules(text: str) -> Rules:
+    try:
+        return Rules.from_dict(json.loads(text))
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def to_starter(row: Row) -> StarterRecord:
+    """A starter from its columns in the order of `STARTER_COLUMNS`."""
+    values = dict(zip(STARTER_COLUMNS, row, strict=True))
+    for name in ("tested", "eligible", "retained"):
+        values[name] = by_size(values[name])
+    values["status"] = StarterStatus(values["status"])
+    values["attempts"] = int(values["attempts"])
+    values["cursor"] = tuple(json.loads(values["cursor"]))
+    return StarterRecord(**values)
+
+
+def to_group(row: Row, days: Sequence[Row]) -> Group:
+    """A group from its columns and its days' columns, in the orders of `GROUP_COLUMNS` and `DAY_COLUMNS`."""
+    _, rank, members, *statistics = row
+    return Group(
+        rank=rank,
+        members=tuple(Member(*member) for member in json.loads(members)),
+        days=tuple(DayStats(*day[3:8]) for day in days),
+        consensus=tuple(DayConsensus(day[3], tuple(json.loads(day[8]))) for day in days),
+        **dict(zip(STATISTICS, statistics, strict=True)),
+    )

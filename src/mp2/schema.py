@@ -1,0 +1,132 @@
+"""The tables of the store, in SQL, and how a file of an older version gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+VERSION = 1
+"""Version of the tables. 1: runs, starters, kept groups."""
+
+# A statement ends with a semicolon at the end of its line; no other line ends so. JSON is text without spaces.
+_SCHEMA = """
+-- What this file is. Its row `schema_version` is also PRAGMA user_version, which a dump would lose.
+CREATE TABLE mp2_meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO mp2_meta VALUES ('schema_version', '0');
+
+-- One search. The higher `run`, the later it began, whatever the clock said.
+CREATE TABLE run (
+    run INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL UNIQUE,        -- YYYYMMDD-HHMMSS-xxxx, UTC
+    started_at TEXT NOT NULL,           -- ISO 8601, UTC; a label, not a clock
+    source TEXT NOT NULL,               -- where the signals came from, as the user named it
+    status TEXT NOT NULL CHECK (status IN ('running', 'failed', 'complete', 'stopped', 'wall', 'work_limit')),
+
+    host TEXT NOT NULL,                 -- the process that searches
+    pid INTEGER NOT NULL,
+    process_start TEXT,                 -- its start in clock ticks since boot; NULL where the system does not tell
+
+    input_fingerprint TEXT NOT NULL,    -- sha256 of the panel, hex
+    rules TEXT NOT NULL,                -- JSON object
+    budget_s REAL NOT NULL,
+    workers INTEGER NOT NULL,
+
+    -- NULL until the search ended. Counts without a bound are decimal text or in JSON. `by size` is a JSON object with
+    -- the group size as key.
+    elapsed_s REAL,
+    overrun_s REAL,
+    read_s REAL,
+    store_s REAL,
+    n_starters INTEGER,
+    n_exhausted INTEGER,
+    coverage REAL,                      -- 0..1
+    n_branches INTEGER,
+    n_branches_done INTEGER,
+    tested_exact INTEGER,               -- 0 or 1
+    attempts TEXT,
+    max_attempts INTEGER,               -- NULL: no limit
+    tested TEXT,                        -- by size
+    eligible TEXT,                      -- by size
+    score_mean TEXT,                    -- by size, null when nothing was eligible
+    score_std TEXT,                     -- by size, null when nothing was eligible
+    n_kept TEXT,                        -- by size: rows in kept_group, here so that a list of runs need not count them
+    best_score TEXT,                    -- by size, null when nothing was kept
+    picked_rank TEXT,                   -- by size, null when nothing was kept
+    days TEXT,                          -- JSON array, as are all below
+    day_weights TEXT,
+    base_win_rates TEXT,                -- percent
+    special TEXT,
+    warnings TEXT
+);
+
+-- What became of one starter of a run.
+CREATE TABLE starter (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    variation_idx INTEGER NOT NULL,     -- over all algorithms, from 0
+    algo TEXT NOT NULL,
+    variation TEXT NOT NULL,
+    n_buys INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('exhausted', 'cut_off', 'not_started')),
+    elapsed_s REAL NOT NULL,            -- running time
+    limit_start_s REAL NOT NULL,        -- granted at its start
+    limit_end_s REAL NOT NULL,          -- granted in all
+    n_turns INTEGER NOT NULL,
+    attempts TEXT NOT NULL,             -- decimal
+    tested TEXT NOT NULL,               -- by size
+    eligible TEXT NOT NULL,             -- by size
+    retained TEXT NOT NULL,             -- by size
+    n_branches INTEGER NOT NULL,
+    n_branches_done INTEGER NOT NULL,
+    cursor TEXT NOT NULL,               -- JSON array: next position at each level; empty: exhausted or not started
+    PRIMARY KEY (run, variation_idx)
+) WITHOUT ROWID;
+
+-- One kept group of a run; rank 1 is the best of its size.
+CREATE TABLE kept_group (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    size INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    members TEXT NOT NULL,              -- JSON array of [algo, variation, variation_idx], by variation_idx
+    score REAL NOT NULL,
+    pooled_pp REAL NOT NULL,
+    weighted_pp REAL NOT NULL,
+    median_pp REAL NOT NULL,
+    second_worst_pp REAL NOT NULL,
+    mad_pp REAL NOT NULL,
+    iqr_pp REAL NOT NULL,
+    cv_buys REAL NOT NULL,
+    wilson_lb REAL NOT NULL,
+    pp_slope REAL NOT NULL,
+    repeat_factor REAL NOT NULL,
+    PRIMARY KEY (run, size, rank)
+) WITHOUT ROWID;
+
+-- A kept group on one day.
+CREATE TABLE group_day (
+    run INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    day_idx INTEGER NOT NULL,           -- from 0, in the order of the run's days
+    day TEXT NOT NULL,
+    buys INTEGER NOT NULL,
+    hits INTEGER NOT NULL,
+    pp REAL NOT NULL,
+    weight REAL NOT NULL,
+    tickers TEXT NOT NULL,              -- JSON array: the consensus
+    PRIMARY KEY (run, size, rank, day_idx),
+    FOREIGN KEY (run, size, rank) REFERENCES kept_group ON DELETE CASCADE
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _SCHEMA}
+"""Version -> the statements that bring a file from the version before to it; a new file is at version 0."""
+
+
+def steps(version: int) -> Iterator[str]:
+    """The statements that bring a file of a version to `VERSION`, one at a time, for one transaction."""
+    for step in range(version + 1, VERSION + 1):
+        yield from MIGRATIONS[step].split(";\n")
+        yield f"UPDATE mp2_meta SET value = '{step}' WHERE name = 'schema_version'"
+        yield f"PRAGMA user_version = {step}"
