@@ -2,24 +2,30 @@
 
 The map of the layers; a module imports only from layers below its own (`tests/test_layers.py` checks it):
 
-    L4  cli         the command line
-        doctor      what this machine and build can do
-        console     live display, tables and sentences
-    L3  demo        a synthetic table with planted groups
+    L4  cli           the command line: entry, messages, exit codes
+        cli_runs      its commands on stored runs, and doctor
+        cli_search    its commands that search
+        doctor        what this machine and this build can do
+        console       live display, tables and sentences
+    L3  demo          a synthetic table with planted groups
         group_search  one search: every starter through the kernel, under a budget, into one result
-        schedule    the bounded pool: order, backfill, donations, hard wall, stop
-    L2  store       SQLite: runs, starters, groups
-        settings    settings file and option types
-        panel       any signal table -> validated, packed, read-only arrays
-        coding      names and days -> numbers, rows -> bits
-    L1  tables      any source -> batches of canonical columns
-        synergy     score, eligibility and final pick: the formulas
-        space       size of the search space, coverage
-        budget      base limit, bank, allowances: pure arithmetic
-        bitset      the layout of bitsets
-        _recurse    the kernel, compiled
-    L0  model       frozen records and enums
-        errors      Mp2Error and its children
+        schedule      the bounded pool: order, backfill, donations, hard wall, stop
+    L2  store         SQLite: runs, starters, groups
+        export        kept groups as one flat table
+        settings      settings file and option types
+        panel         any signal table -> validated, packed, read-only arrays
+        coding        names and days -> numbers, rows -> bits
+    L1  columns       canonical columns: found, converted, checked
+        tables        any source -> batches of rows
+        rows          records -> rows of the store's tables, and back
+        schema        the store's tables in SQL
+        synergy       score, eligibility and final pick: the formulas
+        space         size of the search space, coverage
+        budget        base limit, bank, allowances: pure arithmetic
+        bitset        the layout of bitsets
+        _recurse      the kernel, compiled
+    L0  model         frozen records and enums
+        errors        Mp2Error and its children
 """
 
 from __future__ import annotations
@@ -41,8 +47,8 @@ from mp2.model import (
 )
 
 if TYPE_CHECKING:
-    from mp2.panel import PanelSummary, SignalPanel, panel_summary, read_signals
     from mp2.group_search import SearchProgress, search
+    from mp2.panel import PanelSummary, SignalPanel, panel_summary, read_signals
     from mp2.store import Store
 
 __version__ = "0.1.0"

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group as Stack
+from rich.console import Console
+from rich.console import Group as Stack
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mp2.group_search import SearchProgress
 from mp2.model import Group, SearchResult, StarterRecord, StarterStatus, Status
 from mp2.panel import PanelSummary
-from mp2.group_search import SearchProgress
 
 log = logging.getLogger("mp2")
 
@@ -261,12 +262,11 @@ def log_algo_totals(starters: Iterable[StarterRecord]) -> None:
         )  # fmt: skip
 
 
-def record_table(headings: Sequence[str], rows: Iterable[Mapping[str, object] | Sequence[object]]) -> Table:
-    """A plain table of text."""
+def record_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A plain table of text; where it is too wide, all columns but the first are folded."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=heading == headings[0], overflow="fold")
     for row in rows:
-        values = row.values() if isinstance(row, Mapping) else row
-        table.add_row(*(Text(plain(value)) for value in values))
+        table.add_row(*(Text(plain(value)) for value in row))
     return table

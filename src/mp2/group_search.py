@@ -160,7 +160,7 @@ class _Run:
                     self.kept[size].merge(groups)
 
     def _empty_heaps(self, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
-        return {size: TopGroups(size, self.rules.top_k, shared and shared[size]) for size in self.rules.retain_sizes}
+        return {size: TopGroups(size, self.rules.top_k, shared[size] if shared else None) for size in self.rules.retain_sizes}
 
     def progress(self, pool: Progress) -> SearchProgress:
         with self._lock:

@@ -138,7 +138,7 @@ def _problem_with(spec: Any, value: Any) -> str | None:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{low:g}..{high:g}" if math.isfinite(high) else f"{low:g} and up"
+    return f"{low}..{high}" if math.isfinite(high) else f"{low} and up"
 
 
 @dataclass(frozen=True, slots=True)

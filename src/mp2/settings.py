@@ -15,12 +15,13 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[Any]):
     """Seconds as a float, from 90, '90', '90s', '1.5m', '2h' or '250ms'."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; a time that cannot be read is a usage error."""
         match = _DURATION.fullmatch(str(value))
         unit = (match[2].lower() or "s") if match else ""
         if match is None or unit not in _UNITS_S:
@@ -28,12 +29,13 @@ class Duration(click.ParamType):
         return float(match[1]) * _UNITS_S[unit]
 
 
-class Names(click.ParamType):
+class Names(click.ParamType[Any]):
     """A tuple of names, from a list or a text separated by commas; spaces around a name do not count."""
 
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, in order."""
         parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
         return tuple(part.strip() for part in parts if part.strip())
 
@@ -44,6 +46,7 @@ class Sizes(Names):
     name = "sizes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]
+        """The numbers, in order."""
         parts = [value] if isinstance(value, int) else super().convert(value, param, ctx)
         try:
             return tuple(int(part) for part in parts)
@@ -51,12 +54,13 @@ class Sizes(Names):
             self.fail(f"{value!r} is not a list of whole numbers such as 3,4", param, ctx)
 
 
-class Pairs(click.ParamType):
+class Pairs(click.ParamType[Any]):
     """A mapping of names, from a table or 'algo=name,day=name'."""
 
     name = "pairs"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        """The pairs, in order."""
         if isinstance(value, dict):
             return {str(key): str(name) for key, name in value.items()}
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
@@ -103,17 +107,15 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _checked(tables: dict[str, Any], command: click.Command, where: str) -> dict[str, Any]:
     """The tables by the names click knows them under; every key has to be an option or a subcommand."""
-    options = {_key(param): param.name for param in command.params if isinstance(param, click.Option) and param.name != "config"}
+    options = {_key(param): str(param.name) for param in command.params if isinstance(param, click.Option)}
     commands = command.commands if isinstance(command, click.Group) else {}
-    known = sorted([*options, *commands])
+    known = sorted({*options, *commands} - {"config"})
     problems = [f"{where}unknown key {key!r}; known are {', '.join(known)}" for key in tables if key not in known]
     problems += [f"{where}{key} has to be a table" for key in tables if key in commands and not isinstance(tables[key], dict)]
     if problems:
         raise InputError(problems)
-    return {
-        (key if key in commands else str(options[key])): _checked(value, commands[key], f"{where}[{key}] ") if key in commands else value
-        for key, value in tables.items()
-    }
+    below = {key: _checked(value, commands[key], f"{where}[{key}] ") for key, value in tables.items() if key in commands}
+    return {options.get(key, key): below.get(key, value) for key, value in tables.items()}
 
 
 def _key(option: click.Option) -> str:

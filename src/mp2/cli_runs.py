@@ -1,0 +1,155 @@
+"""The commands that search nothing: `mp2 runs ...` on stored runs, and `mp2 doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mp2.cli_search import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, print_result
+from mp2.errors import InputError
+
+if TYPE_CHECKING:
+    from mp2.store import Store
+
+
+@click.group()
+@DB_OPTION
+@click.pass_context
+def runs(context: click.Context, db: Path) -> None:
+    """Look at stored runs. RUN is a run's id, the beginning of it, or 'last'."""
+    context.obj = db
+
+
+@contextmanager
+def _reading(db: Path) -> Iterator[Store]:
+    from mp2.store import Store
+
+    with Store(db, read_only=True) as store:
+        yield store
+
+
+@runs.command("list")
+@JSON_OPTION
+@click.pass_obj
+def list_runs(db: Path, as_json: bool) -> int:
+    """List the stored runs, newest first."""
+    from mp2.console import console, count, duration, record_table, share
+
+    with _reading(db) as store:
+        summaries = store.runs()
+    if as_json:
+        echo_document(runs=[asdict(summary) for summary in summaries])
+        return 0
+    headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
+    rows = (
+        (
+            run.run_id,
+            run.status,
+            "" if run.elapsed_s is None else duration(run.elapsed_s),
+            "" if run.coverage is None else share(run.coverage),
+            "" if run.attempts is None else count(run.attempts),
+            ", ".join(f"{size}: {n}" for size, n in run.n_kept.items()),
+            run.source,
+        )
+        for run in summaries
+    )
+    console().print(record_table(headings, rows))
+    return 0
+
+
+@runs.command()
+@click.argument("run")
+@JSON_OPTION
+@JSON_GROUPS_OPTION
+@SHOW_OPTION
+@click.pass_obj
+def show(db: Path, /, run: str, **options: Any) -> int:
+    """Show a run as the search printed it."""
+    with _reading(db) as store:
+        result = store.load(store.find(run))
+    print_result(result, options, None, None)
+    return 0
+
+
+@runs.command()
+@click.argument("run")
+@click.option("--format", "kind", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="file to write [default: stdout; needed for parquet]")
+@click.pass_obj
+def export(db: Path, run: str, kind: str, output: Path | None) -> int:
+    """Export every kept group of a run, one row per group (json: the whole result)."""
+    from mp2.export import groups_table
+
+    if kind == "parquet" and output is None:
+        raise InputError("--format parquet is binary: name a file with --output")
+    with _reading(db) as store:
+        result = store.load(store.find(run))
+    if kind == "json":
+        _write_text(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n", output)
+    elif kind == "csv":
+        _write_text(groups_table(result).write_csv(), output)
+    elif output is not None:
+        with _writing(output):
+            groups_table(result).write_parquet(output)
+    return 0
+
+
+def _write_text(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with _writing(output):
+        output.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _writing(output: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror or error}; choose a file that can be written") from error
+
+
+@runs.command()
+@click.argument("run")
+@JSON_OPTION
+@click.pass_obj
+def delete(db: Path, run: str, as_json: bool) -> int:
+    """Delete a run and everything stored with it."""
+    from mp2.store import Store
+
+    with Store(db, must_exist=True) as store:
+        run_id = store.find(run)
+        store.delete(run_id)
+    if as_json:
+        echo_document(deleted=run_id)
+    else:
+        click.echo(f"Deleted run {run_id}.")
+    return 0
+
+
+@click.command()
+@DB_OPTION
+@JSON_OPTION
+def doctor(db: Path, as_json: bool) -> int:
+    """Print version, Python, cores, kernel build, clock, measured thread speed-up and the database's path."""
+    from mp2.console import console, record_table
+    from mp2.doctor import report
+
+    facts = report(db.absolute())
+    if as_json:
+        echo_document(**facts)
+        return 0
+    shown = {
+        **facts,
+        "speed_up": ", ".join(f"{ratio} with {n} threads" for n, ratio in facts["speed_up"].items()),
+        "simd_available": ", ".join(facts["simd_available"]),
+    }
+    console().print(record_table(("what", "value"), ((name.replace("_", " "), value) for name, value in shown.items())))
+    return 0

@@ -1,0 +1,372 @@
+"""The commands that search: `mp2 search`, `mp2 demo`, and what they share, from signals to exit code."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import Field, asdict, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mp2 import settings
+from mp2.errors import InputError, ReadStoppedError, StoreError
+from mp2.model import SCHEMA_VERSION, Rules, SearchResult
+
+if TYPE_CHECKING:
+    from mp2.panel import SignalPanel
+    from mp2.store import Store
+
+EXIT_FAILED, EXIT_NOTHING_FOUND = 1, 4
+JSON_GROUPS = 20
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+DB_OPTION = click.option(
+    "--db", type=click.Path(path_type=Path), default=Path("mp2.db"), show_default=True, help="database of runs"
+)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+JSON_GROUPS_OPTION = click.option(
+    "--json-groups", type=click.IntRange(0), default=JSON_GROUPS, show_default=True, help="groups per size in the JSON document"
+)
+SHOW_OPTION = click.option(
+    "--show", type=click.IntRange(0), default=10, show_default=True, help="groups per size in the tables"
+)
+
+
+class _Interrupts:
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop event; a second SIGINT ends the process without waiting."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.signal_number: int | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[_Interrupts]:
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {number: signal.signal(number, self._note) for number in numbers}
+        try:
+            yield self
+        except ReadStoppedError as error:
+            error.exit_code = self.exit_code or error.exit_code
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int | None:
+        """130 for SIGINT, 143 for SIGTERM and SIGHUP, None when no signal came."""
+        if self.signal_number is None:
+            return None
+        return 128 + (signal.SIGINT if self.signal_number == signal.SIGINT else signal.SIGTERM)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_number = self.signal_number or number
+        self.stop.set()
+
+
+class _RulesCommand(click.Command):
+    """A command whose rules have a section of their own in the help text."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        plain: list[tuple[str, str]] = []
+        rules: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                (rules if param.name in _RULES else plain).append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(plain)
+        with formatter.section("Rules (defaults are the specification's)"):
+            formatter.write_dl(rules)
+
+
+_RULES = {spec.name: spec for spec in fields(Rules)}
+_FLAGS = {"top_k": ("--top", "top_k")}
+
+
+def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
+    kind: Any = {"int": int, "float": float}.get(str(spec.type), settings.SIZES)
+    default = "" if spec.name == "retain_sizes" else f"  [default: {spec.default}]"
+    flags = _FLAGS.get(spec.name, (f"--{spec.name.replace('_', '-')}", spec.name))
+    return click.option(*flags, type=kind, default=None, help=spec.metadata["help"] + default)
+
+
+_SEARCH_OPTIONS = (
+    click.option(
+        "--budget", type=settings.DURATION, default="60s", show_default=True, help="time for the search, such as 30s, 5m, 1h"
+    ),
+    click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once"),
+    click.option("--max-attempts", type=int, help="exact work per starter instead of time limits"),
+    click.option("--special", type=settings.NAMES, default="", help="algorithms whose starters run last, separated by commas"),
+    DB_OPTION,
+    click.option("--no-store", is_flag=True, help="do not store the run"),
+    JSON_OPTION,
+    JSON_GROUPS_OPTION,
+    SHOW_OPTION,
+    click.option(
+        "--heartbeat", type=settings.DURATION, default="10s", show_default=True, help="interval of the log's heartbeat"
+    ),
+    click.option("--no-progress", is_flag=True, help="no live display"),
+)
+
+
+def _search_options(command: CommandT) -> CommandT:
+    """Budget, workers, output and every rule: what all commands that search share."""
+    for spec in reversed(_RULES.values()):
+        command = _rule_option(spec)(command)
+    for option in reversed(_SEARCH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _rules_from(values: dict[str, Any]) -> Rules:
+    return Rules(**{name: values[name] for name in _RULES if values.get(name) is not None})
+
+
+def _start_logging(context: click.Context) -> Any:
+    """Log to stderr through the console of the live display; without a terminal the heartbeat is the progress."""
+    from rich.logging import RichHandler
+
+    from mp2.console import console
+
+    verbose, log_file = context.obj
+    screen = console(stderr=True)
+    logger = logging.getLogger("mp2")
+    logger.handlers.clear()
+    if screen.is_terminal:
+        to_screen: logging.Handler = RichHandler(console=screen, show_path=False, markup=False, show_level=verbose > 1)
+    else:
+        to_screen = logging.StreamHandler()
+        to_screen.setFormatter(logging.Formatter("mp2: %(message)s"))
+    to_screen.setLevel(logging.DEBUG if verbose > 1 else logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
+    logger.addHandler(to_screen)
+    logger.setLevel(logging.DEBUG)
+    if log_file is not None:
+        logger.addHandler(_file_handler(log_file))
+    return screen
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--log-file {path}: {error.strerror}; choose a file that can be written") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
+
+
+# --- mp2 search ----------------------------------------------------------------------------------------------------
+
+
+@click.command(cls=_RulesCommand)
+@click.argument("table", type=click.Path(path_type=Path))
+@_search_options
+@click.option("--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing")
+@click.option("--columns", type=settings.PAIRS, default="", help="other column names, as algo=NAME,day=NAME,...")
+@click.option("--outcomes", type=click.Path(path_type=Path), help="table of day, ticker and open, close or win")
+@click.option("--algos", type=settings.NAMES, default="", help="order of the algorithms [default: as they appear]")
+@click.option("--days", type=settings.NAMES, default="", help="further days, without buys, separated by commas")
+@click.option("--table", "sql_table", help="table of a SQLite file")
+@click.option("--query", help="query on a SQLite file")
+@click.pass_context
+def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any) -> int:
+    """Search TABLE, a long table of signals, for the best consensus groups.
+
+    TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker and either open and
+    close or win.
+    """
+    from mp2.panel import read_signals
+
+    rules = _rules_from(options)
+    with _Interrupts().caught() as interrupts:
+        screen = _start_logging(context)
+        started_ns = _now_ns()
+        panel = read_signals(
+            table,
+            columns=options["columns"] or None,
+            outcomes=options["outcomes"],
+            algos=options["algos"] or None,
+            days=options["days"] or None,
+            table=options["sql_table"],
+            query=options["query"],
+            stop=interrupts.stop,
+        )
+        read_s = (_now_ns() - started_ns) / 1e9
+        if dry_run:
+            return _print_summary(panel, rules, options)
+        return _search_and_report(panel, str(table), rules, options, interrupts, screen, read_s)
+
+
+def _now_ns() -> int:
+    from mp2._recurse import now_ns
+
+    return now_ns()
+
+
+def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) -> int:
+    from mp2.console import console, summary_view
+    from mp2.group_search import memory_needed
+    from mp2.panel import panel_summary
+
+    summary = panel_summary(panel, rules.max_size)
+    needed = memory_needed(panel, rules, options["workers"])
+    if options["as_json"]:
+        content = {**asdict(summary), "memory_bytes": needed}
+        echo_document(status="dry_run", warnings=panel.warnings, **content)
+        return 0
+    _print_warnings(panel.warnings)
+    console().print(summary_view(summary, needed))
+    return 0
+
+
+def _search_and_report(
+    panel: SignalPanel,
+    source: str,
+    rules: Rules,
+    options: dict[str, Any],
+    interrupts: _Interrupts,
+    screen: Any,
+    read_s: float,
+    epilogue: Callable[[SearchResult], str] | None = None,
+) -> int:
+    """The part every searching command shares: search under the display, store, print, choose the exit code."""
+    from mp2.console import SearchDisplay, log_algo_totals
+    from mp2.group_search import search as run_search
+
+    with _opened_store(options) as store:
+        run_id = (
+            store.begin(
+                rules=rules,
+                budget_s=options["budget"],
+                workers=options["workers"],
+                source=source,
+                input_fingerprint=panel.fingerprint,
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            if store is not None
+            else None
+        )
+        try:
+            with SearchDisplay(screen, heartbeat_s=options["heartbeat"], live=not options["no_progress"]) as display:
+                result = run_search(
+                    panel,
+                    budget_s=options["budget"],
+                    workers=options["workers"],
+                    rules=rules,
+                    special=options["special"],
+                    max_attempts=options["max_attempts"],
+                    stop=interrupts.stop,
+                    observe=display.update,
+                )
+        except BaseException:
+            if store is not None and run_id is not None:
+                store.abandon(run_id)
+            raise
+        result, failure = _stored(store, replace(result, run_id=run_id, read_s=read_s))
+    log_algo_totals(result.starters)
+    print_result(result, options, epilogue, failure)
+    return _exit_code(result, interrupts, failure)
+
+
+@contextmanager
+def _opened_store(options: dict[str, Any]) -> Iterator[Store | None]:
+    if options["no_store"]:
+        yield None
+        return
+    from mp2.store import Store
+
+    with Store(options["db"]) as store:
+        yield store
+
+
+def _stored(store: Store | None, result: SearchResult) -> tuple[SearchResult, str | None]:
+    """The result with its storing time; a store that fails costs the run its place there, not its output."""
+    if store is None or result.run_id is None:
+        return result, None
+    started_ns = _now_ns()
+    try:
+        store.finish(result.run_id, result)
+        result = replace(result, store_s=(_now_ns() - started_ns) / 1e9)
+        store.set_store_s(str(result.run_id), result.store_s)
+    except StoreError as error:
+        return replace(result, run_id=None), str(error)
+    return result, None
+
+
+def print_result(
+    result: SearchResult, options: dict[str, Any], epilogue: Callable[[SearchResult], str] | None, failure: str | None
+) -> None:
+    """Print a result as its options ask for: one JSON document, or tables and sentences."""
+    from mp2.console import console, result_view
+
+    if failure:
+        click.echo(f"mp2: {failure}", err=True)
+    if options["as_json"]:
+        document = {**result.to_dict(options["json_groups"]), "errors": [failure] if failure else []}
+        click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        return
+    _print_warnings(result.warnings)
+    console().print(result_view(result, n_show=options["show"]))
+    if epilogue is not None:
+        click.echo(epilogue(result))
+
+
+def echo_document(*, status: str = "ok", warnings: Sequence[str] = (), **content: Any) -> None:
+    """Print a JSON document that is not a search's result."""
+    head = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": status}
+    document = {**head, **content, "warnings": list(warnings), "errors": []}
+    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def _print_warnings(warnings: Sequence[str]) -> None:
+    from mp2.console import console, warning_lines
+
+    screen = console(stderr=True)
+    for line in warning_lines(warnings):
+        screen.print(line)
+
+
+def _exit_code(result: SearchResult, interrupts: _Interrupts, failure: str | None) -> int:
+    if interrupts.exit_code is not None:
+        return interrupts.exit_code
+    if failure:
+        return EXIT_FAILED
+    return 0 if any(result.kept.values()) else EXIT_NOTHING_FOUND
+
+
+# --- mp2 demo ------------------------------------------------------------------------------------------------------
+
+
+@click.command(cls=_RulesCommand)
+@_search_options
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="another seed, another table")
+@click.option("--no-plant", is_flag=True, help="plant nothing: whatever is found is luck")
+@click.pass_context
+def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -> int:
+    """Search a synthetic table in which three groups are planted, and say whether they were found."""
+    from mp2.demo import check_finds, make_signals, sentence
+    from mp2.panel import read_signals
+
+    rules = _rules_from(options)
+    with _Interrupts().caught() as interrupts:
+        screen = _start_logging(context)
+        started_ns = _now_ns()
+        table = make_signals(seed, plant=not no_plant)
+        panel = read_signals(table.signals, stop=interrupts.stop)
+        read_s = (_now_ns() - started_ns) / 1e9
+
+        def verdict(result: SearchResult) -> str:
+            return sentence(check_finds(result, table.planted), result)
+
+        return _search_and_report(panel, f"demo --seed {seed}", rules, options, interrupts, screen, read_s, verdict)

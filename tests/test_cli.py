@@ -1,0 +1,354 @@
+"""The command line as a user meets it: documents, tables, messages, exit codes, signals."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from mp2.cli import main
+
+GOLDEN = Path(__file__).parent / "golden"
+WEEK = GOLDEN / "week-prices.csv"
+RULES = ("--min-daily-hits", "3")
+DOCUMENT_KEYS = {
+    "schema_version", "run_id", "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s", "workers",
+    "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "max_attempts",
+    "input_fingerprint", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights",
+    "base_win_rates", "special", "warnings", "errors",
+}  # fmt: skip
+GROUP_KEYS = {
+    "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp",
+    "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test has a working directory, and so a database, of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MP2_") and name != "MP2_SIMD"]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def mp2(capsys):
+    """Runs a command in this process; returns exit code, stdout and stderr."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in args])
+        return caught.value.code, *capsys.readouterr()
+
+    return run
+
+
+def strict_json(text):
+    def refuse(name):
+        raise AssertionError(f"{name} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_search_prints_one_document(mp2):
+    code, out, _ = mp2("search", WEEK, *RULES, "--json", "--budget", "30s")
+    document = strict_json(out)
+    expected = json.loads((GOLDEN / "week-prices.json").read_text())["expected"]
+    assert code == 0
+    assert set(document) == DOCUMENT_KEYS
+    assert document["status"] == "complete"
+    assert document["coverage"] == 1.0
+    for key in ("attempts", "tested", "eligible", "n_branches", "n_exhausted"):
+        assert document[key] == expected[key]
+    assert set(document["groups"]["3"][0]) == GROUP_KEYS
+    assert [len(document["groups"][size]) for size in ("3", "4")] == [20, 20]
+    for size, group in document["picks"].items():
+        assert [member["variation_idx"] for member in group["members"]] == expected["picks"][size]
+    best = document["groups"]["3"][0]
+    assert set(best["members"][0]) == {"algo", "variation", "variation_idx"}
+    assert set(best["days"][0]) == {"day", "buys", "hits", "pp", "weight"}
+    assert set(best["consensus"][0]) == {"day", "tickers"}
+    assert document["rules"]["min_daily_hits"] == 3
+    assert document["rules"]["retain_sizes"] == [3, 4]
+
+
+def test_json_groups_limits_what_is_printed_not_what_is_kept(mp2):
+    _, out, _ = mp2("search", WEEK, *RULES, "--json", "--json-groups", "2")
+    assert [len(groups) for groups in json.loads(out)["groups"].values()] == [2, 2]
+    _, out, _ = mp2("runs", "export", "last", "--format", "json")
+    assert [len(groups) for groups in json.loads(out)["groups"].values()] == [58, 22]
+
+
+def test_search_prints_tables_the_pick_and_an_honest_sentence(mp2):
+    code, out, err = mp2("search", WEEK, *RULES, "--show", "2")
+    assert code == 0
+    assert "Size 3: best 2 of 58 kept, 58 eligible" in out
+    assert "Size 4: best 2 of 22 kept" in out
+    assert "Pick of size 3: rank " in out
+    assert "Complete: no better group exists under these rules." in out
+    assert "A0: 3 starters, 0 cut off" in err
+    assert "Traceback" not in err
+
+
+def test_nothing_found_is_exit_code_4(mp2):
+    code, out, _ = mp2("search", GOLDEN / "nothing-eligible.csv", *RULES)
+    assert code == 4
+    assert "Complete: no group is eligible under these rules." in out
+    code, out, _ = mp2("search", GOLDEN / "nothing-eligible.csv", *RULES, "--max-attempts", "1", "--json")
+    assert (code, json.loads(out)["status"], json.loads(out)["picks"]) == (4, "work_limit", {"3": None, "4": None})
+
+
+def test_work_limit_is_deterministic_and_says_so(mp2):
+    runs = [mp2("search", WEEK, *RULES, "--max-attempts", "7", "--json", "--workers", n) for n in (1, 4)]
+    first, second = (json.loads(out) for _, out, _ in runs)
+    expected = json.loads((GOLDEN / "week-prices.json").read_text())["work_limits"]["7"]
+    assert first["attempts"] == second["attempts"] == expected["attempts"]
+    assert first["groups"] == second["groups"]
+    _, out, _ = mp2("search", WEEK, *RULES, "--max-attempts", "7")
+    assert "Work limit: " in out
+    assert "of the space exhausted" in out
+
+
+def test_dry_run_prints_sizes_and_searches_nothing(mp2, here):
+    code, out, _ = mp2("search", WEEK, "--dry-run")
+    assert code == 0
+    assert "4 algorithms, 10 variations, 5 days, 24 tickers" in out
+    assert "groups of size 1..4 before pruning" in out
+    code, out, _ = mp2("search", WEEK, "--dry-run", "--json")
+    document = strict_json(out)
+    assert document["status"] == "dry_run"
+    assert document["n_variations"] == 10
+    assert sum(document["variations_per_algo"].values()) == 10
+    assert not (here / "mp2.db").exists()
+
+
+def test_any_rule_is_an_option(mp2):
+    given = ("--max-size", "3", "--retain-sizes", "2,3", "--top", "5", "--wilson-weight", "0.5")
+    _, out, _ = mp2("search", WEEK, *RULES, "--json", *given)
+    rules = json.loads(out)["rules"]
+    assert (rules["max_size"], rules["retain_sizes"], rules["top_k"], rules["wilson_weight"]) == (3, [2, 3], 5, 0.5)
+
+
+def test_settings_come_from_options_then_environment_then_file(mp2, here, monkeypatch):
+    (here / "mp2.toml").write_text("[search]\nmin_daily_hits = 4\nworkers = 3\ntop = 9\n")
+    monkeypatch.setenv("MP2_SEARCH_WORKERS", "2")
+    monkeypatch.setenv("MP2_SEARCH_TOP_K", "8")
+    _, out, _ = mp2("search", WEEK, "--json", "--top", "7")
+    document = json.loads(out)
+    assert (document["rules"]["min_daily_hits"], document["workers"], document["rules"]["top_k"]) == (4, 2, 7)
+
+
+def test_other_column_names_and_compressed_csv(mp2, here):
+    text = WEEK.read_text().replace("algo,variation,day,ticker", "family,setting,date,symbol")
+    with gzip.open(here / "renamed.csv.gz", "wt") as stream:
+        stream.write(text)
+    columns = "algo=family,variation=setting,day=date,ticker=symbol"
+    code, out, _ = mp2("search", "renamed.csv.gz", *RULES, "--json", "--columns", columns)
+    assert (code, json.loads(out)["attempts"]) == (0, 141)
+
+
+def test_special_algorithms_are_recorded(mp2):
+    _, out, _ = mp2("search", WEEK, *RULES, "--json", "--special", "A1,A2")
+    assert json.loads(out)["special"] == ["A1", "A2"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["search", "absent.csv"], "absent.csv"),
+        (["search", WEEK, "--budget", "soon"], "'soon' is not a time; write it as 30s"),
+        (["search", WEEK, "--budget", "0s"], "budget: 0.0 seconds is not between"),
+        (["search", WEEK, "--workers", "0"], "workers: 0 is not between 1 and 1024"),
+        (["search", WEEK, "--max-attempts", "0"], "max_attempts: 0 is not between"),
+        (["search", WEEK, "--special", "A9"], "special: no algorithm 'A9'; the algorithms are A0"),
+        (["search", WEEK, "--max-size", "9"], "rule max_size: 9 is outside 2..8"),
+        (["search", WEEK, "--retain-sizes", "7"], "rule retain_sizes: 7 is outside 2..4"),
+        (["search", WEEK, "--retain-sizes", "three"], "not a list of whole numbers"),
+        (["search", WEEK, "--top", "many"], "'many' is not a valid integer"),
+        (["search", WEEK, "--columns", "algo"], "not of the form algo=NAME"),
+        (["search", WEEK, "--columns", "algo=nothing"], "nothing"),
+        (["search", WEEK, "--nonsense"], "No such option '--nonsense'"),
+        (["search"], "Missing argument 'TABLE'"),
+        (["serch"], "No such command 'serch'"),
+        (["--config", "absent.toml", "doctor"], "absent.toml: No such file"),
+        (["search", WEEK, "--db", "."], "."),
+        (["--log-file", "absent/log", "search", WEEK], "--log-file absent/log"),
+        (["demo", "--seed", "-1"], "-1 is not in the range"),
+        (["runs", "export", "last", "--format", "parquet"], "--output"),
+        (["runs", "export", "last", "--format", "xml"], "'xml' is not one of"),
+    ],
+)
+def test_bad_usage_is_one_message_and_exit_code_2(mp2, args, message):
+    code, out, err = mp2(*args)
+    expected = 1 if "--db" in args else 2
+    assert code == expected
+    assert message in err
+    assert "Traceback" not in err
+    assert err.startswith("mp2: ")
+    assert out == ""
+
+
+def test_errors_are_in_the_document_too(mp2):
+    code, out, err = mp2("search", "absent.csv", "--json")
+    document = json.loads(out)
+    assert (code, document["status"], document["run_id"]) == (2, "failed", None)
+    assert document["errors"]
+    assert document["errors"][0] in err
+
+
+def test_debug_shows_the_traceback(mp2):
+    _, _, err = mp2("--debug", "search", "absent.csv")
+    assert "Traceback" in err
+
+
+def test_a_bad_table_is_described_at_once(mp2, here):
+    (here / "bad.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-13-01,T,1\n,1,2026-01-05,T,2\n")
+    code, _, err = mp2("search", "bad.csv")
+    assert code == 2
+    for word in ("2026-13-01", "algo", "win"):
+        assert word in err
+
+
+def test_runs_can_be_listed_shown_exported_and_deleted(mp2, here):
+    assert mp2("search", WEEK, *RULES)[0] == 0
+    assert mp2("search", GOLDEN / "one-day.csv", "--min-daily-hits", "2", "--max-size", "3")[0] == 0
+    code, out, _ = mp2("runs", "list", "--json")
+    listed = json.loads(out)["runs"]
+    assert code == 0
+    assert [run["status"] for run in listed] == ["complete", "complete"]
+    run_id = listed[1]["run_id"]
+    _, out, _ = mp2("runs", "list")
+    assert run_id in out
+    _, shown, _ = mp2("runs", "show", run_id)
+    assert "Size 3: best 10 of 58 kept" in shown
+    assert "Complete: no better group exists" in shown
+    _, out, _ = mp2("runs", "export", run_id)
+    assert len(out.splitlines()) == 1 + 58 + 22
+    assert mp2("runs", "export", run_id, "--format", "parquet", "-o", "groups.parquet")[0] == 0
+    assert (here / "groups.parquet").stat().st_size > 0
+    code, out, _ = mp2("runs", "delete", run_id)
+    assert (code, out) == (0, f"Deleted run {run_id}.\n")
+    code, _, err = mp2("runs", "show", run_id)
+    assert code == 2
+    assert run_id in err
+
+
+def test_a_stored_run_reads_back_as_it_was_printed(mp2):
+    _, printed, _ = mp2("search", WEEK, *RULES, "--json")
+    _, shown, _ = mp2("runs", "show", "last", "--json")
+    assert json.loads(shown) == json.loads(printed)
+
+
+def test_no_store_leaves_nothing(mp2, here):
+    _, out, _ = mp2("search", WEEK, *RULES, "--no-store", "--json")
+    assert json.loads(out)["run_id"] is None
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["list", "show last", "export last", "delete last"])
+def test_runs_without_a_database(mp2, here, command):
+    code, _, err = mp2("runs", *command.split())
+    assert code == 1
+    assert "mp2.db" in err
+    assert list(here.iterdir()) == []
+
+
+def test_doctor_reports_the_machine(mp2):
+    code, out, _ = mp2("doctor", "--json")
+    facts = strict_json(out)
+    assert code == 0
+    assert facts["simd"] in facts["simd_available"]
+    assert facts["cores"] >= 1
+    assert facts["speed_up"]["2"] > 0
+    assert facts["clock_resolution_ns"] > 0
+    assert facts["database"].endswith("mp2.db")
+    _, out, _ = mp2("doctor")
+    assert "with 2 threads" in out
+
+
+def test_demo_says_what_it_found(mp2):
+    code, out, _ = mp2("demo", "--seed", "3")
+    assert code == 0
+    assert "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2" in out
+
+
+def test_foreign_text_is_neither_markup_nor_control(mp2, here):
+    text = WEEK.read_text().replace("A0,v1", "[red]A0[/red],\x1b]0;evil\x07v1")
+    (here / "evil.csv").write_text(text)
+    _, out, _ = mp2("search", "evil.csv", *RULES, "--show", "100")
+    assert "[red]A0[/red]" in out
+    assert "\x1b" not in out
+    assert "\\x1b]0;evil\\x07v1" in out.replace("\n", "")
+
+
+# --- as a process ---------------------------------------------------------------------------------------------------
+
+
+def start(*args, **kwargs):
+    command = [sys.executable, "-m", "mp2.cli", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+ENDLESS = ("demo", "--budget=100s", "--min-daily-hits=0", "--max-size=8", "--heartbeat=100ms", "--json", "--json-groups=1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_keeps_the_results(number, expected):
+    with start(*ENDLESS) as process:
+        while " elapsed, " not in (line := process.stderr.readline()):
+            assert line, "the search ended before its first heartbeat"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    document = strict_json(out)
+    assert process.returncode == expected
+    assert document["status"] == "stopped"
+    assert document["attempts"] > 0
+    assert 0 <= document["coverage"] < 1
+    assert "Traceback" not in err
+    listed = subprocess.run([sys.executable, "-m", "mp2.cli", "runs", "list", "--json"], capture_output=True, check=True)
+    assert [run["status"] for run in json.loads(listed.stdout)["runs"]] == ["stopped"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_signal_while_reading_stores_nothing(here):
+    code = """
+        import os, signal, sys, threading
+        from mp2 import panel
+        from mp2.cli import main
+        real = panel.read_signals
+        def interrupted(*args, **kwargs):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return real(*args, **kwargs)
+        panel.read_signals = interrupted
+        main(sys.argv[1:])
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), "search", str(WEEK)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 143
+    assert "Traceback" not in process.stderr
+    assert not (here / "mp2.db").exists()
+
+
+def test_closed_stdout_is_quiet():
+    with start("search", WEEK, *RULES, "--json", "--json-groups", "1000") as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.wait() == 0
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+
+
+def test_help_needs_no_heavy_import():
+    code = "import sys; from mp2.cli import main\ntry: main(['search', '--help'])\nexcept SystemExit: pass\n"
+    code += "heavy = {'numpy', 'polars', 'rich.live', 'mp2._recurse'} & set(sys.modules); assert not heavy, heavy"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "Rules (defaults are the specification's)" in process.stdout
