@@ -27,7 +27,7 @@ def pack(members: BoolArray) -> WordArray:
     """Pack bool[..., n] into uint64[..., n_words(n)]."""
     n_bits = members.shape[-1]
     padding = [(0, 0)] * (members.ndim - 1) + [(0, n_words(n_bits) * WORD_BITS - n_bits)]
-    packed = np.packbits(np.pad(members, padding), axis=-1, bitorder="little")
+    packed = np.packbits(np.ascontiguousarray(np.pad(members, padding)), axis=-1, bitorder="little")
     return _native(packed.view("<u8"))
 
 

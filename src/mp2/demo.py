@@ -107,24 +107,30 @@ def check_finds(result: SearchResult, planted: Iterable[tuple[Key, ...]]) -> lis
 def sentence(finds: Sequence[Find], result: SearchResult) -> str:
     """What may be said of a demo search in one sentence; `finds` are its `check_finds`, empty when nothing was planted."""
     if not finds:
-        n_tested = sum(result.tested[size] for size in result.kept)
-        return f"nothing was planted: the groups above are the luckiest of {n_tested:,} tested, not a find"
+        return f"nothing was planted: {_luck(result)}"
     found, missed = [find for find in finds if find.rank is not None], [find for find in finds if find.rank is None]
     n_found = f"all {len(finds)}" if not missed else f"{len(found)} of {len(finds)}"
     said = f"found {n_found} planted groups" + (f": {_ranks_by_size(found)}" if found else "")
     return said + (f"; missed: {'; '.join(map(_missed, missed))}{_why_missed(result)}" if missed else "")
 
 
+def _luck(result: SearchResult) -> str:
+    n_tested = sum(result.tested[size] for size in result.kept)
+    if not any(result.kept.values()):
+        return f"none of the {n_tested:,} groups tested was kept"
+    return f"the groups above are the luckiest of {n_tested:,} tested, not a find"
+
+
 def _ranks_by_size(found: Sequence[Find]) -> str:
     ranks: dict[int, list[int]] = {}
     for find in found:
         ranks.setdefault(find.size, []).append(find.rank or 0)
-    return ", ".join(f"size {size} rank{'s' * (len(of_size) > 1)} {_listed(of_size)}" for size, of_size in sorted(ranks.items()))
+    return ", ".join(f"size {size} {_listed(of_size)}" for size, of_size in sorted(ranks.items()))
 
 
 def _listed(ranks: Iterable[int]) -> str:
     *first, last = map(str, sorted(ranks))
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"ranks {', '.join(first)} and {last}" if first else f"rank {last}"
 
 
 def _missed(find: Find) -> str:
@@ -184,7 +190,7 @@ def _plant_group(rng: np.random.Generator, buys: BoolArray, wins: BoolArray, mem
     unused, losing_day = np.ones(N_TICKERS, dtype=bool), rng.integers(len(DAYS))
     for day, won in enumerate(wins):
         n_losers = int(day == losing_day)
-        n_winners = rng.integers(*_PLANTED_BUYS, endpoint=True) - n_losers
+        n_winners = int(rng.integers(*_PLANTED_BUYS, endpoint=True)) - n_losers
         planted = _choose(rng, unused & won, n_winners) | _choose(rng, unused & ~won, n_losers)
         unused &= ~planted
         rows = buys[members, day]
@@ -197,7 +203,7 @@ def _agree(rng: np.random.Generator, rows: BoolArray, planted: BoolArray, won: B
     """Make every row buy the planted tickers, each in exchange for another of the same outcome."""
     for row, outcome in itertools.product(rows, (won, ~won)):
         missing = planted & outcome & ~row
-        row[_choose(rng, row & outcome & ~planted, missing.sum())] = False
+        row[_choose(rng, row & outcome & ~planted, int(missing.sum()))] = False
         row[missing] = True
 
 

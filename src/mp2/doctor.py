@@ -15,6 +15,7 @@ from mp2 import _recurse, bitset
 from mp2.model import Rules
 
 _SAMPLE_NS = 300_000_000
+_RULES = Rules(max_size=5, retain_sizes=(5,))
 
 
 def usable_cores() -> int:
@@ -58,23 +59,25 @@ def clock_resolution_ns() -> int:
 
 def speed_up(n_threads: int) -> float:
     """Attempts a second of `n_threads` kernels at once over those of one, measured now."""
-    kernel = _sample_kernel()
+    kernel = _endless_kernel()
     return _attempts(kernel, n_threads) / max(1, _attempts(kernel, 1))
 
 
-def _sample_kernel() -> _recurse.Kernel:
+def _endless_kernel() -> _recurse.Kernel:
+    """A kernel whose starters take hours: nearly every ticker is bought and won, so that every group passes the floor."""
     rng = np.random.default_rng(0)
-    n_algos, n_variations, n_days, n_tickers = 6, 60, 5, 500
-    buys = bitset.pack(rng.random((n_algos * n_variations, n_days, n_tickers)) < 0.5)
-    wins = bitset.pack(rng.random((n_days, n_tickers)) < 0.5)
+    n_algos, n_variations, n_days, n_tickers = 8, 60, 5, 500
+    buys = bitset.pack(rng.random((n_algos * n_variations, n_days, n_tickers)) < 0.9)
+    wins = bitset.pack(rng.random((n_days, n_tickers)) < 0.9)
     algo_of = np.repeat(np.arange(n_algos, dtype=np.int32), n_variations)
-    return _recurse.Kernel(buys, wins, algo_of, np.ones(n_days), Rules())
+    return _recurse.Kernel(buys, wins, algo_of, np.ones(n_days), _RULES)
 
 
 def _attempts(kernel: _recurse.Kernel, n_threads: int) -> int:
-    """Attempts that `n_threads` threads make together in a fixed time, each on its own starter."""
+    """Attempts that `n_threads` threads make together in a fixed time, each on a starter of its own."""
     wall_ns = _recurse.now_ns() + _SAMPLE_NS
     records = np.zeros(n_threads, dtype=_recurse.STARTER_DTYPE)
+    records["variation_idx"] = np.arange(n_threads)
     threads = [threading.Thread(target=_spin, args=(kernel, records[i : i + 1], wall_ns)) for i in range(n_threads)]
     for thread in threads:
         thread.start()
@@ -84,5 +87,5 @@ def _attempts(kernel: _recurse.Kernel, n_threads: int) -> int:
 
 
 def _spin(kernel: _recurse.Kernel, record: Any, wall_ns: int) -> None:
-    heaps = {size: _recurse.TopGroups(size, 1) for size in Rules().retain_sizes}
+    heaps = {size: _recurse.TopGroups(size, 1) for size in _RULES.retain_sizes}
     kernel.run(record, _recurse.Control(wall_ns, wall_ns), heaps)

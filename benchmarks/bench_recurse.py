@@ -1,0 +1,235 @@
+"""The kernel: against plain Python sets on the same starters, on two threads, and on the real week.
+
+Every benchmark puts `attempts_per_s` into its extra information.
+"""
+
+import os
+import statistics
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import get_context
+
+import generator
+import numpy as np
+import oracle
+import pytest
+
+from mp2 import _recurse, synergy
+from mp2.group_search import search
+from mp2.model import Rules
+from mp2.panel import read_signals
+
+RULES = Rules()
+SHAPE = {"n_algos": 7, "n_variations": 40, "n_tickers": 400, "density": 0.34, "seed": 1}
+STARTERS = (0, 50, 100)
+"""Some 150,000 attempts together: seconds of plain Python, a millisecond of the kernel."""
+
+WINDOW_NS = 300_000_000
+N_PAIRS = 5
+
+
+# ---- one core
+
+
+@dataclass
+class PlainSearch:
+    """The recursion of the specification on Python sets, the consensus handed down from level to level."""
+
+    buys: list[list[frozenset[int]]]
+    wins: list[frozenset[int]]
+    first_after: list[int]
+    weights: list[float]
+    attempts: int = 0
+    tested: list[int] = field(default_factory=lambda: [0] * (RULES.max_size + 1))
+    eligible: list[int] = field(default_factory=lambda: [0] * (RULES.max_size + 1))
+    best_score: dict[int, float] = field(default_factory=dict)
+
+    def visit(self, size, last, consensus):
+        self.attempts += 1
+        if not any(consensus):
+            return
+        if size >= 2:
+            hits = [len(tickers & winners) for tickers, winners in zip(consensus, self.wins, strict=True)]
+            if min(hits) < RULES.min_daily_hits:
+                return
+            self.tested[size] += 1
+            self.offer(size, consensus, hits)
+        if size == RULES.max_size:
+            return
+        for v in range(self.first_after[last], len(self.buys)):
+            self.visit(size + 1, v, [tickers & more for tickers, more in zip(consensus, self.buys[v], strict=True)])
+
+    def offer(self, size, consensus, hits):
+        if size not in RULES.retain_sizes:
+            return
+        buys = [len(tickers) for tickers in consensus]
+        found = oracle.statistics(buys, hits, len(frozenset().union(*consensus)), self.weights, RULES)
+        if oracle.is_eligible(found, RULES):
+            self.eligible[size] += 1
+            self.best_score[size] = max(found["score"], self.best_score.get(size, found["score"]))
+
+
+@cache
+def generated():
+    return generator.make_panel(**SHAPE)
+
+
+def plain_search():
+    panel = generated()
+    n_tickers = len(panel.tickers)
+    return PlainSearch(
+        buys=[generator.sets_by_day(rows, n_tickers) for rows in panel.buys],
+        wins=generator.sets_by_day(panel.wins, n_tickers),
+        first_after=np.searchsorted(panel.algo_of, panel.algo_of, side="right").tolist(),
+        weights=synergy.day_weights(panel.base_win_rates, RULES).tolist(),
+    )
+
+
+def run_plain(plain):
+    for v in STARTERS:
+        plain.visit(1, v, plain.buys[v])
+    return plain
+
+
+def make_kernel(panel):
+    return _recurse.Kernel(panel.buys, panel.wins, panel.algo_of, synergy.day_weights(panel.base_win_rates, RULES), RULES)
+
+
+def run_kernel(kernel, starters):
+    """Starters from first to last attempt; their records and the heaps of kept groups."""
+    records = np.zeros(len(starters), dtype=_recurse.STARTER_DTYPE)
+    records["variation_idx"] = starters
+    heaps = {size: _recurse.TopGroups(size, RULES.top_k) for size in RULES.retain_sizes}
+    never = _recurse.now_ns() + 10**15
+    for i in range(len(starters)):
+        assert kernel.run(records[i : i + 1], _recurse.Control(never, never), heaps) == _recurse.EXHAUSTED
+    return records, heaps
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Counters and speed of plain Python in this very run."""
+    plain = plain_search()
+    started_ns = _recurse.now_ns()
+    run_plain(plain)
+    return plain, plain.attempts / (_recurse.now_ns() - started_ns) * 1e9
+
+
+@pytest.fixture(params=_recurse.simd_available())
+def simd(request):
+    before = _recurse.simd()
+    _recurse.use_simd(request.param)
+    yield request.param
+    _recurse.use_simd(before)
+
+
+def note_speed(benchmark, attempts):
+    """Attempts per second of the median round; None when benchmarks are switched off."""
+    if benchmark.stats is None:
+        return None
+    speed = attempts / benchmark.stats.stats.median
+    benchmark.extra_info["attempts_per_s"] = round(speed)
+    return speed
+
+
+@pytest.mark.benchmark(group="one core, generated panel")
+def test_plain_sets(benchmark):
+    plain = benchmark.pedantic(run_plain, setup=lambda: ((plain_search(),), {}), rounds=1)
+    note_speed(benchmark, plain.attempts)
+
+
+@pytest.mark.benchmark(group="one core, generated panel")
+def test_kernel(benchmark, simd, reference):
+    plain, plain_speed = reference
+    kernel = make_kernel(generated())
+    records, heaps = benchmark.pedantic(run_kernel, args=(kernel, STARTERS), rounds=20, warmup_rounds=2)
+    assert records["attempts"].sum() == plain.attempts
+    assert records["tested"].sum(axis=0)[: RULES.max_size + 1].tolist() == plain.tested
+    assert records["eligible"].sum(axis=0)[: RULES.max_size + 1].tolist() == plain.eligible
+    assert {size: groups.best() for size, groups in heaps.items() if len(groups)} == pytest.approx(plain.best_score, rel=1e-9)
+    speed = note_speed(benchmark, plain.attempts)
+    if speed is not None:
+        benchmark.extra_info["times_plain_python"] = round(speed / plain_speed)
+
+
+# ---- two cores
+
+
+@cache
+def endless():
+    """A kernel whose first starter is far from done after `WINDOW_NS`."""
+    return make_kernel(generator.make_panel(n_algos=8, n_variations=100, n_tickers=500, density=0.42, seed=2))
+
+
+def spin(window_ns=WINDOW_NS):
+    """Attempts per second of one kernel that runs for `window_ns`."""
+    kernel = endless()
+    record = np.zeros(1, dtype=_recurse.STARTER_DTYPE)
+    heaps = {size: _recurse.TopGroups(size, RULES.top_k) for size in RULES.retain_sizes}
+    started_ns = _recurse.now_ns()
+    status = kernel.run(record, _recurse.Control(started_ns + window_ns, started_ns + window_ns), heaps)
+    assert status == _recurse.WALL
+    return int(record["attempts"][0]) / (_recurse.now_ns() - started_ns) * 1e9
+
+
+def spin_threads(n_threads):
+    """Attempts per second of `n_threads` threads together."""
+    speeds = []
+    threads = [threading.Thread(target=lambda: speeds.append(spin())) for _ in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(speeds) == n_threads
+    return sum(speeds)
+
+
+def spin_processes(pool, n_processes):
+    """The control: the same work in processes of their own, which share nothing but the machine."""
+    return sum(job.result() for job in [pool.submit(spin) for _ in range(n_processes)])
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        spin_processes(pool, 2)
+        yield pool
+
+
+@pytest.mark.benchmark(group="two cores, interleaved pairs")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_two_threads(benchmark, processes):
+    """The time is that of a whole pair with its control; what matters is in the extra information."""
+    rows = []
+
+    def run_pair():
+        rows.append((spin_threads(1), spin_threads(2), spin_processes(processes, 1), spin_processes(processes, 2)))
+
+    endless()
+    benchmark.pedantic(run_pair, rounds=N_PAIRS, warmup_rounds=1)
+    one, two, one_process, two_processes = zip(*rows[-N_PAIRS:], strict=True)
+    assert min(min(row) for row in rows) > 0
+    benchmark.extra_info["attempts_per_s"] = round(statistics.median(two))
+    benchmark.extra_info["attempts_per_s_one_thread"] = round(statistics.median(one))
+    benchmark.extra_info["two_threads_over_one"] = median_ratio(two, one)
+    benchmark.extra_info["two_processes_over_one"] = median_ratio(two_processes, one_process)
+
+
+def median_ratio(more, fewer):
+    return round(statistics.median(a / b for a, b in zip(more, fewer, strict=True)), 3)
+
+
+# ---- the real week
+
+
+@pytest.mark.benchmark(group="real week, 3 s")
+@pytest.mark.skipif(not generator.REAL_WEEK.exists(), reason="the real week is not beside the checkout")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_real_week(benchmark, workers):
+    panel = read_signals(generator.REAL_WEEK)
+    result = benchmark.pedantic(search, args=(panel,), kwargs={"budget_s": 3.0, "workers": workers}, rounds=1)
+    assert result.attempts > 0
+    benchmark.extra_info["attempts_per_s"] = round(result.attempts / result.elapsed_s)
+    benchmark.extra_info["overrun_s"] = round(result.overrun_s, 4)

@@ -1,0 +1,32 @@
+"""What the pool costs per starter: turns that do nothing, so that all the time is the scheduler's."""
+
+import pytest
+
+from mp2._recurse import EXHAUSTED, Control, now_ns
+from mp2.model import Status
+from mp2.schedule import run_pool
+
+N_STARTERS = 10_000
+BUDGET_NS = 60 * 10**9
+
+
+def run_idle(workers):
+    return run_pool(
+        N_STARTERS,
+        lambda starter_idx, control: EXHAUSTED,
+        budget_ns=BUDGET_NS,
+        workers=workers,
+        started_ns=now_ns(),
+        clock_ns=now_ns,
+        new_control=Control,
+    )
+
+
+@pytest.mark.benchmark(group="scheduler, 10,000 starters")
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_idle_turns(benchmark, workers):
+    outcome = benchmark.pedantic(run_idle, args=(workers,), rounds=5, warmup_rounds=1)
+    assert outcome.status is Status.COMPLETE
+    assert set(outcome.n_turns) == {1}
+    if benchmark.stats is not None:
+        benchmark.extra_info["us_per_starter"] = round(benchmark.stats.stats.median / N_STARTERS * 1e6, 2)
