@@ -5,6 +5,8 @@ sanitizers on top (see CONTRIBUTING.md for how to run with them).
 """
 
 import os
+import shutil
+import sys
 import sysconfig
 
 from setuptools import Extension, setup
@@ -42,9 +44,7 @@ class BuildExt(build_ext):
 
     def _has_compiler(self):
         command = getattr(self.compiler, "compiler", None)
-        from shutil import which
-
-        return command is None or which(command[0]) is not None
+        return command is None or shutil.which(command[0]) is not None
 
 
 def compile_flags():
@@ -52,11 +52,17 @@ def compile_flags():
         return ["/O2", "/fp:precise"]
     # The score must come out the same on every variant and platform: no contraction into fused multiply-add.
     flags = ["-ffp-contract=off", "-fno-math-errno", "-O1" if CHECKED else "-O3"]
-    if CHECKED:
-        flags += ["-g", "-fno-omit-frame-pointer"]
+    flags += ["-g", "-fno-omit-frame-pointer"] if CHECKED else ["-g0"]
     if BUILD == "sanitize":
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     return flags
+
+
+def link_flags():
+    if BUILD == "sanitize":
+        return ["-fsanitize=address,undefined"]
+    # Symbols of the interpreter's own build flags would make the wheel five times as large.
+    return ["-Wl,-s"] if sys.platform == "linux" and not CHECKED else []
 
 
 def extension():
@@ -68,7 +74,7 @@ def extension():
         define_macros=macros + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
         py_limited_api=ABI3,
         extra_compile_args=compile_flags(),
-        extra_link_args=["-fsanitize=address,undefined"] if BUILD == "sanitize" else [],
+        extra_link_args=link_flags(),
     )
 
 
