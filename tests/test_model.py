@@ -27,6 +27,7 @@ def test_defaults_are_the_specifications():
         ({"min_daily_hits": -1}, "rule min_daily_hits: -1 is outside"),
         ({"min_pooled_pp": math.nan}, "rule min_pooled_pp: nan is not finite"),
         ({"max_iqr_pp": math.inf}, "rule max_iqr_pp: inf is not finite"),
+        ({"cv_weight": 1e300}, r"rule cv_weight: 1e\+300 is outside -1000000000.0..1000000000.0"),
         ({"wilson_z": "1"}, "rule wilson_z: '1' is not a number"),
         ({"retain_sizes": (5,)}, "rule retain_sizes: 5 is outside 2..4"),
         ({"retain_sizes": (1,)}, "rule retain_sizes: 1 is outside 2..4"),

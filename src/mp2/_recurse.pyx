@@ -194,7 +194,6 @@ cdef struct Turn:
     int32_t mixed                # the panel is inconsistent
     int32_t rebuilding           # scans repeat work an earlier turn has done
     int32_t depth
-    int32_t projected
     int32_t *all_candidates
     int32_t *block               # survivors of a leaf block
     int32_t *block_capped
@@ -432,6 +431,8 @@ cdef class Kernel:
         cdef StarterState *state = <StarterState *>&raw[0]
         if not 0 <= state.variation_idx < self.n_variations or not 0 <= state.depth < self.rules.max_size:
             raise ValueError(f"starter {state.variation_idx} at depth {state.depth} does not belong to this panel")
+        if max_attempts < 0 or 0 < max_attempts < state.attempts:
+            raise ValueError(f"max_attempts {max_attempts} is less than the {state.attempts} attempts already made")
         cdef Turn turn
         cdef int end
         cdef TopGroups groups
@@ -486,31 +487,30 @@ cdef class Kernel:
 
 
 cdef int run_turn(Turn *t) noexcept nogil:
-    cdef int status = DONE
+    cdef int status
     if t.starter.exhausted:
         return DONE
+    t.attempts_at_start = t.starter.attempts
+    status = check(t)
+    if status != GO_ON:                          # stopped before it began: the record stands as it is
+        return status
     if not allocate(t):
         release(t)
         return NO_MEMORY
-    t.credit = CHECK_WORDS
-    t.attempts_at_start = t.starter.attempts
-    status = check(t)
-    if status == GO_ON:
-        status = begin(t)
-    if status == GO_ON and t.starter.depth > 0:
-        status = rebuild_path(t)
-        if status != GO_ON:                      # stopped before it got on: the cursor in the record still stands
-            release(t)
-            return status
+    begin(t)
+    status = rebuild_path(t)
+    if status != GO_ON:                          # stopped before it got on: the cursor in the record still stands
+        release(t)
+        return status
     while status == GO_ON and t.depth > 0:
         status = leaf_step(t) if t.depth == t.rules.max_size - 1 else inner_step(t)
-    if t.starter.attempts > 0 and status != NO_MEMORY:
+    if status != NO_MEMORY:
         status = leave(t, status)
     release(t)
     return status
 
 
-cdef int begin(Turn *t) noexcept nogil:
+cdef void begin(Turn *t) noexcept nogil:
     """Visit the starter alone, or set up its frame again."""
     cdef Frame *first = &t.frames[1]
     cdef int32_t v = t.starter.variation_idx, i
@@ -530,22 +530,25 @@ cdef int begin(Turn *t) noexcept nogil:
         t.all_candidates[i] = first.next + i
     first.candidates = t.all_candidates
     first.scanned = first.at = 0
-    return GO_ON
 
 
 cdef int rebuild_path(Turn *t) noexcept nogil:
     """Bring the frames back to where an earlier turn left its cursor; nothing is counted."""
-    cdef int32_t level
-    cdef int status = GO_ON
+    cdef Frame *frame
+    cdef int32_t level, depth = t.starter.depth
+    cdef int status
     t.rebuilding = 1
-    for level in range(1, t.starter.depth + 1):
-        t.frames[level].next = t.starter.cursor[level - 1]
-        if level == t.starter.depth:
+    for level in range(1, depth + 1):
+        frame = &t.frames[level]
+        frame.next = t.starter.cursor[level - 1]
+        # The last frame had been scanned before if its cursor has moved; a leaf frame is scanned block by block.
+        if level == depth and (level == t.rules.max_size - 1 or frame.next == t.next_algo[frame.member]):
             break
         status = scan(t, level)
         if status != GO_ON:
             return status
-        push(t, level, t.frames[level].next - 1)
+        if level < depth:
+            push(t, level, frame.next - 1)
     t.rebuilding = 0
     return GO_ON
 
@@ -569,6 +572,8 @@ cdef int inner_step(Turn *t) noexcept nogil:
     cdef int32_t v, size = t.depth + 1
     cdef int status
     if not frame.scanned:
+        if frame.next < t.n_variations and t.starter.attempts == t.max_attempts:
+            return AT_WORK_LIMIT
         status = scan(t, t.depth)
         if status != GO_ON:
             return status
@@ -593,7 +598,7 @@ cdef int inner_step(Turn *t) noexcept nogil:
 cdef int leaf_step(Turn *t) noexcept nogil:
     """Visit a block of children of the last but one size: they have no children of their own."""
     cdef Frame *frame = &t.frames[t.depth]
-    cdef int32_t size = t.depth + 1, n, n_pass, n_scored, i, ignored = 0
+    cdef int32_t size = t.depth + 1, n, n_pass = 0, n_scored = 0, i, ignored = 0
     cdef int32_t *scored
     while frame.at < frame.n_candidates and frame.candidates[frame.at] < frame.next:
         frame.at += 1
@@ -614,11 +619,11 @@ cdef int leaf_step(Turn *t) noexcept nogil:
         frame.at += n
         count_up_to(t, frame, frame.candidates[frame.at - 1] + 1)
         if frame.at < frame.n_candidates:
-            return spend(t, n * t.table.stride + n_pass)
+            return spend(t, n * t.table.stride + n_scored * scoring_words(t))
     if not count_up_to(t, frame, t.n_variations if frame.at == frame.n_candidates else frame.candidates[frame.at] + 1):
         return AT_WORK_LIMIT
     t.depth -= 1
-    return spend(t, n * t.table.stride + 16)
+    return spend(t, n * t.table.stride + n_scored * scoring_words(t) + 16)
 
 
 cdef int scan(Turn *t, int32_t level) noexcept nogil:
@@ -638,12 +643,13 @@ cdef int scan(Turn *t, int32_t level) noexcept nogil:
         if status != GO_ON:
             t.starter.n_rows_rescanned += at
             return status
-    if t.rebuilding:
+    frame.scanned, frame.at = 1, 0
+    status = project(t) if level == 1 and not t.mixed else GO_ON
+    if t.rebuilding or status != GO_ON:
         t.starter.n_rows_rescanned += frame.n_candidates
     else:
         t.starter.n_rows_scanned += frame.n_candidates
-    frame.scanned, frame.at = 1, 0
-    return project(t) if level == 1 and not t.mixed else GO_ON
+    return status
 
 
 cdef inline int32_t survivors(
@@ -796,7 +802,13 @@ cdef int check(Turn *t) noexcept nogil:
 
 
 cdef inline int32_t block_size(Turn *t) noexcept nogil:
-    return <int32_t>max(1, min(MAX_BLOCK, CHECK_WORDS // max(1, t.table.stride)))
+    """Candidates of one block: neither scanning nor scoring all of them takes much longer than `CHECK_WORDS` of work."""
+    return <int32_t>max(1, min(MAX_BLOCK, CHECK_WORDS // (t.table.stride + scoring_words(t))))
+
+
+cdef inline int64_t scoring_words(Turn *t) noexcept nogil:
+    """Work of scoring one group, as words: what it takes beyond its rows grows with the number of days."""
+    return 8 * <int64_t>t.natural.n_days
 
 
 cdef inline const uint64_t *loss_part(Turn *t, const uint64_t *state) noexcept nogil:
@@ -880,7 +892,7 @@ cdef bint score_if_eligible(Turn *t, int32_t size, int32_t v, double *score) noe
     if most_buys > r.max_daily_buys or not pooled >= r.min_pooled_pp:
         return False
     sort_days(t.pp, t.sorted_pp, D)
-    median = quantile(t.sorted_pp, D, 0.5)
+    median = (t.sorted_pp[(D - 1) // 2] + t.sorted_pp[D // 2]) / 2.0
     second_worst = t.sorted_pp[1] if D > 1 else t.sorted_pp[0]
     iqr = quantile(t.sorted_pp, D, 0.75) - quantile(t.sorted_pp, D, 0.25)
     for d in range(D):
@@ -957,13 +969,20 @@ cdef double least_squares_slope(const double *values, int32_t n, double mean) no
 
 
 cdef void sort_days(const double *values, double *out, int32_t n) noexcept nogil:
-    cdef int32_t i, j
-    for i in range(n):
-        j = i
-        while j > 0 and out[j - 1] > values[i]:
-            out[j] = out[j - 1]
-            j -= 1
-        out[j] = values[i]
+    """Shell sort with gaps 1, 4, 13, ... (Knuth): plain insertion for a week, still fast for years of days."""
+    cdef int32_t i, j, gap = 1
+    cdef double value
+    memcpy(out, values, n * sizeof(double))
+    while gap < n // 9:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            value, j = out[i], i
+            while j >= gap and out[j - gap] > value:
+                out[j] = out[j - gap]
+                j -= gap
+            out[j] = value
+        gap //= 3
 
 
 cdef double quantile(const double *ascending, int32_t n, double q) noexcept nogil:
@@ -995,6 +1014,7 @@ cdef int64_t n_tickers_of_any_day(Turn *t, int32_t size, int32_t v) noexcept nog
 cdef inline int64_t sortable(double value) noexcept nogil:
     """The bits of a double as an integer of the same order, so that a threshold can be raised atomically."""
     cdef int64_t bits
+    value += 0.0                                 # -0.0, which compares equal, gets the bits of 0.0
     memcpy(&bits, &value, sizeof(bits))
     return bits ^ INT64_MAX if bits < 0 else bits
 

@@ -84,6 +84,7 @@ class Reader:
         used = {*keys, *(CANONICAL if outcome else ())}
         missing += [role for role in names if role in used and role not in self.names and role not in missing]
         self.problems = [_missing_line(table, role, wanted[role], found_any=bool(self.outcome)) for role in missing]
+        self.problems += _ambiguous_lines(table, [self.names[role] for role in (*self.keys, *self.outcome)])
 
     def check(self) -> Iterator[pl.DataFrame]:
         """First pass: yields the keys, null where missing or wrong; `faults` is complete when it ends."""
@@ -141,8 +142,16 @@ def _outcome_expressions(outcome: Sequence[str]) -> list[pl.Expr]:
 
 def _missing_line(table: Table, role: str, name: str, *, found_any: bool) -> str:
     instead = " (or 'win')" if role in PRICES and not found_any else ""
-    found = ", ".join(table.columns) or "none"
+    found = ", ".join(map(str, table.columns)) or "none"
     return f"{table.name}: missing column {name!r}{instead}; it has {found}; give another name with columns ({role}=NAME)"
+
+
+def _ambiguous_lines(table: Table, used: Sequence[str]) -> list[str]:
+    return [
+        f"{table.name}: {table.columns.count(name)} columns are called {name!r}; rename all but one"
+        for name in dict.fromkeys(used)
+        if table.columns.count(name) > 1
+    ]
 
 
 Converted = tuple["pl.Series", "pl.Series | None"]

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, overload
 
 import numpy as np
@@ -30,6 +31,7 @@ from mp2.schedule import PoolOutcome, Progress, run_pool
 
 NS_PER_S = 1_000_000_000
 MAX_BUDGET_S = 10 * 365 * 86_400.0
+MAX_WORKERS = 1024
 # Consensus sets of kept groups are formed this many bytes at a time.
 _CHUNK_BYTES = 16 << 20
 
@@ -91,14 +93,17 @@ def _check_settings(
     panel: SignalPanel, budget_s: float, workers: int, special: Sequence[str], max_attempts: int | None
 ) -> None:
     problems = []
-    if not 0 < budget_s <= MAX_BUDGET_S:
+    if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
         problems.append(
             f"budget: {budget_s!r} seconds is not between 0 and {MAX_BUDGET_S:.0f}; give a positive time such as 60s"
         )
-    if not 1 <= workers <= 1024:
-        problems.append(f"workers: {workers!r} is not between 1 and 1024")
-    if max_attempts is not None and not 1 <= max_attempts < 2**62:
-        problems.append(f"max_attempts: {max_attempts!r} is not between 1 and 2^62; leave it out for no limit")
+    if not _is_number(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
+        problems.append(f"workers: {workers!r} is not a whole number between 1 and {MAX_WORKERS}")
+    if max_attempts is not None and not (_is_number(max_attempts, Integral) and 1 <= max_attempts < 2**62):
+        problems.append(f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; leave it out for no limit")
+    if isinstance(special, str):
+        problems.append(f"special: {special!r} is a text; give a list of algorithms")
+        special = ()
     problems += [
         f"special: no algorithm {name!r}; the algorithms are {', '.join(panel.algos)}"
         for name in special
@@ -106,6 +111,10 @@ def _check_settings(
     ]
     if problems:
         raise InputError(problems)
+
+
+def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def running_order(panel: SignalPanel, special: Sequence[str] = ()) -> npt.NDArray[np.int64]:
@@ -143,11 +152,14 @@ class _Run:
         self._closed = False
 
     def turn(self, starter_idx: int, control: Control) -> int:
-        """One turn of the starter that is `starter_idx`-th in running order; returns the kernel's status."""
+        """One turn of the starter that is `starter_idx`-th in running order; returns the kernel's status.
+
+        The kernel works on a copy of the starter's record, so that a turn that was abandoned leaves no trace.
+        """
         variation_idx = int(self.order[starter_idx])
-        record = self.records[variation_idx : variation_idx + 1]
-        found = self._empty_heaps(self.kept)
+        record = self.records[variation_idx : variation_idx + 1].copy()
         attempts_before = int(record["attempts"][0])
+        found = self._empty_heaps(self.kept)
         with self._lock:
             self._running[starter_idx] = control
         try:
@@ -155,9 +167,11 @@ class _Run:
         finally:
             with self._lock:
                 del self._running[starter_idx]
-                self._attempts += int(record["attempts"][0]) - attempts_before
-                for size, groups in found.items() if not self._closed else ():
-                    self.kept[size].merge(groups)
+                if not self._closed:
+                    self.records[variation_idx] = record[0]
+                    self._attempts += int(record["attempts"][0]) - attempts_before
+                    for size, groups in found.items():
+                        self.kept[size].merge(groups)
 
     def _empty_heaps(self, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
         return {size: TopGroups(size, self.rules.top_k, shared[size] if shared else None) for size in self.rules.retain_sizes}
@@ -169,10 +183,9 @@ class _Run:
         return SearchProgress(pool, len(self.order), attempts, best)
 
     def close(self) -> None:
-        """Take no more results: a turn that was abandoned may still be running, on the records it was given."""
+        """Take no more results: a turn that was abandoned may still be running."""
         with self._lock:
             self._closed = True
-            self.records = self.records.copy()
 
     def result(self, outcome: PoolOutcome, *, budget_s: float, workers: int, elapsed_ns: int) -> SearchResult:
         ranked = {size: groups.ranked() for size, groups in self.kept.items()}

@@ -32,7 +32,11 @@ class StarterStatus(StrEnum):
     NOT_STARTED = "not_started"
 
 
-def _rule(default: Any, help_text: str, low: float = -math.inf, high: float = math.inf) -> Any:
+# Large enough for any use and small enough that no score leaves the range of a double.
+_LARGEST_WEIGHT = 1e9
+
+
+def _rule(default: Any, help_text: str, low: float = -_LARGEST_WEIGHT, high: float = _LARGEST_WEIGHT) -> Any:
     return field(default=default, metadata={"help": help_text, "low": low, "high": high})
 
 
@@ -133,12 +137,8 @@ def _problem_with(spec: Any, value: Any) -> str | None:
     if not math.isfinite(value):
         return f"{name}: {value!r} is not finite"
     if not low <= value <= high:
-        return f"{name}: {value!r} is outside {_span(low, high)}"
+        return f"{name}: {value!r} is outside {low}..{high}"
     return None
-
-
-def _span(low: float, high: float) -> str:
-    return f"{low}..{high}" if math.isfinite(high) else f"{low} and up"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import io
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ def _file_kind(path: Path) -> str:
         raise InputError(f"{path}: is a directory; name a file in it")
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: is a pipe or device, and a table is read twice; save it as a file first")
     for suffix, kind in _KINDS.items():
         if path.name.lower().endswith(suffix):
             return kind
@@ -99,7 +102,7 @@ def _translated(path: Path, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except (PolarsError, PanicException, OSError, EOFError, sqlite3.Error, UnicodeError) as error:
+    except (PolarsError, PanicException, OSError, EOFError, sqlite3.Error, UnicodeError, zlib.error) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
         raise InputError(f"{path}: cannot be read as {kind}: {reason}") from error
 
@@ -124,9 +127,12 @@ def _csv_table(path: Path) -> Table:
     """Every column is read as text: what a value means is decided by its column, not by a guess from the first rows."""
     import polars as pl
 
-    def parse(text: bytes, names: Sequence[str] | None = None) -> pl.DataFrame:
+    def parse(text: bytes, names: Sequence[str] | None = None, *, has_header: bool = True) -> pl.DataFrame:
         with _translated(path, "a CSV file"):
-            return pl.read_csv(io.BytesIO(text), columns=names, infer_schema=False)
+            # Blank lines at the end are no rows.
+            return pl.read_csv(
+                io.BytesIO(text.rstrip(b"\r\n") + b"\n"), columns=names, has_header=has_header, infer_schema=False
+            )
 
     def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
         for header, records in _csv_blocks(path):
@@ -135,7 +141,9 @@ def _csv_table(path: Path) -> Table:
     header = next(_csv_blocks(path), (b"", b""))[0]
     if not header.strip():
         raise InputError(f"{path}: the file is empty; expected a header line with the column names")
-    return Table(str(path), tuple(parse(header).columns), read)
+    # As a row, since a header would have its duplicates renamed.
+    columns = tuple(name or "" for name in parse(header, has_header=False).row(0))
+    return Table(str(path), columns, read)
 
 
 def _csv_blocks(path: Path) -> Iterator[tuple[bytes, bytes]]:
