@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mp2.cli import main
+from mp2.cli import cli, main
+from mp2.errors import StoreError
+from mp2.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 WEEK = GOLDEN / "week-prices.csv"
@@ -138,10 +140,80 @@ def test_any_rule_is_an_option(mp2):
 def test_settings_come_from_options_then_environment_then_file(mp2, here, monkeypatch):
     (here / "mp2.toml").write_text("[search]\nmin_daily_hits = 4\nworkers = 3\ntop = 9\n")
     monkeypatch.setenv("MP2_SEARCH_WORKERS", "2")
-    monkeypatch.setenv("MP2_SEARCH_TOP_K", "8")
+    monkeypatch.setenv("MP2_SEARCH_TOP", "8")
     _, out, _ = mp2("search", WEEK, "--json", "--top", "7")
     document = json.loads(out)
     assert (document["rules"]["min_daily_hits"], document["workers"], document["rules"]["top_k"]) == (4, 2, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("special = 5", "special: no algorithm '5'"),
+        ("columns = 5", "'--columns': '5' is not of the form algo=NAME"),
+        ("db = [1]\nworkers = 2.7", "'--workers': '2.7' is not a valid integer"),
+        ("budget = [1]", "'[1]' is not a time"),
+        ("retain_sizes = true", "'True' is not a list of whole numbers"),
+    ],
+)
+def test_a_value_of_the_wrong_type_in_the_file_is_a_usage_error(mp2, here, text, message):
+    (here / "mp2.toml").write_text(f"[search]\n{text}\n")
+    code, _, err = mp2("search", WEEK)
+    assert code == 2
+    assert message in err
+
+
+def test_the_files_own_settings_count_for_the_whole_program(mp2, here):
+    (here / "mp2.toml").write_text('log_file = "run.log"\n')
+    mp2("search", WEEK, *RULES, "--no-store")
+    assert "starters" in (here / "run.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["TOP", "DB", "JSON", "MIN_DAILY_HITS", "TABLE", "RETAIN_SIZES"])
+def test_environment_variables_are_called_as_the_options(name):
+    assert [param for param in cli.commands["search"].params if param.envvar == f"MP2_SEARCH_{name}"]
+
+
+def test_unusable_settings_leave_no_run_behind(mp2, here):
+    for extra in ((), ("--dry-run",)):
+        code, _, err = mp2("search", WEEK, "--special", "A9", "--workers", "0", *extra)
+        assert (code, len(err.splitlines())) == (2, 2)
+    assert not (here / "mp2.db").exists()
+
+
+def test_no_command_shows_the_help_as_it_is(mp2):
+    code, _, err = mp2()
+    assert code == 2
+    assert err.startswith("Usage: mp2")
+
+
+def test_one_problem_is_one_line_whatever_it_quotes(mp2, here):
+    (here / "mac.csv").write_bytes(b"algo,variation,day,ticker,win\x1b[31m\rA,1,2026-01-05,T,1\r")
+    code, _, err = mp2("search", "mac.csv")
+    assert code == 2
+    assert all(line.startswith("mp2: mac.csv: missing column") for line in err.splitlines())
+    assert "\x1b" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("flag", ["--json", "--no-progress"])
+def test_a_full_output_is_one_line_and_a_failure(flag):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "mp2.cli", "search", str(WEEK), *RULES, "--no-store", flag]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "mp2: output: No space left on device"
+
+
+def test_a_run_is_stored_even_if_its_storing_time_is_not(mp2, monkeypatch):
+    def locked(*_):
+        raise StoreError("locked")
+
+    monkeypatch.setattr(Store, "set_store_s", locked)
+    code, out, _ = mp2("search", WEEK, *RULES, "--json")
+    document = strict_json(out)
+    assert (code, document["errors"]) == (0, [])
+    assert mp2("runs", "show", document["run_id"])[0] == 0
 
 
 def test_other_column_names_and_compressed_csv(mp2, here):

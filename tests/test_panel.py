@@ -6,6 +6,7 @@ import csv
 import datetime
 import gzip
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -230,6 +231,34 @@ def test_csv_with_quotes_line_breaks_and_windows_line_ends(tmp_path: Path, monke
         panel = read_signals(path)
         assert panel.n_variations == 40
         assert panel.n_buys.tolist() == [1] * 40
+
+
+def test_blank_lines_at_the_end_of_a_csv_are_no_rows(tmp_path: Path) -> None:
+    path = to_csv(LONG, tmp_path)
+    path.write_bytes(path.read_bytes() + b"\n\r\n")
+    assert read_signals(path).fingerprint == read_signals(LONG).fingerprint
+
+
+def test_a_column_of_no_use_may_occur_twice(tmp_path: Path) -> None:
+    path = tmp_path / "twice.csv"
+    path.write_text("x,algo,variation,day,ticker,win,x\n0,A,1,2026-01-05,T,1,0\n")
+    assert read_signals(path).variations == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"), [([5_000_000, -2_000_000], pl.Date), ([2**62, -(2**62)], pl.Datetime("ms"))], ids=["date", "datetime"]
+)
+def test_days_beyond_the_calendar_are_no_days(values: list[int], dtype: Any) -> None:
+    days = pl.Series("day", [*values, None], dtype=pl.Int32 if dtype == pl.Date else pl.Int64).cast(dtype)
+    rows = pl.DataFrame([days]).with_columns(algo=pl.lit("A"), variation=pl.lit("1"), ticker=pl.lit("T"), win=pl.lit(1))
+    assert problems_of(rows) == [
+        f"signals: column 'day', row 1: {values[0]} is not a day; write YYYY-MM-DD or YYYYMMDD (2 such rows)",
+        "signals: column 'day', row 3: null is no day; every row needs one",
+    ]
+
+
+def test_columns_without_text_names_are_listed() -> None:
+    assert "it has 0, 1; give" in problems_of(pd.DataFrame([[1, 2]]))[0]
 
 
 def test_csv_with_byte_order_mark_and_no_last_line_end(tmp_path: Path) -> None:
@@ -581,6 +610,15 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     yield "ragged.csv", "cannot be read as a CSV file"
     (folder / "latin.csv").write_bytes(b"algo,variation,day,ticker,win\nA,1,2026-01-05,\xe9\xe8,1\n")
     yield "latin.csv", "cannot be read as a CSV file"
+    packed = bytearray(gzip.compress(LONG.write_csv().encode()))
+    packed[30:60] = b"\x55" * 30
+    (folder / "damaged.csv.gz").write_bytes(packed)
+    yield "damaged.csv.gz", "cannot be read as a CSV file"
+    (folder / "twice.csv").write_text("algo,variation,day,ticker,win,win,x,x\nA,1,2026-01-05,T,1,0,2,3\n")
+    yield "twice.csv", "2 columns are called 'win'; rename all but one"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.csv")
+        yield "pipe.csv", "is a pipe or device, and a table is read twice; save it as a file first"
     (folder / "header.csv").write_text("algo,variation,day,ticker,win\n")
     yield "header.csv", "the table has no rows"
     (folder / "empty.db").touch()

@@ -51,14 +51,14 @@ def test_no_file_no_settings(here):
 def test_the_working_directorys_file_is_found(here):
     (here / "mp2.toml").write_text('verbose = 1\n[search]\nbudget = "5s"\nmin_daily_hits = 3\ntop = 7\nretain_sizes = [3]\n')
     assert settings.load(None, cli) == {
-        "verbose": 1,
-        "search": {"budget": "5s", "min_daily_hits": 3, "top_k": 7, "retain_sizes": [3]},
+        "verbose": "1",
+        "search": {"budget": "5s", "min_daily_hits": "3", "top_k": "7", "retain_sizes": [3]},
     }
 
 
 def test_the_projects_table_is_found(here):
     (here / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.mp2.search]\nworkers = 2\n')
-    assert settings.load(None, cli) == {"search": {"workers": 2}}
+    assert settings.load(None, cli) == {"search": {"workers": "2"}}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,7 @@ def test_the_projects_table_is_found(here):
     [
         ("[serach]\n", "mp2.toml: unknown key 'serach'; known are .*search"),
         ("[search]\nbugdet = 3\n", r"mp2.toml: \[search\] unknown key 'bugdet'; known are .*budget"),
+        ("debug = true\n", "mp2.toml: unknown key 'debug'"),
         ("search = 3\n", "mp2.toml: search has to be a table"),
         ("[search\n", "mp2.toml: not valid TOML"),
     ],

@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from mp2 import cli_runs, cli_search, settings
-from mp2.errors import Mp2Error
+from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
 
 EXIT_FAILED = 1
@@ -28,24 +29,39 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     args = list(sys.argv[1:] if argv is None else argv)
     debug, as_json = "--debug" in args or bool(os.environ.get("MP2_DEBUG")), "--json" in args
     try:
-        code = cli.main(args=args, prog_name="mp2", standalone_mode=False, auto_envvar_prefix="MP2") or 0
+        code = cli.main(args=args, prog_name="mp2", standalone_mode=False) or 0
         sys.stdout.flush()
     except (_ClosedOutput, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
         code = _fail("stopped by a signal; nothing was stored", 128 + signal.SIGINT, as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = error.exit_code
     except click.ClickException as error:
         _debug_trace(debug)
         code = _fail(_usage_text(error), error.exit_code, as_json)
+    except InputError as error:
+        _debug_trace(debug)
+        code = _fail(error.problems, error.exit_code, as_json)
     except Mp2Error as error:
         _debug_trace(debug)
         code = _fail(str(error), error.exit_code, as_json)
+    except OSError as error:
+        _debug_trace(debug)
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, as_json)
+        _close_output()
     except Exception as error:
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
         code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, as_json)
     sys.exit(code)
+
+
+def _close_output() -> None:
+    """What is still to be flushed at exit goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_text(error: click.ClickException) -> str:
@@ -61,12 +77,14 @@ def _debug_trace(debug: bool) -> None:
         traceback.print_exc()
 
 
-def _fail(message: str, code: int, as_json: bool) -> int:
-    for line in message.splitlines():
-        click.echo(f"mp2: {line}", err=True)
-    if as_json:
-        document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
-        click.echo(json.dumps({**document, "warnings": [], "errors": message.splitlines()}, ensure_ascii=False))
+def _fail(problems: str | Sequence[str], code: int, as_json: bool) -> int:
+    lines = problems.splitlines() if isinstance(problems, str) else list(problems)
+    with suppress(OSError):  # an output that is full or closed can be told nothing
+        for line in lines:
+            click.echo(f"mp2: {plain(line)}", err=True)
+        if as_json:
+            document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
+            click.echo(json.dumps({**document, "warnings": [], "errors": lines}, ensure_ascii=False))
     return code
 
 
@@ -84,27 +102,36 @@ class _Commands(click.Group):
             raise _ClosedOutput from error
 
 
+def _read_settings(context: click.Context, option: click.Parameter, path: Path | None) -> None:
+    context.default_map = settings.load(path, cli)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="mp2", prog_name="mp2")
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]"
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_settings,
+    help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]",
 )
 @click.option("-v", "--verbose", count=True, help="log what is being done (-vv: everything)")
 @click.option("--log-file", type=click.Path(path_type=Path), help="write the log there as well")
 @click.option("--debug", is_flag=True, help="show tracebacks")
 @click.pass_context
-def cli(context: click.Context, config: Path | None, verbose: int, log_file: Path | None, debug: bool) -> None:
+def cli(context: click.Context, verbose: int, log_file: Path | None, debug: bool) -> None:
     """Find groups of technical signals that agree, inside a time budget, and say how sure one can be.
 
     Settings are taken from the command line, then from the environment (MP2_SEARCH_BUDGET=30s), then from the settings
     file (a table per command: [search] budget = "30s"), then from the defaults.
     """
-    context.default_map = settings.load(config, cli)
     context.obj = (verbose, log_file)
 
 
 for command in (cli_search.search, cli_search.demo, cli_runs.runs, cli_runs.doctor):
     cli.add_command(command)
+settings.name_variables(cli, "MP2")
 
 
 if __name__ == "__main__":

@@ -110,10 +110,14 @@ def _write_text(text: str, output: Path | None) -> None:
 
 @contextmanager
 def _writing(output: Path | None) -> Iterator[None]:
+    from polars.exceptions import PolarsError
+
     try:
         yield
-    except OSError as error:
-        raise InputError(f"--output {output}: {error.strerror or error}; choose a file that can be written") from error
+    except (OSError, PolarsError) as error:
+        raise InputError(
+            f"--output {output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written"
+        ) from error
 
 
 @runs.command()

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import Field, asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,8 +152,11 @@ def _start_logging(context: click.Context) -> Any:
     to_screen.setLevel(logging.DEBUG if verbose > 1 else logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
     logger.addHandler(to_screen)
     logger.setLevel(logging.DEBUG)
+    logging.raiseExceptions = False  # a log file that is full does not spoil the display
     if log_file is not None:
-        logger.addHandler(_file_handler(log_file))
+        to_file = _file_handler(log_file)
+        context.call_on_close(to_file.close)
+        logger.addHandler(to_file)
     return screen
 
 
@@ -203,9 +206,17 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
             stop=interrupts.stop,
         )
         read_s = (_now_ns() - started_ns) / 1e9
+        _check_settings(panel, options)
         if dry_run:
             return _print_summary(panel, rules, options)
         return _search_and_report(panel, str(table), rules, options, interrupts, screen, read_s)
+
+
+def _check_settings(panel: SignalPanel, options: dict[str, Any]) -> None:
+    """Refuse unusable settings before there is a run."""
+    from mp2.group_search import check_settings
+
+    check_settings(panel, *(options[name] for name in ("budget", "workers", "special", "max_attempts")))
 
 
 def _now_ns() -> int:
@@ -297,10 +308,11 @@ def _stored(store: Store | None, result: SearchResult) -> tuple[SearchResult, st
     started_ns = _now_ns()
     try:
         store.finish(result.run_id, result)
-        result = replace(result, store_s=(_now_ns() - started_ns) / 1e9)
-        store.set_store_s(str(result.run_id), result.store_s)
     except StoreError as error:
         return replace(result, run_id=None), str(error)
+    result = replace(result, store_s=(_now_ns() - started_ns) / 1e9)
+    with suppress(StoreError):  # the run is safe by now, only its storing time is not
+        store.set_store_s(str(result.run_id), result.store_s)
     return result, None
 
 
@@ -365,6 +377,7 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -
         table = make_signals(seed, plant=not no_plant)
         panel = read_signals(table.signals, stop=interrupts.stop)
         read_s = (_now_ns() - started_ns) / 1e9
+        _check_settings(panel, options)
 
         def verdict(result: SearchResult) -> str:
             return sentence(check_finds(result, table.planted), result)

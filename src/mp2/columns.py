@@ -114,8 +114,12 @@ class Reader:
             first_row += batch.height
 
     def _canonical(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
+        import polars as pl
+
         convert, what = _CONVERSIONS[role]
         converted, bad = convert(values)
+        if role == "day" and values.dtype in (pl.Date, pl.Datetime):
+            values = values.to_physical()  # Python's dates end with the year 9999
         if bad is not None:
             self.faults.note(what, bad, values, first_row)
         if role in KEYS and converted.null_count():
@@ -166,17 +170,19 @@ def _text(values: pl.Series) -> Converted:
         return pl.Series(values.name, [None] * len(values), dtype=pl.String), values.is_not_null()
     if values.dtype == pl.Object:
         return series(values.name, [None if value is None else str(value) for value in values]), None
-    return (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String), None
+    try:
+        return (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String), None
+    except pl.exceptions.PolarsError:  # an extension type of another library
+        return pl.Series(values.name, [None] * len(values), dtype=pl.String), values.is_not_null()
 
 
 def _dates(values: pl.Series) -> Converted:
     """Dates stay, timestamps give their local day; text and whole numbers are read as YYYY-MM-DD... or YYYYMMDD."""
     import polars as pl
 
-    if values.dtype == pl.Date:
-        return values, None
-    if values.dtype == pl.Datetime:
-        return values.dt.date(), None
+    if values.dtype in (pl.Date, pl.Datetime):
+        in_range = values.dt.year().is_between(1, 9999).fill_null(False)
+        return values.dt.date().set(~in_range, None), ~in_range & values.is_not_null()
     text, unreadable = _text(values)
     if unreadable is not None:
         return pl.Series(values.name, [None] * len(values), dtype=pl.Date), unreadable

@@ -19,6 +19,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mp2.errors import plain
 from mp2.group_search import SearchProgress
 from mp2.model import Group, SearchResult, StarterRecord, StarterStatus, Status
 from mp2.panel import PanelSummary
@@ -33,11 +34,6 @@ def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr; when it is not a terminal, lines are wide and nothing is coloured."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=not stream.isatty())
-
-
-def plain(text: object) -> str:
-    """Text from outside, with control characters made visible."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(text))
 
 
 def duration(seconds: float) -> str:

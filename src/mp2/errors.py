@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def plain(text: object) -> str:
+    """Text from outside, with control characters made visible."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(text))
+
+
 class Mp2Error(Exception):
     """Base class: something went wrong that is not the user's input (exit code 1)."""
 

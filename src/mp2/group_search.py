@@ -70,7 +70,7 @@ def search(
     """
     started_ns = _recurse.now_ns()
     rules = rules or Rules()
-    _check_settings(panel, budget_s, workers, special, max_attempts)
+    check_settings(panel, budget_s, workers, special, max_attempts)
     run = _Run(panel, rules, special, max_attempts)
     outcome = run_pool(
         len(run.order),
@@ -89,9 +89,8 @@ def search(
     return run.result(outcome, budget_s=budget_s, workers=workers, elapsed_ns=outcome.ended_ns - started_ns)
 
 
-def _check_settings(
-    panel: SignalPanel, budget_s: float, workers: int, special: Sequence[str], max_attempts: int | None
-) -> None:
+def check_settings(panel: SignalPanel, budget_s: float, workers: int, special: Sequence[str], max_attempts: int | None) -> None:
+    """Raise `InputError` for what `search` could not use, all of it at once."""
     problems = []
     if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
         problems.append(

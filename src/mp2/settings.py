@@ -36,7 +36,7 @@ class Names(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """The names, in order."""
-        parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
+        parts = [str(part) for part in value] if isinstance(value, list | tuple) else str(value).split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
 
@@ -47,9 +47,8 @@ class Sizes(Names):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]
         """The numbers, in order."""
-        parts = [value] if isinstance(value, int) else super().convert(value, param, ctx)
         try:
-            return tuple(int(part) for part in parts)
+            return tuple(int(part) for part in super().convert(value, param, ctx))
         except ValueError:
             self.fail(f"{value!r} is not a list of whole numbers such as 3,4", param, ctx)
 
@@ -63,11 +62,14 @@ class Pairs(click.ParamType[Any]):
         """The pairs, in order."""
         if isinstance(value, dict):
             return {str(key): str(name) for key, name in value.items()}
-        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        pairs = [part.partition("=") for part in str(value).split(",") if part.strip()]
         if any(not (key.strip() and name.strip()) for key, _, name in pairs):
             self.fail(f"{value!r} is not of the form algo=NAME,day=NAME", param, ctx)
         return {key.strip(): name.strip() for key, _, name in pairs}
 
+
+_OUTSIDE = ("config", "debug", "version")
+"""Options that are none of a file's business."""
 
 DURATION, NAMES, SIZES, PAIRS = Duration(), Names(), Sizes(), Pairs()
 
@@ -107,15 +109,33 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _checked(tables: dict[str, Any], command: click.Command, where: str) -> dict[str, Any]:
     """The tables by the names click knows them under; every key has to be an option or a subcommand."""
-    options = {_key(param): str(param.name) for param in command.params if isinstance(param, click.Option)}
+    options = {
+        _key(param): param for param in command.params if isinstance(param, click.Option) and _key(param) not in _OUTSIDE
+    }
     commands = command.commands if isinstance(command, click.Group) else {}
-    known = sorted({*options, *commands} - {"config"})
+    known = sorted({*options, *commands})
     problems = [f"{where}unknown key {key!r}; known are {', '.join(known)}" for key in tables if key not in known]
     problems += [f"{where}{key} has to be a table" for key in tables if key in commands and not isinstance(tables[key], dict)]
     if problems:
         raise InputError(problems)
     below = {key: _checked(value, commands[key], f"{where}[{key}] ") for key, value in tables.items() if key in commands}
-    return {options.get(key, key): below.get(key, value) for key, value in tables.items()}
+    return below | {str(options[key].name): _value(value, options[key]) for key, value in tables.items() if key in options}
+
+
+def _value(value: Any, option: click.Option) -> Any:
+    """Lists and tables for the types made for them, flags as they are, all else as on the command line: text."""
+    if option.is_flag or (isinstance(value, list | dict) and isinstance(option.type, Names | Pairs)):
+        return value
+    return str(value)
+
+
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Name every option's environment variable after its key in a file: `MP2_SEARCH_TOP` for `--top` of `search`."""
+    for param in command.params:
+        if isinstance(param, click.Option) and _key(param) != "version":
+            param.envvar = f"{prefix}_{_key(param).upper()}"
+    for name, below in command.commands.items() if isinstance(command, click.Group) else ():
+        name_variables(below, f"{prefix}_{name.upper()}")
 
 
 def _key(option: click.Option) -> str:
