@@ -424,3 +424,50 @@ def test_help_needs_no_heavy_import():
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert "Rules (defaults are the specification's)" in process.stdout
+
+
+def test_a_store_that_fails_costs_no_result(mp2, here, monkeypatch):
+    from mp2.errors import StoreError
+    from mp2.store import Store
+
+    def fail(self, run_id, result):
+        raise StoreError("mp2.db: disk full; make room")
+
+    monkeypatch.setattr(Store, "finish", fail)
+    code, out, err = mp2("search", WEEK, *RULES, "--json", "--json-groups", "1")
+    document = strict_json(out)
+    (rescued,) = here.glob("mp2-*.json")
+    assert code == 1
+    assert document["run_id"] is None
+    assert "disk full" in document["errors"][0]
+    assert rescued.name in document["errors"][0]
+    assert rescued.name in err
+    whole = strict_json(rescued.read_text())
+    assert [len(groups) for groups in whole["groups"].values()] == [58, 22]
+
+
+def test_the_database_may_be_named_anywhere(mp2, here, monkeypatch):
+    assert mp2("search", WEEK, *RULES, "--db", "mine.db")[0] == 0
+    assert [path.name for path in here.glob("*.db")] == ["mine.db"]
+    for args in (("runs", "list", "--db", "mine.db"), ("runs", "--db", "mine.db", "list"), ("--db", "mine.db", "runs", "list")):
+        code, out, _ = mp2(*args)
+        assert code == 0
+        assert "complete" in out
+    monkeypatch.setenv("MP2_DB", "mine.db")
+    assert mp2("runs", "show", "last")[0] == 0
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_errors_are_json_wherever_json_was_asked_for(mp2, here, monkeypatch, source):
+    if source == "environment":
+        monkeypatch.setenv("MP2_SEARCH_JSON", "1")
+    else:
+        (here / "mp2.toml").write_text("[search]\njson = true\n")
+    code, out, _ = mp2("search", "absent.csv")
+    assert (code, strict_json(out)["status"]) == (2, "failed")
+
+
+def test_debug_may_stand_anywhere_and_be_switched_off(mp2, monkeypatch):
+    assert "Traceback" in mp2("search", "absent.csv", "--debug")[2]
+    monkeypatch.setenv("MP2_DEBUG", "0")
+    assert "Traceback" not in mp2("search", "absent.csv")[2]

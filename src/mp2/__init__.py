@@ -5,6 +5,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
     L4  cli           the command line: entry, messages, exit codes
         cli_runs      its commands on stored runs, and doctor
         cli_search    its commands that search
+        cli_options   what the commands share
         doctor        what this machine and this build can do
         console       live display, tables and sentences
     L3  demo          a synthetic table with planted groups

@@ -1,7 +1,7 @@
 """The command line: a thin skin over the Python API. Data on stdout, progress and logs on stderr.
 
 Exit codes, the first that applies: 130 / 143 stopped by a signal (results kept); 2 unusable input or setting; 1 internal
-error or store failure; 4 nothing found; 0. `cli_search` and `cli_runs` hold the commands.
+error or store failure; 4 nothing found; 0. `cli_search` and `cli_runs` hold the commands, `cli_options` what they share.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from mp2 import cli_runs, cli_search, settings
+from mp2.cli_options import DB_OPTION, Session
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
 
@@ -26,36 +27,38 @@ EXIT_FAILED = 1
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `mp2` command; never returns and never shows a traceback unless `--debug` is given."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    debug, as_json = "--debug" in args or bool(os.environ.get("MP2_DEBUG")), "--json" in args
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = [arg for arg in given if arg != "--debug"]
+    debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
+    session = Session(as_json="--json" in args)
     try:
-        code = cli.main(args=args, prog_name="mp2", standalone_mode=False) or 0
+        code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
         sys.stdout.flush()
     except (_ClosedOutput, BrokenPipeError):
         _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
-        code = _fail("stopped by a signal; nothing was stored", 128 + signal.SIGINT, as_json)
+        code = _fail("stopped by a signal; nothing was stored", 128 + signal.SIGINT, session.as_json)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
     except click.ClickException as error:
         _debug_trace(debug)
-        code = _fail(_usage_text(error), error.exit_code, as_json)
+        code = _fail(_usage_text(error), error.exit_code, session.as_json)
     except InputError as error:
         _debug_trace(debug)
-        code = _fail(error.problems, error.exit_code, as_json)
+        code = _fail(error.problems, error.exit_code, session.as_json)
     except Mp2Error as error:
         _debug_trace(debug)
-        code = _fail(str(error), error.exit_code, as_json)
+        code = _fail(str(error), error.exit_code, session.as_json)
     except OSError as error:
         _debug_trace(debug)
-        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, as_json)
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session.as_json)
         _close_output()
     except Exception as error:
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
-        code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, as_json)
+        code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session.as_json)
     sys.exit(code)
 
 
@@ -118,15 +121,16 @@ def _read_settings(context: click.Context, option: click.Parameter, path: Path |
 )
 @click.option("-v", "--verbose", count=True, help="log what is being done (-vv: everything)")
 @click.option("--log-file", type=click.Path(path_type=Path), help="write the log there as well")
-@click.option("--debug", is_flag=True, help="show tracebacks")
-@click.pass_context
-def cli(context: click.Context, verbose: int, log_file: Path | None, debug: bool) -> None:
+@click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")
+@DB_OPTION
+@click.pass_obj
+def cli(session: Session, verbose: int, log_file: Path | None, debug: bool, db: Path) -> None:
     """Find groups of technical signals that agree, inside a time budget, and say how sure one can be.
 
     Settings are taken from the command line, then from the environment (MP2_SEARCH_BUDGET=30s), then from the settings
     file (a table per command: [search] budget = "30s"), then from the defaults.
     """
-    context.obj = (verbose, log_file)
+    session.verbose, session.log_file = verbose, log_file
 
 
 for command in (cli_search.search, cli_search.demo, cli_runs.runs, cli_runs.doctor):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.cli_search import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, print_result
+from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document
+from mp2.cli_search import print_result
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 @click.group()
 @DB_OPTION
-@click.pass_context
-def runs(context: click.Context, db: Path) -> None:
+def runs(db: Path) -> None:
     """Look at stored runs. RUN is a run's id, the beginning of it, or 'last'."""
-    context.obj = db
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def _reading(db: Path) -> Iterator[Store]:
 
 @runs.command("list")
 @JSON_OPTION
-@click.pass_obj
+@DB_OPTION
 def list_runs(db: Path, as_json: bool) -> int:
     """List the stored runs, newest first."""
     from mp2.console import console, count, duration, record_table, share
@@ -68,8 +67,8 @@ def list_runs(db: Path, as_json: bool) -> int:
 @JSON_OPTION
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
-@click.pass_obj
-def show(db: Path, /, run: str, **options: Any) -> int:
+@DB_OPTION
+def show(db: Path, run: str, **options: Any) -> int:
     """Show a run as the search printed it."""
     with _reading(db) as store:
         result = store.load(store.find(run))
@@ -81,7 +80,7 @@ def show(db: Path, /, run: str, **options: Any) -> int:
 @click.argument("run")
 @click.option("--format", "kind", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="file to write [default: stdout; needed for parquet]")
-@click.pass_obj
+@DB_OPTION
 def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     """Export every kept group of a run, one row per group (json: the whole result)."""
     from mp2.export import groups_table
@@ -123,7 +122,7 @@ def _writing(output: Path | None) -> Iterator[None]:
 @runs.command()
 @click.argument("run")
 @JSON_OPTION
-@click.pass_obj
+@DB_OPTION
 def delete(db: Path, run: str, as_json: bool) -> int:
     """Delete a run and everything stored with it."""
     from mp2.store import Store

@@ -3,76 +3,37 @@
 from __future__ import annotations
 
 import json
-import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import Field, asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mp2 import settings
-from mp2.errors import InputError, ReadStoppedError, StoreError
-from mp2.model import SCHEMA_VERSION, Rules, SearchResult
+from mp2.cli_options import (
+    DB_OPTION,
+    JSON_GROUPS_OPTION,
+    JSON_OPTION,
+    SHOW_OPTION,
+    Interrupts,
+    echo_document,
+    print_warnings,
+    start_logging,
+)
+from mp2.errors import StoreError
+from mp2.model import Rules, SearchResult
 
 if TYPE_CHECKING:
     from mp2.panel import SignalPanel
     from mp2.store import Store
 
 EXIT_FAILED, EXIT_NOTHING_FOUND = 1, 4
-JSON_GROUPS = 20
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-DB_OPTION = click.option(
-    "--db", type=click.Path(path_type=Path), default=Path("mp2.db"), show_default=True, help="database of runs"
-)
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
-JSON_GROUPS_OPTION = click.option(
-    "--json-groups", type=click.IntRange(0), default=JSON_GROUPS, show_default=True, help="groups per size in the JSON document"
-)
-SHOW_OPTION = click.option(
-    "--show", type=click.IntRange(0), default=10, show_default=True, help="groups per size in the tables"
-)
-
-
-class _Interrupts:
-    """Turns SIGINT, SIGTERM and SIGHUP into a stop event; a second SIGINT ends the process without waiting."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.signal_number: int | None = None
-
-    @contextmanager
-    def caught(self) -> Iterator[_Interrupts]:
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        before = {number: signal.signal(number, self._note) for number in numbers}
-        try:
-            yield self
-        except ReadStoppedError as error:
-            error.exit_code = self.exit_code or error.exit_code
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @property
-    def exit_code(self) -> int | None:
-        """130 for SIGINT, 143 for SIGTERM and SIGHUP, None when no signal came."""
-        if self.signal_number is None:
-            return None
-        return 128 + (signal.SIGINT if self.signal_number == signal.SIGINT else signal.SIGTERM)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal_number = self.signal_number or number
-        self.stop.set()
 
 
 class _RulesCommand(click.Command):
@@ -134,41 +95,6 @@ def _rules_from(values: dict[str, Any]) -> Rules:
     return Rules(**{name: values[name] for name in _RULES if values.get(name) is not None})
 
 
-def _start_logging(context: click.Context) -> Any:
-    """Log to stderr through the console of the live display; without a terminal the heartbeat is the progress."""
-    from rich.logging import RichHandler
-
-    from mp2.console import console
-
-    verbose, log_file = context.obj
-    screen = console(stderr=True)
-    logger = logging.getLogger("mp2")
-    logger.handlers.clear()
-    if screen.is_terminal:
-        to_screen: logging.Handler = RichHandler(console=screen, show_path=False, markup=False, show_level=verbose > 1)
-    else:
-        to_screen = logging.StreamHandler()
-        to_screen.setFormatter(logging.Formatter("mp2: %(message)s"))
-    to_screen.setLevel(logging.DEBUG if verbose > 1 else logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
-    logger.addHandler(to_screen)
-    logger.setLevel(logging.DEBUG)
-    logging.raiseExceptions = False  # a log file that is full does not spoil the display
-    if log_file is not None:
-        to_file = _file_handler(log_file)
-        context.call_on_close(to_file.close)
-        logger.addHandler(to_file)
-    return screen
-
-
-def _file_handler(path: Path) -> logging.Handler:
-    try:
-        handler = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--log-file {path}: {error.strerror}; choose a file that can be written") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    return handler
-
-
 # --- mp2 search ----------------------------------------------------------------------------------------------------
 
 
@@ -192,8 +118,8 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
     from mp2.panel import read_signals
 
     rules = _rules_from(options)
-    with _Interrupts().caught() as interrupts:
-        screen = _start_logging(context)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
         started_ns = _now_ns()
         panel = read_signals(
             table,
@@ -236,7 +162,7 @@ def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) ->
         content = {**asdict(summary), "memory_bytes": needed}
         echo_document(status="dry_run", warnings=panel.warnings, **content)
         return 0
-    _print_warnings(panel.warnings)
+    print_warnings(panel.warnings)
     console().print(summary_view(summary, needed))
     return 0
 
@@ -246,7 +172,7 @@ def _search_and_report(
     source: str,
     rules: Rules,
     options: dict[str, Any],
-    interrupts: _Interrupts,
+    interrupts: Interrupts,
     screen: Any,
     read_s: float,
     epilogue: Callable[[SearchResult], str] | None = None,
@@ -284,7 +210,7 @@ def _search_and_report(
             if store is not None and run_id is not None:
                 store.abandon(run_id)
             raise
-        result, failure = _stored(store, replace(result, run_id=run_id, read_s=read_s))
+        result, failure = _stored(store, replace(result, run_id=run_id, read_s=read_s), options)
     log_algo_totals(result.starters)
     print_result(result, options, epilogue, failure)
     return _exit_code(result, interrupts, failure)
@@ -301,19 +227,32 @@ def _opened_store(options: dict[str, Any]) -> Iterator[Store | None]:
         yield store
 
 
-def _stored(store: Store | None, result: SearchResult) -> tuple[SearchResult, str | None]:
-    """The result with its storing time; a store that fails costs the run its place there, not its output."""
+def _stored(store: Store | None, result: SearchResult, options: dict[str, Any]) -> tuple[SearchResult, str | None]:
+    """The result with its storing time; a store that fails costs the run its place there, not what it found."""
     if store is None or result.run_id is None:
         return result, None
     started_ns = _now_ns()
     try:
         store.finish(result.run_id, result)
     except StoreError as error:
-        return replace(result, run_id=None), str(error)
+        return replace(result, run_id=None), f"{error}; {_rescued(result, options['db'])}"
     result = replace(result, store_s=(_now_ns() - started_ns) / 1e9)
     with suppress(StoreError):  # the run is safe by now, only its storing time is not
         store.set_store_s(str(result.run_id), result.store_s)
     return result, None
+
+
+def _rescued(result: SearchResult, db: Path) -> str:
+    """Write the whole result beside the database that would not take it, or where there is room; says where it is."""
+    text = json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False)
+    for folder in (db.parent, Path(), Path(tempfile.gettempdir())):
+        path = folder / f"mp2-{result.run_id}.json"
+        with suppress(OSError):
+            path.write_text(text, encoding="utf-8")
+            return f"the whole result was written to {path} instead"
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return "nor could it be written to a file: what is printed is all there is"
 
 
 def print_result(
@@ -328,28 +267,13 @@ def print_result(
         document = {**result.to_dict(options["json_groups"]), "errors": [failure] if failure else []}
         click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
         return
-    _print_warnings(result.warnings)
+    print_warnings(result.warnings)
     console().print(result_view(result, n_show=options["show"]))
     if epilogue is not None:
         click.echo(epilogue(result))
 
 
-def echo_document(*, status: str = "ok", warnings: Sequence[str] = (), **content: Any) -> None:
-    """Print a JSON document that is not a search's result."""
-    head = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": status}
-    document = {**head, **content, "warnings": list(warnings), "errors": []}
-    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
-
-
-def _print_warnings(warnings: Sequence[str]) -> None:
-    from mp2.console import console, warning_lines
-
-    screen = console(stderr=True)
-    for line in warning_lines(warnings):
-        screen.print(line)
-
-
-def _exit_code(result: SearchResult, interrupts: _Interrupts, failure: str | None) -> int:
+def _exit_code(result: SearchResult, interrupts: Interrupts, failure: str | None) -> int:
     if interrupts.exit_code is not None:
         return interrupts.exit_code
     if failure:
@@ -371,8 +295,8 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -
     from mp2.panel import read_signals
 
     rules = _rules_from(options)
-    with _Interrupts().caught() as interrupts:
-        screen = _start_logging(context)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
         started_ns = _now_ns()
         table = make_signals(seed, plant=not no_plant)
         panel = read_signals(table.signals, stop=interrupts.stop)

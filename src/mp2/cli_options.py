@@ -1,0 +1,146 @@
+"""What the commands share: their common options, the session they run in, signals, logging and documents."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from mp2.errors import InputError, ReadStoppedError
+from mp2.model import SCHEMA_VERSION
+
+JSON_GROUPS = 20
+
+
+@dataclass(slots=True)
+class Session:
+    """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too."""
+
+    verbose: int = 0
+    log_file: Path | None = None
+    as_json: bool = False
+
+
+def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    session = context.find_object(Session)
+    if session is not None:
+        session.as_json = value
+    return value
+
+
+def _database(context: click.Context, option: click.Parameter, value: Path | None) -> Path:
+    """The database of the command itself, else of the nearest command before it."""
+    above = context.parent
+    while value is None and above is not None:
+        value, above = above.params.get("db"), above.parent
+    return value or Path("mp2.db")
+
+
+DB_OPTION = click.option(
+    "--db", type=click.Path(path_type=Path), callback=_database, help="database of runs [default: mp2.db, or MP2_DB]"
+)
+JSON_OPTION = click.option(
+    "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="one JSON document on stdout"
+)
+JSON_GROUPS_OPTION = click.option(
+    "--json-groups", type=click.IntRange(0), default=JSON_GROUPS, show_default=True, help="groups per size in the JSON document"
+)
+SHOW_OPTION = click.option(
+    "--show", type=click.IntRange(0), default=10, show_default=True, help="groups per size in the tables"
+)
+
+
+class Interrupts:
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop event; a second SIGINT ends the process without waiting."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.signal_number: int | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[Interrupts]:
+        """Catch signals inside the `with` block; a read that one of them stopped gets its exit code."""
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {number: signal.signal(number, self._note) for number in numbers}
+        try:
+            yield self
+        except ReadStoppedError as error:
+            error.exit_code = self.exit_code or error.exit_code
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int | None:
+        """130 for SIGINT, 143 for SIGTERM and SIGHUP, None when no signal came."""
+        if self.signal_number is None:
+            return None
+        return 128 + (signal.SIGINT if self.signal_number == signal.SIGINT else signal.SIGTERM)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_number = self.signal_number or number
+        self.stop.set()
+
+
+def start_logging(context: click.Context) -> Any:
+    """Log to stderr through the console of the live display; without a terminal the heartbeat is the progress."""
+    from rich.logging import RichHandler
+
+    from mp2.console import console
+
+    session = context.find_object(Session) or Session()
+    verbose, log_file = session.verbose, session.log_file
+    screen = console(stderr=True)
+    logger = logging.getLogger("mp2")
+    logger.handlers.clear()
+    if screen.is_terminal:
+        to_screen: logging.Handler = RichHandler(console=screen, show_path=False, markup=False, show_level=verbose > 1)
+    else:
+        to_screen = logging.StreamHandler()
+        to_screen.setFormatter(logging.Formatter("mp2: %(message)s"))
+    to_screen.setLevel(logging.DEBUG if verbose > 1 else logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
+    logger.addHandler(to_screen)
+    logger.setLevel(logging.DEBUG)
+    logging.raiseExceptions = False  # a log file that is full does not spoil the display
+    if log_file is not None:
+        to_file = _file_handler(log_file)
+        context.call_on_close(to_file.close)
+        logger.addHandler(to_file)
+    return screen
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--log-file {path}: {error.strerror}; choose a file that can be written") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
+
+
+def echo_document(*, status: str = "ok", warnings: Sequence[str] = (), **content: Any) -> None:
+    """Print a JSON document that is not a search's result."""
+    head = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": status}
+    document = {**head, **content, "warnings": list(warnings), "errors": []}
+    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
+    """Print warnings to stderr, one line each."""
+    from mp2.console import console, warning_lines
+
+    screen = console(stderr=True)
+    for line in warning_lines(warnings):
+        screen.print(line)
