@@ -111,7 +111,7 @@ def sentence(finds: Sequence[Find], result: SearchResult) -> str:
     found, missed = [find for find in finds if find.rank is not None], [find for find in finds if find.rank is None]
     n_found = f"all {len(finds)}" if not missed else f"{len(found)} of {len(finds)}"
     said = f"found {n_found} planted groups" + (f": {_ranks_by_size(found)}" if found else "")
-    return said + (f"; missed: {'; '.join(map(_missed, missed))}{_why_missed(result)}" if missed else "")
+    return said + (f"; missed: {'; '.join(map(_missed, missed))}{_why_missed(missed, result)}" if missed else "")
 
 
 def _luck(result: SearchResult) -> str:
@@ -137,7 +137,9 @@ def _missed(find: Find) -> str:
     return f"size {find.size} ({' + '.join(' '.join(member) for member in find.members)})"
 
 
-def _why_missed(result: SearchResult) -> str:
+def _why_missed(missed: Sequence[Find], result: SearchResult) -> str:
+    if any(find.size not in result.kept for find in missed):
+        return f" (only groups of size {', '.join(map(str, result.kept))} were retained)"
     if result.status is Status.COMPLETE:
         return " (luckier groups, or these rules, kept them out)"
     return f" (the search ended early: {result.status})"
