@@ -1,7 +1,7 @@
 """The canonical columns of a table: found, renamed, converted and checked.
 
-`algo`, `variation`, `ticker` become text, `day` a date, `win` a boolean, `open` and `close` floats of their own width (two
-prices are compared as they were stored). Of everything that is wrong the count and the first row, from 1, are kept.
+`algo`, `variation`, `ticker` become text, `day` and `date` dates, `win` a boolean, prices and `volume` floats of their own
+width (two prices are compared as they were stored). Of everything that is wrong the count and the first row, from 1, are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mp2.errors import ReadStoppedError
@@ -23,6 +24,7 @@ KEYS = ("algo", "variation", "day", "ticker")
 PRICES = ("open", "close")
 CANONICAL = (*KEYS, *PRICES, "win")
 
+_ALWAYS_GIVEN = (*KEYS, "date")
 _SHOWN_LENGTH = 80
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
@@ -61,46 +63,17 @@ class Faults:
         return f"{self.table}: column {column!r}, row {fault.row}: {shown} {what}{more}"
 
 
-class Reader:
-    """A table seen through the canonical columns it has.
+class Columns:
+    """Some columns of a table, converted: `names` maps their roles to the table's own names.
 
-    `names` maps the canonical columns in use to those of the table; `problems` says which are missing. `check()` yields
-    keys and notes every fault of every value; `rows()` yields them with `won` and `priced` and assumes a clean `check`.
-    Between batches both raise `ReadStoppedError` once `stop` is set.
+    `batches` notes every fault of every value in `faults`. Between batches it raises `ReadStoppedError` once `stop` is set.
     """
 
-    def __init__(
-        self, table: Table, keys: Sequence[str], names: Mapping[str, str], *, outcome: bool, stop: threading.Event | None
-    ) -> None:
-        self.table, self.stop, self.faults, self.n_rows = table, stop, Faults(table.name), 0
-        wanted = {role: names.get(role, role) for role in CANONICAL}
-        self.names = {role: name for role, name in wanted.items() if name in table.columns}
-        self.keys = [role for role in keys if role in self.names]
-        self.absent = [role for role in keys if role not in self.names]
-        self.outcome = _outcome_columns(self.names) if outcome else ()
-        missing = [*self.absent]
-        if outcome and not self.outcome:
-            missing += [role for role in PRICES if role not in self.names]
-        used = {*keys, *(CANONICAL if outcome else ())}
-        missing += [role for role in names if role in used and role not in self.names and role not in missing]
-        self.problems = [_missing_line(table, role, wanted[role], found_any=bool(self.outcome)) for role in missing]
-        self.problems += _ambiguous_lines(table, [self.names[role] for role in (*self.keys, *self.outcome)])
+    def __init__(self, table: Table, names: Mapping[str, str], stop: threading.Event | None) -> None:
+        self.table, self.names, self.stop, self.faults = table, names, stop, Faults(table.name)
 
-    def check(self) -> Iterator[pl.DataFrame]:
-        """First pass: yields the keys, null where missing or wrong; `faults` is complete when it ends."""
-        import polars as pl
-
-        absent = [pl.lit(None, pl.Date if role == "day" else pl.String).alias(role) for role in self.absent]
-        for batch in self._batches((*self.keys, *self.outcome)):
-            yield batch.select(*self.keys, *absent)
-            self.n_rows += batch.height
-
-    def rows(self) -> Iterator[pl.DataFrame]:
-        """Keys, `won` (boolean, null when unknown) and `priced` (the pair counts for the base win rate)."""
-        for batch in self._batches((*self.keys, *self.outcome)):
-            yield batch.select(*self.keys, *_outcome_expressions(self.outcome))
-
-    def _batches(self, roles: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def batches(self, roles: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The rows in stored order, a batch at a time, with the roles as column names; values that are wrong are null."""
         import polars as pl
 
         if not roles:
@@ -122,10 +95,49 @@ class Reader:
             values = values.to_physical()  # Python's dates end with the year 9999
         if bad is not None:
             self.faults.note(what, bad, values, first_row)
-        if role in KEYS and converted.null_count():
+        if role in _ALWAYS_GIVEN and converted.null_count():
             nulls = converted.is_null() if bad is None else converted.is_null() & ~bad
             self.faults.note(f"is no {role}; every row needs one", nulls, values, first_row)
         return converted.alias(role)
+
+
+class Reader(Columns):
+    """A table of signals or outcomes seen through the canonical columns it has.
+
+    `names` maps the canonical columns in use to those of the table; `problems` says which are missing. `check()` yields
+    keys and notes every fault of every value; `rows()` yields them with `won` and `priced` and assumes a clean `check`.
+    """
+
+    def __init__(
+        self, table: Table, keys: Sequence[str], names: Mapping[str, str], *, outcome: bool, stop: threading.Event | None
+    ) -> None:
+        wanted = {role: names.get(role, role) for role in CANONICAL}
+        super().__init__(table, {role: name for role, name in wanted.items() if name in table.columns}, stop)
+        self.n_rows = 0
+        self.keys = [role for role in keys if role in self.names]
+        self.absent = [role for role in keys if role not in self.names]
+        self.outcome = _outcome_columns(self.names) if outcome else ()
+        missing = [*self.absent]
+        if outcome and not self.outcome:
+            missing += [role for role in PRICES if role not in self.names]
+        used = {*keys, *(CANONICAL if outcome else ())}
+        missing += [role for role in names if role in used and role not in self.names and role not in missing]
+        self.problems = [_missing_line(table, role, wanted[role], found_any=bool(self.outcome)) for role in missing]
+        self.problems += ambiguous_lines(table, [self.names[role] for role in (*self.keys, *self.outcome)])
+
+    def check(self) -> Iterator[pl.DataFrame]:
+        """First pass: yields the keys, null where missing or wrong; `faults` is complete when it ends."""
+        import polars as pl
+
+        absent = [pl.lit(None, pl.Date if role == "day" else pl.String).alias(role) for role in self.absent]
+        for batch in self.batches((*self.keys, *self.outcome)):
+            yield batch.select(*self.keys, *absent)
+            self.n_rows += batch.height
+
+    def rows(self) -> Iterator[pl.DataFrame]:
+        """Keys, `won` (boolean, null when unknown) and `priced` (the pair counts for the base win rate)."""
+        for batch in self.batches((*self.keys, *self.outcome)):
+            yield batch.select(*self.keys, *_outcome_expressions(self.outcome))
 
 
 def _outcome_columns(names: Mapping[str, str]) -> tuple[str, ...]:
@@ -150,7 +162,8 @@ def _missing_line(table: Table, role: str, name: str, *, found_any: bool) -> str
     return f"{table.name}: missing column {name!r}{instead}; it has {found}; give another name with columns ({role}=NAME)"
 
 
-def _ambiguous_lines(table: Table, used: Sequence[str]) -> list[str]:
+def ambiguous_lines(table: Table, used: Sequence[str]) -> list[str]:
+    """A problem for each name in use that several columns bear."""
     return [
         f"{table.name}: {table.columns.count(name)} columns are called {name!r}; rename all but one"
         for name in dict.fromkeys(used)
@@ -199,6 +212,7 @@ def _dates(values: pl.Series) -> Converted:
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
 
 
+@lru_cache(maxsize=1 << 14)  # sources name the same few thousand days over and over
 def parse_day(text: str) -> date | None:
     """The day of `YYYY-MM-DD`, optionally with a time behind it, or of `YYYYMMDD`; None for anything else."""
     trimmed = text.strip()
@@ -252,7 +266,7 @@ _CONVERSIONS: dict[str, tuple[Callable[[pl.Series], Converted], str]] = {
     "variation": (_text, "is not text"),
     "ticker": (_text, "is not text"),
     "day": (_dates, "is not a day; write YYYY-MM-DD or YYYYMMDD"),
-    "open": (_prices, "is not a number"),
-    "close": (_prices, "is not a number"),
+    "date": (_dates, "is not a date; write YYYY-MM-DD or YYYYMMDD"),
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), (_prices, "is not a number")),
     "win": (_wins, "is not a win; write 0, 1, true or false"),
 }

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from numbers import Real
@@ -20,10 +20,10 @@ import numpy.typing as npt
 from mp2 import bitset
 from mp2.coding import Axes, Buys, LongSignals, Market, Outcomes, WideSignals, arrange, parse_days
 from mp2.columns import CANONICAL, parse_day
-from mp2.errors import InputError, ReadStoppedError
+from mp2.errors import InputError
 from mp2.model import MAX_GROUP_SIZE
 from mp2.space import n_groups
-from mp2.tables import open_table
+from mp2.tables import open_table, stopped_first
 
 _BLOCK_BYTES = 8 << 20
 
@@ -171,7 +171,7 @@ def read_signals(
     names = dict(columns or {})
     problems = [f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}" for role in names if role not in CANONICAL]
     extra_days = parse_days(_listed(days), problems)
-    with ExitStack() as opened, _stopped_first(stop):
+    with ExitStack() as opened, stopped_first(stop):
         market = None
         if outcomes is not None:
             market = Outcomes(opened.enter_context(open_table(outcomes, "outcomes", stop=stop)), names, stop)
@@ -190,17 +190,6 @@ def read_signals(
 def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
     """A single name is a list of one."""
     return (values,) if isinstance(values, str) else () if values is None else values
-
-
-@contextmanager
-def _stopped_first(stop: threading.Event | None) -> Iterator[None]:
-    """What goes wrong after a stop was asked for is its consequence (an interrupted query), not the input's fault."""
-    try:
-        yield
-    except InputError as error:
-        if stop is not None and stop.is_set():
-            raise ReadStoppedError("stopped while reading; nothing was searched") from error
-        raise
 
 
 Signals = LongSignals | WideSignals
@@ -371,11 +360,11 @@ def _panel(
         wins=wins,
         base_win_rates=rates,
         warnings=tuple(warnings),
-        fingerprint=_fingerprint((axes.algos, variations, days, axes.tickers), (algo_of, buys, wins, rates)),
+        fingerprint=fingerprint((axes.algos, variations, days, axes.tickers), (algo_of, buys, wins, rates)),
     )
 
 
-def _fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[npt.NDArray[Any]]) -> str:
+def fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[npt.NDArray[Any]]) -> str:
     """sha256 over names and arrays; shapes are part of it, so that no two panels share a byte stream."""
     digest = hashlib.sha256(json.dumps([names, [array.shape for array in arrays]]).encode())
     for array in arrays:

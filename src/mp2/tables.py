@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mp2.errors import InputError
+from mp2.errors import InputError, ReadStoppedError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,12 +44,19 @@ class Table:
 
 @contextmanager
 def open_table(
-    source: Any, name: str, *, table: str | None = None, query: str | None = None, stop: threading.Event | None = None
+    source: Any,
+    name: str,
+    *,
+    table: str | None = None,
+    query: str | None = None,
+    n_header_rows: int = 1,
+    stop: threading.Event | None = None,
 ) -> Iterator[Table]:
     """Open a path (Parquet, CSV, CSV.gz, SQLite) or any frame narwhals knows; `name` stands for a frame in messages.
 
-    `table` or `query` choose what to read from a SQLite file; `stop` ends a query that yields nothing yet. Raises
-    `InputError` when nothing can be read.
+    `table` or `query` choose what to read from a SQLite file; `stop` ends a query that yields nothing yet. The columns of a
+    CSV file with several `n_header_rows` are called by the text of a tuple of what is above them, `"('Close', 'AAPL')"`.
+    Raises `InputError` when nothing can be read.
     """
     if not isinstance(source, str | os.PathLike):
         _refuse_selection(name, table, query)
@@ -59,12 +66,23 @@ def open_table(
     kind = _file_kind(path)
     if kind != "sqlite":
         _refuse_selection(str(path), table, query)
-        yield _parquet_table(path) if kind == "parquet" else _csv_table(path)
+        yield _parquet_table(path) if kind == "parquet" else _csv_table(path, n_header_rows)
         return
     with closing(_connect(path)) as connection:
         if stop is not None:
             connection.set_progress_handler(stop.is_set, _SQLITE_STEPS)
         yield _sqlite_table(connection, path, table, query)
+
+
+@contextmanager
+def stopped_first(stop: threading.Event | None) -> Iterator[None]:
+    """What goes wrong after a stop was asked for is its consequence (an interrupted query), not the input's fault."""
+    try:
+        yield
+    except InputError as error:
+        if stop is not None and stop.is_set():
+            raise ReadStoppedError("stopped while reading; nothing was searched") from error
+        raise
 
 
 _KINDS = {
@@ -123,34 +141,44 @@ def _parquet_table(path: Path) -> Table:
     return Table(str(path), columns, read)
 
 
-def _csv_table(path: Path) -> Table:
+def _csv_table(path: Path, n_header_rows: int) -> Table:
     """Every column is read as text: what a value means is decided by its column, not by a guess from the first rows."""
-    import polars as pl
-
-    def parse(text: bytes, names: Sequence[str] | None = None, *, has_header: bool = True) -> pl.DataFrame:
-        with _translated(path, "a CSV file"):
-            # Blank lines at the end are no rows.
-            return pl.read_csv(
-                io.BytesIO(text.rstrip(b"\r\n") + b"\n"), columns=names, has_header=has_header, infer_schema=False
-            )
 
     def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
-        for header, records in _csv_blocks(path):
-            yield parse(header + records, names)
+        for header, records in _csv_blocks(path, n_header_rows):
+            if n_header_rows == 1:
+                yield _parse_csv(path, header + records, columns=names)
+            elif records:
+                yield _parse_csv(path, records, has_header=False, new_columns=columns).select(names)
 
-    header = next(_csv_blocks(path), (b"", b""))[0]
-    if not header.strip():
+    # As rows, since a header would have its duplicates renamed.
+    rows = csv_head(path, n_header_rows)
+    if not any(map(any, rows)):
         raise InputError(f"{path}: the file is empty; expected a header line with the column names")
-    # As a row, since a header would have its duplicates renamed.
-    columns = tuple(name or "" for name in parse(header, has_header=False).row(0))
+    columns = rows[0] if n_header_rows == 1 else tuple(str(tuple(filter(None, cells))) for cells in zip(*rows, strict=True))
     return Table(str(path), columns, read)
 
 
-def _csv_blocks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """The header line and, block by block, whole records: a block ends at a line end outside quotes."""
+def _parse_csv(path: Path, text: bytes, **options: Any) -> pl.DataFrame:
+    import polars as pl
+
+    with _translated(path, "a CSV file"):
+        # Blank lines at the end are no rows.
+        return pl.read_csv(io.BytesIO(text.rstrip(b"\r\n") + b"\n"), infer_schema=False, **options)
+
+
+def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
+    """The first lines of a CSV file as text, fewer when it is shorter; raises `InputError` when it cannot be read."""
+    head = next(_csv_blocks(path, n_rows), (b"", b""))[0]
+    rows = _parse_csv(path, head, has_header=False).rows() if head.strip() else []
+    return [tuple(cell or "" for cell in row) for row in rows]
+
+
+def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]:
+    """The header lines and, block by block, whole records: a block ends at a line end outside quotes."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with _translated(path, "a CSV file"), opened(path, "rb") as file:
-        header = file.readline()
+        header = b"".join(file.readline() for _ in range(n_header_rows))
         yield header, b""
         pending = b""
         while block := file.read(_CSV_BLOCK_BYTES):
