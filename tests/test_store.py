@@ -33,6 +33,7 @@ from mp2.model import (
     StarterStatus,
     Status,
 )
+from mp2.pick_model import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
 from mp2.store import RunSummary, Store
 
 STARTED_AT = "2026-11-22T15:30:12+00:00"
@@ -116,6 +117,56 @@ def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> Sear
         ),
         **changes,
     )
+
+
+def build_picks(day: str = "2026-11-19", **changes: Any) -> DayPicks:
+    group = build_group(3, 2)
+    picks = DayPicks(
+        run_id=None,
+        day=day,
+        assumed=True,
+        picks={3: SizePick(rank=2, members=group.members, tickers=("AAPL", "BRK B"), fallback_from=1), 4: None},
+        votes=(
+            Vote(ticker="AAPL", n_groups=7, best_rank=2, size=3, members=("ALGO0 n=2, k=0", "caf\u00e9 \U0001f600")),
+            Vote(ticker="BRK B", n_groups=1, best_rank=4, size=3, members=("ALGO1 n=2, k=1",)),
+        ),
+        warnings=("size 4: no group was kept; no pick",),
+    )
+    return replace(picks, **changes)
+
+
+def build_outcome(day: str = "2026-11-19", **changes: Any) -> Outcome:
+    held = Score(
+        n_picks=2,
+        n_unpriced=1,
+        n_hits=1,
+        hit_rate_pp=50.0,
+        mean_return_pp=1 / 3,
+        hit_difference_pp=-1.5,
+        return_difference_pp=0.1,
+    )
+    none = Score(
+        n_picks=0,
+        n_unpriced=0,
+        n_hits=0,
+        hit_rate_pp=None,
+        mean_return_pp=None,
+        hit_difference_pp=None,
+        return_difference_pp=None,
+    )
+    outcome = Outcome(
+        run_id=None,
+        day=day,
+        status=OutcomeStatus.SCORED,
+        session="2026-11-20",
+        n_universe=503,
+        universe_hit_rate_pp=51.5,
+        universe_return_pp=0.25,
+        sizes={3: held, 4: None},
+        votes=none,
+        note="2026-11-19 was no trading day",
+    )
+    return replace(outcome, **changes)
 
 
 def begin(target: Store, started_at: str = STARTED_AT, source: str = "week.parquet") -> str:
@@ -245,6 +296,67 @@ def test_a_source_that_is_not_unicode_is_kept_readable(opened: Store) -> None:
     assert opened.runs()[0].source == r"we\udcffek.csv"
 
 
+# --- picks and outcomes --------------------------------------------------------------------------------------------
+
+
+def test_picks_and_outcomes_of_several_days_are_read_back_by_day(path: Path) -> None:
+    days = ("2026-11-20", "2026-11-19", "2026-11-23")
+    with Store(path) as target:
+        run_id, other = begin_and_finish(target, build_result()), begin_and_finish(target, build_result())
+        for day in days:
+            target.save_picks(run_id, build_picks(day, assumed=day > "2026-11-20"))
+        for day in days[:2]:
+            target.save_outcome(run_id, build_outcome(day))
+    with Store(path, read_only=True) as target:
+        expected = tuple(build_picks(day, assumed=day > "2026-11-20", run_id=run_id) for day in sorted(days))
+        assert target.load_picks(run_id) == expected
+        assert target.load_outcomes(run_id) == tuple(build_outcome(day, run_id=run_id) for day in sorted(days[:2]))
+        assert target.load_picks(other) == target.load_outcomes(other) == ()
+
+
+def test_picking_a_day_again_replaces_its_picks_and_drops_their_outcome(opened: Store) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    opened.save_picks(run_id, build_picks())
+    opened.save_outcome(run_id, build_outcome())
+    opened.save_outcome(run_id, build_outcome(note=None))
+    assert opened.load_outcomes(run_id) == (build_outcome(run_id=run_id, note=None),)
+    opened.save_picks(run_id, build_picks(votes=()))
+    assert opened.load_picks(run_id) == (build_picks(run_id=run_id, votes=()),)
+    assert opened.load_outcomes(run_id) == ()
+
+
+def test_picks_need_an_ended_run_and_outcomes_their_picks(opened: Store) -> None:
+    running, ended = begin(opened), begin_and_finish(opened, build_result())
+    with pytest.raises(InputError, match="has no result: it is still running"):
+        opened.save_picks(running, build_picks())
+    with pytest.raises(InputError, match=f"run {ended} has no picks for 2026-11-19; pick for that day first"):
+        opened.save_outcome(ended, build_outcome())
+    pending = build_outcome(status=OutcomeStatus.PENDING, note="2026-11-19 has no bar yet; the prices end at 2026-11-18")
+    with pytest.raises(InputError, match="no bar yet; the prices end at 2026-11-18; there is nothing to store yet"):
+        opened.save_outcome(ended, pending)
+    for load in (opened.load_picks, opened.load_outcomes):
+        with pytest.raises(InputError, match="no run 'nonsense'; there is"):
+            load("nonsense")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        """UPDATE day_picks SET picks = '{"3": 7}'""",
+        """UPDATE day_picks SET votes = '[{"ticker": "A", "members": []}]'""",
+        "UPDATE outcome SET votes = '['",
+        """UPDATE outcome SET sizes = '{"three": null}'""",
+    ],
+)
+def test_picks_that_make_no_sense_are_damage(opened: Store, damage: str) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    opened.save_picks(run_id, build_picks())
+    opened.save_outcome(run_id, build_outcome())
+    opened._connection.execute(damage)
+    with pytest.raises(StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"):
+        (opened.load_picks(run_id), opened.load_outcomes(run_id))
+
+
 # --- list, find, delete --------------------------------------------------------------------------------------------
 
 
@@ -347,7 +459,11 @@ def test_an_empty_store_says_so(opened: Store) -> None:
 
 def test_delete_takes_everything_of_a_run_and_nothing_else(opened: Store) -> None:
     gone, kept = begin_and_finish(opened, build_result()), begin_and_finish(opened, build_result())
+    for run_id in (gone, kept):
+        opened.save_picks(run_id, build_picks())
+        opened.save_outcome(run_id, build_outcome())
     before = count_rows(opened)
+    assert 0 not in before.values()
     opened.delete(gone)
     assert count_rows(opened) == {table: n // 2 for table, n in before.items()}
     assert opened.load(kept) == build_result(run_id=kept)
@@ -358,7 +474,7 @@ def test_delete_takes_everything_of_a_run_and_nothing_else(opened: Store) -> Non
 
 
 def count_rows(target: Store) -> dict[str, int]:
-    tables = ("run", "starter", "kept_group", "group_day")
+    tables = ("run", "starter", "kept_group", "group_day", "day_picks", "outcome")
     return {table: target._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
@@ -478,7 +594,7 @@ def test_a_process_killed_while_it_stores_leaves_no_half_result(path: Path, open
         assert [summary.status for summary in opened.runs()] == ["running"]
         process.kill()
     assert [summary.status for summary in opened.runs()] == ["interrupted"]
-    assert count_rows(opened) == {"run": 1, "starter": 0, "kept_group": 0, "group_day": 0}
+    assert {table for table, n in count_rows(opened).items() if n} == {"run"}
 
 
 # --- the file ------------------------------------------------------------------------------------------------------
@@ -606,8 +722,8 @@ def cut_short(path: Path) -> None:
         (Path.mkdir, "is a directory; name a file in it"),
         (write_text, "is not a database; pass another --db"),
         (write_foreign, "is a database of another program; pass another --db"),
-        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 1\); upgrade mp2 or pass another --db"),
-        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 1\)"),
+        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 2\); upgrade mp2 or pass another --db"),
+        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 2\)"),
         (cut_short, "is damaged; restore a copy or pass another --db"),
     ],
 )
@@ -645,27 +761,60 @@ def test_an_empty_file_becomes_a_store_and_has_no_runs_before(path: Path) -> Non
 def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result())
-    monkeypatch.setattr(schema, "VERSION", 3)
-    added = {2: "CREATE TABLE scan (scan INTEGER);\nINSERT INTO scan VALUES (7);\n", 3: "ALTER TABLE scan ADD COLUMN name TEXT"}
+    monkeypatch.setattr(schema, "VERSION", 4)
+    monkeypatch.setattr(schema, "OLDEST_READABLE", 4)
+    added = {3: "CREATE TABLE scan (scan INTEGER);\nINSERT INTO scan VALUES (7);\n", 4: "ALTER TABLE scan ADD COLUMN name TEXT"}
     monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, **added})
     with pytest.raises(StoreError, match="is of an older mp2; run a search to convert it"):
         Store(path, read_only=True)
     for _ in range(2):
         with Store(path) as target:
             assert [tuple(row) for row in target._connection.execute("SELECT scan, name FROM scan")] == [(7, None)]
-            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 3
+            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 4
             assert target.load(run_id) == build_result(run_id=run_id)
+
+
+@pytest.fixture
+def version_1(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file as it was before picks; the id of its run."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", 1)
+        with Store(path) as target:
+            run_id = begin_and_finish(target, build_result())
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert not tables & {"day_picks", "outcome"}
+    return run_id
+
+
+def test_runs_from_before_picks_are_converted_and_take_picks(path: Path, version_1: str) -> None:
+    with Store(path) as target:
+        assert target._version() == 2
+        assert target.load(version_1) == build_result(run_id=version_1)
+        assert target.load_picks(version_1) == target.load_outcomes(version_1) == ()
+        target.save_picks(version_1, build_picks())
+        assert target.load_picks(version_1) == (build_picks(run_id=version_1),)
+
+
+def test_runs_from_before_picks_are_read_as_they_are(path: Path, version_1: str) -> None:
+    before = path.read_bytes()
+    with Store(path, read_only=True) as target:
+        assert target.load(version_1) == build_result(run_id=version_1)
+        assert target.runs()[0].run_id == version_1
+        assert target.load_picks(version_1) == target.load_outcomes(version_1) == ()
+    assert path.read_bytes() == before
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(path).close()
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", 2)
-        patch.setattr(schema, "MIGRATIONS", {2: "CREATE TABLE scan (scan);\nDROP TABLE missing"})
+        patch.setattr(schema, "VERSION", 3)
+        patch.setattr(schema, "MIGRATIONS", {3: "CREATE TABLE scan (scan);\nDROP TABLE missing"})
         with pytest.raises(StoreError, match="no such table: missing"):
             Store(path)
     with Store(path) as target:
-        assert target._version() == 1
+        assert target._version() == 2
         assert not target._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'scan'").fetchall()
 
 
@@ -720,7 +869,7 @@ def test_an_error_in_the_middle_of_a_result_stores_none_of_it(opened: Store) -> 
 
     with pytest.raises(KeyboardInterrupt):
         opened.finish(run_id, build_result(starters=interrupted()))
-    assert count_rows(opened) == {"run": 1, "starter": 0, "kept_group": 0, "group_day": 0}
+    assert {table for table, n in count_rows(opened).items() if n} == {"run"}
     opened.finish(run_id, build_result())
     assert opened.load(run_id) == build_result(run_id=run_id)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from mp2.errors import InputError
 from mp2.model import DayConsensus, DayStats, Group, Member, Rules, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.pick_model import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
 
 Row = tuple[Any, ...]
 
@@ -20,6 +21,10 @@ STATISTICS = tuple(spec.name for spec in fields(Group) if spec.type == "float")
 
 GROUP_COLUMNS = ("size", "rank", "members", *STATISTICS)
 DAY_COLUMNS = ("size", "rank", "day_idx", "day", "buys", "hits", "pp", "weight", "tickers")
+PICKS_COLUMNS = ("day", "assumed", "picks", "votes", "warnings")
+OUTCOME_COLUMNS = (
+    "day", "session", "n_universe", "universe_hit_rate_pp", "universe_return_pp", "sizes", "votes", "note",
+)  # fmt: skip
 
 _PLAIN = (
     "budget_s", "workers", "input_fingerprint", "elapsed_s", "overrun_s", "read_s", "store_s", "n_starters", "n_exhausted",
@@ -84,6 +89,19 @@ def day_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
                 yield (run, size, group.rank, day_idx, *values)
 
 
+def picks_row(run: int, picks: DayPicks) -> Row:
+    """The row of one day's picks."""
+    by_name = asdict(picks)
+    return (run, picks.day, int(picks.assumed), *(to_json(by_name[name]) for name in ("picks", "votes", "warnings")))
+
+
+def outcome_row(run: int, outcome: Outcome) -> Row:
+    """The row of one day's scored outcome."""
+    by_name = asdict(outcome)
+    by_name |= {name: to_json(by_name[name]) for name in ("sizes", "votes")}
+    return (run, *(by_name[name] for name in OUTCOME_COLUMNS))
+
+
 # --- from rows: values no row written here can hold raise ValueError, KeyError or TypeError ---------------------------
 
 
@@ -131,3 +149,29 @@ def to_group(row: Row, days: Sequence[Row]) -> Group:
         consensus=tuple(DayConsensus(day[3], tuple(json.loads(day[8]))) for day in days),
         **dict(zip(STATISTICS, statistics, strict=True)),
     )
+
+
+def to_day_picks(run_id: str, row: Row) -> DayPicks:
+    """A day's picks from their columns in the order of `PICKS_COLUMNS`."""
+    day, assumed, picks, votes, warnings = row
+    return DayPicks(
+        run_id=run_id,
+        day=day,
+        assumed=bool(assumed),
+        picks={size: None if pick is None else _size_pick(pick) for size, pick in by_size(picks).items()},
+        votes=tuple(Vote(**{**vote, "members": tuple(vote["members"])}) for vote in json.loads(votes)),
+        warnings=tuple(json.loads(warnings)),
+    )
+
+
+def _size_pick(values: Mapping[str, Any]) -> SizePick:
+    members = tuple(Member(**member) for member in values["members"])
+    return SizePick(**{**values, "members": members, "tickers": tuple(values["tickers"])})
+
+
+def to_outcome(run_id: str, row: Row) -> Outcome:
+    """A scored outcome from its columns in the order of `OUTCOME_COLUMNS`."""
+    values = dict(zip(OUTCOME_COLUMNS, row, strict=True))
+    values["sizes"] = {size: None if score is None else Score(**score) for size, score in by_size(values["sizes"]).items()}
+    values["votes"] = Score(**json.loads(values["votes"]))
+    return Outcome(run_id=run_id, status=OutcomeStatus.SCORED, **values)

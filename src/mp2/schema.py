@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 1
-"""Version of the tables. 1: runs, starters, kept groups."""
+VERSION = 2
+"""Version of the tables. 1: runs, starters, kept groups. 2: picks of later days and their outcomes."""
+
+OLDEST_READABLE = 1
+"""Files of this version and later can be read without converting them; what they have no tables for is empty."""
+
+PICKS_SINCE = 2
+"""The version that brought `day_picks` and `outcome`."""
 
 # A statement ends with a semicolon at the end of its line; no other line ends so. JSON is text without spaces.
 _SCHEMA = """
@@ -120,7 +126,35 @@ CREATE TABLE group_day (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, str] = {1: _SCHEMA}
+_PICKS = """
+-- What the kept groups of a run pick on a later day; picked again, the day is replaced.
+CREATE TABLE day_picks (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    day TEXT NOT NULL,                  -- ISO date
+    assumed INTEGER NOT NULL,           -- 0 or 1: no bar of the day was known
+    picks TEXT NOT NULL,                -- by size: {rank, members, tickers, fallback_from}, or null without a pick
+    votes TEXT NOT NULL,                -- JSON array of {ticker, n_groups, best_rank, size, members}
+    warnings TEXT NOT NULL,             -- JSON array
+    PRIMARY KEY (run, day)
+) WITHOUT ROWID;
+
+-- What came of them, once the day had bars. Rates, returns and differences are percent.
+CREATE TABLE outcome (
+    run INTEGER NOT NULL,
+    day TEXT NOT NULL,
+    session TEXT NOT NULL,              -- ISO date whose bars were scored: the day, or the next one after a holiday
+    n_universe INTEGER NOT NULL,        -- tickers with a valid bar
+    universe_hit_rate_pp REAL,          -- NULL without any
+    universe_return_pp REAL,            -- NULL without any
+    sizes TEXT NOT NULL,                -- by size: a score, or null without a pick
+    votes TEXT NOT NULL,                -- a score
+    note TEXT,
+    PRIMARY KEY (run, day),
+    FOREIGN KEY (run, day) REFERENCES day_picks ON DELETE CASCADE
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS}
 """Version -> the statements that bring a file from the version before to it; a new file is at version 0."""
 
 

@@ -1,4 +1,4 @@
-"""Runs kept in one SQLite file: rules, input fingerprint, what became of every starter, kept groups and their tickers.
+"""Runs kept in one SQLite file: rules, input fingerprint, starters, kept groups, what they picked later and what came of it.
 
 A run is a row from the moment it begins (`Store.begin`); its results and its final status arrive together, in one
 transaction that is on the disk when `Store.finish` returns. A run whose process died in between is told apart from one
@@ -18,18 +18,21 @@ import platform
 import secrets
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mp2 import rows, schema
 from mp2.errors import InputError, StoreError
 from mp2.model import Group, Rules, SearchResult, StarterRecord
+from mp2.pick_model import DayPicks, Outcome, OutcomeStatus
+
+RecordT = TypeVar("RecordT")
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
@@ -159,6 +162,24 @@ class Store:
                 raise InputError(f"run {run_id}: process {row['pid']} still works on it; stop that first, then delete the run")
             self._execute("DELETE FROM run WHERE run = ?", (row["run"],))
 
+    def save_picks(self, run_id: str, picks: DayPicks) -> None:
+        """Store the picks of one day with an ended run, in place of earlier ones for that day and their outcome."""
+        with self._transaction("IMMEDIATE"):
+            run = self._ended(run_id)["run"]
+            self._execute("DELETE FROM day_picks WHERE run = ? AND day = ?", (run, picks.day))
+            self._execute(_INSERT_PICKS, rows.picks_row(run, picks))
+
+    def save_outcome(self, run_id: str, outcome: Outcome) -> None:
+        """Store what came of the picks of one day; `InputError` while it is pending or when the run has no such picks."""
+        if outcome.status is not OutcomeStatus.SCORED:
+            raise InputError(f"run {run_id}: {outcome.note or 'the outcome is pending'}; there is nothing to store yet")
+        with self._transaction("IMMEDIATE"):
+            run = self._ended(run_id)["run"]
+            if self._execute("SELECT 1 FROM day_picks WHERE run = ? AND day = ?", (run, outcome.day)).fetchone() is None:
+                raise InputError(f"{self.path}: run {run_id} has no picks for {outcome.day}; pick for that day first")
+            self._execute("DELETE FROM outcome WHERE run = ? AND day = ?", (run, outcome.day))
+            self._execute(_INSERT_OUTCOME, rows.outcome_row(run, outcome))
+
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[RunSummary]:
@@ -189,6 +210,20 @@ class Store:
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._ended(run_id)
             return rows.to_result(dict(row), self._kept(row), tuple(self._starters(row["run"])) if starters else ())
+
+    def load_picks(self, run_id: str) -> tuple[DayPicks, ...]:
+        """The picks stored with a run, by day; `InputError` when there is no such run."""
+        return self._by_day(run_id, _SELECT_PICKS, rows.to_day_picks)
+
+    def load_outcomes(self, run_id: str) -> tuple[Outcome, ...]:
+        """The outcomes stored with a run, by day; `InputError` when there is no such run."""
+        return self._by_day(run_id, _SELECT_OUTCOMES, rows.to_outcome)
+
+    def _by_day(self, run_id: str, statement: str, convert: Callable[[str, rows.Row], RecordT]) -> tuple[RecordT, ...]:
+        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
+            run = self._row(run_id)["run"]
+            stored = self._execute(statement, (run,)) if self._version() >= schema.PICKS_SINCE else ()
+            return tuple(convert(run_id, tuple(row)) for row in stored)
 
     def _kept(self, row: sqlite3.Row) -> dict[int, tuple[Group, ...]]:
         """Kept groups by size, a size without any included."""
@@ -285,7 +320,7 @@ class Store:
                 f"{self.path}: was made by a newer mp2 (schema {version}, this one knows {schema.VERSION}); upgrade mp2 "
                 "or pass another --db"
             )
-        if self.read_only and version < schema.VERSION:
+        if self.read_only and version < schema.OLDEST_READABLE:
             what = "holds no run yet; run a search first" if version == 0 else "is of an older mp2; run a search to convert it"
             raise StoreError(f"{self.path}: {what}")
         return version
@@ -405,9 +440,13 @@ def _select(table: str, columns: Iterable[str], order: str) -> str:
 _INSERT_STARTER = _insert("starter", "run", *rows.STARTER_COLUMNS)
 _INSERT_GROUP = _insert("kept_group", "run", *rows.GROUP_COLUMNS)
 _INSERT_DAY = _insert("group_day", "run", *rows.DAY_COLUMNS)
+_INSERT_PICKS = _insert("day_picks", "run", *rows.PICKS_COLUMNS)
+_INSERT_OUTCOME = _insert("outcome", "run", *rows.OUTCOME_COLUMNS)
 _SELECT_STARTERS = _select("starter", rows.STARTER_COLUMNS, "variation_idx")
 _SELECT_GROUPS = _select("kept_group", rows.GROUP_COLUMNS, "size, rank")
 _SELECT_DAYS = _select("group_day", rows.DAY_COLUMNS, "size, rank, day_idx")
+_SELECT_PICKS = _select("day_picks", rows.PICKS_COLUMNS, "day")
+_SELECT_OUTCOMES = _select("outcome", rows.OUTCOME_COLUMNS, "day")
 
 
 def _summary(row: sqlite3.Row) -> RunSummary:
