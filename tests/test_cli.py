@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mp2.cli import cli, main
+from mp2.cli import cli
 from mp2.errors import StoreError
 from mp2.store import Store
 
@@ -30,25 +29,7 @@ GROUP_KEYS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Every test has a working directory, and so a database, of its own."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("MP2_") and name != "MP2_SIMD"]:
-        monkeypatch.delenv(name)
-    return tmp_path
-
-
-@pytest.fixture
-def mp2(capsys):
-    """Runs a command in this process; returns exit code, stdout and stderr."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in args])
-        return caught.value.code, *capsys.readouterr()
-
-    return run
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def strict_json(text):
@@ -345,7 +326,7 @@ def test_doctor_reports_the_machine(mp2):
 
 
 def test_demo_says_what_it_found(mp2):
-    code, out, _ = mp2("demo", "--seed", "3")
+    code, out, _ = mp2("demo", "--signals", "--seed", "3")
     assert code == 0
     assert "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2" in out
 

@@ -4,16 +4,31 @@ The map of the layers; a module imports only from layers below its own (`tests/t
 
     L4  cli           the command line: entry, messages, exit codes
         cli_runs      its commands on stored runs, and doctor
-        cli_search    its commands that search
+        cli_prices    its commands around prices: signals, picks, outcomes
+        cli_run       its main job, and the demo
+        cli_search    its search, and what all searching commands share
         cli_options   what the commands share
         doctor        what this machine and this build can do
         console       live display, tables and sentences
-    L3  demo          a synthetic table with planted groups
+    L3  market        a synthetic market with a planted edge
+        demo          a synthetic table of signals with planted groups
+        pipeline      prices -> signals -> search -> picks, the main job in one function
+        walkforward   search and outcome over past weeks
+        outcome       picks against what came of them
+        picks         the kept groups of a run applied to a day's signals
         group_search  one search: every starter through the kernel, under a budget, into one result
         schedule      the bounded pool: order, backfill, donations, hard wall, stop
-    L2  store         SQLite: runs, starters, groups
+    L2  store         SQLite: runs, starters, groups, picks, outcomes
         export        kept groups as one flat table
         settings      settings file and option types
+        lookahead     does any past signal change with the future?
+        signals       prices -> every variation's signals, one day shifted
+        grids         which variations run: defaults, a user's file, plug-ins
+        algorithms    the ten rules and their parameters
+        indicators    what the rules read, each computed once
+        yahoo         downloads of daily bars
+        prices        any price source -> validated arrays per ticker
+        bars          the layouts that price files come in
         panel         any signal table -> validated, packed, read-only arrays
         coding        names and days -> numbers, rows -> bits
     L1  columns       canonical columns: found, converted, checked
@@ -21,11 +36,13 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         rows          records -> rows of the store's tables, and back
         schema        the store's tables in SQL
         synergy       score, eligibility and final pick: the formulas
+        intervals     Student's t
         space         size of the search space, coverage
         budget        base limit, bank, allowances: pure arithmetic
         bitset        the layout of bitsets
         _recurse      the kernel, compiled
-    L0  model         frozen records and enums
+    L0  pick_model    records of picks and outcomes
+        model         frozen records and enums
         errors        Mp2Error and its children
 """
 
@@ -48,45 +65,86 @@ from mp2.model import (
 )
 
 if TYPE_CHECKING:
+    from mp2.algorithms import Algorithm, Parameter
+    from mp2.grids import Grids, load_grids
     from mp2.group_search import SearchProgress, search
+    from mp2.outcome import score
     from mp2.panel import PanelSummary, SignalPanel, panel_summary, read_signals
+    from mp2.pick_model import DayPicks, Outcome
+    from mp2.picks import pick_day
+    from mp2.pipeline import PipelineRun, run
+    from mp2.prices import PriceTable, read_prices
+    from mp2.signals import SignalSheet, compute_signals
     from mp2.store import Store
+    from mp2.walkforward import WalkForward, walk_forward
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Algorithm",
     "DayConsensus",
+    "DayPicks",
     "DayStats",
+    "Grids",
     "Group",
     "InputError",
     "Member",
     "MissingExtraError",
     "Mp2Error",
+    "Outcome",
     "PanelSummary",
+    "Parameter",
+    "PipelineRun",
+    "PriceTable",
     "ReadStoppedError",
     "Rules",
     "SearchProgress",
     "SearchResult",
     "SignalPanel",
+    "SignalSheet",
     "StarterRecord",
     "StarterStatus",
     "Status",
     "Store",
     "StoreError",
+    "WalkForward",
+    "compute_signals",
+    "load_grids",
     "panel_summary",
+    "pick_day",
+    "read_prices",
     "read_signals",
+    "run",
+    "score",
     "search",
+    "walk_forward",
 ]
 
 # Modules that bring numpy or the kernel are imported when first asked for, so that `mp2 --help` stays quick.
 _LAZY = {
+    "Algorithm": "algorithms",
+    "DayPicks": "pick_model",
+    "Grids": "grids",
+    "Outcome": "pick_model",
     "PanelSummary": "panel",
+    "Parameter": "algorithms",
+    "PipelineRun": "pipeline",
+    "PriceTable": "prices",
     "SearchProgress": "group_search",
     "SignalPanel": "panel",
+    "SignalSheet": "signals",
     "Store": "store",
+    "WalkForward": "walkforward",
+    "compute_signals": "signals",
+    "load_grids": "grids",
     "panel_summary": "panel",
+    "pick_day": "picks",
+    "read_prices": "prices",
     "read_signals": "panel",
+    "run": "pipeline",
+    "score": "outcome",
     "search": "group_search",
+    "walk_forward": "walkforward",
 }
 
 logging.getLogger("mp2").addHandler(logging.NullHandler())

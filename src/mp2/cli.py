@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mp2 import cli_runs, cli_search, settings
+from mp2 import cli_prices, cli_run, cli_runs, cli_search, settings
 from mp2.cli_options import DB_OPTION, Session
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
@@ -133,7 +133,20 @@ def cli(session: Session, verbose: int, log_file: Path | None, debug: bool, db: 
     session.verbose, session.log_file = verbose, log_file
 
 
-for command in (cli_search.search, cli_search.demo, cli_runs.runs, cli_runs.doctor):
+_COMMANDS = (
+    cli_run.run,
+    cli_search.search,
+    cli_run.demo,
+    cli_prices.signals,
+    cli_prices.pick,
+    cli_prices.outcome,
+    cli_prices.walkforward,
+    cli_prices.check,
+    cli_prices.download,
+    cli_runs.runs,
+    cli_runs.doctor,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 settings.name_variables(cli, "MP2")
 

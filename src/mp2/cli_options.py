@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,3 +144,29 @@ def print_warnings(warnings: Sequence[str]) -> None:
     screen = console(stderr=True)
     for line in warning_lines(warnings):
         screen.print(line)
+
+
+@contextmanager
+def observed(screen: Any, what: str, *, live: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal, as the `observe(done, total)` that long work takes; None elsewhere."""
+    if not live or not screen.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=screen, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def writing(output: Path | None) -> Iterator[None]:
+    """Turn the errors of writing a file into one message."""
+    from polars.exceptions import PolarsError
+
+    try:
+        yield
+    except (OSError, PolarsError) as error:
+        raise InputError(
+            f"--output {output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written"
+        ) from error

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document
-from mp2.cli_search import print_result
+from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, writing
+from mp2.cli_search import Sequel, print_result
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
+    from mp2.pick_model import DayPicks
     from mp2.store import Store
 
 
@@ -71,9 +72,17 @@ def list_runs(db: Path, as_json: bool) -> int:
 def show(db: Path, run: str, **options: Any) -> int:
     """Show a run as the search printed it."""
     with _reading(db) as store:
-        result = store.load(store.find(run))
-    print_result(result, options, None, None)
+        run_id = store.find(run)
+        result, picks = store.load(run_id), store.load_picks(run_id)
+    print_result(result, options, _picked(picks[-1], options) if picks else None, None)
     return 0
+
+
+def _picked(picks: DayPicks, options: dict[str, Any]) -> Sequel:
+    """The latest picks stored with a run, shown below it."""
+    from mp2.console import picks_view
+
+    return Sequel({"next_day": picks.to_dict()}, (picks_view(picks, n_show=options["show"]),))
 
 
 @runs.command()
@@ -94,7 +103,7 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     elif kind == "csv":
         _write_text(groups_table(result).write_csv(), output)
     elif output is not None:
-        with _writing(output):
+        with writing(output):
             groups_table(result).write_parquet(output)
     return 0
 
@@ -103,20 +112,8 @@ def _write_text(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    with _writing(output):
+    with writing(output):
         output.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _writing(output: Path | None) -> Iterator[None]:
-    from polars.exceptions import PolarsError
-
-    try:
-        yield
-    except (OSError, PolarsError) as error:
-        raise InputError(
-            f"--output {output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written"
-        ) from error
 
 
 @runs.command()

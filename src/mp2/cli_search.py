@@ -1,12 +1,12 @@
-"""The commands that search: `mp2 search`, `mp2 demo`, and what they share, from signals to exit code."""
+"""`mp2 search`, and what all commands that search share, from the panel to the exit code."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import Field, asdict, fields, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,10 +36,21 @@ EXIT_FAILED, EXIT_NOTHING_FOUND = 1, 4
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
-class _RulesCommand(click.Command):
+@dataclass(frozen=True, slots=True)
+class Sequel:
+    """What a command adds to a search: keys of the document, things to print, warnings of its own, something to store."""
+
+    document: dict[str, Any]
+    view: Sequence[Any]
+    warnings: Sequence[str] = ()
+    save: Callable[[Store, str], None] | None = None
+
+
+class RulesCommand(click.Command):
     """A command whose rules have a section of their own in the help text."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Two sections: the command's own options, and the rules."""
         plain: list[tuple[str, str]] = []
         rules: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
@@ -82,25 +93,32 @@ _SEARCH_OPTIONS = (
 )
 
 
-def _search_options(command: CommandT) -> CommandT:
-    """Budget, workers, output and every rule: what all commands that search share."""
+def rule_options(command: CommandT) -> CommandT:
+    """Every rule of the search as an option."""
     for spec in reversed(_RULES.values()):
         command = _rule_option(spec)(command)
+    return command
+
+
+def search_options(command: CommandT) -> CommandT:
+    """Budget, workers, output and every rule: what all commands that search share."""
+    command = rule_options(command)
     for option in reversed(_SEARCH_OPTIONS):
         command = option(command)
     return command
 
 
-def _rules_from(values: dict[str, Any]) -> Rules:
+def rules_from(values: dict[str, Any]) -> Rules:
+    """The rules among a command's options."""
     return Rules(**{name: values[name] for name in _RULES if values.get(name) is not None})
 
 
 # --- mp2 search ----------------------------------------------------------------------------------------------------
 
 
-@click.command(cls=_RulesCommand)
+@click.command(cls=RulesCommand)
 @click.argument("table", type=click.Path(path_type=Path))
-@_search_options
+@search_options
 @click.option("--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing")
 @click.option("--columns", type=settings.PAIRS, default="", help="other column names, as algo=NAME,day=NAME,...")
 @click.option("--outcomes", type=click.Path(path_type=Path), help="table of day, ticker and open, close or win")
@@ -117,10 +135,10 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
     """
     from mp2.panel import read_signals
 
-    rules = _rules_from(options)
+    rules = rules_from(options)
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
-        started_ns = _now_ns()
+        started_ns = now_ns()
         panel = read_signals(
             table,
             columns=options["columns"] or None,
@@ -131,21 +149,22 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
             query=options["query"],
             stop=interrupts.stop,
         )
-        read_s = (_now_ns() - started_ns) / 1e9
-        _check_settings(panel, options)
+        read_s = (now_ns() - started_ns) / 1e9
+        check_settings(panel, options)
         if dry_run:
             return _print_summary(panel, rules, options)
-        return _search_and_report(panel, str(table), rules, options, interrupts, screen, read_s)
+        return search_and_report(panel, str(table), rules, options, interrupts, screen, read_s)
 
 
-def _check_settings(panel: SignalPanel, options: dict[str, Any]) -> None:
+def check_settings(panel: SignalPanel, options: dict[str, Any]) -> None:
     """Refuse unusable settings before there is a run."""
-    from mp2.group_search import check_settings
+    from mp2.group_search import check_settings as check
 
-    check_settings(panel, *(options[name] for name in ("budget", "workers", "special", "max_attempts")))
+    check(panel, *(options[name] for name in ("budget", "workers", "special", "max_attempts")))
 
 
-def _now_ns() -> int:
+def now_ns() -> int:
+    """The clock of kernel and scheduler, imported when it is needed."""
     from mp2._recurse import now_ns
 
     return now_ns()
@@ -167,7 +186,7 @@ def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) ->
     return 0
 
 
-def _search_and_report(
+def search_and_report(
     panel: SignalPanel,
     source: str,
     rules: Rules,
@@ -175,7 +194,7 @@ def _search_and_report(
     interrupts: Interrupts,
     screen: Any,
     read_s: float,
-    epilogue: Callable[[SearchResult], str] | None = None,
+    follow: Callable[[SearchResult], Sequel] | None = None,
 ) -> int:
     """The part every searching command shares: search under the display, store, print, choose the exit code."""
     from mp2.console import SearchDisplay, log_algo_totals
@@ -211,8 +230,11 @@ def _search_and_report(
                 store.abandon(run_id)
             raise
         result, failure = _stored(store, replace(result, run_id=run_id, read_s=read_s), options)
+        sequel = None if follow is None else follow(result)
+        if sequel is not None and sequel.save is not None and store is not None and failure is None:
+            failure = _saved(sequel.save, store, str(run_id))
     log_algo_totals(result.starters)
-    print_result(result, options, epilogue, failure)
+    print_result(result, options, sequel, failure)
     return _exit_code(result, interrupts, failure)
 
 
@@ -231,15 +253,23 @@ def _stored(store: Store | None, result: SearchResult, options: dict[str, Any]) 
     """The result with its storing time; a store that fails costs the run its place there, not what it found."""
     if store is None or result.run_id is None:
         return result, None
-    started_ns = _now_ns()
+    started_ns = now_ns()
     try:
         store.finish(result.run_id, result)
     except StoreError as error:
         return replace(result, run_id=None), f"{error}; {_rescued(result, options['db'])}"
-    result = replace(result, store_s=(_now_ns() - started_ns) / 1e9)
+    result = replace(result, store_s=(now_ns() - started_ns) / 1e9)
     with suppress(StoreError):  # the run is safe by now, only its storing time is not
         store.set_store_s(str(result.run_id), result.store_s)
     return result, None
+
+
+def _saved(save: Callable[[Store, str], None], store: Store, run_id: str) -> str | None:
+    try:
+        save(store, run_id)
+    except StoreError as error:
+        return str(error)
+    return None
 
 
 def _rescued(result: SearchResult, db: Path) -> str:
@@ -255,9 +285,7 @@ def _rescued(result: SearchResult, db: Path) -> str:
     return "nor could it be written to a file: what is printed is all there is"
 
 
-def print_result(
-    result: SearchResult, options: dict[str, Any], epilogue: Callable[[SearchResult], str] | None, failure: str | None
-) -> None:
+def print_result(result: SearchResult, options: dict[str, Any], sequel: Sequel | None, failure: str | None) -> None:
     """Print a result as its options ask for: one JSON document, or tables and sentences."""
     from mp2.console import console, result_view
 
@@ -265,12 +293,14 @@ def print_result(
         click.echo(f"mp2: {failure}", err=True)
     if options["as_json"]:
         document = {**result.to_dict(options["json_groups"]), "errors": [failure] if failure else []}
-        click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps({**document, **(sequel.document if sequel else {})}, ensure_ascii=False, allow_nan=False))
         return
     print_warnings(result.warnings)
     console().print(result_view(result, n_show=options["show"]))
-    if epilogue is not None:
-        click.echo(epilogue(result))
+    if sequel is not None:
+        print_warnings(sequel.warnings)
+        for part in sequel.view:
+            console().print(part)
 
 
 def _exit_code(result: SearchResult, interrupts: Interrupts, failure: str | None) -> int:
@@ -279,31 +309,3 @@ def _exit_code(result: SearchResult, interrupts: Interrupts, failure: str | None
     if failure:
         return EXIT_FAILED
     return 0 if any(result.kept.values()) else EXIT_NOTHING_FOUND
-
-
-# --- mp2 demo ------------------------------------------------------------------------------------------------------
-
-
-@click.command(cls=_RulesCommand)
-@_search_options
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="another seed, another table")
-@click.option("--no-plant", is_flag=True, help="plant nothing: whatever is found is luck")
-@click.pass_context
-def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -> int:
-    """Search a synthetic table in which three groups are planted, and say whether they were found."""
-    from mp2.demo import check_finds, make_signals, sentence
-    from mp2.panel import read_signals
-
-    rules = _rules_from(options)
-    with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
-        started_ns = _now_ns()
-        table = make_signals(seed, plant=not no_plant)
-        panel = read_signals(table.signals, stop=interrupts.stop)
-        read_s = (_now_ns() - started_ns) / 1e9
-        _check_settings(panel, options)
-
-        def verdict(result: SearchResult) -> str:
-            return sentence(check_finds(result, table.planted), result)
-
-        return _search_and_report(panel, f"demo --seed {seed}", rules, options, interrupts, screen, read_s, verdict)

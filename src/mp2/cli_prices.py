@@ -1,0 +1,368 @@
+"""The commands around prices: `mp2 signals`, `pick`, `outcome`, `walkforward`, `check lookahead` and `download`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mp2 import settings
+from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, observed, print_warnings, start_logging, writing
+from mp2.cli_run import PICK_OPTIONS, PRICES_OPTIONS, SIGNALS_OPTIONS, grids_from, prices_from, with_options
+from mp2.cli_search import EXIT_NOTHING_FOUND, RulesCommand, rule_options, rules_from
+from mp2.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from mp2.model import SearchResult
+    from mp2.pick_model import DayPicks
+    from mp2.signals import SignalSheet
+
+NO_STORE_OPTION = click.option("--no-store", is_flag=True, help="do not store it with the run")
+PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live display")
+GRIDS_OPTION = SIGNALS_OPTIONS[2]
+
+
+@click.command()
+@click.argument("prices", type=click.Path(path_type=Path))
+@with_options(PRICES_OPTIONS, SIGNALS_OPTIONS)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Parquet or CSV file to write")
+@click.option(
+    "--next", "next_output", type=click.Path(path_type=Path), help="file for the signals of the day after, with null prices"
+)
+@click.option("--history", type=click.IntRange(1), help="bars before the first day to start from [default: all]")
+@click.option("--threads", type=click.IntRange(1), help="threads [default: one per core]")
+@PROGRESS_OPTION
+@JSON_OPTION
+@click.pass_context
+def signals(
+    context: click.Context, /, prices: Path, output: Path, next_output: Path | None, history: int | None, threads: int | None,
+    no_progress: bool, as_json: bool, **options: Any,
+) -> int:  # fmt: skip
+    """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
+    from mp2.signals import compute_signals
+
+    for path in (output, next_output):
+        _check_format(path)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
+        table = prices_from(prices, options, interrupts.stop)
+        with observed(screen, "signals", live=not no_progress) as observe:
+            sheet = compute_signals(
+                table,
+                n_days=options["days"],
+                end=options["end"],
+                include_next=next_output is not None,
+                grids=grids_from(options),
+                history=history,
+                threads=threads,
+                stop=interrupts.stop,
+                observe=observe,
+            )
+    n_rows = _write_signals(sheet, output, next_output)
+    if as_json:
+        echo_document(
+            warnings=sheet.warnings,
+            output=str(output),
+            days=sheet.days,
+            assumed_day=sheet.assumed_day,
+            n_variations=len(sheet.variations),
+            n_tickers=len(sheet.tickers),
+            n_rows=n_rows,
+        )
+        return 0
+    print_warnings(sheet.warnings)
+    last = sheet.days[options["days"] - 1]
+    what = f"{len(sheet.variations):,} variations, {len(sheet.tickers):,} tickers, {sheet.days[0]} to {last}"
+    click.echo(f"{n_rows:,} signals of {what}: {output}")
+    if next_output is not None:
+        click.echo(f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}")
+    return 0
+
+
+def _check_format(path: Path | None) -> None:
+    if path is not None and path.suffix.lower() not in (".parquet", ".csv"):
+        raise InputError(f"{path}: unknown kind of file; name it .parquet or .csv")
+
+
+def _write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -> int:
+    """Write the days asked for, and the day after to a file of its own, so that no search is ever offered it."""
+    import polars as pl
+
+    frame = sheet.to_frame()
+    if next_output is None:
+        _write(frame, output)
+        return len(frame)
+    last = pl.lit(sheet.days[-1]).str.to_date()
+    asked = frame.filter(pl.col("day") != last)
+    _write(asked, output)
+    unknown = pl.lit(None, dtype=pl.Float64)
+    _write(frame.filter(pl.col("day") == last).with_columns(open=unknown, close=unknown), next_output)
+    return len(asked)
+
+
+def _write(frame: Any, path: Path) -> None:
+    with writing(path):
+        if path.suffix.lower() == ".csv":
+            frame.write_csv(path)
+        else:
+            frame.write_parquet(path)
+
+
+# --- mp2 pick ------------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("run")
+@click.option("--prices", type=click.Path(path_type=Path), help="daily bars up to the day before the one picked for")
+@click.option("--signals", type=click.Path(path_type=Path), help="a table with the signals of the day instead")
+@click.option("--day", help="day to pick for, YYYY-MM-DD [default: the trading day after the run's last]")
+@with_options(PRICES_OPTIONS, PICK_OPTIONS)
+@GRIDS_OPTION
+@click.option("--csv", "csv_output", type=click.Path(path_type=Path), help="write the table of tickers there")
+@click.option("--show", type=click.IntRange(0), default=10, show_default=True, help="tickers of the vote in the table")
+@NO_STORE_OPTION
+@DB_OPTION
+@JSON_OPTION
+@click.pass_context
+def pick(context: click.Context, /, run: str, csv_output: Path | None, **options: Any) -> int:
+    """Apply the kept groups of RUN to the next day's signals: its tickers, and how many groups vote for each."""
+    from mp2.console import console, picks_view
+    from mp2.picks import pick_day, picks_table
+
+    if (options["prices"] is None) == (options["signals"] is None):
+        raise InputError("pick: name either --prices or --signals")
+    with Interrupts().caught() as interrupts:
+        start_logging(context)
+        result = _loaded(options["db"], run)
+        sheet, day = _sheet_of_day(result, options, interrupts)
+        picks = pick_day(result, sheet, day, min_tickers=options["min_tickers"], top_groups=options["top_groups"])
+    failure = None if options["no_store"] else _save(options["db"], picks)
+    if csv_output is not None:
+        with writing(csv_output):
+            picks_table(picks).write_csv(csv_output)
+    if options["as_json"]:
+        click.echo(json.dumps({**picks.to_dict(), "errors": [failure] if failure else []}, ensure_ascii=False))
+    else:
+        print_warnings(picks.warnings)
+        console().print(picks_view(picks, n_show=options["show"]))
+    if failure:
+        raise StoreError(failure)
+    return 0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND
+
+
+def _loaded(db: Path, run: str) -> SearchResult:
+    from mp2.store import Store
+
+    with Store(db, read_only=True) as store:
+        return store.load(store.find(run), starters=False)
+
+
+def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Interrupts) -> tuple[SignalSheet, str]:
+    """The signals of the day to pick for: read from a table, or computed for the members of the kept groups alone."""
+    from mp2.picks import members_needed, next_day_of, sheet_from_table
+    from mp2.signals import compute_signals
+
+    if options["signals"] is not None:
+        sheet = sheet_from_table(
+            options["signals"],
+            result,
+            day=options["day"],
+            columns=options["columns"] or None,
+            table=options["sql_table"],
+            query=options["query"],
+            stop=interrupts.stop,
+        )
+        return sheet, sheet.days[-1]
+    table = prices_from(options["prices"], options, interrupts.stop)
+    day = options["day"] or next_day_of(result.days[-1], table.dates)[0]
+    before = table.until(_day_before(table.dates, day))
+    sheet = compute_signals(
+        table if day in table.dates else before,
+        n_days=0,
+        end=before.dates[-1],
+        include_next=True,
+        grids=grids_from(options),
+        only=members_needed(result),
+        stop=interrupts.stop,
+    )
+    return sheet, sheet.days[-1]
+
+
+def _day_before(dates: Sequence[str], day: str) -> str:
+    before = [date for date in dates if date < day]
+    if not before:
+        raise InputError(f"day {day}: the prices begin at {dates[0]}; signals need the bars before the day")
+    return before[-1]
+
+
+def _save(db: Path, picks: DayPicks) -> str | None:
+    from mp2.store import Store
+
+    try:
+        with Store(db, must_exist=True) as store:
+            store.save_picks(str(picks.run_id), picks)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+# --- mp2 outcome ---------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("run")
+@click.option("--prices", type=click.Path(path_type=Path), required=True, help="daily bars that hold the day picked for")
+@with_options(PRICES_OPTIONS)
+@NO_STORE_OPTION
+@DB_OPTION
+@JSON_OPTION
+@click.pass_context
+def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -> int:
+    """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
+    from mp2.console import console, outcome_view
+    from mp2.outcome import score
+    from mp2.store import Store
+
+    with Interrupts().caught() as interrupts, Store(options["db"], must_exist=True) as store:
+        start_logging(context)
+        run_id = store.find(run)
+        stored = store.load_picks(run_id)
+        if not stored:
+            raise InputError(f"run {run_id} has no picks yet; make some with: mp2 pick {run_id} --prices {prices}")
+        table = prices_from(prices, options, interrupts.stop)
+        outcomes = [score(picks, table) for picks in stored]
+        for scored in outcomes if not options["no_store"] else ():
+            with suppress(InputError):  # pending ones are printed, there is nothing to store yet
+                store.save_outcome(run_id, scored)
+    if options["as_json"]:
+        echo_document(warnings=table.warnings, run_id=run_id, outcomes=[scored.to_dict() for scored in outcomes])
+        return 0
+    print_warnings(table.warnings)
+    for scored in outcomes:
+        console().print(outcome_view(scored))
+    return 0
+
+
+# --- mp2 walkforward -----------------------------------------------------------------------------------------------
+
+
+@click.command(cls=RulesCommand)
+@click.argument("prices", type=click.Path(path_type=Path))
+@click.option("--weeks", type=click.IntRange(1), default=26, show_default=True, help="weeks that are judged")
+@click.option("--budget-per-week", type=settings.DURATION, default="10s", show_default=True, help="time for each search")
+@click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once")
+@click.option("--end", help="last day, YYYY-MM-DD [default: the last date of the prices]")
+@GRIDS_OPTION
+@with_options(PRICES_OPTIONS, PICK_OPTIONS)
+@rule_options
+@PROGRESS_OPTION
+@JSON_OPTION
+@click.pass_context
+def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_week: float, **options: Any) -> int:
+    """Search past weeks of PRICES, apply what was kept to the week after each, and compare the picks with all tickers."""
+    from mp2.console import console, walk_view
+    from mp2.walkforward import walk_forward
+
+    rules = rules_from(options)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
+        table = prices_from(prices, options, interrupts.stop)
+        with observed(screen, "weeks", live=not options["no_progress"]) as observe:
+            walk = walk_forward(
+                table,
+                weeks=weeks,
+                budget_s_per_week=budget_per_week,
+                workers=options["workers"],
+                rules=rules,
+                end=options["end"],
+                min_tickers=options["min_tickers"],
+                top_groups=options["top_groups"],
+                grids=grids_from(options),
+                stop=interrupts.stop,
+                observe=observe,
+            )
+    if options["as_json"]:
+        click.echo(json.dumps(walk.to_dict(), ensure_ascii=False, allow_nan=False))
+    else:
+        print_warnings(walk.warnings)
+        console().print(walk_view(walk))
+    return interrupts.exit_code or 0
+
+
+# --- mp2 check -----------------------------------------------------------------------------------------------------
+
+
+@click.group()
+def check() -> None:
+    """Check what results rest on."""
+
+
+@check.command()
+@click.argument("prices", type=click.Path(path_type=Path))
+@with_options(PRICES_OPTIONS)
+@GRIDS_OPTION
+@JSON_OPTION
+@click.pass_context
+def lookahead(context: click.Context, /, prices: Path, as_json: bool, **options: Any) -> int:
+    """Change the future bars of PRICES and see that no past signal changes, for every algorithm, also of third parties."""
+    from mp2.lookahead import check as look
+
+    with Interrupts().caught() as interrupts:
+        start_logging(context)
+        table = prices_from(prices, options, interrupts.stop)
+        grids = grids_from(options)
+        findings = look(table, grids, stop=interrupts.stop)
+    if as_json:
+        echo_document(
+            status="failed" if findings else "ok",
+            algorithms=[algorithm.name for algorithm in grids.algorithms],
+            findings=[str(finding) for finding in findings],
+        )
+        return 1 if findings else 0
+    for finding in findings:
+        click.echo(str(finding))
+    click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {len(findings)} look ahead")
+    return 1 if findings else 0
+
+
+# --- mp2 download --------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("tickers", nargs=-1, required=True)
+@click.option("--start", required=True, help="first day, YYYY-MM-DD")
+@click.option("--end", required=True, help="last day, YYYY-MM-DD")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Parquet or CSV file to write")
+@PROGRESS_OPTION
+@JSON_OPTION
+@click.pass_context
+def download(
+    context: click.Context,
+    /,
+    tickers: Sequence[str],
+    start: str,
+    end: str,
+    output: Path,
+    no_progress: bool,
+    as_json: bool,
+) -> int:
+    """Download daily bars of TICKERS from Yahoo (extra 'yahoo'): a file that `mp2 run` takes."""
+    from mp2.prices import to_frame
+    from mp2.yahoo import download as fetch
+
+    _check_format(output)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
+        with observed(screen, "download", live=not no_progress) as observe:
+            table = fetch(tickers, start=start, end=end, observe=observe, stop=interrupts.stop)
+    _write(to_frame(table), output)
+    if as_json:
+        echo_document(warnings=table.warnings, output=str(output), n_tickers=len(table.tickers), n_dates=len(table.dates))
+        return 0
+    print_warnings(table.warnings)
+    click.echo(f"{len(table.tickers):,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}")
+    return 0

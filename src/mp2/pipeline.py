@@ -1,0 +1,57 @@
+"""The main job in one function: prices -> signals -> search -> picks for the next trading day."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mp2.grids import Grids
+from mp2.group_search import SearchProgress, search
+from mp2.model import Rules, SearchResult
+from mp2.pick_model import DayPicks
+from mp2.picks import pick_day
+from mp2.prices import PriceTable
+from mp2.signals import compute_signals
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """A search on the last days of a price table, and what its groups pick for the day after them."""
+
+    result: SearchResult
+    next_day: DayPicks
+
+
+def run(
+    prices: PriceTable,
+    *,
+    budget_s: float = 60.0,
+    workers: int = 4,
+    rules: Rules | None = None,
+    n_days: int = 5,
+    end: str | None = None,
+    grids: Grids | None = None,
+    special: Sequence[str] = (),
+    max_attempts: int | None = None,
+    min_tickers: int = 1,
+    top_groups: int = 50,
+    stop: threading.Event | None = None,
+    observe: Callable[[SearchProgress], None] | None = None,
+) -> PipelineRun:
+    """Compute the signals of the last `n_days` days up to `end`, search them, and pick for the day after.
+
+    The settings are those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
+    """
+    sheet = compute_signals(prices, n_days=n_days, end=end, include_next=True, grids=grids, stop=stop)
+    result = search(
+        sheet.panel(0, n_days),
+        budget_s=budget_s,
+        workers=workers,
+        rules=rules,
+        special=special,
+        max_attempts=max_attempts,
+        stop=stop,
+        observe=observe,
+    )
+    return PipelineRun(result, pick_day(result, sheet, sheet.days[-1], min_tickers=min_tickers, top_groups=top_groups))

@@ -1,0 +1,27 @@
+"""What the tests of the command line share."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory, and so a database and settings, of its own, without settings from outside."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MP2_") and name != "MP2_SIMD"]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def mp2(capsys, here):
+    """Runs a command in this process; returns exit code, stdout and stderr."""
+    from mp2.cli import main
+
+    def run(*args):
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in args])
+        return caught.value.code, *capsys.readouterr()
+
+    return run

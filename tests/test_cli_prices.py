@@ -1,0 +1,184 @@
+"""The commands around prices as a user meets them: from bars to picks, and what came of them."""
+
+import json
+
+import pytest
+
+from mp2.market import LAST_DAY, NEXT_DAY, make_market
+from mp2.prices import to_frame
+
+GRIDS = """
+enabled = false
+[EMA]
+fast = [5, 8, 12]
+slow = [16, 22, 34, 49]
+[RSI]
+period = [2, 5, 9]
+level = [45, 50, 55, 60]
+[Volatility]
+period = [9, 21]
+share = [0.3, 0.4, 0.5, 0.6]
+[SMA]
+period = [13, 25, 45]
+margin = [0, 0.01]
+"""
+SEARCH = ("--budget=30s", "--workers=2", "--min-daily-hits=3", "--no-progress", "--grids=grids.toml")
+
+
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory):
+    """Files of bars: up to the last day to be searched, and with the day after."""
+    folder = tmp_path_factory.mktemp("bars")
+    market = make_market(5, plant=False)
+    to_frame(market.prices).write_parquet(folder / "bars.parquet")
+    to_frame(market.later).write_parquet(folder / "later.parquet")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def grids(here):
+    """A grids file in the working directory, small enough for quick searches."""
+    (here / "grids.toml").write_text(GRIDS)
+
+
+def test_run_goes_from_prices_to_picks(mp2, bars):
+    code, out, err = mp2("run", bars / "bars.parquet", *SEARCH)
+    assert code == 0
+    assert "Complete: no better group exists under these rules." in out
+    assert f"Picks for {NEXT_DAY} (assumed next trading day)" in out
+    assert "members that agree" in out
+    assert "Traceback" not in err
+
+
+def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
+    code, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
+    document = json.loads(out)
+    next_day = document["next_day"]
+    assert code == 0
+    assert document["status"] == "complete"
+    assert document["days"][-1] == LAST_DAY.isoformat()
+    assert set(next_day) == {"schema_version", "run_id", "day", "assumed", "picks", "votes", "warnings"}
+    assert (next_day["run_id"], next_day["day"]) == (document["run_id"], NEXT_DAY.isoformat())
+    assert set(next_day["picks"]) == {"3", "4"}
+    assert set(next_day["picks"]["3"]) == {"rank", "members", "tickers", "fallback_from"}
+    assert set(next_day["votes"][0]) == {"ticker", "n_groups", "best_rank", "members"}
+
+
+def test_a_table_of_signals_gives_the_same_search_and_picks(mp2, bars):
+    _, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
+    direct = json.loads(out)
+    written = ("-o", "signals.parquet", "--next", "next.parquet", "--grids=grids.toml")
+    assert mp2("signals", bars / "bars.parquet", *written)[0] == 0
+    code, out, _ = mp2("search", "signals.parquet", *SEARCH[:-1], "--json")
+    searched = json.loads(out)
+    assert code == 0
+    for key in ("attempts", "tested", "eligible", "groups", "picks"):
+        assert searched[key] == direct[key]
+    for source in (("--signals", "next.parquet"), ("--prices", bars / "bars.parquet", "--grids=grids.toml")):
+        code, out, _ = mp2("pick", "last", *source, "--json")
+        picked = json.loads(out)
+        assert code == 0
+        assert picked["picks"] == direct["next_day"]["picks"]
+        assert picked["votes"] == direct["next_day"]["votes"]
+        assert picked["assumed"]
+
+
+def test_signals_days_are_the_last_of_more_days(mp2, bars):
+    import polars as pl
+
+    for n_days in (5, 10):
+        args = (bars / "bars.parquet", "--days", n_days, "-o", f"{n_days}.csv", "--grids=grids.toml", "--json")
+        code, out, _ = mp2("signals", *args)
+        assert code == 0
+        assert len(json.loads(out)["days"]) == n_days
+    five, ten = (pl.read_csv(f"{n}.csv", try_parse_dates=True, schema_overrides={"variation": pl.String}) for n in (5, 10))
+    assert five.equals(ten.filter(pl.col("day") >= five["day"].min()))
+
+
+def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    code, out, _ = mp2("outcome", "last", "--prices", bars / "bars.parquet")
+    assert code == 0
+    assert f"Outcome of {NEXT_DAY}: pending." in out
+    code, out, _ = mp2("outcome", "last", "--prices", bars / "later.parquet", "--json")
+    (outcome,) = json.loads(out)["outcomes"]
+    assert code == 0
+    assert (outcome["status"], outcome["session"], outcome["n_universe"]) == ("scored", NEXT_DAY.isoformat(), 300)
+    assert "closed above their open" in mp2("outcome", "last", "--prices", bars / "later.parquet")[1]
+    _, out, _ = mp2("runs", "show", "last", "--json")
+    assert json.loads(out)["next_day"]["day"] == NEXT_DAY.isoformat()
+
+
+def test_pick_writes_a_csv_and_falls_back(mp2, bars, here):
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    args = ("pick", "last", "--prices", bars / "later.parquet", "--grids=grids.toml")
+    code, out, _ = mp2(*args, "--csv", "picks.csv", "--json")
+    picked = json.loads(out)
+    assert code == 0
+    assert not picked["assumed"]
+    assert len((here / "picks.csv").read_text().splitlines()) > 1
+    code, out, err = mp2(*args, "--min-tickers", "250")
+    assert "no pick" in out + err
+
+
+def test_walkforward_judges_the_weeks_after(mp2, bars):
+    args = (
+        "walkforward",
+        bars / "later.parquet",
+        "--weeks=2",
+        "--budget-per-week=20s",
+        "--min-daily-hits=3",
+        "--grids=grids.toml",
+    )
+    code, out, _ = mp2(*args, "--json")
+    walk = json.loads(out)
+    assert code == 0
+    assert [len(week["days"]) for week in walk["weeks"]] == [5, 5]
+    searched, judged = walk["weeks"][0]["searched"], [day["day"] for day in walk["weeks"][0]["days"]]
+    assert max(searched) < min(judged)
+    assert walk["weeks"][1]["searched"] == judged
+    code, out, _ = mp2(*args)
+    assert "2 of 2 weeks" in out
+    assert "the universe" in out
+
+
+def test_lookahead_is_checked(mp2, bars):
+    code, out, _ = mp2("check", "lookahead", bars / "bars.parquet", "--grids=grids.toml")
+    assert code == 0
+    assert out == "4 algorithms, 38 variations: 0 look ahead\n"
+
+
+def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
+    code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--no-progress")
+    assert code == 0
+    assert "found it: planted was an edge of" in out
+    assert f"Outcome of {NEXT_DAY}: 300 tickers" in out
+    code, out, _ = mp2("demo", "--no-plant", "--budget=60s", "--workers=2", "--json")
+    assert json.loads(out)["demo"].startswith("nothing was planted")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run", "absent.parquet"], "absent.parquet"),
+        (["run", "{bars}", "--end", "2024-03-09"], "no bars on '2024-03-09'; the dates run from"),
+        (["run", "{bars}", "--end", "yesterday"], "yesterday"),
+        (["run", "{bars}", "--days", "0"], "0 is not in the range"),
+        (["run", "{bars}", "--days", "420"], "need 421 dates"),
+        (["run", "{bars}", "--grids", "absent.toml"], "absent.toml: No such file"),
+        (["run", "{bars}", "--columns", "date=when"], "when"),
+        (["signals", "{bars}"], "Missing option"),
+        (["signals", "{bars}", "-o", "signals.xlsx"], "signals.xlsx: unknown kind of file; name it .parquet or .csv"),
+        (["pick", "last", "--prices", "{bars}"], "mp2.db"),
+        (["pick", "last"], "name either --prices or --signals"),
+        (["walkforward", "{bars}", "--weeks", "500"], "weeks: 500 need"),
+        (["walkforward", "{bars}", "--max-size", "9"], "rule max_size: 9 is outside 2..8"),
+        (["outcome", "last", "--prices", "{bars}"], "mp2.db"),
+    ],
+)
+def test_bad_usage_is_one_message(mp2, bars, args, message):
+    code, out, err = mp2(*[arg.replace("{bars}", str(bars / "bars.parquet")) for arg in args])
+    assert code == (1 if message == "mp2.db" else 2)
+    assert message in err
+    assert "Traceback" not in err
+    assert out == ""
