@@ -40,6 +40,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         space         size of the search space, coverage
         budget        base limit, bank, allowances: pure arithmetic
         bitset        the layout of bitsets
+        toml_file     a TOML file, or what is wrong with it
         _recurse      the kernel, compiled
     L0  pick_model    records of picks and outcomes
         model         frozen records and enums

@@ -55,7 +55,7 @@ class RulesCommand(click.Command):
         rules: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):
                 (rules if param.name in _RULES else plain).append(record)
         with formatter.section("Options"):
             formatter.write_dl(plain)

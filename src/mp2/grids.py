@@ -23,7 +23,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -39,6 +38,7 @@ from mp2.algorithms import ALGORITHMS, Algorithm, BoolArray, FloatArray, Paramet
 from mp2.errors import InputError
 from mp2.indicators import COLUMNS, Indicator, Series, Window
 from mp2.prices import PriceTable, price_table
+from mp2.toml_file import read_toml
 
 GROUP = "mp2.algorithms"
 """The entry-point group of third-party algorithms."""
@@ -86,7 +86,7 @@ def load_grids(path: str | PathLike[str] | None = None) -> Grids:
     that takes a name already taken.
     """
     added, warnings = _plug_ins()
-    document = {} if path is None else _parse(Path(path))
+    document = {} if path is None else read_toml(Path(path), "grids file")
     return _grids((*ALGORITHMS, *added), document, warnings, where="" if path is None else f"{path}: ")
 
 
@@ -120,17 +120,6 @@ def _grids(algorithms: Sequence[Algorithm], document: Mapping[str, Any], warning
     if problems:
         raise InputError(problems)
     return Grids(tuple(algorithm for algorithm, _ in kept), tuple(v for _, grid in kept for v in grid), tuple(notes))
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a grids file that can be read") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
 
 
 def _unknown(document: Mapping[str, Any], algorithms: Sequence[Algorithm]) -> Iterator[str]:

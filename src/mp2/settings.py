@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mp2.errors import InputError
+from mp2.toml_file import read_toml
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
@@ -87,24 +87,13 @@ def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
 
 def _find(path: Path | None) -> tuple[Path, dict[str, Any]]:
     if path is not None:
-        return path, _parse(path)
+        return path, read_toml(path, "settings file")
     own, project = Path("mp2.toml"), Path("pyproject.toml")
     if own.is_file():
-        return own, _parse(own)
+        return own, read_toml(own, "settings file")
     if project.is_file():
-        return project, _parse(project).get("tool", {}).get("mp2", {})
+        return project, read_toml(project, "settings file").get("tool", {}).get("mp2", {})
     return own, {}
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a settings file that can be read") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
 
 
 def _checked(tables: dict[str, Any], command: click.Command, where: str) -> dict[str, Any]:
