@@ -206,9 +206,23 @@ def test_other_column_names_and_compressed_csv(mp2, here):
     assert (code, json.loads(out)["attempts"]) == (0, 141)
 
 
-def test_special_algorithms_are_recorded(mp2):
-    _, out, _ = mp2("search", WEEK, *RULES, "--json", "--special", "A1,A2")
-    assert json.loads(out)["special"] == ["A1", "A2"]
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--special", "A1,A2"), ""),
+        (("--special", "A1", "--special", "A2"), ""),
+        ((), '[search]\nspecial = ["A1", "A2"]\n'),
+        ((), '[search]\nspecial = "A1, A2"\n'),
+        ((), "environment"),
+    ],
+)
+def test_special_algorithms_are_recorded(mp2, here, monkeypatch, args, text):
+    if text == "environment":
+        monkeypatch.setenv("MP2_SEARCH_SPECIAL", "A1,A2")
+    elif text:
+        (here / "mp2.toml").write_text(text)
+    code, out, _ = mp2("search", WEEK, *RULES, "--json", *args)
+    assert (code, json.loads(out)["special"]) == (0, ["A1", "A2"])
 
 
 @pytest.mark.parametrize(
