@@ -20,7 +20,7 @@ from mp2.group_search import consensus_of, memory_needed, running_order, search
 from mp2.model import Rules, StarterStatus, Status
 from mp2.panel import SignalPanel, read_signals
 
-QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 # What depends on the clock and on the number of workers asked for.
 VOLATILE = ("budget_s", "elapsed_s", "overrun_s", "workers")
 ALL_ELIGIBLE = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)

@@ -183,7 +183,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("consistent", [True, False], ids=["consistent", "inconsistent"])
-@pytest.mark.parametrize("floor", [0, 3])
+@pytest.mark.parametrize("floor", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_extreme_shapes(shape, floor, consistent):
     sizes, n_days, n_tickers, max_size = SHAPES[shape]
