@@ -22,6 +22,19 @@ share = [0.3, 0.4, 0.5, 0.6]
 period = [13, 25, 45]
 margin = [0, 0.01]
 """
+AHEAD = """
+import numpy as np
+from mp2.algorithms import Algorithm, Parameter
+from mp2.indicators import Indicator
+
+tomorrow = Indicator("tomorrow", lambda close: np.append(close[1:], close[-1]), ("close",))
+ahead = Algorithm(
+    name="Ahead",
+    rule=lambda close, later, n: later > close,
+    reads=lambda n: ("close", tomorrow),
+    parameters=(Parameter("n", "not used", 1, 2, (1, 2)),),
+)
+"""
 SEARCH = ("--budget=30s", "--workers=2", "--min-daily-hits=3", "--no-progress", "--grids=grids.toml")
 
 
@@ -121,6 +134,33 @@ def test_pick_writes_a_csv_and_falls_back(mp2, bars, here):
     assert "no pick" in out + err
 
 
+@pytest.mark.parametrize("day", ["2024-03-09", "2024-03-12", "tomorrow"])
+def test_pick_takes_no_day_but_one_of_the_prices(mp2, bars, day):
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    args = ("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", "--json", "--day")
+    code, _, err = mp2(*args, day)
+    assert code == 2
+    assert day in err
+    code, out, _ = mp2(*args, f"{NEXT_DAY:%Y%m%d}")
+    assert code == 0
+    assert (json.loads(out)["day"], json.loads(out)["assumed"]) == (NEXT_DAY.isoformat(), True)
+
+
+def test_pick_of_a_run_without_groups_says_so(mp2, bars):
+    assert mp2("run", bars / "bars.parquet", *SEARCH, "--min-daily-hits=300")[0] == 4
+    code, _, err = mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml")
+    assert code == 4
+    assert "size 3: no group was kept; no pick" in err
+
+
+def test_signals_overwrite_neither_the_prices_nor_each_other(mp2, bars):
+    prices = bars / "bars.parquet"
+    for outputs in (("-o", prices), ("-o", "a.csv", "--next", "a.csv")):
+        code, _, err = mp2("signals", prices, *outputs, "--grids=grids.toml")
+        assert code == 2
+        assert f"{outputs[-1]}: named twice, one would overwrite the other" in err
+
+
 def test_walkforward_judges_the_weeks_after(mp2, bars):
     args = (
         "walkforward",
@@ -148,6 +188,23 @@ def test_lookahead_is_checked(mp2, bars):
     assert out == "4 algorithms, 38 variations: 0 look ahead\n"
 
 
+def test_lookahead_names_plug_ins_it_could_not_check_and_counts_variations(mp2, bars, here, monkeypatch):
+    (here / "plug_in_ahead.py").write_text(AHEAD)
+    info = here / "ahead-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ahead\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[mp2.algorithms]\nahead = plug_in_ahead:ahead\nlost = plug_in_ahead:lost\n")
+    monkeypatch.syspath_prepend(str(here))
+    args = ("check", "lookahead", bars / "bars.parquet", "--grids=ahead.toml")
+    (here / "ahead.toml").write_text("enabled = false\n[Ahead]\n")
+    code, out, err = mp2(*args)
+    assert code == 1
+    assert "algorithm plug-in lost (plug_in_ahead:lost) is left out" in err
+    assert out.startswith("Ahead 1: the signals of ")
+    assert out.endswith("\n1 algorithms, 2 variations: 2 look ahead\n")
+    assert "plug_in_ahead:lost" in str(json.loads(mp2(*args, "--json")[1])["warnings"])
+
+
 def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
     code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--no-progress")
     assert code == 0
@@ -155,6 +212,13 @@ def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
     assert f"Outcome of {NEXT_DAY}: 300 tickers" in out
     code, out, _ = mp2("demo", "--no-plant", "--budget=60s", "--workers=2", "--json")
     assert json.loads(out)["demo"].startswith("nothing was planted")
+
+
+def test_the_demo_scores_the_votes_it_prints(mp2):
+    code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--top-groups=1", "--no-store", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["outcome"]["votes"]["n_picks"] == len(document["next_day"]["votes"])
 
 
 @pytest.mark.parametrize(

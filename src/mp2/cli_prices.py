@@ -45,8 +45,7 @@ def signals(
     """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
     from mp2.signals import compute_signals
 
-    for path in (output, next_output):
-        _check_format(path)
+    _check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
         table = prices_from(prices, options, interrupts.stop)
@@ -83,8 +82,18 @@ def signals(
     return 0
 
 
-def _check_format(path: Path | None) -> None:
-    if path is not None and path.suffix.lower() not in (".parquet", ".csv"):
+def _check_outputs(prices: Path, *outputs: Path | None) -> None:
+    """Each has to be of a kind that can be written, and neither the prices nor another output."""
+    taken = {prices.resolve()}
+    for path in filter(None, outputs):
+        _check_format(path)
+        if path.resolve() in taken:
+            raise InputError(f"{path}: named twice, one would overwrite the other; name another file")
+        taken.add(path.resolve())
+
+
+def _check_format(path: Path) -> None:
+    if path.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"{path}: unknown kind of file; name it .parquet or .csv")
 
 
@@ -178,7 +187,7 @@ def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Int
         )
         return sheet, sheet.days[-1]
     table = prices_from(options["prices"], options, interrupts.stop)
-    day = options["day"] or next_day_of(result.days[-1], table.dates)[0]
+    day = _asked_day(options["day"], table.dates) or next_day_of(result.days[-1], table.dates)[0]
     before = table.until(_day_before(table.dates, day))
     sheet = compute_signals(
         table if day in table.dates else before,
@@ -186,10 +195,26 @@ def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Int
         end=before.dates[-1],
         include_next=True,
         grids=grids_from(options),
-        only=members_needed(result),
+        only=members_needed(result) or None,
         stop=interrupts.stop,
     )
     return sheet, sheet.days[-1]
+
+
+def _asked_day(text: str | None, dates: Sequence[str]) -> str | None:
+    """The day a user names, ISO: a date of the prices, or the one assumed to follow them."""
+    from mp2.columns import parse_day
+    from mp2.signals import next_weekday
+
+    if text is None:
+        return None
+    day, following = parse_day(text), next_weekday(dates[-1])
+    if day is None:
+        raise InputError(f"day: {text!r} is not a date; write YYYY-MM-DD")
+    if day.isoformat() not in (*dates, following):
+        span = f"they run from {dates[0]} to {dates[-1]}, and {following} is assumed to follow"
+        raise InputError(f"day {day}: the prices have no such date; {span}")
+    return day.isoformat()
 
 
 def _day_before(dates: Sequence[str], day: str) -> str:
@@ -316,16 +341,20 @@ def lookahead(context: click.Context, /, prices: Path, as_json: bool, **options:
         table = prices_from(prices, options, interrupts.stop)
         grids = grids_from(options)
         findings = look(table, grids, stop=interrupts.stop)
+    warnings = (*table.warnings, *grids.warnings)
     if as_json:
         echo_document(
             status="failed" if findings else "ok",
+            warnings=warnings,
             algorithms=[algorithm.name for algorithm in grids.algorithms],
             findings=[str(finding) for finding in findings],
         )
         return 1 if findings else 0
+    print_warnings(warnings)
     for finding in findings:
         click.echo(str(finding))
-    click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {len(findings)} look ahead")
+    n_cheating = len({(finding.algo, finding.variation) for finding in findings})
+    click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {n_cheating} look ahead")
     return 1 if findings else 0
 
 

@@ -148,7 +148,8 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool,
 
         def follow(result: SearchResult) -> Sequel:
             picked = next_day(sheet, options, result)
-            picks = pick_day(result, sheet, sheet.days[-1], min_tickers=options["min_tickers"])
+            fewest, n_voters = options["min_tickers"], options["top_groups"]
+            picks = pick_day(result, sheet, sheet.days[-1], min_tickers=fewest, top_groups=n_voters)
             outcome = score(picks, market.later)
             said = sentence(result, market)
             document = {**picked.document, "demo": said, "outcome": outcome.to_dict()}

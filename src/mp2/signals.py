@@ -224,7 +224,8 @@ def _chosen(grids: Grids, only: Collection[tuple[str, str]] | None) -> tuple[Var
     chosen = tuple(variation for variation in grids.variations if variation.key in asked)
     unknown = sorted(asked - {variation.key for variation in chosen})
     if unknown:
-        raise InputError([f"only: {' '.join(key)} is not in the grids; add it to a grids file" for key in unknown])
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise InputError(f"only: {' '.join(unknown[0])} is not in the grids{more}; use the grids it comes from")
     if not chosen:
         raise InputError("only: names no variation; leave it out for all")
     return chosen
