@@ -221,6 +221,23 @@ def test_the_demo_scores_the_votes_it_prints(mp2):
     assert document["outcome"]["votes"]["n_picks"] == len(document["next_day"]["votes"])
 
 
+def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
+    """A run as of a past day is the run of that day, though a ticker went later; only the name of the next day is known."""
+    import polars as pl
+
+    later = pl.read_parquet(bars / "later.parquet")
+    gone = later["ticker"][0]
+    later.filter((pl.col("ticker") != gone) | (pl.col("date") < NEXT_DAY)).write_parquet(here / "gone.parquet")
+    then, now = (
+        json.loads(mp2("run", path, *SEARCH, "--end", LAST_DAY, "--json")[1])
+        for path in (bars / "bars.parquet", "gone.parquet")
+    )
+    assert now["input_fingerprint"] == then["input_fingerprint"]
+    assert now["groups"] == then["groups"]
+    assert now["next_day"]["picks"] == then["next_day"]["picks"]
+    assert (then["next_day"]["assumed"], now["next_day"]["assumed"]) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -11,7 +11,7 @@ from sheets import MONDAY, TUESDAY, WEEK, result_of, sheet_of
 from mp2 import bitset
 from mp2.errors import InputError, ReadStoppedError
 from mp2.pick_model import Vote
-from mp2.picks import members_needed, next_day_of, pick_day, picks_table, sheet_from_table
+from mp2.picks import members_needed, pick_day, picks_table, sheet_from_table
 
 # Consensus on Monday: A1+B1 ABC, A1+B2 (nothing), A2+B1 AC, A2+B2 E, A1+B1+C1 BC, A2+B2+C1 (nothing)
 SHEET = sheet_of({"A 1": ["ABCD"], "A 2": ["ACEF"], "B 1": ["ABCG"], "B 2": ["EH"], "C 1": ["BCD"], "D 9": ["ABCDEFGH"]})
@@ -146,27 +146,6 @@ def test_a_member_that_is_gone_is_named():
 def test_the_members_needed_are_those_of_all_kept_groups():
     assert members_needed(RESULT) == {("A", "1"), ("A", "2"), ("B", "1"), ("B", "2"), ("C", "1")}
     assert members_needed(result_of({3: []})) == set()
-
-
-@pytest.mark.parametrize(
-    ("last_day", "dates", "expected"),
-    [
-        ("2026-01-07", WEEK, ("2026-01-08", False)),
-        ("2026-01-09", (*WEEK, "2026-01-13"), ("2026-01-13", False)),
-        ("2026-01-10", (*WEEK, "2026-01-12"), ("2026-01-12", False)),
-        ("2026-01-08", WEEK[:4], ("2026-01-09", True)),
-        ("2026-01-09", WEEK, ("2026-01-12", True)),
-        ("2025-12-31", ("2025-12-31",), ("2026-01-01", True)),
-    ],
-)
-def test_the_next_day_is_the_files_next_or_the_next_weekday(last_day, dates, expected):
-    assert next_day_of(last_day, dates) == expected
-
-
-@pytest.mark.parametrize(("dates", "end"), [(WEEK[:3], "end at 2026-01-07"), ((), "hold no date")])
-def test_prices_that_end_before_the_run_cannot_tell_the_next_day(dates, end):
-    with pytest.raises(InputError, match=f"the prices {end}, before the run's last day 2026-01-08; give a file"):
-        next_day_of("2026-01-08", dates)
 
 
 def test_the_json_document():

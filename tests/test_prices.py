@@ -325,14 +325,6 @@ TOLERATED: dict[str, tuple[pl.DataFrame, tuple[str, ...], list[str]]] = {
         ("AAPL", "OPEN"),
         [f"{BAD}: 1, {FIRST} 2024-01-06"],
     ),
-    "a date of few": (
-        pl.concat([LONG, long_frame([("2024-01-06", "LOW", 1.0, 1.0, 1.0, 1.0, 0.0)])]),
-        ("LOW",),
-        [
-            "only 1 of 3 tickers have a bar on 2024-01-06: is it a trading day?",
-            f"{GAP}: 2, left out: AAPL, OPEN; the first: AAPL 2024-01-06",
-        ],
-    ),
 }
 
 
@@ -395,6 +387,10 @@ def test_a_file_with_a_header_alone_is_a_ticker_without_bars(tmp_path: Path) -> 
 
 NAMES = "it has date, ticker, open, high, low, close, volume"
 WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
+    "a date that only a minority has": (
+        pl.concat([LONG, long_frame([("2024-01-06", "LOW", 1.0, 1.0, 1.0, 1.0, 0.0)])]),
+        ["only 1 of 3 tickers have a bar on 2024-01-06; complete that date, end the prices before it, or leave it out"],
+    ),
     "missing columns": (
         LONG.drop("open", "date"),
         [
@@ -710,3 +706,15 @@ def test_the_real_file_and_its_prices() -> None:
     kept = stored.filter(pl.col("ticker").is_in(prices.tickers)).sort("ticker", "date")
     assert to_frame(prices).select("date", "ticker").equals(kept.select("date", "ticker"))
     assert (to_frame(prices)["close"] == kept["close"].cast(pl.Float64)).all()
+
+
+def test_what_comes_after_the_end_decides_nothing():
+    """A ticker that breaks or goes after `end` is there all the same, and the next date is known."""
+    ends = LONG.filter(~((pl.col("ticker") == "LOW") & (pl.col("date") == LONG["date"].max())))
+    dates = [str(day) for day in LONG["date"].unique().sort()]
+    whole, cut = read_prices(LONG, end=dates[-2]), read_prices(ends, end=dates[-2])
+    assert "LOW" not in read_prices(ends).tickers
+    assert cut.tickers == whole.tickers
+    assert cut.fingerprint == whole.fingerprint
+    assert cut.next_date == whole.next_date == whole.until(dates[-2]).next_date == dates[-1]
+    assert read_prices(LONG).next_date is None

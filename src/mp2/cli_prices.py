@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from mp2.errors import InputError, StoreError
 if TYPE_CHECKING:
     from mp2.model import SearchResult
     from mp2.pick_model import DayPicks
+    from mp2.prices import PriceTable
     from mp2.signals import SignalSheet
 
 NO_STORE_OPTION = click.option("--no-store", is_flag=True, help="do not store it with the run")
@@ -48,7 +50,7 @@ def signals(
     _check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
-        table = prices_from(prices, options, interrupts.stop)
+        table = prices_from(prices, options, interrupts.stop, end=options["end"])
         with observed(screen, "signals", live=not no_progress) as observe:
             sheet = compute_signals(
                 table,
@@ -172,7 +174,7 @@ def _loaded(db: Path, run: str) -> SearchResult:
 
 def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Interrupts) -> tuple[SignalSheet, str]:
     """The signals of the day to pick for: read from a table, or computed for the members of the kept groups alone."""
-    from mp2.picks import members_needed, next_day_of, sheet_from_table
+    from mp2.picks import members_needed, sheet_from_table
     from mp2.signals import compute_signals
 
     if options["signals"] is not None:
@@ -186,42 +188,40 @@ def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Int
             stop=interrupts.stop,
         )
         return sheet, sheet.days[-1]
-    table = prices_from(options["prices"], options, interrupts.stop)
-    day = _asked_day(options["day"], table.dates) or next_day_of(result.days[-1], table.dates)[0]
-    before = table.until(_day_before(table.dates, day))
+    asked = _asked_day(options["day"])
+    last = result.days[-1] if asked is None else (asked - timedelta(days=1)).isoformat()
+    table = prices_from(options["prices"], options, interrupts.stop, end=last)
     sheet = compute_signals(
-        table if day in table.dates else before,
+        table,
         n_days=0,
-        end=before.dates[-1],
         include_next=True,
         grids=grids_from(options),
         only=members_needed(result) or None,
         stop=interrupts.stop,
     )
-    return sheet, sheet.days[-1]
+    return sheet, _checked_day(sheet, table, asked, result.days[-1])
 
 
-def _asked_day(text: str | None, dates: Sequence[str]) -> str | None:
-    """The day a user names, ISO: a date of the prices, or the one assumed to follow them."""
+def _asked_day(text: str | None) -> date | None:
     from mp2.columns import parse_day
-    from mp2.signals import next_weekday
 
-    if text is None:
-        return None
-    day, following = parse_day(text), next_weekday(dates[-1])
-    if day is None:
+    day = None if text is None else parse_day(text)
+    if text is not None and day is None:
         raise InputError(f"day: {text!r} is not a date; write YYYY-MM-DD")
-    if day.isoformat() not in (*dates, following):
-        span = f"they run from {dates[0]} to {dates[-1]}, and {following} is assumed to follow"
-        raise InputError(f"day {day}: the prices have no such date; {span}")
-    return day.isoformat()
+    return day
 
 
-def _day_before(dates: Sequence[str], day: str) -> str:
-    before = [date for date in dates if date < day]
-    if not before:
-        raise InputError(f"day {day}: the prices begin at {dates[0]}; signals need the bars before the day")
-    return before[-1]
+def _checked_day(sheet: SignalSheet, table: PriceTable, asked: date | None, last_searched: str) -> str:
+    """The day the sheet is for, when it is the one asked for and the prices reach up to it."""
+    day = sheet.days[-1]
+    if table.dates[-1] < last_searched:
+        raise InputError(
+            f"the prices end at {table.dates[-1]}, before the run's last day {last_searched}; give a file that reaches it"
+        )
+    if asked is not None and asked.isoformat() != day:
+        how = "is assumed to follow" if sheet.assumed_day else "follows"
+        raise InputError(f"day {asked}: the prices have no such date; after {table.dates[-1]} {day} {how}")
+    return day
 
 
 def _save(db: Path, picks: DayPicks) -> str | None:
@@ -295,7 +295,7 @@ def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_
     rules = rules_from(options)
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
-        table = prices_from(prices, options, interrupts.stop)
+        table = prices_from(prices, options, interrupts.stop, end=options["end"])
         with observed(screen, "weeks", live=not options["no_progress"]) as observe:
             walk = walk_forward(
                 table,

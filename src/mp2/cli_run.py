@@ -47,8 +47,8 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], A
     return decorate
 
 
-def prices_from(path: Path, options: dict[str, Any], stop: threading.Event) -> PriceTable:
-    """Read prices as a command's options say."""
+def prices_from(path: Path, options: dict[str, Any], stop: threading.Event, *, end: str | None = None) -> PriceTable:
+    """Read prices as a command's options say; what comes after `end` has no say in which tickers there are."""
     from mp2.prices import read_prices
 
     return read_prices(
@@ -56,6 +56,7 @@ def prices_from(path: Path, options: dict[str, Any], stop: threading.Event) -> P
         columns=options["columns"] or None,
         table=options["sql_table"],
         query=options["query"],
+        end=end,
         stop=stop,
     )
 
@@ -83,7 +84,7 @@ def run(context: click.Context, /, prices: Path, **options: Any) -> int:
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
         started_ns = now_ns()
-        table = prices_from(prices, options, interrupts.stop)
+        table = prices_from(prices, options, interrupts.stop, end=options["end"])
         sheet = _sheet(table, grids_from(options), options, interrupts, screen)
         panel = sheet.panel(0, options["days"])
         check_settings(panel, options)

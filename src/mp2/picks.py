@@ -21,7 +21,7 @@ from mp2.columns import CANONICAL, PRICES
 from mp2.errors import InputError
 from mp2.model import Group, SearchResult
 from mp2.pick_model import DayPicks, SizePick, Vote
-from mp2.signals import SignalSheet, next_weekday
+from mp2.signals import SignalSheet
 from mp2.tables import Table, open_table, stopped_first
 
 if TYPE_CHECKING:
@@ -55,21 +55,6 @@ def pick_day(result: SearchResult, sheet: SignalSheet, day: str, *, min_tickers:
 def members_needed(result: SearchResult) -> set[Variation]:
     """The variations `pick_day` looks up: the members of all kept groups, since any of them may have to stand in."""
     return {(member.algo, member.variation) for groups in result.kept.values() for group in groups for member in group.members}
-
-
-def next_day_of(last_day: str, dates: Sequence[str]) -> tuple[str, bool]:
-    """The trading day after `last_day`, and whether it is assumed: the first later one of `dates`, else the next weekday.
-
-    All are ISO dates, `dates` ascending. Raises `InputError` when they end before `last_day`: the signals of the day after
-    it need its bars.
-    """
-    later = next((day for day in dates if day > last_day), None)
-    if later is not None:
-        return later, False
-    if not dates or dates[-1] < last_day:
-        end = f"end at {dates[-1]}" if dates else "hold no date"
-        raise InputError(f"the prices {end}, before the run's last day {last_day}; give a file that reaches it")
-    return next_weekday(last_day), True
 
 
 def _checked(result: SearchResult, sheet: SignalSheet, day: str, min_tickers: int, top_groups: int) -> int:

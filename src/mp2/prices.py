@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class PriceTable:
       from its first one on; before it, all five are NaN. Prices are positive and finite, high >= low; volume may be NaN.
     - `first_idx` int64[T]: index of each ticker's first bar.
     - `warnings`: what was dropped or tolerated, one line each. `fingerprint`: sha256 of the content, hex.
+    - `next_date`: the date after the last one, where the table was cut and it is known.
     """
 
     dates: tuple[str, ...]
@@ -54,6 +55,7 @@ class PriceTable:
     first_idx: npt.NDArray[np.int64]
     warnings: tuple[str, ...]
     fingerprint: str
+    next_date: str | None = None
 
     @property
     def n_tickers(self) -> int:
@@ -90,11 +92,16 @@ class PriceTable:
         listed = self.first_idx < n_dates
         tickers = [ticker for ticker, kept in zip(self.tickers, listed, strict=True) if kept]
         values = [getattr(self, name)[listed, :n_dates] for name in _FIELDS]
-        return price_table(self.dates[:n_dates], tickers, values, self.warnings)
+        return price_table(self.dates[:n_dates], tickers, values, self.warnings, next_date=self.dates[n_dates])
 
 
 def price_table(
-    dates: Sequence[str], tickers: Sequence[str], values: Sequence[FloatArray], warnings: Sequence[str] = ()
+    dates: Sequence[str],
+    tickers: Sequence[str],
+    values: Sequence[FloatArray],
+    warnings: Sequence[str] = (),
+    *,
+    next_date: str | None = None,
 ) -> PriceTable:
     """The table of arrays that are known to keep the promises of `PriceTable`; it takes them over and makes them read-only.
 
@@ -106,7 +113,9 @@ def price_table(
     for array in arrays:
         array.setflags(write=False)
     content = fingerprint((dates, tickers), arrays)
-    return PriceTable(tuple(dates), tuple(tickers), opened, high, low, close, volume, first_idx, tuple(warnings), content)
+    return PriceTable(
+        tuple(dates), tuple(tickers), opened, high, low, close, volume, first_idx, tuple(warnings), content, next_date
+    )
 
 
 def to_frame(prices: PriceTable) -> pl.DataFrame:
@@ -144,13 +153,14 @@ def read_prices(
 
     Column names count in any letter case; `columns` maps these names to other ones of the source. Adjusted closes
     (`Adj Close`) are left out: open and close are compared, and adjusting one of them would fake moves from open to close.
-    `start` and `end`, ISO dates, restrict the dates, both included. `stop`, when set, ends the reading between two batches
-    with `ReadStoppedError`.
+    `start` and `end`, ISO dates, restrict the dates, both included: bars outside are not looked at, so that nothing that
+    happened after `end` decides which tickers there are; only the first date after it is noted (`next_date`). `stop`, when
+    set, ends the reading between two batches with `ReadStoppedError`.
 
     A row whose four prices are all missing is no bar. Tickers are left out with a warning when they have no bar, a bad one
     (a price that is missing, not finite or not positive, high below low), or a gap: no bar on a date, after their first bar,
-    on which another ticker that is not bad has one. An open or close outside low..high is kept with a warning: vendors take
-    them from the auctions and the range from trading between them.
+    on which another ticker that is not bad has one (a date that only a minority has is an error). An open or close outside
+    low..high is kept with a warning: vendors take them from the auctions and the range from trading between them.
 
     Raises `InputError` listing everything wrong with the input; what is tolerated is in the table's `warnings`.
     """
@@ -164,7 +174,8 @@ def read_prices(
         problems = origin.problems or [f"{origin.name}: {line}" for line in rows.emptiness()]
         if problems:
             raise InputError(_shortened(problems))
-    return _filled(rows.placed(), origin.name).table()
+    found = _filled(rows.placed(), origin.name).table()
+    return replace(found, next_date=None if rows.next_date is None else rows.next_date.isoformat())
 
 
 def day_limits(start: str | None, end: str | None, problems: list[str]) -> tuple[date | None, date | None]:
@@ -207,6 +218,7 @@ class _Rows:
         self._parts: list[tuple[npt.NDArray[Any], ...]] = []
         self._dates: set[Any] = set()  # the first and last one of each batch
         self._n_inside = self._n_bars = 0
+        self.next_date: date | None = None
 
     def read(self, bars: Bars) -> Sequence[str]:
         """Add a table; returns what is wrong with it."""
@@ -232,6 +244,8 @@ class _Rows:
             batch = batch.with_columns(pl.lit(np.nan).alias("volume"))
         days = batch["date"]
         self._dates = {*self._dates, days.min(), days.max()}
+        later = [day for day in (days.filter(days > self._between[1]).min(), self.next_date) if isinstance(day, date)]
+        self.next_date = min(later, default=None)
         inside = batch.filter(pl.col("date").is_between(*self._between))
         names = inside["ticker"].unique(maintain_order=True).to_list()
         codes = [self._code(name) for name in names]
@@ -348,14 +362,20 @@ class _Screen:
         self.kept[faulty] = False
 
     def _gaps(self) -> BoolArray:
-        """bool[T, N]: where a ticker in use has no bar after its first one though others have; tells of dates of a few."""
+        """bool[T, N]: where a ticker in use has no bar after its first one though others have.
+
+        Raises `InputError` when most tickers lack one date: then the date is at fault, not they.
+        """
         bars = self.bars[self.kept]
         n_bars = bars.sum(axis=0)
         listed = np.arange(len(n_bars)) >= self.bars.argmax(axis=1)[:, np.newaxis]
         gaps: BoolArray = listed & ~self.bars & (n_bars > 0) & self.kept[:, np.newaxis]
-        if 2 * np.count_nonzero(np.any(gaps, axis=1)) > len(bars):
-            rarest = np.where(n_bars > 0, n_bars, len(bars) + 1).argmin()
-            self.warn(f"only {n_bars[rarest]} of {len(bars)} tickers have a bar on {self.dates[rarest]}: is it a trading day?")
+        n_gaps = gaps.sum(axis=0)
+        worst = int(n_gaps.argmax())
+        n_listed = n_gaps[worst] + n_bars[worst]
+        if 2 * n_gaps[worst] > n_listed:
+            where = f"only {n_bars[worst]} of {n_listed} tickers have a bar on {self.dates[worst]}"
+            raise InputError(f"{self.name}: {where}; complete that date, end the prices before it, or leave it out")
         return gaps
 
     def _tell_outside(self) -> None:

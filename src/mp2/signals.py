@@ -53,7 +53,7 @@ class SignalSheet:
       the grids is there, also without a buy.
     - `days`: D ISO dates, ascending. With `assumed_day` the last one is not in the price file: it is the next weekday after
       its last date, and its outcome is not known.
-    - `open`, `close`: float64[D, T], NaN where there is no bar (all NaN on an assumed day).
+    - `open`, `close`: float64[D, T], NaN where there is no bar (all NaN on a day after the last date of the prices).
     - `warnings`: what was tolerated, one line each.
 
     All arrays are C-contiguous and read-only.
@@ -72,8 +72,8 @@ class SignalSheet:
 
     @property
     def n_outcome_days(self) -> int:
-        """Days whose outcome the price file knows: all but an assumed one."""
-        return len(self.days) - self.assumed_day
+        """Days whose outcome the prices know: all, or all but the last."""
+        return len(self.days) - (not np.isfinite(self.close[-1]).any())
 
     def panel(self, first_day_idx: int = 0, n_days: int | None = None) -> SignalPanel:
         """The signals of `n_days` days from `first_day_idx` on (default: all with an outcome) as a panel to search.
@@ -140,7 +140,10 @@ def _read_only(array: npt.NDArray[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Days:
-    """Positions of the days asked for: dates `first_idx` up to `stop_idx` of the file, one past its end if assumed."""
+    """Positions of the days asked for: dates `first_idx` up to `stop_idx` of the prices, one past their end at most.
+
+    `assumed`: the last one is past their end, and only its weekday says that it is a trading day.
+    """
 
     names: tuple[str, ...]
     first_idx: int
@@ -162,9 +165,10 @@ def _days_asked(prices: PriceTable, n_days: int, end: str | None, include_next: 
     if first_idx < 1:
         span = f"the file has {end_idx + 1} dates up to it, {dates[0]}..{dates[end_idx]}"
         raise InputError(f"days: {n_days} up to {dates[end_idx]} need {n_days + 1} dates, one of them before; {span}")
-    assumed = include_next and end_idx + 1 == len(dates)
     names = dates[first_idx : end_idx + 1 + include_next]
-    return _Days((*names, next_weekday(dates[-1])) if assumed else names, first_idx, assumed)
+    if not include_next or end_idx + 1 < len(dates):
+        return _Days(names, first_idx, assumed=False)
+    return _Days((*names, prices.next_date or next_weekday(dates[-1])), first_idx, assumed=prices.next_date is None)
 
 
 def next_weekday(day: str) -> str:
@@ -193,7 +197,7 @@ def compute_signals(
     """Signals of the last `n_days` dates of the prices up to `end`.
 
     - `end`: an ISO date of the prices (default: the last one).
-    - `include_next` adds the day after: the prices' next date if they have one, else the next weekday (`assumed_day`), with
+    - `include_next` adds the day after: the prices' next date if it is known, else the next weekday (`assumed_day`), with
       which `n_days` may be 0.
     - `grids`: what to compute (default: `load_grids()`); `only` limits it to some (algorithm, variation).
     - `history`: bars before the first day to start from (default: all). Fewer than the longest warm-up are not used: the
@@ -354,7 +358,7 @@ def _answer(variation: Variation, series: Sequence[FloatArray]) -> npt.NDArray[n
 
 
 def _outcome(values: FloatArray, days: _Days) -> FloatArray:
-    """float64[D, T] from float64[T, N], NaN on an assumed day."""
+    """float64[D, T] from float64[T, N], NaN on a day past their end."""
     found = np.full((len(days.names), len(values)), np.nan)
     known = values[:, days.first_idx : days.stop_idx].T
     found[: len(known)] = known
