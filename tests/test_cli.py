@@ -362,7 +362,16 @@ def start(*args, **kwargs):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
-ENDLESS = ("demo", "--budget=100s", "--min-daily-hits=0", "--max-size=8", "--heartbeat=100ms", "--json", "--json-groups=1")
+ENDLESS = (
+    "demo",
+    "--signals",
+    "--budget=100s",
+    "--min-daily-hits=0",
+    "--max-size=8",
+    "--heartbeat=100ms",
+    "--json",
+    "--json-groups=1",
+)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

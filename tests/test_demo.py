@@ -143,6 +143,7 @@ def test_a_member_buys_and_wins_exactly_as_often_as_chance_gave_it(seed):
     assert (buys != chance)[members].any(axis=(1, 2)).all()
 
 
+@pytest.mark.slow
 def test_members_win_at_the_base_rate_within_sampling_error():
     """220 members of 20 seeds: their mean excess over the days' base rates is within four standard errors of nothing."""
     excess = []

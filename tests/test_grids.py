@@ -120,6 +120,7 @@ def test_everything_wrong_is_told_at_once(load):
     assert len(error.value.problems) == 6  # 1 is out of range, twice, and there twice
 
 
+@pytest.mark.slow
 def test_more_variations_than_a_search_takes(load):
     wide, shares = list(range(2, 400)), [i / 1000 for i in range(200)]
     with pytest.raises(InputError, match="more than 100,000 variations; narrow the lists"):

@@ -17,6 +17,7 @@ def found_in(market):
     return sheet, search(sheet.panel(0, 5), budget_s=60, workers=2)
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_market_and_another_another():
     first, again, other = make_market(1), make_market(1), make_market(2)
     assert (first.prices.fingerprint, first.planted) == (again.prices.fingerprint, again.planted)

@@ -202,6 +202,7 @@ def test_starters_without_buys(simd, floor):
         compare(signals, Rules(min_daily_hits=floor, **strategies.LOOSE), simd, workers=3, max_attempts=limit)
 
 
+@pytest.mark.slow
 def test_panels_too_wide_to_project(simd):
     """A projection that would take more than `MAX_TABLE_BYTES`: the same groups as with one set of wins per variation."""
     sizes, rules = (1, 4, 3400), Rules(max_size=3, min_daily_hits=4, top_k=50, **strategies.LOOSE)

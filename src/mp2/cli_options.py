@@ -167,6 +167,4 @@ def writing(output: Path | None) -> Iterator[None]:
     try:
         yield
     except (OSError, PolarsError) as error:
-        raise InputError(
-            f"--output {output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written"
-        ) from error
+        raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written") from error

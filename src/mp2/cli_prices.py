@@ -19,7 +19,7 @@ from mp2.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from mp2.model import SearchResult
-    from mp2.pick_model import DayPicks
+    from mp2.pick_model import DayPicks, Outcome
     from mp2.prices import PriceTable
     from mp2.signals import SignalSheet
 
@@ -249,7 +249,6 @@ def _save(db: Path, picks: DayPicks) -> str | None:
 def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -> int:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.console import console, outcome_view
-    from mp2.outcome import score
     from mp2.store import Store
 
     with Interrupts().caught() as interrupts, Store(options["db"], must_exist=True) as store:
@@ -259,17 +258,33 @@ def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -
         if not stored:
             raise InputError(f"run {run_id} has no picks yet; make some with: mp2 pick {run_id} --prices {prices}")
         table = prices_from(prices, options, interrupts.stop)
-        outcomes = [score(picks, table) for picks in stored]
+        outcomes, notes = _scored(stored, table)
         for scored in outcomes if not options["no_store"] else ():
             with suppress(InputError):  # pending ones are printed, there is nothing to store yet
                 store.save_outcome(run_id, scored)
     if options["as_json"]:
-        echo_document(warnings=table.warnings, run_id=run_id, outcomes=[scored.to_dict() for scored in outcomes])
+        echo_document(warnings=(*table.warnings, *notes), run_id=run_id, outcomes=[scored.to_dict() for scored in outcomes])
         return 0
-    print_warnings(table.warnings)
+    print_warnings((*table.warnings, *notes))
     for scored in outcomes:
         console().print(outcome_view(scored))
     return 0
+
+
+def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome], list[str]]:
+    """The outcomes of all days that the prices can tell of, and what is to be said of the others; an error if there is none."""
+    from mp2.outcome import score
+
+    outcomes: list[Outcome] = []
+    notes: list[str] = []
+    for picks in stored:
+        try:
+            outcomes.append(score(picks, table))
+        except InputError as error:
+            notes += error.problems
+    if not outcomes:
+        raise InputError(notes)
+    return outcomes, notes
 
 
 # --- mp2 walkforward -----------------------------------------------------------------------------------------------
