@@ -17,6 +17,7 @@ from mp2.cli_search import RulesCommand, Sequel, check_settings, now_ns, rules_f
 if TYPE_CHECKING:
     from mp2.grids import Grids
     from mp2.model import SearchResult
+    from mp2.pick_model import DayPicks
     from mp2.prices import PriceTable
     from mp2.signals import SignalSheet
 
@@ -110,10 +111,18 @@ def _sheet(table: PriceTable, grids: Grids, options: dict[str, Any], interrupts:
 
 def next_day(sheet: SignalSheet, options: dict[str, Any], result: SearchResult) -> Sequel:
     """What follows a search on prices: the picks for the day after, printed and stored with the run."""
-    from mp2.console import picks_view
+    return _picked(_next_picks(sheet, options, result), options, result)
+
+
+def _next_picks(sheet: SignalSheet, options: dict[str, Any], result: SearchResult) -> DayPicks:
     from mp2.picks import pick_day
 
-    picks = pick_day(result, sheet, sheet.days[-1], min_tickers=options["min_tickers"], top_groups=options["top_groups"])
+    return pick_day(result, sheet, sheet.days[-1], min_tickers=options["min_tickers"], top_groups=options["top_groups"])
+
+
+def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> Sequel:
+    from mp2.console import picks_view
+
     own = [line for line in picks.warnings if line not in result.warnings]
     view = picks_view(picks, n_show=options["show"])
     return Sequel({"next_day": picks.to_dict()}, (view,), own, lambda store, run_id: store.save_picks(run_id, picks))
@@ -135,7 +144,6 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool,
     from mp2.console import outcome_view
     from mp2.market import make_market, sentence
     from mp2.outcome import score
-    from mp2.picks import pick_day
 
     rules = rules_from(options)
     with Interrupts().caught() as interrupts:
@@ -148,10 +156,8 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool,
         read_s = (now_ns() - started_ns) / 1e9
 
         def follow(result: SearchResult) -> Sequel:
-            picked = next_day(sheet, options, result)
-            fewest, n_voters = options["min_tickers"], options["top_groups"]
-            picks = pick_day(result, sheet, sheet.days[-1], min_tickers=fewest, top_groups=n_voters)
-            outcome = score(picks, market.later)
+            picks = _next_picks(sheet, options, result)
+            picked, outcome = _picked(picks, options, result), score(picks, market.later)
             said = sentence(result, market)
             document = {**picked.document, "demo": said, "outcome": outcome.to_dict()}
             return Sequel(document, (*picked.view, outcome_view(outcome), said), picked.warnings, picked.save)
