@@ -70,7 +70,7 @@ def extension():
     return Extension(
         "mp2._recurse",
         ["src/mp2/_recurse.pyx"],
-        depends=["src/mp2/_scan.h", "src/mp2/_portable.h"],
+        depends=[f"src/mp2/{name}" for name in ("_scan.h", "_portable.h", "_score.pxd", "_top.pxd")],
         define_macros=macros + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
         py_limited_api=ABI3,
         extra_compile_args=compile_flags(),

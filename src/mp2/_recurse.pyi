@@ -1,5 +1,6 @@
 """The kernel's public face; `_recurse.pyx` documents shapes and guarantees."""
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ LIMIT: Final[int]
 WALL: Final[int]
 STOPPED: Final[int]
 WORK_LIMIT: Final[int]
+MAX_ROWS_BYTES: Final[int]
 MAX_TABLE_BYTES: Final[int]
 ENTRY_BYTES: Final[int]
 STARTER_DTYPE: Final[np.dtype[np.void]]
@@ -57,6 +59,9 @@ class Kernel:
         algo_of: npt.NDArray[np.int32],
         day_weights: npt.NDArray[np.float64],
         rules: Rules,
+        *,
+        count: str = "exact",
+        without: Collection[str] = frozenset(),
     ) -> None: ...
     def run(
         self, starter: npt.NDArray[np.void], control: Control, heaps: dict[int, TopGroups], max_attempts: int = 0

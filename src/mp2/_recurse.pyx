@@ -2,7 +2,7 @@
 """The search kernel: depth-first recursion over groups of variations, on bitsets, without the GIL.
 
 Top-down, in three tiers: `Kernel.run` checks and allocates with the GIL; `run_turn` and what it calls are the recursion,
-without it; `_scan.h` holds the innermost loops over candidates.
+without it; `_scan.h` holds the innermost loops over candidates, `_score.pxd` the score of one group, `_top.pxd` the heap.
 
 How the recursion of the specification is walked:
 
@@ -12,8 +12,18 @@ How the recursion of the specification is walked:
   others are counted by subtracting variation numbers. On a consistent panel hits can only fall as a group grows, so the
   survivors alone are handed down as the children's candidates (the tail lists of Eclat); on an inconsistent one only
   emptiness is inherited and the floor is looked at anew.
-- Below the first level a consistent panel is *projected*: only tickers the starter buys matter, squeezed together,
-  winners before losers, so that a row shrinks to a few words.
+- The last three levels of a consistent panel, where nearly all groups are, are walked in blocks of 64 candidates. The group
+  above them is the *base*; below it come a second member v, a third x and the candidates y:
+
+      base (max_size - 3 members) -> v: pair_step goes through its x -> x: visit_children decides all its y at once
+
+  The rows of the base's candidates are squeezed onto the tickers it buys. A *row of counts* per v holds, for every later
+  candidate y, a bit whether B v y passes and bounds of its hits and buys. The rows of v and x bound the counts of B v x y
+  from below (`_scan.h` has the formulas), so that most y are known to pass, or known to be above the cap, uncounted.
+  With max_size 3 the starter is base and pair in one. Rows are counted when they are first needed and kept as far as memory
+  reaches; a row that is not kept is counted for its own v only, and x then gives one bound instead of three.
+- Candidates with equal rows below the base lead to equal subtrees. What the first of them found is remembered (`Memo`) and
+  told again for the others, in the order in which they would have been visited.
 - Every `CHECK_WORDS` words of work the stop flag, the wall and the deadline are looked at. A turn that ends there leaves
   its cursor and counters in the starter's record and can be taken up by any thread. The deadline ends a turn only after
   it has got on, so that the shortest turn makes progress; the wall and the stop flag end it always.
@@ -21,13 +31,16 @@ How the recursion of the specification is walked:
 
 import os
 
-cimport cython
-from libc.math cimport fabs, floor, log, sqrt
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
 import numpy as np
+
+from mp2.model import PRUNINGS
+
+from mp2._score cimport Constants, Days, Statistics, is_eligible, score_of
+from mp2._top cimport MAX_SIZE, Entry, Heap, offer, sortable
 
 cdef extern from "_portable.h" nogil:
     int64_t mp2_now_ns()
@@ -39,37 +52,69 @@ cdef extern from "_portable.h" nogil:
         MP2_CHECKED
 
 cdef extern from "_scan.h" nogil:
-    struct mp2_rows:
+    struct mp2_panel:
         const uint64_t *rows
         const uint64_t *win_rows
-        int64_t stride
-        int32_t first
         int32_t n_days
-        int32_t loss_at
+        int32_t n_words
         int32_t floor
         int32_t cap
-        const int32_t *win_start
-        const int32_t *loss_start
-        const int32_t *day_order
+    struct mp2_base:
+        const uint64_t *rows
+        const uint64_t *columns
+        const uint8_t *upper
+        const uint8_t *need
+        const uint8_t *shift
+        int32_t n_blocks
+        int32_t n_days
+        int32_t n_lanes
+        int32_t n_win_chunks
+        int32_t n_loss_chunks
+        int32_t floor
+        int32_t n_tests
+        int32_t bounded
+        int32_t capped
+    struct mp2_pair:
+        const uint64_t *words
+        const uint64_t *passing
+        const uint8_t *counts
+        const uint8_t *limit
+    struct mp2_triple:
+        const mp2_pair *pair
+        const uint64_t *row
+        const uint64_t *passing_x
+        const uint8_t *counts_x
+        const uint8_t *limit_x
+        uint8_t *need_v
+        uint8_t *need_x
+        uint64_t *wins
+        int32_t x
+        int32_t first
+        int32_t end
+        int32_t all_tails
     struct mp2_loops:
         const char *name
-        int32_t (*pass_floor)(const mp2_rows *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
-        int32_t (*pass_any)(const mp2_rows *, const uint64_t *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
-        int32_t (*within_cap)(const mp2_rows *, const uint64_t *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
+        int32_t (*pass_floor)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
+        int32_t (*pass_any)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
+        int32_t (*within_cap)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*pass_mixed)(
-            const mp2_rows *, const uint64_t *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *
+            const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *
         ) noexcept nogil
-        void (*project)(
-            const uint64_t *, const uint64_t *, const uint64_t *, int32_t, int32_t, const int32_t *, uint64_t *
-        ) noexcept nogil
-    const uint64_t *mp2_row(const mp2_rows *table, int32_t v)
-    int32_t mp2_count(uint64_t word, int hardware)
-    int32_t mp2_count_and(const uint64_t *a, const uint64_t *b, int32_t n, int hardware)
+        uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *) noexcept nogil
+        int32_t (*open_triple)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
+        int64_t (*settle_hits)(const mp2_base *, const mp2_triple *, uint64_t *, uint64_t *, int64_t *) noexcept nogil
+        int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, const uint64_t *, uint64_t *) noexcept nogil
+        void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *) noexcept nogil
+    enum:
+        MP2_MAX_LANES
+    int32_t mp2_count(uint64_t word)
+    int32_t mp2_lowest_bit(uint64_t word)
     void mp2_compress_moves(uint64_t mask, uint64_t *moves)
+    void mp2_project(
+        const uint64_t *, const uint64_t *, const uint64_t *, int32_t, int32_t, const int32_t *, int32_t, uint64_t *
+    )
+    void mp2_transpose(uint64_t *words)
     const mp2_loops *mp2_find_loops(const char *name)
-
-cdef enum:
-    MAX_SIZE = 8                 # largest group, as in mp2.model
 
 # How a turn ended; the scheduler knows the same numbers as `TurnEnd`.
 EXHAUSTED = 0
@@ -90,18 +135,19 @@ cdef enum Turned:
 
 # Words of work between two looks at the clock: measured p95 of 0.1 ms late, 0.2% overhead, at any row width.
 cdef int64_t CHECK_WORDS = 65536
-# A leaf block is at most this many candidates, so that scoring a whole block of eligible groups stays short as well.
+# A leaf block of the general loops is at most this many candidates, so that scoring a whole block of eligible groups stays
+# short as well.
 cdef int32_t MAX_BLOCK = 1024
-# A projected table never takes more than this; wider panels are searched in the panel's own layout.
-MAX_TABLE_BYTES = 16 << 20
+# Projected rows never take more than this; wider panels are searched by the general loops in the panel's own layout.
+MAX_ROWS_BYTES = 16 << 20
+cdef int64_t max_rows_bytes = MAX_ROWS_BYTES
+# Rows of counts are kept up to this much per running starter.
+MAX_TABLE_BYTES = 32 << 20
 cdef int64_t max_table_bytes = MAX_TABLE_BYTES
+# Eligible groups remembered for equal candidates; more than this are found again.
+cdef int64_t MAX_LOG = 1 << 15
 # Counters are 64-bit within a starter; a turn that comes near the end of their range fails instead of wrapping.
 cdef int64_t MAX_ATTEMPTS = <int64_t>1 << 62
-
-
-cdef struct Entry:
-    double score
-    int32_t members[MAX_SIZE]    # unused places are 0
 
 
 cdef struct StarterState:
@@ -133,30 +179,6 @@ if STARTER_DTYPE.itemsize != sizeof(StarterState):
 ENTRY_BYTES = sizeof(Entry)
 
 
-cdef struct Heap:
-    # A bounded heap with the worst entry at its root; `shared` is a score below which nothing can be kept any more.
-    Entry *entries
-    int64_t n
-    int64_t capacity
-    int64_t top_k
-    int64_t *shared
-    int32_t size
-    int32_t failed
-
-
-cdef struct Constants:
-    # The numeric rules, by the names of `Rules`.
-    int32_t max_size
-    int32_t min_daily_hits
-    int32_t max_daily_buys
-    double min_pooled_pp, max_mad_pp, max_iqr_pp, max_cv_buys, min_wilson_lb
-    double weighted_pp_weight, median_pp_weight, second_worst_pp_weight
-    double wilson_weight, wilson_z, rising_weight, falling_weight, mad_weight, iqr_weight, cv_weight
-    double coverage_log_weight, coverage_cap, coverage_excess_weight, crowding_cap, crowding_weight
-    double sweet_empty, sweet_low, sweet_peak, sweet_high, sweet_low_slope, sweet_slope, sweet_high_slope
-    double repeat_tolerance, repeat_weight
-
-
 cdef struct Frame:
     # The group of one size on the current path, and its candidates.
     int32_t member               # the variation that made this group out of the one above
@@ -164,12 +186,80 @@ cdef struct Frame:
     int32_t n_candidates
     int32_t n_passing
     int32_t n_handed_down
-    int32_t at                   # index into `passing` (inner frames) or `candidates` (leaf frames) of the next survivor
+    int32_t at                   # index of the next survivor: in `passing`, in `candidates` (leaf), in the base's list (pair)
     int32_t scanned
+    int32_t fresh                # entered in this turn: whatever it holds was found by this turn
     const int32_t *candidates    # a tail of the list the frame above hands down
     int32_t *passing             # candidates that survive the visit, ascending
-    int32_t *handed_down         # candidates of the next level: `passing` itself on a consistent panel
+    int32_t *handed_down         # candidates of the next level: `passing` itself where only survivors are handed down
     uint64_t *state              # consensus words: win | loss, or consensus | won on an inconsistent panel
+
+
+cdef struct Buffer:
+    # Memory kept from one base to the next, cache lines aligned.
+    void *block
+    uint8_t *bytes
+    int64_t capacity
+
+
+cdef struct Memo:
+    # What the subtree of a candidate found, to be told again for an equal one.
+    int64_t stamp                # of the pair, or of the base, it belongs to; 0: nothing is remembered
+    int64_t attempts
+    int64_t tested[2]            # of the last two sizes
+    int64_t log_from             # its eligible groups in the log
+    int64_t log_to
+
+
+cdef struct Logged:
+    Entry entry
+    int32_t size
+
+
+cdef struct Base:
+    # The group three below the largest, and what all groups below it share; see the head of this file.
+    mp2_base c
+    int32_t tried                # for the frame at its level
+    int32_t usable               # 0: the general loops take over
+    int32_t n                    # candidates
+    int32_t n_row_words
+    int32_t n_row_bytes          # of a block in a row of counts
+    const int32_t *candidates    # variation numbers
+    int32_t *after               # [n]: index of the first candidate of a later algorithm
+    int32_t *first_equal         # [n]: index of the first candidate with the same row, itself included
+    int32_t *has_equal           # [n]: another one has the same row
+    uint64_t *group              # its consensus in the layout of a row
+    uint64_t *rows
+    uint8_t *limit_of            # [n][limit_stride]: need + the bytes of `c.upper`, candidate by candidate
+    int32_t limit_stride         # 2 D, padded to 16
+    uint64_t **row               # [n]: a row of counts: n_blocks words of bits, then the counts; NULL: not kept
+    uint8_t *ready               # [n]: it has been counted
+    uint64_t *scratch_row        # of a v that is not kept
+    Memo *memo_v                 # [n]
+    Memo *memo_x                 # [n]
+    int64_t stamp                # raised for every base and pair
+    uint64_t *words              # scratch: a consensus in the layout of a row
+    uint64_t *left               # scratch: candidates of a triple, [n_blocks] and slack
+    uint64_t *doubt              # scratch: [2 n_blocks]
+    int32_t *lane_of             # [D]
+    uint8_t *need                # [2 D], like the next one
+    uint8_t *shift
+    int32_t *lane_hits           # [MP2_MAX_LANES], like the next one
+    int32_t *lane_buys
+    Buffer rows_buffer, count_buffer, index_buffer, table_buffer
+
+
+cdef struct Pair:
+    # The base with a second member v, or with max_size 3 the starter: its candidates are the x.
+    mp2_pair c
+    mp2_triple triple            # of the x that is looked at
+    int32_t v_idx                # in the base's list; -1 for the starter itself
+    int32_t recording
+    uint64_t *words
+    uint8_t *limit
+    int64_t stamp
+    int64_t attempts_before, log_from
+    int64_t tested_before[2]
 
 
 cdef struct Turn:
@@ -177,11 +267,9 @@ cdef struct Turn:
     const Constants *rules
     const mp2_loops *loops
     StarterState *starter
-    mp2_rows natural             # the panel's own layout
-    mp2_rows table               # what is scanned now: `natural`, or the projection onto the starter
+    mp2_panel panel
     const uint64_t *wins         # [days, words] on a consistent panel
     const int32_t *next_algo     # [n_variations]: first variation number of the following algorithm
-    const double *day_weights
     int64_t *stop
     int64_t *deadline_ns
     int64_t *wall_ns
@@ -190,25 +278,31 @@ cdef struct Turn:
     int64_t attempts_at_start
     int64_t credit               # words of work left before the next look at the clock
     int32_t n_variations
-    int32_t n_words              # words of one day in the panel's layout
+    int32_t n_part               # words of a row, and of either half of a state
     int32_t mixed                # the panel is inconsistent
+    int32_t fast                 # tested[max_size] may be a lower bound
+    int32_t use_tails            # candidates that fail with a subgroup are not looked at again
+    int32_t use_equal            # equal candidates are searched once
+    int32_t use_hits_bound
+    int32_t use_cap_bound
+    int32_t base_depth           # size of the base; 0: the general loops do everything
+    int32_t pair_depth
     int32_t rebuilding           # scans repeat work an earlier turn has done
     int32_t depth
     int32_t *all_candidates
     int32_t *block               # survivors of a leaf block
     int32_t *block_capped
-    uint64_t *union_words        # [n_words] scratch: tickers of the consensus of any day
-    uint64_t *projection
-    uint64_t *moves
-    uint64_t *masks
-    int32_t *starts              # win_start, loss_start and day_order of natural and projected tables
-    int32_t *hits                # [days] scratch, like the next four
-    int32_t *buys
-    double *pp
-    double *sorted_pp
+    uint64_t *union_words        # [words of a day] scratch: tickers of the consensus of any day
+    Base base
+    Pair pair
+    Days days                    # of the group that is being evaluated
     Frame frames[MAX_SIZE + 1]   # frames[k] holds the group of size k
     Heap heaps[MAX_SIZE + 1]
     int32_t retained[MAX_SIZE + 1]
+    Logged *log
+    int64_t n_logged
+    int32_t n_recording          # pairs and triples whose eligible groups go into the log
+    int32_t log_overflowed
 
 
 cdef int64_t n_threads_inside = 0
@@ -227,7 +321,7 @@ def now_ns():
 
 def simd_available():
     """Names of the instruction sets this build and this machine can use, narrowest first."""
-    return tuple(name for name in ("portable", "avx2") if mp2_find_loops(name.encode()) != NULL)
+    return tuple(name for name in ("portable", "neon", "avx2", "avx512") if mp2_find_loops(name.encode()) != NULL)
 
 
 def simd():
@@ -368,7 +462,8 @@ cdef class Kernel:
     - `wins` uint64[D, W] (consistent) or uint64[V, D, W] (inconsistent; a subset of `buys`);
     - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`.
 
-    All arrays C-contiguous, read-only ones welcome. ValueError when shapes disagree.
+    All arrays C-contiguous, read-only ones welcome. `count="fast"` lets `tested[max_size]` be a lower bound; `without` names
+    prunings (`mp2.model.PRUNINGS`) not to use. ValueError when shapes disagree or a name is not known.
     """
 
     cdef const uint64_t[:, :, ::1] buys
@@ -379,9 +474,9 @@ cdef class Kernel:
     cdef Constants rules
     cdef object retain_sizes
     cdef int32_t n_variations, n_days, n_words
-    cdef bint mixed
+    cdef bint mixed, fast, use_tails, use_equal, use_hits_bound, use_cap_bound
 
-    def __init__(self, buys, wins, algo_of, day_weights, rules):
+    def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset()):
         if not (buys.ndim == 3 and wins.shape in (buys.shape, buys.shape[1:])
                 and algo_of.shape == buys.shape[:1] and day_weights.shape == buys.shape[1:2]):
             raise ValueError(
@@ -399,6 +494,11 @@ cdef class Kernel:
         self.day_weights = day_weights
         self.next_algo = np.searchsorted(algo_of, algo_of, side="right").astype(np.int32)
         self.retain_sizes = rules.retain_sizes
+        if count not in ("exact", "fast") or not set(without) <= set(PRUNINGS):
+            raise ValueError(f"count {count!r} or a name in {sorted(without)} is not known")
+        self.fast = count == "fast"
+        self.use_tails, self.use_equal = "tail_masks" not in without, "aliases" not in without
+        self.use_hits_bound, self.use_cap_bound = "hits_bound" not in without, "cap_bound" not in without
         self._take(rules)
 
     cdef _take(self, r):
@@ -459,25 +559,25 @@ cdef class Kernel:
         turn.rules = &self.rules
         turn.loops = active_loops
         turn.starter = state
-        turn.natural.rows = &self.buys[0, 0, 0]
-        turn.natural.win_rows = turn.wins = NULL
+        turn.panel.rows = &self.buys[0, 0, 0]
+        turn.panel.win_rows = turn.wins = NULL
         if self.mixed:
-            turn.natural.win_rows = &self.mixed_wins[0, 0, 0]
+            turn.panel.win_rows = &self.mixed_wins[0, 0, 0]
         else:
             turn.wins = &self.wins[0, 0]
-        turn.natural.stride = <int64_t>self.n_days * self.n_words
-        turn.natural.first = 0
-        turn.natural.n_days = self.n_days
-        turn.natural.loss_at = 0
-        turn.natural.floor = self.rules.min_daily_hits
-        turn.natural.cap = self.rules.max_daily_buys
+        turn.panel.n_days, turn.panel.n_words, turn.n_part = self.n_days, self.n_words, self.n_days * self.n_words
+        turn.panel.floor, turn.panel.cap = self.rules.min_daily_hits, self.rules.max_daily_buys
         turn.next_algo = &self.next_algo[0]
-        turn.day_weights = &self.day_weights[0]
+        turn.days.n, turn.days.weights = self.n_days, &self.day_weights[0]
         turn.stop, turn.deadline_ns = &control._stop, &control._deadline_ns
         turn.wall_ns, turn.published_attempts = &control._wall_ns, &control._attempts
         turn.max_attempts = max_attempts
-        turn.n_variations, turn.n_words = self.n_variations, self.n_words
-        turn.mixed = self.mixed
+        turn.n_variations, turn.mixed = self.n_variations, self.mixed
+        turn.fast, turn.use_tails, turn.use_equal = self.fast, self.use_tails, self.use_equal
+        turn.use_hits_bound, turn.use_cap_bound = self.use_hits_bound, self.use_cap_bound
+        turn.base_depth = turn.pair_depth = 0
+        if not self.mixed and self.rules.max_size >= 3 and self.n_days <= MP2_MAX_LANES:
+            turn.base_depth, turn.pair_depth = max(1, self.rules.max_size - 3), self.rules.max_size - 2
         for size in range(MAX_SIZE + 1):
             turn.retained[size] = 0
 
@@ -503,7 +603,7 @@ cdef int run_turn(Turn *t) noexcept nogil:
         release(t)
         return status
     while status == GO_ON and t.depth > 0:
-        status = leaf_step(t) if t.depth == t.rules.max_size - 1 else inner_step(t)
+        status = step(t)
     if status != NO_MEMORY:
         status = leave(t, status)
     release(t)
@@ -514,15 +614,15 @@ cdef void begin(Turn *t) noexcept nogil:
     """Visit the starter alone, or set up its frame again."""
     cdef Frame *first = &t.frames[1]
     cdef int32_t v = t.starter.variation_idx, i
-    cdef int64_t n_part = t.natural.stride
-    cdef const uint64_t *row = mp2_row(&t.natural, v)
+    cdef const uint64_t *row = row_of(t, v)
     cdef uint64_t any_buy = 0
+    first.fresh = t.starter.attempts == 0
     if t.starter.attempts == 0:
         t.starter.attempts = 1
-    for i in range(n_part):
+    for i in range(t.n_part):
         any_buy |= row[i]
         first.state[i] = row[i] if t.mixed else row[i] & t.wins[i]
-        first.state[n_part + i] = (t.natural.win_rows + (row - t.natural.rows))[i] if t.mixed else row[i] & ~t.wins[i]
+        first.state[t.n_part + i] = win_row_of(t, v)[i] if t.mixed else row[i] & ~t.wins[i]
     t.depth = 1 if any_buy else 0
     first.member, first.next = v, t.next_algo[v]
     first.n_candidates = t.n_variations - first.next
@@ -541,14 +641,15 @@ cdef int rebuild_path(Turn *t) noexcept nogil:
     for level in range(1, depth + 1):
         frame = &t.frames[level]
         frame.next = t.starter.cursor[level - 1]
-        # The last frame had been scanned before if its cursor has moved; a leaf frame is scanned block by block.
+        # The last frame had been scanned before if its cursor has moved; a leaf frame needs no scan of its own.
         if level == depth and (level == t.rules.max_size - 1 or frame.next == t.next_algo[frame.member]):
             break
-        status = scan(t, level)
+        status = make_ready(t, level)
         if status != GO_ON:
             return status
         if level < depth:
             push(t, level, frame.next - 1)
+            t.frames[level + 1].fresh = 0
     t.rebuilding = 0
     return GO_ON
 
@@ -566,17 +667,36 @@ cdef int leave(Turn *t, int status) noexcept nogil:
     return DONE if t.depth == 0 else status
 
 
+cdef int step(Turn *t) noexcept nogil:
+    """Get on at the current depth: by one child, one block of leaves, or a pair's children until the next check."""
+    cdef Frame *frame = &t.frames[t.depth]
+    cdef int status
+    if t.depth == t.rules.max_size - 1:
+        return triple_step(t) if t.base.usable else leaf_step(t)
+    if not frame.scanned and frame.next < t.n_variations and t.starter.attempts == t.max_attempts:
+        return AT_WORK_LIMIT
+    status = make_ready(t, t.depth)
+    if status != GO_ON:
+        return status
+    return pair_step(t) if t.base.usable and t.depth == t.pair_depth else inner_step(t)
+
+
+cdef int make_ready(Turn *t, int32_t level) noexcept nogil:
+    """Find the survivors of a frame above the leaves, and open the base when this is its level."""
+    cdef Frame *frame = &t.frames[level]
+    cdef int status = GO_ON
+    if not frame.scanned:
+        status = open_pair(t) if t.base.usable and level == t.pair_depth else scan(t, level)
+    if status == GO_ON and level == t.base_depth and not t.base.tried:
+        status = open_base(t)
+    return status
+
+
 cdef int inner_step(Turn *t) noexcept nogil:
     """Visit the next child that survives, and step into it; or go back up."""
     cdef Frame *frame = &t.frames[t.depth]
+    cdef Memo *memo
     cdef int32_t v, size = t.depth + 1
-    cdef int status
-    if not frame.scanned:
-        if frame.next < t.n_variations and t.starter.attempts == t.max_attempts:
-            return AT_WORK_LIMIT
-        status = scan(t, t.depth)
-        if status != GO_ON:
-            return status
     while frame.at < frame.n_passing and frame.passing[frame.at] < frame.next:
         frame.at += 1
     if frame.at == frame.n_passing:
@@ -588,11 +708,15 @@ cdef int inner_step(Turn *t) noexcept nogil:
     if not count_up_to(t, frame, v + 1):
         return AT_WORK_LIMIT
     t.starter.tested[size] += 1
-    if t.retained[size] and (t.mixed or t.loops.within_cap(&t.table, frame.state, loss_part(t, frame.state), &v, 1, t.block)):
-        if not evaluate(t, frame, v, size):
+    if t.retained[size] and (t.mixed or t.loops.within_cap(&t.panel, frame.state, &v, 1, t.block)):
+        count_days(t, frame, v)
+        if not evaluate(t, size, v):
             return NO_MEMORY
+    memo = memo_of_v(t, v) if t.base.usable and t.depth == t.base_depth else NULL
+    if memo != NULL:
+        return spend(t, 16) if tell_again_v(t, memo, v) else NO_MEMORY
     push(t, t.depth, v)
-    return spend(t, 2 * t.table.stride + 16)
+    return spend(t, 2 * t.n_part + 16)
 
 
 cdef int leaf_step(Turn *t) noexcept nogil:
@@ -612,18 +736,19 @@ cdef int leaf_step(Turn *t) noexcept nogil:
             scored, n_scored = t.block, n_pass
             if not t.mixed:
                 scored = t.block_capped
-                n_scored = t.loops.within_cap(&t.table, frame.state, loss_part(t, frame.state), t.block, n_pass, t.block_capped)
+                n_scored = t.loops.within_cap(&t.panel, frame.state, t.block, n_pass, t.block_capped)
             for i in range(n_scored):
-                if not evaluate(t, frame, scored[i], size):
+                count_days(t, frame, scored[i])
+                if not evaluate(t, size, scored[i]):
                     return NO_MEMORY
         frame.at += n
         count_up_to(t, frame, frame.candidates[frame.at - 1] + 1)
         if frame.at < frame.n_candidates:
-            return spend(t, n * t.table.stride + n_scored * scoring_words(t))
+            return spend(t, n * <int64_t>t.n_part + n_scored * scoring_words(t))
     if not count_up_to(t, frame, t.n_variations if frame.at == frame.n_candidates else frame.candidates[frame.at] + 1):
         return AT_WORK_LIMIT
     t.depth -= 1
-    return spend(t, n * t.table.stride + n_scored * scoring_words(t) + 16)
+    return spend(t, n * <int64_t>t.n_part + n_scored * scoring_words(t) + 16)
 
 
 cdef int scan(Turn *t, int32_t level) noexcept nogil:
@@ -639,17 +764,18 @@ cdef int scan(Turn *t, int32_t level) noexcept nogil:
         )
         frame.n_handed_down = frame.n_handed_down + n_living if t.mixed else frame.n_passing
         at += n
-        status = spend(t, n * t.table.stride)
+        status = spend(t, n * <int64_t>t.n_part)
         if status != GO_ON:
             t.starter.n_rows_rescanned += at
             return status
+    if not t.use_tails and not t.mixed:
+        frame.handed_down, frame.n_handed_down = <int32_t *>frame.candidates, frame.n_candidates
     frame.scanned, frame.at = 1, 0
-    status = project(t) if level == 1 and not t.mixed else GO_ON
-    if t.rebuilding or status != GO_ON:
+    if t.rebuilding:
         t.starter.n_rows_rescanned += frame.n_candidates
     else:
         t.starter.n_rows_scanned += frame.n_candidates
-    return status
+    return GO_ON
 
 
 cdef inline int32_t survivors(
@@ -657,10 +783,10 @@ cdef inline int32_t survivors(
 ) noexcept nogil:
     """Candidates whose visit does not return at once; on an inconsistent panel also those with any consensus left."""
     if t.mixed:
-        return t.loops.pass_mixed(&t.table, frame.state, loss_part(t, frame.state), candidates, n, passing, living, n_living)
-    if t.table.floor > 0:
-        return t.loops.pass_floor(&t.table, frame.state, candidates, n, passing)
-    return t.loops.pass_any(&t.table, frame.state, loss_part(t, frame.state), candidates, n, passing)
+        return t.loops.pass_mixed(&t.panel, frame.state, candidates, n, passing, living, n_living)
+    if t.panel.floor > 0:
+        return t.loops.pass_floor(&t.panel, frame.state, candidates, n, passing)
+    return t.loops.pass_any(&t.panel, frame.state, candidates, n, passing)
 
 
 cdef void push(Turn *t, int32_t level, int32_t v) noexcept nogil:
@@ -668,97 +794,562 @@ cdef void push(Turn *t, int32_t level, int32_t v) noexcept nogil:
     cdef Frame *above = &t.frames[level]
     cdef Frame *frame = &t.frames[level + 1]
     cdef int32_t first
-    join(t, above.state, v, frame.state)
     frame.member, frame.next = v, t.next_algo[v]
+    frame.scanned = frame.at = 0
+    frame.fresh = 1
+    t.depth = level + 1
+    if t.base.usable and level >= t.base_depth:  # pairs and triples live in the base's own layout
+        return
+    if level < t.base_depth:
+        t.base.tried = t.base.usable = 0
+    join(t, above.state, v, frame.state)
     first = lower_bound(above.handed_down, above.n_handed_down, frame.next)
     frame.candidates = above.handed_down + first
     frame.n_candidates = above.n_handed_down - first
-    frame.scanned = frame.at = 0
-    t.depth = level + 1
 
 
 cdef void join(Turn *t, const uint64_t *state, int32_t v, uint64_t *out) noexcept nogil:
-    cdef const uint64_t *row = mp2_row(&t.table, v)
-    cdef const uint64_t *win_row
-    cdef int32_t i, n_win = t.table.win_start[t.table.n_days], n_loss = t.table.loss_start[t.table.n_days]
-    for i in range(n_win):
+    cdef const uint64_t *row = row_of(t, v)
+    cdef int32_t i
+    for i in range(t.n_part):
         out[i] = state[i] & row[i]
     if t.mixed:
-        win_row = t.table.win_rows + (row - t.table.rows)
-        for i in range(n_win):
-            out[n_win + i] = state[n_win + i] | win_row[i]
-        return
-    for i in range(n_loss):
-        out[n_win + i] = state[n_win + i] & row[t.table.loss_at + i]
+        row = win_row_of(t, v)
+    for i in range(t.n_part):
+        out[t.n_part + i] = state[t.n_part + i] | row[i] if t.mixed else state[t.n_part + i] & row[i]
 
 
-cdef int project(Turn *t) noexcept nogil:
-    """Squeeze the starter's survivors onto the tickers it buys, winners before losers; a no-op where that takes too much."""
-    cdef int32_t D = t.natural.n_days, W = t.n_words, i, first = t.frames[1].next if t.frames[1].n_passing == 0 else t.frames[1].passing[0]
-    cdef int32_t *win_start = t.starts + 3 * D + 2
-    cdef int32_t *loss_start = win_start + D + 1
-    cdef int32_t *day_order = loss_start + D + 1
-    cdef Frame *top = &t.frames[1]
-    cdef uint64_t *out
-    cdef int64_t n_bytes, n_part = t.natural.stride
+# ---- the base: candidates squeezed onto the tickers it buys
+
+
+cdef int open_base(Turn *t) noexcept nogil:
+    """Set up the base of the current path. A no-op where its rows take too much. Stopped half-way, it starts anew."""
+    cdef Base *b = &t.base
+    cdef Frame *frame = &t.frames[t.base_depth]
+    cdef int64_t n_row_bytes
     cdef int status
-    lay_out(top.state, D, W, win_start)
-    lay_out(top.state + n_part, D, W, loss_start)
-    t.table.stride = win_start[D] + loss_start[D]
-    n_bytes = ((t.n_variations - first + 1) * t.table.stride + 1) * sizeof(uint64_t)
-    if n_bytes > max_table_bytes or t.table.stride >= 2 * n_part or top.n_passing == 0:
-        t.table = t.natural
+    b.n, b.candidates = frame.n_handed_down, frame.handed_down
+    lay_out(t, frame)
+    n_row_bytes = (64 * <int64_t>b.c.n_blocks + 3) * b.n_row_words * sizeof(uint64_t)
+    if b.n == 0 or n_row_bytes > max_rows_bytes:
+        b.tried = 1
         return GO_ON
-    t.projection = <uint64_t *>calloc(n_bytes, 1)
-    if t.projection == NULL:
+    if not reserve_base(t):
         return NO_MEMORY
-    order_days(t, win_start, day_order)
-    memcpy(t.masks, top.state, 2 * n_part * sizeof(uint64_t))
-    for i in range(2 * n_part):
-        mp2_compress_moves(t.masks[i], t.moves + 6 * i)
-    for i in range(top.n_passing + 1):                # the starter's own row goes first, into the slot before its survivors
-        out = t.projection + (0 if i == 0 else (top.passing[i - 1] - first + 1) * t.table.stride)
-        project_row(t, mp2_row(&t.natural, top.member if i == 0 else top.passing[i - 1]), win_start, loss_start, out)
-        status = spend(t, 12 * n_part)
+    choose_shifts(t)
+    status = project(t, frame)
+    if status == GO_ON:
+        status = make_columns(t)
+    if status == GO_ON:
+        status = count_base(t)
+    if status != GO_ON:
+        return status
+    find_equal(t)
+    lay_out_table(t)
+    t.n_logged = t.log_overflowed = t.n_recording = 0
+    b.stamp += 1
+    b.tried = b.usable = 1
+    return open_pair(t) if t.base_depth == t.pair_depth else GO_ON
+
+
+cdef void lay_out(Turn *t, Frame *frame) noexcept nogil:
+    """Lanes (days by ascending number of winners: the fewest decide most) and chunks of the base's rows."""
+    cdef Base *b = &t.base
+    cdef int32_t D = t.panel.n_days, W = t.panel.n_words, d, k, most_wins = 0, most_losses = 0
+    for d in range(D):
+        b.lane_hits[d] = count_words(frame.state + d * W, W)
+        b.lane_buys[d] = b.lane_hits[d] + count_words(frame.state + t.n_part + d * W, W)
+        most_wins = max(most_wins, b.lane_hits[d])
+        most_losses = max(most_losses, b.lane_buys[d] - b.lane_hits[d])
+    for d in range(D):
+        b.lane_of[d] = 0
+        for k in range(D):
+            b.lane_of[d] += b.lane_hits[k] < b.lane_hits[d] or (b.lane_hits[k] == b.lane_hits[d] and k < d)
+    b.c.n_days, b.c.n_lanes = D, (D + 7) // 8 * 8
+    b.c.n_win_chunks, b.c.n_loss_chunks = (most_wins + 63) // 64, (most_losses + 63) // 64
+    b.n_row_words = (b.c.n_win_chunks + b.c.n_loss_chunks) * b.c.n_lanes
+    b.n_row_bytes = 2 * D * 64
+    b.c.n_blocks = (b.n + 63) // 64
+    b.c.floor = t.panel.floor
+    b.c.bounded, b.c.capped = t.use_hits_bound, t.use_cap_bound
+    b.c.n_tests = D if t.panel.floor > 0 else 1
+
+
+cdef void choose_shifts(Turn *t) noexcept nogil:
+    """The smallest shift of each plane with which a count and what is needed fit a byte together; see `_scan.h`."""
+    cdef Base *b = &t.base
+    cdef int32_t D = t.panel.n_days, d, lane, shift
+    cdef int64_t count, need, total = 0
+    for d in range(D):
+        total += b.lane_buys[d]
+    for d in range(2 * D):
+        lane = b.lane_of[d] if d < D else D + b.lane_of[d - D]
+        if d < D:
+            count = b.lane_hits[d] if t.panel.floor > 0 else total
+            need = max(1, t.panel.floor)
+        else:
+            count = b.lane_buys[d - D]
+            need = min(<int64_t>t.panel.cap, count) + 1
+        shift = 0
+        while shifted_up(count, shift) + shifted_up(need, shift) > 255:
+            shift += 1
+        b.shift[lane], b.need[lane] = shift, <uint8_t>shifted_up(need, shift)
+
+
+cdef inline int64_t shifted_up(int64_t count, int32_t shift) noexcept nogil:
+    return (count + ((<int64_t>1 << shift) - 1)) >> shift
+
+
+cdef int project(Turn *t, Frame *frame) noexcept nogil:
+    cdef Base *b = &t.base
+    cdef int32_t D = t.panel.n_days, W = t.panel.n_words, i
+    cdef uint64_t *moves = <uint64_t *>malloc(12 * <int64_t>t.n_part * sizeof(uint64_t))
+    cdef int status = GO_ON
+    if moves == NULL:
+        return NO_MEMORY
+    memset(b.group, 0, (64 * <int64_t>b.c.n_blocks + 1) * b.n_row_words * sizeof(uint64_t))
+    for i in range(2 * t.n_part):
+        mp2_compress_moves(frame.state[i], moves + 6 * i)
+    for i in range(-1, b.n):                     # the group itself comes first, into the row before its candidates'
+        squeeze(t, frame, moves, row_of(t, frame.member if i < 0 else b.candidates[i]), b.rows + <int64_t>i * b.n_row_words)
+        status = spend(t, 12 * <int64_t>t.n_part)
         if status != GO_ON:
-            top.scanned = 0
-            t.table = t.natural
-            free(t.projection)
-            t.projection = NULL
-            return status
-    memcpy(top.state, t.projection, t.table.stride * sizeof(uint64_t))
-    t.table.rows = t.projection + t.table.stride
-    t.table.first = first
-    t.table.loss_at = win_start[D]
-    t.table.win_start, t.table.loss_start, t.table.day_order = win_start, loss_start, day_order
+            break
+    free(moves)
+    return status
+
+
+cdef void squeeze(Turn *t, Frame *frame, const uint64_t *moves, const uint64_t *row, uint64_t *out) noexcept nogil:
+    cdef Base *b = &t.base
+    cdef int32_t D = t.panel.n_days, W = t.panel.n_words
+    mp2_project(row, frame.state, moves, D, W, b.lane_of, b.c.n_lanes, out)
+    out += b.c.n_win_chunks * b.c.n_lanes
+    mp2_project(row, frame.state + t.n_part, moves + 6 * t.n_part, D, W, b.lane_of, b.c.n_lanes, out)
+
+
+cdef int make_columns(Turn *t) noexcept nogil:
+    """Transpose the winners of lane 0: one bit a candidate for every ticker."""
+    cdef Base *b = &t.base
+    cdef int32_t chunk, w, k
+    cdef uint64_t square[64]
+    cdef uint64_t *columns = <uint64_t *>b.c.columns
+    cdef int status
+    for chunk in range(b.c.n_win_chunks if columns != NULL else 0):
+        for w in range(b.c.n_blocks):
+            for k in range(64):
+                square[k] = b.rows[(<int64_t>w * 64 + k) * b.n_row_words + chunk * b.c.n_lanes]
+            mp2_transpose(square)
+            for k in range(64):
+                columns[(<int64_t>chunk * 64 + k) * b.c.n_blocks + w] = square[k]
+            status = spend(t, 512)
+            if status != GO_ON:
+                return status
     return GO_ON
 
 
-cdef void project_row(Turn *t, const uint64_t *row, const int32_t *win_start, const int32_t *loss_start, uint64_t *out) noexcept nogil:
-    cdef int64_t n_part = t.natural.stride
-    t.loops.project(row, t.masks, t.moves, t.natural.n_days, t.n_words, win_start, out)
-    t.loops.project(row, t.masks + n_part, t.moves + 6 * n_part, t.natural.n_days, t.n_words, loss_start, out + win_start[t.natural.n_days])
+cdef int count_base(Turn *t) noexcept nogil:
+    """The counts of the base with each candidate, rounded up, and the limits that come of them."""
+    cdef Base *b = &t.base
+    cdef int32_t D = t.panel.n_days, w, i, p, total = 0, count
+    cdef uint8_t *upper = <uint8_t *>b.c.upper
+    cdef int status
+    for w in range(b.c.n_blocks):
+        t.loops.count_block(&b.c, b.group, w, 1, upper + <int64_t>w * b.n_row_bytes)
+        status = spend(t, 64 * <int64_t>b.n_row_words)
+        if status != GO_ON:
+            return status
+    for i in range(b.n):
+        for p in range(2 * D):
+            b.limit_of[<int64_t>i * b.limit_stride + p] = b.need[p] + upper[(i >> 6) * b.n_row_bytes + p * 64 + (i & 63)]
+    if t.pair_depth == t.base_depth:
+        t.loops.count_days(&b.c, b.group, b.group, b.lane_hits, b.lane_buys)
+        for p in range(D):
+            total += b.lane_buys[p]
+        if b.c.floor == 0:
+            b.lane_hits[0] = total
+        for p in range(2 * D):
+            count = b.lane_hits[p] if p < D else b.lane_buys[p - D]
+            t.pair.limit[p] = <uint8_t>(b.need[p] + shifted_up(count, b.shift[p]))
+    return GO_ON
 
 
-cdef void lay_out(const uint64_t *mask, int32_t n_days, int32_t n_words, int32_t *start) noexcept nogil:
-    """First word of each day when only the bits of `mask` are kept."""
-    cdef int32_t day
-    start[0] = 0
-    for day in range(n_days):
-        start[day + 1] = start[day] + (mp2_count_and(mask + day * n_words, mask + day * n_words, n_words, 0) + 63) // 64
+cdef void find_equal(Turn *t) noexcept nogil:
+    """Candidates of one algorithm with the same row below the base: `first_equal` names the first of them."""
+    cdef Base *b = &t.base
+    cdef int32_t i, j, slot, n_slots = hash_slots(b.n)
+    cdef int32_t *slots = b.has_equal + b.n
+    for i in range(b.n):
+        b.after[i] = b.after[i - 1] if i > 0 and b.candidates[i] < t.next_algo[b.candidates[i - 1]] else lower_bound(
+            b.candidates, b.n, t.next_algo[b.candidates[i]]
+        )
+        b.first_equal[i], b.has_equal[i] = i, 0
+        b.memo_v[i].stamp = b.memo_x[i].stamp = 0
+    if not t.use_equal:
+        return
+    memset(slots, 0, n_slots * sizeof(int32_t))
+    for i in range(b.n):
+        slot = <int32_t>(hash_row(b.rows + <int64_t>i * b.n_row_words, b.n_row_words) & <uint64_t>(n_slots - 1))
+        while slots[slot]:
+            j = slots[slot] - 1
+            if b.after[j] == b.after[i] and same_row(b, i, j):
+                b.first_equal[i], b.has_equal[j] = j, 1
+                break
+            slot = (slot + 1) & (n_slots - 1)
+        if not slots[slot]:
+            slots[slot] = i + 1
 
 
-cdef void order_days(Turn *t, const int32_t *win_start, int32_t *order) noexcept nogil:
-    """Days by ascending number of the starter's winners: the fewest fail a candidate soonest."""
-    cdef int32_t D = t.natural.n_days, W = t.n_words, i, j, day
-    cdef const uint64_t *win = t.frames[1].state
-    for i in range(D):
-        t.hits[i] = mp2_count_and(win + i * W, win + i * W, W, 0)
-        j = i
-        while j > 0 and t.hits[order[j - 1]] > t.hits[i]:
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = i
+cdef inline int32_t hash_slots(int32_t n) noexcept nogil:
+    cdef int32_t n_slots = 16
+    while n_slots < 2 * n:
+        n_slots *= 2
+    return n_slots
+
+
+cdef inline uint64_t hash_row(const uint64_t *words, int32_t n) noexcept nogil:
+    """FNV-1a over words, the upper half folded into the lower."""
+    cdef uint64_t hashed = 0xcbf29ce484222325ULL
+    cdef int32_t i
+    for i in range(n):
+        hashed = (hashed ^ words[i]) * 0x100000001b3ULL
+        hashed ^= hashed >> 29
+    return hashed ^ hashed >> 32
+
+
+cdef inline bint same_row(Base *b, int32_t i, int32_t j) noexcept nogil:
+    cdef const uint64_t *one = b.rows + <int64_t>i * b.n_row_words
+    cdef const uint64_t *other = b.rows + <int64_t>j * b.n_row_words
+    cdef int32_t k
+    for k in range(b.n_row_words):
+        if one[k] != other[k]:
+            return False
+    return True
+
+
+# ---- rows of counts
+
+
+cdef inline uint8_t *counts_of(Base *b, uint64_t *row, int32_t first_block) noexcept nogil:
+    """Where block 0 of a row's counts would be: only blocks from `first_block` on are there."""
+    return <uint8_t *>row + row_head_bytes(b) - <int64_t>first_block * b.n_row_bytes
+
+
+cdef inline int64_t row_head_bytes(Base *b) noexcept nogil:
+    return (<int64_t>b.c.n_blocks * sizeof(uint64_t) + 63) // 64 * 64
+
+
+cdef void lay_out_table(Turn *t) noexcept nogil:
+    """Give the candidates rows of their own, from the last one backwards, as long as there is room."""
+    cdef Base *b = &t.base
+    cdef int64_t used = row_head_bytes(b) + <int64_t>b.c.n_blocks * b.n_row_bytes, n_bytes
+    cdef int32_t i
+    b.scratch_row = <uint64_t *>b.table_buffer.bytes
+    for i in range(b.n - 1, -1, -1):
+        n_bytes = row_head_bytes(b) + <int64_t>(b.c.n_blocks - (b.after[i] >> 6)) * b.n_row_bytes
+        b.row[i], b.ready[i] = NULL, 0
+        if t.pair_depth > t.base_depth and used + n_bytes <= b.table_buffer.capacity:
+            b.row[i] = <uint64_t *>(b.table_buffer.bytes + used)
+            used += n_bytes
+
+
+cdef int count_row(Turn *t, int32_t first, const uint64_t *words, uint64_t *row) noexcept nogil:
+    """Count the candidates from `first` on against the group `words`: their bits, and the counts of those that pass."""
+    cdef Base *b = &t.base
+    cdef uint8_t *counts = counts_of(b, row, first >> 6)
+    cdef int32_t w
+    cdef int status
+    memset(row, 0, b.c.n_blocks * sizeof(uint64_t))
+    for w in range(first >> 6, b.c.n_blocks):
+        row[w] = t.loops.count_block(&b.c, words, w, 0, counts + <int64_t>w * b.n_row_bytes)
+        status = spend(t, 64 * <int64_t>b.n_row_words)
+        if status != GO_ON:
+            t.starter.n_rows_rescanned += w * 64 + 64 - first
+            return status
+    if first < b.n:
+        row[first >> 6] &= ~<uint64_t>0 << (first & 63)
+    if t.attempts_at_start > 0:                  # a row counted after a resume may have been counted before
+        t.starter.n_rows_rescanned += b.n - first
+    else:
+        t.starter.n_rows_scanned += b.n - first
+    return GO_ON
+
+
+cdef int ready_row(Turn *t, int32_t i) noexcept nogil:
+    """Count the row of candidate i, if it is kept and has not been counted yet."""
+    cdef Base *b = &t.base
+    cdef int status
+    if b.row[i] == NULL or b.ready[i]:
+        return GO_ON
+    intersect(b, b.group, i, b.words)
+    status = count_row(t, b.after[i], b.words, b.row[i])
+    b.ready[i] = status == GO_ON
+    return status
+
+
+cdef inline void intersect(Base *b, const uint64_t *words, int32_t i, uint64_t *out) noexcept nogil:
+    cdef const uint64_t *row = b.rows + <int64_t>i * b.n_row_words
+    cdef int32_t k
+    for k in range(b.n_row_words):
+        out[k] = words[k] & row[k]
+
+
+# ---- pairs and triples
+
+
+cdef int open_pair(Turn *t) noexcept nogil:
+    """Set up the pair of the current path, whose second member is v; with max_size 3 the starter itself."""
+    cdef Base *b = &t.base
+    cdef Pair *p = &t.pair
+    cdef Frame *frame = &t.frames[t.pair_depth]
+    cdef uint64_t *row = b.scratch_row
+    cdef int32_t first = 0
+    cdef int status
+    p.v_idx = -1
+    if t.pair_depth == t.base_depth:
+        memcpy(p.words, b.group, b.n_row_words * sizeof(uint64_t))
+        status = count_row(t, 0, p.words, row)
+    else:
+        p.v_idx = lower_bound(b.candidates, b.n, frame.member)
+        memcpy(p.limit, b.limit_of + <int64_t>p.v_idx * b.limit_stride, b.limit_stride)
+        first = b.after[p.v_idx]
+        intersect(b, b.group, p.v_idx, p.words)
+        if b.row[p.v_idx] == NULL:
+            status = count_row(t, first, p.words, row)
+        else:
+            row = b.row[p.v_idx]
+            status = ready_row(t, p.v_idx)
+    if status != GO_ON:
+        return status
+    p.c.words, p.c.limit, p.c.passing, p.c.counts = p.words, p.limit, row, counts_of(b, row, first >> 6)
+    p.triple.pair = &p.c
+    b.stamp += 1
+    p.stamp = b.stamp
+    p.recording = p.v_idx >= 0 and frame.fresh and b.has_equal[p.v_idx]
+    p.log_from, p.attempts_before = t.n_logged, t.starter.attempts
+    p.tested_before[0], p.tested_before[1] = t.starter.tested[t.rules.max_size - 1], t.starter.tested[t.rules.max_size]
+    t.n_recording = p.recording
+    frame.scanned = 1
+    frame.at = lower_bound(b.candidates, b.n, frame.next)
+    return GO_ON
+
+
+cdef int pair_step(Turn *t) noexcept nogil:
+    """Visit the children x of a pair, each with all its own children, until the next check."""
+    cdef Base *b = &t.base
+    cdef Frame *frame = &t.frames[t.depth]
+    cdef Frame *triple = &t.frames[t.depth + 1]
+    cdef int32_t j, size = t.depth + 1
+    cdef int status
+    while True:
+        j = next_bit(t.pair.c.passing, frame.at, b.n)
+        if j == b.n:
+            return close_pair(t)
+        status = ready_row(t, j)
+        if status != GO_ON:
+            return status
+        if not count_up_to(t, frame, b.candidates[j] + 1):
+            return AT_WORK_LIMIT
+        frame.at = j + 1
+        triple.member, triple.next = b.candidates[j], t.next_algo[b.candidates[j]]
+        triple.scanned = triple.at = 0
+        t.starter.tested[size] += 1
+        if t.retained[size] and not evaluate_x(t, j):
+            return NO_MEMORY
+        if t.max_attempts and t.max_attempts - t.starter.attempts < t.n_variations - triple.next:
+            t.depth += 1                         # `triple_step` goes as far as the limit lets it
+            return GO_ON
+        t.starter.attempts += t.n_variations - triple.next
+        if not visit_children(t, j, b.after[j], b.n):
+            return NO_MEMORY
+        status = spend(t, 64)
+        if status != GO_ON:
+            return status
+
+
+cdef int close_pair(Turn *t) noexcept nogil:
+    """Go back up from a pair, and remember what it found if an equal one follows."""
+    cdef Pair *p = &t.pair
+    cdef Memo *memo
+    if not count_up_to(t, &t.frames[t.depth], t.n_variations):
+        return AT_WORK_LIMIT
+    if p.recording and not t.log_overflowed:
+        memo = &t.base.memo_v[p.v_idx]
+        memo.stamp = 1
+        memo.attempts = t.starter.attempts - p.attempts_before
+        memo.tested[0] = t.starter.tested[t.rules.max_size - 1] - p.tested_before[0]
+        memo.tested[1] = t.starter.tested[t.rules.max_size] - p.tested_before[1]
+        memo.log_from, memo.log_to = p.log_from, t.n_logged
+    else:
+        t.n_logged, t.log_overflowed = p.log_from, 0
+    t.n_recording = 0
+    t.depth -= 1
+    return spend(t, 16)
+
+
+cdef int triple_step(Turn *t) noexcept nogil:
+    """Visit as many children of a triple as the work limit allows; others never get a step of their own."""
+    cdef Base *b = &t.base
+    cdef Frame *frame = &t.frames[t.depth]
+    cdef int32_t j = lower_bound(b.candidates, b.n, frame.member), first, end = b.n
+    cdef int64_t room = t.max_attempts - t.starter.attempts
+    cdef int status = ready_row(t, j)
+    if status != GO_ON:
+        return status
+    first = lower_bound(b.candidates, b.n, frame.next)
+    if t.max_attempts and room < t.n_variations - frame.next:
+        end = lower_bound(b.candidates, b.n, frame.next + <int32_t>room)
+    if not visit_children(t, j, first, end):
+        return NO_MEMORY
+    if not count_up_to(t, frame, t.n_variations):
+        return AT_WORK_LIMIT
+    t.depth -= 1
+    return spend(t, 64)
+
+
+cdef bint visit_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcept nogil:
+    """Visit the triple's children from candidate `first` to before `end`; its x is candidate j. False: no memory."""
+    cdef Base *b = &t.base
+    cdef Memo *memo = &b.memo_x[b.first_equal[j]]
+    cdef bint whole = first == b.after[j] and end == b.n, remember = whole and b.has_equal[j], kept
+    cdef int64_t tested_before = t.starter.tested[t.rules.max_size]
+    if first >= end:
+        return True
+    if whole and b.first_equal[j] != j and memo.stamp == t.pair.stamp:
+        t.starter.tested[t.rules.max_size] += memo.tested[1]
+        return tell_again(t, memo, t.pair_depth, b.candidates[j])
+    t.n_recording += remember
+    memo.log_from = t.n_logged if remember else memo.log_from
+    kept = decide_children(t, j, first, end)
+    t.n_recording -= remember
+    if remember and not t.log_overflowed:
+        memo.stamp, memo.log_to = t.pair.stamp, t.n_logged
+        memo.tested[1] = t.starter.tested[t.rules.max_size] - tested_before
+    return kept
+
+
+cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcept nogil:
+    cdef Base *b = &t.base
+    cdef mp2_triple *triple = &t.pair.triple
+    cdef int32_t size = t.rules.max_size, w, i, n_blocks = b.c.n_blocks - (first >> 6)
+    cdef int64_t n_passing, n_counted = 0
+    cdef uint64_t bits
+    triple.x, triple.first, triple.end, triple.all_tails = j, first, end, not t.use_tails
+    triple.row = b.rows + <int64_t>j * b.n_row_words
+    triple.limit_x = b.limit_of + <int64_t>j * b.limit_stride
+    triple.passing_x = b.row[j] if t.use_tails else NULL
+    triple.counts_x = NULL if b.row[j] == NULL else counts_of(b, b.row[j], b.after[j] >> 6)
+    if not t.loops.open_triple(&b.c, triple, b.left):
+        return True
+    t.credit -= n_blocks * <int64_t>(16 * b.c.n_days)
+    if not t.fast:
+        n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
+        t.starter.n_rows_scanned += n_counted
+        t.starter.tested[size] += n_passing
+        t.credit -= n_counted * b.n_row_words
+        if n_passing == 0:
+            return True
+    if not t.retained[size] or not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
+        return True
+    intersect(b, t.pair.words, j, b.words)
+    for w in range(first >> 6, b.c.n_blocks):
+        bits = b.doubt[w]
+        while bits:
+            i = w * 64 + mp2_lowest_bit(bits)
+            bits &= bits - 1
+            if not evaluate_y(t, i):
+                return False
+    return True
+
+
+cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
+    """The next set bit at or after `at`, or `end`."""
+    cdef int32_t w = at >> 6
+    cdef uint64_t bits
+    if at >= end:
+        return end
+    bits = words[w] & ~<uint64_t>0 << (at & 63)
+    while not bits:
+        w += 1
+        if w << 6 >= end:
+            return end
+        bits = words[w]
+    return min(end, (w << 6) + mp2_lowest_bit(bits))
+
+
+cdef bint evaluate_x(Turn *t, int32_t j) noexcept nogil:
+    """Evaluate the triple itself, whose x is candidate j, unless a lower bound of its buys is above the cap."""
+    cdef Base *b = &t.base
+    cdef const uint8_t *low = t.pair.c.counts + <int64_t>(j >> 6) * b.n_row_bytes + (j & 63)
+    cdef int32_t p
+    for p in range(b.c.n_days, 2 * b.c.n_days):
+        if b.c.capped and low[p * 64] >= b.need[p]:
+            return True
+    intersect(b, t.pair.words, j, b.words)
+    count_lanes(t, b.words, b.words)
+    return evaluate(t, t.rules.max_size - 1, b.candidates[j])
+
+
+cdef bint evaluate_y(Turn *t, int32_t i) noexcept nogil:
+    """Evaluate the triple with candidate i; in fast mode find out first whether it passes."""
+    cdef Base *b = &t.base
+    cdef int32_t d
+    cdef bint passing = True, any_buy = False
+    count_lanes(t, t.base.words, b.rows + <int64_t>i * b.n_row_words)
+    t.credit -= scoring_words(t)
+    if t.fast:
+        for d in range(t.days.n):
+            passing = passing and t.days.hits[d] >= t.panel.floor
+            any_buy = any_buy or t.days.buys[d] > 0
+        t.starter.n_rows_scanned += 1
+        if not passing or not any_buy:
+            return True
+        t.starter.tested[t.rules.max_size] += 1
+    return evaluate(t, t.rules.max_size, b.candidates[i])
+
+
+cdef void count_lanes(Turn *t, const uint64_t *words, const uint64_t *row) noexcept nogil:
+    """Hits and buys of two rows' common tickers, in date order."""
+    cdef Base *b = &t.base
+    cdef int32_t d
+    t.loops.count_days(&b.c, words, row, b.lane_hits, b.lane_buys)
+    for d in range(t.days.n):
+        t.days.hits[d], t.days.buys[d] = b.lane_hits[b.lane_of[d]], b.lane_buys[b.lane_of[d]]
+
+
+# ---- equal candidates
+
+
+cdef Memo *memo_of_v(Turn *t, int32_t v) noexcept nogil:
+    """What the pair of an equal v found, if that is known whole and the work limit lets it be told again."""
+    cdef Base *b = &t.base
+    cdef int32_t i = lower_bound(b.candidates, b.n, v)
+    cdef Memo *memo = &b.memo_v[b.first_equal[i]]
+    if t.base_depth == t.pair_depth or b.first_equal[i] == i or memo.stamp == 0:
+        return NULL
+    return NULL if t.max_attempts and t.max_attempts - t.starter.attempts < memo.attempts else memo
+
+
+cdef bint tell_again_v(Turn *t, const Memo *memo, int32_t v) noexcept nogil:
+    t.starter.attempts += memo.attempts
+    t.starter.tested[t.rules.max_size - 1] += memo.tested[0]
+    t.starter.tested[t.rules.max_size] += memo.tested[1]
+    return tell_again(t, memo, t.pair_depth - 1, v)
+
+
+cdef bint tell_again(Turn *t, const Memo *memo, int32_t position, int32_t member) noexcept nogil:
+    """Accept the remembered groups once more, in their order, with another member. False: no memory."""
+    cdef int64_t i
+    cdef Logged again
+    cdef bint kept = True
+    for i in range(memo.log_from, memo.log_to):
+        again = t.log[i]
+        again.entry.members[position] = member
+        kept = accept(t, again.size, &again.entry) and kept
+    t.credit -= 8 * (memo.log_to - memo.log_from)
+    return kept
+
+
+# ---- counting visits, looking at the clock
 
 
 cdef inline bint count_up_to(Turn *t, Frame *frame, int32_t end) noexcept nogil:
@@ -803,16 +1394,27 @@ cdef int check(Turn *t) noexcept nogil:
 
 cdef inline int32_t block_size(Turn *t) noexcept nogil:
     """Candidates of one block: neither scanning nor scoring all of them takes much longer than `CHECK_WORDS` of work."""
-    return <int32_t>max(1, min(MAX_BLOCK, CHECK_WORDS // (t.table.stride + scoring_words(t))))
+    return <int32_t>max(1, min(MAX_BLOCK, CHECK_WORDS // (t.n_part + scoring_words(t))))
 
 
 cdef inline int64_t scoring_words(Turn *t) noexcept nogil:
     """Work of scoring one group, as words: what it takes beyond its rows grows with the number of days."""
-    return 8 * <int64_t>t.natural.n_days
+    return 8 * <int64_t>t.panel.n_days
 
 
-cdef inline const uint64_t *loss_part(Turn *t, const uint64_t *state) noexcept nogil:
-    return state + t.table.win_start[t.table.n_days]
+cdef inline const uint64_t *row_of(Turn *t, int32_t v) noexcept nogil:
+    return t.panel.rows + <int64_t>v * t.n_part
+
+
+cdef inline const uint64_t *win_row_of(Turn *t, int32_t v) noexcept nogil:
+    return t.panel.win_rows + <int64_t>v * t.n_part
+
+
+cdef inline int32_t count_words(const uint64_t *words, int32_t n) noexcept nogil:
+    cdef int32_t i, total = 0
+    for i in range(n):
+        total += mp2_count(words[i])
+    return total
 
 
 cdef int32_t lower_bound(const int32_t *values, int32_t n, int32_t wanted) noexcept nogil:
@@ -826,318 +1428,194 @@ cdef int32_t lower_bound(const int32_t *values, int32_t n, int32_t wanted) noexc
     return low
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Score, eligibility and retention of one group: section 4 and 5 of the specification, in date order as written there.
+# ---- one group: score, eligibility, retention
 
 
-cdef bint evaluate(Turn *t, Frame *frame, int32_t v, int32_t size) noexcept nogil:
-    """Score the group of `frame` and `v`, and keep it if it is eligible. False when memory ran out."""
-    cdef StarterState *s = t.starter
-    cdef double score, delta
+cdef bint evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:
+    """Score the group of the current path and `v`, whose days are counted, and keep it if it is eligible. False: no memory."""
+    cdef Statistics statistics
     cdef Entry entry
     cdef int32_t k
-    count_days(t, frame, v)
-    if not score_if_eligible(t, size, v, &score):
+    if not is_eligible(t.rules, &t.days, &statistics):
         return True
-    s.eligible[size] += 1
-    delta = score - s.score_mean[size]
-    s.score_mean[size] += delta / <double>s.eligible[size]
-    s.score_m2[size] += delta * (score - s.score_mean[size])
-    entry.score = score
+    entry.score = score_of(t.rules, &statistics, n_tickers_of_any_day(t, size, v))
     for k in range(MAX_SIZE):
         entry.members[k] = t.frames[k + 1].member if k < size - 1 else (v if k == size - 1 else 0)
-    offer(&t.heaps[size], &entry)
+    return accept(t, size, &entry)
+
+
+cdef bint accept(Turn *t, int32_t size, const Entry *entry) noexcept nogil:
+    """Count an eligible group (Welford's mean and squared deviations), and keep it if it is good enough. False: no memory."""
+    cdef StarterState *s = t.starter
+    cdef double delta
+    s.eligible[size] += 1
+    delta = entry.score - s.score_mean[size]
+    s.score_mean[size] += delta / <double>s.eligible[size]
+    s.score_m2[size] += delta * (entry.score - s.score_mean[size])
+    if t.n_recording > 0:
+        remember(t, size, entry)
+    offer(&t.heaps[size], entry)
     return not t.heaps[size].failed
 
 
+cdef void remember(Turn *t, int32_t size, const Entry *entry) noexcept nogil:
+    if t.log == NULL:
+        t.log = <Logged *>malloc(MAX_LOG * sizeof(Logged))
+    if t.log == NULL or t.n_logged == MAX_LOG:
+        t.log_overflowed = 1
+        return
+    t.log[t.n_logged].entry, t.log[t.n_logged].size = entry[0], size
+    t.n_logged += 1
+
+
 cdef void count_days(Turn *t, Frame *frame, int32_t v) noexcept nogil:
-    """Hits and buys of the group of `frame` and `v` on every day, into the scratch of the turn."""
-    cdef mp2_rows *table = &t.table
-    cdef const uint64_t *row = mp2_row(table, v)
-    cdef const uint64_t *second = loss_part(t, frame.state)
-    cdef const uint64_t *win_row
+    """Hits and buys of the group of `frame` and `v` on every day, in the panel's own layout."""
+    cdef const uint64_t *row = row_of(t, v)
+    cdef const uint64_t *second = frame.state + t.n_part
     cdef uint64_t both
-    cdef int32_t day, i, start, n
-    for day in range(table.n_days):
-        start, n = table.win_start[day], table.win_start[day + 1] - table.win_start[day]
-        if t.mixed:
-            win_row = table.win_rows + (row - table.rows)
-            t.hits[day] = t.buys[day] = 0
-            for i in range(start, start + n):
-                both = frame.state[i] & row[i]
-                t.buys[day] += mp2_count(both, 0)
-                t.hits[day] += mp2_count(both & (second[i] | win_row[i]), 0)
-            continue
-        t.hits[day] = mp2_count_and(frame.state + start, row + start, n, 0)
-        start, n = table.loss_start[day], table.loss_start[day + 1] - table.loss_start[day]
-        t.buys[day] = t.hits[day] + mp2_count_and(second + start, row + table.loss_at + start, n, 0)
-
-
-@cython.cdivision(True)
-cdef bint score_if_eligible(Turn *t, int32_t size, int32_t v, double *score) noexcept nogil:
-    cdef const Constants *r = t.rules
-    cdef int32_t D = t.natural.n_days, d, most_buys = 0, n_active = 0
-    cdef int64_t hits = 0, buys = 0
-    cdef double weighted = 0.0, sum_pp = 0.0, mad = 0.0, deviation = 0.0, x
-    cdef double pooled, median, second_worst, iqr, mean_buys, cv, wilson, slope, repeat, mean_active
-    for d in range(D):
-        hits += t.hits[d]
-        buys += t.buys[d]
-        most_buys = max(most_buys, t.buys[d])
-        n_active += t.buys[d] > 0
-        t.pp[d] = (100.0 * t.hits[d]) / t.buys[d] if t.buys[d] > 0 else 0.0
-        weighted += t.pp[d] * t.day_weights[d]
-        sum_pp += t.pp[d]
-    pooled = (100.0 * <double>hits) / <double>max(1, buys)
-    if most_buys > r.max_daily_buys or not pooled >= r.min_pooled_pp:
-        return False
-    sort_days(t.pp, t.sorted_pp, D)
-    median = (t.sorted_pp[(D - 1) // 2] + t.sorted_pp[D // 2]) / 2.0
-    second_worst = t.sorted_pp[1] if D > 1 else t.sorted_pp[0]
-    iqr = quantile(t.sorted_pp, D, 0.75) - quantile(t.sorted_pp, D, 0.25)
-    for d in range(D):
-        mad += fabs(t.pp[d] - median)
-    mad /= D
-    mean_buys = <double>buys / D
-    cv = 0.0
-    if n_active >= 2:
-        mean_active = <double>buys / n_active
-        for d in range(D):
-            if t.buys[d] > 0:
-                x = t.buys[d] - mean_active
-                deviation += x * x
-        cv = sqrt(deviation / (n_active - 1)) / mean_buys
-    wilson = wilson_lower_bound(<double>hits, <double>buys, r.wilson_z)
-    if not (mad <= r.max_mad_pp and iqr <= r.max_iqr_pp and cv <= r.max_cv_buys and wilson >= r.min_wilson_lb):
-        return False
-    slope = least_squares_slope(t.pp, D, sum_pp / D)
-    repeat = <double>buys / <double>max(1, n_tickers_of_any_day(t, size, v))
-    score[0] = combine(r, weighted / D, median, second_worst, wilson, mean_buys, most_buys, mad, iqr, cv, slope, repeat)
-    return True
-
-
-cdef double combine(
-    const Constants *r, double weighted, double median, double second_worst, double wilson, double mean_buys, double most_buys,
-    double mad, double iqr, double cv, double slope, double repeat
-) noexcept nogil:
-    cdef double crowd = max(0.0, most_buys - r.crowding_cap), again = max(0.0, repeat - r.repeat_tolerance)
-    cdef double profit_base = r.weighted_pp_weight * weighted + r.median_pp_weight * median + r.second_worst_pp_weight * second_worst
-    cdef double stability_penalty = (
-        r.mad_weight * mad + r.iqr_weight * iqr + r.cv_weight * cv + r.falling_weight * max(0.0, -slope)
-    )
-    cdef double coverage = (
-        r.coverage_log_weight * log(1.0 + min(mean_buys, r.coverage_cap)) + sweet_spot(r, mean_buys)
-        - r.coverage_excess_weight * max(0.0, mean_buys - r.coverage_cap) - r.crowding_weight * (crowd * crowd)
-    )
-    return (
-        profit_base + r.wilson_weight * wilson + coverage + r.rising_weight * max(0.0, slope)
-        - stability_penalty - r.repeat_weight * (again * again)
-    )
-
-
-cdef double sweet_spot(const Constants *r, double mean_buys) noexcept nogil:
-    if mean_buys <= 0.0:
-        return r.sweet_empty
-    if mean_buys < r.sweet_low:
-        return -r.sweet_low_slope * (r.sweet_low - mean_buys)
-    if mean_buys <= r.sweet_peak:
-        return r.sweet_slope * (mean_buys - r.sweet_low)
-    if mean_buys <= r.sweet_high:
-        return r.sweet_slope * (r.sweet_high - mean_buys)
-    return -r.sweet_high_slope * (mean_buys - r.sweet_high)
-
-
-@cython.cdivision(True)
-cdef double wilson_lower_bound(double hits, double n, double z) noexcept nogil:
-    """Lower end of the score interval for a proportion, in percent (Wilson 1927)."""
-    cdef double p, square = z * z
-    if n <= 0.0:
-        return 0.0
-    p = hits / n
-    return 100.0 * (p + square / (2.0 * n) - z * sqrt((p * (1.0 - p) + square / (4.0 * n)) / n)) / (1.0 + square / n)
-
-
-@cython.cdivision(True)
-cdef double least_squares_slope(const double *values, int32_t n, double mean) noexcept nogil:
-    """Slope of `values` on 1..n; 0 for a single one."""
-    cdef double middle = (n + 1) / 2.0, above = 0.0, below = 0.0
-    cdef int32_t i
-    for i in range(n):
-        above += (i + 1 - middle) * (values[i] - mean)
-        below += (i + 1 - middle) * (i + 1 - middle)
-    return above / below if n > 1 else 0.0
-
-
-cdef void sort_days(const double *values, double *out, int32_t n) noexcept nogil:
-    """Shell sort with gaps 1, 4, 13, ... (Knuth): plain insertion for a week, still fast for years of days."""
-    cdef int32_t i, j, gap = 1
-    cdef double value
-    memcpy(out, values, n * sizeof(double))
-    while gap < n // 9:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for i in range(gap, n):
-            value, j = out[i], i
-            while j >= gap and out[j - gap] > value:
-                out[j] = out[j - gap]
-                j -= gap
-            out[j] = value
-        gap //= 3
-
-
-cdef double quantile(const double *ascending, int32_t n, double q) noexcept nogil:
-    """Quantile with linear interpolation, as numpy does by default."""
-    cdef double position = q * (n - 1)
-    cdef int32_t low = <int32_t>floor(position), high = min(low + 1, n - 1)
-    cdef double share = position - low, step = ascending[high] - ascending[low]
-    return ascending[high] - step * (1.0 - share) if share >= 0.5 else ascending[low] + step * share
+    cdef int32_t d, i, W = t.panel.n_words
+    for d in range(t.panel.n_days):
+        t.days.hits[d] = t.days.buys[d] = 0
+        for i in range(d * W, (d + 1) * W):
+            both = frame.state[i] & row[i]
+            if t.mixed:
+                t.days.hits[d] += mp2_count(both & (second[i] | win_row_of(t, v)[i]))
+                t.days.buys[d] += mp2_count(both)
+            else:
+                t.days.hits[d] += mp2_count(both)
+                t.days.buys[d] += mp2_count(both) + mp2_count(second[i] & row[i])
 
 
 cdef int64_t n_tickers_of_any_day(Turn *t, int32_t size, int32_t v) noexcept nogil:
     """Size of the union over days of the consensus; days share tickers only in the panel's own layout."""
-    cdef int32_t D = t.natural.n_days, W = t.n_words, day, word, k
+    cdef int32_t D = t.panel.n_days, W = t.panel.n_words, day, word, k
     cdef uint64_t both
     cdef int64_t total = 0
     for word in range(W):
         t.union_words[word] = 0
     for day in range(D):
         for word in range(W):
-            both = mp2_row(&t.natural, v)[day * W + word]
+            both = row_of(t, v)[day * W + word]
             for k in range(1, size):
-                both &= mp2_row(&t.natural, t.frames[k].member)[day * W + word]
+                both &= row_of(t, t.frames[k].member)[day * W + word]
             t.union_words[word] |= both
     for word in range(W):
-        total += mp2_count(t.union_words[word], 0)
+        total += mp2_count(t.union_words[word])
     return total
 
 
-cdef inline int64_t sortable(double value) noexcept nogil:
-    """The bits of a double as an integer of the same order, so that a threshold can be raised atomically."""
-    cdef int64_t bits
-    value += 0.0                                 # -0.0, which compares equal, gets the bits of 0.0
-    memcpy(&bits, &value, sizeof(bits))
-    return bits ^ INT64_MAX if bits < 0 else bits
-
-
-cdef inline bint better(const Entry *a, const Entry *b) noexcept nogil:
-    cdef int32_t k
-    if a.score != b.score:
-        return a.score > b.score
-    for k in range(MAX_SIZE):
-        if a.members[k] != b.members[k]:
-            return a.members[k] < b.members[k]
-    return False
-
-
-cdef void offer(Heap *heap, const Entry *entry) noexcept nogil:
-    """Keep an entry if it is among the best `top_k`; a full heap gives up its worst."""
-    if sortable(entry.score) < mp2_load(heap.shared):
-        return
-    if heap.n == heap.top_k:
-        if better(entry, &heap.entries[0]):
-            sift_down(heap, entry)
-        return
-    if heap.n == heap.capacity and not grow(heap):
-        heap.failed = 1
-        return
-    heap.n += 1
-    sift_up(heap, entry)
-
-
-cdef bint grow(Heap *heap) noexcept nogil:
-    cdef int64_t capacity = min(heap.top_k, max(64, 2 * heap.capacity))
-    cdef Entry *entries = <Entry *>realloc(heap.entries, capacity * sizeof(Entry))
-    if entries == NULL:
-        return False
-    heap.entries, heap.capacity = entries, capacity
-    return True
-
-
-cdef void sift_up(Heap *heap, const Entry *entry) noexcept nogil:
-    cdef int64_t i = heap.n - 1, parent
-    while i > 0:
-        parent = (i - 1) // 2
-        if not better(&heap.entries[parent], entry):
-            break
-        heap.entries[i] = heap.entries[parent]
-        i = parent
-    heap.entries[i] = entry[0]
-
-
-cdef void sift_down(Heap *heap, const Entry *entry) noexcept nogil:
-    cdef int64_t i = 0, child
-    while 2 * i + 1 < heap.n:
-        child = 2 * i + 1
-        if child + 1 < heap.n and better(&heap.entries[child], &heap.entries[child + 1]):
-            child += 1
-        if not better(entry, &heap.entries[child]):
-            break
-        heap.entries[i] = heap.entries[child]
-        i = child
-    heap.entries[i] = entry[0]
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# Memory of one turn: taken at its start, given back at its end.
+# Memory of one turn: taken at its start and grown for its bases, given back at its end.
 
 
 cdef bint allocate(Turn *t) noexcept nogil:
-    cdef int32_t D = t.natural.n_days, V = t.n_variations, level
-    cdef int64_t n_state = 2 * t.natural.stride
-    t.projection = NULL
-    t.rebuilding = t.depth = 0
+    cdef int32_t D = t.panel.n_days, V = t.n_variations, level
+    cdef bint whole
+    memset(&t.base, 0, sizeof(Base))
+    memset(&t.pair, 0, sizeof(Pair))
+    t.rebuilding = t.depth = t.n_recording = t.log_overflowed = 0
+    t.log, t.n_logged = NULL, 0
     t.all_candidates = <int32_t *>malloc((V + 1) * sizeof(int32_t))
     t.block = <int32_t *>malloc(2 * MAX_BLOCK * sizeof(int32_t))
-    t.union_words = <uint64_t *>malloc(t.n_words * sizeof(uint64_t))
-    t.moves = <uint64_t *>malloc(6 * n_state * sizeof(uint64_t))
-    t.masks = <uint64_t *>malloc(n_state * sizeof(uint64_t))
-    t.starts = <int32_t *>malloc((6 * D + 4) * sizeof(int32_t))
-    t.hits = <int32_t *>malloc(2 * D * sizeof(int32_t))
-    t.pp = <double *>malloc(2 * D * sizeof(double))
-    cdef bint whole = not (
-        t.all_candidates == NULL or t.block == NULL or t.union_words == NULL or t.moves == NULL or t.masks == NULL
-        or t.starts == NULL or t.hits == NULL or t.pp == NULL
+    t.union_words = <uint64_t *>malloc(t.panel.n_words * sizeof(uint64_t))
+    t.days.hits = <int32_t *>malloc(2 * D * sizeof(int32_t))
+    t.days.pp = <double *>malloc(2 * D * sizeof(double))
+    t.base.lane_of = <int32_t *>malloc((D + 2 * MP2_MAX_LANES) * sizeof(int32_t))
+    whole = not (
+        t.all_candidates == NULL or t.block == NULL or t.union_words == NULL or t.days.hits == NULL or t.days.pp == NULL
+        or t.base.lane_of == NULL
     )
     for level in range(MAX_SIZE + 1):
         t.frames[level].passing = t.frames[level].handed_down = NULL
         t.frames[level].state = NULL
     for level in range(1, t.rules.max_size):
-        t.frames[level].state = <uint64_t *>malloc((n_state + 1) * sizeof(uint64_t))
+        t.frames[level].state = <uint64_t *>malloc((2 * <int64_t>t.n_part + 1) * sizeof(uint64_t))
         t.frames[level].passing = <int32_t *>malloc((V + 1) * sizeof(int32_t))
         t.frames[level].handed_down = <int32_t *>malloc((V + 1) * sizeof(int32_t)) if t.mixed else t.frames[level].passing
         whole = whole and t.frames[level].state != NULL and t.frames[level].passing != NULL and t.frames[level].handed_down != NULL
     if whole:
-        t.block_capped, t.buys, t.sorted_pp = t.block + MAX_BLOCK, t.hits + D, t.pp + D
-        describe_natural(t)
+        t.block_capped, t.days.buys, t.days.sorted_pp = t.block + MAX_BLOCK, t.days.hits + D, t.days.pp + D
+        t.base.lane_hits = t.base.lane_of + D
+        t.base.lane_buys = t.base.lane_hits + MP2_MAX_LANES
     return whole
 
 
-cdef void describe_natural(Turn *t) noexcept nogil:
-    cdef int32_t D = t.natural.n_days, day
-    for day in range(D + 1):
-        t.starts[day] = t.starts[D + 1 + day] = day * t.n_words
-    for day in range(D):
-        t.starts[2 * D + 2 + day] = day
-    t.natural.win_start, t.natural.loss_start, t.natural.day_order = t.starts, t.starts + D + 1, t.starts + 2 * D + 2
-    t.table = t.natural
+cdef bint reserve_base(Turn *t) noexcept nogil:
+    """Memory for the base as it is laid out; the tables of rows of counts are as large as allowed and useful."""
+    cdef Base *b = &t.base
+    cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, planes = 2 * b.c.n_days, n_columns = 0, n_table, n_wins
+    cdef uint8_t *at
+    if 0 < b.c.floor <= 256:
+        n_columns = 64 * <int64_t>b.c.n_win_chunks * b.c.n_blocks
+    b.limit_stride = (2 * b.c.n_days + 15) // 16 * 16
+    n_wins = <int64_t>b.c.n_win_chunks * b.c.n_lanes
+    n_table = row_head_bytes(b) + <int64_t>b.c.n_blocks * b.n_row_bytes
+    if t.pair_depth > t.base_depth:
+        n_table += min(max_table_bytes, b.n * n_table)
+    if not (
+        reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 3 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
+        and reserve(&b.count_buffer, n_rows * planes + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
+        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + 3 * sizeof(int32_t) + 1)
+                    + hash_slots(b.n) * sizeof(int32_t))
+        and reserve(&b.table_buffer, n_table)
+    ):
+        return False
+    b.group = <uint64_t *>b.rows_buffer.bytes
+    b.rows = b.group + b.n_row_words
+    t.pair.words = b.rows + n_rows * b.n_row_words
+    b.words = t.pair.words + b.n_row_words
+    t.pair.triple.wins = b.words + b.n_row_words
+    b.left = t.pair.triple.wins + n_wins
+    b.doubt = b.left + b.c.n_blocks + 8
+    b.c.rows, b.c.columns = b.rows, b.doubt + 2 * b.c.n_blocks if n_columns else NULL
+    at = b.count_buffer.bytes
+    b.c.upper, b.limit_of = at, at + n_rows * planes
+    t.pair.limit = b.limit_of + <int64_t>b.n * b.limit_stride
+    t.pair.triple.need_v, t.pair.triple.need_x = t.pair.limit + b.limit_stride, t.pair.limit + 2 * b.limit_stride
+    b.need = t.pair.limit + 3 * b.limit_stride
+    b.shift = b.need + planes
+    b.c.need, b.c.shift = b.need, b.shift
+    b.memo_v = <Memo *>b.index_buffer.bytes
+    b.memo_x = b.memo_v + b.n
+    b.row = <uint64_t **>(b.memo_x + b.n)
+    b.after = <int32_t *>(b.row + b.n)
+    b.first_equal, b.has_equal = b.after + b.n, b.after + 2 * b.n
+    b.ready = <uint8_t *>(b.has_equal + b.n + hash_slots(b.n))
+    return True
+
+
+cdef bint reserve(Buffer *buffer, int64_t n_bytes) noexcept nogil:
+    """Room for `n_bytes`, whose contents are undefined."""
+    if n_bytes <= buffer.capacity:
+        return True
+    free(buffer.block)
+    buffer.capacity = 0
+    buffer.block = malloc(n_bytes + 64)
+    if buffer.block == NULL:
+        return False
+    buffer.bytes = <uint8_t *>((<size_t>buffer.block + 63) & ~<size_t>63)
+    buffer.capacity = n_bytes
+    return True
 
 
 cdef void release(Turn *t) noexcept nogil:
     cdef int32_t level
     for level in range(MAX_SIZE + 1):
-        if t.frames[level].handed_down != t.frames[level].passing:
+        if t.mixed:
             free(t.frames[level].handed_down)
         free(t.frames[level].passing)
         free(t.frames[level].state)
+    free(t.base.rows_buffer.block)
+    free(t.base.count_buffer.block)
+    free(t.base.index_buffer.block)
+    free(t.base.table_buffer.block)
+    free(t.base.lane_of)
     free(t.all_candidates)
     free(t.block)
     free(t.union_words)
-    free(t.moves)
-    free(t.masks)
-    free(t.starts)
-    free(t.hits)
-    free(t.pp)
-    free(t.projection)
+    free(t.days.hits)
+    free(t.days.pp)
+    free(t.log)
 
 
 use_simd(os.environ.get("MP2_SIMD") or simd_available()[-1])

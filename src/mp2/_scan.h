@@ -1,186 +1,128 @@
-/* The innermost loops of the search: which candidates may join a group?
+/* The innermost loops of the search, once as C and compiled once per instruction set.
  *
- * Layout. A candidate's row holds, for every day, the tickers it buys. A group's state is a pair of word arrays over the
- * same tickers: `win` (the consensus tickers that won) and `loss` (the others). Word i of `win` lies over word i of a row,
- * word j of `loss` over word `loss_at + j`: `loss_at` is 0 where a row keeps the panel's layout (both parts lie over the
- * same words) and the length of `win` where the row was projected onto its starter (winners first, then losers). Day d
- * owns the words win_start[d] .. win_start[d + 1] of `win` and loss_start[d] .. loss_start[d + 1] of `loss`.
- * `day_order` lists the days in the order in which a loop looks at them; results never depend on it.
+ * General loops look at one candidate after the other in the panel's own layout: rows[v][day][word], W words a day. A
+ * group's state on a consistent panel is `win` (the consensus tickers that won), D * W words, followed by `loss` (the
+ * others); on an inconsistent one the consensus, followed by the tickers any member won.
  *
- * On an inconsistent panel the two arrays are instead the consensus and the tickers any member won; both lie over the
- * panel's layout, and a second table holds the rows of wins.
+ * Block loops decide 64 candidates at once. They work below a *base*: a group whose candidates' rows were squeezed onto the
+ * tickers it buys, winners apart from losers. Three layouts, for n candidates in blocks of 64 (the last one padded with
+ * candidates that buy nothing):
  *
- * Every loop exists once, as an inlined body, and once per instruction set as a function in `struct mp2_loops`. */
+ *   rows     [candidate][chunk][lane]: words; lane = day, in the base's order of days, padded to a multiple of 8. The k-th
+ *            chunk holds the k-th 64 tickers of every day: first the winners' chunks, then the losers'. So a vector of 8
+ *            words counts 8 days at once, and the sum over chunks needs no shuffle.
+ *   columns  [ticker][block]: for the winners of lane 0 (the day with the fewest) one bit a candidate.
+ *   counts   [block][2 D][64]: bytes; the first D planes are hits, the other D buys, of the base, a second member and the
+ *            candidate. Plane p holds count >> shift[p], rounded down: a lower bound of the count, exact for shift 0.
+ *
+ * The bounds. Tickers of a group G that members x and y leave: |G x y| >= |G x| + |G y| - |G| (inclusion-exclusion). For
+ * the group B + v + x + y (B the base) G can be B v, B x or B y, and each of their counts is in the table of the base. So
+ * `need` tickers are certain when one of these holds (u: the count rounded up, need rounded up too, all of them >> shift):
+ *
+ *   (B v)  low[v][y] >= need + u[v] - low[v][x]     a threshold per x
+ *   (B x)  low[x][y] >= need + u[x] - low[v][x]     a threshold per x
+ *   (B y)  low[v][y] >= need + u[y] - low[x][y]     a threshold per candidate y
+ *
+ * With hits and need = floor that is a pass; with buys and need = cap + 1 the group is not eligible. The shifts are chosen so
+ * that need + u never leaves a byte. */
+#ifndef MP2_ISA /* ------------------------------------------------------------------------------- included from outside */
 #ifndef MP2_SCAN_H
 #define MP2_SCAN_H
 
 #include <stdint.h>
 #include <string.h>
 
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #define MP2_INLINE static __forceinline
+#define MP2_ALWAYS_INLINE
 #else
 #define MP2_INLINE static inline __attribute__((always_inline))
-#endif
-
-#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#if defined(__x86_64__)
 #define MP2_X86 1
+#include <immintrin.h>
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#define MP2_NEON 1
+#include <arm_neon.h>
+#endif
 #endif
 
-struct mp2_rows {
-    const uint64_t *rows;      /* row of candidate v: rows + (v - first) * stride */
+/* More days than this are left to the general loops. */
+#define MP2_MAX_LANES 256
+
+/* A panel and its rules, for the general loops. */
+struct mp2_panel {
+    const uint64_t *rows;      /* row of variation v: rows + v * n_days * n_words */
     const uint64_t *win_rows;  /* inconsistent panels: rows of wins, same addressing */
-    int64_t stride;
-    int32_t first;
     int32_t n_days;
-    int32_t loss_at;
+    int32_t n_words;           /* a day */
     int32_t floor;             /* least hits a day */
     int32_t cap;               /* most buys a day that can be eligible */
-    const int32_t *win_start;  /* n_days + 1 */
-    const int32_t *loss_start; /* n_days + 1 */
-    const int32_t *day_order;  /* n_days */
+};
+
+/* A base, for the block loops. */
+struct mp2_base {
+    const uint64_t *rows;
+    const uint64_t *columns;
+    const uint8_t *upper;      /* counts of base and candidate, rounded up: [block][2 D][64] */
+    const uint8_t *need;       /* [2 D] */
+    const uint8_t *shift;      /* [2 D] */
+    int32_t n_blocks;
+    int32_t n_days;
+    int32_t n_lanes;           /* days, padded to a multiple of 8 */
+    int32_t n_win_chunks;
+    int32_t n_loss_chunks;
+    int32_t floor;             /* 0: a candidate passes when any ticker is left, and plane 0 counts all buys of all days */
+    int32_t n_tests;           /* planes a pass depends on: D with a floor, 1 without */
+    int32_t bounded;           /* the bounds may be used for hits; 0 counts every candidate */
+    int32_t capped;            /* and for buys */
+};
+
+/* A group two below the largest: the base and a second member v. */
+struct mp2_pair {
+    const uint64_t *words;     /* its consensus in the layout of a row */
+    const uint64_t *passing;   /* bits of the candidates that pass with it */
+    const uint8_t *counts;     /* its row of counts */
+    const uint8_t *limit;      /* [2 D, padded to 16] need + u[v] */
+};
+
+/* A group one below the largest: a pair and a third member x. */
+struct mp2_triple {
+    const struct mp2_pair *pair;
+    const uint64_t *row;       /* of x */
+    const uint64_t *passing_x; /* bits of the candidates that pass with the base and x, or NULL: not used */
+    const uint8_t *counts_x;   /* row of counts of x, or NULL: then only the first bound is used */
+    const uint8_t *limit_x;    /* [2 D, padded to 16] need + u[x] */
+    uint8_t *need_v;           /* [2 D, padded to 16] scratch: thresholds of the first bound */
+    uint8_t *need_x;           /* and of the second */
+    uint64_t *wins;            /* scratch: its consensus' winners */
+    int32_t x;                 /* candidates */
+    int32_t first;             /* those from `first` to before `end` are to be decided */
+    int32_t end;
+    int32_t all_tails;         /* also those that fail with the pair */
 };
 
 /* x86-64 has no popcount in its baseline and the compiler's substitute is a table in memory: count in parallel instead. */
-MP2_INLINE int32_t mp2_count(uint64_t word, int hardware)
+MP2_INLINE int32_t mp2_count(uint64_t word)
 {
-#if defined(_MSC_VER)
-    hardware = 0;
+#if defined(MP2_NEON)
+    return __builtin_popcountll(word);
 #else
-#if !defined(MP2_X86)
-    hardware = 1;
-#endif
-    if (hardware)
-        return __builtin_popcountll(word);
-#endif
     word -= (word >> 1) & 0x5555555555555555ULL;
     word = (word & 0x3333333333333333ULL) + ((word >> 2) & 0x3333333333333333ULL);
     word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
     return (int32_t)((word * 0x0101010101010101ULL) >> 56);
+#endif
 }
 
-MP2_INLINE int32_t mp2_count_and(const uint64_t *a, const uint64_t *b, int32_t n, int hardware)
+MP2_INLINE int32_t mp2_lowest_bit(uint64_t word)
 {
-    int32_t total = 0;
-    for (int32_t i = 0; i < n; i++)
-        total += mp2_count(a[i] & b[i], hardware);
-    return total;
-}
-
-MP2_INLINE const uint64_t *mp2_row(const struct mp2_rows *t, int32_t v) { return t->rows + (int64_t)(v - t->first) * t->stride; }
-
-/* Consistent panel with a floor: the candidates that leave at least `floor` winners on every day. */
-MP2_INLINE int32_t mp2_pass_floor_body(const struct mp2_rows *t, const uint64_t *win, const int32_t *candidates, int32_t n,
-                                       int32_t *out, int hardware)
-{
-    int32_t n_out = 0;
-    for (int32_t c = 0; c < n; c++) {
-        const uint64_t *row = mp2_row(t, candidates[c]);
-        int32_t k = 0;
-        for (; k < t->n_days; k++) {
-            int32_t at = t->win_start[t->day_order[k]], end = t->win_start[t->day_order[k] + 1];
-            if (mp2_count_and(win + at, row + at, end - at, hardware) < t->floor)
-                break;
-        }
-        out[n_out] = candidates[c];
-        n_out += k == t->n_days;
-    }
-    return n_out;
-}
-
-/* Consistent panel without a floor: the candidates that leave any consensus at all. */
-MP2_INLINE int32_t mp2_pass_any_body(const struct mp2_rows *t, const uint64_t *win, const uint64_t *loss,
-                                     const int32_t *candidates, int32_t n, int32_t *out)
-{
-    int32_t n_out = 0, n_win = t->win_start[t->n_days], n_loss = t->loss_start[t->n_days];
-    for (int32_t c = 0; c < n; c++) {
-        const uint64_t *row = mp2_row(t, candidates[c]);
-        uint64_t any = 0;
-        for (int32_t i = 0; i < n_win; i++)
-            any |= win[i] & row[i];
-        for (int32_t j = 0; j < n_loss; j++)
-            any |= loss[j] & row[t->loss_at + j];
-        out[n_out] = candidates[c];
-        n_out += any != 0;
-    }
-    return n_out;
-}
-
-/* Of candidates that pass, those whose consensus stays at or under the cap on every day: only they can be eligible. */
-MP2_INLINE int32_t mp2_within_cap_body(const struct mp2_rows *t, const uint64_t *win, const uint64_t *loss,
-                                       const int32_t *candidates, int32_t n, int32_t *out, int hardware)
-{
-    int32_t n_out = 0;
-    for (int32_t c = 0; c < n; c++) {
-        const uint64_t *row = mp2_row(t, candidates[c]);
-        int32_t k = 0;
-        for (; k < t->n_days; k++) {
-            int32_t day = t->day_order[k], at = t->loss_start[day], end = t->loss_start[day + 1];
-            int32_t buys = mp2_count_and(loss + at, row + t->loss_at + at, end - at, hardware);
-            if (buys > t->cap)
-                break;
-            at = t->win_start[day], end = t->win_start[day + 1];
-            if (buys + mp2_count_and(win + at, row + at, end - at, hardware) > t->cap)
-                break;
-        }
-        out[n_out] = candidates[c];
-        n_out += k == t->n_days;
-    }
-    return n_out;
-}
-
-/* Inconsistent panel: `out` gets the candidates that pass the floor, `living` those whose consensus is not empty (only
- * emptiness is inherited by larger groups there). Returns the first number, stores the second. */
-MP2_INLINE int32_t mp2_pass_mixed_body(const struct mp2_rows *t, const uint64_t *consensus, const uint64_t *won,
-                                       const int32_t *candidates, int32_t n, int32_t *out, int32_t *living,
-                                       int32_t *n_living, int hardware)
-{
-    int32_t n_out = 0, n_alive = 0, n_words = t->win_start[t->n_days];
-    for (int32_t c = 0; c < n; c++) {
-        const uint64_t *row = mp2_row(t, candidates[c]);
-        const uint64_t *win_row = t->win_rows + (row - t->rows);
-        uint64_t any = 0;
-        int32_t k = 0;
-        for (; k < t->n_days; k++) {
-            int32_t hits = 0;
-            for (int32_t i = t->win_start[k]; i < t->win_start[k + 1]; i++) {
-                uint64_t both = consensus[i] & row[i];
-                any |= both;
-                hits += mp2_count(both & (won[i] | win_row[i]), hardware);
-            }
-            if (hits < t->floor)
-                break;
-        }
-        int passes = k == t->n_days && any;
-        for (int32_t i = 0; !any && i < n_words; i++)
-            any = consensus[i] & row[i];
-        out[n_out] = living[n_alive] = candidates[c];
-        n_out += passes;
-        n_alive += any != 0;
-    }
-    *n_living = n_alive;
-    return n_out;
-}
-
-/* Squeezes the bits of `row` that are set in `mask` together, day by day: the words of day d start at out + start[d].
- * `out` is zero on entry and has one word of slack behind its end. */
-MP2_INLINE void mp2_project_body(const uint64_t *row, const uint64_t *mask, const uint64_t *moves, int32_t n_days, int32_t n_words,
-                                 const int32_t *start, uint64_t *out, int hardware)
-{
-    for (int32_t d = 0; d < n_days; d++) {
-        int64_t at = (int64_t)start[d] * 64;
-        for (int32_t i = d * n_words; i < (d + 1) * n_words; i++) {
-            uint64_t bits = row[i] & mask[i];
-            for (int32_t s = 0; s < 6; s++) {
-                uint64_t moved = bits & moves[i * 6 + s];
-                bits = (bits ^ moved) | (moved >> (1 << s));
-            }
-            out[at >> 6] |= bits << (at & 63);
-            if (at & 63)
-                out[(at >> 6) + 1] |= bits >> (64 - (at & 63));
-            at += mp2_count(mask[i], hardware);
-        }
-    }
+#if defined(_MSC_VER) && !defined(__clang__)
+    unsigned long at;
+    _BitScanForward64(&at, word);
+    return (int32_t)at;
+#else
+    return __builtin_ctzll(word);
+#endif
 }
 
 /* The six masks that compress one word (Warren, Hacker's Delight, 2nd ed., section 7-4), computed once per mask word. */
@@ -197,61 +139,771 @@ static inline void mp2_compress_moves(uint64_t mask, uint64_t *moves)
     }
 }
 
+/* Squeezes the bits of `row` that are set in `mask` together, day by day; the k-th 64 of day d become out[k][lane[d]].
+ * `out` is zero on entry. */
+static inline void mp2_project(const uint64_t *row, const uint64_t *mask, const uint64_t *moves, int32_t n_days, int32_t n_words,
+                               const int32_t *lane, int32_t n_lanes, uint64_t *out)
+{
+    for (int32_t d = 0; d < n_days; d++) {
+        int32_t at = 0;
+        for (int32_t i = d * n_words; i < (d + 1) * n_words; i++) {
+            uint64_t bits = row[i] & mask[i];
+            int32_t n = mp2_count(mask[i]);
+            for (int32_t s = 0; s < 6; s++) {
+                uint64_t moved = bits & moves[i * 6 + s];
+                bits = (bits ^ moved) | (moved >> (1 << s));
+            }
+            out[(at >> 6) * n_lanes + lane[d]] |= bits << (at & 63);
+            if ((at & 63) + n > 64)
+                out[((at >> 6) + 1) * n_lanes + lane[d]] |= bits >> (64 - (at & 63));
+            at += n;
+        }
+    }
+}
+
+/* Transposes 64 x 64 bits in place (Warren, section 7-3). */
+static inline void mp2_transpose(uint64_t *words)
+{
+    uint64_t mask = 0x00000000ffffffffULL;
+    for (int32_t j = 32; j; j >>= 1, mask ^= mask << j)
+        for (int32_t k = 0; k < 64; k = ((k | j) + 1) & ~j) {
+            uint64_t swapped = ((words[k] >> j) ^ words[k | j]) & mask;
+            words[k | j] ^= swapped;
+            words[k] ^= swapped << j;
+        }
+}
+
+/* Transposes 8 x 8 bytes in place, the same way. */
+static inline void mp2_transpose_bytes(uint64_t *words)
+{
+    uint64_t mask = 0x00000000ffffffffULL;
+    for (int32_t j = 4; j; j >>= 1, mask ^= mask << (8 * j))
+        for (int32_t k = 0; k < 8; k = ((k | j) + 1) & ~j) {
+            uint64_t swapped = ((words[k] >> (8 * j)) ^ words[k | j]) & mask;
+            words[k | j] ^= swapped;
+            words[k] ^= swapped << (8 * j);
+        }
+}
+
+/* What an instruction set has to offer; the functions are described where they are defined. */
 struct mp2_loops {
     const char *name;
-    int32_t (*pass_floor)(const struct mp2_rows *, const uint64_t *, const int32_t *, int32_t, int32_t *);
-    int32_t (*pass_any)(const struct mp2_rows *, const uint64_t *, const uint64_t *, const int32_t *, int32_t, int32_t *);
-    int32_t (*within_cap)(const struct mp2_rows *, const uint64_t *, const uint64_t *, const int32_t *, int32_t, int32_t *);
-    int32_t (*pass_mixed)(const struct mp2_rows *, const uint64_t *, const uint64_t *, const int32_t *, int32_t, int32_t *,
-                          int32_t *, int32_t *);
-    void (*project)(const uint64_t *, const uint64_t *, const uint64_t *, int32_t, int32_t, const int32_t *, uint64_t *);
+    int32_t (*pass_floor)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
+    int32_t (*pass_any)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
+    int32_t (*within_cap)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
+    int32_t (*pass_mixed)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *);
+    uint64_t (*count_block)(const struct mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *);
+    int32_t (*open_triple)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
+    int64_t (*settle_hits)(const struct mp2_base *, const struct mp2_triple *, uint64_t *, uint64_t *, int64_t *);
+    int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, const uint64_t *, uint64_t *);
+    void (*count_days)(const struct mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
 };
 
-#define MP2_DEFINE_LOOPS(ISA, TARGET, HARDWARE)                                                                              \
-    TARGET static int32_t mp2_pass_floor_##ISA(const struct mp2_rows *t, const uint64_t *w, const int32_t *c, int32_t n,     \
-                                               int32_t *out)                                                                 \
-    {                                                                                                                        \
-        return mp2_pass_floor_body(t, w, c, n, out, HARDWARE);                                                               \
-    }                                                                                                                        \
-    TARGET static int32_t mp2_pass_any_##ISA(const struct mp2_rows *t, const uint64_t *w, const uint64_t *l,                 \
-                                             const int32_t *c, int32_t n, int32_t *out)                                      \
-    {                                                                                                                        \
-        return mp2_pass_any_body(t, w, l, c, n, out);                                                                        \
-    }                                                                                                                        \
-    TARGET static int32_t mp2_within_cap_##ISA(const struct mp2_rows *t, const uint64_t *w, const uint64_t *l,               \
-                                               const int32_t *c, int32_t n, int32_t *out)                                    \
-    {                                                                                                                        \
-        return mp2_within_cap_body(t, w, l, c, n, out, HARDWARE);                                                            \
-    }                                                                                                                        \
-    TARGET static int32_t mp2_pass_mixed_##ISA(const struct mp2_rows *t, const uint64_t *w, const uint64_t *l,               \
-                                               const int32_t *c, int32_t n, int32_t *out, int32_t *alive, int32_t *n_alive)  \
-    {                                                                                                                        \
-        return mp2_pass_mixed_body(t, w, l, c, n, out, alive, n_alive, HARDWARE);                                            \
-    }                                                                                                                        \
-    TARGET static void mp2_project_##ISA(const uint64_t *row, const uint64_t *mask, const uint64_t *moves, int32_t n_days,   \
-                                         int32_t n_words, const int32_t *start, uint64_t *out)                               \
-    {                                                                                                                        \
-        mp2_project_body(row, mask, moves, n_days, n_words, start, out, HARDWARE);                                           \
-    }                                                                                                                        \
-    static const struct mp2_loops mp2_loops_##ISA = {#ISA, mp2_pass_floor_##ISA, mp2_pass_any_##ISA, mp2_within_cap_##ISA,   \
-                                                     mp2_pass_mixed_##ISA, mp2_project_##ISA};
+#define MP2_JOIN_(a, b) a##b
+#define MP2_JOIN(a, b) MP2_JOIN_(a, b)
+#define MP2_FN(name) MP2_JOIN(MP2_JOIN(mp2_, MP2_ISA), MP2_JOIN(_, name))
 
-MP2_DEFINE_LOOPS(portable, , 0)
+/* One pass through the second half of this file per instruction set. */
+#define MP2_ISA portable
+#define MP2_ISA_NAME "portable"
+#define MP2_TARGET
+#include "_scan.h"
+#undef MP2_ISA
+#undef MP2_ISA_NAME
+#undef MP2_TARGET
+
 #if defined(MP2_X86)
-MP2_DEFINE_LOOPS(avx2, __attribute__((target("avx2,bmi,bmi2,popcnt"))), 1)
+#define MP2_ISA avx2
+#define MP2_ISA_NAME "avx2"
+#define MP2_TARGET __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt")))
+#define MP2_HAS_AVX2 1
+#include "_scan.h"
+#undef MP2_ISA
+#undef MP2_ISA_NAME
+#undef MP2_TARGET
+#undef MP2_HAS_AVX2
+
+#define MP2_ISA avx512
+#define MP2_ISA_NAME "avx512"
+#define MP2_TARGET __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")))
+#define MP2_HAS_AVX512 1
+#include "_scan.h"
+#undef MP2_ISA
+#undef MP2_ISA_NAME
+#undef MP2_TARGET
+#undef MP2_HAS_AVX512
+#endif
+
+#if defined(MP2_NEON)
+#define MP2_ISA neon
+#define MP2_ISA_NAME "neon"
+#define MP2_TARGET
+#define MP2_HAS_NEON 1
+#include "_scan.h"
+#undef MP2_ISA
+#undef MP2_ISA_NAME
+#undef MP2_TARGET
+#undef MP2_HAS_NEON
 #endif
 
 /* The loops named `name`, or NULL when this build or this machine does not have them. */
 static const struct mp2_loops *mp2_find_loops(const char *name)
 {
     if (strcmp(name, "portable") == 0)
-        return &mp2_loops_portable;
+        return &mp2_portable_loops;
 #if defined(MP2_X86)
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
-        __builtin_cpu_supports("bmi2"))
-        return &mp2_loops_avx2;
+    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2");
+    if (strcmp(name, "avx2") == 0 && has_avx2)
+        return &mp2_avx2_loops;
+    if (strcmp(name, "avx512") == 0 && has_avx2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vpopcntdq"))
+        return &mp2_avx512_loops;
+#endif
+#if defined(MP2_NEON)
+    if (strcmp(name, "neon") == 0)
+        return &mp2_neon_loops;
 #endif
     return 0;
 }
+
+#endif
+#else /* -------------------------------------------------------------------------------------------- once per MP2_ISA */
+
+/* Flags: 64 truth values, one a candidate, in whatever form the instruction set compares bytes. */
+#if defined(MP2_HAS_AVX512)
+typedef __mmask64 MP2_FN(flags);
+
+MP2_TARGET MP2_INLINE __mmask64 MP2_FN(at_least)(const uint8_t *bytes, uint8_t threshold)
+{
+    return _mm512_cmpge_epu8_mask(_mm512_loadu_si512(bytes), _mm512_set1_epi8((char)threshold));
+}
+
+MP2_TARGET MP2_INLINE __mmask64 MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, uint8_t need)
+{
+    __m512i missing = _mm512_sub_epi8(_mm512_loadu_si512(upper), _mm512_loadu_si512(b));
+    return _mm512_cmpge_epu8_mask(_mm512_loadu_si512(a), _mm512_add_epi8(missing, _mm512_set1_epi8((char)need)));
+}
+
+MP2_TARGET MP2_INLINE __mmask64 MP2_FN(and)(__mmask64 a, __mmask64 b) { return a & b; }
+MP2_TARGET MP2_INLINE __mmask64 MP2_FN(or)(__mmask64 a, __mmask64 b) { return a | b; }
+MP2_TARGET MP2_INLINE uint64_t MP2_FN(bits)(__mmask64 flags) { return (uint64_t)flags; }
+
+#elif defined(MP2_HAS_AVX2)
+typedef struct {
+    __m256i low, high;
+} MP2_FN(flags);
+
+MP2_TARGET MP2_INLINE __m256i MP2_FN(not_less)(__m256i a, __m256i b) { return _mm256_cmpeq_epi8(_mm256_max_epu8(a, b), a); }
+
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(at_least)(const uint8_t *bytes, uint8_t threshold)
+{
+    __m256i limit = _mm256_set1_epi8((char)threshold);
+    MP2_FN(flags) f = {MP2_FN(not_less)(_mm256_loadu_si256((const __m256i *)bytes), limit),
+                       MP2_FN(not_less)(_mm256_loadu_si256((const __m256i *)(bytes + 32)), limit)};
+    return f;
+}
+
+MP2_TARGET MP2_INLINE __m256i MP2_FN(half_sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, __m256i need)
+{
+    __m256i missing = _mm256_sub_epi8(_mm256_loadu_si256((const __m256i *)upper), _mm256_loadu_si256((const __m256i *)b));
+    return MP2_FN(not_less)(_mm256_loadu_si256((const __m256i *)a), _mm256_add_epi8(missing, need));
+}
+
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, uint8_t need)
+{
+    __m256i limit = _mm256_set1_epi8((char)need);
+    MP2_FN(flags) f = {MP2_FN(half_sum_at_least)(a, b, upper, limit), MP2_FN(half_sum_at_least)(a + 32, b + 32, upper + 32, limit)};
+    return f;
+}
+
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(and)(MP2_FN(flags) a, MP2_FN(flags) b)
+{
+    MP2_FN(flags) f = {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)};
+    return f;
+}
+
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(or)(MP2_FN(flags) a, MP2_FN(flags) b)
+{
+    MP2_FN(flags) f = {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
+    return f;
+}
+
+MP2_TARGET MP2_INLINE uint64_t MP2_FN(bits)(MP2_FN(flags) f)
+{
+    return (uint32_t)_mm256_movemask_epi8(f.low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(f.high) << 32;
+}
+
+#elif defined(MP2_HAS_NEON)
+typedef uint8x16x4_t MP2_FN(flags);
+
+MP2_INLINE uint8x16x4_t MP2_FN(at_least)(const uint8_t *bytes, uint8_t threshold)
+{
+    uint8x16x4_t f;
+    for (int32_t i = 0; i < 4; i++)
+        f.val[i] = vcgeq_u8(vld1q_u8(bytes + 16 * i), vdupq_n_u8(threshold));
+    return f;
+}
+
+MP2_INLINE uint8x16x4_t MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, uint8_t need)
+{
+    uint8x16x4_t f;
+    for (int32_t i = 0; i < 4; i++) {
+        uint8x16_t missing = vsubq_u8(vld1q_u8(upper + 16 * i), vld1q_u8(b + 16 * i));
+        f.val[i] = vcgeq_u8(vld1q_u8(a + 16 * i), vaddq_u8(missing, vdupq_n_u8(need)));
+    }
+    return f;
+}
+
+MP2_INLINE uint8x16x4_t MP2_FN(and)(uint8x16x4_t a, uint8x16x4_t b)
+{
+    for (int32_t i = 0; i < 4; i++)
+        a.val[i] = vandq_u8(a.val[i], b.val[i]);
+    return a;
+}
+
+MP2_INLINE uint8x16x4_t MP2_FN(or)(uint8x16x4_t a, uint8x16x4_t b)
+{
+    for (int32_t i = 0; i < 4; i++)
+        a.val[i] = vorrq_u8(a.val[i], b.val[i]);
+    return a;
+}
+
+MP2_INLINE uint64_t MP2_FN(bits)(uint8x16x4_t f)
+{
+    const uint8x16_t weights = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ULL));
+    for (int32_t i = 0; i < 4; i++)
+        f.val[i] = vandq_u8(f.val[i], weights);
+    uint8x16_t sums = vpaddq_u8(vpaddq_u8(f.val[0], f.val[1]), vpaddq_u8(f.val[2], f.val[3]));
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0);
+}
+
+#else
+/* Eight bytes in a word; the highest bit of each byte is the flag. */
+typedef struct {
+    uint64_t word[8];
+} MP2_FN(flags);
+
+#define MP2_HIGH 0x8080808080808080ULL
+#define MP2_ONES 0x0101010101010101ULL
+
+MP2_INLINE uint64_t MP2_FN(load)(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, 8);
+    return word;
+}
+
+/* Per byte: a >= b, unsigned. The subtraction never borrows from the next byte, because a's highest bits are set. */
+MP2_INLINE uint64_t MP2_FN(not_less)(uint64_t a, uint64_t b)
+{
+    uint64_t difference = (a | MP2_HIGH) - (b & ~MP2_HIGH);
+    return (a & ~b) | (~(a ^ b) & difference);
+}
+
+MP2_INLINE MP2_FN(flags) MP2_FN(at_least)(const uint8_t *bytes, uint8_t threshold)
+{
+    MP2_FN(flags) f;
+    for (int32_t i = 0; i < 8; i++)
+        f.word[i] = MP2_FN(not_less)(MP2_FN(load)(bytes + 8 * i), threshold * MP2_ONES);
+    return f;
+}
+
+/* No byte of `upper - b + need` leaves its range, so whole words can be added and subtracted. */
+MP2_INLINE MP2_FN(flags) MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, uint8_t need)
+{
+    MP2_FN(flags) f;
+    for (int32_t i = 0; i < 8; i++) {
+        uint64_t missing = MP2_FN(load)(upper + 8 * i) - MP2_FN(load)(b + 8 * i);
+        f.word[i] = MP2_FN(not_less)(MP2_FN(load)(a + 8 * i), missing + need * MP2_ONES);
+    }
+    return f;
+}
+
+MP2_INLINE MP2_FN(flags) MP2_FN(and)(MP2_FN(flags) a, MP2_FN(flags) b)
+{
+    for (int32_t i = 0; i < 8; i++)
+        a.word[i] &= b.word[i];
+    return a;
+}
+
+MP2_INLINE MP2_FN(flags) MP2_FN(or)(MP2_FN(flags) a, MP2_FN(flags) b)
+{
+    for (int32_t i = 0; i < 8; i++)
+        a.word[i] |= b.word[i];
+    return a;
+}
+
+/* The multiplication gathers the lowest bit of byte k in bit 56 + k; no two partial products meet. */
+MP2_INLINE uint64_t MP2_FN(bits)(MP2_FN(flags) f)
+{
+    uint64_t bits = 0;
+    for (int32_t i = 0; i < 8; i++) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        f.word[i] = __builtin_bswap64(f.word[i]);
+#endif
+        bits |= ((f.word[i] >> 7 & MP2_ONES) * 0x0102040810204080ULL >> 56) << (8 * i);
+    }
+    return bits;
+}
+#endif
+
+/* A vector of words, for counting by columns. */
+#if defined(MP2_HAS_AVX512)
+typedef uint64_t MP2_FN(vector) __attribute__((vector_size(64), aligned(8)));
+#elif defined(MP2_HAS_AVX2)
+typedef uint64_t MP2_FN(vector) __attribute__((vector_size(32), aligned(8)));
+#elif defined(MP2_X86) || defined(MP2_HAS_NEON)
+typedef uint64_t MP2_FN(vector) __attribute__((vector_size(16), aligned(8)));
+#else
+typedef uint64_t MP2_FN(vector);
+#endif
+
+MP2_TARGET MP2_INLINE int32_t MP2_FN(count)(uint64_t word)
+{
+#if defined(MP2_HAS_AVX512) || defined(MP2_HAS_AVX2)
+    return (int32_t)_mm_popcnt_u64(word);
+#else
+    return mp2_count(word);
+#endif
+}
+
+MP2_TARGET MP2_INLINE int32_t MP2_FN(count_and)(const uint64_t *a, const uint64_t *b, int32_t n)
+{
+    int32_t total = 0;
+    for (int32_t i = 0; i < n; i++)
+        total += MP2_FN(count)(a[i] & b[i]);
+    return total;
+}
+
+/* ---- general loops */
+
+MP2_INLINE const uint64_t *MP2_FN(row)(const struct mp2_panel *p, int32_t v)
+{
+    return p->rows + (int64_t)v * p->n_days * p->n_words;
+}
+
+/* Consistent panel with a floor: the candidates that leave at least `floor` winners on every day. */
+MP2_TARGET static int32_t MP2_FN(pass_floor)(const struct mp2_panel *p, const uint64_t *win, const int32_t *candidates, int32_t n,
+                                             int32_t *out)
+{
+    int32_t n_out = 0;
+    for (int32_t c = 0; c < n; c++) {
+        const uint64_t *row = MP2_FN(row)(p, candidates[c]);
+        int32_t d = 0;
+        while (d < p->n_days && MP2_FN(count_and)(win + d * p->n_words, row + d * p->n_words, p->n_words) >= p->floor)
+            d++;
+        out[n_out] = candidates[c];
+        n_out += d == p->n_days;
+    }
+    return n_out;
+}
+
+/* Consistent panel without a floor: the candidates that leave any consensus at all. */
+MP2_TARGET static int32_t MP2_FN(pass_any)(const struct mp2_panel *p, const uint64_t *state, const int32_t *candidates, int32_t n,
+                                           int32_t *out)
+{
+    int32_t n_out = 0, n_part = p->n_days * p->n_words;
+    for (int32_t c = 0; c < n; c++) {
+        const uint64_t *row = MP2_FN(row)(p, candidates[c]);
+        uint64_t any = 0;
+        for (int32_t i = 0; i < n_part; i++)
+            any |= (state[i] | state[n_part + i]) & row[i];
+        out[n_out] = candidates[c];
+        n_out += any != 0;
+    }
+    return n_out;
+}
+
+/* Of candidates that pass, those whose consensus stays at or under the cap on every day: only they can be eligible. */
+MP2_TARGET static int32_t MP2_FN(within_cap)(const struct mp2_panel *p, const uint64_t *state, const int32_t *candidates, int32_t n,
+                                             int32_t *out)
+{
+    int32_t n_out = 0, n_part = p->n_days * p->n_words;
+    for (int32_t c = 0; c < n; c++) {
+        const uint64_t *row = MP2_FN(row)(p, candidates[c]);
+        int32_t d = 0;
+        for (; d < p->n_days; d++) {
+            const uint64_t *win = state + d * p->n_words;
+            int32_t buys = MP2_FN(count_and)(win, row + d * p->n_words, p->n_words);
+            if (buys + MP2_FN(count_and)(win + n_part, row + d * p->n_words, p->n_words) > p->cap)
+                break;
+        }
+        out[n_out] = candidates[c];
+        n_out += d == p->n_days;
+    }
+    return n_out;
+}
+
+/* Inconsistent panel: `out` gets the candidates that pass the floor, `living` those whose consensus is not empty (only
+ * emptiness is inherited by larger groups there). Returns the first number, stores the second. */
+MP2_TARGET static int32_t MP2_FN(pass_mixed)(const struct mp2_panel *p, const uint64_t *state, const int32_t *candidates, int32_t n,
+                                             int32_t *out, int32_t *living, int32_t *n_living)
+{
+    int32_t n_out = 0, n_alive = 0, n_part = p->n_days * p->n_words;
+    const uint64_t *won = state + n_part;
+    for (int32_t c = 0; c < n; c++) {
+        const uint64_t *row = MP2_FN(row)(p, candidates[c]);
+        const uint64_t *win_row = p->win_rows + (row - p->rows);
+        uint64_t any = 0;
+        int32_t d = 0;
+        for (; d < p->n_days; d++) {
+            int32_t hits = 0;
+            for (int32_t i = d * p->n_words; i < (d + 1) * p->n_words; i++) {
+                uint64_t both = state[i] & row[i];
+                any |= both;
+                hits += MP2_FN(count)(both & (won[i] | win_row[i]));
+            }
+            if (hits < p->floor)
+                break;
+        }
+        int passes = d == p->n_days && any;
+        for (int32_t i = 0; !any && i < n_part; i++)
+            any = state[i] & row[i];
+        out[n_out] = living[n_alive] = candidates[c];
+        n_out += passes;
+        n_alive += any != 0;
+    }
+    *n_living = n_alive;
+    return n_out;
+}
+
+/* ---- block loops: one candidate */
+
+#if defined(MP2_HAS_AVX512)
+MP2_TARGET MP2_INLINE __m512i MP2_FN(count_8)(const uint64_t *a, const uint64_t *b)
+{
+    return _mm512_popcnt_epi64(_mm512_and_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b)));
+}
+#endif
+
+/* Tickers in both `a` and `b`, day by day: `hits` among the winners, `buys` among all; [n_lanes] each. */
+MP2_TARGET static void MP2_FN(count_days)(const struct mp2_base *base, const uint64_t *a, const uint64_t *b, int32_t *hits,
+                                          int32_t *buys)
+{
+    int32_t n_chunks = base->n_win_chunks + base->n_loss_chunks, n_lanes = base->n_lanes;
+#if defined(MP2_HAS_AVX512)
+    for (int32_t lane = 0; lane < n_lanes; lane += 8) {
+        __m512i total = _mm512_setzero_si512();
+        int32_t c = 0;
+        for (; c < base->n_win_chunks; c++)
+            total = _mm512_add_epi64(total, MP2_FN(count_8)(a + c * n_lanes + lane, b + c * n_lanes + lane));
+        _mm256_storeu_si256((__m256i *)(hits + lane), _mm512_cvtepi64_epi32(total));
+        for (; c < n_chunks; c++)
+            total = _mm512_add_epi64(total, MP2_FN(count_8)(a + c * n_lanes + lane, b + c * n_lanes + lane));
+        _mm256_storeu_si256((__m256i *)(buys + lane), _mm512_cvtepi64_epi32(total));
+    }
+#else
+    for (int32_t lane = 0; lane < base->n_days; lane++) {
+        int32_t total = 0, c = 0;
+        for (; c < base->n_win_chunks; c++)
+            total += MP2_FN(count)(a[c * n_lanes + lane] & b[c * n_lanes + lane]);
+        hits[lane] = total;
+        for (; c < n_chunks; c++)
+            total += MP2_FN(count)(a[c * n_lanes + lane] & b[c * n_lanes + lane]);
+        buys[lane] = total;
+    }
+#endif
+}
+
+/* A count in the form of plane p: shifted, rounded down or up. */
+MP2_INLINE uint8_t MP2_FN(shifted)(const struct mp2_base *base, int32_t count, int32_t p, int32_t round_up)
+{
+    return (uint8_t)((count + (round_up ? (1 << base->shift[p]) - 1 : 0)) >> base->shift[p]);
+}
+
+/* Hits and buys of one candidate, in the form of the planes, at counts[p * 64]; returns whether it passes. */
+MP2_TARGET MP2_INLINE int MP2_FN(count_candidate)(const struct mp2_base *base, const uint64_t *words, const uint64_t *row,
+                                                  int32_t round_up, uint8_t *counts)
+{
+    int32_t D = base->n_days, n_lanes = base->n_lanes, n_wins = base->n_win_chunks * n_lanes;
+    int32_t hits[MP2_MAX_LANES], total = 0;
+    for (int32_t d = 0; d < D; d++) {
+        hits[d] = 0;
+        for (int32_t i = d; i < n_wins; i += n_lanes)
+            hits[d] += MP2_FN(count)(words[i] & row[i]);
+        if (hits[d] < base->floor)
+            return 0;
+    }
+    for (int32_t d = 0; d < D; d++) {
+        int32_t buys = hits[d];
+        for (int32_t i = n_wins + d; i < n_wins + base->n_loss_chunks * n_lanes; i += n_lanes)
+            buys += MP2_FN(count)(words[i] & row[i]);
+        total += buys;
+        counts[d * 64] = MP2_FN(shifted)(base, hits[d], d, round_up);
+        counts[(D + d) * 64] = MP2_FN(shifted)(base, buys, D + d, round_up);
+    }
+    if (base->floor == 0)
+        counts[0] = MP2_FN(shifted)(base, total, 0, round_up);
+    return total > 0;
+}
+
+/* Counts the 64 candidates of `block` against the group `words` into the 2 D planes at `counts`, rounded down or up, and
+ * returns a bit for each that passes. Candidates that do not pass get zeros: a lower bound of anything. */
+MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, const uint64_t *words, int32_t block, int32_t round_up,
+                                               uint8_t *counts)
+{
+    int32_t D = base->n_days, row_words = (base->n_win_chunks + base->n_loss_chunks) * base->n_lanes;
+    const uint64_t *row = base->rows + (int64_t)block * 64 * row_words;
+    uint64_t passing = 0;
+#if defined(MP2_HAS_AVX512)
+    if (base->n_lanes == 8 && base->floor > 0 && !round_up) {
+        /* All days of a candidate in one vector; eight candidates' bytes are then transposed into eight planes. */
+        const __mmask8 real = (__mmask8)((1 << D) - 1);
+        const __m512i floor = _mm512_set1_epi64(base->floor);
+        uint64_t padded[2] = {0, 0};
+        memcpy(padded, base->shift, (size_t)D);
+        memcpy(padded + 1, base->shift + D, (size_t)D);
+        const __m512i hit_shift = _mm512_cvtepu8_epi64(_mm_cvtsi64_si128((long long)padded[0]));
+        const __m512i buy_shift = _mm512_cvtepu8_epi64(_mm_cvtsi64_si128((long long)padded[1]));
+        for (int32_t c = 0; c < 64; c += 8) {
+            uint64_t hits[8], buys[8];
+            for (int32_t k = 0; k < 8; k++, row += row_words) {
+                __m512i total = _mm512_setzero_si512();
+                int32_t i = 0;
+                for (; i < base->n_win_chunks * 8; i += 8)
+                    total = _mm512_add_epi64(total, MP2_FN(count_8)(words + i, row + i));
+                hits[k] = buys[k] = 0;
+                if (_mm512_mask_cmplt_epi64_mask(real, total, floor))
+                    continue;
+                passing |= 1ULL << (c + k);
+                hits[k] = (uint64_t)_mm_cvtsi128_si64(_mm512_cvtepi64_epi8(_mm512_srlv_epi64(total, hit_shift)));
+                for (; i < row_words; i += 8)
+                    total = _mm512_add_epi64(total, MP2_FN(count_8)(words + i, row + i));
+                buys[k] = (uint64_t)_mm_cvtsi128_si64(_mm512_cvtepi64_epi8(_mm512_srlv_epi64(total, buy_shift)));
+            }
+            mp2_transpose_bytes(hits);
+            mp2_transpose_bytes(buys);
+            for (int32_t d = 0; d < D; d++) {
+                memcpy(counts + d * 64 + c, hits + d, 8);
+                memcpy(counts + (D + d) * 64 + c, buys + d, 8);
+            }
+        }
+        return passing;
+    }
+#endif
+    memset(counts, 0, (size_t)2 * D * 64);
+    for (int32_t c = 0; c < 64; c++, row += row_words)
+        passing |= (uint64_t)MP2_FN(count_candidate)(base, words, row, round_up, counts + c) << c;
+    return passing;
+}
+
+/* ---- block loops: all candidates of a triple */
+
+/* Sets up a triple: its thresholds, its winners, and in `left` the candidates to be decided. Returns whether there are any;
+ * without any the rest is not set up. */
+MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left)
+{
+    const struct mp2_pair *pair = t->pair;
+    int32_t planes = 2 * base->n_days, n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
+    const uint8_t *counts = pair->counts + (int64_t)(t->x >> 6) * planes * 64 + (t->x & 63);
+    uint64_t any = 0;
+    for (int32_t w = first; w < base->n_blocks; w++)
+        left[w] = t->passing_x ? pair->passing[w] & t->passing_x[w] : t->all_tails ? ~0ULL : pair->passing[w];
+    left[first] &= ~0ULL << (t->first & 63);
+    left[last] &= ~0ULL >> (63 - ((t->end - 1) & 63));
+    for (int32_t w = last + 1; w < base->n_blocks; w++)
+        left[w] = 0;
+    for (int32_t w = first; w <= last; w++)
+        any |= left[w];
+    if (!any)
+        return 0;
+    for (int32_t p = 0; p < planes; p++)
+        t->need_v[p] = counts[p * 64];
+    for (int32_t p = 0; p < planes; p += 16)
+        for (int32_t k = p; k < p + 16; k++) {
+            t->need_x[k] = (uint8_t)(t->limit_x[k] - t->need_v[k]);
+            t->need_v[k] = (uint8_t)(pair->limit[k] - t->need_v[k]);
+        }
+    for (int32_t i = 0; i < n_wins; i++)
+        t->wins[i] = pair->words[i] & t->row[i];
+    return 1;
+}
+
+/* Which of the 64 candidates at these counts are certain to have what plane `p` needs, by any of the three bounds? */
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(certain)(const struct mp2_base *base, const struct mp2_triple *t, const uint8_t *of_v,
+                                                    const uint8_t *of_x, const uint8_t *upper, int32_t p)
+{
+    MP2_FN(flags) first = MP2_FN(at_least)(of_v + p * 64, t->need_v[p]), second = MP2_FN(at_least)(of_x + p * 64, t->need_x[p]);
+    return MP2_FN(or)(MP2_FN(or)(first, second), MP2_FN(sum_at_least)(of_v + p * 64, of_x + p * 64, upper + p * 64, base->need[p]));
+}
+
+/* Of the candidates in `left` those not certain to have `floor` winners on lane 0, and on any of the others. */
+MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const struct mp2_triple *t, int32_t block, uint64_t left,
+                                             uint64_t *lane_0, uint64_t *others)
+{
+    int64_t at = (int64_t)block * 2 * base->n_days * 64;
+    const uint8_t *of_v = t->pair->counts + at;
+    uint64_t zero = left & ~MP2_FN(bits)(MP2_FN(at_least)(of_v, t->need_v[0])), rest = 0;
+    if (base->n_tests > 1) {
+        MP2_FN(flags) all = MP2_FN(at_least)(of_v + 64, t->need_v[1]);
+        for (int32_t p = 2; p < base->n_tests; p++)
+            all = MP2_FN(and)(all, MP2_FN(at_least)(of_v + p * 64, t->need_v[p]));
+        rest = left & ~MP2_FN(bits)(all);
+    }
+    if (t->counts_x && zero)
+        zero &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 0));
+    if (t->counts_x && rest) {
+        MP2_FN(flags) all = MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 1);
+        for (int32_t p = 2; p < base->n_tests; p++)
+            all = MP2_FN(and)(all, MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, p));
+        rest &= ~MP2_FN(bits)(all);
+    }
+    *lane_0 = zero, *others = rest;
+}
+
+/* Candidates of the blocks from `block` on that leave `floor` winners on lane 0: a counter of `n_bits` bit planes starts at
+ * 2^n_bits - floor, the columns of the group's winners are added four at a time (carry-save adders), and whoever overflows
+ * has them. One vector of blocks; the columns have a vector of slack behind their end. */
+MP2_TARGET MP2_INLINE MP2_FN(vector) MP2_FN(overflowing)(const struct mp2_base *base, const uint64_t *words, int32_t block, const int32_t n_bits)
+{
+    MP2_FN(vector) zero = {0}, plane[8], over = zero;
+    uint64_t start = (1ULL << n_bits) - (uint64_t)base->floor;
+    for (int32_t k = 0; k < n_bits; k++)
+        plane[k] = start >> k & 1 ? ~zero : zero;
+    for (int32_t chunk = 0; chunk < base->n_win_chunks; chunk++) {
+        uint64_t tickers = words[chunk * base->n_lanes];
+        const uint64_t *columns = base->columns + (int64_t)chunk * 64 * base->n_blocks + block;
+        while (tickers) {
+            MP2_FN(vector) row[4] = {zero, zero, zero, zero};
+            for (int32_t k = 0; k < 4 && tickers; k++, tickers &= tickers - 1)
+                row[k] = *(const MP2_FN(vector) *)(columns + (int64_t)mp2_lowest_bit(tickers) * base->n_blocks);
+            MP2_FN(vector) carry_a = (plane[0] & (row[0] | row[1])) | (row[0] & row[1]), sum = plane[0] ^ row[0] ^ row[1];
+            MP2_FN(vector) carry_b = (sum & (row[2] | row[3])) | (row[2] & row[3]);
+            plane[0] = sum ^ row[2] ^ row[3];
+            MP2_FN(vector) carry = (plane[1] & (carry_a | carry_b)) | (carry_a & carry_b);
+            plane[1] ^= carry_a ^ carry_b;
+            for (int32_t k = 2; k < n_bits; k++) {
+                MP2_FN(vector) next = plane[k] & carry;
+                plane[k] ^= carry;
+                carry = next;
+            }
+            over |= carry;
+        }
+    }
+    return over;
+}
+
+/* Takes from `left` the candidates of `doubtful` with too few winners on lane 0. */
+MP2_TARGET static void MP2_FN(count_columns)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *doubtful,
+                                             uint64_t *left)
+{
+    enum { STEP = sizeof(MP2_FN(vector)) / 8 };
+    for (int32_t block = t->first >> 6; block < base->n_blocks; block += STEP) {
+        MP2_FN(vector) over;
+        uint64_t passing[STEP];
+        if (base->floor <= 4)
+            over = MP2_FN(overflowing)(base, t->wins, block, 2);
+        else if (base->floor <= 8)
+            over = MP2_FN(overflowing)(base, t->wins, block, 3);
+        else
+            over = MP2_FN(overflowing)(base, t->wins, block, 8);
+        memcpy(passing, &over, sizeof passing);
+        for (int32_t k = 0; k < STEP && block + k < base->n_blocks; k++)
+            left[block + k] &= ~doubtful[block + k] | passing[k];
+    }
+}
+
+/* Does a candidate's row leave `floor` of the triple's winners in the lanes from `first` to before `end`? Without a floor: any
+ * ticker in any lane. Vectors look at all lanes. */
+MP2_TARGET MP2_INLINE int MP2_FN(passes)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *row, int32_t first,
+                                         int32_t end)
+{
+    int32_t n_lanes = base->n_lanes, n_wins = base->n_win_chunks * n_lanes;
+    if (base->floor == 0) {
+        uint64_t any = 0;
+        for (int32_t i = 0; i < n_wins + base->n_loss_chunks * n_lanes; i++)
+            any |= t->pair->words[i] & t->row[i] & row[i];
+        return any != 0;
+    }
+#if defined(MP2_HAS_AVX512)
+    (void)first, (void)end;
+    for (int32_t lane = 0; lane < base->n_days; lane += 8) {
+        __m512i total = _mm512_setzero_si512();
+        __mmask8 real = base->n_days - lane >= 8 ? 0xff : (__mmask8)((1 << (base->n_days - lane)) - 1);
+        for (int32_t i = lane; i < n_wins; i += n_lanes)
+            total = _mm512_add_epi64(total, MP2_FN(count_8)(t->wins + i, row + i));
+        if (_mm512_mask_cmplt_epi64_mask(real, total, _mm512_set1_epi64(base->floor)))
+            return 0;
+    }
+#else
+    for (int32_t lane = first; lane < end; lane++) {
+        int32_t hits = 0;
+        for (int32_t i = lane; i < n_wins; i += n_lanes)
+            hits += MP2_FN(count)(t->wins[i] & row[i]);
+        if (hits < base->floor)
+            return 0;
+    }
+#endif
+    return 1;
+}
+
+/* Decides for every candidate in `left` (n_blocks words, of which those from first_block on count) whether the triple with
+ * it passes, and leaves those that do; returns their number. `doubt` is scratch of 2 n_blocks words; `n_counted` rises by
+ * the candidates whose tickers had to be counted. */
+MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left, uint64_t *doubt,
+                                              int64_t *n_counted)
+{
+    enum { STEP = sizeof(MP2_FN(vector)) / 8, COLUMN_WORTH = 3 };
+    int32_t row_words = (base->n_win_chunks + base->n_loss_chunks) * base->n_lanes;
+    int32_t first_block = t->first >> 6, n_vectors = (base->n_blocks - first_block + STEP - 1) / STEP;
+    int32_t n_hits_0 = (t->pair->limit[0] - t->need_v[0]) << base->shift[0];
+    uint64_t *lane_0 = doubt, *others = doubt + base->n_blocks;
+    int64_t n_lane_0 = 0, n_passing = 0;
+    for (int32_t w = first_block; w < base->n_blocks; w++) {
+        lane_0[w] = others[w] = base->bounded ? 0 : left[w];
+        if (base->bounded && left[w])
+            MP2_FN(uncertain)(base, t, w, left[w], lane_0 + w, others + w);
+        n_lane_0 += MP2_FN(count)(lane_0[w] & ~others[w]);
+    }
+    /* A column costs about a third of a candidate counted by itself. */
+    int by_columns = base->columns && n_lane_0 * COLUMN_WORTH > (int64_t)n_hits_0 * n_vectors;
+    if (by_columns) {
+        for (int32_t w = first_block; w < base->n_blocks; w++)
+            *n_counted += MP2_FN(count)(lane_0[w] & ~others[w]);
+        MP2_FN(count_columns)(base, t, lane_0, left);
+    }
+    for (int32_t w = first_block; w < base->n_blocks; w++) {
+        uint64_t single = left[w] & (by_columns ? others[w] : lane_0[w] | others[w]);
+        *n_counted += MP2_FN(count)(single);
+        for (; single; single &= single - 1) {
+            int32_t bit = mp2_lowest_bit(single);
+            int32_t first = by_columns || !(lane_0[w] >> bit & 1), end = others[w] >> bit & 1 ? base->n_days : 1;
+            if (!MP2_FN(passes)(base, t, base->rows + ((int64_t)w * 64 + bit) * row_words, first, end))
+                left[w] &= ~(1ULL << bit);
+        }
+        n_passing += MP2_FN(count)(left[w]);
+    }
+    return n_passing;
+}
+
+/* Of the candidates in `passing` those whose buys no bound puts above the cap on any day, into `out`; returns whether there
+ * are any. */
+MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *passing,
+                                                   uint64_t *out)
+{
+    int32_t D = base->n_days;
+    uint64_t any = 0;
+    for (int32_t w = t->first >> 6; w < base->n_blocks; w++) {
+        uint64_t left = passing[w];
+        int64_t at = (int64_t)w * 2 * D * 64;
+        if (base->capped && left) {
+            MP2_FN(flags) above = MP2_FN(at_least)(t->pair->counts + at + D * 64, t->need_v[D]);
+            for (int32_t p = D + 1; p < 2 * D; p++)
+                above = MP2_FN(or)(above, MP2_FN(at_least)(t->pair->counts + at + p * 64, t->need_v[p]));
+            left &= ~MP2_FN(bits)(above);
+            for (int32_t p = D; t->counts_x && left && p < 2 * D; p++)
+                left &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, t->pair->counts + at, t->counts_x + at, base->upper + at, p));
+        }
+        out[w] = left;
+        any |= left;
+    }
+    return any != 0;
+}
+
+static const struct mp2_loops MP2_FN(loops) = {
+    MP2_ISA_NAME,          MP2_FN(pass_floor),  MP2_FN(pass_any),    MP2_FN(within_cap),
+    MP2_FN(pass_mixed),    MP2_FN(count_block), MP2_FN(open_triple), MP2_FN(settle_hits),
+    MP2_FN(maybe_within_cap), MP2_FN(count_days),
+};
 
 #endif

@@ -14,6 +14,17 @@ MAX_GROUP_SIZE = 8
 MAX_ALGOS = 64
 SCHEMA_VERSION = 1
 
+PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "threshold")
+"""Short cuts of the search that change neither a result nor an exact counter, each of which can be switched off.
+
+- `aliases`: identical variations of one algorithm are searched once and counted as many.
+- `hits_bound`: groups whose lower bound of hits reaches the floor pass without a count of their tickers.
+- `cap_bound`: groups whose lower bound of buys exceeds `max_daily_buys` are not scored.
+- `tail_masks`: a candidate that fails with a group is not looked at again for the groups that contain it.
+- `threshold`: an eligible group below the score that all workers together have reached is scored and counted, but not
+  offered to the kept ones.
+"""
+
 
 class Status(StrEnum):
     """How a run ended; `COMPLETE` is the only one that proves no better group exists."""
