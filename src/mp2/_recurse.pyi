@@ -1,5 +1,6 @@
 """The kernel's public face; `_recurse.pyx` documents shapes and guarantees."""
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -44,6 +45,7 @@ class TopGroups:
     def __init__(self, size: int, top_k: int, shared: TopGroups | None = None) -> None: ...
     def __len__(self) -> int: ...
     def merge(self, other: TopGroups) -> None: ...
+    def with_first(self, variation_idx: int) -> TopGroups: ...
     def best(self) -> float | None: ...
     def ranked(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]: ...
 
@@ -57,6 +59,9 @@ class Kernel:
         algo_of: npt.NDArray[np.int32],
         day_weights: npt.NDArray[np.float64],
         rules: Rules,
+        *,
+        count: str = "exact",
+        without: Collection[str] = frozenset(),
     ) -> None: ...
     def run(
         self, starter: npt.NDArray[np.void], control: Control, heaps: dict[int, TopGroups], max_attempts: int = 0

@@ -29,6 +29,8 @@ from libc.string cimport memcpy
 
 import numpy as np
 
+from mp2.model import COUNTS, PRUNINGS
+
 cdef extern from "_portable.h" nogil:
     int64_t mp2_now_ns()
     int64_t mp2_load(int64_t *cell)
@@ -335,6 +337,25 @@ cdef class TopGroups:
         if self.heap.n == self.heap.top_k:
             mp2_raise(&self.threshold, sortable(self.heap.entries[0].score))
 
+    def with_first(self, int32_t variation_idx):
+        """The same groups under another first member: what a starter finds that buys and wins as theirs does.
+
+        All groups here have to begin with one and the same starter; then replacing it changes no order among them, and the
+        heap is valid as it stands. Returns a new heap with the same `shared`; this one is only read. MemoryError.
+        """
+        cdef TopGroups twin = TopGroups(self.heap.size, self.heap.top_k, self.shared)
+        cdef int64_t i
+        if self.heap.n == 0:
+            return twin
+        twin.heap.entries = <Entry *>malloc(self.heap.n * sizeof(Entry))
+        if twin.heap.entries == NULL:
+            raise MemoryError("no memory for the kept groups; lower --top")
+        memcpy(twin.heap.entries, self.heap.entries, self.heap.n * sizeof(Entry))
+        twin.heap.n = twin.heap.capacity = self.heap.n
+        for i in range(twin.heap.n):
+            twin.heap.entries[i].members[0] = variation_idx
+        return twin
+
     def best(self):
         """The highest score kept, or None."""
         cdef int64_t i
@@ -366,9 +387,10 @@ cdef class Kernel:
 
     - `buys` uint64[V, D, W]: bitsets of the tickers each variation buys;
     - `wins` uint64[D, W] (consistent) or uint64[V, D, W] (inconsistent; a subset of `buys`);
-    - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`.
+    - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`;
+    - `count`: one of `mp2.model.COUNTS`; `without`: names of `mp2.model.PRUNINGS`.
 
-    All arrays C-contiguous, read-only ones welcome. ValueError when shapes disagree.
+    All arrays C-contiguous, read-only ones welcome. ValueError when shapes disagree or a name is unknown.
     """
 
     cdef const uint64_t[:, :, ::1] buys
@@ -381,7 +403,9 @@ cdef class Kernel:
     cdef int32_t n_variations, n_days, n_words
     cdef bint mixed
 
-    def __init__(self, buys, wins, algo_of, day_weights, rules):
+    def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset()):
+        if count not in COUNTS or not set(without) <= set(PRUNINGS):
+            raise ValueError(f"count {count!r} without {sorted(without)}: choose from {COUNTS} and {PRUNINGS}")
         if not (buys.ndim == 3 and wins.shape in (buys.shape, buys.shape[1:])
                 and algo_of.shape == buys.shape[:1] and day_weights.shape == buys.shape[1:2]):
             raise ValueError(
