@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from oracle import GROUP_FIELDS, close
 
-from mp2.model import Group, SearchResult
+from mp2.model import Group, SearchResult, StarterRecord
+
+# What depends on the clock, on the number of workers and on where turns end.
+VOLATILE = ("budget_s", "elapsed_s", "overrun_s", "workers", "n_visited", "n_decided")
+
+
+def lasting(result: SearchResult) -> tuple[dict[str, Any], list[StarterRecord]]:
+    """Everything of a result that must not depend on time or workers; floats compare to the last bit."""
+    values = {name: value for name, value in result.to_dict().items() if name not in VOLATILE}
+    clocked = {"elapsed_s": 0.0, "limit_start_s": 0.0, "limit_end_s": 0.0, "n_turns": 0}
+    return values, [replace(starter, **clocked) for starter in result.starters]
 
 
 def mismatches(result: SearchResult, expected: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ boundaries, come from a drawn seed and drawn densities. Every search is bounded 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 from collections.abc import Callable
@@ -79,6 +80,20 @@ def seeded_signals(draw: st.DrawFn) -> Signals:
         buys |= {(v, d): buys[source, d] for d in range(days)}
         wins |= {(v, d): wins[source, d] for d in range(days)}
     return assemble(draw, sizes, tickers, buys, wins)
+
+
+@st.composite
+def copied_signals(draw: st.DrawFn) -> Signals:
+    """Few different variations, each many times over, in its own algorithm and in others; some win differently."""
+    original = draw(signals())
+    n_variations, days = len(original.keys), len(original.days)
+    sources = draw(st.lists(st.integers(0, min(2, n_variations - 1)), min_size=n_variations, max_size=n_variations))
+    cells = cells_of(tuple(map(len, original.variations)), days)
+    buys = {(v, d): original.buys[sources[v], d] for v, d in cells}
+    wins = {(v, d): original.wins[sources[v], d] for v, d in cells}
+    for v in draw(st.sets(st.integers(0, n_variations - 1), max_size=1)):
+        wins[v, 0] = frozenset()
+    return dataclasses.replace(original, buys=buys, wins=wins)
 
 
 @st.composite

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mp2 import group_search
 from mp2.cli import cli
 from mp2.errors import StoreError
 from mp2.store import Store
@@ -21,7 +22,7 @@ DOCUMENT_KEYS = {
     "schema_version", "run_id", "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s", "workers",
     "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "max_attempts",
     "input_fingerprint", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights",
-    "base_win_rates", "special", "warnings", "errors",
+    "base_win_rates", "special", "warnings", "errors", "n_visited", "n_decided", "aliases",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp",
@@ -226,6 +227,64 @@ def test_special_algorithms_are_recorded(mp2, here, monkeypatch, args, text):
 
 
 @pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--count", "fast", "--without", "aliases,threshold"), ""),
+        (("--count", "fast", "--without", "aliases", "--without", "threshold"), ""),
+        ((), '[search]\ncount = "fast"\nwithout = ["aliases", "threshold"]\n'),
+        ((), '[search]\ncount = "fast"\nwithout = "aliases, threshold"\n'),
+        ((), "environment"),
+    ],
+)
+def test_counting_and_prunings_are_options_everywhere(mp2, here, monkeypatch, args, text):
+    given, real = {}, group_search.search
+
+    def search(panel, **settings):
+        given.update(settings)
+        return real(panel, **settings)
+
+    monkeypatch.setattr(group_search, "search", search)
+    if text == "environment":
+        monkeypatch.setenv("MP2_SEARCH_COUNT", "fast")
+        monkeypatch.setenv("MP2_SEARCH_WITHOUT", "aliases,threshold")
+    elif text:
+        (here / "mp2.toml").write_text(text)
+    code, out, _ = mp2("search", WEEK, *RULES, "--json", *args)
+    assert (code, json.loads(out)["tested_exact"]) == (0, False)
+    assert (given["count"], given["without"]) == ("fast", ("aliases", "threshold"))
+
+
+def test_a_fast_count_is_shown_as_the_bound_it_is(mp2):
+    tested = json.loads((GOLDEN / "week-prices.json").read_text())["expected"]["tested"]
+    _, exact, _ = mp2("search", WEEK, *RULES)
+    head = f"Groups tested: {tested['2']} of size 2, {tested['3']} of size 3, "
+    assert f"{head}{tested['4']} of size 4." in exact
+    _, out, _ = mp2("search", WEEK, *RULES, "--count", "fast")
+    assert f"{head}at least " in out
+    assert "Decided without a visit: " in out
+    _, shown, _ = mp2("runs", "show", "last")
+    assert shown.splitlines()[-5:] == out.splitlines()[-5:]
+    document = json.loads(mp2("runs", "show", "last", "--json")[1])
+    assert document["tested_exact"] is False
+    assert document["tested"]["4"] <= tested["4"]
+    assert document["n_decided"] == max(0, document["attempts"] - document["n_visited"])
+
+
+def test_identical_variations_are_shown_as_such(mp2):
+    _, printed, _ = mp2("search", GOLDEN / "aliases-and-ties.csv", *RULES, "--json")
+    document = json.loads(printed)
+    first, second = (member["variation"] for member in document["aliases"][0][:2])
+    assert {member["algo"] for member in document["aliases"][0]} == {document["aliases"][0][0]["algo"]}
+    _, out, _ = mp2("runs", "show", "last", "--show", "1000")
+    assert f"{first} (= {second}" in out
+    assert f"{second} (= {first}" in out
+    n_alike = sum(map(len, document["aliases"])) - len(document["aliases"])
+    assert f"{n_alike} of {document['n_starters']} variations are identical to an earlier one" in out
+    _, exported, _ = mp2("runs", "export", "last")
+    assert f" {first} = {second}" in exported
+
+
+@pytest.mark.parametrize(
     ("args", "message"),
     [
         (["search", "absent.csv"], "absent.csv"),
@@ -234,6 +293,10 @@ def test_special_algorithms_are_recorded(mp2, here, monkeypatch, args, text):
         (["search", WEEK, "--workers", "0"], "workers: 0 is not a whole number between 1 and 1024"),
         (["search", WEEK, "--max-attempts", "0"], "max_attempts: 0 is not a whole number between"),
         (["search", WEEK, "--special", "A9"], "special: no algorithm 'A9'; the algorithms are A0"),
+        (["search", WEEK, "--count", "quick"], "'quick' is not one of 'exact', 'fast'"),
+        (["search", WEEK, "--without", "aliases,bounds"], "without: no pruning 'bounds'; the prunings are aliases, hits_bound"),
+        (["demo", "--signals", "--without", "x"], "without: no pruning 'x'"),
+        (["walkforward", WEEK, "--count", "slow"], "'slow' is not one of 'exact', 'fast'"),
         (["search", WEEK, "--max-size", "9"], "rule max_size: 9 is outside 2..8"),
         (["search", WEEK, "--retain-sizes", "7"], "rule retain_sizes: 7 is outside 2..4"),
         (["search", WEEK, "--retain-sizes", "three"], "not a list of whole numbers"),

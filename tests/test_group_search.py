@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 import strategies
+from comparison import lasting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,8 +22,6 @@ from mp2.model import Rules, StarterStatus, Status
 from mp2.panel import SignalPanel, read_signals
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-# What depends on the clock and on the number of workers asked for.
-VOLATILE = ("budget_s", "elapsed_s", "overrun_s", "workers")
 ALL_ELIGIBLE = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)
 WEEK = Path(__file__).parents[2] / "shared" / "data" / "sp500-week-signals.parquet"
 
@@ -59,13 +58,6 @@ def endless():
 ENDLESS_RULES = Rules(max_size=8, min_daily_hits=0, retain_sizes=(2, 8), top_k=10, **strategies.LOOSE)
 
 
-def lasting(result):
-    """Everything of a result that must not depend on time or workers; floats compare to the last bit."""
-    values = {name: value for name, value in result.to_dict().items() if name not in VOLATILE}
-    clocked = {"elapsed_s": 0.0, "limit_start_s": 0.0, "limit_end_s": 0.0, "n_turns": 0}
-    return values, [dataclasses.replace(starter, **clocked) for starter in result.starters]
-
-
 def check_invariants(result):
     """What holds for any result, however it ended."""
     starters = list(result.starters)
@@ -94,6 +86,8 @@ def check_invariants(result):
         assert (starter.cursor != ()) == (starter.status is StarterStatus.CUT_OFF)
         assert 0 <= starter.n_branches_done <= starter.n_branches
         assert starter.status is not StarterStatus.EXHAUSTED or starter.n_branches_done == starter.n_branches
+    assert result.n_visited >= 0
+    assert result.n_decided == max(0, result.attempts - result.n_visited)
     json.dumps(result.to_dict(), allow_nan=False)
 
 
@@ -114,6 +108,10 @@ def check_invariants(result):
         ({"max_attempts": 0}, "max_attempts: 0"),
         ({"max_attempts": -5}, "max_attempts: -5"),
         ({"max_attempts": 2**62}, "max_attempts: "),
+        ({"count": "quick"}, "count: 'quick' is unknown; choose from exact, fast"),
+        ({"without": ("aliases", "bounds")}, "without: no pruning 'bounds'; the prunings are aliases, hits_bound, cap_bound"),
+        ({"without": "aliases"}, "without: 'aliases' is a text; give a list of prunings"),
+        ({"special": "A1"}, "special: 'A1' is a text; give a list of algorithms"),
         ({"special": ("A1", "nobody")}, "special: no algorithm 'nobody'; the algorithms are A0, A1, A2, A3, A4"),
     ],
 )
@@ -124,8 +122,8 @@ def test_unusable_settings(small, wrong, message):
 
 def test_all_unusable_settings_at_once(small):
     with pytest.raises(InputError) as raised:
-        search(small, budget_s=-1, workers=0, max_attempts=0, special=("x", "y"))
-    assert len(str(raised.value).splitlines()) == 5
+        search(small, budget_s=-1, workers=0, max_attempts=0, special=("x", "y"), count="", without=("z",))
+    assert len(str(raised.value).splitlines()) == 7
 
 
 # ---- order
@@ -211,6 +209,32 @@ def test_invariants(signals, rules, limit):
 @pytest.mark.parametrize("constants", [{"weighted_pp_weight": 1e6, "mad_weight": 1e6}, {"wilson_z": 0.0}, {"wilson_z": 1e9}])
 def test_json_has_no_nan_whatever_the_rules(small, constants):
     check_invariants(search(small, rules=Rules(min_daily_hits=1, **{**strategies.LOOSE, **constants})))
+
+
+# ---- counting
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+@pytest.mark.parametrize("max_size", [2, 4])
+def test_a_fast_count_is_a_lower_bound_of_one_number_alone(consistent, max_size):
+    panel = panel_of((4, 3, 5, 4, 3), consistent=consistent)
+    rules = Rules(max_size=max_size, min_daily_hits=4, top_k=40, **strategies.LOOSE)
+    exact, fast = (search(panel, rules=rules, workers=2, count=count) for count in ("exact", "fast"))
+    assert (exact.tested_exact, fast.tested_exact) == (True, False)
+    assert 0 <= fast.tested[max_size] <= exact.tested[max_size] > 0
+    starters = [dataclasses.replace(starter, tested={**starter.tested, max_size: 0}) for starter in fast.starters]
+    wanted = [dataclasses.replace(starter, tested={**starter.tested, max_size: 0}) for starter in exact.starters]
+    same = {"tested_exact": True, "tested": {**fast.tested, max_size: exact.tested[max_size]}}
+    assert lasting(dataclasses.replace(fast, starters=starters, **same)) == lasting(dataclasses.replace(exact, starters=wanted))
+    check_invariants(fast)
+
+
+def test_what_was_visited_is_part_of_the_attempts(small):
+    result = search(small, rules=ALL_ELIGIBLE)
+    assert result.n_starters <= result.n_visited <= result.attempts
+    assert result.to_dict()["n_decided"] == result.attempts - result.n_visited
+    assert dataclasses.replace(result, n_visited=None).n_decided is None
+    assert dataclasses.replace(result, n_visited=result.attempts + 1).n_decided == 0
 
 
 # ---- how a search ends
@@ -369,7 +393,7 @@ def test_cursors_say_how_far_a_starter_got(small):
 KEYS = {
     "schema_version", "run_id", "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s", "workers", "n_starters",
     "n_exhausted", "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "tested", "eligible",
-    "score_mean", "score_std", "groups", "picks", "rules", "day_weights", "warnings",
+    "score_mean", "score_std", "groups", "picks", "rules", "day_weights", "warnings", "n_visited", "n_decided", "aliases",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp",

@@ -14,3 +14,10 @@ def test_run_is_signals_search_and_picks():
     assert whole.result.kept[3]
     assert whole.next_day == mp2.pick_day(result, sheet, market.later.dates[-1], min_tickers=3, top_groups=7)
     assert whole.next_day.votes
+
+
+def test_run_counts_as_it_is_told():
+    market, rules = make_market(0, plant=False), mp2.Rules(min_daily_hits=6, max_size=2)
+    given = {"count": "fast", "without": ("aliases",)}
+    result = mp2.run(market.prices, budget_s=60, workers=2, rules=rules, grids=market.grids, **given).result
+    assert (result.tested_exact, result.status) == (False, mp2.Status.COMPLETE)

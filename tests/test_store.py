@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mp2 import schema, store
+from mp2 import rows, schema, store
 from mp2.errors import InputError, StoreError
 from mp2.export import groups_table
 from mp2.model import (
@@ -114,6 +114,8 @@ def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> Sear
             warnings=("2 rows were given twice", "caf\u00e9 \U0001f600"),
             starters=tuple(build_starter(i, list(StarterStatus)[i % 3]) for i in range(n_starters)),
             read_s=0.25,
+            n_visited=2**66,
+            aliases=((Member("RSI", "5-20", 1), Member("RSI", "5-21", 2)),),
         ),
         **changes,
     )
@@ -201,6 +203,9 @@ def opened(path: Path) -> Iterator[Store]:
         {"starters": (), "n_starters": 0},
         {"status": Status.COMPLETE, "coverage": 1.0, "max_attempts": 1_000, "store_s": 0.5},
         {"tested_exact": False, "special": (), "warnings": ()},
+        {"n_visited": 0, "aliases": ()},
+        {"n_visited": None},
+        {"aliases": tuple(tuple(Member("A;\n", "caf\u00e9", v) for v in range(n)) for n in (2, 5))},
         {"kept": {}, "picked_rank": {}},
         {"rules": Rules(max_size=8, retain_sizes=(2, 5, 8), top_k=7)},
     ],
@@ -722,8 +727,8 @@ def cut_short(path: Path) -> None:
         (Path.mkdir, "is a directory; name a file in it"),
         (write_text, "is not a database; pass another --db"),
         (write_foreign, "is a database of another program; pass another --db"),
-        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 2\); upgrade mp2 or pass another --db"),
-        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 2\)"),
+        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 3\); upgrade mp2 or pass another --db"),
+        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 3\)"),
         (cut_short, "is damaged; restore a copy or pass another --db"),
     ],
 )
@@ -761,60 +766,74 @@ def test_an_empty_file_becomes_a_store_and_has_no_runs_before(path: Path) -> Non
 def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result())
-    monkeypatch.setattr(schema, "VERSION", 4)
-    monkeypatch.setattr(schema, "OLDEST_READABLE", 4)
-    added = {3: "CREATE TABLE scan (scan INTEGER);\nINSERT INTO scan VALUES (7);\n", 4: "ALTER TABLE scan ADD COLUMN name TEXT"}
+    monkeypatch.setattr(schema, "VERSION", 5)
+    monkeypatch.setattr(schema, "OLDEST_READABLE", 5)
+    added = {4: "CREATE TABLE scan (scan INTEGER);\nINSERT INTO scan VALUES (7);\n", 5: "ALTER TABLE scan ADD COLUMN name TEXT"}
     monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, **added})
     with pytest.raises(StoreError, match="is of an older mp2; run a search to convert it"):
         Store(path, read_only=True)
     for _ in range(2):
         with Store(path) as target:
             assert [tuple(row) for row in target._connection.execute("SELECT scan, name FROM scan")] == [(7, None)]
-            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 4
+            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 5
             assert target.load(run_id) == build_result(run_id=run_id)
 
 
+BEFORE_VISITS: dict[str, Any] = {"n_visited": None, "aliases": ()}
+"""What a result lacks that was stored by a version that did not know of it."""
+
+
 @pytest.fixture
-def version_1(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A file as it was before picks; the id of its run."""
+def old_run(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> str:
+    """Makes a file of an older version, as that version left it; the id of its run."""
+    written = rows.result_values
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", 1)
+        patch.setattr(schema, "VERSION", version)
+        patch.setattr(
+            rows, "result_values", lambda result: {k: v for k, v in written(result).items() if k not in BEFORE_VISITS}
+        )
         with Store(path) as target:
             run_id = begin_and_finish(target, build_result())
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    assert not tables & {"day_picks", "outcome"}
+        columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(run)")}
+    assert tables & {"day_picks", "outcome"} == ({"day_picks", "outcome"} if version > 1 else set())
+    assert not columns & set(BEFORE_VISITS)
     return run_id
 
 
-def test_runs_from_before_picks_are_converted_and_take_picks(path: Path, version_1: str) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_older_versions_are_converted_and_take_what_is_new(path: Path, old_run: str) -> None:
     with Store(path) as target:
-        assert target._version() == 2
-        assert target.load(version_1) == build_result(run_id=version_1)
-        assert target.load_picks(version_1) == target.load_outcomes(version_1) == ()
-        target.save_picks(version_1, build_picks())
-        assert target.load_picks(version_1) == (build_picks(run_id=version_1),)
+        assert target._version() == schema.VERSION
+        assert target.load(old_run) == build_result(run_id=old_run, **BEFORE_VISITS)
+        assert target.load_picks(old_run) == target.load_outcomes(old_run) == ()
+        target.save_picks(old_run, build_picks())
+        assert target.load_picks(old_run) == (build_picks(run_id=old_run),)
+        new = begin_and_finish(target, build_result())
+        assert target.load(new) == build_result(run_id=new)
 
 
-def test_runs_from_before_picks_are_read_as_they_are(path: Path, version_1: str) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_older_versions_are_read_as_they_are(path: Path, old_run: str) -> None:
     before = path.read_bytes()
     with Store(path, read_only=True) as target:
-        assert target.load(version_1) == build_result(run_id=version_1)
-        assert target.runs()[0].run_id == version_1
-        assert target.load_picks(version_1) == target.load_outcomes(version_1) == ()
+        assert target.load(old_run) == build_result(run_id=old_run, **BEFORE_VISITS)
+        assert target.runs()[0].run_id == old_run
+        assert target.load_picks(old_run) == target.load_outcomes(old_run) == ()
     assert path.read_bytes() == before
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(path).close()
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", 3)
-        patch.setattr(schema, "MIGRATIONS", {3: "CREATE TABLE scan (scan);\nDROP TABLE missing"})
+        patch.setattr(schema, "VERSION", 4)
+        patch.setattr(schema, "MIGRATIONS", {4: "CREATE TABLE scan (scan);\nDROP TABLE missing"})
         with pytest.raises(StoreError, match="no such table: missing"):
             Store(path)
     with Store(path) as target:
-        assert target._version() == 2
+        assert target._version() == schema.VERSION
         assert not target._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'scan'").fetchall()
 
 
@@ -948,11 +967,21 @@ def test_the_table_of_groups_has_a_row_per_group() -> None:
     assert [row[f"buys {day}"] for day in DAYS] == [10, 11, 12]
     assert [row[f"hits {day}"] for day in DAYS] == [8, 8, 8]
     assert row["consensus 2026-11-17"] == "AAPL BRK B T1"
+    assert row["aliases"] == ""
+
+
+def test_the_table_of_groups_names_what_members_are_identical_to() -> None:
+    alike = (
+        (Member("ALGO0", "n=1, k=0", 10), Member("ALGO0", "other", 7)),
+        tuple(Member("ALGO2", f"n={n}", n) for n in (12, 13, 14)),
+    )
+    table = groups_table(build_result(kept={3: (build_group(3, 1), build_group(3, 2))}, aliases=alike))
+    assert table["aliases"].to_list() == ["ALGO0 n=1, k=0 = other; ALGO2 n=12 = n=13, n=14", ""]
 
 
 def test_the_table_has_the_same_columns_without_groups() -> None:
     empty, full = groups_table(build_result(n_groups=0)), groups_table(build_result())
     assert empty.height == 0
     assert empty.schema == full.schema
-    assert full.columns[:6] == ["size", "rank", "picked", "score", "members", "variation_idx"]
+    assert full.columns[:7] == ["size", "rank", "picked", "score", "members", "variation_idx", "aliases"]
     assert full.columns[-3:] == ["buys 2026-11-18", "hits 2026-11-18", "consensus 2026-11-18"]

@@ -72,12 +72,16 @@ def constant_script():
 def test_every_week_is_searched_and_the_next_one_judged(end):
     script = constant_script()
     rules, stop = Rules(retain_sizes=(2,)), threading.Event()
-    walk = script.walk(weeks=3, end=end, budget_s_per_week=0.5, workers=3, rules=rules, stop=stop, grids="some grids")
+    counted = {"count": "fast", "without": ("aliases",)}
+    walk = script.walk(
+        weeks=3, end=end, budget_s_per_week=0.5, workers=3, rules=rules, stop=stop, grids="some grids", **counted
+    )
     last = DATES.index(end or DATES[-1]) + 1
     blocks = [DATES[last - 20 + 5 * k : last - 15 + 5 * k] for k in range(4)]
     assert script.asked == (20, end, "some grids")
     assert [days for days, _ in script.searched] == blocks[:3]
-    assert all(settings == {"budget_s": 0.5, "workers": 3, "rules": rules, "stop": stop} for _, settings in script.searched)
+    passed_on = {"budget_s": 0.5, "workers": 3, "rules": rules, "stop": stop, **counted}
+    assert all(settings == passed_on for _, settings in script.searched)
     assert [week.searched for week in walk.weeks] == blocks[:3]
     assert [tuple(day.day for day in week.days) for week in walk.weeks] == blocks[1:]
     assert (walk.status, walk.n_weeks, walk.warnings) == (WalkStatus.COMPLETE, 3, ("short history",))

@@ -31,6 +31,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         bars          the layouts that price files come in
         panel         any signal table -> validated, packed, read-only arrays
         coding        names and days -> numbers, rows -> bits
+        aliases       what identical starters leave to each other
     L1  columns       canonical columns: found, converted, checked
         tables        any source -> batches of rows
         rows          records -> rows of the store's tables, and back

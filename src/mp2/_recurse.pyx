@@ -37,7 +37,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from mp2.model import PRUNINGS
+from mp2.model import COUNTS, PRUNINGS
 
 from mp2._score cimport Constants, Days, Statistics, is_eligible, score_of
 from mp2._top cimport MAX_SIZE, Entry, Heap, offer, sortable
@@ -429,6 +429,25 @@ cdef class TopGroups:
         if self.heap.n == self.heap.top_k:
             mp2_raise(&self.threshold, sortable(self.heap.entries[0].score))
 
+    def with_first(self, int32_t variation_idx):
+        """The same groups under another first member: what a starter finds that buys and wins as theirs does.
+
+        All groups here have to begin with one and the same starter; then replacing it changes no order among them, and the
+        heap is valid as it stands. Returns a new heap with the same `shared`; this one is only read. MemoryError.
+        """
+        cdef TopGroups twin = TopGroups(self.heap.size, self.heap.top_k, self.shared)
+        cdef int64_t i
+        if self.heap.n == 0:
+            return twin
+        twin.heap.entries = <Entry *>malloc(self.heap.n * sizeof(Entry))
+        if twin.heap.entries == NULL:
+            raise MemoryError("no memory for the kept groups; lower --top")
+        memcpy(twin.heap.entries, self.heap.entries, self.heap.n * sizeof(Entry))
+        twin.heap.n = twin.heap.capacity = self.heap.n
+        for i in range(twin.heap.n):
+            twin.heap.entries[i].members[0] = variation_idx
+        return twin
+
     def best(self):
         """The highest score kept, or None."""
         cdef int64_t i
@@ -460,10 +479,10 @@ cdef class Kernel:
 
     - `buys` uint64[V, D, W]: bitsets of the tickers each variation buys;
     - `wins` uint64[D, W] (consistent) or uint64[V, D, W] (inconsistent; a subset of `buys`);
-    - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`.
+    - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`;
+    - `count`: one of `mp2.model.COUNTS`; `without`: names of `mp2.model.PRUNINGS`.
 
-    All arrays C-contiguous, read-only ones welcome. `count="fast"` lets `tested[max_size]` be a lower bound; `without` names
-    prunings (`mp2.model.PRUNINGS`) not to use. ValueError when shapes disagree or a name is not known.
+    All arrays C-contiguous, read-only ones welcome. ValueError when shapes disagree or a name is unknown.
     """
 
     cdef const uint64_t[:, :, ::1] buys
@@ -477,6 +496,8 @@ cdef class Kernel:
     cdef bint mixed, fast, use_tails, use_equal, use_hits_bound, use_cap_bound
 
     def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset()):
+        if count not in COUNTS or not set(without) <= set(PRUNINGS):
+            raise ValueError(f"count {count!r} without {sorted(without)}: choose from {COUNTS} and {PRUNINGS}")
         if not (buys.ndim == 3 and wins.shape in (buys.shape, buys.shape[1:])
                 and algo_of.shape == buys.shape[:1] and day_weights.shape == buys.shape[1:2]):
             raise ValueError(
@@ -494,8 +515,6 @@ cdef class Kernel:
         self.day_weights = day_weights
         self.next_algo = np.searchsorted(algo_of, algo_of, side="right").astype(np.int32)
         self.retain_sizes = rules.retain_sizes
-        if count not in ("exact", "fast") or not set(without) <= set(PRUNINGS):
-            raise ValueError(f"count {count!r} or a name in {sorted(without)} is not known")
         self.fast = count == "fast"
         self.use_tails, self.use_equal = "tail_masks" not in without, "aliases" not in without
         self.use_hits_bound, self.use_cap_bound = "hits_bound" not in without, "cap_bound" not in without

@@ -14,7 +14,7 @@ import click
 from mp2 import settings
 from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, observed, print_warnings, start_logging, writing
 from mp2.cli_run import PICK_OPTIONS, PRICES_OPTIONS, SIGNALS_OPTIONS, grids_from, prices_from, with_options
-from mp2.cli_search import EXIT_NOTHING_FOUND, RulesCommand, rule_options, rules_from
+from mp2.cli_search import COUNT_OPTIONS, EXIT_NOTHING_FOUND, RulesCommand, rule_options, rules_from
 from mp2.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
         click.echo(json.dumps({**picks.to_dict(), "errors": [failure] if failure else []}, ensure_ascii=False))
     else:
         print_warnings(picks.warnings)
-        console().print(picks_view(picks, n_show=options["show"]))
+        console().print(picks_view(picks, n_show=options["show"], aliases=result.aliases))
     if failure:
         raise StoreError(failure)
     return 0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND
@@ -297,7 +297,7 @@ def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome
 @click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once")
 @click.option("--end", help="last day, YYYY-MM-DD [default: the last date of the prices]")
 @GRIDS_OPTION
-@with_options(PRICES_OPTIONS, PICK_OPTIONS)
+@with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS)
 @rule_options
 @PROGRESS_OPTION
 @JSON_OPTION
@@ -322,6 +322,8 @@ def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_
                 min_tickers=options["min_tickers"],
                 top_groups=options["top_groups"],
                 grids=grids_from(options),
+                count=options["count"],
+                without=options["without"],
                 stop=interrupts.stop,
                 observe=observe,
             )

@@ -124,7 +124,7 @@ def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> S
     from mp2.console import picks_view
 
     own = [line for line in picks.warnings if line not in result.warnings]
-    view = picks_view(picks, n_show=options["show"])
+    view = picks_view(picks, n_show=options["show"], aliases=result.aliases)
     return Sequel({"next_day": picks.to_dict()}, (view,), own, lambda store, run_id: store.save_picks(run_id, picks))
 
 

@@ -16,6 +16,7 @@ from mp2.cli_search import Sequel, print_result
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
+    from mp2.model import SearchResult
     from mp2.pick_model import DayPicks
     from mp2.store import Store
 
@@ -74,15 +75,16 @@ def show(db: Path, run: str, **options: Any) -> int:
     with _reading(db) as store:
         run_id = store.find(run)
         result, picks = store.load(run_id), store.load_picks(run_id)
-    print_result(result, options, _picked(picks[-1], options) if picks else None, None)
+    print_result(result, options, _picked(picks[-1], result, options) if picks else None, None)
     return 0
 
 
-def _picked(picks: DayPicks, options: dict[str, Any]) -> Sequel:
+def _picked(picks: DayPicks, result: SearchResult, options: dict[str, Any]) -> Sequel:
     """The latest picks stored with a run, shown below it."""
     from mp2.console import picks_view
 
-    return Sequel({"next_day": picks.to_dict()}, (picks_view(picks, n_show=options["show"]),))
+    view = picks_view(picks, n_show=options["show"], aliases=result.aliases)
+    return Sequel({"next_day": picks.to_dict()}, (view,))
 
 
 @runs.command()

@@ -25,7 +25,7 @@ from mp2.cli_options import (
     start_logging,
 )
 from mp2.errors import StoreError
-from mp2.model import Rules, SearchResult
+from mp2.model import COUNTS, PRUNINGS, Rules, SearchResult
 
 if TYPE_CHECKING:
     from mp2.panel import SignalPanel
@@ -74,6 +74,26 @@ def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
     return click.option(*flags, type=kind, default=None, help=spec.metadata["help"] + default)
 
 
+def _flat(context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(name for names in values for name in names)
+
+
+COUNT_OPTIONS = (
+    click.option(
+        "--count",
+        type=click.Choice(COUNTS),
+        default="exact",
+        show_default=True,
+        help="fast: the groups tested of the largest size are a lower bound, all else stays exact",
+    ),
+    click.option(
+        "--without",
+        type=settings.NAMES,
+        multiple=True,
+        callback=_flat,
+        help=f"short cuts to leave out, for comparison: {', '.join(PRUNINGS)}; several by commas or by repeating the option",
+    ),
+)
 _SEARCH_OPTIONS = (
     click.option(
         "--budget", type=settings.DURATION, default="60s", show_default=True, help="time for the search, such as 30s, 5m, 1h"
@@ -84,9 +104,10 @@ _SEARCH_OPTIONS = (
         "--special",
         type=settings.NAMES,
         multiple=True,
-        callback=lambda context, option, values: tuple(name for names in values for name in names),
+        callback=_flat,
         help="algorithms whose starters run last; several by commas or by repeating the option",
     ),
+    *COUNT_OPTIONS,
     DB_OPTION,
     click.option("--no-store", is_flag=True, help="do not store the run"),
     JSON_OPTION,
@@ -166,7 +187,7 @@ def check_settings(panel: SignalPanel, options: dict[str, Any]) -> None:
     """Refuse unusable settings before there is a run."""
     from mp2.group_search import check_settings as check
 
-    check(panel, *(options[name] for name in ("budget", "workers", "special", "max_attempts")))
+    check(panel, *(options[name] for name in ("budget", "workers", "special", "max_attempts", "count", "without")))
 
 
 def now_ns() -> int:
@@ -228,6 +249,8 @@ def search_and_report(
                     rules=rules,
                     special=options["special"],
                     max_attempts=options["max_attempts"],
+                    count=options["count"],
+                    without=options["without"],
                     stop=interrupts.stop,
                     observe=display.update,
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from mp2.errors import plain
 from mp2.group_search import SearchProgress
-from mp2.model import Group, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.model import Group, Member, SearchResult, StarterRecord, StarterStatus, Status
 from mp2.panel import PanelSummary
 
 if TYPE_CHECKING:
@@ -160,22 +160,34 @@ class SearchDisplay:
         return grid
 
 
-def members_text(group: Group) -> str:
-    """A group's members in one line."""
-    return plain(" + ".join(f"{member.algo} {member.variation}" for member in group.members))
+def members_text(members: Iterable[Member], hints: Mapping[int, str]) -> str:
+    """A group's members in one line, each with its hint of `alias_hints`."""
+    return plain(" + ".join(f"{member.algo} {member.variation}{hints.get(member.variation_idx, '')}" for member in members))
+
+
+def alias_hints(aliases: Iterable[Sequence[Member]]) -> dict[int, str]:
+    """By variation number, what it is identical to: ` (= 5-21)`, or ` (= 5-21, +3)` when there are three more."""
+    hints = {}
+    for members in aliases:
+        more = f", +{len(members) - 2}" if len(members) > 2 else ""
+        for member in members:
+            other = members[1] if member == members[0] else members[0]
+            hints[member.variation_idx] = f" (= {other.variation}{more})"
+    return hints
 
 
 def result_view(result: SearchResult, *, n_show: int) -> Stack:
     """Tables of the best groups per size, the picks, the totals and the sentence on coverage."""
     parts: list[Any] = []
+    hints = alias_hints(result.aliases)
     for size, kept in result.kept.items():
-        parts += [_groups_table(result, size, kept[:n_show]), *_pick_lines(result, size), Text()]
+        parts += [_groups_table(result, size, kept[:n_show], hints), *_pick_lines(result, size, hints), Text()]
     parts += [Text(line) for line in _totals(result)]
     parts.append(Text(coverage_sentence(result), style="bold"))
     return Stack(*parts)
 
 
-def _groups_table(result: SearchResult, size: int, shown: Sequence[Group]) -> Table | Text:
+def _groups_table(result: SearchResult, size: int, shown: Sequence[Group], hints: Mapping[int, str]) -> Table | Text:
     n_kept, n_eligible = len(result.kept[size]), result.eligible[size]
     if not n_kept:
         return Text(f"Size {size}: no eligible group found.", style="bold")
@@ -190,16 +202,16 @@ def _groups_table(result: SearchResult, size: int, shown: Sequence[Group]) -> Ta
         buys, hits = ("/".join(str(getattr(day, name)) for day in group.days) for name in ("buys", "hits"))
         numbers = (f"{group.score:.2f}", f"{group.pooled_pp:.1f}", f"{group.wilson_lb:.1f}", buys, hits)
         mark = "*" if group.rank == result.picked_rank.get(size) else ""
-        table.add_row(f"{mark}{group.rank}", *numbers, Text(members_text(group)))
+        table.add_row(f"{mark}{group.rank}", *numbers, Text(members_text(group.members, hints)))
     return table
 
 
-def _pick_lines(result: SearchResult, size: int) -> Iterable[Text]:
+def _pick_lines(result: SearchResult, size: int, hints: Mapping[int, str]) -> Iterable[Text]:
     pick = result.pick(size)
     if pick is None:
         yield Text(f"No pick of size {size}: no group was kept.")
         return
-    yield Text(f"Pick of size {size}: rank {pick.rank}, {members_text(pick)}", style="green")
+    yield Text(f"Pick of size {size}: rank {pick.rank}, {members_text(pick.members, hints)}", style="green")
     last = pick.consensus[-1]
     yield Text(f"  consensus on {last.day}: {plain(' '.join(last.tickers)) or 'no ticker'}")
 
@@ -210,8 +222,19 @@ def _totals(result: SearchResult) -> Iterable[str]:
         f"{count(result.attempts)} attempts in {duration(result.elapsed_s)} ({count(rate)} a second), "
         f"{result.n_exhausted:,} of {result.n_starters:,} starters exhausted, status {result.status}."
     )
+    yield f"Groups tested: {', '.join(_tested(result, size) for size in result.tested)}."
+    if result.n_decided is not None and result.attempts:
+        yield f"Decided without a visit: {share(result.n_decided / result.attempts)} of the attempts."
+    if result.aliases:
+        n_alike = sum(map(len, result.aliases)) - len(result.aliases)
+        yield f"{n_alike:,} of {result.n_starters:,} variations are identical to an earlier one on all these days (shown as =)."
     if result.run_id:
         yield f"Stored as run {result.run_id}."
+
+
+def _tested(result: SearchResult, size: int) -> str:
+    bound = "" if result.tested_exact or size < max(result.tested) else "at least "
+    return f"{bound}{count(result.tested[size])} of size {size}"
 
 
 def warning_lines(warnings: Iterable[str]) -> Iterable[Text]:
@@ -275,8 +298,9 @@ def record_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> T
 # --- picks and outcomes --------------------------------------------------------------------------------------------
 
 
-def picks_view(picks: DayPicks, *, n_show: int) -> Stack:
-    """A day's tickers by size, and the best `n_show` of the vote."""
+def picks_view(picks: DayPicks, *, n_show: int, aliases: Iterable[Sequence[Member]] = ()) -> Stack:
+    """A day's tickers by size, and the best `n_show` of the vote. `aliases` are those of the run's result."""
+    hints = alias_hints(aliases)
     when = f"{picks.day} ({'assumed next trading day' if picks.assumed else 'next trading day'})"
     parts: list[Any] = [Text(), Text(f"Picks for {when}", style="bold")]
     for size, pick in picks.picks.items():
@@ -284,9 +308,8 @@ def picks_view(picks: DayPicks, *, n_show: int) -> Stack:
             parts.append(Text(f"Size {size}: no pick"))
             continue
         instead = "" if pick.fallback_from is None else f", standing in for rank {pick.fallback_from}"
-        members = plain(" + ".join(f"{member.algo} {member.variation}" for member in pick.members))
         parts.append(Text(f"Size {size}: {plain(' '.join(pick.tickers)) or 'no ticker'}", style="green"))
-        parts.append(Text(f"  rank {pick.rank}{instead}: {members}", style="dim"))
+        parts.append(Text(f"  rank {pick.rank}{instead}: {members_text(pick.members, hints)}", style="dim"))
     if picks.votes and n_show:
         rows = [(vote.ticker, vote.n_groups, vote.best_rank, _first_of(vote.members)) for vote in picks.votes[:n_show]]
         parts += [Text(), record_table(("ticker", "groups", "best rank", "members that agree"), rows)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from mp2.model import Group, SearchResult
+from mp2.model import Group, Member, SearchResult
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,9 +18,10 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
     """One row per kept group, sizes ascending, best first within a size.
 
     Columns: `size`, `rank` (Int64), `picked` (Boolean), `score` (Float64), `members` (String, `ALGO variation + ALGO
-    variation`), `variation_idx` (String, `1-2-3`), the statistics of `Group` (Float64), then for each day of the result
-    `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String, tickers joined by a space). The columns and their types
-    are the same when nothing was kept.
+    variation`), `variation_idx` (String, `1-2-3`), `aliases` (String, what members are identical to, `ALGO variation =
+    variation, variation`, joined by `; `; mostly empty), the statistics of `Group` (Float64), then for each day of the
+    result `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String, tickers joined by a space). The columns and their
+    types are the same when nothing was kept.
     """
     import polars as pl
 
@@ -33,6 +34,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
         pl.Series("score", [group.score for group in groups], dtype=pl.Float64),
         pl.Series("members", [_members(group) for group in groups], dtype=pl.String),
         pl.Series("variation_idx", ["-".join(map(str, group.variation_idx)) for group in groups], dtype=pl.String),
+        pl.Series("aliases", _aliases(result.aliases, groups), dtype=pl.String),
     ]
     columns += [pl.Series(name, [getattr(group, name) for group in groups], dtype=pl.Float64) for name in _STATISTICS]
     return pl.DataFrame([*columns, *_day_columns(result.days, groups)])
@@ -40,6 +42,15 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
 
 def _members(group: Group) -> str:
     return " + ".join(f"{member.algo} {member.variation}" for member in group.members)
+
+
+def _aliases(classes: Iterable[tuple[Member, ...]], groups: Iterable[Group]) -> list[str]:
+    others = {
+        member.variation_idx: f"{member.algo} {member.variation} = {', '.join(o.variation for o in members if o != member)}"
+        for members in classes
+        for member in members
+    }
+    return ["; ".join(others[v] for v in group.variation_idx if v in others) for group in groups]
 
 
 def _day_columns(days: tuple[str, ...], groups: list[Group]) -> Iterable[pl.Series]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, overload
@@ -12,10 +12,13 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from mp2 import _recurse, bitset, space, synergy
-from mp2._recurse import STARTER_DTYPE, Control, Kernel, TopGroups
+from mp2 import _recurse, aliases, bitset, space, synergy
+from mp2._recurse import EXHAUSTED, STARTER_DTYPE, Control, Kernel, TopGroups
+from mp2.aliases import Found, Legacies
 from mp2.errors import InputError
 from mp2.model import (
+    COUNTS,
+    PRUNINGS,
     DayConsensus,
     DayStats,
     Group,
@@ -56,6 +59,8 @@ def search(
     rules: Rules | None = None,
     special: Sequence[str] = (),
     max_attempts: int | None = None,
+    count: str = "exact",
+    without: Collection[str] = (),
     stop: threading.Event | None = None,
     observe: Callable[[SearchProgress], None] | None = None,
     observe_every_s: float = 0.1,
@@ -63,15 +68,17 @@ def search(
     """Search a panel for the best consensus groups within `budget_s` seconds.
 
     `workers` kernels run at once, in threads of their own. `special` algorithms start last. `max_attempts` replaces time
-    limits by an exact number of attempts per starter. Setting `stop` (from any thread, or a signal handler) ends the search
-    with everything found so far kept. `observe` is called in the calling thread about every `observe_every_s` seconds.
+    limits by an exact number of attempts per starter. With `count="fast"` `tested[max_size]` is a lower bound, found sooner;
+    all else stays exact. `without` names short cuts of `mp2.model.PRUNINGS` to leave out: only the time changes. Setting
+    `stop` (from any thread, or a signal handler) ends the search with everything found so far kept. `observe` is called in
+    the calling thread about every `observe_every_s` seconds.
 
     Raises InputError for an unusable setting; MemoryError when a starter's working memory cannot be had.
     """
     started_ns = _recurse.now_ns()
     rules = rules or Rules()
-    check_settings(panel, budget_s, workers, special, max_attempts)
-    run = _Run(panel, rules, special, max_attempts)
+    check_settings(panel, budget_s, workers, special, max_attempts, count, without)
+    run = _Run(panel, rules, special, max_attempts, count, frozenset(without))
     outcome = run_pool(
         len(run.order),
         run.turn,
@@ -89,7 +96,15 @@ def search(
     return run.result(outcome, budget_s=budget_s, workers=workers, elapsed_ns=outcome.ended_ns - started_ns)
 
 
-def check_settings(panel: SignalPanel, budget_s: float, workers: int, special: Sequence[str], max_attempts: int | None) -> None:
+def check_settings(
+    panel: SignalPanel,
+    budget_s: float,
+    workers: int,
+    special: Sequence[str],
+    max_attempts: int | None,
+    count: str = "exact",
+    without: Collection[str] = (),
+) -> None:
     """Raise `InputError` for what `search` could not use, all of it at once."""
     problems = []
     if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
@@ -100,16 +115,18 @@ def check_settings(panel: SignalPanel, budget_s: float, workers: int, special: S
         problems.append(f"workers: {workers!r} is not a whole number between 1 and {MAX_WORKERS}")
     if max_attempts is not None and not (_is_number(max_attempts, Integral) and 1 <= max_attempts < 2**62):
         problems.append(f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; leave it out for no limit")
-    if isinstance(special, str):
-        problems.append(f"special: {special!r} is a text; give a list of algorithms")
-        special = ()
-    problems += [
-        f"special: no algorithm {name!r}; the algorithms are {', '.join(panel.algos)}"
-        for name in special
-        if name not in panel.algos
-    ]
+    problems += _unknown_names("special", special, "algorithm", panel.algos)
+    if count not in COUNTS:
+        problems.append(f"count: {count!r} is unknown; choose from {', '.join(COUNTS)}")
+    problems += _unknown_names("without", without, "pruning", PRUNINGS)
     if problems:
         raise InputError(problems)
+
+
+def _unknown_names(setting: str, given: Collection[str], what: str, known: Sequence[str]) -> list[str]:
+    if isinstance(given, str):
+        return [f"{setting}: {given!r} is a text; give a list of {what}s"]
+    return [f"{setting}: no {what} {name!r}; the {what}s are {', '.join(known)}" for name in given if name not in known]
 
 
 def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
@@ -125,26 +142,42 @@ def running_order(panel: SignalPanel, special: Sequence[str] = ()) -> npt.NDArra
 def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
     """Bytes a search of this panel takes at most, beside the interpreter: an estimate for people, rounded up.
 
-    The panel, the starters' records, and per worker the kernel's lists, consensus sets and projection.
+    The panel, the starters' records, what identical starters leave to each other, and per worker the kernel's lists,
+    consensus sets and projection.
     """
     n_variations, row_bytes = len(panel.variations), panel.buys[:1].nbytes
     n_workers = min(workers, n_variations)
     lists = rules.max_size * 8 * n_variations + (2 * rules.max_size + 16) * row_bytes
-    kept = (n_workers + 1) * len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
+    one_kept = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
+    n_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
+    kept = (n_workers + 1) * one_kept + min(aliases.MAX_BYTES, 2 * n_classes * one_kept)
     return panel.n_bytes + n_variations * STARTER_DTYPE.itemsize + n_workers * (lists + _recurse.MAX_TABLE_BYTES) + kept
 
 
 class _Run:
     """The state of one search: one record per starter, the kept groups, and what is shared under one lock."""
 
-    def __init__(self, panel: SignalPanel, rules: Rules, special: Sequence[str], max_attempts: int | None) -> None:
+    def __init__(
+        self,
+        panel: SignalPanel,
+        rules: Rules,
+        special: Sequence[str],
+        max_attempts: int | None,
+        count: str,
+        without: frozenset[str],
+    ) -> None:
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
+        self.tested_exact = count == "exact"
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
         self.order = running_order(panel, special)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.records["variation_idx"] = np.arange(len(self.order))
-        self.kernel = Kernel(panel.buys, panel.wins, panel.algo_of, self.day_weights, rules)
+        self.kernel = Kernel(panel.buys, panel.wins, panel.algo_of, self.day_weights, rules, count=count, without=without)
         self.kept = self._empty_heaps()
+        self._shared = None if "threshold" in without else self.kept
+        self.alias_of = panel.alias_of
+        self._legacies = Legacies(self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES)
+        self._n_taken_over = 0
         self._lock = threading.Lock()
         self._running: dict[int, Control] = {}
         self._attempts = 0
@@ -153,24 +186,48 @@ class _Run:
     def turn(self, starter_idx: int, control: Control) -> int:
         """One turn of the starter that is `starter_idx`-th in running order; returns the kernel's status.
 
-        The kernel works on a copy of the starter's record, so that a turn that was abandoned leaves no trace.
+        A starter identical to one that is done takes over what that one found. The kernel works on a copy of the starter's
+        record, so that a turn that was abandoned leaves no trace.
         """
         variation_idx = int(self.order[starter_idx])
+        if self._take_over(variation_idx, control):
+            return EXHAUSTED
         record = self.records[variation_idx : variation_idx + 1].copy()
-        attempts_before = int(record["attempts"][0])
-        found = self._empty_heaps(self.kept)
+        found = Found(record, self._empty_heaps(self._shared))
         with self._lock:
             self._running[starter_idx] = control
         try:
-            return self.kernel.run(record, control, found, self.max_attempts or 0)
+            return self.kernel.run(record, control, found.groups, self.max_attempts or 0)
         finally:
             with self._lock:
                 del self._running[starter_idx]
-                if not self._closed:
-                    self.records[variation_idx] = record[0]
-                    self._attempts += int(record["attempts"][0]) - attempts_before
-                    for size, groups in found.items():
-                        self.kept[size].merge(groups)
+                self._settle(variation_idx, found)
+
+    def _take_over(self, variation_idx: int, control: Control) -> bool:
+        """Whether the starter, at its first turn, got what an identical one found; heeds stop and wall as the kernel does."""
+        if self.records["attempts"][variation_idx]:
+            return False
+        with self._lock:
+            legacy = self._legacies.begin(variation_idx)
+        if legacy is None or control.stopped or _recurse.now_ns() >= control.wall_ns:
+            return False
+        found = legacy.by(variation_idx)
+        with self._lock:
+            self._n_taken_over += not self._closed
+            self._settle(variation_idx, found)
+        return True
+
+    def _settle(self, variation_idx: int, found: Found) -> None:
+        """Take in what a turn brought; called with the lock, and without effect once the run is closed."""
+        if self._closed:
+            return
+        attempts_before, attempts = int(self.records["attempts"][variation_idx]), int(found.record["attempts"][0])
+        self.records[variation_idx] = found.record[0]
+        self._attempts += attempts - attempts_before
+        for size, groups in found.groups.items():
+            self.kept[size].merge(groups)
+        if not attempts_before and found.record["exhausted"][0]:
+            self._legacies.keep(variation_idx, found)
 
     def _empty_heaps(self, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
         return {size: TopGroups(size, self.rules.top_k, shared[size] if shared else None) for size in self.rules.retain_sizes}
@@ -206,7 +263,7 @@ class _Run:
             coverage=starters.coverage(complete=outcome.status is Status.COMPLETE),
             n_branches=starters.n_branches,
             n_branches_done=starters.n_branches_done,
-            tested_exact=True,
+            tested_exact=self.tested_exact,
             attempts=_total(self.records["attempts"]),
             tested={size: _total(self.records["tested"][:, size]) for size in range(2, self.rules.max_size + 1)},
             eligible={size: _total(self.records["eligible"][:, size]) for size in self.rules.retain_sizes},
@@ -222,7 +279,14 @@ class _Run:
             input_fingerprint=self.panel.fingerprint,
             warnings=self.panel.warnings + tuple(_abandoned_warning(self.panel, self.order, outcome)),
             starters=starters,
+            n_visited=self._n_visited(),
+            aliases=_alias_classes(self.panel, self.alias_of),
         )
+
+    def _n_visited(self) -> int:
+        """Starters that were visited themselves, and the candidates counted below them."""
+        n_begun = int(np.count_nonzero(self.records["attempts"]))
+        return n_begun - self._n_taken_over + _total(self.records["n_rows_scanned"])
 
 
 class StarterTable(Sequence[StarterRecord]):
@@ -306,6 +370,14 @@ class StarterTable(Sequence[StarterRecord]):
             n_branches_done=int(self._n_done[v]),
             cursor=tuple(row["cursor"][: row["depth"]].tolist()),
         )
+
+
+def _alias_classes(panel: SignalPanel, alias_of: npt.NDArray[np.int32]) -> tuple[tuple[Member, ...], ...]:
+    """Classes of two or more identical variations, each in order."""
+    classes: dict[int, list[Member]] = {}
+    for v in np.flatnonzero(np.bincount(alias_of)[alias_of] > 1).tolist():
+        classes.setdefault(int(alias_of[v]), []).append(_member(panel, v))
+    return tuple(map(tuple, classes.values()))
 
 
 def _abandoned_warning(panel: SignalPanel, order: IntArray, outcome: PoolOutcome) -> Iterator[str]:

@@ -14,6 +14,9 @@ MAX_GROUP_SIZE = 8
 MAX_ALGOS = 64
 SCHEMA_VERSION = 1
 
+COUNTS = ("exact", "fast")
+"""How groups are counted. `exact`: as the specification's recursion does. `fast`: `tested[max_size]` alone may be less."""
+
 PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "threshold")
 """Short cuts of the search that change neither a result nor an exact counter, each of which can be switched off.
 
@@ -236,7 +239,15 @@ class StarterRecord:
 class SearchResult:
     """A search's outcome. Per-size mappings have int keys here and string keys in JSON.
 
-    `starters` is in variation order and may be empty when the result was loaded without them.
+    `starters` is in variation order and may be empty when the result was loaded without them. `tested_exact` is False when
+    `tested[max_size]` is a lower bound; every other count is exact.
+
+    `n_visited`: groups whose tickers were counted one by one, those of starters that are taken over from an identical one
+    not included. It tells of effort, not of the space: it varies with the number of workers and with where turns end. None
+    in results stored before it was counted.
+
+    `aliases`: the classes of two or more variations of one algorithm that buy the same on all days searched, and win the
+    same; members by number, classes by their first.
     """
 
     status: Status
@@ -269,6 +280,16 @@ class SearchResult:
     run_id: str | None = None
     read_s: float = 0.0
     store_s: float = 0.0
+    n_visited: int | None = None
+    aliases: tuple[tuple[Member, ...], ...] = ()
+
+    @property
+    def n_decided(self) -> int | None:
+        """Attempts that were decided without a visit: `attempts - n_visited`.
+
+        0 when more was looked at ahead than the search then got to; None when visits were not counted.
+        """
+        return None if self.n_visited is None else max(0, self.attempts - self.n_visited)
 
     def groups(self, size: int) -> tuple[Group, ...]:
         """The kept groups of a retained size, best first."""
@@ -296,6 +317,7 @@ class SearchResult:
             "day_weights": list(self.day_weights),
             "base_win_rates": list(self.base_win_rates),
             "special": list(self.special),
+            "aliases": [[asdict(member) for member in members] for members in self.aliases],
             "warnings": list(self.warnings),
             "errors": [],
         }
@@ -303,7 +325,8 @@ class SearchResult:
 
 _SCALARS = (
     "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s", "workers", "n_starters", "n_exhausted",
-    "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "max_attempts", "input_fingerprint",
+    "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "n_visited", "n_decided", "max_attempts",
+    "input_fingerprint",
 )  # fmt: skip
 
 

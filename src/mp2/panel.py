@@ -78,6 +78,14 @@ class SignalPanel:
         return counts
 
     @property
+    def alias_of(self) -> npt.NDArray[np.int32]:
+        """int32[V]: the first variation of its algorithm, itself most often, that buys the same on all days and wins the same.
+
+        Looked for at every call: in one pass over the panel, with memory for a digest of each variation.
+        """
+        return _first_alike(self)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates))
@@ -89,6 +97,29 @@ def _daily_buys(panel: SignalPanel) -> npt.NDArray[np.int64]:
     for block in _blocks(panel.buys):
         counts[block] = bitset.count(panel.buys[block])
     return counts
+
+
+def _first_alike(panel: SignalPanel) -> npt.NDArray[np.int32]:
+    """Rows of equal digest, compared word by word before they count as equal."""
+    tables = (panel.buys,) if panel.consistent else (panel.buys, panel.wins)
+    rows = [table.reshape(len(table), -1).view(np.uint8) for table in tables]
+    first: dict[tuple[int, bytes], int] = {}
+    keys = zip(panel.algo_of.tolist(), map(_digest, *rows), strict=True)
+    alias_of = np.fromiter((first.setdefault(key, v) for v, key in enumerate(keys)), np.int32, len(panel.algo_of))
+    own = np.arange(len(alias_of), dtype=np.int32)
+    for block in _blocks(panel.buys):
+        copies = own[block][alias_of[block] != own[block]]
+        for table in tables:
+            differ = (table[copies] != table[alias_of[copies]]).any(axis=(1, 2))
+            alias_of[copies[differ]] = copies[differ]
+    return alias_of
+
+
+def _digest(*rows: npt.NDArray[np.uint8]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        digest.update(row.data)
+    return digest.digest()
 
 
 def _blocks(array: npt.NDArray[Any]) -> Iterable[slice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from mp2.grids import Grids
@@ -34,6 +34,8 @@ def run(
     grids: Grids | None = None,
     special: Sequence[str] = (),
     max_attempts: int | None = None,
+    count: str = "exact",
+    without: Collection[str] = (),
     min_tickers: int = 1,
     top_groups: int = 50,
     stop: threading.Event | None = None,
@@ -51,6 +53,8 @@ def run(
         rules=rules,
         special=special,
         max_attempts=max_attempts,
+        count=count,
+        without=without,
         stop=stop,
         observe=observe,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -54,6 +54,8 @@ def result_values(result: SearchResult) -> dict[str, Any]:
         "rules": to_json(result.rules.to_dict()),
         "tested_exact": int(result.tested_exact),
         "attempts": str(result.attempts),
+        "n_visited": None if result.n_visited is None else str(result.n_visited),
+        "aliases": to_json([_member_rows(members) for members in result.aliases]),
         "n_kept": to_json({size: len(groups) for size, groups in result.kept.items()}),
         "best_score": to_json({size: groups[0].score if groups else None for size, groups in result.kept.items()}),
     }
@@ -76,8 +78,12 @@ def group_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
     """One row per kept group, in the order of the table's key."""
     for size, groups in sorted(kept.items()):
         for group in groups:
-            members = to_json([(member.algo, member.variation, member.variation_idx) for member in group.members])
-            yield (run, size, group.rank, members, *(getattr(group, name) for name in STATISTICS))
+            members = _member_rows(group.members)
+            yield (run, size, group.rank, to_json(members), *(getattr(group, name) for name in STATISTICS))
+
+
+def _member_rows(members: Iterable[Member]) -> list[Row]:
+    return [(member.algo, member.variation, member.variation_idx) for member in members]
 
 
 def day_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
@@ -106,7 +112,10 @@ def outcome_row(run: int, outcome: Outcome) -> Row:
 
 
 def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starters: tuple[StarterRecord, ...]) -> SearchResult:
-    """The result of an ended run from its row of `run`, its groups and its starters."""
+    """The result of an ended run from its row of `run`, its groups and its starters.
+
+    Rows from before visits were counted lack `n_visited` and `aliases`, or have NULL there.
+    """
     values: dict[str, Any] = {name: row[name] for name in ("run_id", *_PLAIN)}
     values |= {name: by_size(row[name]) for name in _BY_SIZE}
     values |= {name: tuple(json.loads(row[name])) for name in _TUPLES}
@@ -118,6 +127,8 @@ def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starte
         attempts=int(row["attempts"]),
         kept=kept,
         starters=starters,
+        n_visited=None if row.get("n_visited") is None else int(row["n_visited"]),
+        aliases=tuple(map(_members, json.loads(row.get("aliases") or "[]"))),
     )
 
 
@@ -144,11 +155,15 @@ def to_group(row: Row, days: Sequence[Row]) -> Group:
     _, rank, members, *statistics = row
     return Group(
         rank=rank,
-        members=tuple(Member(*member) for member in json.loads(members)),
+        members=_members(json.loads(members)),
         days=tuple(DayStats(*day[3:8]) for day in days),
         consensus=tuple(DayConsensus(day[3], tuple(json.loads(day[8]))) for day in days),
         **dict(zip(STATISTICS, statistics, strict=True)),
     )
+
+
+def _members(stored: Iterable[Row]) -> tuple[Member, ...]:
+    return tuple(Member(*member) for member in stored)
 
 
 def to_day_picks(run_id: str, row: Row) -> DayPicks:

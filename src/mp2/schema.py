@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 2
-"""Version of the tables. 1: runs, starters, kept groups. 2: picks of later days and their outcomes."""
+VERSION = 3
+"""Version of the tables. 1: runs, starters, kept groups. 2: picks of later days and their outcomes. 3: visits, aliases."""
 
 OLDEST_READABLE = 1
 """Files of this version and later can be read without converting them; what they have no tables for is empty."""
@@ -154,7 +154,14 @@ CREATE TABLE outcome (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS}
+_VISITS = """
+-- Groups whose tickers were counted one by one, decimal. NULL in runs from before it was counted.
+ALTER TABLE run ADD COLUMN n_visited TEXT;
+-- JSON array of classes of identical variations, each an array of [algo, variation, variation_idx]. NULL as above.
+ALTER TABLE run ADD COLUMN aliases TEXT;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS, 3: _VISITS}
 """Version -> the statements that bring a file from the version before to it; a new file is at version 0."""
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from statistics import fmean
@@ -162,6 +162,8 @@ def walk_forward(
     min_tickers: int = 1,
     top_groups: int = 50,
     grids: Grids | None = None,
+    count: str = "exact",
+    without: Collection[str] = (),
     stop: threading.Event | None = None,
     observe: Callable[[int, int], None] | None = None,
     search: Callable[..., SearchResult] = group_search.search,
@@ -169,9 +171,10 @@ def walk_forward(
 ) -> WalkForward:
     """Search and judge `weeks` blocks of five trading days, the last ending at `end` (ISO; default: the last date).
 
-    The signals of all days are computed once. `budget_s_per_week` seconds and `workers` go to each search; `min_tickers` and
-    `top_groups` are those of `pick_day`, `grids` those of `compute_signals`. `observe` gets the weeks done and to do. Setting
-    `stop` ends the walk with the weeks finished so far; while signals are computed it raises `ReadStoppedError`.
+    The signals of all days are computed once. `budget_s_per_week` seconds, `workers`, `count` and `without` go to each
+    search; `min_tickers` and `top_groups` are those of `pick_day`, `grids` those of `compute_signals`. `observe` gets the
+    weeks done and to do. Setting `stop` ends the walk with the weeks finished so far; while signals are computed it raises
+    `ReadStoppedError`.
 
     Raises `InputError` for unusable settings and for too short a history.
     """
@@ -184,7 +187,9 @@ def walk_forward(
             observe(len(done), weeks)
         first = DAYS_PER_WEEK * len(done)
         panel = sheet.panel(first, DAYS_PER_WEEK)
-        result = search(panel, budget_s=budget_s_per_week, workers=workers, rules=rules, stop=stop)
+        result = search(
+            panel, budget_s=budget_s_per_week, workers=workers, rules=rules, count=count, without=without, stop=stop
+        )
         if _is_set(stop):
             break  # this search had less time than the others
         done.append(_week(result, sheet, first + DAYS_PER_WEEK, min_tickers, top_groups))
