@@ -7,16 +7,15 @@ import os
 import statistics
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
 
 import generator
 import numpy as np
-import oracle
 import pytest
+from one_core import PlainSearch, make_kernel, run_kernel
 
-from mp2 import _recurse, synergy
+from mp2 import _recurse
 from mp2.group_search import search
 from mp2.model import Rules
 from mp2.panel import read_signals
@@ -33,79 +32,13 @@ N_PAIRS = 5
 # ---- one core
 
 
-@dataclass
-class PlainSearch:
-    """The recursion of the specification on Python sets, the consensus handed down from level to level."""
-
-    buys: list[list[frozenset[int]]]
-    wins: list[frozenset[int]]
-    first_after: list[int]
-    weights: list[float]
-    attempts: int = 0
-    tested: list[int] = field(default_factory=lambda: [0] * (RULES.max_size + 1))
-    eligible: list[int] = field(default_factory=lambda: [0] * (RULES.max_size + 1))
-    best_score: dict[int, float] = field(default_factory=dict)
-
-    def visit(self, size, last, consensus):
-        self.attempts += 1
-        if not any(consensus):
-            return
-        if size >= 2:
-            hits = [len(tickers & winners) for tickers, winners in zip(consensus, self.wins, strict=True)]
-            if min(hits) < RULES.min_daily_hits:
-                return
-            self.tested[size] += 1
-            self.offer(size, consensus, hits)
-        if size == RULES.max_size:
-            return
-        for v in range(self.first_after[last], len(self.buys)):
-            self.visit(size + 1, v, [tickers & more for tickers, more in zip(consensus, self.buys[v], strict=True)])
-
-    def offer(self, size, consensus, hits):
-        if size not in RULES.retain_sizes:
-            return
-        buys = [len(tickers) for tickers in consensus]
-        found = oracle.statistics(buys, hits, len(frozenset().union(*consensus)), self.weights, RULES)
-        if oracle.is_eligible(found, RULES):
-            self.eligible[size] += 1
-            self.best_score[size] = max(found["score"], self.best_score.get(size, found["score"]))
-
-
 @cache
 def generated():
     return generator.make_panel(**SHAPE)
 
 
 def plain_search():
-    panel = generated()
-    n_tickers = len(panel.tickers)
-    return PlainSearch(
-        buys=[generator.sets_by_day(rows, n_tickers) for rows in panel.buys],
-        wins=generator.sets_by_day(panel.wins, n_tickers),
-        first_after=np.searchsorted(panel.algo_of, panel.algo_of, side="right").tolist(),
-        weights=synergy.day_weights(panel.base_win_rates, RULES).tolist(),
-    )
-
-
-def run_plain(plain):
-    for v in STARTERS:
-        plain.visit(1, v, plain.buys[v])
-    return plain
-
-
-def make_kernel(panel):
-    return _recurse.Kernel(panel.buys, panel.wins, panel.algo_of, synergy.day_weights(panel.base_win_rates, RULES), RULES)
-
-
-def run_kernel(kernel, starters):
-    """Starters from first to last attempt; their records and the heaps of kept groups."""
-    records = np.zeros(len(starters), dtype=_recurse.STARTER_DTYPE)
-    records["variation_idx"] = starters
-    heaps = {size: _recurse.TopGroups(size, RULES.top_k) for size in RULES.retain_sizes}
-    never = _recurse.now_ns() + 10**15
-    for i in range(len(starters)):
-        assert kernel.run(records[i : i + 1], _recurse.Control(never, never), heaps) == _recurse.EXHAUSTED
-    return records, heaps
+    return PlainSearch.of(generated(), RULES)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +46,7 @@ def reference():
     """Counters and speed of plain Python in this very run."""
     plain = plain_search()
     started_ns = _recurse.now_ns()
-    run_plain(plain)
+    plain.run(STARTERS)
     return plain, plain.attempts / (_recurse.now_ns() - started_ns) * 1e9
 
 
@@ -136,15 +69,15 @@ def note_speed(benchmark, attempts):
 
 @pytest.mark.benchmark(group="one core, generated panel")
 def test_plain_sets(benchmark):
-    plain = benchmark.pedantic(run_plain, setup=lambda: ((plain_search(),), {}), rounds=1)
+    plain = benchmark.pedantic(PlainSearch.run, setup=lambda: ((plain_search(), STARTERS), {}), rounds=1)
     note_speed(benchmark, plain.attempts)
 
 
 @pytest.mark.benchmark(group="one core, generated panel")
 def test_kernel(benchmark, simd, reference):
     plain, plain_speed = reference
-    kernel = make_kernel(generated())
-    records, heaps = benchmark.pedantic(run_kernel, args=(kernel, STARTERS), rounds=20, warmup_rounds=2)
+    kernel = make_kernel(generated(), RULES)
+    records, heaps = benchmark.pedantic(run_kernel, args=(kernel, STARTERS, RULES), rounds=20, warmup_rounds=2)
     assert records["attempts"].sum() == plain.attempts
     assert records["tested"].sum(axis=0)[: RULES.max_size + 1].tolist() == plain.tested
     assert records["eligible"].sum(axis=0)[: RULES.max_size + 1].tolist() == plain.eligible
@@ -160,7 +93,7 @@ def test_kernel(benchmark, simd, reference):
 @cache
 def endless():
     """A kernel whose first starter is far from done after `WINDOW_NS`."""
-    return make_kernel(generator.make_panel(n_algos=8, n_variations=100, n_tickers=500, density=0.42, seed=2))
+    return make_kernel(generator.make_panel(n_algos=8, n_variations=100, n_tickers=500, density=0.42, seed=2), RULES)
 
 
 def spin(window_ns=WINDOW_NS):

@@ -1,0 +1,199 @@
+"""mp2's kernel beside other programs that can do its search: `python benchmarks/bench_peers.py [--real] [--json]`.
+
+Each program gets the largest cut of one panel that it finishes in the time given: every k-th variation of each algorithm.
+What it says of the search of that cut must be what mp2 says, or the run ends with exit code 1. One thread each; the median
+of as many repeats as fit into a moment; bringing the panel into a program's own form is not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+
+import generator
+import numpy as np
+from peers import PEERS, Answer, Cut, Peer
+
+from mp2 import _recurse
+from mp2.panel import SignalPanel, read_signals
+
+NOT_INSTALLED = "not installed: pip install 'mp2[bench]'"
+_MOMENT_S = 1.0
+_MAX_REPEATS = 25
+_MAX_GROWTH = 4
+_DARE = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An answer and the median time it took."""
+
+    answer: Answer
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One program on its cut; `groups` are the attempts of the recursion on it.
+
+    `times_mp2` is its time over that of mp2's widest variant on the same cut.
+    """
+
+    peer: str
+    version: str
+    variations: int
+    groups: int
+    compared: str
+    seconds: float
+    million_groups_per_s: float
+    times_mp2: float
+    disagreements: list[str]
+
+
+def thinned(panel: SignalPanel, every: int) -> SignalPanel:
+    """Every `every`-th variation of each algorithm, at least one of each."""
+    of_algo = [np.flatnonzero(panel.algo_of == algo_idx) for algo_idx in range(len(panel.algos))]
+    kept = np.concatenate([numbers[min(every // 2, len(numbers) - 1) :: every] for numbers in of_algo])
+    names = tuple(panel.variations[v] for v in kept)
+    return replace(panel, variations=names, algo_of=panel.algo_of[kept], buys=np.ascontiguousarray(panel.buys[kept]))
+
+
+class Ladder:
+    """The cuts of one panel, and what was measured on them: each cut is made and each peer timed on it only once."""
+
+    def __init__(self, panel: SignalPanel):
+        self.coarsest = max(1, max(panel.variations_per_algo) // 3)
+        self.cut = cache(lambda every: Cut(thinned(panel, every)))
+        self.timed = cache(lambda peer, every: timed(peer, self.cut(every)))
+
+    def reference(self, every: int) -> Timed:
+        """What mp2's widest variant answers for a cut, and in which time."""
+        return self.timed(kernels()[-1], every)
+
+    def largest(self, peer: Peer, seconds: float) -> tuple[int, Timed]:
+        """The finest cut the peer finishes in about `seconds`, and how it went.
+
+        Each step judges by a coarser cut, on which fixed costs weigh more: so a little more is dared than it tells.
+        """
+        every = self.coarsest
+        done = self.timed(peer, every)
+        while (finer := self.affordable(every, _DARE * seconds / done.seconds)) < every:
+            every, done = finer, self.timed(peer, finer)
+        return every, done
+
+    def affordable(self, every: int, growth: float) -> int:
+        """The finest cut with at most `growth` times as many groups as this one, and not too many times."""
+        n_groups = min(growth, _MAX_GROWTH) * self.cut(every).n_groups
+        return next((finer for finer in range(1, every) if self.cut(finer).n_groups <= n_groups), every)
+
+
+def kernels() -> tuple[Peer, ...]:
+    """mp2 once per variant the machine has, the widest last."""
+    return tuple(Peer(f"mp2, {simd}", "mp2_kernel", "mp2", (simd,)) for simd in _recurse.simd_available())
+
+
+def timed(peer: Peer, cut: Cut) -> Timed:
+    """One answer, and the median time over repeats until `_MOMENT_S` have passed."""
+    module, spent = peer.load(), []
+    while not spent or (sum(spent) < _MOMENT_S and len(spent) < _MAX_REPEATS):
+        prepared = module.prepare(cut, *peer.options)
+        started = time.perf_counter()
+        answer = module.run(prepared)
+        spent.append(time.perf_counter() - started)
+    return Timed(answer, statistics.median(spent))
+
+
+def measure(peer: Peer, ladder: Ladder, seconds: float) -> Row:
+    """The row of one peer."""
+    every, done = ladder.largest(peer, seconds)
+    reference = ladder.reference(every)
+    return Row(
+        peer=peer.name,
+        version=peer.version,
+        variations=ladder.cut(every).panel.n_variations,
+        groups=reference.answer.attempts,
+        compared=done.answer.stated,
+        seconds=done.seconds,
+        million_groups_per_s=reference.answer.attempts / done.seconds / 1e6,
+        times_mp2=done.seconds / reference.seconds,
+        disagreements=done.answer.differences(reference.answer),
+    )
+
+
+# ---- the table
+
+HEADER = (
+    "peer", "version", "variations", "groups", "compared with mp2", "seconds", "million groups/s", "mp2 is faster by",
+    "faster than plain sets by",
+)  # fmt: skip
+
+
+def line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def cells(row: Row, plain: Row) -> list[str]:
+    """A row for people; disagreements stand where the comparison would."""
+    return [
+        row.peer,
+        row.version,
+        f"{row.variations:,}",
+        f"{row.groups:,}",
+        "; ".join(f"DISAGREES: {text}" for text in row.disagreements) or row.compared,
+        digits(row.seconds),
+        digits(row.million_groups_per_s),
+        digits(row.times_mp2),
+        digits(row.million_groups_per_s / plain.million_groups_per_s),
+    ]
+
+
+def digits(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    decimals = max(0, 2 - math.floor(math.log10(value))) if value else 0
+    return f"{value:,.{decimals}f}"
+
+
+def run(panel: SignalPanel, seconds: float, show: Callable[[str], None]) -> list[Row]:
+    """Measure every peer, showing the table line by line."""
+    ladder, rows = Ladder(panel), []
+    show(line(HEADER))
+    show(line(["---"] * len(HEADER)))
+    for peer in (*PEERS, *kernels()):
+        if peer.version is None:
+            show(line([peer.name, NOT_INSTALLED, *[""] * (len(HEADER) - 2)]))
+            continue
+        rows.append(measure(peer, ladder, seconds))
+        show(line(cells(rows[-1], plain=rows[0])))
+    return rows
+
+
+def main() -> int:
+    """The command line; 1 when a peer disagrees, 2 when there is no real week."""
+    parser = argparse.ArgumentParser(description="mp2's kernel beside other programs that can do its search, one thread each")
+    parser.add_argument(
+        "--real", action="store_true", help=f"the real week, {generator.REAL_WEEK.name}, instead of a generated one"
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long one answer of a peer may take, about (default: 5)")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON on standard output")
+    asked = parser.parse_args()
+    if asked.real and not generator.REAL_WEEK.exists():
+        parser.error(f"{generator.REAL_WEEK} does not exist; leave --real out to use a generated week")
+    panel = read_signals(generator.REAL_WEEK) if asked.real else generator.make_week()
+    rows = run(panel, asked.seconds, (lambda text: None) if asked.json else partial(print, flush=True))
+    if asked.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+    wrong = [f"{row.peer}: {text}" for row in rows for text in row.disagreements]
+    for text in wrong:
+        print(f"disagreement: {text}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
