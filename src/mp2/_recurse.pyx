@@ -83,6 +83,8 @@ cdef extern from "_scan.h" nogil:
         const mp2_pair *pair
         const uint64_t *row
         const uint64_t *passing_x
+        const uint64_t *within
+        const uint64_t *surely
         const uint8_t *counts_x
         const uint8_t *limit_x
         uint8_t *need_v
@@ -100,7 +102,7 @@ cdef extern from "_scan.h" nogil:
         int32_t (*pass_mixed)(
             const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *
         ) noexcept nogil
-        uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *) noexcept nogil
+        uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *) noexcept nogil
         int32_t (*open_triple)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
         int64_t (*settle_hits)(const mp2_base *, const mp2_triple *, uint64_t *, uint64_t *, int64_t *) noexcept nogil
         int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, const uint64_t *, uint64_t *) noexcept nogil
@@ -146,6 +148,8 @@ MAX_TABLE_BYTES = 32 << 20
 cdef int64_t max_table_bytes = MAX_TABLE_BYTES
 # Eligible groups remembered for equal candidates; more than this are found again.
 cdef int64_t MAX_LOG = 1 << 15
+# How many earlier candidates are tried for one that contains, or is contained in, a candidate's tickers.
+cdef int32_t MAX_LOOK_BACK = 200
 # Counters are 64-bit within a starter; a turn that comes near the end of their range fails instead of wrapping.
 cdef int64_t MAX_ATTEMPTS = <int64_t>1 << 62
 
@@ -228,6 +232,10 @@ cdef struct Base:
     int32_t *after               # [n]: index of the first candidate of a later algorithm
     int32_t *first_equal         # [n]: index of the first candidate with the same row, itself included
     int32_t *has_equal           # [n]: another one has the same row
+    int32_t *wider               # [n]: an earlier candidate of the same algorithm whose winners contain its own, or -1
+    int32_t *narrower            # [n]: one whose winners it contains
+    uint64_t *passed             # [n][n_blocks]: what passed with the pair and an x; NULL: not kept
+    int64_t *passed_stamp        # [n]: the pair for which it holds
     uint64_t *group              # its consensus in the layout of a row
     uint64_t *rows
     uint8_t *limit_of            # [n][limit_stride]: need + the bytes of `c.upper`, candidate by candidate
@@ -283,6 +291,7 @@ cdef struct Turn:
     int32_t fast                 # tested[max_size] may be a lower bound
     int32_t use_tails            # candidates that fail with a subgroup are not looked at again
     int32_t use_equal            # equal candidates are searched once
+    int32_t use_nested           # what passed with an x says something about narrower and wider ones
     int32_t use_hits_bound
     int32_t use_cap_bound
     int32_t base_depth           # size of the base; 0: the general loops do everything
@@ -493,7 +502,7 @@ cdef class Kernel:
     cdef Constants rules
     cdef object retain_sizes
     cdef int32_t n_variations, n_days, n_words
-    cdef bint mixed, fast, use_tails, use_equal, use_hits_bound, use_cap_bound
+    cdef bint mixed, fast, use_tails, use_equal, use_nested, use_hits_bound, use_cap_bound
 
     def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset()):
         if count not in COUNTS or not set(without) <= set(PRUNINGS):
@@ -517,6 +526,7 @@ cdef class Kernel:
         self.retain_sizes = rules.retain_sizes
         self.fast = count == "fast"
         self.use_tails, self.use_equal = "tail_masks" not in without, "aliases" not in without
+        self.use_nested = "nested" not in without
         self.use_hits_bound, self.use_cap_bound = "hits_bound" not in without, "cap_bound" not in without
         self._take(rules)
 
@@ -593,6 +603,7 @@ cdef class Kernel:
         turn.max_attempts = max_attempts
         turn.n_variations, turn.mixed = self.n_variations, self.mixed
         turn.fast, turn.use_tails, turn.use_equal = self.fast, self.use_tails, self.use_equal
+        turn.use_nested = self.use_nested
         turn.use_hits_bound, turn.use_cap_bound = self.use_hits_bound, self.use_cap_bound
         turn.base_depth = turn.pair_depth = 0
         if not self.mixed and self.rules.max_size >= 3 and self.n_days <= MP2_MAX_LANES:
@@ -864,6 +875,9 @@ cdef int open_base(Turn *t) noexcept nogil:
     if status != GO_ON:
         return status
     find_equal(t)
+    status = find_nested(t)
+    if status != GO_ON:
+        return status
     lay_out_table(t)
     t.n_logged = t.log_overflowed = t.n_recording = 0
     b.stamp += 1
@@ -973,7 +987,7 @@ cdef int count_base(Turn *t) noexcept nogil:
     cdef uint8_t *upper = <uint8_t *>b.c.upper
     cdef int status
     for w in range(b.c.n_blocks):
-        t.loops.count_block(&b.c, b.group, w, 1, upper + <int64_t>w * b.n_row_bytes)
+        t.loops.count_block(&b.c, b.group, w, ~<uint64_t>0, 1, upper + <int64_t>w * b.n_row_bytes)
         status = spend(t, 64 * <int64_t>b.n_row_words)
         if status != GO_ON:
             return status
@@ -1016,6 +1030,43 @@ cdef void find_equal(Turn *t) noexcept nogil:
             slot = (slot + 1) & (n_slots - 1)
         if not slots[slot]:
             slots[slot] = i + 1
+
+
+cdef int find_nested(Turn *t) noexcept nogil:
+    """Per candidate the earlier one of its algorithm with the fewest tickers that contains it, and the largest it contains."""
+    cdef Base *b = &t.base
+    cdef int32_t i, j, n_words = b.c.n_win_chunks * b.c.n_lanes if b.c.floor > 0 else b.n_row_words
+    cdef int32_t *sizes = b.has_equal + b.n      # scratch
+    cdef int status
+    for i in range(b.n):
+        b.wider[i] = b.narrower[i] = -1
+        b.passed_stamp[i] = 0
+        if not t.use_nested or b.passed == NULL:
+            continue
+        sizes[i] = count_words(b.rows + <int64_t>i * b.n_row_words, n_words)
+        for j in range(i - 1, max(-1, i - 1 - MAX_LOOK_BACK), -1):
+            if b.after[j] != b.after[i]:
+                break
+            if b.first_equal[j] != j:
+                continue
+            if sizes[j] >= sizes[i] and (b.wider[i] < 0 or sizes[j] < sizes[b.wider[i]]) and contains(b, j, i, n_words):
+                b.wider[i] = j
+            if sizes[j] <= sizes[i] and (b.narrower[i] < 0 or sizes[j] > sizes[b.narrower[i]]) and contains(b, i, j, n_words):
+                b.narrower[i] = j
+        status = spend(t, 256)
+        if status != GO_ON:
+            return status
+    return GO_ON
+
+
+cdef inline bint contains(Base *b, int32_t outer, int32_t inner, int32_t n_words) noexcept nogil:
+    cdef const uint64_t *outer_row = b.rows + <int64_t>outer * b.n_row_words
+    cdef const uint64_t *inner_row = b.rows + <int64_t>inner * b.n_row_words
+    cdef int32_t k
+    for k in range(n_words):
+        if inner_row[k] & ~outer_row[k]:
+            return False
+    return True
 
 
 cdef inline int32_t hash_slots(int32_t n) noexcept nogil:
@@ -1071,15 +1122,18 @@ cdef void lay_out_table(Turn *t) noexcept nogil:
             used += n_bytes
 
 
-cdef int count_row(Turn *t, int32_t first, const uint64_t *words, uint64_t *row) noexcept nogil:
-    """Count the candidates from `first` on against the group `words`: their bits, and the counts of those that pass."""
+cdef int count_row(Turn *t, int32_t first, const uint64_t *words, const uint64_t *within, uint64_t *row) noexcept nogil:
+    """Count the candidates from `first` on against the group `words`: their bits, and the counts of those that pass.
+
+    Only those in `within` can pass; NULL: all.
+    """
     cdef Base *b = &t.base
     cdef uint8_t *counts = counts_of(b, row, first >> 6)
     cdef int32_t w
     cdef int status
     memset(row, 0, b.c.n_blocks * sizeof(uint64_t))
     for w in range(first >> 6, b.c.n_blocks):
-        row[w] = t.loops.count_block(&b.c, words, w, 0, counts + <int64_t>w * b.n_row_bytes)
+        row[w] = t.loops.count_block(&b.c, words, w, within[w] if within != NULL else ~<uint64_t>0, 0, counts + <int64_t>w * b.n_row_bytes)
         status = spend(t, 64 * <int64_t>b.n_row_words)
         if status != GO_ON:
             t.starter.n_rows_rescanned += w * 64 + 64 - first
@@ -1100,9 +1154,15 @@ cdef int ready_row(Turn *t, int32_t i) noexcept nogil:
     if b.row[i] == NULL or b.ready[i]:
         return GO_ON
     intersect(b, b.group, i, b.words)
-    status = count_row(t, b.after[i], b.words, b.row[i])
+    status = count_row(t, b.after[i], b.words, row_within(b, i), b.row[i])
     b.ready[i] = status == GO_ON
     return status
+
+
+cdef inline const uint64_t *row_within(Base *b, int32_t i) noexcept nogil:
+    """The bits of a wider candidate's row, if it is there."""
+    cdef int32_t j = b.wider[i]
+    return b.row[j] if j >= 0 and b.row[j] != NULL and b.ready[j] else NULL
 
 
 cdef inline void intersect(Base *b, const uint64_t *words, int32_t i, uint64_t *out) noexcept nogil:
@@ -1126,14 +1186,14 @@ cdef int open_pair(Turn *t) noexcept nogil:
     p.v_idx = -1
     if t.pair_depth == t.base_depth:
         memcpy(p.words, b.group, b.n_row_words * sizeof(uint64_t))
-        status = count_row(t, 0, p.words, row)
+        status = count_row(t, 0, p.words, NULL, row)
     else:
         p.v_idx = lower_bound(b.candidates, b.n, frame.member)
         memcpy(p.limit, b.limit_of + <int64_t>p.v_idx * b.limit_stride, b.limit_stride)
         first = b.after[p.v_idx]
         intersect(b, b.group, p.v_idx, p.words)
         if b.row[p.v_idx] == NULL:
-            status = count_row(t, first, p.words, row)
+            status = count_row(t, first, p.words, row_within(b, p.v_idx), row)
         else:
             row = b.row[p.v_idx]
             status = ready_row(t, p.v_idx)
@@ -1257,7 +1317,9 @@ cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexce
     triple.limit_x = b.limit_of + <int64_t>j * b.limit_stride
     triple.passing_x = b.row[j] if t.use_tails else NULL
     triple.counts_x = NULL if b.row[j] == NULL else counts_of(b, b.row[j], b.after[j] >> 6)
+    triple.within, triple.surely = passed_with(t, b.wider[j]), passed_with(t, b.narrower[j])
     if not t.loops.open_triple(&b.c, triple, b.left):
+        keep_passed(t, j)
         return True
     t.credit -= n_blocks * <int64_t>(16 * b.c.n_days)
     if not t.fast:
@@ -1265,6 +1327,7 @@ cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexce
         t.starter.n_rows_scanned += n_counted
         t.starter.tested[size] += n_passing
         t.credit -= n_counted * b.n_row_words
+        keep_passed(t, j)
         if n_passing == 0:
             return True
     if not t.retained[size] or not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
@@ -1278,6 +1341,23 @@ cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexce
             if not evaluate_y(t, i):
                 return False
     return True
+
+
+cdef inline const uint64_t *passed_with(Turn *t, int32_t j) noexcept nogil:
+    """What passed with candidate j as x of this pair, or NULL."""
+    if j < 0 or t.base.passed_stamp[j] != t.pair.stamp:
+        return NULL
+    return t.base.passed + <int64_t>j * t.base.c.n_blocks
+
+
+cdef inline void keep_passed(Turn *t, int32_t j) noexcept nogil:
+    """Keep what passed with candidate j, unless a work limit has cut its candidates, or fast mode left them undecided."""
+    cdef Base *b = &t.base
+    cdef int32_t first = b.after[j] >> 6
+    if b.passed == NULL or t.fast or t.pair.triple.first != b.after[j] or t.pair.triple.end != b.n:
+        return
+    memcpy(b.passed + <int64_t>j * b.c.n_blocks + first, b.left + first, (b.c.n_blocks - first) * sizeof(uint64_t))
+    b.passed_stamp[j] = t.pair.stamp
 
 
 cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
@@ -1563,7 +1643,10 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     """Memory for the base as it is laid out; the tables of rows of counts are as large as allowed and useful."""
     cdef Base *b = &t.base
     cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, planes = 2 * b.c.n_days, n_columns = 0, n_table, n_wins
+    cdef int64_t n_passed = <int64_t>b.n * b.c.n_blocks
     cdef uint8_t *at
+    if n_passed * sizeof(uint64_t) > max_rows_bytes:
+        n_passed = 0
     if 0 < b.c.floor <= 256:
         n_columns = 64 * <int64_t>b.c.n_win_chunks * b.c.n_blocks
     b.limit_stride = (2 * b.c.n_days + 15) // 16 * 16
@@ -1574,8 +1657,8 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     if not (
         reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 3 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
         and reserve(&b.count_buffer, n_rows * planes + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
-        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + 3 * sizeof(int32_t) + 1)
-                    + hash_slots(b.n) * sizeof(int32_t))
+        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
+                    + n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
         and reserve(&b.table_buffer, n_table)
     ):
         return False
@@ -1597,8 +1680,11 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     b.memo_v = <Memo *>b.index_buffer.bytes
     b.memo_x = b.memo_v + b.n
     b.row = <uint64_t **>(b.memo_x + b.n)
-    b.after = <int32_t *>(b.row + b.n)
-    b.first_equal, b.has_equal = b.after + b.n, b.after + 2 * b.n
+    b.passed_stamp = <int64_t *>(b.row + b.n)
+    b.passed = <uint64_t *>(b.passed_stamp + b.n) if n_passed else NULL
+    b.after = <int32_t *>(b.passed_stamp + b.n + n_passed)
+    b.first_equal, b.wider, b.narrower = b.after + b.n, b.after + 2 * b.n, b.after + 3 * b.n
+    b.has_equal = b.after + 4 * b.n              # followed by the slots of `find_equal`
     b.ready = <uint8_t *>(b.has_equal + b.n + hash_slots(b.n))
     return True
 

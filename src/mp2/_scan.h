@@ -90,6 +90,8 @@ struct mp2_triple {
     const struct mp2_pair *pair;
     const uint64_t *row;       /* of x */
     const uint64_t *passing_x; /* bits of the candidates that pass with the base and x, or NULL: not used */
+    const uint64_t *within;    /* what passed with an x of more tickers: nothing else can; or NULL */
+    const uint64_t *surely;    /* what passed with an x of fewer tickers: all that does; or NULL */
     const uint8_t *counts_x;   /* row of counts of x, or NULL: then only the first bound is used */
     const uint8_t *limit_x;    /* [2 D, padded to 16] need + u[x] */
     uint8_t *need_v;           /* [2 D, padded to 16] scratch: thresholds of the first bound */
@@ -192,7 +194,7 @@ struct mp2_loops {
     int32_t (*pass_any)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
     int32_t (*within_cap)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
     int32_t (*pass_mixed)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *);
-    uint64_t (*count_block)(const struct mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *);
+    uint64_t (*count_block)(const struct mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *);
     int32_t (*open_triple)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
     int64_t (*settle_hits)(const struct mp2_base *, const struct mp2_triple *, uint64_t *, uint64_t *, int64_t *);
     int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, const uint64_t *, uint64_t *);
@@ -637,10 +639,10 @@ MP2_TARGET MP2_INLINE int MP2_FN(count_candidate)(const struct mp2_base *base, c
     return total > 0;
 }
 
-/* Counts the 64 candidates of `block` against the group `words` into the 2 D planes at `counts`, rounded down or up, and
- * returns a bit for each that passes. Candidates that do not pass get zeros: a lower bound of anything. */
-MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, const uint64_t *words, int32_t block, int32_t round_up,
-                                               uint8_t *counts)
+/* Counts those of the 64 candidates of `block` that are in `allowed` against the group `words`, into the 2 D planes at
+ * `counts`, rounded down or up, and returns a bit for each that passes. Candidates that do not pass get zeros: a lower bound of anything. */
+MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, const uint64_t *words, int32_t block, uint64_t allowed,
+                                               int32_t round_up, uint8_t *counts)
 {
     int32_t D = base->n_days, row_words = (base->n_win_chunks + base->n_loss_chunks) * base->n_lanes;
     const uint64_t *row = base->rows + (int64_t)block * 64 * row_words;
@@ -660,9 +662,11 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, cons
             for (int32_t k = 0; k < 8; k++, row += row_words) {
                 __m512i total = _mm512_setzero_si512();
                 int32_t i = 0;
+                hits[k] = buys[k] = 0;
+                if (!(allowed >> (c + k) & 1))
+                    continue;
                 for (; i < base->n_win_chunks * 8; i += 8)
                     total = _mm512_add_epi64(total, MP2_FN(count_8)(words + i, row + i));
-                hits[k] = buys[k] = 0;
                 if (_mm512_mask_cmplt_epi64_mask(real, total, floor))
                     continue;
                 passing |= 1ULL << (c + k);
@@ -682,8 +686,10 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, cons
     }
 #endif
     memset(counts, 0, (size_t)2 * D * 64);
-    for (int32_t c = 0; c < 64; c++, row += row_words)
-        passing |= (uint64_t)MP2_FN(count_candidate)(base, words, row, round_up, counts + c) << c;
+    for (; allowed; allowed &= allowed - 1) {
+        int32_t c = mp2_lowest_bit(allowed);
+        passing |= (uint64_t)MP2_FN(count_candidate)(base, words, row + (int64_t)c * row_words, round_up, counts + c) << c;
+    }
     return passing;
 }
 
@@ -699,6 +705,8 @@ MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const
     uint64_t any = 0;
     for (int32_t w = first; w < base->n_blocks; w++)
         left[w] = t->passing_x ? pair->passing[w] & t->passing_x[w] : t->all_tails ? ~0ULL : pair->passing[w];
+    for (int32_t w = first; t->within && w < base->n_blocks; w++)
+        left[w] &= t->within[w];
     left[first] &= ~0ULL << (t->first & 63);
     left[last] &= ~0ULL >> (63 - ((t->end - 1) & 63));
     for (int32_t w = last + 1; w < base->n_blocks; w++)
@@ -850,9 +858,10 @@ MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const
     uint64_t *lane_0 = doubt, *others = doubt + base->n_blocks;
     int64_t n_lane_0 = 0, n_passing = 0;
     for (int32_t w = first_block; w < base->n_blocks; w++) {
-        lane_0[w] = others[w] = base->bounded ? 0 : left[w];
-        if (base->bounded && left[w])
-            MP2_FN(uncertain)(base, t, w, left[w], lane_0 + w, others + w);
+        uint64_t open = t->surely ? left[w] & ~t->surely[w] : left[w];
+        lane_0[w] = others[w] = base->bounded ? 0 : open;
+        if (base->bounded && open)
+            MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w);
         n_lane_0 += MP2_FN(count)(lane_0[w] & ~others[w]);
     }
     /* A column costs about a third of a candidate counted by itself. */

@@ -17,13 +17,14 @@ SCHEMA_VERSION = 1
 COUNTS = ("exact", "fast")
 """How groups are counted. `exact`: as the specification's recursion does. `fast`: `tested[max_size]` alone may be less."""
 
-PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "threshold")
+PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "nested", "threshold")
 """Short cuts of the search that change neither a result nor an exact counter, each of which can be switched off.
 
 - `aliases`: identical variations of one algorithm are searched once and counted as many.
 - `hits_bound`: groups whose lower bound of hits reaches the floor pass without a count of their tickers.
 - `cap_bound`: groups whose lower bound of buys exceeds `max_daily_buys` are not scored.
 - `tail_masks`: a candidate that fails with a group is not looked at again for the groups that contain it.
+- `nested`: where a variation's tickers contain another's of its algorithm, what passed with one decides for the other.
 - `threshold`: an eligible group below the score that all workers together have reached is scored and counted, but not
   offered to the kept ones.
 """
