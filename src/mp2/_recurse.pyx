@@ -78,6 +78,7 @@ cdef extern from "_scan.h" nogil:
         const uint64_t *words
         const uint64_t *passing
         const uint8_t *counts
+        const uint8_t *low
         const uint8_t *limit
     struct mp2_triple:
         const mp2_pair *pair
@@ -103,6 +104,7 @@ cdef extern from "_scan.h" nogil:
             const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *
         ) noexcept nogil
         uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *) noexcept nogil
+        void (*turn_row)(const mp2_base *, const uint8_t *, int32_t, uint8_t *) noexcept nogil
         int32_t (*open_triple)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
         int64_t (*settle_hits)(const mp2_base *, const mp2_triple *, uint64_t *, uint64_t *, int64_t *) noexcept nogil
         int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, const uint64_t *, uint64_t *) noexcept nogil
@@ -264,6 +266,7 @@ cdef struct Pair:
     int32_t v_idx                # in the base's list; -1 for the starter itself
     int32_t recording
     uint64_t *words
+    uint8_t *low
     uint8_t *limit
     int64_t stamp
     int64_t attempts_before, log_from
@@ -991,6 +994,7 @@ cdef int count_base(Turn *t) noexcept nogil:
         status = spend(t, 64 * <int64_t>b.n_row_words)
         if status != GO_ON:
             return status
+    memset(b.limit_of, 0, (<int64_t>b.n + 1) * b.limit_stride)
     for i in range(b.n):
         for p in range(2 * D):
             b.limit_of[<int64_t>i * b.limit_stride + p] = b.need[p] + upper[(i >> 6) * b.n_row_bytes + p * 64 + (i & 63)]
@@ -1108,6 +1112,10 @@ cdef inline int64_t row_head_bytes(Base *b) noexcept nogil:
     return (<int64_t>b.c.n_blocks * sizeof(uint64_t) + 63) // 64 * 64
 
 
+cdef inline int64_t n_low_bytes(Base *b) noexcept nogil:
+    return 64 * <int64_t>b.c.n_blocks * b.limit_stride
+
+
 cdef void lay_out_table(Turn *t) noexcept nogil:
     """Give the candidates rows of their own, from the last one backwards, as long as there is room."""
     cdef Base *b = &t.base
@@ -1200,7 +1208,9 @@ cdef int open_pair(Turn *t) noexcept nogil:
     if status != GO_ON:
         return status
     p.c.words, p.c.limit, p.c.passing, p.c.counts = p.words, p.limit, row, counts_of(b, row, first >> 6)
-    p.triple.pair = &p.c
+    p.c.low, p.triple.pair = p.low, &p.c
+    t.loops.turn_row(&b.c, p.c.counts, first >> 6, p.low)
+    t.credit -= n_low_bytes(b) // 8
     b.stamp += 1
     p.stamp = b.stamp
     p.recording = p.v_idx >= 0 and frame.fresh and b.has_equal[p.v_idx]
@@ -1378,10 +1388,10 @@ cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noe
 cdef bint evaluate_x(Turn *t, int32_t j) noexcept nogil:
     """Evaluate the triple itself, whose x is candidate j, unless a lower bound of its buys is above the cap."""
     cdef Base *b = &t.base
-    cdef const uint8_t *low = t.pair.c.counts + <int64_t>(j >> 6) * b.n_row_bytes + (j & 63)
+    cdef const uint8_t *low = t.pair.low + <int64_t>j * b.limit_stride
     cdef int32_t p
     for p in range(b.c.n_days, 2 * b.c.n_days):
-        if b.c.capped and low[p * 64] >= b.need[p]:
+        if b.c.capped and low[p] >= b.need[p]:
             return True
     intersect(b, t.pair.words, j, b.words)
     count_lanes(t, b.words, b.words)
@@ -1645,7 +1655,7 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, planes = 2 * b.c.n_days, n_columns = 0, n_table, n_wins
     cdef int64_t n_passed = <int64_t>b.n * b.c.n_blocks
     cdef uint8_t *at
-    if n_passed * sizeof(uint64_t) > max_rows_bytes:
+    if n_passed * <int64_t>sizeof(uint64_t) > max_rows_bytes:
         n_passed = 0
     if 0 < b.c.floor <= 256:
         n_columns = 64 * <int64_t>b.c.n_win_chunks * b.c.n_blocks
@@ -1656,7 +1666,7 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
         n_table += min(max_table_bytes, b.n * n_table)
     if not (
         reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 3 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
-        and reserve(&b.count_buffer, n_rows * planes + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
+        and reserve(&b.count_buffer, n_rows * planes + n_low_bytes(b) + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
         and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
                     + n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
         and reserve(&b.table_buffer, n_table)
@@ -1671,7 +1681,8 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     b.doubt = b.left + b.c.n_blocks + 8
     b.c.rows, b.c.columns = b.rows, b.doubt + 2 * b.c.n_blocks if n_columns else NULL
     at = b.count_buffer.bytes
-    b.c.upper, b.limit_of = at, at + n_rows * planes
+    b.c.upper, t.pair.low = at, at + n_rows * planes
+    b.limit_of = t.pair.low + n_low_bytes(b)
     t.pair.limit = b.limit_of + <int64_t>b.n * b.limit_stride
     t.pair.triple.need_v, t.pair.triple.need_x = t.pair.limit + b.limit_stride, t.pair.limit + 2 * b.limit_stride
     b.need = t.pair.limit + 3 * b.limit_stride

@@ -46,6 +46,8 @@
 #endif
 #endif
 
+/* A week of trading days: the loops over days are compiled once for just these, and once for any number. */
+#define MP2_USUAL_DAYS 5
 /* More days than this are left to the general loops. */
 #define MP2_MAX_LANES 256
 
@@ -82,6 +84,7 @@ struct mp2_pair {
     const uint64_t *words;     /* its consensus in the layout of a row */
     const uint64_t *passing;   /* bits of the candidates that pass with it */
     const uint8_t *counts;     /* its row of counts */
+    const uint8_t *low;        /* the same candidate by candidate: [n, padded to 64][2 D, padded to 16] */
     const uint8_t *limit;      /* [2 D, padded to 16] need + u[v] */
 };
 
@@ -176,16 +179,24 @@ static inline void mp2_transpose(uint64_t *words)
 }
 
 /* Transposes 8 x 8 bytes in place, the same way. */
-static inline void mp2_transpose_bytes(uint64_t *words)
+#define MP2_SWAP(a, b, shift, mask)                                                                                          \
+    {                                                                                                                        \
+        uint64_t swapped = ((words[a] >> shift) ^ words[b]) & mask;                                                          \
+        words[b] ^= swapped;                                                                                                 \
+        words[a] ^= swapped << shift;                                                                                        \
+    }
+MP2_INLINE void mp2_transpose_bytes(uint64_t *words)
 {
-    uint64_t mask = 0x00000000ffffffffULL;
-    for (int32_t j = 4; j; j >>= 1, mask ^= mask << (8 * j))
-        for (int32_t k = 0; k < 8; k = ((k | j) + 1) & ~j) {
-            uint64_t swapped = ((words[k] >> (8 * j)) ^ words[k | j]) & mask;
-            words[k | j] ^= swapped;
-            words[k] ^= swapped << (8 * j);
-        }
+    for (int32_t k = 0; k < 4; k++)
+        MP2_SWAP(k, k + 4, 32, 0x00000000ffffffffULL)
+    for (int32_t k = 0; k < 8; k += 4) {
+        MP2_SWAP(k, k + 2, 16, 0x0000ffff0000ffffULL)
+        MP2_SWAP(k + 1, k + 3, 16, 0x0000ffff0000ffffULL)
+    }
+    for (int32_t k = 0; k < 8; k += 2)
+        MP2_SWAP(k, k + 1, 8, 0x00ff00ff00ff00ffULL)
 }
+#undef MP2_SWAP
 
 /* What an instruction set has to offer; the functions are described where they are defined. */
 struct mp2_loops {
@@ -195,6 +206,7 @@ struct mp2_loops {
     int32_t (*within_cap)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
     int32_t (*pass_mixed)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *);
     uint64_t (*count_block)(const struct mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *);
+    void (*turn_row)(const struct mp2_base *, const uint8_t *, int32_t, uint8_t *);
     int32_t (*open_triple)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
     int64_t (*settle_hits)(const struct mp2_base *, const struct mp2_triple *, uint64_t *, uint64_t *, int64_t *);
     int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, const uint64_t *, uint64_t *);
@@ -695,13 +707,43 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, cons
 
 /* ---- block loops: all candidates of a triple */
 
+/* Writes the counts of a row candidate by candidate: out[64 * n_blocks][2 D, padded to 16]. */
+MP2_TARGET static void MP2_FN(turn_row)(const struct mp2_base *base, const uint8_t *counts, int32_t first_block, uint8_t *out)
+{
+    int32_t planes = 2 * base->n_days, stride = (planes + 15) / 16 * 16;
+    for (int32_t w = first_block; w < base->n_blocks; w++)
+        for (int32_t p = 0; p < stride; p += 8)
+            for (int32_t c = 0; c < 64; c += 8) {
+                uint64_t square[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+                for (int32_t k = 0; k < 8 && p + k < planes; k++)
+                    memcpy(square + k, counts + ((int64_t)w * planes + p + k) * 64 + c, 8);
+                mp2_transpose_bytes(square);
+                for (int32_t k = 0; k < 8; k++)
+                    memcpy(out + ((int64_t)w * 64 + c + k) * stride + p, square + k, 8);
+            }
+}
+
+/* The thresholds of x, eight planes a word: no byte borrows, because no count of v and x exceeds that of v or of x. */
+MP2_INLINE void MP2_FN(thresholds)(const struct mp2_triple *t, int32_t stride)
+{
+    const uint8_t *low = t->pair->low + (int64_t)t->x * stride;
+    for (int32_t p = 0; p < stride; p += 8) {
+        uint64_t counts, of_v, of_x;
+        memcpy(&counts, low + p, 8);
+        memcpy(&of_v, t->pair->limit + p, 8);
+        memcpy(&of_x, t->limit_x + p, 8);
+        of_v -= counts, of_x -= counts;
+        memcpy(t->need_v + p, &of_v, 8);
+        memcpy(t->need_x + p, &of_x, 8);
+    }
+}
+
 /* Sets up a triple: its thresholds, its winners, and in `left` the candidates to be decided. Returns whether there are any;
  * without any the rest is not set up. */
 MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left)
 {
     const struct mp2_pair *pair = t->pair;
-    int32_t planes = 2 * base->n_days, n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
-    const uint8_t *counts = pair->counts + (int64_t)(t->x >> 6) * planes * 64 + (t->x & 63);
+    int32_t n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
     uint64_t any = 0;
     for (int32_t w = first; w < base->n_blocks; w++)
         left[w] = t->passing_x ? pair->passing[w] & t->passing_x[w] : t->all_tails ? ~0ULL : pair->passing[w];
@@ -715,13 +757,7 @@ MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const
         any |= left[w];
     if (!any)
         return 0;
-    for (int32_t p = 0; p < planes; p++)
-        t->need_v[p] = counts[p * 64];
-    for (int32_t p = 0; p < planes; p += 16)
-        for (int32_t k = p; k < p + 16; k++) {
-            t->need_x[k] = (uint8_t)(t->limit_x[k] - t->need_v[k]);
-            t->need_v[k] = (uint8_t)(pair->limit[k] - t->need_v[k]);
-        }
+    MP2_FN(thresholds)(t, (2 * base->n_days + 15) / 16 * 16);
     for (int32_t i = 0; i < n_wins; i++)
         t->wins[i] = pair->words[i] & t->row[i];
     return 1;
@@ -737,14 +773,14 @@ MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(certain)(const struct mp2_base *base,
 
 /* Of the candidates in `left` those not certain to have `floor` winners on lane 0, and on any of the others. */
 MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const struct mp2_triple *t, int32_t block, uint64_t left,
-                                             uint64_t *lane_0, uint64_t *others)
+                                             uint64_t *lane_0, uint64_t *others, int32_t n_days, int32_t n_tests)
 {
-    int64_t at = (int64_t)block * 2 * base->n_days * 64;
+    int64_t at = (int64_t)block * 2 * n_days * 64;
     const uint8_t *of_v = t->pair->counts + at;
     uint64_t zero = left & ~MP2_FN(bits)(MP2_FN(at_least)(of_v, t->need_v[0])), rest = 0;
-    if (base->n_tests > 1) {
+    if (n_tests > 1) {
         MP2_FN(flags) all = MP2_FN(at_least)(of_v + 64, t->need_v[1]);
-        for (int32_t p = 2; p < base->n_tests; p++)
+        for (int32_t p = 2; p < n_tests; p++)
             all = MP2_FN(and)(all, MP2_FN(at_least)(of_v + p * 64, t->need_v[p]));
         rest = left & ~MP2_FN(bits)(all);
     }
@@ -752,7 +788,7 @@ MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const 
         zero &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 0));
     if (t->counts_x && rest) {
         MP2_FN(flags) all = MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 1);
-        for (int32_t p = 2; p < base->n_tests; p++)
+        for (int32_t p = 2; p < n_tests; p++)
             all = MP2_FN(and)(all, MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, p));
         rest &= ~MP2_FN(bits)(all);
     }
@@ -848,8 +884,8 @@ MP2_TARGET MP2_INLINE int MP2_FN(passes)(const struct mp2_base *base, const stru
 /* Decides for every candidate in `left` (n_blocks words, of which those from first_block on count) whether the triple with
  * it passes, and leaves those that do; returns their number. `doubt` is scratch of 2 n_blocks words; `n_counted` rises by
  * the candidates whose tickers had to be counted. */
-MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left, uint64_t *doubt,
-                                              int64_t *n_counted)
+MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left,
+                                                     uint64_t *doubt, int64_t *n_counted, int32_t n_days, int32_t n_tests)
 {
     enum { STEP = sizeof(MP2_FN(vector)) / 8, COLUMN_WORTH = 3 };
     int32_t row_words = (base->n_win_chunks + base->n_loss_chunks) * base->n_lanes;
@@ -861,7 +897,7 @@ MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const
         uint64_t open = t->surely ? left[w] & ~t->surely[w] : left[w];
         lane_0[w] = others[w] = base->bounded ? 0 : open;
         if (base->bounded && open)
-            MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w);
+            MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w, n_days, n_tests);
         n_lane_0 += MP2_FN(count)(lane_0[w] & ~others[w]);
     }
     /* A column costs about a third of a candidate counted by itself. */
@@ -885,12 +921,19 @@ MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const
     return n_passing;
 }
 
+MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left, uint64_t *doubt,
+                                              int64_t *n_counted)
+{
+    if (base->n_days == MP2_USUAL_DAYS && base->n_tests == MP2_USUAL_DAYS)
+        return MP2_FN(settle_hits_of)(base, t, left, doubt, n_counted, MP2_USUAL_DAYS, MP2_USUAL_DAYS);
+    return MP2_FN(settle_hits_of)(base, t, left, doubt, n_counted, base->n_days, base->n_tests);
+}
+
 /* Of the candidates in `passing` those whose buys no bound puts above the cap on any day, into `out`; returns whether there
  * are any. */
-MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *passing,
-                                                   uint64_t *out)
+MP2_TARGET MP2_INLINE int32_t MP2_FN(maybe_within_cap_of)(const struct mp2_base *base, const struct mp2_triple *t,
+                                                          const uint64_t *passing, uint64_t *out, int32_t D)
 {
-    int32_t D = base->n_days;
     uint64_t any = 0;
     for (int32_t w = t->first >> 6; w < base->n_blocks; w++) {
         uint64_t left = passing[w];
@@ -909,9 +952,17 @@ MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, 
     return any != 0;
 }
 
+MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *passing,
+                                                   uint64_t *out)
+{
+    if (base->n_days == MP2_USUAL_DAYS)
+        return MP2_FN(maybe_within_cap_of)(base, t, passing, out, MP2_USUAL_DAYS);
+    return MP2_FN(maybe_within_cap_of)(base, t, passing, out, base->n_days);
+}
+
 static const struct mp2_loops MP2_FN(loops) = {
     MP2_ISA_NAME,          MP2_FN(pass_floor),  MP2_FN(pass_any),    MP2_FN(within_cap),
-    MP2_FN(pass_mixed),    MP2_FN(count_block), MP2_FN(open_triple), MP2_FN(settle_hits),
+    MP2_FN(pass_mixed),    MP2_FN(count_block), MP2_FN(turn_row),    MP2_FN(open_triple), MP2_FN(settle_hits),
     MP2_FN(maybe_within_cap), MP2_FN(count_days),
 };
 
