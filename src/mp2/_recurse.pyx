@@ -1317,11 +1317,11 @@ cdef bint visit_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcep
 
 
 cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcept nogil:
+    """Which of the candidates pass, which of those may be under the cap: then their score. False: no memory."""
     cdef Base *b = &t.base
     cdef mp2_triple *triple = &t.pair.triple
-    cdef int32_t size = t.rules.max_size, w, i, n_blocks = b.c.n_blocks - (first >> 6)
+    cdef int32_t size = t.rules.max_size, n_blocks = b.c.n_blocks - (first >> 6)
     cdef int64_t n_passing, n_counted = 0
-    cdef uint64_t bits
     triple.x, triple.first, triple.end, triple.all_tails = j, first, end, not t.use_tails
     triple.row = b.rows + <int64_t>j * b.n_row_words
     triple.limit_x = b.limit_of + <int64_t>j * b.limit_stride
@@ -1332,23 +1332,38 @@ cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexce
         keep_passed(t, j)
         return True
     t.credit -= n_blocks * <int64_t>(16 * b.c.n_days)
-    if not t.fast:
-        n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
-        t.starter.n_rows_scanned += n_counted
-        t.starter.tested[size] += n_passing
-        t.credit -= n_counted * b.n_row_words
-        keep_passed(t, j)
-        if n_passing == 0:
+    if t.fast:                                   # the cap first: whoever is above it needs no decision
+        if not t.retained[size] or not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
             return True
-    if not t.retained[size] or not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
+        memcpy(b.left + (first >> 6), b.doubt + (first >> 6), n_blocks * sizeof(uint64_t))
+    n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
+    t.starter.n_rows_scanned += n_counted
+    t.starter.tested[size] += n_passing
+    t.credit -= n_counted * b.n_row_words
+    keep_passed(t, j)
+    if n_passing == 0 or not t.retained[size]:
         return True
+    if not t.fast:
+        if not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
+            return True
+        memcpy(b.left + (first >> 6), b.doubt + (first >> 6), n_blocks * sizeof(uint64_t))
+    return evaluate_left(t, j)
+
+
+cdef bint evaluate_left(Turn *t, int32_t j) noexcept nogil:
+    """Evaluate what is left of a triple's candidates; its x is candidate j. False: no memory."""
+    cdef Base *b = &t.base
+    cdef int32_t w, i
+    cdef uint64_t bits
     intersect(b, t.pair.words, j, b.words)
-    for w in range(first >> 6, b.c.n_blocks):
-        bits = b.doubt[w]
+    for w in range(t.pair.triple.first >> 6, b.c.n_blocks):
+        bits = b.left[w]
         while bits:
             i = w * 64 + mp2_lowest_bit(bits)
             bits &= bits - 1
-            if not evaluate_y(t, i):
+            count_lanes(t, b.words, b.rows + <int64_t>i * b.n_row_words)
+            t.credit -= scoring_words(t)
+            if not evaluate(t, t.rules.max_size, b.candidates[i]):
                 return False
     return True
 
@@ -1396,24 +1411,6 @@ cdef bint evaluate_x(Turn *t, int32_t j) noexcept nogil:
     intersect(b, t.pair.words, j, b.words)
     count_lanes(t, b.words, b.words)
     return evaluate(t, t.rules.max_size - 1, b.candidates[j])
-
-
-cdef bint evaluate_y(Turn *t, int32_t i) noexcept nogil:
-    """Evaluate the triple with candidate i; in fast mode find out first whether it passes."""
-    cdef Base *b = &t.base
-    cdef int32_t d
-    cdef bint passing = True, any_buy = False
-    count_lanes(t, t.base.words, b.rows + <int64_t>i * b.n_row_words)
-    t.credit -= scoring_words(t)
-    if t.fast:
-        for d in range(t.days.n):
-            passing = passing and t.days.hits[d] >= t.panel.floor
-            any_buy = any_buy or t.days.buys[d] > 0
-        t.starter.n_rows_scanned += 1
-        if not passing or not any_buy:
-            return True
-        t.starter.tested[t.rules.max_size] += 1
-    return evaluate(t, t.rules.max_size, b.candidates[i])
 
 
 cdef void count_lanes(Turn *t, const uint64_t *words, const uint64_t *row) noexcept nogil:
