@@ -86,6 +86,7 @@ cdef extern from "_scan.h" nogil:
         const uint64_t *passing_x
         const uint64_t *within
         const uint64_t *surely
+        const uint64_t *above
         const uint8_t *counts_x
         const uint8_t *limit_x
         uint8_t *need_v
@@ -95,6 +96,7 @@ cdef extern from "_scan.h" nogil:
         int32_t first
         int32_t end
         int32_t all_tails
+        int32_t cap_first
     struct mp2_loops:
         const char *name
         int32_t (*pass_floor)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
@@ -237,7 +239,9 @@ cdef struct Base:
     int32_t *wider               # [n]: an earlier candidate of the same algorithm whose winners contain its own, or -1
     int32_t *narrower            # [n]: one whose winners it contains
     uint64_t *passed             # [n][n_blocks]: what passed with the pair and an x; NULL: not kept
-    int64_t *passed_stamp        # [n]: the pair for which it holds
+    uint64_t *above              # [n][n_blocks]: what was found to be above the cap with the pair and an x
+    int64_t *passed_stamp        # [n]: the pair for which `passed` holds
+    int64_t *above_stamp         # [n]: and `above`
     uint64_t *group              # its consensus in the layout of a row
     uint64_t *rows
     uint8_t *limit_of            # [n][limit_stride]: need + the bytes of `c.upper`, candidate by candidate
@@ -1039,12 +1043,12 @@ cdef void find_equal(Turn *t) noexcept nogil:
 cdef int find_nested(Turn *t) noexcept nogil:
     """Per candidate the earlier one of its algorithm with the fewest tickers that contains it, and the largest it contains."""
     cdef Base *b = &t.base
-    cdef int32_t i, j, n_words = b.c.n_win_chunks * b.c.n_lanes if b.c.floor > 0 else b.n_row_words
+    cdef int32_t i, j, n_words = b.n_row_words
     cdef int32_t *sizes = b.has_equal + b.n      # scratch
     cdef int status
     for i in range(b.n):
         b.wider[i] = b.narrower[i] = -1
-        b.passed_stamp[i] = 0
+        b.passed_stamp[i] = b.above_stamp[i] = 0
         if not t.use_nested or b.passed == NULL:
             continue
         sizes[i] = count_words(b.rows + <int64_t>i * b.n_row_words, n_words)
@@ -1327,26 +1331,25 @@ cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexce
     triple.limit_x = b.limit_of + <int64_t>j * b.limit_stride
     triple.passing_x = b.row[j] if t.use_tails else NULL
     triple.counts_x = NULL if b.row[j] == NULL else counts_of(b, b.row[j], b.after[j] >> 6)
-    triple.within, triple.surely = passed_with(t, b.wider[j]), passed_with(t, b.narrower[j])
+    triple.within = kept_for(t, b.passed, b.passed_stamp, b.wider[j])
+    triple.surely = kept_for(t, b.passed, b.passed_stamp, b.narrower[j])
+    triple.above = kept_for(t, b.above, b.above_stamp, b.narrower[j])
+    triple.cap_first = t.fast and t.retained[size]
     if not t.loops.open_triple(&b.c, triple, b.left):
-        keep_passed(t, j)
+        if triple.cap_first and is_kept(t, j):
+            keep_above(t, j, False)
         return True
     t.credit -= n_blocks * <int64_t>(16 * b.c.n_days)
-    if t.fast:                                   # the cap first: whoever is above it needs no decision
-        if not t.retained[size] or not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
-            return True
-        memcpy(b.left + (first >> 6), b.doubt + (first >> 6), n_blocks * sizeof(uint64_t))
+    if t.fast and not (t.retained[size] and narrow_to_cap(t, j)):
+        return True
     n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
     t.starter.n_rows_scanned += n_counted
     t.starter.tested[size] += n_passing
     t.credit -= n_counted * b.n_row_words
-    keep_passed(t, j)
-    if n_passing == 0 or not t.retained[size]:
+    if not t.fast and is_kept(t, j):
+        keep_passed(t, j)
+    if n_passing == 0 or not t.retained[size] or not (t.fast or narrow_to_cap(t, j)):
         return True
-    if not t.fast:
-        if not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
-            return True
-        memcpy(b.left + (first >> 6), b.doubt + (first >> 6), n_blocks * sizeof(uint64_t))
     return evaluate_left(t, j)
 
 
@@ -1368,21 +1371,45 @@ cdef bint evaluate_left(Turn *t, int32_t j) noexcept nogil:
     return True
 
 
-cdef inline const uint64_t *passed_with(Turn *t, int32_t j) noexcept nogil:
-    """What passed with candidate j as x of this pair, or NULL."""
-    if j < 0 or t.base.passed_stamp[j] != t.pair.stamp:
-        return NULL
-    return t.base.passed + <int64_t>j * t.base.c.n_blocks
+cdef inline bint narrow_to_cap(Turn *t, int32_t j) noexcept nogil:
+    """Leave the candidates that no bound puts above the cap; False if there are none."""
+    cdef Base *b = &t.base
+    cdef int32_t first = t.pair.triple.first >> 6, w
+    cdef bint any_left = t.loops.maybe_within_cap(&b.c, &t.pair.triple, b.left, b.doubt)
+    if is_kept(t, j):
+        keep_above(t, j, True)
+    for w in range(first, b.c.n_blocks if any_left else 0):
+        b.left[w] = b.doubt[w]
+    return any_left
+
+
+cdef inline void keep_above(Turn *t, int32_t j, bint judged) noexcept nogil:
+    """Keep what is above the cap with candidate j as x: what was with a narrower one, and what has been judged to be."""
+    cdef Base *b = &t.base
+    cdef uint64_t *above = b.above + <int64_t>j * b.c.n_blocks
+    cdef const uint64_t *before = t.pair.triple.above
+    cdef int32_t w
+    for w in range(t.pair.triple.first >> 6, b.c.n_blocks):
+        above[w] = (before[w] if before != NULL else 0) | (b.left[w] & ~b.doubt[w] if judged else 0)
+    b.above_stamp[j] = t.pair.stamp
 
 
 cdef inline void keep_passed(Turn *t, int32_t j) noexcept nogil:
-    """Keep what passed with candidate j, unless a work limit has cut its candidates, or fast mode left them undecided."""
+    """Keep what passed with candidate j as x."""
     cdef Base *b = &t.base
-    cdef int32_t first = b.after[j] >> 6
-    if b.passed == NULL or t.fast or t.pair.triple.first != b.after[j] or t.pair.triple.end != b.n:
-        return
+    cdef int32_t first = t.pair.triple.first >> 6
     memcpy(b.passed + <int64_t>j * b.c.n_blocks + first, b.left + first, (b.c.n_blocks - first) * sizeof(uint64_t))
     b.passed_stamp[j] = t.pair.stamp
+
+
+cdef inline bint is_kept(Turn *t, int32_t j) noexcept nogil:
+    """Is there room to keep what x = j decided, and has no work limit cut its candidates?"""
+    return t.base.passed != NULL and t.pair.triple.first == t.base.after[j] and t.pair.triple.end == t.base.n
+
+
+cdef inline const uint64_t *kept_for(Turn *t, const uint64_t *masks, const int64_t *stamps, int32_t j) noexcept nogil:
+    """What was kept of this pair with candidate j as x, or NULL."""
+    return NULL if j < 0 or stamps[j] != t.pair.stamp else masks + <int64_t>j * t.base.c.n_blocks
 
 
 cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
@@ -1664,8 +1691,8 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     if not (
         reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 3 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
         and reserve(&b.count_buffer, n_rows * planes + n_low_bytes(b) + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
-        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
-                    + n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
+        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + 2 * sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
+                    + 2 * n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
         and reserve(&b.table_buffer, n_table)
     ):
         return False
@@ -1689,8 +1716,10 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     b.memo_x = b.memo_v + b.n
     b.row = <uint64_t **>(b.memo_x + b.n)
     b.passed_stamp = <int64_t *>(b.row + b.n)
-    b.passed = <uint64_t *>(b.passed_stamp + b.n) if n_passed else NULL
-    b.after = <int32_t *>(b.passed_stamp + b.n + n_passed)
+    b.above_stamp = b.passed_stamp + b.n
+    b.passed = <uint64_t *>(b.above_stamp + b.n) if n_passed else NULL
+    b.above = b.passed + n_passed
+    b.after = <int32_t *>(b.above_stamp + b.n + 2 * n_passed)
     b.first_equal, b.wider, b.narrower = b.after + b.n, b.after + 2 * b.n, b.after + 3 * b.n
     b.has_equal = b.after + 4 * b.n              # followed by the slots of `find_equal`
     b.ready = <uint8_t *>(b.has_equal + b.n + hash_slots(b.n))

@@ -94,7 +94,8 @@ struct mp2_triple {
     const uint64_t *row;       /* of x */
     const uint64_t *passing_x; /* bits of the candidates that pass with the base and x, or NULL: not used */
     const uint64_t *within;    /* what passed with an x of more tickers: nothing else can; or NULL */
-    const uint64_t *surely;    /* what passed with an x of fewer tickers: all that does; or NULL */
+    const uint64_t *surely;    /* what passed with an x of fewer tickers: all of it does; or NULL */
+    const uint64_t *above;     /* what was above the cap with an x of fewer tickers: all of it is; or NULL */
     const uint8_t *counts_x;   /* row of counts of x, or NULL: then only the first bound is used */
     const uint8_t *limit_x;    /* [2 D, padded to 16] need + u[x] */
     uint8_t *need_v;           /* [2 D, padded to 16] scratch: thresholds of the first bound */
@@ -104,6 +105,7 @@ struct mp2_triple {
     int32_t first;             /* those from `first` to before `end` are to be decided */
     int32_t end;
     int32_t all_tails;         /* also those that fail with the pair */
+    int32_t cap_first;         /* candidates above the cap need no decision */
 };
 
 /* x86-64 has no popcount in its baseline and the compiler's substitute is a table in memory: count in parallel instead. */
@@ -746,9 +748,13 @@ MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const
     int32_t n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
     uint64_t any = 0;
     for (int32_t w = first; w < base->n_blocks; w++)
-        left[w] = t->passing_x ? pair->passing[w] & t->passing_x[w] : t->all_tails ? ~0ULL : pair->passing[w];
+        left[w] = t->all_tails ? ~0ULL : pair->passing[w];
+    for (int32_t w = first; t->passing_x && w < base->n_blocks; w++)
+        left[w] &= t->passing_x[w];
     for (int32_t w = first; t->within && w < base->n_blocks; w++)
         left[w] &= t->within[w];
+    for (int32_t w = first; t->cap_first && t->above && w < base->n_blocks; w++)
+        left[w] &= ~t->above[w];
     left[first] &= ~0ULL << (t->first & 63);
     left[last] &= ~0ULL >> (63 - ((t->end - 1) & 63));
     for (int32_t w = last + 1; w < base->n_blocks; w++)
@@ -936,7 +942,7 @@ MP2_TARGET MP2_INLINE int32_t MP2_FN(maybe_within_cap_of)(const struct mp2_base 
 {
     uint64_t any = 0;
     for (int32_t w = t->first >> 6; w < base->n_blocks; w++) {
-        uint64_t left = passing[w];
+        uint64_t left = t->above ? passing[w] & ~t->above[w] : passing[w];
         int64_t at = (int64_t)w * 2 * D * 64;
         if (base->capped && left) {
             MP2_FN(flags) above = MP2_FN(at_least)(t->pair->counts + at + D * 64, t->need_v[D]);
