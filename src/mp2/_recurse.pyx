@@ -76,7 +76,7 @@ cdef extern from "_scan.h" nogil:
         int32_t capped
     struct mp2_pair:
         const uint64_t *words
-        const uint64_t *passing
+        const uint64_t *tails
         const uint8_t *counts
         const uint8_t *low
         const uint8_t *limit
@@ -87,6 +87,8 @@ cdef extern from "_scan.h" nogil:
         const uint64_t *within
         const uint64_t *surely
         const uint64_t *above
+        uint64_t *keep_passed
+        uint64_t *keep_above
         const uint8_t *counts_x
         const uint8_t *limit_x
         uint8_t *need_v
@@ -95,7 +97,6 @@ cdef extern from "_scan.h" nogil:
         int32_t x
         int32_t first
         int32_t end
-        int32_t all_tails
         int32_t cap_first
     struct mp2_loops:
         const char *name
@@ -109,7 +110,7 @@ cdef extern from "_scan.h" nogil:
         void (*turn_row)(const mp2_base *, const uint8_t *, int32_t, uint8_t *) noexcept nogil
         int32_t (*open_triple)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
         int64_t (*settle_hits)(const mp2_base *, const mp2_triple *, uint64_t *, uint64_t *, int64_t *) noexcept nogil
-        int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, const uint64_t *, uint64_t *) noexcept nogil
+        int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
         void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *) noexcept nogil
     enum:
         MP2_MAX_LANES
@@ -255,6 +256,8 @@ cdef struct Base:
     uint64_t *words              # scratch: a consensus in the layout of a row
     uint64_t *left               # scratch: candidates of a triple, [n_blocks] and slack
     uint64_t *doubt              # scratch: [2 n_blocks]
+    uint64_t *ones               # [n_blocks]: all bits, for masks that are not there
+    uint64_t *zeros              # [n_blocks]: and none
     int32_t *lane_of             # [D]
     uint8_t *need                # [2 D], like the next one
     uint8_t *shift
@@ -267,6 +270,7 @@ cdef struct Pair:
     # The base with a second member v, or with max_size 3 the starter: its candidates are the x.
     mp2_pair c
     mp2_triple triple            # of the x that is looked at
+    const uint64_t *passing      # bits of the candidates that pass with it
     int32_t v_idx                # in the base's list; -1 for the starter itself
     int32_t recording
     uint64_t *words
@@ -1211,7 +1215,8 @@ cdef int open_pair(Turn *t) noexcept nogil:
             status = ready_row(t, p.v_idx)
     if status != GO_ON:
         return status
-    p.c.words, p.c.limit, p.c.passing, p.c.counts = p.words, p.limit, row, counts_of(b, row, first >> 6)
+    p.c.words, p.c.limit, p.c.counts = p.words, p.limit, counts_of(b, row, first >> 6)
+    p.passing, p.c.tails = row, row if t.use_tails else b.ones
     p.c.low, p.triple.pair = p.low, &p.c
     t.loops.turn_row(&b.c, p.c.counts, first >> 6, p.low)
     t.credit -= n_low_bytes(b) // 8
@@ -1234,7 +1239,7 @@ cdef int pair_step(Turn *t) noexcept nogil:
     cdef int32_t j, size = t.depth + 1
     cdef int status
     while True:
-        j = next_bit(t.pair.c.passing, frame.at, b.n)
+        j = next_bit(t.pair.passing, frame.at, b.n)
         if j == b.n:
             return close_pair(t)
         status = ready_row(t, j)
@@ -1324,33 +1329,53 @@ cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexce
     """Which of the candidates pass, which of those may be under the cap: then their score. False: no memory."""
     cdef Base *b = &t.base
     cdef mp2_triple *triple = &t.pair.triple
-    cdef int32_t size = t.rules.max_size, n_blocks = b.c.n_blocks - (first >> 6)
+    cdef int32_t size = t.rules.max_size
+    cdef bint kept = b.passed != NULL and first == b.after[j] and end == b.n
     cdef int64_t n_passing, n_counted = 0
-    triple.x, triple.first, triple.end, triple.all_tails = j, first, end, not t.use_tails
+    triple.x, triple.first, triple.end = j, first, end
     triple.row = b.rows + <int64_t>j * b.n_row_words
     triple.limit_x = b.limit_of + <int64_t>j * b.limit_stride
-    triple.passing_x = b.row[j] if t.use_tails else NULL
+    triple.passing_x = b.row[j] if b.row[j] != NULL and t.use_tails else b.ones
     triple.counts_x = NULL if b.row[j] == NULL else counts_of(b, b.row[j], b.after[j] >> 6)
-    triple.within = kept_for(t, b.passed, b.passed_stamp, b.wider[j])
-    triple.surely = kept_for(t, b.passed, b.passed_stamp, b.narrower[j])
-    triple.above = kept_for(t, b.above, b.above_stamp, b.narrower[j])
+    triple.within = kept_for(t, b.passed, b.passed_stamp, b.wider[j], b.ones)
+    triple.surely = kept_for(t, b.passed, b.passed_stamp, b.narrower[j], b.zeros)
+    triple.above = kept_for(t, b.above, b.above_stamp, b.narrower[j], b.zeros)
     triple.cap_first = t.fast and t.retained[size]
+    triple.keep_passed = triple.keep_above = NULL
+    if kept and not t.fast:
+        triple.keep_passed = b.passed + <int64_t>j * b.c.n_blocks
+    if kept:
+        triple.keep_above = b.above + <int64_t>j * b.c.n_blocks
     if not t.loops.open_triple(&b.c, triple, b.left):
-        if triple.cap_first and is_kept(t, j):
-            keep_above(t, j, False)
+        if kept and triple.cap_first:
+            b.above_stamp[j] = t.pair.stamp
         return True
-    t.credit -= n_blocks * <int64_t>(16 * b.c.n_days)
+    t.credit -= (b.c.n_blocks - (first >> 6)) * <int64_t>(16 * b.c.n_days)
     if t.fast and not (t.retained[size] and narrow_to_cap(t, j)):
         return True
     n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
     t.starter.n_rows_scanned += n_counted
     t.starter.tested[size] += n_passing
     t.credit -= n_counted * b.n_row_words
-    if not t.fast and is_kept(t, j):
-        keep_passed(t, j)
+    if triple.keep_passed != NULL:
+        b.passed_stamp[j] = t.pair.stamp
     if n_passing == 0 or not t.retained[size] or not (t.fast or narrow_to_cap(t, j)):
         return True
     return evaluate_left(t, j)
+
+
+cdef inline bint narrow_to_cap(Turn *t, int32_t j) noexcept nogil:
+    """Leave the candidates that no bound puts above the cap; False if there are none."""
+    if t.pair.triple.keep_above != NULL:
+        t.base.above_stamp[j] = t.pair.stamp
+    return t.loops.maybe_within_cap(&t.base.c, &t.pair.triple, t.base.left)
+
+
+cdef inline const uint64_t *kept_for(
+    Turn *t, const uint64_t *masks, const int64_t *stamps, int32_t j, const uint64_t *unknown
+) noexcept nogil:
+    """What was kept of this pair with candidate j as x."""
+    return unknown if j < 0 or stamps[j] != t.pair.stamp else masks + <int64_t>j * t.base.c.n_blocks
 
 
 cdef bint evaluate_left(Turn *t, int32_t j) noexcept nogil:
@@ -1369,47 +1394,6 @@ cdef bint evaluate_left(Turn *t, int32_t j) noexcept nogil:
             if not evaluate(t, t.rules.max_size, b.candidates[i]):
                 return False
     return True
-
-
-cdef inline bint narrow_to_cap(Turn *t, int32_t j) noexcept nogil:
-    """Leave the candidates that no bound puts above the cap; False if there are none."""
-    cdef Base *b = &t.base
-    cdef int32_t first = t.pair.triple.first >> 6, w
-    cdef bint any_left = t.loops.maybe_within_cap(&b.c, &t.pair.triple, b.left, b.doubt)
-    if is_kept(t, j):
-        keep_above(t, j, True)
-    for w in range(first, b.c.n_blocks if any_left else 0):
-        b.left[w] = b.doubt[w]
-    return any_left
-
-
-cdef inline void keep_above(Turn *t, int32_t j, bint judged) noexcept nogil:
-    """Keep what is above the cap with candidate j as x: what was with a narrower one, and what has been judged to be."""
-    cdef Base *b = &t.base
-    cdef uint64_t *above = b.above + <int64_t>j * b.c.n_blocks
-    cdef const uint64_t *before = t.pair.triple.above
-    cdef int32_t w
-    for w in range(t.pair.triple.first >> 6, b.c.n_blocks):
-        above[w] = (before[w] if before != NULL else 0) | (b.left[w] & ~b.doubt[w] if judged else 0)
-    b.above_stamp[j] = t.pair.stamp
-
-
-cdef inline void keep_passed(Turn *t, int32_t j) noexcept nogil:
-    """Keep what passed with candidate j as x."""
-    cdef Base *b = &t.base
-    cdef int32_t first = t.pair.triple.first >> 6
-    memcpy(b.passed + <int64_t>j * b.c.n_blocks + first, b.left + first, (b.c.n_blocks - first) * sizeof(uint64_t))
-    b.passed_stamp[j] = t.pair.stamp
-
-
-cdef inline bint is_kept(Turn *t, int32_t j) noexcept nogil:
-    """Is there room to keep what x = j decided, and has no work limit cut its candidates?"""
-    return t.base.passed != NULL and t.pair.triple.first == t.base.after[j] and t.pair.triple.end == t.base.n
-
-
-cdef inline const uint64_t *kept_for(Turn *t, const uint64_t *masks, const int64_t *stamps, int32_t j) noexcept nogil:
-    """What was kept of this pair with candidate j as x, or NULL."""
-    return NULL if j < 0 or stamps[j] != t.pair.stamp else masks + <int64_t>j * t.base.c.n_blocks
 
 
 cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
@@ -1689,7 +1673,7 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     if t.pair_depth > t.base_depth:
         n_table += min(max_table_bytes, b.n * n_table)
     if not (
-        reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 3 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
+        reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 5 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
         and reserve(&b.count_buffer, n_rows * planes + n_low_bytes(b) + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
         and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + 2 * sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
                     + 2 * n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
@@ -1703,7 +1687,10 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     t.pair.triple.wins = b.words + b.n_row_words
     b.left = t.pair.triple.wins + n_wins
     b.doubt = b.left + b.c.n_blocks + 8
-    b.c.rows, b.c.columns = b.rows, b.doubt + 2 * b.c.n_blocks if n_columns else NULL
+    b.ones, b.zeros = b.doubt + 2 * b.c.n_blocks, b.doubt + 3 * b.c.n_blocks
+    memset(b.ones, 0xff, b.c.n_blocks * sizeof(uint64_t))
+    memset(b.zeros, 0, b.c.n_blocks * sizeof(uint64_t))
+    b.c.rows, b.c.columns = b.rows, b.zeros + b.c.n_blocks if n_columns else NULL
     at = b.count_buffer.bytes
     b.c.upper, t.pair.low = at, at + n_rows * planes
     b.limit_of = t.pair.low + n_low_bytes(b)

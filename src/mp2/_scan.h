@@ -82,7 +82,7 @@ struct mp2_base {
 /* A group two below the largest: the base and a second member v. */
 struct mp2_pair {
     const uint64_t *words;     /* its consensus in the layout of a row */
-    const uint64_t *passing;   /* bits of the candidates that pass with it */
+    const uint64_t *tails;     /* bits of the candidates its children are to be joined with */
     const uint8_t *counts;     /* its row of counts */
     const uint8_t *low;        /* the same candidate by candidate: [n, padded to 64][2 D, padded to 16] */
     const uint8_t *limit;      /* [2 D, padded to 16] need + u[v] */
@@ -92,10 +92,12 @@ struct mp2_pair {
 struct mp2_triple {
     const struct mp2_pair *pair;
     const uint64_t *row;       /* of x */
-    const uint64_t *passing_x; /* bits of the candidates that pass with the base and x, or NULL: not used */
-    const uint64_t *within;    /* what passed with an x of more tickers: nothing else can; or NULL */
-    const uint64_t *surely;    /* what passed with an x of fewer tickers: all of it does; or NULL */
-    const uint64_t *above;     /* what was above the cap with an x of fewer tickers: all of it is; or NULL */
+    const uint64_t *passing_x; /* bits of the candidates that pass with the base and x */
+    const uint64_t *within;    /* what passed with an x of more tickers: nothing else can */
+    const uint64_t *surely;    /* what passed with an x of fewer tickers: all of it does */
+    const uint64_t *above;     /* what was above the cap with an x of fewer tickers: all of it is */
+    uint64_t *keep_passed;     /* for later x of the pair: what passes, or NULL */
+    uint64_t *keep_above;      /* and what is above the cap, or NULL */
     const uint8_t *counts_x;   /* row of counts of x, or NULL: then only the first bound is used */
     const uint8_t *limit_x;    /* [2 D, padded to 16] need + u[x] */
     uint8_t *need_v;           /* [2 D, padded to 16] scratch: thresholds of the first bound */
@@ -104,7 +106,6 @@ struct mp2_triple {
     int32_t x;                 /* candidates */
     int32_t first;             /* those from `first` to before `end` are to be decided */
     int32_t end;
-    int32_t all_tails;         /* also those that fail with the pair */
     int32_t cap_first;         /* candidates above the cap need no decision */
 };
 
@@ -211,7 +212,7 @@ struct mp2_loops {
     void (*turn_row)(const struct mp2_base *, const uint8_t *, int32_t, uint8_t *);
     int32_t (*open_triple)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
     int64_t (*settle_hits)(const struct mp2_base *, const struct mp2_triple *, uint64_t *, uint64_t *, int64_t *);
-    int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, const uint64_t *, uint64_t *);
+    int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
     void (*count_days)(const struct mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
 };
 
@@ -748,21 +749,18 @@ MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const
     int32_t n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
     uint64_t any = 0;
     for (int32_t w = first; w < base->n_blocks; w++)
-        left[w] = t->all_tails ? ~0ULL : pair->passing[w];
-    for (int32_t w = first; t->passing_x && w < base->n_blocks; w++)
-        left[w] &= t->passing_x[w];
-    for (int32_t w = first; t->within && w < base->n_blocks; w++)
-        left[w] &= t->within[w];
-    for (int32_t w = first; t->cap_first && t->above && w < base->n_blocks; w++)
-        left[w] &= ~t->above[w];
+        left[w] = pair->tails[w] & t->passing_x[w] & t->within[w];
     left[first] &= ~0ULL << (t->first & 63);
     left[last] &= ~0ULL >> (63 - ((t->end - 1) & 63));
     for (int32_t w = last + 1; w < base->n_blocks; w++)
         left[w] = 0;
     for (int32_t w = first; w <= last; w++)
-        any |= left[w];
-    if (!any)
+        any |= t->cap_first ? left[w] &= ~t->above[w] : left[w];
+    if (!any) {
+        if (t->cap_first && t->keep_above)
+            memcpy(t->keep_above + first, t->above + first, (size_t)(base->n_blocks - first) * sizeof *left);
         return 0;
+    }
     MP2_FN(thresholds)(t, (2 * base->n_days + 15) / 16 * 16);
     for (int32_t i = 0; i < n_wins; i++)
         t->wins[i] = pair->words[i] & t->row[i];
@@ -900,7 +898,7 @@ MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base
     uint64_t *lane_0 = doubt, *others = doubt + base->n_blocks;
     int64_t n_lane_0 = 0, n_passing = 0;
     for (int32_t w = first_block; w < base->n_blocks; w++) {
-        uint64_t open = t->surely ? left[w] & ~t->surely[w] : left[w];
+        uint64_t open = left[w] & ~t->surely[w];
         lane_0[w] = others[w] = base->bounded ? 0 : open;
         if (base->bounded && open)
             MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w, n_days, n_tests);
@@ -923,6 +921,8 @@ MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base
                 left[w] &= ~(1ULL << bit);
         }
         n_passing += MP2_FN(count)(left[w]);
+        if (t->keep_passed)
+            t->keep_passed[w] = left[w];
     }
     return n_passing;
 }
@@ -935,14 +935,13 @@ MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const
     return MP2_FN(settle_hits_of)(base, t, left, doubt, n_counted, base->n_days, base->n_tests);
 }
 
-/* Of the candidates in `passing` those whose buys no bound puts above the cap on any day, into `out`; returns whether there
- * are any. */
+/* Leaves those candidates whose buys no bound puts above the cap on any day; returns whether there are any. */
 MP2_TARGET MP2_INLINE int32_t MP2_FN(maybe_within_cap_of)(const struct mp2_base *base, const struct mp2_triple *t,
-                                                          const uint64_t *passing, uint64_t *out, int32_t D)
+                                                          uint64_t *candidates, int32_t D)
 {
     uint64_t any = 0;
     for (int32_t w = t->first >> 6; w < base->n_blocks; w++) {
-        uint64_t left = t->above ? passing[w] & ~t->above[w] : passing[w];
+        uint64_t left = candidates[w] & ~t->above[w];
         int64_t at = (int64_t)w * 2 * D * 64;
         if (base->capped && left) {
             MP2_FN(flags) above = MP2_FN(at_least)(t->pair->counts + at + D * 64, t->need_v[D]);
@@ -952,18 +951,19 @@ MP2_TARGET MP2_INLINE int32_t MP2_FN(maybe_within_cap_of)(const struct mp2_base 
             for (int32_t p = D; t->counts_x && left && p < 2 * D; p++)
                 left &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, t->pair->counts + at, t->counts_x + at, base->upper + at, p));
         }
-        out[w] = left;
+        if (t->keep_above)
+            t->keep_above[w] = t->above[w] | (candidates[w] & ~left);
+        candidates[w] = left;
         any |= left;
     }
     return any != 0;
 }
 
-MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *passing,
-                                                   uint64_t *out)
+MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left)
 {
     if (base->n_days == MP2_USUAL_DAYS)
-        return MP2_FN(maybe_within_cap_of)(base, t, passing, out, MP2_USUAL_DAYS);
-    return MP2_FN(maybe_within_cap_of)(base, t, passing, out, base->n_days);
+        return MP2_FN(maybe_within_cap_of)(base, t, left, MP2_USUAL_DAYS);
+    return MP2_FN(maybe_within_cap_of)(base, t, left, base->n_days);
 }
 
 static const struct mp2_loops MP2_FN(loops) = {
