@@ -630,27 +630,30 @@ MP2_INLINE uint8_t MP2_FN(shifted)(const struct mp2_base *base, int32_t count, i
 
 /* Hits and buys of one candidate, in the form of the planes, at counts[p * 64]; returns whether it passes. */
 MP2_TARGET MP2_INLINE int MP2_FN(count_candidate)(const struct mp2_base *base, const uint64_t *words, const uint64_t *row,
-                                                  int32_t round_up, uint8_t *counts)
+                                                  int32_t round_up, uint8_t *counts, int32_t D)
 {
-    int32_t D = base->n_days, n_lanes = base->n_lanes, n_wins = base->n_win_chunks * n_lanes;
-    int32_t hits[MP2_MAX_LANES], total = 0;
-    for (int32_t d = 0; d < D; d++) {
+    int32_t n_lanes = (D + 7) / 8 * 8, n_wins = base->n_win_chunks * n_lanes, total = 0, enough = 1;
+    int32_t hits[MP2_MAX_LANES], buys[MP2_MAX_LANES];
+    for (int32_t d = 0; d < D; d++)
         hits[d] = 0;
-        for (int32_t i = d; i < n_wins; i += n_lanes)
-            hits[d] += MP2_FN(count)(words[i] & row[i]);
-        if (hits[d] < base->floor)
-            return 0;
-    }
-    for (int32_t d = 0; d < D; d++) {
-        int32_t buys = hits[d];
-        for (int32_t i = n_wins + d; i < n_wins + base->n_loss_chunks * n_lanes; i += n_lanes)
-            buys += MP2_FN(count)(words[i] & row[i]);
-        total += buys;
-        counts[d * 64] = MP2_FN(shifted)(base, hits[d], d, round_up);
-        counts[(D + d) * 64] = MP2_FN(shifted)(base, buys, D + d, round_up);
-    }
+    for (int32_t i = 0; i < n_wins; i += n_lanes)
+        for (int32_t d = 0; d < D; d++)
+            hits[d] += MP2_FN(count)(words[i + d] & row[i + d]);
+    for (int32_t d = 0; d < D; d++)
+        enough &= hits[d] >= base->floor, buys[d] = hits[d];
+    if (!enough)
+        return 0;
+    for (int32_t i = n_wins; i < n_wins + base->n_loss_chunks * n_lanes; i += n_lanes)
+        for (int32_t d = 0; d < D; d++)
+            buys[d] += MP2_FN(count)(words[i + d] & row[i + d]);
+    for (int32_t d = 0; d < D; d++)
+        total += buys[d];
     if (base->floor == 0)
-        counts[0] = MP2_FN(shifted)(base, total, 0, round_up);
+        hits[0] = total;
+    for (int32_t d = 0; d < D; d++) {
+        counts[d * 64] = MP2_FN(shifted)(base, hits[d], d, round_up);
+        counts[(D + d) * 64] = MP2_FN(shifted)(base, buys[d], D + d, round_up);
+    }
     return total > 0;
 }
 
@@ -703,7 +706,10 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, cons
     memset(counts, 0, (size_t)2 * D * 64);
     for (; allowed; allowed &= allowed - 1) {
         int32_t c = mp2_lowest_bit(allowed);
-        passing |= (uint64_t)MP2_FN(count_candidate)(base, words, row + (int64_t)c * row_words, round_up, counts + c) << c;
+        const uint64_t *of_c = row + (int64_t)c * row_words;
+        int passes = D == MP2_USUAL_DAYS ? MP2_FN(count_candidate)(base, words, of_c, round_up, counts + c, MP2_USUAL_DAYS)
+                                         : MP2_FN(count_candidate)(base, words, of_c, round_up, counts + c, D);
+        passing |= (uint64_t)passes << c;
     }
     return passing;
 }
