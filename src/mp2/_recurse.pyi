@@ -13,8 +13,9 @@ LIMIT: Final[int]
 WALL: Final[int]
 STOPPED: Final[int]
 WORK_LIMIT: Final[int]
-MAX_ROWS_BYTES: Final[int]
-MAX_TABLE_BYTES: Final[int]
+CHECK_WORDS: Final[int]
+MAX_LOG: Final[int]
+TURN_BYTES: Final[int]
 ENTRY_BYTES: Final[int]
 STARTER_DTYPE: Final[np.dtype[np.void]]
 
@@ -24,6 +25,8 @@ def simd_available() -> tuple[str, ...]: ...
 def use_simd(name: str) -> None: ...
 def build_info() -> str: ...
 def threads_inside_peak(reset: bool = False) -> int: ...
+def words_between_checks_peak(reset: bool = False) -> int: ...
+def set_limits(check_words_: int = ..., max_log_: int = ...) -> None: ...
 
 class Control:
     """Stop flag, deadline and wall of one running starter, shared between scheduler and kernel."""
@@ -63,6 +66,7 @@ class Kernel:
         *,
         count: str = "exact",
         without: Collection[str] = frozenset(),
+        turn_bytes: int = ...,
     ) -> None: ...
     def run(
         self, starter: npt.NDArray[np.void], control: Control, heaps: dict[int, TopGroups], max_attempts: int = 0

@@ -37,6 +37,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from mp2.errors import InputError
 from mp2.model import COUNTS, PRUNINGS
 
 from mp2._score cimport Constants, Days, Statistics, is_eligible, score_of
@@ -55,8 +56,12 @@ cdef extern from "_scan.h" nogil:
     struct mp2_panel:
         const uint64_t *rows
         const uint64_t *win_rows
+        int64_t row_words
+        int32_t first
         int32_t n_days
         int32_t n_words
+        int32_t day_step
+        int32_t word_step
         int32_t floor
         int32_t cap
     struct mp2_base:
@@ -103,8 +108,8 @@ cdef extern from "_scan.h" nogil:
         int32_t (*pass_floor)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*pass_any)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*within_cap)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
-        int32_t (*pass_mixed)(
-            const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *
+        void (*pass_mixed)(
+            const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *, int32_t *
         ) noexcept nogil
         uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *) noexcept nogil
         void (*turn_row)(const mp2_base *, const uint8_t *, int32_t, uint8_t *) noexcept nogil
@@ -141,18 +146,19 @@ cdef enum Turned:
     GO_ON = 7
 
 # Words of work between two looks at the clock: measured p95 of 0.1 ms late, 0.2% overhead, at any row width.
-cdef int64_t CHECK_WORDS = 65536
+CHECK_WORDS = 65536
+cdef int64_t check_words = CHECK_WORDS
 # A leaf block of the general loops is at most this many candidates, so that scoring a whole block of eligible groups stays
 # short as well.
 cdef int32_t MAX_BLOCK = 1024
-# Projected rows never take more than this; wider panels are searched by the general loops in the panel's own layout.
-MAX_ROWS_BYTES = 16 << 20
-cdef int64_t max_rows_bytes = MAX_ROWS_BYTES
-# Rows of counts are kept up to this much per running starter.
-MAX_TABLE_BYTES = 32 << 20
-cdef int64_t max_table_bytes = MAX_TABLE_BYTES
+# Memory of a running starter beside its lists, unless the kernel is given another: half of it for rows of counts, a quarter
+# for squeezed rows, a quarter for masks. Bases whose rows do not fit are searched by the general loops.
+TURN_BYTES = 48 << 20
 # Eligible groups remembered for equal candidates; more than this are found again.
-cdef int64_t MAX_LOG = 1 << 15
+MAX_LOG = 1 << 13
+cdef int64_t max_log = MAX_LOG
+# A base that takes fewer words of work than this is set up whatever time is left: about a millisecond.
+cdef int64_t MIN_LATE_WORDS = 1_000_000
 # How many earlier candidates are tried for one that contains, or is contained in, a candidate's tickers.
 cdef int32_t MAX_LOOK_BACK = 200
 # Counters are 64-bit within a starter; a turn that comes near the end of their range fails instead of wrapping.
@@ -287,6 +293,7 @@ cdef struct Turn:
     const mp2_loops *loops
     StarterState *starter
     mp2_panel panel
+    mp2_panel table              # what the general loops look at: the panel, or an inconsistent one's squeezed rows
     const uint64_t *wins         # [days, words] on a consistent panel
     const int32_t *next_algo     # [n_variations]: first variation number of the following algorithm
     int64_t *stop
@@ -296,6 +303,9 @@ cdef struct Turn:
     int64_t max_attempts         # 0: no limit
     int64_t attempts_at_start
     int64_t credit               # words of work left before the next look at the clock
+    int64_t max_rows_bytes
+    int64_t max_masks_bytes
+    int64_t max_table_bytes
     int32_t n_variations
     int32_t n_part               # words of a row, and of either half of a state
     int32_t mixed                # the panel is inconsistent
@@ -311,8 +321,11 @@ cdef struct Turn:
     int32_t depth
     int32_t *all_candidates
     int32_t *block               # survivors of a leaf block
+    int32_t *block_living
     int32_t *block_capped
     uint64_t *union_words        # [words of a day] scratch: tickers of the consensus of any day
+    uint64_t *path_words         # [n_part] the consensus of the current path, in the panel's own layout
+    int32_t path_ready           # `path_words` holds it
     Base base
     Pair pair
     Days days                    # of the group that is being evaluated
@@ -326,6 +339,7 @@ cdef struct Turn:
 
 
 cdef int64_t n_threads_inside = 0
+cdef int64_t most_words_between_checks = 0
 cdef int64_t n_threads_inside_peak = 0
 cdef const mp2_loops *active_loops = NULL
 
@@ -350,11 +364,11 @@ def simd():
 
 
 def use_simd(name):
-    """Choose the instruction set of kernels run from now on. ValueError when the machine does not have it."""
+    """Choose the instruction set of kernels run from now on. InputError when the machine does not have it."""
     global active_loops
-    cdef const mp2_loops *found = mp2_find_loops(name.encode())
+    cdef const mp2_loops *found = mp2_find_loops(name.encode(errors="replace"))
     if found == NULL:
-        raise ValueError(f"MP2_SIMD={name!r} is not available here; choose one of {', '.join(simd_available())}")
+        raise InputError(f"MP2_SIMD={name!r} is not available here; choose one of {', '.join(simd_available())}")
     active_loops = found
 
 
@@ -369,6 +383,20 @@ def threads_inside_peak(reset=False):
     if reset:
         mp2_store(&n_threads_inside_peak, mp2_load(&n_threads_inside))
     return peak
+
+
+def words_between_checks_peak(reset=False):
+    """Most words of work between two looks at stop flag and clock since the last reset, in any thread."""
+    cdef int64_t peak = mp2_load(&most_words_between_checks)
+    if reset:
+        mp2_store(&most_words_between_checks, 0)
+    return peak
+
+
+def set_limits(check_words_=CHECK_WORDS, max_log_=MAX_LOG):
+    """Look at the clock every `check_words_` words, remember `max_log_` eligible groups for equal candidates: for tests."""
+    global check_words, max_log
+    check_words, max_log = check_words_, max_log_
 
 
 cdef class Control:
@@ -500,7 +528,8 @@ cdef class Kernel:
     - `buys` uint64[V, D, W]: bitsets of the tickers each variation buys;
     - `wins` uint64[D, W] (consistent) or uint64[V, D, W] (inconsistent; a subset of `buys`);
     - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`;
-    - `count`: one of `mp2.model.COUNTS`; `without`: names of `mp2.model.PRUNINGS`.
+    - `count`: one of `mp2.model.COUNTS`; `without`: names of `mp2.model.PRUNINGS`;
+    - `turn_bytes`: what a running starter may take beside its lists of candidates, about; less is slower, never wrong.
 
     All arrays C-contiguous, read-only ones welcome. ValueError when shapes disagree or a name is unknown.
     """
@@ -513,9 +542,10 @@ cdef class Kernel:
     cdef Constants rules
     cdef object retain_sizes
     cdef int32_t n_variations, n_days, n_words
+    cdef int64_t turn_bytes
     cdef bint mixed, fast, use_tails, use_equal, use_nested, use_hits_bound, use_cap_bound
 
-    def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset()):
+    def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset(), turn_bytes=TURN_BYTES):
         if count not in COUNTS or not set(without) <= set(PRUNINGS):
             raise ValueError(f"count {count!r} without {sorted(without)}: choose from {COUNTS} and {PRUNINGS}")
         if not (buys.ndim == 3 and wins.shape in (buys.shape, buys.shape[1:])
@@ -535,6 +565,7 @@ cdef class Kernel:
         self.day_weights = day_weights
         self.next_algo = np.searchsorted(algo_of, algo_of, side="right").astype(np.int32)
         self.retain_sizes = rules.retain_sizes
+        self.turn_bytes = turn_bytes
         self.fast = count == "fast"
         self.use_tails, self.use_equal = "tail_masks" not in without, "aliases" not in without
         self.use_nested = "nested" not in without
@@ -606,6 +637,8 @@ cdef class Kernel:
         else:
             turn.wins = &self.wins[0, 0]
         turn.panel.n_days, turn.panel.n_words, turn.n_part = self.n_days, self.n_words, self.n_days * self.n_words
+        turn.panel.row_words, turn.panel.first = turn.n_part, 0
+        turn.panel.day_step, turn.panel.word_step = self.n_words, 1
         turn.panel.floor, turn.panel.cap = self.rules.min_daily_hits, self.rules.max_daily_buys
         turn.next_algo = &self.next_algo[0]
         turn.days.n, turn.days.weights = self.n_days, &self.day_weights[0]
@@ -615,6 +648,8 @@ cdef class Kernel:
         turn.n_variations, turn.mixed = self.n_variations, self.mixed
         turn.fast, turn.use_tails, turn.use_equal = self.fast, self.use_tails, self.use_equal
         turn.use_nested = self.use_nested
+        turn.max_rows_bytes = turn.max_masks_bytes = self.turn_bytes // 4
+        turn.max_table_bytes = self.turn_bytes // 2
         turn.use_hits_bound, turn.use_cap_bound = self.use_hits_bound, self.use_cap_bound
         turn.base_depth = turn.pair_depth = 0
         if not self.mixed and self.rules.max_size >= 3 and self.n_days <= MP2_MAX_LANES:
@@ -664,6 +699,7 @@ cdef void begin(Turn *t) noexcept nogil:
         any_buy |= row[i]
         first.state[i] = row[i] if t.mixed else row[i] & t.wins[i]
         first.state[t.n_part + i] = win_row_of(t, v)[i] if t.mixed else row[i] & ~t.wins[i]
+    t.table = t.panel
     t.depth = 1 if any_buy else 0
     first.member, first.next = v, t.next_algo[v]
     first.n_candidates = t.n_variations - first.next
@@ -728,6 +764,8 @@ cdef int make_ready(Turn *t, int32_t level) noexcept nogil:
     cdef int status = GO_ON
     if not frame.scanned:
         status = open_pair(t) if t.base.usable and level == t.pair_depth else scan(t, level)
+        if status == GO_ON and t.mixed and level == 1:
+            status = squeeze_mixed(t)
     if status == GO_ON and level == t.base_depth and not t.base.tried:
         status = open_base(t)
     return status
@@ -751,6 +789,7 @@ cdef int inner_step(Turn *t) noexcept nogil:
     t.starter.tested[size] += 1
     if t.retained[size] and (t.mixed or t.loops.within_cap(&t.panel, frame.state, &v, 1, t.block)):
         count_days(t, frame, v)
+        t.path_ready = 0
         if not evaluate(t, size, v):
             return NO_MEMORY
     memo = memo_of_v(t, v) if t.base.usable and t.depth == t.base_depth else NULL
@@ -763,53 +802,56 @@ cdef int inner_step(Turn *t) noexcept nogil:
 cdef int leaf_step(Turn *t) noexcept nogil:
     """Visit a block of children of the last but one size: they have no children of their own."""
     cdef Frame *frame = &t.frames[t.depth]
-    cdef int32_t size = t.depth + 1, n, n_pass = 0, n_scored = 0, i, ignored = 0
-    cdef int32_t *scored
+    cdef int32_t size = t.depth + 1, n, n_scored = 0, i
+    cdef int32_t n_found[3]
     while frame.at < frame.n_candidates and frame.candidates[frame.at] < frame.next:
         frame.at += 1
     n = min(frame.n_candidates - frame.at, block_size(t))
     n = within_limit(t, frame, n)
     if n > 0:
-        n_pass = survivors(t, frame, frame.candidates + frame.at, n, t.block, t.block_capped, &ignored)
+        survivors(t, frame, frame.candidates + frame.at, n, t.block, t.block_living, n_found)
         t.starter.n_rows_scanned += n
-        t.starter.tested[size] += n_pass
+        t.starter.tested[size] += n_found[0]
         if t.retained[size]:
-            scored, n_scored = t.block, n_pass
+            n_scored = n_found[2]
             if not t.mixed:
-                scored = t.block_capped
-                n_scored = t.loops.within_cap(&t.panel, frame.state, t.block, n_pass, t.block_capped)
+                n_scored = t.loops.within_cap(&t.panel, frame.state, t.block, n_found[0], t.block_capped)
+            t.path_ready = 0
             for i in range(n_scored):
-                count_days(t, frame, scored[i])
-                if not evaluate(t, size, scored[i]):
+                count_days(t, frame, t.block_capped[i])
+                if not evaluate(t, size, t.block_capped[i]):
                     return NO_MEMORY
         frame.at += n
         count_up_to(t, frame, frame.candidates[frame.at - 1] + 1)
         if frame.at < frame.n_candidates:
-            return spend(t, n * <int64_t>t.n_part + n_scored * scoring_words(t))
+            return spend(t, n * t.table.row_words + n_scored * scoring_words(t))
     if not count_up_to(t, frame, t.n_variations if frame.at == frame.n_candidates else frame.candidates[frame.at] + 1):
         return AT_WORK_LIMIT
     t.depth -= 1
-    return spend(t, n * <int64_t>t.n_part + n_scored * scoring_words(t) + 16)
+    return spend(t, n * t.table.row_words + n_scored * scoring_words(t) + 16)
 
 
 cdef int scan(Turn *t, int32_t level) noexcept nogil:
     """Find a frame's survivors, block by block. Stopped half-way, the frame stays unscanned and nothing was counted."""
     cdef Frame *frame = &t.frames[level]
-    cdef int32_t at = 0, n, n_living = 0
+    cdef int32_t at = 0, n
+    cdef int32_t n_found[3]
     cdef int status
     frame.n_passing = frame.n_handed_down = 0
     while at < frame.n_candidates:
         n = min(frame.n_candidates - at, block_size(t))
-        frame.n_passing += survivors(
-            t, frame, frame.candidates + at, n, frame.passing + frame.n_passing, frame.handed_down + frame.n_handed_down, &n_living
-        )
-        frame.n_handed_down = frame.n_handed_down + n_living if t.mixed else frame.n_passing
+        survivors(t, frame, frame.candidates + at, n, frame.passing + frame.n_passing, frame.handed_down + frame.n_handed_down, n_found)
+        frame.n_passing += n_found[0]
+        frame.n_handed_down += n_found[1]
         at += n
-        status = spend(t, n * <int64_t>t.n_part)
+        status = spend(t, n * t.table.row_words)
         if status != GO_ON:
             t.starter.n_rows_rescanned += at
             return status
-    if not t.use_tails and not t.mixed:
+    if not t.use_tails and t.mixed:
+        memcpy(frame.handed_down, frame.candidates, frame.n_candidates * sizeof(int32_t))
+        frame.n_handed_down = frame.n_candidates
+    elif not t.use_tails:
         frame.handed_down, frame.n_handed_down = <int32_t *>frame.candidates, frame.n_candidates
     frame.scanned, frame.at = 1, 0
     if t.rebuilding:
@@ -819,15 +861,21 @@ cdef int scan(Turn *t, int32_t level) noexcept nogil:
     return GO_ON
 
 
-cdef inline int32_t survivors(
-    Turn *t, Frame *frame, const int32_t *candidates, int32_t n, int32_t *passing, int32_t *living, int32_t *n_living
+cdef inline void survivors(
+    Turn *t, Frame *frame, const int32_t *candidates, int32_t n, int32_t *passing, int32_t *living, int32_t *n_found
 ) noexcept nogil:
-    """Candidates whose visit does not return at once; on an inconsistent panel also those with any consensus left."""
+    """Candidates whose visit does not return at once, and those that may survive in a larger group; `n_found` counts them.
+
+    On an inconsistent panel these may be more, and `block_capped` gets those that may be eligible, the third number.
+    """
     if t.mixed:
-        return t.loops.pass_mixed(&t.panel, frame.state, candidates, n, passing, living, n_living)
+        t.loops.pass_mixed(&t.table, frame.state, candidates, n, passing, living, t.block_capped, n_found)
+        return
     if t.panel.floor > 0:
-        return t.loops.pass_floor(&t.panel, frame.state, candidates, n, passing)
-    return t.loops.pass_any(&t.panel, frame.state, candidates, n, passing)
+        n_found[0] = t.loops.pass_floor(&t.panel, frame.state, candidates, n, passing)
+    else:
+        n_found[0] = t.loops.pass_any(&t.panel, frame.state, candidates, n, passing)
+    n_found[1] = n_found[0]
 
 
 cdef void push(Turn *t, int32_t level, int32_t v) noexcept nogil:
@@ -850,14 +898,58 @@ cdef void push(Turn *t, int32_t level, int32_t v) noexcept nogil:
 
 
 cdef void join(Turn *t, const uint64_t *state, int32_t v, uint64_t *out) noexcept nogil:
-    cdef const uint64_t *row = row_of(t, v)
-    cdef int32_t i
-    for i in range(t.n_part):
+    cdef int64_t n = t.table.row_words, i
+    cdef const uint64_t *row = t.table.rows + (v - t.table.first) * n
+    for i in range(n):
         out[i] = state[i] & row[i]
     if t.mixed:
-        row = win_row_of(t, v)
+        row = t.table.win_rows + (v - t.table.first) * n
+    for i in range(n):
+        out[n + i] = state[n + i] | row[i] if t.mixed else state[n + i] & row[i]
+
+
+cdef int squeeze_mixed(Turn *t) noexcept nogil:
+    """Squeeze an inconsistent panel onto the starter's tickers; a no-op where that takes too much or gains nothing."""
+    cdef Frame *frame = &t.frames[1]
+    cdef mp2_panel table = t.panel
+    cdef int32_t D = t.panel.n_days, W = t.panel.n_words, d, i, v, n_most = 0, first
+    cdef int64_t n_words
+    cdef uint64_t *rows
+    cdef uint64_t *moves
+    cdef int status = GO_ON
+    for d in range(D):
+        n_most = max(n_most, count_words(frame.state + d * W, W))
+        t.base.lane_of[d] = d
+    first = frame.handed_down[0] if frame.n_handed_down else t.n_variations
+    table.n_words, table.day_step, table.word_step = (n_most + 63) // 64, 1, (D + 7) // 8 * 8
+    table.row_words, table.first = <int64_t>table.n_words * table.word_step, first
+    n_words = (t.n_variations - first + 1) * table.row_words
+    if n_words * 2 * <int64_t>sizeof(uint64_t) > t.max_rows_bytes or table.row_words >= t.n_part:
+        return GO_ON
+    moves = <uint64_t *>malloc(6 * <int64_t>t.n_part * sizeof(uint64_t))
+    if moves == NULL or not reserve(&t.base.rows_buffer, 2 * n_words * sizeof(uint64_t)):
+        free(moves)
+        return NO_MEMORY
+    rows = <uint64_t *>t.base.rows_buffer.bytes
+    memset(rows, 0, 2 * n_words * sizeof(uint64_t))
     for i in range(t.n_part):
-        out[t.n_part + i] = state[t.n_part + i] | row[i] if t.mixed else state[t.n_part + i] & row[i]
+        mp2_compress_moves(frame.state[i], moves + 6 * i)
+    for i in range(-1, frame.n_handed_down):     # the starter's own rows come first
+        v = frame.member if i < 0 else frame.handed_down[i]
+        d = 0 if i < 0 else v - first + 1
+        mp2_project(row_of(t, v), frame.state, moves, D, W, t.base.lane_of, table.word_step, rows + d * table.row_words)
+        mp2_project(win_row_of(t, v), frame.state, moves, D, W, t.base.lane_of, table.word_step, rows + n_words + d * table.row_words)
+        status = spend(t, 12 * <int64_t>t.n_part)
+        if status != GO_ON:
+            frame.scanned = 0
+            break
+    free(moves)
+    if status == GO_ON:
+        memcpy(frame.state, rows, table.row_words * sizeof(uint64_t))
+        memcpy(frame.state + table.row_words, rows + n_words, table.row_words * sizeof(uint64_t))
+        table.rows, table.win_rows = rows + table.row_words, rows + n_words + table.row_words
+        t.table = table
+    return status
 
 
 # ---- the base: candidates squeezed onto the tickers it buys
@@ -872,7 +964,7 @@ cdef int open_base(Turn *t) noexcept nogil:
     b.n, b.candidates = frame.n_handed_down, frame.handed_down
     lay_out(t, frame)
     n_row_bytes = (64 * <int64_t>b.c.n_blocks + 3) * b.n_row_words * sizeof(uint64_t)
-    if b.n == 0 or n_row_bytes > max_rows_bytes:
+    if b.n == 0 or n_row_bytes > t.max_rows_bytes or too_short_for_base(t):
         b.tried = 1
         return GO_ON
     if not reserve_base(t):
@@ -885,8 +977,9 @@ cdef int open_base(Turn *t) noexcept nogil:
         status = count_base(t)
     if status != GO_ON:
         return status
-    find_equal(t)
-    status = find_nested(t)
+    status = find_equal(t)
+    if status == GO_ON:
+        status = find_nested(t)
     if status != GO_ON:
         return status
     lay_out_table(t)
@@ -894,6 +987,14 @@ cdef int open_base(Turn *t) noexcept nogil:
     b.stamp += 1
     b.tried = b.usable = 1
     return open_pair(t) if t.base_depth == t.pair_depth else GO_ON
+
+
+cdef bint too_short_for_base(Turn *t) noexcept nogil:
+    """Would a resumed turn be over by a millisecond before it had its base? Then it gets on without: slower, but on time."""
+    cdef int64_t n_words = <int64_t>t.base.n * (12 * <int64_t>t.n_part + 8 * <int64_t>t.base.n_row_words)
+    if t.starter.attempts > t.attempts_at_start or n_words < MIN_LATE_WORDS:
+        return False
+    return mp2_load(t.deadline_ns) - mp2_now_ns() < n_words   # measured: about a nanosecond a word
 
 
 cdef void lay_out(Turn *t, Frame *frame) noexcept nogil:
@@ -951,10 +1052,11 @@ cdef int project(Turn *t, Frame *frame) noexcept nogil:
     cdef int status = GO_ON
     if moves == NULL:
         return NO_MEMORY
-    memset(b.group, 0, (64 * <int64_t>b.c.n_blocks + 1) * b.n_row_words * sizeof(uint64_t))
     for i in range(2 * t.n_part):
         mp2_compress_moves(frame.state[i], moves + 6 * i)
+    memset(b.rows + <int64_t>b.n * b.n_row_words, 0, (64 * b.c.n_blocks - b.n) * b.n_row_words * sizeof(uint64_t))
     for i in range(-1, b.n):                     # the group itself comes first, into the row before its candidates'
+        memset(b.rows + <int64_t>i * b.n_row_words, 0, b.n_row_words * sizeof(uint64_t))
         squeeze(t, frame, moves, row_of(t, frame.member if i < 0 else b.candidates[i]), b.rows + <int64_t>i * b.n_row_words)
         status = spend(t, 12 * <int64_t>t.n_part)
         if status != GO_ON:
@@ -1018,30 +1120,34 @@ cdef int count_base(Turn *t) noexcept nogil:
     return GO_ON
 
 
-cdef void find_equal(Turn *t) noexcept nogil:
+cdef int find_equal(Turn *t) noexcept nogil:
     """Candidates of one algorithm with the same row below the base: `first_equal` names the first of them."""
     cdef Base *b = &t.base
     cdef int32_t i, j, slot, n_slots = hash_slots(b.n)
     cdef int32_t *slots = b.has_equal + b.n
+    cdef int status
+    memset(slots, 0, n_slots * sizeof(int32_t))
     for i in range(b.n):
         b.after[i] = b.after[i - 1] if i > 0 and b.candidates[i] < t.next_algo[b.candidates[i - 1]] else lower_bound(
             b.candidates, b.n, t.next_algo[b.candidates[i]]
         )
         b.first_equal[i], b.has_equal[i] = i, 0
         b.memo_v[i].stamp = b.memo_x[i].stamp = 0
-    if not t.use_equal:
-        return
-    memset(slots, 0, n_slots * sizeof(int32_t))
-    for i in range(b.n):
+        if not t.use_equal:
+            continue
         slot = <int32_t>(hash_row(b.rows + <int64_t>i * b.n_row_words, b.n_row_words) & <uint64_t>(n_slots - 1))
         while slots[slot]:
             j = slots[slot] - 1
-            if b.after[j] == b.after[i] and same_row(b, i, j):
+            if b.after[j] == b.after[i] and contains(b, i, j, b.n_row_words) and contains(b, j, i, b.n_row_words):
                 b.first_equal[i], b.has_equal[j] = j, 1
                 break
             slot = (slot + 1) & (n_slots - 1)
         if not slots[slot]:
             slots[slot] = i + 1
+        status = spend(t, 4 * b.n_row_words)
+        if status != GO_ON:
+            return status
+    return GO_ON
 
 
 cdef int find_nested(Turn *t) noexcept nogil:
@@ -1055,7 +1161,7 @@ cdef int find_nested(Turn *t) noexcept nogil:
         b.passed_stamp[i] = b.above_stamp[i] = 0
         if not t.use_nested or b.passed == NULL:
             continue
-        sizes[i] = count_words(b.rows + <int64_t>i * b.n_row_words, n_words)
+        sizes[i] = count_words(b.rows + <int64_t>i * n_words, n_words)
         for j in range(i - 1, max(-1, i - 1 - MAX_LOOK_BACK), -1):
             if b.after[j] != b.after[i]:
                 break
@@ -1065,9 +1171,9 @@ cdef int find_nested(Turn *t) noexcept nogil:
                 b.wider[i] = j
             if sizes[j] <= sizes[i] and (b.narrower[i] < 0 or sizes[j] > sizes[b.narrower[i]]) and contains(b, i, j, n_words):
                 b.narrower[i] = j
-        status = spend(t, 256)
-        if status != GO_ON:
-            return status
+            status = spend(t, n_words // 4)
+            if status != GO_ON:
+                return status
     return GO_ON
 
 
@@ -1096,16 +1202,6 @@ cdef inline uint64_t hash_row(const uint64_t *words, int32_t n) noexcept nogil:
         hashed = (hashed ^ words[i]) * 0x100000001b3ULL
         hashed ^= hashed >> 29
     return hashed ^ hashed >> 32
-
-
-cdef inline bint same_row(Base *b, int32_t i, int32_t j) noexcept nogil:
-    cdef const uint64_t *one = b.rows + <int64_t>i * b.n_row_words
-    cdef const uint64_t *other = b.rows + <int64_t>j * b.n_row_words
-    cdef int32_t k
-    for k in range(b.n_row_words):
-        if one[k] != other[k]:
-            return False
-    return True
 
 
 # ---- rows of counts
@@ -1253,8 +1349,10 @@ cdef int pair_step(Turn *t) noexcept nogil:
         t.starter.tested[size] += 1
         if t.retained[size] and not evaluate_x(t, j):
             return NO_MEMORY
-        if t.max_attempts and t.max_attempts - t.starter.attempts < t.n_variations - triple.next:
-            t.depth += 1                         # `triple_step` goes as far as the limit lets it
+        if b.c.n_blocks - (b.after[j] >> 6) > blocks_at_once(t) or (
+            t.max_attempts and t.max_attempts - t.starter.attempts < t.n_variations - triple.next
+        ):
+            t.depth += 1                         # `triple_step` goes on, piece by piece, as far as the limit lets it
             return GO_ON
         t.starter.attempts += t.n_variations - triple.next
         if not visit_children(t, j, b.after[j], b.n):
@@ -1285,23 +1383,31 @@ cdef int close_pair(Turn *t) noexcept nogil:
 
 
 cdef int triple_step(Turn *t) noexcept nogil:
-    """Visit as many children of a triple as the work limit allows; others never get a step of their own."""
+    """Visit some children of a triple that has too many to be visited at once, or more than the work limit allows."""
     cdef Base *b = &t.base
     cdef Frame *frame = &t.frames[t.depth]
-    cdef int32_t j = lower_bound(b.candidates, b.n, frame.member), first, end = b.n
+    cdef int32_t j = lower_bound(b.candidates, b.n, frame.member), first, end, end_next
     cdef int64_t room = t.max_attempts - t.starter.attempts
     cdef int status = ready_row(t, j)
     if status != GO_ON:
         return status
     first = lower_bound(b.candidates, b.n, frame.next)
-    if t.max_attempts and room < t.n_variations - frame.next:
+    end = min(b.n, ((first >> 6) + blocks_at_once(t)) * 64)
+    end_next = t.n_variations if end == b.n else b.candidates[end]
+    if t.max_attempts and room < end_next - frame.next:
         end = lower_bound(b.candidates, b.n, frame.next + <int32_t>room)
     if not visit_children(t, j, first, end):
         return NO_MEMORY
-    if not count_up_to(t, frame, t.n_variations):
+    if not count_up_to(t, frame, end_next):
         return AT_WORK_LIMIT
-    t.depth -= 1
+    if frame.next == t.n_variations:
+        t.depth -= 1
     return spend(t, 64)
+
+
+cdef inline int32_t blocks_at_once(Turn *t) noexcept nogil:
+    """Blocks of candidates whose scores, if all were eligible, take no more than some checks' worth of work."""
+    return <int32_t>max(1, 8 * check_words // (64 * (scoring_words(t) + t.base.n_row_words)))
 
 
 cdef bint visit_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcept nogil:
@@ -1384,13 +1490,14 @@ cdef bint evaluate_left(Turn *t, int32_t j) noexcept nogil:
     cdef int32_t w, i
     cdef uint64_t bits
     intersect(b, t.pair.words, j, b.words)
+    t.path_ready = 0
     for w in range(t.pair.triple.first >> 6, b.c.n_blocks):
         bits = b.left[w]
         while bits:
             i = w * 64 + mp2_lowest_bit(bits)
             bits &= bits - 1
             count_lanes(t, b.words, b.rows + <int64_t>i * b.n_row_words)
-            t.credit -= scoring_words(t)
+            t.credit -= scoring_words(t) + b.n_row_words
             if not evaluate(t, t.rules.max_size, b.candidates[i]):
                 return False
     return True
@@ -1421,6 +1528,7 @@ cdef bint evaluate_x(Turn *t, int32_t j) noexcept nogil:
             return True
     intersect(b, t.pair.words, j, b.words)
     count_lanes(t, b.words, b.words)
+    t.path_ready = 0
     return evaluate(t, t.rules.max_size - 1, b.candidates[j])
 
 
@@ -1497,7 +1605,8 @@ cdef inline int spend(Turn *t, int64_t words) noexcept nogil:
 cdef int check(Turn *t) noexcept nogil:
     """Look at the stop flag, the wall and, once the turn has got on, its deadline."""
     cdef int64_t now
-    t.credit = CHECK_WORDS
+    mp2_raise(&most_words_between_checks, check_words - t.credit)
+    t.credit = check_words
     mp2_store(t.published_attempts, t.starter.attempts - t.attempts_at_start)
     if mp2_load(t.stop):
         return AT_STOP
@@ -1511,12 +1620,12 @@ cdef int check(Turn *t) noexcept nogil:
 
 cdef inline int32_t block_size(Turn *t) noexcept nogil:
     """Candidates of one block: neither scanning nor scoring all of them takes much longer than `CHECK_WORDS` of work."""
-    return <int32_t>max(1, min(MAX_BLOCK, CHECK_WORDS // (t.n_part + scoring_words(t))))
+    return <int32_t>max(1, min(MAX_BLOCK, check_words // (t.n_part + scoring_words(t))))
 
 
 cdef inline int64_t scoring_words(Turn *t) noexcept nogil:
-    """Work of scoring one group, as words: what it takes beyond its rows grows with the number of days."""
-    return 8 * <int64_t>t.panel.n_days
+    """Work of scoring one group, as words: its rows once more, and what grows with the number of days."""
+    return t.n_part + 16 * <int64_t>t.panel.n_days
 
 
 cdef inline const uint64_t *row_of(Turn *t, int32_t v) noexcept nogil:
@@ -1577,8 +1686,8 @@ cdef bint accept(Turn *t, int32_t size, const Entry *entry) noexcept nogil:
 
 cdef void remember(Turn *t, int32_t size, const Entry *entry) noexcept nogil:
     if t.log == NULL:
-        t.log = <Logged *>malloc(MAX_LOG * sizeof(Logged))
-    if t.log == NULL or t.n_logged == MAX_LOG:
+        t.log = <Logged *>malloc(max_log * sizeof(Logged))
+    if t.log == NULL or t.n_logged >= max_log:
         t.log_overflowed = 1
         return
     t.log[t.n_logged].entry, t.log[t.n_logged].size = entry[0], size
@@ -1586,17 +1695,19 @@ cdef void remember(Turn *t, int32_t size, const Entry *entry) noexcept nogil:
 
 
 cdef void count_days(Turn *t, Frame *frame, int32_t v) noexcept nogil:
-    """Hits and buys of the group of `frame` and `v` on every day, in the panel's own layout."""
-    cdef const uint64_t *row = row_of(t, v)
-    cdef const uint64_t *second = frame.state + t.n_part
+    """Hits and buys of the group of `frame` and `v` on every day, in the layout of the general loops."""
+    cdef int64_t n = t.table.row_words, at = (v - t.table.first) * n
+    cdef const uint64_t *row = t.table.rows + at
+    cdef const uint64_t *second = frame.state + n
     cdef uint64_t both
-    cdef int32_t d, i, W = t.panel.n_words
+    cdef int32_t d, w, i
     for d in range(t.panel.n_days):
         t.days.hits[d] = t.days.buys[d] = 0
-        for i in range(d * W, (d + 1) * W):
+        for w in range(t.table.n_words):
+            i = d * t.table.day_step + w * t.table.word_step
             both = frame.state[i] & row[i]
             if t.mixed:
-                t.days.hits[d] += mp2_count(both & (second[i] | win_row_of(t, v)[i]))
+                t.days.hits[d] += mp2_count(both & (second[i] | t.table.win_rows[at + i]))
                 t.days.buys[d] += mp2_count(both)
             else:
                 t.days.hits[d] += mp2_count(both)
@@ -1606,16 +1717,20 @@ cdef void count_days(Turn *t, Frame *frame, int32_t v) noexcept nogil:
 cdef int64_t n_tickers_of_any_day(Turn *t, int32_t size, int32_t v) noexcept nogil:
     """Size of the union over days of the consensus; days share tickers only in the panel's own layout."""
     cdef int32_t D = t.panel.n_days, W = t.panel.n_words, day, word, k
-    cdef uint64_t both
+    cdef const uint64_t *row = row_of(t, v)
+    cdef const uint64_t *member
     cdef int64_t total = 0
-    for word in range(W):
-        t.union_words[word] = 0
+    if not t.path_ready:
+        memcpy(t.path_words, row_of(t, t.frames[1].member), t.n_part * sizeof(uint64_t))
+        for k in range(2, size):
+            member = row_of(t, t.frames[k].member)
+            for word in range(t.n_part):
+                t.path_words[word] &= member[word]
+        t.path_ready = 1
+    memset(t.union_words, 0, W * sizeof(uint64_t))
     for day in range(D):
         for word in range(W):
-            both = row_of(t, v)[day * W + word]
-            for k in range(1, size):
-                both &= row_of(t, t.frames[k].member)[day * W + word]
-            t.union_words[word] |= both
+            t.union_words[word] |= t.path_words[day * W + word] & row[day * W + word]
     for word in range(W):
         total += mp2_count(t.union_words[word])
     return total
@@ -1633,8 +1748,8 @@ cdef bint allocate(Turn *t) noexcept nogil:
     t.rebuilding = t.depth = t.n_recording = t.log_overflowed = 0
     t.log, t.n_logged = NULL, 0
     t.all_candidates = <int32_t *>malloc((V + 1) * sizeof(int32_t))
-    t.block = <int32_t *>malloc(2 * MAX_BLOCK * sizeof(int32_t))
-    t.union_words = <uint64_t *>malloc(t.panel.n_words * sizeof(uint64_t))
+    t.block = <int32_t *>malloc(3 * MAX_BLOCK * sizeof(int32_t))
+    t.union_words = <uint64_t *>malloc((t.panel.n_words + t.n_part) * sizeof(uint64_t))
     t.days.hits = <int32_t *>malloc(2 * D * sizeof(int32_t))
     t.days.pp = <double *>malloc(2 * D * sizeof(double))
     t.base.lane_of = <int32_t *>malloc((D + 2 * MP2_MAX_LANES) * sizeof(int32_t))
@@ -1651,7 +1766,9 @@ cdef bint allocate(Turn *t) noexcept nogil:
         t.frames[level].handed_down = <int32_t *>malloc((V + 1) * sizeof(int32_t)) if t.mixed else t.frames[level].passing
         whole = whole and t.frames[level].state != NULL and t.frames[level].passing != NULL and t.frames[level].handed_down != NULL
     if whole:
-        t.block_capped, t.days.buys, t.days.sorted_pp = t.block + MAX_BLOCK, t.days.hits + D, t.days.pp + D
+        t.path_words = t.union_words + t.panel.n_words
+        t.block_living, t.block_capped = t.block + MAX_BLOCK, t.block + 2 * MAX_BLOCK
+        t.days.buys, t.days.sorted_pp = t.days.hits + D, t.days.pp + D
         t.base.lane_hits = t.base.lane_of + D
         t.base.lane_buys = t.base.lane_hits + MP2_MAX_LANES
     return whole
@@ -1663,7 +1780,7 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, planes = 2 * b.c.n_days, n_columns = 0, n_table, n_wins
     cdef int64_t n_passed = <int64_t>b.n * b.c.n_blocks
     cdef uint8_t *at
-    if n_passed * <int64_t>sizeof(uint64_t) > max_rows_bytes:
+    if 2 * n_passed * <int64_t>sizeof(uint64_t) > t.max_masks_bytes:
         n_passed = 0
     if 0 < b.c.floor <= 256:
         n_columns = 64 * <int64_t>b.c.n_win_chunks * b.c.n_blocks
@@ -1671,7 +1788,7 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     n_wins = <int64_t>b.c.n_win_chunks * b.c.n_lanes
     n_table = row_head_bytes(b) + <int64_t>b.c.n_blocks * b.n_row_bytes
     if t.pair_depth > t.base_depth:
-        n_table += min(max_table_bytes, b.n * n_table)
+        n_table += min(t.max_table_bytes, b.n * n_table)
     if not (
         reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 5 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
         and reserve(&b.count_buffer, n_rows * planes + n_low_bytes(b) + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)

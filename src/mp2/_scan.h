@@ -51,12 +51,16 @@
 /* More days than this are left to the general loops. */
 #define MP2_MAX_LANES 256
 
-/* A panel and its rules, for the general loops. */
+/* Rows and rules for the general loops: a panel as it is, or an inconsistent one squeezed onto a starter's tickers. */
 struct mp2_panel {
-    const uint64_t *rows;      /* row of variation v: rows + v * n_days * n_words */
+    const uint64_t *rows;      /* row of variation v: rows + (v - first) * row_words */
     const uint64_t *win_rows;  /* inconsistent panels: rows of wins, same addressing */
+    int64_t row_words;
+    int32_t first;
     int32_t n_days;
     int32_t n_words;           /* a day */
+    int32_t day_step;          /* word w of day d is at d * day_step + w * word_step. Squeezed rows have their days side by side, */
+    int32_t word_step;         /* padded to a multiple of 8 (day_step 1); others the words of a day (word_step 1) */
     int32_t floor;             /* least hits a day */
     int32_t cap;               /* most buys a day that can be eligible */
 };
@@ -207,7 +211,8 @@ struct mp2_loops {
     int32_t (*pass_floor)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
     int32_t (*pass_any)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
     int32_t (*within_cap)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
-    int32_t (*pass_mixed)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *);
+    void (*pass_mixed)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *,
+                       int32_t *);
     uint64_t (*count_block)(const struct mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *);
     void (*turn_row)(const struct mp2_base *, const uint8_t *, int32_t, uint8_t *);
     int32_t (*open_triple)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
@@ -464,6 +469,14 @@ MP2_INLINE uint64_t MP2_FN(bits)(MP2_FN(flags) f)
 }
 #endif
 
+/* Are the days of squeezed rows counted side by side in one vector? */
+#undef MP2_WIDE_DAYS
+#if defined(MP2_HAS_AVX512)
+#define MP2_WIDE_DAYS 1
+#else
+#define MP2_WIDE_DAYS 0
+#endif
+
 /* A vector of words, for counting by columns. */
 #if defined(MP2_HAS_AVX512)
 typedef uint64_t MP2_FN(vector) __attribute__((vector_size(64), aligned(8)));
@@ -496,7 +509,7 @@ MP2_TARGET MP2_INLINE int32_t MP2_FN(count_and)(const uint64_t *a, const uint64_
 
 MP2_INLINE const uint64_t *MP2_FN(row)(const struct mp2_panel *p, int32_t v)
 {
-    return p->rows + (int64_t)v * p->n_days * p->n_words;
+    return p->rows + (v - p->first) * p->row_words;
 }
 
 /* Consistent panel with a floor: the candidates that leave at least `floor` winners on every day. */
@@ -551,37 +564,61 @@ MP2_TARGET static int32_t MP2_FN(within_cap)(const struct mp2_panel *p, const ui
     return n_out;
 }
 
-/* Inconsistent panel: `out` gets the candidates that pass the floor, `living` those whose consensus is not empty (only
- * emptiness is inherited by larger groups there). Returns the first number, stores the second. */
-MP2_TARGET static int32_t MP2_FN(pass_mixed)(const struct mp2_panel *p, const uint64_t *state, const int32_t *candidates, int32_t n,
-                                             int32_t *out, int32_t *living, int32_t *n_living)
+/* What becomes of a candidate of an inconsistent panel. Hits may rise when a member of a larger group wins more, but never
+ * above the buys, which only fall: a day with fewer buys than the floor is the end of it. */
+enum MP2_FN(verdict) { MP2_FN(dead), MP2_FN(alive), MP2_FN(above_cap), MP2_FN(below_cap) };
+
+MP2_TARGET MP2_INLINE int MP2_FN(judge_mixed)(const struct mp2_panel *p, const uint64_t *state, const uint64_t *row,
+                                              const uint64_t *win_row)
 {
-    int32_t n_out = 0, n_alive = 0, n_part = p->n_days * p->n_words;
-    const uint64_t *won = state + n_part;
+    const uint64_t *won = state + p->row_words;
+    int any = 0, passes = 1, above = 0;
+#if defined(MP2_HAS_AVX512)
+    for (int32_t day = 0; p->word_step > 1 && day < p->n_days; day += 8) {
+        __m512i buys = _mm512_setzero_si512(), hits = buys, floor = _mm512_set1_epi64(p->floor);
+        __mmask8 real = p->n_days - day >= 8 ? 0xff : (__mmask8)((1 << (p->n_days - day)) - 1);
+        for (int64_t i = day; i < p->row_words; i += p->word_step) {
+            __m512i both = _mm512_and_si512(_mm512_loadu_si512(state + i), _mm512_loadu_si512(row + i));
+            __m512i any_won = _mm512_or_si512(_mm512_loadu_si512(won + i), _mm512_loadu_si512(win_row + i));
+            buys = _mm512_add_epi64(buys, _mm512_popcnt_epi64(both));
+            hits = _mm512_add_epi64(hits, _mm512_popcnt_epi64(_mm512_and_si512(both, any_won)));
+        }
+        if (_mm512_mask_cmplt_epi64_mask(real, buys, floor))
+            return MP2_FN(dead);
+        any |= _mm512_test_epi64_mask(buys, buys) != 0;
+        passes &= _mm512_mask_cmplt_epi64_mask(real, hits, floor) == 0;
+        above |= _mm512_mask_cmpgt_epi64_mask(real, buys, _mm512_set1_epi64(p->cap)) != 0;
+    }
+#endif
+    for (int32_t day = 0; !(MP2_WIDE_DAYS && p->word_step > 1) && day < p->n_days; day++) {
+        int32_t buys = 0, hits = 0;
+        for (int32_t w = 0, i = day * p->day_step; w < p->n_words; w++, i += p->word_step) {
+            uint64_t both = state[i] & row[i];
+            buys += MP2_FN(count)(both);
+            hits += MP2_FN(count)(both & (won[i] | win_row[i]));
+        }
+        if (buys < p->floor)
+            return MP2_FN(dead);
+        any |= buys, passes &= hits >= p->floor, above |= buys > p->cap;
+    }
+    return !any ? MP2_FN(dead) : !passes ? MP2_FN(alive) : above ? MP2_FN(above_cap) : MP2_FN(below_cap);
+}
+
+/* Inconsistent panel: `out` gets the candidates that pass the floor, `living` those that may yet pass it in a larger group,
+ * `capped` those that pass and stay within the cap; `n_out` the three numbers. */
+MP2_TARGET static void MP2_FN(pass_mixed)(const struct mp2_panel *p, const uint64_t *state, const int32_t *candidates, int32_t n,
+                                          int32_t *out, int32_t *living, int32_t *capped, int32_t *n_out)
+{
+    int32_t n_passing = 0, n_living = 0, n_capped = 0;
     for (int32_t c = 0; c < n; c++) {
         const uint64_t *row = MP2_FN(row)(p, candidates[c]);
-        const uint64_t *win_row = p->win_rows + (row - p->rows);
-        uint64_t any = 0;
-        int32_t d = 0;
-        for (; d < p->n_days; d++) {
-            int32_t hits = 0;
-            for (int32_t i = d * p->n_words; i < (d + 1) * p->n_words; i++) {
-                uint64_t both = state[i] & row[i];
-                any |= both;
-                hits += MP2_FN(count)(both & (won[i] | win_row[i]));
-            }
-            if (hits < p->floor)
-                break;
-        }
-        int passes = d == p->n_days && any;
-        for (int32_t i = 0; !any && i < n_part; i++)
-            any = state[i] & row[i];
-        out[n_out] = living[n_alive] = candidates[c];
-        n_out += passes;
-        n_alive += any != 0;
+        int verdict = MP2_FN(judge_mixed)(p, state, row, p->win_rows + (row - p->rows));
+        out[n_passing] = living[n_living] = capped[n_capped] = candidates[c];
+        n_passing += verdict >= MP2_FN(above_cap);
+        n_living += verdict > MP2_FN(dead);
+        n_capped += verdict == MP2_FN(below_cap);
     }
-    *n_living = n_alive;
-    return n_out;
+    n_out[0] = n_passing, n_out[1] = n_living, n_out[2] = n_capped;
 }
 
 /* ---- block loops: one candidate */

@@ -35,6 +35,7 @@ from mp2.schedule import PoolOutcome, Progress, run_pool
 NS_PER_S = 1_000_000_000
 MAX_BUDGET_S = 10 * 365 * 86_400.0
 MAX_WORKERS = 1024
+_TABLE_BYTES = 200 << 20
 # Consensus sets of kept groups are formed this many bytes at a time.
 _CHUNK_BYTES = 16 << 20
 
@@ -78,7 +79,7 @@ def search(
     started_ns = _recurse.now_ns()
     rules = rules or Rules()
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
-    run = _Run(panel, rules, special, max_attempts, count, frozenset(without))
+    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers)
     outcome = run_pool(
         len(run.order),
         run.turn,
@@ -143,7 +144,7 @@ def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
     """Bytes a search of this panel takes at most, beside the interpreter: an estimate for people, rounded up.
 
     The panel, the starters' records, what identical starters leave to each other, and per worker the kernel's lists,
-    consensus sets and projection.
+    consensus sets and tables.
     """
     n_variations, row_bytes = len(panel.variations), panel.buys[:1].nbytes
     n_workers = min(workers, n_variations)
@@ -151,7 +152,12 @@ def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
     one_kept = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
     n_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
     kept = (n_workers + 1) * one_kept + min(aliases.MAX_BYTES, 2 * n_classes * one_kept)
-    return panel.n_bytes + n_variations * STARTER_DTYPE.itemsize + n_workers * (lists + _recurse.MAX_TABLE_BYTES) + kept
+    return panel.n_bytes + n_variations * STARTER_DTYPE.itemsize + n_workers * (lists + turn_bytes(n_workers)) + kept
+
+
+def turn_bytes(n_workers: int) -> int:
+    """What the tables of one running starter may take, so that all workers' together stay under 200 MB."""
+    return min(_recurse.TURN_BYTES, _TABLE_BYTES // max(1, n_workers))
 
 
 class _Run:
@@ -165,6 +171,7 @@ class _Run:
         max_attempts: int | None,
         count: str,
         without: frozenset[str],
+        workers: int = 1,
     ) -> None:
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
         self.tested_exact = count == "exact"
@@ -172,7 +179,16 @@ class _Run:
         self.order = running_order(panel, special)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.records["variation_idx"] = np.arange(len(self.order))
-        self.kernel = Kernel(panel.buys, panel.wins, panel.algo_of, self.day_weights, rules, count=count, without=without)
+        self.kernel = Kernel(
+            panel.buys,
+            panel.wins,
+            panel.algo_of,
+            self.day_weights,
+            rules,
+            count=count,
+            without=without,
+            turn_bytes=turn_bytes(min(workers, len(self.order))),
+        )
         self.kept = self._empty_heaps()
         self._shared = None if "threshold" in without else self.kept
         self.alias_of = panel.alias_of
