@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ _ENOUGH_S = 6.0
 class Case:
     """One row: a panel, what is searched in it, and how often.
 
-    `week` are arguments of `generator.make_week`, None for the base panel. Every `step`-th starter is searched to its end;
-    with step 0 `n_starters` of them for `budget_s` each.
+    `week` are arguments of `generator.make_week`, None for the base panel. Every `step`-th starter is searched, with step 0
+    `n_starters` of them; each for at most `budget_s`, or to its end.
     """
 
     name: str
@@ -104,23 +104,23 @@ def cases(quick: bool) -> list[Case]:
         Case(name=f"{BASE}, whole", week=None, count=count, step=1, budget_s=None, n_repeats=1)
         for count in (() if quick else ("exact", "fast"))
     ]
-    timing = {"budget_s": 0.04, "n_repeats": 1} if quick else {}
-    return [*whole, *variants, *(Case(name=name, week=week, rules=rules, **timing) for name, week, rules in GROWTH)]
+    timing: dict[str, Any] = {"budget_s": 0.04, "n_repeats": 1} if quick else {}
+    return [*whole, *variants, *(replace(case, **timing) for case in GROWTH)]
 
 
-GROWTH: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
-    ("generated week", {}, {}),
-    ("3,000 tickers", {"n_tickers": 3000}, {}),
-    ("10,000 variations of 10 algorithms", {"n_variations": 1000}, {}),
-    ("30 algorithms", {"n_algos": 30, "n_variations": 38}, {}),
-    ("20 days", {"n_days": 20}, {}),
-    ("groups up to 3", {}, {"max_size": 3}),
-    ("groups up to 5", {}, {"max_size": 5}),
-    ("groups up to 6", {}, {"max_size": 6}),
-    ("narrow: 20 buys a day", {"density": 20 / 503}, {}),
-    ("wide: 300 buys a day", {"density": 300 / 503}, {}),
-    ("no floor", {}, {"min_daily_hits": 0}),
-    ("inconsistent", {"n_flipped": 0.01}, {}),
+GROWTH = (
+    Case(name="generated week"),
+    Case(name="3,000 tickers", week={"n_tickers": 3000}),
+    Case(name="10,000 variations of 10 algorithms", week={"n_variations": 1000}),
+    Case(name="30 algorithms", week={"n_algos": 30, "n_variations": 38}),
+    Case(name="20 days", week={"n_days": 20}),
+    Case(name="groups up to 3", rules={"max_size": 3}, step=1),
+    Case(name="groups up to 5", rules={"max_size": 5}),
+    Case(name="groups up to 6", rules={"max_size": 6}),
+    Case(name="narrow: 20 buys a day", week={"density": 20 / 503}, step=1),
+    Case(name="wide: 300 buys a day", week={"density": 300 / 503}),
+    Case(name="no floor", rules={"min_daily_hits": 0}),
+    Case(name="inconsistent", week={"n_flipped": 0.01}),
 )
 
 

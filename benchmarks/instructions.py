@@ -89,6 +89,8 @@ def reason_to_skip(updating: bool) -> str | None:
         return "valgrind is not installed"
     if shutil.which(compiler()[0]) is None:
         return f"the compiler {compiler()[0]} is not installed"
+    if subprocess.run([*compiler(), "-E", "-"], input=MARKS, capture_output=True, text=True, check=False).returncode:
+        return "valgrind/callgrind.h is not installed; some systems have it in a package of its own, valgrind-devel"
     if not updating and (of_baseline := json.loads(BASELINE.read_text())["built by"]) != built_by():
         return f"the baseline is of {of_baseline}, this is {built_by()}"
     return None

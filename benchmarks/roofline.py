@@ -31,7 +31,7 @@ BUFFERS = {"L1": 16 << 10, "L2": 256 << 10}
 OPERATIONS = {"and_count": "and, popcount", "add_bits": "carry-save adder"}
 SOURCE = Path(__file__).with_suffix(".c")
 _MOMENT_S = 0.02
-_N_REPEATS = 5
+_N_REPEATS = 15
 
 
 # ---- the machine
