@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "readme", "everything", "wheel"]
+nox.options.sessions = ["lint", "types", "readme", "everything", "instructions", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
@@ -76,6 +76,13 @@ def wheel(session):
     session.chdir(elsewhere)
     session.run("mp2", "doctor")
     session.run("pytest", "-q", "-p", "no:cacheprovider", *session.posargs)
+
+
+@nox.session
+def instructions(session):
+    """The kernel's instructions, counted by callgrind, against their baseline; a notice where valgrind is missing."""
+    session.install(".")
+    session.run("python", "benchmarks/instructions.py", *session.posargs)
 
 
 @nox.session

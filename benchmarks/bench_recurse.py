@@ -87,6 +87,21 @@ def test_kernel(benchmark, simd, reference):
         benchmark.extra_info["times_plain_python"] = round(speed / plain_speed)
 
 
+@cache
+def week():
+    return generator.make_week(seed=3)
+
+
+@pytest.mark.benchmark(group="one core, generated week")
+def test_kernel_week(benchmark, simd):
+    """What a change of the kernel is judged by: long enough for its ratios to be steady."""
+    panel = week()
+    starters = range(32, panel.n_variations, 256)
+    records, _ = benchmark.pedantic(run_kernel, args=(make_kernel(panel, RULES), starters, RULES), rounds=7, warmup_rounds=1)
+    assert records["exhausted"].all()
+    note_speed(benchmark, int(records["attempts"].sum()))
+
+
 # ---- two cores
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,35 +26,129 @@ def make_panel(
     return _panel(buys, wins, n_algos, f"generated {n_algos} {n_variations} {n_tickers} {n_days} {density} {seed}")
 
 
-def make_week(seed: int = 0, *, n_algos: int = 10, n_variations: int = 114, n_tickers: int = 503) -> SignalPanel:
-    """A consistent panel shaped like a market week.
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How the variations of one algorithm behave, as seen in the real week.
 
-    Algorithms buy between 20% and 70% of the tickers, their variations anything from hardly one to nearly all; variations of
-    an algorithm half follow one ranking of the tickers, others know nothing of each other; days win from 30% to 75%.
+    The rarest buys the share `low` of the tickers and the most frequent `high`; `market` is the correlation of what the
+    algorithm sees with what moves the whole market, `settings` how much its variations see alike, and of every `alike`
+    neighbouring thresholds the last one changes nothing (0: all do).
+    """
+
+    low: float
+    high: float
+    market: float
+    settings: float
+    alike: int = 0
+
+
+FAMILIES = (
+    Family(0.29, 0.50, 0.70, 0.98),
+    Family(0.59, 0.80, 0.95, 0.98),
+    Family(0.00, 0.76, -0.95, 0.95),
+    Family(0.00, 0.99, 0.60, 0.95, alike=12),
+    Family(0.00, 0.60, 0.10, 0.90),
+    Family(0.20, 0.90, 0.00, 0.97),
+    Family(0.00, 0.80, 0.95, 0.93),
+    Family(0.06, 0.58, -0.95, 0.98, alike=3),
+    Family(0.39, 0.71, 0.95, 0.98),
+    Family(0.07, 0.73, -0.97, 0.98, alike=4),
+)
+WIN_RATES = (0.74, 0.51, 0.64, 0.55, 0.29)
+"""Share of the tickers that won, day by day of the real week."""
+
+_MEAN_DENSITY = sum(family.low + family.high for family in FAMILIES) / (2 * len(FAMILIES))
+
+
+def make_week(
+    seed: int = 0,
+    *,
+    n_algos: int = 10,
+    n_variations: int = 114,
+    n_tickers: int = 503,
+    n_days: int = 5,
+    density: float = _MEAN_DENSITY,
+    n_flipped: float = 0.0,
+) -> SignalPanel:
+    """A panel shaped like the real week, with `n_variations` variations of each algorithm.
+
+    An algorithm gives every ticker of a day a value, a little differently for each of its settings, and buys what lies above
+    a threshold: so variations of one setting are nested, those of one algorithm alike, and algorithms related or opposed by
+    what moves the whole market. `density` is the mean share of the tickers bought. With `n_flipped` above 0 that share of a
+    variation's buys ends differently than for the others, and the panel is inconsistent.
     """
     rng = np.random.default_rng(seed)
-    typical = rng.permutation(np.linspace(0.2, 0.7, n_algos)).repeat(n_variations)
-    density = rng.beta(4 * typical, 4 * (1 - typical))[:, np.newaxis, np.newaxis]
-    ranking = rng.random((n_algos, 5, n_tickers)).repeat(n_variations, axis=0)
-    follows = rng.random(ranking.shape) < 0.5
-    buys = np.where(follows, ranking, rng.random(ranking.shape)) < density
-    wins = rng.random((5, n_tickers)) < rng.permutation(np.linspace(0.3, 0.75, 5))[:, np.newaxis]
-    return _panel(buys, wins, n_algos, f"week {n_algos} {n_variations} {n_tickers} {seed}")
+    market = _values((n_days, n_tickers), rng)
+    wins = _winners(market, rng)
+    families = [FAMILIES[k % len(FAMILIES)] for k in range(n_algos)]
+    buys = np.concatenate([_buys_of(family, market, n_variations, density, rng) for family in families])
+    won = bitset.pack(wins)
+    if n_flipped:
+        won = np.concatenate([bitset.pack(wins ^ (rng.random(wins.shape) < n_flipped))[np.newaxis] & row for row in buys])
+    return _packed(buys, won, wins, n_algos, f"week {n_algos} {n_variations} {market.shape} {density} {n_flipped} {seed}")
+
+
+def _winners(market: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """bool[D, T]: the days' shares of winners; what is high already falls on the worst days and rises a little on others."""
+    rates = np.resize(WIN_RATES, len(market))
+    rising = _mix(market, rng, 0.2) * np.where(rates < 0.3, -1, 1)[:, np.newaxis]
+    return np.stack([values > np.quantile(values, 1 - rate) for values, rate in zip(rising, rates, strict=True)])
+
+
+def _buys_of(family: Family, market: np.ndarray, n_variations: int, density: float, rng: np.random.Generator) -> np.ndarray:
+    """uint64[n_variations, D, W]: setting after setting, thresholds from rare to frequent."""
+    n_settings = round(n_variations**0.5)
+    own = _mix(market, rng, family.market)
+    shares = [_scaled(share, density) for share in _shares(family, -(-n_variations // n_settings))]
+    return np.concatenate([_above(_mix(own, rng, family.settings), shares) for _ in range(n_settings)])[:n_variations]
+
+
+def _shares(family: Family, n_levels: int) -> list[float]:
+    """Share of the tickers above each threshold of a setting, ascending."""
+    levels = np.arange(n_levels)
+    if family.alike:
+        levels -= levels % family.alike == family.alike - 1
+    return (family.low + (family.high - family.low) * levels / max(1, n_levels - 1)).tolist()
+
+
+def _scaled(share: float, density: float) -> float:
+    """A share of the real week in a week whose mean share is `density`."""
+    if density <= _MEAN_DENSITY:
+        return share * density / _MEAN_DENSITY
+    return 1 - (1 - share) * (1 - density) / (1 - _MEAN_DENSITY)
+
+
+def _values(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """float32[D, T] of about unit variance: what lasts over the days, what is of a day and all tickers, and the rest."""
+    lasting = rng.standard_normal(shape[1], dtype=np.float32)
+    day = rng.standard_normal((shape[0], 1), dtype=np.float32)
+    return 0.7 * lasting + 0.15 * day + 0.7 * rng.standard_normal(shape, dtype=np.float32)
+
+
+def _mix(seen: np.ndarray, rng: np.random.Generator, correlation: float) -> np.ndarray:
+    """Values that correlate with `seen`."""
+    return np.float32(correlation) * seen + np.float32((1 - correlation**2) ** 0.5) * _values(seen.shape, rng)
+
+
+def _above(values: np.ndarray, shares: list[float]) -> np.ndarray:
+    """uint64[len(shares), D, W]: the given shares of all (day, ticker), highest values first."""
+    thresholds = np.quantile(values, [1 - share for share in shares])
+    return np.concatenate([bitset.pack(values > threshold)[np.newaxis] for threshold in thresholds])
 
 
 def _panel(buys: np.ndarray, wins: np.ndarray, n_algos: int, fingerprint: str) -> SignalPanel:
     """bool[V, D, T] and bool[D, T] as a panel of `n_algos` algorithms of equally many variations."""
-    n_all, n_days, n_tickers = buys.shape
+    return _packed(bitset.pack(buys), bitset.pack(wins), wins, n_algos, fingerprint)
+
+
+def _packed(packed_buys: np.ndarray, packed_wins: np.ndarray, wins: np.ndarray, n_algos: int, fingerprint: str) -> SignalPanel:
+    """uint64[V, D, W], uint64[D, W] or uint64[V, D, W], and bool[D, T] as a panel."""
+    (n_all, n_days, _), n_tickers = packed_buys.shape, wins.shape[1]
     n_variations = n_all // n_algos
-    arrays = (
-        np.repeat(np.arange(n_algos, dtype=np.int32), n_variations),
-        bitset.pack(buys),
-        bitset.pack(wins),
-        100.0 * wins.mean(axis=1),
-    )
-    for array in arrays:
+    algo_of = np.repeat(np.arange(n_algos, dtype=np.int32), n_variations)
+    base_win_rates = 100.0 * wins.mean(axis=1)
+    for array in (algo_of, packed_buys, packed_wins, base_win_rates):
         array.flags.writeable = False
-    algo_of, packed_buys, packed_wins, base_win_rates = arrays
     return SignalPanel(
         algos=tuple(f"A{algo_idx}" for algo_idx in range(n_algos)),
         variations=tuple(str(v % n_variations) for v in range(n_all)),

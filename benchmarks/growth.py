@@ -1,0 +1,352 @@
+"""Speed and memory as the work grows: `python benchmarks/growth.py [--quick] [--json] [--write docs/speed.md]`.
+
+One core and one process per row. The space of most rows would take days: there, starters spread over all variations run for
+a fixed time each, and the speed is that of the attempts they made. `--prunings` measures what each short cut brings instead.
+`--write` replaces the tables of both, and those of the roofline and of the reaction, in a document. Exit code 1 when a row
+takes more memory than it may, or when counters are not what they have to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import generator
+import measured
+
+from mp2 import _recurse
+from mp2.model import PRUNINGS, Rules
+from mp2.panel import SignalPanel, read_signals
+
+MIB = 1 << 20
+REAL = generator.REAL_WEEK.exists()
+BASE = "real week" if REAL else "generated week"
+GOLDEN = {
+    "attempts": 13_737_368_738,
+    "tested": [0, 0, 392_718, 61_789_665, 5_078_945_817],
+    "eligible": [0, 0, 0, 7_647, 611_787],
+}
+"""Counters of the whole real week."""
+
+_ENOUGH_S = 6.0
+"""Repeats end when they have taken so long together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row: a panel, what is searched in it, and how often.
+
+    `week` are arguments of `generator.make_week`, None for the base panel. Every `step`-th starter is searched, with step 0
+    `n_starters` of them; each for at most `budget_s`, or to its end.
+    """
+
+    name: str
+    week: dict[str, Any] | None = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
+    count: str = "exact"
+    simd: str = _recurse.simd_available()[-1]
+    step: int = 0
+    n_starters: int = 24
+    budget_s: float | None = 0.15
+    n_repeats: int = 2
+
+    def starters(self, panel: SignalPanel) -> list[int]:
+        """Which starters are searched."""
+        return measured.every(panel, self.step or max(1, panel.n_variations // self.n_starters))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured; memory in bytes, None where the system does not tell."""
+
+    what: str
+    n_variations: int
+    n_days: int
+    n_tickers: int
+    count: str
+    simd: str
+    counters: dict[str, Any]
+    seconds: float
+    million_per_s: float
+    panel_bytes: int
+    extra_bytes: int | None
+    visited: float
+
+    @property
+    def limit_bytes(self) -> int:
+        """What panel and search may take together."""
+        return 3 * self.panel_bytes + 256 * MIB
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether they take more."""
+        return self.panel_bytes + (self.extra_bytes or 0) > self.limit_bytes
+
+
+def cases(quick: bool) -> list[Case]:
+    """All rows; the quick ones do the same on fewer starters."""
+    variants = [
+        Case(name=f"{BASE}, a sample of its starters", week=None, count=count, simd=simd, step=step, budget_s=None, n_repeats=3)
+        for count in ("exact", "fast")
+        for simd in reversed(_recurse.simd_available())
+        for step in [64 if quick else 8]
+    ]
+    whole = [
+        Case(name=f"{BASE}, whole", week=None, count=count, step=1, budget_s=None, n_repeats=1)
+        for count in (() if quick else ("exact", "fast"))
+    ]
+    timing: dict[str, Any] = {"budget_s": 0.04, "n_repeats": 1} if quick else {}
+    return [*whole, *variants, *(replace(case, **timing) for case in GROWTH)]
+
+
+GROWTH = (
+    Case(name="generated week"),
+    Case(name="3,000 tickers", week={"n_tickers": 3000}),
+    Case(name="10,000 variations of 10 algorithms", week={"n_variations": 1000}),
+    Case(name="30 algorithms", week={"n_algos": 30, "n_variations": 38}),
+    Case(name="20 days", week={"n_days": 20}),
+    Case(name="groups up to 3", rules={"max_size": 3}, step=1),
+    Case(name="groups up to 5", rules={"max_size": 5}),
+    Case(name="groups up to 6", rules={"max_size": 6}),
+    Case(name="narrow: 20 buys a day", week={"density": 20 / 503}, step=1),
+    Case(name="wide: 300 buys a day", week={"density": 300 / 503}),
+    Case(name="no floor", rules={"min_daily_hits": 0}),
+    Case(name="inconsistent", week={"n_flipped": 0.01}),
+)
+
+
+# ---- in a process of its own
+
+
+def measure(path: Path, case: Case) -> Row:
+    """Run one case on the panel in `path`."""
+    panel, rules = measured.load_panel(path), Rules(**case.rules)
+    _recurse.use_simd(case.simd)
+    before = measured.start_of_memory()
+    kernel = measured.plain_kernel(panel, rules, case.count)
+    runs: list[measured.Run] = []
+    while len(runs) < case.n_repeats and sum(run.seconds for run in runs) < _ENOUGH_S:
+        runs.append(measured.run_once(kernel, rules, case.starters(panel), case.budget_s))
+    peak, best = measured.peak_memory(), measured.fastest(runs)
+    return Row(
+        what=case.name,
+        n_variations=panel.n_variations,
+        n_days=len(panel.days),
+        n_tickers=len(panel.tickers),
+        count=case.count,
+        simd=case.simd,
+        counters=best.counters(),
+        seconds=best.seconds,
+        million_per_s=best.attempts / best.seconds / 1e6,
+        panel_bytes=panel.n_bytes,
+        extra_bytes=None if before is None or peak is None else peak - before,
+        visited=best.visited,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The sample without some short cuts; `times` is its time over that with all of them."""
+
+    without: str
+    seconds: float
+    times: float
+    visited: float
+    equal: bool
+
+
+def measure_prunings(path: Path, step: int, n_repeats: int) -> list[Pruned]:
+    """The sample with all short cuts, without each, and without all; in turns, so that all meet the same disturbances."""
+    panel, rules = measured.load_panel(path), Rules()
+    chosen = {"none": (), **{name: (name,) for name in PRUNINGS}, "all": PRUNINGS}
+    kernels = {name: measured.plain_kernel(panel, rules, without=without) for name, without in chosen.items()}
+    starters = measured.every(panel, step)
+    runs: dict[str, list[measured.Run]] = {name: [] for name in chosen}
+    for _ in range(n_repeats):
+        for name, kernel in kernels.items():
+            share = "threshold" not in chosen[name]
+            if sum(run.seconds for run in runs[name]) < _ENOUGH_S:
+                runs[name].append(measured.run_once(kernel, rules, starters, share=share))
+    best = {name: measured.fastest(of) for name, of in runs.items()}
+    full = best["none"]
+    return [Pruned(name, run.seconds, run.seconds / full.seconds, run.visited, run.same_as(full)) for name, run in best.items()]
+
+
+# ---- tables
+
+_HEADER = (
+    "what", "variations", "days", "tickers", "count", "loops", "attempts made", "core seconds", "million attempts/s",
+    "panel MB", "extra memory MB", "limit MB", "visited",
+)  # fmt: skip
+
+
+def growth_table(rows: Sequence[Row]) -> str:
+    """The growth table; memory in MiB, `visited` the candidates counted one by one as a share of the attempts."""
+    return measured.markdown(_HEADER, map(_cells, rows))
+
+
+def _cells(row: Row) -> list[str]:
+    extra = "?" if row.extra_bytes is None else f"{row.extra_bytes / MIB:,.0f}"
+    return [
+        row.what, f"{row.n_variations:,}", str(row.n_days), f"{row.n_tickers:,}", row.count, row.simd,
+        f"{row.counters['attempts']:,}", f"{row.seconds:.2f}", f"{row.million_per_s:,.0f}",
+        f"{row.panel_bytes / MIB:,.1f}", extra, f"{row.limit_bytes / MIB:,.0f}", f"{row.visited:.2%}",
+    ]  # fmt: skip
+
+
+def prunings_table(rows: Sequence[Pruned]) -> str:
+    """The gains table."""
+    header = ("without", "core seconds", "times the time with all", "visited", "results")
+    cells = (
+        [row.without, f"{row.seconds:.2f}", f"{row.times:.2f}", f"{row.visited:.2%}", "equal" if row.equal else "DIFFER"]
+        for row in rows
+    )
+    return measured.markdown(header, cells)
+
+
+def problems(rows: Sequence[Row]) -> Iterator[str]:
+    """What must not be."""
+    for row in rows:
+        if row.exceeds:
+            yield f"{row.what}: {row.panel_bytes + (row.extra_bytes or 0):,} bytes are above the limit of {row.limit_bytes:,}"
+        if row.what == "real week, whole" and _known(row) != GOLDEN | ({"tested": None} if row.count == "fast" else {}):
+            yield f"{row.what}, {row.count}: {row.counters} instead of {GOLDEN}"
+
+
+def _known(row: Row) -> dict[str, Any]:
+    """Counters up to the largest size; fast counts may fall short of `tested`."""
+    cut = {name: value[:5] if isinstance(value, list) else value for name, value in row.counters.items()}
+    return cut | ({"tested": None} if row.count == "fast" else {})
+
+
+# ---- the command
+
+
+def save_panel(path: Path, week: dict[str, Any] | None) -> Path:
+    """Leave the real week (None) or a generated one in a file, for `measured.load_panel`."""
+    panel = read_signals(generator.REAL_WEEK) if week is None else generator.make_week(**week)
+    path.write_bytes(pickle.dumps(panel, protocol=5))
+    return path
+
+
+class Panels:
+    """Panels in a folder, each made once, in a process of its own."""
+
+    def __init__(self, pool: Executor, folder: Path):
+        self.pool, self.folder = pool, folder
+        self.made: dict[str, Path] = {}
+
+    def path(self, week: dict[str, Any] | None) -> Path:
+        """Where the panel is; None: the real week, or a generated one where that is not there."""
+        key = "real" if week is None and REAL else str(week or {})
+        if key not in self.made:
+            target = self.folder / f"{len(self.made)}.pickle"
+            self.made[key] = self.pool.submit(save_panel, target, None if key == "real" else week or {}).result()
+        return self.made[key]
+
+
+def grow(panels: Panels, quick: bool) -> Iterator[Row]:
+    """All rows, as they come."""
+    for case in cases(quick):
+        yield panels.pool.submit(measure, panels.path(case.week), case).result()
+
+
+def prune(panels: Panels, quick: bool) -> list[Pruned]:
+    """The gains of the short cuts on the base panel."""
+    return panels.pool.submit(measure_prunings, panels.path(None), 64 if quick else 16, 1 if quick else 3).result()
+
+
+def noted(rows: Iterator[Row]) -> list[Row]:
+    """The rows, each reported on standard error when it is there."""
+    done = []
+    started_ns = time.monotonic_ns()
+    for row in rows:
+        done.append(row)
+        seconds = (time.monotonic_ns() - started_ns) / 1e9
+        print(f"{seconds:6.1f} s  {row.what}, {row.count}, {row.simd}: {row.million_per_s:,.0f} million/s", file=sys.stderr)
+    return done
+
+
+def replace_table(path: Path, name: str, table: str) -> None:
+    """Put `table` between `<!-- NAME -->` and `<!-- end of NAME -->`."""
+    text = path.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    if start not in text or end not in text:
+        raise SystemExit(f"{path}: no lines {start.strip()} and {end}; put them where the table belongs")
+    head, tail = text.split(start)[0], text.split(end)[1]
+    path.write_text(f"{head}{start}{table}\n{end}{tail}", encoding="utf-8")
+
+
+def machine() -> str:
+    """What the run was on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.processor() or platform.machine()
+    return f"{processor}, {platform.system()}, Python {platform.python_version()}"
+
+
+def write_all(path: Path, quick: bool) -> list[str]:
+    """Measure everything and replace the tables in `path`; returns what must not be."""
+    import bench_reaction
+    import roofline
+
+    with measured.fresh_processes() as pool, tempfile.TemporaryDirectory() as folder:
+        panels = Panels(pool, Path(folder))
+        rows, pruned = noted(grow(panels, quick)), prune(panels, quick)
+        base = panels.path(None)
+        roof = pool.submit(roofline.measure, base).result()
+        late = [pool.submit(bench_reaction.measure, case).result() for case in bench_reaction.cases(quick)]
+    tables = {
+        "machine": f"Measured on: {machine()}.",
+        "growth": growth_table(rows),
+        "prunings": prunings_table(pruned),
+        "roofline": roofline.table(roof),
+        "reaction": bench_reaction.table(late),
+    }
+    for name, table in tables.items():
+        replace_table(path, name, table)
+    return [*problems(rows), *_unequal(pruned)]
+
+
+def _unequal(pruned: Sequence[Pruned]) -> list[str]:
+    return [f"without {row.without}: other counters or groups" for row in pruned if not row.equal]
+
+
+def show(asked: argparse.Namespace) -> list[str]:
+    """Measure and print one table; returns what must not be."""
+    with measured.fresh_processes() as pool, tempfile.TemporaryDirectory() as folder:
+        panels = Panels(pool, Path(folder))
+        if asked.prunings:
+            pruned = prune(panels, asked.quick)
+            measured.print_json([asdict(row) for row in pruned]) if asked.json else print(prunings_table(pruned))
+            return _unequal(pruned)
+        rows = noted(grow(panels, asked.quick))
+    with_limits = [{**asdict(row), "limit_bytes": row.limit_bytes} for row in rows]
+    measured.print_json({"machine": machine(), "rows": with_limits}) if asked.json else print(growth_table(rows))
+    return list(problems(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
+    parser.add_argument("--prunings", action="store_true", help="what each short cut brings")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="replace all tables of the document FILE")
+    asked = parser.parse_args()
+    found = write_all(asked.write, asked.quick) if asked.write else show(asked)
+    if found:
+        raise SystemExit("\n".join(["FAILED", *found]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Running the kernel on one core and measuring it: core seconds, counters, peak memory. For the scripts beside this file."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import time
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mp2 import _recurse, synergy
+from mp2.model import Rules
+from mp2.panel import SignalPanel
+
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Starters searched once on this thread; `seconds` are those of the core, `kept` scores and members by size."""
+
+    seconds: float
+    records: np.ndarray
+    kept: dict[int, tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def attempts(self) -> int:
+        """Attempts of all starters; like the other sums a Python integer."""
+        return int(self.records["attempts"].sum())
+
+    @property
+    def visited(self) -> float:
+        """Candidate rows counted one by one, by attempts."""
+        return int(self.records["n_rows_scanned"].sum()) / self.attempts
+
+    def counters(self) -> dict[str, Any]:
+        """Every counter that is the same however the search is done."""
+        sums = {name: self.records[name].sum(axis=0, dtype=np.int64).tolist() for name in ("tested", "eligible")}
+        return {"attempts": self.attempts, **sums}
+
+    def same_as(self, other: Run) -> bool:
+        """Whether counters and kept groups are equal, to the last bit."""
+        groups = all(
+            np.array_equal(mine, its) for size in self.kept for mine, its in zip(self.kept[size], other.kept[size], strict=True)
+        )
+        return groups and self.counters() == other.counters()
+
+
+def plain_kernel(panel: SignalPanel, rules: Rules, count: str = "exact", without: Collection[str] = ()) -> _recurse.Kernel:
+    """The kernel for a panel, with the choices the benchmarks vary."""
+    weights = synergy.day_weights(panel.base_win_rates, rules)
+    return _recurse.Kernel(panel.buys, panel.wins, panel.algo_of, weights, rules, count=count, without=frozenset(without))
+
+
+def run_once(
+    kernel: _recurse.Kernel, rules: Rules, starters: Sequence[int], budget_s: float | None = None, share: bool = True
+) -> Run:
+    """Search `starters` one after the other, each to its end or for at most `budget_s`.
+
+    With `share` eligible groups below what is kept already are not offered, as in a whole search.
+    """
+    kept = {size: _recurse.TopGroups(size, rules.top_k) for size in rules.retain_sizes}
+    records = np.zeros(len(starters), dtype=_recurse.STARTER_DTYPE)
+    records["variation_idx"] = starters
+    started_ns = time.process_time_ns()
+    for i in range(len(starters)):
+        heaps = {size: _recurse.TopGroups(size, rules.top_k, groups if share else None) for size, groups in kept.items()}
+        wall_ns = _recurse.now_ns() + int(1e9 * (1e6 if budget_s is None else budget_s))
+        kernel.run(records[i : i + 1], _recurse.Control(wall_ns, wall_ns), heaps)
+        for size, groups in heaps.items():
+            kept[size].merge(groups)
+    seconds = (time.process_time_ns() - started_ns) / 1e9
+    return Run(seconds, records, {size: groups.ranked() for size, groups in kept.items()})
+
+
+def fastest(runs: Iterable[Run]) -> Run:
+    """The one of most attempts a second: what disturbs a run only ever slows it down."""
+    return max(runs, key=lambda run: run.attempts / run.seconds)
+
+
+def every(panel: SignalPanel, step: int) -> list[int]:
+    """A sample of starters: every `step`-th."""
+    return list(range(step // 2, panel.n_variations, step))
+
+
+# ---- processes of their own
+
+
+def fresh_processes() -> ProcessPoolExecutor:
+    """Runs one call at a time, each in a new process, so that none sees the memory of another."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1)
+
+
+def load_panel(path: Path) -> SignalPanel:
+    """A panel that was pickled into a file; its arrays become ones of this process."""
+    panel = pickle.loads(path.read_bytes())
+    assert isinstance(panel, SignalPanel)
+    return panel
+
+
+def start_of_memory() -> int | None:
+    """Bytes this process holds now, from where its peak is counted from now on; None where that is not known."""
+    try:
+        _RESET_PEAK.write_text("5")
+        return _status_bytes("VmRSS")
+    except OSError:
+        return peak_memory()
+
+
+def peak_memory() -> int | None:
+    """Most bytes this process ever held, or has held since `start_of_memory` where the system can forget the rest."""
+    try:
+        return _status_bytes("VmHWM")
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _status_bytes(name: str) -> int:
+    (line,) = [line for line in _STATUS.read_text().splitlines() if line.startswith(name)]
+    return int(line.split()[1]) * 1024
+
+
+# ---- tables
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; every column but the first is aligned to the right."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(document, indent=1))
