@@ -76,8 +76,9 @@ cdef extern from "_scan.h" nogil:
         int32_t capped
     struct mp2_pair:
         const uint64_t *words
-        const uint64_t *passing
+        const uint64_t *tails
         const uint8_t *counts
+        const uint8_t *low
         const uint8_t *limit
     struct mp2_triple:
         const mp2_pair *pair
@@ -85,6 +86,9 @@ cdef extern from "_scan.h" nogil:
         const uint64_t *passing_x
         const uint64_t *within
         const uint64_t *surely
+        const uint64_t *above
+        uint64_t *keep_passed
+        uint64_t *keep_above
         const uint8_t *counts_x
         const uint8_t *limit_x
         uint8_t *need_v
@@ -93,7 +97,7 @@ cdef extern from "_scan.h" nogil:
         int32_t x
         int32_t first
         int32_t end
-        int32_t all_tails
+        int32_t cap_first
     struct mp2_loops:
         const char *name
         int32_t (*pass_floor)(const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *) noexcept nogil
@@ -103,9 +107,10 @@ cdef extern from "_scan.h" nogil:
             const mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *
         ) noexcept nogil
         uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *) noexcept nogil
+        void (*turn_row)(const mp2_base *, const uint8_t *, int32_t, uint8_t *) noexcept nogil
         int32_t (*open_triple)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
         int64_t (*settle_hits)(const mp2_base *, const mp2_triple *, uint64_t *, uint64_t *, int64_t *) noexcept nogil
-        int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, const uint64_t *, uint64_t *) noexcept nogil
+        int32_t (*maybe_within_cap)(const mp2_base *, const mp2_triple *, uint64_t *) noexcept nogil
         void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *) noexcept nogil
     enum:
         MP2_MAX_LANES
@@ -235,7 +240,9 @@ cdef struct Base:
     int32_t *wider               # [n]: an earlier candidate of the same algorithm whose winners contain its own, or -1
     int32_t *narrower            # [n]: one whose winners it contains
     uint64_t *passed             # [n][n_blocks]: what passed with the pair and an x; NULL: not kept
-    int64_t *passed_stamp        # [n]: the pair for which it holds
+    uint64_t *above              # [n][n_blocks]: what was found to be above the cap with the pair and an x
+    int64_t *passed_stamp        # [n]: the pair for which `passed` holds
+    int64_t *above_stamp         # [n]: and `above`
     uint64_t *group              # its consensus in the layout of a row
     uint64_t *rows
     uint8_t *limit_of            # [n][limit_stride]: need + the bytes of `c.upper`, candidate by candidate
@@ -249,6 +256,8 @@ cdef struct Base:
     uint64_t *words              # scratch: a consensus in the layout of a row
     uint64_t *left               # scratch: candidates of a triple, [n_blocks] and slack
     uint64_t *doubt              # scratch: [2 n_blocks]
+    uint64_t *ones               # [n_blocks]: all bits, for masks that are not there
+    uint64_t *zeros              # [n_blocks]: and none
     int32_t *lane_of             # [D]
     uint8_t *need                # [2 D], like the next one
     uint8_t *shift
@@ -261,9 +270,11 @@ cdef struct Pair:
     # The base with a second member v, or with max_size 3 the starter: its candidates are the x.
     mp2_pair c
     mp2_triple triple            # of the x that is looked at
+    const uint64_t *passing      # bits of the candidates that pass with it
     int32_t v_idx                # in the base's list; -1 for the starter itself
     int32_t recording
     uint64_t *words
+    uint8_t *low
     uint8_t *limit
     int64_t stamp
     int64_t attempts_before, log_from
@@ -991,6 +1002,7 @@ cdef int count_base(Turn *t) noexcept nogil:
         status = spend(t, 64 * <int64_t>b.n_row_words)
         if status != GO_ON:
             return status
+    memset(b.limit_of, 0, (<int64_t>b.n + 1) * b.limit_stride)
     for i in range(b.n):
         for p in range(2 * D):
             b.limit_of[<int64_t>i * b.limit_stride + p] = b.need[p] + upper[(i >> 6) * b.n_row_bytes + p * 64 + (i & 63)]
@@ -1035,12 +1047,12 @@ cdef void find_equal(Turn *t) noexcept nogil:
 cdef int find_nested(Turn *t) noexcept nogil:
     """Per candidate the earlier one of its algorithm with the fewest tickers that contains it, and the largest it contains."""
     cdef Base *b = &t.base
-    cdef int32_t i, j, n_words = b.c.n_win_chunks * b.c.n_lanes if b.c.floor > 0 else b.n_row_words
+    cdef int32_t i, j, n_words = b.n_row_words
     cdef int32_t *sizes = b.has_equal + b.n      # scratch
     cdef int status
     for i in range(b.n):
         b.wider[i] = b.narrower[i] = -1
-        b.passed_stamp[i] = 0
+        b.passed_stamp[i] = b.above_stamp[i] = 0
         if not t.use_nested or b.passed == NULL:
             continue
         sizes[i] = count_words(b.rows + <int64_t>i * b.n_row_words, n_words)
@@ -1106,6 +1118,10 @@ cdef inline uint8_t *counts_of(Base *b, uint64_t *row, int32_t first_block) noex
 
 cdef inline int64_t row_head_bytes(Base *b) noexcept nogil:
     return (<int64_t>b.c.n_blocks * sizeof(uint64_t) + 63) // 64 * 64
+
+
+cdef inline int64_t n_low_bytes(Base *b) noexcept nogil:
+    return 64 * <int64_t>b.c.n_blocks * b.limit_stride
 
 
 cdef void lay_out_table(Turn *t) noexcept nogil:
@@ -1199,8 +1215,11 @@ cdef int open_pair(Turn *t) noexcept nogil:
             status = ready_row(t, p.v_idx)
     if status != GO_ON:
         return status
-    p.c.words, p.c.limit, p.c.passing, p.c.counts = p.words, p.limit, row, counts_of(b, row, first >> 6)
-    p.triple.pair = &p.c
+    p.c.words, p.c.limit, p.c.counts = p.words, p.limit, counts_of(b, row, first >> 6)
+    p.passing, p.c.tails = row, row if t.use_tails else b.ones
+    p.c.low, p.triple.pair = p.low, &p.c
+    t.loops.turn_row(&b.c, p.c.counts, first >> 6, p.low)
+    t.credit -= n_low_bytes(b) // 8
     b.stamp += 1
     p.stamp = b.stamp
     p.recording = p.v_idx >= 0 and frame.fresh and b.has_equal[p.v_idx]
@@ -1220,7 +1239,7 @@ cdef int pair_step(Turn *t) noexcept nogil:
     cdef int32_t j, size = t.depth + 1
     cdef int status
     while True:
-        j = next_bit(t.pair.c.passing, frame.at, b.n)
+        j = next_bit(t.pair.passing, frame.at, b.n)
         if j == b.n:
             return close_pair(t)
         status = ready_row(t, j)
@@ -1307,57 +1326,74 @@ cdef bint visit_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcep
 
 
 cdef bint decide_children(Turn *t, int32_t j, int32_t first, int32_t end) noexcept nogil:
+    """Which of the candidates pass, which of those may be under the cap: then their score. False: no memory."""
     cdef Base *b = &t.base
     cdef mp2_triple *triple = &t.pair.triple
-    cdef int32_t size = t.rules.max_size, w, i, n_blocks = b.c.n_blocks - (first >> 6)
+    cdef int32_t size = t.rules.max_size
+    cdef bint kept = b.passed != NULL and first == b.after[j] and end == b.n
     cdef int64_t n_passing, n_counted = 0
-    cdef uint64_t bits
-    triple.x, triple.first, triple.end, triple.all_tails = j, first, end, not t.use_tails
+    triple.x, triple.first, triple.end = j, first, end
     triple.row = b.rows + <int64_t>j * b.n_row_words
     triple.limit_x = b.limit_of + <int64_t>j * b.limit_stride
-    triple.passing_x = b.row[j] if t.use_tails else NULL
+    triple.passing_x = b.row[j] if b.row[j] != NULL and t.use_tails else b.ones
     triple.counts_x = NULL if b.row[j] == NULL else counts_of(b, b.row[j], b.after[j] >> 6)
-    triple.within, triple.surely = passed_with(t, b.wider[j]), passed_with(t, b.narrower[j])
+    triple.within = kept_for(t, b.passed, b.passed_stamp, b.wider[j], b.ones)
+    triple.surely = kept_for(t, b.passed, b.passed_stamp, b.narrower[j], b.zeros)
+    triple.above = kept_for(t, b.above, b.above_stamp, b.narrower[j], b.zeros)
+    triple.cap_first = t.fast and t.retained[size]
+    triple.keep_passed = triple.keep_above = NULL
+    if kept and not t.fast:
+        triple.keep_passed = b.passed + <int64_t>j * b.c.n_blocks
+    if kept:
+        triple.keep_above = b.above + <int64_t>j * b.c.n_blocks
     if not t.loops.open_triple(&b.c, triple, b.left):
-        keep_passed(t, j)
+        if kept and triple.cap_first:
+            b.above_stamp[j] = t.pair.stamp
         return True
-    t.credit -= n_blocks * <int64_t>(16 * b.c.n_days)
-    if not t.fast:
-        n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
-        t.starter.n_rows_scanned += n_counted
-        t.starter.tested[size] += n_passing
-        t.credit -= n_counted * b.n_row_words
-        keep_passed(t, j)
-        if n_passing == 0:
-            return True
-    if not t.retained[size] or not t.loops.maybe_within_cap(&b.c, triple, b.left, b.doubt):
+    t.credit -= (b.c.n_blocks - (first >> 6)) * <int64_t>(16 * b.c.n_days)
+    if t.fast and not (t.retained[size] and narrow_to_cap(t, j)):
         return True
+    n_passing = t.loops.settle_hits(&b.c, triple, b.left, b.doubt, &n_counted)
+    t.starter.n_rows_scanned += n_counted
+    t.starter.tested[size] += n_passing
+    t.credit -= n_counted * b.n_row_words
+    if triple.keep_passed != NULL:
+        b.passed_stamp[j] = t.pair.stamp
+    if n_passing == 0 or not t.retained[size] or not (t.fast or narrow_to_cap(t, j)):
+        return True
+    return evaluate_left(t, j)
+
+
+cdef inline bint narrow_to_cap(Turn *t, int32_t j) noexcept nogil:
+    """Leave the candidates that no bound puts above the cap; False if there are none."""
+    if t.pair.triple.keep_above != NULL:
+        t.base.above_stamp[j] = t.pair.stamp
+    return t.loops.maybe_within_cap(&t.base.c, &t.pair.triple, t.base.left)
+
+
+cdef inline const uint64_t *kept_for(
+    Turn *t, const uint64_t *masks, const int64_t *stamps, int32_t j, const uint64_t *unknown
+) noexcept nogil:
+    """What was kept of this pair with candidate j as x."""
+    return unknown if j < 0 or stamps[j] != t.pair.stamp else masks + <int64_t>j * t.base.c.n_blocks
+
+
+cdef bint evaluate_left(Turn *t, int32_t j) noexcept nogil:
+    """Evaluate what is left of a triple's candidates; its x is candidate j. False: no memory."""
+    cdef Base *b = &t.base
+    cdef int32_t w, i
+    cdef uint64_t bits
     intersect(b, t.pair.words, j, b.words)
-    for w in range(first >> 6, b.c.n_blocks):
-        bits = b.doubt[w]
+    for w in range(t.pair.triple.first >> 6, b.c.n_blocks):
+        bits = b.left[w]
         while bits:
             i = w * 64 + mp2_lowest_bit(bits)
             bits &= bits - 1
-            if not evaluate_y(t, i):
+            count_lanes(t, b.words, b.rows + <int64_t>i * b.n_row_words)
+            t.credit -= scoring_words(t)
+            if not evaluate(t, t.rules.max_size, b.candidates[i]):
                 return False
     return True
-
-
-cdef inline const uint64_t *passed_with(Turn *t, int32_t j) noexcept nogil:
-    """What passed with candidate j as x of this pair, or NULL."""
-    if j < 0 or t.base.passed_stamp[j] != t.pair.stamp:
-        return NULL
-    return t.base.passed + <int64_t>j * t.base.c.n_blocks
-
-
-cdef inline void keep_passed(Turn *t, int32_t j) noexcept nogil:
-    """Keep what passed with candidate j, unless a work limit has cut its candidates, or fast mode left them undecided."""
-    cdef Base *b = &t.base
-    cdef int32_t first = b.after[j] >> 6
-    if b.passed == NULL or t.fast or t.pair.triple.first != b.after[j] or t.pair.triple.end != b.n:
-        return
-    memcpy(b.passed + <int64_t>j * b.c.n_blocks + first, b.left + first, (b.c.n_blocks - first) * sizeof(uint64_t))
-    b.passed_stamp[j] = t.pair.stamp
 
 
 cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
@@ -1378,32 +1414,14 @@ cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noe
 cdef bint evaluate_x(Turn *t, int32_t j) noexcept nogil:
     """Evaluate the triple itself, whose x is candidate j, unless a lower bound of its buys is above the cap."""
     cdef Base *b = &t.base
-    cdef const uint8_t *low = t.pair.c.counts + <int64_t>(j >> 6) * b.n_row_bytes + (j & 63)
+    cdef const uint8_t *low = t.pair.low + <int64_t>j * b.limit_stride
     cdef int32_t p
     for p in range(b.c.n_days, 2 * b.c.n_days):
-        if b.c.capped and low[p * 64] >= b.need[p]:
+        if b.c.capped and low[p] >= b.need[p]:
             return True
     intersect(b, t.pair.words, j, b.words)
     count_lanes(t, b.words, b.words)
     return evaluate(t, t.rules.max_size - 1, b.candidates[j])
-
-
-cdef bint evaluate_y(Turn *t, int32_t i) noexcept nogil:
-    """Evaluate the triple with candidate i; in fast mode find out first whether it passes."""
-    cdef Base *b = &t.base
-    cdef int32_t d
-    cdef bint passing = True, any_buy = False
-    count_lanes(t, t.base.words, b.rows + <int64_t>i * b.n_row_words)
-    t.credit -= scoring_words(t)
-    if t.fast:
-        for d in range(t.days.n):
-            passing = passing and t.days.hits[d] >= t.panel.floor
-            any_buy = any_buy or t.days.buys[d] > 0
-        t.starter.n_rows_scanned += 1
-        if not passing or not any_buy:
-            return True
-        t.starter.tested[t.rules.max_size] += 1
-    return evaluate(t, t.rules.max_size, b.candidates[i])
 
 
 cdef void count_lanes(Turn *t, const uint64_t *words, const uint64_t *row) noexcept nogil:
@@ -1645,7 +1663,7 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, planes = 2 * b.c.n_days, n_columns = 0, n_table, n_wins
     cdef int64_t n_passed = <int64_t>b.n * b.c.n_blocks
     cdef uint8_t *at
-    if n_passed * sizeof(uint64_t) > max_rows_bytes:
+    if n_passed * <int64_t>sizeof(uint64_t) > max_rows_bytes:
         n_passed = 0
     if 0 < b.c.floor <= 256:
         n_columns = 64 * <int64_t>b.c.n_win_chunks * b.c.n_blocks
@@ -1655,10 +1673,10 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     if t.pair_depth > t.base_depth:
         n_table += min(max_table_bytes, b.n * n_table)
     if not (
-        reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 3 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
-        and reserve(&b.count_buffer, n_rows * planes + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
-        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
-                    + n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
+        reserve(&b.rows_buffer, ((n_rows + 3) * b.n_row_words + n_wins + 5 * <int64_t>b.c.n_blocks + 8 + n_columns + 8) * sizeof(uint64_t))
+        and reserve(&b.count_buffer, n_rows * planes + n_low_bytes(b) + (<int64_t>b.n + 3) * b.limit_stride + 2 * planes)
+        and reserve(&b.index_buffer, b.n * (2 * sizeof(Memo) + sizeof(uint64_t *) + 2 * sizeof(int64_t) + 5 * sizeof(int32_t) + 1)
+                    + 2 * n_passed * sizeof(uint64_t) + hash_slots(b.n) * sizeof(int32_t))
         and reserve(&b.table_buffer, n_table)
     ):
         return False
@@ -1669,9 +1687,13 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     t.pair.triple.wins = b.words + b.n_row_words
     b.left = t.pair.triple.wins + n_wins
     b.doubt = b.left + b.c.n_blocks + 8
-    b.c.rows, b.c.columns = b.rows, b.doubt + 2 * b.c.n_blocks if n_columns else NULL
+    b.ones, b.zeros = b.doubt + 2 * b.c.n_blocks, b.doubt + 3 * b.c.n_blocks
+    memset(b.ones, 0xff, b.c.n_blocks * sizeof(uint64_t))
+    memset(b.zeros, 0, b.c.n_blocks * sizeof(uint64_t))
+    b.c.rows, b.c.columns = b.rows, b.zeros + b.c.n_blocks if n_columns else NULL
     at = b.count_buffer.bytes
-    b.c.upper, b.limit_of = at, at + n_rows * planes
+    b.c.upper, t.pair.low = at, at + n_rows * planes
+    b.limit_of = t.pair.low + n_low_bytes(b)
     t.pair.limit = b.limit_of + <int64_t>b.n * b.limit_stride
     t.pair.triple.need_v, t.pair.triple.need_x = t.pair.limit + b.limit_stride, t.pair.limit + 2 * b.limit_stride
     b.need = t.pair.limit + 3 * b.limit_stride
@@ -1681,8 +1703,10 @@ cdef bint reserve_base(Turn *t) noexcept nogil:
     b.memo_x = b.memo_v + b.n
     b.row = <uint64_t **>(b.memo_x + b.n)
     b.passed_stamp = <int64_t *>(b.row + b.n)
-    b.passed = <uint64_t *>(b.passed_stamp + b.n) if n_passed else NULL
-    b.after = <int32_t *>(b.passed_stamp + b.n + n_passed)
+    b.above_stamp = b.passed_stamp + b.n
+    b.passed = <uint64_t *>(b.above_stamp + b.n) if n_passed else NULL
+    b.above = b.passed + n_passed
+    b.after = <int32_t *>(b.above_stamp + b.n + 2 * n_passed)
     b.first_equal, b.wider, b.narrower = b.after + b.n, b.after + 2 * b.n, b.after + 3 * b.n
     b.has_equal = b.after + 4 * b.n              # followed by the slots of `find_equal`
     b.ready = <uint8_t *>(b.has_equal + b.n + hash_slots(b.n))

@@ -46,6 +46,8 @@
 #endif
 #endif
 
+/* A week of trading days: the loops over days are compiled once for just these, and once for any number. */
+#define MP2_USUAL_DAYS 5
 /* More days than this are left to the general loops. */
 #define MP2_MAX_LANES 256
 
@@ -80,8 +82,9 @@ struct mp2_base {
 /* A group two below the largest: the base and a second member v. */
 struct mp2_pair {
     const uint64_t *words;     /* its consensus in the layout of a row */
-    const uint64_t *passing;   /* bits of the candidates that pass with it */
+    const uint64_t *tails;     /* bits of the candidates its children are to be joined with */
     const uint8_t *counts;     /* its row of counts */
+    const uint8_t *low;        /* the same candidate by candidate: [n, padded to 64][2 D, padded to 16] */
     const uint8_t *limit;      /* [2 D, padded to 16] need + u[v] */
 };
 
@@ -89,9 +92,12 @@ struct mp2_pair {
 struct mp2_triple {
     const struct mp2_pair *pair;
     const uint64_t *row;       /* of x */
-    const uint64_t *passing_x; /* bits of the candidates that pass with the base and x, or NULL: not used */
-    const uint64_t *within;    /* what passed with an x of more tickers: nothing else can; or NULL */
-    const uint64_t *surely;    /* what passed with an x of fewer tickers: all that does; or NULL */
+    const uint64_t *passing_x; /* bits of the candidates that pass with the base and x */
+    const uint64_t *within;    /* what passed with an x of more tickers: nothing else can */
+    const uint64_t *surely;    /* what passed with an x of fewer tickers: all of it does */
+    const uint64_t *above;     /* what was above the cap with an x of fewer tickers: all of it is */
+    uint64_t *keep_passed;     /* for later x of the pair: what passes, or NULL */
+    uint64_t *keep_above;      /* and what is above the cap, or NULL */
     const uint8_t *counts_x;   /* row of counts of x, or NULL: then only the first bound is used */
     const uint8_t *limit_x;    /* [2 D, padded to 16] need + u[x] */
     uint8_t *need_v;           /* [2 D, padded to 16] scratch: thresholds of the first bound */
@@ -100,7 +106,7 @@ struct mp2_triple {
     int32_t x;                 /* candidates */
     int32_t first;             /* those from `first` to before `end` are to be decided */
     int32_t end;
-    int32_t all_tails;         /* also those that fail with the pair */
+    int32_t cap_first;         /* candidates above the cap need no decision */
 };
 
 /* x86-64 has no popcount in its baseline and the compiler's substitute is a table in memory: count in parallel instead. */
@@ -176,16 +182,24 @@ static inline void mp2_transpose(uint64_t *words)
 }
 
 /* Transposes 8 x 8 bytes in place, the same way. */
-static inline void mp2_transpose_bytes(uint64_t *words)
+#define MP2_SWAP(a, b, shift, mask)                                                                                          \
+    {                                                                                                                        \
+        uint64_t swapped = ((words[a] >> shift) ^ words[b]) & mask;                                                          \
+        words[b] ^= swapped;                                                                                                 \
+        words[a] ^= swapped << shift;                                                                                        \
+    }
+MP2_INLINE void mp2_transpose_bytes(uint64_t *words)
 {
-    uint64_t mask = 0x00000000ffffffffULL;
-    for (int32_t j = 4; j; j >>= 1, mask ^= mask << (8 * j))
-        for (int32_t k = 0; k < 8; k = ((k | j) + 1) & ~j) {
-            uint64_t swapped = ((words[k] >> (8 * j)) ^ words[k | j]) & mask;
-            words[k | j] ^= swapped;
-            words[k] ^= swapped << (8 * j);
-        }
+    for (int32_t k = 0; k < 4; k++)
+        MP2_SWAP(k, k + 4, 32, 0x00000000ffffffffULL)
+    for (int32_t k = 0; k < 8; k += 4) {
+        MP2_SWAP(k, k + 2, 16, 0x0000ffff0000ffffULL)
+        MP2_SWAP(k + 1, k + 3, 16, 0x0000ffff0000ffffULL)
+    }
+    for (int32_t k = 0; k < 8; k += 2)
+        MP2_SWAP(k, k + 1, 8, 0x00ff00ff00ff00ffULL)
 }
+#undef MP2_SWAP
 
 /* What an instruction set has to offer; the functions are described where they are defined. */
 struct mp2_loops {
@@ -195,9 +209,10 @@ struct mp2_loops {
     int32_t (*within_cap)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *);
     int32_t (*pass_mixed)(const struct mp2_panel *, const uint64_t *, const int32_t *, int32_t, int32_t *, int32_t *, int32_t *);
     uint64_t (*count_block)(const struct mp2_base *, const uint64_t *, int32_t, uint64_t, int32_t, uint8_t *);
+    void (*turn_row)(const struct mp2_base *, const uint8_t *, int32_t, uint8_t *);
     int32_t (*open_triple)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
     int64_t (*settle_hits)(const struct mp2_base *, const struct mp2_triple *, uint64_t *, uint64_t *, int64_t *);
-    int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, const uint64_t *, uint64_t *);
+    int32_t (*maybe_within_cap)(const struct mp2_base *, const struct mp2_triple *, uint64_t *);
     void (*count_days)(const struct mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
 };
 
@@ -615,27 +630,30 @@ MP2_INLINE uint8_t MP2_FN(shifted)(const struct mp2_base *base, int32_t count, i
 
 /* Hits and buys of one candidate, in the form of the planes, at counts[p * 64]; returns whether it passes. */
 MP2_TARGET MP2_INLINE int MP2_FN(count_candidate)(const struct mp2_base *base, const uint64_t *words, const uint64_t *row,
-                                                  int32_t round_up, uint8_t *counts)
+                                                  int32_t round_up, uint8_t *counts, int32_t D)
 {
-    int32_t D = base->n_days, n_lanes = base->n_lanes, n_wins = base->n_win_chunks * n_lanes;
-    int32_t hits[MP2_MAX_LANES], total = 0;
-    for (int32_t d = 0; d < D; d++) {
+    int32_t n_lanes = (D + 7) / 8 * 8, n_wins = base->n_win_chunks * n_lanes, total = 0, enough = 1;
+    int32_t hits[MP2_MAX_LANES], buys[MP2_MAX_LANES];
+    for (int32_t d = 0; d < D; d++)
         hits[d] = 0;
-        for (int32_t i = d; i < n_wins; i += n_lanes)
-            hits[d] += MP2_FN(count)(words[i] & row[i]);
-        if (hits[d] < base->floor)
-            return 0;
-    }
-    for (int32_t d = 0; d < D; d++) {
-        int32_t buys = hits[d];
-        for (int32_t i = n_wins + d; i < n_wins + base->n_loss_chunks * n_lanes; i += n_lanes)
-            buys += MP2_FN(count)(words[i] & row[i]);
-        total += buys;
-        counts[d * 64] = MP2_FN(shifted)(base, hits[d], d, round_up);
-        counts[(D + d) * 64] = MP2_FN(shifted)(base, buys, D + d, round_up);
-    }
+    for (int32_t i = 0; i < n_wins; i += n_lanes)
+        for (int32_t d = 0; d < D; d++)
+            hits[d] += MP2_FN(count)(words[i + d] & row[i + d]);
+    for (int32_t d = 0; d < D; d++)
+        enough &= hits[d] >= base->floor, buys[d] = hits[d];
+    if (!enough)
+        return 0;
+    for (int32_t i = n_wins; i < n_wins + base->n_loss_chunks * n_lanes; i += n_lanes)
+        for (int32_t d = 0; d < D; d++)
+            buys[d] += MP2_FN(count)(words[i + d] & row[i + d]);
+    for (int32_t d = 0; d < D; d++)
+        total += buys[d];
     if (base->floor == 0)
-        counts[0] = MP2_FN(shifted)(base, total, 0, round_up);
+        hits[0] = total;
+    for (int32_t d = 0; d < D; d++) {
+        counts[d * 64] = MP2_FN(shifted)(base, hits[d], d, round_up);
+        counts[(D + d) * 64] = MP2_FN(shifted)(base, buys[d], D + d, round_up);
+    }
     return total > 0;
 }
 
@@ -688,40 +706,68 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const struct mp2_base *base, cons
     memset(counts, 0, (size_t)2 * D * 64);
     for (; allowed; allowed &= allowed - 1) {
         int32_t c = mp2_lowest_bit(allowed);
-        passing |= (uint64_t)MP2_FN(count_candidate)(base, words, row + (int64_t)c * row_words, round_up, counts + c) << c;
+        const uint64_t *of_c = row + (int64_t)c * row_words;
+        int passes = D == MP2_USUAL_DAYS ? MP2_FN(count_candidate)(base, words, of_c, round_up, counts + c, MP2_USUAL_DAYS)
+                                         : MP2_FN(count_candidate)(base, words, of_c, round_up, counts + c, D);
+        passing |= (uint64_t)passes << c;
     }
     return passing;
 }
 
 /* ---- block loops: all candidates of a triple */
 
+/* Writes the counts of a row candidate by candidate: out[64 * n_blocks][2 D, padded to 16]. */
+MP2_TARGET static void MP2_FN(turn_row)(const struct mp2_base *base, const uint8_t *counts, int32_t first_block, uint8_t *out)
+{
+    int32_t planes = 2 * base->n_days, stride = (planes + 15) / 16 * 16;
+    for (int32_t w = first_block; w < base->n_blocks; w++)
+        for (int32_t p = 0; p < stride; p += 8)
+            for (int32_t c = 0; c < 64; c += 8) {
+                uint64_t square[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+                for (int32_t k = 0; k < 8 && p + k < planes; k++)
+                    memcpy(square + k, counts + ((int64_t)w * planes + p + k) * 64 + c, 8);
+                mp2_transpose_bytes(square);
+                for (int32_t k = 0; k < 8; k++)
+                    memcpy(out + ((int64_t)w * 64 + c + k) * stride + p, square + k, 8);
+            }
+}
+
+/* The thresholds of x, eight planes a word: no byte borrows, because no count of v and x exceeds that of v or of x. */
+MP2_INLINE void MP2_FN(thresholds)(const struct mp2_triple *t, int32_t stride)
+{
+    const uint8_t *low = t->pair->low + (int64_t)t->x * stride;
+    for (int32_t p = 0; p < stride; p += 8) {
+        uint64_t counts, of_v, of_x;
+        memcpy(&counts, low + p, 8);
+        memcpy(&of_v, t->pair->limit + p, 8);
+        memcpy(&of_x, t->limit_x + p, 8);
+        of_v -= counts, of_x -= counts;
+        memcpy(t->need_v + p, &of_v, 8);
+        memcpy(t->need_x + p, &of_x, 8);
+    }
+}
+
 /* Sets up a triple: its thresholds, its winners, and in `left` the candidates to be decided. Returns whether there are any;
  * without any the rest is not set up. */
 MP2_TARGET static int32_t MP2_FN(open_triple)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left)
 {
     const struct mp2_pair *pair = t->pair;
-    int32_t planes = 2 * base->n_days, n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
-    const uint8_t *counts = pair->counts + (int64_t)(t->x >> 6) * planes * 64 + (t->x & 63);
+    int32_t n_wins = base->n_win_chunks * base->n_lanes, first = t->first >> 6, last = (t->end - 1) >> 6;
     uint64_t any = 0;
     for (int32_t w = first; w < base->n_blocks; w++)
-        left[w] = t->passing_x ? pair->passing[w] & t->passing_x[w] : t->all_tails ? ~0ULL : pair->passing[w];
-    for (int32_t w = first; t->within && w < base->n_blocks; w++)
-        left[w] &= t->within[w];
+        left[w] = pair->tails[w] & t->passing_x[w] & t->within[w];
     left[first] &= ~0ULL << (t->first & 63);
     left[last] &= ~0ULL >> (63 - ((t->end - 1) & 63));
     for (int32_t w = last + 1; w < base->n_blocks; w++)
         left[w] = 0;
     for (int32_t w = first; w <= last; w++)
-        any |= left[w];
-    if (!any)
+        any |= t->cap_first ? left[w] &= ~t->above[w] : left[w];
+    if (!any) {
+        if (t->cap_first && t->keep_above)
+            memcpy(t->keep_above + first, t->above + first, (size_t)(base->n_blocks - first) * sizeof *left);
         return 0;
-    for (int32_t p = 0; p < planes; p++)
-        t->need_v[p] = counts[p * 64];
-    for (int32_t p = 0; p < planes; p += 16)
-        for (int32_t k = p; k < p + 16; k++) {
-            t->need_x[k] = (uint8_t)(t->limit_x[k] - t->need_v[k]);
-            t->need_v[k] = (uint8_t)(pair->limit[k] - t->need_v[k]);
-        }
+    }
+    MP2_FN(thresholds)(t, (2 * base->n_days + 15) / 16 * 16);
     for (int32_t i = 0; i < n_wins; i++)
         t->wins[i] = pair->words[i] & t->row[i];
     return 1;
@@ -737,14 +783,14 @@ MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(certain)(const struct mp2_base *base,
 
 /* Of the candidates in `left` those not certain to have `floor` winners on lane 0, and on any of the others. */
 MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const struct mp2_triple *t, int32_t block, uint64_t left,
-                                             uint64_t *lane_0, uint64_t *others)
+                                             uint64_t *lane_0, uint64_t *others, int32_t n_days, int32_t n_tests)
 {
-    int64_t at = (int64_t)block * 2 * base->n_days * 64;
+    int64_t at = (int64_t)block * 2 * n_days * 64;
     const uint8_t *of_v = t->pair->counts + at;
     uint64_t zero = left & ~MP2_FN(bits)(MP2_FN(at_least)(of_v, t->need_v[0])), rest = 0;
-    if (base->n_tests > 1) {
+    if (n_tests > 1) {
         MP2_FN(flags) all = MP2_FN(at_least)(of_v + 64, t->need_v[1]);
-        for (int32_t p = 2; p < base->n_tests; p++)
+        for (int32_t p = 2; p < n_tests; p++)
             all = MP2_FN(and)(all, MP2_FN(at_least)(of_v + p * 64, t->need_v[p]));
         rest = left & ~MP2_FN(bits)(all);
     }
@@ -752,7 +798,7 @@ MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const 
         zero &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 0));
     if (t->counts_x && rest) {
         MP2_FN(flags) all = MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 1);
-        for (int32_t p = 2; p < base->n_tests; p++)
+        for (int32_t p = 2; p < n_tests; p++)
             all = MP2_FN(and)(all, MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, p));
         rest &= ~MP2_FN(bits)(all);
     }
@@ -848,8 +894,8 @@ MP2_TARGET MP2_INLINE int MP2_FN(passes)(const struct mp2_base *base, const stru
 /* Decides for every candidate in `left` (n_blocks words, of which those from first_block on count) whether the triple with
  * it passes, and leaves those that do; returns their number. `doubt` is scratch of 2 n_blocks words; `n_counted` rises by
  * the candidates whose tickers had to be counted. */
-MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left, uint64_t *doubt,
-                                              int64_t *n_counted)
+MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left,
+                                                     uint64_t *doubt, int64_t *n_counted, int32_t n_days, int32_t n_tests)
 {
     enum { STEP = sizeof(MP2_FN(vector)) / 8, COLUMN_WORTH = 3 };
     int32_t row_words = (base->n_win_chunks + base->n_loss_chunks) * base->n_lanes;
@@ -858,10 +904,10 @@ MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const
     uint64_t *lane_0 = doubt, *others = doubt + base->n_blocks;
     int64_t n_lane_0 = 0, n_passing = 0;
     for (int32_t w = first_block; w < base->n_blocks; w++) {
-        uint64_t open = t->surely ? left[w] & ~t->surely[w] : left[w];
+        uint64_t open = left[w] & ~t->surely[w];
         lane_0[w] = others[w] = base->bounded ? 0 : open;
         if (base->bounded && open)
-            MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w);
+            MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w, n_days, n_tests);
         n_lane_0 += MP2_FN(count)(lane_0[w] & ~others[w]);
     }
     /* A column costs about a third of a candidate counted by itself. */
@@ -881,19 +927,27 @@ MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const
                 left[w] &= ~(1ULL << bit);
         }
         n_passing += MP2_FN(count)(left[w]);
+        if (t->keep_passed)
+            t->keep_passed[w] = left[w];
     }
     return n_passing;
 }
 
-/* Of the candidates in `passing` those whose buys no bound puts above the cap on any day, into `out`; returns whether there
- * are any. */
-MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, const uint64_t *passing,
-                                                   uint64_t *out)
+MP2_TARGET static int64_t MP2_FN(settle_hits)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left, uint64_t *doubt,
+                                              int64_t *n_counted)
 {
-    int32_t D = base->n_days;
+    if (base->n_days == MP2_USUAL_DAYS && base->n_tests == MP2_USUAL_DAYS)
+        return MP2_FN(settle_hits_of)(base, t, left, doubt, n_counted, MP2_USUAL_DAYS, MP2_USUAL_DAYS);
+    return MP2_FN(settle_hits_of)(base, t, left, doubt, n_counted, base->n_days, base->n_tests);
+}
+
+/* Leaves those candidates whose buys no bound puts above the cap on any day; returns whether there are any. */
+MP2_TARGET MP2_INLINE int32_t MP2_FN(maybe_within_cap_of)(const struct mp2_base *base, const struct mp2_triple *t,
+                                                          uint64_t *candidates, int32_t D)
+{
     uint64_t any = 0;
     for (int32_t w = t->first >> 6; w < base->n_blocks; w++) {
-        uint64_t left = passing[w];
+        uint64_t left = candidates[w] & ~t->above[w];
         int64_t at = (int64_t)w * 2 * D * 64;
         if (base->capped && left) {
             MP2_FN(flags) above = MP2_FN(at_least)(t->pair->counts + at + D * 64, t->need_v[D]);
@@ -903,15 +957,24 @@ MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, 
             for (int32_t p = D; t->counts_x && left && p < 2 * D; p++)
                 left &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, t->pair->counts + at, t->counts_x + at, base->upper + at, p));
         }
-        out[w] = left;
+        if (t->keep_above)
+            t->keep_above[w] = t->above[w] | (candidates[w] & ~left);
+        candidates[w] = left;
         any |= left;
     }
     return any != 0;
 }
 
+MP2_TARGET static int32_t MP2_FN(maybe_within_cap)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left)
+{
+    if (base->n_days == MP2_USUAL_DAYS)
+        return MP2_FN(maybe_within_cap_of)(base, t, left, MP2_USUAL_DAYS);
+    return MP2_FN(maybe_within_cap_of)(base, t, left, base->n_days);
+}
+
 static const struct mp2_loops MP2_FN(loops) = {
     MP2_ISA_NAME,          MP2_FN(pass_floor),  MP2_FN(pass_any),    MP2_FN(within_cap),
-    MP2_FN(pass_mixed),    MP2_FN(count_block), MP2_FN(open_triple), MP2_FN(settle_hits),
+    MP2_FN(pass_mixed),    MP2_FN(count_block), MP2_FN(turn_row),    MP2_FN(open_triple), MP2_FN(settle_hits),
     MP2_FN(maybe_within_cap), MP2_FN(count_days),
 };
 
