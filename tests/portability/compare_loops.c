@@ -204,7 +204,7 @@ static void count_row(const struct input *in, const struct mp2_loops *loops, int
 }
 
 struct outcome {
-    uint64_t passing[MAX_BLOCKS], counts_passing[MAX_BLOCKS], left[MAX_BLOCKS + SLACK], within[2 * MAX_BLOCKS];
+    uint64_t passing[MAX_BLOCKS], left[MAX_BLOCKS + SLACK], within[MAX_BLOCKS + SLACK], kept[MAX_BLOCKS], above[MAX_BLOCKS];
     int64_t n_passing;
     int32_t opened, any_within;
     uint8_t *counts;
@@ -212,51 +212,69 @@ struct outcome {
 
 /* How a triple is decided: the choices a caller has, drawn once and used for every variant. */
 struct choices {
-    int32_t v, x, first, end, all_tails, use_row_x, hint_within, hint_surely;
+    int32_t v, x, first, end, all_tails, use_row_x, hint_within, hint_surely, hint_above, cap_first, keep;
     uint64_t noise[MAX_BLOCKS];
 };
 
 static void decide(const struct input *in, const struct mp2_loops *loops, const struct choices *how, struct outcome *out, int32_t trial)
 {
     const struct mp2_base *b = &in->base;
-    size_t row_bytes = (size_t)b->n_blocks * 2 * (size_t)b->n_days * 64;
-    uint64_t truth[MAX_BLOCKS] = {0}, may[MAX_BLOCKS] = {0}, within[MAX_BLOCKS], surely[MAX_BLOCKS], bits_x[MAX_BLOCKS], doubt[2 * MAX_BLOCKS];
-    uint64_t *words = zeros(sizeof(uint64_t) * (size_t)in->row_words), *wins = zeros(sizeof(uint64_t) * (size_t)in->row_words);
+    size_t row_bytes = (size_t)b->n_blocks * 2 * (size_t)b->n_days * 64, words_bytes = sizeof(uint64_t) * (size_t)in->row_words;
+    uint64_t truth[MAX_BLOCKS] = {0}, may[MAX_BLOCKS] = {0}, bits_x[MAX_BLOCKS], doubt[2 * MAX_BLOCKS];
+    uint64_t within[MAX_BLOCKS], surely[MAX_BLOCKS], above[MAX_BLOCKS], ones[MAX_BLOCKS];
+    uint64_t *words = zeros(words_bytes), *wins = zeros(words_bytes);
     uint8_t *counts_x = zeros(row_bytes), *need_v = zeros((size_t)in->stride), *need_x = zeros((size_t)in->stride);
-    int64_t n_counted = 0, n_true = 0;
+    uint8_t *low = zeros((size_t)b->n_blocks * 64 * (size_t)in->stride);
+    int64_t n_counted = 0;
+    memset(out, 0, sizeof *out), memset(ones, 0xff, sizeof ones);
     out->counts = zeros(row_bytes);
     count_row(in, loops, how->v, out->passing, out->counts, trial);
     count_row(in, loops, how->x, bits_x, counts_x, trial);
+    loops->turn_row(b, out->counts, 0, low);
+    for (int32_t i = 0; i < 64 * b->n_blocks; i++)
+        for (int32_t p = 0; p < 2 * b->n_days; p++)
+            if (low[(int64_t)i * in->stride + p] != out->counts[((int64_t)(i >> 6) * 2 * b->n_days + p) * 64 + (i & 63)])
+                fail(loops->name, "turn_row", trial), p = 2 * b->n_days, i = 64 * b->n_blocks;
     for (int32_t k = 0; k < in->row_words; k++)
         words[k] = in->group[k] & row_of(in, how->v)[k];
-    for (int32_t i = how->first; i < how->end; i++) {
+    for (int32_t w = 0; w < b->n_blocks; w++)
+        above[w] = 0;
+    for (int32_t i = 0; i < in->n; i++) {
         uint64_t bit = 1ULL << (i & 63);
         int passes = truly_passes(b, words, row_of(in, how->x), row_of(in, i));
-        truth[i >> 6] |= passes ? bit : 0, n_true += passes;
-        may[i >> 6] |= passes && truly_within(b, words, row_of(in, how->x), row_of(in, i), in->cap) ? bit : 0;
+        int fits = truly_within(b, words, row_of(in, how->x), row_of(in, i), in->cap);
+        above[i >> 6] |= how->hint_above && !fits ? how->noise[i >> 6] & bit : 0;
+        if (i >= how->first && i < how->end)
+            truth[i >> 6] |= passes ? bit : 0, may[i >> 6] |= passes && fits ? bit : 0;
     }
-    for (int32_t w = 0; w < b->n_blocks; w++)
-        within[w] = truth[w] | how->noise[w], surely[w] = truth[w] & how->noise[w];
-    struct mp2_pair pair = {words, out->passing, out->counts, in->limit_of + (int64_t)how->v * in->stride};
-    struct mp2_triple triple = {&pair, row_of(in, how->x), how->all_tails ? NULL : bits_x, how->hint_within ? within : NULL,
-                                how->hint_surely ? surely : NULL, how->use_row_x ? counts_x : NULL,
-                                in->limit_of + (int64_t)how->x * in->stride, need_v, need_x, wins, how->x, how->first, how->end, how->all_tails};
-    memset(out->left, 0, sizeof out->left), memset(out->within, 0, sizeof out->within);
+    for (int32_t w = 0; w < b->n_blocks; w++) {
+        within[w] = how->hint_within ? truth[w] | how->noise[w] : ~0ULL;
+        surely[w] = how->hint_surely ? truth[w] & ~how->noise[w] : 0;
+    }
+    struct mp2_pair pair = {words, how->all_tails ? ones : out->passing, out->counts, low, in->limit_of + (int64_t)how->v * in->stride};
+    struct mp2_triple triple = {
+        &pair, row_of(in, how->x), how->all_tails ? ones : bits_x, within, surely, above, how->keep ? out->kept : NULL,
+        how->keep ? out->above : NULL, how->use_row_x ? counts_x : NULL, in->limit_of + (int64_t)how->x * in->stride, need_v, need_x, wins,
+        how->x, how->first, how->end, how->cap_first};
     out->opened = loops->open_triple(b, &triple, out->left);
-    out->n_passing = out->any_within = 0;
-    if (out->opened) {
+    if (out->opened && how->cap_first) {
+        out->any_within = loops->maybe_within_cap(b, &triple, out->left);
         out->n_passing = loops->settle_hits(b, &triple, out->left, doubt, &n_counted);
-        out->any_within = loops->maybe_within_cap(b, &triple, out->left, out->within);
+        memcpy(out->within, out->left, sizeof out->left);
+    } else if (out->opened) {
+        out->n_passing = loops->settle_hits(b, &triple, out->left, doubt, &n_counted);
+        memcpy(out->within, out->left, sizeof out->left);
+        out->any_within = loops->maybe_within_cap(b, &triple, out->within);
     }
-    if (out->n_passing != n_true)
-        fail(loops->name, "settle_hits (number)", trial);
     for (int32_t w = how->first >> 6; w < b->n_blocks; w++) {
-        if (out->opened && out->left[w] != truth[w])
-            fail(loops->name, "settle_hits (bits)", trial);
+        if (how->cap_first ? (out->left[w] & ~truth[w]) != 0 : out->left[w] != truth[w])
+            fail(loops->name, "settle_hits", trial);
         if ((may[w] & ~out->within[w]) || (out->within[w] & ~truth[w]))
             fail(loops->name, "maybe_within_cap", trial);
+        if (out->opened && how->keep && (out->kept[w] != out->left[w] || (out->above[w] & may[w])))
+            fail(loops->name, "what is kept", trial);
     }
-    free(words), free(wins), free(counts_x), free(need_v), free(need_x);
+    free(words), free(wins), free(counts_x), free(need_v), free(need_x), free(low);
 }
 
 static int same_outcome(const struct input *in, const struct outcome *one, const struct outcome *two)
@@ -264,7 +282,8 @@ static int same_outcome(const struct input *in, const struct outcome *one, const
     size_t n = (size_t)in->base.n_blocks;
     return one->n_passing == two->n_passing && one->opened == two->opened && one->any_within == two->any_within &&
            memcmp(one->passing, two->passing, n * 8) == 0 && memcmp(one->left, two->left, n * 8) == 0 &&
-           memcmp(one->within, two->within, n * 8) == 0 &&
+           memcmp(one->within, two->within, n * 8) == 0 && memcmp(one->kept, two->kept, n * 8) == 0 &&
+           memcmp(one->above, two->above, n * 8) == 0 &&
            memcmp(one->counts, two->counts, n * 2 * (size_t)in->base.n_days * 64) == 0;
 }
 
@@ -273,7 +292,9 @@ static void compare_block_loops(const struct mp2_loops *loops, int32_t trial)
     const struct mp2_loops *plain = mp2_find_loops("portable");
     int32_t hits[2][MP2_MAX_LANES], buys[2][MP2_MAX_LANES];
     struct input in = draw_input();
-    struct choices how = {random_below(in.n), random_below(in.n), 0, 0, random_below(2), random_below(2), random_below(2), random_below(2), {0}};
+    struct choices how = {.v = random_below(in.n), .x = random_below(in.n), .all_tails = random_below(2), .use_row_x = random_below(2),
+                          .hint_within = random_below(2), .hint_surely = random_below(2), .hint_above = random_below(2),
+                          .cap_first = random_below(2), .keep = random_below(2)};
     struct outcome one, two;
     describe(&in);
     how.first = random_below(in.n), how.end = random_below(2) ? in.n : how.first + 1 + random_below(in.n - how.first);
