@@ -102,9 +102,7 @@ def _joined(parts: list[Level], size: int, above: Level) -> Level:
     if not parts:
         return Level(np.empty((0, size), dtype=np.int32), above.consensus[:0], None if above.won is None else above.won[:0])
     won = None if above.won is None else np.concatenate([part.won for part in parts if part.won is not None])
-    return Level(
-        np.concatenate([part.members for part in parts]), np.concatenate([part.consensus for part in parts]), won
-    )
+    return Level(np.concatenate([part.members for part in parts]), np.concatenate([part.consensus for part in parts]), won)
 
 
 def _children(level: Level, buys: Words, wins: Words | None, algo_of: npt.NDArray[np.int32]) -> Iterator[Level]:
@@ -134,9 +132,7 @@ def _evaluate(level: Level, buys: Ints, hits: Ints, weights: Floats, rules: Rule
     return level.members[eligible], scores[eligible]
 
 
-def evaluate(
-    buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules
-) -> tuple[npt.NDArray[np.bool_], Floats]:
+def evaluate(buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules) -> tuple[npt.NDArray[np.bool_], Floats]:
     """Sections 4 and 5 of the specification for n groups at once."""
     n_days = buys.shape[1]
     pp = np.where(buys > 0, (100.0 * hits) / buys, 0.0)

@@ -27,7 +27,13 @@ def python(code, tmp_path, simd=None):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MP2_")}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"} | ({} if simd is None else {"MP2_SIMD": simd})
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env=environment, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=tmp_path,
+        env=environment,
+        check=False,
     )
 
 

@@ -19,7 +19,14 @@ FLAGS = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{HEADERS}", str(S
 NATIVE = [name for name in ("gcc", "clang") if shutil.which(name)]
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
 QEMU = next((path for name in ("qemu-aarch64", "qemu-aarch64-static") if (path := shutil.which(name))), None)
-TARGETS = ("x86_64-linux-gnu", "aarch64-linux-musl", "x86_64-macos", "aarch64-macos", "x86_64-windows-gnu", "aarch64-windows-gnu")
+TARGETS = (
+    "x86_64-linux-gnu",
+    "aarch64-linux-musl",
+    "x86_64-macos",
+    "aarch64-macos",
+    "x86_64-windows-gnu",
+    "aarch64-windows-gnu",
+)
 
 pytestmark = pytest.mark.skipif(not (HEADERS / "_scan.h").exists(), reason="tests of an installed wheel: no sources")
 needs_zig = pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="not run: pip install ziglang")
