@@ -157,9 +157,12 @@ def draw_rules(rng: np.random.Generator) -> Rules:
     retained = [size for size in range(2, max_size + 1) if rng.random() < 0.7]
     floor = int(rng.choice((0, 0, 1, 2, 4, 5, 8, 9, 16, 40, 100, 254, 255, 256, 257, 400)))
     return Rules(
-        max_size=max_size, retain_sizes=tuple(retained), min_daily_hits=floor, top_k=int(rng.choice((1, 3, 64, 1000, 1_000_000))),
+        max_size=max_size,
+        retain_sizes=tuple(retained),
+        min_daily_hits=floor,
+        top_k=int(rng.choice((1, 3, 64, 1000, 1_000_000))),
         **limits,
-    )  # fmt: skip
+    )
 
 
 def draw_case(seed: int, max_words: int = MAX_WORDS) -> Case | None:
@@ -263,7 +266,8 @@ def turn(kernel: Kernel, record: npt.NDArray[np.void], found: dict[int, TopGroup
         assert end == EXHAUSTED or (end == WORK_LIMIT and record["attempts"][0] == limit), (end, record["attempts"], limit)
     elif kind == 2:
         end = kernel.run(record, Control(0, FAR_NS), found)
-        assert end in (EXHAUSTED, LIMIT) and record["attempts"][0] > before, end
+        assert end in (EXHAUSTED, LIMIT), end
+        assert record["attempts"][0] > before
     elif kind == 3:
         end = kernel.run(record, Control(FAR_NS, _recurse.now_ns() + 1000 * (step % 3000)), found)
         assert end in (EXHAUSTED, WALL), end
@@ -371,7 +375,8 @@ def main() -> int:
         if options.one:
             break
     print(
-        f"{n_cases} cases of {seed - options.seed} seeds, {n_eligible} with eligible groups, {n_failed} failed; {', '.join(SIMD)}"
+        f"{n_cases} cases of {seed - options.seed} seeds, {n_eligible} with eligible groups, {n_failed} failed; "
+        f"{', '.join(SIMD)}"
     )
     return 1 if n_failed else 0
 

@@ -465,6 +465,18 @@ def test_deadline_raised_while_running():
     assert _recurse.now_ns() >= raised_ns
 
 
+@pytest.mark.skipif(not hasattr(_recurse, "most_words_between_checks"), reason="this build does not count work between checks")
+@pytest.mark.parametrize("density", [0.4, 0.9])
+@pytest.mark.parametrize(("sizes", "n_days", "n_tickers"), [((700,) * 6, 5, 300), ((250,) * 4, 20, 3_000)])
+def test_work_between_two_looks_is_bounded(simd, sizes, n_days, n_tickers, density):
+    """In words, not in time: wide rows, many candidates, all of them eligible."""
+    rules = Rules(min_daily_hits=1, top_k=10, **strategies.LOOSE)
+    kernel = Kernel(*seeded_arrays(2, sizes, n_days, n_tickers, density), rules)
+    _recurse.most_words_between_checks(reset=True)
+    kernel.run(starter_of(0), Control(FAR_NS, _recurse.now_ns() + 100_000_000), heaps_of(rules))
+    assert 0 < _recurse.most_words_between_checks() <= 4 * 65_536
+
+
 def test_deadlines_only_rise():
     control = Control(1_000, FAR_NS)
     control.raise_deadline(500)

@@ -136,6 +136,7 @@ static struct input draw_input(void)
     b->n_win_chunks = random_below(MAX_CHUNKS + 1), b->n_loss_chunks = random_below(MAX_CHUNKS + 1);
     b->n_loss_chunks += b->n_win_chunks + b->n_loss_chunks == 0;
     b->floor = b->n_win_chunks ? floors[random_below(12)] : 0, b->n_tests = b->floor ? b->n_days : 1;
+    int32_t near = b->n_win_chunks && random_below(3); /* a floor and a cap that some group of three lies on */
     b->bounded = random_below(4) > 0, b->capped = random_below(4) > 0;
     in.cap = random_below(3) ? random_below(64 * (b->n_win_chunks + b->n_loss_chunks) + 1) : random_below(25);
     in.row_words = (b->n_win_chunks + b->n_loss_chunks) * b->n_lanes;
@@ -145,6 +146,17 @@ static struct input draw_input(void)
         for (int32_t k = 0; k < in.row_words; k++)
             if (k % b->n_lanes < b->n_days)
                 in.rows[(int64_t)i * in.row_words + k] = random_bits(i < 0 ? 12 : density) & (i < 0 ? ~0ULL : in.group[k]);
+    if (near) {
+        const uint64_t *one = row_of(&in, random_below(in.n)), *two = row_of(&in, random_below(in.n)), *three = row_of(&in, random_below(in.n));
+        int32_t fewest = 64 * MAX_CHUNKS, most = 0, count;
+        for (int32_t d = 0; d < b->n_days; d++) {
+            count = tickers(b, one, two, three, d, 0, b->n_win_chunks);
+            fewest = count < fewest ? count : fewest;
+            count = tickers(b, one, two, three, d, 0, b->n_win_chunks + b->n_loss_chunks);
+            most = count > most ? count : most;
+        }
+        b->floor = fewest, in.cap = most, b->n_tests = b->floor ? b->n_days : 1;
+    }
     return in;
 }
 
