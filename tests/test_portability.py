@@ -43,7 +43,7 @@ def run(*command):
 @pytest.mark.parametrize("compiler", NATIVE)
 def test_variants_of_this_machine_agree(compiler, tmp_path):
     run(compiler, *FLAGS, tmp_path / "compare")
-    *variants, outcome = run(tmp_path / "compare", 400)
+    *variants, outcome = run(tmp_path / "compare", 200)
     assert variants[0] == "portable"
     assert outcome == "agree"
 

@@ -191,7 +191,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("consistent", [True, False], ids=["consistent", "inconsistent"])
+@pytest.mark.parametrize("consistent", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["consistent", "inconsistent"])
 @pytest.mark.parametrize("floor", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_extreme_shapes(shape, floor, consistent):
@@ -311,6 +311,7 @@ def test_every_turn_gets_on_however_short(simd, v, as_inconsistent):
     assert record["n_rows_rescanned"] > 0
 
 
+@pytest.mark.parametrize("simd", [*(pytest.param(name, marks=pytest.mark.slow) for name in SIMD[:-1]), SIMD[-1]], indirect=True)
 def test_a_thousand_slices_are_one_run(simd):
     rules = Rules(min_daily_hits=2, max_daily_buys=100, top_k=100)
     kernel = Kernel(*seeded_arrays(1, (62,) * 6, 5, 100), rules)
