@@ -166,7 +166,7 @@ def test_starters_run_in_that_order(small, monkeypatch):
 @pytest.mark.parametrize("consistent", [True, False])
 def test_workers_change_nothing(consistent, max_attempts):
     panel = panel_of((4, 3, 5, 4, 3), consistent=consistent)
-    results = [search(panel, workers=n, rules=ALL_ELIGIBLE, max_attempts=max_attempts) for n in range(1, 9)]
+    results = [search(panel, workers=n, rules=ALL_ELIGIBLE, max_attempts=max_attempts) for n in (1, 2, 3, 8)]
     first = lasting(results[0])
     for result in results:
         check_invariants(result)
@@ -184,7 +184,7 @@ def test_slices_change_nothing(monkeypatch):
         def raise_deadline(self, deadline_ns):
             pass
 
-    panel = panel_of((2, 3, 2, 2, 2), n_days=6, n_tickers=4_000, density=0.7)
+    panel = panel_of((2, 2, 2, 2), n_days=6, n_tickers=4_000, density=0.7)
     whole = search(panel, workers=2, rules=ALL_ELIGIBLE)
     monkeypatch.setattr(group_search, "Control", Impatient)
     sliced = search(panel, budget_s=600, workers=3, rules=ALL_ELIGIBLE)

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 
+import differential
 import numpy as np
 import oracle
 import pytest
@@ -22,7 +23,7 @@ from mp2.model import Rules
 FAR_NS = 2**62
 SIMD = _recurse.simd_available()
 QUICK = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
@@ -148,6 +149,14 @@ def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit,
     compare(signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent)
 
 
+@pytest.mark.parametrize("seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 600))])
+def test_every_way_of_running_is_the_recursion(seed):
+    """Panels made to hurt, with any prunings, counts, turns and instructions, against a faster brute force."""
+    case = differential.draw_case(seed)
+    assert case is not None
+    assert differential.check(case, np.random.default_rng(seed)) == []
+
+
 def seeded_signals(seed, sizes, n_days, n_tickers, *, density=0.8, win_rate=0.7, consistent=True):
     rng, names = random.Random(seed), strategies.ticker_names(n_tickers)
     cells = strategies.cells_of(sizes, n_days)
@@ -178,11 +187,11 @@ SHAPES = {
     "size 7": ((1, 2, 1, 2, 1, 2, 1), 2, 66, 7),
     "size 8 of 8": ((1, 1, 2, 1, 1, 1, 1, 2), 2, 66, 8),
     "size 8 of 10": ((1,) * 10, 2, 30, 8),
-    "64 algorithms": ((1,) * 64, 1, 20, 2),
+    "64 algorithms": ((1,) * 64, 1, 8, 2),
 }
 
 
-@pytest.mark.parametrize("consistent", [True, False], ids=["consistent", "inconsistent"])
+@pytest.mark.parametrize("consistent", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["consistent", "inconsistent"])
 @pytest.mark.parametrize("floor", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_extreme_shapes(shape, floor, consistent):
@@ -302,6 +311,7 @@ def test_every_turn_gets_on_however_short(simd, v, as_inconsistent):
     assert record["n_rows_rescanned"] > 0
 
 
+@pytest.mark.parametrize("simd", [*(pytest.param(name, marks=pytest.mark.slow) for name in SIMD[:-1]), SIMD[-1]], indirect=True)
 def test_a_thousand_slices_are_one_run(simd):
     rules = Rules(min_daily_hits=2, max_daily_buys=100, top_k=100)
     kernel = Kernel(*seeded_arrays(1, (62,) * 6, 5, 100), rules)
@@ -454,6 +464,18 @@ def test_deadline_raised_while_running():
     thread.join(60)
     assert ends == [LIMIT]
     assert _recurse.now_ns() >= raised_ns
+
+
+@pytest.mark.skipif(not hasattr(_recurse, "most_words_between_checks"), reason="this build does not count work between checks")
+@pytest.mark.parametrize("density", [0.4, 0.9])
+@pytest.mark.parametrize(("sizes", "n_days", "n_tickers"), [((700,) * 6, 5, 300), ((250,) * 4, 20, 3_000)])
+def test_work_between_two_looks_is_bounded(simd, sizes, n_days, n_tickers, density):
+    """In words, not in time: wide rows, many candidates, all of them eligible."""
+    rules = Rules(min_daily_hits=1, top_k=10, **strategies.LOOSE)
+    kernel = Kernel(*seeded_arrays(2, sizes, n_days, n_tickers, density), rules)
+    _recurse.most_words_between_checks(reset=True)
+    kernel.run(starter_of(0), Control(FAR_NS, _recurse.now_ns() + 100_000_000), heaps_of(rules))
+    assert 0 < _recurse.most_words_between_checks() <= 4 * 65_536
 
 
 def test_deadlines_only_rise():
