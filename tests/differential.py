@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import brute
@@ -50,24 +50,22 @@ class Way:
     simd: str
     without: frozenset[str]
     count: str = "exact"
+    turn_bytes: int = _recurse.TURN_BYTES
 
 
 @contextlib.contextmanager
 def small_limits(rng: np.random.Generator) -> Iterator[None]:
-    """Looks at the clock far more often and tables far too small for the panel, where the kernel lets its limits be set."""
-    if not hasattr(_recurse, "limits"):
-        yield
-        return
-    before = _recurse.limits(
-        check_words=int(rng.choice((1, 64, 1000, 65536))),
-        max_rows_bytes=int(rng.choice((0, 1 << 12, 1 << 16, 1 << 20, 1 << 24))),
-        max_table_bytes=int(rng.choice((0, 1 << 12, 1 << 14, 1 << 17, 1 << 25))),
-        max_log=int(rng.choice((1, 10, 300, 1 << 15))),
-    )
+    """Looks at the clock far more often, and hardly anything remembered."""
+    before = _recurse.limits(int(rng.choice((1, 64, 1000, 65536))), int(rng.choice((1, 10, 300, 1 << 13))))
     try:
         yield
     finally:
-        _recurse.limits(**before)
+        _recurse.limits(*before)
+
+
+def small_tables(rng: np.random.Generator) -> int:
+    """Memory of a turn that suffices for everything, for some of it, or for nothing."""
+    return int(rng.choice((0, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, _recurse.TURN_BYTES)))
 
 
 @contextlib.contextmanager
@@ -229,7 +227,7 @@ def heaps_of(rules: Rules, shared: dict[int, TopGroups] | None = None) -> dict[i
 
 
 def kernel_of(case: Case, way: Way) -> Kernel:
-    return Kernel(*case.arrays, case.rules, count=way.count, without=way.without)
+    return Kernel(*case.arrays, case.rules, count=way.count, without=way.without, turn_bytes=way.turn_bytes)
 
 
 def whole_run(case: Case, way: Way) -> tuple[npt.NDArray[np.void], dict[int, TopGroups]]:
@@ -246,7 +244,9 @@ def sliced_run(case: Case, rng: np.random.Generator, max_turns: int = 400) -> tu
     end, n_turns = None, 0
     while end != EXHAUSTED:
         n_turns += 1
-        way = Way(str(rng.choice(SIMD)), frozenset(name for name in PRUNINGS if rng.random() < 0.25))
+        way = Way(
+            str(rng.choice(SIMD)), frozenset(name for name in PRUNINGS if rng.random() < 0.25), turn_bytes=small_tables(rng)
+        )
         found = heaps_of(case.rules, kept)
         left = case.found.attempts - int(record["attempts"][0])
         step = 0 if n_turns >= max_turns else int(rng.integers(1, 2 + left))
@@ -338,7 +338,8 @@ def check(case: Case, rng: np.random.Generator) -> list[str]:
     """Every way of running a case against brute force and, to the last bit, against each other."""
     lines: list[str] = []
     first: tuple[Any, Any] | None = None
-    for way in ways(rng):
+    for plain_way in ways(rng):
+        way = replace(plain_way, turn_bytes=small_tables(rng))
         with small_limits(rng):
             record, heaps = whole_run(case, way)
         lines += [f"{way}: {line}" for line in problems(case, record, heaps, way.count)]

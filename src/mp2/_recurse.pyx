@@ -339,7 +339,7 @@ cdef struct Turn:
 
 
 cdef int64_t n_threads_inside = 0
-cdef int64_t most_words_between_checks = 0
+cdef int64_t most_words = 0
 cdef int64_t n_threads_inside_peak = 0
 cdef const mp2_loops *active_loops = NULL
 
@@ -385,18 +385,24 @@ def threads_inside_peak(reset=False):
     return peak
 
 
-def words_between_checks_peak(reset=False):
+def most_words_between_checks(reset=False):
     """Most words of work between two looks at stop flag and clock since the last reset, in any thread."""
-    cdef int64_t peak = mp2_load(&most_words_between_checks)
+    cdef int64_t most = mp2_load(&most_words)
     if reset:
-        mp2_store(&most_words_between_checks, 0)
-    return peak
+        mp2_store(&most_words, 0)
+    return most
 
 
-def set_limits(check_words_=CHECK_WORDS, max_log_=MAX_LOG):
-    """Look at the clock every `check_words_` words, remember `max_log_` eligible groups for equal candidates: for tests."""
+def limits(check_words_=None, max_log_=None):
+    """For tests: look at the clock every so many words, remember so many eligible groups for equal candidates.
+
+    Returns what was set before.
+    """
     global check_words, max_log
-    check_words, max_log = check_words_, max_log_
+    before = check_words, max_log
+    check_words = check_words if check_words_ is None else check_words_
+    max_log = max_log if max_log_ is None else max_log_
+    return before
 
 
 cdef class Control:
@@ -1605,7 +1611,7 @@ cdef inline int spend(Turn *t, int64_t words) noexcept nogil:
 cdef int check(Turn *t) noexcept nogil:
     """Look at the stop flag, the wall and, once the turn has got on, its deadline."""
     cdef int64_t now
-    mp2_raise(&most_words_between_checks, check_words - t.credit)
+    mp2_raise(&most_words, check_words - t.credit)
     t.credit = check_words
     mp2_store(t.published_attempts, t.starter.attempts - t.attempts_at_start)
     if mp2_load(t.stop):

@@ -33,8 +33,8 @@
 #include <string.h>
 
 #if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
 #define MP2_INLINE static __forceinline
-#define MP2_ALWAYS_INLINE
 #else
 #define MP2_INLINE static inline __attribute__((always_inline))
 #if defined(__x86_64__)
@@ -306,8 +306,8 @@ MP2_TARGET MP2_INLINE __mmask64 MP2_FN(sum_at_least)(const uint8_t *a, const uin
     return _mm512_cmpge_epu8_mask(_mm512_loadu_si512(a), _mm512_add_epi8(missing, _mm512_set1_epi8((char)need)));
 }
 
-MP2_TARGET MP2_INLINE __mmask64 MP2_FN(and)(__mmask64 a, __mmask64 b) { return a & b; }
-MP2_TARGET MP2_INLINE __mmask64 MP2_FN(or)(__mmask64 a, __mmask64 b) { return a | b; }
+MP2_TARGET MP2_INLINE __mmask64 MP2_FN(both)(__mmask64 a, __mmask64 b) { return a & b; }
+MP2_TARGET MP2_INLINE __mmask64 MP2_FN(either)(__mmask64 a, __mmask64 b) { return a | b; }
 MP2_TARGET MP2_INLINE uint64_t MP2_FN(bits)(__mmask64 flags) { return (uint64_t)flags; }
 
 #elif defined(MP2_HAS_AVX2)
@@ -338,13 +338,13 @@ MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(sum_at_least)(const uint8_t *a, const
     return f;
 }
 
-MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(and)(MP2_FN(flags) a, MP2_FN(flags) b)
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(both)(MP2_FN(flags) a, MP2_FN(flags) b)
 {
     MP2_FN(flags) f = {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)};
     return f;
 }
 
-MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(or)(MP2_FN(flags) a, MP2_FN(flags) b)
+MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(either)(MP2_FN(flags) a, MP2_FN(flags) b)
 {
     MP2_FN(flags) f = {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
     return f;
@@ -376,14 +376,14 @@ MP2_INLINE uint8x16x4_t MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b,
     return f;
 }
 
-MP2_INLINE uint8x16x4_t MP2_FN(and)(uint8x16x4_t a, uint8x16x4_t b)
+MP2_INLINE uint8x16x4_t MP2_FN(both)(uint8x16x4_t a, uint8x16x4_t b)
 {
     for (int32_t i = 0; i < 4; i++)
         a.val[i] = vandq_u8(a.val[i], b.val[i]);
     return a;
 }
 
-MP2_INLINE uint8x16x4_t MP2_FN(or)(uint8x16x4_t a, uint8x16x4_t b)
+MP2_INLINE uint8x16x4_t MP2_FN(either)(uint8x16x4_t a, uint8x16x4_t b)
 {
     for (int32_t i = 0; i < 4; i++)
         a.val[i] = vorrq_u8(a.val[i], b.val[i]);
@@ -441,14 +441,14 @@ MP2_INLINE MP2_FN(flags) MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b
     return f;
 }
 
-MP2_INLINE MP2_FN(flags) MP2_FN(and)(MP2_FN(flags) a, MP2_FN(flags) b)
+MP2_INLINE MP2_FN(flags) MP2_FN(both)(MP2_FN(flags) a, MP2_FN(flags) b)
 {
     for (int32_t i = 0; i < 8; i++)
         a.word[i] &= b.word[i];
     return a;
 }
 
-MP2_INLINE MP2_FN(flags) MP2_FN(or)(MP2_FN(flags) a, MP2_FN(flags) b)
+MP2_INLINE MP2_FN(flags) MP2_FN(either)(MP2_FN(flags) a, MP2_FN(flags) b)
 {
     for (int32_t i = 0; i < 8; i++)
         a.word[i] |= b.word[i];
@@ -815,7 +815,7 @@ MP2_TARGET MP2_INLINE MP2_FN(flags) MP2_FN(certain)(const struct mp2_base *base,
                                                     const uint8_t *of_x, const uint8_t *upper, int32_t p)
 {
     MP2_FN(flags) first = MP2_FN(at_least)(of_v + p * 64, t->need_v[p]), second = MP2_FN(at_least)(of_x + p * 64, t->need_x[p]);
-    return MP2_FN(or)(MP2_FN(or)(first, second), MP2_FN(sum_at_least)(of_v + p * 64, of_x + p * 64, upper + p * 64, base->need[p]));
+    return MP2_FN(either)(MP2_FN(either)(first, second), MP2_FN(sum_at_least)(of_v + p * 64, of_x + p * 64, upper + p * 64, base->need[p]));
 }
 
 /* Of the candidates in `left` those not certain to have `floor` winners on lane 0, and on any of the others. */
@@ -828,7 +828,7 @@ MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const 
     if (n_tests > 1) {
         MP2_FN(flags) all = MP2_FN(at_least)(of_v + 64, t->need_v[1]);
         for (int32_t p = 2; p < n_tests; p++)
-            all = MP2_FN(and)(all, MP2_FN(at_least)(of_v + p * 64, t->need_v[p]));
+            all = MP2_FN(both)(all, MP2_FN(at_least)(of_v + p * 64, t->need_v[p]));
         rest = left & ~MP2_FN(bits)(all);
     }
     if (t->counts_x && zero)
@@ -836,7 +836,7 @@ MP2_TARGET MP2_INLINE void MP2_FN(uncertain)(const struct mp2_base *base, const 
     if (t->counts_x && rest) {
         MP2_FN(flags) all = MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, 1);
         for (int32_t p = 2; p < n_tests; p++)
-            all = MP2_FN(and)(all, MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, p));
+            all = MP2_FN(both)(all, MP2_FN(certain)(base, t, of_v, t->counts_x + at, base->upper + at, p));
         rest &= ~MP2_FN(bits)(all);
     }
     *lane_0 = zero, *others = rest;
@@ -989,7 +989,7 @@ MP2_TARGET MP2_INLINE int32_t MP2_FN(maybe_within_cap_of)(const struct mp2_base 
         if (base->capped && left) {
             MP2_FN(flags) above = MP2_FN(at_least)(t->pair->counts + at + D * 64, t->need_v[D]);
             for (int32_t p = D + 1; p < 2 * D; p++)
-                above = MP2_FN(or)(above, MP2_FN(at_least)(t->pair->counts + at + p * 64, t->need_v[p]));
+                above = MP2_FN(either)(above, MP2_FN(at_least)(t->pair->counts + at + p * 64, t->need_v[p]));
             left &= ~MP2_FN(bits)(above);
             for (int32_t p = D; t->counts_x && left && p < 2 * D; p++)
                 left &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, t->pair->counts + at, t->counts_x + at, base->upper + at, p));
