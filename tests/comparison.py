@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from oracle import GROUP_FIELDS, close
 
+from mp2 import _recurse
 from mp2.model import Group, SearchResult, StarterRecord
 
 # What depends on the clock, on the number of workers and on where turns end.
 VOLATILE = ("budget_s", "elapsed_s", "overrun_s", "workers", "n_visited", "n_decided")
+
+
+@contextlib.contextmanager
+def using(simd: str) -> Iterator[None]:
+    """One instruction set for the kernels run inside."""
+    before = _recurse.simd()
+    _recurse.use_simd(simd)
+    try:
+        yield
+    finally:
+        _recurse.use_simd(before)
 
 
 def lasting(result: SearchResult) -> tuple[dict[str, Any], list[StarterRecord]]:

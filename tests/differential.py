@@ -19,6 +19,7 @@ from typing import Any
 import brute
 import numpy as np
 import numpy.typing as npt
+from comparison import using
 from strategies import LOOSE, TIGHT
 
 from mp2 import _recurse, bitset
@@ -66,16 +67,6 @@ def small_limits(rng: np.random.Generator) -> Iterator[None]:
 def small_tables(rng: np.random.Generator) -> int:
     """Memory of a turn that suffices for everything, for some of it, or for nothing."""
     return int(rng.choice((0, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, _recurse.TURN_BYTES)))
-
-
-@contextlib.contextmanager
-def using(simd: str) -> Iterator[None]:
-    before = _recurse.simd()
-    _recurse.use_simd(simd)
-    try:
-        yield
-    finally:
-        _recurse.use_simd(before)
 
 
 # ---- panels

@@ -1,6 +1,5 @@
 """Identical variations: found, searched once, reported; and every pruning changes nothing but time."""
 
-import contextlib
 import itertools
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 import strategies
-from comparison import lasting, mismatches
+from comparison import lasting, mismatches, using
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,16 +30,6 @@ SIMD = _recurse.simd_available()
 WITHOUT = [(), *((name,) for name in PRUNINGS), PRUNINGS]
 EVERYTHING = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)
 any_signals = st.one_of(strategies.copied_signals(), strategies.copied_signals(), strategies.signals())
-
-
-@contextlib.contextmanager
-def using(simd):
-    before = _recurse.simd()
-    _recurse.use_simd(simd)
-    try:
-        yield
-    finally:
-        _recurse.use_simd(before)
 
 
 def panel_of(buys, wins, sizes):

@@ -1,6 +1,5 @@
 """The kernel: against brute force, cut into turns anywhere, watched from other threads, and its heaps."""
 
-import contextlib
 import itertools
 import random
 import threading
@@ -11,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 import strategies
-from comparison import differences, mismatches, shape_of
+from comparison import differences, mismatches, shape_of, using
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,16 +32,6 @@ LONG = settings(QUICK, max_examples=1_500, derandomize=False, print_blob=True)
 # What rounding cannot change: compared even where a statistic lies on a limit or two scores within rounding.
 EXACT = ("status", "n_starters", "n_exhausted", "attempts", "tested", "coverage", "n_branches", "n_branches_done")
 ROWS = ("n_rows_scanned", "n_rows_rescanned")
-
-
-@contextlib.contextmanager
-def using(simd):
-    before = _recurse.simd()
-    _recurse.use_simd(simd)
-    try:
-        yield
-    finally:
-        _recurse.use_simd(before)
 
 
 @pytest.fixture(params=SIMD)
@@ -214,11 +203,11 @@ def test_starters_without_buys(simd, floor):
 
 @pytest.mark.slow
 def test_panels_too_wide_to_project(simd):
-    """A projection that would take more than `MAX_TABLE_BYTES`: the same groups as with one set of wins per variation."""
+    """Rows that would take more than a turn may: the same groups as with one set of wins per variation."""
     sizes, rules = (1, 4, 3400), Rules(max_size=3, min_daily_hits=4, top_k=50, **strategies.LOOSE)
     buys, wins, algo_of, weights = seeded_arrays(5, sizes, 2, 20_000, density=0.02)
     buys[0] |= ~np.uint64(0) >> np.uint64(1)
-    assert buys.nbytes > _recurse.MAX_TABLE_BYTES
+    assert buys.nbytes > _recurse.TURN_BYTES // 4
     record, heaps = whole_run(Kernel(buys, wins, algo_of, weights, rules), rules, 0)
     other, other_heaps = whole_run(Kernel(buys, buys & wins, algo_of, weights, rules), rules, 0)
     assert record["tested"][0].tolist()[2:4] == other["tested"][0].tolist()[2:4]

@@ -10,8 +10,8 @@ How the recursion of the specification is walked:
   visited in order of variation number, so a cursor (the next number to visit at each level) says all about a position.
 - Visits that return at once cost nothing but a scan: one pass over a frame's candidates finds those that survive, and the
   others are counted by subtracting variation numbers. On a consistent panel hits can only fall as a group grows, so the
-  survivors alone are handed down as the children's candidates (the tail lists of Eclat); on an inconsistent one only
-  emptiness is inherited and the floor is looked at anew.
+  survivors alone are handed down as the children's candidates (the tail lists of Eclat); on an inconsistent one
+  hits may rise again, so only candidates with too few buys are dropped and the floor is looked at anew.
 - The last three levels of a consistent panel, where nearly all groups are, are walked in blocks of 64 candidates. The group
   above them is the *base*; below it come a second member v, a third x and the candidates y:
 
@@ -32,7 +32,7 @@ How the recursion of the specification is walked:
 import os
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -195,7 +195,8 @@ ENTRY_BYTES = sizeof(Entry)
 
 
 cdef struct Frame:
-    # The group of one size on the current path, and its candidates.
+    # The group of one size on the current path, and its candidates. Below a usable base only member, next, scanned, fresh and
+    # `at` of a pair are kept, and member and next of a triple.
     int32_t member               # the variation that made this group out of the one above
     int32_t next                 # the next variation number to visit
     int32_t n_candidates
@@ -219,7 +220,7 @@ cdef struct Buffer:
 
 cdef struct Memo:
     # What the subtree of a candidate found, to be told again for an equal one.
-    int64_t stamp                # of the pair, or of the base, it belongs to; 0: nothing is remembered
+    int64_t stamp                # of an x: the pair it belongs to; of a v: 1; 0: nothing is remembered
     int64_t attempts
     int64_t tested[2]            # of the last two sizes
     int64_t log_from             # its eligible groups in the log
@@ -243,8 +244,8 @@ cdef struct Base:
     int32_t *after               # [n]: index of the first candidate of a later algorithm
     int32_t *first_equal         # [n]: index of the first candidate with the same row, itself included
     int32_t *has_equal           # [n]: another one has the same row
-    int32_t *wider               # [n]: an earlier candidate of the same algorithm whose winners contain its own, or -1
-    int32_t *narrower            # [n]: one whose winners it contains
+    int32_t *wider               # [n]: an earlier candidate of the same algorithm whose tickers contain its own, or -1
+    int32_t *narrower            # [n]: one whose tickers it contains, or -1
     uint64_t *passed             # [n][n_blocks]: what passed with the pair and an x; NULL: not kept
     uint64_t *above              # [n][n_blocks]: what was found to be above the cap with the pair and an x
     int64_t *passed_stamp        # [n]: the pair for which `passed` holds
@@ -650,7 +651,7 @@ cdef class Kernel:
         turn.days.n, turn.days.weights = self.n_days, &self.day_weights[0]
         turn.stop, turn.deadline_ns = &control._stop, &control._deadline_ns
         turn.wall_ns, turn.published_attempts = &control._wall_ns, &control._attempts
-        turn.max_attempts = max_attempts
+        turn.max_attempts, turn.credit = max_attempts, check_words
         turn.n_variations, turn.mixed = self.n_variations, self.mixed
         turn.fast, turn.use_tails, turn.use_equal = self.fast, self.use_tails, self.use_equal
         turn.use_nested = self.use_nested
@@ -716,7 +717,10 @@ cdef void begin(Turn *t) noexcept nogil:
 
 
 cdef int rebuild_path(Turn *t) noexcept nogil:
-    """Bring the frames back to where an earlier turn left its cursor; nothing is counted."""
+    """Bring the frames back to where an earlier turn left its cursor; nothing is counted.
+
+    A last frame whose cursor has not moved may never have been scanned: `step` does it, as new work.
+    """
     cdef Frame *frame
     cdef int32_t level, depth = t.starter.depth
     cdef int status
@@ -990,7 +994,6 @@ cdef int open_base(Turn *t) noexcept nogil:
         return status
     lay_out_table(t)
     t.n_logged = t.log_overflowed = t.n_recording = 0
-    b.stamp += 1
     b.tried = b.usable = 1
     return open_pair(t) if t.base_depth == t.pair_depth else GO_ON
 
@@ -1351,7 +1354,6 @@ cdef int pair_step(Turn *t) noexcept nogil:
             return AT_WORK_LIMIT
         frame.at = j + 1
         triple.member, triple.next = b.candidates[j], t.next_algo[b.candidates[j]]
-        triple.scanned = triple.at = 0
         t.starter.tested[size] += 1
         if t.retained[size] and not evaluate_x(t, j):
             return NO_MEMORY

@@ -12,7 +12,7 @@
  *            chunk holds the k-th 64 tickers of every day: first the winners' chunks, then the losers'. So a vector of 8
  *            words counts 8 days at once, and the sum over chunks needs no shuffle.
  *   columns  [ticker][block]: for the winners of lane 0 (the day with the fewest) one bit a candidate.
- *   counts   [block][2 D][64]: bytes; the first D planes are hits, the other D buys, of the base, a second member and the
+ *   counts   [block][2 D][64]: bytes; the first D planes are hits (without a floor plane 0 is all buys of all days), the other D buys, of the base, a second member and the
  *            candidate. Plane p holds count >> shift[p], rounded down: a lower bound of the count, exact for shift 0.
  *
  * The bounds. Tickers of a group G that members x and y leave: |G x y| >= |G x| + |G y| - |G| (inclusion-exclusion). For
@@ -161,6 +161,8 @@ static inline void mp2_project(const uint64_t *row, const uint64_t *mask, const 
         for (int32_t i = d * n_words; i < (d + 1) * n_words; i++) {
             uint64_t bits = row[i] & mask[i];
             int32_t n = mp2_count(mask[i]);
+            if (n == 0)
+                continue;
             for (int32_t s = 0; s < 6; s++) {
                 uint64_t moved = bits & moves[i * 6 + s];
                 bits = (bits ^ moved) | (moved >> (1 << s));
@@ -928,7 +930,7 @@ MP2_TARGET MP2_INLINE int MP2_FN(passes)(const struct mp2_base *base, const stru
     return 1;
 }
 
-/* Decides for every candidate in `left` (n_blocks words, of which those from first_block on count) whether the triple with
+/* Decides for every candidate in `left` (n_blocks words, of which those from the block of `t->first` on count) whether the triple with
  * it passes, and leaves those that do; returns their number. `doubt` is scratch of 2 n_blocks words; `n_counted` rises by
  * the candidates whose tickers had to be counted. */
 MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base, const struct mp2_triple *t, uint64_t *left,

@@ -24,7 +24,7 @@ from mp2.errors import InputError, ReadStoppedError
 if TYPE_CHECKING:
     import polars as pl
 
-BATCH_ROWS = 1 << 18
+BATCH_ROWS = 1 << 17
 """Rows in flight at once: large enough to amortise a call, small enough to stay within some ten megabytes."""
 
 _CSV_BLOCK_BYTES = 2 << 20
