@@ -20,7 +20,7 @@ from mp2.model import PRUNINGS, Member, Rules, Status
 from mp2.panel import SignalPanel
 
 QUICK = settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],

@@ -23,7 +23,7 @@ from mp2.model import Rules
 FAR_NS = 2**62
 SIMD = _recurse.simd_available()
 QUICK = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
