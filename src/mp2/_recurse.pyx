@@ -936,14 +936,12 @@ cdef int squeeze_mixed(Turn *t) noexcept nogil:
     n_words = (t.n_variations - first + 1) * table.row_words
     if n_words * 2 * <int64_t>sizeof(uint64_t) > t.max_rows_bytes or table.row_words >= t.n_part:
         return GO_ON
-    moves = <uint64_t *>malloc(6 * <int64_t>t.n_part * sizeof(uint64_t))
+    moves = moves_of(frame.state, t.n_part)
     if moves == NULL or not reserve(&t.base.rows_buffer, 2 * n_words * sizeof(uint64_t)):
         free(moves)
         return NO_MEMORY
     rows = <uint64_t *>t.base.rows_buffer.bytes
     memset(rows, 0, 2 * n_words * sizeof(uint64_t))
-    for i in range(t.n_part):
-        mp2_compress_moves(frame.state[i], moves + 6 * i)
     for i in range(-1, frame.n_handed_down):     # the starter's own rows come first
         v = frame.member if i < 0 else frame.handed_down[i]
         d = 0 if i < 0 else v - first + 1
@@ -985,9 +983,8 @@ cdef int open_base(Turn *t) noexcept nogil:
         status = make_columns(t)
     if status == GO_ON:
         status = count_base(t)
-    if status != GO_ON:
-        return status
-    status = find_equal(t)
+    if status == GO_ON:
+        status = find_equal(t)
     if status == GO_ON:
         status = find_nested(t)
     if status != GO_ON:
@@ -1056,13 +1053,11 @@ cdef inline int64_t shifted_up(int64_t count, int32_t shift) noexcept nogil:
 
 cdef int project(Turn *t, Frame *frame) noexcept nogil:
     cdef Base *b = &t.base
-    cdef int32_t D = t.panel.n_days, W = t.panel.n_words, i
-    cdef uint64_t *moves = <uint64_t *>malloc(12 * <int64_t>t.n_part * sizeof(uint64_t))
+    cdef uint64_t *moves = moves_of(frame.state, 2 * <int64_t>t.n_part)
+    cdef int32_t i
     cdef int status = GO_ON
     if moves == NULL:
         return NO_MEMORY
-    for i in range(2 * t.n_part):
-        mp2_compress_moves(frame.state[i], moves + 6 * i)
     memset(b.rows + <int64_t>b.n * b.n_row_words, 0, (64 * b.c.n_blocks - b.n) * b.n_row_words * sizeof(uint64_t))
     for i in range(-1, b.n):                     # the group itself comes first, into the row before its candidates'
         memset(b.rows + <int64_t>i * b.n_row_words, 0, b.n_row_words * sizeof(uint64_t))
@@ -1072,6 +1067,15 @@ cdef int project(Turn *t, Frame *frame) noexcept nogil:
             break
     free(moves)
     return status
+
+
+cdef uint64_t *moves_of(const uint64_t *mask, int64_t n_words) noexcept nogil:
+    """The moves that compress each word of a mask, to be freed; NULL: no memory."""
+    cdef uint64_t *moves = <uint64_t *>malloc(6 * n_words * sizeof(uint64_t))
+    cdef int64_t i
+    for i in range(n_words if moves != NULL else 0):
+        mp2_compress_moves(mask[i], moves + 6 * i)
+    return moves
 
 
 cdef void squeeze(Turn *t, Frame *frame, const uint64_t *moves, const uint64_t *row, uint64_t *out) noexcept nogil:
@@ -1147,7 +1151,7 @@ cdef int find_equal(Turn *t) noexcept nogil:
         slot = <int32_t>(hash_row(b.rows + <int64_t>i * b.n_row_words, b.n_row_words) & <uint64_t>(n_slots - 1))
         while slots[slot]:
             j = slots[slot] - 1
-            if b.after[j] == b.after[i] and contains(b, i, j, b.n_row_words) and contains(b, j, i, b.n_row_words):
+            if b.after[j] == b.after[i] and contains(b, i, j) and contains(b, j, i):
                 b.first_equal[i], b.has_equal[j] = j, 1
                 break
             slot = (slot + 1) & (n_slots - 1)
@@ -1176,9 +1180,9 @@ cdef int find_nested(Turn *t) noexcept nogil:
                 break
             if b.first_equal[j] != j:
                 continue
-            if sizes[j] >= sizes[i] and (b.wider[i] < 0 or sizes[j] < sizes[b.wider[i]]) and contains(b, j, i, n_words):
+            if sizes[j] >= sizes[i] and (b.wider[i] < 0 or sizes[j] < sizes[b.wider[i]]) and contains(b, j, i):
                 b.wider[i] = j
-            if sizes[j] <= sizes[i] and (b.narrower[i] < 0 or sizes[j] > sizes[b.narrower[i]]) and contains(b, i, j, n_words):
+            if sizes[j] <= sizes[i] and (b.narrower[i] < 0 or sizes[j] > sizes[b.narrower[i]]) and contains(b, i, j):
                 b.narrower[i] = j
             status = spend(t, n_words // 4)
             if status != GO_ON:
@@ -1186,11 +1190,11 @@ cdef int find_nested(Turn *t) noexcept nogil:
     return GO_ON
 
 
-cdef inline bint contains(Base *b, int32_t outer, int32_t inner, int32_t n_words) noexcept nogil:
+cdef inline bint contains(Base *b, int32_t outer, int32_t inner) noexcept nogil:
     cdef const uint64_t *outer_row = b.rows + <int64_t>outer * b.n_row_words
     cdef const uint64_t *inner_row = b.rows + <int64_t>inner * b.n_row_words
     cdef int32_t k
-    for k in range(n_words):
+    for k in range(b.n_row_words):
         if inner_row[k] & ~outer_row[k]:
             return False
     return True
