@@ -199,7 +199,7 @@ class LongSignals:
         keys: dict[str, None] = {}
         names = Names()
         for batch in self.reader.check():
-            keys.update(dict.fromkeys(_distinct(_variation_keys(batch))))
+            keys.update(dict.fromkeys(_distinct(_variation_runs(batch)[0])))
             names.days.update(_distinct(batch["day"]))
             names.tickers.update(_distinct(batch["ticker"]))
         names.variations = dict.fromkeys(map(_split_key, keys))
@@ -214,7 +214,8 @@ class LongSignals:
         tickers = pl.Enum(axes.tickers)
         with _unchanged(self.reader.table.name):
             for batch in self.reader.rows():
-                variation = _codes(_variation_keys(batch), variations)
+                keys, n_rows = _variation_runs(batch)
+                variation = np.repeat(_codes(keys, variations), n_rows)
                 day, ticker = _day_codes(batch["day"], axes.days), _codes(batch["ticker"], tickers)
                 won, priced = self.tally.read(batch)
                 yield Buys(variation, day, ticker, won if market is None else self.tally.look_up(market, day, ticker), priced)
@@ -363,12 +364,20 @@ def _distinct(values: pl.Series) -> list[Any]:
     return values.unique(maintain_order=True).drop_nulls().to_list()
 
 
-def _variation_keys(batch: pl.DataFrame) -> pl.Series:
-    """(algo, variation) as one text that no other pair shares: the length of algo tells where it ends."""
+def _variation_runs(batch: pl.DataFrame) -> tuple[pl.Series, IndexArray]:
+    """Runs of rows of one variation, since most tables are in that order: (algo, variation) as one text, and the lengths.
+
+    No other pair shares the text: the length of algo tells where it ends.
+    """
     import polars as pl
 
-    algo = pl.col("algo")
-    return batch.select(pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, "variation").alias("key"))["key"]
+    algo, variation = pl.col("algo"), pl.col("variation")
+    changed = (algo.ne_missing(algo.shift()) | variation.ne_missing(variation.shift())).alias("changed")
+    starts = batch.select(changed)["changed"].to_numpy().copy()
+    starts[:1] = True
+    runs = batch.filter(pl.Series(starts))
+    keys = runs.select(pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, variation).alias("key"))["key"]
+    return keys, np.diff(np.flatnonzero(starts), append=batch.height)
 
 
 def _joined_key(algo: str, variation: str) -> str:
