@@ -56,8 +56,9 @@ class Way:
 
 @contextlib.contextmanager
 def small_limits(rng: np.random.Generator) -> Iterator[None]:
-    """Looks at the clock far more often, and hardly anything remembered."""
-    before = _recurse.limits(int(rng.choice((1, 64, 1000, 65536))), int(rng.choice((1, 10, 300, 1 << 13))))
+    """Looks at the clock far more often, hardly anything remembered, tables given up for want of time."""
+    choices = (1, 64, 1000, 65536), (1, 10, 300, 1 << 13), (0, _recurse.MIN_LATE_WORDS)
+    before = _recurse.limits(*(int(rng.choice(among)) for among in choices))
     try:
         yield
     finally:

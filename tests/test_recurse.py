@@ -287,6 +287,28 @@ def wide_kernel(seed, *, as_inconsistent=False, rules=LOOSE_RULES):
 
 @pytest.mark.parametrize("as_inconsistent", [False, True])
 @pytest.mark.parametrize("v", [0, 7])
+def test_walks_and_searches_of_one_starter_are_one_run(simd, v, as_inconsistent):
+    """Turns that are over at once walk without tables; those with all time but few attempts set the tables up again."""
+    lengths = random.Random(v)
+
+    def turn(record, heaps):
+        walks = lengths.random() < 0.5
+        limit = 0 if walks else int(record["attempts"][0]) + lengths.randrange(1, 60)
+        end = kernel.run(record, Control(0 if walks else FAR_NS, FAR_NS), heaps, limit)
+        assert end in {EXHAUSTED, LIMIT if walks else WORK_LIMIT}
+        return end
+
+    kernel = wide_kernel(v, as_inconsistent=as_inconsistent)
+    before = _recurse.limits(min_late_words_=0)
+    try:
+        _, n_turns = assert_same_run(kernel, LOOSE_RULES, v, turn)
+    finally:
+        _recurse.limits(*before)
+    assert n_turns > 10
+
+
+@pytest.mark.parametrize("as_inconsistent", [False, True])
+@pytest.mark.parametrize("v", [0, 7])
 def test_every_turn_gets_on_however_short(simd, v, as_inconsistent):
     def turn(record, heaps):
         attempts = int(record["attempts"][0])

@@ -25,8 +25,9 @@ How the recursion of the specification is walked:
 - Candidates with equal rows below the base lead to equal subtrees. What the first of them found is remembered (`Memo`) and
   told again for the others, in the order in which they would have been visited.
 - Every `CHECK_WORDS` words of work the stop flag, the wall and the deadline are looked at. A turn that ends there leaves
-  its cursor and counters in the starter's record and can be taken up by any thread. The deadline ends a turn only after
-  it has got on, so that the shortest turn makes progress; the wall and the stop flag end it always.
+  its cursor and counters in the starter's record and can be taken up by any thread. The deadline ends a turn only after it
+  has got on, so that the shortest turn makes progress. Where setting up takes long, a turn without the time for it *walks*
+  on from the cursor, candidate by candidate and without tables: slower, but on time.
 """
 
 import os
@@ -157,8 +158,9 @@ TURN_BYTES = 48 << 20
 # Eligible groups remembered for equal candidates; more than this are found again.
 MAX_LOG = 1 << 13
 cdef int64_t max_log = MAX_LOG
-# A base that takes fewer words of work than this is set up whatever time is left: about a millisecond.
-cdef int64_t MIN_LATE_WORDS = 1_000_000
+# Tables that take fewer words of work than this are set up whatever time is left: a millisecond at most.
+MIN_LATE_WORDS = 500_000
+cdef int64_t min_late_words = MIN_LATE_WORDS
 # How many earlier candidates are tried for one that contains, or is contained in, a candidate's tickers.
 cdef int32_t MAX_LOOK_BACK = 200
 # Counters are 64-bit within a starter; a turn that comes near the end of their range fails instead of wrapping.
@@ -394,15 +396,17 @@ def most_words_between_checks(reset=False):
     return most
 
 
-def limits(check_words_=None, max_log_=None):
-    """For tests: look at the clock every so many words, remember so many eligible groups for equal candidates.
+def limits(check_words_=None, max_log_=None, min_late_words_=None):
+    """For tests: look at the clock every so many words, remember so many eligible groups for equal candidates, set up
+    tables of fewer words than the last number although the deadline comes first.
 
     Returns what was set before.
     """
-    global check_words, max_log
-    before = check_words, max_log
+    global check_words, max_log, min_late_words
+    before = check_words, max_log, min_late_words
     check_words = check_words if check_words_ is None else check_words_
     max_log = max_log if max_log_ is None else max_log_
+    min_late_words = min_late_words if min_late_words_ is None else min_late_words_
     return before
 
 
@@ -675,22 +679,35 @@ cdef int run_turn(Turn *t) noexcept nogil:
         return DONE
     t.attempts_at_start = t.starter.attempts
     status = check(t)
-    if status != GO_ON:                          # stopped before it began: the record stands as it is
+    if status != GO_ON and status != AT_LIMIT:   # stopped before it began: the record stands as it is
         return status
-    if not allocate(t):
-        release(t)
-        return NO_MEMORY
-    begin(t)
-    status = rebuild_path(t)
-    if status != GO_ON:                          # stopped before it got on: the cursor in the record still stands
-        release(t)
+    status = GO_ON if allocate(t) else NO_MEMORY
+    while status == GO_ON:
+        begin(t)
+        status = walk(t) if lacks_time_for(t, set_up_words(t)) else search(t)
+        if status == AT_LIMIT and t.starter.attempts == t.attempts_at_start:
+            status = GO_ON                       # it has not got on yet: by now it lacks the time and walks
+    release(t)
+    return status
+
+
+cdef int search(Turn *t) noexcept nogil:
+    """Go on from the cursor until the end of the turn. A turn that ends before it has got on leaves the record as it is."""
+    cdef int status = rebuild_path(t)
+    if status != GO_ON:
         return status
     while status == GO_ON and t.depth > 0:
         status = step(t)
-    if status != NO_MEMORY:
-        status = leave(t, status)
-    release(t)
-    return status
+    return status if status == NO_MEMORY else leave(t, status)
+
+
+cdef int walk(Turn *t) noexcept nogil:
+    """Go on from the cursor without any table, until the end of the turn or until there is time to set them up."""
+    cdef int status = GO_ON
+    walk_path(t)
+    while status == GO_ON and t.depth > 0 and lacks_time_for(t, set_up_words(t)):
+        status = walk_step(t)
+    return status if status == NO_MEMORY else leave(t, status)
 
 
 cdef void begin(Turn *t) noexcept nogil:
@@ -699,6 +716,7 @@ cdef void begin(Turn *t) noexcept nogil:
     cdef int32_t v = t.starter.variation_idx, i
     cdef const uint64_t *row = row_of(t, v)
     cdef uint64_t any_buy = 0
+    t.base.tried = t.base.usable = 0
     first.fresh = t.starter.attempts == 0
     if t.starter.attempts == 0:
         t.starter.attempts = 1
@@ -713,7 +731,7 @@ cdef void begin(Turn *t) noexcept nogil:
     for i in range(first.n_candidates):
         t.all_candidates[i] = first.next + i
     first.candidates = t.all_candidates
-    first.scanned = first.at = 0
+    first.scanned = first.at = first.n_handed_down = 0
 
 
 cdef int rebuild_path(Turn *t) noexcept nogil:
@@ -784,8 +802,6 @@ cdef int make_ready(Turn *t, int32_t level) noexcept nogil:
 cdef int inner_step(Turn *t) noexcept nogil:
     """Visit the next child that survives, and step into it; or go back up."""
     cdef Frame *frame = &t.frames[t.depth]
-    cdef Memo *memo
-    cdef int32_t v, size = t.depth + 1
     while frame.at < frame.n_passing and frame.passing[frame.at] < frame.next:
         frame.at += 1
     if frame.at == frame.n_passing:
@@ -793,7 +809,13 @@ cdef int inner_step(Turn *t) noexcept nogil:
             return AT_WORK_LIMIT
         t.depth -= 1
         return GO_ON
-    v = frame.passing[frame.at]
+    return visit_child(t, frame, frame.passing[frame.at])
+
+
+cdef int visit_child(Turn *t, Frame *frame, int32_t v) noexcept nogil:
+    """Visit a child that survives, after those before it that do not, and step into it."""
+    cdef Memo *memo
+    cdef int32_t size = t.depth + 1
     if not count_up_to(t, frame, v + 1):
         return AT_WORK_LIMIT
     t.starter.tested[size] += 1
@@ -807,6 +829,39 @@ cdef int inner_step(Turn *t) noexcept nogil:
         return spend(t, 16) if tell_again_v(t, memo, v) else NO_MEMORY
     push(t, t.depth, v)
     return spend(t, 2 * t.n_part + 16)
+
+
+cdef void walk_path(Turn *t) noexcept nogil:
+    """Bring the frames back to the cursor with their consensus alone, after `begin`."""
+    cdef int32_t level
+    t.rebuilding = t.base.usable = 0
+    t.credit = check_words
+    for level in range(1, t.starter.depth + 1):
+        t.frames[level].next = t.starter.cursor[level - 1]
+        if level < t.starter.depth:
+            push(t, level, t.frames[level].next - 1)
+
+
+cdef int walk_step(Turn *t) noexcept nogil:
+    """Get on at the current depth by some candidates that were never scanned: to the next child that survives, if there is one."""
+    cdef Frame *frame = &t.frames[t.depth]
+    cdef int32_t *candidates = t.all_candidates + frame.next - t.next_algo[t.starter.variation_idx]
+    cdef int32_t n = min(t.n_variations - frame.next, block_size(t), 64), n_new
+    cdef int32_t n_found[3]
+    if n == 0:
+        t.depth -= 1
+        return spend(t, 16)
+    if t.depth == t.rules.max_size - 1:
+        frame.candidates, frame.n_candidates, frame.at = candidates, t.n_variations - frame.next, 0
+        return leaf_step(t)
+    survivors(t, frame, candidates, n, t.block, t.block_living, n_found)
+    n_new = t.block[0] - frame.next + 1 if n_found[0] else n
+    t.starter.n_rows_scanned += n_new
+    t.starter.n_rows_rescanned += n - n_new      # those behind the child will be looked at again
+    t.credit -= n * t.table.row_words
+    if n_found[0]:
+        return visit_child(t, frame, t.block[0])
+    return spend(t, 0) if count_up_to(t, frame, frame.next + n) else AT_WORK_LIMIT
 
 
 cdef int leaf_step(Turn *t) noexcept nogil:
@@ -894,7 +949,7 @@ cdef void push(Turn *t, int32_t level, int32_t v) noexcept nogil:
     cdef Frame *frame = &t.frames[level + 1]
     cdef int32_t first
     frame.member, frame.next = v, t.next_algo[v]
-    frame.scanned = frame.at = 0
+    frame.scanned = frame.at = frame.n_handed_down = 0
     frame.fresh = 1
     t.depth = level + 1
     if t.base.usable and level >= t.base_depth:  # pairs and triples live in the base's own layout
@@ -941,10 +996,11 @@ cdef int squeeze_mixed(Turn *t) noexcept nogil:
         free(moves)
         return NO_MEMORY
     rows = <uint64_t *>t.base.rows_buffer.bytes
-    memset(rows, 0, 2 * n_words * sizeof(uint64_t))
-    for i in range(-1, frame.n_handed_down):     # the starter's own rows come first
+    for i in range(-1, frame.n_handed_down):     # the starter's own rows come first; those of nobody are never read
         v = frame.member if i < 0 else frame.handed_down[i]
         d = 0 if i < 0 else v - first + 1
+        memset(rows + d * table.row_words, 0, table.row_words * sizeof(uint64_t))
+        memset(rows + n_words + d * table.row_words, 0, table.row_words * sizeof(uint64_t))
         mp2_project(row_of(t, v), frame.state, moves, D, W, t.base.lane_of, table.word_step, rows + d * table.row_words)
         mp2_project(win_row_of(t, v), frame.state, moves, D, W, t.base.lane_of, table.word_step, rows + n_words + d * table.row_words)
         status = spend(t, 12 * <int64_t>t.n_part)
@@ -972,7 +1028,7 @@ cdef int open_base(Turn *t) noexcept nogil:
     b.n, b.candidates = frame.n_handed_down, frame.handed_down
     lay_out(t, frame)
     n_row_bytes = (64 * <int64_t>b.c.n_blocks + 3) * b.n_row_words * sizeof(uint64_t)
-    if b.n == 0 or n_row_bytes > t.max_rows_bytes or too_short_for_base(t):
+    if b.n == 0 or n_row_bytes > t.max_rows_bytes or (t.starter.attempts == t.attempts_at_start and lacks_time_for(t, base_words(t))):
         b.tried = 1
         return GO_ON
     if not reserve_base(t):
@@ -995,12 +1051,9 @@ cdef int open_base(Turn *t) noexcept nogil:
     return open_pair(t) if t.base_depth == t.pair_depth else GO_ON
 
 
-cdef bint too_short_for_base(Turn *t) noexcept nogil:
-    """Would a resumed turn be over by a millisecond before it had its base? Then it gets on without: slower, but on time."""
-    cdef int64_t n_words = <int64_t>t.base.n * (12 * <int64_t>t.n_part + 8 * <int64_t>t.base.n_row_words)
-    if t.starter.attempts > t.attempts_at_start or n_words < MIN_LATE_WORDS:
-        return False
-    return mp2_load(t.deadline_ns) - mp2_now_ns() < n_words   # measured: about a nanosecond a word
+cdef int64_t base_words(Turn *t) noexcept nogil:
+    """Work of setting up the base."""
+    return <int64_t>t.base.n * (12 * <int64_t>t.n_part + 8 * <int64_t>t.base.n_row_words)
 
 
 cdef void lay_out(Turn *t, Frame *frame) noexcept nogil:
@@ -1615,7 +1668,7 @@ cdef inline int spend(Turn *t, int64_t words) noexcept nogil:
 
 
 cdef int check(Turn *t) noexcept nogil:
-    """Look at the stop flag, the wall and, once the turn has got on, its deadline."""
+    """Look at the stop flag, the wall and, once the turn has got on or could walk, its deadline."""
     cdef int64_t now
     mp2_raise(&most_words, check_words - t.credit)
     t.credit = check_words
@@ -1625,9 +1678,19 @@ cdef int check(Turn *t) noexcept nogil:
     now = mp2_now_ns()
     if now >= mp2_load(t.wall_ns):
         return AT_WALL
-    if t.starter.attempts > t.attempts_at_start and now >= mp2_load(t.deadline_ns):
+    if now >= mp2_load(t.deadline_ns) and (t.starter.attempts > t.attempts_at_start or set_up_words(t) >= min_late_words):
         return AT_LIMIT
     return OVERFLOWED if t.starter.attempts > MAX_ATTEMPTS else GO_ON
+
+
+cdef bint lacks_time_for(Turn *t, int64_t n_words) noexcept nogil:
+    """Does the deadline come before so much work is done? Work of less than a millisecond is done in any case."""
+    return n_words >= min_late_words and mp2_load(t.deadline_ns) - mp2_now_ns() < n_words  # measured: a nanosecond a word
+
+
+cdef inline int64_t set_up_words(Turn *t) noexcept nogil:
+    """Work of going through the candidates of a starter, and of squeezing those of an inconsistent panel."""
+    return t.n_variations * <int64_t>t.n_part * (4 if t.mixed else 1)
 
 
 cdef inline int32_t block_size(Turn *t) noexcept nogil:
