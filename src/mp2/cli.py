@@ -7,6 +7,7 @@ error or store failure; 4 nothing found; 0. `cli_search` and `cli_runs` hold the
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -25,8 +26,26 @@ from mp2.model import SCHEMA_VERSION
 EXIT_FAILED = 1
 
 
+def script() -> NoReturn:
+    """The installed command: `main`, and then the end of the process at once, all output written.
+
+    Taking down the interpreter and its libraries would take 0.1 s more, and would wait for what hangs in them.
+    """
+    code: Any = EXIT_FAILED
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Entry point of the `mp2` command; never returns and never shows a traceback unless `--debug` is given."""
+    """The command line as a function; never returns and never shows a traceback unless `--debug` is given."""
     given = list(sys.argv[1:] if argv is None else argv)
     args = [arg for arg in given if arg != "--debug"]
     debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
@@ -152,4 +171,4 @@ settings.name_variables(cli, "MP2")
 
 
 if __name__ == "__main__":
-    main()
+    script()
