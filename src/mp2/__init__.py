@@ -20,7 +20,11 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         picks         the kept groups of a run applied to a day's signals
         group_search  one search: every starter through the kernel, under a budget, into one result
         schedule      the bounded pool: order, backfill, donations, hard wall, stop
-    L2  store         SQLite: runs, starters, groups, picks, outcomes
+    L2  net           the HTTP client of scanners: a limit for the whole of a call, retries, rates, cache
+        wire          the sockets under it: every wait ends at the deadline
+        quota         how many requests each host has had
+        cache         answers kept for a while, in memory and on disk
+        store         SQLite: runs, starters, groups, picks, outcomes
         export        kept groups as one flat table
         settings      settings file and option types
         lookahead     does any past signal change with the future?
@@ -35,6 +39,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         coding        names and days -> numbers, rows -> bits
         aliases       what identical starters leave to each other
     L1  scanner       what a scanner is, and what it is given
+        guard         breaker, retries, rates: what to do about sources that fail
         columns       canonical columns: found, converted, checked
         tables        any source -> batches of rows
         rows          records -> rows of the store's tables, and back

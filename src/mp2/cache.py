@@ -89,8 +89,9 @@ def key_of(method: str, url: str, values: Iterable[tuple[str, str]]) -> str:
 class Cache:
     """Answers of sources, shared by threads; of several that want the same one asks and the others wait for it.
 
-    `path` None keeps nothing on disk. `clock` gives seconds since the epoch. `warn` gets one sentence when the file cannot
-    be used.
+    The waiting is done here and not by cachetools' `cached(condition=...)`, whose waiters cannot be called back at their
+    deadline. `path` None keeps nothing on disk. `clock` gives seconds since the epoch. `warn` gets one sentence when the
+    file cannot be used.
     """
 
     def __init__(
@@ -118,9 +119,15 @@ class Cache:
         self._file.close()
 
     def fetch(
-        self, key: str, ttl_s: float, make: Callable[[], str], *, check: Callable[[], None] = lambda: None
+        self,
+        key: str,
+        ttl_s: float,
+        make: Callable[[], str],
+        *,
+        check: Callable[[], None] = lambda: None,
+        may_keep: Callable[[str], bool] = lambda body: True,
     ) -> tuple[str, Freshness]:
-        """The answer under `key`: a kept one younger than `ttl_s`, otherwise what `make` returns, which is kept.
+        """The answer under `key`: a kept one younger than `ttl_s`, otherwise what `make` returns, kept if it `may_keep`.
 
         Who waits for another thread's `make` calls `check` all the while, which ends the wait by raising; if that thread
         fails, the next one asks. When `make` raises a `SourceError` that may pass, an old answer serves, as `stale`.
@@ -135,7 +142,7 @@ class Cache:
             while not asked.wait(_LOOK_S):
                 check()
         try:
-            return self._make(key, ttl_s, make)
+            return self._make(key, ttl_s, make, may_keep)
         finally:
             with self._lock:
                 self._asked.pop(key).set()
@@ -148,7 +155,7 @@ class Cache:
                 self._asked[key] = threading.Event()
             return asked
 
-    def _make(self, key: str, ttl_s: float, make: Callable[[], str]) -> tuple[str, Freshness]:
+    def _make(self, key: str, ttl_s: float, make: Callable[[], str], may_keep: Callable[[str], bool]) -> tuple[str, Freshness]:
         entry = self._find(key, ttl_s)  # again: another thread may have been done just before this one's claim
         if entry is not None and entry.is_fresh(self._clock(), ttl_s):
             return entry.body, "cached"
@@ -158,7 +165,8 @@ class Cache:
             if error.code in PASSING_CODES and entry is not None and entry.can_stand_in(self._clock()):
                 return entry.body, "stale"
             raise
-        self._keep(key, ttl_s, body)
+        if may_keep(body):
+            self._keep(key, ttl_s, body)
         return body, "fresh"
 
     def _find(self, key: str, ttl_s: float) -> Entry | None:

@@ -241,10 +241,13 @@ def retrying(
     def stop(call: RetryCallState) -> bool:
         return call.attempt_number >= rules.n_attempts or call.upcoming_sleep + rules.reserve_s > remaining_s()
 
+    def rest(seconds: float) -> None:
+        sleep(seconds)
+
     policy = Retrying(
         stop=stop,
         wait=wait,
-        sleep=sleep,
+        sleep=rest,
         retry=retry_if_exception_type(Transient),
         before_sleep=lambda call: observe(raised(call).error, call.upcoming_sleep),
         reraise=True,

@@ -97,7 +97,9 @@ class Quotas:
         item = RateItem(host, now_ms)
         with _transaction(connection):
             # Requests of a clock that was set back since count as made now, or they would count for ever.
-            connection.execute(f"UPDATE '{bucket.table}' SET item_timestamp = :now WHERE item_timestamp > :now", {"now": now_ms})
+            connection.execute(
+                f"UPDATE '{bucket.table}' SET item_timestamp = :now WHERE item_timestamp > :now", {"now": now_ms}
+            )
             if bucket.put(item):
                 return 0.0
         return max(int(bucket.waiting(item)), 1) / 1000  # type: ignore[arg-type]
