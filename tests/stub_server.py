@@ -123,7 +123,7 @@ class Trickle:
     status: int = 200
 
     def send(self, out: Handler) -> None:
-        out.head(self.status, {"Content-Type": "application/json", "Content-Length": "1000000000"})
+        out.head(self.status, {"Content-Type": "application/json", "Content-Length": "1000000"})
         out.drip(b" ", self.every_s)
 
 
@@ -216,6 +216,7 @@ class StubServer:
     def __init__(self) -> None:
         self.closing = threading.Event()
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         self._scripts: dict[str, list[Reply]] = {}
         self._needs: dict[str, tuple[Need, ...]] = {}
         self._seen: list[Seen] = []
@@ -257,6 +258,17 @@ class StubServer:
         """How many requests came in."""
         return len(self.requests(path))
 
+    @property
+    def n_connections(self) -> int:
+        """How many connections are open."""
+        with self._lock:
+            return len(self._connections)
+
+    def all_gone(self, within_s: float) -> bool:
+        """Whether every connection is closed by the client, waiting for it if need be."""
+        with self._left:
+            return self._left.wait_for(lambda: not self._connections, within_s)
+
     def reply_to(self, seen: Seen) -> Reply:
         with self._lock:
             self._seen.append(seen)
@@ -277,6 +289,7 @@ class StubServer:
     def closed(self, connection: socket.socket) -> None:
         with self._lock:
             self._connections.discard(connection)
+            self._left.notify_all()
 
 
 class _Server(ThreadingHTTPServer):
@@ -292,6 +305,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     @property
