@@ -20,6 +20,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import zlib
@@ -27,8 +28,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+"""A key and a certificate of its own making for 127.0.0.1, good for nothing else."""
 
 
 @dataclass(frozen=True)
@@ -211,21 +216,29 @@ def bearer(value: str) -> Need:
 
 
 class StubServer:
-    """The server; runs from `with` to the end of the block. `url` is its address without a slash at the end."""
+    """The server; runs from `with` to the end of the block. `url` is its address without a slash at the end.
 
-    def __init__(self) -> None:
+    With `tls` it speaks HTTPS and shows `CERTIFICATE`, which nobody trusts unless told to.
+    """
+
+    def __init__(self, *, tls: bool = False) -> None:
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._left = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._scripts: dict[str, list[Reply]] = {}
         self._needs: dict[str, tuple[Need, ...]] = {}
         self._seen: list[Seen] = []
         self._connections: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.stub = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="stub-server", daemon=True)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            # The handshake is left to the connection's own thread.
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.002,), name="stub-server", daemon=True)
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -266,12 +279,18 @@ class StubServer:
 
     def all_gone(self, within_s: float) -> bool:
         """Whether every connection is closed by the client, waiting for it if need be."""
-        with self._left:
-            return self._left.wait_for(lambda: not self._connections, within_s)
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._connections, within_s)
+
+    def wait_for_requests(self, n_requests: int = 1, within_s: float = 20.0) -> bool:
+        """Whether that many have come in, waiting for them if need be."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._seen) >= n_requests, within_s)
 
     def reply_to(self, seen: Seen) -> Reply:
         with self._lock:
             self._seen.append(seen)
+            self._changed.notify_all()
             script = self._scripts.get(seen.path)
             if not script:
                 return Status(404, "<html>no such page</html>")
@@ -289,7 +308,7 @@ class StubServer:
     def closed(self, connection: socket.socket) -> None:
         with self._lock:
             self._connections.discard(connection)
-            self._left.notify_all()
+            self._changed.notify_all()
 
 
 class _Server(ThreadingHTTPServer):

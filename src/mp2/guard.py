@@ -264,9 +264,10 @@ _EPOCH_S = 1e9
 """A reset time above this is a point in time (as Finnhub sends it), below it seconds to go (as Reddit does)."""
 
 
-def told_wait_s(headers: Mapping[str, str], now: float) -> float | None:
+def told_wait_s(headers: Mapping[str, str], now: float, *, limited: bool = True) -> float | None:
     """How long a source asks to wait, by `retry-after` (seconds or an HTTP date) or else `x-ratelimit-reset`.
 
+    The latter counts only for a reply that says the limit is reached (`limited`): many sources send it with every reply.
     Header names are in lower case. What makes no sense counts as not said (None); a date in the past is 0.
     """
     said = headers.get("retry-after", "").strip()
@@ -274,7 +275,7 @@ def told_wait_s(headers: Mapping[str, str], now: float) -> float | None:
         wait_s = _until_date(said, now)
     if said and wait_s is not None:
         return wait_s
-    reset = _seconds(headers.get("x-ratelimit-reset", "").strip())
+    reset = _seconds(headers.get("x-ratelimit-reset", "").strip()) if limited else None
     return reset if reset is None or reset < _EPOCH_S else max(0.0, reset - now)
 
 

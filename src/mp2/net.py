@@ -383,9 +383,10 @@ class _Call:
         answer, found = self._parsed(reply, parse)
         if reply.status < 400 and found is None:
             return answer[0]
-        told_s = told_wait_s(reply.headers, self._client.clock())
         error = found if found is not None and (reply.status < 400 or found.code != "bad_payload") else _by_status(host, reply)
-        error.retry_after_s = told_s if error.retry_after_s is None else error.retry_after_s
+        if error.retry_after_s is None:
+            limited = error.code == "rate_limited"
+            error.retry_after_s = told_wait_s(reply.headers, self._client.clock(), limited=limited)
         if error.burst or ((reply.status == 429 or reply.status >= 500) and error.code in _PASSING):
             raise Transient(error, _BURST_S if error.burst and error.retry_after_s is None else error.retry_after_s)
         raise error

@@ -135,7 +135,7 @@ class Wire(httpx2.BaseTransport):
             through = httpx2.Proxy(proxy if "://" in proxy else f"http://{proxy}")
         except (ValueError, httpx2.InvalidURL):
             through = None
-        if through is None or through.url.scheme not in ("http", "https"):
+        if through is None or through.url.scheme not in ("http", "https") or not through.url.host:
             raise SourceError("unavailable", "the proxy that the environment names is no address of an http or https proxy")
         return httpcore2.HTTPProxy(_core(through.url), proxy_auth=through.raw_auth, **settings)
 
