@@ -225,6 +225,23 @@ def test_who_waits_can_give_up_and_the_next_asks_when_the_first_fails():
     assert sorted(map(str, got)) == sorted(["failed", str(("2", "fresh"))])
 
 
+def test_an_old_answer_serves_whoever_cannot_wait(clock):
+    cache, gate, entered = Cache(clock=clock), threading.Event(), threading.Event()
+
+    def make():
+        entered.set()
+        assert gate.wait(20)
+        return "2"
+
+    cache.fetch(KEY, 60, lambda: "1")
+    clock.now += 61
+    threads = run_threads(lambda: cache.fetch(KEY, 60, make))
+    assert entered.wait(20)
+    assert cache.fetch(KEY, 60, never, check=failing("timeout")) == ("1", "stale")
+    gate.set()
+    join_all(threads)
+
+
 # --- bad files ---------------------------------------------------------------------------------------------------------
 
 

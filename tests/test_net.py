@@ -599,6 +599,13 @@ def test_an_answer_with_a_key_in_it_is_given_but_not_kept(server, bench):
     assert server.n_requests() == 2
 
 
+def test_ordinary_headers_do_not_keep_answers_out_of_the_cache(server, bench):
+    context, url = bench.context(), server.route("/rows", Json({"rows": [True, "Bearer"]}))
+    for _ in range(2):
+        context.http.get(url, headers={"X-Flag": "true", "Authorization": "Bearer " + KEY}, parse=data, ttl_s=60)
+    assert server.n_requests() == 1
+
+
 def test_secrets_are_masked_in_every_form_and_short_ones_not_at_all():
     secrets = Secrets([KEY, KEY[:8], "abc", "", 'q"uote', "näme"])
     for form in (*FORMS[:3], 'q\\"uote', "n\\u00e4me", "n%C3%A4me"):

@@ -130,8 +130,19 @@ class Cache:
         """The answer under `key`: a kept one younger than `ttl_s`, otherwise what `make` returns, kept if it `may_keep`.
 
         Who waits for another thread's `make` calls `check` all the while, which ends the wait by raising; if that thread
-        fails, the next one asks. When `make` raises a `SourceError` that may pass, an old answer serves, as `stale`.
+        fails, the next one asks. When `make` or `check` raises a `SourceError` that may pass, an old answer serves, as `stale`.
         """
+        try:
+            return self._fetch(key, ttl_s, make, check, may_keep)
+        except SourceError as error:
+            entry = self._find(key, ttl_s)
+            if error.code in PASSING_CODES and entry is not None and entry.can_stand_in(self._clock()):
+                return entry.body, "stale"
+            raise
+
+    def _fetch(
+        self, key: str, ttl_s: float, make: Callable[[], str], check: Callable[[], None], may_keep: Callable[[str], bool]
+    ) -> tuple[str, Freshness]:
         while True:
             entry = self._find(key, ttl_s)
             if entry is not None and entry.is_fresh(self._clock(), ttl_s):
@@ -159,12 +170,7 @@ class Cache:
         entry = self._find(key, ttl_s)  # again: another thread may have been done just before this one's claim
         if entry is not None and entry.is_fresh(self._clock(), ttl_s):
             return entry.body, "cached"
-        try:
-            body = make()
-        except SourceError as error:
-            if error.code in PASSING_CODES and entry is not None and entry.can_stand_in(self._clock()):
-                return entry.body, "stale"
-            raise
+        body = make()
         if may_keep(body):
             self._keep(key, ttl_s, body)
         return body, "fresh"

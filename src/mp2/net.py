@@ -62,6 +62,8 @@ _MAX_TEXT = 300
 _BURST_S = 1.1
 _PLAIN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
 _KEPT_HEADERS = frozenset({"accept", "user-agent"})
+_LIKELY_LENGTH = 8
+"""From this on a value that was not declared a secret is taken for one; a header `true` must not blot out answers."""
 _SECRET_FIELD = re.compile(r"secret|passw|api_?key|(access|refresh)_token", re.IGNORECASE)
 _CODES = {401: "unauthorized", 402: "forbidden", 403: "forbidden", 408: "unavailable", 429: "rate_limited"}
 _PASSING = frozenset({"rate_limited", "unavailable", "timeout"})
@@ -114,14 +116,13 @@ class _Request:
         return self.url.host.lower()
 
     def secrets(self) -> Secrets:
-        values = [*self.secret_params.values(), *(self.auth or ())]
-        if self.auth:
-            values.append(b64encode(":".join(self.auth).encode()).decode())
+        declared = [*self.secret_params.values(), *(self.auth or ())[1:]]
+        likely = [*(self.auth or ())[:1], *(b64encode(":".join(auth).encode()).decode() for auth in (self.auth,) if auth)]
         for name, value in self.headers.items():
             if name.lower() not in _PLAIN_HEADERS:
-                values += [value, *value.split()]
-        values += [value for name, value in (self.form or {}).items() if _SECRET_FIELD.search(name)]
-        return Secrets(values)
+                likely += [value, value.rpartition(" ")[2]]  # `Bearer x` as a whole and x
+        likely += [value for name, value in (self.form or {}).items() if _SECRET_FIELD.search(name)]
+        return Secrets([*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
 
     def cache_key(self) -> str:
         form = [(name, value) for name, value in (self.form or {}).items() if not _SECRET_FIELD.search(name)]
@@ -320,8 +321,8 @@ class _Call:
 
     def _exchange(self, request: _Request) -> Reply:
         """Send and receive. Raises `Transient` when the connection fails or breaks."""
-        self._wait_for_room(request.host)
         message = self._message(request)
+        self._wait_for_room(request.host)
         self._context.count_attempt()
         try:
             with self._client.wire.watched_by(self):
