@@ -107,8 +107,8 @@ from pathlib import Path
 from mp2.guard import parse_rate
 from mp2.quota import Quotas
 quotas = Quotas(Path(sys.argv[1]), warn=sys.exit)
-quotas.limit("h", [parse_rate("50/day")])
-print(sum(quotas.take("h") == 0 for _ in range(40)))
+quotas.limit("h", [parse_rate("25/day")])
+print(sum(quotas.take("h") == 0 for _ in range(20)))
 quotas.close()
 """
 
@@ -116,7 +116,7 @@ quotas.close()
 def test_processes_never_share_the_last_request(tmp_path):
     command = [sys.executable, "-c", TAKER, str(tmp_path / "quota.db")]
     takers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    assert sum(int(taker.communicate(timeout=60)[0]) for taker in takers) == 50
+    assert sum(int(taker.communicate(timeout=60)[0]) for taker in takers) == 25
     assert [taker.returncode for taker in takers] == [0, 0]
 
 
