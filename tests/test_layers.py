@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,23 +33,35 @@ def imported(path):
             yield node.module.split(".")[1]
 
 
-def modules():
-    return sorted(path.stem for path in SOURCE.glob("*.py") if path.stem != "__init__")
+def files():
+    """Every Python file of the package but the one with the map."""
+    return sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem != "__init__")
+
+
+def place(path):
+    """The name a file has on the map: its own, or that of its subpackage, which has one place as a whole."""
+    return path.parts[0].removesuffix(".py")
 
 
 def test_the_map_names_every_module_and_no_other():
-    assert set(layers()) == {*modules(), "_recurse"}
+    assert set(layers()) == {*map(place, files()), "_recurse"}
 
 
-@pytest.mark.parametrize("module", modules())
-def test_imports_go_down(module):
-    order = layers()
+@pytest.mark.parametrize("path", files(), ids=str)
+def test_imports_go_down(path):
+    order, own = layers(), place(path)
     upward = [
         name
-        for name in imported(SOURCE / f"{module}.py")
-        if name in order and (order[name][0] > order[module][0] or order[name][1] < order[module][1])
+        for name in imported(SOURCE / path)
+        if name in order and (order[name][0] > order[own][0] or order[name][1] < order[own][1])
     ]
     assert upward == []
+
+
+def test_every_package_is_in_the_wheel():
+    declared = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    found = {".".join(("mp2", *path.parent.parts)) for path in files()}
+    assert set(declared["tool"]["setuptools"]["packages"]) == found
 
 
 def test_public_names_exist():

@@ -10,7 +10,9 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         cli_options   what the commands share
         doctor        what this machine and this build can do
         console       live display, tables and sentences
-    L3  market        a synthetic market with a planted edge
+    L3  registry      which scanners there are: built-in, plug-ins, passed in
+        scanners      the built-in scanners, one file per source
+        market        a synthetic market with a planted edge
         demo          a synthetic table of signals with planted groups
         pipeline      prices -> signals -> search -> picks, the main job in one function
         walkforward   search and outcome over past weeks
@@ -18,7 +20,11 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         picks         the kept groups of a run applied to a day's signals
         group_search  one search: every starter through the kernel, under a budget, into one result
         schedule      the bounded pool: order, backfill, donations, hard wall, stop
-    L2  store         SQLite: runs, starters, groups, picks, outcomes
+    L2  net           the HTTP client of scanners: a limit for the whole of a call, retries, rates, cache
+        wire          the sockets under it: every wait ends at the deadline
+        quota         how many requests each host has had
+        cache         answers kept for a while, in memory and on disk
+        store         SQLite: runs, starters, groups, picks, outcomes
         export        kept groups as one flat table
         settings      settings file and option types
         lookahead     does any past signal change with the future?
@@ -32,7 +38,9 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         panel         any signal table -> validated, packed, read-only arrays
         coding        names and days -> numbers, rows -> bits
         aliases       what identical starters leave to each other
-    L1  columns       canonical columns: found, converted, checked
+    L1  scanner       what a scanner is, and what it is given
+        guard         breaker, retries, rates: what to do about sources that fail
+        columns       canonical columns: found, converted, checked
         tables        any source -> batches of rows
         rows          records -> rows of the store's tables, and back
         schema        the store's tables in SQL
@@ -43,7 +51,8 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         bitset        the layout of bitsets
         toml_file     a TOML file, or what is wrong with it
         _recurse      the kernel, compiled
-    L0  pick_model    records of picks and outcomes
+    L0  scan_model    records of scans, and their lines on a console
+        pick_model    records of picks and outcomes
         model         frozen records and enums
         errors        Mp2Error and its children
 """
@@ -53,7 +62,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError, StoreError
+from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError, SourceError, StoreError
 from mp2.model import (
     DayConsensus,
     DayStats,
@@ -76,6 +85,18 @@ if TYPE_CHECKING:
     from mp2.picks import pick_day
     from mp2.pipeline import PipelineRun, run
     from mp2.prices import PriceTable, read_prices
+    from mp2.registry import find_scanners
+    from mp2.scan_model import (
+        Candidate,
+        MergedCandidate,
+        OutcomeStatus,
+        ScanError,
+        ScanEvent,
+        ScanOutcome,
+        ScanResult,
+        ScanStatus,
+    )
+    from mp2.scanner import Reply, ScanContext, Scanner, ScannerSettings
     from mp2.signals import SignalSheet, compute_signals
     from mp2.store import Store
     from mp2.walkforward import WalkForward, walk_forward
@@ -84,6 +105,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Algorithm",
+    "Candidate",
     "DayConsensus",
     "DayPicks",
     "DayStats",
@@ -91,19 +113,31 @@ __all__ = [
     "Group",
     "InputError",
     "Member",
+    "MergedCandidate",
     "MissingExtraError",
     "Mp2Error",
     "Outcome",
+    "OutcomeStatus",
     "PanelSummary",
     "Parameter",
     "PipelineRun",
     "PriceTable",
     "ReadStoppedError",
+    "Reply",
     "Rules",
+    "ScanContext",
+    "ScanError",
+    "ScanEvent",
+    "ScanOutcome",
+    "ScanResult",
+    "ScanStatus",
+    "Scanner",
+    "ScannerSettings",
     "SearchProgress",
     "SearchResult",
     "SignalPanel",
     "SignalSheet",
+    "SourceError",
     "StarterRecord",
     "StarterStatus",
     "Status",
@@ -111,6 +145,7 @@ __all__ = [
     "StoreError",
     "WalkForward",
     "compute_signals",
+    "find_scanners",
     "load_grids",
     "panel_summary",
     "pick_day",
@@ -125,19 +160,32 @@ __all__ = [
 # Modules that bring numpy or the kernel are imported when first asked for, so that `mp2 --help` stays quick.
 _LAZY = {
     "Algorithm": "algorithms",
+    "Candidate": "scan_model",
     "DayPicks": "pick_model",
     "Grids": "grids",
+    "MergedCandidate": "scan_model",
     "Outcome": "pick_model",
+    "OutcomeStatus": "scan_model",
     "PanelSummary": "panel",
     "Parameter": "algorithms",
     "PipelineRun": "pipeline",
     "PriceTable": "prices",
+    "Reply": "scanner",
+    "ScanContext": "scanner",
+    "ScanError": "scan_model",
+    "ScanEvent": "scan_model",
+    "ScanOutcome": "scan_model",
+    "ScanResult": "scan_model",
+    "ScanStatus": "scan_model",
+    "Scanner": "scanner",
+    "ScannerSettings": "scanner",
     "SearchProgress": "group_search",
     "SignalPanel": "panel",
     "SignalSheet": "signals",
     "Store": "store",
     "WalkForward": "walkforward",
     "compute_signals": "signals",
+    "find_scanners": "registry",
     "load_grids": "grids",
     "panel_summary": "panel",
     "pick_day": "picks",

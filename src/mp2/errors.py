@@ -48,3 +48,31 @@ class ReadStoppedError(Mp2Error):
     """A stop was asked for while the input was still being read: there is no search to keep (exit code 130)."""
 
     exit_code = 130
+
+
+SOURCE_ERROR_CODES = (
+    "rate_limited",
+    "unauthorized",
+    "forbidden",
+    "bad_request",
+    "bad_payload",
+    "unavailable",
+    "timeout",
+    "missing_key",
+)
+"""What can be wrong with a source: it asks for patience, does not know the key, does not allow what was asked, does not
+understand it, answers something else than agreed, is down, is too slow; or there is no key to ask it with."""
+
+
+class SourceError(Mp2Error):
+    """A source of candidates did not give what was asked; it ends its scanner, never the run.
+
+    `code` is one of `SOURCE_ERROR_CODES` (ValueError otherwise). `retry_after_s`: seconds the source asks to wait.
+    `burst`: with `rate_limited`, a limit of seconds, so that a short wait helps; a quota that is used up it is otherwise.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_after_s: float | None = None, burst: bool = False) -> None:
+        if code not in SOURCE_ERROR_CODES:
+            raise ValueError(f"{code!r} is no code of a source error; the codes are {', '.join(SOURCE_ERROR_CODES)}")
+        self.code, self.retry_after_s, self.burst = code, retry_after_s, burst
+        super().__init__(message)
