@@ -63,14 +63,14 @@ class Collected:
 def collect(scanner: type[Scanner], context: ScanContext, found: Found) -> Collected:
     """Run a scanner in this thread, to its end or to its limit. Whatever it raises, SystemExit too, is its own failure."""
     try:
-        _gather(scanner, context, found)
+        return gather(scanner, context, found)
     except BaseException as error:
         status, told = failure(error, context)
         return Collected(status, told, (), len(found.candidates), found.n_dropped)
-    return Collected(_status(context, found), None, tuple(found.candidates), len(found.candidates), found.n_dropped)
 
 
-def _gather(scanner: type[Scanner], context: ScanContext, found: Found) -> None:
+def gather(scanner: type[Scanner], context: ScanContext, found: Found) -> Collected:
+    """As `collect`, but raises whatever the scanner raises."""
     try:
         with _items(scanner(context.settings).scan(context)) as items:
             for item in items:
@@ -80,6 +80,7 @@ def _gather(scanner: type[Scanner], context: ScanContext, found: Found) -> None:
                 context.check()
     finally:
         found.log_drops()
+    return Collected(_status(context, found), None, tuple(found.candidates), len(found.candidates), found.n_dropped)
 
 
 @contextmanager

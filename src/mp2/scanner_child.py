@@ -1,8 +1,8 @@
 """One scanner in an interpreter of its own, which can be killed: both ends of the pipe.
 
-`python -m mp2.scanner_child` reads a request, one line of JSON, from its standard input, runs the scanner and writes its answer,
-one line of JSON, to its standard output. What the scanner itself prints goes to standard error, and that into its log. State,
-settings and candidates travel as JSON of at most `MAX_BYTES`; nothing but the module's name is on the command line.
+`python -m mp2.scanner_child` reads a request, one line of JSON, from its standard input, runs the scanner and writes its
+answer, one line of JSON, to its standard output. What the scanner itself prints goes to standard error, and that into its log.
+State, settings and candidates travel as JSON of at most `MAX_BYTES`; nothing but the module's name is on the command line.
 
 The child leads a process group. The group is killed when the answer is there, at the scanner's timeout and at a stop, so that
 processes a scanner starts go with it; and the child kills its own group when its standard input ends, that is when the
@@ -27,7 +27,7 @@ from typing import IO, Any
 
 from mp2.candidates import checked, one_line, shown
 from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect
-from mp2.errors import InputError
+from mp2.errors import InputError, MissingExtraError
 from mp2.scan_model import OutcomeStatus, ScanError
 from mp2.scanner import ClientFactory, ScanContext, Scanner, class_path
 
@@ -38,7 +38,7 @@ _LOG_BYTES = 1_000_000
 """What is kept of a child's standard error."""
 
 _LAST_WORDS_S = 1.0
-"""How long a child that closed its output is waited for, and its last lines are."""
+"""How long the last lines of a child's standard error are waited for."""
 
 
 class ChildError(RuntimeError):
@@ -57,7 +57,7 @@ def request_text(scanner: type[Scanner], settings: Mapping[str, Any], state: Map
         "settings": {key: _json(f"setting {key!r}", value) for key, value in settings.items()},
         "state": {_key(key): _json(f"state[{key!r}]", value) for key, value in state.items()},
     }
-    fields = {"scanner": class_path(scanner), "http": dict(http), "today": None}
+    fields = {"scanner": class_path(scanner), "http": _json("http", dict(http))}
     text = json.dumps({**fields, **parts}, allow_nan=False)
     if len(text) > MAX_BYTES:
         raise InputError(f"settings and state take {len(text):,} bytes as JSON, more than {MAX_BYTES:,}; leave some out")
@@ -109,9 +109,15 @@ def client_factory(options: Mapping[str, Any]) -> tuple[ClientFactory | None, Ca
     """A new HTTP client for scanners and how to close it; None when the packages it needs are not installed."""
     try:
         client = import_module("mp2.net").Client(**options)
-    except (ImportError, InputError):  # without the extra; whoever needs a client is told its name
+    except (ImportError, MissingExtraError):  # without the extra; whoever needs a client is told its name
         return None, lambda: None
     return client.for_scanner, client.close
+
+
+def _write_all(pipe: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(pipe, rest) :]
 
 
 # --- the end that asks ----------------------------------------------------------------------------------------------
@@ -139,17 +145,14 @@ class ChildScan:
         try:
             last_words.start()
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(self._first_line(context))
+                _write_all(process.stdin.fileno(), self._first_line(context))
             line = _read_line(process.stdout)
-            if line is None:
-                code = process.wait(_LAST_WORDS_S)
         finally:
             self.kill()
-            process.wait()
+            code = process.wait()
+            process.stdin.close()
             process.stdout.close()
-            last_words.join(_LAST_WORDS_S)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+        last_words.join(_LAST_WORDS_S)
         if line is None:
             raise ChildError(f"the child process ended without an answer ({_ending(code)})")
         return _understood(line, context)
@@ -158,7 +161,7 @@ class ChildScan:
         """End the child and all processes of its group, now or as soon as it is started."""
         with self._lock:
             self._killed = True
-            if self._process is not None:
+            if self._process is not None and self._process.returncode is None:  # its number is not another's yet
                 _kill_group(self._process)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -171,7 +174,7 @@ class ChildScan:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path)},
                 **_OWN_GROUP,
             )
             return self._process
@@ -182,7 +185,7 @@ class ChildScan:
             "timeout_s": context.timeout_s,
             "started_at": time.time() - context.elapsed_s(),
         }
-        return json.dumps({**json.loads(self._request), **moment}).encode() + b"\n"
+        return f"{self._request[:-1]}, {json.dumps(moment)[1:]}\n".encode()
 
 
 if os.name == "nt":
@@ -243,7 +246,7 @@ def _ending(code: int) -> str:
 def _understood(line: bytes, context: ScanContext) -> Collected:
     try:
         answer = json.loads(line)
-        context.take_over(answer["attempts"], answer["replies"], map(str, answer["logs"]), answer["tool_logs"])
+        context.take_over(int(answer["attempts"]), answer["replies"], map(str, answer["logs"]), answer["tool_logs"])
         error = answer["error"] and ScanError(
             str(answer["error"]["code"]), one_line(answer["error"]["message"], MAX_MESSAGE_CHARS)
         )
@@ -263,16 +266,16 @@ def _understood(line: bytes, context: ScanContext) -> Collected:
 
 def main() -> None:
     """Read a request, run its scanner, write the answer."""
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     request = json.loads(sys.stdin.buffer.readline(2 * MAX_BYTES))
-    threading.Thread(target=_die_with_the_asker, daemon=True).start()
-    output.write(_answer(request))
-    output.flush()
+    asker, output = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    threading.Thread(target=_die_with_the_asker, args=(asker,), daemon=True).start()
+    _write_all(output, _answer(request))
 
 
-def _die_with_the_asker() -> None:
-    os.read(0, 1)
+def _die_with_the_asker(asker: int) -> None:
+    os.read(asker, 1)
     if os.name != "nt":
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -43,14 +43,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from mp2.candidates import merged, one_line, shown
-from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect, failure
+from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect, failure, gather
 from mp2.discovery import MAX_HUNG, Discovery, ExecutionSettings, complaints, read_discovery
 from mp2.errors import InputError, plain
 from mp2.registry import Registered, find_scanners, registered
@@ -59,6 +59,7 @@ from mp2.scan_model import (
     STOPPED,
     TOO_MANY_HUNG,
     Candidate,
+    EventKind,
     Mode,
     OutcomeStatus,
     ScanError,
@@ -97,7 +98,7 @@ class Breakers(Protocol):
         """It answered, from its source."""
 
     def failure(self, scanner: str, code: str, /) -> None:
-        """It failed with a code of `mp2.errors.SOURCE_ERROR_CODES`, or `exception`; which of them count is the breaker's affair."""
+        """It failed with a code of `mp2.errors.SOURCE_ERROR_CODES`, or `exception`; which of them count is for it to know."""
 
     def cancel(self, scanner: str, /) -> None:
         """Nothing is known about its source: not run, stopped, no key, or answered from the cache."""
@@ -140,29 +141,22 @@ def scan(
     chosen = _chosen(known, only)
     discovery = read_discovery(config, [one.name for one in known], [one.pipeline for one in known if one.pipeline])
     execution = _execution(discovery.execution, workers, timeout_s, concurrent)
-    own_client = (None, lambda: None) if http else client_factory(http_options or {})
-    preparation = _Preparation(
-        discovery=discovery,
-        timeout_s=execution.timeout_seconds,
-        state={} if state is None else state,
-        today=today or datetime.date.today(),
-        http=http or own_client[0],
-        http_options=http_options or {},
-    )
-    run = _Run(
-        [preparation.job(one) for one in chosen],
-        execution=execution,
-        breakers=breakers,
-        stop=stop or threading.Event(),
-        observe=observe,
-        observe_every_s=observe_every_s,
-    )
-    try:
-        with _quick_switching():
-            run.go()
-    finally:
-        run.cancel()
-        own_client[1]()
+    with _client(http, http_options or {}) as factory:
+        preparation = _Preparation(
+            discovery=discovery,
+            timeout_s=execution.timeout_seconds,
+            state={} if state is None else state,
+            today=today or datetime.date.today(),
+            http=factory,
+            http_options=http_options or {},
+        )
+        entries = [preparation.entry(one) for one in chosen]
+        run = _Run(entries, execution=execution, breakers=breakers, stop=stop, observe=observe, observe_every_s=observe_every_s)
+        try:
+            with _switching.quick():
+                run.go()
+        finally:
+            run.cancel()
     result = run.result(scan_id or _new_id())
     if state is not None and result.tool_logs:
         state["tool_logs"] = [*state.get("tool_logs", ()), *result.tool_logs]
@@ -175,17 +169,551 @@ def scan_in_caller(
     config: Mapping[str, Any] | None = None,
     state: dict[str, Any] | None = None,
     http: ClientFactory | None = None,
+    http_options: Mapping[str, Any] | None = None,
     today: datetime.date | None = None,
 ) -> tuple[ScanOutcome, tuple[Candidate, ...], tuple[str, ...]]:
     """Run one scanner in this thread, without a time limit, for a debugger: its outcome, its candidates and its log lines.
 
-    Isolation and `enabled` do not matter here. Raises as `scan` does; a KeyboardInterrupt is the caller's.
+    Isolation, keys and `enabled` do not matter here. Raises whatever the scanner raises, and `InputError` for what is wrong
+    with its class, its settings or the state.
     """
-    raise NotImplementedError
+    one = registered([scanner])[0]
+    discovery = read_discovery(config, [one.name], [one.pipeline])
+    if one.scanner is None:
+        raise InputError(f"scanner {one.name}: {one.error}")
+    settings = _settings(one.scanner, discovery.scanners.get(one.name, {}))
+    own_state = _state_copy({} if state is None else state)
+    with _client(http, http_options or {}) as factory:
+        context = ScanContext(one.scanner, settings, state=own_state, today=today, http=factory)
+        collected = gather(one.scanner, context, Found(context))
+    return _outcome(one, _Ending.of(collected, context)), collected.candidates, context.logs
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> list[Registered]:
-    names = [one.name for one in known]
-    if problems := [f"unknown scanner {plain(name)!r}; known are {', '.join(names) or 'none'}" for name in only if name not in names]:
-        raise InputError(problems)
-    return [one for one in known if not only or one.name in only]
+    names, wanted = [one.name for one in known], (only,) if isinstance(only, str) else tuple(only)
+    if unknown := [name for name in wanted if name not in names]:
+        listed = ", ".join(names) or "none"
+        raise InputError([f"unknown scanner {plain(name)!r}; known are {listed}" for name in unknown])
+    return [one for one in known if not wanted or one.name in wanted]
+
+
+def _execution(
+    configured: ExecutionSettings, workers: int | None, timeout_s: float | None, concurrent: bool | None
+) -> ExecutionSettings:
+    """What the call says, then the configuration, then the defaults."""
+    said = {"max_workers": workers, "timeout_seconds": timeout_s, "concurrent": concurrent}
+    given = {name: value for name, value in said.items() if value is not None}
+    try:
+        return ExecutionSettings.model_validate({**configured.model_dump(), **given})
+    except ValidationError as error:
+        raise InputError(list(complaints(error, ExecutionSettings))) from error
+
+
+@contextmanager
+def _client(http: ClientFactory | None, options: Mapping[str, Any]) -> Iterator[ClientFactory | None]:
+    """The caller's HTTP client, or one for this scan that is closed at its end."""
+    if http is not None:
+        yield http
+        return
+    factory, close = client_factory(options)
+    try:
+        yield factory
+    finally:
+        close()
+
+
+def _new_id() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+# --- one scanner ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a scanner ended and all that is kept of it; nothing it still does can change that."""
+
+    collected: Collected
+    seconds: float
+    attempts: int
+    replies: frozenset[ReplyKind]
+    logs: tuple[str, ...]
+    tool_logs: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(cls, collected: Collected, context: ScanContext) -> _Ending:
+        seconds = context.elapsed_s()
+        return cls(collected, seconds, context.attempts, context.replies, context.logs, context.tool_logs)
+
+
+def _outcome(one: Registered, ending: _Ending) -> ScanOutcome:
+    collected = ending.collected
+    return ScanOutcome(
+        scanner=one.name,
+        pipeline=one.pipeline,
+        status=collected.status,
+        seconds=round(ending.seconds, 6),
+        attempts=ending.attempts,
+        n_candidates=collected.n_candidates,
+        n_dropped=collected.n_dropped,
+        error=collected.error,
+    )
+
+
+class _Job:
+    """A scanner that is ready to run. `_work` is its thread; all else is called by the supervisor."""
+
+    def __init__(
+        self, scanner: type[Scanner], new_context: Callable[[Callable[[], float]], ScanContext], child: ChildScan | None
+    ) -> None:
+        self._scanner, self._new_context, self._child = scanner, new_context, child
+        self._lock = threading.Lock()
+        self._ending: _Ending | None = None
+        self._closed = False
+        self.thread: threading.Thread | None = None
+
+    def start(self, clock: Callable[[], float], ended: Callable[[], None]) -> None:
+        """Begin; `ended` is called in the scanner's thread once there is something to take. RuntimeError: no thread left."""
+        self.context = self._new_context(clock)
+        self._found = Found(self.context)
+        self.thread = threading.Thread(
+            target=self._work, args=(ended,), name=f"mp2-scanner-{self.context.scanner}", daemon=True
+        )
+        self.thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread is there."""
+        return self.thread is not None and self.thread.is_alive()
+
+    def remaining_s(self) -> float:
+        """Seconds up to its time limit, less than 0 past it."""
+        assert self.context.timeout_s is not None
+        return self.context.timeout_s - self.context.elapsed_s()
+
+    def close(self, status: OutcomeStatus, error: ScanError) -> _Ending | None:
+        """What it delivered within its time; else, from now on, that it ended so. It is told, its child is killed.
+
+        None: it was never started.
+        """
+        if self.thread is None:
+            return None
+        with self._lock:
+            self._closed = True
+        self.context.cancelled.set()
+        if self._child is not None:
+            self._child.kill()
+        ending = self._ending
+        if ending is None:
+            return _Ending.of(Collected(status, error, (), len(self._found.candidates), self._found.n_dropped), self.context)
+        return ending if ending.seconds <= (self.context.timeout_s or 0) else self._too_late(ending)
+
+    def _too_late(self, ending: _Ending) -> _Ending:
+        error = ScanError("timeout", timeout_message(self.context.timeout_s))
+        return replace(ending, collected=replace(ending.collected, status=OutcomeStatus.TIMEOUT, error=error, candidates=()))
+
+    def _work(self, ended: Callable[[], None]) -> None:
+        collected = Collected(OutcomeStatus.ERROR, ScanError("exception", "ended without a word"), (), 0, 0)
+        with suppress(BaseException):  # only of exceptions that fail to say what they are
+            collected = self._collected()
+        ending = _Ending.of(collected, self.context)
+        with self._lock:
+            if not self._closed:
+                self._ending = ending
+                ended()
+
+    def _collected(self) -> Collected:
+        if self._child is None:
+            return collect(self._scanner, self.context, self._found)
+        try:
+            return self._child.run(self.context)
+        except BaseException as error:
+            return Collected(*failure(error, self.context), (), 0, 0)
+
+
+# --- preparation ----------------------------------------------------------------------------------------------------
+
+
+class _NotRun(Exception):  # noqa: N818 - a scanner that is switched off is no error
+    """A scanner is not to be run, and this is its outcome."""
+
+    def __init__(self, status: OutcomeStatus, code: str, message: str) -> None:
+        self.status, self.error = status, ScanError(code, one_line(message, MAX_MESSAGE_CHARS))
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Preparation:
+    """What is common to the scanners of a run before it begins."""
+
+    discovery: Discovery
+    timeout_s: float
+    state: dict[str, Any]
+    today: datetime.date
+    http: ClientFactory | None
+    http_options: Mapping[str, Any]
+
+    def entry(self, one: Registered) -> _Entry:
+        """A scanner with its job, or with the outcome it has without running."""
+        entry = _Entry(one)
+        try:
+            entry.job = self._job(one)
+        except _NotRun as not_run:
+            entry.leave_out(not_run.status, not_run.error.code, not_run.error.message)
+        return entry
+
+    def _job(self, one: Registered) -> _Job:
+        """Raises `_NotRun`."""
+        if one.scanner is None:
+            raise _NotRun(OutcomeStatus.ERROR, _PREPARATION, one.error or "no class")
+        given = self.discovery.scanners.get(one.name, {})
+        try:
+            settings = self._enabled(one, one.scanner, given)
+            return self._ready(one.scanner, settings, given)
+        except InputError as error:
+            raise _NotRun(OutcomeStatus.ERROR, _PREPARATION, "; ".join(error.problems)) from error
+
+    def _enabled(self, one: Registered, scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
+        group = self.discovery.pipelines.get(one.pipeline)
+        if group is not None and not group.enabled:
+            raise _NotRun(OutcomeStatus.DISABLED, "disabled", f"switched off by [discovery.pipelines.{one.pipeline}]")
+        settings = None if given.get("enabled") is False else _settings(scanner, given)
+        if settings is None or not settings.enabled:
+            how = f"switched off; set enabled = true in [discovery.scanners.{one.name}]"
+            raise _NotRun(OutcomeStatus.DISABLED, "disabled", how)
+        for name in scanner.keys:
+            if find_key(name) is None:
+                raise _NotRun(OutcomeStatus.SKIPPED, "missing_key", no_key_message(name))
+        return settings
+
+    def _ready(self, scanner: type[Scanner], settings: ScannerSettings, given: Mapping[str, Any]) -> _Job:
+        in_process = scanner.isolation == "process"
+        child = ChildScan(request_text(scanner, given, self.state, self.http_options)) if in_process else None
+        own_state = None if in_process else _state_copy(self.state)
+        timeout_s = self.timeout_s if settings.timeout_seconds is None else settings.timeout_seconds
+
+        def new_context(clock: Callable[[], float]) -> ScanContext:
+            return ScanContext(
+                scanner, settings, state=own_state, timeout_s=timeout_s, today=self.today, http=self.http, clock=clock
+            )
+
+        return _Job(scanner, new_context, child)
+
+
+_PREPARATION = "preparation"
+"""Code of what is wrong with a scanner before it runs."""
+
+
+def _settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
+    try:
+        return scanner.Settings.model_validate(dict(given))
+    except ValidationError as error:
+        raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
+    except Exception as error:  # a validator of a third party may raise anything
+        raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
+
+
+def _state_copy(state: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return copy.deepcopy(state)
+    except Exception as error:
+        raise InputError(f"state[{_uncopyable(state)}] cannot be copied: {type(error).__name__}: {plain(error)}") from error
+
+
+def _uncopyable(state: dict[str, Any]) -> str:
+    """The first key whose value cannot be copied."""
+    for key, value in state.items():
+        try:
+            copy.deepcopy(value)
+        except Exception:
+            return shown(key)
+    return "..."
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+class _Hung:
+    """Threads of scanners that were given up, in the whole process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def add(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._threads.append(thread)
+
+    def count(self) -> int:
+        """Those that are still alive."""
+        with self._lock:
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            return len(self._threads)
+
+
+_hung = _Hung()
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A scanner of a run: its job, if it is to run, and how it ended, once it has."""
+
+    one: Registered
+    job: _Job | None = None
+    allowed: bool = False
+    outcome: ScanOutcome | None = None
+    ending: _Ending | None = None
+
+    def end(self, ending: _Ending) -> None:
+        self.ending, self.outcome, self.job = ending, _outcome(self.one, ending), None
+
+    def leave_out(self, status: OutcomeStatus, code: str, message: str) -> None:
+        self.end(_Ending(Collected(status, ScanError(code, message), (), 0, 0), 0.0, 0, frozenset(), (), ()))
+
+
+class _Run:
+    """The supervisor. All of it runs in the calling thread."""
+
+    def __init__(
+        self,
+        entries: Sequence[_Entry],
+        *,
+        execution: ExecutionSettings,
+        breakers: Breakers | None = None,
+        stop: threading.Event | None = None,
+        observe: Callable[[ScanEvent], None] | None = None,
+        observe_every_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._entries, self._breakers, self._observe, self._clock = entries, breakers, observe, clock
+        self._mode: Mode = "concurrent" if execution.concurrent else "sequential"
+        self._workers = execution.max_workers if execution.concurrent else 1
+        self._stop = stop or threading.Event()
+        self._every_s = observe_every_s
+        self._next_look_s = 0.0
+        self._started_s = clock()
+        self._waiting: deque[_Entry] = deque()
+        self._running: list[_Entry] = []
+        self._ended: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
+        self._stopped = False
+        self._n_scanners = 0
+
+    def go(self) -> None:
+        """Run everything."""
+        for entry in self._entries:
+            if entry.job is not None:
+                self._ask_breaker(entry)
+        self._waiting.extend(entry for entry in self._entries if entry.job is not None)
+        self._n_scanners = len(self._waiting)
+        self._tell("begun")
+        ended = [entry for entry in self._entries if entry.job is None]
+        while ended or self._waiting or self._running:
+            left_out, started = self._fill()
+            for entry in (*ended, *left_out):
+                self._conclude(entry)
+            for entry in started:
+                self._tell_of("started", entry)
+            self._tell_of_running()
+            ended = self._wait()
+
+    def cancel(self) -> None:
+        """Give up whatever has not ended; without effect after a run that went to its end."""
+        for entry in (*self._waiting, *self._running):
+            self._abandon(entry, OutcomeStatus.SKIPPED, STOPPED)
+        self._waiting.clear()
+        self._running.clear()
+        for entry in self._entries:
+            if entry.allowed and self._breakers is not None:
+                with suppress(Exception):  # the run has failed already, perhaps for this very reason
+                    self._breakers.cancel(entry.one.name)
+
+    def result(self, scan_id: str) -> ScanResult:
+        """The end of the run, in registration order."""
+        ended = [(entry, entry.outcome, entry.ending) for entry in self._entries if entry.outcome and entry.ending]
+        outcomes = tuple(outcome for _, outcome, _ in ended)
+        failed = any(outcome.failed for outcome in outcomes)
+        return ScanResult(
+            scan_id=scan_id,
+            status=ScanStatus.STOPPED if self._stopped else ScanStatus.PARTIAL if failed else ScanStatus.COMPLETE,
+            elapsed_s=round(self._clock() - self._started_s, 6),
+            workers=self._workers,
+            mode=self._mode,
+            outcomes=outcomes,
+            candidates=merged((entry.one.pipeline, ending.collected.candidates) for entry, _, ending in ended),
+            warnings=tuple(_warnings(outcomes)),
+            tool_logs=tuple(line for _, _, ending in ended for line in ending.tool_logs),
+            logs={entry.one.name: ending.logs for entry, _, ending in ended},
+        )
+
+    # --- slots
+
+    def _ask_breaker(self, entry: _Entry) -> None:
+        answer = True if self._breakers is None else self._breakers.allow(entry.one.name)
+        entry.allowed = answer is True
+        if not entry.allowed:
+            reason = answer if isinstance(answer, str) else "open circuit"
+            entry.leave_out(OutcomeStatus.OPEN_CIRCUIT, "open_circuit", one_line(reason, MAX_MESSAGE_CHARS))
+
+    def _fill(self) -> tuple[list[_Entry], list[_Entry]]:
+        """Start what fits; those that could not be started, and those that were."""
+        taken: list[_Entry] = []
+        while self._waiting and len(self._running) < self._workers and not self._stop.is_set():
+            n_hung = _hung.count()
+            if n_hung < MAX_HUNG <= n_hung + len(self._running):
+                break
+            taken.append(self._waiting.popleft())
+            if n_hung >= MAX_HUNG:
+                taken[-1].leave_out(OutcomeStatus.SKIPPED, TOO_MANY_HUNG, "too many hung")
+            else:
+                self._start(taken[-1])
+        return [entry for entry in taken if entry.job is None], [entry for entry in taken if entry.job is not None]
+
+    def _start(self, entry: _Entry) -> None:
+        assert entry.job is not None
+        self._running.append(entry)
+        try:
+            entry.job.start(self._clock, lambda: self._ended.put(entry))
+        except RuntimeError as error:  # the system has no thread left
+            self._running.remove(entry)
+            entry.leave_out(OutcomeStatus.ERROR, "exception", f"RuntimeError: {plain(error)}")
+
+    def _wait(self) -> list[_Entry]:
+        """Those that have ended, or are due, or are stopped; returns at the latest after `POLL_S`."""
+        if not (self._running or self._waiting):
+            return []
+        ended = [entry for entry in self._delivered() if entry in self._running]
+        ended += [entry for entry in self._running if entry not in ended and _remaining_s(entry) <= 0]
+        for entry in ended:
+            self._abandon(entry, OutcomeStatus.TIMEOUT, "timeout")
+            self._running.remove(entry)
+        return ended + self._heed_stop()
+
+    def _delivered(self) -> Iterator[_Entry]:
+        nearest_s = min(map(_remaining_s, self._running), default=0.0)
+        with suppress(queue.Empty):
+            yield self._ended.get(timeout=max(0.0, min(POLL_S, nearest_s)))
+            while True:
+                yield self._ended.get_nowait()
+
+    def _heed_stop(self) -> list[_Entry]:
+        if not self._stop.is_set():
+            return []
+        ended = [*self._running, *self._waiting]
+        self._running.clear()
+        self._waiting.clear()
+        for entry in ended:
+            self._abandon(entry, OutcomeStatus.SKIPPED, STOPPED)
+        self._stopped = any(entry.outcome and entry.outcome.error and entry.outcome.error.code == STOPPED for entry in ended)
+        return ended
+
+    def _abandon(self, entry: _Entry, status: OutcomeStatus, code: str) -> None:
+        """End it with what it has delivered, else so; a thread that goes on is remembered."""
+        job = entry.job
+        assert job is not None
+        message = timeout_message(job.context.timeout_s) if code == "timeout" else code
+        ending = job.close(status, ScanError(code, message))
+        if ending is None:
+            entry.leave_out(status, code, message)
+            return
+        entry.end(ending)
+        if job.thread is not None and job.alive:
+            _hung.add(job.thread)
+
+    # --- telling
+
+    def _conclude(self, entry: _Entry) -> None:
+        """Its breaker hears how it ended, then the observer."""
+        outcome, ending = entry.outcome, entry.ending
+        assert outcome is not None
+        assert ending is not None
+        if entry.allowed and self._breakers is not None:
+            entry.allowed = False
+            _answer_breaker(self._breakers, outcome, ending.replies)
+        self._tell(
+            "finished",
+            scanner=entry.one.name,
+            pipeline=entry.one.pipeline,
+            seconds=outcome.seconds,
+            attempts=outcome.attempts,
+            outcome=outcome,
+            candidates=ending.collected.candidates,
+            logs=ending.logs,
+        )
+
+    def _tell_of(self, kind: EventKind, entry: _Entry) -> None:
+        """Of a scanner that runs."""
+        assert entry.job is not None
+        context = entry.job.context
+        self._tell(
+            kind,
+            scanner=entry.one.name,
+            pipeline=entry.one.pipeline,
+            seconds=0.0 if kind == "started" else context.elapsed_s(),
+            attempts=context.attempts,
+            timeout_s=context.timeout_s,
+        )
+
+    def _tell_of_running(self) -> None:
+        """Of all that run, as often as was asked for."""
+        if self._every_s is None or self._clock() < self._next_look_s:
+            return
+        self._next_look_s = self._clock() + self._every_s
+        for entry in self._running:
+            self._tell_of("running", entry)
+
+    def _tell(self, kind: EventKind, **fields: Any) -> None:
+        if self._observe is None:
+            return
+        run: dict[str, Any] = {"n_scanners": self._n_scanners, "workers": self._workers, "mode": self._mode}
+        self._observe(ScanEvent(kind=kind, elapsed_s=self._clock() - self._started_s, **run, **fields))
+
+
+def _remaining_s(entry: _Entry) -> float:
+    return 0.0 if entry.job is None else entry.job.remaining_s()
+
+
+def _answer_breaker(breakers: Breakers, outcome: ScanOutcome, replies: frozenset[ReplyKind]) -> None:
+    name, from_cache = outcome.scanner, "stale" in replies or replies == {"cached"}
+    if outcome.status in ANSWERED and not from_cache:
+        breakers.success(name)
+    elif outcome.status in ANSWERED or outcome.status is OutcomeStatus.SKIPPED or outcome.error is None:
+        breakers.cancel(name)
+    else:
+        breakers.failure(name, outcome.error.code)
+
+
+_WORTH_A_WARNING = (OutcomeStatus.SKIPPED, OutcomeStatus.OPEN_CIRCUIT)
+
+
+def _warnings(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        if outcome.status in _WORTH_A_WARNING and outcome.error is not None:
+            yield f"{outcome.scanner}: skipped: {outcome.error.message}"
+        if outcome.status is OutcomeStatus.STALE:
+            yield f"{outcome.scanner}: its source failed; the candidates are of an earlier answer"
+
+
+class _Switching:
+    """The interpreter's switch interval, short while any scan of the process runs, then what it was before the first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside, self._before_s = 0, 0.0
+
+    @contextmanager
+    def quick(self) -> Iterator[None]:
+        with self._lock:
+            if self._n_inside == 0:
+                self._before_s = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._before_s, SWITCH_INTERVAL_S))
+            self._n_inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_inside -= 1
+                if self._n_inside == 0:
+                    sys.setswitchinterval(self._before_s)
+
+
+_switching = _Switching()
