@@ -151,7 +151,15 @@ def scan(
             http_options=http_options or {},
         )
         entries = [preparation.entry(one) for one in chosen]
-        run = _Run(entries, execution=execution, breakers=breakers, stop=stop, observe=observe, observe_every_s=observe_every_s)
+        run = _Run(
+            entries,
+            execution=execution,
+            breakers=breakers,
+            stop=stop,
+            observe=observe,
+            observe_every_s=observe_every_s,
+            clock=time.monotonic,
+        )
         try:
             with _switching.quick():
                 run.go()
@@ -479,11 +487,11 @@ class _Run:
         entries: Sequence[_Entry],
         *,
         execution: ExecutionSettings,
-        breakers: Breakers | None = None,
-        stop: threading.Event | None = None,
-        observe: Callable[[ScanEvent], None] | None = None,
-        observe_every_s: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        breakers: Breakers | None,
+        stop: threading.Event | None,
+        observe: Callable[[ScanEvent], None] | None,
+        observe_every_s: float | None,
+        clock: Callable[[], float],
     ) -> None:
         self._entries, self._breakers, self._observe, self._clock = entries, breakers, observe, clock
         self._mode: Mode = "concurrent" if execution.concurrent else "sequential"
