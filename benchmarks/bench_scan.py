@@ -3,7 +3,7 @@
 The ideal is a greedy list schedule: scanners in registration order, each on the first free slot, for the shorter of its own
 time and its time limit. Offline scanners of 0.5 s on 8 slots; then 4 of 16 hang for ever, registered first, last or mixed,
 with a limit of 1 s. Every scan runs in a process of its own, which also tells how long that process takes to exit when the
-scan has returned. What the machine itself is late shows in the control: a thread that sleeps for the ideal time in the same process.
+scan has returned. What the machine itself is late shows in the control: a sleep for the ideal time in the same process.
 """
 
 from __future__ import annotations

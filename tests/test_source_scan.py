@@ -1,6 +1,7 @@
 """Scanners side by side: nothing one of them does is felt by another, by the result or by whoever waits."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -360,6 +361,51 @@ def test_tool_logs_in_registration_order():
     result = mp2.scan([make("one", one), make("two", two)], state=state)
     assert [entry["tool"] for entry in result.tool_logs] == ["a", "b"]
     assert state["tool_logs"] == ["earlier", *result.tool_logs]
+
+
+def test_a_log_line_that_hangs_holds_up_nothing(never):
+    class Endless:
+        def __str__(self):
+            never.wait()
+            return "at last"
+
+    hung = make("hung", lambda context: context.logger.info("%s", Endless()))
+    assert statuses(mp2.scan([hung, naming("good", "A")], timeout_s=SOON_S)) == {"hung": "timeout", "good": "ok"}
+    logging.shutdown()
+
+
+def test_a_state_whose_tool_logs_are_no_list():
+    with pytest.raises(mp2.InputError, match="tool_logs"):
+        mp2.scan([naming("good", "A")], state={"tool_logs": ()})
+
+
+def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch):
+    calls = []
+
+    class Client:
+        def __init__(self, **options):
+            calls.append(("made", options))
+
+        def for_scanner(self, context, scanner):
+            calls.append(("for", scanner.name))
+            return "client"
+
+        def close(self):
+            calls.append("closed")
+
+    monkeypatch.setitem(sys.modules, "mp2.net", SimpleNamespace(Client=Client))
+    mp2.scan([naming("offline", "A")], http_options={"a": 1})
+    assert calls == []
+    asking = [make(name, lambda context: [context.candidate("A", context.http)]) for name in ("one", "two")]
+    result = mp2.scan(asking, http_options={"a": 1}, workers=1)
+    assert calls == [("made", {"a": 1}), ("for", "one"), ("for", "two"), "closed"]
+    assert result.candidates[0].contexts == ("client", "client")
+
+
+def test_without_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mp2.net", None)
+    result = mp2.scan([make("asking", lambda context: context.http)])
+    assert "pip install 'mp2[net]'" in result.outcomes[0].error.message
 
 
 def test_a_constructor_that_hangs_is_a_scanner_that_hangs(never):

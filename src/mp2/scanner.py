@@ -314,6 +314,15 @@ class _Log(logging.Handler):
         self._context = context
         self.lines: list[str] = []
 
+    def createLock(self) -> None:  # noqa: N802 - the name is that of logging
+        """None: a thread that hangs with a handler's lock would hold up `logging.shutdown`, and so the exit of the process."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock; adding a line is atomic."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)

@@ -20,16 +20,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
 from typing import IO, Any
 
 from mp2.candidates import checked, one_line, shown
 from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect
-from mp2.errors import InputError, MissingExtraError
+from mp2.errors import InputError, MissingExtraError, SourceError
 from mp2.scan_model import OutcomeStatus, ScanError
-from mp2.scanner import ClientFactory, ScanContext, Scanner, class_path
+from mp2.scanner import Http, ScanContext, Scanner, class_path
 
 MAX_BYTES = 10_000_000
 """The longest request and the longest answer."""
@@ -105,13 +105,36 @@ def _load(path: str) -> Any:
     return found
 
 
-def client_factory(options: Mapping[str, Any]) -> tuple[ClientFactory | None, Callable[[], None]]:
-    """A new HTTP client for scanners and how to close it; None when the packages it needs are not installed."""
-    try:
-        client = import_module("mp2.net").Client(**options)
-    except (ImportError, MissingExtraError):  # without the extra; whoever needs a client is told its name
-        return None, lambda: None
-    return client.for_scanner, client.close
+class OwnClient:
+    """The HTTP client of a scan that was given none: made when a scanner first asks for it, shared by its scanners."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._closed = False
+
+    def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
+        """A scanner's client. Raises `MissingExtraError` when the packages it needs are not installed."""
+        with self._lock:
+            if self._closed:
+                raise SourceError("timeout", "cancelled")
+            if self._client is None:
+                self._client = self._open(scanner)
+        return self._client.for_scanner(context, scanner)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close it, if it was made; nobody gets one any more."""
+        with self._lock:
+            self._closed = True
+            if self._client is not None:
+                self._client.close()
+
+    def _open(self, scanner: type[Scanner]) -> Any:
+        try:
+            return import_module("mp2.net").Client(**self._options)
+        except ImportError as error:
+            raise MissingExtraError(f"scanner {scanner.name}", "net") from error
 
 
 def _write_all(pipe: int, data: bytes) -> None:
@@ -152,7 +175,7 @@ class ChildScan:
             code = process.wait()
             process.stdin.close()
             process.stdout.close()
-        last_words.join(_LAST_WORDS_S)
+        last_words.join(min(_LAST_WORDS_S, context.remaining_s() / 2))
         if line is None:
             raise ChildError(f"the child process ended without an answer ({_ending(code)})")
         return _understood(line, context)
@@ -283,20 +306,20 @@ def _die_with_the_asker(asker: int) -> None:
 
 def _answer(request: Mapping[str, Any]) -> bytes:
     scanner: type[Scanner] = _load(request["scanner"])
-    factory, close = client_factory(request["http"])
+    client = OwnClient(request["http"])
     context = ScanContext(
         scanner,
         scanner.Settings.model_validate(request["settings"]),
         state=request["state"],
         timeout_s=request["timeout_s"],
         today=datetime.date.fromisoformat(request["today"]),
-        http=factory,
+        http=client.for_scanner,
     )
     context.started_s -= max(0.0, time.time() - request["started_at"])
     try:
         collected = collect(scanner, context, Found(context))
     finally:
-        close()
+        client.close()
     told = {
         **asdict(collected),
         "attempts": context.attempts,

@@ -78,7 +78,7 @@ from mp2.scanner import (
     no_key_message,
     timeout_message,
 )
-from mp2.scanner_child import ChildScan, client_factory, request_text
+from mp2.scanner_child import ChildScan, OwnClient, request_text
 
 POLL_S = 0.05
 """How often the supervisor looks at the stop event and the clock while nothing happens."""
@@ -140,6 +140,8 @@ def scan(
     known = find_scanners() if scanners is None else registered(scanners)
     chosen = _chosen(known, only)
     discovery = read_discovery(config, [one.name for one in known], [one.pipeline for one in known if one.pipeline])
+    if state is not None and not isinstance(state.get("tool_logs", []), list):
+        raise InputError("state['tool_logs'] has to be a list: the entries of the tool logs are appended to it")
     execution = _execution(discovery.execution, workers, timeout_s, concurrent)
     with _client(http, http_options or {}) as factory:
         preparation = _Preparation(
@@ -167,7 +169,7 @@ def scan(
             run.cancel()
     result = run.result(scan_id or _new_id())
     if state is not None and result.tool_logs:
-        state["tool_logs"] = [*state.get("tool_logs", ()), *result.tool_logs]
+        state.setdefault("tool_logs", []).extend(result.tool_logs)
     return result
 
 
@@ -218,16 +220,16 @@ def _execution(
 
 
 @contextmanager
-def _client(http: ClientFactory | None, options: Mapping[str, Any]) -> Iterator[ClientFactory | None]:
+def _client(http: ClientFactory | None, options: Mapping[str, Any]) -> Iterator[ClientFactory]:
     """The caller's HTTP client, or one for this scan that is closed at its end."""
     if http is not None:
         yield http
         return
-    factory, close = client_factory(options)
+    client = OwnClient(options)
     try:
-        yield factory
+        yield client.for_scanner
     finally:
-        close()
+        client.close()
 
 
 def _new_id() -> str:
@@ -358,7 +360,7 @@ class _Preparation:
     timeout_s: float
     state: dict[str, Any]
     today: datetime.date
-    http: ClientFactory | None
+    http: ClientFactory
     http_options: Mapping[str, Any]
 
     def entry(self, one: Registered) -> _Entry:
