@@ -292,9 +292,9 @@ class _Job:
         self.thread.start()
 
     @property
-    def alive(self) -> bool:
-        """Whether its thread is there."""
-        return self.thread is not None and self.thread.is_alive()
+    def delivered(self) -> bool:
+        """Whether its thread has nothing left to do."""
+        return self._ending is not None
 
     def remaining_s(self) -> float:
         """Seconds up to its time limit, less than 0 past it."""
@@ -527,11 +527,10 @@ class _Run:
             ended = self._wait()
 
     def cancel(self) -> None:
-        """Give up whatever has not ended; without effect after a run that went to its end."""
-        for entry in (*self._waiting, *self._running):
-            self._abandon(entry, OutcomeStatus.SKIPPED, STOPPED)
-        self._waiting.clear()
-        self._running.clear()
+        """Give up whatever has not ended, wherever the run was left; without effect after one that went to its end."""
+        for entry in self._entries:
+            if entry.job is not None:
+                self._abandon(entry, OutcomeStatus.SKIPPED, STOPPED)
         for entry in self._entries:
             if entry.allowed and self._breakers is not None:
                 with suppress(Exception):  # the run has failed already, perhaps for this very reason
@@ -626,7 +625,7 @@ class _Run:
             entry.leave_out(status, code, message)
             return
         entry.end(ending)
-        if job.thread is not None and job.alive:
+        if job.thread is not None and not job.delivered:
             _hung.add(job.thread)
 
     # --- telling
