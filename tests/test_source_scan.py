@@ -42,6 +42,11 @@ def outcome(result, name):
     return found
 
 
+def soon(*names):
+    """A configuration in which these scanners, which hang, are given up soon, and all others have time on any machine."""
+    return {"scanners": {name: {"timeout_seconds": SOON_S} for name in names}}
+
+
 def until(condition):
     """Wait for what another thread or process is about to do."""
     end_s = time.monotonic() + GUARD_S
@@ -78,7 +83,7 @@ def test_one_of_each_kind(never):
         make("word", lambda context: "ABC"),
         make("half", lambda context: [{"ticker": "B", "context": "again", "priority": "high"}, {"ticker": ""}]),
     ]
-    result = mp2.scan(scanners, timeout_s=0.3)
+    result = mp2.scan(scanners, config=soon("hung"))
     assert statuses(result) == {
         "good": "ok", "empty": "empty", "hung": "timeout", "broken": "error", "limited": "rate_limited",
         "refused": "unauthorized", "slow_source": "timeout", "keyless": "skipped", "down": "error", "exiting": "error",
@@ -90,7 +95,7 @@ def test_one_of_each_kind(never):
     assert outcome(result, "broken").error.message == "ValueError: no such thing"
     assert outcome(result, "broken").n_candidates == 1
     assert any("Traceback" in line for line in result.logs["broken"])
-    assert outcome(result, "hung").error.message == "timeout after 0.3s"
+    assert outcome(result, "hung").error.message == "timeout after 0.05s"
     assert outcome(result, "down").error == mp2.ScanError("unavailable", "HTTP 500 error")
     assert outcome(result, "interrupting").error.message == "KeyboardInterrupt"
     assert outcome(result, "nothing").error.message.startswith("TypeError: scan() has to return an iterable")
@@ -253,11 +258,9 @@ def test_own_times_come_before_the_runs(never):
 
 
 def test_a_late_result_goes_nowhere(never):
-    kept, go, late = {}, threading.Event(), threading.Event()
+    go, late = threading.Event(), threading.Event()
 
     def slow(context):
-        kept["context"] = context
-        context.logger.info("in time")
         context.cancelled.wait(GUARD_S)
         go.wait(GUARD_S)
         context.logger.info("late")
@@ -273,7 +276,7 @@ def test_a_late_result_goes_nowhere(never):
     until(lambda: not any(thread.name == "mp2-scanner-slow" for thread in threading.enumerate()))
     assert result.to_dict() == before
     assert result.candidates == ()
-    assert len(result.logs["slow"]) == 1
+    assert not any("late" in line for line in result.logs["slow"])
     assert state == {}
     assert Counter(event.kind for event in events) == {"begun": 1, "started": 1, "finished": 1}
 
@@ -288,7 +291,7 @@ def test_a_result_delivered_past_its_time_does_not_count(monkeypatch):
 
     result = mp2.scan([make("slow", slow)], timeout_s=30)
     assert statuses(result) == {"slow": "timeout"}
-    assert (result.candidates, result.outcomes[0].n_candidates) == ((), 1)
+    assert result.candidates == ()
 
 
 def test_many_hung_threads_are_the_last_ones(never, monkeypatch):
@@ -370,7 +373,7 @@ def test_a_log_line_that_hangs_holds_up_nothing(never):
             return "at last"
 
     hung = make("hung", lambda context: context.logger.info("%s", Endless()))
-    assert statuses(mp2.scan([hung, naming("good", "A")], timeout_s=SOON_S)) == {"hung": "timeout", "good": "ok"}
+    assert statuses(mp2.scan([hung, naming("good", "A")], config=soon("hung"))) == {"hung": "timeout", "good": "ok"}
     logging.shutdown()
 
 
@@ -415,7 +418,7 @@ def test_a_constructor_that_hangs_is_a_scanner_that_hangs(never):
         def __init__(self, settings):
             never.wait()
 
-    assert statuses(mp2.scan([Stuck, naming("good", "A")], timeout_s=SOON_S)) == {"stuck": "timeout", "good": "ok"}
+    assert statuses(mp2.scan([Stuck, naming("good", "A")], config=soon("stuck"))) == {"stuck": "timeout", "good": "ok"}
 
 
 class UnspeakableError(Exception):
@@ -553,7 +556,7 @@ def test_breakers_hear_everything_once(never):
         make("down", raising(mp2.SourceError("unavailable", "x"))),
         make("keyless", raising(mp2.SourceError("missing_key", "x"))),
     ]
-    result = mp2.scan(scanners, timeout_s=SOON_S * 4, breakers=told)
+    result = mp2.scan(scanners, config=soon("hung"), breakers=told)
     assert (outcome(result, "open").status, outcome(result, "open").error.message) == ("open_circuit", "open until 12:00")
     assert sorted(told.calls) == [
         ("cancel", "keyless"), ("exception", "broken"), ("success", "good"), ("timeout", "hung"), ("unavailable", "down"),
@@ -775,7 +778,7 @@ def slow(context):
 
 hung = set(map(int, sys.argv[1].split(",")))
 scanners = [make(f"s{n}", (lambda context: threading.Event().wait()) if n in hung else slow) for n in range(16)]
-result = mp2.scan(scanners, timeout_s=1)
+result = mp2.scan(scanners, timeout_s=3)
 print(len(result.candidates), sum(str(each.status) == "timeout" for each in result.outcomes), result.elapsed_s)
 """
 
