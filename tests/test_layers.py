@@ -10,7 +10,7 @@ import pytest
 import mp2
 
 SOURCE = Path(mp2.__file__).parent
-LAYER_LINE = re.compile(r"^ {4}(?:(L\d)|  ) +(\w+)  ")
+LAYER_LINE = re.compile(r"^ {4}(?:(L\d)|  ) +(\w+) ")
 
 
 def layers():

@@ -10,7 +10,9 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         cli_options   what the commands share
         doctor        what this machine and this build can do
         console       live display, tables and sentences
-    L3  registry      which scanners there are: built-in, plug-ins, passed in
+    L3  source_scan   runs scanners side by side: own times, isolation, stop, one merged result
+        scanner_child one scanner in an interpreter of its own: both ends of the pipe
+        registry      which scanners there are: built-in, plug-ins, passed in
         scanners      the built-in scanners, one file per source
         market        a synthetic market with a planted edge
         demo          a synthetic table of signals with planted groups
@@ -38,7 +40,10 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         panel         any signal table -> validated, packed, read-only arrays
         coding        names and days -> numbers, rows -> bits
         aliases       what identical starters leave to each other
-    L1  scanner       what a scanner is, and what it is given
+        collection    one scanner called, what it yields checked and cut
+    L1  discovery     the settings table of scanners, checked
+        candidates    one form of tickers; candidates checked, merged, ranked
+        scanner       what a scanner is, and what it is given
         guard         breaker, retries, rates: what to do about sources that fail
         columns       canonical columns: found, converted, checked
         tables        any source -> batches of rows
@@ -98,6 +103,7 @@ if TYPE_CHECKING:
     )
     from mp2.scanner import Reply, ScanContext, Scanner, ScannerSettings
     from mp2.signals import SignalSheet, compute_signals
+    from mp2.source_scan import scan
     from mp2.store import Store
     from mp2.walkforward import WalkForward, walk_forward
 
@@ -152,6 +158,7 @@ __all__ = [
     "read_prices",
     "read_signals",
     "run",
+    "scan",
     "score",
     "search",
     "walk_forward",
@@ -192,6 +199,7 @@ _LAZY = {
     "read_prices": "prices",
     "read_signals": "panel",
     "run": "pipeline",
+    "scan": "source_scan",
     "score": "outcome",
     "search": "group_search",
     "walk_forward": "walkforward",

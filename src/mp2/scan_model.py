@@ -232,8 +232,8 @@ def start_line(n_scanners: int, workers: int, mode: Mode) -> str:
     return f"Running {counted(n_scanners, 'scanner')} {how}..."
 
 
-_MARKS = {OutcomeStatus.TIMEOUT: "⏱️", OutcomeStatus.SKIPPED: "⏭️", OutcomeStatus.OPEN_CIRCUIT: "⏭️", OutcomeStatus.DISABLED: "⏭️"}
 _LEFT_OUT = {OutcomeStatus.SKIPPED: "skipped: ", OutcomeStatus.OPEN_CIRCUIT: "skipped: ", OutcomeStatus.DISABLED: ""}
+_MARKS = {OutcomeStatus.TIMEOUT: "⏱️", **dict.fromkeys(_LEFT_OUT, "⏭️")}
 
 
 def console_line(outcome: ScanOutcome) -> str:

@@ -193,6 +193,8 @@ class ScanContext:
         self.logger = logging.Logger(f"mp2.scanner.{scanner.name}")
         self.logger.propagate = False
         self.logger.addHandler(self._log)
+        for name in scanner.keys:
+            self._keep_secret(find_key(name))
 
     # --- for scanners
 
@@ -228,8 +230,12 @@ class ScanContext:
         value = find_key(name)
         if value is None:
             raise SourceError("missing_key", no_key_message(name))
-        self._secrets.update({value, quote(value, safe=""), quote_plus(value)})
+        self._keep_secret(value)
         return value
+
+    def _keep_secret(self, value: str | None) -> None:
+        if value is not None:
+            self._secrets.update({value, quote(value, safe=""), quote_plus(value)})
 
     def log_tool(self, tool: str, **fields: Any) -> None:
         """Add an entry to the run's tool log, `{"scanner": ..., "tool": tool, ...fields}`.
@@ -307,6 +313,15 @@ class _Log(logging.Handler):
         super().__init__()
         self._context = context
         self.lines: list[str] = []
+
+    def createLock(self) -> None:  # noqa: N802 - the name is that of logging
+        """None: a thread that hangs with a handler's lock would hold up `logging.shutdown`, and so the exit of the process."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock; adding a line is atomic."""
+        self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -1,0 +1,122 @@
+"""What a second worker gives a whole search: `python benchmarks/bench_threads.py [--pairs 5] [--json]`.
+
+Pairs of a search with 1 and one with 2 workers, one after the other, each to its end. Around every search stand two controls,
+which say what the machine gave at that moment: two processes that only spin in registers, and two that search the same
+starters in processes of their own and share nothing; each control is the work of two at once over that of one alone.
+Two free cores give controls of 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import generator
+import measured
+
+from mp2 import _recurse
+from mp2.group_search import search
+from mp2.model import Rules
+from mp2.panel import SignalPanel, read_signals
+
+SPINS = 8_000_000
+CONTROL_STEP = 24
+"""The searching control takes every so many starters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Seconds of a search with 1 and with 2 workers, its ratio, and the ratios of the controls beside it."""
+
+    one_s: float
+    two_s: float
+    ratio: float
+    spinning: float
+    searching: float
+
+
+def spin(n: int) -> float:
+    """Seconds of a loop that touches no memory."""
+    started_ns = _recurse.now_ns()
+    while n:
+        n -= 1
+    return (_recurse.now_ns() - started_ns) / 1e9
+
+
+class Control:
+    """The same sample of starters again and again, in a process of its own."""
+
+    kernel: _recurse.Kernel
+    starters: Sequence[int]
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the panel of this process."""
+        panel = the_panel()
+        cls.kernel, cls.starters = measured.plain_kernel(panel, Rules()), measured.every(panel, CONTROL_STEP)
+
+    @classmethod
+    def run(cls, _: int) -> float:
+        """Seconds of the sample."""
+        started_ns = _recurse.now_ns()
+        measured.run_once(cls.kernel, Rules(), cls.starters)
+        return (_recurse.now_ns() - started_ns) / 1e9
+
+
+def the_panel() -> SignalPanel:
+    """The real week, or one like it."""
+    return read_signals(generator.REAL_WEEK) if generator.REAL_WEEK.exists() else generator.make_week(n_variations=60)
+
+
+def two_over_one(pool: Executor, work: Callable[[int], float], n: int) -> float:
+    """How much of `work` two processes do at once, by what one does alone."""
+    alone = pool.submit(work, n).result()
+    together = [job.result() for job in [pool.submit(work, n) for _ in range(2)]]
+    return sum(alone / seconds for seconds in together)
+
+
+def measure(panel: SignalPanel, pool: Executor) -> Pair:
+    """One pair with its controls before, between and after."""
+    spinning, searching, seconds = [], [], []
+    for workers in (1, 2, None):
+        spinning.append(two_over_one(pool, spin, SPINS))
+        searching.append(two_over_one(pool, Control.run, 0))
+        if workers:
+            result = search(panel, budget_s=3600.0, workers=workers)
+            assert str(result.status) == "complete"
+            seconds.append(result.elapsed_s)
+    one_s, two_s = seconds
+    return Pair(one_s, two_s, one_s / two_s, statistics.median(spinning), statistics.median(searching))
+
+
+def table(pairs: Sequence[Pair]) -> str:
+    """The pairs, and the median of each column."""
+    header = ("pair", "1 worker, s", "2 workers, s", "ratio", "two spinning processes", "two searching processes")
+    columns = [list(column) for column in zip(*(asdict(pair).values() for pair in pairs), strict=True)]
+    rows = [[str(i), *(f"{value:.2f}" for value in asdict(pair).values())] for i, pair in enumerate(pairs, 1)]
+    return measured.markdown(header, [*rows, ["median", *(f"{statistics.median(column):.2f}" for column in columns)]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    asked = parser.parse_args()
+    panel, pairs = the_panel(), list[Pair]()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=Control.prepare) as pool:
+        two_over_one(pool, Control.run, 0)
+        for _ in range(asked.pairs):
+            pairs.append(measure(panel, pool))
+            print(pairs[-1], file=sys.stderr)
+    document: list[dict[str, Any]] = [asdict(pair) for pair in pairs]
+    measured.print_json(document) if asked.json else print(table(pairs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The table `[discovery]` of a settings file, checked: how scanners are run, and the settings of each.
+
+[discovery.scanner_execution]
+concurrent = true
+max_workers = 8
+timeout_seconds = 30
+
+[discovery.scanners.market_movers]      # a scanner's own settings
+limit = 20
+
+[discovery.pipelines.social]            # all scanners of a pipeline
+enabled = false
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mp2.errors import InputError, plain
+
+MAX_HUNG = 64
+"""Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ExecutionSettings(_Table):
+    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise."""
+
+    concurrent: bool = True
+    max_workers: int = Field(default=8, ge=1, le=MAX_HUNG)
+    timeout_seconds: float = Field(default=30.0, gt=0)
+
+
+class PipelineSettings(_Table):
+    """Settings of a group of scanners."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The whole table. `scanners` are the scanners' own tables as they were given, in copies."""
+
+    execution: ExecutionSettings
+    scanners: Mapping[str, Mapping[str, Any]]
+    pipelines: Mapping[str, PipelineSettings]
+
+
+_TABLES = ("scanner_execution", "scanners", "pipelines")
+
+
+def read_discovery(config: Mapping[str, Any] | None, scanners: Iterable[str], pipelines: Iterable[str]) -> Discovery:
+    """The table `[discovery]`, given as a mapping, for these scanners and pipelines.
+
+    Raises `InputError` naming every key that is not known or has an unusable value, but for what is inside a scanner's own
+    table: that is for the scanner's settings to say.
+    """
+    given = _table({} if config is None else config, "[discovery]")
+    tables = {key: _table(given.get(key, {}), f"[discovery.{key}]") for key in _TABLES}
+    problems = list(_unknown(given, _TABLES, "[discovery]", "key"))
+    problems += _unknown(tables["scanners"], scanners, "[discovery.scanners]", "scanner")
+    problems += _unknown(tables["pipelines"], pipelines, "[discovery.pipelines]", "pipeline")
+    execution = _checked(ExecutionSettings, tables["scanner_execution"], "[discovery.scanner_execution]", problems)
+    groups = {
+        name: _checked(PipelineSettings, _table(table, where), where, problems)
+        for name, table in tables["pipelines"].items()
+        for where in (f"[discovery.pipelines.{plain(name)}]",)
+    }
+    own = {name: _table(table, f"[discovery.scanners.{plain(name)}]") for name, table in tables["scanners"].items()}
+    if problems:
+        raise InputError(problems)
+    return Discovery(execution, copy.deepcopy(own), groups)
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} has to be a table")
+    return value
+
+
+def _unknown(table: Mapping[str, Any], known: Iterable[str], where: str, kind: str) -> Iterator[str]:
+    names = tuple(dict.fromkeys(known))
+    for key in table:
+        if key not in names:
+            yield f"{where} unknown {kind} {plain(key)!r}; known are {', '.join(names) or 'none'}"
+
+
+def _checked(model: type[ModelT], table: Mapping[str, Any], where: str, problems: list[str]) -> ModelT:
+    """The table as a model; its defaults when something is wrong, which is then added to `problems`."""
+    try:
+        return model.model_validate(dict(table))
+    except ValidationError as error:
+        problems += [f"{where} {complaint}" for complaint in complaints(error, model)]
+        return model()
+
+
+def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    """What is wrong, one line per setting, without the values: a setting may be a secret."""
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        key = plain(".".join(map(str, one["loc"])))
+        if one["type"] == "extra_forbidden":
+            known = f"; known are {', '.join(model.model_fields)}" if len(one["loc"]) == 1 else ""
+            yield f"unknown key {key!r}{known}"
+        else:
+            yield f"{key}: {plain(one['msg'])}" if key else plain(one["msg"])
