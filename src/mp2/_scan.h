@@ -945,7 +945,9 @@ MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base
     for (int32_t w = first_block; w < base->n_blocks; w++) {
         uint64_t open = left[w] & ~t->surely[w];
         lane_0[w] = others[w] = base->bounded ? 0 : open;
-        if (base->bounded && open)
+        if (!open)
+            continue;
+        if (base->bounded)
             MP2_FN(uncertain)(base, t, w, open, lane_0 + w, others + w, n_days, n_tests);
         n_lane_0 += MP2_FN(count)(lane_0[w] & ~others[w]);
     }
@@ -957,6 +959,11 @@ MP2_TARGET MP2_INLINE int64_t MP2_FN(settle_hits_of)(const struct mp2_base *base
         MP2_FN(count_columns)(base, t, lane_0, left);
     }
     for (int32_t w = first_block; w < base->n_blocks; w++) {
+        if (!left[w]) {
+            if (t->keep_passed)
+                t->keep_passed[w] = 0;
+            continue;
+        }
         uint64_t single = left[w] & (by_columns ? others[w] : lane_0[w] | others[w]);
         *n_counted += MP2_FN(count)(single);
         for (; single; single &= single - 1) {

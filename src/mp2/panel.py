@@ -311,14 +311,18 @@ class _Encoder:
         n_days, n_words = len(axes.days), bitset.n_words(len(axes.tickers))
         self.buys = np.zeros((len(axes.variations), n_days, n_words), np.uint64)
         self.wins = np.zeros_like(self.buys)
-        self.priced = np.zeros((n_days, n_words), np.uint64)
+        self._priced = np.zeros((n_days, len(axes.tickers)), np.bool_)
 
     def add(self, rows: Buys) -> None:
-        n_days, n_words = self.priced.shape
+        _, n_days, n_words = self.buys.shape
         cells = (rows.variation * n_days + rows.day) * n_words
         bitset.set_bits(self.buys.reshape(-1), cells, rows.ticker)
         bitset.set_bits(self.wins.reshape(-1), cells[rows.won], rows.ticker[rows.won])
-        bitset.set_bits(self.priced.reshape(-1), rows.day[rows.priced] * n_words, rows.ticker[rows.priced])
+        self._priced[rows.day[rows.priced], rows.ticker[rows.priced]] = True
+
+    def priced(self) -> npt.NDArray[np.uint64]:
+        """uint64[D, W]: the (day, ticker) priced in any row."""
+        return bitset.pack(self._priced)
 
     def winners(self) -> npt.NDArray[np.uint64]:
         """uint64[D, W]: the (day, ticker) won in any row."""
@@ -340,7 +344,7 @@ def _encoded(signals: Signals, axes: Axes, outcomes: Outcomes | None, given_rate
         encoder.add(rows)
     winners = encoder.winners()
     consistent = encoder.is_consistent(winners)
-    rates = _base_rates(encoder.priced, winners) if market is None else _market_rates(market)
+    rates = _base_rates(encoder.priced(), winners) if market is None else _market_rates(market)
     rates[list(given_rates)] = list(given_rates.values())
     warnings = [*(outcomes.warnings if outcomes else ()), *signals.tally.warnings(_n_set(encoder.buys), _BUY)]
     if not consistent:
