@@ -6,6 +6,7 @@ error or store failure; 4 nothing found; 0. `cli_search` and `cli_runs` hold the
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ def script() -> NoReturn:
     Taking down the interpreter and its libraries would take 0.1 s more, and would wait for what hangs in them.
     """
     code: Any = EXIT_FAILED
+    gc.set_threshold(50_000, 20)  # the records of a run all live to its end: looking for garbage among them finds none
     try:
         main()
     except SystemExit as end:
