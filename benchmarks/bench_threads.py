@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from typing import Any
 
 import generator
 import measured
@@ -95,6 +94,17 @@ def measure(panel: SignalPanel, pool: Executor) -> Pair:
     return Pair(one_s, two_s, one_s / two_s, statistics.median(spinning), statistics.median(searching))
 
 
+def pairs(n: int) -> Iterator[Pair]:
+    """One pair after the other, noted as they come."""
+    panel = the_panel()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=Control.prepare) as pool:
+        two_over_one(pool, Control.run, 0)
+        for _ in range(n):
+            pair = measure(panel, pool)
+            print(pair, file=sys.stderr)
+            yield pair
+
+
 def table(pairs: Sequence[Pair]) -> str:
     """The pairs, and the median of each column."""
     header = ("pair", "1 worker, s", "2 workers, s", "ratio", "two spinning processes", "two searching processes")
@@ -108,14 +118,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     asked = parser.parse_args()
-    panel, pairs = the_panel(), list[Pair]()
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=Control.prepare) as pool:
-        two_over_one(pool, Control.run, 0)
-        for _ in range(asked.pairs):
-            pairs.append(measure(panel, pool))
-            print(pairs[-1], file=sys.stderr)
-    document: list[dict[str, Any]] = [asdict(pair) for pair in pairs]
-    measured.print_json(document) if asked.json else print(table(pairs))
+    found = list(pairs(asked.pairs))
+    measured.print_json([asdict(pair) for pair in found]) if asked.json else print(table(found))
 
 
 if __name__ == "__main__":

@@ -298,6 +298,7 @@ def machine() -> str:
 def write_all(path: Path, quick: bool) -> list[str]:
     """Measure everything and replace the tables in `path`; returns what must not be."""
     import bench_reaction
+    import bench_threads
     import roofline
 
     with measured.fresh_processes() as pool, tempfile.TemporaryDirectory() as folder:
@@ -312,6 +313,7 @@ def write_all(path: Path, quick: bool) -> list[str]:
         "prunings": prunings_table(pruned),
         "roofline": roofline.table(roof),
         "reaction": bench_reaction.table(late),
+        "threads": bench_threads.table(list(bench_threads.pairs(1 if quick else 5))),
     }
     for name, table in tables.items():
         replace_table(path, name, table)
