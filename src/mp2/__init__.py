@@ -40,6 +40,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         panel         any signal table -> validated, packed, read-only arrays
         coding        names and days -> numbers, rows -> bits
         aliases       what identical starters leave to each other
+        search_state  where a search stands, to go on from there
         collection    one scanner called, what it yields checked and cut
     L1  discovery     the settings table of scanners, checked
         candidates    one form of tickers; candidates checked, merged, ranked

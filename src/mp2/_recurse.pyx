@@ -488,6 +488,26 @@ cdef class TopGroups:
         if self.heap.n == self.heap.top_k:
             mp2_raise(&self.threshold, sortable(self.heap.entries[0].score))
 
+    def restore(self, scores, members):
+        """Take over groups as `ranked` gave them. ValueError when the shapes do not belong together; MemoryError."""
+        cdef const double[::1] scores_view = np.ascontiguousarray(scores, dtype=np.float64)
+        cdef const int32_t[:, ::1] members_view = np.ascontiguousarray(members, dtype=np.int32)
+        cdef TopGroups other = TopGroups(self.heap.size, self.heap.top_k)
+        cdef Entry entry
+        cdef int64_t i
+        cdef int k
+        if members_view.shape[0] != scores_view.shape[0] or members_view.shape[1] != self.heap.size:
+            raise ValueError(f"scores{scores.shape} and members{members.shape} are not groups of {self.heap.size}")
+        memset(&entry, 0, sizeof(entry))
+        for i in range(scores_view.shape[0]):
+            entry.score = scores_view[i]
+            for k in range(self.heap.size):
+                entry.members[k] = members_view[i, k]
+            offer(&other.heap, &entry)
+        if other.heap.failed:
+            raise MemoryError("no memory for the kept groups; lower --top")
+        self.merge(other)
+
     def with_first(self, int32_t variation_idx):
         """The same groups under another first member: what a starter finds that buys and wins as theirs does.
 

@@ -31,6 +31,7 @@ from mp2.model import (
 )
 from mp2.panel import SignalPanel
 from mp2.schedule import PoolOutcome, Progress, run_pool
+from mp2.search_state import TIMES_DTYPE, Resumable, SearchState
 
 NS_PER_S = 1_000_000_000
 MAX_BUDGET_S = 10 * 365 * 86_400.0
@@ -65,6 +66,8 @@ def search(
     stop: threading.Event | None = None,
     observe: Callable[[SearchProgress], None] | None = None,
     observe_every_s: float = 0.1,
+    resume_from: SearchState | None = None,
+    keep_state: Callable[[Resumable], None] | None = None,
 ) -> SearchResult:
     """Search a panel for the best consensus groups within `budget_s` seconds.
 
@@ -74,12 +77,20 @@ def search(
     `stop` (from any thread, or a signal handler) ends the search with everything found so far kept. `observe` is called in
     the calling thread about every `observe_every_s` seconds.
 
-    Raises InputError for an unusable setting; MemoryError when a starter's working memory cannot be had.
+    `keep_state` is given the search before it begins: from then on, and after it has ended, its state can be had in parts.
+    With such a state as `resume_from`, of the same panel, rules and `count`, the search goes on where that one stood, with
+    a budget of its own, and its result is that of a search that was never interrupted; times and budgets are sums.
+
+    Raises InputError for an unusable setting or state; MemoryError when a starter's working memory cannot be had.
     """
     started_ns = _recurse.now_ns()
     rules = rules or Rules()
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
     run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers)
+    if resume_from is not None:
+        run.restore(resume_from)
+    if keep_state is not None:
+        keep_state(run)
     outcome = run_pool(
         len(run.order),
         run.turn,
@@ -94,7 +105,8 @@ def search(
         observe_every_s=observe_every_s,
     )
     run.close()
-    return run.result(outcome, budget_s=budget_s, workers=workers, elapsed_ns=outcome.ended_ns - started_ns)
+    run.account(outcome, elapsed_ns=outcome.ended_ns - started_ns, budget_ns=round(budget_s * NS_PER_S))
+    return run.result(outcome, workers=workers)
 
 
 def check_settings(
@@ -179,6 +191,12 @@ class _Run:
         self.order = running_order(panel, special)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.records["variation_idx"] = np.arange(len(self.order))
+        self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
+        self.elapsed_ns = self.budget_ns = 0
+        self.overrun_s = 0.0
+        self._times_before = self.times.copy()
+        self._changed: set[int] = set()
+        self._taken: set[int] = set()
         self.kernel = Kernel(
             panel.buys,
             panel.wins,
@@ -208,7 +226,7 @@ class _Run:
         variation_idx = int(self.order[starter_idx])
         if self._take_over(variation_idx, control):
             return EXHAUSTED
-        record = self.records[variation_idx : variation_idx + 1].copy()
+        record, started_ns = self.records[variation_idx : variation_idx + 1].copy(), _recurse.now_ns()
         found = Found(record, self._empty_heaps(self._shared))
         with self._lock:
             self._running[starter_idx] = control
@@ -217,7 +235,7 @@ class _Run:
         finally:
             with self._lock:
                 del self._running[starter_idx]
-                self._settle(variation_idx, found)
+                self._settle(variation_idx, found, _recurse.now_ns() - started_ns)
 
     def _take_over(self, variation_idx: int, control: Control) -> bool:
         """Whether the starter, at its first turn, got what an identical one found; heeds stop and wall as the kernel does."""
@@ -233,10 +251,13 @@ class _Run:
             self._settle(variation_idx, found)
         return True
 
-    def _settle(self, variation_idx: int, found: Found) -> None:
+    def _settle(self, variation_idx: int, found: Found, used_ns: int = 0) -> None:
         """Take in what a turn brought; called with the lock, and without effect once the run is closed."""
         if self._closed:
             return
+        self._changed.add(variation_idx)
+        self.times["used_ns"][variation_idx] += used_ns
+        self.times["n_turns"][variation_idx] += 1
         attempts_before, attempts = int(self.records["attempts"][variation_idx]), int(found.record["attempts"][0])
         self.records[variation_idx] = found.record[0]
         self._attempts += attempts - attempts_before
@@ -254,25 +275,65 @@ class _Run:
             best = {size: groups.best() for size, groups in self.kept.items()}
         return SearchProgress(pool, len(self.order), attempts, best)
 
+    def restore(self, state: SearchState) -> None:
+        """Go on from `state`: exhausted starters do not run again."""
+        problems = list(state.problems(self.panel.algo_of, self.rules))
+        if problems:
+            raise InputError([f"the state cannot be used to go on: {problem}" for problem in problems])
+        begun = state.records["variation_idx"]
+        self.records[begun], self.times[begun] = state.records, state.times
+        for size, (scores, members) in state.kept.items():
+            self.kept[size].restore(scores, members)
+        self.elapsed_ns, self.budget_ns = state.elapsed_ns, state.budget_ns
+        self._attempts = _total(state.records["attempts"])
+        self.order = self.order[self.records["exhausted"][self.order] == 0]
+        self._times_before = self.times.copy()
+
+    def take(self) -> SearchState:
+        """See `Resumable`."""
+        with self._lock:
+            self._taken |= self._changed
+            self._changed = set()
+            changed = np.array(sorted(self._taken), np.int64)
+            kept = {size: groups.ranked() for size, groups in self.kept.items()}
+            return SearchState(self.records[changed], self.times[changed], kept, self.elapsed_ns, self.budget_ns)
+
+    def confirm(self) -> None:
+        """See `Resumable`."""
+        self._taken = set()
+
     def close(self) -> None:
         """Take no more results: a turn that was abandoned may still be running."""
         with self._lock:
             self._closed = True
 
-    def result(self, outcome: PoolOutcome, *, budget_s: float, workers: int, elapsed_ns: int) -> SearchResult:
+    def account(self, outcome: PoolOutcome, *, elapsed_ns: int, budget_ns: int) -> None:
+        """Add up the times of a closed run as the pool booked them."""
+        with self._lock:
+            self.elapsed_ns, self.budget_ns = self.elapsed_ns + elapsed_ns, self.budget_ns + budget_ns
+            self.overrun_s = max(0.0, elapsed_ns / NS_PER_S - budget_ns / NS_PER_S)
+            before, self.times = self._times_before, self._times_before.copy()
+            granted = before["limit_end_ns"][self.order]
+            first = before["n_turns"][self.order] == 0
+            self.times["used_ns"][self.order] += np.array(outcome.used_ns, np.int64)
+            self.times["n_turns"][self.order] += np.array(outcome.n_turns, np.int64)
+            self.times["limit_start_ns"][self.order[first]] = np.array(outcome.limit_start_ns, np.int64)[first]
+            self.times["limit_end_ns"][self.order] = granted + np.array(outcome.limit_end_ns, np.int64)
+            self._changed.update(self.order[np.array(outcome.n_turns, np.int64) > 0].tolist())
+
+    def result(self, outcome: PoolOutcome, *, workers: int) -> SearchResult:
         ranked = {size: groups.ranked() for size, groups in self.kept.items()}
         kept, picked = {}, {}
         for size, (scores, members) in ranked.items():
             kept[size], picked[size] = _describe_groups(self.panel, self.rules, self.day_weights, scores, members)
-        starters = StarterTable(self.panel, self.rules, self.records, outcome, self.order, ranked)
+        starters = StarterTable(self.panel, self.rules, self.records, self.times, ranked)
         moments = {size: _merge_moments(self.records, size) for size in self.rules.retain_sizes}
-        elapsed_s = elapsed_ns / NS_PER_S
         return SearchResult(
             status=outcome.status,
             rules=self.rules,
-            budget_s=budget_s,
-            elapsed_s=elapsed_s,
-            overrun_s=max(0.0, elapsed_s - budget_s),
+            budget_s=self.budget_ns / NS_PER_S,
+            elapsed_s=self.elapsed_ns / NS_PER_S,
+            overrun_s=self.overrun_s,
             workers=workers,
             n_starters=len(self.records),
             n_exhausted=int(self.records["exhausted"].sum()),
@@ -313,12 +374,10 @@ class StarterTable(Sequence[StarterRecord]):
         panel: SignalPanel,
         rules: Rules,
         records: npt.NDArray[np.void],
-        outcome: PoolOutcome,
-        order: IntArray,
+        times: npt.NDArray[np.void],
         ranked: dict[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]],
     ) -> None:
-        self._panel, self._rules, self._records, self._outcome = panel, rules, records, outcome
-        self._place = np.argsort(order, kind="stable")
+        self._panel, self._rules, self._records, self._times = panel, rules, records, times
         self._retained = {size: np.bincount(members[:, 0], minlength=len(records)) for size, (_, members) in ranked.items()}
         self._sizes = np.bincount(panel.algo_of, minlength=len(panel.algos))
         self._first_branch = np.cumsum(self._sizes)[panel.algo_of]
@@ -367,17 +426,17 @@ class StarterTable(Sequence[StarterRecord]):
         return done
 
     def _record(self, v: int) -> StarterRecord:
-        row, place = self._records[v], self._place[v]
+        row, times = self._records[v], self._times[v]
         return StarterRecord(
             variation_idx=v,
             algo=self._panel.algos[self._panel.algo_of[v]],
             variation=self._panel.variations[v],
             n_buys=int(self._n_buys[v]),
             status=_starter_status(row),
-            elapsed_s=int(self._outcome.used_ns[place]) / NS_PER_S,
-            limit_start_s=int(self._outcome.limit_start_ns[place]) / NS_PER_S,
-            limit_end_s=int(self._outcome.limit_end_ns[place]) / NS_PER_S,
-            n_turns=int(self._outcome.n_turns[place]),
+            elapsed_s=int(times["used_ns"]) / NS_PER_S,
+            limit_start_s=int(times["limit_start_ns"]) / NS_PER_S,
+            limit_end_s=int(times["limit_end_ns"]) / NS_PER_S,
+            n_turns=int(times["n_turns"]),
             attempts=int(row["attempts"]),
             tested={size: int(row["tested"][size]) for size in range(2, self._rules.max_size + 1)},
             eligible={size: int(row["eligible"][size]) for size in self._rules.retain_sizes},
