@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mp2 import rows, schema, store
+from mp2 import database, rows, schema
 from mp2.errors import InputError, StoreError
 from mp2.export import groups_table
 from mp2.model import (
@@ -414,7 +414,7 @@ def test_a_start_that_is_no_time_is_refused(opened: Store) -> None:
 
 def scripted_suffixes(monkeypatch: pytest.MonkeyPatch, *suffixes: str) -> None:
     left = iter(suffixes)
-    monkeypatch.setattr(store.secrets, "token_hex", lambda _: next(left))
+    monkeypatch.setattr(database.secrets, "token_hex", lambda _: next(left))
 
 
 def test_a_run_id_in_use_is_not_given_again(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,9 +540,9 @@ def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: 
     run_id = begin(opened)
     pretend(opened, run_id, process_start="1")
     assert opened.runs()[0].status == "interrupted"
-    pretend(opened, run_id, process_start=store.process_start(os.getpid()))
+    pretend(opened, run_id, process_start=database.process_start(os.getpid()))
     assert opened.runs()[0].status == "running"
-    assert store.process_start(dead_pid()) is None
+    assert database.process_start(dead_pid()) is None
 
 
 def test_what_cannot_be_told_counts_as_running(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,8 +727,8 @@ def cut_short(path: Path) -> None:
         (Path.mkdir, "is a directory; name a file in it"),
         (write_text, "is not a database; pass another --db"),
         (write_foreign, "is a database of another program; pass another --db"),
-        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 3\); upgrade mp2 or pass another --db"),
-        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 3\)"),
+        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 4\); upgrade mp2 or pass another --db"),
+        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 4\)"),
         (cut_short, "is damaged; restore a copy or pass another --db"),
     ],
 )
@@ -766,16 +766,16 @@ def test_an_empty_file_becomes_a_store_and_has_no_runs_before(path: Path) -> Non
 def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result())
-    monkeypatch.setattr(schema, "VERSION", 5)
-    monkeypatch.setattr(schema, "OLDEST_READABLE", 5)
-    added = {4: "CREATE TABLE scan (scan INTEGER);\nINSERT INTO scan VALUES (7);\n", 5: "ALTER TABLE scan ADD COLUMN name TEXT"}
+    monkeypatch.setattr(schema, "VERSION", 6)
+    monkeypatch.setattr(schema, "OLDEST_READABLE", 6)
+    added = {5: "CREATE TABLE later (x INTEGER);\nINSERT INTO later VALUES (7);\n", 6: "ALTER TABLE later ADD COLUMN name TEXT"}
     monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, **added})
     with pytest.raises(StoreError, match="is of an older mp2; run a search to convert it"):
         Store(path, read_only=True)
     for _ in range(2):
         with Store(path) as target:
-            assert [tuple(row) for row in target._connection.execute("SELECT scan, name FROM scan")] == [(7, None)]
-            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 5
+            assert [tuple(row) for row in target._connection.execute("SELECT x, name FROM later")] == [(7, None)]
+            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 6
             assert target.load(run_id) == build_result(run_id=run_id)
 
 
@@ -828,13 +828,13 @@ def test_runs_of_older_versions_are_read_as_they_are(path: Path, old_run: str) -
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(path).close()
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", 4)
-        patch.setattr(schema, "MIGRATIONS", {4: "CREATE TABLE scan (scan);\nDROP TABLE missing"})
+        patch.setattr(schema, "VERSION", 5)
+        patch.setattr(schema, "MIGRATIONS", {5: "CREATE TABLE later (x);\nDROP TABLE missing"})
         with pytest.raises(StoreError, match="no such table: missing"):
             Store(path)
     with Store(path) as target:
         assert target._version() == schema.VERSION
-        assert not target._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'scan'").fetchall()
+        assert not target._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'later'").fetchall()
 
 
 def test_many_may_make_the_same_file_at_once(path: Path) -> None:

@@ -27,6 +27,8 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         quota         how many requests each host has had
         cache         answers kept for a while, in memory and on disk
         store         SQLite: runs, starters, groups, picks, outcomes
+        scan_store    scans in it: outcomes as they come, candidates, breakers
+        database      the file under it: opened, converted, locked
         export        kept groups as one flat table
         settings      settings file and option types
         lookahead     does any past signal change with the future?

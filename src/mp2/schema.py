@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 3
-"""Version of the tables. 1: runs, starters, kept groups. 2: picks of later days and their outcomes. 3: visits, aliases."""
+VERSION = 4
+"""Version of the tables. 1: runs, starters, kept groups. 2: picks of later days and their outcomes. 3: visits, aliases.
+4: scans, their outcomes and candidates; breakers."""
 
 OLDEST_READABLE = 1
 """Files of this version and later can be read without converting them; what they have no tables for is empty."""
 
 PICKS_SINCE = 2
 """The version that brought `day_picks` and `outcome`."""
+
+SCANS_SINCE = 4
+"""The version that brought `scan`, `scan_outcome`, `scan_candidate` and `breaker`."""
 
 # A statement ends with a semicolon at the end of its line; no other line ends so. JSON is text without spaces.
 _SCHEMA = """
@@ -161,7 +165,69 @@ ALTER TABLE run ADD COLUMN n_visited TEXT;
 ALTER TABLE run ADD COLUMN aliases TEXT;
 """
 
-MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS, 3: _VISITS}
+_SCANS = """
+-- One run of scanners. The higher `scan`, the later it began, whatever the clock said.
+CREATE TABLE scan (
+    scan INTEGER PRIMARY KEY,
+    scan_id TEXT NOT NULL UNIQUE,       -- YYYYMMDD-HHMMSS-xxxx, UTC
+    started_at TEXT NOT NULL,           -- ISO 8601, UTC; a label, not a clock
+    day TEXT NOT NULL,                  -- ISO date that was scanned for
+    status TEXT NOT NULL CHECK (status IN ('running', 'failed', 'complete', 'partial', 'stopped')),
+
+    host TEXT NOT NULL,                 -- the process that scans
+    pid INTEGER NOT NULL,
+    process_start TEXT,                 -- its start in clock ticks since boot; NULL where the system does not tell
+
+    config_fingerprint TEXT NOT NULL,   -- sha256 of the table [discovery], hex
+    scanners TEXT NOT NULL,             -- JSON array of names: the registration order, which is that of merging
+    mode TEXT,                          -- NULL until the first outcome, as is workers
+    workers INTEGER,
+    elapsed_s REAL,                     -- NULL until the scan ended, as is all below
+    warnings TEXT                       -- JSON array
+);
+
+-- How one scanner of a scan ended, and all it named; there before anybody was told. The merged candidates are made of these.
+CREATE TABLE scan_outcome (
+    scan INTEGER NOT NULL REFERENCES scan ON DELETE CASCADE,
+    scanner TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    status TEXT NOT NULL,
+    seconds REAL NOT NULL,              -- since its own start
+    attempts INTEGER NOT NULL,
+    n_candidates INTEGER NOT NULL,
+    n_dropped INTEGER NOT NULL,
+    error_code TEXT,                    -- NULL without an error, as is its message
+    error_message TEXT,
+    ended_s REAL NOT NULL,              -- since the start of the scan
+    logs TEXT NOT NULL,                 -- JSON array of lines
+    PRIMARY KEY (scan, scanner)
+) WITHOUT ROWID;
+
+-- A candidate that counts, as its scanner named it.
+CREATE TABLE scan_candidate (
+    scan INTEGER NOT NULL,
+    scanner TEXT NOT NULL,
+    candidate_idx INTEGER NOT NULL,     -- in the order yielded, from 0
+    ticker TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    context TEXT NOT NULL,
+    data TEXT NOT NULL,                 -- JSON
+    PRIMARY KEY (scan, scanner, candidate_idx),
+    FOREIGN KEY (scan, scanner) REFERENCES scan_outcome ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX scan_candidate_by_ticker ON scan_candidate (ticker);
+
+-- The circuit breaker of a scanner; closed ones that have not failed lately have no row.
+CREATE TABLE breaker (
+    scanner TEXT PRIMARY KEY,
+    phase TEXT NOT NULL,
+    n_failures INTEGER NOT NULL,        -- in a row
+    since REAL NOT NULL,                -- seconds since the epoch
+    cool_down_s REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS, 3: _VISITS, 4: _SCANS}
 """Version -> the statements that bring a file from the version before to it; a new file is at version 0."""
 
 
