@@ -44,7 +44,9 @@ def interrupted(panel, rules, lengths, **options):
     keeper, limit = Keeper(), 0
     for length in lengths:
         limit += length
-        search(panel, budget_s=600, rules=rules, max_attempts=limit, resume_from=keeper.state, keep_state=keeper.attach, **options)
+        search(
+            panel, budget_s=600, rules=rules, max_attempts=limit, resume_from=keeper.state, keep_state=keeper.attach, **options
+        )
         keeper.keep()
     return search(panel, budget_s=600, rules=rules, resume_from=keeper.state, keep_state=keeper.attach, **options)
 

@@ -727,8 +727,8 @@ def cut_short(path: Path) -> None:
         (Path.mkdir, "is a directory; name a file in it"),
         (write_text, "is not a database; pass another --db"),
         (write_foreign, "is a database of another program; pass another --db"),
-        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows 4\); upgrade mp2 or pass another --db"),
-        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows 4\)"),
+        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows \d\); upgrade mp2 or pass another --db"),
+        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows \d\)"),
         (cut_short, "is damaged; restore a copy or pass another --db"),
     ],
 )
@@ -766,16 +766,18 @@ def test_an_empty_file_becomes_a_store_and_has_no_runs_before(path: Path) -> Non
 def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result())
-    monkeypatch.setattr(schema, "VERSION", 6)
-    monkeypatch.setattr(schema, "OLDEST_READABLE", 6)
-    added = {5: "CREATE TABLE later (x INTEGER);\nINSERT INTO later VALUES (7);\n", 6: "ALTER TABLE later ADD COLUMN name TEXT"}
+    last = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", last + 2)
+    monkeypatch.setattr(schema, "OLDEST_READABLE", last + 2)
+    first = "CREATE TABLE later (x INTEGER);\nINSERT INTO later VALUES (7);\n"
+    added = {last + 1: first, last + 2: "ALTER TABLE later ADD COLUMN name TEXT"}
     monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, **added})
     with pytest.raises(StoreError, match="is of an older mp2; run a search to convert it"):
         Store(path, read_only=True)
     for _ in range(2):
         with Store(path) as target:
             assert [tuple(row) for row in target._connection.execute("SELECT x, name FROM later")] == [(7, None)]
-            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == 6
+            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == last + 2
             assert target.load(run_id) == build_result(run_id=run_id)
 
 
@@ -828,8 +830,8 @@ def test_runs_of_older_versions_are_read_as_they_are(path: Path, old_run: str) -
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(path).close()
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", 5)
-        patch.setattr(schema, "MIGRATIONS", {5: "CREATE TABLE later (x);\nDROP TABLE missing"})
+        patch.setattr(schema, "VERSION", schema.VERSION + 1)
+        patch.setattr(schema, "MIGRATIONS", {schema.VERSION: "CREATE TABLE later (x);\nDROP TABLE missing"})
         with pytest.raises(StoreError, match="no such table: missing"):
             Store(path)
     with Store(path) as target:

@@ -5,6 +5,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
     L4  cli           the command line: entry, messages, exit codes
         cli_runs      its commands on stored runs, and doctor
         cli_prices    its commands around prices: signals, picks, outcomes
+        cli_resume    a run taken up again
         cli_run       its main job, and the demo
         cli_search    its search, and what all searching commands share
         cli_options   what the commands share
@@ -26,6 +27,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         wire          the sockets under it: every wait ends at the deadline
         quota         how many requests each host has had
         cache         answers kept for a while, in memory and on disk
+        keeper        the one thread that writes to the store, also while a search runs
         store         SQLite: runs, starters, groups, picks, outcomes
         scan_store    scans in it: outcomes as they come, candidates, breakers
         database      the file under it: opened, converted, locked

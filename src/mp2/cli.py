@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mp2 import cli_prices, cli_run, cli_runs, cli_search, settings
+from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_search, settings
 from mp2.cli_options import DB_OPTION, Session
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
@@ -157,6 +157,7 @@ def cli(session: Session, verbose: int, log_file: Path | None, debug: bool, db: 
 _COMMANDS = (
     cli_run.run,
     cli_search.search,
+    cli_resume.resume,
     cli_run.demo,
     cli_prices.signals,
     cli_prices.pick,

@@ -23,11 +23,15 @@ JSON_GROUPS = 20
 
 @dataclass(slots=True)
 class Session:
-    """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too."""
+    """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too.
+
+    `resume` is the run that a command which searches is to take up instead of beginning one.
+    """
 
     verbose: int = 0
     log_file: Path | None = None
     as_json: bool = False
+    resume: str | None = None
 
 
 def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:

@@ -20,6 +20,7 @@ from mp2.cli_options import (
     JSON_OPTION,
     SHOW_OPTION,
     Interrupts,
+    Session,
     echo_document,
     print_warnings,
     start_logging,
@@ -28,7 +29,9 @@ from mp2.errors import StoreError
 from mp2.model import COUNTS, PRUNINGS, Rules, SearchResult
 
 if TYPE_CHECKING:
+    from mp2.keeper import Keeper
     from mp2.panel import SignalPanel
+    from mp2.search_state import Resumable, SearchState
     from mp2.store import Store
 
 EXIT_FAILED, EXIT_NOTHING_FOUND = 1, 4
@@ -227,19 +230,8 @@ def search_and_report(
     from mp2.console import SearchDisplay, log_algo_totals
     from mp2.group_search import search as run_search
 
-    with _opened_store(options) as store:
-        run_id = (
-            store.begin(
-                rules=rules,
-                budget_s=options["budget"],
-                workers=options["workers"],
-                source=source,
-                input_fingerprint=panel.fingerprint,
-                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            )
-            if store is not None
-            else None
-        )
+    with _opened_keeper(options) as keeper:
+        run = _Run.begun(keeper, panel, source, rules, options)
         try:
             with SearchDisplay(screen, heartbeat_s=options["heartbeat"], live=not options["no_progress"]) as display:
                 result = run_search(
@@ -253,52 +245,97 @@ def search_and_report(
                     without=options["without"],
                     stop=interrupts.stop,
                     observe=display.update,
+                    resume_from=run.state,
+                    keep_state=run.keep,
                 )
         except BaseException:
-            if store is not None and run_id is not None:
-                store.abandon(run_id)
+            run.abandon()
             raise
-        result, failure = _stored(store, replace(result, run_id=run_id, read_s=read_s), options)
+        result, failure = run.finished(replace(result, read_s=read_s), options["db"])
         sequel = None if follow is None else follow(result)
-        if sequel is not None and sequel.save is not None and store is not None and failure is None:
-            failure = _saved(sequel.save, store, str(run_id))
+        if sequel is not None and sequel.save is not None and failure is None:
+            failure = run.saved(sequel.save)
     log_algo_totals(result.starters)
     print_result(result, options, sequel, failure)
     return _exit_code(result, interrupts, failure)
 
 
 @contextmanager
-def _opened_store(options: dict[str, Any]) -> Iterator[Store | None]:
+def _opened_keeper(options: dict[str, Any]) -> Iterator[Keeper | None]:
     if options["no_store"]:
         yield None
         return
+    from mp2.keeper import Keeper
     from mp2.store import Store
 
-    with Store(options["db"]) as store:
-        yield store
+    with Keeper(lambda: Store(options["db"])) as keeper:
+        yield keeper
 
 
-def _stored(store: Store | None, result: SearchResult, options: dict[str, Any]) -> tuple[SearchResult, str | None]:
-    """The result with its storing time; a store that fails costs the run its place there, not what it found."""
-    if store is None or result.run_id is None:
-        return result, None
-    started_ns = now_ns()
-    try:
-        store.finish(result.run_id, result)
-    except StoreError as error:
-        return replace(result, run_id=None), f"{error}; {_rescued(result, options['db'])}"
-    result = replace(result, store_s=(now_ns() - started_ns) / 1e9)
-    with suppress(StoreError):  # the run is safe by now, only its storing time is not
-        store.set_store_s(str(result.run_id), result.store_s)
-    return result, None
+class _Run:
+    """The stored side of a search, from its row to its result; without a store (`keeper` None) nothing of it happens."""
 
+    def __init__(self, keeper: Keeper | None, run_id: str | None, state: SearchState | None = None) -> None:
+        self._keeper, self.run_id, self.state = keeper, run_id, state
+        self._search: Resumable | None = None
 
-def _saved(save: Callable[[Store, str], None], store: Store, run_id: str) -> str | None:
-    try:
-        save(store, run_id)
-    except StoreError as error:
-        return str(error)
-    return None
+    @classmethod
+    def begun(cls, keeper: Keeper | None, panel: SignalPanel, source: str, rules: Rules, options: dict[str, Any]) -> _Run:
+        """A new run, or the one that the session is to take up."""
+        if keeper is None:
+            return cls(None, None)
+        context = click.get_current_context()
+        resume = context.ensure_object(Session).resume
+        if resume is not None:
+            input_is = {"rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
+            return cls(keeper, resume, keeper.ask(lambda store: store.take_up(resume, **input_is)))
+        about = {
+            "rules": rules,
+            "budget_s": options["budget"],
+            "workers": options["workers"],
+            "source": source,
+            "input_fingerprint": panel.fingerprint,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "request": request_of(context),
+        }
+        return cls(keeper, keeper.ask(lambda store: store.begin(**about)))
+
+    def keep(self, search: Resumable) -> None:
+        """From now on the state of the search is stored while it runs."""
+        self._search = search
+        if self._keeper is not None:
+            self._keeper.keep(str(self.run_id), search)
+
+    def abandon(self) -> None:
+        """The search failed; what was kept of it stays."""
+        if self._keeper is not None:
+            self._keeper.release()
+            self._keeper.ask(lambda store: store.abandon(str(self.run_id)))
+
+    def finished(self, result: SearchResult, db: Path) -> tuple[SearchResult, str | None]:
+        """The result with its run and storing time; a store that fails costs it its place there, not what it found."""
+        keeper, search, run_id = self._keeper, self._search, self.run_id
+        if keeper is None or run_id is None:
+            return result, None
+        result, started_ns = replace(result, run_id=run_id), now_ns()
+        keeper.release()
+        try:
+            keeper.ask(lambda store: store.finish(run_id, result, search.take() if search else None))
+        except StoreError as error:
+            return replace(result, run_id=None), f"{error}; {_rescued(result, db)}"
+        store_s = (now_ns() - started_ns) / 1e9
+        with suppress(StoreError):  # the run is safe by now, only its storing time is not
+            keeper.ask(lambda store: store.set_store_s(run_id, store_s))
+        return replace(result, store_s=store_s), None
+
+    def saved(self, save: Callable[[Store, str], None]) -> str | None:
+        """Store what follows from the result; what went wrong, if anything."""
+        try:
+            if self._keeper is not None:
+                self._keeper.ask(lambda store: save(store, str(self.run_id)))
+        except StoreError as error:
+            return str(error)
+        return None
 
 
 def _rescued(result: SearchResult, db: Path) -> str:
@@ -312,6 +349,29 @@ def _rescued(result: SearchResult, db: Path) -> str:
         with suppress(OSError):
             path.unlink(missing_ok=True)
     return "nor could it be written to a file: what is printed is all there is"
+
+
+OF_A_SESSION = (
+    "budget",
+    "workers",
+    "max_attempts",
+    "db",
+    "no_store",
+    "as_json",
+    "json_groups",
+    "show",
+    "heartbeat",
+    "no_progress",
+)
+"""Options that are given anew when a run is taken up again."""
+
+
+def request_of(context: click.Context) -> dict[str, Any]:
+    """The command of a context and those of its options that say what is searched, as JSON; paths are absolute."""
+    params = {name: value for name, value in context.params.items() if name not in OF_A_SESSION}
+    options = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in params.items()}
+    last = {name: context.params[name] for name in ("budget", "workers")}
+    return {"command": context.command.name, "options": options, "last": last}
 
 
 def print_result(result: SearchResult, options: dict[str, Any], sequel: Sequel | None, failure: str | None) -> None:

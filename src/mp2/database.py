@@ -27,6 +27,9 @@ from mp2.errors import InputError, StoreError
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
 
+SILENCE_S = 600.0
+"""How long a process of another host may be silent before what it works on counts as interrupted."""
+
 
 class Database:
     """A file of SQLite with the tables of `schema`: one connection, used by one thread, closed by `with` or `close`.
@@ -254,11 +257,22 @@ def is_at_work(row: sqlite3.Row) -> bool:
 
 
 def status_now(row: sqlite3.Row) -> str:
-    """The status in the row, or `interrupted` when the process that should have ended it is gone."""
+    """The status in the row, or `interrupted` when the process that should have ended it is gone.
+
+    A process of another host is taken for gone when it has not written for `SILENCE_S`.
+    """
+    if row["status"] != "running":
+        return str(row["status"])
     here = row["host"] == platform.node()
-    if row["status"] == "running" and here and not is_running(row["pid"], row["process_start"]):
-        return "interrupted"
-    return str(row["status"])
+    gone = not is_running(row["pid"], row["process_start"]) if here else _is_silent(row)
+    return "interrupted" if gone else "running"
+
+
+def _is_silent(row: sqlite3.Row) -> bool:
+    heartbeat_at = row["heartbeat_at"] if "heartbeat_at" in row.keys() else None  # noqa: SIM118 - `in row` looks at the values
+    if heartbeat_at is None:
+        return False
+    return (datetime.now(UTC) - datetime.fromisoformat(heartbeat_at)).total_seconds() > SILENCE_S
 
 
 # --- statements and names --------------------------------------------------------------------------------------------
@@ -267,6 +281,11 @@ def status_now(row: sqlite3.Row) -> str:
 def insert(table: str, *columns: str) -> str:
     """The statement that adds a row with these columns."""
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def replacing(table: str, *columns: str) -> str:
+    """The statement that adds a row with these columns, or puts it in the place of the one with its key."""
+    return insert(table, *columns).replace("INSERT", "INSERT OR REPLACE", 1)
 
 
 def time_label(started_at: str) -> str:

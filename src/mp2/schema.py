@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 4
+VERSION = 5
 """Version of the tables. 1: runs, starters, kept groups. 2: picks of later days and their outcomes. 3: visits, aliases.
-4: scans, their outcomes and candidates; breakers."""
+4: scans, their outcomes and candidates; breakers. 5: where a run stands, to take it up again."""
 
 OLDEST_READABLE = 1
 """Files of this version and later can be read without converting them; what they have no tables for is empty."""
@@ -16,6 +16,9 @@ PICKS_SINCE = 2
 
 SCANS_SINCE = 4
 """The version that brought `scan`, `scan_outcome`, `scan_candidate` and `breaker`."""
+
+STATES_SINCE = 5
+"""The version that brought `run_state`, `starter_state` and `kept_state`."""
 
 # A statement ends with a semicolon at the end of its line; no other line ends so. JSON is text without spaces.
 _SCHEMA = """
@@ -227,7 +230,40 @@ CREATE TABLE breaker (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS, 3: _VISITS, 4: _SCANS}
+_STATES = """
+-- JSON object: the command that searched, and its options, to take the run up again. NULL: from before it was kept.
+ALTER TABLE run ADD COLUMN request TEXT;
+-- ISO 8601, UTC: when the state of a running search was written last. NULL: not yet.
+ALTER TABLE run ADD COLUMN heartbeat_at TEXT;
+
+-- Where a run stands that is not complete; written again and again while it runs.
+CREATE TABLE run_state (
+    run INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,
+    layout TEXT NOT NULL,               -- of the records below; those of another build cannot be used
+    elapsed_ns INTEGER NOT NULL,        -- of the sessions before
+    budget_ns INTEGER NOT NULL
+);
+
+-- Every starter that has begun.
+CREATE TABLE starter_state (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    variation_idx INTEGER NOT NULL,
+    record BLOB NOT NULL,               -- the kernel's record: counters, cursor, whether it is exhausted
+    times BLOB NOT NULL,                -- used, granted at its start and in all, turns
+    PRIMARY KEY (run, variation_idx)
+) WITHOUT ROWID;
+
+-- The groups kept so far, best first, of these starters and no others.
+CREATE TABLE kept_state (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    size INTEGER NOT NULL,
+    scores BLOB NOT NULL,               -- float64
+    members BLOB NOT NULL,              -- int32, `size` a group
+    PRIMARY KEY (run, size)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _SCHEMA, 2: _PICKS, 3: _VISITS, 4: _SCANS, 5: _STATES}
 """Version -> the statements that bring a file from the version before to it; a new file is at version 0."""
 
 

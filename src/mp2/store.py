@@ -9,18 +9,25 @@ that still runs by its process number, start and host.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from mp2 import rows, schema
-from mp2.database import insert, is_at_work, listing, owner, status_now
+from mp2._recurse import STARTER_DTYPE
+from mp2.database import insert, is_at_work, listing, owner, replacing, status_now
 from mp2.errors import InputError, StoreError
-from mp2.model import Group, Rules, SearchResult, StarterRecord
+from mp2.model import Group, Rules, SearchResult, StarterRecord, Status
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus
 from mp2.scan_store import ScanStore
+from mp2.search_state import TIMES_DTYPE, SearchState
 
 RecordT = TypeVar("RecordT")
 
@@ -51,9 +58,20 @@ class Store(ScanStore):
     # --- a run's life ----------------------------------------------------------------------------------------------
 
     def begin(
-        self, *, rules: Rules, budget_s: float, workers: int, source: str, input_fingerprint: str, started_at: str
+        self,
+        *,
+        rules: Rules,
+        budget_s: float,
+        workers: int,
+        source: str,
+        input_fingerprint: str,
+        started_at: str,
+        request: dict[str, Any] | None = None,
     ) -> str:
-        """Note that a search starts; `started_at` is ISO 8601 in UTC. Returns its run id, which sorts by `started_at`."""
+        """Note that a search starts; `started_at` is ISO 8601 in UTC. Returns its run id, which sorts by `started_at`.
+
+        `request` (JSON) is whatever the caller needs to take the run up again; `load_request` gives it back.
+        """
         values = {
             "started_at": started_at,
             "source": source.encode("utf-8", "backslashreplace").decode(),
@@ -63,20 +81,27 @@ class Store(ScanStore):
             "rules": rows.to_json(rules.to_dict()),
             "budget_s": budget_s,
             "workers": workers,
-        }
+        } | ({} if request is None else {"request": rows.to_json(request)})
         with self._transaction("IMMEDIATE"):
             values["run_id"] = self._unused_id("run", started_at)
             self._execute(insert("run", *values), tuple(values.values()))
         return str(values["run_id"])
 
-    def finish(self, run_id: str, result: SearchResult) -> None:
+    def finish(self, run_id: str, result: SearchResult, state: SearchState | None = None) -> None:
         """Store a running run's result, whole or not at all; it survives a power cut once this returns.
 
-        Starters are read one at a time, so that a lazy sequence stays lazy.
+        It replaces the result of an earlier session. With `state`, the last part, a run that is not complete can be taken up
+        again. Starters are read one at a time, so that a lazy sequence stays lazy.
         """
         values = rows.result_values(result)
         with self._transaction("IMMEDIATE"):
             run = self._running(run_id)
+            for table in ("starter", "kept_group"):
+                self._execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+            if result.status is Status.COMPLETE:
+                self._forget_state(run)
+            elif state is not None:
+                self._write_state(run, state)
             for statement, own_rows in (
                 (_INSERT_STARTER, rows.starter_rows(run, result.starters)),
                 (_INSERT_GROUP, rows.group_rows(run, result.kept)),
@@ -84,6 +109,75 @@ class Store(ScanStore):
             ):
                 self._connection.executemany(statement, own_rows)
             self._execute(f"UPDATE run SET {', '.join(f'{name} = :{name}' for name in values)} WHERE run = {run}", values)
+
+    def save_state(self, run_id: str, part: SearchState) -> int:
+        """Write a part of a running run's state; it survives a power cut once this returns. How many starters are exhausted."""
+        with self._transaction("IMMEDIATE"):
+            run = self._running(run_id)
+            self._write_state(run, part)
+            self._execute("UPDATE run SET heartbeat_at = ? WHERE run = ?", (_now(), run))
+        return int(part.records["exhausted"].sum())
+
+    def load_request(self, run_id: str) -> dict[str, Any]:
+        """What `begin` was given. `InputError` says why a run cannot be taken up again."""
+        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
+            row = self._row(run_id)
+            why = _NOT_RESUMABLE.get(status_now(row))
+            if why is None and ("request" not in row.keys() or row["request"] is None):  # noqa: SIM118 - not its values
+                why = "it was stored without its options; search again"
+            if why is not None:
+                raise InputError(f"{self.path}: run {run_id} cannot be resumed: {why}")
+            return dict(json.loads(row["request"]))
+
+    def take_up(self, run_id: str, *, rules: Rules, input_fingerprint: str, workers: int) -> SearchState:
+        """Make an ended or interrupted run this process's running one. Returns where it stands.
+
+        `InputError` when it cannot be resumed, or the input or the rules are not what they were.
+        """
+        self.load_request(run_id)
+        with self._transaction("IMMEDIATE"), self._readable(f"run {run_id}"):
+            row = self._row(run_id)
+            if status_now(row) in _NOT_RESUMABLE:
+                raise InputError(f"{self.path}: run {run_id} was taken up by another process meanwhile")
+            if row["input_fingerprint"] != input_fingerprint:
+                raise InputError(
+                    f"{row['source']}: has changed since run {run_id} began; search it anew, or resume with the old file"
+                )
+            if json.loads(row["rules"]) != json.loads(rows.to_json(rules.to_dict())):
+                raise InputError(f"run {run_id}: the rules have changed since it began; search anew")
+            state = self._read_state(row["run"])
+            taken = {**owner(), "status": "running", "workers": workers, "heartbeat_at": _now()}
+            self._execute(f"UPDATE run SET {', '.join(f'{name} = :{name}' for name in taken)} WHERE run = {row['run']}", taken)
+        return state
+
+    def _write_state(self, run: int, part: SearchState) -> None:
+        self._execute(_REPLACE_STATE, (run, _LAYOUT, part.elapsed_ns, part.budget_ns))
+        numbers = part.records["variation_idx"].tolist()
+        own_rows = ((run, v, part.records[i].tobytes(), part.times[i].tobytes()) for i, v in enumerate(numbers))
+        self._connection.executemany(_REPLACE_STARTER_STATE, own_rows)
+        for size, (scores, members) in part.kept.items():
+            self._execute(_REPLACE_KEPT_STATE, (run, size, scores.tobytes(), members.tobytes()))
+
+    def _read_state(self, run: int) -> SearchState:
+        state = self._execute("SELECT * FROM run_state WHERE run = ?", (run,)).fetchone()
+        if state is None:
+            return SearchState()
+        if state["layout"] != _LAYOUT:
+            raise InputError(
+                f"{self.path}: the state was written by another build of mp2; search again, or resume with that build"
+            )
+        starters = self._execute(_SELECT_STARTER_STATES, (run,)).fetchall()
+        kept = {
+            row["size"]: (np.frombuffer(row["scores"]), np.frombuffer(row["members"], np.int32).reshape(-1, row["size"]))
+            for row in self._execute("SELECT * FROM kept_state WHERE run = ?", (run,))
+        }
+        records = np.frombuffer(b"".join(row["record"] for row in starters), STARTER_DTYPE)
+        times = np.frombuffer(b"".join(row["times"] for row in starters), TIMES_DTYPE)
+        return SearchState(records, times, kept, state["elapsed_ns"], state["budget_ns"])
+
+    def _forget_state(self, run: int) -> None:
+        for table in ("run_state", "starter_state", "kept_state"):
+            self._execute(f"DELETE FROM {table} WHERE run = ?", (run,))
 
     def abandon(self, run_id: str) -> None:
         """Mark a running run as failed: it will have no result."""
@@ -198,8 +292,13 @@ class Store(ScanStore):
 
 _NO_RESULT = {
     "running": "it is still running; look again when it has ended",
-    "interrupted": "its process ended before it could store one; run the search again",
-    "failed": "the search failed; run it again",
+    "interrupted": "its process ended before it could store one; mp2 resume goes on with what it had kept",
+    "failed": "the search failed; mp2 resume goes on with what it had kept",
+}
+
+_NOT_RESUMABLE = {
+    "running": "it is still running",
+    "complete": "it is complete",
 }
 
 
@@ -215,11 +314,23 @@ _INSERT_GROUP = insert("kept_group", "run", *rows.GROUP_COLUMNS)
 _INSERT_DAY = insert("group_day", "run", *rows.DAY_COLUMNS)
 _INSERT_PICKS = insert("day_picks", "run", *rows.PICKS_COLUMNS)
 _INSERT_OUTCOME = insert("outcome", "run", *rows.OUTCOME_COLUMNS)
+_REPLACE_STATE = replacing("run_state", "run", "layout", "elapsed_ns", "budget_ns")
+_REPLACE_STARTER_STATE = replacing("starter_state", "run", "variation_idx", "record", "times")
+_REPLACE_KEPT_STATE = replacing("kept_state", "run", "size", "scores", "members")
+_SELECT_STARTER_STATES = _select("starter_state", ("record", "times"), "variation_idx")
 _SELECT_STARTERS = _select("starter", rows.STARTER_COLUMNS, "variation_idx")
 _SELECT_GROUPS = _select("kept_group", rows.GROUP_COLUMNS, "size, rank")
 _SELECT_DAYS = _select("group_day", rows.DAY_COLUMNS, "size, rank, day_idx")
 _SELECT_PICKS = _select("day_picks", rows.PICKS_COLUMNS, "day")
 _SELECT_OUTCOMES = _select("outcome", rows.OUTCOME_COLUMNS, "day")
+
+
+# Two builds with the same layout read each other's records.
+_LAYOUT = f"{sys.byteorder} {rows.to_json([STARTER_DTYPE.descr, TIMES_DTYPE.descr])}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _summary(row: sqlite3.Row) -> RunSummary:
