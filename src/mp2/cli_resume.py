@@ -28,6 +28,7 @@ _SOURCES = {"search": "table", "run": "prices"}
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
 @DB_OPTION
+@cli_search.CHECKPOINT_OPTION
 @click.option("--heartbeat", type=settings.DURATION, default="10s", show_default=True, help="interval of the log's heartbeat")
 @click.option("--no-progress", is_flag=True, help="no live display")
 @click.pass_context

@@ -97,6 +97,9 @@ COUNT_OPTIONS = (
         help=f"short cuts to leave out, for comparison: {', '.join(PRUNINGS)}; several by commas or by repeating the option",
     ),
 )
+CHECKPOINT_OPTION = click.option(
+    "--checkpoint", type=settings.DURATION, default="1s", show_default=True, help="how often a running search is stored"
+)
 _SEARCH_OPTIONS = (
     click.option(
         "--budget", type=settings.DURATION, default="60s", show_default=True, help="time for the search, such as 30s, 5m, 1h"
@@ -113,6 +116,7 @@ _SEARCH_OPTIONS = (
     *COUNT_OPTIONS,
     DB_OPTION,
     click.option("--no-store", is_flag=True, help="do not store the run"),
+    CHECKPOINT_OPTION,
     JSON_OPTION,
     JSON_GROUPS_OPTION,
     SHOW_OPTION,
@@ -268,7 +272,7 @@ def _opened_keeper(options: dict[str, Any]) -> Iterator[Keeper | None]:
     from mp2.keeper import Keeper
     from mp2.store import Store
 
-    with Keeper(lambda: Store(options["db"])) as keeper:
+    with Keeper(lambda: Store(options["db"]), every_s=options["checkpoint"]) as keeper:
         yield keeper
 
 
@@ -351,17 +355,8 @@ def _rescued(result: SearchResult, db: Path) -> str:
     return "nor could it be written to a file: what is printed is all there is"
 
 
-OF_A_SESSION = (
-    "budget",
-    "workers",
-    "max_attempts",
-    "db",
-    "no_store",
-    "as_json",
-    "json_groups",
-    "show",
-    "heartbeat",
-    "no_progress",
+OF_A_SESSION = frozenset({"budget", "workers", "max_attempts", "db", "no_store", "checkpoint"}) | frozenset(
+    {"as_json", "json_groups", "show", "heartbeat", "no_progress"}
 )
 """Options that are given anew when a run is taken up again."""
 

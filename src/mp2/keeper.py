@@ -83,8 +83,7 @@ class Keeper:
             self._serve(store)
 
     def _serve(self, store: Store) -> None:
-        wait_s = self._every_s
-        due_ns = now_ns() + round(wait_s * 1e9)
+        due_ns = now_ns() + round(self._every_s * 1e9)
         while True:
             try:
                 asked = self._asked.get(timeout=max(0.0, (due_ns - now_ns()) / 1e9))
@@ -109,11 +108,11 @@ class Keeper:
             search.confirm()
         except StoreError as error:
             if not self._warned:
-                _log.warning("the state of the search could not be stored: %s; it goes on, and so do the attempts", error)
+                _log.warning("the state of the search could not be stored, and is tried again: %s", error)
             self._warned = True
             return
         self._warned = False
-        _log.debug("stored: %d starters finished", n_exhausted)
+        _log.debug("stored the state of run %s: %d more starters finished", run_id, n_exhausted)
 
 
 def _answer(store: Store, what: Callable[[Store], Any], answer: Future[Any]) -> None:

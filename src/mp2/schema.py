@@ -233,6 +233,9 @@ CREATE TABLE breaker (
 _STATES = """
 -- JSON object: the command that searched, and its options, to take the run up again. NULL: from before it was kept.
 ALTER TABLE run ADD COLUMN request TEXT;
+-- Status of the last session that ended: that of the result while a later session runs, or when it died. NULL: none has.
+ALTER TABLE run ADD COLUMN ended_as TEXT;
+UPDATE run SET ended_as = status WHERE status NOT IN ('running', 'failed');
 -- ISO 8601, UTC: when the state of a running search was written last. NULL: not yet.
 ALTER TABLE run ADD COLUMN heartbeat_at TEXT;
 

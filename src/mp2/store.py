@@ -96,6 +96,8 @@ class Store(ScanStore):
         values = rows.result_values(result)
         with self._transaction("IMMEDIATE"):
             run = self._running(run_id)
+            if self._version() >= schema.STATES_SINCE:
+                values["ended_as"] = values["status"]
             for table in ("starter", "kept_group"):
                 self._execute(f"DELETE FROM {table} WHERE run = ?", (run,))
             if result.status is Status.COMPLETE:
@@ -180,9 +182,9 @@ class Store(ScanStore):
             self._execute(f"DELETE FROM {table} WHERE run = ?", (run,))
 
     def abandon(self, run_id: str) -> None:
-        """Mark a running run as failed: it will have no result."""
+        """Mark a running run as failed; one that was taken up is again what it was before."""
         with self._transaction("IMMEDIATE"):
-            self._execute("UPDATE run SET status = 'failed' WHERE run = ?", (self._running(run_id),))
+            self._execute("UPDATE run SET status = coalesce(ended_as, 'failed') WHERE run = ?", (self._running(run_id),))
 
     def set_store_s(self, run_id: str, store_s: float) -> None:
         """Note how long storing an ended run took, in seconds; `load` gives it back."""
@@ -239,7 +241,8 @@ class Store(ScanStore):
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._ended(run_id)
-            return rows.to_result(dict(row), self._kept(row), tuple(self._starters(row["run"])) if starters else ())
+            values = dict(row) | {"status": _ended_as(row) or row["status"]}
+            return rows.to_result(values, self._kept(row), tuple(self._starters(row["run"])) if starters else ())
 
     def load_picks(self, run_id: str) -> tuple[DayPicks, ...]:
         """The picks stored with a run, by day; `InputError` when there is no such run."""
@@ -284,8 +287,9 @@ class Store(ScanStore):
 
     def _ended(self, run_id: str) -> sqlite3.Row:
         row = self._row(run_id)
-        why = _NO_RESULT.get(status_now(row))
-        if why is not None:
+        status = status_now(row)
+        why = _NO_RESULT.get(status)
+        if why is not None and (status == "running" or _ended_as(row) is None):
             raise InputError(f"{self.path}: run {run_id} has no result: {why}")
         return row
 
@@ -327,6 +331,11 @@ _SELECT_OUTCOMES = _select("outcome", rows.OUTCOME_COLUMNS, "day")
 
 # Two builds with the same layout read each other's records.
 _LAYOUT = f"{sys.byteorder} {rows.to_json([STARTER_DTYPE.descr, TIMES_DTYPE.descr])}"
+
+
+def _ended_as(row: sqlite3.Row) -> str | None:
+    """How the last session ended that did; None where there was none, or the version did not know of it."""
+    return row["ended_as"] if "ended_as" in row.keys() else None  # noqa: SIM118 - `in row` looks at the values
 
 
 def _now() -> str:
