@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 import stub_scanners
@@ -220,7 +221,7 @@ def test_statuses_of_replies():
     assert [each.attempts for each in result.outcomes] == [2, 2, 2]
     assert result.status == "complete"
     assert "stale" in result.warnings[0]
-    assert sorted(told.calls) == [("cancel", "cached"), ("cancel", "stale"), ("success", "fresh")]
+    assert sorted(told.calls) == [("cancel", "cached"), ("success", "fresh"), ("unavailable", "stale")]
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch
     assert calls == []
     asking = [make(name, lambda context: [context.candidate("A", context.http)]) for name in ("one", "two")]
     result = mp2.scan(asking, http_options={"a": 1}, workers=1)
-    assert calls == [("made", {"a": 1}), ("for", "one"), ("for", "two"), "closed"]
+    assert calls == [("made", {"a": 1, "folder": None, "warn": ANY}), ("for", "one"), ("for", "two"), "closed"]
     assert result.candidates[0].contexts == ("client", "client")
 
 

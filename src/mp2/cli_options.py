@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,17 +17,23 @@ import click
 
 from mp2.errors import InputError, ReadStoppedError
 from mp2.model import SCHEMA_VERSION
+from mp2.settings import SettingsFile
 
 JSON_GROUPS = 20
 
 
 @dataclass(slots=True)
 class Session:
-    """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too."""
+    """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too.
+
+    `kept`: what an interruption at once leaves behind, for the message about it.
+    """
 
     verbose: int = 0
     log_file: Path | None = None
     as_json: bool = False
+    settings: SettingsFile = field(default_factory=lambda: SettingsFile(Path("mp2.toml"), {}))
+    kept: str = "nothing was stored"
 
 
 def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:
@@ -57,6 +63,11 @@ JSON_GROUPS_OPTION = click.option(
 SHOW_OPTION = click.option(
     "--show", type=click.IntRange(0), default=10, show_default=True, help="groups per size in the tables"
 )
+
+
+def flat(context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """The names of an option that may be repeated and takes several each time."""
+    return tuple(name for names in values for name in names)
 
 
 class Interrupts:

@@ -21,6 +21,7 @@ from mp2.cli_options import (
     SHOW_OPTION,
     Interrupts,
     echo_document,
+    flat,
     print_warnings,
     start_logging,
 )
@@ -74,10 +75,6 @@ def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
     return click.option(*flags, type=kind, default=None, help=spec.metadata["help"] + default)
 
 
-def _flat(context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    return tuple(name for names in values for name in names)
-
-
 COUNT_OPTIONS = (
     click.option(
         "--count",
@@ -90,7 +87,7 @@ COUNT_OPTIONS = (
         "--without",
         type=settings.NAMES,
         multiple=True,
-        callback=_flat,
+        callback=flat,
         help=f"short cuts to leave out, for comparison: {', '.join(PRUNINGS)}; several by commas or by repeating the option",
     ),
 )
@@ -104,7 +101,7 @@ _SEARCH_OPTIONS = (
         "--special",
         type=settings.NAMES,
         multiple=True,
-        callback=_flat,
+        callback=flat,
         help="algorithms whose starters run last; several by commas or by repeating the option",
     ),
     *COUNT_OPTIONS,
