@@ -17,7 +17,8 @@ import click
 from mp2 import settings
 from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, print_warnings, start_logging
 from mp2.cli_scan import EXIT_FAILED, EXIT_NOTHING_FOUND, Plan, echo_scan, http_options, planned
-from mp2.errors import InputError, plain
+from mp2.errors import InputError, Mp2Error, plain
+from mp2.scan_model import ANSWERED, console_line, counted
 
 if TYPE_CHECKING:
     from mp2.discovery import Discovery
@@ -114,7 +115,7 @@ def _breaker_text(breaker: Mapping[str, Any]) -> str:
     from datetime import datetime
 
     if breaker["phase"] == "closed":
-        return f"closed ({breaker['n_failures']} failures)" if breaker["n_failures"] else "closed"
+        return f"closed ({counted(breaker['n_failures'], 'failure')})" if breaker["n_failures"] else "closed"
     since = datetime.fromtimestamp(breaker["since"])
     if breaker["phase"] == "half_open":
         return f"being tried since {since:%Y-%m-%d %H:%M}"
@@ -278,7 +279,12 @@ Tested = tuple["ScanOutcome", "tuple[Candidate, ...]", "tuple[str, ...]"]
 def _in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> Tested:
     from mp2.source_scan import scan_in_caller
 
-    return scan_in_caller(one, config=config, http_options=http_options(db))
+    try:
+        return scan_in_caller(one, config=config, http_options=http_options(db))
+    except Mp2Error:
+        raise
+    except Exception as error:
+        raise Mp2Error(f"{one.name}: {type(error).__name__}: {plain(error)} (--debug shows where)") from error
 
 
 def _in_thread(
@@ -301,8 +307,6 @@ def _in_thread(
 def _tell(
     outcome: ScanOutcome, candidates: Sequence[Candidate], logs: Sequence[str], warnings: Sequence[str], as_json: bool
 ) -> int:
-    from mp2.scan_model import ANSWERED, console_line
-
     code = EXIT_FAILED if outcome.status not in ANSWERED else 0 if candidates else EXIT_NOTHING_FOUND
     if as_json:
         named = [candidate.to_dict() for candidate in candidates]
@@ -386,7 +390,6 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
         return 0
     from mp2.console import console
     from mp2.scan_console import log_view, scan_view
-    from mp2.scan_model import console_line
 
     print_warnings(result.warnings)
     for outcome in result.outcomes:
