@@ -7,7 +7,7 @@ scan has returned. What the machine itself is late shows in the control: a sleep
 
 Then 8 scanners that each ask a web server (the tests' own, in another process) whose answers take 0.25 to 0.5 s: sources of
 5 to 10 s, scaled down 20 times. Side by side against one after the other and against the slowest source, with the HTTP client
-of a scan, new for every scan; its packages are imported before, for loading them does not scale down with the sources.
+of a scan, new for every scan; a first request loads its packages, which takes what it takes whatever the sources do.
 """
 
 from __future__ import annotations
@@ -183,9 +183,8 @@ def asking(idx: int, url: str) -> type[mp2.Scanner]:
 
 def ask_here(url: str, workers: int) -> None:
     """Scans of all sources in this process, side by side and one after the other, told on standard output."""
-    import mp2.net
-
     scanners = [asking(idx, url) for idx in range(len(LATENCIES_S))]
+    mp2.scan(scanners[:1])
     told: dict[str, float] = {}
     for name, concurrent in (("scan_s", True), ("sequential_s", False)):
         begun_s = time.monotonic()
