@@ -1,4 +1,4 @@
-"""Scans in the store: an outcome is there before anybody is told, whatever happens to the process; breakers between commands."""
+"""Scans in the store: an outcome is there before anybody is told, whatever comes of the process; breakers between runs."""
 
 import datetime
 import random

@@ -128,6 +128,7 @@ def start_logging(context: click.Context) -> Any:
     if log_file is not None:
         to_file = _file_handler(log_file)
         context.call_on_close(to_file.close)
+        context.call_on_close(lambda: logger.removeHandler(to_file))  # before it is closed: a record would open it again
         logger.addHandler(to_file)
     return screen
 
