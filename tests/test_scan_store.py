@@ -198,7 +198,7 @@ def test_breakers_live_from_one_command_to_the_next(path):
 
     def command(*calls):
         with Store(path) as target:
-            breakers = StoredBreakers(target, rules=rules, clock=lambda: now[0])
+            breakers = StoredBreakers(target.change_breaker, rules=rules, clock=lambda: now[0])
             answers = [getattr(breakers, name)("s", *given) for name, *given in calls]
             return answers, breakers.state("s")
 
@@ -223,7 +223,7 @@ def test_of_many_commands_at_once_one_is_the_probe(path):
     def ask():
         with Store(path) as target:
             together.wait(10)
-            answers.append(StoredBreakers(target).allow("s"))
+            answers.append(StoredBreakers(target.change_breaker).allow("s"))
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:

@@ -28,9 +28,10 @@ from mp2.errors import InputError, StoreError
 from mp2.scan_model import ScanEvent, ScanOutcome, ScanResult
 
 if TYPE_CHECKING:
-    from mp2.guard import Breakers
+    from mp2.guard import Breakers, BreakerState
     from mp2.registry import Registered
     from mp2.scan_console import ScanDisplay
+    from mp2.scan_store import Change
     from mp2.store import Store
 
 EXIT_FAILED, EXIT_SOME_FAILED, EXIT_NOTHING_FOUND = 1, 3, 4
@@ -201,18 +202,16 @@ class _Record:
         """The breakers in the store; when it fails, every scanner may run."""
         if self._store is None:
             return None
-        from mp2.guard import BreakerState
         from mp2.scan_store import StoredBreakers
 
-        record = self
+        return StoredBreakers(self._change_breaker)
 
-        class Lenient(StoredBreakers):
-            def _change(self, scanner: str, change: Callable[[BreakerState], BreakerState]) -> BreakerState:
-                after: list[BreakerState] = []
-                record._try(lambda store: after.append(store.change_breaker(scanner, change)))
-                return after[0] if after else change(BreakerState())
+    def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
+        from mp2.guard import BreakerState
 
-        return Lenient(self._store)
+        after: list[BreakerState] = []
+        self._try(lambda store: after.append(store.change_breaker(scanner, change)))
+        return after[0] if after else change(BreakerState())
 
     def _begin(self, store: Store) -> None:
         self._scan_id = store.begin_scan(
