@@ -4,6 +4,10 @@ The ideal is a greedy list schedule: scanners in registration order, each on the
 time and its time limit. Offline scanners of 0.5 s on 8 slots; then 4 of 16 hang for ever, registered first, last or mixed,
 with a limit of 1 s. Every scan runs in a process of its own, which also tells how long that process takes to exit when the
 scan has returned. What the machine itself is late shows in the control: a sleep for the ideal time in the same process.
+
+Then 8 scanners that each ask a web server (the tests' own, in another process) whose answers take 0.25 to 0.5 s: sources of
+5 to 10 s, scaled down 20 times. Side by side against one after the other and against the slowest source, with the HTTP client
+of a scan, new for every scan; a first request loads its packages, which takes what it takes whatever the sources do.
 """
 
 from __future__ import annotations
@@ -17,8 +21,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import measured
 
@@ -26,6 +33,10 @@ import mp2
 
 SCANNER_S, TIMEOUT_S = 0.5, 1.0
 N_SCANNERS, N_WORKERS = 16, 8
+
+
+LATENCIES_S = (0.25, 0.43, 0.36, 0.5, 0.29, 0.46, 0.39, 0.32)
+"""Of the sources, in registration order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +61,14 @@ CASES = (
 
 def ideal_s(case: Case) -> float:
     """The end of the greedy list schedule."""
-    free = [0.0] * case.workers
-    for idx in range(N_SCANNERS):
-        heapq.heapreplace(free, free[0] + (TIMEOUT_S if idx in case.hung else SCANNER_S))
+    return greedy_s([TIMEOUT_S if idx in case.hung else SCANNER_S for idx in range(N_SCANNERS)], case.workers)
+
+
+def greedy_s(durations_s: Sequence[float], workers: int) -> float:
+    """When the last one ends, each begun on the first free slot, in this order."""
+    free = [0.0] * workers
+    for duration_s in durations_s:
+        heapq.heapreplace(free, free[0] + duration_s)
     return max(free)
 
 
@@ -118,11 +134,115 @@ def measure(case: Case, n_runs: int) -> Row:
 
 
 def _run(case: Case) -> dict[str, float]:
-    command = [sys.executable, __file__, "--case", case.name]
+    told: dict[str, float] = _in_process("--case", case.name)
+    return {**told, "exit_s": time.time() - told["returned_at"]}
+
+
+def _in_process(*arguments: str) -> Any:
+    """What this program, run again with these arguments, tells on its standard output."""
+    command = [sys.executable, __file__, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    return {**told, "exit_s": time.time() - told["returned_at"]}
+    return json.loads(done.stdout)
+
+
+# --- scanners that ask a server ----------------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """The server: tells its address and answers until its standard input ends."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from stub_server import After, Json, StubServer
+
+    with StubServer() as server:
+        for idx, latency_s in enumerate(LATENCIES_S):
+            server.route(f"/{idx}", After(latency_s, Json({"ticker": f"T{idx}"})))
+        print(json.dumps(server.url), flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Its address, while it runs in a process of its own."""
+    with subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.stdin.close()
+
+
+def asking(idx: int, url: str) -> type[mp2.Scanner]:
+    """A scanner that asks the server once."""
+
+    def scan(self: mp2.Scanner, context: mp2.ScanContext) -> list[mp2.Candidate]:
+        row = context.http.get(f"{url}/{idx}", parse=lambda reply: reply.json())
+        return [context.candidate(row["ticker"], "the server says so")]
+
+    return type(f"A{idx}", (mp2.Scanner,), {"name": f"a{idx}", "pipeline": "bench", "scan": scan})
+
+
+def ask_here(url: str, workers: int) -> None:
+    """Scans of all sources in this process, side by side and one after the other, told on standard output."""
+    scanners = [asking(idx, url) for idx in range(len(LATENCIES_S))]
+    mp2.scan(scanners[:1])
+    told: dict[str, float] = {}
+    for name, concurrent in (("scan_s", True), ("sequential_s", False)):
+        begun_s = time.monotonic()
+        result = mp2.scan(scanners, workers=workers, concurrent=concurrent)
+        told[name] = time.monotonic() - begun_s
+        assert len(result.candidates) == len(scanners), result.outcomes
+    print(json.dumps(told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Medians and the worst of `n_runs` scans of sources; seconds."""
+
+    workers: int
+    n_runs: int
+    slowest_s: float
+    ideal_s: float
+    scan_s: float
+    worst_s: float
+    sequential_s: float
+
+
+def ask(workers: int, n_runs: int) -> Asked:
+    """All runs with so many workers, each in a process of its own."""
+    with server() as url:
+        runs = [_in_process("--ask", url, "--workers", str(workers)) for _ in range(n_runs)]
+    scans = [run["scan_s"] for run in runs]
+    return Asked(
+        workers=workers,
+        n_runs=n_runs,
+        slowest_s=max(LATENCIES_S),
+        ideal_s=greedy_s(LATENCIES_S, workers),
+        scan_s=median(scans),
+        worst_s=max(scans),
+        sequential_s=median(run["sequential_s"] for run in runs),
+    )
+
+
+def asked_table(rows: Sequence[Asked]) -> str:
+    """The table, in seconds and ratios."""
+    header = (
+        "8 sources",
+        "slowest",
+        "ideal",
+        "scan",
+        "worst",
+        "to the ideal",
+        "to the slowest",
+        "one at a time",
+        "times as fast",
+    )
+    return measured.markdown(header, map(_asked_cells, rows))
+
+
+def _asked_cells(row: Asked) -> list[str]:
+    seconds = [f"{value:.3f}" for value in (row.slowest_s, row.ideal_s, row.scan_s, row.worst_s)]
+    ratios = [f"{row.scan_s / row.ideal_s:.3f}", f"{row.scan_s / row.slowest_s:.3f}"]
+    return [f"{row.workers} workers", *seconds, *ratios, f"{row.sequential_s:.3f}", f"{row.sequential_s / row.scan_s:.2f}"]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -148,13 +268,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--sources", action="store_true", help="the scanners that ask a server, alone")
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.case:
-        run_here(next(case for case in CASES if case.name == asked.case))
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ask", help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=N_WORKERS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case:
+        run_here(next(case for case in CASES if case.name == given.case))
+    elif given.serve:
+        serve()
+    elif given.ask:
+        ask_here(given.ask, given.workers)
+    else:
+        report(1 if given.quick else 5, given.sources, given.json)
+
+
+def report(n_runs: int, sources_alone: bool, as_json: bool) -> None:
+    """Measure and print."""
+    rows = [] if sources_alone else list(noted(n_runs))
+    asked = [ask(workers, n_runs) for workers in (N_WORKERS, 4)]
+    if as_json:
+        measured.print_json([asdict(row) for row in (*rows, *asked)])
         return
-    rows = list(noted(1 if asked.quick else 5))
-    measured.print_json([asdict(row) for row in rows]) if asked.json else print(table(rows))
+    print(*([table(rows), ""] if rows else []), asked_table(asked), sep="\n")
 
 
 if __name__ == "__main__":

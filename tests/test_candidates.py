@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mp2.candidates import MAX_DATA_BYTES, canonical_ticker, checked, merged
+from mp2.candidates import MAX_DATA_BYTES, canonical_ticker, checked, merged, named_among
 from mp2.scan_model import PRIORITIES, Candidate
 
 
@@ -137,3 +137,9 @@ def test_merging_loses_and_invents_nothing(groups):
     keys = [(PRIORITIES.index(one.priority), -one.n_sources, one.ticker) for one in found]
     assert keys == sorted(keys)
     json.dumps([one.to_dict() for one in found])
+
+
+def test_tickers_in_any_form_are_found_among_candidates():
+    found = merged([("p", [Candidate("BRK-B", "s", "x"), Candidate("VOD.L", "s", "y")])])
+    named = named_among(["brk.b", "VOD.L", "AAPL", "no ticker", "brk.b", "BRK-B"], found)
+    assert {ticker: one.ticker for ticker, one in named.items()} == {"brk.b": "BRK-B", "VOD.L": "VOD.L", "BRK-B": "BRK-B"}

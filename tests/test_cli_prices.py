@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from stub_scanners import make, naming
 
+from mp2 import registry
 from mp2.market import LAST_DAY, NEXT_DAY, make_market
 from mp2.prices import to_frame
+from mp2.store import Store
 
 GRIDS = """
 enabled = false
@@ -263,3 +266,87 @@ def test_bad_usage_is_one_message(mp2, bars, args, message):
     assert message in err
     assert "Traceback" not in err
     assert out == ""
+
+
+# --- picks with scanners ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scanners(monkeypatch):
+    """Makes these scanners the only ones."""
+    monkeypatch.setattr(registry, "_plug_ins", tuple)
+    return lambda *classes: monkeypatch.setattr(registry, "builtin_scanners", lambda: classes)
+
+
+@pytest.fixture
+def picked(mp2, bars):
+    """Runs `mp2 pick` on a stored run."""
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    return lambda *args: mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", *args)
+
+
+def failing(context):
+    raise ValueError("HTTP 500")
+
+
+def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
+    alone = json.loads(picked("--json")[1])
+    assert "scan" not in alone
+    first, second = (vote["ticker"] for vote in alone["votes"][:2])
+    scanners(naming("one", first.lower(), "ZZZZ"), make("bad", failing), naming("two", first, second, pipeline="other"))
+    code, out, err = picked("--json", "--with-scan")
+    document = json.loads(out)
+    scan = document.pop("scan")
+    assert code == 0
+    assert "✓ one: 2 candidates" in err
+    assert document == {**alone, "warnings": [*alone["warnings"], "scan: bad: ValueError: HTTP 500"]}
+    assert set(scan) == {"scan_id", "status", "day", "n_candidates", "named"}
+    assert (scan["status"], scan["n_candidates"], set(scan["named"])) == ("partial", 3, {first, second})
+    assert scan["named"][first] == {
+        "priority": "medium",
+        "n_sources": 2,
+        "sources": ["one", "two"],
+        "pipelines": ["test", "other"],
+        "contexts": ["one says so", "two says so"],
+    }
+    code, out, err = picked("--with-scan", "--show", "3")
+    head, table = out.split("Also named by scanners (3 candidates from 2 of 3 scanners in")
+    rows = {line.split()[0]: line for line in table.splitlines()[2:]}
+    assert code == 0
+    assert f"Picks for {NEXT_DAY}" in head
+    assert "one: one says so; two: two says so" in rows[first]
+    assert {vote["ticker"] for vote in alone["votes"][:3]} <= set(rows)
+    others = [row for ticker, row in rows.items() if ticker not in (first, second)]
+    assert all(row.split()[-2:] == ["-", "-"] for row in others)
+    assert "warning: scan: bad: ValueError: HTTP 500" in err
+
+    assert mp2("scans", "list", "--json")[1].count('"status": "partial"') == 2
+    code, out, err = picked("--scan-id", "last", "--json")
+    assert json.loads(out)["scan"]["named"] == scan["named"]
+    assert "Running" not in err
+    with Store("mp2.db") as store:
+        store._connection.execute("UPDATE scan SET day = '2026-01-02'")
+    warnings = json.loads(picked("--scan-id", scan["scan_id"], "--json")[1])["warnings"]
+    assert f"scan {scan['scan_id']} is of 2026-01-02, not of today; --with-scan makes a new one" in warnings
+
+
+def test_a_scan_that_fails_fails_no_pick(picked, scanners, here, monkeypatch):
+    scanners(make("bad", failing))
+    code, out, _ = picked("--with-scan", "--json")
+    assert code == 0
+    assert json.loads(out)["scan"]["named"] == {}
+    for args, message in (
+        (("--scan-id", "x"), "scan: mp2.db: no scan 'x'; there is 20"),
+        (("--with-scan",), "unknown key 'y'"),
+    ):
+        (here / "mp2.toml").write_text("[discovery]\ny = 1\n" if "--with-scan" in args else "")
+        code, out, _ = picked(*args, "--json")
+        document = json.loads(out)
+        assert (code, document["scan"]) == (0, None)
+        assert message in document["warnings"][-1]
+
+
+def test_a_pick_that_is_not_stored_stores_no_scan(picked, scanners, mp2):
+    scanners(naming("one", "A"))
+    assert picked("--with-scan", "--no-store")[0] == 0
+    assert json.loads(mp2("scans", "list", "--json")[1])["scans"] == []

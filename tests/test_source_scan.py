@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 import stub_scanners
@@ -220,7 +221,7 @@ def test_statuses_of_replies():
     assert [each.attempts for each in result.outcomes] == [2, 2, 2]
     assert result.status == "complete"
     assert "stale" in result.warnings[0]
-    assert sorted(told.calls) == [("cancel", "cached"), ("cancel", "stale"), ("success", "fresh")]
+    assert sorted(told.calls) == [("cancel", "cached"), ("success", "fresh"), ("unavailable", "stale")]
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch
     assert calls == []
     asking = [make(name, lambda context: [context.candidate("A", context.http)]) for name in ("one", "two")]
     result = mp2.scan(asking, http_options={"a": 1}, workers=1)
-    assert calls == [("made", {"a": 1}), ("for", "one"), ("for", "two"), "closed"]
+    assert calls == [("made", {"a": 1, "folder": None, "warn": ANY}), ("for", "one"), ("for", "two"), "closed"]
     assert result.candidates[0].contexts == ("client", "client")
 
 
@@ -797,3 +798,33 @@ def test_four_that_hang_for_ever_cost_their_time_and_no_more(hung):
     n_candidates, n_timeouts, elapsed_s = done.stdout.split()
     assert (int(n_candidates), int(n_timeouts)) == (12, 4)
     assert float(elapsed_s) < GUARD_S
+
+
+class Asking(mp2.Scanner):
+    """Makes the client of its own process."""
+
+    name, pipeline, isolation = "asking", "test", "process"
+
+    def scan(self, context):
+        return [context.candidate("A", type(context.http).__name__)]
+
+
+def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(tmp_path):
+    threaded = make("threaded", lambda context: [context.candidate("A", type(context.http).__name__)])
+    folder = {"folder": tmp_path}
+    result = mp2.scan([Asking, threaded], http_options=folder)
+    assert statuses(result) == {"asking": "ok", "threaded": "ok"}
+    assert (tmp_path / "scan_cache.db").exists()
+    (tmp_path / "scan_cache.db").unlink()
+    (tmp_path / "scan_cache.db").mkdir()
+    result = mp2.scan([Asking, threaded], http_options=folder)
+    assert statuses(result) == {"asking": "ok", "threaded": "ok"}
+    assert [line.split(": ")[1] for line in result.warnings] == ["the cache of answers is not used"]
+    assert "the cache of answers is not used" in " ".join(result.logs["asking"])
+
+
+def test_an_old_answer_counts_against_its_source_even_without_candidates():
+    told = Told()
+    result = mp2.scan([make("stale", lambda context: context.note_reply("stale") or [])], breakers=told)
+    assert statuses(result) == {"stale": "empty"}
+    assert told.calls == [("unavailable", "stale")]

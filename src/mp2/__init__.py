@@ -4,12 +4,15 @@ The map of the layers; a module imports only from layers below its own (`tests/t
 
     L4  cli           the command line: entry, messages, exit codes
         cli_runs      its commands on stored runs, and doctor
+        cli_scanners  its commands on scanners and on stored scans
         cli_prices    its commands around prices: signals, picks, outcomes
         cli_resume    a run taken up again
+        cli_scan      its scan, also the one beside picks
         cli_run       its main job, and the demo
         cli_search    its search, and what all searching commands share
         cli_options   what the commands share
         doctor        what this machine and this build can do
+        scan_console  the same for scans
         console       live display, tables and sentences
     L3  source_scan   runs scanners side by side: own times, isolation, stop, one merged result
         scanner_child one scanner in an interpreter of its own: both ends of the pipe

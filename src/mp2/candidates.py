@@ -101,6 +101,13 @@ def merged(groups: Iterable[tuple[str, Sequence[Candidate]]]) -> tuple[MergedCan
     return tuple(sorted(found, key=lambda one: (PRIORITIES.index(one.priority), -one.n_sources, one.ticker)))
 
 
+def named_among(tickers: Iterable[str], candidates: Iterable[MergedCandidate]) -> dict[str, MergedCandidate]:
+    """Of these tickers, in any form, those that scanners named, each with its candidate."""
+    by_ticker = {one.ticker: one for one in candidates}
+    found = ((ticker, by_ticker.get(canonical_ticker(ticker) or "")) for ticker in dict.fromkeys(tickers))
+    return {ticker: one for ticker, one in found if one is not None}
+
+
 def _merge(ticker: str, by_source: Mapping[str, tuple[str, list[Candidate]]]) -> MergedCandidate:
     firsts = [named[0] for _, named in by_source.values()]
     return MergedCandidate(

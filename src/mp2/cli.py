@@ -1,7 +1,8 @@
 """The command line: a thin skin over the Python API. Data on stdout, progress and logs on stderr.
 
 Exit codes, the first that applies: 130 / 143 stopped by a signal (results kept); 2 unusable input or setting; 1 internal
-error or store failure; 4 nothing found; 0. `cli_search` and `cli_runs` hold the commands, `cli_options` what they share.
+error, store failure, or every scanner failed; 4 nothing found; 3 some scanners failed and others gave results; 0. The
+commands are in the modules `cli_*`, what they share in `cli_options`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_search, settings
+from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, settings
 from mp2.cli_options import DB_OPTION, Session
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
@@ -49,7 +50,7 @@ def script() -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The command line as a function; never returns and never shows a traceback unless `--debug` is given."""
     given = list(sys.argv[1:] if argv is None else argv)
-    args = [arg for arg in given if arg != "--debug"]
+    args = _config_first([arg for arg in given if arg != "--debug"])
     debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
     session = Session(as_json="--json" in args)
     try:
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
-        code = _fail("stopped by a signal; nothing was stored", 128 + signal.SIGINT, session.as_json)
+        code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGINT, session.as_json)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
@@ -81,6 +82,19 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         hint = "" if debug else " (--debug shows where)"
         code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session.as_json)
     sys.exit(code)
+
+
+def _config_first(args: list[str]) -> list[str]:
+    """The arguments with `--config FILE` at the front: the file is read before the command knows its defaults."""
+    for idx, arg in enumerate(args):
+        if arg == "--":
+            break
+        n_words = {"--config": 2}.get(arg, 1 if arg.startswith("--config=") else 0)
+        if n_words > len(args) - idx:
+            return [arg]
+        if n_words:
+            return [*args[idx : idx + n_words], *_config_first([*args[:idx], *args[idx + n_words :]])]
+    return args
 
 
 def _close_output() -> None:
@@ -127,7 +141,11 @@ class _Commands(click.Group):
 
 
 def _read_settings(context: click.Context, option: click.Parameter, path: Path | None) -> None:
-    context.default_map = settings.load(path, cli)
+    found = settings.find(path)
+    context.default_map = found.defaults(cli)
+    session = context.find_object(Session)
+    if session is not None:
+        session.settings = found
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -138,7 +156,7 @@ def _read_settings(context: click.Context, option: click.Parameter, path: Path |
     is_eager=True,
     expose_value=False,
     callback=_read_settings,
-    help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]",
+    help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]; may stand anywhere",
 )
 @click.option("-v", "--verbose", count=True, help="log what is being done (-vv: everything)")
 @click.option("--log-file", type=click.Path(path_type=Path), help="write the log there as well")
@@ -149,7 +167,8 @@ def cli(session: Session, verbose: int, log_file: Path | None, debug: bool, db: 
     """Find groups of technical signals that agree, inside a time budget, and say how sure one can be.
 
     Settings are taken from the command line, then from the environment (MP2_SEARCH_BUDGET=30s), then from the settings
-    file (a table per command: [search] budget = "30s"), then from the defaults.
+    file (a table per command: [search] budget = "30s"), then from the defaults. The settings of scanners are the table
+    [discovery] of that file.
     """
     session.verbose, session.log_file = verbose, log_file
 
@@ -165,6 +184,9 @@ _COMMANDS = (
     cli_prices.walkforward,
     cli_prices.check,
     cli_prices.download,
+    cli_scan.scan,
+    cli_scanners.scanners,
+    cli_scanners.scans,
     cli_runs.runs,
     cli_runs.doctor,
 )

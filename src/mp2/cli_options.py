@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +17,7 @@ import click
 
 from mp2.errors import InputError, ReadStoppedError
 from mp2.model import SCHEMA_VERSION
+from mp2.settings import SettingsFile
 
 JSON_GROUPS = 20
 
@@ -26,12 +27,15 @@ class Session:
     """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too.
 
     `resume` is the run that a command which searches is to take up instead of beginning one.
+    `kept`: what an interruption at once leaves behind, for the message about it.
     """
 
     verbose: int = 0
     log_file: Path | None = None
     as_json: bool = False
     resume: str | None = None
+    settings: SettingsFile = field(default_factory=lambda: SettingsFile(Path("mp2.toml"), {}))
+    kept: str = "nothing was stored"
 
 
 def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:
@@ -61,6 +65,11 @@ JSON_GROUPS_OPTION = click.option(
 SHOW_OPTION = click.option(
     "--show", type=click.IntRange(0), default=10, show_default=True, help="groups per size in the tables"
 )
+
+
+def flat(context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """The names of an option that may be repeated and takes several each time."""
+    return tuple(name for names in values for name in names)
 
 
 class Interrupts:
@@ -121,6 +130,7 @@ def start_logging(context: click.Context) -> Any:
     if log_file is not None:
         to_file = _file_handler(log_file)
         context.call_on_close(to_file.close)
+        context.call_on_close(lambda: logger.removeHandler(to_file))  # before it is closed: a record would open it again
         logger.addHandler(to_file)
     return screen
 

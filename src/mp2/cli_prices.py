@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,13 +14,15 @@ import click
 from mp2 import settings
 from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, observed, print_warnings, start_logging, writing
 from mp2.cli_run import PICK_OPTIONS, PRICES_OPTIONS, SIGNALS_OPTIONS, grids_from, prices_from, with_options
-from mp2.cli_search import COUNT_OPTIONS, EXIT_NOTHING_FOUND, RulesCommand, rule_options, rules_from
-from mp2.errors import InputError, StoreError
+from mp2.cli_scan import Ran, planned, run_scan
+from mp2.cli_search import COUNT_OPTIONS, EXIT_NOTHING_FOUND, RulesCommand, Sequel, rule_options, rules_from
+from mp2.errors import InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
     from mp2.model import SearchResult
     from mp2.pick_model import DayPicks, Outcome
     from mp2.prices import PriceTable
+    from mp2.scan_model import MergedCandidate
     from mp2.signals import SignalSheet
 
 NO_STORE_OPTION = click.option("--no-store", is_flag=True, help="do not store it with the run")
@@ -133,6 +135,8 @@ def _write(frame: Any, path: Path) -> None:
 @click.option("--day", help="day to pick for, YYYY-MM-DD [default: the trading day after the run's last]")
 @with_options(PRICES_OPTIONS, PICK_OPTIONS)
 @GRIDS_OPTION
+@click.option("--with-scan", is_flag=True, help="run the scanners too: which of them also name a picked ticker today, and why")
+@click.option("--scan-id", help="take a stored scan instead: its id, the beginning of it, or 'last'")
 @click.option("--csv", "csv_output", type=click.Path(path_type=Path), help="write the table of tickers there")
 @click.option("--show", type=click.IntRange(0), default=10, show_default=True, help="tickers of the vote in the table")
 @NO_STORE_OPTION
@@ -140,29 +144,91 @@ def _write(frame: Any, path: Path) -> None:
 @JSON_OPTION
 @click.pass_context
 def pick(context: click.Context, /, run: str, csv_output: Path | None, **options: Any) -> int:
-    """Apply the kept groups of RUN to the next day's signals: its tickers, and how many groups vote for each."""
+    """Apply the kept groups of RUN to the next day's signals: its tickers, and how many groups vote for each.
+
+    With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that fails fails no pick.
+    """
     from mp2.console import console, picks_view
     from mp2.picks import pick_day, picks_table
 
     if (options["prices"] is None) == (options["signals"] is None):
         raise InputError("pick: name either --prices or --signals")
     with Interrupts().caught() as interrupts:
-        start_logging(context)
+        screen = start_logging(context)
         result = _loaded(options["db"], run)
         sheet, day = _sheet_of_day(result, options, interrupts)
         picks = pick_day(result, sheet, day, min_tickers=options["min_tickers"], top_groups=options["top_groups"])
-    failure = None if options["no_store"] else _save(options["db"], picks)
+        failure = None if options["no_store"] else _save(options["db"], picks)
+        beside = _beside(context, picks, options, interrupts, screen)
+    warnings = (*picks.warnings, *beside.warnings)
     if csv_output is not None:
         with writing(csv_output):
             picks_table(picks).write_csv(csv_output)
     if options["as_json"]:
-        click.echo(json.dumps({**picks.to_dict(), "errors": [failure] if failure else []}, ensure_ascii=False))
+        document = {**picks.to_dict(), "warnings": list(warnings), "errors": [failure] if failure else [], **beside.document}
+        click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        print_warnings(picks.warnings)
+        print_warnings(warnings)
         console().print(picks_view(picks, n_show=options["show"], aliases=result.aliases))
+        for part in beside.view:
+            console().print(part)
     if failure:
         raise StoreError(failure)
-    return 0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND
+    return interrupts.exit_code or (0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND)
+
+
+def _beside(context: click.Context, picks: DayPicks, options: dict[str, Any], interrupts: Interrupts, screen: Any) -> Sequel:
+    """What scanners say of the picked tickers; whatever goes wrong with that is a warning."""
+    if not options["with_scan"] and options["scan_id"] is None:
+        return Sequel({}, ())
+    try:
+        if options["scan_id"] is None:
+            ran = run_scan(context, planned(context), options, interrupts, screen)
+        else:
+            ran = _stored_scan(options["db"], options["scan_id"])
+    except Mp2Error as error:
+        return Sequel({"scan": None}, (), [f"scan: {line}" for line in str(error).splitlines()])
+    return _sequel_of_scan(ran, picks, options)
+
+
+def _stored_scan(db: Path, name: str) -> Ran:
+    from mp2.store import Store
+
+    with Store(db, read_only=True) as store:
+        scan_id = store.find_scan(name)
+        return Ran(store.load_scan(scan_id), store.scan_summary(scan_id).day, stored=True)
+
+
+def _sequel_of_scan(ran: Ran, picks: DayPicks, options: dict[str, Any]) -> Sequel:
+    from mp2.candidates import named_among
+    from mp2.scan_console import named_view
+
+    named = named_among([*picks.tickers(), *(vote.ticker for vote in picks.votes)], ran.result.candidates)
+    document = {
+        "scan_id": ran.result.scan_id,
+        "status": str(ran.result.status),
+        "day": ran.day,
+        "n_candidates": len(ran.result.candidates),
+        "named": {ticker: _reasons(candidate) for ticker, candidate in named.items()},
+    }
+    view = named_view(picks, named, ran.result, n_votes=options["show"])
+    return Sequel({"scan": document}, (view,), list(_scan_warnings(ran)))
+
+
+def _reasons(candidate: MergedCandidate) -> dict[str, Any]:
+    return {name: value for name, value in candidate.to_dict().items() if name not in ("ticker", "data")}
+
+
+def _scan_warnings(ran: Ran) -> Iterator[str]:
+    """What to know of the scan: another day's, not stored, its own warnings, what failed."""
+    if ran.day != date.today().isoformat():
+        yield f"scan {ran.result.scan_id} is of {ran.day}, not of today; --with-scan makes a new one"
+    if ran.failure:
+        yield f"scan: not stored: {ran.failure}"
+    yield from (f"scan: {line}" for line in ran.result.warnings)
+    for outcome in ran.result.outcomes:
+        if outcome.failed and outcome.error is not None:
+            yield f"scan: {outcome.scanner}: {outcome.error.message}"
 
 
 def _loaded(db: Path, run: str) -> SearchResult:

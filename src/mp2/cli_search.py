@@ -22,6 +22,7 @@ from mp2.cli_options import (
     Interrupts,
     Session,
     echo_document,
+    flat,
     print_warnings,
     start_logging,
 )
@@ -77,10 +78,6 @@ def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
     return click.option(*flags, type=kind, default=None, help=spec.metadata["help"] + default)
 
 
-def _flat(context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    return tuple(name for names in values for name in names)
-
-
 COUNT_OPTIONS = (
     click.option(
         "--count",
@@ -93,7 +90,7 @@ COUNT_OPTIONS = (
         "--without",
         type=settings.NAMES,
         multiple=True,
-        callback=_flat,
+        callback=flat,
         help=f"short cuts to leave out, for comparison: {', '.join(PRUNINGS)}; several by commas or by repeating the option",
     ),
 )
@@ -110,7 +107,7 @@ _SEARCH_OPTIONS = (
         "--special",
         type=settings.NAMES,
         multiple=True,
-        callback=_flat,
+        callback=flat,
         help="algorithms whose starters run last; several by commas or by repeating the option",
     ),
     *COUNT_OPTIONS,

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mp2.errors import InputError, plain
+from mp2.scanner import Scanner, ScannerSettings
 
 MAX_HUNG = 64
 """Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
@@ -54,6 +55,19 @@ class Discovery:
     execution: ExecutionSettings
     scanners: Mapping[str, Mapping[str, Any]]
     pipelines: Mapping[str, PipelineSettings]
+
+    def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
+        """Why a scanner is switched off, and where to change that; None when it is on.
+
+        Raises `InputError` when its settings are wrong, unless they say themselves that it is off.
+        """
+        group = self.pipelines.get(pipeline)
+        if group is not None and not group.enabled:
+            return f"switched off by [discovery.pipelines.{pipeline}]"
+        given = self.scanners.get(name, {})
+        if given.get("enabled") is not False and own_settings(scanner, given).enabled:
+            return None
+        return f"switched off; set enabled = true in [discovery.scanners.{name}]"
 
 
 _TABLES = ("scanner_execution", "scanners", "pipelines")
@@ -113,3 +127,13 @@ def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
             yield f"unknown key {key!r}{known}"
         else:
             yield f"{key}: {plain(one['msg'])}" if key else plain(one["msg"])
+
+
+def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
+    """A scanner's table as its settings. Raises `InputError` naming every setting that is wrong."""
+    try:
+        return scanner.Settings.model_validate(dict(given))
+    except ValidationError as error:
+        raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
+    except Exception as error:  # a validator of a third party may raise anything
+        raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error

@@ -29,6 +29,9 @@ from mp2.scan_model import (
     ScanStatus,
 )
 
+Change = Callable[[BreakerState], BreakerState]
+Keep = Callable[[str, Change], BreakerState]
+
 to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -157,7 +160,7 @@ class ScanStore(Database):
             stored = self._execute("SELECT * FROM breaker").fetchall() if self._has_scans() else ()
             return {row["scanner"]: BreakerState.from_dict(dict(row)) for row in stored}
 
-    def change_breaker(self, scanner: str, change: Callable[[BreakerState], BreakerState]) -> BreakerState:
+    def change_breaker(self, scanner: str, change: Change) -> BreakerState:
         """Apply a change that no other process can come between; the state after it."""
         with self._transaction("IMMEDIATE"):
             row = self._execute("SELECT * FROM breaker WHERE scanner = ?", (scanner,)).fetchone()
@@ -207,21 +210,22 @@ class ScanStore(Database):
 
 
 class StoredBreakers(Breakers):
-    """Breakers whose states live in a store: every change is read, made and written in one transaction.
+    """Breakers whose states live elsewhere: `keep` is `ScanStore.change_breaker`, or a function that calls it.
 
-    Used by the thread that has the store. Raises `StoreError`.
+    So every change is read, made and written in one transaction, and of several commands at once one is the probe. Used by
+    the thread that has the store; raises what `keep` raises.
     """
 
-    def __init__(self, store: ScanStore, *, rules: BreakerRules | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keep: Keep, *, rules: BreakerRules | None = None, clock: Callable[[], float] = time.time) -> None:
         super().__init__(rules=rules, clock=clock)
-        self._store = store
+        self._keep = keep
 
     def state(self, scanner: str) -> BreakerState:
         """The breaker as it is now."""
-        return self._store.breakers().get(scanner, BreakerState())
+        return self._keep(scanner, lambda state: state)
 
-    def _change(self, scanner: str, change: Callable[[BreakerState], BreakerState]) -> BreakerState:
-        return self._store.change_breaker(scanner, change)
+    def _change(self, scanner: str, change: Change) -> BreakerState:
+        return self._keep(scanner, change)
 
 
 # --- rows and records -------------------------------------------------------------------------------------------------

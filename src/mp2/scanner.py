@@ -120,9 +120,11 @@ class ScannerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    enabled: bool = Field(default=True, strict=True)
-    limit: int = Field(default=10, ge=1, strict=True)
-    timeout_seconds: float | None = Field(default=None, gt=0, strict=True)
+    enabled: bool = Field(default=True, strict=True, description="whether it runs")
+    limit: int = Field(default=10, ge=1, strict=True, description="candidates that count, in the order named")
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, strict=True, description="time from its start; none: that of [discovery.scanner_execution]"
+    )
 
 
 class Scanner:

@@ -20,9 +20,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 from mp2.candidates import checked, one_line, shown
@@ -78,9 +79,11 @@ def _json(what: str, value: Any) -> Any:
 
 
 def _iso(value: Any) -> str:
-    """Dates and times, which TOML has and JSON has not."""
+    """Dates and times, which TOML has and JSON has not, and paths."""
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
     raise TypeError(f"{shown(value)} is a {type(value).__name__}")
 
 
@@ -106,10 +109,14 @@ def _load(path: str) -> Any:
 
 
 class OwnClient:
-    """The HTTP client of a scan that was given none: made when a scanner first asks for it, shared by its scanners."""
+    """The HTTP client of a scan that was given none: made when a scanner first asks for it, shared by its scanners.
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
+    `options` are the arguments of `mp2.net.Client`, the folder as text or path; `warn` gets its warnings.
+    """
+
+    def __init__(self, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:
+        folder = options.get("folder")
+        self._options = {"warn": warn, **options, "folder": None if folder is None else Path(folder)}
         self._lock = threading.Lock()
         self._client: Any = None
         self._closed = False
@@ -132,9 +139,10 @@ class OwnClient:
 
     def _open(self, scanner: type[Scanner]) -> Any:
         try:
-            return import_module("mp2.net").Client(**self._options)
+            from mp2.net import Client
         except ImportError as error:
             raise MissingExtraError(f"scanner {scanner.name}", "net") from error
+        return Client(**self._options)
 
 
 def _write_all(pipe: int, data: bytes) -> None:
@@ -306,7 +314,7 @@ def _die_with_the_asker(asker: int) -> None:
 
 def _answer(request: Mapping[str, Any]) -> bytes:
     scanner: type[Scanner] = _load(request["scanner"])
-    client = OwnClient(request["http"])
+    client = OwnClient(request["http"], warn=lambda text: context.logger.warning("%s", text))
     context = ScanContext(
         scanner,
         scanner.Settings.model_validate(request["settings"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,35 +75,54 @@ _OUTSIDE = ("config", "debug", "version")
 DURATION, NAMES, SIZES, PAIRS = Duration(), Names(), Sizes(), Pairs()
 
 
-def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
-    """Defaults for every command from a settings file, as click's `default_map`.
+_DISCOVERY = "discovery"
 
-    Without `path`: `mp2.toml` in the working directory, else the table `[tool.mp2]` of `pyproject.toml` there, else nothing.
-    A table per command, keys as the long options with underscores. Raises InputError for a file that cannot be read, is not
-    TOML, or has an unknown table or key.
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A settings file as it was read: a table per command, and `[discovery]`, which `mp2.discovery` checks."""
+
+    path: Path
+    tables: dict[str, Any]
+
+    @property
+    def discovery(self) -> Any:
+        """The settings of scanners, unchecked; empty when there are none."""
+        return self.tables.get(_DISCOVERY, {})
+
+    def defaults(self, cli: click.Group) -> dict[str, Any]:
+        """Defaults for every command, as click's `default_map`. Raises `InputError` for an unknown table or key."""
+        own = {key: value for key, value in self.tables.items() if key != _DISCOVERY}
+        return _checked(own, cli, f"{self.path}: ", (_DISCOVERY,)) if own else {}
+
+
+def find(path: Path | None) -> SettingsFile:
+    """The settings file that counts: `path`, else `mp2.toml` in the working directory, else `[tool.mp2]` of `pyproject.toml`.
+
+    Without any it is empty. Raises `InputError` for a file that cannot be read or is not TOML.
     """
-    found, tables = _find(path)
-    return _checked(tables, cli, f"{found}: ") if tables else {}
-
-
-def _find(path: Path | None) -> tuple[Path, dict[str, Any]]:
     if path is not None:
-        return path, read_toml(path, "settings file")
+        return SettingsFile(path, read_toml(path, "settings file"))
     own, project = Path("mp2.toml"), Path("pyproject.toml")
     if own.is_file():
-        return own, read_toml(own, "settings file")
+        return SettingsFile(own, read_toml(own, "settings file"))
     if project.is_file():
-        return project, read_toml(project, "settings file").get("tool", {}).get("mp2", {})
-    return own, {}
+        return SettingsFile(project, read_toml(project, "settings file").get("tool", {}).get("mp2", {}))
+    return SettingsFile(own, {})
 
 
-def _checked(tables: dict[str, Any], command: click.Command, where: str) -> dict[str, Any]:
+def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
+    """The defaults in the settings file that counts. Keys are the long options with underscores. Raises `InputError`."""
+    return find(path).defaults(cli)
+
+
+def _checked(tables: dict[str, Any], command: click.Command, where: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
     """The tables by the names click knows them under; every key has to be an option or a subcommand."""
     options = {
         _key(param): param for param in command.params if isinstance(param, click.Option) and _key(param) not in _OUTSIDE
     }
     commands = command.commands if isinstance(command, click.Group) else {}
-    known = sorted({*options, *commands})
+    known = sorted({*options, *commands, *others})
     problems = [f"{where}unknown key {key!r}; known are {', '.join(known)}" for key in tables if key not in known]
     problems += [f"{where}{key} has to be a table" for key in tables if key in commands and not isinstance(tables[key], dict)]
     if problems:

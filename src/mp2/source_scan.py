@@ -51,7 +51,7 @@ from pydantic import ValidationError
 
 from mp2.candidates import merged, one_line, shown
 from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect, failure, gather
-from mp2.discovery import MAX_HUNG, Discovery, ExecutionSettings, complaints, read_discovery
+from mp2.discovery import MAX_HUNG, Discovery, ExecutionSettings, complaints, own_settings, read_discovery
 from mp2.errors import InputError, plain
 from mp2.registry import Registered, find_scanners, registered
 from mp2.scan_model import (
@@ -98,7 +98,10 @@ class Breakers(Protocol):
         """It answered, from its source."""
 
     def failure(self, scanner: str, code: str, /) -> None:
-        """It failed with a code of `mp2.errors.SOURCE_ERROR_CODES`, or `exception`; which of them count is for it to know."""
+        """It failed with a code of `mp2.errors.SOURCE_ERROR_CODES`, or `exception`; which of them count is for it to know.
+
+        An answer from an old entry of the cache is a failure too: the source did not give it.
+        """
 
     def cancel(self, scanner: str, /) -> None:
         """Nothing is known about its source: not run, stopped, no key, or answered from the cache."""
@@ -129,7 +132,7 @@ def scan(
       have none of their own) and `concurrent` come before what it says. `only`: names; the others are left out of the result.
     - `state`: every scanner gets a deep copy; entries of the tool logs are appended to its `tool_logs`.
     - `http` makes the clients of scanners in threads, and `http_options` are the arguments of `mp2.net.Client` for those in
-      processes; without `http` such a client is made for this scan from the same arguments.
+      processes; without `http` such a client is made for this scan from the same arguments, and its warnings are the result's.
     - `stop`: once it is set the scan ends within about `POLL_S` with what it has.
     - `observe` gets what happens; with `observe_every_s` also every running scanner that often.
     - `today`: the date to scan for (default: the local date). `scan_id`: the result's (default: a new one).
@@ -143,7 +146,8 @@ def scan(
     if state is not None and not isinstance(state.get("tool_logs", []), list):
         raise InputError("state['tool_logs'] has to be a list: the entries of the tool logs are appended to it")
     execution = _execution(discovery.execution, workers, timeout_s, concurrent)
-    with _client(http, http_options or {}) as factory:
+    warnings: list[str] = []
+    with _client(http, http_options or {}, warnings.append) as factory:
         preparation = _Preparation(
             discovery=discovery,
             timeout_s=execution.timeout_seconds,
@@ -168,6 +172,7 @@ def scan(
         finally:
             run.cancel()
     result = run.result(scan_id or _new_id())
+    result = replace(result, warnings=(*result.warnings, *dict.fromkeys(warnings)))
     if state is not None and result.tool_logs:
         state.setdefault("tool_logs", []).extend(result.tool_logs)
     return result
@@ -191,12 +196,13 @@ def scan_in_caller(
     discovery = read_discovery(config, [one.name], [one.pipeline])
     if one.scanner is None:
         raise InputError(f"scanner {one.name}: {one.error}")
-    settings = _settings(one.scanner, discovery.scanners.get(one.name, {}))
+    settings = own_settings(one.scanner, discovery.scanners.get(one.name, {}))
     own_state = _state_copy({} if state is None else state)
-    with _client(http, http_options or {}) as factory:
+    warnings: list[str] = []
+    with _client(http, http_options or {}, warnings.append) as factory:
         context = ScanContext(one.scanner, settings, state=own_state, today=today, http=factory)
         collected = gather(one.scanner, context, Found(context))
-    return _outcome(one, _Ending.of(collected, context)), collected.candidates, context.logs
+    return _outcome(one, _Ending.of(collected, context)), collected.candidates, (*context.logs, *warnings)
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> list[Registered]:
@@ -220,12 +226,12 @@ def _execution(
 
 
 @contextmanager
-def _client(http: ClientFactory | None, options: Mapping[str, Any]) -> Iterator[ClientFactory]:
+def _client(http: ClientFactory | None, options: Mapping[str, Any], warn: Callable[[str], object]) -> Iterator[ClientFactory]:
     """The caller's HTTP client, or one for this scan that is closed at its end."""
     if http is not None:
         yield http
         return
-    client = OwnClient(options)
+    client = OwnClient(options, warn)
     try:
         yield client.for_scanner
     finally:
@@ -384,17 +390,12 @@ class _Preparation:
             raise _NotRun(OutcomeStatus.ERROR, _PREPARATION, "; ".join(error.problems)) from error
 
     def _enabled(self, one: Registered, scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
-        group = self.discovery.pipelines.get(one.pipeline)
-        if group is not None and not group.enabled:
-            raise _NotRun(OutcomeStatus.DISABLED, "disabled", f"switched off by [discovery.pipelines.{one.pipeline}]")
-        settings = None if given.get("enabled") is False else _settings(scanner, given)
-        if settings is None or not settings.enabled:
-            how = f"switched off; set enabled = true in [discovery.scanners.{one.name}]"
-            raise _NotRun(OutcomeStatus.DISABLED, "disabled", how)
+        if (reason := self.discovery.why_off(one.name, one.pipeline, scanner)) is not None:
+            raise _NotRun(OutcomeStatus.DISABLED, "disabled", reason)
         for name in scanner.keys:
             if find_key(name) is None:
                 raise _NotRun(OutcomeStatus.SKIPPED, "missing_key", no_key_message(name))
-        return settings
+        return own_settings(scanner, given)
 
     def _ready(self, scanner: type[Scanner], settings: ScannerSettings, given: Mapping[str, Any]) -> _Job:
         in_process = scanner.isolation == "process"
@@ -412,15 +413,6 @@ class _Preparation:
 
 _PREPARATION = "preparation"
 """Code of what is wrong with a scanner before it runs."""
-
-
-def _settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
-    try:
-        return scanner.Settings.model_validate(dict(given))
-    except ValidationError as error:
-        raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
-    except Exception as error:  # a validator of a third party may raise anything
-        raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
 
 
 def _state_copy(state: dict[str, Any]) -> dict[str, Any]:
@@ -682,8 +674,10 @@ def _remaining_s(entry: _Entry) -> float:
 
 
 def _answer_breaker(breakers: Breakers, outcome: ScanOutcome, replies: frozenset[ReplyKind]) -> None:
-    name, from_cache = outcome.scanner, "stale" in replies or replies == {"cached"}
-    if outcome.status in ANSWERED and not from_cache:
+    name = outcome.scanner
+    if outcome.status in ANSWERED and "stale" in replies:
+        breakers.failure(name, "unavailable")  # only failures that may pass are answered so, and all of those count alike
+    elif outcome.status in ANSWERED and replies != {"cached"}:
         breakers.success(name)
     elif outcome.status in ANSWERED or outcome.status is OutcomeStatus.SKIPPED or outcome.error is None:
         breakers.cancel(name)
