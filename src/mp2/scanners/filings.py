@@ -105,9 +105,8 @@ def _check_welcome(reply: Reply) -> None:
     if reply.status == 403 and b"Request Rate Threshold" in reply.body:
         raise SourceError("rate_limited", "the SEC limits this address for ten minutes", retry_after_s=600.0)
     if reply.status == 403:
-        raise SourceError(
-            "forbidden", f"the SEC refuses the user agent; it has to be 'Company Name contact@domain' ({USER_AGENT})"
-        )
+        how = f"it has to be 'Company Name contact@domain' ({USER_AGENT})"
+        raise SourceError("forbidden", f"the SEC refuses the user agent; {how}")
 
 
 def _read_hit(hit: dict[str, Any]) -> Filing | None:

@@ -20,14 +20,11 @@ RATES = ("30/s", "60/min")
 KEY = "FINNHUB_API_KEY"
 
 _REFUSALS = (
-    (
-        re.compile(r"sign up|invalid api key|please use an api key", re.I),
-        "unauthorized",
-        f"Finnhub does not accept the key {KEY}",
-    ),
-    (re.compile(r"limit reached|too many requests", re.I), "rate_limited", "Finnhub wants fewer requests per minute"),
-    (re.compile(r"don't have access|do not have access|premium", re.I), "forbidden", "Finnhub gives this to paid plans only"),
+    ("sign up|invalid api key|please use an api key", "unauthorized", f"Finnhub does not accept the key {KEY}"),
+    ("limit reached|too many requests", "rate_limited", "Finnhub wants fewer requests per minute"),
+    ("do(n't| not) have access|premium", "forbidden", "Finnhub gives this to paid plans only"),
 )
+"""What its sentences say, first match first: the one about an empty key also says that a limit is reached."""
 
 
 def headers(context: ScanContext) -> dict[str, str]:
@@ -56,6 +53,6 @@ def _is_page(reply: Reply) -> bool:
 
 def _refusal(said: str, status: int) -> SourceError:
     for pattern, code, message in _REFUSALS:
-        if pattern.search(said):
+        if re.search(pattern, said, re.IGNORECASE):
             return SourceError(code, message)
     return SourceError("bad_payload", f"Finnhub answers no data but a message (HTTP {status})")

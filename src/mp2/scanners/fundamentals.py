@@ -14,7 +14,7 @@ gives percentages and millions, Alpha Vantage fractions and units, and everythin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from pydantic import Field, model_validator
 
@@ -72,7 +72,7 @@ def _figures(values: Mapping[str, Any], names: Mapping[str, tuple[tuple[str, ...
     given = [values[key] for keys, _ in names.values() for key in keys if key in values]
     if any(value not in fields.ABSENT for value in given) and all(value is None for value in found.values()):
         raise SourceError("bad_payload", "none of the key figures can be read")
-    return Figures(**found)  # type: ignore[typeddict-item]
+    return cast("Figures", found)
 
 
 def _first(values: Mapping[str, Any], keys: tuple[str, ...], factor: float) -> float | None:

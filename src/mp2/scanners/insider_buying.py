@@ -17,7 +17,7 @@ Source of truth: finnhub.io/docs/api/insider-transactions; codes: SEC Form 4; re
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypedDict
 
 from pydantic import Field
@@ -146,7 +146,7 @@ class InsiderBuying(Scanner):
             "n_insiders": n_insiders,
             "last_filed": last_filed,
             "usable_from": fields.next_weekday(datetime.date.fromisoformat(last_filed)).isoformat(),
-            "purchases": [{key: one[key] for key in ("name", "shares", "price", "filed", "traded")} for one in shown],  # type: ignore[literal-required]
+            "purchases": [{key: one[key] for key in ("name", "shares", "price", "filed", "traded")} for one in shown],
         }
         line = f"{counted(n_insiders, 'insider')} bought for ${value_usd:,.0f}, last filed {last_filed}"
         return context.candidate(symbol, line, self._priority(value_usd, n_insiders), data)
@@ -160,12 +160,10 @@ def _value_usd(found: Iterable[Transaction]) -> float:
     return sum(one["shares"] * (one["price"] or 0.0) for one in found)
 
 
-def _of_all(ask: Any) -> list[Transaction]:
+def _of_all(ask: Callable[[str], list[Transaction]]) -> list[Transaction]:
     try:
-        found: list[Transaction] = ask("")
+        return ask("")
     except SourceError as error:
         if error.code != "forbidden":
             raise
-    else:
-        return found
     raise SourceError("forbidden", "Finnhub gives the purchases of all companies to paid plans only; list some in `symbols`")

@@ -10,8 +10,8 @@ from `high_headlines` headlines on, else medium. Most promising first: by headli
 The feeds are asked side by side, for each is another site, and one that hangs must not take the others' time. When some
 fail and at least `min_feeds` answer, the scanner has done its work with those: what is missing is in its log and in the
 tool log (`news.feed`, one entry per feed), because a site that is down is no reason to throw away what the others
-reported. With fewer it fails as the first feed of the list that failed. A feed that has not answered shortly before the scanner's
-deadline has failed with `timeout`. Whoever must not miss a feed sets `min_feeds` to their number.
+reported. With fewer it fails as the first feed of the list that failed. A feed that has not answered shortly before the
+scanner's deadline has failed with `timeout`. Whoever must not miss a feed sets `min_feeds` to their number.
 
 A query of a feed's address that looks like a key (`token=...`) is treated as one. Feeds are read by feedparser, from bytes
 that were fetched here; it opens no address and no file.
@@ -37,7 +37,7 @@ from mp2.scan_model import Candidate, counted
 from mp2.scanner import Http, Reply, ScanContext, Scanner, ScannerSettings
 from mp2.scanners import fields
 from mp2.scanners.mentions import Mentions
-from mp2.scanners.options import Symbol, WebAddress, Words, on_with
+from mp2.scanners.options import Symbol, WebAddress, Words, different, on_with
 
 TTL_S = 600.0
 MAX_BYTES = 3_000_000
@@ -66,19 +66,22 @@ class Headline(TypedDict):
 
 def parse_feed(reply: Reply) -> list[Headline]:
     """The entries of a feed, in its order. Raises `SourceError` for what is no feed, and for one that ends too early."""
-    try:
-        import feedparser
-    except ImportError as missing:
-        raise MissingExtraError("scanner news", "net") from missing
     # Bytes alone would first be tried as the name of a file.
-    found = feedparser.parse(
-        io.BytesIO(reply.body), response_headers=_described(reply), sanitize_html=False, resolve_relative_uris=False
-    )
+    body, described = io.BytesIO(reply.body), _described(reply)
+    found = _feedparser().parse(body, response_headers=described, sanitize_html=False, resolve_relative_uris=False)
     if not found.get("version"):
         raise SourceError("bad_payload", "answered no RSS or Atom feed")
     if found.get("bozo") and not _ENDS.search(reply.body[-1000:]):
         raise SourceError("bad_payload", "the feed ends too early")
     return [headline for entry in found["entries"][:MAX_ENTRIES] if (headline := _headline(entry))]
+
+
+def _feedparser() -> Any:
+    try:
+        import feedparser  # type: ignore[import-untyped]
+    except ImportError as missing:
+        raise MissingExtraError("scanner news", "net") from missing
+    return feedparser
 
 
 def _described(reply: Reply) -> dict[str, str]:
@@ -107,14 +110,11 @@ def _published(entry: Mapping[str, Any]) -> str | None:
     for field in ("published_parsed", "updated_parsed"):
         time = dict(entry).get(field)  # feedparser's own look-up puts one in the other's place, with a warning
         try:
-            return datetime.datetime(*time[:6], tzinfo=datetime.UTC).isoformat()  # type: ignore[index]
+            year, month, day, hour, minute, second = time[:6]  # type: ignore[index]
+            return datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC).isoformat()
         except (TypeError, ValueError):
             continue
     return None
-
-
-def _one_each(feeds: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(feeds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class News(Scanner):
     class Settings(ScannerSettings):
         """Which feeds, and which names stand for which tickers."""
 
-        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(_one_each)] = Field(default=(), max_length=30)
+        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(default=(), max_length=30)
         names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)
         min_feeds: int = Field(default=1, ge=1, strict=True)
         max_age_days: int = Field(default=2, ge=0, le=365, strict=True)
@@ -202,6 +202,7 @@ class News(Scanner):
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
         """Read all feeds, then gather by ticker."""
+        _feedparser()  # before anything is asked
         feeds = list(map(Feed.of, self.settings.feeds))
         read = list(zip(feeds, read_all(context, feeds), strict=True))
         self._report(context, read)
@@ -240,7 +241,7 @@ class News(Scanner):
             return True
         published = datetime.datetime.fromisoformat(headline["published"]).date()
         # In New York it is still `today` when UTC has the next day.
-        return -1 <= (today - published).days <= self.settings.max_age_days
+        return bool(-1 <= (today - published).days <= self.settings.max_age_days)
 
     def _candidate(self, context: ScanContext, ticker: str, found: list[tuple[str, Headline]]) -> Candidate:
         newest = sorted(found, key=lambda one: one[1]["published"] or "", reverse=True)[:MAX_HEADLINES]

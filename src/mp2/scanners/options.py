@@ -28,12 +28,15 @@ def _address(text: str) -> str:
     return text
 
 
+def different(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Each of them once, in the order given."""
+    return tuple(dict.fromkeys(given))
+
+
 Symbol = Annotated[str, AfterValidator(_symbol)]
 """A ticker in its one form, `BRK-B`."""
 
-Symbols = Annotated[
-    tuple[Symbol, ...], Field(max_length=MAX_SYMBOLS), AfterValidator(lambda given: tuple(dict.fromkeys(given)))
-]
+Symbols = Annotated[tuple[Symbol, ...], Field(max_length=MAX_SYMBOLS), AfterValidator(different)]
 """Different tickers, in the order given."""
 
 WebAddress = Annotated[str, AfterValidator(_address)]

@@ -186,7 +186,7 @@ class RedditTrending(Scanner):
             "score": _total(found, "score"),
             "comments": _total(found, "comments"),
             "subreddits": subreddits,
-            "posts": [{key: post[key] for key in ("title", "subreddit", "score", "url")} for post in shown],  # type: ignore[literal-required]
+            "posts": [{key: post[key] for key in ("title", "subreddit", "score", "url")} for post in shown],
         }
         line = f"named in {counted(len(found), 'post')} on {', '.join(f'r/{name}' for name in subreddits)}: {shown[0]['title']}"
         return context.candidate(ticker, line, "high" if len(found) >= self.settings.high_posts else "medium", data)
