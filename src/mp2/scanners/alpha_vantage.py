@@ -23,6 +23,7 @@ RATES = ("1/s", "25/day")
 
 KEY = "ALPHAVANTAGE_API_KEY"
 
+_ANSWER = "the answer of Alpha Vantage"
 _REFUSALS = ("Error Message", "Information", "Note")
 _BAD_KEY = re.compile(r"api ?key.{0,40}(invalid|missing|for demo)|(invalid|missing).{0,40}api ?key", re.IGNORECASE)
 _PREMIUM = re.compile(r"\bpremium endpoint\b", re.IGNORECASE)
@@ -35,14 +36,14 @@ _EASTERN = timezone(timedelta(hours=-5))
 
 def answer(reply: Reply, wanted: Sequence[str]) -> dict[str, Any]:
     """The object that was asked for, which has all keys `wanted`. Raises `SourceError` for refusals and anything else."""
-    values = fields.table(reply.json(), "the answer of Alpha Vantage")
+    values = fields.table(fields.document(reply, _ANSWER), _ANSWER)
     if all(key in values for key in wanted):
         return values
     for key in _REFUSALS:
         if isinstance(sentence := values.get(key), str):
             raise _refusal(key, sentence, reply)
     missing = ", ".join(key for key in wanted if key not in values)
-    raise SourceError("bad_payload", f"the answer of Alpha Vantage has no {missing}")
+    raise SourceError("bad_payload", f"{_ANSWER} has no {missing}")
 
 
 def _refusal(key: str, sentence: str, reply: Reply) -> SourceError:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from mp2.candidates import one_line
 from mp2.errors import SourceError
+from mp2.scanner import Reply
 
 T = TypeVar("T")
 
@@ -50,6 +51,15 @@ def day(value: Any) -> str | None:
         return datetime.date.fromisoformat(found[0]).isoformat() if found else None
     except ValueError:
         return None
+
+
+def document(reply: Reply, what: str) -> Any:
+    """The body as JSON. Raises `SourceError("bad_payload")` naming `what`; it does not show the body, which may hold a key."""
+    try:
+        return reply.json()
+    except SourceError:
+        pass
+    raise SourceError("bad_payload", f"{what} is no JSON")
 
 
 def table(value: Any, what: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ MAX_FILINGS = 20
 
 USER_AGENT = "SEC_USER_AGENT"
 
+_COMPANIES = "the list of companies"
 _CONTACT = r"[ -~]*[^ @]@[^ @]+\.[^ @]+[ -~]*"
 _DISPLAY_NAME = re.compile(
     r"(?P<company>.*?)\s*(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*\(CIK (?P<cik>\d{1,10})\)\s*", re.ASCII
@@ -81,7 +82,7 @@ class Page(TypedDict):
 def parse_filings(reply: Reply) -> Page:
     """The filings of a page, each once. Raises `SourceError`."""
     _check_welcome(reply)
-    values = fields.table(reply.json(), "the answer of EDGAR")
+    values = fields.table(fields.document(reply, "the answer of EDGAR"), "the answer of EDGAR")
     hits = fields.rows(fields.table(values.get("hits"), "hits").get("hits"), "hits.hits")
     if values.get("timed_out") is True:
         raise SourceError("unavailable", "EDGAR's search ran out of time")
@@ -97,8 +98,8 @@ def parse_companies(reply: Reply) -> dict[str, str]:
         cik, ticker = row.get("cik_str"), canonical_ticker(row.get("ticker"))
         return (str(cik), ticker) if isinstance(cik, int) and ticker else None
 
-    values = fields.table(reply.json(), "the list of companies")
-    return dict(reversed(fields.readable(values.values(), read, "the list of companies")))
+    values = fields.table(fields.document(reply, _COMPANIES), _COMPANIES)
+    return dict(reversed(fields.readable(values.values(), read, _COMPANIES)))
 
 
 def _check_welcome(reply: Reply) -> None:

@@ -19,6 +19,7 @@ RATES = ("30/s", "60/min")
 
 KEY = "FINNHUB_API_KEY"
 
+_ANSWER = "the answer of Finnhub"
 _REFUSALS = (
     ("sign up|invalid api key|please use an api key", "unauthorized", f"Finnhub does not accept the key {KEY}"),
     ("limit reached|too many requests", "rate_limited", "Finnhub wants fewer requests per minute"),
@@ -37,13 +38,13 @@ def answer(reply: Reply, wanted: str) -> dict[str, Any]:
     if _is_page(reply) and reply.status < 400:
         raise SourceError("rate_limited", "Finnhub leads to a web page, as it does when too much was asked")
     text = reply.text()
-    values = reply.json() if text.lstrip()[:1] in ("{", "[") else text
+    values = fields.document(reply, _ANSWER) if text.lstrip()[:1] in ("{", "[") else text
     said = values.get("error") if isinstance(values, dict) else values
     if isinstance(said, str):
         raise _refusal(said, reply.status)
-    found = fields.table(values, "the answer of Finnhub")
+    found = fields.table(values, _ANSWER)
     if wanted not in found:
-        raise SourceError("bad_payload", f"the answer of Finnhub has no {wanted}")
+        raise SourceError("bad_payload", f"{_ANSWER} has no {wanted}")
     return found
 
 

@@ -63,7 +63,7 @@ def parse_metric(reply: Reply) -> Figures:
 
 def parse_overview(reply: Reply) -> Figures:
     """Alpha Vantage's figures; all None for a symbol it does not know, for which it answers `{}`. Raises `SourceError`."""
-    is_unknown = reply.status < 400 and reply.json() == {}
+    is_unknown = reply.status < 400 and fields.document(reply, "the overview") == {}
     return _figures({} if is_unknown else alpha_vantage.answer(reply, ("Symbol",)), _ALPHA_VANTAGE)
 
 

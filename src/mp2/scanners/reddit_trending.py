@@ -40,6 +40,7 @@ MAX_POSTS = 10
 
 CLIENT_ID, CLIENT_SECRET = "REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET"
 
+_LOGIN, _LISTING = "Reddit's answer to the login", "Reddit's listing"
 _MAX_TEXT = 4000
 _DAY_S = 24 * 3600
 
@@ -67,19 +68,19 @@ class Listing(TypedDict):
 def parse_token(reply: Reply) -> str:
     """An access token. Raises `SourceError`."""
     _check_welcome(reply)
-    values = fields.table(reply.json(), "Reddit's answer to the login")
+    values = fields.table(fields.document(reply, _LOGIN), _LOGIN)
     token = values.get("access_token")
     if isinstance(token, str) and token and token.isascii() and token.isprintable():
         return token
-    if "error" in values:
+    if "error" in values and reply.status < 400:
         raise SourceError("unauthorized", f"Reddit does not accept {CLIENT_ID} and {CLIENT_SECRET}")
-    raise SourceError("bad_payload", "Reddit's answer to the login holds no access token")
+    raise SourceError("bad_payload", f"{_LOGIN} holds no access token")
 
 
 def parse_listing(reply: Reply) -> Listing:
     """The posts of a page, without those pinned to its top. Raises `SourceError`."""
     _check_welcome(reply)
-    data = fields.table(fields.table(reply.json(), "Reddit's listing").get("data"), "data")
+    data = fields.table(fields.table(fields.document(reply, _LISTING), _LISTING).get("data"), "data")
     children = fields.rows(data.get("children"), "data.children")
     posts = fields.readable(children, _read_child, "data.children")
     after = data.get("after")
