@@ -14,11 +14,8 @@ def reply(body: Any, status: int = 200, **headers: str) -> Reply:
     """A reply as the HTTP client hands it on; what is neither bytes nor text is sent as JSON."""
     if not isinstance(body, bytes | str):
         body = json.dumps(body)
-    return Reply(
-        status,
-        {name.replace("_", "-"): value for name, value in headers.items()},
-        body.encode() if isinstance(body, str) else body,
-    )
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, named, body.encode() if isinstance(body, str) else body)
 
 
 # --- Alpha Vantage
@@ -36,8 +33,8 @@ AV_OLD_NOTE = {
     "Note": "Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute and 500 calls per day."
 }
 AV_PREMIUM = {
-    "Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium plans "
-    "to instantly unlock all premium endpoints, up to 600 requests per minute and no limit per day."
+    "Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium "
+    "plans to instantly unlock all premium endpoints, up to 600 requests per minute and no limit per day."
 }
 AV_BAD_KEY = {"Error Message": f"the parameter apikey is invalid or missing ({KEY}). Please claim your free API key."}
 AV_BAD_KEY_TOLD_SO = {"Information": "the parameter apikey is invalid or missing. Please claim your free API key."}

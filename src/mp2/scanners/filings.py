@@ -45,7 +45,7 @@ MAX_FILINGS = 20
 USER_AGENT = "SEC_USER_AGENT"
 
 _COMPANIES = "the list of companies"
-_CONTACT = r"[ -~]*[^ @]@[^ @]+\.[^ @]+[ -~]*"
+_CONTACT = r"[ -~]*[!-?A-~]@[!-?A-~]+\.[!-?A-~]+[ -~]*"
 _DISPLAY_NAME = re.compile(
     r"(?P<company>.*?)\s*(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*\(CIK (?P<cik>\d{1,10})\)\s*", re.ASCII
 )

@@ -78,7 +78,7 @@ def _figures(values: Mapping[str, Any], names: Mapping[str, tuple[tuple[str, ...
 def _first(values: Mapping[str, Any], keys: tuple[str, ...], factor: float) -> float | None:
     known = (value for value in (fields.number(values.get(key)) for key in keys) if value is not None)
     first = next(known, None)
-    return None if first is None else first * factor
+    return None if first is None else round(first * factor, 6)
 
 
 class Fundamentals(Scanner):
