@@ -382,6 +382,11 @@ def test_feeds_of_both_kinds_without_their_markup():
     assert parse_feed(reply(script))[0]["link"] == ""
 
 
+def test_a_feed_in_another_encoding():
+    text = wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="utf-16"')
+    assert parse_feed(reply(text.encode("utf-16")))[0]["title"] == "Čez $ABC"
+
+
 def test_a_feed_with_a_small_fault_is_read():
     assert len(parse_feed(reply(wire.rss(("Q&A of $ABC", "&nbsp;"))))) == 1
 
@@ -597,6 +602,11 @@ def test_filings_are_gathered_by_filing_and_company(server, bench):
     (named,) = bench.named("filings").items()
     assert (named[0], named[1][0], named[1][2]["n_filings"]) == ("AAPL", "high", 2)
     assert "and 1 other filing with" in named[1][1]
+
+
+def test_all_forms(server, bench):
+    bench.scan(Filings, filings={"forms": []})
+    assert "forms" not in server.requests(ASKED["filings"])[0].query
 
 
 def test_without_the_list_of_companies_filings_with_tickers_are_left(server, bench):

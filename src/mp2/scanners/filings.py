@@ -146,7 +146,12 @@ class Filings(Scanner):
     rates = {"efts.sec.gov": ("5/s",), "www.sec.gov": ("5/s",)}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """What to search for, and who asks; `tickers_url` is the list of companies."""
+        """What to search for, and who asks.
+
+        `query`: words, and phrases in quotes. `forms`: empty: all. `days`: how far back. `max_pages`: of 100 documents each.
+        `user_agent`: "Company Name contact@domain"; None: that of the environment. `base_url`: of the search; `tickers_url`:
+        the list of companies.
+        """
 
         query: Words = '"share repurchase program"'
         forms: tuple[Words, ...] = ("8-K",)
@@ -187,12 +192,13 @@ class Filings(Scanner):
         day = datetime.timedelta(days=1)
         params = {
             "q": self.settings.query,
-            "forms": ",".join(self.settings.forms),
             "dateRange": "custom",
             "startdt": (context.today - self.settings.days * day).isoformat(),
             "enddt": (context.today - day).isoformat(),
             "from": str(n_before),
         }
+        if self.settings.forms:
+            params["forms"] = ",".join(self.settings.forms)
         url = f"{self.settings.base_url}/search-index"
         return context.http.get(url, parse=parse_filings, params=params, headers=headers, ttl_s=TTL_S)
 

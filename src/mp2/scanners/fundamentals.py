@@ -90,7 +90,11 @@ class Fundamentals(Scanner):
     rates = {finnhub.HOST: finnhub.RATES, alpha_vantage.HOST: alpha_vantage.RATES}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """Whom to ask about which symbols, and the filters; None: no filter."""
+        """Whom to ask about which symbols, and the filters; None: no filter.
+
+        `symbols`: one request each. `max_pe`, `max_price_to_book`: ratios of the price to earnings and book value.
+        `min_market_cap_usd`. `min_return_on_equity_pct`, `min_dividend_yield_pct`: in percent. `base_url`: of the provider.
+        """
 
         provider: Literal["finnhub", "alpha_vantage"] = "finnhub"
         symbols: Symbols = ()

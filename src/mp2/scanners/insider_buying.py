@@ -99,7 +99,12 @@ class InsiderBuying(Scanner):
     rates = {finnhub.HOST: finnhub.RATES}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """Whose purchases count, and how large they have to be together."""
+        """Whose purchases count, and how large they have to be together.
+
+        `symbols`: one request each; empty: the latest of all companies. `days`: how far back filings count. `min_value_usd`:
+        of all purchases together. `high_value_usd`, `cluster` (different insiders): where the priority rises. `base_url`: of
+        the service.
+        """
 
         symbols: Symbols = ()
         days: int = Field(default=7, ge=1, le=365, strict=True)

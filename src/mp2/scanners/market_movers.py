@@ -97,7 +97,12 @@ class MarketMovers(Scanner):
     rates = {alpha_vantage.HOST: alpha_vantage.RATES}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """Which lists count, and what a row has to show; a number the source leaves empty passes no filter but 0."""
+        """Which lists count, and what a row has to show; a number the source leaves empty passes no filter but 0.
+
+        `lists`: in the order in which they are named. `min_change_pp`: smallest change, up or down, in percent, of gainers and
+        losers; `high_change_pp`: where the priority becomes high. `min_price_usd`, `min_volume` (shares). `shares_only`: no
+        warrants, units and rights. `max_age_days`: older movers are a failure. `base_url`: of the service.
+        """
 
         lists: tuple[ListName, ...] = Field(default=("gainers", "most_active"), min_length=1)
         min_change_pp: float = Field(default=5.0, ge=0)

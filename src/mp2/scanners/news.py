@@ -40,7 +40,7 @@ from mp2.scanners.mentions import Mentions
 from mp2.scanners.options import Symbol, WebAddress, Words, different, on_with
 
 TTL_S = 600.0
-MAX_BYTES = 3_000_000
+MAX_BYTES = 1_500_000
 MAX_ENTRIES = 300
 """Of one feed."""
 
@@ -49,6 +49,10 @@ MAX_HEADLINES = 10
 
 _MAX_TEXT = 2000
 _TAG = re.compile(r"<[^<>]{0,2000}>")
+_BEGINS = re.compile(rb"<(?:\w+:)?(?:rss|feed|rdf)\b", re.IGNORECASE)
+_HEAD = 8192
+"""Bytes within which a feed begins, behind comments and style sheets; in UTF-16 half of them are zeros."""
+
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"key|token|secret|auth|passw|sig", re.IGNORECASE)
 _RESERVE_S = 0.5
@@ -66,6 +70,8 @@ class Headline(TypedDict):
 
 def parse_feed(reply: Reply) -> list[Headline]:
     """The entries of a feed, in its order. Raises `SourceError` for what is no feed, and for one that ends too early."""
+    if not _BEGINS.search(reply.body[:_HEAD].replace(b"\0", b"")):  # feedparser takes seconds to find that out
+        raise SourceError("bad_payload", "answered no RSS or Atom feed")
     # Bytes alone would first be tried as the name of a file.
     body, described = io.BytesIO(reply.body), _described(reply)
     found = _feedparser().parse(body, response_headers=described, sanitize_html=False, resolve_relative_uris=False)
@@ -186,7 +192,11 @@ class News(Scanner):
     summary = "tickers that headlines of your RSS and Atom feeds name"
 
     class Settings(ScannerSettings):
-        """Which feeds, and which names stand for which tickers."""
+        """Which feeds, and which names stand for which tickers.
+
+        `feeds`: addresses. `names`: whole words, in any case, and their tickers. `min_feeds`: fewer that answer are a failure.
+        `max_age_days`: of headlines. `min_headlines`: that name a ticker; `high_headlines`: where the priority becomes high.
+        """
 
         feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(default=(), max_length=30)
         names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)

@@ -123,7 +123,12 @@ class RedditTrending(Scanner):
     rates = {"oauth.reddit.com": ("100/min",), "www.reddit.com": ("100/min",)}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """Where to look, and how often a ticker has to be named; `username` is the Reddit account of the application."""
+        """Where to look, and how often a ticker has to be named.
+
+        `username`: the Reddit account of the application, needed. `symbols`: tickers that bare words may name. `n_pages`: of
+        100 posts each, per subreddit. `max_age_days`: of posts. `min_posts`: that name a ticker; `high_posts`: where the
+        priority becomes high. `auth_url`: where tokens come from; `base_url`: of the service.
+        """
 
         enabled: bool = Field(default=False, strict=True)
         username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{2,30}$")] | None = None
