@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import sys
 import time
 from urllib.parse import urlsplit
 
@@ -45,6 +46,7 @@ from mp2.scanners.mentions import Mentions
 from mp2.scanners.news import News, parse_feed
 from mp2.scanners.options import with_dot
 from mp2.scanners.reddit_trending import RedditTrending, parse_listing, parse_token
+from mp2.source_scan import scan_in_caller
 
 TODAY = datetime.date(2026, 1, 6)
 
@@ -666,6 +668,21 @@ def test_an_error_of_our_own_while_reading_feeds_is_reported(bench, monkeypatch)
     monkeypatch.setattr("mp2.scanners.news.Feed.read", lambda feed, http: 1 / 0)
     bench.scan(News)
     assert bench.codes() == {"news": "exception"}
+
+
+def test_without_feedparser_nothing_is_asked(bench, monkeypatch):
+    monkeypatch.setitem(sys.modules, "feedparser", None)
+    bench.scan(News)
+    assert "mp2[net]" in bench.outcome("news").error.message
+    assert bench.server.n_requests() == 0
+
+
+@pytest.mark.parametrize("scanner", SCANNERS, ids=lambda scanner: scanner.name)
+def test_in_the_callers_thread_without_a_limit(bench, scanner):
+    own = {scanner.name: settings(bench.server.url)[scanner.name]}
+    with Client() as client:
+        outcome, candidates, _ = scan_in_caller(scanner, config={"scanners": own}, http=client.for_scanner, today=TODAY)
+    assert (outcome.status, outcome.n_candidates, outcome.n_dropped) == ("ok", len(candidates), 0)
 
 
 # --- every failure, every scanner -------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ A candidate says that at least `min_headlines` different headlines or their summ
 ticker: as `$TSLA`, as `(NYSE: XYZ)`, or by a name that the setting `names` has a ticker for. On by default once `feeds` are
 given.
 
-Data: `n_headlines`, `n_feeds`, and `headlines` (`title`, `link`, `feed`, `published`), newest first, at most 10. Priority: high
-from `high_headlines` headlines on, else medium. Most promising first: by headlines, then feeds.
+Data: `n_headlines`, `n_sites`, and `headlines` (`title`, `link`, `feed`, `published`), newest first, at most 10. Priority: high
+from `high_headlines` headlines on, else medium. Most promising first: by headlines, then sites.
 
 The feeds are asked side by side, for each is another site, and one that hangs must not take the others' time. When some
 fail and at least `min_feeds` answer, the scanner has done its work with those: what is missing is in its log and in the
@@ -217,7 +217,7 @@ class News(Scanner):
         read = list(zip(feeds, read_all(context, feeds), strict=True))
         self._report(context, read)
         by_ticker = self._named(context.today, read)
-        order = sorted(by_ticker.items(), key=lambda one: (-len(one[1]), -_n_feeds(one[1]), one[0]))
+        order = sorted(by_ticker.items(), key=lambda one: (-len(one[1]), -_n_sites(one[1]), one[0]))
         for ticker, found in order:
             if len(found) >= self.settings.min_headlines:
                 yield self._candidate(context, ticker, found)
@@ -258,10 +258,10 @@ class News(Scanner):
         shown = [
             {"title": one["title"], "link": one["link"], "feed": host, "published": one["published"]} for host, one in newest
         ]
-        data = {"n_headlines": len(found), "n_feeds": _n_feeds(found), "headlines": shown}
+        data = {"n_headlines": len(found), "n_sites": _n_sites(found), "headlines": shown}
         line = f"{counted(len(found), 'headline')}: {newest[0][1]['title']} ({newest[0][0]})"
         return context.candidate(ticker, line, "high" if len(found) >= self.settings.high_headlines else "medium", data)
 
 
-def _n_feeds(found: list[tuple[str, Headline]]) -> int:
+def _n_sites(found: list[tuple[str, Headline]]) -> int:
     return len({host for host, _ in found})
