@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from mp2.scanner import Scanner
 
-BUILT_IN: tuple[str, ...] = ()
+BUILT_IN: tuple[str, ...] = (
+    "market_movers:MarketMovers",
+    "insider_buying:InsiderBuying",
+    "filings:Filings",
+    "reddit_trending:RedditTrending",
+    "news:News",
+    "fundamentals:Fundamentals",
+)
 """`module:Class` within this package, in registration order; imported when first asked for."""
 
 

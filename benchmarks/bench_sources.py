@@ -1,0 +1,107 @@
+"""How late scanners are when their sources hang or fail: `python benchmarks/bench_sources.py [--quick] [--json]`.
+
+Every built-in scanner that asks the web, with a limit of 1 s, against the stub server of the tests, with real waits between
+tries: answers that never come, that come byte by byte, and every other failure of `tests/web_sources.py`. All scanners at once,
+on one slot each. Late is what a scanner's outcome has beyond its limit, and what the scan takes beyond it; the limit of
+the project is 0.25 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import measured
+
+import mp2
+from mp2.net import Client
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import web_sources
+from stub_server import StubServer
+
+TIMEOUT_S = 1.0
+TODAY = date(2026, 1, 6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A failure: how the scanners ended, and the longest times of `n_runs` scans, in seconds."""
+
+    failure: str
+    n_runs: int
+    codes: str
+    scanner_s: float
+    scan_s: float
+    exceeded_s: float
+
+
+def scanned(answer: object) -> tuple[mp2.ScanResult, float]:
+    """One scan in which everybody gets this answer, and what it took."""
+    with StubServer() as server, tempfile.TemporaryDirectory() as folder, Client(Path(folder)) as client:
+        web_sources.well(server)
+        web_sources.spoil(server, answer)
+        own = {scanner.name: web_sources.settings(server.url)[scanner.name] for scanner in web_sources.SCANNERS}
+        begun_s = time.monotonic()
+        result = mp2.scan(
+            web_sources.SCANNERS,
+            config={"scanners": own},
+            workers=len(own),
+            timeout_s=TIMEOUT_S,
+            http=client.for_scanner,
+            today=TODAY,
+        )
+        return result, time.monotonic() - begun_s
+
+
+def measure(failure: str, answer: object, n_runs: int) -> Row:
+    """All runs of one failure."""
+    runs = [scanned(answer) for _ in range(n_runs)]
+    codes = {outcome.error.code if outcome.error else "none" for result, _ in runs for outcome in result.outcomes}
+    scanner_s = max(outcome.seconds for result, _ in runs for outcome in result.outcomes)
+    scan_s = max(seconds for _, seconds in runs)
+    late_s = max(0.0, max(scanner_s, scan_s) - TIMEOUT_S)
+    return Row(
+        failure=failure, n_runs=n_runs, codes=", ".join(sorted(codes)), scanner_s=scanner_s, scan_s=scan_s, exceeded_s=late_s
+    )
+
+
+def noted(n_runs: int) -> Iterator[Row]:
+    """All rows, each told as it comes."""
+    failures = {name: answer for name, (answer, _) in web_sources.FAILURES.items()}
+    for failure, answer in {**web_sources.HANGING, **failures, **web_sources.LARGE}.items():
+        row = measure(failure, answer, n_runs)
+        print(*_cells(row), sep="; ", file=sys.stderr)
+        yield row
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The table, in seconds."""
+    header = ("what the sources do", "codes", "slowest scanner", "slowest scan", "beyond the limit")
+    return measured.markdown(header, map(_cells, rows))
+
+
+def _cells(row: Row) -> list[str]:
+    return [row.failure, row.codes, f"{row.scanner_s:.3f}", f"{row.scan_s:.3f}", f"{row.exceeded_s:.3f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer runs")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    asked = parser.parse_args()
+    os.environ.update(web_sources.KEYS)
+    rows = list(noted(1 if asked.quick else 5))
+    measured.print_json([asdict(row) for row in rows]) if asked.json else print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
