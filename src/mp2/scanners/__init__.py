@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from mp2.scanner import Scanner
 
-BUILT_IN: tuple[str, ...] = ()
+BUILT_IN: tuple[str, ...] = (
+    # "sql:Sql",
+    "volume_accumulation:VolumeAccumulation",
+    "breakout_52w:Breakout52w",
+    "oversold_in_uptrend:OversoldInUptrend",
+    "volatility_contraction:VolatilityContraction",
+)
 """`module:Class` within this package, in registration order; imported when first asked for."""
 
 
