@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mp2.scanner import Scanner
 
 BUILT_IN: tuple[str, ...] = (
-    # "sql:Sql",
+    "sql:Sql",
     "volume_accumulation:VolumeAccumulation",
     "breakout_52w:Breakout52w",
     "oversold_in_uptrend:OversoldInUptrend",

@@ -1,8 +1,11 @@
 """`breakout_52w`: a close above every close of the year before.
 
-The rule: the last close is above the highest close of the `sessions` sessions before it, itself not among them, and at most
-`max_above_pp` percent above, since what has run further is late; and its volume is at least `min_volume_ratio` times the mean of
-the `volume_days` sessions before it (0: volume does not matter and may be missing).
+The rule:
+
+- the last close is above the highest close of the `sessions` sessions before it, itself not among them;
+- it is at most `max_above_pp` percent above: what has run further is late;
+- its volume is at least `min_volume_ratio` times the mean of the `volume_days` sessions before it (0: volume does not matter
+  and may be missing).
 
 Priority: high when the volume is at least 1.5 times that mean, medium otherwise or when it is unknown. Furthest above first.
 
@@ -13,6 +16,7 @@ average as what tells a true breakout.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -42,10 +46,12 @@ class Breakout52w(BarScanner):
         volume_days: int = Field(default=50, ge=5, le=500, strict=True)
         min_volume_ratio: float = Field(default=0.0, ge=0, le=100, strict=True)
 
+    settings: Settings
+
     @property
     def needs_volume(self) -> bool:
         """Whether the settings ask for volume."""
-        return bool(self.settings.min_volume_ratio > 0)
+        return self.settings.min_volume_ratio > 0
 
     def series(self) -> Mapping[str, tuple[Series, int]]:
         """The last session, and the highest close and the mean volume up to the one before."""
@@ -86,7 +92,7 @@ class Breakout52w(BarScanner):
     def reason(self, one: Mapping[str, float]) -> str:
         """`close 45.20 is above the highest close of 252 sessions (44.90), volume 1.8 times the usual`."""
         before = f"the highest close of {self.settings.sessions} sessions ({price_text(one['highest_close'])})"
-        volume = "" if one["volume_ratio"] != one["volume_ratio"] else f", volume {one['volume_ratio']:.1f} times the usual"
+        volume = "" if math.isnan(one["volume_ratio"]) else f", volume {one['volume_ratio']:.1f} times the usual"
         return f"close {price_text(one['close'])} is above {before}{volume}"
 
 

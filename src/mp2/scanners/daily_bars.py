@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import threading
 from bisect import bisect_left
@@ -60,6 +61,7 @@ class BarScanner(Scanner):
     """
 
     offline: ClassVar[bool] = True
+    settings: BarSettings
 
     @property
     def needs_volume(self) -> bool:
@@ -138,7 +140,7 @@ class BarScanner(Scanner):
         return {name: values[plan.series.index(series), :, -n_last:] for name, (series, n_last) in wanted.items()}
 
     def _candidate(self, context: ScanContext, bars: DailyBars, idx: int, one: Mapping[str, float]) -> Candidate:
-        numbers = {name: None if value != value else round(value, 6) for name, value in one.items()}
+        numbers = {name: None if math.isnan(value) else round(value, 6) for name, value in one.items()}
         data = {"date": bars.last_date, **numbers}
         return context.candidate(bars.prices.tickers[idx], self.reason(one), self.priority(one), data)
 
@@ -188,7 +190,9 @@ def bars_before_today(context: ScanContext, settings: BarSettings) -> DailyBars:
     age = (context.today - datetime.date.fromisoformat(bars.last_date)).days
     if age > settings.max_age_days:
         how = f"more than max_age_days = {settings.max_age_days}; bring them up to date"
-        raise SourceError("bad_payload", f"{name}: the last bars are of {bars.last_date}, {age} days before {context.today}, {how}")
+        raise SourceError(
+            "bad_payload", f"{name}: the last bars are of {bars.last_date}, {age} days before {context.today}, {how}"
+        )
     return bars
 
 
@@ -245,7 +249,7 @@ def _reason(error: OSError) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Read:
-    """A table that is being read or has been. One of `table` and `fault` is there once `done` is set, or reading was given up."""
+    """A table that is being read or has been. Once `done` is set there is one of `table` and `fault`, or it was given up."""
 
     done: threading.Event = field(default_factory=threading.Event)
     table: PriceTable | None = None

@@ -36,6 +36,8 @@ class OversoldInUptrend(BarScanner):
         rsi_below: float = Field(default=10.0, gt=0, le=50, strict=True)
         sma_period: int = Field(default=200, ge=20, le=1000, strict=True)
 
+    settings: Settings
+
     def series(self) -> Mapping[str, tuple[Series, int]]:
         """RSI and mean, and the closes whose changes the RSI counts most."""
         from mp2 import indicators

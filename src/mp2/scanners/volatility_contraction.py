@@ -12,8 +12,8 @@ A ticker that did not move at all for `band_period` sessions at some time of the
 
 Priority: high when no session of the lookback had a lower bandwidth, medium otherwise. Most contracted range first.
 
-Sources: J. Bollinger, Bollinger on Bollinger Bands (2001), for the squeeze: bandwidth at its low of six months; M. Minervini, Trade
-Like a Stock Market Wizard (2013), for volatility contracting within a long rise (VCP), of which this is the measurable part.
+Sources: J. Bollinger, Bollinger on Bollinger Bands (2001), for the squeeze: bandwidth at its low of six months; M. Minervini,
+Trade Like a Stock Market Wizard (2013), for volatility contracting within a long rise (VCP), whose measurable part this is.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class VolatilityContraction(BarScanner):
         max_percentile: float = Field(default=5.0, ge=0, lt=100, strict=True)
         max_atr_ratio: float = Field(default=0.8, gt=0, le=10, strict=True)
         trend_period: int = Field(default=200, ge=20, le=1000, strict=True)
+
+    settings: Settings
 
     def series(self) -> Mapping[str, tuple[Series, int]]:
         """Deviation and mean of the bands and range over the lookback, the last session among it; long mean."""
@@ -90,7 +92,11 @@ class VolatilityContraction(BarScanner):
         return "high" if one["percentile"] == 0 else "medium"
 
     def reason(self, one: Mapping[str, float]) -> str:
-        """`bandwidth 4.1% was lower in 2% of 126 sessions, range 1.1% is 0.62 of its mean, close 45.20 is above 42.60 (200)`."""
-        band = f"bandwidth {one['bandwidth_pp']:.1f}% was lower in {one['percentile']:.0f}% of {self.settings.lookback} sessions"
-        trend = f"close {price_text(one['close'])} is above its mean of {self.settings.trend_period} ({price_text(one['mean'])})"
+        """`bandwidth 4.1% was lower in 2% of 126 sessions, range 1.1% is 0.62 of its mean, close 45.20 is above ...`."""
+        band = (
+            f"bandwidth {one['bandwidth_pp']:.1f}% was lower in {one['percentile']:.0f}% of {self.settings.lookback} sessions"
+        )
+        trend = (
+            f"close {price_text(one['close'])} is above its mean of {self.settings.trend_period} ({price_text(one['mean'])})"
+        )
         return f"{band}, range {one['atr_pp']:.1f}% is {one['atr_ratio']:.2f} of its mean, {trend}"

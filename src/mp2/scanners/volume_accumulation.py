@@ -42,6 +42,8 @@ class VolumeAccumulation(BarScanner):
         min_net_share: float = Field(default=0.3, ge=0, le=1, strict=True)
         max_move_pp: float = Field(default=5.0, gt=0, le=100, strict=True)
 
+    settings: Settings
+
     @property
     def needs_volume(self) -> bool:
         """It is what all is about."""
