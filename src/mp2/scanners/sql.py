@@ -5,7 +5,7 @@ The query's columns: one of tickers, one of reasons (without it, the others are 
 
 SQLite files are built in. They are opened for reading only, and an authorizer refuses whatever is no reading: writes, schema
 changes, ATTACH, pragmas, extensions. Any other database goes through SQLAlchemy (extra `sql`) and its driver, in a transaction
-that is declared as read-only where the database knows such, and always rolled back; there the account's rights are the true
+that is declared as read-only where the database knows such, and never committed; there the account's rights are the true
 guard.
 
 It runs in a thread, not in a process of its own: every database here can be interrupted, and so is at the deadline and when the
@@ -317,10 +317,9 @@ def _other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[An
                 statement = sa.text(query)
                 given = _values(settings, context)
                 values = {name: given[name] for name in statement.compile().params if name in given}
-                result = connection.execution_options(stream_results=True, max_row_buffer=1000).execute(statement, values)
-                yield list(result.keys()), result
-                result.close()
-                connection.rollback()
+                streaming = connection.execution_options(stream_results=True, max_row_buffer=1000)
+                with streaming.execute(statement, values) as result:
+                    yield list(result.keys()), result
         finally:
             engine.dispose()
 
