@@ -35,7 +35,7 @@ from mp2.scanner import ScanContext, Scanner, ScannerSettings
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | datetime.datetime | datetime.date | None
 
 
 class Sql(Scanner):
@@ -51,14 +51,15 @@ class Sql(Scanner):
         - `database`: path of an SQLite file, or a SQLAlchemy URL without a password (`postgresql+psycopg://me@host/quotes`).
         - `password_key`: the environment variable that holds the password.
         - `query`: one SELECT; `parameters`: values of its `:names`.
-        - `ticker`, `context`, `priority_column`: names of columns, letter case does not count. `priority`: of rows without.
+        - `ticker_column`, `context_column`, `priority_column`: their names, letter case does not count. `priority`: of rows
+          without one.
         - `max_rows`: rows that are looked at, 1..1,000,000.
         """
 
         database: str | None = Field(default=None, min_length=1, strict=True)
         password_key: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", strict=True)
         query: str | None = Field(default=None, min_length=1, strict=True)
-        parameters: dict[str, Value | datetime.date] = Field(default_factory=dict)
+        parameters: dict[str, Value] = Field(default_factory=dict)
         ticker_column: str = Field(default="ticker", min_length=1, strict=True)
         context_column: str = Field(default="context", min_length=1, strict=True)
         priority_column: str = Field(default="priority", min_length=1, strict=True)
