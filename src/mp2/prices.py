@@ -77,6 +77,10 @@ class PriceTable:
     def _no_bars(self, when: str) -> str:
         return f"prices: no bars {when}; the dates run from {self.dates[0]} to {self.dates[-1]}"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> PriceTable:
+        """Itself: nothing in it can change, and every scanner of a run is given a copy of the run's state."""
+        return self
+
     def until(self, day: str) -> PriceTable:
         """The table as it was at the end of an ISO day: later dates and tickers listed later are cut, warnings are kept.
 

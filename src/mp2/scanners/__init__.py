@@ -15,6 +15,11 @@ BUILT_IN: tuple[str, ...] = (
     "reddit_trending:RedditTrending",
     "news:News",
     "fundamentals:Fundamentals",
+    "sql:Sql",
+    "volume_accumulation:VolumeAccumulation",
+    "breakout_52w:Breakout52w",
+    "oversold_in_uptrend:OversoldInUptrend",
+    "volatility_contraction:VolatilityContraction",
 )
 """`module:Class` within this package, in registration order; imported when first asked for."""
 
