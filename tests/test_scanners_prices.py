@@ -138,10 +138,11 @@ def test_oversold_in_uptrend_tells_what_it_saw():
 
 
 def test_a_price_that_stands_still_is_not_oversold():
-    """TA-Lib's RSI of nothing is 0, once what was before is forgotten."""
-    table = bars(HALTED=[*np.linspace(20, 60, 100), *[59.0] * 60])
-    _, found = run(OversoldInUptrend, table, sma_period=100)
-    assert found == {}
+    """Its RSI stays for ever where the last move left it."""
+    fallen = [*np.linspace(20, 60, 40), 56.0, 53.0]
+    table = bars(FELL=[*[20.0] * 19, *fallen, 53.0], HALTED=[*fallen, *[53.0] * 20])
+    _, found = run(OversoldInUptrend, table, sma_period=60)
+    assert list(found) == ["FELL"], "one day of rest is none of standing still"
 
 
 def test_volatility_contraction_tells_what_it_saw():
@@ -164,10 +165,13 @@ def test_volatility_contraction_tells_what_it_saw():
 
 
 def test_no_trading_is_no_contraction():
-    walk = 100 + np.cumsum(np.random.default_rng(1).normal(0.2, 1, 160))
-    table = bars(HALTED=[*walk, *[walk[-1]] * 40])
+    close = np.r_[100 + np.arange(160) * 0.1 + np.tile([1, -1], 80), np.full(40, 115.0)]
+    columns = [close, np.r_[close[:160] + 2, close[160:]], np.r_[close[:160] - 2, close[160:]], close, np.full(200, 1000.0)]
+    table = price_table(weekdays(200), ["HALTED"], [column[np.newaxis] for column in columns])
     _, found = run(VolatilityContraction, table, lookback=60, trend_period=100)
     assert found == {}
+    _, found = run(VolatilityContraction, table, day_after(table, 178), lookback=60, trend_period=100)
+    assert list(found) == ["HALTED"], "up to then it is the calm that is looked for"
 
 
 # --- against plain numpy --------------------------------------------------------------------------------------------

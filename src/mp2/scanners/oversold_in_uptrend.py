@@ -1,7 +1,8 @@
 """`oversold_in_uptrend`: a short fall within a long rise.
 
 The rule: Wilder's RSI of `rsi_period` sessions is below `rsi_below` while the close is above its mean of the last `sma_period`
-sessions. A price that has not changed at all over the `rsi_period` sessions is not oversold, although its RSI may say 0.
+sessions. A price that has not changed at all over the `rsi_period` sessions is not oversold: its RSI stays for ever where the
+last move left it.
 
 Priority: high when the RSI is below half of `rsi_below`, medium otherwise. Lowest RSI first.
 
