@@ -33,7 +33,7 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mp2.errors import MissingExtraError, SourceError, plain
+from mp2.errors import MissingExtraError, SourceError
 from mp2.scan_model import Candidate, seconds_text
 
 MAX_LOG_LINES, MAX_LOG_CHARS = 1000, 20_000
@@ -58,8 +58,9 @@ class Reply:
         """The body as JSON. Raises `SourceError("bad_payload")` when it is none, NaN and infinities included."""
         try:
             return json.loads(self.body, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise SourceError("bad_payload", f"answered no JSON: {plain(self.text()[:80])!r}") from error
+        except (ValueError, RecursionError):
+            # Neither the text nor its error, which holds it: a source may repeat the key it was asked with.
+            raise SourceError("bad_payload", f"answered no JSON ({len(self.body):,} bytes)") from None
 
     def text(self) -> str:
         """The body as text, in the charset of its content type, else UTF-8; what cannot be decoded is replaced."""
