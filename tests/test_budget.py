@@ -235,6 +235,7 @@ def test_nothing_starts_at_the_wall() -> None:
     assert Ledger(2, 1, 100).start(100) is None
 
 
+@pytest.mark.slow
 def test_memory_per_starter_is_under_one_kilobyte() -> None:
     n_starters = 10_000
     tracemalloc.start()

@@ -80,6 +80,7 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
     assert set(next_day["votes"][0]) == {"ticker", "n_groups", "best_rank", "members"}
 
 
+@pytest.mark.slow
 def test_a_table_of_signals_gives_the_same_search_and_picks(mp2, bars):
     _, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
     direct = json.loads(out)
@@ -217,6 +218,7 @@ def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
     assert json.loads(out)["demo"].startswith("nothing was planted")
 
 
+@pytest.mark.slow
 def test_the_demo_scores_the_votes_it_prints(mp2):
     code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--top-groups=1", "--no-store", "--json")
     document = json.loads(out)

@@ -53,6 +53,7 @@ def test_a_resumed_run_is_one_that_was_never_interrupted(mp2):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
+@pytest.mark.slow
 def test_the_picks_of_a_resumed_run_are_made_again(mp2, here):
     (here / "grids.toml").write_text(GRIDS)
     to_frame(make_market(5, plant=False).prices).write_parquet("bars.parquet")

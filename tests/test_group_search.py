@@ -174,6 +174,7 @@ def test_workers_change_nothing(consistent, max_attempts):
     assert results[0].eligible[3] > ALL_ELIGIBLE.top_k or max_attempts == 1
 
 
+@pytest.mark.slow
 def test_slices_change_nothing(monkeypatch):
     """Every turn ends at the kernel's first check; the run goes round after round and finds what one turn each finds."""
 

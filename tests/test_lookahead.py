@@ -47,6 +47,7 @@ def test_what_happens_from_a_day_on_does_not_change_its_signals(seed, n_tickers,
     assert np.array_equal(before.buys[:, :n_past], after.buys[:, :n_past])
 
 
+@pytest.mark.slow
 def test_the_default_variations_of_all_algorithms_pass():
     assert lookahead.check(walk(8, 320, seed=4), n_cuts=1, n_days=4) == []
 

@@ -63,6 +63,7 @@ def test_the_edge_is_found(seed):
     assert sentence(result, market).startswith("found it: ")
 
 
+@pytest.mark.slow
 def test_the_edge_holds_the_day_after():
     market = make_market(0)
     sheet, result = found_in(market)

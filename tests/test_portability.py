@@ -39,6 +39,7 @@ def run(*command):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not NATIVE, reason="not run: no C compiler")
 @pytest.mark.parametrize("compiler", NATIVE)
 def test_variants_of_this_machine_agree(compiler, tmp_path):

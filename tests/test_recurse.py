@@ -124,6 +124,7 @@ def test_work_limit_cuts_the_recursion(simd, signals, rules, workers, limit, as_
     compare(signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent)
 
 
+@pytest.mark.slow
 @given(signals=strategies.planted_signals(), rules=strategies.rules_with_constants())
 @settings(QUICK, max_examples=25)
 def test_every_constant_counts(signals, rules):
@@ -323,7 +324,7 @@ def test_every_turn_gets_on_however_short(simd, v, as_inconsistent):
     assert record["n_rows_rescanned"] > 0
 
 
-@pytest.mark.parametrize("simd", [*(pytest.param(name, marks=pytest.mark.slow) for name in SIMD[:-1]), SIMD[-1]], indirect=True)
+@pytest.mark.slow
 def test_a_thousand_slices_are_one_run(simd):
     rules = Rules(min_daily_hits=2, max_daily_buys=100, top_k=100)
     kernel = Kernel(*seeded_arrays(1, (62,) * 6, 5, 100), rules)

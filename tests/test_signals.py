@@ -127,6 +127,7 @@ def test_fewer_days_are_the_last_of_more():
     assert same_buys(five, ten)
 
 
+@pytest.mark.slow
 def test_all_default_variations_of_fewer_days_are_the_last_of_more():
     ten, five = (compute_signals(PRICES, n_days=n) for n in (10, 5))
     assert same_buys(five, ten)

@@ -283,6 +283,7 @@ def test_a_planted_edge_is_recognised_and_its_opposite_too():
     assert verdicts == {0.35: {Verdict.BETTER}, -0.3: {Verdict.WORSE}}
 
 
+@pytest.mark.slow
 def test_shuffled_outcomes_are_no_better_at_about_the_nominal_rate():
     n_seeds = 60
     planted = crowd(1, 0.35)
