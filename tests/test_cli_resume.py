@@ -132,3 +132,12 @@ def test_a_demo_has_no_source(mp2):
     assert code == 2
     assert "reads no file; leave it out" in err
     assert mp2("resume", "last", "--json")[0] == 0
+
+
+def test_fewer_attempts_than_were_made_are_refused_and_nothing_is_lost(mp2):
+    before = begun(mp2)
+    code, _, err = mp2("resume", "last", "--max-attempts", "5")
+    assert code == 2
+    assert "max_attempts: 5 is less than the 10 already made; give more, or leave it out" in err
+    assert json.loads(mp2("runs", "show", "last", "--json")[1])["attempts"] == before["attempts"]
+    assert mp2("resume", "last")[0] == 0

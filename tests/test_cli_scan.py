@@ -1,6 +1,7 @@
 """Scanning from the command line: documents, tables, messages, exit codes, signals; scanners and stored scans."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -391,20 +392,22 @@ def test_a_stopped_scan_keeps_what_had_completed(here, monkeypatch, number, code
 
 
 def test_a_second_interruption_leaves_at_once_and_says_what_is_kept(mp2, scanners):
-    from mp2.scan_console import ScanDisplay
+    from mp2.cli_scan import _Record
 
-    def twice(self, event):
+    def twice(self, event, take=_Record.take):
+        take(self, event)
         for _ in range(2 if event.outcome else 0):
             signal.raise_signal(signal.SIGINT)
 
     scanners(GOOD, OTHER)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScanDisplay, "show", twice)
+        patch.setattr(_Record, "take", twice)
         code, out, err = mp2("scan", "--json")
     assert code == 130
     (summary,) = of(mp2("scans", "list", "--json")[1])["scans"]
-    assert err.strip() == f"mp2: stopped by a signal; what had ended is stored as scan {summary['scan_id']}"
-    assert of(out)["errors"] == [err.strip()[5:]]
+    last = err.strip().splitlines()[-1]
+    assert last == f"mp2: stopped by a signal; what had ended is stored as scan {summary['scan_id']}"
+    assert of(out)["errors"] == [last[5:]]
     assert summary["n_outcomes"] == 1
 
 
@@ -536,7 +539,7 @@ def test_a_scanner_is_tested(mp2, scanners, here, monkeypatch, how):
     assert f"INFO: in thread {bool(how)}" in err
     assert "BRK-B" in out
     assert '{"x": 1}' in out
-    assert "✓ tested: 1 candidate in 0.00 s, 0 requests, 1 dropped" in out
+    assert re.search(r"✓ tested: 1 candidate in \d\.\d\d s, 0 requests, 1 dropped", out)
     document = of(mp2("scanners", "test", "tested", "--json", *how)[1])
     assert (document["status"], document["outcome"]["n_dropped"], len(document["logs"])) == ("ok", 1, 2)
     assert mp2("scanners", "test", "nothing", *how)[0] == 4

@@ -195,3 +195,30 @@ def test_records_of_another_build_are_refused(cut_off):
     other = dataclasses.replace(state, records=np.zeros(len(state.records), np.dtype([("variation_idx", "i4")])))
     with pytest.raises(InputError, match="another build"):
         search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=other)
+
+
+def test_a_state_taken_meanwhile_counts_the_session_it_is_from():
+    panel, keeper, states = panel_of((14,) * 5), Keeper(), []
+
+    def look(_):
+        keeper.keep()
+        states.append(keeper.state)
+
+    options = {"rules": ALL_ELIGIBLE, "keep_state": keeper.attach, "observe": look, "observe_every_s": 0, "workers": 2}
+    search(panel, budget_s=30, max_attempts=100, **options)
+    search(panel, budget_s=40, resume_from=keeper.state, **options)
+    assert {state.budget_ns for state in states} == {30 * 10**9, 70 * 10**9}
+    assert [state.elapsed_ns for state in states] == sorted(state.elapsed_ns for state in states)
+    for state in states:
+        assert (state.times["used_ns"] <= state.times["limit_end_ns"]).all()
+        assert state.times["used_ns"].sum() <= 2 * state.elapsed_ns
+
+
+def test_starters_taken_over_are_counted_over_all_sessions():
+    panel, keeper = panel_of((4,) * 4), Keeper()
+    twins = dataclasses.replace(panel, buys=np.repeat(panel.buys[::2], 2, axis=0))
+    whole = search(twins, budget_s=600, rules=ALL_ELIGIBLE, workers=1, keep_state=keeper.attach)
+    keeper.keep()
+    again = search(twins, budget_s=600, rules=ALL_ELIGIBLE, resume_from=keeper.state)
+    assert whole.aliases
+    assert (again.n_visited, again.n_decided) == (whole.n_visited, whole.n_decided)

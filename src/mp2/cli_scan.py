@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from mp2.scan_model import ScanEvent, ScanOutcome, ScanResult
 
 if TYPE_CHECKING:
     from mp2.guard import Breakers, BreakerState
+    from mp2.keeper import Keeper
     from mp2.registry import Registered
     from mp2.scan_console import ScanDisplay
     from mp2.scan_store import Change
@@ -123,8 +125,8 @@ def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], int
 
     only, today = options.get("only", ()), date.today()
     names = plan.chosen(only)
-    with _opened_store(options) as store, ScanDisplay(screen, names, live=not options.get("no_progress")) as display:
-        record = _Record(store, display, names, plan.config, today, context.find_object(Session) or Session())
+    with _opened_keeper(options) as keeper, ScanDisplay(screen, names, live=not options.get("no_progress")) as display:
+        record = _Record(keeper, display, names, plan.config, today, context.find_object(Session) or Session())
         with record.ended():
             result = run(
                 plan.known,
@@ -141,51 +143,65 @@ def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], int
                 today=today,
             )
         result = record.finish(result)
-    return Ran(result, today.isoformat(), store is not None and record.failure is None, record.failure)
+    return Ran(result, today.isoformat(), keeper is not None and record.failure is None, record.failure)
 
 
 @contextmanager
-def _opened_store(options: Mapping[str, Any]) -> Iterator[Store | None]:
+def _opened_keeper(options: Mapping[str, Any]) -> Iterator[Keeper | None]:
     if options["no_store"]:
         yield None
         return
+    from mp2.keeper import Keeper
     from mp2.store import Store
 
-    with Store(options["db"]) as store:
-        yield store
+    with Keeper(lambda: Store(options["db"])) as keeper:
+        yield keeper
 
 
 class _Record:
-    """Stores what happens in a scan, and only then shows it. The first failure of the store ends the storing."""
+    """Stores what happens in a scan, and only then shows it. The first failure of the store ends the storing.
+
+    Once the scan has begun the store's thread does both: however long the store is locked, no scanner's time depends on it.
+    """
 
     def __init__(
         self,
-        store: Store | None,
+        keeper: Keeper | None,
         display: ScanDisplay,
         names: Sequence[str],
         config: Mapping[str, Any],
         today: date,
         session: Session,
     ) -> None:
-        self._store, self._display, self._names, self._config = store, display, names, config
+        self._keeper, self._display, self._names, self._config = keeper, display, names, config
         self._today, self._session = today, session
+        self._one_at_a_time = threading.Lock()
         self._scan_id: str | None = None
         self.failure: str | None = None
 
     def take(self, event: ScanEvent) -> None:
         """The observer of the scan."""
         if event.kind == "begun":
-            self._try(self._begin)
-        elif event.outcome is not None and self._scan_id is not None:
-            self._try(lambda store: store.add_outcome(str(self._scan_id), event))
-        self._display.show(event)
+            self._ask(self._begin)
+        if event.outcome is not None and self._scan_id is not None and self._keeper is not None:
+            self._keeper.post(lambda store: self._store_and_show(store, event))
+        else:
+            self._show(event)
+
+    def _store_and_show(self, store: Store, event: ScanEvent) -> None:
+        self._try(store, lambda store: store.add_outcome(str(self._scan_id), event))
+        self._show(event)
+
+    def _show(self, event: ScanEvent) -> None:
+        with self._one_at_a_time:
+            self._display.show(event)
 
     def finish(self, result: ScanResult) -> ScanResult:
         """Store the end; the result with its id in the store."""
         if self._scan_id is None:
             return result
         result = replace(result, scan_id=self._scan_id)
-        self._try(lambda store: store.finish_scan(result.scan_id, result))
+        self._ask(lambda store: store.finish_scan(result.scan_id, result))
         return result
 
     @contextmanager
@@ -195,12 +211,12 @@ class _Record:
             yield
         except Exception:
             if self._scan_id is not None:
-                self._try(lambda store: store.abandon_scan(str(self._scan_id)))
+                self._ask(lambda store: store.abandon_scan(str(self._scan_id)))
             raise
 
     def breakers(self) -> Breakers | None:
         """The breakers in the store; when it fails, every scanner may run."""
-        if self._store is None:
+        if self._keeper is None:
             return None
         from mp2.scan_store import StoredBreakers
 
@@ -209,8 +225,11 @@ class _Record:
     def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
         from mp2.guard import BreakerState
 
+        if self._scan_id is not None and self._keeper is not None:  # an answer, whose state nobody waits for
+            self._keeper.post(lambda store: self._try(store, lambda store: store.change_breaker(scanner, change)))
+            return change(BreakerState())
         after: list[BreakerState] = []
-        self._try(lambda store: after.append(store.change_breaker(scanner, change)))
+        self._ask(lambda store: after.append(store.change_breaker(scanner, change)))
         return after[0] if after else change(BreakerState())
 
     def _begin(self, store: Store) -> None:
@@ -222,14 +241,20 @@ class _Record:
         )
         self._session.kept = f"what had ended is stored as scan {self._scan_id}"
 
-    def _try(self, work: Callable[[Store], object]) -> None:
-        if self._store is None or self.failure is not None:
+    def _ask(self, work: Callable[[Store], object]) -> None:
+        if self._keeper is not None:
+            self._keeper.ask(lambda store: self._try(store, work))
+
+    def _try(self, store: Store, work: Callable[[Store], object]) -> None:
+        """In the store's thread."""
+        if self.failure is not None:
             return
         try:
-            work(self._store)
+            work(store)
         except StoreError as error:
             self.failure = str(error)
-            self._display.say(f"mp2: {error}")
+            with self._one_at_a_time:
+                self._display.say(f"mp2: {error}")
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

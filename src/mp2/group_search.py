@@ -87,6 +87,7 @@ def search(
     rules = rules or Rules()
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
     run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers)
+    run.begin_session(started_ns, round(budget_s * NS_PER_S))
     if resume_from is not None:
         run.restore(resume_from)
     if keep_state is not None:
@@ -193,6 +194,7 @@ class _Run:
         self.records["variation_idx"] = np.arange(len(self.order))
         self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
         self.elapsed_ns = self.budget_ns = 0
+        self._session: tuple[int, int] | None = None
         self.overrun_s = 0.0
         self._times_before = self.times.copy()
         self._changed: set[int] = set()
@@ -235,7 +237,7 @@ class _Run:
         finally:
             with self._lock:
                 del self._running[starter_idx]
-                self._settle(variation_idx, found, _recurse.now_ns() - started_ns)
+                self._settle(variation_idx, found, _recurse.now_ns() - started_ns, control.deadline_ns - started_ns)
 
     def _take_over(self, variation_idx: int, control: Control) -> bool:
         """Whether the starter, at its first turn, got what an identical one found; heeds stop and wall as the kernel does."""
@@ -251,13 +253,12 @@ class _Run:
             self._settle(variation_idx, found)
         return True
 
-    def _settle(self, variation_idx: int, found: Found, used_ns: int = 0) -> None:
+    def _settle(self, variation_idx: int, found: Found, used_ns: int = 0, granted_ns: int = 0) -> None:
         """Take in what a turn brought; called with the lock, and without effect once the run is closed."""
         if self._closed:
             return
         self._changed.add(variation_idx)
-        self.times["used_ns"][variation_idx] += used_ns
-        self.times["n_turns"][variation_idx] += 1
+        self._note_times(self.times[variation_idx : variation_idx + 1], used_ns, max(used_ns, granted_ns))
         attempts_before, attempts = int(self.records["attempts"][variation_idx]), int(found.record["attempts"][0])
         self.records[variation_idx] = found.record[0]
         self._attempts += attempts - attempts_before
@@ -265,6 +266,14 @@ class _Run:
             self.kept[size].merge(groups)
         if not attempts_before and found.record["exhausted"][0]:
             self._legacies.keep(variation_idx, found)
+
+    def _note_times(self, times: npt.NDArray[np.void], used_ns: int, granted_ns: int) -> None:
+        """What a turn took, for states taken meanwhile; at the end the pool's own books count."""
+        if not times["n_turns"][0]:
+            times["limit_start_ns"] = granted_ns
+        times["used_ns"] += used_ns
+        times["limit_end_ns"] += granted_ns
+        times["n_turns"] += 1
 
     def _empty_heaps(self, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
         return {size: TopGroups(size, self.rules.top_k, shared[size] if shared else None) for size in self.rules.retain_sizes}
@@ -275,11 +284,21 @@ class _Run:
             best = {size: groups.best() for size, groups in self.kept.items()}
         return SearchProgress(pool, len(self.order), attempts, best)
 
+    def begin_session(self, started_ns: int, budget_ns: int) -> None:
+        """The time since `started_ns` and this budget count in states taken from now on."""
+        self._session = started_ns, budget_ns
+
     def restore(self, state: SearchState) -> None:
         """Go on from `state`: exhausted starters do not run again."""
         problems = list(state.problems(self.panel.algo_of, self.rules))
         if problems:
             raise InputError([f"the state cannot be used to go on: {problem}" for problem in problems])
+        n_made = int(state.records["attempts"].max(initial=0))
+        if self.max_attempts is not None and self.max_attempts < n_made:
+            raise InputError(
+                f"max_attempts: {self.max_attempts} is less than the {n_made} already made; give more, or leave it out"
+            )
+        self._n_taken_over = state.n_taken_over
         begun = state.records["variation_idx"]
         self.records[begun], self.times[begun] = state.records, state.times
         for size, (scores, members) in state.kept.items():
@@ -296,7 +315,10 @@ class _Run:
             self._changed = set()
             changed = np.array(sorted(self._taken), np.int64)
             kept = {size: groups.ranked() for size, groups in self.kept.items()}
-            return SearchState(self.records[changed], self.times[changed], kept, self.elapsed_ns, self.budget_ns)
+            started_ns, budget_ns = self._session or (0, 0)
+            spent_ns = _recurse.now_ns() - started_ns if self._session else 0
+            times = self.elapsed_ns + spent_ns, self.budget_ns + budget_ns
+            return SearchState(self.records[changed], self.times[changed], kept, *times, self._n_taken_over)
 
     def confirm(self) -> None:
         """See `Resumable`."""
@@ -310,7 +332,7 @@ class _Run:
     def account(self, outcome: PoolOutcome, *, elapsed_ns: int, budget_ns: int) -> None:
         """Add up the times of a closed run as the pool booked them."""
         with self._lock:
-            self.elapsed_ns, self.budget_ns = self.elapsed_ns + elapsed_ns, self.budget_ns + budget_ns
+            self.elapsed_ns, self.budget_ns, self._session = self.elapsed_ns + elapsed_ns, self.budget_ns + budget_ns, None
             self.overrun_s = max(0.0, elapsed_ns / NS_PER_S - budget_ns / NS_PER_S)
             before, self.times = self._times_before, self._times_before.copy()
             granted = before["limit_end_ns"][self.order]

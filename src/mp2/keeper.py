@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mp2._recurse import now_ns
-from mp2.errors import StoreError
 from mp2.search_state import Resumable
 from mp2.store import Store
 
@@ -44,7 +43,7 @@ class Keeper:
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, args=(open_store, opened), name="mp2-store", daemon=True)
         self._thread.start()
-        _result(opened)
+        self._result(opened)
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +61,11 @@ class Keeper:
         """What `what` returns, or raises, when the store's thread calls it."""
         answer: Future[ResultT] = Future()
         self._asked.put((what, answer))
-        return _result(answer)
+        return self._result(answer)
+
+    def post(self, what: Callable[[Store], object]) -> None:
+        """Have the store's thread call `what`, in turn, without waiting for it; `what` has to mind its own errors."""
+        self._asked.put((what, Future()))
 
     def keep(self, run_id: str, search: Resumable) -> None:
         """From now on write the state of a running run again and again, until it ends."""
@@ -71,6 +74,17 @@ class Keeper:
     def release(self) -> None:
         """Write no more states."""
         self._kept = None
+
+    def _result(self, answer: Future[ResultT]) -> ResultT:
+        """The answer, waited for in short waits, so that signal handlers run."""
+        while True:
+            try:
+                return answer.result(timeout=_POLL_S)
+            except TimeoutError:
+                if answer.done():
+                    raise
+                if not self._thread.is_alive() and not answer.done():
+                    raise RuntimeError("the store's thread has ended") from None
 
     def _work(self, open_store: Callable[[], Store], opened: Future[None]) -> None:
         try:
@@ -106,7 +120,7 @@ class Keeper:
             part = search.take()
             n_exhausted = store.save_state(run_id, part)
             search.confirm()
-        except StoreError as error:
+        except Exception as error:  # also what no store raises, such as want of memory: whoever asks next wants an answer
             if not self._warned:
                 _log.warning("the state of the search could not be stored, and is tried again: %s", error)
             self._warned = True
@@ -120,13 +134,3 @@ def _answer(store: Store, what: Callable[[Store], Any], answer: Future[Any]) -> 
         answer.set_result(what(store))
     except BaseException as error:
         answer.set_exception(error)
-
-
-def _result(answer: Future[ResultT]) -> ResultT:
-    """The answer, waited for in short waits, so that signal handlers run."""
-    while True:
-        try:
-            return answer.result(timeout=_POLL_S)
-        except TimeoutError:
-            if answer.done():
-                raise

@@ -244,7 +244,8 @@ CREATE TABLE run_state (
     run INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,
     layout TEXT NOT NULL,               -- of the records below; those of another build cannot be used
     elapsed_ns INTEGER NOT NULL,        -- of the sessions before
-    budget_ns INTEGER NOT NULL
+    budget_ns INTEGER NOT NULL,
+    n_taken_over INTEGER NOT NULL       -- starters that were not searched, because an identical one had been
 );
 
 -- Every starter that has begun.

@@ -28,6 +28,7 @@ class SearchState:
 
     `records` STARTER_DTYPE[n] with distinct variations, and `times` TIMES_DTYPE[n] beside them. `kept` maps a size to scores
     float64[k] and variation numbers int32[k, size], best first. `elapsed_ns` and `budget_ns`: spent and given so far.
+    `n_taken_over`: starters that were not searched, because an identical one had been.
     """
 
     records: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, STARTER_DTYPE))
@@ -35,12 +36,13 @@ class SearchState:
     kept: dict[int, Kept] = field(default_factory=dict)
     elapsed_ns: int = 0
     budget_ns: int = 0
+    n_taken_over: int = 0
 
     def with_part(self, part: SearchState) -> SearchState:
         """This state once a later part is taken in."""
         mine = ~np.isin(self.records["variation_idx"], part.records["variation_idx"])
         records, times = np.concatenate([self.records[mine], part.records]), np.concatenate([self.times[mine], part.times])
-        return SearchState(records, times, part.kept, part.elapsed_ns, part.budget_ns)
+        return SearchState(records, times, part.kept, part.elapsed_ns, part.budget_ns, part.n_taken_over)
 
     def problems(self, algo_of: npt.NDArray[np.int32], rules: Rules) -> Iterator[str]:
         """What keeps a search of these variations (int32[V], never falling) from going on from here."""

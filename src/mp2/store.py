@@ -153,7 +153,7 @@ class Store(ScanStore):
         return state
 
     def _write_state(self, run: int, part: SearchState) -> None:
-        self._execute(_REPLACE_STATE, (run, _LAYOUT, part.elapsed_ns, part.budget_ns))
+        self._execute(_REPLACE_STATE, (run, _LAYOUT, part.elapsed_ns, part.budget_ns, part.n_taken_over))
         numbers = part.records["variation_idx"].tolist()
         own_rows = ((run, v, part.records[i].tobytes(), part.times[i].tobytes()) for i, v in enumerate(numbers))
         self._connection.executemany(_REPLACE_STARTER_STATE, own_rows)
@@ -175,7 +175,7 @@ class Store(ScanStore):
         }
         records = np.frombuffer(b"".join(row["record"] for row in starters), STARTER_DTYPE)
         times = np.frombuffer(b"".join(row["times"] for row in starters), TIMES_DTYPE)
-        return SearchState(records, times, kept, state["elapsed_ns"], state["budget_ns"])
+        return SearchState(records, times, kept, state["elapsed_ns"], state["budget_ns"], state["n_taken_over"])
 
     def _forget_state(self, run: int) -> None:
         for table in ("run_state", "starter_state", "kept_state"):
@@ -318,7 +318,7 @@ _INSERT_GROUP = insert("kept_group", "run", *rows.GROUP_COLUMNS)
 _INSERT_DAY = insert("group_day", "run", *rows.DAY_COLUMNS)
 _INSERT_PICKS = insert("day_picks", "run", *rows.PICKS_COLUMNS)
 _INSERT_OUTCOME = insert("outcome", "run", *rows.OUTCOME_COLUMNS)
-_REPLACE_STATE = replacing("run_state", "run", "layout", "elapsed_ns", "budget_ns")
+_REPLACE_STATE = replacing("run_state", "run", "layout", "elapsed_ns", "budget_ns", "n_taken_over")
 _REPLACE_STARTER_STATE = replacing("starter_state", "run", "variation_idx", "record", "times")
 _REPLACE_KEPT_STATE = replacing("kept_state", "run", "size", "scores", "members")
 _SELECT_STARTER_STATES = _select("starter_state", ("record", "times"), "variation_idx")
