@@ -198,7 +198,12 @@ def race() -> None:
     """What nobody may do: two threads run the same starter into the same heaps."""
     rng = np.random.default_rng(1)
     buys = rng.random((60, 3, 130)) < 0.6
-    arrays = (bitset.pack(buys), bitset.pack(rng.random((3, 130)) < 0.6), np.repeat(np.arange(6, dtype=np.int32), 10), np.ones(3))
+    arrays = (
+        bitset.pack(buys),
+        bitset.pack(rng.random((3, 130)) < 0.6),
+        np.repeat(np.arange(6, dtype=np.int32), 10),
+        np.ones(3),
+    )
     kernel, record, heaps = Kernel(*arrays, RULES), differential.starter_of(0), differential.heaps_of(RULES)
     gate = threading.Barrier(2)
 

@@ -32,6 +32,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mp2.discovery import KEY_LIKE
 from mp2.errors import MissingExtraError, SourceError
 from mp2.scan_model import Candidate, counted
 from mp2.scanner import Http, Reply, ScanContext, Scanner, ScannerSettings
@@ -54,7 +55,6 @@ _HEAD = 8192
 """Bytes within which a feed begins, behind comments and style sheets; in UTF-16 half of them are zeros."""
 
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
-_KEY_LIKE = re.compile(r"key|token|secret|auth|passw|sig", re.IGNORECASE)
 _RESERVE_S = 0.5
 _LOOK_S = 0.05
 
@@ -135,9 +135,9 @@ class Feed:
         """Take the address apart."""
         parts = urlsplit(address)
         query = parse_qsl(parts.query, keep_blank_values=True)
-        public = [(name, value) for name, value in query if not _KEY_LIKE.search(name)]
+        public = [(name, value) for name, value in query if not KEY_LIKE.search(name)]
         url = urlunsplit(parts._replace(query=urlencode(public), fragment=""))
-        return cls(url, {name: value for name, value in query if _KEY_LIKE.search(name)})
+        return cls(url, {name: value for name, value in query if KEY_LIKE.search(name)})
 
     @property
     def host(self) -> str:
