@@ -18,13 +18,15 @@ from stub_scanners import make, naming
 from stub_server import StubServer
 
 import mp2 as package
-from mp2 import cli_search, database, discovery, registry, tables
+from mp2 import cli_search, database, discovery, registry, settings, tables
 from mp2.bars import _levels
 from mp2.cli_options import PlainFormatter, json_text
+from mp2.cli_scan import Plan
 from mp2.export import for_spreadsheets
 from mp2.guard import RetryRules, parse_rate
 from mp2.private_file import make_private, others_may_read, write_private
 from mp2.quota import Quotas
+from mp2.scanners.news import Feed, News
 from mp2.store import Store
 
 SOURCE = Path(package.__file__).parent
@@ -410,6 +412,28 @@ def test_no_key_stays_when_all_is_well_either(mp2, planted, here):
     assert "ok" in {one["status"] for one in json.loads(out)["outcomes"]}
     contents = (path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml")
     assert not any(web_sources.KEY.encode() in content for content in (out.encode(), err.encode(), *contents))
+
+
+def test_the_password_of_a_proxy_is_in_no_message(mp2, planted, monkeypatch, here):
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:{web_sources.KEY}-proxy@127.0.0.1:1")
+    code, out, err = mp2("-vv", "--debug", "scan", "--timeout", "5")
+    assert code == 1
+    assert "no reply from 127.0.0.1" in err
+    assert web_sources.KEY not in out + err
+    assert not any(web_sources.KEY.encode() in path.read_bytes() for path in here.glob("*.db*"))
+
+
+def test_no_repr_shows_what_may_hold_a_key(here):
+    table = {"scanners": {"news": {"feeds": ["https://example.com/feed?token=hidden-one"]}}}
+    registered = SimpleNamespace(name="news", pipeline="news")
+    records = (
+        settings.SettingsFile(here / "mp2.toml", {"discovery": table}),
+        Plan((registered,), table),
+        discovery.read_discovery(table, ["news"], ["news"]),
+        News.Settings(feeds=table["scanners"]["news"]["feeds"]),
+        Feed.of(table["scanners"]["news"]["feeds"][0]),
+    )
+    assert "hidden-one" not in "".join(f"{record!r} {record}" for record in records)
 
 
 @posix

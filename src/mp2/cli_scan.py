@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ class Plan:
     """The scanners there are and the table `[discovery]`, checked."""
 
     known: tuple[Registered, ...]
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
 
     def chosen(self, only: Sequence[str]) -> list[str]:
         """The names of those that run, in registration order."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -58,7 +58,7 @@ class Discovery:
     """The whole table. `scanners` are the scanners' own tables as they were given, in copies."""
 
     execution: ExecutionSettings
-    scanners: Mapping[str, Mapping[str, Any]]
+    scanners: Mapping[str, Mapping[str, Any]] = field(repr=False)
     pipelines: Mapping[str, PipelineSettings]
 
     def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
