@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import web_sources
 from stub_scanners import make, naming
-from stub_server import StubServer
+from stub_server import Status, StubServer
 
 import mp2 as package
 from mp2 import cli_search, database, discovery, registry, settings, tables
@@ -391,6 +391,22 @@ def toml_value(value):
     return json.dumps(value)
 
 
+LOOSE = {}
+
+
+def loose(context):
+    """A scanner that tells its key to everybody, to a source that tells it back."""
+    key = context.key("FINNHUB_API_KEY")
+    context.logger.warning("asking with %s", key)
+    context.log_tool("loose", key=key)
+
+    def parse(reply):
+        raise package.SourceError("bad_payload", f"{reply.body.decode()} is no answer to {key}")
+
+    context.http.get(LOOSE["url"], parse=parse, params={"q": "x"}, headers={"X-Key": key}, ttl_s=60)
+    yield context.candidate("NONE", key)
+
+
 @pytest.fixture
 def planted(monkeypatch, here):
     """Keys in every variable that scanners know, a settings file with one more, and no waits between tries."""
@@ -398,15 +414,14 @@ def planted(monkeypatch, here):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{web_sources.KEY}-proxy@127.0.0.1:1")
     monkeypatch.setattr("mp2.net.RetryRules", lambda: RetryRules(n_attempts=2, first_wait_s=0.001, max_wait_s=0.002))
-    chosen = [one for one in web_sources.SCANNERS if one.name not in ("login", "overview")]
+    chosen = [one for one in web_sources.SCANNERS if one.name not in ("login", "overview")] + [make("loose", loose)]
     monkeypatch.setattr(registry, "_plug_ins", tuple)
     monkeypatch.setattr(registry, "builtin_scanners", lambda: tuple(chosen))
     with StubServer() as server:
         web_sources.well(server)
-        tables = {
-            name: table for name, table in web_sources.settings(server.url).items() if name in [one.name for one in chosen]
-        }
-        (here / "mp2.toml").write_text(toml_of(tables))
+        own = web_sources.settings(server.url)
+        (here / "mp2.toml").write_text(toml_of({one.name: own[one.name] for one in chosen if one.name in own}))
+        LOOSE["url"] = server.route("/loose", Status(200, f"no {web_sources.KEY}-fh"))
         (here / "mp2.toml").chmod(0o600)
         yield server, [one.name for one in chosen]
 
@@ -423,6 +438,7 @@ def test_no_key_stays_anywhere_whatever_the_sources_do(mp2, planted, here, ways)
             assert web_sources.KEY not in out + err, (spoiled, command)
             assert web_sources.BASIC not in out + err, (spoiled, command)
             assert code in (0, 1, 3), (spoiled, command, err)
+            assert "scan" not in command or "***" in err, "nothing was blotted out"
     assert server.n_requests() > n_asked + len(ways) * len(names)
     kept = [path for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml"]
     assert {"mp2.db", "scan_cache.db", "scan.log"} <= {path.name for path in kept}
