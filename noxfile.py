@@ -1,17 +1,26 @@
 """Everything a contributor does: `nox` runs what CI runs, `nox -s NAME` one of it, `nox -l` lists it."""
 
+import json
 import os
 import re
 import shutil
+import tomllib
+import urllib.request
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "readme", "everything", "instructions", "wheel"]
+nox.options.sessions = ["lint", "types", "audit", "readme", "everything", "instructions", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
+ADVISORIES = "https://pypi.org/pypi/jinja2/2.4.1/json"
+"""The release of a package that has advisories, where pip-audit looks them up."""
+
+MINUTES = os.environ.get("MP2_MINUTES", "3")
+"""How long the random searches under sanitizers take."""
 
 
 @nox.session
@@ -92,11 +101,67 @@ def bench(session):
     session.run("pytest", "benchmarks", "--benchmark-only", "-q", *session.posargs)
 
 
+@nox.session
+def audit(session):
+    """Known vulnerabilities of what the package depends on; a notice where no source of advisories can be reached."""
+    try:
+        session.install("pip-audit>=2.9")
+    except CommandFailed:
+        session.skip("NOTICE: pip-audit cannot be installed here, so nothing was audited")
+    if not has_advisories():
+        session.skip(f"NOTICE: no advisories from {ADVISORIES}, so nothing was audited")
+    wanted = Path(session.create_tmp()) / "requirements.txt"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [name for extra in ("yahoo", "net", "sql") for name in project["optional-dependencies"][extra]]
+    wanted.write_text("\n".join([*project["dependencies"], *extras]), encoding="utf-8")
+    session.run("pip-audit", "--requirement", str(wanted), "--progress-spinner", "off", *session.posargs)
+
+
+def has_advisories():
+    """Whether the source tells of a release that is known to be vulnerable."""
+    try:
+        with urllib.request.urlopen(ADVISORIES, timeout=10) as reply:
+            return bool(json.load(reply).get("vulnerabilities"))
+    except (OSError, ValueError):
+        return False
+
+
+# What is left out never comes near the compiled code: readers, scanners, the network, plug-ins.
+AROUND_THE_KERNEL = (
+    *("recurse", "golden", "brute", "group_search", "aliases", "search_state", "schedule", "keeper", "bitset", "dispatch"),
+    *("store", "cli", "cli_resume", "demo", "pipeline", "walkforward", "picks", "synergy", "panel"),
+)
+
+
 @nox.session(reuse_venv=False)
 def sanitize(session):
-    """The kernel's tests under the address and undefined-behaviour sanitizers of gcc."""
+    """The tests around the kernel, and some minutes of random searches, under gcc's address and undefined-behaviour sanitizers.
+
+    With arguments: pytest with these alone.
+    """
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
-    runtime = session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True).strip()
-    env = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc", **os.environ}
-    chosen = ["tests/test_recurse.py", "tests/test_golden.py", "tests/test_group_search.py"]
-    session.run("pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *(session.posargs or chosen), env=env)
+    env = {"LD_PRELOAD": runtime(session, "libasan.so"), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+    env |= {"UBSAN_OPTIONS": "print_stacktrace=1", **os.environ}
+    chosen = session.posargs or [f"tests/test_{name}.py" for name in AROUND_THE_KERNEL]
+    session.run("pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *chosen, env=env)
+    if not session.posargs:
+        session.run("python", "tests/differential.py", "--minutes", MINUTES, env=env)
+
+
+@nox.session(reuse_venv=False)
+def tsan(session):
+    """What threads share under gcc's thread sanitizer; with arguments: `tests/races.py` with these alone."""
+    session.install(".[test]", env={"MP2_BUILD": "tsan"})
+    options = "exitcode=66 halt_on_error=0"
+    env = {"LD_PRELOAD": runtime(session, "libtsan.so"), "TSAN_OPTIONS": options, **os.environ}
+    # Without random addresses: the sanitizer's own map of memory needs its places.
+    fixed = ("setarch", "-R")
+    session.run(*fixed, "python", "tests/races.py", *(session.posargs or ("--minutes", MINUTES)), env=env, external=True)
+    if not session.posargs:
+        threaded = [f"tests/test_{name}.py" for name in ("schedule", "group_search", "keeper", "search_state")]
+        session.run(*fixed, "python", "-m", "pytest", "-q", "-s", "--timeout=900", *threaded, env=env, external=True)
+
+
+def runtime(session, name):
+    """The path of a sanitizer's library."""
+    return session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()

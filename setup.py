@@ -1,7 +1,7 @@
 """The extension module; everything else is in pyproject.toml.
 
 `MP2_BUILD=debug` adds bounds checks and assertions, `MP2_BUILD=sanitize` adds the address and undefined-behaviour
-sanitizers on top (see CONTRIBUTING.md for how to run with them).
+sanitizers on top, `MP2_BUILD=tsan` the thread sanitizer (see CONTRIBUTING.md for how to run with them).
 """
 
 import os
@@ -14,8 +14,9 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, CompileError, ExecError, LinkError, PlatformError
 
 BUILD = os.environ.get("MP2_BUILD", "release")
-if BUILD not in ("release", "debug", "sanitize"):
-    raise SystemExit(f"MP2_BUILD={BUILD!r} is not known; use release, debug or sanitize")
+if BUILD not in ("release", "debug", "sanitize", "tsan"):
+    raise SystemExit(f"MP2_BUILD={BUILD!r} is not known; use release, debug, sanitize or tsan")
+SANITIZERS = {"sanitize": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(BUILD, [])
 CHECKED = BUILD != "release"
 MSVC = sysconfig.get_platform().startswith("win")
 # Free-threaded interpreters have no stable ABI that Cython covers yet: they get a wheel of their own.
@@ -53,14 +54,12 @@ def compile_flags():
     # The score must come out the same on every variant and platform: no contraction into fused multiply-add.
     flags = ["-ffp-contract=off", "-fno-math-errno", "-O1" if CHECKED else "-O3"]
     flags += ["-g", "-fno-omit-frame-pointer"] if CHECKED else ["-g0"]
-    if BUILD == "sanitize":
-        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-    return flags
+    return [*flags, *SANITIZERS, *(["-fno-sanitize-recover=undefined"] if BUILD == "sanitize" else [])]
 
 
 def link_flags():
-    if BUILD == "sanitize":
-        return ["-fsanitize=address,undefined"]
+    if SANITIZERS:
+        return SANITIZERS
     # Symbols of the interpreter's own build flags would make the wheel five times as large.
     return ["-Wl,-s"] if sys.platform == "linux" and not CHECKED else []
 

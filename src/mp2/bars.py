@@ -173,7 +173,7 @@ def _levels(name: object) -> tuple[str, ...]:
     if text.startswith("(") and text.endswith(")"):
         try:
             levels = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # the last two: nested too deeply
             return (text,)
         if isinstance(levels, tuple):
             return tuple(str(level) for level in levels if str(level))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -25,6 +24,7 @@ from typing import Any, Literal, TypeVar
 
 from mp2.errors import MissingExtraError, SourceError
 from mp2.guard import PASSING_CODES
+from mp2.private_file import make_private
 
 try:
     from cachetools import TLRUCache
@@ -263,8 +263,7 @@ def open_private(
     Any thread may use it, one at a time. Raises `sqlite3.Error` or `OSError`; a file of others is not changed.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    make_private(path)
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:

@@ -8,7 +8,6 @@ commands are in the modules `cli_*`, what they share in `cli_options`.
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import signal
@@ -21,8 +20,8 @@ from typing import Any, NoReturn
 import click
 
 from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, settings
-from mp2.cli_options import DB_OPTION, Session
-from mp2.errors import InputError, Mp2Error, plain
+from mp2.cli_options import DB_OPTION, Session, json_text, say
+from mp2.errors import InputError, Mp2Error
 from mp2.model import SCHEMA_VERSION
 
 EXIT_FAILED = 1
@@ -112,17 +111,18 @@ def _debug_trace(debug: bool) -> None:
     if debug:
         import traceback
 
-        traceback.print_exc()
+        for line in traceback.format_exc().split("\n"):
+            say(line, err=True)
 
 
 def _fail(problems: str | Sequence[str], code: int, as_json: bool) -> int:
     lines = problems.splitlines() if isinstance(problems, str) else list(problems)
     with suppress(OSError):  # an output that is full or closed can be told nothing
         for line in lines:
-            click.echo(f"mp2: {plain(line)}", err=True)
+            say(f"mp2: {line}", err=True)
         if as_json:
             document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
-            click.echo(json.dumps({**document, "warnings": [], "errors": lines}, ensure_ascii=False))
+            click.echo(json_text({**document, "warnings": [], "errors": lines}))
     return code
 
 

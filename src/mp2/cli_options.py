@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,9 @@ from typing import Any
 
 import click
 
-from mp2.errors import InputError, ReadStoppedError
+from mp2.errors import InputError, ReadStoppedError, plain
 from mp2.model import SCHEMA_VERSION
+from mp2.private_file import make_private
 from mp2.settings import SettingsFile
 
 JSON_GROUPS = 20
@@ -107,6 +109,19 @@ class Interrupts:
         self.stop.set()
 
 
+class PlainFormatter(logging.Formatter):
+    """A log line is one line, whatever is logged; a traceback's lines stay lines. Control characters are made visible."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line."""
+        record.message = plain(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback."""
+        return "\n".join(map(plain, super().formatException(ei).split("\n")))
+
+
 def start_logging(context: click.Context) -> Any:
     """Log to stderr through the console of the live display; without a terminal the heartbeat is the progress."""
     from rich.logging import RichHandler
@@ -120,9 +135,10 @@ def start_logging(context: click.Context) -> Any:
     logger.handlers.clear()
     if screen.is_terminal:
         to_screen: logging.Handler = RichHandler(console=screen, show_path=False, markup=False, show_level=verbose > 1)
+        to_screen.setFormatter(PlainFormatter("%(message)s"))
     else:
         to_screen = logging.StreamHandler()
-        to_screen.setFormatter(logging.Formatter("mp2: %(message)s"))
+        to_screen.setFormatter(PlainFormatter("mp2: %(message)s"))
     to_screen.setLevel(logging.DEBUG if verbose > 1 else logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
     logger.addHandler(to_screen)
     logger.setLevel(logging.DEBUG)
@@ -137,10 +153,11 @@ def start_logging(context: click.Context) -> Any:
 
 def _file_handler(path: Path) -> logging.Handler:
     try:
-        handler = logging.FileHandler(path, encoding="utf-8")
+        make_private(path)
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"--log-file {path}: {error.strerror}; choose a file that can be written") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
 
 
@@ -148,7 +165,24 @@ def echo_document(*, status: str = "ok", warnings: Sequence[str] = (), **content
     """Print a JSON document that is not a search's result."""
     head = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": status}
     document = {**head, **content, "warnings": list(warnings), "errors": []}
-    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    click.echo(json_text(document))
+
+
+_UNSEEN = re.compile(r"[^\x20-\x7e]")
+
+
+def json_text(document: Any) -> str:
+    """A document as JSON on one line, what a terminal would not show written as escapes. ValueError for NaN and infinities."""
+    return _UNSEEN.sub(_escaped, json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print a line that may hold text from outside."""
+    click.echo(plain(line), err=err)
 
 
 def print_warnings(warnings: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
@@ -12,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2 import settings
-from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, observed, print_warnings, start_logging, writing
+from mp2.cli_options import (
+    DB_OPTION,
+    JSON_OPTION,
+    Interrupts,
+    echo_document,
+    json_text,
+    observed,
+    print_warnings,
+    say,
+    start_logging,
+    writing,
+)
 from mp2.cli_run import PICK_OPTIONS, PRICES_OPTIONS, SIGNALS_OPTIONS, grids_from, prices_from, with_options
 from mp2.cli_scan import Ran, planned, run_scan
 from mp2.cli_search import COUNT_OPTIONS, EXIT_NOTHING_FOUND, RulesCommand, Sequel, rule_options, rules_from
@@ -80,9 +90,9 @@ def signals(
     print_warnings(sheet.warnings)
     last = sheet.days[options["days"] - 1]
     what = f"{len(sheet.variations):,} variations, {len(sheet.tickers):,} tickers, {sheet.days[0]} to {last}"
-    click.echo(f"{n_rows:,} signals of {what}: {output}")
+    say(f"{n_rows:,} signals of {what}: {output}")
     if next_output is not None:
-        click.echo(f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}")
+        say(f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}")
     return 0
 
 
@@ -149,6 +159,7 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
     With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that fails fails no pick.
     """
     from mp2.console import console, picks_view
+    from mp2.export import for_spreadsheets
     from mp2.picks import pick_day, picks_table
 
     if (options["prices"] is None) == (options["signals"] is None):
@@ -163,10 +174,10 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
     warnings = (*picks.warnings, *beside.warnings)
     if csv_output is not None:
         with writing(csv_output):
-            picks_table(picks).write_csv(csv_output)
+            for_spreadsheets(picks_table(picks)).write_csv(csv_output)
     if options["as_json"]:
         document = {**picks.to_dict(), "warnings": list(warnings), "errors": [failure] if failure else [], **beside.document}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(json_text(document))
     else:
         print_warnings(warnings)
         console().print(picks_view(picks, n_show=options["show"], aliases=result.aliases))
@@ -394,7 +405,7 @@ def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_
                 observe=observe,
             )
     if options["as_json"]:
-        click.echo(json.dumps(walk.to_dict(), ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(walk.to_dict()))
     else:
         print_warnings(walk.warnings)
         console().print(walk_view(walk))
@@ -435,7 +446,7 @@ def lookahead(context: click.Context, /, prices: Path, as_json: bool, **options:
         return 1 if findings else 0
     print_warnings(warnings)
     for finding in findings:
-        click.echo(str(finding))
+        say(str(finding))
     n_cheating = len({(finding.algo, finding.variation) for finding in findings})
     click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {n_cheating} look ahead")
     return 1 if findings else 0
@@ -476,5 +487,5 @@ def download(
         echo_document(warnings=table.warnings, output=str(output), n_tickers=len(table.tickers), n_dates=len(table.dates))
         return 0
     print_warnings(table.warnings)
-    click.echo(f"{len(table.tickers):,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}")
+    say(f"{len(table.tickers):,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, writing
+from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, json_text, writing
 from mp2.cli_search import Sequel, print_result
 from mp2.errors import InputError
 
@@ -94,16 +93,16 @@ def _picked(picks: DayPicks, result: SearchResult, options: dict[str, Any]) -> S
 @DB_OPTION
 def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     """Export every kept group of a run, one row per group (json: the whole result)."""
-    from mp2.export import groups_table
+    from mp2.export import for_spreadsheets, groups_table
 
     if kind == "parquet" and output is None:
         raise InputError("--format parquet is binary: name a file with --output")
     with _reading(db) as store:
         result = store.load(store.find(run))
     if kind == "json":
-        _write_text(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n", output)
+        _write_text(json_text(result.to_dict()) + "\n", output)
     elif kind == "csv":
-        _write_text(groups_table(result).write_csv(), output)
+        _write_text(for_spreadsheets(groups_table(result)).write_csv(), output)
     elif output is not None:
         with writing(output):
             groups_table(result).write_parquet(output)

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,13 @@ from mp2.cli_options import (
     Session,
     echo_document,
     flat,
+    json_text,
     print_warnings,
+    say,
     start_logging,
 )
 from mp2.errors import InputError, StoreError
+from mp2.private_file import others_may_read
 from mp2.scan_model import ScanEvent, ScanOutcome, ScanResult
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ class Plan:
     """The scanners there are and the table `[discovery]`, checked."""
 
     known: tuple[Registered, ...]
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
 
     def chosen(self, only: Sequence[str]) -> list[str]:
         """The names of those that run, in registration order."""
@@ -52,8 +55,11 @@ class Plan:
 
 
 def planned(context: click.Context) -> Plan:
-    """All scanners, and the settings file's table for them. Raises `InputError` naming the file."""
-    from mp2.discovery import read_discovery
+    """All scanners, and the settings file's table for them. Raises `InputError` naming the file.
+
+    A file that holds a key in an address has to be its owner's alone.
+    """
+    from mp2.discovery import holds_a_key, read_discovery
     from mp2.registry import find_scanners
 
     file = (context.find_object(Session) or Session()).settings
@@ -62,6 +68,8 @@ def planned(context: click.Context) -> Plan:
         read_discovery(file.discovery, [one.name for one in known], [one.pipeline for one in known if one.pipeline])
     except InputError as error:
         raise InputError([f"{file.path}: {problem}" for problem in error.problems]) from error
+    if holds_a_key(file.discovery) and others_may_read(file.path):
+        raise InputError(f"{file.path}: holds a key in an address, and others may read the file; chmod 600 {file.path}")
     return Plan(known, file.discovery)
 
 
@@ -276,7 +284,7 @@ def _print(ran: Ran, options: Mapping[str, Any]) -> None:
 def echo_scan(result: ScanResult, *, errors: Sequence[str] = (), **changed: Any) -> None:
     """Print a scan as one JSON document."""
     document = {**result.to_dict(), **changed, "run_id": None, "errors": list(errors)}
-    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    click.echo(json_text(document))
 
 
 def _exit_code(ran: Ran) -> int:
@@ -358,7 +366,7 @@ def _print_verdict(side_by_side: ScanResult, in_turn: ScanResult, different: lis
         return EXIT_FAILED if different else 0
     print_warnings(warnings)
     for line in different:
-        click.echo(line)
+        say(line)
     verdict = "the results differ" if different else f"the same {len(side_by_side.candidates)} candidates"
     click.echo(
         f"{len(side_by_side.outcomes)} offline scanners: {sequential_s:.2f} s one at a time, {concurrent_s:.2f} s with at most "

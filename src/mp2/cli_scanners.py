@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2 import settings
-from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, print_warnings, start_logging
+from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, print_warnings, say, start_logging
 from mp2.cli_scan import EXIT_FAILED, EXIT_NOTHING_FOUND, Plan, echo_scan, http_options, planned
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.scan_model import ANSWERED, console_line, counted
@@ -155,7 +155,8 @@ def show_scanner(context: click.Context, db: Path, name: str, as_json: bool) -> 
     facts = {"scanner": one.name, "summary": summary, "pipeline": pipeline, "enabled": found["why_off"] or enabled}
     facts |= {"keys": keys, "breaker": breaker, "registered by": one.where, "isolation": found["isolation"] or "-"}
     console().print(record_table(("what", "value"), facts.items()))
-    click.echo(f"\n[discovery.scanners.{one.name}]")
+    click.echo()
+    say(f"[discovery.scanners.{one.name}]")
     rows = (
         (line["name"], line["type"], "required" if line["required"] else _value(line["default"]), _set(line), line["doc"])
         for line in described
@@ -236,7 +237,7 @@ def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool)
         return 0
     for name in names:
         was = _breaker_text(before.get(name, BreakerState()).to_dict())
-        click.echo(f"{name}: breaker closed (it was {was}).")
+        say(f"{name}: breaker closed (it was {was}).")
     return 0
 
 
@@ -323,7 +324,7 @@ def _tell(
         rows = ((one.ticker, one.priority, one.context, "" if one.data is None else _value(one.data)) for one in candidates)
         console().print(record_table(("ticker", "priority", "why", "data"), rows))
     dropped = f", {outcome.n_dropped} dropped" if outcome.n_dropped else ""
-    click.echo(f"{console_line(outcome)} in {duration(outcome.seconds)}, {outcome.attempts} requests{dropped}")
+    say(f"{console_line(outcome)} in {duration(outcome.seconds)}, {outcome.attempts} requests{dropped}")
     return code
 
 
@@ -393,7 +394,7 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
 
     print_warnings(result.warnings)
     for outcome in result.outcomes:
-        click.echo(console_line(outcome))
+        say(console_line(outcome))
         if logs:
             console().print(log_view(outcome.scanner, result.logs[outcome.scanner]))
     console().print(scan_view(result, n_show=n_show, stored=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,11 +22,14 @@ from mp2.cli_options import (
     Session,
     echo_document,
     flat,
+    json_text,
     print_warnings,
+    say,
     start_logging,
 )
 from mp2.errors import StoreError
 from mp2.model import COUNTS, PRUNINGS, Rules, SearchResult
+from mp2.private_file import write_private
 
 if TYPE_CHECKING:
     from mp2.keeper import Keeper
@@ -343,14 +345,12 @@ class _Run:
 
 def _rescued(result: SearchResult, db: Path) -> str:
     """Write the whole result beside the database that would not take it, or where there is room; says where it is."""
-    text = json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False)
+    text = json_text(result.to_dict())
     for folder in (db.parent, Path(), Path(tempfile.gettempdir())):
         path = folder / f"mp2-{result.run_id}.json"
         with suppress(OSError):
-            path.write_text(text, encoding="utf-8")
+            write_private(path, text)
             return f"the whole result was written to {path} instead"
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
     return "nor could it be written to a file: what is printed is all there is"
 
 
@@ -373,10 +373,10 @@ def print_result(result: SearchResult, options: dict[str, Any], sequel: Sequel |
     from mp2.console import console, result_view
 
     if failure:
-        click.echo(f"mp2: {failure}", err=True)
+        say(f"mp2: {failure}", err=True)
     if options["as_json"]:
         document = {**result.to_dict(options["json_groups"]), "errors": [failure] if failure else []}
-        click.echo(json.dumps({**document, **(sequel.document if sequel else {})}, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text({**document, **(sequel.document if sequel else {})}))
         return
     print_warnings(result.warnings)
     console().print(result_view(result, n_show=options["show"]))

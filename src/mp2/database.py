@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, Self
 
 from mp2 import schema
 from mp2.errors import InputError, StoreError
+from mp2.private_file import make_private
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
@@ -90,9 +92,7 @@ class Database:
         # Only ever a file of our making is opened and closed here: closing any descriptor of a database that another
         # connection of this process has open would drop that connection's locks.
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        except FileExistsError:
-            pass
+            make_private(self.path)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be made: {error.strerror}; pass another --db") from error
 
@@ -147,12 +147,13 @@ class Database:
         label = time_label(started_at)
         while True:
             new = f"{label}-{secrets.token_hex(2)}"
-            if self._execute(f"SELECT 1 FROM {kind} WHERE {kind}_id = ?", (new,)).fetchone() is None:
+            if self._execute(f"SELECT 1 FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?", (new,)).fetchone() is None:
                 return new
 
     def _ids(self, kind: str) -> list[str]:
         """The ids in a table, newest first."""
-        return [row[0] for row in self._execute(f"SELECT {kind}_id FROM {kind} ORDER BY {kind} DESC")]
+        statement = f"SELECT {sql_name(kind)}_id FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC"
+        return [row[0] for row in self._execute(statement)]
 
     def _meant(self, kind: str, name: str, ids: Sequence[str], advice: str) -> str:
         """The id meant by an id, the unique beginning of one, or `last`; otherwise `InputError` says what there is."""
@@ -176,7 +177,7 @@ class Database:
     def _transaction(self, kind: str) -> Iterator[None]:
         """All or nothing, whatever ends the block."""
         with self._translated():
-            self._execute(f"BEGIN {kind}")
+            self._execute(f"BEGIN {sql_name(kind.lower())}")
             try:
                 yield
                 self._execute("COMMIT")
@@ -278,9 +279,24 @@ def _is_silent(row: sqlite3.Row) -> bool:
 # --- statements and names --------------------------------------------------------------------------------------------
 
 
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+def sql_name(name: str) -> str:
+    """A table's or column's name as it is, for a statement: SQLite binds values only. ValueError when it is no plain word."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a table or column of this program")
+    return name
+
+
+def sql_names(names: Iterable[str], form: str = "{}") -> str:
+    """The names, each checked and put into `form`, with commas between them."""
+    return ", ".join(form.format(sql_name(name)) for name in names)
+
+
 def insert(table: str, *columns: str) -> str:
     """The statement that adds a row with these columns."""
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {sql_name(table)} ({sql_names(columns)}) VALUES ({sql_names(columns, '?')})"
 
 
 def replacing(table: str, *columns: str) -> str:

@@ -15,9 +15,11 @@ enabled = false
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +28,9 @@ from mp2.scanner import Scanner, ScannerSettings
 
 MAX_HUNG = 64
 """Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
+
+KEY_LIKE = re.compile(r"key|token|secret|auth|passw|sig", re.IGNORECASE)
+"""In the name of a parameter of an address: its value is a secret."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -53,7 +58,7 @@ class Discovery:
     """The whole table. `scanners` are the scanners' own tables as they were given, in copies."""
 
     execution: ExecutionSettings
-    scanners: Mapping[str, Mapping[str, Any]]
+    scanners: Mapping[str, Mapping[str, Any]] = field(repr=False)
     pipelines: Mapping[str, PipelineSettings]
 
     def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
@@ -137,3 +142,19 @@ def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSet
         raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
     except Exception as error:  # a validator of a third party may raise anything
         raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
+
+
+def holds_a_key(config: Any) -> bool:
+    """Whether an address anywhere in the table has a parameter that looks like a key."""
+    if isinstance(config, Mapping):
+        return any(map(holds_a_key, config.values()))
+    if isinstance(config, list | tuple):
+        return any(map(holds_a_key, config))
+    return isinstance(config, str) and "://" in config and any(KEY_LIKE.search(name) for name in _parameters(config))
+
+
+def _parameters(address: str) -> list[str]:
+    try:
+        return [name for name, _ in parse_qsl(urlsplit(address).query)]
+    except ValueError:
+        return []

@@ -40,6 +40,16 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
     return pl.DataFrame([*columns, *_day_columns(result.days, groups)])
 
 
+_FORMULA = r"^[=+\-@\t\r]"
+
+
+def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with an apostrophe before texts that a spreadsheet would take for a formula: names come from anywhere."""
+    import polars as pl
+
+    return table.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'${0}"))
+
+
 def _members(group: Group) -> str:
     return " + ".join(f"{member.algo} {member.variation}" for member in group.members)
 

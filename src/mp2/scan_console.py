@@ -86,7 +86,8 @@ def _log_event(event: ScanEvent) -> None:
         return
     log.debug("%s", json.dumps(event.to_dict(), ensure_ascii=False))
     for line in event.logs:
-        log.debug("%s: %s", event.scanner, line)
+        for part in line.splitlines():  # those of a traceback
+            log.debug("%s: %s", event.scanner, part)
 
 
 # --- results -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class SettingsFile:
     """A settings file as it was read: a table per command, and `[discovery]`, which `mp2.discovery` checks."""
 
     path: Path
-    tables: dict[str, Any]
+    tables: dict[str, Any] = field(repr=False)
 
     @property
     def discovery(self) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 
 from mp2 import rows, schema
 from mp2._recurse import STARTER_DTYPE
-from mp2.database import insert, is_at_work, listing, owner, replacing, status_now
+from mp2.database import insert, is_at_work, listing, owner, replacing, sql_name, sql_names, status_now
 from mp2.errors import InputError, StoreError
 from mp2.model import Group, Rules, SearchResult, StarterRecord, Status
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus
@@ -99,7 +99,7 @@ class Store(ScanStore):
             if self._version() >= schema.STATES_SINCE:
                 values["ended_as"] = values["status"]
             for table in ("starter", "kept_group"):
-                self._execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+                self._execute(f"DELETE FROM {sql_name(table)} WHERE run = ?", (run,))
             if result.status is Status.COMPLETE:
                 self._forget_state(run)
             elif state is not None:
@@ -110,7 +110,7 @@ class Store(ScanStore):
                 (_INSERT_DAY, rows.day_rows(run, result.kept)),
             ):
                 self._connection.executemany(statement, own_rows)
-            self._execute(f"UPDATE run SET {', '.join(f'{name} = :{name}' for name in values)} WHERE run = {run}", values)
+            self._execute(f"UPDATE run SET {sql_names(values, '{0} = :{0}')} WHERE run = :run", {**values, "run": run})
 
     def save_state(self, run_id: str, part: SearchState) -> int:
         """Write a part of a running run's state; it survives a power cut once this returns. How many starters are exhausted."""
@@ -149,7 +149,8 @@ class Store(ScanStore):
                 raise InputError(f"run {run_id}: the rules have changed since it began; search anew")
             state = self._read_state(row["run"])
             taken = {**owner(), "status": "running", "workers": workers, "heartbeat_at": _now()}
-            self._execute(f"UPDATE run SET {', '.join(f'{name} = :{name}' for name in taken)} WHERE run = {row['run']}", taken)
+            statement = f"UPDATE run SET {sql_names(taken, '{0} = :{0}')} WHERE run = :run"
+            self._execute(statement, {**taken, "run": row["run"]})
         return state
 
     def _write_state(self, run: int, part: SearchState) -> None:
@@ -179,7 +180,7 @@ class Store(ScanStore):
 
     def _forget_state(self, run: int) -> None:
         for table in ("run_state", "starter_state", "kept_state"):
-            self._execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+            self._execute(f"DELETE FROM {sql_name(table)} WHERE run = ?", (run,))
 
     def abandon(self, run_id: str) -> None:
         """Mark a running run as failed; one that was taken up is again what it was before."""
@@ -309,8 +310,8 @@ _NOT_RESUMABLE = {
 # --- statements ----------------------------------------------------------------------------------------------------
 
 
-def _select(table: str, columns: Iterable[str], order: str) -> str:
-    return f"SELECT {', '.join(columns)} FROM {table} WHERE run = ? ORDER BY {order}"
+def _select(table: str, columns: Iterable[str], order: Iterable[str]) -> str:
+    return f"SELECT {sql_names(columns)} FROM {sql_name(table)} WHERE run = ? ORDER BY {sql_names(order)}"
 
 
 _INSERT_STARTER = insert("starter", "run", *rows.STARTER_COLUMNS)
@@ -321,12 +322,12 @@ _INSERT_OUTCOME = insert("outcome", "run", *rows.OUTCOME_COLUMNS)
 _REPLACE_STATE = replacing("run_state", "run", "layout", "elapsed_ns", "budget_ns", "n_taken_over")
 _REPLACE_STARTER_STATE = replacing("starter_state", "run", "variation_idx", "record", "times")
 _REPLACE_KEPT_STATE = replacing("kept_state", "run", "size", "scores", "members")
-_SELECT_STARTER_STATES = _select("starter_state", ("record", "times"), "variation_idx")
-_SELECT_STARTERS = _select("starter", rows.STARTER_COLUMNS, "variation_idx")
-_SELECT_GROUPS = _select("kept_group", rows.GROUP_COLUMNS, "size, rank")
-_SELECT_DAYS = _select("group_day", rows.DAY_COLUMNS, "size, rank, day_idx")
-_SELECT_PICKS = _select("day_picks", rows.PICKS_COLUMNS, "day")
-_SELECT_OUTCOMES = _select("outcome", rows.OUTCOME_COLUMNS, "day")
+_SELECT_STARTER_STATES = _select("starter_state", ("record", "times"), ("variation_idx",))
+_SELECT_STARTERS = _select("starter", rows.STARTER_COLUMNS, ("variation_idx",))
+_SELECT_GROUPS = _select("kept_group", rows.GROUP_COLUMNS, ("size", "rank"))
+_SELECT_DAYS = _select("group_day", rows.DAY_COLUMNS, ("size", "rank", "day_idx"))
+_SELECT_PICKS = _select("day_picks", rows.PICKS_COLUMNS, ("day",))
+_SELECT_OUTCOMES = _select("outcome", rows.OUTCOME_COLUMNS, ("day",))
 
 
 # Two builds with the same layout read each other's records.

@@ -178,7 +178,9 @@ def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]
     """The header lines and, block by block, whole records: a block ends at a line end outside quotes."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with _translated(path, "a CSV file"), opened(path, "rb") as file:
-        header = b"".join(file.readline() for _ in range(n_header_rows))
+        header = b"".join(file.readline(_CSV_RECORD_BYTES + 1) for _ in range(n_header_rows))
+        if len(header) > _CSV_RECORD_BYTES:
+            raise InputError(f"{path}: a header longer than {_CSV_RECORD_BYTES >> 20} MB; is this a CSV file?")
         yield header, b""
         pending = b""
         while block := file.read(_CSV_BLOCK_BYTES):

@@ -26,12 +26,13 @@ import queue
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mp2.discovery import KEY_LIKE
 from mp2.errors import MissingExtraError, SourceError
 from mp2.scan_model import Candidate, counted
 from mp2.scanner import Http, Reply, ScanContext, Scanner, ScannerSettings
@@ -54,7 +55,6 @@ _HEAD = 8192
 """Bytes within which a feed begins, behind comments and style sheets; in UTF-16 half of them are zeros."""
 
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
-_KEY_LIKE = re.compile(r"key|token|secret|auth|passw|sig", re.IGNORECASE)
 _RESERVE_S = 0.5
 _LOOK_S = 0.05
 
@@ -113,8 +113,8 @@ def _words(value: Any) -> str:
 
 
 def _published(entry: Mapping[str, Any]) -> str | None:
-    for field in ("published_parsed", "updated_parsed"):
-        time = dict(entry).get(field)  # feedparser's own look-up puts one in the other's place, with a warning
+    for name in ("published_parsed", "updated_parsed"):
+        time = dict(entry).get(name)  # feedparser's own look-up puts one in the other's place, with a warning
         try:
             year, month, day, hour, minute, second = time[:6]  # type: ignore[index]
             return datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC).isoformat()
@@ -128,16 +128,16 @@ class Feed:
     """A feed's address, without what is secret in it, which is apart."""
 
     url: str
-    secret_params: Mapping[str, str]
+    secret_params: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, address: str) -> Feed:
         """Take the address apart."""
         parts = urlsplit(address)
         query = parse_qsl(parts.query, keep_blank_values=True)
-        public = [(name, value) for name, value in query if not _KEY_LIKE.search(name)]
+        public = [(name, value) for name, value in query if not KEY_LIKE.search(name)]
         url = urlunsplit(parts._replace(query=urlencode(public), fragment=""))
-        return cls(url, {name: value for name, value in query if _KEY_LIKE.search(name)})
+        return cls(url, {name: value for name, value in query if KEY_LIKE.search(name)})
 
     @property
     def host(self) -> str:
@@ -198,7 +198,7 @@ class News(Scanner):
         `max_age_days`: of headlines. `min_headlines`: that name a ticker; `high_headlines`: where the priority becomes high.
         """
 
-        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(default=(), max_length=30)
+        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(default=(), max_length=30, repr=False)
         names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)
         min_feeds: int = Field(default=1, ge=1, strict=True)
         max_age_days: int = Field(default=2, ge=0, le=365, strict=True)
