@@ -151,9 +151,7 @@ def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def running_order(
-    panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never
-) -> npt.NDArray[np.int64]:
+def running_order(panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
     """Variation numbers in the order starters run: by ascending ticker count, then number; special algorithms last.
 
     Once `late` says so nothing is counted any more: an order for a search that will not begin.

@@ -48,12 +48,10 @@ def store_scan(path: Path) -> None:
     """A scan of one scanner, put there by hand: there is no command for it yet in that version."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
-            "INSERT INTO scan VALUES (1, '20260105-100000-abcd', '2026-01-05T10:00:00+00:00', '2026-01-05', 'complete', 'h', 1, "
-            "'1', 'f', '[\"good\"]', 'concurrent', 8, 0.5, '[]')"
+            "INSERT INTO scan VALUES (1, '20260105-100000-abcd', '2026-01-05T10:00:00+00:00', '2026-01-05', 'complete', "
+            "'h', 1, '1', 'f', '[\"good\"]', 'concurrent', 8, 0.5, '[]')"
         )
-        connection.execute(
-            "INSERT INTO scan_outcome VALUES (1, 'good', 'test', 'ok', 0.4, 1, 1, 0, NULL, NULL, 0.4, '[]')"
-        )
+        connection.execute("INSERT INTO scan_outcome VALUES (1, 'good', 'test', 'ok', 0.4, 1, 1, 0, NULL, NULL, 0.4, '[]')")
         connection.execute("INSERT INTO scan_candidate VALUES (1, 'good', 0, 'AAPL', 'high', 'seen often', 'null')")
 
 
