@@ -41,7 +41,7 @@ from mp2.panel import SignalPanel
 
 N_SPINNING = 4
 N_RUNS, N_RUNS_QUICK, N_EXITS, N_EXITS_QUICK = 1000, 80, 20, 3
-N_PER_PANEL = 5
+N_PER_PANEL = 10
 N_KEPT = 2000
 
 SHAPES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -106,7 +106,7 @@ def runs(n_runs: int, minutes: float, first_seed: int) -> list[Late]:
     end_ns, done, seed = now_ns() + round(minutes * 6e10), list[Late](), first_seed
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         while len(done) < n_runs and now_ns() < end_ns:
-            n = 4 * N_PER_PANEL if seed % len(SHAPES) == len(SHAPES) - 1 else N_PER_PANEL
+            n = 2 * N_PER_PANEL if seed % len(SHAPES) == len(SHAPES) - 1 else N_PER_PANEL
             done += pool.submit(batch, seed % len(SHAPES), seed, n).result()
             seed += 1
     return done
