@@ -51,3 +51,20 @@ def test_rules_survive_json():
     assert Rules.from_dict(rules.to_dict()) == rules
     with pytest.raises(InputError, match="unknown rule 'max_sise'"):
         Rules.from_dict({"max_sise": 3})
+
+
+def test_a_group_as_json_values_is_what_asdict_makes_of_it():
+    from dataclasses import asdict
+
+    from mp2.model import DayConsensus, DayStats, Group, Member, group_dict
+
+    numbers = {spec: float(i) for i, spec in enumerate(Group.__annotations__)}
+    nested = {
+        "rank": 1,
+        "members": (Member("A", "1", 0), Member("B", "2", 5)),
+        "days": (DayStats("2026-01-05", 3, 2, 66.7, 1.0),),
+        "consensus": (DayConsensus("2026-01-05", ("X", "Y")),),
+    }
+    group = Group(**{**numbers, **nested})
+    assert group_dict(group) == asdict(group)
+    assert list(group_dict(group)) == list(asdict(group))

@@ -12,8 +12,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -130,14 +130,24 @@ class _ClosedOutput(Exception):  # noqa: N818 - nobody's error: the reader of ou
     pass
 
 
+@contextmanager
+def _closed_output_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ClosedOutput from error
+
+
 class _Commands(click.Group):
     """The commands; a closed pipe reaches `main` instead of click, which would call it a failure."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _closed_output_told():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _closed_output_told():
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise _ClosedOutput from error
 
 
 def _read_settings(context: click.Context, option: click.Parameter, path: Path | None) -> None:

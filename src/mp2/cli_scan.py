@@ -119,8 +119,8 @@ def scan(context: click.Context, /, **options: Any) -> int:
         if options["verify"]:
             return _verify(plan, options, interrupts)
         ran = run_scan(context, plan, options, interrupts, screen)
-    _print(ran, options)
-    return interrupts.exit_code or _exit_code(ran)
+        _print(ran, options)
+        return interrupts.exit_code or _exit_code(ran)
 
 
 def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], interrupts: Interrupts, screen: Any) -> Ran:

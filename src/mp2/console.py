@@ -34,10 +34,17 @@ NS_PER_S = 1e9
 PLAIN_WIDTH = 160
 
 
+class _Screen(Console):
+    """A console that leaves it to the command line what a closed output means; rich would end the process with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - the BrokenPipeError that is being handled
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr; when it is not a terminal, lines are wide and nothing is coloured."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=not stream.isatty())
+    return _Screen(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=not stream.isatty())
 
 
 def duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ from mp2.model import (
     StarterStatus,
     Status,
 )
-from mp2.panel import SignalPanel
+from mp2.panel import SignalPanel, buys_of, first_alike, never
 from mp2.schedule import PoolOutcome, Progress, run_pool
 from mp2.search_state import TIMES_DTYPE, Resumable, SearchState
 
@@ -86,8 +86,13 @@ def search(
     started_ns = _recurse.now_ns()
     rules = rules or Rules()
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
-    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers)
-    run.begin_session(started_ns, round(budget_s * NS_PER_S))
+    budget_ns = round(budget_s * NS_PER_S)
+
+    def late() -> bool:
+        return _recurse.now_ns() - started_ns >= budget_ns or (stop is not None and stop.is_set())
+
+    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, late)
+    run.begin_session(started_ns, budget_ns)
     if resume_from is not None:
         run.restore(resume_from)
     if keep_state is not None:
@@ -95,7 +100,7 @@ def search(
     outcome = run_pool(
         len(run.order),
         run.turn,
-        budget_ns=round(budget_s * NS_PER_S),
+        budget_ns=budget_ns,
         workers=workers,
         started_ns=started_ns,
         clock_ns=_recurse.now_ns,
@@ -106,7 +111,7 @@ def search(
         observe_every_s=observe_every_s,
     )
     run.close()
-    run.account(outcome, elapsed_ns=outcome.ended_ns - started_ns, budget_ns=round(budget_s * NS_PER_S))
+    run.account(outcome, elapsed_ns=outcome.ended_ns - started_ns, budget_ns=budget_ns)
     return run.result(outcome, workers=workers)
 
 
@@ -147,10 +152,13 @@ def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def running_order(panel: SignalPanel, special: Sequence[str] = ()) -> npt.NDArray[np.int64]:
-    """Variation numbers in the order starters run: by ascending ticker count, then number; special algorithms last."""
+def running_order(panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
+    """Variation numbers in the order starters run: by ascending ticker count, then number; special algorithms last.
+
+    Once `late` says so nothing is counted any more: an order for a search that will not begin.
+    """
     is_special = np.isin(np.array(panel.algos), list(special))[panel.algo_of]
-    return np.lexsort((panel.n_buys, is_special))
+    return np.lexsort((buys_of(panel, late), is_special))
 
 
 def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
@@ -174,7 +182,11 @@ def turn_bytes(n_workers: int) -> int:
 
 
 class _Run:
-    """The state of one search: one record per starter, the kept groups, and what is shared under one lock."""
+    """The state of one search: one record per starter, the kept groups, and what is shared under one lock.
+
+    Getting ready ends soon after `late` says so; no starter may begin then. A record that is all zero is that of a starter
+    that has not begun: so their memory is taken when they do.
+    """
 
     def __init__(
         self,
@@ -185,13 +197,13 @@ class _Run:
         count: str,
         without: frozenset[str],
         workers: int = 1,
+        late: Callable[[], bool] = never,
     ) -> None:
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
         self.tested_exact = count == "exact"
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
-        self.order = running_order(panel, special)
+        self.order = running_order(panel, special, late)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
-        self.records["variation_idx"] = np.arange(len(self.order))
         self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
         self.elapsed_ns = self.budget_ns = 0
         self._session: tuple[int, int] | None = None
@@ -211,7 +223,7 @@ class _Run:
         )
         self.kept = self._empty_heaps()
         self._shared = None if "threshold" in without else self.kept
-        self.alias_of = panel.alias_of
+        self.alias_of = first_alike(panel, late)
         self._legacies = Legacies(self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES)
         self._n_taken_over = 0
         self._lock = threading.Lock()
@@ -229,6 +241,7 @@ class _Run:
         if self._take_over(variation_idx, control):
             return EXHAUSTED
         record, started_ns = self.records[variation_idx : variation_idx + 1].copy(), _recurse.now_ns()
+        record["variation_idx"] = variation_idx
         found = Found(record, self._empty_heaps(self._shared))
         with self._lock:
             self._running[starter_idx] = control

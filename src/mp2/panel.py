@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from itertools import takewhile
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ from mp2.space import n_groups
 from mp2.tables import open_table, stopped_first
 
 _BLOCK_BYTES = 8 << 20
+# Blocks that are gone through row by row, a few milliseconds each.
+_LOOK_BYTES, _LOOK_ROWS = 1 << 20, 1000
+
+
+def never() -> bool:
+    """It is never too late for who has no limit."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +82,7 @@ class SignalPanel:
     @property
     def n_buys(self) -> npt.NDArray[np.int64]:
         """int64[V]: the number of (day, ticker) each variation buys."""
-        counts: npt.NDArray[np.int64] = _daily_buys(self).sum(axis=1, dtype=np.int64)
-        return counts
+        return buys_of(self)
 
     @property
     def alias_of(self) -> npt.NDArray[np.int32]:
@@ -83,7 +90,7 @@ class SignalPanel:
 
         Looked for at every call: in one pass over the panel, with memory for a digest of each variation.
         """
-        return _first_alike(self)
+        return first_alike(self)
 
     @property
     def n_bytes(self) -> int:
@@ -91,23 +98,33 @@ class SignalPanel:
         return sum(array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates))
 
 
-def _daily_buys(panel: SignalPanel) -> npt.NDArray[np.int64]:
+def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
+    """`panel.n_buys`; once `late` says so the rest is not counted, and 0."""
+    counts: npt.NDArray[np.int64] = _daily_buys(panel, late).sum(axis=1, dtype=np.int64)
+    return counts
+
+
+def _daily_buys(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
     """int64[V, D], counted in blocks so that no second panel is needed beside the first."""
-    counts = np.empty(panel.buys.shape[:2], np.int64)
-    for block in _blocks(panel.buys):
+    counts = np.zeros(panel.buys.shape[:2], np.int64)
+    for block in takewhile(lambda _: not late(), _blocks(panel.buys)):
         counts[block] = bitset.count(panel.buys[block])
     return counts
 
 
-def _first_alike(panel: SignalPanel) -> npt.NDArray[np.int32]:
-    """Rows of equal digest, compared word by word before they count as equal."""
+def first_alike(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int32]:
+    """`panel.alias_of`; once `late` says so the rest is not looked at, and each of it counts as the only one of its kind.
+
+    Rows of equal digest are compared word by word before they count as equal.
+    """
     tables = (panel.buys,) if panel.consistent else (panel.buys, panel.wins)
     rows = [table.reshape(len(table), -1).view(np.uint8) for table in tables]
     first: dict[tuple[int, bytes], int] = {}
-    keys = zip(panel.algo_of.tolist(), map(_digest, *rows), strict=True)
-    alias_of = np.fromiter((first.setdefault(key, v) for v, key in enumerate(keys)), np.int32, len(panel.algo_of))
-    own = np.arange(len(alias_of), dtype=np.int32)
-    for block in _blocks(panel.buys):
+    own = np.arange(len(panel.algo_of), dtype=np.int32)
+    alias_of = own.copy()
+    for block in takewhile(lambda _: not late(), _blocks(panel.buys, _LOOK_BYTES, _LOOK_ROWS)):
+        keys = zip(panel.algo_of[block].tolist(), map(_digest, *(row[block] for row in rows)), strict=True)
+        alias_of[block] = [first.setdefault(key, v) for v, key in enumerate(keys, block.start)]
         copies = own[block][alias_of[block] != own[block]]
         for table in tables:
             differ = (table[copies] != table[alias_of[copies]]).any(axis=(1, 2))
@@ -122,8 +139,8 @@ def _digest(*rows: npt.NDArray[np.uint8]) -> bytes:
     return digest.digest()
 
 
-def _blocks(array: npt.NDArray[Any]) -> Iterable[slice]:
-    step = max(1, _BLOCK_BYTES * len(array) // max(1, array.nbytes))
+def _blocks(array: npt.NDArray[Any], n_bytes: int = _BLOCK_BYTES, n_rows: int = 1 << 30) -> Iterable[slice]:
+    step = min(n_rows, max(1, n_bytes * len(array) // max(1, array.nbytes)))
     return (slice(first, first + step) for first in range(0, len(array), step))
 
 

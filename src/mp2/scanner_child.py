@@ -214,7 +214,7 @@ class ChildScan:
         moment = {
             "today": context.today.isoformat(),
             "timeout_s": context.timeout_s,
-            "started_at": time.time() - context.elapsed_s(),
+            "started_s": time.monotonic() - context.elapsed_s(),  # that clock is one for all processes of a machine
         }
         return f"{self._request[:-1]}, {json.dumps(moment)[1:]}\n".encode()
 
@@ -323,7 +323,7 @@ def _answer(request: Mapping[str, Any]) -> bytes:
         today=datetime.date.fromisoformat(request["today"]),
         http=client.for_scanner,
     )
-    context.started_s -= max(0.0, time.time() - request["started_at"])
+    context.started_s = min(context.started_s, request["started_s"])
     try:
         collected = collect(scanner, context, Found(context))
     finally:

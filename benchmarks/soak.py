@@ -1,0 +1,208 @@
+"""Does anything grow? Search, scan and pick in a loop in one process: `python benchmarks/soak.py --hours 2 [--json]`.
+
+A round is signals of synthetic prices; a search that its budget or the work ends, stored by the store's own thread while it
+runs, and read back; picks; and a scan: an offline scanner, one that fails, one past its time limit, one in a process of its
+own, and eight that ask a web server on this machine. All but the first two runs and scans are deleted again, so that the store
+stays as it is. Memory, threads, file handles and children are looked at after every round; the trend is that over the second
+half, when all caches are full. Exit code 1 when something grows: memory by more than 2 MB an hour and 4 times its standard
+error, anything else by more than 2 in that half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import bench_scan
+import measured
+import numpy as np
+
+import mp2
+from mp2._recurse import now_ns
+from mp2.keeper import Keeper
+from mp2.market import make_market
+from mp2.search_state import Resumable
+from mp2.store import Store
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from stub_scanners import Alone, make, naming
+
+MB = 2**20
+N_DAYS = 5
+LEAST_MB_PER_HOUR, STANDARD_ERRORS, MOST_MORE = 2.0, 4.0, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process holds after a round; hours and MB."""
+
+    hours: float
+    rss_mb: float
+    n_threads: int
+    n_handles: int
+    n_children: int
+    store_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A straight line through the second half of the samples; `lasting`: more than chance and the least that counts."""
+
+    name: str
+    first: float
+    last: float
+    highest: float
+    per_hour: float
+    error_per_hour: float
+    grows: bool
+
+
+def sampled(begun_ns: int, store: Path) -> Sample:
+    """A look at this process, by the system's own figures."""
+    own = Path("/proc/self")
+    (resident,) = [line for line in (own / "status").read_text().splitlines() if line.startswith("VmRSS")]
+    children = [entry.read_text().split() for entry in own.glob("task/*/children")]
+    return Sample(
+        hours=(now_ns() - begun_ns) / 3.6e12,
+        rss_mb=int(resident.split()[1]) / 1024,
+        n_threads=len(list((own / "task").iterdir())),
+        n_handles=len(list((own / "fd").iterdir())),
+        n_children=sum(map(len, children)),
+        store_mb=sum(path.stat().st_size for path in store.parent.glob(f"{store.name}*")) / MB,
+    )
+
+
+def trend(name: str, samples: Sequence[Sample]) -> Trend:
+    """What became of one figure."""
+    late = samples[len(samples) // 2 :]
+    hours, values = (np.array([getattr(sample, field) for sample in late]) for field in ("hours", name))
+    slope, error = fitted(hours, values)
+    most = LEAST_MB_PER_HOUR if name == "rss_mb" else MOST_MORE / max(hours[-1] - hours[0], 1e-9)
+    grows = slope > most and slope > STANDARD_ERRORS * error
+    return Trend(name, getattr(samples[0], name), float(values[-1]), float(values.max()), slope, error, bool(grows))
+
+
+def fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of the least-squares line, and its standard error."""
+    offset = x - x.mean()
+    spread = float((offset**2).sum())
+    slope = float((offset * y).sum()) / spread
+    residual = y - y.mean() - slope * offset
+    return slope, float(np.sqrt((residual**2).sum() / max(1, len(x) - 2) / spread))
+
+
+class Rounds:
+    """The work of a round, again and again, in one folder."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.store, self.http = folder / "soak.db", {"folder": str(folder)}
+        self.market = make_market(5)
+        self.scanners = [naming("quick", "A", "B"), make("failing", _fail), make("late", _wait), Alone]
+        self.scanners += [bench_scan.asking(idx, url) for idx in range(len(bench_scan.LATENCIES_S))]
+        self.n_groups = self.n_candidates = self.n_timeouts = 0
+
+    def run(self, idx: int) -> None:
+        """One round."""
+        with Keeper(lambda: Store(self.store), every_s=0.05) as keeper:
+            run_id = self._search(keeper, idx)
+            scan_id = self._scan(keeper)
+            if idx >= 2:
+                keeper.ask(lambda store: store.delete(run_id))
+                keeper.ask(lambda store: store.delete_scan(scan_id))
+
+    def _search(self, keeper: Keeper, idx: int) -> str:
+        rules, budget_s = mp2.Rules(min_daily_hits=3, top_k=200), 0.4 + 0.4 * (idx % 3)
+        about = {"rules": rules, "budget_s": budget_s, "workers": 2, "source": "soak", "input_fingerprint": "soak"}
+        run_id = keeper.ask(lambda store: store.begin(**about, started_at="2026-01-05T10:00:00+00:00"))
+        sheet = mp2.compute_signals(self.market.prices, n_days=N_DAYS, include_next=True, grids=self.market.grids)
+        states: list[Resumable] = []
+
+        def keep(search: Resumable) -> None:
+            states.append(search)
+            keeper.keep(run_id, search)
+
+        result = mp2.search(sheet.panel(0, N_DAYS), budget_s=budget_s, workers=2, rules=rules, keep_state=keep)
+        keeper.release()
+        keeper.ask(lambda store: store.finish(run_id, result, states[0].take()))
+        keeper.ask(lambda store: store.save_picks(run_id, mp2.pick_day(result, sheet, sheet.days[-1])))
+        self.n_groups += sum(map(len, keeper.ask(lambda store: store.load(run_id)).kept.values()))
+        return run_id
+
+    def _scan(self, keeper: Keeper) -> str:
+        names = [scanner.name for scanner in self.scanners]
+        about = {"scanners": names, "day": "2026-01-05", "config_fingerprint": "soak"}
+        scan_id = keeper.ask(lambda store: store.begin_scan(**about, started_at="2026-01-05T10:00:00+00:00"))
+
+        def take(event: Any) -> None:
+            if event.outcome is not None:
+                keeper.ask(lambda store: store.add_outcome(scan_id, event))
+
+        result = mp2.scan(self.scanners, timeout_s=3.0, observe=take, http_options=self.http)
+        keeper.ask(lambda store: store.finish_scan(scan_id, result))
+        self.n_candidates += len(result.candidates)
+        self.n_timeouts += sum(str(outcome.status) == "timeout" for outcome in result.outcomes)
+        return scan_id
+
+
+def _fail(context: mp2.ScanContext) -> list[mp2.Candidate]:
+    raise mp2.SourceError("unavailable", "as always")
+
+
+def _wait(context: mp2.ScanContext) -> list[mp2.Candidate]:
+    context.cancelled.wait(60)
+    return []
+
+
+def noted(hours: float, rounds: Rounds) -> Iterator[Sample]:
+    """Samples, one a round, for so long; a line now and then."""
+    begun_ns, idx = now_ns(), 0
+    told_ns = begun_ns
+    while now_ns() < begun_ns + hours * 3.6e12:
+        rounds.run(idx)
+        idx += 1
+        sample = sampled(begun_ns, rounds.store)
+        if now_ns() - told_ns > 30e9:
+            told_ns = now_ns()
+            print(f"round {idx}", sample, sep="; ", file=sys.stderr)
+        yield sample
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=float, default=2.0, help="how long")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, bench_scan.server() as url:
+        rounds = Rounds(Path(folder), url)
+        samples = list(noted(asked.hours, rounds))
+    if len(samples) < 8:
+        raise SystemExit("fewer than 8 rounds tell nothing: give more --hours")
+    trends = [trend(spec.name, samples) for spec in fields(Sample)[1:]]
+    done = {"n_rounds": len(samples), "n_groups": rounds.n_groups, "n_candidates": rounds.n_candidates}
+    done |= {"n_timeouts": rounds.n_timeouts, "hours": samples[-1].hours}
+    if asked.json:
+        measured.print_json({**done, "trends": list(map(asdict, trends)), "samples": list(map(asdict, samples))})
+    else:
+        print(", ".join(f"{name} {value:,.4g}" for name, value in done.items()), "", table(trends), sep="\n")
+    raise SystemExit(1 if any(one.grows for one in trends) or threading.active_count() > MOST_MORE else 0)
+
+
+def table(trends: Sequence[Trend]) -> str:
+    """First, last and highest value, and the trend over the second half with its standard error."""
+    header = ("", "first round", "last", "highest", "per hour", "standard error", "grows")
+    return measured.markdown(header, map(_cells, trends))
+
+
+def _cells(one: Trend) -> list[str]:
+    values = (one.first, one.last, one.highest, one.per_hour, one.error_per_hour)
+    return [one.name, *(f"{value:,.2f}" for value in values), "yes" if one.grows else "no"]
+
+
+if __name__ == "__main__":
+    main()

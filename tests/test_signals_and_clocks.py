@@ -1,0 +1,396 @@
+"""What happens around a search or scan: a clock that jumps, a process that is halted, signals in every phase, threads, loops.
+
+Signals in a running search or scan from the command line are in `test_cli.py` and `test_cli_scan.py`, the pool's races with a
+stop in `test_schedule.py`.
+"""
+
+import ast
+import asyncio
+import datetime
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stub_scanners import make, naming
+from test_cli import ENDLESS, RULES, WEEK, start, strict_json
+
+import mp2 as package
+from mp2 import _recurse, panel
+from mp2.demo import make_signals
+from mp2.model import Rules, Status
+
+SOURCES = Path(package.__file__).parent
+ENDLESS_RULES = Rules(min_daily_hits=0, max_size=8)
+GUARD_S = 60.0
+
+pytestmark = pytest.mark.usefixtures("here")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def week():
+    return package.read_signals(WEEK)
+
+
+@pytest.fixture(scope="module")
+def endless():
+    """A panel whose search outlasts every test."""
+    return package.read_signals(make_signals().signals)
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------
+
+MOMENTS = {
+    "cache": {"time.time"},
+    "cli_prices": {"date.today"},
+    "cli_scan": {"date.today", "datetime.now"},
+    "cli_search": {"datetime.now"},
+    "database": {"datetime.now"},
+    "guard": {"time.time"},
+    "net": {"time.time"},
+    "quota": {"time.time"},
+    "scan_store": {"time.time"},
+    "scanner": {"datetime.date.today"},
+    "source_scan": {"datetime.date.today", "datetime.datetime.now"},
+    "store": {"datetime.now"},
+}
+"""Where wall time may be read: for labels, for the day of today, and as moments that files keep from one process to the next
+(answers, quotas, breakers, heartbeats). Never for how long something took or may take."""
+WALL_CLOCKS = ("time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "datetime.now", "datetime.utcnow")
+WALL_CLOCKS += ("datetime.today", "date.today")
+
+
+def wall_clocks(path):
+    """The wall-clock functions a module names, as it writes them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} - {"datetime.time"}
+    imported = {
+        f"{node.module}.{alias.name}" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    return {name for name in named | imported if name.endswith(WALL_CLOCKS)}
+
+
+def test_wall_time_is_read_for_labels_and_dates_only():
+    found = {path.relative_to(SOURCES).with_suffix("").as_posix(): wall_clocks(path) for path in SOURCES.rglob("*.py")}
+    assert {name: clocks for name, clocks in found.items() if clocks} == MOMENTS
+    assert "CLOCK_MONOTONIC" in (SOURCES / "_recurse.pyx").read_text() + (SOURCES / "_portable.h").read_text()
+
+
+class JumpingClock:
+    """Wall time that is hours off, to and fro, at every reading."""
+
+    def __init__(self):
+        self.real, self.hours = time.time, itertools.cycle((0, 7, -5, 31, -48))
+
+    def __call__(self):
+        return self.real() + 3600 * next(self.hours)
+
+
+@pytest.fixture
+def jumping(monkeypatch):
+    clock = JumpingClock()
+
+    class Jumping(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls.fromtimestamp(clock(), tz)
+
+    monkeypatch.setattr(time, "time", clock)
+    monkeypatch.setattr(time, "time_ns", lambda: int(clock() * 1e9))
+    monkeypatch.setattr(datetime, "datetime", Jumping)
+    return clock
+
+
+def test_a_search_takes_no_notice_of_a_jumping_wall_clock(jumping, endless):
+    started_ns = _recurse.now_ns()
+    result = package.search(endless, budget_s=0.3, workers=2, rules=ENDLESS_RULES)
+    took_s = (_recurse.now_ns() - started_ns) / 1e9
+    assert result.status is Status.WALL
+    assert 0.3 <= result.elapsed_s <= took_s < GUARD_S
+    assert all(0 <= starter.elapsed_s <= took_s for starter in result.starters)
+
+
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_a_scan_takes_no_notice_of_a_jumping_wall_clock(jumping, concurrent):
+    def wait(context):
+        left_s.append(context.remaining_s())
+        context.cancelled.wait(GUARD_S)
+        return []
+
+    left_s = []
+    started_s = time.monotonic()
+    result = package.scan([naming("quick", "A"), make("slow", wait)], timeout_s=0.4, concurrent=concurrent)
+    took_s = time.monotonic() - started_s
+    assert [str(one.status) for one in result.outcomes] == ["ok", "timeout"]
+    assert 0.4 <= result.outcomes[1].seconds <= result.elapsed_s <= took_s < GUARD_S
+    assert 0 < left_s[0] <= 0.4
+
+
+# --- late ------------------------------------------------------------------------------------------------------------
+
+
+def late_after(n):
+    """Says that it is late from the `n`-th time on it is asked."""
+    calls = itertools.count()
+    return lambda: next(calls) >= n
+
+
+def test_getting_ready_ends_when_it_is_late(endless, monkeypatch):
+    monkeypatch.setattr(panel, "_LOOK_ROWS", 7)
+    monkeypatch.setattr(panel, "_blocks", lambda array, *_: (slice(at, at + 7) for at in range(0, len(array), 7)))
+    n = endless.n_variations
+    assert panel.first_alike(endless, late_after(0)).tolist() == list(range(n))
+    assert panel.first_alike(endless, late_after(3))[:21].tolist() == endless.alias_of[:21].tolist()
+    assert np.array_equal(panel.first_alike(endless, late_after(n)), endless.alias_of)
+    assert not panel.buys_of(endless, late_after(0)).any()
+    assert panel.buys_of(endless, late_after(2))[:15].tolist() == [*endless.n_buys[:14].tolist(), 0]
+
+
+def test_a_budget_that_is_over_before_the_search_begins_is_a_wall(endless):
+    result = package.search(endless, budget_s=1e-9)
+    assert (result.status, result.attempts, result.n_exhausted, result.coverage) == (Status.WALL, 0, 0, 0.0)
+    assert {str(starter.status) for starter in result.starters} == {"not_started"}
+    assert [starter.n_buys for starter in result.starters] == endless.n_buys.tolist()
+
+
+def test_a_stop_before_the_search_begins_is_a_stop(endless):
+    stop = threading.Event()
+    stop.set()
+    assert package.search(endless, stop=stop).status is Status.STOPPED
+
+
+# --- halted ----------------------------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.slow
+def test_a_halted_search_ends_by_the_clock_that_went_on():
+    options = [option for option in ENDLESS if not option.startswith("--budget")]
+    with start(*options, "--budget=2s") as process:
+        while " elapsed, " not in (line := process.stderr.readline()):
+            assert line, "the search ended before its first heartbeat"
+        process.send_signal(signal.SIGSTOP)
+        threading.Event().wait(3)
+        process.send_signal(signal.SIGCONT)
+        out, _ = process.communicate(timeout=GUARD_S)
+    document = strict_json(out)
+    assert (process.returncode in {0, 4}, document["status"]) == (True, "wall")
+    assert document["attempts"] > 0
+    assert document["elapsed_s"] > 3
+    assert document["overrun_s"] == pytest.approx(document["elapsed_s"] - 2)
+    with package.Store("mp2.db", read_only=True) as store:
+        assert [run.status for run in store.runs()] == ["wall"]
+
+
+# --- signals in every phase ------------------------------------------------------------------------------------------
+
+INTERRUPTED = """
+import os, signal, sys
+from mp2 import registry
+numbers, module, name, method, after = [int(n) for n in sys.argv[1].split(",")], *sys.argv[2].split(":")
+owner = __import__(module, fromlist=["x"])
+owner = getattr(owner, name) if method else owner
+real = getattr(owner, method or name)
+def interrupted(*args, **kwargs):
+    if not after:
+        [os.kill(os.getpid(), number) for number in numbers]
+    value = real(*args, **kwargs)
+    if after:
+        [os.kill(os.getpid(), number) for number in numbers]
+    return value
+setattr(owner, method or name, interrupted)
+from mp2.cli import main
+if sys.argv[3] == "scan":
+    from stub_scanners import naming
+    registry._plug_ins, registry.builtin_scanners = tuple, lambda: (naming("good", "A"), naming("other", "B"))
+main(sys.argv[3:])
+"""
+READING = "mp2.panel:read_signals::"
+PREPARING = "mp2.group_search:running_order::after"
+STORING = "mp2.store:Store:finish:"
+STORED = "mp2.store:Store:finish:after"
+PRINTING = "mp2.cli_search:print_result::"
+SEARCH = ("search", WEEK, *RULES, "--json")
+INT, TERM, HUP = (int(getattr(signal, name, 0)) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+
+
+def interrupted(numbers, where, *args):
+    """Exit code, output and errors of a command that gets these signals in a function of its own."""
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    command = [sys.executable, "-c", INTERRUPTED, ",".join(map(str, numbers)), where, *map(str, args)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=GUARD_S, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def is_whole(path="mp2.db"):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("numbers", "where", "code", "status"),
+    [
+        ([INT], READING, 130, None),
+        ([HUP], READING, 143, None),
+        ([INT, INT], READING, 130, None),
+        ([TERM], PREPARING, 143, "stopped"),
+        ([INT], STORING, 130, "complete"),
+        ([TERM], STORING, 143, "complete"),
+        ([HUP], STORED, 143, "complete"),
+        ([TERM], PRINTING, 143, "complete"),
+        ([INT], PRINTING, 130, "complete"),
+    ],
+)
+def test_a_signal_is_heeded_in_every_phase(here, numbers, where, code, status):
+    exit_code, out, err = interrupted(numbers, where, *SEARCH)
+    assert exit_code == code, err
+    document = strict_json(out)
+    if status is None:
+        assert (document["status"], document["run_id"]) == ("failed", None)
+        assert not (here / "mp2.db").exists()
+        return
+    assert document["status"] == status
+    with package.Store("mp2.db", read_only=True) as store:
+        assert [str(run.status) for run in store.runs()] == [status]
+        assert json.loads(json.dumps(store.load(document["run_id"]).to_dict(20))) == document
+    assert is_whole()
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(("where", "statuses"), [(STORING, {"complete", "interrupted"}), (PRINTING, {"complete"})])
+def test_a_second_interruption_leaves_a_whole_store(where, statuses):
+    code, _, err = interrupted([INT, INT], where, *SEARCH)
+    assert code == 130
+    assert len(err.strip().splitlines()[-1]) > 0
+    with package.Store("mp2.db", read_only=True) as store:
+        assert {str(run.status) for run in store.runs()} <= statuses
+    assert is_whole()
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("numbers", "where", "code"),
+    [
+        ([HUP], "mp2.store:Store:finish_scan:", 143),
+        ([INT], "mp2.store:Store:begin_scan:after", 130),
+        ([TERM], "mp2.store:Store:add_outcome:", 143),
+        ([TERM], "mp2.scan_console:scan_view::", 143),
+    ],
+)
+def test_a_signal_is_heeded_in_every_phase_of_a_scan(numbers, where, code):
+    exit_code, out, err = interrupted(numbers, where, "scan")
+    assert exit_code == code, err
+    with package.Store("mp2.db", read_only=True) as store:
+        (summary,) = store.scans()
+        assert summary.status in {"complete", "stopped"}
+        assert summary.scan_id in out
+    assert is_whole()
+
+
+# --- closed output ---------------------------------------------------------------------------------------------------
+
+PRINTERS = (
+    ("search", str(WEEK), *RULES, "--show", "100"),
+    ("search", str(WEEK), "--dry-run"),
+    ("runs", "list"),
+    ("runs", "show", "last"),
+    ("runs", "export", "last"),
+    ("scan", "--no-store"),
+    ("scans", "list"),
+    ("scanners", "list"),
+    ("doctor",),
+    ("--help",),
+)
+
+
+@posix
+@pytest.mark.slow
+def test_an_output_that_is_closed_early_is_quiet(mp2):
+    mp2("search", WEEK, *RULES, "--max-attempts", "20")
+    command = "import sys; from mp2 import registry; registry.builtin_scanners = registry._plug_ins = tuple\n"
+    command += "from mp2.cli import script; script()"
+    reader, writer = os.pipe()
+    os.close(reader)  # from the first byte on nobody reads
+    started = [
+        subprocess.Popen([sys.executable, "-c", command, *args], stdout=writer, stderr=subprocess.PIPE, text=True)
+        for args in PRINTERS
+    ]
+    os.close(writer)
+    errors = [process.communicate(timeout=GUARD_S)[1] for process in started]
+    for args, process, err in zip(PRINTERS, started, errors, strict=True):
+        assert process.returncode in {0, 4}, (args, err)
+        assert not any(word in err for word in ("Traceback", "roken pipe", "BrokenPipe", "Exception ignored")), (args, err)
+
+
+# --- from Python -----------------------------------------------------------------------------------------------------
+
+
+def in_thread(work):
+    """What `work` returns, called in a thread that is not the main one."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(work()))
+    thread.start()
+    thread.join(GUARD_S)
+    return answers[0]
+
+
+def test_a_stop_from_a_thread_ends_a_search_in_another_that_is_not_main(endless):
+    stop, begun = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: begun.wait(GUARD_S) and stop.set(), daemon=True).start()
+    result = in_thread(
+        lambda: package.search(
+            endless, rules=ENDLESS_RULES, stop=stop, observe=lambda progress: progress.attempts and begun.set()
+        )
+    )
+    assert (result.status, result.attempts > 0) == (Status.STOPPED, True)
+
+
+def test_searches_and_scans_in_a_running_loop_as_in_a_notebook(week):
+    expected = package.search(week, rules=Rules(min_daily_hits=3))
+
+    async def notebook():
+        direct = package.search(week, rules=Rules(min_daily_hits=3))
+        aside = await asyncio.to_thread(package.search, week, rules=Rules(min_daily_hits=3))
+        found = await asyncio.to_thread(package.scan, [naming("good", "A")])
+        return direct, aside, found, package.scan([naming("good", "A")])
+
+    direct, aside, first, second = asyncio.run(notebook())
+    for result in (direct, aside):
+        assert (result.status, result.kept) == (Status.COMPLETE, expected.kept)
+    assert [one.ticker for one in first.candidates] == [one.ticker for one in second.candidates] == ["A"]
+
+
+@posix
+def test_an_interruption_in_a_notebook_ends_every_kernel(endless):
+    """Without the command line Ctrl-C is an exception: it is raised once all kernels have returned."""
+
+    def observe(progress):
+        if progress.attempts:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        package.search(endless, rules=ENDLESS_RULES, observe=observe)
+    assert not any(thread.name.startswith("mp2-worker") for thread in threading.enumerate())
+
+
+def test_handlers_are_left_alone_from_python(week):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    package.search(week, rules=Rules(min_daily_hits=3))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
