@@ -49,7 +49,7 @@ class Faults:
         n = int(bad.sum())
         if n:
             idx = bad.arg_max() or 0
-            (value,) = values.slice(idx, 1).to_list()
+            value = _as_python(values.slice(idx, 1))
             self.found.setdefault((values.name, what), _Fault(first_row + idx, value)).n += n
 
     def lines(self) -> list[str]:
@@ -61,6 +61,16 @@ class Faults:
         shown = value if len(value) <= _SHOWN_LENGTH else f"{value[:_SHOWN_LENGTH]}..."
         more = f" ({fault.n} such rows)" if fault.n > 1 else ""
         return f"{self.table}: column {column!r}, row {fault.row}: {shown} {what}{more}"
+
+
+def _as_python(one: pl.Series) -> Any:
+    """The value of a series of one; of a time that Python has no type for (its dates end with the year 9999) the number."""
+    import polars as pl
+
+    is_date = one.dtype in (pl.Date, pl.Datetime) and one.dt.year().is_between(1, 9999).fill_null(False).all()
+    if one.dtype.is_temporal() and not is_date:
+        one = one.to_physical()
+    return one.to_list()[0]
 
 
 class Columns:
@@ -91,8 +101,6 @@ class Columns:
 
         convert, what = _CONVERSIONS[role]
         converted, bad = convert(values)
-        if role == "day" and values.dtype in (pl.Date, pl.Datetime):
-            values = values.to_physical()  # Python's dates end with the year 9999
         if bad is not None:
             self.faults.note(what, bad, values, first_row)
         if role in _ALWAYS_GIVEN and converted.null_count():
