@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "readme", "everything", "instructions", "wheel"]
+nox.options.sessions = ["lint", "types", "readme", "everything", "fuzz", "instructions", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
@@ -100,3 +100,11 @@ def sanitize(session):
     env = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc", **os.environ}
     chosen = ["tests/test_recurse.py", "tests/test_golden.py", "tests/test_group_search.py"]
     session.run("pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *(session.posargs or chosen), env=env)
+
+
+@nox.session
+def fuzz(session):
+    """Every reader under a coverage-guided fuzzer: 20 seconds, or `nox -s fuzz -- --minutes 10`; a notice without Atheris."""
+    session.install(".[test]")
+    session.run("python", "-m", "pip", "install", "-q", "atheris>=3.0", success_codes=[0, 1])
+    session.run("python", "fuzz/run.py", *(session.posargs or ("--minutes", "0.33")))

@@ -204,16 +204,29 @@ def _replies() -> tuple[bytes, ...]:
     """One reply of each kind, with every field that is read."""
     mover = {"ticker": "UPP", "price": "2.5", "change_amount": "1", "change_percentage": "7.1%", "volume": "81562315"}
     purchase = {"name": "A", "share": 3, "change": 1000, "filingDate": "2026-01-05", "transactionDate": "2026-01-02"}
-    filed = {"display_names": ["Apple Inc.  (AAPL)  (CIK 0000320193)"], "ciks": ["0000320193"], "form": "8-K", "items": ["8.01"]}
+    filed = {
+        "display_names": ["Apple Inc.  (AAPL)  (CIK 0000320193)"],
+        "ciks": ["0000320193"],
+        "form": "8-K",
+        "items": ["8.01"],
+    }
     post = {"id": "p1", "name": "t3_p1", "title": "$TSLA", "selftext": "", "created_utc": 1767614400.0, "permalink": "/r/s/1"}
     bodies: tuple[Mapping[str, Any], ...] = (
         {"last_updated": "2026-01-05 16:15:59", "top_gainers": [mover], "top_losers": [], "most_actively_traded": [mover]},
         {"Symbol": "IBM", "MarketCapitalization": "216000000000", "PERatio": "9.5", "ReturnOnEquityTTM": "0.302"},
         {"metric": {"peTTM": 12.5, "pbQuarterly": 3.1, "roeTTM": 28.2, "marketCapitalization": 2500.0}, "symbol": "AAPL"},
         {"symbol": "AAPL", "data": [purchase | {"transactionPrice": 100.0, "transactionCode": "P", "isDerivative": False}]},
-        {"hits": {"total": {"value": 1}, "hits": [{"_id": "a:d", "_source": filed | {"adsh": "a", "file_date": "2026-01-05"}}]}},
+        {
+            "hits": {
+                "total": {"value": 1},
+                "hits": [{"_id": "a:d", "_source": filed | {"adsh": "a", "file_date": "2026-01-05"}}],
+            }
+        },
         {"0": {"cik_str": 1067983, "ticker": "BRK-B", "title": "BERKSHIRE"}},
-        {"kind": "Listing", "data": {"after": None, "children": [{"kind": "t3", "data": post | {"score": 1, "num_comments": 5}}]}},
+        {
+            "kind": "Listing",
+            "data": {"after": None, "children": [{"kind": "t3", "data": post | {"score": 1, "num_comments": 5}}]},
+        },
         {"access_token": "token", "token_type": "bearer", "expires_in": 86400},
         {"Information": "our standard API rate limit is 25 requests per day"},
         {"error": "API limit reached. Remaining Limit: 0"},

@@ -30,6 +30,8 @@ BATCH_ROWS = 1 << 17
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
+_CSV_HEADER_BYTES = 8 << 20
+_SQLITE_VALUE_BYTES = 1 << 20  # names, days and prices are shorter; a longer text or blob is refused before it takes memory
 _SQLITE_ROWS = 1 << 14  # Python objects: fewer stay in the caches
 _SQLITE_STEPS = 100_000  # some milliseconds of a query between two looks at the stop
 
@@ -121,7 +123,7 @@ def _translated(path: Path, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except (PolarsError, PanicException, OSError, EOFError, sqlite3.Error, UnicodeError, zlib.error) as error:
+    except (PolarsError, PanicException, OSError, EOFError, MemoryError, sqlite3.Error, UnicodeError, zlib.error) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
         remedy = "mend the query, which can only read" if "query" in kind else "name a whole file of that kind"
         raise InputError(f"{path}: cannot be read as {kind}: {reason}; {remedy}") from error
@@ -212,7 +214,9 @@ def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]
     """The header lines and, block by block, whole records: a block ends at a line end outside quotes."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with _translated(path, "a CSV file"), opened(path, "rb") as file:
-        header = b"".join(file.readline() for _ in range(n_header_rows))
+        header = b"".join(file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows))
+        if len(header) >= _CSV_HEADER_BYTES:
+            raise InputError(f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is it a CSV file?")
         yield header, b""
         pending = b""
         while block := file.read(_CSV_BLOCK_BYTES):
@@ -241,6 +245,7 @@ def _records_end(text: bytes) -> int:
 def _connect(path: Path) -> sqlite3.Connection:
     with _translated(path, "a SQLite database"):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_VALUE_BYTES)
         connection.execute("BEGIN")  # one snapshot for all passes
         return connection
 

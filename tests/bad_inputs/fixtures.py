@@ -161,9 +161,11 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
     "nested.parquet": _frame("nested.parquet", **_TEXT, day=_DAYS, win=[[1], [0]]),
     "nulls.parquet": _frame("nulls.parquet", **{**_TEXT, "algo": ["A", None]}, day=_DAYS, win=[True, False]),
     "far.parquet": _maker(
-        lambda folder: pl.DataFrame({**_TEXT, "day": [2**31 - 1, 0], "win": [True, False]})
-        .with_columns(pl.col("day").cast(pl.Date))
-        .write_parquet(folder / "far.parquet")
+        lambda folder: (
+            pl.DataFrame({**_TEXT, "day": [2**31 - 1, 0], "win": [True, False]})
+            .with_columns(pl.col("day").cast(pl.Date))
+            .write_parquet(folder / "far.parquet")
+        )
     ),
     "latin.csv": _write("latin.csv", b"algo,variation,day,ticker,win\nA,1,2024-01-02,\xe9,1\n"),
     "binary.csv": _write("binary.csv", bytes(range(256)) * 8),

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ class Case:
     files: dict[str, str] = field(default_factory=dict)
     make: tuple[str, ...] = ()
     at_fault: tuple[str, str] | None = None
+    again: bool = False
+    """Another command whose option of this name is the same: not run by default."""
 
 
 # --- the catalogue ----------------------------------------------------------------------------------------------------
@@ -91,9 +93,10 @@ def leaves() -> dict[str, click.Command]:
 
 def option_cases() -> Iterator[Case]:
     for commands, wrong, says, *code in read("options")["cases"]:
-        for command in leaves() if commands == ["*"] else commands:
+        for command in commands:
             words = {"C": f"mp2 {command}".strip(), "V": command.upper().replace(" ", "_")}
-            yield option_case(command, fill(wrong, words), fill(says, words), *code)
+            case = option_case(command, fill(wrong, words), fill(says, words), *code)
+            yield replace(case, again=command != commands[0])
 
 
 def fill(text: str, words: dict[str, str]) -> str:
@@ -157,7 +160,9 @@ def standard(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name.replace("\n", " ") for case in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.again else []) for case in CASES]
+)
 def test_a_bad_input_is_told_and_nothing_is_lost(case, mp2, here, standard, monkeypatch):
     prepare(case, here, standard)
     monkeypatch.setitem(database.Database.__init__.__kwdefaults__, "busy_timeout_s", 0.05)
