@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,17 @@ def _json(data: bytes) -> None:
     """A body as the reply of each source that answers JSON, well and refusing."""
     for status in (200, 403):
         reply = Reply(status, {"content-type": "application/json"}, data)
-        _each(lambda parse=parse: json.dumps(parse(reply), allow_nan=False) for parse in _PARSERS)  # cached in this form
+        _each(partial(_cacheable, parse, reply) for parse in _PARSERS)
+
+
+def _cacheable(parse: Callable[[Reply], Any], reply: Reply) -> str:
+    """What a parser returns in the form that the cache keeps it in."""
+    return json.dumps(parse(reply), allow_nan=False)
 
 
 def _feed(data: bytes) -> None:
     """A body as a news feed."""
-    _each((lambda: json.dumps(parse_feed(Reply(200, {"content-type": "text/xml"}, data)), allow_nan=False),))
+    _each((partial(_cacheable, parse_feed, Reply(200, {"content-type": "text/xml"}, data)),))
 
 
 # --- inputs to start from --------------------------------------------------------------------------------------------

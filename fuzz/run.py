@@ -103,6 +103,7 @@ def _child(asked: argparse.Namespace) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["mp2"]):
+        from polars.exceptions import PanicException  # which is no Exception
         from readers import READERS
     (name,) = asked.reader
     target = READERS[name]()
@@ -115,7 +116,7 @@ def _child(asked: argparse.Namespace) -> int:
     def test_one_input(data: bytes) -> None:
         try:
             target.read(data)
-        except Exception as error:
+        except (Exception, PanicException) as error:
             _note(error, data, name, asked.findings, seen)
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > asked.memory_mb << 10:
             raise MemoryError(f"took more than {asked.memory_mb} MB")
@@ -127,7 +128,7 @@ def _child(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _note(error: Exception, data: bytes, name: str, findings: Path, seen: set[str]) -> None:
+def _note(error: BaseException, data: bytes, name: str, findings: Path, seen: set[str]) -> None:
     """Keep the first input for each place that raises, and the traceback beside it; then go on."""
     place = "".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
     if place in seen:

@@ -26,6 +26,7 @@ CANONICAL = (*KEYS, *PRICES, "win")
 
 _ALWAYS_GIVEN = (*KEYS, "date")
 _SHOWN_LENGTH = 80
+_DAY_NS = 86_400 * 10**9
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -67,10 +68,14 @@ def _as_python(one: pl.Series) -> Any:
     """The value of a series of one; of a time that Python has no type for (its dates end with the year 9999) the number."""
     import polars as pl
 
-    is_date = one.dtype in (pl.Date, pl.Datetime) and one.dt.year().is_between(1, 9999).fill_null(False).all()
-    if one.dtype.is_temporal() and not is_date:
-        one = one.to_physical()
-    return one.to_list()[0]
+    if not one.dtype.is_temporal():
+        return one.to_list()[0]
+    number = one.to_physical()
+    if one.dtype in (pl.Date, pl.Datetime):
+        is_python = one.dt.year().is_between(1, 9999)
+    else:
+        is_python = number.is_between(0, _DAY_NS - 1) if one.dtype == pl.Time else number.is_null()
+    return (one if is_python.fill_null(False).all() else number).to_list()[0]
 
 
 class Columns:
@@ -97,7 +102,6 @@ class Columns:
             first_row += batch.height
 
     def _canonical(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
-        import polars as pl
 
         convert, what = _CONVERSIONS[role]
         converted, bad = convert(values)

@@ -124,7 +124,7 @@ def find(path: Path | None) -> SettingsFile:
 
 def _own_table(project: Path) -> dict[str, Any]:
     """`[tool.mp2]` of a `pyproject.toml`, empty when there is none."""
-    table: Any = read_toml(project, "settings file")
+    table: dict[str, Any] = read_toml(project, "settings file")
     for key in ("tool", "mp2"):
         table = table.get(key, {})
         if not isinstance(table, dict):

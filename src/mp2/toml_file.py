@@ -8,7 +8,6 @@ from typing import Any
 
 from mp2.errors import InputError
 
-
 MAX_BYTES = 8 << 20
 """More than any file of settings needs; parsing takes many times its size in memory."""
 

@@ -34,7 +34,7 @@ _INTERRUPT = "UPDATE run SET status = 'running', pid = 2000000000, process_start
 
 
 def make_standard(folder: Path) -> None:
-    """Signals and prices, `mp2.db` with a search of the former and a run on the latter, `stopped.db` with a search cut short."""
+    """Signals and prices, `mp2.db` with a search and a run, `stopped.db` with a search cut short."""
     (folder / "signals.csv").write_text(SIGNALS)
     to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
     (folder / "grids.toml").write_text(GRIDS)

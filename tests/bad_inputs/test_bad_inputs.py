@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import fixtures
 import pytest
 
-import fixtures
 from mp2 import database
 from mp2.cli import cli
 
@@ -194,7 +194,7 @@ def assert_told(err: str, says: tuple[str, ...]) -> None:
     lines = err.splitlines()
     told = [line.removeprefix("mp2: ") for line in lines]
     fits = [re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), line) for wanted, line in zip(says, told, strict=False)]
-    assert all(fits) and len(told) == len(says), "\n".join(("told:", *told, "expected:", *says))
+    assert [len(told), all(fits)] == [len(says), True], "\n".join(("told:", *told, "expected:", *says))
     assert all(line.startswith("mp2: ") for line in lines)
 
 

@@ -14,6 +14,8 @@ import fixtures
 import polars as pl
 import pytest
 
+import mp2
+
 MEMORY_BYTES = 3 << 30
 """Of addresses: libraries reserve far more of those than they use."""
 
@@ -33,7 +35,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 
 def refused(folder: Path, *words: str) -> str:
     """What a command with little memory says, which has to end with exit code 2 and within bounds."""
-    env = {**os.environ, "POLARS_MAX_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(mp2.__file__).parent.parent),
+        "POLARS_MAX_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", _CHILD, str(MEMORY_BYTES), *words]
     ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False)
     *said, peak = ended.stderr.splitlines()
