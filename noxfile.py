@@ -11,7 +11,7 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "audit", "readme", "everything", "instructions", "wheel"]
+nox.options.sessions = ["lint", "types", "audit", "readme", "everything", "fuzz", "instructions", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
@@ -165,3 +165,11 @@ def tsan(session):
 def runtime(session, name):
     """The path of a sanitizer's library."""
     return session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()
+
+
+@nox.session
+def fuzz(session):
+    """Every reader under a coverage-guided fuzzer: 20 seconds, or `nox -s fuzz -- --minutes 10`; a notice without Atheris."""
+    session.install(".[test]")
+    session.run("python", "-m", "pip", "install", "-q", "atheris>=3.0", success_codes=[0, 1])
+    session.run("python", "fuzz/run.py", *(session.posargs or ("--minutes", "0.33")))

@@ -607,9 +607,9 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     (folder / "cut.csv.gz").write_bytes(gzip.compress(LONG.write_csv().encode())[:-12])
     yield "cut.csv.gz", "cannot be read as a CSV file"
     (folder / "ragged.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-01-05,T,1,2,3\n")
-    yield "ragged.csv", "cannot be read as a CSV file"
+    yield "ragged.csv", "row 1 has 7 fields for 5 columns; quote a field that holds a comma"
     (folder / "latin.csv").write_bytes(b"algo,variation,day,ticker,win\nA,1,2026-01-05,\xe9\xe8,1\n")
-    yield "latin.csv", "cannot be read as a CSV file"
+    yield "latin.csv", "row 1 is not UTF-8 text; save the file as UTF-8"
     packed = bytearray(gzip.compress(LONG.write_csv().encode()))
     packed[30:60] = b"\x55" * 30
     (folder / "damaged.csv.gz").write_bytes(packed)

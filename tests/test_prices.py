@@ -466,7 +466,7 @@ ARGUMENTS: list[tuple[dict[str, Any], list[str]]] = [
         ["start: 'x' is not a date; write YYYY-MM-DD", "end: 'y' is not a date; write YYYY-MM-DD"],
     ),
     ({"start": "2024-01-04", "end": "2024-01-02"}, ["start: 2024-01-04 is after end 2024-01-02"]),
-    ({"start": "2025-01-01"}, ["prices: no row between start and end; the dates run from 2024-01-02 to 2024-01-04"]),
+    ({"start": "2025-01-01"}, ["prices: no row in the days asked for; the dates run from 2024-01-02 to 2024-01-04"]),
     ({"table": "prices"}, ["prices: table and query are for SQLite files; leave them out"]),
 ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -76,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _debug_trace(debug)
         code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session.as_json)
         _close_output()
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # a library in Rust that panics raises what is no Exception
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
         code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session.as_json)
@@ -103,8 +106,27 @@ def _close_output() -> None:
 
 def _usage_text(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
+    if isinstance(error, click.BadParameter) and context and error.param:
+        error.param_hint = settings.origin(context, error.param) or error.param_hint
     help_hint = f" (see '{context.command_path} --help')" if context else ""
-    return error.format_message() + help_hint
+    return _plainer(error.format_message()) + help_hint
+
+
+_PLAINER = (
+    (r"is not a valid integer( range)?\.$", "is not a whole number; write one such as 3"),
+    (r"is not a valid float\.$", "is not a number; write one such as 0.5"),
+    (r"is not a valid boolean\. Recognized values: .*", "is neither yes nor no; write true or false"),
+    (r"is not in the range x>=(\S+)\.$", r"is below \1; give \1 or more"),
+    (r"is not in the range (\S+)<=x<=(\S+)\.$", r"is outside \1..\2"),
+    (r"Missing command\.$", "name one of its commands"),
+)
+
+
+def _plainer(message: str) -> str:
+    """A message of click's about a value, without the words of programmers and with what to write instead."""
+    for jargon, plainer in _PLAINER:
+        message = re.sub(jargon, plainer, message)
+    return message
 
 
 def _debug_trace(debug: bool) -> None:
@@ -152,6 +174,7 @@ class _Commands(click.Group):
 
 def _read_settings(context: click.Context, option: click.Parameter, path: Path | None) -> None:
     found = settings.find(path)
+    context.meta[settings.FILE] = found.path
     context.default_map = found.defaults(cli)
     session = context.find_object(Session)
     if session is not None:
@@ -203,6 +226,7 @@ _COMMANDS = (
 for command in _COMMANDS:
     cli.add_command(command)
 settings.name_variables(cli, "MP2")
+settings.name_origins(cli)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class Ran:
     help="scanners to run; several by commas or by repeating the option [default: all that are switched on]",
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="scanners that run at once [default: 8]")
-@click.option("--timeout", type=settings.DURATION, help="time for each scanner that has none of its own [default: 30s]")
+@click.option("--timeout", type=settings.TIMEOUT, help="time for each scanner that has none of its own [default: 30s]")
 @click.option("--sequential", is_flag=True, help="run one after the other: the same result, later")
 @click.option("--verify", is_flag=True, help="run the offline scanners both ways and compare results and times")
 @click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="candidates in the table")

@@ -247,7 +247,7 @@ def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool)
 @scanners.command("test")
 @click.argument("name")
 @click.option("--in-caller", is_flag=True, help="in the main thread, without a time limit, errors raised: for a debugger")
-@click.option("--timeout", type=settings.DURATION, help="time for it, if its settings have none [default: 30s]")
+@click.option("--timeout", type=settings.TIMEOUT, help="time for it, if its settings have none [default: 30s]")
 @JSON_OPTION
 @DB_OPTION
 @click.pass_context
@@ -282,6 +282,8 @@ def _in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> Tested:
 
     try:
         return scan_in_caller(one, config=config, http_options=http_options(db))
+    except InputError as error:
+        raise InputError([f"{one.name}: {problem}" for problem in error.problems]) from error
     except Mp2Error:
         raise
     except Exception as error:

@@ -26,6 +26,7 @@ CANONICAL = (*KEYS, *PRICES, "win")
 
 _ALWAYS_GIVEN = (*KEYS, "date")
 _SHOWN_LENGTH = 80
+_DAY_NS = 86_400 * 10**9
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -49,7 +50,7 @@ class Faults:
         n = int(bad.sum())
         if n:
             idx = bad.arg_max() or 0
-            (value,) = values.slice(idx, 1).to_list()
+            value = _as_python(values.slice(idx, 1))
             self.found.setdefault((values.name, what), _Fault(first_row + idx, value)).n += n
 
     def lines(self) -> list[str]:
@@ -61,6 +62,20 @@ class Faults:
         shown = value if len(value) <= _SHOWN_LENGTH else f"{value[:_SHOWN_LENGTH]}..."
         more = f" ({fault.n} such rows)" if fault.n > 1 else ""
         return f"{self.table}: column {column!r}, row {fault.row}: {shown} {what}{more}"
+
+
+def _as_python(one: pl.Series) -> Any:
+    """The value of a series of one; of a time that Python has no type for (its dates end with the year 9999) the number."""
+    import polars as pl
+
+    if not one.dtype.is_temporal():
+        return one.to_list()[0]
+    number = one.to_physical()
+    if one.dtype in (pl.Date, pl.Datetime):
+        is_python = one.dt.year().is_between(1, 9999)
+    else:
+        is_python = number.is_between(0, _DAY_NS - 1) if one.dtype == pl.Time else number.is_null()
+    return (one if is_python.fill_null(False).all() else number).to_list()[0]
 
 
 class Columns:
@@ -87,12 +102,9 @@ class Columns:
             first_row += batch.height
 
     def _canonical(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
-        import polars as pl
 
         convert, what = _CONVERSIONS[role]
         converted, bad = convert(values)
-        if role == "day" and values.dtype in (pl.Date, pl.Datetime):
-            values = values.to_physical()  # Python's dates end with the year 9999
         if bad is not None:
             self.faults.note(what, bad, values, first_row)
         if role in _ALWAYS_GIVEN and converted.null_count():

@@ -126,12 +126,12 @@ def _checked(model: type[ModelT], table: Mapping[str, Any], where: str, problems
 def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """What is wrong, one line per setting, without the values: a setting may be a secret."""
     for one in error.errors(include_url=False, include_context=False, include_input=False):
-        key = plain(".".join(map(str, one["loc"])))
+        key, said = plain(".".join(map(str, one["loc"]))), plain(one["msg"].removeprefix("Value error, "))
         if one["type"] == "extra_forbidden":
             known = f"; known are {', '.join(model.model_fields)}" if len(one["loc"]) == 1 else ""
             yield f"unknown key {key!r}{known}"
         else:
-            yield f"{key}: {plain(one['msg'])}" if key else plain(one["msg"])
+            yield f"{key}: {said}" if key else said
 
 
 def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:

@@ -267,7 +267,7 @@ class _Rows:
         if not self._dates:
             yield "the table has no rows"
         elif not self._n_inside:
-            yield f"no row between start and end; the dates run from {min(self._dates)} to {max(self._dates)}"
+            yield f"no row in the days asked for; the dates run from {min(self._dates)} to {max(self._dates)}"
         elif not self._n_bars:
             yield f"none of {self._n_inside} rows has a price"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,19 @@ class Duration(click.ParamType[Any]):
 
     name = "duration"
 
+    def __init__(self, *, above_zero: bool = False) -> None:
+        self._above_zero = above_zero
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; a time that cannot be read is a usage error."""
+        """Seconds; a time that cannot be read, or that is too short, is a usage error."""
         match = _DURATION.fullmatch(str(value))
         unit = (match[2].lower() or "s") if match else ""
         if match is None or unit not in _UNITS_S:
             self.fail(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms", param, ctx)
-        return float(match[1]) * _UNITS_S[unit]
+        seconds = float(match[1]) * _UNITS_S[unit]
+        if self._above_zero and not seconds:
+            self.fail(f"{value!r} is no time at all; give more than 0s", param, ctx)
+        return seconds
 
 
 class Names(click.ParamType[Any]):
@@ -72,8 +80,11 @@ class Pairs(click.ParamType[Any]):
 _OUTSIDE = ("config", "debug", "version")
 """Options that are none of a file's business."""
 
-DURATION, NAMES, SIZES, PAIRS = Duration(), Names(), Sizes(), Pairs()
+DURATION, TIMEOUT, NAMES, SIZES, PAIRS = Duration(), Duration(above_zero=True), Names(), Sizes(), Pairs()
 
+
+FILE = "mp2.settings"
+"""Under which the path of the settings file is kept with a command's context."""
 
 _DISCOVERY = "discovery"
 
@@ -107,8 +118,18 @@ def find(path: Path | None) -> SettingsFile:
     if own.is_file():
         return SettingsFile(own, read_toml(own, "settings file"))
     if project.is_file():
-        return SettingsFile(project, read_toml(project, "settings file").get("tool", {}).get("mp2", {}))
+        return SettingsFile(project, _own_table(project))
     return SettingsFile(own, {})
+
+
+def _own_table(project: Path) -> dict[str, Any]:
+    """`[tool.mp2]` of a `pyproject.toml`, empty when there is none."""
+    table: dict[str, Any] = read_toml(project, "settings file")
+    for key in ("tool", "mp2"):
+        table = table.get(key, {})
+        if not isinstance(table, dict):
+            raise InputError(f"{project}: {key} has to be a table")
+    return table
 
 
 def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
@@ -147,6 +168,47 @@ def name_variables(command: click.Command, prefix: str) -> None:
             param.envvar = f"{prefix}_{_key(param).upper()}"
     for name, below in command.commands.items() if isinstance(command, click.Group) else ():
         name_variables(below, f"{prefix}_{name.upper()}")
+
+
+def origin(context: click.Context, param: click.Parameter) -> str | None:
+    """Where the value of an option came from, if not from the command line: its variable, or its key in a settings file."""
+    source = context.get_parameter_source(str(param.name))
+    if source is click.core.ParameterSource.ENVIRONMENT:
+        return f"{param.envvar} in the environment"
+    if source is click.core.ParameterSource.DEFAULT_MAP and isinstance(param, click.Option):
+        table = ".".join(context.command_path.split()[1:])
+        return f"{f'[{table}] ' if table else ''}{_key(param)} in {context.meta.get(FILE, 'the settings file')}"
+    return None
+
+
+def name_origins(command: click.Command) -> None:
+    """Have the messages of a command, and of those below it, say of a setting where it was made."""
+    if command.callback is not None:
+        command.callback = _with_origins(command.callback)
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        name_origins(below)
+
+
+def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(callback)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return callback(*args, **options)
+        except InputError as error:
+            error.problems = tuple(_with_origin(problem, click.get_current_context()) for problem in error.problems)
+            raise
+
+    return call
+
+
+_SETTING = re.compile(r"(?:rule |--)?(\w+): ")
+
+
+def _with_origin(problem: str, context: click.Context) -> str:
+    """A problem that begins with the name of a setting, and where that was made."""
+    named = _SETTING.match(problem)
+    places = [origin(context, param) for param in context.command.params if named and param.name == named[1]]
+    return f"{problem} (from {places[0]})" if places and places[0] else problem
 
 
 def _key(option: click.Option) -> str:

@@ -7,6 +7,7 @@ source leaves here as `InputError`. Polars is imported on first use: it takes lo
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import os
@@ -14,7 +15,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ BATCH_ROWS = 1 << 17
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
+_CSV_HEADER_BYTES = 8 << 20
+_SQLITE_VALUE_BYTES = 1 << 20  # names, days and prices are shorter; a longer text or blob is refused before it takes memory
 _SQLITE_ROWS = 1 << 14  # Python objects: fewer stay in the caches
 _SQLITE_STEPS = 100_000  # some milliseconds of a query between two looks at the stop
 
@@ -120,9 +123,10 @@ def _translated(path: Path, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except (PolarsError, PanicException, OSError, EOFError, sqlite3.Error, UnicodeError, zlib.error) as error:
+    except (PolarsError, PanicException, OSError, EOFError, MemoryError, sqlite3.Error, UnicodeError, zlib.error) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        raise InputError(f"{path}: cannot be read as {kind}: {reason}") from error
+        remedy = "mend the query, which can only read" if "query" in kind else "name a whole file of that kind"
+        raise InputError(f"{path}: cannot be read as {kind}: {reason}; {remedy}") from error
 
 
 def _parquet_table(path: Path) -> Table:
@@ -145,11 +149,17 @@ def _csv_table(path: Path, n_header_rows: int) -> Table:
     """Every column is read as text: what a value means is decided by its column, not by a guess from the first rows."""
 
     def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        first_row = 1
         for header, records in _csv_blocks(path, n_header_rows):
-            if n_header_rows == 1:
-                yield _parse_csv(path, header + records, columns=names)
-            elif records:
-                yield _parse_csv(path, records, has_header=False, new_columns=columns).select(names)
+            with _wrong_row_named(path, records, len(columns), first_row):
+                if n_header_rows == 1:
+                    rows = _parse_csv(path, header + records, columns=names)
+                elif records:
+                    rows = _parse_csv(path, records, has_header=False, new_columns=columns).select(names)
+                else:
+                    continue
+            yield rows
+            first_row += rows.height
 
     # As rows, since a header would have its duplicates renamed.
     rows = csv_head(path, n_header_rows)
@@ -167,6 +177,32 @@ def _parse_csv(path: Path, text: bytes, **options: Any) -> pl.DataFrame:
         return pl.read_csv(io.BytesIO(text.rstrip(b"\r\n") + b"\n"), infer_schema=False, **options)
 
 
+@contextmanager
+def _wrong_row_named(path: Path, records: bytes, n_columns: int, first_row: int) -> Iterator[None]:
+    """When a block cannot be parsed, name the row that is to blame, if it can be told; `first_row` is the block's first."""
+    try:
+        yield
+    except InputError as error:
+        if wrong := _wrong_row(records, n_columns, first_row):
+            raise InputError(f"{path}: {wrong}") from error
+        raise
+
+
+def _wrong_row(records: bytes, n_columns: int, first_row: int) -> str | None:
+    """What is wrong with the first record that is not UTF-8, has too many fields, or has a quote that is never closed."""
+    last_row = first_row
+    try:
+        text = io.StringIO(records.decode("utf-8"), newline="")
+    except UnicodeDecodeError as error:
+        row = first_row + records.count(b"\n", 0, error.start)
+        return f"row {row} is not UTF-8 text; save the file as UTF-8"
+    with suppress(csv.Error):
+        for last_row, fields in enumerate(filter(None, csv.reader(text)), first_row):
+            if len(fields) > n_columns:
+                return f"row {last_row} has {len(fields)} fields for {n_columns} columns; quote a field that holds a comma"
+    return f"row {last_row} has a quote that is never closed; close it" if records.count(b'"') % 2 else None
+
+
 def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
     """The first lines of a CSV file as text, fewer when it is shorter; raises `InputError` when it cannot be read."""
     head = next(_csv_blocks(path, n_rows), (b"", b""))[0]
@@ -178,9 +214,9 @@ def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]
     """The header lines and, block by block, whole records: a block ends at a line end outside quotes."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with _translated(path, "a CSV file"), opened(path, "rb") as file:
-        header = b"".join(file.readline(_CSV_RECORD_BYTES + 1) for _ in range(n_header_rows))
-        if len(header) > _CSV_RECORD_BYTES:
-            raise InputError(f"{path}: a header longer than {_CSV_RECORD_BYTES >> 20} MB; is this a CSV file?")
+        header = b"".join(file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows))
+        if len(header) >= _CSV_HEADER_BYTES:
+            raise InputError(f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is this a CSV file?")
         yield header, b""
         pending = b""
         while block := file.read(_CSV_BLOCK_BYTES):
@@ -209,6 +245,7 @@ def _records_end(text: bytes) -> int:
 def _connect(path: Path) -> sqlite3.Connection:
     with _translated(path, "a SQLite database"):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_VALUE_BYTES)
         connection.execute("BEGIN")  # one snapshot for all passes
         return connection
 
@@ -216,7 +253,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _sqlite_table(connection: sqlite3.Connection, path: Path, table: str | None, query: str | None) -> Table:
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
-    with _translated(path, "a SQLite database"):
+    kind = "a SQLite database" if query is None else "what the query asks for"
+    with _translated(path, kind):
         statement = f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}" if query is None else query
         description = connection.execute(statement).description
 
