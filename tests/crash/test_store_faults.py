@@ -246,7 +246,7 @@ def test_a_store_locked_from_some_moment_on_costs_no_result(here, stored):
 
 
 def test_a_store_locked_for_a_moment_is_waited_for(stored):
-    with begun(*ENDLESS, *SHORT, before=WITHOUT_WAITING) as process:
+    with begun(*ENDLESS, "--budget=4s", "--json-groups=1", before=WITHOUT_WAITING) as process:
         with Lock():
             threading.Event().wait(0.8)
         out, err = process.communicate(timeout=GUARD_S)
