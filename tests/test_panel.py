@@ -680,8 +680,11 @@ def test_sqlite_table_and_query(tmp_path: Path) -> None:
     [
         ({"table": "absent"}, "no table 'absent'; it holds signals"),
         ({"table": "signals", "query": "SELECT 1"}, "give table or query, not both"),
-        ({"query": "SELEC 1"}, 'cannot be read as a SQLite database: near "SELEC": syntax error'),
-        ({"query": "DELETE FROM signals"}, "cannot be read as a SQLite database: attempt to write a readonly database"),
+        ({"query": "SELEC 1"}, 'the query fails: near "SELEC": syntax error; give a SELECT that can be run on it'),
+        (
+            {"query": "DELETE FROM signals"},
+            "the query fails: attempt to write a readonly database; give a SELECT that can be run on it",
+        ),
         ({"query": ""}, "the query returns no columns; give a SELECT"),
     ],
 )

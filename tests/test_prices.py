@@ -498,8 +498,8 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
     assert problems_of(folder) == [
         f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; give another name with columns (close=NAME)",
         f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
-        f"{folder}/RAGGED.csv: cannot be read as a CSV file: found more fields than defined in 'Schema'",
-        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no')",
+        f"{folder}/RAGGED.csv: row 1 has 7 fields for 5 columns; quote a field that holds a comma",
+        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no'); name a whole file of that kind",
         f"{folder}/WORSE.csv: column 'Close', row 1: 'one' is not a number",
     ]
 

@@ -349,7 +349,7 @@ def test_an_address_in_the_settings_is_http_without_a_password_or_refused(mp2, h
 
 
 def test_a_compressed_header_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_CSV_RECORD_BYTES", 1000)
+    monkeypatch.setattr(tables, "_CSV_HEADER_BYTES", 1000)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(bytes(5000).replace(b"\0", b"a")))
     with pytest.raises(package.InputError, match="header longer than"):

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,14 +120,19 @@ def _refuse_selection(name: str, table: str | None, query: str | None) -> None:
 
 @contextmanager
 def _translated(path: Path, kind: str) -> Iterator[None]:
+    with _failures(path, f"cannot be read as {kind}", "name a whole file of that kind"):
+        yield
+
+
+@contextmanager
+def _failures(path: Path, failed: str, remedy: str) -> Iterator[None]:
     from polars.exceptions import PanicException, PolarsError
 
     try:
         yield
     except (PolarsError, PanicException, OSError, EOFError, MemoryError, sqlite3.Error, UnicodeError, zlib.error) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        remedy = "mend the query, which can only read" if "query" in kind else "name a whole file of that kind"
-        raise InputError(f"{path}: cannot be read as {kind}: {reason}; {remedy}") from error
+        raise InputError(f"{path}: {failed}: {reason}; {remedy}") from error
 
 
 def _parquet_table(path: Path) -> Table:
@@ -253,8 +259,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _sqlite_table(connection: sqlite3.Connection, path: Path, table: str | None, query: str | None) -> Table:
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
-    kind = "a SQLite database" if query is None else "what the query asks for"
-    with _translated(path, kind):
+    failures = partial(_translated, path, "a SQLite database")
+    if query is not None:
+        failures = partial(_failures, path, "the query fails", "give a SELECT that can be run on it")
+    with failures():
         statement = f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}" if query is None else query
         description = connection.execute(statement).description
 
@@ -262,7 +270,7 @@ def _sqlite_table(connection: sqlite3.Connection, path: Path, table: str | None,
         import polars as pl
 
         positions = [(name, columns.index(name)) for name in names]
-        with _translated(path, "a SQLite database"):
+        with failures():
             cursor = connection.execute(statement)
             while rows := cursor.fetchmany(_SQLITE_ROWS):
                 values = list(zip(*rows, strict=True))

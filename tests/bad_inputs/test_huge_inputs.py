@@ -60,7 +60,7 @@ def test_a_record_without_an_end_is_refused(tmp_path):
 def test_a_header_without_an_end_is_refused(tmp_path):
     with open(tmp_path / "endless.csv", "wb") as file:
         file.truncate(20 << 30)
-    assert "endless.csv: a header longer than 8 MB; is it a CSV file?" in refused(tmp_path, "search", "endless.csv")
+    assert "endless.csv: a header longer than 8 MB; is this a CSV file?" in refused(tmp_path, "search", "endless.csv")
 
 
 @pytest.mark.parametrize(
