@@ -21,12 +21,14 @@ What is tried again, after the time that the source asks for, else after growing
 before the deadline is not begun: the error is raised at once, with `retry_after_s`.
 
 What is cached is the JSON of what `parse` returned, never a reply, and everyone gets a copy. Secrets - `secret_params`,
-`auth`, and header values other than a few plain headers' - are not part of keys, log lines or messages, and an answer that
-holds one is not stored. An answer that is itself a secret, such as an access token, is to be asked for with `ttl_s=0`.
+`auth`, and header values other than a few plain headers' - are not part of log lines, messages or keys, but for a short hash
+of `secret_params` that keeps accounts apart, and an answer that holds one is not stored. An answer that is itself a secret,
+such as an access token, is to be asked for with `ttl_s=0`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -125,9 +127,17 @@ class _Request:
         return Secrets([*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
 
     def cache_key(self) -> str:
+        """Of what is asked. Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to
+        find one by."""
         form = [(name, value) for name, value in (self.form or {}).items() if not _SECRET_FIELD.search(name)]
         query = self.url.params.multi_items()
-        return key_of(self.method, str(self.url.copy_with(query=None, fragment=None)), [*query, *form])
+        return key_of(self.method, str(self.url.copy_with(query=None, fragment=None)), [*query, *form, *self._account()])
+
+    def _account(self) -> list[tuple[str, str]]:
+        if not self.secret_params:
+            return []
+        text = json.dumps(sorted(self.secret_params.items()))
+        return [("", hashlib.sha256(text.encode()).hexdigest()[:8])]
 
     def redirected(self, location: str, secrets: Secrets) -> _Request:
         """The request after a redirect. Raises `SourceError("bad_payload")` for an address that is not to be asked."""

@@ -54,7 +54,9 @@ _HEAD = 8192
 """Bytes within which a feed begins, behind comments and style sheets; in UTF-16 half of them are zeros."""
 
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
-_KEY_LIKE = re.compile(r"key|token|secret|auth|passw|sig", re.IGNORECASE)
+_KEY_LIKE = re.compile(r"(^|[_-]|api|access|auth)key$|token$|secret|passw|^auth$|^sig(nature)?$", re.IGNORECASE)
+"""Names of a query; `keyword`, `author` and `design` are none."""
+
 _RESERVE_S = 0.5
 _LOOK_S = 0.05
 
