@@ -126,12 +126,14 @@ class _Request:
         likely += [value for name, value in (self.form or {}).items() if _SECRET_FIELD.search(name)]
         return Secrets([*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
 
-    def cache_key(self) -> str:
-        """Of what is asked. Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to
+    def cache_key(self, read_by: str) -> str:
+        """Of what is asked and of what reads the reply. Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to
         find one by."""
         form = [(name, value) for name, value in (self.form or {}).items() if not _SECRET_FIELD.search(name)]
         query = self.url.params.multi_items()
-        return key_of(self.method, str(self.url.copy_with(query=None, fragment=None)), [*query, *form, *self._account()])
+        return key_of(
+            f"{read_by} {self.method}", str(self.url.copy_with(query=None, fragment=None)), [*query, *form, *self._account()]
+        )
 
     def _account(self) -> list[tuple[str, str]]:
         if not self.secret_params:
@@ -265,7 +267,7 @@ class _ScannerHttp:
             self._context.note_reply("fresh")
             return answer
         body, kind = self._client.cache.fetch(
-            request.cache_key(),
+            request.cache_key(_reader(parse, self._context.scanner)),
             ttl_s,
             lambda: _to_json(call.ask(request, parse)),
             check=call.check,
@@ -274,6 +276,13 @@ class _ScannerHttp:
         self._context.note_reply(kind)
         kept: T = json.loads(body)
         return kept
+
+
+def _reader(parse: Callable[[Reply], Any], scanner: str) -> str:
+    """The name of a `parse`, in this version of the package; one that cannot be imported by its name is its scanner's own."""
+    name = getattr(parse, "__qualname__", type(parse).__qualname__)
+    is_own = "<" in name or not hasattr(parse, "__qualname__") or hasattr(parse, "__self__")
+    return f"{__version__} {scanner if is_own else ''} {parse.__module__}:{name}"
 
 
 def _to_json(answer: object) -> str:

@@ -79,7 +79,8 @@ class Http(Protocol):
     """The HTTP client of one scanner: its calls end before the scanner's deadline and obey the rates of their host.
 
     `parse` is a pure function from a reply of any status to validated, JSON-serialisable data; it raises `SourceError` for
-    anything else. Only what it returned is ever cached, for `ttl_s` seconds (0: not at all). `secret_params` are sent but
+    anything else. Only what it returned is ever cached, for `ttl_s` seconds (0: not at all), under the request and the name of
+    `parse`; one made inside a function must not depend on what may differ between its scanner's calls. `secret_params` are sent but
     never part of a cache key, a log line or a message. Both calls raise `SourceError`.
     """
 
