@@ -603,6 +603,14 @@ def up(reply: Reply):
     return reply.json()["up"]
 
 
+def test_a_lone_surrogate_can_be_kept(server, bench):
+    url = server.route("/rows", Status(200, r'{"rows": ["cut \ud83d", "b\u00e4r"]}'))
+    for _ in range(2):
+        context = bench.context(bench.client())
+        assert context.http.get(url, parse=data, ttl_s=60) == ["cut \ud83d", "bär"]
+    assert server.n_requests() == 1
+
+
 def test_each_parse_has_its_own_answers(server, bench, monkeypatch):
     url, client = server.route("/rows", Json({"up": [1], "rows": [2]})), bench.client()
     asked = {name: bench.context(client, scanner=type(name, (Quiet,), {"name": name})) for name in ("one", "other")}

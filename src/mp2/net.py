@@ -287,7 +287,7 @@ def _reader(parse: Callable[[Reply], Any], scanner: str) -> str:
 
 def _to_json(answer: object) -> str:
     try:
-        return json.dumps(answer, allow_nan=False, ensure_ascii=False)
+        return json.dumps(answer, allow_nan=False)  # ASCII: a lone surrogate is text to JSON, and none to a file
     except (TypeError, ValueError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
     raise SourceError("bad_payload", f"the scanner's parse returned what JSON cannot hold ({plain(problem)[:_MAX_TEXT]})")
