@@ -127,13 +127,14 @@ class _Request:
         return Secrets([*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
 
     def cache_key(self, read_by: str) -> str:
-        """Of what is asked and of what reads the reply. Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to
-        find one by."""
+        """Of what is asked and of what reads the reply.
+
+        Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to find one by.
+        """
         form = [(name, value) for name, value in (self.form or {}).items() if not _SECRET_FIELD.search(name)]
         query = self.url.params.multi_items()
-        return key_of(
-            f"{read_by} {self.method}", str(self.url.copy_with(query=None, fragment=None)), [*query, *form, *self._account()]
-        )
+        address = str(self.url.copy_with(query=None, fragment=None))
+        return key_of(f"{read_by} {self.method}", address, [*query, *form, *self._account()])
 
     def _account(self) -> list[tuple[str, str]]:
         if not self.secret_params:

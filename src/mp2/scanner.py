@@ -80,8 +80,9 @@ class Http(Protocol):
 
     `parse` is a pure function from a reply of any status to validated, JSON-serialisable data; it raises `SourceError` for
     anything else. Only what it returned is ever cached, for `ttl_s` seconds (0: not at all), under the request and the name of
-    `parse`; one made inside a function must not depend on what may differ between its scanner's calls. `secret_params` are sent but
-    never part of a cache key, a log line or a message. Both calls raise `SourceError`.
+    `parse`; one made inside a function must not depend on what may differ between its scanner's calls. `secret_params` are
+    sent but never part of a log line, a message or a candidate, nor, but for a short hash, of a cache key. Both calls raise
+    `SourceError`.
     """
 
     def get(
