@@ -826,5 +826,6 @@ def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(t
 def test_an_old_answer_counts_against_its_source_even_without_candidates():
     told = Told()
     result = mp2.scan([make("stale", lambda context: context.note_reply("stale") or [])], breakers=told)
-    assert statuses(result) == {"stale": "empty"}
+    assert statuses(result) == {"stale": "stale"}
+    assert "its source failed" in result.warnings[0]
     assert told.calls == [("unavailable", "stale")]

@@ -96,10 +96,10 @@ def _items(answer: Any) -> Iterator[Iterable[Any]]:
 
 
 def _status(context: ScanContext, found: Found) -> OutcomeStatus:
+    if "stale" in context.replies:  # that nothing is named may be old news too
+        return OutcomeStatus.STALE
     if not found.candidates:
         return OutcomeStatus.EMPTY
-    if "stale" in context.replies:
-        return OutcomeStatus.STALE
     return OutcomeStatus.CACHED if context.replies == {"cached"} else OutcomeStatus.OK
 
 
