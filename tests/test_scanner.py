@@ -198,12 +198,44 @@ def test_a_plug_in_that_cannot_be_used(plug_ins, target):
         ({"Settings": dict}, "Settings"),
         ({"isolation": "fork"}, "isolation 'fork'"),
         ({"keys": "KEY"}, "keys"),
+        ({"keys": None}, "keys has to be a tuple of names"),
+        ({"summary": 7}, "summary has to be text"),
     ],
 )
 def test_a_class_that_declares_nonsense(declared, fault):
     (one,) = registry.registered([type("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test", **declared})])
     assert one.scanner is None
     assert fault in one.error
+
+
+class Guarded(type):
+    """Of classes that cannot be looked at."""
+
+    @property
+    def isolation(cls):
+        raise OSError("not today")
+
+
+def test_a_plug_in_that_cannot_be_looked_at(plug_ins):
+    plug_ins(odd=Guarded("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test"}), good=naming("good"))
+    odd, good = mp2.find_scanners()[-2:]
+    assert (odd.name, odd.scanner, good.error) == ("odd", None, None)
+    assert odd.error == "plug-in odd (package:odd) cannot be used: OSError: not today"
+
+
+def test_names_that_are_taken_are_the_plug_ins_error(plug_ins, monkeypatch):
+    monkeypatch.setattr(registry, "builtin_scanners", lambda: (naming("built"), naming("other")))
+    plug_ins(built=naming("built"), twin=naming("built"), other=ImportError("no module"), good=naming("good"))
+    found = mp2.find_scanners()
+    assert [(one.name, one.scanner is None) for one in found] == [
+        ("built", False), ("other", False), ("built-2", True), ("built-3", True), ("other-2", True), ("good", False),
+    ]  # fmt: skip
+    assert found[2].error.startswith(
+        "plug-in built (package:built) is called 'built' as is built-in stub_scanners:built; rename"
+    )
+    assert "ImportError: no module" in found[4].error
+    with pytest.raises(mp2.InputError, match="two scanners are called 'built'"):
+        mp2.find_scanners([naming("built")])
 
 
 def test_two_of_one_name():
