@@ -79,6 +79,23 @@ def test_the_tool_log_is_json():
             own.log_tool("screen", value=value)
 
 
+def test_half_a_character_spoils_no_log():
+    own = context()
+    own.logger.info("cut \ud83d here")
+    own.log_tool("t\ud83d", rows=[{"\ud83d": "\ud83d"}, 1.5, None])
+    assert own.logs == (r"0.000s INFO: cut \ud83d here",)
+    assert own.tool_logs == ({"scanner": "stub", "tool": r"t\ud83d", "rows": [{r"\ud83d": r"\ud83d"}, 1.5, None]},)
+
+
+def test_a_secret_that_looks_like_a_number_spoils_no_tool_log():
+    own = context()
+    own.hide("1234")
+    own.hide('a"bc')
+    own.hide("on")
+    own.log_tool("ask", size=12345, urls=["?key=1234", 'a"bc'], day="Monday")
+    assert own.tool_logs[0] == {"scanner": "stub", "tool": "ask", "size": 12345, "urls": ["?key=***", "***"], "day": "Monday"}
+
+
 def test_keys(monkeypatch):
     monkeypatch.delenv("MP2_STUB_KEY", raising=False)
     monkeypatch.setenv("STUB_KEY", " ")
