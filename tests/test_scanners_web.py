@@ -642,6 +642,17 @@ def test_feeds_that_work_count_without_those_that_do_not(server, bench):
         assert bench.codes() == {"news": code}
 
 
+def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
+    body = wire.rss(("$ABC of tok3nvalue", "up")).replace(
+        "<title>$ABC", "<link>https://h.example/?t=tok3nvalue</link><title>$ABC"
+    )
+    (url,) = feeds(server, Status(200, body))
+    result = bench.scan(News, news={"feeds": [f"{url}?token=tok3nvalue"]})
+    assert bench.codes() == {"news": None}
+    assert "***" in str(bench.named("news")["ABC"])
+    assert "tok3nvalue" not in f"{result.to_dict()} {result.logs} {result.tool_logs}"
+
+
 def test_feeds_that_differ_in_their_query_are_different_feeds(server, bench):
     (url,) = feeds(server, Status(200, wire.rss(("$ABC", "up"))))
     secret = ("token", "key", "api_key", "apikey", "x-api-key", "access_token", "client_secret", "password", "auth", "sig")

@@ -432,6 +432,16 @@ def test_an_exception_that_cannot_be_told():
     assert statuses(result) == {"bad": "error", "good": "ok"}
 
 
+def test_secrets_stay_out_of_candidates():
+    def work(context):
+        context.hide("s3cret/x")
+        yield context.candidate("A", "see ?key=s3cret/x", data={"s3cret/x": ["?key=s3cret%2Fx", 1]})
+
+    (found,) = mp2.scan([make("one", work)]).candidates
+    assert found.contexts == ("see ?key=***",)
+    assert found.data == {"one": {"***": ["?key=***", 1]}}
+
+
 def test_keys_stay_out_of_messages(monkeypatch):
     monkeypatch.setenv("STUB_KEY", "s3cret!")
 

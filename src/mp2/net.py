@@ -118,13 +118,16 @@ class _Request:
         return self.url.host.lower()
 
     def secrets(self) -> Secrets:
-        declared = [*self.secret_params.values(), *(self.auth or ())[1:]]
         likely = [*(self.auth or ())[:1], *(b64encode(":".join(auth).encode()).decode() for auth in (self.auth,) if auth)]
         for name, value in self.headers.items():
             if name.lower() not in _PLAIN_HEADERS:
                 likely += [value, value.rpartition(" ")[2]]  # `Bearer x` as a whole and x
         likely += [value for name, value in (self.form or {}).items() if _SECRET_FIELD.search(name)]
-        return Secrets([*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
+        return Secrets([*self.declared_secrets(), *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
+
+    def declared_secrets(self) -> tuple[str, ...]:
+        """What the caller says is one, whatever it looks like."""
+        return (*self.secret_params.values(), *(self.auth or ())[1:])
 
     def cache_key(self, read_by: str) -> str:
         """Of what is asked and of what reads the reply.
@@ -262,6 +265,8 @@ class _ScannerHttp:
         return self._answer(request, parse, ttl_s, max_bytes)
 
     def _answer(self, request: _Request, parse: Callable[[Reply], T], ttl_s: float, max_bytes: int) -> T:
+        for secret in request.declared_secrets():
+            self._context.hide(secret)  # the source may repeat it
         call = _Call(self._client, self._context, request.secrets(), max_bytes)
         if ttl_s <= 0:
             answer = call.ask(request, parse)
