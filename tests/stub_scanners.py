@@ -71,6 +71,21 @@ class Talkative(mp2.Scanner):
         return [context.candidate("A", "x", data="x" * 99_000) for _ in range(110)]
 
 
+class Telling(mp2.Scanner):
+    """Prints a key before it ends, and to a file that takes the place of its standard error."""
+
+    name, pipeline, isolation = "telling", "test", "process"
+
+    def scan(self, context):
+        print("asking", end=" ", file=sys.stderr, flush=True)
+        key = context.key("STUB_KEY")
+        print(f"with {key}", file=sys.stderr, flush=True)
+        print("\0mp2 secret no JSON", file=sys.stderr, flush=True)
+        os.dup2(os.open(context.state["file"], os.O_CREAT | os.O_WRONLY, 0o600), 2)
+        context.key("STUB_KEY")
+        os._exit(7)
+
+
 class Failing(mp2.Scanner):
     """Fails with a key in its message."""
 

@@ -708,6 +708,16 @@ def test_a_process_of_its_own(monkeypatch):
     assert "s3cret" not in str(result.logs)
 
 
+def test_a_key_that_a_process_prints_is_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("STUB_KEY", "s3cret")
+    file = tmp_path / "stderr"
+    result = mp2.scan([stub_scanners.Telling], state={"file": str(file)}, timeout_s=GUARD_S)
+    assert statuses(result) == {"telling": "error"}
+    told = [line.partition("stderr: ")[2] for line in result.logs["telling"] if "stderr: " in line]
+    assert told == ["asking", "with ***"]
+    assert "s3cret" not in file.read_text()
+
+
 def gone(pid):
     try:
         os.kill(pid, 0)
