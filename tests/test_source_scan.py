@@ -1,5 +1,6 @@
 """Scanners side by side: nothing one of them does is felt by another, by the result or by whoever waits."""
 
+import datetime
 import json
 import logging
 import os
@@ -716,6 +717,15 @@ def test_a_key_that_a_process_prints_is_not_kept(monkeypatch, tmp_path):
     told = [line.partition("stderr: ")[2] for line in result.logs["telling"] if "stderr: " in line]
     assert told == ["asking", "with ***"]
     assert "s3cret" not in file.read_text()
+
+
+def test_settings_of_a_process_mean_what_they_mean_in_a_thread():
+    day = datetime.date(2024, 1, 2)
+    config = {"scanners": {"strict": {"since": day, "words": ("a", "b")}, "picky": {"since": day}}}
+    result = mp2.scan([stub_scanners.Strict, stub_scanners.Picky], config=config, timeout_s=GUARD_S)
+    assert result.candidates[0].contexts == ("datetime.date(2024, 1, 2) ('a', 'b')",)
+    assert outcome(result, "picky").error.code == "preparation"
+    assert "since: Assertion failed, is no date" in outcome(result, "picky").error.message
 
 
 def gone(pid):

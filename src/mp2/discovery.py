@@ -15,7 +15,7 @@ enabled = false
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -131,8 +131,17 @@ def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
 
 def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
     """A scanner's table as its settings. Raises `InputError` naming every setting that is wrong."""
+    return _own(scanner, lambda: scanner.Settings.model_validate(dict(given)))
+
+
+def settings_from_json(scanner: type[Scanner], text: str) -> ScannerSettings:
+    """As `own_settings`, of a JSON object, where a date is text even to settings that are strict."""
+    return _own(scanner, lambda: scanner.Settings.model_validate_json(text))
+
+
+def _own(scanner: type[Scanner], read: Callable[[], ScannerSettings]) -> ScannerSettings:
     try:
-        return scanner.Settings.model_validate(dict(given))
+        return read()
     except ValidationError as error:
         raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
     except Exception as error:  # a validator of a third party may raise anything

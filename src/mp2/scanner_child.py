@@ -28,6 +28,7 @@ from typing import IO, Any
 
 from mp2.candidates import checked, one_line, shown
 from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect
+from mp2.discovery import settings_from_json
 from mp2.errors import InputError, MissingExtraError, SourceError
 from mp2.scan_model import OutcomeStatus, ScanError
 from mp2.scanner import Http, ScanContext, Scanner, class_path
@@ -62,6 +63,7 @@ def request_text(scanner: type[Scanner], settings: Mapping[str, Any], state: Map
         "state": {_key(key): _json(f"state[{key!r}]", value) for key, value in state.items()},
     }
     fields = {"scanner": class_path(scanner), "http": _json("http", dict(http))}
+    settings_from_json(scanner, json.dumps(parts["settings"]))  # as the child will read them
     text = json.dumps({**fields, **parts}, allow_nan=False)
     if len(text) > MAX_BYTES:
         raise InputError(f"settings and state take {len(text):,} bytes as JSON, more than {MAX_BYTES:,}; leave some out")
@@ -342,7 +344,7 @@ def _answer(request: Mapping[str, Any]) -> bytes:
     context = _ToldContext(
         os.dup(2),  # the pipe, wherever the scanner will point 2 to
         scanner,
-        scanner.Settings.model_validate(request["settings"]),
+        settings_from_json(scanner, json.dumps(request["settings"])),
         state=request["state"],
         timeout_s=request["timeout_s"],
         today=datetime.date.fromisoformat(request["today"]),
