@@ -619,6 +619,8 @@ def test_only_some():
         ({"scanner_execution": {"max_workers": 65}}, "max_workers"),
         ({"scanner_execution": {"concurrent": "yes"}}, "concurrent"),
         ({"scanner_execution": {"timeout_seconds": float("inf")}}, "timeout_seconds"),
+        ({"scanner_execution": {"breaker_failures": 0}}, "breaker_failures: Input should be greater"),
+        ({"scanner_execution": {"breaker_longest_seconds": 60}}, "breaker_longest_seconds is less than breaker_cool_down"),
         ({"scanner_execution": 3}, r"\[discovery.scanner_execution\] has to be a table"),
         ({"scanners": {"one": 3}}, r"\[discovery.scanners.one\] has to be a table"),
         ([], r"\[discovery\] has to be a table"),

@@ -202,9 +202,10 @@ class _Record:
         """The breakers in the store; when it fails, every scanner may run."""
         if self._store is None:
             return None
+        from mp2.discovery import breaker_rules
         from mp2.scan_store import StoredBreakers
 
-        return StoredBreakers(self._change_breaker)
+        return StoredBreakers(self._change_breaker, rules=breaker_rules(self._config))
 
     def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
         from mp2.guard import BreakerState

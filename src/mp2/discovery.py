@@ -4,6 +4,9 @@
 concurrent = true
 max_workers = 8
 timeout_seconds = 30
+breaker_failures = 5                    # failed runs in a row, after which a scanner is left alone
+breaker_cool_down_seconds = 900         # at first; doubled per failed try
+breaker_longest_seconds = 86400
 
 [discovery.scanners.market_movers]      # a scanner's own settings
 limit = 20
@@ -17,15 +20,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from mp2.errors import InputError, plain
+from mp2.guard import BreakerRules
 from mp2.scanner import Scanner, ScannerSettings
 
 MAX_HUNG = 64
 """Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
+
+_RULES = BreakerRules()
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -35,11 +42,24 @@ class _Table(BaseModel):
 
 
 class ExecutionSettings(_Table):
-    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise."""
+    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise.
+
+    After `breaker_failures` failed runs in a row one is left alone for `breaker_cool_down_seconds`, doubled per failed try up to
+    `breaker_longest_seconds`, which must not be less.
+    """
 
     concurrent: bool = True
     max_workers: int = Field(default=8, ge=1, le=MAX_HUNG)
     timeout_seconds: float = Field(default=30.0, gt=0)
+    breaker_failures: int = Field(default=_RULES.n_failures, ge=1)
+    breaker_cool_down_seconds: float = Field(default=_RULES.cool_down_s, gt=0)
+    breaker_longest_seconds: float = Field(default=_RULES.max_cool_down_s, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.breaker_longest_seconds < self.breaker_cool_down_seconds:
+            raise PydanticCustomError("order", "breaker_longest_seconds is less than breaker_cool_down_seconds")
+        return self
 
 
 class PipelineSettings(_Table):
@@ -94,6 +114,16 @@ def read_discovery(config: Mapping[str, Any] | None, scanners: Iterable[str], pi
     if problems:
         raise InputError(problems)
     return Discovery(execution, copy.deepcopy(own), groups)
+
+
+def breaker_rules(config: Mapping[str, Any]) -> BreakerRules:
+    """When breakers open, from a table `[discovery]` that has been checked."""
+    told = ExecutionSettings.model_validate(config.get("scanner_execution", {}))
+    return BreakerRules(
+        n_failures=told.breaker_failures,
+        cool_down_s=told.breaker_cool_down_seconds,
+        max_cool_down_s=told.breaker_longest_seconds,
+    )
 
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:
