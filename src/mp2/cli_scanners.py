@@ -6,8 +6,9 @@ of both would have hardly a column in common.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -280,7 +281,8 @@ def _in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> Tested:
     from mp2.source_scan import scan_in_caller
 
     try:
-        return scan_in_caller(one, config=config, http_options=http_options(db))
+        with redirect_stdout(sys.stderr):
+            return scan_in_caller(one, config=config, http_options=http_options(db))
     except Mp2Error:
         raise
     except Exception as error:

@@ -44,8 +44,8 @@ class _Table(BaseModel):
 class ExecutionSettings(_Table):
     """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise.
 
-    After `breaker_failures` failed runs in a row one is left alone for `breaker_cool_down_seconds`, doubled per failed try up to
-    `breaker_longest_seconds`, which must not be less.
+    After `breaker_failures` failed runs in a row one is left alone for `breaker_cool_down_seconds`, doubled per failed try
+    up to `breaker_longest_seconds`, which must not be less.
     """
 
     concurrent: bool = True
