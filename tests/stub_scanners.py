@@ -1,9 +1,13 @@
 """Scanners for tests: made from a function, and some at the top of this module, for processes of their own."""
 
+import datetime
 import os
 import subprocess
 import sys
 import time
+from typing import Any
+
+from pydantic import Field, field_validator
 
 import mp2
 
@@ -69,6 +73,49 @@ class Talkative(mp2.Scanner):
 
     def scan(self, context):
         return [context.candidate("A", "x", data="x" * 99_000) for _ in range(110)]
+
+
+class Telling(mp2.Scanner):
+    """Prints a key before it ends, and to a file that takes the place of its standard error."""
+
+    name, pipeline, isolation = "telling", "test", "process"
+
+    def scan(self, context):
+        print("asking", end=" ", file=sys.stderr, flush=True)
+        key = context.key("STUB_KEY")
+        print(f"with {key}", file=sys.stderr, flush=True)
+        print("\0mp2 secret no JSON", file=sys.stderr, flush=True)
+        os.dup2(os.open(context.state["file"], os.O_CREAT | os.O_WRONLY, 0o600), 2)
+        context.key("STUB_KEY")
+        os._exit(7)
+
+
+class Strict(mp2.Scanner):
+    """Has settings that are strict about their types."""
+
+    name, pipeline, isolation = "strict", "test", "process"
+
+    class Settings(mp2.ScannerSettings):
+        since: datetime.date = Field(default=datetime.date(2020, 1, 1), strict=True)
+        words: tuple[str, ...] = Field(default=(), strict=True)
+
+    def scan(self, context):
+        yield context.candidate("A", f"{self.settings.since!r} {self.settings.words}")
+
+
+class Picky(Strict):
+    """Has settings that a process of its own cannot be given."""
+
+    name = "picky"
+
+    class Settings(mp2.ScannerSettings):
+        since: Any = None
+
+        @field_validator("since")
+        @classmethod
+        def _a_date(cls, value):
+            assert isinstance(value, datetime.date), "is no date"
+            return value
 
 
 class Failing(mp2.Scanner):

@@ -287,6 +287,32 @@ def test_a_scan_that_is_left_by_an_error_has_failed(mp2, scanners, monkeypatch):
     assert of(mp2("scans", "list", "--json")[1])["scans"][0]["status"] == "failed"
 
 
+@pytest.mark.parametrize("command", [("scan",), ("scanners", "test", "loud"), ("scanners", "test", "loud", "--in-caller")])
+def test_what_a_scanner_prints_is_not_in_the_document(mp2, scanners, command):
+    def work(context):
+        print("downloading...")
+        sys.stdout.write("done\n")
+        yield context.candidate("AAA", "x")
+
+    scanners(make("loud", work))
+    before = sys.stdout
+    code, out, err = mp2(*command, "--json")
+    assert code == 0
+    assert of(out)["status"] in ("complete", "ok")
+    assert "downloading...\ndone\n" in err
+    assert sys.stdout is before
+
+
+def test_when_breakers_open_is_a_setting(mp2, scanners, here):
+    table = "breaker_failures = 2\nbreaker_cool_down_seconds = 60.0\nbreaker_longest_seconds = 90\n"
+    (here / "mp2.toml").write_text(f"[discovery.scanner_execution]\n{table}")
+    scanners(BROKEN)
+    statuses = [of(mp2("scan", "--json")[1])["outcomes"][0]["status"] for _ in range(3)]
+    assert statuses == ["error", "error", "open_circuit"]
+    with Store("mp2.db", read_only=True) as store:
+        assert store.breakers()["broken"].cool_down_s == 60.0
+
+
 def test_breakers_open_between_commands_and_can_be_reset(mp2, scanners):
     scanners(GOOD, BROKEN)
     assert [mp2("scan")[0] for _ in range(5)] == [3] * 5

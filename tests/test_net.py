@@ -31,7 +31,7 @@ from stub_server import (
     user_agent,
 )
 
-from mp2 import __version__
+from mp2 import __version__, net
 from mp2.errors import InputError, SourceError
 from mp2.net import CACHE_NAME, QUOTA_NAME, Client, Secrets
 from mp2.scanner import Reply, ScanContext, Scanner
@@ -480,7 +480,7 @@ def test_a_second_run_makes_no_request(server, bench):
     url = server.route("/rows", Json(ROWS), Status(500))
     for kind in ("fresh", "cached"):
         context = bench.context(bench.client())
-        assert context.http.get(url, params={"a": "1"}, secret_params={"k": f"{KEY}{kind}"}, parse=data, ttl_s=60) == [1, 2, 3]
+        assert context.http.get(url, params={"a": "1"}, secret_params={"k": KEY}, parse=data, ttl_s=60) == [1, 2, 3]
         assert context.replies == {kind}
     assert server.n_requests() == 1
 
@@ -597,6 +597,41 @@ def test_an_answer_with_a_key_in_it_is_given_but_not_kept(server, bench):
     for _ in range(2):
         assert context.http.get(url, secret_params={"apikey": KEY}, parse=data, ttl_s=60) == [ECHO]
     assert server.n_requests() == 2
+
+
+def up(reply: Reply):
+    return reply.json()["up"]
+
+
+def test_a_lone_surrogate_can_be_kept(server, bench):
+    url = server.route("/rows", Status(200, r'{"rows": ["cut \ud83d", "b\u00e4r"]}'))
+    for _ in range(2):
+        context = bench.context(bench.client())
+        assert context.http.get(url, parse=data, ttl_s=60) == ["cut \ud83d", "bär"]
+    assert server.n_requests() == 1
+
+
+def test_each_parse_has_its_own_answers(server, bench, monkeypatch):
+    url, client = server.route("/rows", Json({"up": [1], "rows": [2]})), bench.client()
+    asked = {name: bench.context(client, scanner=type(name, (Quiet,), {"name": name})) for name in ("one", "other")}
+
+    def of(name, key):
+        return asked[name].http.get(url, parse=lambda reply: reply.json()[key], ttl_s=60)
+
+    assert [asked[name].http.get(url, parse=parse, ttl_s=60) for parse in (up, data) for name in asked] == [[1], [1], [2], [2]]
+    assert server.n_requests() == 2  # a function of a module is the same for all scanners
+    assert (of("one", "up"), of("other", "rows")) == ([1], [2])
+    assert server.n_requests() == 4
+    monkeypatch.setattr(net, "__version__", "0.0.0")
+    assert asked["one"].http.get(url, parse=up, ttl_s=60) == [1]
+    assert server.n_requests() == 5
+
+
+def test_each_value_of_a_secret_parameter_has_its_own_answers(server, bench):
+    context, url = bench.context(), server.route("/rows", Json({"rows": ["mine"]}), Json({"rows": ["yours"]}))
+    asked = [KEY, KEY[::-1], KEY]
+    got = [context.http.get(url, secret_params={"apikey": key}, parse=data, ttl_s=60) for key in asked]
+    assert got == [["mine"], ["yours"], ["mine"]]
 
 
 def test_ordinary_headers_do_not_keep_answers_out_of_the_cache(server, bench):

@@ -79,6 +79,23 @@ def test_the_tool_log_is_json():
             own.log_tool("screen", value=value)
 
 
+def test_half_a_character_spoils_no_log():
+    own = context()
+    own.logger.info("cut \ud83d here")
+    own.log_tool("t\ud83d", rows=[{"\ud83d": "\ud83d"}, 1.5, None])
+    assert own.logs == (r"0.000s INFO: cut \ud83d here",)
+    assert own.tool_logs == ({"scanner": "stub", "tool": r"t\ud83d", "rows": [{r"\ud83d": r"\ud83d"}, 1.5, None]},)
+
+
+def test_a_secret_that_looks_like_a_number_spoils_no_tool_log():
+    own = context()
+    own.hide("1234")
+    own.hide('a"bc')
+    own.hide("on")
+    own.log_tool("ask", size=12345, urls=["?key=1234", 'a"bc'], day="Monday")
+    assert own.tool_logs[0] == {"scanner": "stub", "tool": "ask", "size": 12345, "urls": ["?key=***", "***"], "day": "Monday"}
+
+
 def test_keys(monkeypatch):
     monkeypatch.delenv("MP2_STUB_KEY", raising=False)
     monkeypatch.setenv("STUB_KEY", " ")
@@ -198,12 +215,44 @@ def test_a_plug_in_that_cannot_be_used(plug_ins, target):
         ({"Settings": dict}, "Settings"),
         ({"isolation": "fork"}, "isolation 'fork'"),
         ({"keys": "KEY"}, "keys"),
+        ({"keys": None}, "keys has to be a tuple of names"),
+        ({"summary": 7}, "summary has to be text"),
     ],
 )
 def test_a_class_that_declares_nonsense(declared, fault):
     (one,) = registry.registered([type("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test", **declared})])
     assert one.scanner is None
     assert fault in one.error
+
+
+class Guarded(type):
+    """Of classes that cannot be looked at."""
+
+    @property
+    def isolation(cls):
+        raise OSError("not today")
+
+
+def test_a_plug_in_that_cannot_be_looked_at(plug_ins):
+    plug_ins(odd=Guarded("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test"}), good=naming("good"))
+    odd, good = mp2.find_scanners()[-2:]
+    assert (odd.name, odd.scanner, good.error) == ("odd", None, None)
+    assert odd.error == "plug-in odd (package:odd) cannot be used: OSError: not today"
+
+
+def test_names_that_are_taken_are_the_plug_ins_error(plug_ins, monkeypatch):
+    monkeypatch.setattr(registry, "builtin_scanners", lambda: (naming("built"), naming("other")))
+    plug_ins(built=naming("built"), twin=naming("built"), other=ImportError("no module"), good=naming("good"))
+    found = mp2.find_scanners()
+    assert [(one.name, one.scanner is None) for one in found] == [
+        ("built", False), ("other", False), ("built-2", True), ("built-3", True), ("other-2", True), ("good", False),
+    ]  # fmt: skip
+    assert found[2].error.startswith(
+        "plug-in built (package:built) is called 'built' as is built-in stub_scanners:built; rename"
+    )
+    assert "ImportError: no module" in found[4].error
+    with pytest.raises(mp2.InputError, match="two scanners are called 'built'"):
+        mp2.find_scanners([naming("built")])
 
 
 def test_two_of_one_name():

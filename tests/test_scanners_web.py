@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import wire
@@ -43,7 +43,7 @@ from mp2.scanners.fundamentals import Fundamentals, parse_metric, parse_overview
 from mp2.scanners.insider_buying import InsiderBuying, parse_transactions
 from mp2.scanners.market_movers import MarketMovers, is_share, parse_movers
 from mp2.scanners.mentions import Mentions
-from mp2.scanners.news import News, parse_feed
+from mp2.scanners.news import Feed, News, parse_feed
 from mp2.scanners.options import with_dot
 from mp2.scanners.reddit_trending import RedditTrending, parse_listing, parse_token
 from mp2.source_scan import scan_in_caller
@@ -640,6 +640,28 @@ def test_feeds_that_work_count_without_those_that_do_not(server, bench):
     for wanted, code in ((2, None), (3, "bad_request")):
         bench.scan(News, news={"feeds": urls, "min_feeds": wanted})
         assert bench.codes() == {"news": code}
+
+
+def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
+    body = wire.rss(("$ABC of tok3nvalue", "up")).replace(
+        "<title>$ABC", "<link>https://h.example/?t=tok3nvalue</link><title>$ABC"
+    )
+    (url,) = feeds(server, Status(200, body))
+    result = bench.scan(News, news={"feeds": [f"{url}?token=tok3nvalue"]})
+    assert bench.codes() == {"news": None}
+    assert "***" in str(bench.named("news")["ABC"])
+    assert "tok3nvalue" not in f"{result.to_dict()} {result.logs} {result.tool_logs}"
+
+
+def test_feeds_that_differ_in_their_query_are_different_feeds(server, bench):
+    (url,) = feeds(server, Status(200, wire.rss(("$ABC", "up"))))
+    secret = ("token", "key", "api_key", "apikey", "x-api-key", "access_token", "client_secret", "password", "auth", "sig")
+    plain = ("keyword", "author", "signal", "design", "q", "authors")
+    taken = Feed.of(f"{url}?{urlencode(dict.fromkeys((*plain, *secret), 'tesla'))}")
+    assert tuple(taken.secret_params) == secret
+    assert taken.url == f"{url}?{urlencode(dict.fromkeys(plain, 'tesla'))}"
+    bench.scan(News, news={"feeds": [f"{url}?{name}={word}" for name in ("keyword", "token") for word in ("tesla", "apple")]})
+    assert server.n_requests() == 4
 
 
 def test_a_feed_that_hangs_takes_nobodys_time(server, bench):

@@ -1,5 +1,6 @@
 """Scanners side by side: nothing one of them does is felt by another, by the result or by whoever waits."""
 
+import datetime
 import json
 import logging
 import os
@@ -432,6 +433,16 @@ def test_an_exception_that_cannot_be_told():
     assert statuses(result) == {"bad": "error", "good": "ok"}
 
 
+def test_secrets_stay_out_of_candidates():
+    def work(context):
+        context.hide("s3cret/x")
+        yield context.candidate("A", "see ?key=s3cret/x", data={"s3cret/x": ["?key=s3cret%2Fx", 1]})
+
+    (found,) = mp2.scan([make("one", work)]).candidates
+    assert found.contexts == ("see ?key=***",)
+    assert found.data == {"one": {"***": ["?key=***", 1]}}
+
+
 def test_keys_stay_out_of_messages(monkeypatch):
     monkeypatch.setenv("STUB_KEY", "s3cret!")
 
@@ -608,6 +619,8 @@ def test_only_some():
         ({"scanner_execution": {"max_workers": 65}}, "max_workers"),
         ({"scanner_execution": {"concurrent": "yes"}}, "concurrent"),
         ({"scanner_execution": {"timeout_seconds": float("inf")}}, "timeout_seconds"),
+        ({"scanner_execution": {"breaker_failures": 0}}, "breaker_failures: Input should be greater"),
+        ({"scanner_execution": {"breaker_longest_seconds": 60}}, "breaker_longest_seconds is less than breaker_cool_down"),
         ({"scanner_execution": 3}, r"\[discovery.scanner_execution\] has to be a table"),
         ({"scanners": {"one": 3}}, r"\[discovery.scanners.one\] has to be a table"),
         ([], r"\[discovery\] has to be a table"),
@@ -696,6 +709,25 @@ def test_a_process_of_its_own(monkeypatch):
     assert "more than 10,000,000" in "\n".join(result.logs["talkative"])
     assert outcome(result, "failing").error == mp2.ScanError("forbidden", "no access with ***")
     assert "s3cret" not in str(result.logs)
+
+
+def test_a_key_that_a_process_prints_is_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("STUB_KEY", "s3cret")
+    file = tmp_path / "stderr"
+    result = mp2.scan([stub_scanners.Telling], state={"file": str(file)}, timeout_s=GUARD_S)
+    assert statuses(result) == {"telling": "error"}
+    told = [line.partition("stderr: ")[2] for line in result.logs["telling"] if "stderr: " in line]
+    assert told == ["asking", "with ***"]
+    assert "s3cret" not in file.read_text()
+
+
+def test_settings_of_a_process_mean_what_they_mean_in_a_thread():
+    day = datetime.date(2024, 1, 2)
+    config = {"scanners": {"strict": {"since": day, "words": ("a", "b")}, "picky": {"since": day}}}
+    result = mp2.scan([stub_scanners.Strict, stub_scanners.Picky], config=config, timeout_s=GUARD_S)
+    assert result.candidates[0].contexts == ("datetime.date(2024, 1, 2) ('a', 'b')",)
+    assert outcome(result, "picky").error.code == "preparation"
+    assert "since: Assertion failed, is no date" in outcome(result, "picky").error.message
 
 
 def gone(pid):
@@ -826,5 +858,6 @@ def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(t
 def test_an_old_answer_counts_against_its_source_even_without_candidates():
     told = Told()
     result = mp2.scan([make("stale", lambda context: context.note_reply("stale") or [])], breakers=told)
-    assert statuses(result) == {"stale": "empty"}
+    assert statuses(result) == {"stale": "stale"}
+    assert "its source failed" in result.warnings[0]
     assert told.calls == [("unavailable", "stale")]

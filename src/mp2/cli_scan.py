@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -54,16 +55,29 @@ class Plan:
         return [one.name for one in self.known if not only or one.name in only]
 
 
+class _OwnStdout:
+    """Standard output for this thread; for all others, in which scanners run, standard error: a document must stay one."""
+
+    def __init__(self, stdout: Any) -> None:
+        self._stdout, self._thread = stdout, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stdout if threading.get_ident() == self._thread else sys.stderr, name)
+
+
 def planned(context: click.Context) -> Plan:
     """All scanners, and the settings file's table for them. Raises `InputError` naming the file.
 
-    A file that holds a key in an address has to be its owner's alone.
+    A file that holds a key in an address has to be its owner's alone. From here to the end of the command what scanners print
+    goes to standard error.
     """
     from mp2.discovery import holds_a_key, read_discovery
     from mp2.registry import find_scanners
 
+    context.with_resource(redirect_stdout(_OwnStdout(sys.stdout)))
     file = (context.find_object(Session) or Session()).settings
-    known = find_scanners()
+    with redirect_stdout(sys.stderr):  # plug-ins are imported
+        known = find_scanners()
     try:
         read_discovery(file.discovery, [one.name for one in known], [one.pipeline for one in known if one.pipeline])
     except InputError as error:
@@ -226,9 +240,10 @@ class _Record:
         """The breakers in the store; when it fails, every scanner may run."""
         if self._keeper is None:
             return None
+        from mp2.discovery import breaker_rules
         from mp2.scan_store import StoredBreakers
 
-        return StoredBreakers(self._change_breaker)
+        return StoredBreakers(self._change_breaker, rules=breaker_rules(self._config))
 
     def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
         from mp2.guard import BreakerState

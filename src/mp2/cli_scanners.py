@@ -6,8 +6,9 @@ of both would have hardly a column in common.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,7 +282,8 @@ def _in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> Tested:
     from mp2.source_scan import scan_in_caller
 
     try:
-        return scan_in_caller(one, config=config, http_options=http_options(db))
+        with redirect_stdout(sys.stderr):
+            return scan_in_caller(one, config=config, http_options=http_options(db))
     except InputError as error:
         raise InputError([f"{one.name}: {problem}" for problem in error.problems]) from error
     except Mp2Error:

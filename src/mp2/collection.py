@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mp2.candidates import checked, one_line, shown
@@ -37,7 +37,7 @@ class Found:
     def take(self, item: Any) -> None:
         """Keep a valid candidate; count and log anything else."""
         try:
-            self.candidates.append(checked(item, self._context.scanner))
+            self.candidates.append(_redacted(checked(item, self._context.scanner), self._context))
         except Exception as error:  # a mapping of a third party may raise anything
             self.n_dropped += 1
             if self.n_dropped <= _N_DROPS_LOGGED:
@@ -47,6 +47,11 @@ class Found:
         """Say how many were dropped in all when not each of them was logged."""
         if self.n_dropped > _N_DROPS_LOGGED:
             self._context.logger.warning("dropped %s in all", counted(self.n_dropped, "candidate"))
+
+
+def _redacted(one: Candidate, context: ScanContext) -> Candidate:
+    """Sources repeat what they were asked with: in links, in messages."""
+    return replace(one, context=context.redacted(one.context), data=context.redacted_data(one.data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,10 @@ def _items(answer: Any) -> Iterator[Iterable[Any]]:
 
 
 def _status(context: ScanContext, found: Found) -> OutcomeStatus:
+    if "stale" in context.replies:  # that nothing is named may be old news too
+        return OutcomeStatus.STALE
     if not found.candidates:
         return OutcomeStatus.EMPTY
-    if "stale" in context.replies:
-        return OutcomeStatus.STALE
     return OutcomeStatus.CACHED if context.replies == {"cached"} else OutcomeStatus.OK
 
 

@@ -4,6 +4,9 @@
 concurrent = true
 max_workers = 8
 timeout_seconds = 30
+breaker_failures = 5                    # failed runs in a row, after which a scanner is left alone
+breaker_cool_down_seconds = 900         # at first; doubled per failed try
+breaker_longest_seconds = 86400
 
 [discovery.scanners.market_movers]      # a scanner's own settings
 limit = 20
@@ -16,21 +19,24 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from mp2.errors import InputError, plain
+from mp2.guard import BreakerRules
 from mp2.scanner import Scanner, ScannerSettings
 
 MAX_HUNG = 64
 """Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
 
-KEY_LIKE = re.compile(r"key|token|secret|auth|passw|sig", re.IGNORECASE)
-"""In the name of a parameter of an address: its value is a secret."""
+KEY_LIKE = re.compile(r"(^|[_-]|api|access|auth)key$|token$|secret|passw|^auth$|^sig(nature)?$", re.IGNORECASE)
+"""In the name of a parameter of an address: its value is a secret. `keyword`, `author` and `design` are none."""
+_RULES = BreakerRules()
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -40,11 +46,24 @@ class _Table(BaseModel):
 
 
 class ExecutionSettings(_Table):
-    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise."""
+    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise.
+
+    After `breaker_failures` failed runs in a row one is left alone for `breaker_cool_down_seconds`, doubled per failed try
+    up to `breaker_longest_seconds`, which must not be less.
+    """
 
     concurrent: bool = True
     max_workers: int = Field(default=8, ge=1, le=MAX_HUNG)
     timeout_seconds: float = Field(default=30.0, gt=0)
+    breaker_failures: int = Field(default=_RULES.n_failures, ge=1)
+    breaker_cool_down_seconds: float = Field(default=_RULES.cool_down_s, gt=0)
+    breaker_longest_seconds: float = Field(default=_RULES.max_cool_down_s, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.breaker_longest_seconds < self.breaker_cool_down_seconds:
+            raise PydanticCustomError("order", "breaker_longest_seconds is less than breaker_cool_down_seconds")
+        return self
 
 
 class PipelineSettings(_Table):
@@ -101,6 +120,16 @@ def read_discovery(config: Mapping[str, Any] | None, scanners: Iterable[str], pi
     return Discovery(execution, copy.deepcopy(own), groups)
 
 
+def breaker_rules(config: Mapping[str, Any]) -> BreakerRules:
+    """When breakers open, from a table `[discovery]` that has been checked."""
+    told = ExecutionSettings.model_validate(config.get("scanner_execution", {}))
+    return BreakerRules(
+        n_failures=told.breaker_failures,
+        cool_down_s=told.breaker_cool_down_seconds,
+        max_cool_down_s=told.breaker_longest_seconds,
+    )
+
+
 def _table(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InputError(f"{where} has to be a table")
@@ -136,8 +165,17 @@ def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
 
 def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
     """A scanner's table as its settings. Raises `InputError` naming every setting that is wrong."""
+    return _own(scanner, lambda: scanner.Settings.model_validate(dict(given)))
+
+
+def settings_from_json(scanner: type[Scanner], text: str) -> ScannerSettings:
+    """As `own_settings`, of a JSON object, where a date is text even to settings that are strict."""
+    return _own(scanner, lambda: scanner.Settings.model_validate_json(text))
+
+
+def _own(scanner: type[Scanner], read: Callable[[], ScannerSettings]) -> ScannerSettings:
     try:
-        return scanner.Settings.model_validate(dict(given))
+        return read()
     except ValidationError as error:
         raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
     except Exception as error:  # a validator of a third party may raise anything

@@ -21,12 +21,14 @@ What is tried again, after the time that the source asks for, else after growing
 before the deadline is not begun: the error is raised at once, with `retry_after_s`.
 
 What is cached is the JSON of what `parse` returned, never a reply, and everyone gets a copy. Secrets - `secret_params`,
-`auth`, and header values other than a few plain headers' - are not part of keys, log lines or messages, and an answer that
-holds one is not stored. An answer that is itself a secret, such as an access token, is to be asked for with `ttl_s=0`.
+`auth`, and header values other than a few plain headers' - are not part of log lines, messages or keys, but for a short hash
+of `secret_params` that keeps accounts apart, and an answer that holds one is not stored. An answer that is itself a secret,
+such as an access token, is to be asked for with `ttl_s=0`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -116,18 +118,32 @@ class _Request:
         return self.url.host.lower()
 
     def secrets(self) -> Secrets:
-        declared = [*self.secret_params.values(), *(self.auth or ())[1:]]
         likely = [*(self.auth or ())[:1], *(b64encode(":".join(auth).encode()).decode() for auth in (self.auth,) if auth)]
         for name, value in self.headers.items():
             if name.lower() not in _PLAIN_HEADERS:
                 likely += [value, value.rpartition(" ")[2]]  # `Bearer x` as a whole and x
         likely += [value for name, value in (self.form or {}).items() if _SECRET_FIELD.search(name)]
-        return Secrets([*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
+        return Secrets([*self.declared_secrets(), *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
 
-    def cache_key(self) -> str:
+    def declared_secrets(self) -> tuple[str, ...]:
+        """What the caller says is one, whatever it looks like."""
+        return (*self.secret_params.values(), *(self.auth or ())[1:])
+
+    def cache_key(self, read_by: str) -> str:
+        """Of what is asked and of what reads the reply.
+
+        Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to find one by.
+        """
         form = [(name, value) for name, value in (self.form or {}).items() if not _SECRET_FIELD.search(name)]
         query = self.url.params.multi_items()
-        return key_of(self.method, str(self.url.copy_with(query=None, fragment=None)), [*query, *form])
+        address = str(self.url.copy_with(query=None, fragment=None))
+        return key_of(f"{read_by} {self.method}", address, [*query, *form, *self._account()])
+
+    def _account(self) -> list[tuple[str, str]]:
+        if not self.secret_params:
+            return []
+        text = json.dumps(sorted(self.secret_params.items()))
+        return [("", hashlib.sha256(text.encode()).hexdigest()[:8])]
 
     def redirected(self, location: str, secrets: Secrets) -> _Request:
         """The request after a redirect. Raises `SourceError("bad_payload")` for an address that is not to be asked."""
@@ -249,13 +265,15 @@ class _ScannerHttp:
         return self._answer(request, parse, ttl_s, max_bytes)
 
     def _answer(self, request: _Request, parse: Callable[[Reply], T], ttl_s: float, max_bytes: int) -> T:
+        for secret in request.declared_secrets():
+            self._context.hide(secret)  # the source may repeat it
         call = _Call(self._client, self._context, request.secrets(), max_bytes)
         if ttl_s <= 0:
             answer = call.ask(request, parse)
             self._context.note_reply("fresh")
             return answer
         body, kind = self._client.cache.fetch(
-            request.cache_key(),
+            request.cache_key(_reader(parse, self._context.scanner)),
             ttl_s,
             lambda: _to_json(call.ask(request, parse)),
             check=call.check,
@@ -266,9 +284,16 @@ class _ScannerHttp:
         return kept
 
 
+def _reader(parse: Callable[[Reply], Any], scanner: str) -> str:
+    """The name of a `parse`, in this version of the package; one that cannot be imported by its name is its scanner's own."""
+    name = getattr(parse, "__qualname__", type(parse).__qualname__)
+    is_own = "<" in name or not hasattr(parse, "__qualname__") or hasattr(parse, "__self__")
+    return f"{__version__} {scanner if is_own else ''} {parse.__module__}:{name}"
+
+
 def _to_json(answer: object) -> str:
     try:
-        return json.dumps(answer, allow_nan=False, ensure_ascii=False)
+        return json.dumps(answer, allow_nan=False)  # ASCII: a lone surrogate is text to JSON, and none to a file
     except (TypeError, ValueError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
     raise SourceError("bad_payload", f"the scanner's parse returned what JSON cannot hold ({plain(problem)[:_MAX_TEXT]})")

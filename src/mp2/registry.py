@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import count
 from typing import Any
 
 from mp2 import scanners
@@ -42,9 +43,24 @@ def builtin_scanners() -> tuple[type[Scanner], ...]:
 def find_scanners(extra: Iterable[type[Scanner] | Registered] = ()) -> tuple[Registered, ...]:
     """All scanners, in registration order: built-in ones, those of installed plug-ins, then `extra`.
 
-    A plug-in that cannot be imported is there with its error. Raises `InputError` when two have the same name.
+    A plug-in that cannot be imported, or has the name of a scanner before it, is there with its error. Raises `InputError` when
+    one of `extra` has the name of another scanner.
     """
-    return registered((*_built_in(), *_plug_ins(), *extra))
+    return registered((*_apart((*_built_in(), *_plug_ins())), *extra))
+
+
+def _apart(found: Iterable[Registered]) -> Iterator[Registered]:
+    """The scanners; one whose name is taken comes without its class, under a name that is free, and takes no other down."""
+    taken: dict[str, str] = {}
+    for one in found:
+        name = one.name
+        if name in taken:
+            name = next(free for n in count(2) if (free := f"{one.name}-{n}") not in taken)
+            fault = f"{one.where} is called {one.name!r} as is {taken[one.name]}; rename or remove it"
+            yield Registered(name, one.where, None, one.error or fault)
+        else:
+            yield one
+        taken[name] = one.where
 
 
 def registered(chosen: Iterable[type[Scanner] | Registered]) -> tuple[Registered, ...]:
@@ -70,7 +86,10 @@ def _as_registered(scanner: Any) -> Registered:
 
 
 def _registered(scanner: type[Scanner], where: str, fallback: str) -> Registered:
-    faults = "; ".join(_faults(scanner))
+    try:
+        faults = "; ".join(_faults(scanner))
+    except Exception as error:  # a class of a third party may raise anything when it is looked at
+        return Registered(fallback, where, None, f"{where} cannot be used: {type(error).__name__}: {plain(error)}")
     name = fallback if not _is_name(scanner.name) else scanner.name
     return Registered(name, where, None, faults) if faults else Registered(name, where, scanner)
 
@@ -109,5 +128,7 @@ def _faults(scanner: type[Scanner]) -> Iterator[str]:
         yield "Settings has to be a subclass of mp2.ScannerSettings"
     if scanner.isolation not in ("thread", "process"):
         yield f"isolation {scanner.isolation!r} has to be 'thread' or 'process'"
-    if isinstance(scanner.keys, str) or not all(isinstance(key, str) for key in scanner.keys):
+    if not isinstance(scanner.keys, tuple | list) or not all(isinstance(key, str) for key in scanner.keys):
         yield "keys has to be a tuple of names"
+    if not isinstance(scanner.summary, str):
+        yield "summary has to be text"

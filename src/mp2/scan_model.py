@@ -22,8 +22,8 @@ EventKind = Literal["begun", "started", "running", "finished"]
 class OutcomeStatus(StrEnum):
     """How one scanner ended.
 
-    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every reply came from the cache. `STALE`: as `OK`,
-      and some reply came from a cache entry past its time, because the source failed.
+    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every reply came from the cache. `STALE`: it
+      named candidates or none, and some reply came from a cache entry past its time, because the source failed.
     - `TIMEOUT`, `ERROR`, `RATE_LIMITED`, `UNAUTHORIZED`: it failed.
     - `SKIPPED`: it was not run (no key, too many hung threads) or not waited for (the scan was stopped).
     - `OPEN_CIRCUIT`: it failed too often lately and is left alone for a while. `DISABLED`: it is switched off.

@@ -79,8 +79,10 @@ class Http(Protocol):
     """The HTTP client of one scanner: its calls end before the scanner's deadline and obey the rates of their host.
 
     `parse` is a pure function from a reply of any status to validated, JSON-serialisable data; it raises `SourceError` for
-    anything else. Only what it returned is ever cached, for `ttl_s` seconds (0: not at all). `secret_params` are sent but
-    never part of a cache key, a log line or a message. Both calls raise `SourceError`.
+    anything else. Only what it returned is ever cached, for `ttl_s` seconds (0: not at all), under the request and the name of
+    `parse`; one made inside a function must not depend on what may differ between its scanner's calls. `secret_params` are
+    sent but never part of a log line, a message or a candidate, nor, but for a short hash, of a cache key. Both calls raise
+    `SourceError`.
     """
 
     def get(
@@ -197,7 +199,7 @@ class ScanContext:
         self.logger.propagate = False
         self.logger.addHandler(self._log)
         for name in scanner.keys:
-            self._keep_secret(find_key(name))
+            self.hide(find_key(name) or "")
 
     # --- for scanners
 
@@ -233,12 +235,13 @@ class ScanContext:
         value = find_key(name)
         if value is None:
             raise SourceError("missing_key", no_key_message(name))
-        self._keep_secret(value)
+        self.hide(value)
         return value
 
-    def _keep_secret(self, value: str | None) -> None:
-        if value is not None:
-            self._secrets.update({value, quote(value, safe=""), quote_plus(value)})
+    def hide(self, secret: str) -> None:
+        """Blot it out of what is logged, said and named from now on; a text of less than four characters stays."""
+        if len(secret) >= _SHORTEST_SECRET:
+            self._secrets.update({secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")})
 
     def log_tool(self, tool: str, **fields: Any) -> None:
         """Add an entry to the run's tool log, `{"scanner": ..., "tool": tool, ...fields}`.
@@ -250,7 +253,7 @@ class ScanContext:
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"entry of the tool log {tool!r}: {error}") from error
         if len(self._tool_log) < MAX_LOG_LINES and len(text) <= MAX_LOG_CHARS:
-            self._tool_log.append(json.loads(self.redacted(text)))
+            self._tool_log.append(self.redacted_data(json.loads(text)))
 
     # --- for the HTTP client
 
@@ -269,10 +272,20 @@ class ScanContext:
         return self._clock() - self.started_s
 
     def redacted(self, text: str) -> str:
-        """The text without any key that was handed out."""
+        """The text without any secret, and without halves of characters, which no file can hold."""
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
-        return text
+            text = text.replace(secret, "***")
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def redacted_data(self, value: Any) -> Any:
+        """JSON data with `redacted` texts and keys."""
+        if isinstance(value, str):
+            return self.redacted(value)
+        if isinstance(value, list):
+            return list(map(self.redacted_data, value))
+        if isinstance(value, dict):
+            return {self.redacted(key): self.redacted_data(item) for key, item in value.items()}
+        return value
 
     @property
     def attempts(self) -> int:

@@ -28,6 +28,7 @@ from typing import IO, Any
 
 from mp2.candidates import checked, one_line, shown
 from mp2.collection import MAX_MESSAGE_CHARS, Collected, Found, collect
+from mp2.discovery import settings_from_json
 from mp2.errors import InputError, MissingExtraError, SourceError
 from mp2.scan_model import OutcomeStatus, ScanError
 from mp2.scanner import Http, ScanContext, Scanner, class_path
@@ -37,6 +38,9 @@ MAX_BYTES = 10_000_000
 
 _LOG_BYTES = 1_000_000
 """What is kept of a child's standard error."""
+
+_SECRET = b"\0mp2 secret "
+"""What follows on a line of a child's standard error, as JSON, is to be blotted out of what follows that line."""
 
 _LAST_WORDS_S = 1.0
 """How long the last lines of a child's standard error are waited for."""
@@ -59,6 +63,7 @@ def request_text(scanner: type[Scanner], settings: Mapping[str, Any], state: Map
         "state": {_key(key): _json(f"state[{key!r}]", value) for key, value in state.items()},
     }
     fields = {"scanner": class_path(scanner), "http": _json("http", dict(http))}
+    settings_from_json(scanner, json.dumps(parts["settings"]))  # as the child will read them
     text = json.dumps({**fields, **parts}, allow_nan=False)
     if len(text) > MAX_BYTES:
         raise InputError(f"settings and state take {len(text):,} bytes as JSON, more than {MAX_BYTES:,}; leave some out")
@@ -261,7 +266,12 @@ def _keep_log(pipe: IO[bytes], context: ScanContext) -> None:
 
 def _log_lines(lines: list[bytes], context: ScanContext) -> None:
     for line in lines:
-        context.logger.info("stderr: %s", line.decode("utf-8", "replace").rstrip())
+        text, mark, secret = line.partition(_SECRET)
+        if mark:
+            with contextlib.suppress(ValueError, RecursionError):  # a scanner may print anything
+                context.hide(str(json.loads(secret)))
+        if text or not mark:
+            context.logger.info("stderr: %s", text.decode("utf-8", "replace").rstrip())
 
 
 def _ending(code: int) -> str:
@@ -312,12 +322,29 @@ def _die_with_the_asker(asker: int) -> None:
     os._exit(1)
 
 
+class _ToldContext(ScanContext):
+    """A context whose secrets reach the asker before the scanner has them, and so before it can print them.
+
+    They go the way of what is printed, for no other would keep the order.
+    """
+
+    def __init__(self, stderr: int, *given: Any, **named: Any) -> None:
+        self._stderr = stderr
+        super().__init__(*given, **named)
+
+    def hide(self, secret: str) -> None:
+        if secret not in self._secrets:
+            _write_all(self._stderr, _SECRET + json.dumps(secret).encode() + b"\n")
+        super().hide(secret)
+
+
 def _answer(request: Mapping[str, Any]) -> bytes:
     scanner: type[Scanner] = _load(request["scanner"])
     client = OwnClient(request["http"], warn=lambda text: context.logger.warning("%s", text))
-    context = ScanContext(
+    context = _ToldContext(
+        os.dup(2),  # the pipe, wherever the scanner will point 2 to
         scanner,
-        scanner.Settings.model_validate(request["settings"]),
+        settings_from_json(scanner, json.dumps(request["settings"])),
         state=request["state"],
         timeout_s=request["timeout_s"],
         today=datetime.date.fromisoformat(request["today"]),
