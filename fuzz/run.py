@@ -52,7 +52,8 @@ def main() -> int:
     for path in found:
         print(f"finding: {path}")
     print(
-        f"{sum(n_runs):,} inputs to {len(chosen)} readers in {asked.minutes:g} minutes: {len(found)} findings, {len(known)} known"
+        f"{sum(n_runs):,} inputs to {len(chosen)} readers in {asked.minutes:g} minutes: "
+        f"{len(found)} findings, {len(known)} known"
     )
     return 1 if found else 0
 

@@ -191,7 +191,8 @@ def test_the_settings_file_may_be_named_anywhere_and_its_errors_name_it(mp2, sca
     assert err.splitlines() == [
         "mp2: mine.toml: [discovery] unknown key 'scanner'; known are scanner_execution, scanners, pipelines",
         "mp2: mine.toml: [discovery.scanners] unknown scanner 'god'; known are good",
-        "mp2: mine.toml: [discovery.scanner_execution] unknown key 'x'; known are concurrent, max_workers, timeout_seconds",
+        "mp2: mine.toml: [discovery.scanner_execution] unknown key 'x'; known are concurrent, max_workers, timeout_seconds, "
+        "breaker_failures, breaker_cool_down_seconds, breaker_longest_seconds",
     ]
     (here / "mine.toml").write_text("discovery = 1\n")
     assert mp2("scan", "--config", "mine.toml")[2] == "mp2: mine.toml: [discovery] has to be a table\n"
@@ -565,7 +566,7 @@ def test_a_scanner_is_tested(mp2, scanners, here, monkeypatch, how):
     assert f"INFO: in thread {bool(how)}" in err
     assert "BRK-B" in out
     assert '{"x": 1}' in out
-    assert re.search(r"✓ tested: 1 candidate in \d\.\d\d s, 0 requests, 1 dropped", out)
+    assert re.search(r"✓ tested: 1 candidate in \d+\.\d\d s, 0 requests, 1 dropped", out)
     document = of(mp2("scanners", "test", "tested", "--json", *how)[1])
     assert (document["status"], document["outcome"]["n_dropped"], len(document["logs"])) == ("ok", 1, 2)
     assert mp2("scanners", "test", "nothing", *how)[0] == 4
