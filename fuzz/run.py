@@ -51,10 +51,8 @@ def main() -> int:
     known = [path for path in asked.findings.glob("known/*") if path.suffix != ".log"]
     for path in found:
         print(f"finding: {path}")
-    print(
-        f"{sum(n_runs):,} inputs to {len(chosen)} readers in {asked.minutes:g} minutes: "
-        f"{len(found)} findings, {len(known)} known"
-    )
+    tried = f"{sum(n_runs):,} inputs to {len(chosen)} readers in {asked.minutes:g} minutes"
+    print(f"{tried}: {len(found)} findings, {len(known)} known")
     return 1 if found else 0
 
 
