@@ -40,7 +40,7 @@ from mp2.model import Rules, Status
 from mp2.panel import SignalPanel
 
 N_SPINNING = 4
-N_RUNS, N_RUNS_QUICK, N_EXITS, N_EXITS_QUICK = 1000, 80, 20, 3
+N_RUNS, N_RUNS_QUICK, N_EXITS, N_EXITS_QUICK = 1000, 80, 10, 3
 N_PER_PANEL = 10
 N_KEPT = 2000
 
@@ -157,7 +157,8 @@ def exit_ms(table: Path, folder: Path, *options: str) -> tuple[float, int]:
         "--max-iqr-pp=100",
         "--max-cv-buys=9",
         f"--top={N_KEPT // 2}",
-        "--budget=500ms",
+        "--budget=10m",
+        "--max-attempts=5000",
         "--workers=2",
         "--no-progress",
     ]
@@ -243,7 +244,7 @@ def main() -> None:
         with loaded(n_spinning):
             done = runs(n_runs // 2, asked.minutes / 2, 10_000 * load_idx)
             told += rows(load, done, exits(n_exits))
-        print(f"{load}: {len(done)} runs on {len(done) // N_PER_PANEL} panels at most", file=sys.stderr)
+        print(*(row for row in told if row.load == load), sep="\n", file=sys.stderr, flush=True)
     if asked.json:
         measured.print_json({"mp2": mp2.__version__, "rows": list(map(asdict, told))})
         return
