@@ -177,6 +177,7 @@ def test_one_problem_is_one_line_whatever_it_quotes(mp2, here):
     assert "\x1b" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("flag", ["--json", "--no-progress"])
 def test_a_full_output_is_one_line_and_a_failure(flag):

@@ -112,6 +112,7 @@ def test_signals_days_are_the_last_of_more_days(mp2, bars):
     assert five.equals(ten.filter(pl.col("day") >= five["day"].min()))
 
 
+@pytest.mark.slow
 def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
     assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
     code, out, _ = mp2("outcome", "last", "--prices", bars / "bars.parquet")
@@ -138,6 +139,7 @@ def test_pick_writes_a_csv_and_falls_back(mp2, bars, here):
     assert "no pick" in out + err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("day", ["2024-03-09", "2024-03-12", "tomorrow"])
 def test_pick_takes_no_day_but_one_of_the_prices(mp2, bars, day):
     assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
@@ -291,6 +293,7 @@ def failing(context):
     raise ValueError("HTTP 500")
 
 
+@pytest.mark.slow
 def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
     alone = json.loads(picked("--json")[1])
     assert "scan" not in alone

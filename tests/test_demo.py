@@ -186,6 +186,7 @@ def test_planted_groups_stand_clear_of_luck(seed):
         assert min(scores) - max(luck) > CLEAR_GAP
 
 
+@pytest.mark.slow
 @seeds(quick=range(2), more=range(2, 20))
 def test_without_planting_nothing_is_claimed(seed):
     table, result = demo(seed, plant=False).table, demo(seed, plant=False).result

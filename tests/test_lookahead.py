@@ -25,6 +25,7 @@ def ends(algorithm):
 GRIDS = grids_of(map(ends, ALGORITHMS))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -46,6 +46,7 @@ def test_members_agree_on_winners_and_on_little_else():
     assert 0.35 < wins[~consensus].mean() < 0.65
 
 
+@pytest.mark.slow
 def test_nothing_planted_nothing_claimed():
     market = make_market(0, plant=False)
     _, result = found_in(market)

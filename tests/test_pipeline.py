@@ -16,6 +16,7 @@ def test_run_is_signals_search_and_picks():
     assert whole.next_day.votes
 
 
+@pytest.mark.slow
 def test_run_counts_as_it_is_told():
     market, rules = make_market(0, plant=False), mp2.Rules(min_daily_hits=6, max_size=2)
     given = {"count": "fast", "without": ("aliases",)}

@@ -638,6 +638,7 @@ def test_round_trip(layout: str, tmp_path_factory: pytest.TempPathFactory) -> No
 BREAKS = st.sampled_from(["gap", "nan", "zero", "crossed", "unpriced", "infinite"])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(prices=price_tables(), breaks=st.lists(st.tuples(BREAKS, st.integers(0, 99)), max_size=4))
 def test_whatever_is_broken_the_promises_are_kept(prices: PriceTable, breaks: list[tuple[str, int]]) -> None:

@@ -479,6 +479,7 @@ def test_deadline_raised_while_running():
     assert _recurse.now_ns() >= raised_ns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("density", [0.4, 0.9])
 @pytest.mark.parametrize(("sizes", "n_days", "n_tickers"), [((700,) * 6, 5, 300), ((250,) * 4, 20, 3_000)])
 def test_work_between_two_looks_is_bounded(simd, sizes, n_days, n_tickers, density):

@@ -426,6 +426,7 @@ def planted(monkeypatch, here):
         yield server, [one.name for one in chosen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ways", SPOILED, ids="; ".join)
 def test_no_key_stays_anywhere_whatever_the_sources_do(mp2, planted, here, ways):
     server, names = planted

@@ -111,6 +111,7 @@ def jumping(monkeypatch):
     return clock
 
 
+@pytest.mark.slow
 def test_a_search_takes_no_notice_of_a_jumping_wall_clock(jumping, endless):
     started_ns = _recurse.now_ns()
     result = package.search(endless, budget_s=0.3, workers=2, rules=ENDLESS_RULES)

@@ -841,6 +841,7 @@ class Asking(mp2.Scanner):
         return [context.candidate("A", type(context.http).__name__)]
 
 
+@pytest.mark.slow
 def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(tmp_path):
     threaded = make("threaded", lambda context: [context.candidate("A", type(context.http).__name__)])
     folder = {"folder": tmp_path}

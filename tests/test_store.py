@@ -222,6 +222,7 @@ sizes = st.integers(2, 8)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     texts=st.tuples(names, names, names, names),
