@@ -1,5 +1,7 @@
 """The main job in one call is its parts one after the other."""
 
+import pytest
+
 import mp2
 from mp2.market import make_market
 
