@@ -1,8 +1,13 @@
-"""What the tests of the command line share."""
+"""What the tests share, and those of the command line."""
 
 import os
 
+import hypothesis
 import pytest
+
+# An example that takes long tells of the machine, not of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture
