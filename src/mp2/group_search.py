@@ -155,10 +155,11 @@ def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
 def running_order(panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
     """Variation numbers in the order starters run: by ascending ticker count, then number; special algorithms last.
 
-    Once `late` says so nothing is counted any more: an order for a search that will not begin.
+    Once `late` says so nothing is counted or sorted any more: an order for a search that will not begin.
     """
     is_special = np.isin(np.array(panel.algos), list(special))[panel.algo_of]
-    return np.lexsort((buys_of(panel, late), is_special))
+    n_buys = buys_of(panel, late)
+    return np.arange(len(n_buys)) if late() else np.lexsort((n_buys, is_special))
 
 
 def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
