@@ -37,6 +37,8 @@ NS_PER_S = 1_000_000_000
 MAX_BUDGET_S = 10 * 365 * 86_400.0
 MAX_WORKERS = 1024
 _TABLE_BYTES = 200 << 20
+# Finding identical variations saves time, so it must not take all of it.
+_SHARE_FOR_ALIASES = 0.5
 # Consensus sets of kept groups are formed this many bytes at a time.
 _CHUNK_BYTES = 16 << 20
 
@@ -86,12 +88,12 @@ def search(
     started_ns = _recurse.now_ns()
     rules = rules or Rules()
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
-    budget_ns = round(budget_s * NS_PER_S)
+    budget_ns = max(1, round(budget_s * NS_PER_S))
 
-    def late() -> bool:
-        return _recurse.now_ns() - started_ns >= budget_ns or (stop is not None and stop.is_set())
+    def spent() -> float:
+        return 1.0 if stop is not None and stop.is_set() else (_recurse.now_ns() - started_ns) / budget_ns
 
-    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, late)
+    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, spent)
     run.begin_session(started_ns, budget_ns)
     if resume_from is not None:
         run.restore(resume_from)
@@ -185,8 +187,8 @@ def turn_bytes(n_workers: int) -> int:
 class _Run:
     """The state of one search: one record per starter, the kept groups, and what is shared under one lock.
 
-    Getting ready ends soon after `late` says so; no starter may begin then. A record that is all zero is that of a starter
-    that has not begun: so their memory is taken when they do.
+    `spent` tells which share of the budget is over, 1 once the search is to stop: getting ready heeds it. A record that is all
+    zero is that of a starter that has not begun: so their memory is taken when they do.
     """
 
     def __init__(
@@ -198,12 +200,12 @@ class _Run:
         count: str,
         without: frozenset[str],
         workers: int = 1,
-        late: Callable[[], bool] = never,
+        spent: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
         self.tested_exact = count == "exact"
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
-        self.order = running_order(panel, special, late)
+        self.order = running_order(panel, special, lambda: spent() >= 1)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
         self.elapsed_ns = self.budget_ns = 0
@@ -224,7 +226,8 @@ class _Run:
         )
         self.kept = self._empty_heaps()
         self._shared = None if "threshold" in without else self.kept
-        self.alias_of = first_alike(panel, late)
+        self.alias_of = first_alike(panel, lambda: spent() >= _SHARE_FOR_ALIASES)
+        self._all_looked_at = spent() < _SHARE_FOR_ALIASES
         self._legacies = Legacies(self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES)
         self._n_taken_over = 0
         self._lock = threading.Lock()
@@ -390,11 +393,16 @@ class _Run:
             special=self.special,
             max_attempts=self.max_attempts,
             input_fingerprint=self.panel.fingerprint,
-            warnings=self.panel.warnings + tuple(_abandoned_warning(self.panel, self.order, outcome)),
+            warnings=(*self.panel.warnings, *self._warnings(outcome)),
             starters=starters,
             n_visited=self._n_visited(),
             aliases=_alias_classes(self.panel, self.alias_of),
         )
+
+    def _warnings(self, outcome: PoolOutcome) -> Iterator[str]:
+        if not self._all_looked_at:
+            yield "not all variations were compared for being identical: the budget was too short for it"
+        yield from _abandoned_warning(self.panel, self.order, outcome)
 
     def _n_visited(self) -> int:
         """Starters that were visited themselves, and the candidates counted below them."""
