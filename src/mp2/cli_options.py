@@ -7,12 +7,12 @@ import logging
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,10 @@ from mp2.errors import InputError, ReadStoppedError, plain
 from mp2.model import SCHEMA_VERSION
 from mp2.private_file import make_private
 from mp2.settings import SettingsFile
+
+if TYPE_CHECKING:
+    from mp2.keeper import Keeper
+    from mp2.store import Store
 
 JSON_GROUPS = 20
 
@@ -216,3 +220,25 @@ def writing(output: Path | None) -> Iterator[None]:
         yield
     except (OSError, PolarsError) as error:
         raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written") from error
+
+
+@contextmanager
+def opened_keeper(options: Mapping[str, Any]) -> Iterator[Keeper | None]:
+    """The store a command writes to, in its own thread; None when its options say that nothing is stored."""
+    if options["no_store"]:
+        yield None
+        return
+    from mp2.keeper import EVERY_S, Keeper
+    from mp2.store import Store
+
+    with Keeper(lambda: Store(options["db"]), every_s=options.get("checkpoint", EVERY_S)) as keeper:
+        yield keeper
+
+
+@contextmanager
+def reading(db: Path) -> Iterator[Store]:
+    """The store at `db`, which is only read."""
+    from mp2.store import Store
+
+    with Store(db, read_only=True) as store:
+        yield store

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, json_text, writing
+from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, json_text, reading, writing
 from mp2.cli_search import Sequel, print_result
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
     from mp2.model import SearchResult
     from mp2.pick_model import DayPicks
-    from mp2.store import Store
 
 
 @click.group()
 @DB_OPTION
 def runs(db: Path) -> None:
     """Look at stored runs. RUN is a run's id, the beginning of it, or 'last'."""
-
-
-@contextmanager
-def _reading(db: Path) -> Iterator[Store]:
-    from mp2.store import Store
-
-    with Store(db, read_only=True) as store:
-        yield store
 
 
 @runs.command("list")
@@ -41,7 +30,7 @@ def list_runs(db: Path, as_json: bool) -> int:
     """List the stored runs, newest first."""
     from mp2.console import console, count, duration, record_table, share
 
-    with _reading(db) as store:
+    with reading(db) as store:
         summaries = store.runs()
     if as_json:
         echo_document(runs=[asdict(summary) for summary in summaries])
@@ -71,7 +60,7 @@ def list_runs(db: Path, as_json: bool) -> int:
 @DB_OPTION
 def show(db: Path, run: str, **options: Any) -> int:
     """Show a run as the search printed it."""
-    with _reading(db) as store:
+    with reading(db) as store:
         run_id = store.find(run)
         result, picks = store.load(run_id), store.load_picks(run_id)
     print_result(result, options, _picked(picks[-1], result, options) if picks else None, None)
@@ -97,7 +86,7 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> int:
 
     if kind == "parquet" and output is None:
         raise InputError("--format parquet is binary: name a file with --output")
-    with _reading(db) as store:
+    with reading(db) as store:
         result = store.load(store.find(run))
     if kind == "json":
         _write_text(json_text(result.to_dict()) + "\n", output)

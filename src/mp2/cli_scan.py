@@ -24,6 +24,7 @@ from mp2.cli_options import (
     echo_document,
     flat,
     json_text,
+    opened_keeper,
     print_warnings,
     say,
     start_logging,
@@ -147,7 +148,7 @@ def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], int
 
     only, today = options.get("only", ()), date.today()
     names = plan.chosen(only)
-    with _opened_keeper(options) as keeper, ScanDisplay(screen, names, live=not options.get("no_progress")) as display:
+    with opened_keeper(options) as keeper, ScanDisplay(screen, names, live=not options.get("no_progress")) as display:
         record = _Record(keeper, display, names, plan.config, today, context.find_object(Session) or Session())
         with record.ended():
             result = run(
@@ -166,18 +167,6 @@ def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], int
             )
         result = record.finish(result)
     return Ran(result, today.isoformat(), keeper is not None and record.failure is None, record.failure)
-
-
-@contextmanager
-def _opened_keeper(options: Mapping[str, Any]) -> Iterator[Keeper | None]:
-    if options["no_store"]:
-        yield None
-        return
-    from mp2.keeper import Keeper
-    from mp2.store import Store
-
-    with Keeper(lambda: Store(options["db"])) as keeper:
-        yield keeper
 
 
 class _Record:

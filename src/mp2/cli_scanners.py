@@ -7,8 +7,8 @@ of both would have hardly a column in common.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2 import settings
-from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, print_warnings, say, start_logging
+from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, print_warnings, reading, say, start_logging
 from mp2.cli_scan import EXIT_FAILED, EXIT_NOTHING_FOUND, Plan, echo_scan, http_options, planned
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.scan_model import ANSWERED, console_line, counted
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mp2.guard import BreakerState
     from mp2.registry import Registered
     from mp2.scan_model import Candidate, ScanOutcome
-    from mp2.store import Store
 
 
 @click.group()
@@ -341,14 +340,6 @@ def scans(db: Path) -> None:
     """Look at stored scans. SCAN is a scan's id, the beginning of it, or 'last'."""
 
 
-@contextmanager
-def _reading(db: Path) -> Iterator[Store]:
-    from mp2.store import Store
-
-    with Store(db, read_only=True) as store:
-        yield store
-
-
 @scans.command("list")
 @JSON_OPTION
 @DB_OPTION
@@ -356,7 +347,7 @@ def list_scans(db: Path, as_json: bool) -> int:
     """List the stored scans, newest first."""
     from mp2.console import console, duration, record_table
 
-    with _reading(db) as store:
+    with reading(db) as store:
         summaries = store.scans()
     if as_json:
         echo_document(scans=[asdict(summary) for summary in summaries])
@@ -386,7 +377,7 @@ def list_scans(db: Path, as_json: bool) -> int:
 @DB_OPTION
 def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> int:
     """Show a scan as it was printed; of one that was interrupted what had ended by then."""
-    with _reading(db) as store:
+    with reading(db) as store:
         scan_id = store.find_scan(scan)
         summary, result = store.scan_summary(scan_id), store.load_scan(scan_id)
     if as_json:

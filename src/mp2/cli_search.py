@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import Field, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from mp2.cli_options import (
     echo_document,
     flat,
     json_text,
+    opened_keeper,
     print_warnings,
     say,
     start_logging,
@@ -233,7 +234,7 @@ def search_and_report(
     from mp2.console import SearchDisplay, log_algo_totals
     from mp2.group_search import search as run_search
 
-    with _opened_keeper(options) as keeper:
+    with opened_keeper(options) as keeper:
         run = _Run.begun(keeper, panel, source, rules, options)
         try:
             with SearchDisplay(screen, heartbeat_s=options["heartbeat"], live=not options["no_progress"]) as display:
@@ -261,18 +262,6 @@ def search_and_report(
     log_algo_totals(result.starters)
     print_result(result, options, sequel, failure)
     return _exit_code(result, interrupts, failure)
-
-
-@contextmanager
-def _opened_keeper(options: dict[str, Any]) -> Iterator[Keeper | None]:
-    if options["no_store"]:
-        yield None
-        return
-    from mp2.keeper import Keeper
-    from mp2.store import Store
-
-    with Keeper(lambda: Store(options["db"]), every_s=options["checkpoint"]) as keeper:
-        yield keeper
 
 
 class _Run:

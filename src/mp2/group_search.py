@@ -358,7 +358,8 @@ class _Run:
             self.times["n_turns"][self.order] += np.array(outcome.n_turns, np.int64)
             self.times["limit_start_ns"][self.order[first]] = np.array(outcome.limit_start_ns, np.int64)[first]
             self.times["limit_end_ns"][self.order] = granted + np.array(outcome.limit_end_ns, np.int64)
-            self._changed.update(self.order[np.array(outcome.n_turns, np.int64) > 0].tolist())
+            ran = self.order[np.array(outcome.n_turns, np.int64) > 0]
+            self._changed.update(ran[self.records["attempts"][ran] > 0].tolist())  # an abandoned first turn left no record
 
     def result(self, outcome: PoolOutcome, *, workers: int) -> SearchResult:
         ranked = {size: groups.ranked() for size, groups in self.kept.items()}
