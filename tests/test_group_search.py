@@ -454,7 +454,7 @@ def test_cut_of_the_real_week(as_inconsistent):
 @pytest.mark.slow
 @pytest.mark.skipif(not WEEK.exists(), reason="the market data is not there")
 def test_real_week_ends_at_the_wall():
-    result = search(read_signals(WEEK), budget_s=5, workers=2)
+    result = search(read_signals(WEEK), budget_s=0.5, workers=2)
     check_invariants(result)
     assert result.status is Status.WALL
     assert all(result.kept.values())

@@ -288,8 +288,10 @@ def test_whatever_had_been_shown_survives_a_kill_at_any_moment(tmp_path, monkeyp
         with Store(db) as target:
             stored = {}
             for summary in target.scans():
-                assert summary.status == "interrupted" or not was_killed
                 stored = {one.scanner: one.n_candidates for one in target.load_scan(summary.scan_id).outcomes}
+                # A kill may also find the scan stored whole and the process about to end.
+                assert summary.status in (("interrupted", "complete") if len(stored) == 60 else ("interrupted",))
+                assert was_killed or summary.status == "complete"
             rows = dict(target._connection.execute("SELECT scanner, count(*) FROM scan_candidate GROUP BY scanner").fetchall())
         assert told.items() <= stored.items()
         assert {name: n for name, n in stored.items() if n} == rows
