@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 
 import click
 
-from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, settings
+from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, last_words, settings
 from mp2.cli_options import DB_OPTION, Session, json_text, say
-from mp2.errors import InputError, Mp2Error
+from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
 
 EXIT_FAILED = 1
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
     session = Session(as_json="--json" in args)
     try:
-        code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
+        with last_words.told_by(lambda problem: _last_words(problem, session.as_json, debug)):
+            code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
         sys.stdout.flush()
     except (_ClosedOutput, BrokenPipeError):
         _close_output()
@@ -143,9 +144,24 @@ def _fail(problems: str | Sequence[str], code: int, as_json: bool) -> int:
         for line in lines:
             say(f"mp2: {line}", err=True)
         if as_json:
-            document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
-            click.echo(json_text({**document, "warnings": [], "errors": lines}))
+            click.echo(_failed_document(lines))
     return code
+
+
+def _failed_document(lines: Sequence[str]) -> str:
+    document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
+    return json_text({**document, "warnings": [], "errors": lines})
+
+
+def _last_words(problem: str, as_json: bool, debug: bool) -> tuple[bytes, bytes]:
+    """What `_fail` would print, made before the process is aborted; with --debug where that began, too."""
+    err = f"mp2: {plain(problem)}\n"
+    if debug:
+        import traceback
+
+        err = "".join(traceback.format_stack()) + err
+    out = _failed_document([problem]) + "\n" if as_json else ""
+    return err.encode("utf-8", "backslashreplace"), out.encode("utf-8", "backslashreplace")
 
 
 class _ClosedOutput(Exception):  # noqa: N818 - nobody's error: the reader of our output has seen enough
