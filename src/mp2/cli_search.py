@@ -281,7 +281,7 @@ class _Run:
         context = click.get_current_context()
         resume = context.ensure_object(Session).resume
         if resume is not None:
-            input_is = {"rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
+            input_is = {"source": source, "rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
             return cls(keeper, resume, keeper.ask(lambda store: store.take_up(resume, **input_is)))
         about = {
             "rules": rules,
