@@ -13,15 +13,16 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, last_words, settings
-from mp2.cli_options import DB_OPTION, Session, json_text, say
+from mp2.cli_options import DB_OPTION, Session, Terminated, handled, json_text, raise_terminated, say, stop_signals
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
 
@@ -54,14 +55,16 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
     session = Session(as_json="--json" in args)
     try:
-        with last_words.told_by(lambda problem: _last_words(problem, session.as_json, debug)):
+        with _termination_raised(), last_words.told_by(lambda problem: _last_words(problem, session.as_json, debug)):
             code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
-        sys.stdout.flush()
+            sys.stdout.flush()
     except (_ClosedOutput, BrokenPipeError):
         _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
         code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGINT, session.as_json)
+    except Terminated:
+        code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGTERM, session.as_json)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
@@ -85,6 +88,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         hint = "" if debug else " (--debug shows where)"
         code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session.as_json)
     sys.exit(code)
+
+
+def _termination_raised() -> AbstractContextManager[None]:
+    """SIGTERM and SIGHUP end a command by an exception; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    return handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated)
 
 
 def _config_first(args: list[str]) -> list[str]:
