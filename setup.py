@@ -1,4 +1,4 @@
-"""The extension module; everything else is in pyproject.toml.
+"""The extension modules; everything else is in pyproject.toml.
 
 `MP2_BUILD=debug` adds bounds checks and assertions, `MP2_BUILD=sanitize` adds the address and undefined-behaviour
 sanitizers on top, `MP2_BUILD=tsan` the thread sanitizer (see CONTRIBUTING.md for how to run with them).
@@ -64,12 +64,12 @@ def link_flags():
     return ["-Wl,-s"] if sys.platform == "linux" and not CHECKED else []
 
 
-def extension():
+def extension(name, *parts):
     macros = [("MP2_CHECKED", "1")] if CHECKED else []
     return Extension(
-        "mp2._recurse",
-        ["src/mp2/_recurse.pyx"],
-        depends=[f"src/mp2/{name}" for name in ("_scan.h", "_portable.h", "_score.pxd", "_top.pxd")],
+        f"mp2.{name}",
+        [f"src/mp2/{name}.pyx"],
+        depends=[f"src/mp2/{part}" for part in parts],
         define_macros=macros + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
         py_limited_api=ABI3,
         extra_compile_args=compile_flags(),
@@ -81,7 +81,7 @@ def cythonized():
     from Cython.Build import cythonize
 
     return cythonize(
-        [extension()],
+        [extension("_recurse", "_scan.h", "_portable.h", "_score.pxd", "_top.pxd"), extension("_last_words")],
         compiler_directives={"language_level": 3, "boundscheck": CHECKED, "initializedcheck": CHECKED},
         show_all_warnings=False,
     )

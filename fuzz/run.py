@@ -3,8 +3,8 @@
 Each reader runs in a process of its own, all of them side by side on as many cores as `--jobs` says. Atheris (libFuzzer)
 changes the inputs and keeps those that reach new code of `mp2`. A finding is: an exception that is no `Mp2Error`, an input
 that takes longer than 5 s, a process that dies, or one that needs more memory than `--memory-mb`. The inputs found are left
-in `--findings`, one file each, and the exit code is 1; deaths that are known and not ours to mend go to `known/` in it and
-are only counted. Without Atheris nothing is run, a notice says so, and it is 0.
+in `--findings`, one file each, and the exit code is 1. None is an input at which a library aborts the process where the
+command line is prepared to say so (`mp2.last_words`). Without Atheris nothing is run, a notice says so, and it is 0.
 
 `--input FILE --reader NAME` gives one file to a reader, with the traceback: how a finding is looked at.
 """
@@ -29,6 +29,8 @@ NAMES = ("csv", "gz", "parquet", "sqlite", "store", "toml", "json", "feed")
 MAX_INPUT_BYTES = 16_384
 HANG_S = 5
 _DIED_EARLY_S = 1.0
+TOLD = "fuzz: told: "
+"""Before what is said when a library aborts the process at an input."""
 
 
 def main() -> int:
@@ -45,14 +47,14 @@ def main() -> int:
     share_s = asked.minutes * 60 * min(asked.jobs, len(chosen)) / len(chosen)
     asked.findings.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(asked.jobs) as pool:
-        n_runs = list(pool.map(lambda name: _fuzz(name, share_s, asked), chosen))
+        counts = list(pool.map(lambda name: _fuzz(name, share_s, asked), chosen))
+    n_inputs, n_aborts = map(sum, zip(*counts, strict=True))
     left = sorted(path for path in asked.findings.iterdir() if path.is_file())
     found = [path for path in left if path.suffix not in (".log", ".txt")]
-    known = [path for path in asked.findings.glob("known/*") if path.suffix != ".log"]
     for path in found:
         print(f"finding: {path}")
-    tried = f"{sum(n_runs):,} inputs to {len(chosen)} readers in {asked.minutes:g} minutes"
-    print(f"{tried}: {len(found)} findings, {len(known)} known")
+    tried = f"{n_inputs:,} inputs to {len(chosen)} readers in {asked.minutes:g} minutes"
+    print(f"{tried}: {len(found)} findings, {n_aborts} aborts of a library that were told")
     return 1 if found else 0
 
 
@@ -79,32 +81,29 @@ def _one_input(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _fuzz(name: str, share_s: float, asked: argparse.Namespace) -> int:
-    """A reader for its share of the time, again after each input that ended its process; the number of inputs tried."""
+def _fuzz(name: str, share_s: float, asked: argparse.Namespace) -> tuple[int, int]:
+    """A reader for its share of the time, again after each input that ended its process; the inputs tried, and aborts told."""
     with tempfile.TemporaryDirectory(prefix=f"mp2-fuzz-{name}-") as corpus:
-        ends_s, n_inputs = time.monotonic() + share_s, 0
+        ends_s, n_inputs, n_aborts, seed = time.monotonic() + share_s, 0, 0, asked.seed
         while (left_s := ends_s - time.monotonic()) > _DIED_EARLY_S:
             words = [sys.executable, __file__, "--child", "--reader", name, "--minutes", str(left_s / 60)]
-            words += ["--memory-mb", str(asked.memory_mb), "--seed", str(asked.seed), "--findings", str(asked.findings)]
+            words += ["--memory-mb", str(asked.memory_mb), "--seed", str(seed), "--findings", str(asked.findings)]
             ended = subprocess.run(words, env={**os.environ, "TMPDIR": corpus}, capture_output=True, text=True, check=False)
             n_inputs += _n_inputs(ended.stderr)
             if ended.returncode == 0:
                 break
-            folder = asked.findings / "known" if _is_known(ended.stderr) else asked.findings
-            folder.mkdir(exist_ok=True)
+            seed += bool(seed)  # else it would come to the same input again
+            if TOLD in ended.stderr:
+                n_aborts += 1
+                continue
             for path in Path(corpus).glob(f"{name}-*"):  # the input that libFuzzer left
                 path.with_suffix(".log").write_text(ended.stdout + ended.stderr[-20_000:], encoding="utf-8")
                 for kept in (path, path.with_suffix(".log")):
-                    shutil.move(kept, folder / kept.name)
+                    shutil.move(kept, asked.findings / kept.name)
             if not n_inputs:  # it would not start the next time either
                 break
         print(f"{name}: {n_inputs:,} inputs in {share_s:.0f} s", flush=True)
-        return n_inputs
-
-
-def _is_known(log: str) -> bool:
-    """Whether polars gave up for want of memory inside a damaged Parquet page, which nothing in Python can prevent."""
-    return "memory allocation of" in log and "polars_parquet" in log
+        return n_inputs, n_aborts
 
 
 def _n_inputs(log: str) -> int:
@@ -119,6 +118,8 @@ def _child(asked: argparse.Namespace) -> int:
     with atheris.instrument_imports(include=["mp2"]):
         from polars.exceptions import PanicException  # which is no Exception
         from readers import READERS
+
+        from mp2.last_words import told_by
     (name,) = asked.reader
     target = READERS[name]()
     corpus = Path(tempfile.mkdtemp())
@@ -129,7 +130,8 @@ def _child(asked: argparse.Namespace) -> int:
 
     def test_one_input(data: bytes) -> None:
         try:
-            target.read(data)
+            with told_by(lambda problem: (f"{TOLD}{problem}\n".encode(), b"")):
+                target.read(data)
         except (Exception, PanicException) as error:
             _note(error, data, name, asked.findings, seen)
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > asked.memory_mb << 10:

@@ -89,7 +89,11 @@ def test_a_table_that_has_changed_is_refused_and_one_that_was_moved_is_found(mp2
     table.write_text("\n".join(lines[:-1]) + "\n")
     code, _, err = mp2("resume", "last")
     assert code == 2
-    assert "week.csv: has changed since run" in err
+    assert err.splitlines()[-1].startswith(f"mp2: {table}: is not what run ")
+    other = shutil.copy(table, tmp_path / "other.csv")
+    code, _, err = mp2("resume", "last", "--source", other)
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"mp2: {other}: is not what run ")
     assert mp2("resume", "last", "--source", WEEK)[0] == 0
 
 

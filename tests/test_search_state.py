@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_group_search import ALL_ELIGIBLE, panel_of
 
-from mp2 import InputError
+from mp2 import InputError, group_search, schedule
+from mp2._recurse import STOPPED, Kernel
 from mp2.group_search import search
 from mp2.model import Rules, Status
 from mp2.search_state import SearchState
@@ -94,6 +95,37 @@ def test_what_a_killed_search_had_kept_is_enough(workers):
             break
     assert lasting(result) == lasting(whole)
     assert n_kept >= 1
+
+
+def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
+    """The pool has booked the turn, but its record was never written: all zero, it would be taken for variation 0's."""
+    panel, keeper, stop, stuck, go_on = panel_of((6,) * 4), Keeper(), threading.Event(), threading.Event(), threading.Event()
+
+    class Stuck(Kernel):
+        def run(self, record, control, groups, max_attempts=0):
+            if record["variation_idx"][0] != 5:
+                return super().run(record, control, groups, max_attempts)
+            stuck.set()
+            go_on.wait(60)
+            return STOPPED
+
+    def stop_when_stuck(progress):
+        if stuck.is_set() and progress.attempts:
+            stop.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(group_search, "Kernel", Stuck)
+        patched.setattr(schedule, "GRACE_NS", 1)
+        options = {"stop": stop, "observe": stop_when_stuck, "observe_every_s": 0, "keep_state": keeper.attach}
+        result = search(panel, budget_s=600, rules=ALL_ELIGIBLE, workers=2, **options)
+        go_on.set()
+    assert (result.status, result.starters[5].n_turns) == (Status.STOPPED, 1)
+    assert "was abandoned" in result.warnings[-1]
+    keeper.keep()
+    assert (keeper.state.records["attempts"] > 0).all()
+    assert 5 not in keeper.state.records["variation_idx"]
+    again = search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=keeper.state)
+    assert lasting(again) == lasting(search(panel, budget_s=600, rules=ALL_ELIGIBLE))
 
 
 def test_times_and_budgets_are_sums():

@@ -10,24 +10,30 @@ import datetime
 import itertools
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from market_bars import walk, weekdays
 from stub_scanners import make, naming
 from test_cli import ENDLESS, RULES, WEEK, start, strict_json
 
 import mp2 as package
 from mp2 import _recurse, panel
+from mp2.cli import main
+from mp2.cli_options import Interrupts
 from mp2.demo import make_signals
 from mp2.model import Rules, Status
+from mp2.prices import to_frame
 
 SOURCES = Path(package.__file__).parent
 ENDLESS_RULES = Rules(min_daily_hits=0, max_size=8)
@@ -213,7 +219,8 @@ def interrupted(*args, **kwargs):
     return value
 setattr(owner, method or name, interrupted)
 from mp2.cli import main
-if sys.argv[3] == "scan":
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+if sys.argv[3] in ("scan", "scanners"):
     from stub_scanners import naming
     registry._plug_ins, registry.builtin_scanners = tuple, lambda: (naming("good", "A"), naming("other", "B"))
 main(sys.argv[3:])
@@ -305,6 +312,105 @@ def test_a_signal_is_heeded_in_every_phase_of_a_scan(numbers, where, code):
         assert summary.status in {"complete", "stopped"}
         assert summary.scan_id in out
     assert is_whole()
+
+
+# --- signals in the other commands -----------------------------------------------------------------------------------
+
+LENIENT = ("--min-pooled-pp=0", "--max-mad-pp=100", "--max-iqr-pp=100", "--max-cv-buys=10", "--min-wilson-lb=-100")
+GRIDS = "enabled = false\n[EMA]\nfast = 5\nslow = 16\n[SMA]\nperiod = 13\nmargin = 0\n[RSI]\nperiod = 9\nlevel = 60\n"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with prices, a database that holds a run with picks for the last day of theirs, and one with half a run."""
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "grids.toml").write_text(GRIDS)
+    to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
+    options = (folder / "prices.csv", "--end", weekdays(60)[-2], "--grids", folder / "grids.toml", *LENIENT, "--workers=1")
+    for more in (["--db", folder / "mp2.db"], ["--db", folder / "half.db", "--max-attempts=1"]):
+        with redirect_stdout(StringIO()), pytest.raises(SystemExit):
+            main(["run", *map(str, options), "--min-daily-hits=0", "--max-size=3", *map(str, more)])
+    return folder
+
+
+@pytest.fixture
+def stored(kept, here):
+    """What is in `kept`, as the working directory."""
+    shutil.copytree(kept, here, dirs_exist_ok=True)
+
+
+def of_store(path="mp2.db"):
+    """Runs with their status, how many days have picks, and how many outcomes there are."""
+    with package.Store(path, read_only=True) as store:
+        runs = store.runs()
+        ids = [run.run_id for run in runs]
+        picks, outcomes = (sum(len(load(run_id)) for run_id in ids) for load in (store.load_picks, store.load_outcomes))
+        return [str(run.status) for run in runs], picks, outcomes
+
+
+UNTOUCHED = ["complete"], 1, 0
+PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", weekdays(61)[-1])
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("numbers", "where", "words", "code", "expected"),
+    [
+        ([TERM], "mp2.store:Store:runs:", ("runs", "list"), 143, UNTOUCHED),
+        ([INT], "mp2.cli_runs:print_result::", ("runs", "show", "last"), 130, UNTOUCHED),
+        ([HUP], "mp2.export:groups_table::", ("runs", "export", "last"), 143, UNTOUCHED),
+        ([TERM], "mp2.store:Store:delete:after", ("runs", "delete", "last"), 143, ([], 0, 0)),
+        ([TERM], "mp2.cli_scanners:_description::", ("scanners", "list"), 143, UNTOUCHED),
+        ([INT], "mp2.store:Store:change_breaker:after", ("scanners", "reset", "good"), 130, UNTOUCHED),
+        ([HUP], "mp2.source_scan:scan::", ("scanners", "test", "good"), 143, UNTOUCHED),
+        ([TERM], "mp2.cli_scanners:_in_caller::", ("scanners", "test", "good", "--in-caller"), 143, UNTOUCHED),
+        ([TERM], "mp2.prices:read_prices::", ("signals", "prices.csv", "-o", "out.csv"), 143, UNTOUCHED),
+        ([INT], "mp2.cli_prices:print_warnings::", ("walkforward", "prices.csv", "--weeks=1"), 130, UNTOUCHED),
+        ([TERM], "mp2.group_search:search::", ("walkforward", "prices.csv", "--weeks=2"), 143, UNTOUCHED),
+        ([TERM], "mp2.lookahead:check::after", ("check", "lookahead", "prices.csv"), 143, UNTOUCHED),
+        ([INT], "mp2.picks:pick_day::", PICK, 130, (["complete"], 2, 0)),
+        ([TERM], "mp2.store:Store:save_picks:after", PICK, 143, (["complete"], 2, 0)),
+        ([INT, INT], "mp2.store:Store:save_picks:after", PICK, 130, (["complete"], 2, 0)),
+        ([INT, INT], "mp2.store:Store:delete:", ("runs", "delete", "last"), 130, UNTOUCHED),
+        ([TERM], "mp2.store:Store:save_outcome:", ("outcome", "last", "--prices=prices.csv"), 143, (["complete"], 1, 1)),
+        ([HUP], "mp2.store:Store:load_request:", ("resume", "last", "--db=half.db"), 143, UNTOUCHED),
+    ],
+)
+def test_a_signal_is_heeded_in_every_command(stored, numbers, where, words, code, expected):
+    grids = ("--grids=grids.toml",) if words[0] in ("signals", "walkforward", "check") else ()
+    exit_code, _, err = interrupted(numbers, where, *words, *grids)
+    assert (exit_code, of_store()) == (code, expected), err
+    assert (of_store() == UNTOUCHED) or "nothing was stored" not in err
+    assert of_store("half.db")[0] == ["work_limit"]
+    assert is_whole()
+    assert not Path("out.csv").exists()
+
+
+@posix
+@pytest.mark.slow
+def test_a_signal_while_a_file_is_written_leaves_it_whole(stored):
+    words = ("signals", "prices.csv", "--grids=grids.toml", "-o", "out.csv", "--json")
+    code, out, err = interrupted([TERM], "mp2.cli_prices:_write::", *words)
+    assert code == 143, err
+    assert strict_json(out)["n_rows"] == len(Path("out.csv").read_text().splitlines()) - 1
+
+
+@posix
+def test_a_hang_up_that_nohup_has_made_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts().caught() as interrupts:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupts.stop.is_set()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with Interrupts().caught() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert (interrupts.stop.is_set(), interrupts.exit_code) == (True, 143)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 # --- closed output ---------------------------------------------------------------------------------------------------

@@ -64,6 +64,8 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         bitset        the layout of bitsets
         toml_file     a TOML file, or what is wrong with it
         private_file  files that only their owner may read
+        last_words    what is said when a library aborts the process
+        _last_words   the handler under it, compiled
         _recurse      the kernel, compiled
     L0  scan_model    records of scans, and their lines on a console
         pick_model    records of picks and outcomes

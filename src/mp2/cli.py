@@ -13,16 +13,17 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, settings
-from mp2.cli_options import DB_OPTION, Session, json_text, say
-from mp2.errors import InputError, Mp2Error
+from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, last_words, settings
+from mp2.cli_options import DB_OPTION, Session, Terminated, handled, json_text, raise_terminated, say, stop_signals
+from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
 
 EXIT_FAILED = 1
@@ -54,13 +55,16 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
     session = Session(as_json="--json" in args)
     try:
-        code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
-        sys.stdout.flush()
+        with _termination_raised(), last_words.told_by(lambda problem: _last_words(problem, session.as_json, debug)):
+            code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
+            sys.stdout.flush()
     except (_ClosedOutput, BrokenPipeError):
         _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
         code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGINT, session.as_json)
+    except Terminated:
+        code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGTERM, session.as_json)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
@@ -84,6 +88,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         hint = "" if debug else " (--debug shows where)"
         code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session.as_json)
     sys.exit(code)
+
+
+def _termination_raised() -> AbstractContextManager[None]:
+    """SIGTERM and SIGHUP end a command by an exception; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    return handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated)
 
 
 def _config_first(args: list[str]) -> list[str]:
@@ -143,9 +154,24 @@ def _fail(problems: str | Sequence[str], code: int, as_json: bool) -> int:
         for line in lines:
             say(f"mp2: {line}", err=True)
         if as_json:
-            document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
-            click.echo(json_text({**document, "warnings": [], "errors": lines}))
+            click.echo(_failed_document(lines))
     return code
+
+
+def _failed_document(lines: Sequence[str]) -> str:
+    document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
+    return json_text({**document, "warnings": [], "errors": lines})
+
+
+def _last_words(problem: str, as_json: bool, debug: bool) -> tuple[bytes, bytes]:
+    """What `_fail` would print, made before the process is aborted; with --debug where that began, too."""
+    err = f"mp2: {plain(problem)}\n"
+    if debug:
+        import traceback
+
+        err = "".join(traceback.format_stack()) + err
+    out = _failed_document([problem]) + "\n" if as_json else ""
+    return err.encode("utf-8", "backslashreplace"), out.encode("utf-8", "backslashreplace")
 
 
 class _ClosedOutput(Exception):  # noqa: N818 - nobody's error: the reader of our output has seen enough

@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,37 @@ def flat(context: click.Context, option: click.Parameter, values: tuple[tuple[st
     return tuple(name for names in values for name in names)
 
 
+def note_kept(text: str) -> None:
+    """What an interruption at once leaves behind from now on."""
+    click.get_current_context().ensure_object(Session).kept = text
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came while a command ran that cannot be stopped kindly: as KeyboardInterrupt for SIGINT."""
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> None:
+    """A handler of signals."""
+    raise Terminated
+
+
+def stop_signals(*names: str) -> list[int]:
+    """Those of the named signals that there are; SIGHUP not for a process that `nohup` made ignore it."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [one for one in numbers if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
+
+
+@contextmanager
+def handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside of the block the signals have this handler."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
 class Interrupts:
     """Turns SIGINT, SIGTERM and SIGHUP into a stop event; a second SIGINT ends the process without waiting."""
 
@@ -88,16 +119,12 @@ class Interrupts:
     @contextmanager
     def caught(self) -> Iterator[Interrupts]:
         """Catch signals inside the `with` block; a read that one of them stopped gets its exit code."""
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        before = {number: signal.signal(number, self._note) for number in numbers}
-        try:
-            yield self
-        except ReadStoppedError as error:
-            error.exit_code = self.exit_code or error.exit_code
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with handled(stop_signals("SIGINT", "SIGTERM", "SIGHUP"), self._note):
+            try:
+                yield self
+            except ReadStoppedError as error:
+                error.exit_code = self.exit_code or error.exit_code
+                raise
 
     @property
     def exit_code(self) -> int | None:
@@ -220,6 +247,7 @@ def writing(output: Path | None) -> Iterator[None]:
         yield
     except (OSError, PolarsError) as error:
         raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written") from error
+    note_kept(f"{output} was written")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from mp2.cli_options import (
     Interrupts,
     echo_document,
     json_text,
+    note_kept,
     observed,
     print_warnings,
     say,
@@ -75,25 +76,25 @@ def signals(
                 stop=interrupts.stop,
                 observe=observe,
             )
-    n_rows = _write_signals(sheet, output, next_output)
-    if as_json:
-        echo_document(
-            warnings=sheet.warnings,
-            output=str(output),
-            days=sheet.days,
-            assumed_day=sheet.assumed_day,
-            n_variations=len(sheet.variations),
-            n_tickers=len(sheet.tickers),
-            n_rows=n_rows,
-        )
-        return 0
-    print_warnings(sheet.warnings)
-    last = sheet.days[options["days"] - 1]
-    what = f"{len(sheet.variations):,} variations, {len(sheet.tickers):,} tickers, {sheet.days[0]} to {last}"
-    say(f"{n_rows:,} signals of {what}: {output}")
-    if next_output is not None:
-        say(f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}")
-    return 0
+        n_rows = _write_signals(sheet, output, next_output)
+        if as_json:
+            echo_document(
+                warnings=sheet.warnings,
+                output=str(output),
+                days=sheet.days,
+                assumed_day=sheet.assumed_day,
+                n_variations=len(sheet.variations),
+                n_tickers=len(sheet.tickers),
+                n_rows=n_rows,
+            )
+            return interrupts.exit_code or 0
+        print_warnings(sheet.warnings)
+        last = sheet.days[options["days"] - 1]
+        what = f"{len(sheet.variations):,} variations, {len(sheet.tickers):,} tickers, {sheet.days[0]} to {last}"
+        say(f"{n_rows:,} signals of {what}: {output}")
+        if next_output is not None:
+            say(f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}")
+        return interrupts.exit_code or 0
 
 
 def _check_outputs(prices: Path, *outputs: Path | None) -> None:
@@ -171,21 +172,26 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
         picks = pick_day(result, sheet, day, min_tickers=options["min_tickers"], top_groups=options["top_groups"])
         failure = None if options["no_store"] else _save(options["db"], picks)
         beside = _beside(context, picks, options, interrupts, screen)
-    warnings = (*picks.warnings, *beside.warnings)
-    if csv_output is not None:
-        with writing(csv_output):
-            for_spreadsheets(picks_table(picks)).write_csv(csv_output)
-    if options["as_json"]:
-        document = {**picks.to_dict(), "warnings": list(warnings), "errors": [failure] if failure else [], **beside.document}
-        click.echo(json_text(document))
-    else:
-        print_warnings(warnings)
-        console().print(picks_view(picks, n_show=options["show"], aliases=result.aliases))
-        for part in beside.view:
-            console().print(part)
-    if failure:
-        raise StoreError(failure)
-    return interrupts.exit_code or (0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND)
+        warnings = (*picks.warnings, *beside.warnings)
+        if csv_output is not None:
+            with writing(csv_output):
+                for_spreadsheets(picks_table(picks)).write_csv(csv_output)
+        if options["as_json"]:
+            document = {
+                **picks.to_dict(),
+                "warnings": list(warnings),
+                "errors": [failure] if failure else [],
+                **beside.document,
+            }
+            click.echo(json_text(document))
+        else:
+            print_warnings(warnings)
+            console().print(picks_view(picks, n_show=options["show"], aliases=result.aliases))
+            for part in beside.view:
+                console().print(part)
+        if failure:
+            raise StoreError(failure)
+        return interrupts.exit_code or (0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND)
 
 
 def _beside(context: click.Context, picks: DayPicks, options: dict[str, Any], interrupts: Interrupts, screen: Any) -> Sequel:
@@ -304,6 +310,7 @@ def _checked_day(sheet: SignalSheet, table: PriceTable, asked: date | None, last
 def _save(db: Path, picks: DayPicks) -> str | None:
     from mp2.store import Store
 
+    note_kept("the picks are stored with the run, or those before them stay")
     try:
         with Store(db, must_exist=True) as store:
             store.save_picks(str(picks.run_id), picks)
@@ -336,16 +343,17 @@ def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -
             raise InputError(f"run {run_id} has no picks yet; make some with: mp2 pick {run_id} --prices {prices}")
         table = prices_from(prices, options, interrupts.stop)
         outcomes, notes = _scored(stored, table)
+        note_kept("the outcomes stored by then stay")
         for scored in outcomes if not options["no_store"] else ():
             with suppress(InputError):  # pending ones are printed, there is nothing to store yet
                 store.save_outcome(run_id, scored)
-    if options["as_json"]:
-        echo_document(warnings=(*table.warnings, *notes), run_id=run_id, outcomes=[scored.to_dict() for scored in outcomes])
-        return 0
-    print_warnings((*table.warnings, *notes))
-    for scored in outcomes:
-        console().print(outcome_view(scored))
-    return 0
+        if options["as_json"]:
+            echo_document(warnings=(*table.warnings, *notes), run_id=run_id, outcomes=[scored.to_dict() for scored in outcomes])
+            return interrupts.exit_code or 0
+        print_warnings((*table.warnings, *notes))
+        for scored in outcomes:
+            console().print(outcome_view(scored))
+        return interrupts.exit_code or 0
 
 
 def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome], list[str]]:
@@ -404,12 +412,12 @@ def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_
                 stop=interrupts.stop,
                 observe=observe,
             )
-    if options["as_json"]:
-        click.echo(json_text(walk.to_dict()))
-    else:
-        print_warnings(walk.warnings)
-        console().print(walk_view(walk))
-    return interrupts.exit_code or 0
+        if options["as_json"]:
+            click.echo(json_text(walk.to_dict()))
+        else:
+            print_warnings(walk.warnings)
+            console().print(walk_view(walk))
+        return interrupts.exit_code or 0
 
 
 # --- mp2 check -----------------------------------------------------------------------------------------------------
@@ -435,21 +443,21 @@ def lookahead(context: click.Context, /, prices: Path, as_json: bool, **options:
         table = prices_from(prices, options, interrupts.stop)
         grids = grids_from(options)
         findings = look(table, grids, stop=interrupts.stop)
-    warnings = (*table.warnings, *grids.warnings)
-    if as_json:
-        echo_document(
-            status="failed" if findings else "ok",
-            warnings=warnings,
-            algorithms=[algorithm.name for algorithm in grids.algorithms],
-            findings=[str(finding) for finding in findings],
-        )
-        return 1 if findings else 0
-    print_warnings(warnings)
-    for finding in findings:
-        say(str(finding))
-    n_cheating = len({(finding.algo, finding.variation) for finding in findings})
-    click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {n_cheating} look ahead")
-    return 1 if findings else 0
+        warnings = (*table.warnings, *grids.warnings)
+        if as_json:
+            echo_document(
+                status="failed" if findings else "ok",
+                warnings=warnings,
+                algorithms=[algorithm.name for algorithm in grids.algorithms],
+                findings=[str(finding) for finding in findings],
+            )
+            return interrupts.exit_code or int(bool(findings))
+        print_warnings(warnings)
+        for finding in findings:
+            say(str(finding))
+        n_cheating = len({(finding.algo, finding.variation) for finding in findings})
+        click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {n_cheating} look ahead")
+        return interrupts.exit_code or int(bool(findings))
 
 
 # --- mp2 download --------------------------------------------------------------------------------------------------
@@ -482,10 +490,10 @@ def download(
         screen = start_logging(context)
         with observed(screen, "download", live=not no_progress) as observe:
             table = fetch(tickers, start=start, end=end, observe=observe, stop=interrupts.stop)
-    _write(to_frame(table), output)
-    if as_json:
-        echo_document(warnings=table.warnings, output=str(output), n_tickers=len(table.tickers), n_dates=len(table.dates))
-        return 0
-    print_warnings(table.warnings)
-    say(f"{len(table.tickers):,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}")
-    return 0
+        _write(to_frame(table), output)
+        if as_json:
+            echo_document(warnings=table.warnings, output=str(output), n_tickers=len(table.tickers), n_dates=len(table.dates))
+            return interrupts.exit_code or 0
+        print_warnings(table.warnings)
+        say(f"{len(table.tickers):,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}")
+        return interrupts.exit_code or 0

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, echo_document, json_text, reading, writing
+from mp2.cli_options import (
+    DB_OPTION,
+    JSON_GROUPS_OPTION,
+    JSON_OPTION,
+    SHOW_OPTION,
+    Interrupts,
+    echo_document,
+    json_text,
+    note_kept,
+    reading,
+    writing,
+)
 from mp2.cli_search import Sequel, print_result
 from mp2.errors import InputError
 
@@ -114,14 +125,16 @@ def delete(db: Path, run: str, as_json: bool) -> int:
     """Delete a run and everything stored with it."""
     from mp2.store import Store
 
-    with Store(db, must_exist=True) as store:
-        run_id = store.find(run)
-        store.delete(run_id)
-    if as_json:
-        echo_document(deleted=run_id)
-    else:
-        click.echo(f"Deleted run {run_id}.")
-    return 0
+    with Interrupts().caught() as interrupts:
+        with Store(db, must_exist=True) as store:
+            run_id = store.find(run)
+            note_kept(f"run {run_id} is deleted, or whole")
+            store.delete(run_id)
+        if as_json:
+            echo_document(deleted=run_id)
+        else:
+            click.echo(f"Deleted run {run_id}.")
+        return interrupts.exit_code or 0
 
 
 @click.command()

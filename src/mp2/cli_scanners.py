@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2 import settings
-from mp2.cli_options import DB_OPTION, JSON_OPTION, Interrupts, echo_document, print_warnings, reading, say, start_logging
+from mp2.cli_options import (
+    DB_OPTION,
+    JSON_OPTION,
+    Interrupts,
+    echo_document,
+    note_kept,
+    print_warnings,
+    reading,
+    say,
+    start_logging,
+)
 from mp2.cli_scan import EXIT_FAILED, EXIT_NOTHING_FOUND, Plan, echo_scan, http_options, planned
 from mp2.errors import InputError, Mp2Error, plain
 from mp2.scan_model import ANSWERED, console_line, counted
@@ -225,20 +235,21 @@ def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool)
     from mp2.store import Store
 
     plan = planned(context)
-    with Store(db, must_exist=True) as store:
-        before = store.breakers()
+    with Interrupts().caught() as interrupts:
+        with Store(db, must_exist=True) as store:
+            before = store.breakers()
+            for name in names:
+                if name not in before:  # that of a plug-in which is gone can be reset all the same
+                    _named(plan, name)
+            for name in names:
+                store.change_breaker(name, lambda state: BreakerState())
+        if as_json:
+            echo_document(reset=list(names))
+            return interrupts.exit_code or 0
         for name in names:
-            if name not in before:  # that of a plug-in which is gone can be reset all the same
-                _named(plan, name)
-        for name in names:
-            store.change_breaker(name, lambda state: BreakerState())
-    if as_json:
-        echo_document(reset=list(names))
-        return 0
-    for name in names:
-        was = _breaker_text(before.get(name, BreakerState()).to_dict())
-        say(f"{name}: breaker closed (it was {was}).")
-    return 0
+            was = _breaker_text(before.get(name, BreakerState()).to_dict())
+            say(f"{name}: breaker closed (it was {was}).")
+        return interrupts.exit_code or 0
 
 
 # --- mp2 scanners test -----------------------------------------------------------------------------------------------
@@ -264,7 +275,8 @@ def test_scanner(context: click.Context, db: Path, name: str, in_caller: bool, t
     with Interrupts().caught() as interrupts:
         start_logging(context)
         outcome, candidates, logs, warnings = _in_thread(one, config, db, timeout, interrupts)
-    return interrupts.exit_code or _tell(outcome, candidates, logs, warnings, as_json)
+        code = _tell(outcome, candidates, logs, warnings, as_json)
+    return interrupts.exit_code or code
 
 
 def _switched_on(config: Mapping[str, Any], one: Registered) -> dict[str, Any]:
@@ -404,11 +416,13 @@ def delete_scan(db: Path, scan: str, as_json: bool) -> int:
     """Delete a scan and everything stored with it."""
     from mp2.store import Store
 
-    with Store(db, must_exist=True) as store:
-        scan_id = store.find_scan(scan)
-        store.delete_scan(scan_id)
-    if as_json:
-        echo_document(deleted=scan_id)
-    else:
-        click.echo(f"Deleted scan {scan_id}.")
-    return 0
+    with Interrupts().caught() as interrupts:
+        with Store(db, must_exist=True) as store:
+            scan_id = store.find_scan(scan)
+            note_kept(f"scan {scan_id} is deleted, or whole")
+            store.delete_scan(scan_id)
+        if as_json:
+            echo_document(deleted=scan_id)
+        else:
+            click.echo(f"Deleted scan {scan_id}.")
+        return interrupts.exit_code or 0

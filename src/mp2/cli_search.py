@@ -23,6 +23,7 @@ from mp2.cli_options import (
     echo_document,
     flat,
     json_text,
+    note_kept,
     opened_keeper,
     print_warnings,
     say,
@@ -270,7 +271,7 @@ class _Run:
     def __init__(self, keeper: Keeper | None, run_id: str | None, state: SearchState | None = None) -> None:
         self._keeper, self.run_id, self.state = keeper, run_id, state
         if run_id is not None:
-            click.get_current_context().ensure_object(Session).kept = f"mp2 resume {run_id} goes on with what had been stored"
+            note_kept(f"mp2 resume {run_id} goes on with what had been stored")
         self._search: Resumable | None = None
 
     @classmethod
@@ -281,7 +282,7 @@ class _Run:
         context = click.get_current_context()
         resume = context.ensure_object(Session).resume
         if resume is not None:
-            input_is = {"rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
+            input_is = {"source": source, "rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
             return cls(keeper, resume, keeper.ask(lambda store: store.take_up(resume, **input_is)))
         about = {
             "rules": rules,

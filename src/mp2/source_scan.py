@@ -693,7 +693,8 @@ def _warnings(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
         if outcome.status in _WORTH_A_WARNING and outcome.error is not None:
             yield f"{outcome.scanner}: skipped: {outcome.error.message}"
         if outcome.status is OutcomeStatus.STALE:
-            yield f"{outcome.scanner}: its source failed; the candidates are of an earlier answer"
+            known = "the candidates are of" if outcome.n_candidates else "there were no candidates in"
+            yield f"{outcome.scanner}: its source failed; {known} an earlier answer"
 
 
 class _Switching:

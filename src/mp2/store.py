@@ -131,10 +131,10 @@ class Store(ScanStore):
                 raise InputError(f"{self.path}: run {run_id} cannot be resumed: {why}")
             return dict(json.loads(row["request"]))
 
-    def take_up(self, run_id: str, *, rules: Rules, input_fingerprint: str, workers: int) -> SearchState:
+    def take_up(self, run_id: str, *, source: str, rules: Rules, input_fingerprint: str, workers: int) -> SearchState:
         """Make an ended or interrupted run this process's running one. Returns where it stands.
 
-        `InputError` when it cannot be resumed, or the input or the rules are not what they were.
+        `InputError` when it cannot be resumed, or the input, read from `source` now, or the rules are not what they were.
         """
         self.load_request(run_id)
         with self._transaction("IMMEDIATE"), self._readable(f"run {run_id}"):
@@ -143,7 +143,7 @@ class Store(ScanStore):
                 raise InputError(f"{self.path}: run {run_id} was taken up by another process meanwhile")
             if row["input_fingerprint"] != input_fingerprint:
                 raise InputError(
-                    f"{row['source']}: has changed since run {run_id} began; search it anew, or resume with the old file"
+                    f"{source}: is not what run {run_id} began with; search it anew, or resume with the table as it was"
                 )
             if json.loads(row["rules"]) != json.loads(rows.to_json(rules.to_dict())):
                 raise InputError(f"run {run_id}: the rules have changed since it began; search anew")

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mp2 import last_words
 from mp2.errors import InputError, ReadStoppedError
 
 if TYPE_CHECKING:
@@ -135,16 +136,22 @@ def _failures(path: Path, failed: str, remedy: str) -> Iterator[None]:
         raise InputError(f"{path}: {failed}: {reason}; {remedy}") from error
 
 
+@contextmanager
+def _reading_parquet(path: Path) -> Iterator[None]:
+    with _translated(path, "a Parquet file"), last_words.reading(path):
+        yield
+
+
 def _parquet_table(path: Path) -> Table:
     import polars as pl
 
     def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
         for first in range(0, n_rows, BATCH_ROWS):
-            with _translated(path, "a Parquet file"):
+            with _reading_parquet(path):
                 batch = scan.select(names).slice(first, BATCH_ROWS).collect()
             yield batch
 
-    with _translated(path, "a Parquet file"):
+    with _reading_parquet(path):
         scan = pl.scan_parquet(path, glob=False)
         columns = tuple(scan.collect_schema().names())
         n_rows = scan.select(pl.len()).collect().item()
