@@ -56,6 +56,7 @@ def endless():
 
 
 ENDLESS_RULES = Rules(max_size=8, min_daily_hits=0, retain_sizes=(2, 8), top_k=10, **strategies.LOOSE)
+EARLY_S = 0.025
 
 
 def check_invariants(result):
@@ -276,8 +277,21 @@ def test_wall(endless):
     check_invariants(result)
     assert result.status is Status.WALL
     assert result.kept[2]
-    assert result.elapsed_s >= 0.2
+    assert result.elapsed_s >= 0.2 - EARLY_S
     assert 0.0 < result.coverage < 1.0
+
+
+def test_a_search_on_a_busy_machine_may_end_early_to_be_on_time(small, monkeypatch):
+    told, kernel = [], group_search.Kernel
+    monkeypatch.setattr(group_search, "Kernel", lambda *args, **settings: told.append(settings) or kernel(*args, **settings))
+    search(small, budget_s=0.02, rules=ALL_ELIGIBLE)
+    assert told[0]["max_early_ns"] == 10_000_000
+    budget = group_search._Budget(100_000_000, 0, 0)
+    for now_ms, cpu_ms, share in ((10, 10, 0.1), (10, 5, 0.15), (60, 0, 0.85), (80, 0, 1.05), (100, 100, 1.0)):
+        monkeypatch.setattr(group_search.time, "thread_time_ns", lambda cpu_ms=cpu_ms: cpu_ms * 1_000_000)
+        monkeypatch.setattr(_recurse, "now_ns", lambda now_ms=now_ms: now_ms * 1_000_000)
+        assert budget.spent() == pytest.approx(share)
+    assert group_search._Budget(10**12, 0, 0).max_early_ns == 25_000_000
 
 
 def test_wall_before_anything_started(small):

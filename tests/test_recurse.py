@@ -467,6 +467,33 @@ def test_wall_is_seen_while_running(simd):
     assert record["attempts"][0] > 0
 
 
+def early_kernel(max_early_ns):
+    rules = Rules(max_size=8, min_daily_hits=0, retain_sizes=(2,), top_k=5)
+    return Kernel(*seeded_arrays(9, (40,) * 12, 5, 64, density=0.95), rules, max_early_ns=max_early_ns), rules
+
+
+def test_the_wall_is_nearer_for_a_search_that_was_put_aside(simd):
+    hour_ns = 3_600_000_000_000
+    for max_early_ns, pause_ns, is_wall in ((2, 2, True), (2, 1, False), (1, 2, False), (2, 0, False), (0, 2, False)):
+        kernel, rules = early_kernel(max_early_ns * hour_ns)
+        kernel.note_pause(pause_ns * hour_ns)
+        kernel.note_pause(5)
+        record = starter_of(0)
+        control = Control(0, _recurse.now_ns() + 2 * hour_ns - 60_000_000_000)
+        assert kernel.run(record, control, heaps_of(rules)) == (WALL if is_wall else LIMIT)
+        assert (record["attempts"][0] == 0) == is_wall
+
+
+def test_pauses_are_noted_while_running(simd):
+    kernel, rules = early_kernel(0)
+    assert kernel.longest_pause_ns == 0
+    began_ns = _recurse.now_ns()
+    assert kernel.run(starter_of(0), Control(0, FAR_NS), heaps_of(rules)) == LIMIT
+    assert 0 < kernel.longest_pause_ns <= _recurse.now_ns() - began_ns
+    kernel.note_pause(FAR_NS)
+    assert kernel.longest_pause_ns == FAR_NS
+
+
 def test_deadline_raised_while_running():
     kernel, rules = endless()
     first_ns = _recurse.now_ns() + 50_000_000

@@ -24,7 +24,9 @@ How the recursion of the specification is walked:
   reaches; a row that is not kept is counted for its own v only, and x then gives one bound instead of three.
 - Candidates with equal rows below the base lead to equal subtrees. What the first of them found is remembered (`Memo`) and
   told again for the others, in the order in which they would have been visited.
-- Every `CHECK_WORDS` words of work the stop flag, the wall and the deadline are looked at. A turn that ends there leaves
+- Every `CHECK_WORDS` words of work the stop flag, the wall and the deadline are looked at. On a busy machine a thread is put
+  aside for longer than that; what that took once it may take again, so the wall counts as reached that much before (at most
+  `max_early_ns`): a sleeping thread is woken on time, a working one waits for its share. A turn that ends there leaves
   its cursor and counters in the starter's record and can be taken up by any thread. The deadline ends a turn only after it
   has got on, so that the shortest turn makes progress. Where setting up takes long, a turn without the time for it *walks*
   on from the cursor, candidate by candidate and without tables: slower, but on time.
@@ -302,10 +304,13 @@ cdef struct Turn:
     int64_t *stop
     int64_t *deadline_ns
     int64_t *wall_ns
+    int64_t *longest_pause_ns    # of any turn of this kernel between two looks at the clock
     int64_t *published_attempts
     int64_t max_attempts         # 0: no limit
     int64_t attempts_at_start
     int64_t credit               # words of work left before the next look at the clock
+    int64_t looked_ns            # when it was looked at last; 0: not yet
+    int64_t max_early_ns
     int64_t max_rows_bytes
     int64_t max_masks_bytes
     int64_t max_table_bytes
@@ -560,7 +565,8 @@ cdef class Kernel:
     - `wins` uint64[D, W] (consistent) or uint64[V, D, W] (inconsistent; a subset of `buys`);
     - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.model.Rules`;
     - `count`: one of `mp2.model.COUNTS`; `without`: names of `mp2.model.PRUNINGS`;
-    - `turn_bytes`: what a running starter may take beside its lists of candidates, about; less is slower, never wrong.
+    - `turn_bytes`: what a running starter may take beside its lists of candidates, about; less is slower, never wrong;
+    - `max_early_ns`: a turn may end so long before the wall, when it was put aside for as long before.
 
     All arrays C-contiguous, read-only ones welcome. ValueError when shapes disagree or a name is unknown.
     """
@@ -573,10 +579,12 @@ cdef class Kernel:
     cdef Constants rules
     cdef object retain_sizes
     cdef int32_t n_variations, n_days, n_words
-    cdef int64_t turn_bytes
+    cdef int64_t turn_bytes, max_early_ns, pause_ns
     cdef bint mixed, fast, use_tails, use_equal, use_nested, use_hits_bound, use_cap_bound
 
-    def __init__(self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset(), turn_bytes=TURN_BYTES):
+    def __init__(
+        self, buys, wins, algo_of, day_weights, rules, *, count="exact", without=frozenset(), turn_bytes=TURN_BYTES, max_early_ns=0
+    ):
         if count not in COUNTS or not set(without) <= set(PRUNINGS):
             raise ValueError(f"count {count!r} without {sorted(without)}: choose from {COUNTS} and {PRUNINGS}")
         if not (buys.ndim == 3 and wins.shape in (buys.shape, buys.shape[1:])
@@ -596,7 +604,7 @@ cdef class Kernel:
         self.day_weights = day_weights
         self.next_algo = np.searchsorted(algo_of, algo_of, side="right").astype(np.int32)
         self.retain_sizes = rules.retain_sizes
-        self.turn_bytes = turn_bytes
+        self.turn_bytes, self.max_early_ns, self.pause_ns = turn_bytes, max_early_ns, 0
         self.fast = count == "fast"
         self.use_tails, self.use_equal = "tail_masks" not in without, "aliases" not in without
         self.use_nested = "nested" not in without
@@ -617,6 +625,14 @@ cdef class Kernel:
         c.sweet_empty, c.sweet_low, c.sweet_peak, c.sweet_high = r.sweet_empty, r.sweet_low, r.sweet_peak, r.sweet_high
         c.sweet_low_slope, c.sweet_slope, c.sweet_high_slope = r.sweet_low_slope, r.sweet_slope, r.sweet_high_slope
         c.repeat_tolerance, c.repeat_weight = r.repeat_tolerance, r.repeat_weight
+
+    def note_pause(self, int64_t pause_ns):
+        """A thread of this search was put aside for so long: see `max_early_ns`."""
+        mp2_raise(&self.pause_ns, pause_ns)
+
+    @property
+    def longest_pause_ns(self):
+        return mp2_load(&self.pause_ns)
 
     def run(self, starter, Control control not None, dict heaps, int64_t max_attempts=0):
         """Search one starter until it is exhausted or `control` says otherwise; call again to go on.
@@ -647,6 +663,7 @@ cdef class Kernel:
             mp2_raise(&n_threads_inside_peak, mp2_add(&n_threads_inside, 1))
             end = run_turn(&turn)
             mp2_add(&n_threads_inside, -1)
+        early_ns(&turn, mp2_now_ns())                # waiting for the GIL is a pause as well
         for size in self.retain_sizes:
             groups = heaps[size]
             groups.heap = turn.heaps[<int>size]
@@ -675,6 +692,7 @@ cdef class Kernel:
         turn.days.n, turn.days.weights = self.n_days, &self.day_weights[0]
         turn.stop, turn.deadline_ns = &control._stop, &control._deadline_ns
         turn.wall_ns, turn.published_attempts = &control._wall_ns, &control._attempts
+        turn.longest_pause_ns, turn.max_early_ns, turn.looked_ns = &self.pause_ns, self.max_early_ns, 0
         turn.max_attempts, turn.credit = max_attempts, check_words
         turn.n_variations, turn.mixed = self.n_variations, self.mixed
         turn.fast, turn.use_tails, turn.use_equal = self.fast, self.use_tails, self.use_equal
@@ -1696,11 +1714,19 @@ cdef int check(Turn *t) noexcept nogil:
     if mp2_load(t.stop):
         return AT_STOP
     now = mp2_now_ns()
-    if now >= mp2_load(t.wall_ns):
+    if now + early_ns(t, now) >= mp2_load(t.wall_ns):
         return AT_WALL
     if now >= mp2_load(t.deadline_ns) and (t.starter.attempts > t.attempts_at_start or set_up_words(t) >= min_late_words):
         return AT_LIMIT
     return OVERFLOWED if t.starter.attempts > MAX_ATTEMPTS else GO_ON
+
+
+cdef inline int64_t early_ns(Turn *t, int64_t now) noexcept nogil:
+    """How long before the wall to end, `now` being looked at the clock."""
+    if t.looked_ns and now - t.looked_ns > mp2_load(t.longest_pause_ns):
+        mp2_raise(t.longest_pause_ns, now - t.looked_ns)
+    t.looked_ns = now
+    return min(mp2_load(t.longest_pause_ns), t.max_early_ns)
 
 
 cdef bint lacks_time_for(Turn *t, int64_t n_words) noexcept nogil:

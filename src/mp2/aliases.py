@@ -48,14 +48,14 @@ class Legacies:
     """
 
     def __init__(self, alias_of: npt.NDArray[np.int32], max_bytes: int = MAX_BYTES) -> None:
-        self._alias_of = alias_of.tolist()
-        self._n_waiting = np.bincount(alias_of, minlength=len(alias_of)).tolist()
+        self._alias_of = alias_of
+        self._n_waiting = np.bincount(alias_of, minlength=len(alias_of))
         self._found: dict[int, Found] = {}
         self._room = max_bytes
 
     def begin(self, variation_idx: int) -> Found | None:
         """Note that a starter begins; returns what an identical one left, to be had by `Found.by`."""
-        first = self._alias_of[variation_idx]
+        first = int(self._alias_of[variation_idx])
         self._n_waiting[first] -= 1
         found = self._found.get(first)
         if found is not None and not self._n_waiting[first]:
@@ -65,7 +65,7 @@ class Legacies:
 
     def keep(self, variation_idx: int, found: Found) -> None:
         """Remember what an exhausted starter found, if anyone waits for it and there is room."""
-        first = self._alias_of[variation_idx]
+        first = int(self._alias_of[variation_idx])
         if self._n_waiting[first] and first not in self._found and found.n_bytes <= self._room:
             self._found[first] = found
             self._room -= found.n_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -39,6 +40,8 @@ MAX_WORKERS = 1024
 _TABLE_BYTES = 200 << 20
 # Finding identical variations saves time, so it must not take all of it.
 _SHARE_FOR_ALIASES = 0.5
+# A thread that waits for a core is late by that; so much of a budget may be given up to be on time.
+_MAX_EARLY_NS, _MAX_EARLY_SHARE = 25_000_000, 0.5
 # Consensus sets of kept groups are formed this many bytes at a time.
 _CHUNK_BYTES = 16 << 20
 
@@ -85,16 +88,12 @@ def search(
 
     Raises InputError for an unusable setting or state; MemoryError when a starter's working memory cannot be had.
     """
-    started_ns = _recurse.now_ns()
+    started_ns, cpu_ns = _recurse.now_ns(), time.thread_time_ns()
     rules = rules or Rules()
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
-    budget_ns = max(1, round(budget_s * NS_PER_S))
-
-    def spent() -> float:
-        return 1.0 if stop is not None and stop.is_set() else (_recurse.now_ns() - started_ns) / budget_ns
-
-    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, spent)
-    run.begin_session(started_ns, budget_ns)
+    budget = _Budget(max(1, round(budget_s * NS_PER_S)), started_ns, cpu_ns, stop)
+    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, budget)
+    run.begin_session(budget)
     if resume_from is not None:
         run.restore(resume_from)
     if keep_state is not None:
@@ -102,7 +101,7 @@ def search(
     outcome = run_pool(
         len(run.order),
         run.turn,
-        budget_ns=budget_ns,
+        budget_ns=budget.budget_ns,
         workers=workers,
         started_ns=started_ns,
         clock_ns=_recurse.now_ns,
@@ -113,7 +112,7 @@ def search(
         observe_every_s=observe_every_s,
     )
     run.close()
-    run.account(outcome, elapsed_ns=outcome.ended_ns - started_ns, budget_ns=budget_ns)
+    run.account(outcome, elapsed_ns=outcome.ended_ns - started_ns, budget_ns=budget.budget_ns)
     return run.result(outcome, workers=workers)
 
 
@@ -184,11 +183,42 @@ def turn_bytes(n_workers: int) -> int:
     return min(_recurse.TURN_BYTES, _TABLE_BYTES // max(1, n_workers))
 
 
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """The time of a search while it gets ready, in the thread that called it and read its own CPU time at the start."""
+
+    budget_ns: int
+    started_ns: int
+    cpu_ns: int
+    stop: threading.Event | None = None
+
+    @classmethod
+    def unlimited(cls) -> _Budget:
+        """Of a search that nobody waits for."""
+        return cls(round(MAX_BUDGET_S * NS_PER_S), _recurse.now_ns(), time.thread_time_ns())
+
+    @property
+    def max_early_ns(self) -> int:
+        """How long before the wall a search may end that has to wait for a core."""
+        return min(_MAX_EARLY_NS, round(_MAX_EARLY_SHARE * self.budget_ns))
+
+    def paused_ns(self) -> int:
+        """How long the thread has been put aside until now."""
+        return _recurse.now_ns() - self.started_ns - (time.thread_time_ns() - self.cpu_ns)
+
+    def spent(self) -> float:
+        """Which share of the budget is over; 1 or more once the search is to stop."""
+        if self.stop is not None and self.stop.is_set():
+            return 1.0
+        early_ns = min(self.paused_ns(), self.max_early_ns)
+        return (_recurse.now_ns() - self.started_ns + early_ns) / self.budget_ns
+
+
 class _Run:
     """The state of one search: one record per starter, the kept groups, and what is shared under one lock.
 
-    `spent` tells which share of the budget is over, 1 once the search is to stop: getting ready heeds it. A record that is all
-    zero is that of a starter that has not begun: so their memory is taken when they do.
+    Getting ready heeds `budget`. A record that is all zero is that of a starter that has not begun: so their memory is taken
+    when they do.
     """
 
     def __init__(
@@ -200,12 +230,13 @@ class _Run:
         count: str,
         without: frozenset[str],
         workers: int = 1,
-        spent: Callable[[], float] = lambda: 0.0,
+        budget: _Budget | None = None,
     ) -> None:
+        budget = budget or _Budget.unlimited()
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
         self.tested_exact = count == "exact"
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
-        self.order = running_order(panel, special, lambda: spent() >= 1)
+        self.order = running_order(panel, special, lambda: budget.spent() >= 1)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
         self.elapsed_ns = self.budget_ns = 0
@@ -223,11 +254,12 @@ class _Run:
             count=count,
             without=without,
             turn_bytes=turn_bytes(min(workers, len(self.order))),
+            max_early_ns=budget.max_early_ns,
         )
         self.kept = self._empty_heaps()
         self._shared = None if "threshold" in without else self.kept
-        self.alias_of = first_alike(panel, lambda: spent() >= _SHARE_FOR_ALIASES)
-        self._all_looked_at = spent() < _SHARE_FOR_ALIASES
+        self.alias_of = first_alike(panel, lambda: budget.spent() >= _SHARE_FOR_ALIASES)
+        self._all_looked_at = budget.spent() < _SHARE_FOR_ALIASES
         self._legacies = Legacies(self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES)
         self._n_taken_over = 0
         self._lock = threading.Lock()
@@ -301,9 +333,10 @@ class _Run:
             best = {size: groups.best() for size, groups in self.kept.items()}
         return SearchProgress(pool, len(self.order), attempts, best)
 
-    def begin_session(self, started_ns: int, budget_ns: int) -> None:
-        """The time since `started_ns` and this budget count in states taken from now on."""
-        self._session = started_ns, budget_ns
+    def begin_session(self, budget: _Budget) -> None:
+        """This budget and the time since its start count in states taken from now on."""
+        self._session = budget.started_ns, budget.budget_ns
+        self.kernel.note_pause(budget.paused_ns())
 
     def restore(self, state: SearchState) -> None:
         """Go on from `state`: exhausted starters do not run again."""

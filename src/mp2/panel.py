@@ -100,15 +100,10 @@ class SignalPanel:
 
 def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
     """`panel.n_buys`; once `late` says so the rest is not counted, and 0."""
-    counts: npt.NDArray[np.int64] = _daily_buys(panel, late).sum(axis=1, dtype=np.int64)
-    return counts
-
-
-def _daily_buys(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
-    """int64[V, D], counted in blocks so that no second panel is needed beside the first."""
-    counts = np.zeros(panel.buys.shape[:2], np.int64)
-    for block in takewhile(lambda _: not late(), _blocks(panel.buys)):
-        counts[block] = bitset.count(panel.buys[block])
+    rows = panel.buys.reshape(len(panel.buys), -1)
+    counts = np.zeros(len(rows), np.int64)
+    for block in takewhile(lambda _: not late(), _blocks(rows, _LOOK_BYTES)):
+        counts[block] = bitset.count(rows[block])
     return counts
 
 
@@ -175,7 +170,7 @@ def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
         n_variations=panel.n_variations,
         days=panel.days,
         n_tickers=len(panel.tickers),
-        buys_per_day=tuple(_daily_buys(panel).sum(axis=0).tolist()),
+        buys_per_day=tuple(sum(bitset.count(panel.buys[block]).sum(axis=0) for block in _blocks(panel.buys)).tolist()),
         base_win_rates=tuple(panel.base_win_rates.tolist()),
         consistent=panel.consistent,
         max_size=max_size,
