@@ -11,7 +11,7 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "audit", "readme", "everything", "fuzz", "instructions", "wheel"]
+nox.options.sessions = ["lint", "types", "audit", "readme", "everything", "fuzz", "sanitize_briefly", "instructions", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
@@ -140,31 +140,58 @@ def sanitize(session):
     With arguments: pytest with these alone.
     """
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
-    env = {"LD_PRELOAD": runtime(session, "libasan.so"), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
-    env |= {"UBSAN_OPTIONS": "print_stacktrace=1", **os.environ}
     chosen = session.posargs or [f"tests/test_{name}.py" for name in AROUND_THE_KERNEL]
-    session.run("pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *chosen, env=env)
+    under_asan(session, "pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *chosen)
     if not session.posargs:
-        session.run("python", "tests/differential.py", "--minutes", MINUTES, env=env)
+        under_asan(session, "tests/differential.py", "--minutes", MINUTES)
 
 
 @nox.session(reuse_venv=False)
 def tsan(session):
     """What threads share under gcc's thread sanitizer; with arguments: `tests/races.py` with these alone."""
     session.install(".[test]", env={"MP2_BUILD": "tsan"})
-    options = "exitcode=66 halt_on_error=0"
-    env = {"LD_PRELOAD": runtime(session, "libtsan.so"), "TSAN_OPTIONS": options, **os.environ}
-    # Without random addresses: the sanitizer's own map of memory needs its places.
-    fixed = ("setarch", "-R")
-    session.run(*fixed, "python", "tests/races.py", *(session.posargs or ("--minutes", MINUTES)), env=env, external=True)
+    under_tsan(session, "tests/races.py", *(session.posargs or ("--minutes", MINUTES)))
     if not session.posargs:
         threaded = [f"tests/test_{name}.py" for name in ("schedule", "group_search", "keeper", "search_state")]
-        session.run(*fixed, "python", "-m", "pytest", "-q", "-s", "--timeout=900", *threaded, env=env, external=True)
+        under_tsan(session, "pytest", "-q", "-s", "--timeout=900", *threaded)
+
+
+@nox.session(reuse_venv=False)
+def sanitize_briefly(session):
+    """Random searches and races, 20 seconds each, under the sanitizers; a notice where gcc's are missing."""
+    missing = [name for name in ("gcc", "setarch") if shutil.which(name) is None]
+    missing += [name for name in ("libasan.so", "libtsan.so") if not missing and not runtime(session, name)]
+    if missing:
+        session.skip(f"NOTICE: {', '.join(missing)} not found, so nothing was run under sanitizers")
+    session.install(".[test]", env={"MP2_BUILD": "sanitize"})
+    under_asan(session, "tests/differential.py", "--minutes", "0.33")
+    session.install("--force-reinstall", "--no-deps", ".", env={"MP2_BUILD": "tsan"})
+    under_tsan(session, "tests/races.py", "--minutes", "0.33")
+
+
+def under_asan(session, *command):
+    """A script of the tests, or `pytest` and its arguments, with the extension built with MP2_BUILD=sanitize."""
+    env = {"LD_PRELOAD": runtime(session, "libasan.so"), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+    env |= {"UBSAN_OPTIONS": "print_stacktrace=1", **os.environ}
+    session.run("python", *as_module(command), env=env)
+
+
+def under_tsan(session, *command):
+    """The same with MP2_BUILD=tsan."""
+    env = {"LD_PRELOAD": runtime(session, "libtsan.so"), "TSAN_OPTIONS": "exitcode=66 halt_on_error=0", **os.environ}
+    # Without random addresses: the sanitizer's own map of memory needs its places.
+    session.run("setarch", "-R", "python", *as_module(command), env=env, external=True)
+
+
+def as_module(command):
+    """`pytest` as an argument of `python`."""
+    return ("-m", *command) if command[0] == "pytest" else command
 
 
 def runtime(session, name):
-    """The path of a sanitizer's library."""
-    return session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()
+    """The path of a sanitizer's library; empty when gcc has none."""
+    path = session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()
+    return path if os.path.isabs(path) else ""
 
 
 @nox.session

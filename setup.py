@@ -84,11 +84,12 @@ def cythonized():
         [extension("_recurse", "_scan.h", "_portable.h", "_score.pxd", "_top.pxd"), extension("_last_words")],
         compiler_directives={"language_level": 3, "boundscheck": CHECKED, "initializedcheck": CHECKED},
         show_all_warnings=False,
+        force=True,  # what an other MP2_BUILD left in the tree is newer than its source, and not what is wanted
     )
 
 
 setup(
     ext_modules=cythonized(),
     cmdclass={"build_ext": BuildExt},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+    options={"build_ext": {"force": True}} | ({"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {}),
 )
