@@ -219,7 +219,6 @@ def interrupted(*args, **kwargs):
     return value
 setattr(owner, method or name, interrupted)
 from mp2.cli import main
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 if sys.argv[3] in ("scan", "scanners"):
     from stub_scanners import naming
     registry._plug_ins, registry.builtin_scanners = tuple, lambda: (naming("good", "A"), naming("other", "B"))
