@@ -285,12 +285,20 @@ def test_a_search_on_a_busy_machine_may_end_early_to_be_on_time(small, monkeypat
     told, kernel = [], group_search.Kernel
     monkeypatch.setattr(group_search, "Kernel", lambda *args, **settings: told.append(settings) or kernel(*args, **settings))
     search(small, budget_s=0.02, rules=ALL_ELIGIBLE)
-    assert told[0]["max_early_ns"] == 10_000_000
-    budget = group_search._Budget(100_000_000, 0, 0)
-    for now_ms, cpu_ms, share in ((10, 10, 0.1), (10, 5, 0.15), (60, 0, 0.85), (80, 0, 1.05), (100, 100, 1.0)):
-        monkeypatch.setattr(group_search.time, "thread_time_ns", lambda cpu_ms=cpu_ms: cpu_ms * 1_000_000)
-        monkeypatch.setattr(_recurse, "now_ns", lambda now_ms=now_ms: now_ms * 1_000_000)
-        assert budget.spent() == pytest.approx(share)
+    assert told[0]["max_early_ns"] == 5_000_000
+
+
+def test_the_time_to_get_ready_counts_the_longest_pause(monkeypatch):
+    now_ms, cpu_ms = [0], [0]
+    monkeypatch.setattr(_recurse, "now_ns", lambda: now_ms[0] * 1_000_000)
+    monkeypatch.setattr(group_search.time, "thread_time_ns", lambda: cpu_ms[0] * 1_000_000)
+    monkeypatch.setattr(group_search, "_CPU_TIME_IS_FINE", True)
+    budget = group_search._Budget(80_000_000, 0, 0)
+    looks = ((10, 10, 0), (30, 18, 12), (40, 28, 12), (50, 36, 12), (67, 53, 12), (68, 54, 12), (69, 50, 12))
+    for now_ms[0], cpu_ms[0], longest in looks:
+        assert budget.is_over() == (now_ms[0] >= 68)
+        assert budget.spent() == now_ms[0] / 80
+        assert budget.longest_pause_ns == longest * 1_000_000
     assert group_search._Budget(10**12, 0, 0).max_early_ns == 25_000_000
 
 

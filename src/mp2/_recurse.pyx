@@ -634,6 +634,11 @@ cdef class Kernel:
     def longest_pause_ns(self):
         return mp2_load(&self.pause_ns)
 
+    def would_end(self, Control control not None):
+        """Whether a turn would end before it begins, at a stop or the wall."""
+        cdef int64_t at_ns = mp2_now_ns() + min(mp2_load(&self.pause_ns), self.max_early_ns)
+        return mp2_load(&control._stop) != 0 or at_ns >= mp2_load(&control._wall_ns)
+
     def run(self, starter, Control control not None, dict heaps, int64_t max_attempts=0):
         """Search one starter until it is exhausted or `control` says otherwise; call again to go on.
 

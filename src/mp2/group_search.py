@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -41,7 +42,9 @@ _TABLE_BYTES = 200 << 20
 # Finding identical variations saves time, so it must not take all of it.
 _SHARE_FOR_ALIASES = 0.5
 # A thread that waits for a core is late by that; so much of a budget may be given up to be on time.
-_MAX_EARLY_NS, _MAX_EARLY_SHARE = 25_000_000, 0.5
+_MAX_EARLY_NS, _MAX_EARLY_SHARE = 25_000_000, 0.25
+# Windows counts the time of a thread in steps of 15.6 ms.
+_CPU_TIME_IS_FINE = sys.platform != "win32"
 # Consensus sets of kept groups are formed this many bytes at a time.
 _CHUNK_BYTES = 16 << 20
 
@@ -183,14 +186,15 @@ def turn_bytes(n_workers: int) -> int:
     return min(_recurse.TURN_BYTES, _TABLE_BYTES // max(1, n_workers))
 
 
-@dataclass(frozen=True, slots=True)
 class _Budget:
-    """The time of a search while it gets ready, in the thread that called it and read its own CPU time at the start."""
+    """The time of a search that gets ready, in the thread that entered it at `started_ns` and then had used `cpu_ns` of CPU time.
 
-    budget_ns: int
-    started_ns: int
-    cpu_ns: int
-    stop: threading.Event | None = None
+    `longest_pause_ns`: the longest the thread was seen to be put aside for between two looks at `spent`.
+    """
+
+    def __init__(self, budget_ns: int, started_ns: int, cpu_ns: int, stop: threading.Event | None = None) -> None:
+        self.budget_ns, self.started_ns, self.longest_pause_ns = budget_ns, started_ns, 0
+        self._looked_ns, self._looked_cpu_ns, self._stop = started_ns, cpu_ns, stop
 
     @classmethod
     def unlimited(cls) -> _Budget:
@@ -202,16 +206,21 @@ class _Budget:
         """How long before the wall a search may end that has to wait for a core."""
         return min(_MAX_EARLY_NS, round(_MAX_EARLY_SHARE * self.budget_ns))
 
-    def paused_ns(self) -> int:
-        """How long the thread has been put aside until now."""
-        return _recurse.now_ns() - self.started_ns - (time.thread_time_ns() - self.cpu_ns)
-
     def spent(self) -> float:
         """Which share of the budget is over; 1 or more once the search is to stop."""
-        if self.stop is not None and self.stop.is_set():
+        now_ns, cpu_ns = _recurse.now_ns(), time.thread_time_ns()
+        if _CPU_TIME_IS_FINE:
+            pause_ns = (now_ns - self._looked_ns) - (cpu_ns - self._looked_cpu_ns)
+            self.longest_pause_ns = max(self.longest_pause_ns, pause_ns)
+        self._looked_ns, self._looked_cpu_ns = now_ns, cpu_ns
+        if self._stop is not None and self._stop.is_set():
             return 1.0
-        early_ns = min(self.paused_ns(), self.max_early_ns)
-        return (_recurse.now_ns() - self.started_ns + early_ns) / self.budget_ns
+        return (now_ns - self.started_ns) / self.budget_ns
+
+    def is_over(self) -> bool:
+        """Whether there is no time left to begin a search."""
+        spent_ns = self.spent() * self.budget_ns
+        return spent_ns + min(self.longest_pause_ns, self.max_early_ns) >= self.budget_ns
 
 
 class _Run:
@@ -236,7 +245,7 @@ class _Run:
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
         self.tested_exact = count == "exact"
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
-        self.order = running_order(panel, special, lambda: budget.spent() >= 1)
+        self.order = running_order(panel, special, budget.is_over)
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
         self.elapsed_ns = self.budget_ns = 0
@@ -294,7 +303,7 @@ class _Run:
             return False
         with self._lock:
             legacy = self._legacies.begin(variation_idx)
-        if legacy is None or control.stopped or _recurse.now_ns() >= control.wall_ns:
+        if legacy is None or self.kernel.would_end(control):
             return False
         found = legacy.by(variation_idx)
         with self._lock:
@@ -336,7 +345,7 @@ class _Run:
     def begin_session(self, budget: _Budget) -> None:
         """This budget and the time since its start count in states taken from now on."""
         self._session = budget.started_ns, budget.budget_ns
-        self.kernel.note_pause(budget.paused_ns())
+        self.kernel.note_pause(budget.longest_pause_ns)
 
     def restore(self, state: SearchState) -> None:
         """Go on from `state`: exhausted starters do not run again."""
