@@ -187,7 +187,7 @@ def turn_bytes(n_workers: int) -> int:
 
 
 class _Budget:
-    """The time of a search that gets ready, in the thread that entered it at `started_ns` and then had used `cpu_ns` of CPU time.
+    """The time of a search that gets ready, in the thread that entered it at `started_ns`, having used `cpu_ns` of CPU time.
 
     `longest_pause_ns`: the longest the thread was seen to be put aside for between two looks at `spent`.
     """
