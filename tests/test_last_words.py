@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_cli import RULES, WEEK, strict_json
 
-from mp2 import last_words
+from mp2 import _last_words, last_words
 
 DAMAGED = Path(__file__).parent / "bad_inputs" / "damaged_page.parquet"
 """A page says that it holds 2^61 values; polars 2.1 aborts when it cannot have the memory."""
@@ -99,7 +99,7 @@ def test_debug_shows_where_the_reading_began():
 
 
 HANDLED = """
-import os, sys
+import os, subprocess, sys
 from mp2 import last_words
 def teller(problem):
     return problem.encode(), b"out"
@@ -108,21 +108,43 @@ if sys.argv[1] == "before":
 with last_words.told_by(teller):
     if sys.argv[1] == "beside":
         os.abort()
+    if sys.argv[1] == "interrupted":
+        last_words.reading("c.parquet").__enter__()
     with last_words.reading("a.parquet"):
         if sys.argv[1] == "inside":
             os.abort()
+        if sys.argv[1] == "outside":
+            subprocess.run(["kill", "-ABRT", str(os.getpid())])
 with last_words.reading("b.parquet"):
     os.abort()
 """
 
 
-@pytest.mark.parametrize(
-    ("where", "ended"), [("inside", 2), ("before", -signal.SIGABRT), ("beside", -signal.SIGABRT), ("after", -signal.SIGABRT)]
-)
-def test_an_abort_elsewhere_stays_one(where, ended):
+@pytest.mark.parametrize("where", ["inside", "before", "beside", "after", "interrupted", "outside"])
+def test_an_abort_elsewhere_stays_one(where):
+    ended = 2 if where == "inside" else -signal.SIGABRT
     code, out, err = python("-c", HANDLED, where)
     assert code == ended
     assert (out == "out", "a.parquet: " in err) == (ended == 2,) * 2
+
+
+LENGTHY = """
+import os, sys
+from mp2 import _last_words, last_words
+def teller(problem):
+    return ("Traceback \u20ac\\n" * 5000 + problem).encode(), b"x" * (_last_words.MAX_BYTES + int(sys.argv[1]))
+with last_words.told_by(teller), last_words.reading("a.parquet"):
+    os.abort()
+"""
+
+
+@pytest.mark.parametrize("n_more", [0, 1])
+def test_what_is_too_long_loses_its_beginning(n_more):
+    code, out, err = python("-c", LENGTHY, n_more)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("a.parquet: damaged inside")
+    assert set(err.splitlines()[:-1]) == {"Traceback \u20ac"}
+    assert len(out) == (0 if n_more else _last_words.MAX_BYTES)
 
 
 def test_an_error_while_reading_takes_the_words_back():

@@ -22,6 +22,7 @@ cdef extern from *:
 
     #else
 
+    #include <errno.h>
     #include <signal.h>
     #include <unistd.h>
 
@@ -39,6 +40,8 @@ cdef extern from *:
     static void mp2_say(int fd, const char *text, size_t length) {
         while (length > 0) {
             ssize_t n = write(fd, text, length);
+            if (n < 0 && errno == EINTR)
+                continue;
             if (n <= 0)
                 return;
             text += n;
@@ -46,11 +49,16 @@ cdef extern from *:
         }
     }
 
-    static void mp2_on_abort(int number) {
+    static void mp2_on_abort(int number, siginfo_t *info, void *context) {
         const mp2_words *words = __atomic_load_n(&mp2_said, __ATOMIC_ACQUIRE);
-        (void)number;
+        (void)context;
         if (words == NULL) /* dropped a moment ago; the abort goes on */
             return;
+        if (info->si_pid != 0 && info->si_pid != getpid()) { /* from outside, a watchdog perhaps: no fault of a file */
+            sigaction(number, &mp2_before, NULL);
+            raise(number);
+            return;
+        }
         while (__atomic_test_and_set(&mp2_is_saying, __ATOMIC_ACQ_REL)) /* another thread aborted first, and will end us */
             pause();
         mp2_say(2, words->text[0], words->length[0]);
@@ -73,8 +81,9 @@ cdef extern from *:
         if (!installed) {
             struct sigaction action;
             memset(&action, 0, sizeof action);
-            sigemptyset(&action.sa_mask);
-            action.sa_handler = mp2_on_abort;
+            sigfillset(&action.sa_mask);
+            action.sa_flags = SA_SIGINFO;
+            action.sa_sigaction = mp2_on_abort;
             sigaction(SIGABRT, &action, &mp2_before);
         }
     }
@@ -88,12 +97,17 @@ cdef extern from *:
 
     #endif
     """
+    enum:
+        MP2_MAX_WORDS
     void mp2_words_set(const char *err, size_t n_err, const char *out, size_t n_out, int code)
     void mp2_words_drop()
 
+MAX_BYTES = MP2_MAX_WORDS
+"""Room for what is written to stderr, and as much for stdout; what is longer is cut."""
+
 
 def prepare(bytes err, bytes out, int code):
-    """From now on an abort writes `err` to stderr, `out` to stdout (at most 32 KB each), and ends the process with `code`.
+    """From now on an abort writes `err` to stderr, `out` to stdout (at most `MAX_BYTES` each), and ends the process with `code`.
 
     Not from two threads at once.
     """

@@ -24,13 +24,17 @@ _teller: Teller | None = None
 
 @contextmanager
 def told_by(teller: Teller) -> Iterator[None]:
-    """Inside of the block an abort while a file is read ends the process with `EXIT_CODE` and what `teller` makes of it."""
+    """Inside of the block an abort while a file is read ends the process with `EXIT_CODE` and what `teller` makes of it.
+
+    However the block ends, an abort behind it is again one.
+    """
     global _teller  # noqa: PLW0603 - the process has one handler of SIGABRT
     before, _teller = _teller, teller
     try:
         yield
     finally:
         _teller = before
+        _change(lambda: None if before else _paths.clear())
 
 
 @contextmanager
@@ -39,22 +43,30 @@ def reading(path: Path) -> Iterator[None]:
     if _teller is None:
         yield
         return
-    _change(_paths.append, path)
     try:
+        _change(lambda: _paths.append(path))
         yield
     finally:
-        _change(_paths.remove, path)
+        _change(lambda: _paths.remove(path) if path in _paths else None)
 
 
-def _change(change: Callable[[Path], None], path: Path) -> None:
+def _change(change: Callable[[], None]) -> None:
     from mp2 import _last_words
 
     with _lock:
-        change(path)
+        change()
         if _paths and _teller is not None:
-            _last_words.prepare(*_teller(_problem()), EXIT_CODE)
+            err, out = _teller(_problem())
+            _last_words.prepare(_end_of(err), out if len(out) <= _last_words.MAX_BYTES else b"", EXIT_CODE)
         else:
             _last_words.drop()
+
+
+def _end_of(words: bytes) -> bytes:
+    """What there is room for: a long stack loses its beginning, never the message below it."""
+    from mp2 import _last_words
+
+    return words if len(words) <= _last_words.MAX_BYTES else words[-_last_words.MAX_BYTES :].split(b"\n", 1)[-1]
 
 
 def _problem() -> str:
