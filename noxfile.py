@@ -126,22 +126,14 @@ def has_advisories():
         return False
 
 
-# What is left out never comes near the compiled code: readers, scanners, the network, plug-ins.
-AROUND_THE_KERNEL = (
-    *("recurse", "golden", "brute", "group_search", "aliases", "search_state", "schedule", "keeper", "bitset", "dispatch"),
-    *("store", "cli", "cli_resume", "demo", "pipeline", "walkforward", "picks", "synergy", "panel"),
-)
-
-
 @nox.session(reuse_venv=False)
 def sanitize(session):
-    """The tests around the kernel, and some minutes of random searches, under gcc's address and undefined-behaviour sanitizers.
+    """All tests but the slow ones, and some minutes of random searches, under gcc's address and undefined-behaviour sanitizers.
 
     With arguments: pytest with these alone.
     """
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
-    chosen = session.posargs or [f"tests/test_{name}.py" for name in AROUND_THE_KERNEL]
-    under_asan(session, "pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *chosen)
+    under_asan(session, "pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *session.posargs)
     if not session.posargs:
         under_asan(session, "tests/differential.py", "--minutes", MINUTES)
 
