@@ -28,10 +28,11 @@ from stub_scanners import make, naming
 from test_cli import ENDLESS, RULES, WEEK, start, strict_json
 
 import mp2 as package
-from mp2 import _recurse, panel
+from mp2 import _recurse, cli_runs, panel, registry
 from mp2.cli import main
-from mp2.cli_options import Interrupts
+from mp2.cli_options import Interrupts, writing
 from mp2.demo import make_signals
+from mp2.errors import InputError, StoreError
 from mp2.model import Rules, Status
 from mp2.prices import to_frame
 
@@ -412,6 +413,129 @@ def test_a_hang_up_that_nohup_has_made_ignored_stays_so():
         signal.signal(signal.SIGHUP, before)
 
 
+class Interrupting(threading.Event):
+    """An event in whose `set`, which holds a lock, another signal comes."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number, self.n_set = number, 0
+
+    def set(self):
+        self.n_set += 1
+        assert self.n_set == 1, "set inside of set: it would wait for its own lock"
+        signal.raise_signal(self.number)
+        super().set()
+
+
+@posix
+@pytest.mark.parametrize("second", [HUP, INT])
+def test_a_second_signal_while_the_first_is_noted_changes_nothing(second):
+    interrupts = Interrupts()
+    interrupts.stop = Interrupting(second)
+    with interrupts.caught():
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts.stop.is_set()
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (interrupts.stop.n_set, interrupts.exit_code) == (1, 143)
+
+
+@pytest.fixture
+def searched(mp2, monkeypatch):
+    """Runs a command in this process, where a short run and a scan are stored."""
+    monkeypatch.setattr(registry, "builtin_scanners", lambda: (naming("good", "A"),))
+    monkeypatch.setattr(registry, "_plug_ins", tuple)
+    mp2("search", WEEK, *RULES, "--max-attempts", "20")
+    mp2("scan")
+    return mp2
+
+
+@posix
+@pytest.mark.parametrize("error", [StoreError("mp2.db: locked"), InputError("locked"), RuntimeError("locked")], ids=repr)
+def test_a_signal_has_its_exit_code_whatever_error_follows(searched, monkeypatch, error):
+    def fail(*_):
+        signal.raise_signal(signal.SIGTERM)
+        raise error
+
+    monkeypatch.setattr(package.Store, "delete", fail)
+    code, out, err = searched("runs", "delete", "last", "--json")
+    assert (code, "locked" in err) == (143, True)
+    assert "locked" in strict_json(out)["errors"][0]
+
+
+# --- documents and files that a signal would cut ----------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["mp2.cli_runs:echo_document::", "mp2.cli_runs:echo_document::after", "click:echo::"])
+def test_a_signal_around_the_printing_leaves_one_document(searched, where):
+    code, out, _ = interrupted([TERM], where, "runs", "list", "--json")
+    assert (code, strict_json(out)["status"] in {"ok", "failed"}) == (143, True)
+    assert ("runs" in strict_json(out)) == (where != "mp2.cli_runs:echo_document::")
+
+
+def test_a_failure_after_the_document_is_told_on_stderr_alone(searched, monkeypatch):
+    def print_and_fail(*_, **__):
+        real()
+        raise StoreError("the store failed")
+
+    real = cli_runs.echo_document
+    monkeypatch.setattr(cli_runs, "echo_document", print_and_fail)
+    code, out, err = searched("runs", "list", "--json")
+    assert (code, strict_json(out)["status"], err) == (1, "ok", "mp2: the store failed\n")
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "kind"), [("pathlib:Path:write_text:after", "csv"), ("polars:DataFrame:write_parquet:after", "parquet")]
+)
+def test_a_signal_while_a_run_is_exported_leaves_the_file_as_it_was(here, searched, where, kind):
+    (here / "out").write_text("before")
+    code, _, err = interrupted([TERM], where, "runs", "export", "last", "--format", kind, "-o", "out")
+    assert (code, err) == (143, "mp2: stopped by a signal; out is written, or as it was\n")
+    assert ((here / "out").read_text(), list(here.glob("*.part"))) == ("before", [])
+
+
+@posix
+@pytest.mark.slow
+def test_a_signal_while_a_pipe_is_written_says_that_it_may_be_cut(here, searched):
+    os.mkfifo("pipe")
+    reader = threading.Thread(target=(here / "pipe").read_bytes)
+    reader.start()
+    code, _, err = interrupted([HUP], "pathlib:Path:write_text:after", "runs", "export", "last", "-o", "pipe")
+    reader.join(GUARD_S)
+    assert (code, err) == (143, "mp2: stopped by a signal; pipe may be cut short\n")
+    code, _, err = interrupted([TERM], "mp2.cli_runs:note_kept::after", "runs", "export", "last")
+    assert (code, err) == (143, "mp2: stopped by a signal; the output may be cut short\n")
+
+
+@posix
+def test_a_file_that_is_replaced_keeps_its_links_and_permissions(here):
+    (here / "file").write_text("before")
+    (here / "file").chmod(0o640)
+    (here / "link").symlink_to("file")
+    for name in ("link", "new", os.devnull):
+        with writing(Path(name)) as path:
+            path.write_text("after")
+    assert (here / "link").is_symlink()
+    assert ((here / "file").read_text(), (here / "file").stat().st_mode & 0o777) == ("after", 0o640)
+    (here / "made").touch()
+    assert (here / "new").stat().st_mode == (here / "made").stat().st_mode
+    assert {path.name for path in here.iterdir()} == {"file", "link", "made", "new"}
+
+
+@posix
+@pytest.mark.slow
+def test_all_that_an_interruption_leaves_behind_is_said(stored):
+    code, _, err = interrupted([INT, INT], "mp2.cli_prices:print_warnings::", *PICK, "--csv", "out.csv")
+    assert code == 130
+    said = "the picks are stored with the run, or those before them stay; out.csv was written"
+    assert err.splitlines()[-1] == f"mp2: stopped by a signal; {said}"
+
+
 # --- closed output ---------------------------------------------------------------------------------------------------
 
 PRINTERS = (
@@ -457,6 +581,12 @@ def in_thread(work):
     thread.start()
     thread.join(GUARD_S)
     return answers[0]
+
+
+@pytest.mark.parametrize("words", ["runs delete last", "scans delete last", "scanners reset good"])
+def test_a_command_runs_in_a_thread_that_is_not_main(searched, words):
+    code, out, err = in_thread(lambda: searched(*words.split(), "--json"))
+    assert (code, strict_json(out)["status"], err) == (0, "ok", "")
 
 
 def test_a_stop_from_a_thread_ends_a_search_in_another_that_is_not_main(endless):

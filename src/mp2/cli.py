@@ -13,9 +13,8 @@ import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,46 +54,42 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
     session = Session(as_json="--json" in args)
     try:
-        with _termination_raised(), last_words.told_by(lambda problem: _last_words(problem, session.as_json, debug)):
+        with (
+            handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated),
+            last_words.told_by(lambda problem: _last_words(problem, session.wants_document, debug)),
+        ):
             code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
             sys.stdout.flush()
     except (_ClosedOutput, BrokenPipeError):
         _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
-        code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGINT, session.as_json)
+        code = _fail(session.stopped_text(), 128 + signal.SIGINT, session)
     except Terminated:
-        code = _fail(f"stopped by a signal; {session.kept}", 128 + signal.SIGTERM, session.as_json)
+        code = _fail(session.stopped_text(), 128 + signal.SIGTERM, session)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
     except click.ClickException as error:
         _debug_trace(debug)
-        code = _fail(_usage_text(error), error.exit_code, session.as_json)
+        code = _fail(_usage_text(error), error.exit_code, session)
     except InputError as error:
         _debug_trace(debug)
-        code = _fail(error.problems, error.exit_code, session.as_json)
+        code = _fail(error.problems, error.exit_code, session)
     except Mp2Error as error:
         _debug_trace(debug)
-        code = _fail(str(error), error.exit_code, session.as_json)
+        code = _fail(str(error), error.exit_code, session)
     except OSError as error:
         _debug_trace(debug)
-        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session.as_json)
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session)
         _close_output()
     except SystemExit:
         raise
     except BaseException as error:  # a library in Rust that panics raises what is no Exception
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
-        code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session.as_json)
-    sys.exit(code)
-
-
-def _termination_raised() -> AbstractContextManager[None]:
-    """SIGTERM and SIGHUP end a command by an exception; only the main thread may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        return nullcontext()
-    return handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated)
+        code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session)
+    sys.exit(session.signal_code or code)
 
 
 def _config_first(args: list[str]) -> list[str]:
@@ -148,12 +143,12 @@ def _debug_trace(debug: bool) -> None:
             say(line, err=True)
 
 
-def _fail(problems: str | Sequence[str], code: int, as_json: bool) -> int:
+def _fail(problems: str | Sequence[str], code: int, session: Session) -> int:
     lines = problems.splitlines() if isinstance(problems, str) else list(problems)
     with suppress(OSError):  # an output that is full or closed can be told nothing
         for line in lines:
             say(f"mp2: {line}", err=True)
-        if as_json:
+        if session.wants_document:
             click.echo(_failed_document(lines))
     return code
 

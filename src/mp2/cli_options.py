@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import secrets
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -16,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.errors import InputError, ReadStoppedError, plain
+from mp2.errors import InputError, plain
 from mp2.model import SCHEMA_VERSION
-from mp2.private_file import make_private
+from mp2.private_file import make_new, make_private
 from mp2.settings import SettingsFile
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ class Session:
     """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too.
 
     `resume` is the run that a command which searches is to take up instead of beginning one.
-    `kept`: what an interruption at once leaves behind, for the message about it.
+    `kept`: what an interruption at once leaves behind, for the message about it. `signal_code`: the exit code of a signal that
+    was caught, whatever came of it. `is_answered`: the document asked for is printed, there must be no other.
     """
 
     verbose: int = 0
@@ -41,7 +45,25 @@ class Session:
     as_json: bool = False
     resume: str | None = None
     settings: SettingsFile = field(default_factory=lambda: SettingsFile(Path("mp2.toml"), {}))
-    kept: str = "nothing was stored"
+    kept: list[str] = field(default_factory=list)
+    interrupts: Interrupts | None = None
+    signal_code: int | None = None
+    is_answered: bool = False
+
+    @property
+    def wants_document(self) -> bool:
+        """Whether a failure has to be told as a document, too."""
+        return self.as_json and not self.is_answered
+
+    def stopped_text(self) -> str:
+        """What is said of an interruption at once."""
+        return "; ".join(("stopped by a signal", *(self.kept or ["nothing was stored"])))
+
+
+def _session() -> Session:
+    """The session of the command that runs; outside of one (a test, a notebook) one of its own."""
+    context = click.get_current_context(silent=True)
+    return Session() if context is None else context.ensure_object(Session)
 
 
 def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:
@@ -79,8 +101,8 @@ def flat(context: click.Context, option: click.Parameter, values: tuple[tuple[st
 
 
 def note_kept(text: str) -> None:
-    """What an interruption at once leaves behind from now on."""
-    click.get_current_context().ensure_object(Session).kept = text
+    """What an interruption at once leaves behind from now on, beside what was noted before."""
+    _session().kept.append(text)
 
 
 class Terminated(BaseException):
@@ -100,9 +122,12 @@ def stop_signals(*names: str) -> list[int]:
 
 @contextmanager
 def handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Inside of the block the signals have this handler."""
-    before = {number: signal.signal(number, handler) for number in numbers}
+    """Inside of the block the signals have this handler; only the main thread may say so, in any other nothing happens."""
+    before: dict[int, Any] = {}
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                before[number] = signal.signal(number, handler)
         yield
     finally:
         for number, former in before.items():
@@ -115,16 +140,18 @@ class Interrupts:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.signal_number: int | None = None
+        self._is_noted = False
 
     @contextmanager
     def caught(self) -> Iterator[Interrupts]:
-        """Catch signals inside the `with` block; a read that one of them stopped gets its exit code."""
-        with handled(stop_signals("SIGINT", "SIGTERM", "SIGHUP"), self._note):
-            try:
+        """Catch signals inside the `with` block; the command gets the exit code of the first, whatever error follows."""
+        session = _session()
+        session.interrupts = self
+        try:
+            with handled(stop_signals("SIGINT", "SIGTERM", "SIGHUP"), self._note):
                 yield self
-            except ReadStoppedError as error:
-                error.exit_code = self.exit_code or error.exit_code
-                raise
+        finally:
+            session.interrupts, session.signal_code = None, session.signal_code or self.exit_code
 
     @property
     def exit_code(self) -> int | None:
@@ -134,10 +161,13 @@ class Interrupts:
         return 128 + (signal.SIGINT if self.signal_number == signal.SIGINT else signal.SIGTERM)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.is_set() and number == signal.SIGINT:
+        # The next signal may come inside of `set`, which holds a lock: it must not call it again, nor leave it by an exception.
+        if self.signal_number is None:
+            self.signal_number = number
+            self.stop.set()
+            self._is_noted = True
+        elif self._is_noted and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal_number = self.signal_number or number
-        self.stop.set()
 
 
 class PlainFormatter(logging.Formatter):
@@ -195,8 +225,15 @@ def _file_handler(path: Path) -> logging.Handler:
 def echo_document(*, status: str = "ok", warnings: Sequence[str] = (), **content: Any) -> None:
     """Print a JSON document that is not a search's result."""
     head = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": status}
-    document = {**head, **content, "warnings": list(warnings), "errors": []}
-    click.echo(json_text(document))
+    print_document({**head, **content, "warnings": list(warnings), "errors": []})
+
+
+def print_document(document: Mapping[str, Any]) -> None:
+    """Print the one JSON document of a command; a signal that would end the command at once waits until it is whole."""
+    text, session = json_text(document), _session()
+    with nullcontext() if session.interrupts else Interrupts().caught():
+        session.is_answered = True  # first: half a document and another one would be none
+        click.echo(text)
 
 
 _UNSEEN = re.compile(r"[^\x20-\x7e]")
@@ -239,15 +276,42 @@ def observed(screen: Any, what: str, *, live: bool = True) -> Iterator[Callable[
 
 
 @contextmanager
-def writing(output: Path | None) -> Iterator[None]:
-    """Turn the errors of writing a file into one message."""
+def writing(output: Path) -> Iterator[Path]:
+    """The file to write, which is `output` once it is whole; the errors of writing become one message."""
     from polars.exceptions import PolarsError
 
+    kept = _session().kept
     try:
-        yield
+        with _put_in_place(output) as path:
+            kept.append(f"{output} may be cut short" if path == output else f"{output} is written, or as it was")
+            yield path
     except (OSError, PolarsError) as error:
         raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written") from error
-    note_kept(f"{output} was written")
+    kept[-1] = f"{output} was written"
+
+
+@contextmanager
+def _put_in_place(output: Path) -> Iterator[Path]:
+    """A file beside `output` that replaces it at the end of the block; `output` itself where that cannot be (a pipe)."""
+    target = Path(os.path.realpath(output))
+    if not _is_replaceable(output, target):
+        yield output
+        return
+    part = target.with_name(f".mp2-{secrets.token_hex(4)}.part")
+    try:
+        make_new(part)
+        if target.exists():
+            shutil.copymode(target, part)
+        yield part
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_replaceable(output: Path, target: Path) -> bool:
+    """Whether a new file may take the place of the one that `output` leads to: one that may be written, or none yet."""
+    is_free = not output.exists() and not os.path.lexists(target)
+    return (is_free or (output.is_file() and os.access(target, os.W_OK))) and os.access(target.parent, os.W_OK)
 
 
 @contextmanager

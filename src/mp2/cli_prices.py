@@ -16,9 +16,9 @@ from mp2.cli_options import (
     JSON_OPTION,
     Interrupts,
     echo_document,
-    json_text,
     note_kept,
     observed,
+    print_document,
     print_warnings,
     say,
     start_logging,
@@ -129,11 +129,11 @@ def _write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -
 
 
 def _write(frame: Any, path: Path) -> None:
-    with writing(path):
+    with writing(path) as part:
         if path.suffix.lower() == ".csv":
-            frame.write_csv(path)
+            frame.write_csv(part)
         else:
-            frame.write_parquet(path)
+            frame.write_parquet(part)
 
 
 # --- mp2 pick ------------------------------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
         beside = _beside(context, picks, options, interrupts, screen)
         warnings = (*picks.warnings, *beside.warnings)
         if csv_output is not None:
-            with writing(csv_output):
-                for_spreadsheets(picks_table(picks)).write_csv(csv_output)
+            with writing(csv_output) as path:
+                for_spreadsheets(picks_table(picks)).write_csv(path)
         if options["as_json"]:
             document = {
                 **picks.to_dict(),
@@ -183,7 +183,7 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
                 "errors": [failure] if failure else [],
                 **beside.document,
             }
-            click.echo(json_text(document))
+            print_document(document)
         else:
             print_warnings(warnings)
             console().print(picks_view(picks, n_show=options["show"], aliases=result.aliases))
@@ -413,7 +413,7 @@ def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_
                 observe=observe,
             )
         if options["as_json"]:
-            click.echo(json_text(walk.to_dict()))
+            print_document(walk.to_dict())
         else:
             print_warnings(walk.warnings)
             console().print(walk_view(walk))

@@ -104,17 +104,18 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     elif kind == "csv":
         _write_text(for_spreadsheets(groups_table(result)).write_csv(), output)
     elif output is not None:
-        with writing(output):
-            groups_table(result).write_parquet(output)
+        with writing(output) as path:
+            groups_table(result).write_parquet(path)
     return 0
 
 
 def _write_text(text: str, output: Path | None) -> None:
     if output is None:
+        note_kept("the output may be cut short")
         click.echo(text, nl=False)
         return
-    with writing(output):
-        output.write_text(text, encoding="utf-8")
+    with writing(output) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 @runs.command()

@@ -23,8 +23,8 @@ from mp2.cli_options import (
     Session,
     echo_document,
     flat,
-    json_text,
     opened_keeper,
+    print_document,
     print_warnings,
     say,
     start_logging,
@@ -251,7 +251,7 @@ class _Record:
             config_fingerprint=fingerprint(self._config),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self._session.kept = f"what had ended is stored as scan {self._scan_id}"
+        self._session.kept.append(f"what had ended is stored as scan {self._scan_id}")
 
     def _ask(self, work: Callable[[Store], object]) -> None:
         if self._keeper is not None:
@@ -287,8 +287,7 @@ def _print(ran: Ran, options: Mapping[str, Any]) -> None:
 
 def echo_scan(result: ScanResult, *, errors: Sequence[str] = (), **changed: Any) -> None:
     """Print a scan as one JSON document."""
-    document = {**result.to_dict(), **changed, "run_id": None, "errors": list(errors)}
-    click.echo(json_text(document))
+    print_document({**result.to_dict(), **changed, "run_id": None, "errors": list(errors)})
 
 
 def _exit_code(ran: Ran) -> int:

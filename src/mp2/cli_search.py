@@ -25,6 +25,7 @@ from mp2.cli_options import (
     json_text,
     note_kept,
     opened_keeper,
+    print_document,
     print_warnings,
     say,
     start_logging,
@@ -366,7 +367,7 @@ def print_result(result: SearchResult, options: dict[str, Any], sequel: Sequel |
         say(f"mp2: {failure}", err=True)
     if options["as_json"]:
         document = {**result.to_dict(options["json_groups"]), "errors": [failure] if failure else []}
-        click.echo(json_text({**document, **(sequel.document if sequel else {})}))
+        print_document({**document, **(sequel.document if sequel else {})})
         return
     print_warnings(result.warnings)
     console().print(result_view(result, n_show=options["show"]))

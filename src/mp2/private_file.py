@@ -1,4 +1,4 @@
-"""Files for their owner's eyes only, whatever the umask, and never through a link that somebody else has put there."""
+"""Files for their owner's eyes only, whatever the umask, and new files; never through a link that somebody has put there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def make_private(path: Path) -> None:
     """Make an empty file unless there is something of that name, which is left as it is. Raises OSError."""
     with suppress(FileExistsError):
         os.close(os.open(path, _NEW | os.O_RDWR, 0o600))
+
+
+def make_new(path: Path) -> None:
+    """Make an empty file as the umask says. Raises OSError, FileExistsError when there is something of that name."""
+    os.close(os.open(path, _NEW | os.O_WRONLY, 0o666))
 
 
 def write_private(path: Path, text: str) -> None:
