@@ -251,17 +251,17 @@ def test_progress_counts_up_to_the_total(monkeypatch):
     assert total % 3 == 0  # three blocks of a day
 
 
-def test_a_stop_ends_the_work():
-    stop = threading.Event()
-    n_seen = []
+def test_a_stop_ends_the_work(monkeypatch):
+    stop, n_seen, evaluate = threading.Event(), [], indicators.evaluate
 
-    def observe(done, total):
-        n_seen.append(done)
+    def stopped(*args):
         stop.set()
+        return evaluate(*args)
 
+    monkeypatch.setattr(indicators, "evaluate", stopped)
     with pytest.raises(ReadStoppedError):
-        compute_signals(walk(400, 60), grids=GRIDS, threads=1, stop=stop, observe=observe)
-    assert len(n_seen) <= 2
+        compute_signals(walk(400, 60), grids=GRIDS, threads=1, stop=stop, observe=lambda done, total: n_seen.append(done))
+    assert len(n_seen) <= 1
 
 
 def test_an_interrupt_drops_the_jobs_that_wait(monkeypatch):
