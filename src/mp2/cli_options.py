@@ -241,7 +241,8 @@ _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
 def json_text(document: Any) -> str:
     """A document as JSON on one line, what a terminal would not show written as escapes. ValueError for NaN and infinities."""
-    return _UNSEEN.sub(_escaped, json.dumps(document, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return text if text.isprintable() else _UNSEEN.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import cache
 from typing import Any
 
 from mp2.errors import InputError
@@ -88,11 +89,12 @@ def _member_rows(members: Iterable[Member]) -> list[Row]:
 
 def day_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
     """One row per kept group and day, in the order of the table's key."""
+    quoted = cache(to_json)  # the same tickers come again and again
     for size, groups in sorted(kept.items()):
         for group in groups:
             for day_idx, (day, consensus) in enumerate(zip(group.days, group.consensus, strict=True)):
-                values = (day.day, day.buys, day.hits, day.pp, day.weight, to_json(consensus.tickers))
-                yield (run, size, group.rank, day_idx, *values)
+                tickers = f"[{','.join(map(quoted, consensus.tickers))}]"
+                yield (run, size, group.rank, day_idx, day.day, day.buys, day.hits, day.pp, day.weight, tickers)
 
 
 def picks_row(run: int, picks: DayPicks) -> Row:
