@@ -335,3 +335,21 @@ def reading(db: Path) -> Iterator[Store]:
 
     with Store(db, read_only=True) as store:
         yield store
+
+
+def delete_stored(
+    what: str, db: Path, find: Callable[[Store], str], delete: Callable[[Store, str], None], as_json: bool
+) -> int:
+    """Delete what `find` names (a run, a scan), say so, and return the exit code; a signal meanwhile waits until it is done."""
+    from mp2.store import Store
+
+    with Interrupts().caught() as interrupts:
+        with Store(db, must_exist=True) as store:
+            name = find(store)
+            note_kept(f"{what} {name} is deleted, or whole")
+            delete(store, name)
+        if as_json:
+            echo_document(deleted=name)
+        else:
+            click.echo(f"Deleted {what} {name}.")
+        return interrupts.exit_code or 0

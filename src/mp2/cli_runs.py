@@ -13,7 +13,7 @@ from mp2.cli_options import (
     JSON_GROUPS_OPTION,
     JSON_OPTION,
     SHOW_OPTION,
-    Interrupts,
+    delete_stored,
     echo_document,
     json_text,
     note_kept,
@@ -124,18 +124,7 @@ def _write_text(text: str, output: Path | None) -> None:
 @DB_OPTION
 def delete(db: Path, run: str, as_json: bool) -> int:
     """Delete a run and everything stored with it."""
-    from mp2.store import Store
-
-    with Interrupts().caught() as interrupts:
-        with Store(db, must_exist=True) as store:
-            run_id = store.find(run)
-            note_kept(f"run {run_id} is deleted, or whole")
-            store.delete(run_id)
-        if as_json:
-            echo_document(deleted=run_id)
-        else:
-            click.echo(f"Deleted run {run_id}.")
-        return interrupts.exit_code or 0
+    return delete_stored("run", db, lambda store: store.find(run), lambda store, run_id: store.delete(run_id), as_json)
 
 
 @click.command()

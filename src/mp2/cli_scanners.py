@@ -20,8 +20,8 @@ from mp2.cli_options import (
     DB_OPTION,
     JSON_OPTION,
     Interrupts,
+    delete_stored,
     echo_document,
-    note_kept,
     print_warnings,
     reading,
     say,
@@ -414,15 +414,6 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
 @DB_OPTION
 def delete_scan(db: Path, scan: str, as_json: bool) -> int:
     """Delete a scan and everything stored with it."""
-    from mp2.store import Store
-
-    with Interrupts().caught() as interrupts:
-        with Store(db, must_exist=True) as store:
-            scan_id = store.find_scan(scan)
-            note_kept(f"scan {scan_id} is deleted, or whole")
-            store.delete_scan(scan_id)
-        if as_json:
-            echo_document(deleted=scan_id)
-        else:
-            click.echo(f"Deleted scan {scan_id}.")
-        return interrupts.exit_code or 0
+    return delete_stored(
+        "scan", db, lambda store: store.find_scan(scan), lambda store, scan_id: store.delete_scan(scan_id), as_json
+    )
