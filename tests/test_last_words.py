@@ -120,6 +120,7 @@ with last_words.reading("b.parquet"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["inside", "before", "beside", "after", "interrupted", "outside"])
 def test_an_abort_elsewhere_stays_one(where):
     ended = 2 if where == "inside" else -signal.SIGABRT
