@@ -67,7 +67,7 @@ def sampled(begun_ns: int, store: Path) -> Sample:
     """A look at this process, by the system's own figures."""
     own = Path("/proc/self")
     (resident,) = [line for line in (own / "status").read_text().splitlines() if line.startswith("VmRSS")]
-    children = [entry.read_text().split() for entry in own.glob("task/*/children")]
+    children = [_text(entry).split() for entry in own.glob("task/*/children")]
     return Sample(
         hours=(now_ns() - begun_ns) / 3.6e12,
         rss_mb=int(resident.split()[1]) / 1024,
@@ -76,6 +76,14 @@ def sampled(begun_ns: int, store: Path) -> Sample:
         n_children=sum(map(len, children)),
         store_mb=sum(path.stat().st_size for path in store.parent.glob(f"{store.name}*")) / MB,
     )
+
+
+def _text(path: Path) -> str:
+    """What a file of a thread says; nothing when the thread has ended meanwhile."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def trend(name: str, samples: Sequence[Sample]) -> Trend:
