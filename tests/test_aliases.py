@@ -333,6 +333,7 @@ def larger(request):
     return copies, rules, lasting(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", WITHOUT, ids=lambda names: "+".join(names) or "nothing")
 @pytest.mark.parametrize("simd", SIMD)
 def test_no_pruning_changes_a_larger_result(simd, without, larger):

@@ -42,6 +42,7 @@ def test_the_cut_has_something_to_find(cut, reference):
     assert reference.eligible[4] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # their warnings are not ours
 @pytest.mark.parametrize("peer", [*PEERS, *bench_peers.kernels()], ids=lambda peer: peer.name)
 def test_peers_agree(peer, cut, reference):
