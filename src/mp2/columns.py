@@ -102,7 +102,6 @@ class Columns:
             first_row += batch.height
 
     def _canonical(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
-
         convert, what = _CONVERSIONS[role]
         converted, bad = convert(values)
         if bad is not None:

@@ -96,7 +96,6 @@ def search(
     check_settings(panel, budget_s, workers, special, max_attempts, count, without)
     budget = _Budget(max(1, round(budget_s * NS_PER_S)), started_ns, cpu_ns, stop)
     run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, budget)
-    run.begin_session(budget)
     if resume_from is not None:
         run.restore(resume_from)
     if keep_state is not None:
@@ -241,6 +240,8 @@ class _Run:
         workers: int = 1,
         budget: _Budget | None = None,
     ) -> None:
+        # This budget and the time since its start count in states taken while it lasts.
+        self._session = (budget.started_ns, budget.budget_ns) if budget else None
         budget = budget or _Budget.unlimited()
         self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
         self.tested_exact = count == "exact"
@@ -249,7 +250,6 @@ class _Run:
         self.records = np.zeros(len(self.order), dtype=STARTER_DTYPE)
         self.times = np.zeros(len(self.order), dtype=TIMES_DTYPE)
         self.elapsed_ns = self.budget_ns = 0
-        self._session: tuple[int, int] | None = None
         self.overrun_s = 0.0
         self._times_before = self.times.copy()
         self._changed: set[int] = set()
@@ -269,6 +269,7 @@ class _Run:
         self._shared = None if "threshold" in without else self.kept
         self.alias_of = first_alike(panel, lambda: budget.spent() >= _SHARE_FOR_ALIASES)
         self._all_looked_at = budget.spent() < _SHARE_FOR_ALIASES
+        self.kernel.note_pause(budget.longest_pause_ns)
         self._legacies = Legacies(self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES)
         self._n_taken_over = 0
         self._lock = threading.Lock()
@@ -341,11 +342,6 @@ class _Run:
             attempts = self._attempts + sum(control.attempts for control in self._running.values())
             best = {size: groups.best() for size, groups in self.kept.items()}
         return SearchProgress(pool, len(self.order), attempts, best)
-
-    def begin_session(self, budget: _Budget) -> None:
-        """This budget and the time since its start count in states taken from now on."""
-        self._session = budget.started_ns, budget.budget_ns
-        self.kernel.note_pause(budget.longest_pause_ns)
 
     def restore(self, state: SearchState) -> None:
         """Go on from `state`: exhausted starters do not run again."""

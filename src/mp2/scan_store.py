@@ -19,6 +19,7 @@ from mp2.candidates import merged
 from mp2.database import Database, insert, is_at_work, listing, owner, status_now
 from mp2.errors import InputError, StoreError
 from mp2.guard import BreakerRules, Breakers, BreakerState
+from mp2.rows import to_json
 from mp2.scan_model import (
     Candidate,
     OutcomeStatus,
@@ -31,8 +32,6 @@ from mp2.scan_model import (
 
 Change = Callable[[BreakerState], BreakerState]
 Keep = Callable[[str, Change], BreakerState]
-
-to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
