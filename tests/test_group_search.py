@@ -386,12 +386,15 @@ def test_groups_come_in_chunks_too(small, monkeypatch):
     assert lasting(search(small, rules=ALL_ELIGIBLE)) == lasting(whole)
 
 
-def test_starter_table(small):
+@pytest.mark.parametrize("n_at_once", [1, 7, 1000])
+def test_starter_table(small, monkeypatch, n_at_once):
+    monkeypatch.setattr(group_search, "_N_RECORDS_AT_ONCE", n_at_once)
     result = search(small, rules=ALL_ELIGIBLE, max_attempts=40)
     starters, every = result.starters, list(result.starters)
     assert [starter.variation_idx for starter in every] == list(range(19))
     assert [(starter.algo, starter.variation) for starter in every[3:5]] == [("A0", "v3"), ("A1", "v0")]
     assert [starter.n_buys for starter in every] == small.n_buys.tolist()
+    assert [starters[v] for v in range(19)] == every
     assert starters[-1] == every[-1]
     assert starters[np.int64(2)] == every[2]
     assert starters[2:17:5] == every[2:17:5]

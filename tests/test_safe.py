@@ -264,6 +264,11 @@ def test_json_gives_hostile_names_back_as_they_are(mp2, hostile):
     assert json_text("é ✓ 😀") == '"é ✓ 😀"'
 
 
+def test_json_holds_counts_beyond_64_bits():
+    counts = {"attempts": 10**30, "score": 0.1, "none": None}
+    assert json.loads(json_text(counts)) == counts
+
+
 def test_an_exported_table_holds_no_formula(mp2, hostile, here):
     mp2("runs", "export", "last", "-o", "groups.csv")
     cells = pl.read_csv(here / "groups.csv", infer_schema=False)

@@ -240,8 +240,17 @@ _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
 
 def json_text(document: Any) -> str:
-    """A document as JSON on one line, what a terminal would not show written as escapes. ValueError for NaN and infinities."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    """A document as JSON on one line, what a terminal would not show written as escapes; a number that is none becomes null.
+
+    Counts beyond 64 bits and names of files that are no text are left to the standard library, which takes ten times as long
+    and raises ValueError for a number that is none.
+    """
+    import orjson
+
+    try:
+        text = orjson.dumps(document).decode()
+    except TypeError:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return text if text.isprintable() else _UNSEEN.sub(_escaped, text)
 
 

@@ -475,9 +475,12 @@ class StarterTable(Sequence[StarterRecord]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[StarterRecord]: ...
     def __getitem__(self, index: int | slice) -> StarterRecord | Sequence[StarterRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self._record(range(len(self))[index])
+        numbers = range(len(self))[index]
+        return list(self._made(numbers)) if isinstance(numbers, range) else next(self._made(range(numbers, numbers + 1)))
+
+    def __iter__(self) -> Iterator[StarterRecord]:
+        for at in range(0, len(self), _N_RECORDS_AT_ONCE):
+            yield from self._made(range(len(self))[at : at + _N_RECORDS_AT_ONCE])
 
     @property
     def n_branches(self) -> int:
@@ -508,26 +511,38 @@ class StarterTable(Sequence[StarterRecord]):
         done: IntArray = np.where(self._records["exhausted"] != 0, len(self) - self._first_branch, cut_off)
         return done
 
-    def _record(self, v: int) -> StarterRecord:
-        row, times = self._records[v], self._times[v]
-        return StarterRecord(
-            variation_idx=v,
-            algo=self._panel.algos[self._panel.algo_of[v]],
-            variation=self._panel.variations[v],
-            n_buys=int(self._n_buys[v]),
-            status=_starter_status(row),
-            elapsed_s=int(times["used_ns"]) / NS_PER_S,
-            limit_start_s=int(times["limit_start_ns"]) / NS_PER_S,
-            limit_end_s=int(times["limit_end_ns"]) / NS_PER_S,
-            n_turns=int(times["n_turns"]),
-            attempts=int(row["attempts"]),
-            tested={size: int(row["tested"][size]) for size in range(2, self._rules.max_size + 1)},
-            eligible={size: int(row["eligible"][size]) for size in self._rules.retain_sizes},
-            retained={size: int(counts[v]) for size, counts in self._retained.items()},
-            n_branches=len(self) - int(self._first_branch[v]),
-            n_branches_done=int(self._n_done[v]),
-            cursor=tuple(row["cursor"][: row["depth"]].tolist()),
-        )
+    def _made(self, numbers: range) -> Iterator[StarterRecord]:
+        """Records of these variations; a column at a time, because single values out of an array are slow."""
+        own = np.array(numbers, dtype=np.intp)
+        rows = {name: self._records[name][own].tolist() for name in _STARTER_COLUMNS}
+        times = {name: self._times[name][own].tolist() for name in TIMES_DTYPE.names or ()}
+        retained = {size: counts[own].tolist() for size, counts in self._retained.items()}
+        algo_of, n_buys, n_done = (column[own].tolist() for column in (self._panel.algo_of, self._n_buys, self._n_done))
+        n_branches = (len(self) - self._first_branch[own]).tolist()
+        for i, v in enumerate(numbers):
+            attempts, tested, eligible = rows["attempts"][i], rows["tested"][i], rows["eligible"][i]
+            yield StarterRecord(
+                variation_idx=v,
+                algo=self._panel.algos[algo_of[i]],
+                variation=self._panel.variations[v],
+                n_buys=n_buys[i],
+                status=_starter_status(rows["exhausted"][i], attempts),
+                elapsed_s=times["used_ns"][i] / NS_PER_S,
+                limit_start_s=times["limit_start_ns"][i] / NS_PER_S,
+                limit_end_s=times["limit_end_ns"][i] / NS_PER_S,
+                n_turns=times["n_turns"][i],
+                attempts=attempts,
+                tested={size: tested[size] for size in range(2, self._rules.max_size + 1)},
+                eligible={size: eligible[size] for size in self._rules.retain_sizes},
+                retained={size: counts[i] for size, counts in retained.items()},
+                n_branches=n_branches[i],
+                n_branches_done=n_done[i],
+                cursor=tuple(rows["cursor"][i][: rows["depth"][i]]),
+            )
+
+
+_STARTER_COLUMNS = ("attempts", "tested", "eligible", "depth", "cursor", "exhausted")
+_N_RECORDS_AT_ONCE = 1000
 
 
 def _alias_classes(panel: SignalPanel, alias_of: npt.NDArray[np.int32]) -> tuple[tuple[Member, ...], ...]:
@@ -547,10 +562,10 @@ def _abandoned_warning(panel: SignalPanel, order: IntArray, outcome: PoolOutcome
         )
 
 
-def _starter_status(row: Any) -> StarterStatus:
-    if row["exhausted"]:
+def _starter_status(exhausted: int, attempts: int) -> StarterStatus:
+    if exhausted:
         return StarterStatus.EXHAUSTED
-    return StarterStatus.CUT_OFF if row["attempts"] else StarterStatus.NOT_STARTED
+    return StarterStatus.CUT_OFF if attempts else StarterStatus.NOT_STARTED
 
 
 def _total(counts: npt.NDArray[Any]) -> int:
