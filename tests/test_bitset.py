@@ -35,6 +35,11 @@ def test_unpack_inverts_pack_and_count_counts(members: np.ndarray) -> None:
     np.testing.assert_array_equal(bitset.count(words), members.sum(axis=1))
 
 
+@given(members=hnp.arrays(np.bool_, st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 200))))
+def test_members_come_set_after_set_and_ascending(members: np.ndarray) -> None:
+    np.testing.assert_array_equal(bitset.members(bitset.pack(members)), np.nonzero(members)[2])
+
+
 @given(members=MEMBERS)
 def test_bits_past_the_end_are_zero(members: np.ndarray) -> None:
     n_bits = members.shape[1]

@@ -43,6 +43,18 @@ def count(words: WordArray) -> npt.NDArray[np.int64]:
     return counts
 
 
+def members(words: WordArray) -> npt.NDArray[np.int64]:
+    """The members of all sets uint64[..., w], one set after the other, each ascending; `count` says how many each has.
+
+    Words without members cost next to nothing.
+    """
+    flat = words.reshape(-1)
+    with_members = np.flatnonzero(flat)
+    at, bit = np.nonzero(unpack(flat[with_members, None], WORD_BITS))
+    found: npt.NDArray[np.int64] = (with_members % words.shape[-1])[at] * WORD_BITS + bit
+    return found
+
+
 def set_bits(flat_words: WordArray, row_starts: IntArray, bits: IntArray) -> None:
     """Set bit `bits[i]` of the set whose first word is `flat_words[row_starts[i]]`, in place; repeats are allowed."""
     masks = np.left_shift(np.uint64(1), (bits & (WORD_BITS - 1)).astype(np.uint64))

@@ -6,8 +6,9 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any, overload
 
@@ -45,8 +46,8 @@ _SHARE_FOR_ALIASES = 0.5
 _MAX_EARLY_NS, _MAX_EARLY_SHARE = 25_000_000, 0.25
 # Windows counts the time of a thread in steps of 15.6 ms.
 _CPU_TIME_IS_FINE = sys.platform != "win32"
-# Consensus sets of kept groups are formed this many bytes at a time.
-_CHUNK_BYTES = 16 << 20
+# Consensus sets of kept groups are formed this many bytes at a time; the numbers of their tickers take up to 64 times as many.
+_CHUNK_BYTES = 1 << 20
 
 IntArray = npt.NDArray[np.int64]
 
@@ -643,29 +644,23 @@ def _groups(
     hits: IntArray,
     statistics: synergy.Statistics,
 ) -> Iterator[Group]:
-    buys, weights = bitset.count(consensus).tolist(), day_weights.tolist()
+    buys, weights = bitset.count(consensus), day_weights.tolist()
     columns = [getattr(statistics, name).tolist() for name in _PER_GROUP]
-    hits_by_group, pp = hits.tolist(), statistics.pp.tolist()
+    daily = zip(buys.tolist(), hits.tolist(), statistics.pp.tolist(), strict=True)
     names = {v: _member(panel, v) for v in np.unique(members).tolist()}
-    for i, (score, numbers, values) in enumerate(
-        zip(scores.tolist(), members.tolist(), zip(*columns, strict=True), strict=True)
+    agreed = iter([panel.tickers[t] for t in bitset.members(consensus).tolist()])
+    for i, (score, numbers, values, (n_buys, n_hits, pp)) in enumerate(
+        zip(scores.tolist(), members.tolist(), zip(*columns, strict=True), daily, strict=True)
     ):
         yield Group(
             rank=first_rank + i,
             score=score,
             members=tuple(names[v] for v in numbers),
-            days=tuple(map(DayStats, panel.days, buys[i], hits_by_group[i], pp[i], weights)),
+            days=tuple(map(DayStats, panel.days, n_buys, n_hits, pp, weights)),
             **dict(zip(_PER_GROUP, values, strict=True)),
-            consensus=tuple(_consensus_days(panel, consensus[i])),
+            consensus=tuple(DayConsensus(day, tuple(islice(agreed, n))) for day, n in zip(panel.days, n_buys, strict=True)),
         )
 
 
 def _member(panel: SignalPanel, v: int) -> Member:
     return Member(panel.algos[panel.algo_of[v]], panel.variations[v], v)
-
-
-def _consensus_days(panel: SignalPanel, consensus: npt.NDArray[np.uint64]) -> Iterable[DayConsensus]:
-    day_of, ticker_of = np.nonzero(bitset.unpack(consensus, len(panel.tickers)))
-    ends = np.searchsorted(day_of, np.arange(len(panel.days) + 1)).tolist()
-    tickers = [panel.tickers[t] for t in ticker_of.tolist()]
-    return (DayConsensus(day, tuple(tickers[ends[d] : ends[d + 1]])) for d, day in enumerate(panel.days))
