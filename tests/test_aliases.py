@@ -26,7 +26,8 @@ QUICK = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 FAR_NS = 2**62
-SIMD = _recurse.simd_available()
+*OTHER_SIMD, FASTEST = _recurse.simd_available()
+SIMD = [*(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_SIMD), FASTEST]
 WITHOUT = [(), *((name,) for name in PRUNINGS), PRUNINGS]
 EVERYTHING = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)
 any_signals = st.one_of(strategies.copied_signals(), strategies.copied_signals(), strategies.signals())
