@@ -147,7 +147,7 @@ def told(*args, **settings):
     print(done.ended_ns, file=sys.stderr, flush=True)
     return done
 group_search.run_pool = told
-from mp2.cli import script
+from mp2.__main__ import script
 script()
 """
 

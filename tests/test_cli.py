@@ -182,7 +182,7 @@ def test_one_problem_is_one_line_whatever_it_quotes(mp2, here):
 @pytest.mark.parametrize("flag", ["--json", "--no-progress"])
 def test_a_full_output_is_one_line_and_a_failure(flag):
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "mp2.cli", "search", str(WEEK), *RULES, "--no-store", flag]
+        command = [sys.executable, "-m", "mp2", "search", str(WEEK), *RULES, "--no-store", flag]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "mp2: output: No space left on device"
@@ -422,7 +422,7 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
 
 
 def start(*args, **kwargs):
-    command = [sys.executable, "-m", "mp2.cli", *map(str, args)]
+    command = [sys.executable, "-m", "mp2", *map(str, args)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
@@ -455,7 +455,7 @@ def test_a_signal_keeps_the_results(number, expected):
     assert document["attempts"] > 0
     assert 0 <= document["coverage"] < 1
     assert "Traceback" not in err
-    listed = subprocess.run([sys.executable, "-m", "mp2.cli", "runs", "list", "--json"], capture_output=True, check=True)
+    listed = subprocess.run([sys.executable, "-m", "mp2", "runs", "list", "--json"], capture_output=True, check=True)
     assert [run["status"] for run in json.loads(listed.stdout)["runs"]] == ["stopped"]
 
 

@@ -400,7 +400,7 @@ Fast, Hanging = made("Fast", False), made("Hanging", True)
 def test_a_stopped_scan_keeps_what_had_completed(here, monkeypatch, number, code):
     plug_in(here, SLOW, ["Fast", "Hanging"])
     monkeypatch.setenv("PYTHONPATH", f"{here}:{':'.join(sys.path)}")
-    command = [sys.executable, "-m", "mp2.cli", "scan", "--json"]
+    command = [sys.executable, "-m", "mp2", "scan", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while "fast" not in process.stderr.readline():
             pass

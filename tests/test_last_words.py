@@ -33,7 +33,7 @@ def python(*args):
 
 
 def mp2_of_its_own(*args):
-    return python("-m", "mp2.cli", *args)
+    return python("-m", "mp2", *args)
 
 
 def assert_file_named(code, err):

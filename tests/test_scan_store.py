@@ -262,7 +262,7 @@ def plug_in(folder, code, classes):
 def killed_scan(folder, db, n_lines, wait_s):
     """Starts a scan, reads lines, waits and kills; the lines it had shown in whole, and whether the kill came in time."""
     names = ",".join(f"s{idx}" for idx in range(60))
-    command = [sys.executable, "-m", "mp2.cli", "scan", "--db", str(db), "--only", names]
+    command = [sys.executable, "-m", "mp2", "scan", "--db", str(db), "--only", names]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder) as process:
         shown = [process.stderr.readline() for _ in range(n_lines)]
         threading.Event().wait(wait_s)

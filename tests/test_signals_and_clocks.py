@@ -557,7 +557,7 @@ PRINTERS = (
 def test_an_output_that_is_closed_early_is_quiet(mp2):
     mp2("search", WEEK, *RULES, "--max-attempts", "20")
     command = "import sys; from mp2 import registry; registry.builtin_scanners = registry._plug_ins = tuple\n"
-    command += "from mp2.cli import script; script()"
+    command += "from mp2.__main__ import script; script()"
     reader, writer = os.pipe()
     os.close(reader)  # from the first byte on nobody reads
     started = [
@@ -569,6 +569,25 @@ def test_an_output_that_is_closed_early_is_quiet(mp2):
     for args, process, err in zip(PRINTERS, started, errors, strict=True):
         assert process.returncode in {0, 4}, (args, err)
         assert not any(word in err for word in ("Traceback", "roken pipe", "BrokenPipe", "Exception ignored")), (args, err)
+
+
+@posix
+@pytest.mark.parametrize(("heeded", "expected"), [("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_ctrl_c_before_the_command_line_is_there_ends_it_without_a_word(heeded, expected):
+    code = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.{heeded})
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mp2.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv[1:] = ["--version"]
+from mp2.__main__ import script
+script()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S)
+    assert (done.returncode, done.stderr) == (expected, "")
 
 
 # --- from Python -----------------------------------------------------------------------------------------------------

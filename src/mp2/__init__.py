@@ -2,7 +2,8 @@
 
 The map of the layers; a module imports only from layers below its own (`tests/test_layers.py` checks it):
 
-    L4  cli           the command line: entry, messages, exit codes
+    L4  __main__      the command in a process of its own
+        cli           the command line: entry, messages, exit codes
         cli_runs      its commands on stored runs, and doctor
         cli_scanners  its commands on scanners and on stored scans
         cli_prices    its commands around prices: signals, picks, outcomes

@@ -7,8 +7,6 @@ commands are in the modules `cli_*`, what they share in `cli_options`.
 
 from __future__ import annotations
 
-import gc
-import logging
 import os
 import re
 import signal
@@ -26,25 +24,6 @@ from mp2.errors import InputError, Mp2Error, plain
 from mp2.model import SCHEMA_VERSION
 
 EXIT_FAILED = 1
-
-
-def script() -> NoReturn:
-    """The installed command: `main`, and then the end of the process at once, all output written.
-
-    Taking down the interpreter and its libraries would take 0.1 s more, and would wait for what hangs in them.
-    """
-    code: Any = EXIT_FAILED
-    gc.set_threshold(50_000, 20)  # the records of a run all live to its end: looking for garbage among them finds none
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    finally:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -248,7 +227,3 @@ for command in _COMMANDS:
     cli.add_command(command)
 settings.name_variables(cli, "MP2")
 settings.name_origins(cli)
-
-
-if __name__ == "__main__":
-    script()

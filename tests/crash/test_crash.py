@@ -65,7 +65,7 @@ def table(tmp_path_factory):
 
 
 def command(*args):
-    return [sys.executable, "-m", "mp2.cli", "-vv", *map(str, args)]
+    return [sys.executable, "-m", "mp2", "-vv", *map(str, args)]
 
 
 def finished(*args):

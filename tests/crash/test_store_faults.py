@@ -33,7 +33,7 @@ from mp2 import database, registry
 from mp2.store import Store
 registry._plug_ins, registry.builtin_scanners = tuple, tuple
 {before}
-from mp2.cli import script
+from mp2.__main__ import script
 script()
 """
 SCANNERS = f"""
