@@ -501,7 +501,7 @@ def test_a_store_that_fails_costs_no_result(mp2, here, monkeypatch):
     from mp2.errors import StoreError
     from mp2.store import Store
 
-    def fail(self, run_id, result, state=None):
+    def fail(self, run_id, result, state, picks):
         raise StoreError("mp2.db: disk full; make room")
 
     monkeypatch.setattr(Store, "finish", fail)

@@ -17,12 +17,15 @@ def script() -> NoReturn:
     Taking down the interpreter and its libraries would take 0.1 s more, and would wait for what hangs in them.
     """
     code: Any = 1
+    _open_streams()
     gc.set_threshold(50_000, 20)  # the records of a run all live to its end: looking for garbage among them finds none
     try:
         _command_line()()
     except SystemExit as end:
         code = end.code
     finally:
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: os._exit(code))
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
@@ -30,11 +33,21 @@ def script() -> NoReturn:
         os._exit(code)
 
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _open_streams() -> None:
+    """What the process was started without (`mp2 ... >&-`) goes nowhere."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for good
+
+
 def _command_line() -> Any:
     """`mp2.cli.main`; while it is imported Ctrl-C just ends the process, where Python would print a traceback."""
     heeded = signal.getsignal(signal.SIGINT)
     if heeded is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     from mp2.cli import main
 
     signal.signal(signal.SIGINT, heeded)

@@ -127,6 +127,7 @@ def _fail(problems: str | Sequence[str], code: int, session: Session) -> int:
     with suppress(OSError):  # an output that is full or closed can be told nothing
         for line in lines:
             say(f"mp2: {line}", err=True)
+    with suppress(OSError):
         if session.wants_document:
             click.echo(_failed_document(lines))
     return code

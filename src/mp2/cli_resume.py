@@ -11,6 +11,7 @@ import click
 from mp2 import cli_run, cli_search, settings
 from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, Session
 from mp2.errors import InputError
+from mp2.model import Status
 
 _COMMANDS: Mapping[str, click.Command] = {
     str(command.name): command for command in (cli_search.search, cli_run.run, cli_run.demo)
@@ -43,6 +44,9 @@ def resume(context: click.Context, /, run: str, source: Path | None, **options: 
     with Store(options["db"], read_only=True) as store:
         run_id = store.find(run)
         request = store.load_request(run_id)
+        status = next(one.status for one in store.runs() if one.run_id == run_id)
+    if status == Status.WORK_LIMIT:  # what it was to do is done: more is for the budget, unless a higher limit is given
+        request["last"]["max_attempts"] = None
     session = context.ensure_object(Session)
     session.resume = run_id
     command = _COMMANDS[request["command"]]

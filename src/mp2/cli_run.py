@@ -125,7 +125,7 @@ def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> S
 
     own = [line for line in picks.warnings if line not in result.warnings]
     view = picks_view(picks, n_show=options["show"], aliases=result.aliases)
-    return Sequel({"next_day": picks.to_dict()}, (view,), own, lambda store, run_id: store.save_picks(run_id, picks))
+    return Sequel({"next_day": picks.to_dict()}, (view,), own, picks)
 
 
 @click.command(cls=RulesCommand)
@@ -160,7 +160,7 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool,
             picked, outcome = _picked(picks, options, result), score(picks, market.later)
             said = sentence(result, market)
             document = {**picked.document, "demo": said, "outcome": outcome.to_dict()}
-            return Sequel(document, (*picked.view, outcome_view(outcome), said), picked.warnings, picked.save)
+            return Sequel(document, (*picked.view, outcome_view(outcome), said), picked.warnings, picked.picks)
 
         return search_and_report(panel, f"demo --seed {seed}", rules, options, interrupts, screen, read_s, follow)
 

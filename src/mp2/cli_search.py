@@ -30,15 +30,15 @@ from mp2.cli_options import (
     say,
     start_logging,
 )
-from mp2.errors import StoreError
+from mp2.errors import Mp2Error, StoreError
 from mp2.model import COUNTS, PRUNINGS, Rules, SearchResult
 from mp2.private_file import write_private
 
 if TYPE_CHECKING:
     from mp2.keeper import Keeper
     from mp2.panel import SignalPanel
+    from mp2.pick_model import DayPicks
     from mp2.search_state import Resumable, SearchState
-    from mp2.store import Store
 
 EXIT_FAILED, EXIT_NOTHING_FOUND = 1, 4
 
@@ -47,12 +47,12 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Sequel:
-    """What a command adds to a search: keys of the document, things to print, warnings of its own, something to store."""
+    """What a command adds to a search: keys of the document, things to print, warnings of its own, picks to store."""
 
     document: dict[str, Any]
     view: Sequence[Any]
     warnings: Sequence[str] = ()
-    save: Callable[[Store, str], None] | None = None
+    picks: DayPicks | None = None
 
 
 class RulesCommand(click.Command):
@@ -100,7 +100,11 @@ COUNT_OPTIONS = (
     ),
 )
 CHECKPOINT_OPTION = click.option(
-    "--checkpoint", type=settings.DURATION, default="1s", show_default=True, help="how often a running search is stored"
+    "--checkpoint",
+    type=settings.CHECKPOINT,
+    default="1s",
+    show_default=True,
+    help="how often a running search is stored, at most 5m apart",
 )
 _SEARCH_OPTIONS = (
     click.option(
@@ -257,10 +261,11 @@ def search_and_report(
         except BaseException:
             run.abandon()
             raise
-        result, failure = run.finished(replace(result, read_s=read_s), options["db"])
-        sequel = None if follow is None else follow(result)
-        if sequel is not None and sequel.save is not None and failure is None:
-            failure = run.saved(sequel.save)
+        result, sequel = replace(result, read_s=read_s, run_id=run.run_id), None
+        try:
+            sequel = None if follow is None else follow(result)
+        finally:  # whatever becomes of the picks, what was found is stored
+            result, failure = run.finished(result, options["db"], None if sequel is None else sequel.picks)
     log_algo_totals(result.starters)
     print_result(result, options, sequel, failure)
     return _exit_code(result, interrupts, failure)
@@ -308,30 +313,21 @@ class _Run:
             self._keeper.release()
             self._keeper.ask(lambda store: store.abandon(str(self.run_id)))
 
-    def finished(self, result: SearchResult, db: Path) -> tuple[SearchResult, str | None]:
-        """The result with its run and storing time; a store that fails costs it its place there, not what it found."""
+    def finished(self, result: SearchResult, db: Path, picks: DayPicks | None) -> tuple[SearchResult, str | None]:
+        """The result with its storing time; a store that fails costs it its place there, not what it found."""
         keeper, search, run_id = self._keeper, self._search, self.run_id
         if keeper is None or run_id is None:
             return result, None
-        result, started_ns = replace(result, run_id=run_id), now_ns()
+        started_ns = now_ns()
         keeper.release()
         try:
-            keeper.ask(lambda store: store.finish(run_id, result, search.take() if search else None))
+            keeper.ask(lambda store: store.finish(run_id, result, search.take() if search else None, picks))
         except StoreError as error:
             return replace(result, run_id=None), f"{error}; {_rescued(result, db)}"
         store_s = (now_ns() - started_ns) / 1e9
-        with suppress(StoreError):  # the run is safe by now, only its storing time is not
+        with suppress(Mp2Error):  # the run is safe by now, only its storing time is not
             keeper.ask(lambda store: store.set_store_s(run_id, store_s))
         return replace(result, store_s=store_s), None
-
-    def saved(self, save: Callable[[Store, str], None]) -> str | None:
-        """Store what follows from the result; what went wrong, if anything."""
-        try:
-            if self._keeper is not None:
-                self._keeper.ask(lambda store: save(store, str(self.run_id)))
-        except StoreError as error:
-            return str(error)
-        return None
 
 
 def _rescued(result: SearchResult, db: Path) -> str:
@@ -355,7 +351,7 @@ def request_of(context: click.Context) -> dict[str, Any]:
     """The command of a context and those of its options that say what is searched, as JSON; paths are absolute."""
     params = {name: value for name, value in context.params.items() if name not in OF_A_SESSION}
     options = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in params.items()}
-    last = {name: context.params[name] for name in ("budget", "workers")}
+    last = {name: context.params[name] for name in ("budget", "workers", "max_attempts")}
     return {"command": context.command.name, "options": options, "last": last}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -126,13 +126,11 @@ class SearchDisplay:
         self._live = Live(console=screen, auto_refresh=False, transient=True) if live and screen.is_terminal else None
 
     def __enter__(self) -> SearchDisplay:
-        if self._live:
-            self._live.start()
+        self._draw(Live.start)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._live:
-            self._live.stop()
+        self._draw(Live.stop)
 
     def update(self, progress: SearchProgress) -> None:
         """Show the state of the search; logs a heartbeat when one is due."""
@@ -142,7 +140,16 @@ class SearchDisplay:
             log.info(heartbeat_line(progress))
         if self._live:
             self._measure(elapsed_ns, progress.attempts)
-            self._live.update(self._render(progress), refresh=True)
+            shown = self._render(progress)
+            self._draw(lambda live: live.update(shown, refresh=True))
+
+    def _draw(self, change: Callable[[Live], None]) -> None:
+        """A terminal that has gone away costs the display, not the search."""
+        if self._live:
+            try:
+                change(self._live)
+            except OSError:
+                self._live = None
 
     def _measure(self, elapsed_ns: int, attempts: int) -> None:
         span_ns, more = elapsed_ns - self._last[0], attempts - self._last[1]

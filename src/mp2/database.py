@@ -51,7 +51,7 @@ class Database:
         must_exist: bool = False,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self.path, self.read_only, self.busy_timeout_s = Path(path).expanduser(), read_only, busy_timeout_s
+        self.path, self.read_only, self.busy_timeout_s = _expanded(Path(path)), read_only, busy_timeout_s
         self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = sqlite3.connect(
@@ -80,6 +80,10 @@ class Database:
         """Say plainly what SQLite would call `unable to open database file`, and make a missing file, private."""
         if os.path.isdir(self.path):
             raise StoreError(f"{self.path}: is a directory; name a file in it")
+        if self.path.exists() and not self.path.is_file():
+            raise StoreError(f"{self.path}: is a pipe or a device; name a file")
+        if self.path.is_symlink() and not self.path.exists():
+            raise StoreError(f"{self.path}: is a link to {os.readlink(self.path)}, which is not there; pass another --db")
         if must_exist and not os.path.lexists(self.path):
             raise StoreError(f"no database at {self.path}; run a search first or pass --db")
         if not must_exist:
@@ -220,21 +224,34 @@ _ADVICE = {
 }
 
 
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: {error}; write out the path") from error
+
+
 # --- who is running ------------------------------------------------------------------------------------------------
 
 
 def process_start(pid: int) -> str | None:
     """When a process started, in clock ticks since boot; None where the system does not tell (field 22 of proc(5) stat)."""
+    fields = _stat(pid)
+    return fields[19] if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    """What proc(5) stat says of a process from its third field, the state, on; empty where the system does not tell."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return None
+        return []
     # The second field is the program's name in parentheses, which may hold spaces and parentheses.
-    return stat.rpartition(")")[2].split()[19]
+    return stat.rpartition(")")[2].split()
 
 
 def is_running(pid: int, start: str | None) -> bool:
-    """Whether the process that had this number and start still exists; when that cannot be told it does."""
+    """Whether the process that had this number and start still runs; when that cannot be told it does."""
     if sys.platform == "win32":  # signal 0 is Ctrl-C there
         return True
     try:
@@ -243,8 +260,14 @@ def is_running(pid: int, start: str | None) -> bool:
         return False
     except PermissionError:
         pass
-    now = process_start(pid)
-    return now is None or start is None or now == start
+    fields = _stat(pid)
+    if fields and fields[0] in _DEAD:
+        return False
+    return not fields or start is None or fields[19] == start
+
+
+_DEAD = ("Z", "X")
+"""States of a process that has ended and that its parent has not asked about yet."""
 
 
 def owner() -> dict[str, Any]:

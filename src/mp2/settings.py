@@ -23,11 +23,11 @@ class Duration(click.ParamType[Any]):
 
     name = "duration"
 
-    def __init__(self, *, above_zero: bool = False) -> None:
-        self._above_zero = above_zero
+    def __init__(self, *, above_zero: bool = False, most_s: float | None = None) -> None:
+        self._above_zero, self._most_s = above_zero, most_s
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; a time that cannot be read, or that is too short, is a usage error."""
+        """Seconds; a time that cannot be read, or that is too short or too long, is a usage error."""
         match = _DURATION.fullmatch(str(value))
         unit = (match[2].lower() or "s") if match else ""
         if match is None or unit not in _UNITS_S:
@@ -35,6 +35,8 @@ class Duration(click.ParamType[Any]):
         seconds = float(match[1]) * _UNITS_S[unit]
         if self._above_zero and not seconds:
             self.fail(f"{value!r} is no time at all; give more than 0s", param, ctx)
+        if self._most_s is not None and seconds > self._most_s:
+            self.fail(f"{value!r} is too long; give {self._most_s:g}s or less", param, ctx)
         return seconds
 
 
@@ -81,6 +83,8 @@ _OUTSIDE = ("config", "debug", "version")
 """Options that are none of a file's business."""
 
 DURATION, TIMEOUT, NAMES, SIZES, PAIRS = Duration(), Duration(above_zero=True), Names(), Sizes(), Pairs()
+CHECKPOINT = Duration(most_s=300)
+"""On another host a run that has been silent for longer counts as dead (`database.SILENCE_S`)."""
 
 
 FILE = "mp2.settings"

@@ -83,12 +83,16 @@ class Store(ScanStore):
             "workers": workers,
         } | ({} if request is None else {"request": rows.to_json(request)})
         with self._transaction("IMMEDIATE"):
+            if self._version() >= schema.STATES_SINCE:
+                values["heartbeat_at"] = _now()
             values["run_id"] = self._unused_id("run", started_at)
             self._execute(insert("run", *values), tuple(values.values()))
         return str(values["run_id"])
 
-    def finish(self, run_id: str, result: SearchResult, state: SearchState | None = None) -> None:
-        """Store a running run's result, whole or not at all; it survives a power cut once this returns.
+    def finish(
+        self, run_id: str, result: SearchResult, state: SearchState | None = None, picks: DayPicks | None = None
+    ) -> None:
+        """Store a running run's result, and its picks, whole or not at all; it survives a power cut once this returns.
 
         It replaces the result of an earlier session. With `state`, the last part, a run that is not complete can be taken up
         again. Starters are read one at a time, so that a lazy sequence stays lazy.
@@ -111,6 +115,8 @@ class Store(ScanStore):
             ):
                 self._connection.executemany(statement, own_rows)
             self._execute(f"UPDATE run SET {sql_names(values, '{0} = :{0}')} WHERE run = :run", {**values, "run": run})
+            if picks is not None:
+                self._replace_picks(run, picks)
 
     def save_state(self, run_id: str, part: SearchState) -> int:
         """Write a part of a running run's state; it survives a power cut once this returns. How many starters are exhausted."""
@@ -183,7 +189,7 @@ class Store(ScanStore):
             self._execute(f"DELETE FROM {sql_name(table)} WHERE run = ?", (run,))
 
     def abandon(self, run_id: str) -> None:
-        """Mark a running run as failed; one that was taken up is again what it was before."""
+        """Mark a running run as failed; one that had a result before has that again."""
         with self._transaction("IMMEDIATE"):
             self._execute("UPDATE run SET status = coalesce(ended_as, 'failed') WHERE run = ?", (self._running(run_id),))
 
@@ -208,9 +214,11 @@ class Store(ScanStore):
     def save_picks(self, run_id: str, picks: DayPicks) -> None:
         """Store the picks of one day with an ended run, in place of earlier ones for that day and their outcome."""
         with self._transaction("IMMEDIATE"):
-            run = self._ended(run_id)["run"]
-            self._execute("DELETE FROM day_picks WHERE run = ? AND day = ?", (run, picks.day))
-            self._execute(_INSERT_PICKS, rows.picks_row(run, picks))
+            self._replace_picks(self._ended(run_id)["run"], picks)
+
+    def _replace_picks(self, run: int, picks: DayPicks) -> None:
+        self._execute("DELETE FROM day_picks WHERE run = ? AND day = ?", (run, picks.day))
+        self._execute(_INSERT_PICKS, rows.picks_row(run, picks))
 
     def save_outcome(self, run_id: str, outcome: Outcome) -> None:
         """Store what came of the picks of one day; `InputError` while it is pending or when the run has no such picks."""
@@ -238,10 +246,11 @@ class Store(ScanStore):
     def load(self, run_id: str, *, starters: bool = True) -> SearchResult:
         """The result given to `finish`, with its `run_id`; `starters=False` leaves theirs out, which many make large.
 
-        Raises `InputError` when there is no such run or it has no result.
+        While a run is taken up again it is the result of the session before. Raises `InputError` when there is no such run, or
+        none of its results.
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
-            row = self._ended(run_id)
+            row = self._with_result(run_id)
             values = dict(row) | {"status": _ended_as(row) or row["status"]}
             return rows.to_result(values, self._kept(row), tuple(self._starters(row["run"])) if starters else ())
 
@@ -280,17 +289,28 @@ class Store(ScanStore):
         return row  # type: ignore[no-any-return]
 
     def _running(self, run_id: str) -> int:
-        row = self._execute("SELECT run, status FROM run WHERE run_id = ?", (run_id,)).fetchone()
-        if row is None or row["status"] != "running":
-            fate = "was deleted meanwhile" if row is None else f"has already ended ({row['status']})"
+        """The number of a run that this process works on; another may have taken it for dead, and taken it up."""
+        row = self._execute("SELECT * FROM run WHERE run_id = ?", (run_id,)).fetchone()
+        fate = "was deleted meanwhile" if row is None else None
+        if row is not None and row["status"] != "running":
+            fate = f"has already ended ({row['status']})"
+        elif row is not None and any(row[name] != value for name, value in owner().items()):
+            fate = "was taken up by another process meanwhile"
+        if fate is not None:
             raise StoreError(f"{self.path}: run {run_id} {fate}; nothing was stored")
         return int(row["run"])
 
     def _ended(self, run_id: str) -> sqlite3.Row:
+        """A run with a result that nobody works on."""
+        row = self._with_result(run_id)
+        if status_now(row) == "running":
+            raise InputError(f"{self.path}: run {run_id} is taken up again just now; wait until that has ended")
+        return row
+
+    def _with_result(self, run_id: str) -> sqlite3.Row:
         row = self._row(run_id)
-        status = status_now(row)
-        why = _NO_RESULT.get(status)
-        if why is not None and (status == "running" or _ended_as(row) is None):
+        why = _NO_RESULT.get(status_now(row))
+        if why is not None and _ended_as(row) is None:
             raise InputError(f"{self.path}: run {run_id} has no result: {why}")
         return row
 
