@@ -1,7 +1,9 @@
 """The command line as a user meets it: documents, tables, messages, exit codes, signals."""
 
 import gzip
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -515,6 +517,88 @@ def test_a_store_that_fails_costs_no_result(mp2, here, monkeypatch):
     assert rescued.name in err
     whole = strict_json(rescued.read_text())
     assert [len(groups) for groups in whole["groups"].values()] == [58, 22]
+
+
+def test_a_run_that_is_deleted_as_soon_as_it_is_stored_costs_no_result(mp2, monkeypatch):
+    from mp2.store import Store
+
+    finish = Store.finish
+
+    def deleted(self, run_id, *args):
+        finish(self, run_id, *args)
+        self.delete(run_id)
+
+    monkeypatch.setattr(Store, "finish", deleted)
+    code, out, _ = mp2("search", WEEK, *RULES, "--json")
+    assert (code, strict_json(out)["status"]) == (0, "complete")
+
+
+def test_picks_that_fail_cost_no_result(mp2, monkeypatch):
+    from mp2 import cli_run
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli_run, "_next_picks", fail)
+    code, out, _ = mp2("demo", "--budget", "1s", "--max-attempts", "5", "--json")
+    assert (code, strict_json(out)["status"]) == (1, "failed")
+    assert strict_json(mp2("runs", "show", "last", "--json")[1])["status"] == "work_limit"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_a_message_that_cannot_be_printed_costs_no_document(here):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mp2", "runs", "list", "--json"], check=False, stdout=subprocess.PIPE, stderr=full, text=True
+        )
+    assert (done.returncode, strict_json(done.stdout)["status"]) == (1, "failed")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_before_is_done_without(here, closed):
+    command = f"{sys.executable} -m mp2 search {WEEK} {' '.join(RULES)} --json {closed}"
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == (">&-" not in closed.replace("2>&-", ""))
+    listed = subprocess.run([sys.executable, "-m", "mp2", "runs", "list", "--json"], capture_output=True, check=True)
+    assert [run["status"] for run in json.loads(listed.stdout)["runs"]] == ["complete"]
+
+
+def test_a_terminal_that_goes_away_costs_the_display_only():
+    from types import SimpleNamespace
+
+    from rich.console import Console
+
+    from mp2.console import SearchDisplay
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    pool = SimpleNamespace(elapsed_ns=1, wall_ns=2, n_exhausted=0, n_running=1, n_cut_off=0, n_waiting=0, limit_ns=1, bank_ns=0)
+    progress = SimpleNamespace(pool=pool, attempts=3, best_score={2: None})
+    for n_updates in range(2):
+        screen = Console(file=Gone(), force_terminal=True)
+        with SearchDisplay(screen, heartbeat_s=10, live=True) as display:
+            for _ in range(n_updates):
+                display.update(progress)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_a_log_file_that_is_a_pipe_nobody_reads_is_told(mp2, here):
+    os.mkfifo("pipe.log")
+    code, _, err = mp2("--log-file", "pipe.log", "search", WEEK, *RULES, "--no-store")
+    assert code == 2
+    assert "--log-file pipe.log: No such device or address; choose a file that can be written" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_log_behind_a_link_is_private_too(mp2, here):
+    (here / "run.log").symlink_to("real.log")
+    assert mp2("--log-file", "run.log", "search", WEEK, *RULES, "--no-store")[0] == 0
+    assert (here / "real.log").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_database_may_be_named_anywhere(mp2, here, monkeypatch):

@@ -53,6 +53,17 @@ def test_a_resumed_run_is_one_that_was_never_interrupted(mp2):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
+def test_a_run_with_a_limit_of_work_that_died_before_it_goes_on_to_it(mp2):
+    whole = lasting(mp2("search", WEEK, *RULES, "--json", "--no-store", "--max-attempts", "30")[1])
+    begun(mp2)
+    with closing(sqlite3.connect("mp2.db")) as connection, connection:  # as if it had died, and been given more to do
+        request = json.loads(connection.execute("SELECT request FROM run").fetchone()[0])
+        assert request["last"]["max_attempts"] == 10
+        request["last"]["max_attempts"] = 30
+        connection.execute("UPDATE run SET status = 'running', process_start = '1', request = ?", (json.dumps(request),))
+    assert lasting(mp2("resume", "last", "--json")[1]) == whole
+
+
 @pytest.mark.slow
 def test_the_picks_of_a_resumed_run_are_made_again(mp2, here):
     (here / "grids.toml").write_text(GRIDS)

@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import stat
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -262,6 +264,15 @@ def test_json_gives_hostile_names_back_as_they_are(mp2, hostile):
     assert f"<script>alert(1)</script>{HOSTILE}" in tickers
     assert json.loads(json_text(["é ✓ 😀", "\U000e0001\ud800"])) == ["é ✓ 😀", "\U000e0001\ud800"]
     assert json_text("é ✓ 😀") == '"é ✓ 😀"'
+
+
+def test_an_id_that_somebody_wrote_into_a_database_is_shown_plainly(mp2, here, hostile):
+    with closing(sqlite3.connect(here / "mp2.db")) as connection, connection:
+        connection.execute("UPDATE run SET run_id = ?", ("\x1b]0;owned\x07\r\nmp2: all is well",))
+    for args in (("show", "last"), ("list",), ("delete", "last")):
+        _, out, err = mp2("runs", *args)
+        assert inert(out, err)
+        assert "\nmp2: all" not in out + err
 
 
 def test_json_holds_counts_beyond_64_bits():

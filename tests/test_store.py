@@ -34,6 +34,7 @@ from mp2.model import (
     Status,
 )
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
+from mp2.search_state import SearchState
 from mp2.store import RunSummary, Store
 
 STARTED_AT = "2026-11-22T15:30:12+00:00"
@@ -546,6 +547,61 @@ def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: 
     assert database.process_start(dead_pid()) is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when a process has ended")
+def test_a_process_that_nobody_has_asked_about_since_it_died_is_gone(opened: Store) -> None:
+    run_id = begin(opened)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        pretend(opened, run_id, pid=process.pid, process_start=database.process_start(process.pid))
+        assert opened.runs()[0].status == "running"
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and left in the table of processes
+        assert opened.runs()[0].status == "interrupted"
+
+
+def test_a_run_that_another_process_took_up_is_not_written_to(opened: Store) -> None:
+    run_id = begin(opened)
+    pretend(opened, run_id, pid=dead_pid())
+    for write in (
+        lambda: opened.save_state(run_id, SearchState()),
+        lambda: opened.finish(run_id, build_result()),
+        lambda: opened.abandon(run_id),
+    ):
+        with pytest.raises(StoreError, match=f"run {run_id} was taken up by another process meanwhile; nothing was stored"):
+            write()
+    assert opened.runs()[0].status == "interrupted"
+
+
+def test_a_run_elsewhere_that_never_wrote_is_interrupted_after_a_while(opened: Store) -> None:
+    run_id = begin(opened)
+    pretend(opened, run_id, pid=dead_pid(), host="elsewhere")
+    assert opened.runs()[0].status == "running"
+    pretend(opened, run_id, heartbeat_at="2026-11-22T15:30:12+00:00")
+    assert opened.runs()[0].status == "interrupted"
+
+
+def test_while_a_run_is_taken_up_its_earlier_result_is_read(opened: Store) -> None:
+    about = {"source": "week.parquet", "rules": build_result().rules, "input_fingerprint": "f" * 64, "workers": 2}
+    run_id = opened.begin(**about, budget_s=5, started_at=STARTED_AT, request={})
+    opened.finish(run_id, build_result(), SearchState())
+    opened.take_up(run_id, **about)
+    assert opened.runs()[0].status == "running"
+    assert opened.load(run_id) == build_result(run_id=run_id)
+    with pytest.raises(InputError, match="is taken up again just now"):
+        opened.save_picks(run_id, build_picks())
+
+
+def test_picks_are_stored_with_the_result_or_neither(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = begin(opened)
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "picks_row", lambda *_: (None,) * 6)
+        with pytest.raises(StoreError):
+            opened.finish(run_id, build_result(), picks=build_picks())
+    assert opened.runs()[0].status == "running"
+    assert count_rows(opened)["kept_group"] == 0
+    opened.finish(run_id, build_result(), picks=build_picks())
+    assert opened.load_picks(run_id) == (build_picks(run_id=run_id),)
+
+
 def test_what_cannot_be_told_counts_as_running(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = begin(opened)
     pretend(opened, run_id, process_start=None)
@@ -749,6 +805,17 @@ def test_a_missing_file_is_not_made_for_reading(path: Path, how: dict[str, bool]
     with pytest.raises(StoreError, match=r"no database at .*runs\.db; run a search first or pass --db"):
         Store(path, **how)
     assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(tmp_path: Path, read_only: bool) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "link.db").symlink_to("nothing.db")
+    with pytest.raises(StoreError, match=r"pipe\.db: is a pipe or a device; name a file"):
+        Store(tmp_path / "pipe.db", read_only=read_only)
+    with pytest.raises(StoreError, match=r"link\.db: is a link to nothing\.db, which is not there"):
+        Store(tmp_path / "link.db", read_only=read_only)
 
 
 def test_a_missing_directory_is_told(tmp_path: Path) -> None:

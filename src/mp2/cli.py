@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         code = _fail(error.problems, error.exit_code, session)
     except Mp2Error as error:
         _debug_trace(debug)
-        code = _fail(str(error), error.exit_code, session)
+        code = _fail([str(error)], error.exit_code, session)
     except OSError as error:
         _debug_trace(debug)
         code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except BaseException as error:  # a library in Rust that panics raises what is no Exception
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
-        code = _fail(f"internal error: {type(error).__name__}: {error}{hint}", EXIT_FAILED, session)
+        code = _fail([f"internal error: {type(error).__name__}: {error}{hint}"], EXIT_FAILED, session)
     sys.exit(session.signal_code or code)
 
 

@@ -214,8 +214,10 @@ def start_logging(context: click.Context) -> Any:
 
 def _file_handler(path: Path) -> logging.Handler:
     try:
-        make_private(path)
-        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        target = path if path.exists() else Path(os.path.realpath(path))
+        make_private(target)
+        os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))  # a pipe that nobody reads would be waited for
+        handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"--log-file {path}: {error.strerror}; choose a file that can be written") from error
     handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
@@ -360,5 +362,5 @@ def delete_stored(
         if as_json:
             echo_document(deleted=name)
         else:
-            click.echo(f"Deleted {what} {name}.")
+            say(f"Deleted {what} {name}.")
         return interrupts.exit_code or 0

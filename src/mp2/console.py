@@ -243,8 +243,9 @@ def _totals(result: SearchResult) -> Iterable[str]:
         n_alike = sum(map(len, result.aliases)) - len(result.aliases)
         yield f"{n_alike:,} of {result.n_starters:,} variations are identical to an earlier one on all these days (shown as =)."
     if result.run_id:
-        more = "" if result.status is Status.COMPLETE else f" mp2 resume {result.run_id} goes on."
-        yield f"Stored as run {result.run_id}.{more}"
+        run_id = plain(result.run_id)
+        more = "" if result.status is Status.COMPLETE else f" mp2 resume {run_id} goes on."
+        yield f"Stored as run {run_id}.{more}"
 
 
 def _tested(result: SearchResult, size: int) -> str:

@@ -10,8 +10,12 @@ from collections.abc import Iterable
 
 
 def plain(text: object) -> str:
-    """Text from outside, with control characters made visible."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(text))
+    """Text from outside, with control characters and others that nobody sees made visible."""
+    return "".join(char if char.isprintable() and char not in _UNSEEN else f"\\x{ord(char):02x}" for char in str(text))
+
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""What counts as printable and shows nothing: joiners, fillers, the blank Braille pattern."""
 
 
 class Mp2Error(Exception):

@@ -114,7 +114,7 @@ def scan_sentence(result: ScanResult, *, stored: bool) -> str:
     """`2 candidates from 3 of 4 scanners in 1.20 s, status partial. Stored as scan 20261122-153012-1a2b.`"""
     n_answered = sum(outcome.status in ANSWERED for outcome in result.outcomes)
     what = f"{counted(len(result.candidates), 'candidate')} from {n_answered} of {counted(len(result.outcomes), 'scanner')}"
-    where = f" Stored as scan {result.scan_id}." if stored else ""
+    where = f" Stored as scan {plain(result.scan_id)}." if stored else ""
     return f"{what} in {duration(result.elapsed_s)}, status {result.status}.{where}"
 
 
