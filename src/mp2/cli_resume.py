@@ -23,7 +23,11 @@ _SOURCES = {"search": "table", "run": "prices"}
 @click.argument("run")
 @click.option("--budget", type=settings.DURATION, help="time to go on for [default: what the run was given at first]")
 @click.option("--workers", type=int, help="kernels that run at once [default: as at first]")
-@click.option("--max-attempts", type=int, help="exact work per starter, all sessions together, instead of time limits")
+@click.option(
+    "--max-attempts",
+    type=int,
+    help="exact work per starter, all sessions together, instead of time limits [default: as at first, unless that is done]",
+)
 @click.option("--source", type=click.Path(path_type=Path), help="where the table or the prices are now, if they were moved")
 @JSON_OPTION
 @JSON_GROUPS_OPTION
