@@ -29,11 +29,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
-from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mp2.errors import MissingExtraError, SourceError
+from mp2.masking import Secrets
 from mp2.scan_model import Candidate, seconds_text
 
 MAX_LOG_LINES, MAX_LOG_CHARS = 1000, 20_000
@@ -191,7 +191,7 @@ class ScanContext:
         self.cancelled = threading.Event()
         self._scanner_class, self._factory, self._clock = scanner, http, clock
         self._http: Http | None = None
-        self._secrets: set[str] = set()
+        self.secrets = Secrets()
         self._log = _Log(self)
         self._tool_log: list[dict[str, Any]] = []
         self._attempts, self._replies = 0, set[ReplyKind]()
@@ -240,8 +240,7 @@ class ScanContext:
 
     def hide(self, secret: str) -> None:
         """Blot it out of what is logged, said and named from now on; a text of less than four characters stays."""
-        if len(secret) >= _SHORTEST_SECRET:
-            self._secrets.update({secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")})
+        self.secrets.add(secret)
 
     def log_tool(self, tool: str, **fields: Any) -> None:
         """Add an entry to the run's tool log, `{"scanner": ..., "tool": tool, ...fields}`.
@@ -273,9 +272,7 @@ class ScanContext:
 
     def redacted(self, text: str) -> str:
         """The text without any secret, and without halves of characters, which no file can hold."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        return self.secrets.mask(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def redacted_data(self, value: Any) -> Any:
         """JSON data with `redacted` texts and keys."""
@@ -316,10 +313,6 @@ class ScanContext:
         for line in logs:
             self._log.add(line)
         self._tool_log += list(tool_logs)[: MAX_LOG_LINES - len(self._tool_log)]
-
-
-_SHORTEST_SECRET = 4
-"""Shorter values would blot out half the log, and protect nothing."""
 
 
 class _Log(logging.Handler):
