@@ -17,6 +17,7 @@ context of its run, which is its own: nothing in it is shared with another scann
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import json
 import logging
@@ -62,13 +63,30 @@ class Reply:
             # Neither the text nor its error, which holds it: a source may repeat the key it was asked with.
             raise SourceError("bad_payload", f"answered no JSON ({len(self.body):,} bytes)") from None
 
+    @property
+    def charset(self) -> str | None:
+        """The charset of the content type, if it is one of texts."""
+        named = re.search(r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
+        return text_charset(named[1]) if named else None
+
     def text(self) -> str:
         """The body as text, in the charset of its content type, else UTF-8; what cannot be decoded is replaced."""
-        charset = re.search(r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
-        try:
-            return self.body.decode(charset[1] if charset else "utf-8", "replace")
-        except (LookupError, ValueError):
-            return self.body.decode("utf-8", "replace")
+        return self.body.decode(self.charset or "utf-8", "replace")
+
+
+def text_charset(name: str) -> str | None:
+    """The name Python has for a charset of texts, None for any other codec: of some, decoding takes the square of the size."""
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return None
+    return known if _TEXT_CHARSET.fullmatch(known) else None
+
+
+_TEXT_CHARSET = re.compile(
+    r"ascii|utf-(8|16|32)(-[bl]e|-sig)?|iso8859-\d+|cp(125\d|437|8\d\d|9\d\d)|koi8-[rtu]|tis-620|mac-\w+"
+    r"|shift_jis\w*|euc_\w+|gb\w+|big5\w*"
+)
 
 
 def _no_number(name: str) -> NoReturn:
