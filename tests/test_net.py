@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import logging
 import socket
 import threading
 import traceback
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from urllib.parse import quote
 
 import pytest
 from stub_server import (
@@ -33,7 +36,8 @@ from stub_server import (
 
 from mp2 import __version__, net
 from mp2.errors import InputError, SourceError
-from mp2.net import CACHE_NAME, QUOTA_NAME, Client, Secrets
+from mp2.masking import Secrets
+from mp2.net import CACHE_NAME, QUOTA_NAME, Client
 from mp2.scanner import Reply, ScanContext, Scanner
 
 KEY = "pl4nted/key+with=signs"
@@ -134,9 +138,9 @@ def test_secrets_reach_the_server_and_the_user_agent_can_be_set(server, bench):
 
 def test_a_form_with_a_user_and_then_a_bearer_token(server, bench):
     context = bench.context()
-    login = server.route("/token", Json({"access_token": KEY}))
+    login = server.route("/token", Json({"access_token": "t0ken-of-today"}))
     assert context.http.post(login, form={"grant_type": "x"}, auth=("id", KEY), parse=lambda reply: reply.json()) == {
-        "access_token": KEY
+        "access_token": "t0ken-of-today"
     }
     (seen,) = server.requests()
     assert (seen.method, seen.form) == ("POST", {"grant_type": "x"})
@@ -592,11 +596,31 @@ def seen_of(error):
     yield "".join(traceback.format_exception(error))
 
 
-def test_an_answer_with_a_key_in_it_is_given_but_not_kept(server, bench):
-    context, url = bench.context(), server.route("/rows", Json({"rows": [ECHO]}))
+def test_a_key_is_out_of_an_answer_before_it_is_given_and_kept(server, bench):
+    context, url = bench.context(), server.route("/rows", Json({"rows": [ECHO]}, headers={"X-Echo": KEY}))
     for _ in range(2):
-        assert context.http.get(url, secret_params={"apikey": KEY}, parse=data, ttl_s=60) == [ECHO]
+        answer = context.http.get(url, secret_params={"apikey": KEY}, parse=data, ttl_s=60)
+        assert answer == ["the key *** of me is not good"]
+    assert server.n_requests() == 1
+    assert context.http.get(url, secret_params={"apikey": KEY}, parse=lambda reply: reply.headers["x-echo"]) == "***"
+
+
+def test_an_answer_with_a_short_key_in_it_is_given_but_not_kept(server, bench):
+    context, url = bench.context(), server.route("/rows", Json({"rows": ["of rows"]}))
+    for _ in range(2):
+        assert context.http.get(url, secret_params={"apikey": "rows"}, parse=data, ttl_s=60) == ["of rows"]
     assert server.n_requests() == 2
+
+
+def test_what_one_call_was_asked_with_is_out_of_the_answers_to_the_next(server, bench):
+    context = bench.context()
+    basic, token = base64.b64encode(b"the-client:the-secret").decode(), "t0ken-of-today"
+    login = server.route("/token", Json({"access_token": token}))
+    url = server.route("/rows", Json({"rows": [f"Basic {basic}, Bearer {token}, the-client, the-secret"]}))
+    context.http.post(login, auth=("the-client", "the-secret"), parse=lambda reply: reply.json())
+    headers = {"Authorization": f"Bearer {token}"}
+    assert context.http.get(url, headers=headers, parse=data) == ["Basic ***, ***, ***, ***"]
+    assert context.redacted(f"{basic} {token}") == "*** ***"
 
 
 def up(reply: Reply):
@@ -639,6 +663,52 @@ def test_ordinary_headers_do_not_keep_answers_out_of_the_cache(server, bench):
     for _ in range(2):
         context.http.get(url, headers={"X-Flag": "true", "Authorization": "Bearer " + KEY}, parse=data, ttl_s=60)
     assert server.n_requests() == 1
+
+
+ODD = 'ab/cd+ef=gh&12"q'
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ODD,
+        quote(ODD),
+        quote(ODD, safe=""),
+        quote(ODD, safe="").replace("%2B", "%2b").replace("%3D", "%3d"),
+        "ab/cd%2Bef%3Dgh&12%22q",
+        quote(quote(ODD, safe="")),
+        html.escape(ODD),
+        html.escape(html.escape(ODD)),
+        ODD.replace("&", "&#038;").replace('"', "&#X22;").replace("/", "&#x2F;"),
+        json.dumps(ODD)[1:-1],
+        json.dumps(json.dumps(ODD))[3:-3],
+        ODD.replace("/", "\\/").replace("&", "\\u0026").replace('"', "\\u0022").replace("+", "\\u002B"),
+        base64.b64encode(ODD.encode()).decode().rstrip("="),
+    ],
+)
+def test_a_key_is_seen_in_every_form(form):
+    secrets = Secrets([ODD])
+    assert secrets.are_in(f"<{form}>")
+    assert secrets.mask(f"<{form}>") == "<***>"
+    assert secrets.mask_reply(f"<{form}>".encode()) == b"<***>"
+
+
+def test_a_key_is_seen_in_wide_charsets():
+    for charset in ("utf-16", "utf-16-be", "utf-32-le", "utf-32-be"):
+        for form in (ODD, quote(ODD), html.escape(ODD)):
+            assert Secrets([ODD]).mask_reply(f"<{form}>é".encode(charset)).decode(charset) == "<***>é"
+
+
+def test_what_only_resembles_a_key_stays():
+    other = ODD.replace("c", "C"), ODD.replace("+", "-"), ODD[:-1], quote(ODD).replace("%2B", "%2C")
+    assert not any(Secrets([ODD]).are_in(text) for text in other)
+    assert Secrets(["title"]).mask_reply(b'{"title": 1}') == b'{"title": 1}'
+
+
+def test_looking_for_keys_takes_no_time_that_grows_with_the_square():
+    secrets = Secrets(['/%&"/%&"', *(f"pl4nted-{number}" for number in range(20))])
+    for body in (b"\\" * 2_000_000, b"&amp;" * 400_000, b"%25" * 700_000, b"pl4nted-" * 200_000):
+        assert secrets.mask_reply(body) == body
 
 
 def test_secrets_are_masked_in_every_form_and_short_ones_not_at_all():

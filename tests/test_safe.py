@@ -506,6 +506,8 @@ def test_a_settings_file_with_a_key_has_to_be_its_owners_alone(mp2, here):
     assert "hidden-one" not in out + err
     file.chmod(0o600)
     assert mp2("scanners", "list")[0] == 0
+    for name in ("X-Amz-Signature", "pass", "user_credentials", "page=1;token"):
+        assert discovery.holds_a_key({"feeds": [f"https://a.example/feed?{name}=hidden-one"]}), name
     file.write_text('[discovery.scanners.news]\nfeeds = ["http://127.0.0.1:9/feed?page=1", "http://[bad?token=x"]\n')
     assert not discovery.holds_a_key({"a": ["http://x/?page=1", 5, "http://[bad?token=x", "token=x"]})
 

@@ -52,10 +52,11 @@ def fails(code, message, query, database="quotes.db", **settings):
 
 
 @pytest.fixture(params=["built in", "sqlalchemy"])
-def either(request, database):
-    """The same file by the built-in way and through SQLAlchemy."""
+def either(request, database, monkeypatch):
+    """The same file by the built-in way and, as any other database, through SQLAlchemy."""
     if request.param == "sqlalchemy":
         pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
+        monkeypatch.setattr(sql_module, "_sqlite_path", lambda database: None)
         return f"sqlite+pysqlite:///{database}"
     return database
 
@@ -146,6 +147,18 @@ def test_whatever_does_not_only_read_is_refused(query, either, here):
     assert error.code == "forbidden", error
     assert (here / "quotes.db").read_bytes() == before
     assert not (here / "other.db").exists()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///", "sqlite+pysqlite:///", "SQLite+aiosqlite:///"])
+def test_no_url_of_sqlite_gets_around_the_guard(url, database, here):
+    assert [one.ticker for one in asked("SELECT ticker FROM quotes WHERE close = 3", f"{url}{database}")[1]] == ["MSFT"]
+    fails("bad_request", f"{here}/new.db: no such file", "SELECT 'A' AS ticker", f"{url}{here}/new.db")
+    fails("forbidden", database, "SELECT load_extension('x') AS ticker", f"{url}{database}")
+    assert [path.name for path in here.iterdir() if path.suffix == ".db"] == [database]
+
+
+def test_no_address_of_the_process_is_told(database):
+    fails("forbidden", database, "SELECT hex(fts3_tokenizer('simple')) AS ticker")
 
 
 def test_a_write_hidden_behind_with_is_refused(either, here):

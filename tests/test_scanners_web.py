@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import json
 import logging
@@ -11,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 import wire
-from stub_scanners import naming
+from stub_scanners import make, naming
 from stub_server import Json, Reset, Silence, Status, StubServer, Trickle
 from web_sources import (
     ADSH,
@@ -23,6 +24,7 @@ from web_sources import (
     KEYS,
     LARGE,
     SCANNERS,
+    TOKEN,
     Overview,
     each,
     settings,
@@ -314,6 +316,58 @@ def test_feeds_of_both_kinds_without_their_markup():
 def test_a_feed_in_another_encoding():
     text = wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="utf-16"')
     assert parse_feed(reply(text.encode("utf-16")))[0]["title"] == "Čez $ABC"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (wire.rss(("Čez $ABC", "")).encode(), "text/html"),
+        (wire.rss(("Čez $ABC", "")).encode("utf-8-sig"), "text/xml; charset=latin-1"),
+        (wire.rss(("Čez $ABC", "")).encode("utf-16-be"), "application/rss+xml"),
+        (wire.rss(("Čez $ABC", "")).encode("utf-32"), "application/rss+xml; charset=utf-8"),
+        (wire.rss(("Čez $ABC", "")).encode("cp1250"), "application/rss+xml; charset=windows-1250"),
+        (wire.rss(("Čez $ABC", "")).encode(), "application/rss+xml; charset=punycode"),
+        (wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="utf-16"', 1).encode(), "text/xml"),
+        (wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="iso-8859-2"', 1).encode("latin2"), "text/xml"),
+    ],
+)
+def test_charsets_of_feeds(body, content_type):
+    assert parse_feed(reply(body, content_type=content_type))[0]["title"] == "Čez $ABC"
+
+
+@pytest.fixture
+def slow_codec():
+    """The name of a codec that is none of the common charsets, and what it was given to decode."""
+    asked = []
+
+    def decode(data, errors="strict"):
+        asked.append(data)
+        return bytes(data).decode("latin-1"), len(data)
+
+    def search(name):
+        return codecs.CodecInfo(codecs.latin_1_encode, decode, name=name) if name == "slow_one" else None
+
+    codecs.register(search)
+    yield "slow_one", asked
+    codecs.unregister(search)
+
+
+def test_a_reply_cannot_choose_its_codec(slow_codec):
+    name, asked = slow_codec
+    feed = wire.rss(("$ABC", ""))
+    declared = feed.replace('"1.0"', f'"1.0" encoding="{name}"', 1)
+    for body in (feed, declared, declared.replace("?>", "?>\n")):
+        for content_type in ("text/xml", f"text/xml; charset={name}", f"application/rss+xml; charset='{name}'"):
+            answer = reply(body, content_type=content_type)
+            assert (parse_feed(answer)[0]["title"], answer.text()) == ("$ABC", body)
+    assert asked == []
+
+
+def test_punycode_takes_no_time():
+    body = wire.rss(("$ABC", "")) + "-" + "a1" * 700_000  # decoding this takes minutes
+    answer = reply(body, content_type="text/xml; charset=punycode")
+    assert code_of(parse_feed, answer).code == "bad_payload"
+    assert answer.text() == body
 
 
 def test_a_feed_with_a_small_fault_is_read():
@@ -653,10 +707,54 @@ def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
     assert "tok3nvalue" not in f"{result.to_dict()} {result.logs} {result.tool_logs}"
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("ab/cd%2Bef%3Dgh12", "ab/cd%2Bef%3Dgh12"),
+        ("abcd%2bef%2fgh12", "abcd%2bef%2fgh12"),
+        ("abcd%2bef%2fgh12", "abcd+ef/gh12"),
+        ("abcdefghijklmnopqrstuvwxyz0", f"{'x' * 269} abcdefghijklmnopqrstuvwxyz0"),
+        ("abcdef%26hijklmnopqrstuvwxy", f"{'x' * 270} abcdef&amp;amp;hijklmnopqrstuvwxy"),
+        ("abcdefghijklmnopqrstuvwxyz0", f"{'<b>x</b>' * 990} abcdefghijklmnopqrstuvwxyz0"),
+    ],
+)
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
+def test_a_key_of_a_feed_goes_nowhere_as_typed_or_cut(server, bench, typed, told, charset):
+    head = "$ABC " if told[0] == "x" else "$ABC of "
+    text = wire.rss((f"{head}{told}", told)).replace('"1.0"', f'"1.0" encoding="{charset}"', 1)
+    (url,) = feeds(server, Status(200, text.encode(charset)))
+    bench.scan(News, news={"feeds": [f"{url}?token={typed}"]})
+    assert set(bench.named("news")) == {"ABC"}
+    assert [trace for trace in bench.traces() if typed[:6] in trace.replace("\0", "") or told[-6:] in trace] == []
+
+
+def test_what_a_login_and_its_token_repeat_goes_nowhere(server, bench):
+    posts = [wire.post(number, f"$TSLA {TOKEN} Basic {BASIC}", f"Bearer {TOKEN}") for number in (1, 2)]
+    server.route(ASKED["reddit_trending"], Json(wire.listing(*posts)))
+    bench.scan(RedditTrending)
+    assert "***" in str(bench.named("reddit_trending")["TSLA"])
+    assert [trace for trace in bench.traces() if TOKEN in trace or BASIC in trace] == []
+
+
+def test_a_reason_is_cut_after_keys_are_out_of_it():
+    def named(context):
+        context.hide("hidden-one-that-is-long")
+        yield {"ticker": "A", "context": f"{'x' * 490} hidden-one-that-is-long"}
+
+    _, (found,), _ = scan_in_caller(make("named", named))
+    assert found.context == f"{'x' * 490} ***"
+
+
+def test_parameters_parted_by_semicolons_are_parameters():
+    taken = Feed.of("https://a.example/feed?page=1;token=hidden-one&q=a;b")
+    assert (taken.url, taken.secret_params) == ("https://a.example/feed?page=1&q=a%3Bb", {"token": "hidden-one"})
+
+
 def test_feeds_that_differ_in_their_query_are_different_feeds(server, bench):
     (url,) = feeds(server, Status(200, wire.rss(("$ABC", "up"))))
     secret = ("token", "key", "api_key", "apikey", "x-api-key", "access_token", "client_secret", "password", "auth", "sig")
-    plain = ("keyword", "author", "signal", "design", "q", "authors")
+    secret += ("X-Amz-Signature", "X-Amz-Credential", "pass", "user_pass", "pwd", "user_credentials")
+    plain = ("keyword", "author", "signal", "design", "q", "authors", "compass", "passage", "signatures", "monkey")
     taken = Feed.of(f"{url}?{urlencode(dict.fromkeys((*plain, *secret), 'tesla'))}")
     assert tuple(taken.secret_params) == secret
     assert taken.url == f"{url}?{urlencode(dict.fromkeys(plain, 'tesla'))}"

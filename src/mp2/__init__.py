@@ -53,6 +53,7 @@ The map of the layers; a module imports only from layers below its own (`tests/t
     L1  discovery     the settings table of scanners, checked
         candidates    one form of tickers; candidates checked, merged, ranked
         scanner       what a scanner is, and what it is given
+        masking       secrets blotted out, in whatever form a source repeats them
         guard         breaker, retries, rates: what to do about sources that fail
         columns       canonical columns: found, converted, checked
         tables        any source -> batches of rows

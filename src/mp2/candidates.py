@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mp2.errors import plain
@@ -36,10 +36,11 @@ def canonical_ticker(text: Any) -> str | None:
     return f"{share[1]}-{share[2]}" if share else ticker
 
 
-def checked(item: Any, source: str) -> Candidate:
+def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Candidate:
     """What a scanner yielded as a candidate of `source`, in copies of its own. Raises ValueError saying what is wrong.
 
-    A `Candidate`, or a mapping with its fields; the source it names itself does not count.
+    A `Candidate`, or a mapping with its fields; the source it names itself does not count. `redacted` takes secrets out of the
+    reason before it is cut, which might leave half of one.
     """
     ticker, context, priority, data = _parts(item)
     name = canonical_ticker(ticker)
@@ -49,7 +50,7 @@ def checked(item: Any, source: str) -> Candidate:
         raise ValueError(f"{name}: context {shown(context)} is not text")
     if not isinstance(priority, str) or priority not in PRIORITIES:
         raise ValueError(f"{name}: priority {shown(priority)} is not one of {', '.join(PRIORITIES)}")
-    return Candidate(name, source, one_line(context, MAX_CONTEXT_CHARS), str(priority), _json_copy(name, data))
+    return Candidate(name, source, one_line(redacted(context), MAX_CONTEXT_CHARS), str(priority), _json_copy(name, data))
 
 
 def _parts(item: Any) -> tuple[Any, Any, Any, Any]:

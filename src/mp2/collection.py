@@ -37,7 +37,7 @@ class Found:
     def take(self, item: Any) -> None:
         """Keep a valid candidate; count and log anything else."""
         try:
-            self.candidates.append(_redacted(checked(item, self._context.scanner), self._context))
+            self.candidates.append(_redacted(checked(item, self._context.scanner, self._context.redacted), self._context))
         except Exception as error:  # a mapping of a third party may raise anything
             self.n_dropped += 1
             if self.n_dropped <= _N_DROPS_LOGGED:
@@ -51,7 +51,7 @@ class Found:
 
 def _redacted(one: Candidate, context: ScanContext) -> Candidate:
     """Sources repeat what they were asked with: in links, in messages."""
-    return replace(one, context=context.redacted(one.context), data=context.redacted_data(one.data))
+    return replace(one, data=context.redacted_data(one.data))
 
 
 @dataclass(frozen=True, slots=True)

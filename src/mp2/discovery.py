@@ -34,7 +34,9 @@ from mp2.scanner import Scanner, ScannerSettings
 MAX_HUNG = 64
 """Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
 
-KEY_LIKE = re.compile(r"(^|[_-]|api|access|auth)key$|token$|secret|passw|^auth$|^sig(nature)?$", re.IGNORECASE)
+KEY_LIKE = re.compile(
+    r"(api|access|auth)key$|(^|[_-])(key|pass|pwd|auth|sig(nature)?)$|token$|secret|passw|credential", re.IGNORECASE
+)
 """In the name of a parameter of an address: its value is a secret. `keyword`, `author` and `design` are none."""
 _RULES = BreakerRules()
 
@@ -193,6 +195,14 @@ def holds_a_key(config: Any) -> bool:
 
 def _parameters(address: str) -> list[str]:
     try:
-        return [name for name, _ in parse_qsl(urlsplit(address).query)]
+        return [name for name, _ in parameters(urlsplit(address).query)]
     except ValueError:
         return []
+
+
+def parameters(query: str) -> list[tuple[str, str]]:
+    """The names and values in the query of an address, parted by `&`, or by `;` where a name and `=` follow."""
+    return parse_qsl(_PARTING.sub("&", query), keep_blank_values=True)
+
+
+_PARTING = re.compile(r";(?=[^&;=]+=)")

@@ -22,7 +22,8 @@ before the deadline is not begun: the error is raised at once, with `retry_after
 
 What is cached is the JSON of what `parse` returned, never a reply, and everyone gets a copy. Secrets - `secret_params`,
 `auth`, and header values other than a few plain headers' - are not part of log lines, messages or keys, but for a short hash
-of `secret_params` that keeps accounts apart, and an answer that holds one is not stored. An answer that is itself a secret,
+of `secret_params` that keeps accounts apart. They are blotted out of replies before `parse` sees them, whoever of the
+scanner's calls they belong to, and an answer that holds one all the same is not stored. An answer that is itself a secret,
 such as an access token, is to be asked for with `ttl_s=0`.
 """
 
@@ -41,12 +42,12 @@ from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, quote_plus
 
 from mp2 import __version__, wire
 from mp2.cache import Cache, key_of
 from mp2.errors import SourceError, plain
 from mp2.guard import RetryRules, Transient, parse_rate, retrying, told_wait_s
+from mp2.masking import Secrets
 from mp2.quota import Quotas
 from mp2.scanner import Http, Reply, ScanContext, Scanner, timeout_message
 from mp2.wire import httpcore2, httpx2
@@ -73,32 +74,6 @@ _PASSING = frozenset({"rate_limited", "unavailable", "timeout"})
 T = TypeVar("T")
 
 
-# --- secrets -----------------------------------------------------------------------------------------------------------
-
-
-class Secrets:
-    """Values that must not be seen, in all the forms they take on the way."""
-
-    def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values if len(value) >= 4 for form in _forms(value)}
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))  # a part never uncovers the whole
-
-    def mask(self, text: str) -> str:
-        """The text with `***` in their place."""
-        for form in self._forms:
-            text = text.replace(form, "***")
-        return text
-
-    def are_in(self, text: str) -> bool:
-        """Whether the text holds one."""
-        return any(form in text for form in self._forms)
-
-
-def _forms(value: str) -> Iterator[str]:
-    yield from (value, quote(value, safe=""), quote(value), quote_plus(value))
-    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
-
-
 # --- a request ---------------------------------------------------------------------------------------------------------
 
 
@@ -117,17 +92,15 @@ class _Request:
     def host(self) -> str:
         return self.url.host.lower()
 
-    def secrets(self) -> Secrets:
+    def secrets(self) -> tuple[str, ...]:
+        """What the caller says is one, whatever it looks like, and what else looks like one."""
         likely = [*(self.auth or ())[:1], *(b64encode(":".join(auth).encode()).decode() for auth in (self.auth,) if auth)]
         for name, value in self.headers.items():
             if name.lower() not in _PLAIN_HEADERS:
                 likely += [value, value.rpartition(" ")[2]]  # `Bearer x` as a whole and x
         likely += [value for name, value in (self.form or {}).items() if _SECRET_FIELD.search(name)]
-        return Secrets([*self.declared_secrets(), *(value for value in likely if len(value) >= _LIKELY_LENGTH)])
-
-    def declared_secrets(self) -> tuple[str, ...]:
-        """What the caller says is one, whatever it looks like."""
-        return (*self.secret_params.values(), *(self.auth or ())[1:])
+        declared = (*self.secret_params.values(), *(self.auth or ())[1:])
+        return (*declared, *(value for value in likely if len(value) >= _LIKELY_LENGTH))
 
     def cache_key(self, read_by: str) -> str:
         """Of what is asked and of what reads the reply.
@@ -265,9 +238,9 @@ class _ScannerHttp:
         return self._answer(request, parse, ttl_s, max_bytes)
 
     def _answer(self, request: _Request, parse: Callable[[Reply], T], ttl_s: float, max_bytes: int) -> T:
-        for secret in request.declared_secrets():
+        for secret in request.secrets():
             self._context.hide(secret)  # the source may repeat it
-        call = _Call(self._client, self._context, request.secrets(), max_bytes)
+        call = _Call(self._client, self._context, max_bytes)
         if ttl_s <= 0:
             answer = call.ask(request, parse)
             self._context.note_reply("fresh")
@@ -302,8 +275,8 @@ def _to_json(answer: object) -> str:
 class _Call:
     """One call of a scanner, with all its attempts; also the `Patience` of its waits."""
 
-    def __init__(self, client: Client, context: ScanContext, secrets: Secrets, max_bytes: int) -> None:
-        self._client, self._context, self.secrets, self._max_bytes = client, context, secrets, max_bytes
+    def __init__(self, client: Client, context: ScanContext, max_bytes: int) -> None:
+        self._client, self._context, self.secrets, self._max_bytes = client, context, context.secrets, max_bytes
         self._reserve_s = min(_RESERVE_S, context.remaining_s() / 10)
 
     # --- patience
@@ -417,10 +390,15 @@ class _Call:
             raise Transient(error, _BURST_S if error.burst and error.retry_after_s is None else error.retry_after_s)
         raise error
 
+    def _masked(self, reply: Reply) -> Reply:
+        """Without what it was asked with: before any part of it is cut, or kept."""
+        headers = {name: self.secrets.mask(value) for name, value in reply.headers.items()}
+        return Reply(reply.status, headers, self.secrets.mask_reply(reply.body))
+
     def _parsed(self, reply: Reply, parse: Callable[[Reply], T]) -> tuple[tuple[T, ...], SourceError | None]:
         """The answer, in a tuple, or what is wrong: an error of our own making, on which no other hangs, masked."""
         try:
-            return (parse(reply),), None
+            return (parse(self._masked(reply)),), None
         except SourceError as error:
             text = self.secrets.mask(str(error))
             return (), SourceError(error.code, text, retry_after_s=error.retry_after_s, burst=error.burst)

@@ -17,6 +17,7 @@ context of its run, which is its own: nothing in it is shared with another scann
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import json
 import logging
@@ -29,11 +30,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
-from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mp2.errors import MissingExtraError, SourceError
+from mp2.masking import Secrets
 from mp2.scan_model import Candidate, seconds_text
 
 MAX_LOG_LINES, MAX_LOG_CHARS = 1000, 20_000
@@ -62,13 +63,30 @@ class Reply:
             # Neither the text nor its error, which holds it: a source may repeat the key it was asked with.
             raise SourceError("bad_payload", f"answered no JSON ({len(self.body):,} bytes)") from None
 
+    @property
+    def charset(self) -> str | None:
+        """The charset of the content type, if it is one of texts."""
+        named = re.search(r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
+        return text_charset(named[1]) if named else None
+
     def text(self) -> str:
         """The body as text, in the charset of its content type, else UTF-8; what cannot be decoded is replaced."""
-        charset = re.search(r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
-        try:
-            return self.body.decode(charset[1] if charset else "utf-8", "replace")
-        except (LookupError, ValueError):
-            return self.body.decode("utf-8", "replace")
+        return self.body.decode(self.charset or "utf-8", "replace")
+
+
+def text_charset(name: str) -> str | None:
+    """The name Python has for a charset of texts, None for any other codec: of some, decoding takes the square of the size."""
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return None
+    return known if _TEXT_CHARSET.fullmatch(known) else None
+
+
+_TEXT_CHARSET = re.compile(
+    r"ascii|utf-(8|16|32)(-[bl]e|-sig)?|iso8859-\d+|cp(125\d|437|8\d\d|9\d\d)|koi8-[rtu]|tis-620|mac-\w+"
+    r"|shift_jis\w*|euc_\w+|gb\w+|big5\w*"
+)
 
 
 def _no_number(name: str) -> NoReturn:
@@ -191,7 +209,7 @@ class ScanContext:
         self.cancelled = threading.Event()
         self._scanner_class, self._factory, self._clock = scanner, http, clock
         self._http: Http | None = None
-        self._secrets: set[str] = set()
+        self.secrets = Secrets()
         self._log = _Log(self)
         self._tool_log: list[dict[str, Any]] = []
         self._attempts, self._replies = 0, set[ReplyKind]()
@@ -240,8 +258,7 @@ class ScanContext:
 
     def hide(self, secret: str) -> None:
         """Blot it out of what is logged, said and named from now on; a text of less than four characters stays."""
-        if len(secret) >= _SHORTEST_SECRET:
-            self._secrets.update({secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")})
+        self.secrets.add(secret)
 
     def log_tool(self, tool: str, **fields: Any) -> None:
         """Add an entry to the run's tool log, `{"scanner": ..., "tool": tool, ...fields}`.
@@ -273,9 +290,7 @@ class ScanContext:
 
     def redacted(self, text: str) -> str:
         """The text without any secret, and without halves of characters, which no file can hold."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        return self.secrets.mask(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def redacted_data(self, value: Any) -> Any:
         """JSON data with `redacted` texts and keys."""
@@ -316,10 +331,6 @@ class ScanContext:
         for line in logs:
             self._log.add(line)
         self._tool_log += list(tool_logs)[: MAX_LOG_LINES - len(self._tool_log)]
-
-
-_SHORTEST_SECRET = 4
-"""Shorter values would blot out half the log, and protect nothing."""
 
 
 class _Log(logging.Handler):

@@ -333,7 +333,7 @@ class _ToldContext(ScanContext):
         super().__init__(*given, **named)
 
     def hide(self, secret: str) -> None:
-        if secret not in self._secrets:
+        if secret not in self.secrets:
             _write_all(self._stderr, _SECRET + json.dumps(secret).encode() + b"\n")
         super().hide(secret)
 

@@ -22,20 +22,22 @@ from __future__ import annotations
 import datetime
 import html
 import io
+import json
 import queue
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mp2.discovery import KEY_LIKE
+from mp2.discovery import KEY_LIKE, parameters
 from mp2.errors import MissingExtraError, SourceError
 from mp2.scan_model import Candidate, counted
-from mp2.scanner import Http, Reply, ScanContext, Scanner, ScannerSettings
+from mp2.scanner import Http, Reply, ScanContext, Scanner, ScannerSettings, text_charset
 from mp2.scanners import fields
 from mp2.scanners.mentions import Mentions
 from mp2.scanners.options import Symbol, WebAddress, Words, different, on_with
@@ -52,7 +54,7 @@ _MAX_TEXT = 2000
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _BEGINS = re.compile(rb"<(?:\w+:)?(?:rss|feed|rdf)\b", re.IGNORECASE)
 _HEAD = 8192
-"""Bytes within which a feed begins, behind comments and style sheets; in UTF-16 half of them are zeros."""
+"""Bytes within which a feed begins, behind comments and style sheets."""
 
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
 _RESERVE_S = 0.5
@@ -70,14 +72,15 @@ class Headline(TypedDict):
 
 def parse_feed(reply: Reply) -> list[Headline]:
     """The entries of a feed, in its order. Raises `SourceError` for what is no feed, and for one that ends too early."""
-    if not _BEGINS.search(reply.body[:_HEAD].replace(b"\0", b"")):  # feedparser takes seconds to find that out
+    feed = _in_utf_8(reply)
+    if not _BEGINS.search(feed[:_HEAD]):  # feedparser takes seconds to find that out
         raise SourceError("bad_payload", "answered no RSS or Atom feed")
     # Bytes alone would first be tried as the name of a file.
-    body, described = io.BytesIO(reply.body), _described(reply)
-    found = _feedparser().parse(body, response_headers=described, sanitize_html=False, resolve_relative_uris=False)
+    body = io.BytesIO(feed)
+    found = _feedparser().parse(body, response_headers=_UTF_8, sanitize_html=False, resolve_relative_uris=False)
     if not found.get("version"):
         raise SourceError("bad_payload", "answered no RSS or Atom feed")
-    if found.get("bozo") and not _ENDS.search(reply.body[-1000:]):
+    if found.get("bozo") and not _ENDS.search(feed[-1000:]):
         raise SourceError("bad_payload", "the feed ends too early")
     return [headline for entry in found["entries"][:MAX_ENTRIES] if (headline := _headline(entry))]
 
@@ -90,8 +93,35 @@ def _feedparser() -> Any:
     return feedparser
 
 
-def _described(reply: Reply) -> dict[str, str]:
-    return {"content-type": reply.headers["content-type"]} if "content-type" in reply.headers else {}
+_UTF_8 = {"content-type": "application/xml; charset=utf-8"}
+_DECLARED = re.compile(rb"<\?xml\b[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
+
+
+def _in_utf_8(reply: Reply) -> bytes:
+    """The feed in UTF-8, from the first charset that fits: by its first bytes, its content type, its declaration.
+
+    feedparser would take any codec that a feed names, also those that decode in the square of the size.
+    """
+    declared = _DECLARED.match(reply.body[:_HEAD].lstrip())
+    named = (reply.charset, text_charset(declared[1].decode()) if declared else None)
+    for charset in (_begins_as(reply.body), *(name for name in named if name not in _SEEN), "utf-8"):
+        with suppress(UnicodeError):
+            if charset is not None:
+                return reply.body.decode(_MEANT.get(charset, charset)).encode()
+    return reply.body.decode("cp1252", "replace").encode()
+
+
+def _begins_as(body: bytes) -> str | None:
+    """The charset that the first bytes tell, by a mark or by zeros between characters."""
+    charset = json.detect_encoding(body)
+    return None if charset == "utf-8" else charset
+
+
+_SEEN = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"})
+"""They show in the first bytes; a feed that names one and does not begin so is in another."""
+
+_MEANT = {"gb2312": "gb18030", "iso8859-1": "cp1252"}
+"""The larger charset that is meant where a part of it is named."""
 
 
 def _headline(entry: Mapping[str, Any]) -> Headline | None:
@@ -134,7 +164,7 @@ class Feed:
     def of(cls, address: str) -> Feed:
         """Take the address apart."""
         parts = urlsplit(address)
-        query = parse_qsl(parts.query, keep_blank_values=True)
+        query = parameters(parts.query)
         public = [(name, value) for name, value in query if not KEY_LIKE.search(name)]
         url = urlunsplit(parts._replace(query=urlencode(public), fragment=""))
         return cls(url, {name: value for name, value in query if KEY_LIKE.search(name)})

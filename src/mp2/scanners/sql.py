@@ -3,10 +3,10 @@
 The query's columns: one of tickers, one of reasons (without it, the others are told as `name value`), one of priorities
 (without it, the setting `priority`); all of the rest become the candidate's data. `:today` in a query is the day scanned for.
 
-SQLite files are built in. They are opened for reading only, and an authorizer refuses whatever is no reading: writes, schema
-changes, ATTACH, pragmas, extensions. Any other database goes through SQLAlchemy (extra `sql`) and its driver, in a transaction
-that is declared as read-only where the database knows such, and never committed; there the account's rights are the true
-guard.
+SQLite files are built in, given as a path or by any `sqlite` URL. They are opened for reading only, and an authorizer refuses
+whatever is no reading: writes, schema changes, ATTACH, pragmas, extensions. Any other database goes through SQLAlchemy (extra
+`sql`) and its driver, in a transaction that is declared as read-only where the database knows such, and never committed; there
+the account's rights are the true guard.
 
 It runs in a thread, not in a process of its own: every database here can be interrupted, and so is at the deadline and when the
 scan is stopped. SQLite asks after some thousand steps of its machine; for others a second thread cancels the query through
@@ -104,14 +104,25 @@ Answer = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 @contextmanager
 def _opened(settings: Sql.Settings, context: ScanContext) -> Iterator[Answer]:
-    database = settings.database or ""
-    path = database.removeprefix("sqlite:///")
-    if "://" in path:
+    path = _sqlite_path(settings.database or "")
+    if path is None:
         with _other_database(settings, context) as answer:
             yield answer
     else:
-        with _sqlite_file(Path(path).expanduser(), settings, context) as answer:
+        with _sqlite_file(path, settings, context) as answer:
             yield answer
+
+
+_SQLITE_URL = re.compile(r"sqlite(?:\+\w*)?:///?", re.IGNORECASE)
+
+
+def _sqlite_path(database: str) -> Path | None:
+    """The file that a path or a URL of SQLite names, whatever its driver, None for another database.
+
+    SQLAlchemy would make a file that is not there, and nothing would look at what a query does.
+    """
+    path = _SQLITE_URL.sub("", database, count=1) if _SQLITE_URL.match(database) else database
+    return None if "://" in path else Path(path).expanduser()
 
 
 # --- rows to candidates ---------------------------------------------------------------------------------------------
@@ -193,6 +204,8 @@ _INSIDE_TABLES = {
     *((sqlite3.SQLITE_PRAGMA, name) for name in ("data_version", "page_size")),
 }
 """What full-text tables, `json_each` and their like ask for themselves, the pragmas without a value."""
+_CODE_OR_ADDRESSES = ("load_extension", "fts3_tokenizer")
+"""Functions that load code, or that give and take addresses of it."""
 _TELLING_PRAGMAS = ("table_info", "table_xinfo", "table_list")
 """They tell about columns, also as functions in a query."""
 
@@ -227,9 +240,9 @@ def _read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
 
 
 def _authorize(action: int, first: str | None, second: str | None, database: str | None, inside: str | None) -> int:
-    """Whether a query may do that: read, and call functions that do not load code."""
+    """Whether a query may do that: read, and call functions that have to do with values alone."""
     if action == sqlite3.SQLITE_FUNCTION:
-        allowed = second != "load_extension"
+        allowed = second not in _CODE_OR_ADDRESSES
     elif action == sqlite3.SQLITE_PRAGMA and second is not None:
         allowed = first in _TELLING_PRAGMAS
     else:
