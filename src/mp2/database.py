@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from mp2 import schema
 from mp2.errors import InputError, StoreError
+from mp2.paths import expanded
 from mp2.private_file import make_private
 
 BUSY_TIMEOUT_S = 5.0
@@ -51,7 +52,7 @@ class Database:
         must_exist: bool = False,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self.path, self.read_only, self.busy_timeout_s = _expanded(Path(path)), read_only, busy_timeout_s
+        self.path, self.read_only, self.busy_timeout_s = expanded(path), read_only, busy_timeout_s
         self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = sqlite3.connect(
@@ -222,13 +223,6 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of its directory or pass another --db",
     sqlite3.SQLITE_TOOBIG: "a value is too large for a database",
 }
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise InputError(f"{path}: {error}; write out the path") from error
 
 
 # --- who is running ------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mp2 import last_words
 from mp2.errors import InputError, ReadStoppedError
+from mp2.paths import expanded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +68,7 @@ def open_table(
         _refuse_selection(name, table, query)
         yield _frame_table(source, name)
         return
-    path = Path(source).expanduser()
+    path = expanded(source)
     kind = _file_kind(path)
     if kind != "sqlite":
         _refuse_selection(str(path), table, query)
