@@ -140,6 +140,7 @@ def test_files_that_cannot_be_read(tmp_path):
 # --- third parties --------------------------------------------------------------------------------------------------
 
 PLUG_IN = '''
+import sys
 import numpy as np
 from mp2.algorithms import Algorithm, Parameter
 from mp2.indicators import Indicator
@@ -163,6 +164,7 @@ clash = lambda: make("MACD")
 clash_too = lambda: make("Williams")
 number = 42
 crash = lambda: 1 / 0
+leave = lambda: sys.exit(7)
 none = lambda: None
 spaced = lambda: make("Will iams")
 rising = lambda: make(rising=("fast",))
@@ -219,6 +221,7 @@ def test_a_third_partys_algorithm_runs_with_the_others(installed, load, target):
         ("MODULE:number", "is a int, not an mp2.algorithms.Algorithm"),
         ("MODULE:none", "is a NoneType, not an mp2.algorithms.Algorithm"),
         ("MODULE:crash", "division by zero"),
+        ("MODULE:leave", "SystemExit: 7"),
         ("MODULE:spaced", "the name 'Will iams' has to be one word"),
         ("MODULE:rising", "rising names 'fast', which is no parameter"),
         ("MODULE:no_range", "parameter period: 9..2 is no range"),

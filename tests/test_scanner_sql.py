@@ -347,6 +347,16 @@ def test_a_password_does_not_belong_in_the_settings(database):
     assert "s3cret" not in repr(found)
 
 
+def test_a_parameter_that_no_column_can_hold_is_told(either):
+    found = fails("bad_request", "", "SELECT 'A' AS ticker WHERE :n > 1", either, parameters={"n": 10**20})
+    assert "int too large to convert to SQLite INTEGER" in found.outcomes[0].error.message
+
+
+def test_a_path_that_cannot_be_is_told_with_its_setting():
+    fails("bad_request", "database: a\\x00b.db: holds a null character; take it out", "SELECT 1 AS ticker", "a\0b.db")
+    fails("bad_request", "~nosuch/a.db: no such file; set database", "SELECT 1 AS ticker", "~nosuch/a.db")
+
+
 def test_a_password_is_in_no_message_and_no_log(monkeypatch):
     sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
     monkeypatch.setenv("QUOTES_PASSWORD", SECRET)

@@ -1002,6 +1002,22 @@ def test_values_that_make_no_sense_are_damage(opened: Store, damage: str) -> Non
     opened.delete(run_id)
 
 
+def test_a_damaged_run_is_listed_as_such_among_the_others(opened: Store) -> None:
+    damaged, sound = begin_and_finish(opened, build_result()), begin_and_finish(opened, build_result())
+    opened._connection.execute("UPDATE run SET elapsed_s = '[]' WHERE run_id = ?", (damaged,))
+    assert {one.run_id: one.status for one in opened.runs()} == {damaged: "damaged", sound: "wall"}
+    opened.delete(damaged)
+    assert [one.run_id for one in opened.runs()] == [sound]
+
+
+@pytest.mark.parametrize("pid", ["'x'", "x'ff'", "0", "-1", "9e999"])
+def test_a_number_that_no_process_has_is_of_none_that_runs(opened: Store, pid: str) -> None:
+    run_id = begin(opened)
+    opened._connection.execute(f"UPDATE run SET pid = {pid}")
+    assert opened.runs()[0].status in ("interrupted", "damaged")
+    opened.delete(run_id)
+
+
 def test_damaged_pages_are_told(path: Path) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result(n_groups=300))

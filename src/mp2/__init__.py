@@ -65,6 +65,8 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         budget        base limit, bank, allowances: pure arithmetic
         bitset        the layout of bitsets
         toml_file     a TOML file, or what is wrong with it
+        intact        does a record read back hold what it declares?
+        paths         a path as a user names it
         private_file  files that only their owner may read
         last_words    what is said when a library aborts the process
         _last_words   the handler under it, compiled

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mp2.columns import Columns, ambiguous_lines, parse_day
 from mp2.errors import InputError
+from mp2.paths import expanded
 from mp2.tables import Table, csv_head, open_table
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _missing_line(table: Table, role: str, given: Mapping[str, str]) -> str:
 
 
 def _path(source: Any) -> Path | None:
-    return Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    return expanded(source) if isinstance(source, str | os.PathLike) else None
 
 
 # --- wide tables ---------------------------------------------------------------------------------------------------

@@ -272,7 +272,7 @@ def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Int
         )
         return sheet, sheet.days[-1]
     asked = _asked_day(options["day"])
-    last = result.days[-1] if asked is None else (asked - timedelta(days=1)).isoformat()
+    last = result.days[-1] if asked is None else _day_before(asked).isoformat()
     table = prices_from(options["prices"], options, interrupts.stop, end=last)
     sheet = compute_signals(
         table,
@@ -283,6 +283,11 @@ def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Int
         stop=interrupts.stop,
     )
     return sheet, _checked_day(sheet, table, asked, result.days[-1])
+
+
+def _day_before(day: date) -> date:
+    """The calendar's first day where there is none before."""
+    return day - timedelta(days=day > date.min)
 
 
 def _asked_day(text: str | None) -> date | None:

@@ -200,6 +200,13 @@ def _text(values: pl.Series) -> Converted:
         return pl.Series(values.name, [None] * len(values), dtype=pl.String), values.is_not_null()
 
 
+def _tickers(values: pl.Series) -> Converted:
+    """Text; an empty one is none, as it is in CSV without quotes."""
+    text, bad = _text(values)
+    empty = text == ""
+    return (text.set(empty.fill_null(False), None) if empty.any() else text), bad
+
+
 def _dates(values: pl.Series) -> Converted:
     """Dates stay, timestamps give their local day; text and whole numbers are read as YYYY-MM-DD... or YYYYMMDD."""
     import polars as pl
@@ -275,7 +282,7 @@ def _unread(converted: pl.Series, text: pl.Series) -> pl.Series | None:
 _CONVERSIONS: dict[str, tuple[Callable[[pl.Series], Converted], str]] = {
     "algo": (_text, "is not text"),
     "variation": (_text, "is not text"),
-    "ticker": (_text, "is not text"),
+    "ticker": (_tickers, "is not text"),
     "day": (_dates, "is not a day; write YYYY-MM-DD or YYYYMMDD"),
     "date": (_dates, "is not a date; write YYYY-MM-DD or YYYYMMDD"),
     **dict.fromkeys(("open", "high", "low", "close", "volume"), (_prices, "is not a number")),

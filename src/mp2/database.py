@@ -18,12 +18,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mp2 import schema
 from mp2.errors import InputError, StoreError
+from mp2.paths import expanded
 from mp2.private_file import make_private
 
 BUSY_TIMEOUT_S = 5.0
@@ -51,7 +53,7 @@ class Database:
         must_exist: bool = False,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self.path, self.read_only, self.busy_timeout_s = _expanded(Path(path)), read_only, busy_timeout_s
+        self.path, self.read_only, self.busy_timeout_s = expanded(path), read_only, busy_timeout_s
         self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = sqlite3.connect(
@@ -111,6 +113,7 @@ class Database:
     def _prepare(self) -> None:
         """Refuse what is not ours before anything in the file changes, then bring it to this version."""
         self._connection.row_factory = sqlite3.Row
+        self._connection.text_factory = _text
         self._execute("PRAGMA foreign_keys = ON")
         self._execute("PRAGMA synchronous = FULL")
         version = self._checked_version()
@@ -157,7 +160,7 @@ class Database:
     def _ids(self, kind: str) -> list[str]:
         """The ids in a table, newest first."""
         statement = f"SELECT {sql_name(kind)}_id FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC"
-        return [row[0] for row in self._execute(statement)]
+        return [str(row[0]) for row in self._execute(statement)]
 
     def _meant(self, kind: str, name: str, ids: Sequence[str], advice: str) -> str:
         """The id meant by an id, the unique beginning of one, or `last`; otherwise `InputError` says what there is."""
@@ -209,9 +212,15 @@ class Database:
         """Values that cannot be what this program wrote are damage, not a crash."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             raise StoreError(f"{self.path}: {what} is damaged and cannot be read back ({error!r}); delete it") from error
 
+
+_text = partial(str, encoding="utf-8", errors="replace")
+"""Text that is none, in one row, must not be an error of the whole table."""
+
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a row back raises when it holds what this program did not write."""
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "the disk is full, nothing was stored; free some space or pass another --db",
@@ -222,13 +231,6 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of its directory or pass another --db",
     sqlite3.SQLITE_TOOBIG: "a value is too large for a database",
 }
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise InputError(f"{path}: {error}; write out the path") from error
 
 
 # --- who is running ------------------------------------------------------------------------------------------------
@@ -252,6 +254,8 @@ def _stat(pid: int) -> list[str]:
 
 def is_running(pid: int, start: str | None) -> bool:
     """Whether the process that had this number and start still runs; when that cannot be told it does."""
+    if not isinstance(pid, int) or pid <= 0:  # damage; to the system, a group of processes
+        return False
     if sys.platform == "win32":  # signal 0 is Ctrl-C there
         return True
     try:

@@ -258,8 +258,8 @@ def _plug_ins() -> tuple[list[Algorithm], list[str]]:
         where = f"algorithm plug-in {entry.name} ({entry.value})"
         try:
             algorithm = _loaded(entry)
-        except Exception as error:  # whatever third-party code raises
-            warnings.append(f"{where} is left out: {error or type(error).__name__}")
+        except (Exception, SystemExit) as error:  # whatever third-party code raises
+            warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
             continue
         if algorithm.name in taken:
             clashes.append(f"{where}: {algorithm.name!r} is the name of {taken[algorithm.name]}; rename or uninstall it")

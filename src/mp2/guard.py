@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from math import isfinite
 from typing import Any, Self, TypeVar
 
 from mp2.errors import InputError, SourceError
@@ -38,6 +37,10 @@ class Phase(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
+
+
+_FAR_S = 1e11
+"""Since the epoch: a thousand years beyond any date that is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class BreakerState:
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             return cls()
-        sound = state.n_failures >= 0 and isfinite(state.since) and 0.0 <= state.cool_down_s < float("inf")
+        sound = state.n_failures >= 0 and abs(state.since) < _FAR_S and 0.0 <= state.cool_down_s < float("inf")
         return state if sound else cls()
 
 

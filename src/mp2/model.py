@@ -150,7 +150,7 @@ def _problem_with(spec: Any, value: Any) -> str | None:
     wanted = int if spec.type == "int" else (int, float)
     if not isinstance(value, wanted) or isinstance(value, bool):
         return f"{name}: {value!r} is not a {'whole number' if wanted is int else 'number'}"
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return f"{name}: {value!r} is not finite"
     if not low <= value <= high:
         return f"{name}: {value!r} is outside {low}..{high}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import date
 from functools import cache
 from typing import Any
 
 from mp2.errors import InputError
+from mp2.intact import intact
 from mp2.model import DayConsensus, DayStats, Group, Member, Rules, SearchResult, StarterRecord, StarterStatus, Status
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
 
@@ -110,7 +112,7 @@ def outcome_row(run: int, outcome: Outcome) -> Row:
     return (run, *(by_name[name] for name in OUTCOME_COLUMNS))
 
 
-# --- from rows: values no row written here can hold raise ValueError, KeyError or TypeError ---------------------------
+# --- from rows: what no row written here can hold raises one of `database.DAMAGE` -------------------------------------
 
 
 def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starters: tuple[StarterRecord, ...]) -> SearchResult:
@@ -121,7 +123,7 @@ def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starte
     values: dict[str, Any] = {name: row[name] for name in ("run_id", *_PLAIN)}
     values |= {name: by_size(row[name]) for name in _BY_SIZE}
     values |= {name: tuple(json.loads(row[name])) for name in _TUPLES}
-    return SearchResult(
+    result = SearchResult(
         **values,
         status=Status(row["status"]),
         rules=_rules(row["rules"]),
@@ -132,6 +134,20 @@ def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starte
         n_visited=None if row.get("n_visited") is None else int(row["n_visited"]),
         aliases=tuple(map(_members, json.loads(row.get("aliases") or "[]"))),
     )
+    _check(intact(result))
+    return result
+
+
+def _check(result: SearchResult) -> None:
+    """What its users rely on: days, counts of each size, and picks that are there. Raises ValueError."""
+    if not [date.fromisoformat(day) for day in result.days]:
+        raise ValueError("days is empty")
+    for size, groups in result.kept.items():
+        if size not in result.tested or size not in result.eligible:
+            raise ValueError(f"nothing was counted of size {size}")
+        rank = result.picked_rank.get(size)
+        if rank is not None and rank not in range(1, len(groups) + 1):
+            raise ValueError(f"picked_rank of size {size} is none of its groups")
 
 
 def _rules(text: str) -> Rules:
@@ -171,13 +187,15 @@ def _members(stored: Iterable[Row]) -> tuple[Member, ...]:
 def to_day_picks(run_id: str, row: Row) -> DayPicks:
     """A day's picks from their columns in the order of `PICKS_COLUMNS`."""
     day, assumed, picks, votes, warnings = row
-    return DayPicks(
-        run_id=run_id,
-        day=day,
-        assumed=bool(assumed),
-        picks={size: None if pick is None else _size_pick(pick) for size, pick in by_size(picks).items()},
-        votes=tuple(Vote(**{**vote, "members": tuple(vote["members"])}) for vote in json.loads(votes)),
-        warnings=tuple(json.loads(warnings)),
+    return intact(
+        DayPicks(
+            run_id=run_id,
+            day=day,
+            assumed=bool(assumed),
+            picks={size: None if pick is None else _size_pick(pick) for size, pick in by_size(picks).items()},
+            votes=tuple(Vote(**{**vote, "members": tuple(vote["members"])}) for vote in json.loads(votes)),
+            warnings=tuple(json.loads(warnings)),
+        )
     )
 
 
@@ -191,4 +209,4 @@ def to_outcome(run_id: str, row: Row) -> Outcome:
     values = dict(zip(OUTCOME_COLUMNS, row, strict=True))
     values["sizes"] = {size: None if score is None else Score(**score) for size, score in by_size(values["sizes"]).items()}
     values["votes"] = Score(**json.loads(values["votes"]))
-    return Outcome(run_id=run_id, status=OutcomeStatus.SCORED, **values)
+    return intact(Outcome(run_id=run_id, status=OutcomeStatus.SCORED, **values))

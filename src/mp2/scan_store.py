@@ -16,9 +16,10 @@ from typing import Any
 
 from mp2 import schema
 from mp2.candidates import merged
-from mp2.database import Database, insert, is_at_work, listing, owner, status_now
+from mp2.database import DAMAGE, Database, insert, is_at_work, listing, owner, status_now
 from mp2.errors import InputError, StoreError
 from mp2.guard import BreakerRules, Breakers, BreakerState
+from mp2.intact import intact
 from mp2.rows import to_json
 from mp2.scan_model import (
     Candidate,
@@ -40,7 +41,8 @@ class ScanSummary:
 
     `day`: the ISO date that was scanned for. `status`: that of the result, or `running`, `failed`, or `interrupted` when its
     process ended without a word. `n_scanners` were to end, `n_outcomes` have, `n_failed` of them badly. `n_candidates`:
-    different tickers. `elapsed_s` is None without an end, `mode` and `workers` before the first outcome.
+    different tickers. `elapsed_s` is None without an end, `mode` and `workers` before the first outcome. A row that cannot be
+    read back has the status `damaged` and nothing but its id.
     """
 
     scan_id: str
@@ -115,9 +117,9 @@ class ScanStore(Database):
 
     def scans(self) -> list[ScanSummary]:
         """Every scan, newest first."""
-        with self._transaction("DEFERRED"), self._readable("the list of scans"):
+        with self._transaction("DEFERRED"):
             stored = self._execute("SELECT * FROM scan ORDER BY scan DESC").fetchall() if self._has_scans() else ()
-            return [self._scan_summary(row) for row in stored]
+            return [self._listed(row) for row in stored]
 
     def find_scan(self, name: str) -> str:
         """The scan id meant by a scan id, the unique beginning of one, or `last`; else `InputError` says what there is."""
@@ -148,7 +150,7 @@ class ScanStore(Database):
         found: dict[str, list[Candidate]] = {}
         for row in self._execute(_SELECT_CANDIDATES, (scan,)):
             candidate = Candidate(row["ticker"], row["scanner"], row["context"], row["priority"], json.loads(row["data"]))
-            found.setdefault(row["scanner"], []).append(candidate)
+            found.setdefault(row["scanner"], []).append(intact(candidate))
         return found
 
     # --- breakers --------------------------------------------------------------------------------------------------
@@ -194,17 +196,25 @@ class ScanStore(Database):
             raise StoreError(f"{self.path}: scan {scan_id} {fate}; nothing was stored")
         return int(row["scan"])
 
+    def _listed(self, row: sqlite3.Row) -> ScanSummary:
+        try:
+            return self._scan_summary(row)
+        except DAMAGE:
+            return ScanSummary(scan_id=str(row["scan_id"]), **_UNREADABLE)
+
     def _scan_summary(self, row: sqlite3.Row) -> ScanSummary:
         outcomes = [_to_outcome(one) for one in self._execute(_SELECT_OUTCOMES, (row["scan"],))]
         statement = "SELECT COUNT(DISTINCT ticker) FROM scan_candidate WHERE scan = ?"
         (n_candidates,) = self._execute(statement, (row["scan"],)).fetchone()
-        return ScanSummary(
-            **{name: row[name] for name in ("scan_id", "started_at", "day", "mode", "workers", "elapsed_s")},
-            status=status_now(row),
-            n_scanners=len(json.loads(row["scanners"])),
-            n_outcomes=len(outcomes),
-            n_failed=sum(outcome.failed for outcome in outcomes),
-            n_candidates=n_candidates,
+        return intact(
+            ScanSummary(
+                **{name: row[name] for name in ("scan_id", "started_at", "day", "mode", "workers", "elapsed_s")},
+                status=status_now(row),
+                n_scanners=len(json.loads(row["scanners"])),
+                n_outcomes=len(outcomes),
+                n_failed=sum(outcome.failed for outcome in outcomes),
+                n_candidates=n_candidates,
+            )
         )
 
 
@@ -258,6 +268,11 @@ def _to_outcome(row: sqlite3.Row) -> ScanOutcome:
     )
 
 
+_UNREADABLE: dict[str, Any] = {
+    "status": "damaged", "started_at": "", "day": "", "mode": None, "workers": None, "elapsed_s": None,
+    "n_scanners": 0, "n_outcomes": 0, "n_failed": 0, "n_candidates": 0,
+}  # fmt: skip
+
 _UNENDED = {
     "running": "the scan is still running: this is what has ended so far",
     "interrupted": "the process of the scan ended before it did: this is what had ended by then",
@@ -267,7 +282,7 @@ _UNENDED = {
 
 def _result(row: sqlite3.Row, stored: Sequence[sqlite3.Row], candidates: Mapping[str, Sequence[Candidate]]) -> ScanResult:
     unended = _UNENDED.get(status_now(row))
-    return ScanResult(
+    result = ScanResult(
         scan_id=row["scan_id"],
         status=ScanStatus.STOPPED if unended else ScanStatus(row["status"]),
         elapsed_s=max((one["ended_s"] for one in stored), default=0.0) if unended else row["elapsed_s"],
@@ -278,3 +293,4 @@ def _result(row: sqlite3.Row, stored: Sequence[sqlite3.Row], candidates: Mapping
         warnings=(unended,) if unended else tuple(json.loads(row["warnings"])),
         logs={one["scanner"]: tuple(json.loads(one["logs"])) for one in stored},
     )
+    return intact(result)

@@ -160,7 +160,9 @@ def _value(value: Any, option: click.Option) -> Any:
     """Lists and tables for the types made for them, flags as they are, all else as on the command line: text."""
     if option.multiple and not isinstance(value, list):
         return [str(value)]
-    if option.is_flag or (isinstance(value, list | dict) and isinstance(option.type, Names | Pairs)):
+    if (option.is_flag and isinstance(value, bool)) or (
+        isinstance(value, list | dict) and isinstance(option.type, Names | Pairs)
+    ):
         return value
     return str(value)
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from mp2 import rows, schema
 from mp2._recurse import STARTER_DTYPE
-from mp2.database import insert, is_at_work, listing, owner, replacing, sql_name, sql_names, status_now
+from mp2.database import DAMAGE, insert, is_at_work, listing, owner, replacing, sql_name, sql_names, status_now
 from mp2.errors import InputError, StoreError
+from mp2.intact import intact
 from mp2.model import Group, Rules, SearchResult, StarterRecord, Status
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus
 from mp2.scan_store import ScanStore
@@ -37,14 +38,15 @@ class RunSummary:
     """One line of the list of runs.
 
     `status` is that of the result, or `running`, `failed`, or `interrupted` when its process ended without a word. What
-    only an ended run has is None (or empty) before.
+    only an ended run has is None (or empty) before. A row that cannot be read back has the status `damaged` and nothing but
+    its id.
     """
 
     run_id: str
     started_at: str
     source: str
     status: str
-    budget_s: float
+    budget_s: float | None
     elapsed_s: float | None
     coverage: float | None
     attempts: int | None
@@ -235,7 +237,7 @@ class Store(ScanStore):
 
     def runs(self) -> list[RunSummary]:
         """Every run, newest first."""
-        with self._translated(), self._readable("the list of runs"):
+        with self._translated():
             return [_summary(row) for row in self._execute("SELECT * FROM run ORDER BY run DESC")]
 
     def find(self, name: str) -> str:
@@ -364,10 +366,21 @@ def _now() -> str:
 
 
 def _summary(row: sqlite3.Row) -> RunSummary:
-    return RunSummary(
-        **{name: row[name] for name in ("run_id", "started_at", "source", "budget_s", "elapsed_s", "coverage")},
-        status=status_now(row),
-        attempts=None if row["attempts"] is None else int(row["attempts"]),
-        n_kept=rows.by_size(row["n_kept"]),
-        best_score=rows.by_size(row["best_score"]),
-    )
+    try:
+        return intact(
+            RunSummary(
+                **{name: row[name] for name in ("run_id", "started_at", "source", "budget_s", "elapsed_s", "coverage")},
+                status=status_now(row),
+                attempts=None if row["attempts"] is None else int(row["attempts"]),
+                n_kept=rows.by_size(row["n_kept"]),
+                best_score=rows.by_size(row["best_score"]),
+            )
+        )
+    except DAMAGE:
+        return RunSummary(**_UNREADABLE, run_id=str(row["run_id"]), n_kept={}, best_score={})
+
+
+_UNREADABLE: dict[str, Any] = {
+    "status": "damaged", "started_at": "", "source": "",
+    "budget_s": None, "elapsed_s": None, "coverage": None, "attempts": None,
+}  # fmt: skip

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mp2 import last_words
 from mp2.errors import InputError, ReadStoppedError
+from mp2.paths import expanded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +68,7 @@ def open_table(
         _refuse_selection(name, table, query)
         yield _frame_table(source, name)
         return
-    path = Path(source).expanduser()
+    path = expanded(source)
     kind = _file_kind(path)
     if kind != "sqlite":
         _refuse_selection(str(path), table, query)
@@ -203,17 +204,20 @@ def _wrong_row_named(path: Path, records: bytes, n_columns: int, first_row: int)
 
 def _wrong_row(records: bytes, n_columns: int, first_row: int) -> str | None:
     """What is wrong with the first record that is not UTF-8, has too many fields, or has a quote that is never closed."""
-    last_row = first_row
     try:
-        text = io.StringIO(records.decode("utf-8"), newline="")
+        lines = list(io.StringIO(records.decode("utf-8"), newline=""))
     except UnicodeDecodeError as error:
         row = first_row + records.count(b"\n", 0, error.start)
         return f"row {row} is not UTF-8 text; save the file as UTF-8"
+    reader, row, begin = csv.reader(lines), first_row, 0
     with suppress(csv.Error):
-        for last_row, fields in enumerate(filter(None, csv.reader(text)), first_row):
+        for fields in reader:
             if len(fields) > n_columns:
-                return f"row {last_row} has {len(fields)} fields for {n_columns} columns; quote a field that holds a comma"
-    return f"row {last_row} has a quote that is never closed; close it" if records.count(b'"') % 2 else None
+                return f"row {row} has {len(fields)} fields for {n_columns} columns; quote a field that holds a comma"
+            if "".join(lines[begin : reader.line_num]).count('"') % 2:
+                break
+            row, begin = row + bool(fields), reader.line_num
+    return f"row {row} has a quote that is never closed; close it" if records.count(b'"') % 2 else None
 
 
 def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from mp2.errors import InputError, ReadStoppedError, SourceError
+from mp2.paths import expanded
 from mp2.scan_model import PRIORITIES, Candidate
 from mp2.scanner import ScanContext, Scanner, ScannerSettings
 
@@ -207,7 +208,10 @@ def _found(given: Any, context: ScanContext, settings: BarSettings) -> tuple[Pri
         return given, "state['prices']"
     if not isinstance(given, str | os.PathLike):
         raise SourceError("bad_request", f"state['prices'] is a {type(given).__name__}; pass what mp2.read_prices returns")
-    path = Path(given).expanduser()
+    try:
+        path = expanded(given)
+    except InputError as error:
+        raise SourceError("bad_request", f"prices: {error}") from error
     prices = _read_once(path, context, settings)
     for warning in prices.warnings:
         context.logger.warning("%s", warning)

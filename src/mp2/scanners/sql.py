@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from mp2.errors import MissingExtraError, SourceError
+from mp2.errors import InputError, MissingExtraError, SourceError
+from mp2.paths import expanded
 from mp2.scan_model import Candidate
 from mp2.scanner import ScanContext, Scanner, ScannerSettings
 
@@ -122,7 +123,10 @@ def _sqlite_path(database: str) -> Path | None:
     SQLAlchemy would make a file that is not there, and nothing would look at what a query does.
     """
     path = _SQLITE_URL.sub("", database, count=1) if _SQLITE_URL.match(database) else database
-    return None if "://" in path else Path(path).expanduser()
+    try:
+        return None if "://" in path else expanded(path)
+    except InputError as error:
+        raise SourceError("bad_request", f"database: {error}") from error
 
 
 # --- rows to candidates ---------------------------------------------------------------------------------------------
@@ -285,6 +289,8 @@ _SQLITE_CODES = {
 def _sqlite_errors(path: Path, context: ScanContext) -> Iterator[None]:
     try:
         yield
+    except OverflowError as error:
+        raise SourceError("bad_request", f"parameters: {error}; SQLite takes whole numbers up to 64 bits") from error
     except sqlite3.Error as error:
         context.check()  # a query that was interrupted
         number = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -399,7 +405,7 @@ def _database_errors(context: ScanContext) -> Iterator[None]:
 
     try:
         yield
-    except (exc.SQLAlchemyError, ImportError) as error:
+    except (exc.SQLAlchemyError, ImportError, OverflowError) as error:
         context.check()  # a query that was cancelled
         cause = getattr(error, "orig", None) or error
         reason = str(cause).strip().split("\n", 1)[0] or type(cause).__name__

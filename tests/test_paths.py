@@ -1,0 +1,32 @@
+"""Paths as users name them."""
+
+from pathlib import Path
+
+import pytest
+
+from mp2.errors import InputError
+from mp2.paths import expanded
+from mp2.settings import find
+from mp2.tables import open_table
+
+
+def test_a_tilde_is_the_home_and_a_name_of_nobody_is_a_name(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expanded("~/a.csv") == Path("/home/me/a.csv")
+    assert expanded("~nosuch/a.csv") == Path("~nosuch/a.csv")
+
+
+def test_a_file_called_like_the_home_of_nobody_is_read(here):
+    Path("~s.csv").write_text("a,b\n1,2\n")
+    with open_table("~s.csv", "table") as table:
+        assert table.columns == ("a", "b")
+
+
+def test_a_null_character_is_told():
+    with pytest.raises(InputError, match=r"^a\\x00b\.csv: holds a null character; take it out$"):
+        expanded("a\0b.csv")
+
+
+def test_settings_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "mp2.toml").write_bytes(b"\xef\xbb\xbf[search]\nbudget = '5s'\n")
+    assert find(tmp_path / "mp2.toml").tables == {"search": {"budget": "5s"}}
