@@ -555,7 +555,9 @@ def test_a_message_that_cannot_be_printed_costs_no_document(here):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("<&-", ">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 def test_a_stream_that_was_closed_before_is_done_without(here, closed):
     command = f"{sys.executable} -m mp2 search {WEEK} {' '.join(RULES)} --json {closed}"
     done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True)
