@@ -519,9 +519,17 @@ def test_a_store_that_fails_costs_no_result(mp2, here, monkeypatch):
     assert [len(groups) for groups in whole["groups"].values()] == [58, 22]
 
 
-def test_a_run_that_is_deleted_as_soon_as_it_is_stored_costs_no_result(mp2, monkeypatch):
-    from mp2.store import Store
+def test_picks_of_a_run_that_could_not_be_stored_are_of_none(mp2, monkeypatch):
+    def fail(*_):
+        raise StoreError("mp2.db: disk full; make room")
 
+    monkeypatch.setattr(Store, "finish", fail)
+    code, out, _ = mp2("demo", "--max-attempts", "5", "--json")
+    document = strict_json(out)
+    assert (code, document["run_id"], document["next_day"]["run_id"]) == (1, None, None)
+
+
+def test_a_run_that_is_deleted_as_soon_as_it_is_stored_costs_no_result(mp2, monkeypatch):
     finish = Store.finish
 
     def deleted(self, run_id, *args):

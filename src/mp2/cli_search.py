@@ -266,6 +266,8 @@ def search_and_report(
             sequel = None if follow is None else follow(result)
         finally:  # whatever becomes of the picks, what was found is stored
             result, failure = run.finished(result, options["db"], None if sequel is None else sequel.picks)
+        if failure is not None and follow is not None:
+            sequel = follow(result)  # which is of no stored run now
     log_algo_totals(result.starters)
     print_result(result, options, sequel, failure)
     return _exit_code(result, interrupts, failure)
