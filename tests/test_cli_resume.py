@@ -64,6 +64,14 @@ def test_a_run_with_a_limit_of_work_that_died_before_it_goes_on_to_it(mp2):
     assert lasting(mp2("resume", "last", "--json")[1]) == whole
 
 
+def test_a_limit_of_work_that_was_gone_beyond_limits_no_later_session(mp2):
+    begun(mp2)
+    done = lasting(mp2("resume", "last", "--json", "--budget", "50s")[1])
+    assert done["status"] == "complete"
+    with closing(sqlite3.connect("mp2.db")) as connection, connection:
+        assert json.loads(connection.execute("SELECT request FROM run").fetchone()[0])["last"]["max_attempts"] is None
+
+
 @pytest.mark.slow
 def test_the_picks_of_a_resumed_run_are_made_again(mp2, here):
     (here / "grids.toml").write_text(GRIDS)

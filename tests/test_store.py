@@ -226,9 +226,10 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
-    texts=st.tuples(names, names, names, names),
+    texts=st.tuples(names, names, names),
+    day=st.dates().map(str),
     attempts=counts,
-    tested=st.dictionaries(sizes, counts),
+    tested=st.dictionaries(sizes, counts).map(lambda tested: {3: 0} | tested),
     means=st.dictionaries(sizes, st.none() | finite),
     score=finite,
     tickers=st.lists(names, max_size=4).map(tuple),
@@ -236,7 +237,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 )
 def test_any_names_and_numbers_survive(
     tmp_path_factory: pytest.TempPathFactory,
-    texts: tuple[str, str, str, str],
+    texts: tuple[str, str, str],
+    day: str,
     attempts: int,
     tested: dict[int, int],
     means: dict[int, float | None],
@@ -244,7 +246,7 @@ def test_any_names_and_numbers_survive(
     tickers: tuple[str, ...],
     cursor: tuple[int, ...],
 ) -> None:
-    algo, variation, day, warning = texts
+    algo, variation, warning = texts
     group = replace(
         build_group(3, 1, ()),
         score=score,

@@ -291,7 +291,8 @@ class _Run:
         resume = context.ensure_object(Session).resume
         if resume is not None:
             input_is = {"source": source, "rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
-            return cls(keeper, resume, keeper.ask(lambda store: store.take_up(resume, **input_is)))
+            limit = {"max_attempts": options["max_attempts"]}  # a later session cannot go back below it
+            return cls(keeper, resume, keeper.ask(lambda store: store.take_up(resume, **input_is, last=limit)))
         about = {
             "rules": rules,
             "budget_s": options["budget"],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -139,9 +139,19 @@ class Store(ScanStore):
                 raise InputError(f"{self.path}: run {run_id} cannot be resumed: {why}")
             return dict(json.loads(row["request"]))
 
-    def take_up(self, run_id: str, *, source: str, rules: Rules, input_fingerprint: str, workers: int) -> SearchState:
+    def take_up(
+        self,
+        run_id: str,
+        *,
+        source: str,
+        rules: Rules,
+        input_fingerprint: str,
+        workers: int,
+        last: Mapping[str, Any] | None = None,
+    ) -> SearchState:
         """Make an ended or interrupted run this process's running one. Returns where it stands.
 
+        `last`: options of this session that the next one starts from, put in place of those in the request's `last`.
         `InputError` when it cannot be resumed, or the input, read from `source` now, or the rules are not what they were.
         """
         self.load_request(run_id)
@@ -157,6 +167,8 @@ class Store(ScanStore):
                 raise InputError(f"run {run_id}: the rules have changed since it began; search anew")
             state = self._read_state(row["run"])
             taken = {**owner(), "status": "running", "workers": workers, "heartbeat_at": _now()}
+            request = json.loads(row["request"])
+            taken["request"] = rows.to_json(request | {"last": request.get("last", {}) | dict(last or {})})
             statement = f"UPDATE run SET {sql_names(taken, '{0} = :{0}')} WHERE run = :run"
             self._execute(statement, {**taken, "run": row["run"]})
         return state
