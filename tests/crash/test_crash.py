@@ -38,6 +38,7 @@ REPORTED = re.compile(r"stored the state of run \S+: (\d+) more starters finishe
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(120 + 10 * N_CRASHES),
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
     pytest.mark.usefixtures("here"),
 ]
