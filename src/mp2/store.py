@@ -151,7 +151,7 @@ class Store(ScanStore):
     ) -> SearchState:
         """Make an ended or interrupted run this process's running one. Returns where it stands.
 
-        `last`: options of this session that the next one starts from, put in place of those in the request's `last`.
+        `last`: options that the next search of the run starts from, put in place of those in the request's `last`.
         `InputError` when it cannot be resumed, or the input, read from `source` now, or the rules are not what they were.
         """
         self.load_request(run_id)
