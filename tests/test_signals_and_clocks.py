@@ -590,6 +590,13 @@ script()
     assert (done.returncode, done.stderr) == (expected, "")
 
 
+def test_an_installation_that_is_broken_says_so():
+    code = "import sys; sys.modules['click'] = None\nfrom mp2.__main__ import script; script()"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S)
+    assert done.returncode == 1
+    assert "click" in done.stderr
+
+
 # --- from Python -----------------------------------------------------------------------------------------------------
 
 

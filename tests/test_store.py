@@ -820,6 +820,14 @@ def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(tmp_path: Path, 
         Store(tmp_path / "link.db", read_only=read_only)
 
 
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(StoreError, match="cannot be made: File name too long; pass another --db"):
+        Store(path)
+    with pytest.raises(StoreError, match="no database at"):
+        Store(path, read_only=True)
+
+
 def test_a_missing_directory_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"runs\.db: cannot be made: No such file or directory; pass another --db"):
         Store(tmp_path / "nowhere" / "runs.db")

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -19,21 +20,19 @@ def script() -> NoReturn:
     code: Any = 1
     _open_streams()
     gc.set_threshold(50_000, 20)  # the records of a run all live to its end: looking for garbage among them finds none
+    main, stop_signals = _command_line()
     try:
-        _command_line()()
+        main()
     except SystemExit as end:
         code = end.code
     finally:
-        for number in _SIGNALS:
+        for number in stop_signals("SIGINT", "SIGTERM", "SIGHUP"):
             signal.signal(number, lambda *_: os._exit(code))
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
-
-
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def _open_streams() -> None:
@@ -43,15 +42,16 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "r+" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for good
 
 
-def _command_line() -> Any:
-    """`mp2.cli.main`; while it is imported Ctrl-C just ends the process, where Python would print a traceback."""
+def _command_line() -> tuple[Callable[[], NoReturn], Callable[..., list[int]]]:
+    """`main` and `stop_signals`; while they are imported Ctrl-C just ends the process, where Python would print a traceback."""
     heeded = signal.getsignal(signal.SIGINT)
     if heeded is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     from mp2.cli import main
+    from mp2.cli_options import stop_signals
 
     signal.signal(signal.SIGINT, heeded)
-    return main
+    return main, stop_signals
 
 
 if __name__ == "__main__":

@@ -82,11 +82,12 @@ class Database:
         """Say plainly what SQLite would call `unable to open database file`, and make a missing file, private."""
         if os.path.isdir(self.path):
             raise StoreError(f"{self.path}: is a directory; name a file in it")
-        if self.path.exists() and not self.path.is_file():
+        exists = os.path.exists(self.path)  # False also where that cannot be told
+        if exists and not os.path.isfile(self.path):
             raise StoreError(f"{self.path}: is a pipe or a device; name a file")
-        if self.path.is_symlink() and not self.path.exists():
+        if not exists and os.path.islink(self.path):
             raise StoreError(f"{self.path}: is a link to {os.readlink(self.path)}, which is not there; pass another --db")
-        if must_exist and not os.path.lexists(self.path):
+        if must_exist and not exists:
             raise StoreError(f"no database at {self.path}; run a search first or pass --db")
         if not must_exist:
             self._create_private()
