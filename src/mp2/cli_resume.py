@@ -48,7 +48,7 @@ def resume(context: click.Context, /, run: str, source: Path | None, **options: 
     with Store(options["db"], read_only=True) as store:
         run_id = store.find(run)
         request = store.load_request(run_id)
-        status = next(one.status for one in store.runs() if one.run_id == run_id)
+        status = store.status(run_id)
     if status == Status.WORK_LIMIT:  # what it was to do is done: more is for the budget, unless a higher limit is given
         request["last"]["max_attempts"] = None
     session = context.ensure_object(Session)

@@ -154,7 +154,7 @@ class Store(ScanStore):
         `last`: options that the next search of the run starts from, put in place of those in the request's `last`.
         `InputError` when it cannot be resumed, or the input, read from `source` now, or the rules are not what they were.
         """
-        self.load_request(run_id)
+        request = self.load_request(run_id)
         with self._transaction("IMMEDIATE"), self._readable(f"run {run_id}"):
             row = self._row(run_id)
             if status_now(row) in _NOT_RESUMABLE:
@@ -167,7 +167,6 @@ class Store(ScanStore):
                 raise InputError(f"run {run_id}: the rules have changed since it began; search anew")
             state = self._read_state(row["run"])
             taken = {**owner(), "status": "running", "workers": workers, "heartbeat_at": _now()}
-            request = json.loads(row["request"])
             taken["request"] = rows.to_json(request | {"last": request.get("last", {}) | dict(last or {})})
             statement = f"UPDATE run SET {sql_names(taken, '{0} = :{0}')} WHERE run = :run"
             self._execute(statement, {**taken, "run": row["run"]})
@@ -251,6 +250,11 @@ class Store(ScanStore):
         """Every run, newest first."""
         with self._translated():
             return [_summary(row) for row in self._execute("SELECT * FROM run ORDER BY run DESC")]
+
+    def status(self, run_id: str) -> str:
+        """What `runs` says of one run; `InputError` when there is no such run."""
+        with self._translated():
+            return status_now(self._row(run_id))
 
     def find(self, name: str) -> str:
         """The run id meant by a run id, the unique beginning of one, or `last`; otherwise `InputError` says what there is."""
