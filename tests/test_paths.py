@@ -30,3 +30,8 @@ def test_a_null_character_is_told():
 def test_settings_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "mp2.toml").write_bytes(b"\xef\xbb\xbf[search]\nbudget = '5s'\n")
     assert find(tmp_path / "mp2.toml").tables == {"search": {"budget": "5s"}}
+
+
+def test_a_settings_file_whose_name_is_too_long_is_told():
+    with pytest.raises(InputError, match=r"x: File name too long; name a settings file that can be read$"):
+        find(Path("x" * 300))

@@ -52,9 +52,9 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _text(path: Path, kind: str) -> str:
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path}: is a pipe or device; name a {kind} that is a file")
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: is a pipe or device; name a {kind} that is a file")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB; name a {kind}")
         return path.read_text(encoding="utf-8-sig")
