@@ -546,7 +546,7 @@ def test_reset_needs_a_database_and_a_name_that_is_known_there_or_here(mp2, scan
     assert mp2("scanners", "reset", "good")[:2] == (0, "good: breaker closed (it was closed).\n")
     assert mp2("scanners", "reset", "god")[0] == 2
     with Store("mp2.db") as store:
-        store.change_breaker("gone", lambda state: package.guard.BreakerState(n_failures=2))
+        store.change_breaker("gone", lambda state: package.breaker.BreakerState(n_failures=2))
     assert of(mp2("scanners", "reset", "gone", "good", "--json")[1])["reset"] == ["gone", "good"]
     with Store("mp2.db") as store:
         assert store.breakers() == {}

@@ -7,25 +7,9 @@ import threading
 
 import pytest
 
+from mp2.breaker import COUNTED_CODES, BreakerRules, Breakers, BreakerState, Phase, ask, failed, released
 from mp2.errors import SOURCE_ERROR_CODES, InputError, SourceError
-from mp2.guard import (
-    COUNTED_CODES,
-    BreakerRules,
-    Breakers,
-    BreakerState,
-    Phase,
-    Rate,
-    RetryRules,
-    Transient,
-    ask,
-    combined,
-    delay_s,
-    failed,
-    parse_rate,
-    released,
-    retrying,
-    told_wait_s,
-)
+from mp2.retry import Rate, RetryRules, Transient, combined, delay_s, parse_rate, retrying, told_wait_s
 
 RULES = BreakerRules()
 MINUTE, DAY = 60.0, 86400.0

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from mp2.guard import parse_rate
 from mp2.quota import Quotas
+from mp2.retry import parse_rate
 
 HOST = "www.example.com"
 
@@ -104,7 +104,7 @@ def test_threads_never_share_the_last_request(open_quotas):
 TAKER = """
 import sys
 from pathlib import Path
-from mp2.guard import parse_rate
+from mp2.retry import parse_rate
 from mp2.quota import Quotas
 quotas = Quotas(Path(sys.argv[1]), warn=sys.exit)
 quotas.limit("h", [parse_rate("25/day")])

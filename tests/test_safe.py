@@ -26,9 +26,9 @@ from mp2.bars import _levels
 from mp2.cli_options import PlainFormatter, json_text
 from mp2.cli_scan import Plan
 from mp2.export import for_spreadsheets
-from mp2.guard import RetryRules, parse_rate
 from mp2.private_file import make_private, others_may_read, write_private
 from mp2.quota import Quotas
+from mp2.retry import RetryRules, parse_rate
 from mp2.scanners.news import Feed, News
 from mp2.store import Store
 

@@ -16,8 +16,8 @@ from test_store import dead_pid
 
 import mp2
 from mp2 import schema
+from mp2.breaker import BreakerRules, BreakerState, Phase
 from mp2.errors import InputError, StoreError
-from mp2.guard import BreakerRules, BreakerState, Phase
 from mp2.scan_store import StoredBreakers
 from mp2.store import Store
 

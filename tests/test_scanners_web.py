@@ -35,8 +35,8 @@ from wire import KEY, reply
 
 import mp2
 from mp2 import SourceError, __version__
-from mp2.guard import parse_rate
 from mp2.net import Client
+from mp2.retry import parse_rate
 from mp2.scanner import ScanContext
 from mp2.scanners import fields
 from mp2.scanners.asking import answers

@@ -63,7 +63,7 @@ MOMENTS = {
     "cli_scan": {"date.today", "datetime.now"},
     "cli_search": {"datetime.now"},
     "database": {"datetime.now"},
-    "guard": {"time.time"},
+    "breaker": {"time.time"},
     "net": {"time.time"},
     "quota": {"time.time"},
     "scan_store": {"time.time"},

@@ -54,7 +54,8 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         candidates    one form of tickers; candidates checked, merged, ranked
         scanner       what a scanner is, and what it is given
         masking       secrets blotted out, in whatever form a source repeats them
-        guard         breaker, retries, rates: what to do about sources that fail
+        breaker       when a source that fails is left alone
+        retry         when a request is sent again, how often at all
         columns       canonical columns: found, converted, checked
         tables        any source -> batches of rows
         rows          records -> rows of the store's tables, and back

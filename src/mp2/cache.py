@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from mp2.errors import MissingExtraError, SourceError
-from mp2.guard import PASSING_CODES
+from mp2.errors import TRANSIENT_CODES, MissingExtraError, SourceError
 from mp2.private_file import make_private
 
 try:
@@ -136,7 +135,7 @@ class Cache:
             return self._fetch(key, ttl_s, make, check, may_keep)
         except SourceError as error:
             entry = self._find(key, ttl_s)
-            if error.code in PASSING_CODES and entry is not None and entry.can_stand_in(self._clock()):
+            if error.code in TRANSIENT_CODES and entry is not None and entry.can_stand_in(self._clock()):
                 return entry.body, "stale"
             raise
 

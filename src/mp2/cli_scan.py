@@ -34,7 +34,7 @@ from mp2.private_file import others_may_read
 from mp2.scan_model import ScanEvent, ScanOutcome, ScanResult
 
 if TYPE_CHECKING:
-    from mp2.guard import Breakers, BreakerState
+    from mp2.breaker import Breakers, BreakerState
     from mp2.keeper import Keeper
     from mp2.registry import Registered
     from mp2.scan_console import ScanDisplay
@@ -235,7 +235,7 @@ class _Record:
         return StoredBreakers(self._change_breaker, rules=breaker_rules(self._config))
 
     def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
-        from mp2.guard import BreakerState
+        from mp2.breaker import BreakerState
 
         if self._scan_id is not None and self._keeper is not None:  # an answer, whose state nobody waits for
             self._keeper.post(lambda store: self._try(store, lambda store: store.change_breaker(scanner, change)))

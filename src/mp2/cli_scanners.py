@@ -32,8 +32,8 @@ from mp2.errors import InputError, Mp2Error, plain
 from mp2.scan_model import ANSWERED, console_line, counted
 
 if TYPE_CHECKING:
+    from mp2.breaker import BreakerState
     from mp2.discovery import Discovery
-    from mp2.guard import BreakerState
     from mp2.registry import Registered
     from mp2.scan_model import Candidate, ScanOutcome
 
@@ -84,7 +84,7 @@ def _breaker_states(db: Path) -> dict[str, BreakerState]:
 
 def _description(one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]) -> dict[str, Any]:
     """What is known of a scanner, as plain JSON values; of keys only whether they are there."""
-    from mp2.guard import BreakerState
+    from mp2.breaker import BreakerState
     from mp2.scanner import find_key
 
     scanner = one.scanner
@@ -231,7 +231,7 @@ def type_text(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 @click.pass_context
 def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool) -> int:
     """Close the breakers of scanners and forget their failures: the next scan runs them again."""
-    from mp2.guard import BreakerState
+    from mp2.breaker import BreakerState
     from mp2.store import Store
 
     plan = planned(context)

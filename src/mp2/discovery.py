@@ -27,8 +27,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from mp2.breaker import BreakerRules
 from mp2.errors import InputError, plain
-from mp2.guard import BreakerRules
 from mp2.scanner import Scanner, ScannerSettings
 
 MAX_HUNG = 64

@@ -68,6 +68,10 @@ SOURCE_ERROR_CODES = (
 understand it, answers something else than agreed, is down, is too slow; or there is no key to ask it with."""
 
 
+TRANSIENT_CODES = frozenset({"rate_limited", "unavailable", "timeout", "bad_payload"})
+"""Failures of the source itself, which may pass. The user fixes the others: a key, a permission, a request."""
+
+
 class SourceError(Mp2Error):
     """A source of candidates did not give what was asked; it ends its scanner, never the run.
 

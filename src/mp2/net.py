@@ -46,9 +46,9 @@ from typing import Any, Self, TypeVar
 from mp2 import __version__, wire
 from mp2.cache import Cache, key_of
 from mp2.errors import SourceError, plain
-from mp2.guard import RetryRules, Transient, parse_rate, retrying, told_wait_s
 from mp2.masking import Secrets
 from mp2.quota import Quotas
+from mp2.retry import RetryRules, Transient, parse_rate, retrying, told_wait_s
 from mp2.scanner import Http, Reply, ScanContext, Scanner, timeout_message
 from mp2.wire import httpcore2, httpx2
 

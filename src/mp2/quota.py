@@ -23,7 +23,7 @@ from pathlib import Path
 
 from mp2.cache import open_private, reason
 from mp2.errors import MissingExtraError
-from mp2.guard import Rate, combined
+from mp2.retry import Rate, combined
 
 try:
     from pyrate_limiter import Rate as BucketRate

@@ -15,10 +15,10 @@ from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 from mp2 import schema
+from mp2.breaker import BreakerRules, Breakers, BreakerState
 from mp2.candidates import merged
 from mp2.database import DAMAGE, Database, insert, is_at_work, listing, owner, status_now
 from mp2.errors import InputError, StoreError
-from mp2.guard import BreakerRules, Breakers, BreakerState
 from mp2.intact import intact
 from mp2.rows import to_json
 from mp2.scan_model import (
