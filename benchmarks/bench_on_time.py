@@ -37,8 +37,9 @@ import polars as pl
 import mp2
 from mp2._recurse import now_ns
 from mp2.group_search import search
-from mp2.model import Rules, Status
 from mp2.panel import SignalPanel
+from mp2.result import Status
+from mp2.rules import Rules
 
 N_SPINNING = 4
 N_RUNS, N_RUNS_QUICK, N_EXITS, N_EXITS_QUICK = 1000, 80, 10, 3

@@ -3,7 +3,7 @@
 import pytest
 
 from mp2._recurse import EXHAUSTED, Control, now_ns
-from mp2.model import Status
+from mp2.result import Status
 from mp2.schedule import run_pool
 
 N_STARTERS = 10_000

@@ -21,8 +21,8 @@ import measured
 
 from mp2 import _recurse
 from mp2.group_search import search
-from mp2.model import Rules
 from mp2.panel import SignalPanel, read_signals
+from mp2.rules import Rules
 
 SPINS = 8_000_000
 CONTROL_STEP = 24

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from mp2 import _recurse, synergy
-from mp2.model import Rules
 from mp2.panel import SignalPanel
+from mp2.rules import Rules
 
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = Path("/proc/self/clear_refs")

@@ -13,8 +13,8 @@ import numpy as np
 import oracle
 
 from mp2 import _recurse, synergy
-from mp2.model import Rules
 from mp2.panel import SignalPanel
+from mp2.rules import Rules
 
 
 @dataclass

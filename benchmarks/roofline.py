@@ -22,8 +22,8 @@ import measured
 import numpy as np
 
 from mp2 import _recurse, bitset
-from mp2.model import Rules
 from mp2.panel import SignalPanel
+from mp2.rules import Rules
 
 BUFFERS = {"L1": 16 << 10, "L2": 256 << 10}
 """Bytes of all arrays a loop goes over, small enough for the cache of that name on common machines."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mp2.model import Rules
+from mp2.rules import Rules
 
 Words = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]

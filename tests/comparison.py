@@ -10,7 +10,7 @@ from typing import Any
 from oracle import GROUP_FIELDS, close
 
 from mp2 import _recurse
-from mp2.model import Group, SearchResult, StarterRecord
+from mp2.result import Group, SearchResult, StarterRecord
 
 # What depends on the clock, on the number of workers and on where turns end.
 VOLATILE = ("budget_s", "elapsed_s", "overrun_s", "workers", "n_visited", "n_decided")

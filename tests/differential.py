@@ -24,7 +24,7 @@ from strategies import LOOSE, TIGHT
 
 from mp2 import _recurse, bitset
 from mp2._recurse import EXHAUSTED, LIMIT, STOPPED, WALL, WORK_LIMIT, Control, Kernel, TopGroups
-from mp2.model import PRUNINGS, Rules
+from mp2.rules import PRUNINGS, Rules
 
 FAR_NS = 2**62
 SIMD = _recurse.simd_available()

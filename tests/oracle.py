@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np  # for `to_panel` only
 
 from mp2 import bitset
-from mp2.model import Rules
 from mp2.panel import SignalPanel
+from mp2.rules import Rules
 
 Sets = dict[tuple[int, int], frozenset[str]]
 

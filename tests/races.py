@@ -27,8 +27,9 @@ from comparison import lasting, using
 from mp2 import _recurse, bitset
 from mp2._recurse import Control, Kernel
 from mp2.group_search import search
-from mp2.model import Rules, SearchResult, Status
 from mp2.panel import SignalPanel
+from mp2.result import SearchResult, Status
+from mp2.rules import Rules
 from mp2.search_state import Resumable
 
 RACE_EXIT_CODE = 66

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mp2 import bitset
-from mp2.model import DayConsensus, DayStats, Group, Member, Rules, SearchResult, Status
 from mp2.prices import PriceTable
+from mp2.result import DayConsensus, DayStats, Group, Member, SearchResult, Status
+from mp2.rules import Rules
 from mp2.signals import SignalSheet
 
 WEEK = ("2026-01-05", "2026-01-06", "2026-01-07", "2026-01-08", "2026-01-09")

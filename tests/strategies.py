@@ -14,7 +14,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from oracle import Sets, Signals, percent
 
-from mp2.model import Rules
+from mp2.rules import Rules
 
 MAX_GROUPS = 600
 FIRST_DAY = datetime.date(2026, 1, 5)

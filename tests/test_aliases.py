@@ -16,8 +16,9 @@ from mp2._recurse import ENTRY_BYTES, EXHAUSTED, STARTER_DTYPE, STOPPED, WALL, C
 from mp2.aliases import Found, Legacies
 from mp2.console import alias_hints, members_text
 from mp2.group_search import running_order, search
-from mp2.model import PRUNINGS, Member, Rules, Status
 from mp2.panel import SignalPanel
+from mp2.result import Member, Status
+from mp2.rules import PRUNINGS, Rules
 
 QUICK = settings(
     max_examples=5,

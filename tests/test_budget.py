@@ -25,7 +25,7 @@ from mp2.budget import (
     spread_bank_ns,
 )
 from mp2.errors import InputError
-from mp2.model import StarterStatus
+from mp2.result import StarterStatus
 
 TRACES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "bank-traces.json").read_text())
 MS = 1_000_000

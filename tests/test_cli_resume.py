@@ -10,8 +10,8 @@ from test_cli import RULES, WEEK, strict_json
 from test_cli_prices import GRIDS, SEARCH
 
 from mp2.market import make_market
-from mp2.model import Rules
 from mp2.prices import to_frame
+from mp2.rules import Rules
 from mp2.store import Store
 
 LASTING = ("status", "coverage", "attempts", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "n_exhausted")

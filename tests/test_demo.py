@@ -11,8 +11,9 @@ from mp2 import bitset
 from mp2.demo import DAYS, N_TICKERS, PLANTED_SIZES, DemoTable, Find, check_finds, make_signals, sentence
 from mp2.errors import InputError
 from mp2.group_search import search
-from mp2.model import Rules, SearchResult, Status
 from mp2.panel import read_signals
+from mp2.result import SearchResult, Status
+from mp2.rules import Rules
 
 QUICK_SEEDS, MORE_SEEDS = range(2), range(2, 20)
 CLEAR_GAP = 10.0

@@ -13,7 +13,7 @@ from differential import LOOSE, Way, content, plain, starter_of, using, whole_ru
 from mp2 import _recurse, bitset
 from mp2._recurse import Control, Kernel
 from mp2.errors import InputError
-from mp2.model import Rules
+from mp2.rules import Rules
 
 NAMES = ("portable", "neon", "avx2", "avx512")
 SIMD = _recurse.simd_available()

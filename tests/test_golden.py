@@ -7,7 +7,7 @@ import oracle
 import pytest
 from comparison import differences, shape_of
 
-from mp2.model import Rules
+from mp2.rules import Rules
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.csv"))

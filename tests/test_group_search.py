@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from mp2 import _recurse, bitset, group_search
 from mp2.errors import InputError
 from mp2.group_search import consensus_of, memory_needed, running_order, search
-from mp2.model import Rules, StarterStatus, Status
 from mp2.panel import SignalPanel, read_signals
+from mp2.result import StarterStatus, Status
+from mp2.rules import Rules
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 ALL_ELIGIBLE = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mp2.errors import InputError
-from mp2.model import Rules
+from mp2.rules import Rules
 
 
 def test_defaults_are_the_specifications():
@@ -56,7 +56,7 @@ def test_rules_survive_json():
 def test_a_group_as_json_values_is_what_asdict_makes_of_it():
     from dataclasses import asdict
 
-    from mp2.model import DayConsensus, DayStats, Group, Member, group_dict
+    from mp2.result import DayConsensus, DayStats, Group, Member, group_dict
 
     numbers = {spec: float(i) for i, spec in enumerate(Group.__annotations__)}
     nested = {

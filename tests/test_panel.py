@@ -29,7 +29,8 @@ from oracle import Signals, from_rows
 
 from mp2 import bitset, tables
 from mp2.errors import InputError, ReadStoppedError
-from mp2.panel import SignalPanel, panel_summary, read_signals
+from mp2.panel import SignalPanel, read_signals
+from mp2.space import panel_summary
 
 GOLDEN = Path(__file__).parent / "golden"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "sp500-week-signals.parquet"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mp2._files import expanded
 from mp2.errors import InputError
-from mp2.paths import expanded
 from mp2.settings import find
 from mp2.tables import open_table
 

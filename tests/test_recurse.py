@@ -18,7 +18,7 @@ from mp2 import _recurse, bitset
 from mp2._recurse import EXHAUSTED, LIMIT, STOPPED, WALL, WORK_LIMIT, Control, Kernel, TopGroups
 from mp2.errors import InputError
 from mp2.group_search import running_order, search
-from mp2.model import Rules
+from mp2.rules import Rules
 
 FAR_NS = 2**62
 SIMD = _recurse.simd_available()

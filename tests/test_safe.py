@@ -22,11 +22,11 @@ from stub_server import Status, StubServer
 
 import mp2 as package
 from mp2 import cli_search, database, discovery, registry, settings, tables
+from mp2._files import make_private, others_may_read, write_private
 from mp2.bars import _levels
 from mp2.cli_options import PlainFormatter, json_text
 from mp2.cli_scan import Plan
 from mp2.export import for_spreadsheets
-from mp2.private_file import make_private, others_may_read, write_private
 from mp2.quota import Quotas
 from mp2.retry import RetryRules, parse_rate
 from mp2.scanners.news import Feed, News

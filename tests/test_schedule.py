@@ -14,7 +14,7 @@ import pytest
 
 from mp2 import schedule
 from mp2.errors import InputError
-from mp2.model import StarterStatus, Status
+from mp2.result import StarterStatus, Status
 from mp2.schedule import GRACE_NS, PoolOutcome, Progress, TurnEnd, run_pool
 
 S = 1_000_000_000
@@ -176,7 +176,7 @@ def test_knows_nothing_of_kernel_and_panel() -> None:
     tree = ast.parse(Path(schedule.__file__).read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {name for name in imported if name and name.startswith("mp2")} == {"mp2.budget", "mp2.model"}
+    assert {name for name in imported if name and name.startswith("mp2")} == {"mp2.budget", "mp2.result"}
 
 
 def test_turn_ends_are_the_kernels_ints() -> None:

@@ -14,7 +14,8 @@ from test_group_search import ALL_ELIGIBLE, panel_of
 from mp2 import InputError, group_search, schedule
 from mp2._recurse import STOPPED, Kernel
 from mp2.group_search import search
-from mp2.model import Rules, Status
+from mp2.result import Status
+from mp2.rules import Rules
 from mp2.search_state import SearchState
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

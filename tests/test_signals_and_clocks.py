@@ -33,8 +33,9 @@ from mp2.cli import main
 from mp2.cli_options import Interrupts, writing
 from mp2.demo import make_signals
 from mp2.errors import InputError, StoreError
-from mp2.model import Rules, Status
 from mp2.prices import to_frame
+from mp2.result import Status
+from mp2.rules import Rules
 
 SOURCES = Path(package.__file__).parent
 ENDLESS_RULES = Rules(min_daily_hits=0, max_size=8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mp2 import bitset
-from mp2.model import Rules
+from mp2.rules import Rules
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 if not BENCHMARKS.is_dir():

@@ -22,18 +22,9 @@ from hypothesis import strategies as st
 from mp2 import database, rows, schema
 from mp2.errors import InputError, StoreError
 from mp2.export import groups_table
-from mp2.model import (
-    DayConsensus,
-    DayStats,
-    Group,
-    Member,
-    Rules,
-    SearchResult,
-    StarterRecord,
-    StarterStatus,
-    Status,
-)
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
+from mp2.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.rules import Rules
 from mp2.search_state import SearchState
 from mp2.store import RunSummary, Store
 

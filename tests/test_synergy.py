@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mp2 import synergy
-from mp2.model import Rules
+from mp2.rules import Rules
 
 FIELDS = [field.name for field in dataclasses.fields(synergy.Statistics)]
 

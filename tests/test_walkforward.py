@@ -17,8 +17,9 @@ from mp2 import bitset
 from mp2.errors import InputError
 from mp2.group_search import search
 from mp2.intervals import Interval
-from mp2.model import Rules, Status
 from mp2.prices import read_prices
+from mp2.result import Status
+from mp2.rules import Rules
 from mp2.signals import SignalSheet
 from mp2.walkforward import Verdict, WalkStatus, judge, verdict_on, walk_forward
 

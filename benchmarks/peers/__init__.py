@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 import mp2
-from mp2.model import Rules
 from mp2.panel import SignalPanel
+from mp2.rules import Rules
 from mp2.space import n_groups
 
 # The plain recursion uses the formulas of the tests' brute force.

@@ -15,7 +15,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from mp2 import synergy
-from mp2.model import Rules
+from mp2.rules import Rules
 from peers import Answer, Cut
 from peers.groups import DayRows, day_rows
 

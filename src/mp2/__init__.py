@@ -67,14 +67,15 @@ The map of the layers; a module imports only from layers below its own (`tests/t
         bitset        the layout of bitsets
         toml_file     a TOML file, or what is wrong with it
         intact        does a record read back hold what it declares?
-        paths         a path as a user names it
-        private_file  files that only their owner may read
+        _files        paths as users name them, files that only their owner may read
         last_words    what is said when a library aborts the process
         _last_words   the handler under it, compiled
         _recurse      the kernel, compiled
     L0  scan_model    records of scans, and their lines on a console
         pick_model    records of picks and outcomes
-        model         frozen records and enums
+        result        records of a search
+        rules         the rules of a search
+        _document     what all JSON documents share
         errors        Mp2Error and its children
 """
 
@@ -84,24 +85,15 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError, SourceError, StoreError
-from mp2.model import (
-    DayConsensus,
-    DayStats,
-    Group,
-    Member,
-    Rules,
-    SearchResult,
-    StarterRecord,
-    StarterStatus,
-    Status,
-)
+from mp2.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.rules import Rules
 
 if TYPE_CHECKING:
     from mp2.algorithms import Algorithm, Parameter
     from mp2.grids import Grids, load_grids
     from mp2.group_search import SearchProgress, search
     from mp2.outcome import score
-    from mp2.panel import PanelSummary, SignalPanel, panel_summary, read_signals
+    from mp2.panel import SignalPanel, read_signals
     from mp2.pick_model import DayPicks, Outcome
     from mp2.picks import pick_day
     from mp2.pipeline import PipelineRun, run
@@ -120,6 +112,7 @@ if TYPE_CHECKING:
     from mp2.scanner import Reply, ScanContext, Scanner, ScannerSettings
     from mp2.signals import SignalSheet, compute_signals
     from mp2.source_scan import scan
+    from mp2.space import PanelSummary, panel_summary
     from mp2.store import Store
     from mp2.walkforward import WalkForward, walk_forward
 
@@ -189,7 +182,7 @@ _LAZY = {
     "MergedCandidate": "scan_model",
     "Outcome": "pick_model",
     "OutcomeStatus": "scan_model",
-    "PanelSummary": "panel",
+    "PanelSummary": "space",
     "Parameter": "algorithms",
     "PipelineRun": "pipeline",
     "PriceTable": "prices",
@@ -210,7 +203,7 @@ _LAZY = {
     "compute_signals": "signals",
     "find_scanners": "registry",
     "load_grids": "grids",
-    "panel_summary": "panel",
+    "panel_summary": "space",
     "pick_day": "picks",
     "read_prices": "prices",
     "read_signals": "panel",

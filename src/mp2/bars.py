@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mp2._files import expanded
 from mp2.columns import Columns, ambiguous_lines, parse_day
 from mp2.errors import InputError
-from mp2.paths import expanded
 from mp2.tables import Table, csv_head, open_table
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from mp2.errors import InputError
-from mp2.model import StarterStatus
+from mp2.result import StarterStatus
 
 MIN_GRANT_NS = 1_000_000
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from mp2._files import make_private
 from mp2.errors import TRANSIENT_CODES, MissingExtraError, SourceError
-from mp2.private_file import make_private
 
 try:
     from cachetools import TLRUCache

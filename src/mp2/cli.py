@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 import click
 
 from mp2 import cli_prices, cli_resume, cli_run, cli_runs, cli_scan, cli_scanners, cli_search, last_words, settings
+from mp2._document import SCHEMA_VERSION
 from mp2.cli_options import DB_OPTION, Session, Terminated, handled, json_text, raise_terminated, say, stop_signals
 from mp2.errors import InputError, Mp2Error, plain
-from mp2.model import SCHEMA_VERSION
 
 EXIT_FAILED = 1
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import SCHEMA_VERSION
+from mp2._files import make_new, make_private
 from mp2.errors import InputError, plain
-from mp2.model import SCHEMA_VERSION
-from mp2.private_file import make_new, make_private
 from mp2.settings import SettingsFile
 
 if TYPE_CHECKING:

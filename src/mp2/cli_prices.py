@@ -30,9 +30,9 @@ from mp2.cli_search import COUNT_OPTIONS, EXIT_NOTHING_FOUND, RulesCommand, Sequ
 from mp2.errors import InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
-    from mp2.model import SearchResult
     from mp2.pick_model import DayPicks, Outcome
     from mp2.prices import PriceTable
+    from mp2.result import SearchResult
     from mp2.scan_model import MergedCandidate
     from mp2.signals import SignalSheet
 

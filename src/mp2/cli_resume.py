@@ -11,7 +11,7 @@ import click
 from mp2 import cli_run, cli_search, settings
 from mp2.cli_options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, Session
 from mp2.errors import InputError
-from mp2.model import Status
+from mp2.result import Status
 
 _COMMANDS: Mapping[str, click.Command] = {
     str(command.name): command for command in (cli_search.search, cli_run.run, cli_run.demo)

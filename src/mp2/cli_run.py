@@ -16,9 +16,9 @@ from mp2.cli_search import RulesCommand, Sequel, check_settings, now_ns, rules_f
 
 if TYPE_CHECKING:
     from mp2.grids import Grids
-    from mp2.model import SearchResult
     from mp2.pick_model import DayPicks
     from mp2.prices import PriceTable
+    from mp2.result import SearchResult
     from mp2.signals import SignalSheet
 
 PRICES_OPTIONS = (

@@ -24,8 +24,8 @@ from mp2.cli_search import Sequel, print_result
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
-    from mp2.model import SearchResult
     from mp2.pick_model import DayPicks
+    from mp2.result import SearchResult
 
 
 @click.group()

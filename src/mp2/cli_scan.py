@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2 import settings
+from mp2._files import others_may_read
 from mp2.cli_options import (
     DB_OPTION,
     JSON_OPTION,
@@ -30,7 +31,6 @@ from mp2.cli_options import (
     start_logging,
 )
 from mp2.errors import InputError, StoreError
-from mp2.private_file import others_may_read
 from mp2.scan_model import ScanEvent, ScanOutcome, ScanResult
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mp2 import settings
+from mp2._files import write_private
 from mp2.cli_options import (
     DB_OPTION,
     JSON_GROUPS_OPTION,
@@ -31,8 +32,8 @@ from mp2.cli_options import (
     start_logging,
 )
 from mp2.errors import Mp2Error, StoreError
-from mp2.model import COUNTS, PRUNINGS, Rules, SearchResult
-from mp2.private_file import write_private
+from mp2.result import SearchResult
+from mp2.rules import COUNTS, PRUNINGS, Rules
 
 if TYPE_CHECKING:
     from mp2.keeper import Keeper
@@ -213,7 +214,7 @@ def now_ns() -> int:
 def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) -> int:
     from mp2.console import console, summary_view
     from mp2.group_search import memory_needed
-    from mp2.panel import panel_summary
+    from mp2.space import panel_summary
 
     summary = panel_summary(panel, rules.max_size)
     needed = memory_needed(panel, rules, options["workers"])

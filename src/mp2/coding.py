@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from mp2.columns import KEYS, Reader, parse_day
 from mp2.errors import InputError, ReadStoppedError
-from mp2.model import MAX_ALGOS
 from mp2.tables import Table
+
+MAX_ALGOS = 64
+"""The search keeps the algorithms of a group in one word of 64 bits."""
 
 if TYPE_CHECKING:
     import polars as pl

@@ -20,12 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mp2.errors import plain
-from mp2.model import Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.result import Group, Member, SearchResult, StarterRecord, StarterStatus, Status
 
 if TYPE_CHECKING:
     from mp2.group_search import SearchProgress
-    from mp2.panel import PanelSummary
     from mp2.pick_model import DayPicks, Outcome
+    from mp2.space import PanelSummary
     from mp2.walkforward import Judged, WalkForward
 
 log = logging.getLogger("mp2")

@@ -24,9 +24,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from mp2 import schema
+from mp2._files import expanded, make_private
 from mp2.errors import InputError, StoreError
-from mp2.paths import expanded
-from mp2.private_file import make_private
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mp2.errors import InputError
-from mp2.model import SearchResult, Status
+from mp2.result import SearchResult, Status
 
 if TYPE_CHECKING:
     import polars as pl

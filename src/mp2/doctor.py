@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mp2 import _recurse, bitset
-from mp2.model import Rules
+from mp2.rules import Rules
 
 _SAMPLE_NS = 300_000_000
 _RULES = Rules(max_size=5, retain_sizes=(5,))

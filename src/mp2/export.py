@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from mp2.model import Group, Member, SearchResult
+from mp2.result import Group, Member, SearchResult
 
 if TYPE_CHECKING:
     import polars as pl

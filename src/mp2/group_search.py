@@ -19,20 +19,9 @@ from mp2 import _recurse, aliases, bitset, space, synergy
 from mp2._recurse import EXHAUSTED, STARTER_DTYPE, Control, Kernel, TopGroups
 from mp2.aliases import Found, Legacies
 from mp2.errors import InputError
-from mp2.model import (
-    COUNTS,
-    PRUNINGS,
-    DayConsensus,
-    DayStats,
-    Group,
-    Member,
-    Rules,
-    SearchResult,
-    StarterRecord,
-    StarterStatus,
-    Status,
-)
 from mp2.panel import SignalPanel, buys_of, first_alike, never
+from mp2.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.rules import COUNTS, PRUNINGS, Rules
 from mp2.schedule import PoolOutcome, Progress, run_pool
 from mp2.search_state import TIMES_DTYPE, Resumable, SearchState
 
@@ -82,7 +71,7 @@ def search(
 
     `workers` kernels run at once, in threads of their own. `special` algorithms start last. `max_attempts` replaces time
     limits by an exact number of attempts per starter. With `count="fast"` `tested[max_size]` is a lower bound, found sooner;
-    all else stays exact. `without` names short cuts of `mp2.model.PRUNINGS` to leave out: only the time changes. Setting
+    all else stays exact. `without` names short cuts of `mp2.rules.PRUNINGS` to leave out: only the time changes. Setting
     `stop` (from any thread, or a signal handler) ends the search with everything found so far kept. `observe` is called in
     the calling thread about every `observe_every_s` seconds.
 

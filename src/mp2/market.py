@@ -22,8 +22,8 @@ from mp2 import bitset
 from mp2.algorithms import ALGORITHMS, Algorithm
 from mp2.errors import InputError, Mp2Error
 from mp2.grids import Grids, grids_of
-from mp2.model import Group, SearchResult
 from mp2.prices import PriceTable, price_table
+from mp2.result import Group, SearchResult
 from mp2.signals import SignalSheet, compute_signals
 
 FloatArray = npt.NDArray[np.float64]

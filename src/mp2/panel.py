@@ -22,8 +22,6 @@ from mp2 import bitset
 from mp2.coding import Axes, Buys, LongSignals, Market, Outcomes, WideSignals, arrange, parse_days
 from mp2.columns import CANONICAL, parse_day
 from mp2.errors import InputError
-from mp2.model import MAX_GROUP_SIZE
-from mp2.space import n_groups
 from mp2.tables import open_table, stopped_first
 
 _BLOCK_BYTES = 8 << 20
@@ -93,6 +91,11 @@ class SignalPanel:
         return first_alike(self)
 
     @property
+    def buys_per_day(self) -> tuple[int, ...]:
+        """Buys of each day, summed over the variations."""
+        return tuple(sum(bitset.count(self.buys[block]).sum(axis=0) for block in _blocks(self.buys)).tolist())
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates))
@@ -137,46 +140,6 @@ def _digest(*rows: npt.NDArray[np.uint8]) -> bytes:
 def _blocks(array: npt.NDArray[Any], n_bytes: int = _BLOCK_BYTES, n_rows: int = 1 << 30) -> Iterable[slice]:
     step = min(n_rows, max(1, n_bytes * len(array) // max(1, array.nbytes)))
     return (slice(first, first + step) for first in range(0, len(array), step))
-
-
-# --- summary -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PanelSummary:
-    """What a search over a panel would face: `n_groups` counts the groups of size 1..max_size before any pruning."""
-
-    variations_per_algo: dict[str, int]
-    n_variations: int
-    days: tuple[str, ...]
-    n_tickers: int
-    buys_per_day: tuple[int, ...]
-    base_win_rates: tuple[float, ...]
-    consistent: bool
-    max_size: int
-    n_groups: int
-    panel_bytes: int
-
-
-def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
-    """Sizes of the panel and of its search space; `buys_per_day` sums over the variations, `panel_bytes` is its memory.
-
-    `max_size` is 1..8. Counts are exact at any size.
-    """
-    if not 1 <= max_size <= MAX_GROUP_SIZE:
-        raise InputError(f"max_size: {max_size} is outside 1..{MAX_GROUP_SIZE}")
-    return PanelSummary(
-        variations_per_algo=dict(zip(panel.algos, panel.variations_per_algo, strict=True)),
-        n_variations=panel.n_variations,
-        days=panel.days,
-        n_tickers=len(panel.tickers),
-        buys_per_day=tuple(sum(bitset.count(panel.buys[block]).sum(axis=0) for block in _blocks(panel.buys)).tolist()),
-        base_win_rates=tuple(panel.base_win_rates.tolist()),
-        consistent=panel.consistent,
-        max_size=max_size,
-        n_groups=n_groups(panel.variations_per_algo, max_size),
-        panel_bytes=panel.n_bytes,
-    )
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from mp2.model import SCHEMA_VERSION, Member
+from mp2._document import SCHEMA_VERSION
+from mp2.result import Member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

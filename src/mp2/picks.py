@@ -19,8 +19,8 @@ from mp2 import bitset
 from mp2.coding import Axes, LongSignals, Names, arrange, parse_days
 from mp2.columns import CANONICAL, PRICES
 from mp2.errors import InputError
-from mp2.model import Group, SearchResult
 from mp2.pick_model import DayPicks, SizePick, Vote
+from mp2.result import Group, SearchResult
 from mp2.signals import SignalSheet
 from mp2.tables import Table, open_table, stopped_first
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from mp2.grids import Grids
 from mp2.group_search import SearchProgress, search
-from mp2.model import Rules, SearchResult
 from mp2.pick_model import DayPicks
 from mp2.picks import pick_day
 from mp2.prices import PriceTable
+from mp2.result import SearchResult
+from mp2.rules import Rules
 from mp2.signals import compute_signals
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from mp2.errors import InputError
 from mp2.intact import intact
-from mp2.model import DayConsensus, DayStats, Group, Member, Rules, SearchResult, StarterRecord, StarterStatus, Status
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
+from mp2.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.rules import Rules
 
 Row = tuple[Any, ...]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from mp2.model import SCHEMA_VERSION
+from mp2._document import SCHEMA_VERSION
 
 PRIORITIES = ("critical", "high", "medium", "low")
 """How urgent a candidate is, most urgent first."""

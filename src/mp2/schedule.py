@@ -68,7 +68,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from mp2.budget import Ledger, Turn, TurnEnd
-from mp2.model import StarterStatus, Status
+from mp2.result import StarterStatus, Status
 
 __all__ = ["GRACE_NS", "Control", "PoolOutcome", "Progress", "TurnEnd", "run_pool"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mp2._recurse import STARTER_DTYPE
-from mp2.model import Rules
+from mp2.rules import Rules
 
 TIMES_DTYPE = np.dtype([("used_ns", "i8"), ("limit_start_ns", "i8"), ("limit_end_ns", "i8"), ("n_turns", "i8")])
 """Per starter: running time, what it was granted at its start and in all, turns."""

@@ -7,6 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mp2.errors import InputError
+from mp2.rules import MAX_GROUP_SIZE
+
+if TYPE_CHECKING:
+    from mp2.panel import SignalPanel
 
 
 def n_groups(algo_sizes: Sequence[int], max_size: int) -> int:
@@ -41,3 +49,40 @@ def _choices_by_size(algo_sizes: Sequence[int], max_size: int) -> list[int]:
         for k in range(max_size, 0, -1):
             choices[k] += n_variations * choices[k - 1]
     return choices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelSummary:
+    """What a search over a panel would face: `n_groups` counts the groups of size 1..max_size before any pruning."""
+
+    variations_per_algo: dict[str, int]
+    n_variations: int
+    days: tuple[str, ...]
+    n_tickers: int
+    buys_per_day: tuple[int, ...]
+    base_win_rates: tuple[float, ...]
+    consistent: bool
+    max_size: int
+    n_groups: int
+    panel_bytes: int
+
+
+def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
+    """Sizes of the panel and of its search space; `buys_per_day` sums over the variations, `panel_bytes` is its memory.
+
+    `max_size` is 1..8. Counts are exact at any size.
+    """
+    if not 1 <= max_size <= MAX_GROUP_SIZE:
+        raise InputError(f"max_size: {max_size} is outside 1..{MAX_GROUP_SIZE}")
+    return PanelSummary(
+        variations_per_algo=dict(zip(panel.algos, panel.variations_per_algo, strict=True)),
+        n_variations=panel.n_variations,
+        days=panel.days,
+        n_tickers=len(panel.tickers),
+        buys_per_day=panel.buys_per_day,
+        base_win_rates=tuple(panel.base_win_rates.tolist()),
+        consistent=panel.consistent,
+        max_size=max_size,
+        n_groups=n_groups(panel.variations_per_algo, max_size),
+        panel_bytes=panel.n_bytes,
+    )

@@ -25,8 +25,9 @@ from mp2._recurse import STARTER_DTYPE
 from mp2.database import DAMAGE, insert, is_at_work, listing, owner, replacing, sql_name, sql_names, status_now
 from mp2.errors import InputError, StoreError
 from mp2.intact import intact
-from mp2.model import Group, Rules, SearchResult, StarterRecord, Status
 from mp2.pick_model import DayPicks, Outcome, OutcomeStatus
+from mp2.result import Group, SearchResult, StarterRecord, Status
+from mp2.rules import Rules
 from mp2.scan_store import ScanStore
 from mp2.search_state import TIMES_DTYPE, SearchState
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2 import last_words
+from mp2._files import expanded
 from mp2.errors import InputError, ReadStoppedError
-from mp2.paths import expanded
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from mp2._files import expanded
 from mp2.errors import InputError, plain
-from mp2.paths import expanded
 
 MAX_BYTES = 8 << 20
 """More than any file of settings needs; parsing takes many times its size in memory."""

@@ -24,14 +24,16 @@ from statistics import fmean
 from typing import Any
 
 from mp2 import group_search
+from mp2._document import SCHEMA_VERSION
 from mp2.errors import InputError
 from mp2.grids import Grids
 from mp2.intervals import Interval, mean_interval
-from mp2.model import SCHEMA_VERSION, Rules, SearchResult, Status
 from mp2.outcome import Universe
 from mp2.pick_model import DayPicks, Score
 from mp2.picks import pick_day
 from mp2.prices import PriceTable
+from mp2.result import SearchResult, Status
+from mp2.rules import Rules
 from mp2.signals import SignalSheet, compute_signals
 
 DAYS_PER_WEEK = 5

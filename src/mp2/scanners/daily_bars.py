@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from mp2._files import expanded
 from mp2.errors import InputError, ReadStoppedError, SourceError
-from mp2.paths import expanded
 from mp2.scan_model import PRIORITIES, Candidate
 from mp2.scanner import ScanContext, Scanner, ScannerSettings
 

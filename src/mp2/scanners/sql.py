@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from mp2._files import expanded
 from mp2.errors import InputError, MissingExtraError, SourceError
-from mp2.paths import expanded
 from mp2.scan_model import Candidate
 from mp2.scanner import ScanContext, Scanner, ScannerSettings
 
