@@ -135,16 +135,17 @@ def sanitize(session):
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
     under_asan(session, "pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *session.posargs)
     if not session.posargs:
-        under_asan(session, "tests/differential.py", "--minutes", MINUTES)
+        under_asan(session, "tests/oracle/differential.py", "--minutes", MINUTES)
 
 
 @nox.session(reuse_venv=False)
 def tsan(session):
-    """What threads share under gcc's thread sanitizer; with arguments: `tests/races.py` with these alone."""
+    """What threads share under gcc's thread sanitizer; with arguments: `tests/oracle/races.py` with these alone."""
     session.install(".[test]", env={"MP2_BUILD": "tsan"})
-    under_tsan(session, "tests/races.py", *(session.posargs or ("--minutes", MINUTES)))
+    under_tsan(session, "tests/oracle/races.py", *(session.posargs or ("--minutes", MINUTES)))
     if not session.posargs:
-        threaded = [f"tests/test_{name}.py" for name in ("schedule", "group_search", "keeper", "search_state")]
+        threaded = ["tests/groups/test_pool.py", "tests/groups/test_search.py", "tests/groups/test_checkpoint.py"]
+        threaded += ["tests/storage/test_recorder.py"]
         under_tsan(session, "pytest", "-q", "-s", "--timeout=900", *threaded)
 
 
@@ -156,9 +157,9 @@ def sanitize_briefly(session):
     if missing:
         session.skip(f"NOTICE: {', '.join(missing)} not found, so nothing was run under sanitizers")
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
-    under_asan(session, "tests/differential.py", "--minutes", "0.33")
+    under_asan(session, "tests/oracle/differential.py", "--minutes", "0.33")
     session.install("--force-reinstall", "--no-deps", ".", env={"MP2_BUILD": "tsan"})
-    under_tsan(session, "tests/races.py", "--minutes", "0.33")
+    under_tsan(session, "tests/oracle/races.py", "--minutes", "0.33")
 
 
 def under_asan(session, *command):

@@ -36,10 +36,10 @@ import polars as pl
 
 import mp2
 from mp2._recurse import now_ns
-from mp2.group_search import search
-from mp2.panel import SignalPanel
-from mp2.result import Status
-from mp2.rules import Rules
+from mp2.data.panel import SignalPanel
+from mp2.groups.result import Status
+from mp2.groups.rules import Rules
+from mp2.groups.search import search
 
 N_SPINNING = 4
 N_RUNS, N_RUNS_QUICK, N_EXITS, N_EXITS_QUICK = 1000, 80, 10, 3
@@ -140,7 +140,7 @@ def write_table(path: Path) -> None:
 
 _TOLD = """
 import sys
-from mp2 import group_search, schedule
+from mp2.groups import pool as schedule, search as group_search
 from mp2._recurse import now_ns
 pool = group_search.run_pool
 def told(*args, **settings):

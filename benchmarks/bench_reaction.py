@@ -22,8 +22,8 @@ import measured
 import numpy as np
 
 from mp2 import _recurse
-from mp2.panel import SignalPanel
-from mp2.rules import Rules
+from mp2.data.panel import SignalPanel
+from mp2.groups.rules import Rules
 
 try:
     import resource

@@ -151,7 +151,7 @@ def _in_process(*arguments: str) -> Any:
 
 def serve() -> None:
     """The server: tells its address and answers until its standard input ends."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from stub_server import After, Json, StubServer
 
     with StubServer() as server:

@@ -3,8 +3,8 @@
 import pytest
 
 from mp2._recurse import EXHAUSTED, Control, now_ns
-from mp2.result import Status
-from mp2.schedule import run_pool
+from mp2.groups.pool import run_pool
+from mp2.groups.result import Status
 
 N_STARTERS = 10_000
 BUDGET_NS = 60 * 10**9

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mp2.grids import Grids, load_grids
-from mp2.indicators import plan
-from mp2.prices import PriceTable, price_table, read_prices
-from mp2.signals import compute_signals
+from mp2.data.prices import PriceTable, price_table, read_prices
+from mp2.signals.grids import Grids, load_grids
+from mp2.signals.indicators import plan
+from mp2.signals.sheet import compute_signals
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "sp500-daily-2015-2020.parquet"
 N_TICKERS, N_HISTORY, N_DAYS = 503, 300, 5

@@ -1,7 +1,7 @@
 """How late scanners are when their sources hang or fail: `python benchmarks/bench_sources.py [--quick] [--json]`.
 
 Every built-in scanner that asks the web, with a limit of 1 s, against the stub server of the tests, with real waits between
-tries: answers that never come, that come byte by byte, and every other failure of `tests/web_sources.py`. All scanners at once,
+tries: answers that never come, that come byte by byte, and every other failure of `tests/support/web_sources.py`. All scanners,
 on one slot each. Late is what a scanner's outcome has beyond its limit, and what the scan takes beyond it; the limit of
 the project is 0.25 s.
 """
@@ -21,9 +21,9 @@ from pathlib import Path
 import measured
 
 import mp2
-from mp2.net import Client
+from mp2.discovery.http.client import Client
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import web_sources
 from stub_server import StubServer

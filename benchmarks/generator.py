@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mp2 import bitset
-from mp2.panel import SignalPanel
+from mp2.data import bitset
+from mp2.data.panel import SignalPanel
 
 REAL_WEEK = Path(__file__).parents[2] / "shared" / "data" / "sp500-week-signals.parquet"
 

@@ -24,8 +24,8 @@ import generator
 import measured
 
 from mp2 import _recurse
-from mp2.panel import SignalPanel, read_signals
-from mp2.rules import PRUNINGS, Rules
+from mp2.data.panel import SignalPanel, read_signals
+from mp2.groups.rules import PRUNINGS, Rules
 
 MIB = 1 << 20
 REAL = generator.REAL_WEEK.exists()

@@ -53,7 +53,7 @@ def run_cases(folder: Path) -> None:
     """Every case between two marks; what callgrind counts before its first mark is not looked at."""
     import measured
 
-    from mp2.rules import Rules
+    from mp2.groups.rules import Rules
 
     marks = ctypes.CDLL(str(folder / "marks.so"))
     attempts = {}

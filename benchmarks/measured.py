@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from mp2 import _recurse, synergy
-from mp2.panel import SignalPanel
-from mp2.rules import Rules
+from mp2 import _recurse
+from mp2.data.panel import SignalPanel
+from mp2.groups import synergy
+from mp2.groups.rules import Rules
 
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = Path("/proc/self/clear_refs")

@@ -12,9 +12,10 @@ import generator
 import numpy as np
 import oracle
 
-from mp2 import _recurse, synergy
-from mp2.panel import SignalPanel
-from mp2.rules import Rules
+from mp2 import _recurse
+from mp2.data.panel import SignalPanel
+from mp2.groups import synergy
+from mp2.groups.rules import Rules
 
 
 @dataclass

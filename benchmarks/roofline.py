@@ -21,9 +21,10 @@ from typing import Any
 import measured
 import numpy as np
 
-from mp2 import _recurse, bitset
-from mp2.panel import SignalPanel
-from mp2.rules import Rules
+from mp2 import _recurse
+from mp2.data import bitset
+from mp2.data.panel import SignalPanel
+from mp2.groups.rules import Rules
 
 BUFFERS = {"L1": 16 << 10, "L2": 256 << 10}
 """Bytes of all arrays a loop goes over, small enough for the cache of that name on common machines."""

@@ -25,12 +25,12 @@ import numpy as np
 
 import mp2
 from mp2._recurse import now_ns
-from mp2.keeper import Keeper
-from mp2.market import make_market
-from mp2.search_state import Resumable
-from mp2.store import Store
+from mp2.demo.market import make_market
+from mp2.groups.checkpoint import Resumable
+from mp2.storage.recorder import Keeper
+from mp2.storage.runs import Store
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from stub_scanners import Alone, make, naming
 
 MB = 2**20

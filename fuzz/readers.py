@@ -20,23 +20,23 @@ from typing import Any
 
 import polars as pl
 
-from mp2.bars import ROLES
-from mp2.cli import cli
-from mp2.discovery import read_discovery
+from mp2.cli.main import cli
+from mp2.cli.settings import find
+from mp2.data.bars import ROLES
+from mp2.data.panel import read_signals
+from mp2.data.prices import read_prices
+from mp2.discovery.config import read_discovery
+from mp2.discovery.registry import find_scanners
+from mp2.discovery.scanner import Reply
+from mp2.discovery.sources.filings import parse_companies, parse_filings
+from mp2.discovery.sources.fundamentals import parse_metric, parse_overview
+from mp2.discovery.sources.insider_buying import parse_transactions
+from mp2.discovery.sources.market_movers import parse_movers
+from mp2.discovery.sources.news import parse_feed
+from mp2.discovery.sources.reddit_trending import parse_listing, parse_token
 from mp2.errors import Mp2Error
-from mp2.grids import grids_toml, load_grids
-from mp2.panel import read_signals
-from mp2.prices import read_prices
-from mp2.registry import find_scanners
-from mp2.scanner import Reply
-from mp2.scanners.filings import parse_companies, parse_filings
-from mp2.scanners.fundamentals import parse_metric, parse_overview
-from mp2.scanners.insider_buying import parse_transactions
-from mp2.scanners.market_movers import parse_movers
-from mp2.scanners.news import parse_feed
-from mp2.scanners.reddit_trending import parse_listing, parse_token
-from mp2.settings import find
-from mp2.store import Store
+from mp2.signals.grids import grids_toml, load_grids
+from mp2.storage.runs import Store
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="mp2-fuzz-"))
 

@@ -28,7 +28,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def mp2(capsys, here):
     """Runs a command in this process; returns exit code, stdout and stderr."""
-    from mp2.cli import main
+    from mp2.cli.main import main
 
     def run(*args):
         with pytest.raises(SystemExit) as caught:

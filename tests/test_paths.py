@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mp2._files import expanded
+from mp2.cli.settings import find
+from mp2.data.tables import open_table
 from mp2.errors import InputError
-from mp2.settings import find
-from mp2.tables import open_table
 
 
 def test_a_tilde_is_the_home_and_a_name_of_nobody_is_a_name(monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 import mp2
-from mp2.market import make_market
+from mp2.demo.market import make_market
 
 
 def test_run_is_signals_search_and_picks():

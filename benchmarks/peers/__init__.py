@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 import mp2
-from mp2.panel import SignalPanel
-from mp2.rules import Rules
-from mp2.space import n_groups
+from mp2.data.panel import SignalPanel
+from mp2.groups.rules import Rules
+from mp2.groups.space import n_groups
 
 # The plain recursion uses the formulas of the tests' brute force.
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "oracle"))
 
 
 @dataclass(frozen=True)

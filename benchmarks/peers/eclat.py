@@ -9,7 +9,7 @@ from __future__ import annotations
 import fim
 import numpy as np
 
-from mp2 import bitset
+from mp2.data import bitset
 from peers import Answer, Cut
 from peers.groups import answer_for, by_size
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mp2 import bitset, synergy
+from mp2.data import bitset
+from mp2.groups import synergy
 from peers import Answer, Cut
 
 _CHUNK = 20_000

@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from mp2 import synergy
-from mp2.rules import Rules
+from mp2.groups import synergy
+from mp2.groups.rules import Rules
 from peers import Answer, Cut
 from peers.groups import DayRows, day_rows
 

@@ -47,8 +47,8 @@ def _command_line() -> tuple[Callable[[], NoReturn], Callable[..., list[int]]]:
     heeded = signal.getsignal(signal.SIGINT)
     if heeded is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
-    from mp2.cli import main
-    from mp2.cli_options import stop_signals
+    from mp2.cli.main import main
+    from mp2.cli.options import stop_signals
 
     signal.signal(signal.SIGINT, heeded)
     return main, stop_signals

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mp2.rules import Rules
+from mp2.groups.rules import Rules
 
 EXHAUSTED: Final[int]
 LIMIT: Final[int]

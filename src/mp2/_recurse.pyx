@@ -41,7 +41,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from mp2.errors import InputError
-from mp2.rules import COUNTS, PRUNINGS
+from mp2.groups.rules import COUNTS, PRUNINGS
 
 from mp2._score cimport Constants, Days, Statistics, is_eligible, score_of
 from mp2._top cimport MAX_SIZE, Entry, Heap, offer, sortable
@@ -563,8 +563,8 @@ cdef class Kernel:
 
     - `buys` uint64[V, D, W]: bitsets of the tickers each variation buys;
     - `wins` uint64[D, W] (consistent) or uint64[V, D, W] (inconsistent; a subset of `buys`);
-    - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.rules.Rules`;
-    - `count`: one of `mp2.rules.COUNTS`; `without`: names of `mp2.rules.PRUNINGS`;
+    - `algo_of` int32[V]: never falling; `day_weights` float64[D]; `rules`: see `mp2.groups.rules.Rules`;
+    - `count`: one of `mp2.groups.rules.COUNTS`; `without`: names of `mp2.groups.rules.PRUNINGS`;
     - `turn_bytes`: what a running starter may take beside its lists of candidates, about; less is slower, never wrong;
     - `max_early_ns`: a turn may end so long before the wall, when it was put aside for as long before.
 

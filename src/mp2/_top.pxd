@@ -9,7 +9,7 @@ cdef extern from "_portable.h" nogil:
     int64_t mp2_load(int64_t *cell)
 
 cdef enum:
-    MAX_SIZE = 8                 # largest group, as in mp2.rules
+    MAX_SIZE = 8                 # largest group, as in mp2.groups.rules
 
 
 cdef struct Entry:

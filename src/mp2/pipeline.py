@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from mp2.grids import Grids
-from mp2.group_search import SearchProgress, search
-from mp2.pick_model import DayPicks
-from mp2.picks import pick_day
-from mp2.prices import PriceTable
-from mp2.result import SearchResult
-from mp2.rules import Rules
-from mp2.signals import compute_signals
+from mp2.data.prices import PriceTable
+from mp2.groups.result import SearchResult
+from mp2.groups.rules import Rules
+from mp2.groups.search import SearchProgress, search
+from mp2.picks.pick import pick_day
+from mp2.picks.records import DayPicks
+from mp2.signals.grids import Grids
+from mp2.signals.sheet import compute_signals
 
 
 @dataclass(frozen=True, slots=True)

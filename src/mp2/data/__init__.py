@@ -1,0 +1,1 @@
+"""Files and frames in, checked arrays out: tables of signals and tables of prices."""

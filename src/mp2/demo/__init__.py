@@ -1,0 +1,1 @@
+"""A synthetic market with a planted edge, for `mp2 demo`."""

@@ -1,0 +1,1 @@
+"""The HTTP client of scanners: retries, rates, quotas, cached responses, redacted secrets."""

@@ -1,0 +1,255 @@
+"""Records of a scan: what scanners name, how each of them ended, and the merged result; and the lines a console shows.
+
+All records are frozen and slotted. Times end in `_s` or are called `seconds`; a scanner's seconds count from its own start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from mp2._document import SCHEMA_VERSION
+
+PRIORITIES = ("critical", "high", "medium", "low")
+"""How urgent a candidate is, most urgent first."""
+
+Mode = Literal["concurrent", "sequential"]
+EventKind = Literal["begun", "started", "running", "finished"]
+
+
+class OutcomeStatus(StrEnum):
+    """How one scanner ended.
+
+    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every reply came from the cache. `STALE`: it
+      named candidates or none, and some reply came from a cache entry past its time, because the source failed.
+    - `TIMEOUT`, `ERROR`, `RATE_LIMITED`, `UNAUTHORIZED`: it failed.
+    - `SKIPPED`: it was not run (no key, too many hung threads) or not waited for (the scan was stopped).
+    - `OPEN_CIRCUIT`: it failed too often lately and is left alone for a while. `DISABLED`: it is switched off.
+    """
+
+    OK = "ok"
+    EMPTY = "empty"
+    CACHED = "cached"
+    STALE = "stale"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    RATE_LIMITED = "rate_limited"
+    UNAUTHORIZED = "unauthorized"
+    SKIPPED = "skipped"
+    OPEN_CIRCUIT = "open_circuit"
+    DISABLED = "disabled"
+
+
+class ScanStatus(StrEnum):
+    """How a scan ended: nothing failed; something failed; somebody stopped it."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    STOPPED = "stopped"
+
+
+ANSWERED = frozenset({OutcomeStatus.OK, OutcomeStatus.EMPTY, OutcomeStatus.CACHED, OutcomeStatus.STALE})
+"""The scanner did its work; its candidates are in the result."""
+
+_FAILED = frozenset({OutcomeStatus.TIMEOUT, OutcomeStatus.ERROR, OutcomeStatus.RATE_LIMITED, OutcomeStatus.UNAUTHORIZED})
+
+STOPPED, TOO_MANY_HUNG = "stopped", "too_many_hung"
+"""Codes of skipped scanners besides those of `mp2.errors.SOURCE_ERROR_CODES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A ticker worth a look, as a scanner names it.
+
+    `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one of `PRIORITIES`. `data`:
+    anything that is JSON. Nothing is checked here; `mp2.discovery.candidates.checked` does that for whatever a scanner yields.
+    """
+
+    ticker: str
+    source: str
+    context: str
+    priority: str = "medium"
+    data: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The candidate as plain JSON values."""
+        return _plain_dict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedCandidate:
+    """One ticker with everything that all scanners said of it.
+
+    `sources` (scanners) and `contexts` go together, in registration order; `pipelines` are the different ones of those
+    scanners, in the same order. `priority` is the highest. `data` holds the data of the sources that gave some, by source.
+    """
+
+    ticker: str
+    priority: str
+    n_sources: int
+    sources: tuple[str, ...]
+    pipelines: tuple[str, ...]
+    contexts: tuple[str, ...]
+    data: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The candidate as plain JSON values."""
+        return _plain_dict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanError:
+    """Why a scanner gave nothing: a word for programs and a line for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOutcome:
+    """How one scanner ended.
+
+    `seconds` count from its start, 0 when it was not started. `attempts`: requests sent, repeated ones included.
+    `n_candidates`: valid candidates up to its limit; after a failure those it had named by then, all discarded.
+    `n_dropped`: invalid ones. `error` is None when it answered.
+    """
+
+    scanner: str
+    pipeline: str
+    status: OutcomeStatus
+    seconds: float = 0.0
+    attempts: int = 0
+    n_candidates: int = 0
+    n_dropped: int = 0
+    error: ScanError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it should have answered and did not, which makes the scan a partial one.
+
+        A missing key, a scanner that is switched off, an open circuit and a stop by the user are no failures.
+        """
+        return self.status in _FAILED or (self.error is not None and self.error.code == TOO_MANY_HUNG)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain JSON values."""
+        error = None if self.error is None else {"code": self.error.code, "message": self.error.message}
+        return {**_plain_dict(self), "status": str(self.status), "error": error}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanResult:
+    """A scan: how every scanner ended, in registration order, and the merged candidates, best first.
+
+    `workers`: scanners that could run at the same moment, 1 in sequential mode. `tool_logs`: entries of all tool logs, in
+    registration order. `logs`: each scanner's own log lines up to its end.
+    """
+
+    scan_id: str
+    status: ScanStatus
+    elapsed_s: float
+    workers: int
+    mode: Mode
+    outcomes: tuple[ScanOutcome, ...]
+    candidates: tuple[MergedCandidate, ...]
+    warnings: tuple[str, ...] = ()
+    tool_logs: tuple[Mapping[str, Any], ...] = ()
+    logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def n_failed(self) -> int:
+        """Scanners that should have answered and did not."""
+        return sum(outcome.failed for outcome in self.outcomes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as one JSON document, without the logs."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "scan_id": self.scan_id,
+            "status": str(self.status),
+            "elapsed_s": self.elapsed_s,
+            "workers": self.workers,
+            "mode": self.mode,
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanEvent:
+    """Something that happened in a running scan, `elapsed_s` after its begin.
+
+    - `begun`, once and first: `n_scanners` are about to run, at most `workers` at a time.
+    - `started`, `running` (again and again, if asked for) and `finished`, of one scanner: `seconds` since its start, requests
+      sent so far, its time limit. A scanner that is not run at all has its `finished` without a `started`.
+    - With `finished` come the outcome, the candidates that count (none after a failure) and the scanner's log lines.
+    """
+
+    kind: EventKind
+    elapsed_s: float
+    n_scanners: int
+    workers: int
+    mode: Mode
+    scanner: str = ""
+    pipeline: str = ""
+    seconds: float = 0.0
+    attempts: int = 0
+    timeout_s: float | None = None
+    outcome: ScanOutcome | None = None
+    candidates: tuple[Candidate, ...] = ()
+    logs: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str | None:
+        """The console line that tells it, if there is one."""
+        if self.kind == "begun":
+            return start_line(self.n_scanners, self.workers, self.mode)
+        return None if self.outcome is None else console_line(self.outcome)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The console line in a structured form, as plain JSON values."""
+        told = {} if self.outcome is None else self.outcome.to_dict()
+        run = {"n_scanners": self.n_scanners, "workers": self.workers, "mode": self.mode} if self.kind == "begun" else {}
+        one = {} if self.kind == "begun" else {"scanner": self.scanner, "pipeline": self.pipeline, "seconds": self.seconds}
+        return {"event": self.kind, "elapsed_s": self.elapsed_s, **run, **one, **told, "line": self.line}
+
+
+def _plain_dict(record: Any) -> dict[str, Any]:
+    """The fields of a record, tuples as lists; nothing is copied any deeper."""
+    values = {name: getattr(record, name) for name in record.__slots__}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+# --- what a console shows -------------------------------------------------------------------------------------------
+
+
+def start_line(n_scanners: int, workers: int, mode: Mode) -> str:
+    """`Running 8 scanners concurrently (max 8 workers)...`."""
+    how = "one at a time" if mode == "sequential" else f"concurrently (max {counted(workers, 'worker')})"
+    return f"Running {counted(n_scanners, 'scanner')} {how}..."
+
+
+_LEFT_OUT = {OutcomeStatus.SKIPPED: "skipped: ", OutcomeStatus.OPEN_CIRCUIT: "skipped: ", OutcomeStatus.DISABLED: ""}
+_MARKS = {OutcomeStatus.TIMEOUT: "⏱️", **dict.fromkeys(_LEFT_OUT, "⏭️")}
+
+
+def console_line(outcome: ScanOutcome) -> str:
+    """How a scanner ended, on one line: `✓ market_movers: 10 candidates`, `⏱️ slow_scanner: timeout after 30s`."""
+    if outcome.status in ANSWERED:
+        origin = f" ({outcome.status})" if outcome.status in (OutcomeStatus.CACHED, OutcomeStatus.STALE) else ""
+        return f"✓ {outcome.scanner}: {counted(outcome.n_candidates, 'candidate')}{origin}"
+    message = str(outcome.status) if outcome.error is None else outcome.error.message
+    return f"{_MARKS.get(outcome.status, '⚠️')} {outcome.scanner}: {_LEFT_OUT.get(outcome.status, '')}{message}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 candidate`, `10 candidates`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def seconds_text(seconds: float) -> str:
+    """`30s`, `1.5s`: as many decimals as say something, three at most."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

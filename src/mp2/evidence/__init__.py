@@ -1,0 +1,1 @@
+"""Is it luck? The statistics that compare a result with chance."""

@@ -1,0 +1,1 @@
+"""Runs and scans in one SQLite file."""

@@ -1,0 +1,357 @@
+"""The commands around prices as a user meets them: from bars to picks, and what came of them."""
+
+import json
+
+import pytest
+from stub_scanners import make, naming
+
+from mp2.data.prices import to_frame
+from mp2.demo.market import LAST_DAY, NEXT_DAY, make_market
+from mp2.discovery import registry
+from mp2.storage.runs import Store
+
+GRIDS = """
+enabled = false
+[EMA]
+fast = [5, 8, 12]
+slow = [16, 22, 34, 49]
+[RSI]
+period = [2, 5, 9]
+level = [45, 50, 55, 60]
+[Volatility]
+period = [9, 21]
+share = [0.3, 0.4, 0.5, 0.6]
+[SMA]
+period = [13, 25, 45]
+margin = [0, 0.01]
+"""
+AHEAD = """
+import numpy as np
+from mp2.signals.algorithms import Algorithm, Parameter
+from mp2.signals.indicators import Indicator
+
+tomorrow = Indicator("tomorrow", lambda close: np.append(close[1:], close[-1]), ("close",))
+ahead = Algorithm(
+    name="Ahead",
+    rule=lambda close, later, n: later > close,
+    reads=lambda n: ("close", tomorrow),
+    parameters=(Parameter("n", "not used", 1, 2, (1, 2)),),
+)
+"""
+SEARCH = ("--budget=30s", "--workers=2", "--min-daily-hits=3", "--no-progress", "--grids=grids.toml")
+
+
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory):
+    """Files of bars: up to the last day to be searched, and with the day after."""
+    folder = tmp_path_factory.mktemp("bars")
+    market = make_market(5, plant=False)
+    to_frame(market.prices).write_parquet(folder / "bars.parquet")
+    to_frame(market.later).write_parquet(folder / "later.parquet")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def grids(here):
+    """A grids file in the working directory, small enough for quick searches."""
+    (here / "grids.toml").write_text(GRIDS)
+
+
+def test_run_goes_from_prices_to_picks(mp2, bars):
+    code, out, err = mp2("run", bars / "bars.parquet", *SEARCH)
+    assert code == 0
+    assert "Complete: no better group exists under these rules." in out
+    assert f"Picks for {NEXT_DAY} (assumed next trading day)" in out
+    assert "members that agree" in out
+    assert "Traceback" not in err
+
+
+def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
+    code, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
+    document = json.loads(out)
+    next_day = document["next_day"]
+    assert code == 0
+    assert document["status"] == "complete"
+    assert document["days"][-1] == LAST_DAY.isoformat()
+    assert set(next_day) == {"schema_version", "run_id", "day", "assumed", "picks", "votes", "warnings"}
+    assert (next_day["run_id"], next_day["day"]) == (document["run_id"], NEXT_DAY.isoformat())
+    assert set(next_day["picks"]) == {"3", "4"}
+    assert set(next_day["picks"]["3"]) == {"rank", "members", "tickers", "fallback_from"}
+    assert set(next_day["votes"][0]) == {"ticker", "n_groups", "best_rank", "members"}
+
+
+@pytest.mark.slow
+def test_a_table_of_signals_gives_the_same_search_and_picks(mp2, bars):
+    _, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
+    direct = json.loads(out)
+    written = ("-o", "signals.parquet", "--next", "next.parquet", "--grids=grids.toml")
+    assert mp2("signals", bars / "bars.parquet", *written)[0] == 0
+    code, out, _ = mp2("search", "signals.parquet", *SEARCH[:-1], "--json")
+    searched = json.loads(out)
+    assert code == 0
+    for key in ("attempts", "tested", "eligible", "groups", "picks"):
+        assert searched[key] == direct[key]
+    for source in (("--signals", "next.parquet"), ("--prices", bars / "bars.parquet", "--grids=grids.toml")):
+        code, out, _ = mp2("pick", "last", *source, "--json")
+        picked = json.loads(out)
+        assert code == 0
+        assert picked["picks"] == direct["next_day"]["picks"]
+        assert picked["votes"] == direct["next_day"]["votes"]
+        assert picked["assumed"]
+
+
+def test_signals_days_are_the_last_of_more_days(mp2, bars):
+    import polars as pl
+
+    for n_days in (5, 10):
+        args = (bars / "bars.parquet", "--days", n_days, "-o", f"{n_days}.csv", "--grids=grids.toml", "--json")
+        code, out, _ = mp2("signals", *args)
+        assert code == 0
+        assert len(json.loads(out)["days"]) == n_days
+    five, ten = (pl.read_csv(f"{n}.csv", try_parse_dates=True, schema_overrides={"variation": pl.String}) for n in (5, 10))
+    assert five.equals(ten.filter(pl.col("day") >= five["day"].min()))
+
+
+@pytest.mark.slow
+def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    code, out, _ = mp2("outcome", "last", "--prices", bars / "bars.parquet")
+    assert code == 0
+    assert f"Outcome of {NEXT_DAY}: pending." in out
+    code, out, _ = mp2("outcome", "last", "--prices", bars / "later.parquet", "--json")
+    (outcome,) = json.loads(out)["outcomes"]
+    assert code == 0
+    assert (outcome["status"], outcome["session"], outcome["n_universe"]) == ("scored", NEXT_DAY.isoformat(), 300)
+    assert "closed above their open" in mp2("outcome", "last", "--prices", bars / "later.parquet")[1]
+    _, out, _ = mp2("runs", "show", "last", "--json")
+    assert json.loads(out)["next_day"]["day"] == NEXT_DAY.isoformat()
+
+
+def test_pick_writes_a_csv_and_falls_back(mp2, bars, here):
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    args = ("pick", "last", "--prices", bars / "later.parquet", "--grids=grids.toml")
+    code, out, _ = mp2(*args, "--csv", "picks.csv", "--json")
+    picked = json.loads(out)
+    assert code == 0
+    assert not picked["assumed"]
+    assert len((here / "picks.csv").read_text().splitlines()) > 1
+    code, out, err = mp2(*args, "--min-tickers", "250")
+    assert "no pick" in out + err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("day", ["2024-03-09", "2024-03-12", "tomorrow"])
+def test_pick_takes_no_day_but_one_of_the_prices(mp2, bars, day):
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    args = ("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", "--json", "--day")
+    code, _, err = mp2(*args, day)
+    assert code == 2
+    assert day in err
+    code, out, _ = mp2(*args, f"{NEXT_DAY:%Y%m%d}")
+    assert code == 0
+    assert (json.loads(out)["day"], json.loads(out)["assumed"]) == (NEXT_DAY.isoformat(), True)
+
+
+def test_pick_of_a_run_without_groups_says_so(mp2, bars):
+    assert mp2("run", bars / "bars.parquet", *SEARCH, "--min-daily-hits=300")[0] == 4
+    code, _, err = mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml")
+    assert code == 4
+    assert "size 3: no group was kept; no pick" in err
+
+
+def test_signals_overwrite_neither_the_prices_nor_each_other(mp2, bars):
+    prices = bars / "bars.parquet"
+    for outputs in (("-o", prices), ("-o", "a.csv", "--next", "a.csv")):
+        code, _, err = mp2("signals", prices, *outputs, "--grids=grids.toml")
+        assert code == 2
+        assert f"{outputs[-1]}: named twice, one would overwrite the other" in err
+
+
+def test_walkforward_judges_the_weeks_after(mp2, bars):
+    args = (
+        "walkforward",
+        bars / "later.parquet",
+        "--weeks=2",
+        "--budget-per-week=20s",
+        "--min-daily-hits=3",
+        "--grids=grids.toml",
+    )
+    code, out, _ = mp2(*args, "--json")
+    walk = json.loads(out)
+    assert code == 0
+    assert [len(week["days"]) for week in walk["weeks"]] == [5, 5]
+    searched, judged = walk["weeks"][0]["searched"], [day["day"] for day in walk["weeks"][0]["days"]]
+    assert max(searched) < min(judged)
+    assert walk["weeks"][1]["searched"] == judged
+    code, out, _ = mp2(*args)
+    assert "2 of 2 weeks" in out
+    assert "the universe" in out
+
+
+def test_lookahead_is_checked(mp2, bars):
+    code, out, _ = mp2("check", "lookahead", bars / "bars.parquet", "--grids=grids.toml")
+    assert code == 0
+    assert out == "4 algorithms, 38 variations: 0 look ahead\n"
+
+
+def test_lookahead_names_plug_ins_it_could_not_check_and_counts_variations(mp2, bars, here, monkeypatch):
+    (here / "plug_in_ahead.py").write_text(AHEAD)
+    info = here / "ahead-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ahead\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[mp2.algorithms]\nahead = plug_in_ahead:ahead\nlost = plug_in_ahead:lost\n")
+    monkeypatch.syspath_prepend(str(here))
+    args = ("check", "lookahead", bars / "bars.parquet", "--grids=ahead.toml")
+    (here / "ahead.toml").write_text("enabled = false\n[Ahead]\n")
+    code, out, err = mp2(*args)
+    assert code == 1
+    assert "algorithm plug-in lost (plug_in_ahead:lost) is left out" in err
+    assert out.startswith("Ahead 1: the signals of ")
+    assert out.endswith("\n1 algorithms, 2 variations: 2 look ahead\n")
+    assert "plug_in_ahead:lost" in str(json.loads(mp2(*args, "--json")[1])["warnings"])
+
+
+def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
+    code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--no-progress")
+    assert code == 0
+    assert "found it: planted was an edge of" in out
+    assert f"Outcome of {NEXT_DAY}: 300 tickers" in out
+    code, out, _ = mp2("demo", "--no-plant", "--budget=60s", "--workers=2", "--json")
+    assert json.loads(out)["demo"].startswith("nothing was planted")
+
+
+@pytest.mark.slow
+def test_the_demo_scores_the_votes_it_prints(mp2):
+    code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--top-groups=1", "--no-store", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["outcome"]["votes"]["n_picks"] == len(document["next_day"]["votes"])
+
+
+def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
+    """A run as of a past day is the run of that day, though a ticker went later; only the name of the next day is known."""
+    import polars as pl
+
+    later = pl.read_parquet(bars / "later.parquet")
+    gone = later["ticker"][0]
+    later.filter((pl.col("ticker") != gone) | (pl.col("date") < NEXT_DAY)).write_parquet(here / "gone.parquet")
+    then, now = (
+        json.loads(mp2("run", path, *SEARCH, "--end", LAST_DAY, "--json")[1])
+        for path in (bars / "bars.parquet", "gone.parquet")
+    )
+    assert now["input_fingerprint"] == then["input_fingerprint"]
+    assert now["groups"] == then["groups"]
+    assert now["next_day"]["picks"] == then["next_day"]["picks"]
+    assert (then["next_day"]["assumed"], now["next_day"]["assumed"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run", "absent.parquet"], "absent.parquet"),
+        (["run", "{bars}", "--end", "2024-03-09"], "no bars on '2024-03-09'; the dates run from"),
+        (["run", "{bars}", "--end", "yesterday"], "yesterday"),
+        (["run", "{bars}", "--days", "0"], "0 is below 1"),
+        (["run", "{bars}", "--days", "420"], "need 421 dates"),
+        (["run", "{bars}", "--grids", "absent.toml"], "absent.toml: No such file"),
+        (["run", "{bars}", "--columns", "date=when"], "when"),
+        (["signals", "{bars}"], "Missing option"),
+        (["signals", "{bars}", "-o", "signals.xlsx"], "signals.xlsx: unknown kind of file; name it .parquet or .csv"),
+        (["pick", "last", "--prices", "{bars}"], "mp2.db"),
+        (["pick", "last"], "name either --prices or --signals"),
+        (["walkforward", "{bars}", "--weeks", "500"], "weeks: 500 need"),
+        (["walkforward", "{bars}", "--max-size", "9"], "rule max_size: 9 is outside 2..8"),
+        (["outcome", "last", "--prices", "{bars}"], "mp2.db"),
+    ],
+)
+def test_bad_usage_is_one_message(mp2, bars, args, message):
+    code, out, err = mp2(*[arg.replace("{bars}", str(bars / "bars.parquet")) for arg in args])
+    assert code == (1 if message == "mp2.db" else 2)
+    assert message in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+# --- picks with scanners ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scanners(monkeypatch):
+    """Makes these scanners the only ones."""
+    monkeypatch.setattr(registry, "_plug_ins", tuple)
+    return lambda *classes: monkeypatch.setattr(registry, "builtin_scanners", lambda: classes)
+
+
+@pytest.fixture
+def picked(mp2, bars):
+    """Runs `mp2 pick` on a stored run."""
+    assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
+    return lambda *args: mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", *args)
+
+
+def failing(context):
+    raise ValueError("HTTP 500")
+
+
+@pytest.mark.slow
+def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
+    alone = json.loads(picked("--json")[1])
+    assert "scan" not in alone
+    first, second = (vote["ticker"] for vote in alone["votes"][:2])
+    scanners(naming("one", first.lower(), "ZZZZ"), make("bad", failing), naming("two", first, second, pipeline="other"))
+    code, out, err = picked("--json", "--with-scan")
+    document = json.loads(out)
+    scan = document.pop("scan")
+    assert code == 0
+    assert "✓ one: 2 candidates" in err
+    assert document == {**alone, "warnings": [*alone["warnings"], "scan: bad: ValueError: HTTP 500"]}
+    assert set(scan) == {"scan_id", "status", "day", "n_candidates", "named"}
+    assert (scan["status"], scan["n_candidates"], set(scan["named"])) == ("partial", 3, {first, second})
+    assert scan["named"][first] == {
+        "priority": "medium",
+        "n_sources": 2,
+        "sources": ["one", "two"],
+        "pipelines": ["test", "other"],
+        "contexts": ["one says so", "two says so"],
+    }
+    code, out, err = picked("--with-scan", "--show", "3")
+    head, table = out.split("Also named by scanners (3 candidates from 2 of 3 scanners in")
+    rows = {line.split()[0]: line for line in table.splitlines()[2:]}
+    assert code == 0
+    assert f"Picks for {NEXT_DAY}" in head
+    assert "one: one says so; two: two says so" in rows[first]
+    assert {vote["ticker"] for vote in alone["votes"][:3]} <= set(rows)
+    others = [row for ticker, row in rows.items() if ticker not in (first, second)]
+    assert all(row.split()[-2:] == ["-", "-"] for row in others)
+    assert "warning: scan: bad: ValueError: HTTP 500" in err
+
+    assert [one["status"] for one in json.loads(mp2("scans", "list", "--json")[1])["scans"]] == ["partial", "partial"]
+    code, out, err = picked("--scan-id", "last", "--json")
+    assert json.loads(out)["scan"]["named"] == scan["named"]
+    assert "Running" not in err
+    with Store("mp2.db") as store:
+        store._connection.execute("UPDATE scan SET day = '2026-01-02'")
+    warnings = json.loads(picked("--scan-id", scan["scan_id"], "--json")[1])["warnings"]
+    assert f"scan {scan['scan_id']} is of 2026-01-02, not of today; --with-scan makes a new one" in warnings
+
+
+def test_a_scan_that_fails_fails_no_pick(picked, scanners, here, monkeypatch):
+    scanners(make("bad", failing))
+    code, out, _ = picked("--with-scan", "--json")
+    assert code == 0
+    assert json.loads(out)["scan"]["named"] == {}
+    for args, message in (
+        (("--scan-id", "x"), "scan: mp2.db: no scan 'x'; there is 20"),
+        (("--with-scan",), "unknown key 'y'"),
+    ):
+        (here / "mp2.toml").write_text("[discovery]\ny = 1\n" if "--with-scan" in args else "")
+        code, out, _ = picked(*args, "--json")
+        document = json.loads(out)
+        assert (code, document["scan"]) == (0, None)
+        assert message in document["warnings"][-1]
+
+
+def test_a_pick_that_is_not_stored_stores_no_scan(picked, scanners, mp2):
+    scanners(naming("one", "A"))
+    assert picked("--with-scan", "--no-store")[0] == 0
+    assert json.loads(mp2("scans", "list", "--json")[1])["scans"] == []

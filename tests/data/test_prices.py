@@ -1,0 +1,720 @@
+"""Reading prices: every layout gives the same table, everything wrong is told at once, bad tickers never pass."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import date, timedelta
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from places import REAL_BARS
+
+from mp2.data import tables
+from mp2.data.prices import PriceTable, price_table, read_prices, to_frame
+from mp2.errors import InputError, ReadStoppedError
+
+FIELDS = ("open", "high", "low", "close", "volume")
+COLUMNS = ("date", "ticker", *FIELDS)
+DATES = ("2024-01-02", "2024-01-03", "2024-01-04")
+ROWS = [
+    # LOW and OPEN are tickers too, and the latter is listed on the second date.
+    *[(day, "LOW", 10.1 + d, 12.7 + d, 9.3 + d, 11.9 + d, 1000.0 + d) for d, day in enumerate(DATES)],
+    *[(day, "AAPL", 185.63999938964844 + d, 186.5 + d, 184.25 + d, 184.25 + d, 5e7) for d, day in enumerate(DATES)],
+    *[(day, "OPEN", 3.3, 3.3, 3.1, 3.2, 0.0) for day in DATES[1:]],
+]
+TICKERS = ("AAPL", "LOW", "OPEN")
+
+
+def long_frame(rows: Any = ROWS, columns: tuple[str, ...] = COLUMNS) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=list(columns), orient="row")
+
+
+LONG = long_frame()
+
+
+def changed(at: tuple[int, str], **values: Any) -> pl.DataFrame:
+    """The table with other values on the date with this index for this ticker."""
+    here = (pl.col("date") == DATES[at[0]]) & (pl.col("ticker") == at[1])
+    return LONG.with_columns(
+        pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in values.items()
+    )
+
+
+def without(at: tuple[int, str]) -> pl.DataFrame:
+    return LONG.filter((pl.col("date") != DATES[at[0]]) | (pl.col("ticker") != at[1]))
+
+
+def contents(prices: PriceTable) -> dict[tuple[str, str], tuple[float, ...]]:
+    return {(row[0].isoformat(), row[1]): row[2:] for row in to_frame(prices).rows()}
+
+
+def problems_of(source: Any, **kwargs: Any) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read_prices(source, **kwargs)
+    return list(caught.value.problems)
+
+
+# --- layouts -------------------------------------------------------------------------------------------------------
+
+
+def yfinance_frame(table: pl.DataFrame, *, adjusted: bool = True) -> pd.DataFrame:
+    """As yfinance makes it: columns (Price, Ticker), sorted; NaN where a ticker has no bar."""
+    long = table.to_pandas().rename(columns=str.title)
+    if adjusted:
+        long.insert(2, "Adj Close", long["Close"] * 0.9)
+    wide = long.assign(Date=pd.to_datetime(long["Date"])).pivot(index="Date", columns="Ticker")
+    wide.columns.names = ["Price", "Ticker"]
+    return wide
+
+
+def saved(make: Callable[[pl.DataFrame], pd.DataFrame]) -> Callable[[pl.DataFrame, Path], Path]:
+    def save(table: pl.DataFrame, folder: Path) -> Path:
+        make(table).to_csv(folder / "yahoo.csv")
+        return folder / "yahoo.csv"
+
+    return save
+
+
+def unnamed_levels(table: pl.DataFrame) -> pd.DataFrame:
+    wide = yfinance_frame(table)
+    wide.columns.names = [None, None]
+    return wide
+
+
+def to_parquet(table: pl.DataFrame, folder: Path) -> Path:
+    table.write_parquet(folder / "prices.parquet", row_group_size=3)
+    return folder / "prices.parquet"
+
+
+def to_wide_parquet(table: pl.DataFrame, folder: Path) -> Path:
+    yfinance_frame(table).to_parquet(folder / "yahoo.parquet")
+    return folder / "yahoo.parquet"
+
+
+def to_csv(table: pl.DataFrame, folder: Path) -> Path:
+    table.write_csv(folder / "prices.csv")
+    return folder / "prices.csv"
+
+
+def to_csv_gz(table: pl.DataFrame, folder: Path) -> Path:
+    (folder / "prices.csv.gz").write_bytes(gzip.compress(table.write_csv().encode()))
+    return folder / "prices.csv.gz"
+
+
+def to_sqlite(table: pl.DataFrame, folder: Path) -> Path:
+    connection = sqlite3.connect(folder / "prices.db")
+    connection.execute(f"CREATE TABLE prices ({', '.join(table.columns)})")
+    connection.executemany(f"INSERT INTO prices VALUES ({', '.join('?' * table.width)})", table.rows())
+    connection.commit()
+    connection.close()
+    return folder / "prices.db"
+
+
+def to_folder(table: pl.DataFrame, folder: Path, *, titles: bool = True, adjusted: bool = True) -> Path:
+    folder = folder / "daily"
+    folder.mkdir()
+    for (ticker,), rows in table.group_by("ticker"):
+        bars = rows.drop("ticker")
+        bars = bars.with_columns(pl.lit(1.0).alias("adj close")) if adjusted else bars
+        bars.rename(str.title if titles else str.upper).write_csv(folder / f"{ticker}.csv")
+    (folder / ".hidden.csv").write_text("not a table")
+    (folder / "README.txt").write_text("not a table either")
+    return folder
+
+
+def to_folder_of_yfinance(table: pl.DataFrame, folder: Path) -> Path:
+    folder = folder / "daily"
+    folder.mkdir()
+    for (ticker,), rows in table.group_by("ticker"):
+        yfinance_frame(rows).to_csv(folder / f"{str(ticker).lower()}-download.csv")
+    return folder
+
+
+def to_folder_with_gz(table: pl.DataFrame, folder: Path) -> Path:
+    folder = to_folder(table, folder)
+    plain = folder / "LOW.csv"
+    (folder / "LOW.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    return folder
+
+
+LAYOUTS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
+    "parquet": to_parquet,
+    "csv": to_csv,
+    "csv.gz": to_csv_gz,
+    "csv, text path": lambda table, folder: str(to_csv(table, folder)),
+    "sqlite": to_sqlite,
+    "polars": lambda table, _: table,
+    "polars lazy": lambda table, _: table.lazy(),
+    "polars dates": lambda table, _: table.with_columns(pl.col("date").str.to_date()),
+    "pandas": lambda table, _: table.to_pandas(),
+    "pandas with index": lambda table, _: table.to_pandas().set_index(["date", "ticker"]),
+    "pandas of dates without a name": lambda table, _: (
+        table.to_pandas().set_index(pd.DatetimeIndex(table["date"])).rename_axis(None).drop(columns="date")
+    ),
+    "pyarrow": lambda table, _: table.to_arrow(),
+    "letter case": lambda table, _: table.rename(str.upper),
+    "symbol and day": lambda table, _: table.rename({"ticker": "Symbol", "date": "Day"}),
+    "folder": to_folder,
+    "folder, upper case": lambda table, folder: to_folder(table, folder, titles=False),
+    "folder, one compressed": to_folder_with_gz,
+    "folder of yfinance files": to_folder_of_yfinance,
+    "yfinance": lambda table, _: yfinance_frame(table),
+    "yfinance by ticker": lambda table, _: yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1),
+    "yfinance with time zone": lambda table, _: yfinance_frame(table).tz_localize("America/New_York"),
+    "yfinance east of Greenwich": lambda table, _: yfinance_frame(table).tz_localize("Asia/Tokyo"),
+    "yfinance, levels without names": lambda table, _: unnamed_levels(table),
+    "yfinance, index without name": lambda table, _: yfinance_frame(table).rename_axis(None),
+    "yfinance, index as column": lambda table, _: yfinance_frame(table).reset_index(),
+    "yfinance stacked": lambda table, _: yfinance_frame(table).stack(future_stack=True),
+    "yfinance csv": saved(yfinance_frame),
+    "yfinance csv by ticker": saved(lambda table: yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1)),
+    "yfinance csv with time zone": saved(lambda table: yfinance_frame(table).tz_localize("America/New_York")),
+    "yfinance csv, levels without names": saved(unnamed_levels),
+    "yfinance csv, index without name": saved(lambda table: yfinance_frame(table).rename_axis(None)),
+    "yfinance parquet": to_wide_parquet,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_table(layout: str, tmp_path: Path) -> None:
+    prices = read_prices(LAYOUTS[layout](LONG, tmp_path))
+    assert prices.dates == DATES
+    assert prices.tickers == TICKERS
+    assert contents(prices) == {row[:2]: row[2:] for row in ROWS}
+    assert prices.warnings == ()
+    assert prices.fingerprint == read_prices(LONG).fingerprint
+
+
+def test_a_table_is_what_its_record_promises() -> None:
+    prices = read_prices(LONG)
+    assert (prices.n_tickers, prices.n_dates) == (3, 3)
+    assert prices.first_idx.tolist() == [0, 0, 1]
+    assert np.isnan([getattr(prices, name)[2, 0] for name in FIELDS]).all()
+    for name in (*FIELDS, "first_idx"):
+        array = getattr(prices, name)
+        assert array.flags.c_contiguous
+        assert not array.flags.writeable
+        assert array.dtype == (np.int64 if name == "first_idx" else np.float64)
+
+
+def test_volume_may_be_absent_or_unknown() -> None:
+    bare = read_prices(LONG.drop("volume"))
+    assert np.isnan(bare.volume).all()
+    assert bare.tickers == TICKERS
+    assert np.isnan(read_prices(changed((1, "LOW"), volume=nan)).volume[1, 1])
+    assert np.isnan(read_prices(changed((1, "LOW"), volume=None)).volume[1, 1])
+
+
+def test_float32_prices_are_taken_as_they_are(tmp_path: Path) -> None:
+    table = LONG.with_columns(pl.col(*FIELDS).cast(pl.Float32), pl.col("date").str.to_date())
+    prices = read_prices(to_parquet(table, tmp_path))
+    assert prices.open[0, 0] == np.float32(185.63999938964844)
+
+
+def test_names_can_be_given_and_win_over_the_usual_ones() -> None:
+    table = LONG.rename({"close": "last"}).with_columns(pl.lit(1.0).alias("close"))
+    assert contents(read_prices(table, columns={"close": "last"})) == contents(read_prices(LONG))
+
+
+def test_an_exact_name_wins_over_its_other_spellings() -> None:
+    table = LONG.with_columns(pl.lit(1.0).alias("Close"), pl.lit("x").alias("Symbol"))
+    assert contents(read_prices(table)) == contents(read_prices(LONG))
+
+
+def test_sqlite_tables_and_queries_are_chosen(tmp_path: Path) -> None:
+    path = to_sqlite(LONG, tmp_path)
+    assert read_prices(path, query="SELECT * FROM prices WHERE ticker <> 'LOW'").tickers == ("AAPL", "OPEN")
+    assert problems_of(path, table="absent") == [f"{path}: no table 'absent'; it holds prices"]
+
+
+def test_batches_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [
+        to_csv(LONG, tmp_path),
+        to_parquet(LONG, tmp_path),
+        to_sqlite(LONG, tmp_path),
+        saved(yfinance_frame)(LONG, tmp_path),
+    ]
+    whole = [read_prices(path).fingerprint for path in paths]
+    monkeypatch.setattr(tables, "BATCH_ROWS", 1)
+    monkeypatch.setattr(tables, "_SQLITE_ROWS", 1)
+    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 7)
+    assert [read_prices(path).fingerprint for path in paths] == whole
+
+
+# --- what is tolerated ---------------------------------------------------------------------------------------------
+
+GAP = "tickers without a bar on a date, after their first one, that others have"
+BAD = "tickers with a missing or non-finite price"
+FIRST = "left out: LOW; the first: LOW"
+LATE = "rows that come after a later one of their ticker"
+REPEATED = "duplicate rows of one (ticker, date)"
+UNPRICED = dict.fromkeys(("open", "high", "low", "close"))
+
+TOLERATED: dict[str, tuple[pl.DataFrame, tuple[str, ...], list[str]]] = {
+    "unsorted": (LONG.reverse(), TICKERS, [f"{LATE}: 5, sorted"]),
+    "sorted by date": (LONG.sort("date"), TICKERS, []),
+    "duplicates": (pl.concat([LONG, LONG[:2]]), TICKERS, [f"{LATE}: 1, sorted", f"{REPEATED}: 2, collapsed"]),
+    "duplicates without volume": (
+        pl.concat([LONG.with_columns(volume=pl.lit(nan))] * 2).sort("ticker", "date"),
+        TICKERS,
+        [f"{REPEATED}: 8, collapsed"],
+    ),
+    "listed on the last date": (LONG.filter((pl.col("ticker") != "OPEN") | (pl.col("date") == DATES[2])), TICKERS, []),
+    "gap": (without((1, "LOW")), ("AAPL", "OPEN"), [f"{GAP}: 1, left out: LOW; the first: LOW 2024-01-03"]),
+    "delisted": (without((2, "AAPL")), ("LOW", "OPEN"), [f"{GAP}: 1, left out: AAPL; the first: AAPL 2024-01-04"]),
+    "row without prices": (
+        changed((1, "LOW"), **UNPRICED),
+        ("AAPL", "OPEN"),
+        [f"{GAP}: 1, left out: LOW; the first: LOW 2024-01-03"],
+    ),
+    "rows without prices before the first": (changed((0, "LOW"), **UNPRICED), TICKERS, []),
+    "no bar at all": (
+        LONG.with_columns(pl.when(pl.col("ticker") != "LOW").then(pl.col(*UNPRICED))),
+        ("AAPL", "OPEN"),
+        ["tickers without any bar: 1, left out: LOW"],
+    ),
+    "missing price": (
+        changed((2, "LOW"), open=None),
+        ("AAPL", "OPEN"),
+        [f"{BAD}: 1, {FIRST} 2024-01-04"],
+    ),
+    "nan": (changed((0, "LOW"), low=nan), ("AAPL", "OPEN"), [f"{BAD}: 1, {FIRST} 2024-01-02"]),
+    "infinite": (changed((0, "LOW"), high=inf), ("AAPL", "OPEN"), [f"{BAD}: 1, {FIRST} 2024-01-02"]),
+    "zero": (
+        changed((1, "AAPL"), low=0.0),
+        ("LOW", "OPEN"),
+        ["tickers with a price that is not above 0: 1, left out: AAPL; the first: AAPL 2024-01-03"],
+    ),
+    "negative": (
+        changed((1, "AAPL"), open=-1.0),
+        ("LOW", "OPEN"),
+        ["tickers with a price that is not above 0: 1, left out: AAPL; the first: AAPL 2024-01-03"],
+    ),
+    "high below low": (
+        changed((1, "LOW"), high=9.0, low=9.5),
+        ("AAPL", "OPEN"),
+        ["tickers with high below low: 1, left out: LOW; the first: LOW 2024-01-03"],
+    ),
+    "close above high": (
+        changed((1, "LOW"), close=99.0),
+        TICKERS,
+        ["bars with open or close outside low..high: 1, kept; the first: LOW 2024-01-03"],
+    ),
+    "open below low": (
+        changed((0, "LOW"), open=9.2),
+        TICKERS,
+        ["bars with open or close outside low..high: 1, kept; the first: LOW 2024-01-02"],
+    ),
+    "close above high by rounding": (changed((1, "LOW"), close=13.7 * (1 + 1e-7)), TICKERS, []),
+    "a date of bad bars only": (
+        pl.concat([LONG, long_frame([("2024-01-06", "LOW", nan, 1.0, 1.0, 1.0, 0.0)])]),
+        ("AAPL", "OPEN"),
+        [f"{BAD}: 1, {FIRST} 2024-01-06"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLERATED)
+def test_what_is_tolerated_is_told(case: str) -> None:
+    table, tickers, warnings = TOLERATED[case]
+    prices = read_prices(table)
+    assert prices.tickers == tickers
+    assert list(prices.warnings) == [f"prices: {line}" for line in warnings]
+    keep_promises(prices)
+
+
+def keep_promises(prices: PriceTable) -> None:
+    """What algorithms rely on: valid bars from the first one on, nothing before it."""
+    listed = np.arange(prices.n_dates) >= prices.first_idx[:, np.newaxis]
+    every = np.stack([prices.open, prices.high, prices.low, prices.close])
+    assert (np.isfinite(every) == listed).all()
+    assert np.isnan(prices.volume[~listed]).all()
+    assert (every[:, listed] > 0).all()
+    assert (prices.high[listed] >= prices.low[listed]).all()
+    assert listed.any(axis=0).all()
+
+
+def test_up_to_five_tickers_are_named() -> None:
+    names = [f"T{idx}" for idx in range(7)]
+    many = long_frame([(day, name, 1.0, 1.0, 1.0, 1.0, 1.0) for name in names for day in DATES])
+    good, bad = read_prices(many), many.with_columns(high=pl.when(pl.col("ticker") == "T6").then(1.0).otherwise(0.5))
+    assert good.warnings == ()
+    expected = "prices: tickers with high below low: 6, left out: T0, T1, T2, T3, T4, ...; the first: T0 2024-01-02"
+    assert read_prices(bad).warnings == (expected,)
+
+
+def test_a_file_names_itself_in_warnings(tmp_path: Path) -> None:
+    path = to_csv(without((1, "LOW")), tmp_path)
+    assert read_prices(path).warnings[0].startswith(f"{path}: tickers without a bar")
+
+
+@pytest.mark.parametrize("layout", ["yfinance", "yfinance csv", "yfinance parquet"])
+def test_failed_downloads_are_columns_without_values(layout: str, tmp_path: Path) -> None:
+    bars = ("open", "high", "low", "close", "volume")
+    table = LONG.with_columns(pl.when(pl.col("ticker") != "LOW").then(pl.col(*bars)))
+    prices = read_prices(LAYOUTS[layout](table, tmp_path))
+    assert prices.tickers == ("AAPL", "OPEN")
+    assert [line.partition(": ")[2] for line in prices.warnings] == ["tickers without any bar: 1, left out: LOW"]
+
+
+def test_a_first_date_without_values_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "yahoo.csv"
+    path.write_text("Price,Open,High,Low,Close\nTicker,A,A,A,A\n2024-01-03,,,,\n2024-01-04,1,1,1,x\n")
+    assert problems_of(path) == [f"{path}[A]: column 'close', row 2: 'x' is not a number"]
+
+
+def test_a_file_with_a_header_alone_is_a_ticker_without_bars(tmp_path: Path) -> None:
+    folder = to_folder(LONG, tmp_path)
+    (folder / "ZERO.csv").write_text("Date,Open,High,Low,Close,Volume\n")
+    assert read_prices(folder).warnings == (f"{folder}: tickers without any bar: 1, left out: ZERO",)
+
+
+# --- what is wrong -------------------------------------------------------------------------------------------------
+
+NAMES = "it has date, ticker, open, high, low, close, volume"
+WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
+    "a date that only a minority has": (
+        pl.concat([LONG, long_frame([("2024-01-06", "LOW", 1.0, 1.0, 1.0, 1.0, 0.0)])]),
+        ["only 1 of 3 tickers have a bar on 2024-01-06; complete that date, end the prices before it, or leave it out"],
+    ),
+    "missing columns": (
+        LONG.drop("open", "date"),
+        [
+            "missing column 'date'; it has ticker, high, low, close, volume; give another name with columns (date=NAME)",
+            "missing column 'open'; it has ticker, high, low, close, volume; give another name with columns (open=NAME)",
+        ],
+    ),
+    "two spellings": (
+        LONG.rename({"close": "Close"}).with_columns(pl.lit(1.0).alias("CLOSE")),
+        ["columns 'Close' and 'CLOSE' could both be close; choose with columns (close=NAME)"],
+    ),
+    "no rows": (LONG[:0], ["the table has no rows"]),
+    "no prices": (LONG.with_columns(pl.lit(None, pl.Float64).alias(name) for name in UNPRICED), ["none of 8 rows has a price"]),
+    "null keys": (
+        LONG.with_columns(pl.when(pl.col("ticker") != "LOW").then("ticker").alias("ticker"), date=pl.lit(None, pl.String)),
+        [
+            "column 'date', row 1: null is no date; every row needs one (8 such rows)",
+            "column 'ticker', row 1: null is no ticker; every row needs one (3 such rows)",
+        ],
+    ),
+    "unreadable values": (
+        LONG.with_columns(date=pl.lit("03/01/2024"), open=pl.lit("ten"), volume=pl.lit("many")),
+        [
+            "column 'date', row 1: '03/01/2024' is not a date; write YYYY-MM-DD or YYYYMMDD (8 such rows)",
+            "column 'open', row 1: 'ten' is not a number (8 such rows)",
+            "column 'volume', row 1: 'many' is not a number (8 such rows)",
+        ],
+    ),
+    "duplicates that disagree": (
+        pl.concat([LONG, changed((1, "LOW"), close=12.0)]),
+        ["rows that disagree about one (ticker, date): 1, the first about LOW 2024-01-03; keep one of them"],
+    ),
+    "duplicates that disagree on volume": (
+        pl.concat([LONG, LONG.with_columns(volume=pl.lit(None, pl.Float64))]),
+        ["rows that disagree about one (ticker, date): 8, the first about AAPL 2024-01-02; keep one of them"],
+    ),
+    "nothing good": (
+        LONG.with_columns(low=pl.lit(0.0)),
+        [
+            "no ticker is left",
+            "tickers with a price that is not above 0: 3, left out: AAPL, LOW, OPEN; the first: AAPL 2024-01-02",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_everything_wrong_is_told_at_once(case: str, tmp_path: Path) -> None:
+    table, problems = WRONG[case]
+    assert problems_of(table) == [f"prices: {line}" for line in problems]
+    path = to_csv(table, tmp_path)
+    assert problems_of(path) == [f"{path}: {line}" for line in problems]
+
+
+def test_one_ticker_needs_its_name() -> None:
+    one = yfinance_frame(LONG).xs("AAPL", axis=1, level="Ticker")
+    (problem,) = problems_of(one)
+    assert problem == (
+        "prices: missing column 'ticker'; it has Date, Adj Close, Open, High, Low, Close, Volume; give another name with "
+        "columns (ticker=NAME); bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and "
+        "read its folder"
+    )
+    assert read_prices(one.assign(ticker="AAPL")).tickers == ("AAPL",)
+
+
+ARGUMENTS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"columns": {"price": "x"}}, [f"columns: 'price' is unknown; choose from {', '.join(COLUMNS)}"]),
+    ({"columns": {"open": "first"}}, [f"prices: missing column 'first'; {NAMES}; give another name with columns (open=NAME)"]),
+    ({"columns": {"volume": "v"}}, [f"prices: missing column 'v'; {NAMES}; give another name with columns (volume=NAME)"]),
+    ({"start": "soon"}, ["start: 'soon' is not a date; write YYYY-MM-DD"]),
+    (
+        {"start": "x", "end": "y"},
+        ["start: 'x' is not a date; write YYYY-MM-DD", "end: 'y' is not a date; write YYYY-MM-DD"],
+    ),
+    ({"start": "2024-01-04", "end": "2024-01-02"}, ["start: 2024-01-04 is after end 2024-01-02"]),
+    ({"start": "2025-01-01"}, ["prices: no row in the days asked for; the dates run from 2024-01-02 to 2024-01-04"]),
+    ({"table": "prices"}, ["prices: table and query are for SQLite files; leave them out"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "problems"), ARGUMENTS)
+def test_unusable_arguments(arguments: dict[str, Any], problems: list[str]) -> None:
+    assert problems_of(LONG, **arguments) == problems
+
+
+def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
+    assert problems_of(tmp_path / "absent.parquet") == [f"{tmp_path}/absent.parquet: no such file"]
+    assert problems_of(tmp_path / "absent") == [f"{tmp_path}/absent: no such file"]
+    assert problems_of(tmp_path) == [f"{tmp_path}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"]
+    (tmp_path / "empty.csv").touch()
+    empty = f"{tmp_path}/empty.csv: the file is empty; expected a header line with the column names"
+    assert problems_of(tmp_path / "empty.csv") == [empty]
+    assert problems_of(tmp_path) == [empty]
+    assert problems_of(42)[0].startswith("prices: cannot read this builtins.int; give a path or")
+
+
+def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
+    folder = to_folder(LONG, tmp_path)
+    (folder / "BAD.csv").write_text("Date,Open,High,Low\n2024-01-02,1,1,1\n")
+    (folder / "WORSE.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,one\n")
+    (folder / "RAGGED.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,1,1,1\n")
+    (folder / "TORN.csv.gz").write_bytes(b"no archive")
+    (folder / "LOW.csv.gz").write_bytes(gzip.compress((folder / "LOW.csv").read_bytes()))
+    assert problems_of(folder, query="SELECT 1")[0] == f"{folder}: table and query are for SQLite files; leave them out"
+    assert problems_of(folder) == [
+        f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; give another name with columns (close=NAME)",
+        f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
+        f"{folder}/RAGGED.csv: row 1 has 7 fields for 5 columns; quote a field that holds a comma",
+        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no'); name a whole file of that kind",
+        f"{folder}/WORSE.csv: column 'Close', row 1: 'one' is not a number",
+    ]
+
+
+def test_an_interrupted_query_is_a_stop(tmp_path: Path) -> None:
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    endless = (
+        "WITH RECURSIVE n(date) AS (SELECT 1 UNION ALL SELECT date + 1 FROM n) SELECT *, 1 AS ticker, 1 AS open, 1 AS high, "
+    )
+    query = endless + "1 AS high, 1 AS low, 1 AS close FROM n WHERE date < 0"
+    with pytest.raises(ReadStoppedError):
+        read_prices(to_sqlite(LONG, tmp_path), query=query, stop=stop)
+
+
+def test_long_lists_of_problems_are_cut(tmp_path: Path) -> None:
+    for idx in range(30):
+        (tmp_path / f"T{idx:02}.csv").touch()
+    problems = problems_of(tmp_path)
+    assert len(problems) == 21
+    assert problems[-1] == "... and 10 more problems like these"
+
+
+def test_wide_tables_are_checked_ticker_by_ticker(tmp_path: Path) -> None:
+    path = tmp_path / "yahoo.csv"
+    path.write_text(
+        "Price,Open,High,Low,Close,Close\nTicker,A,A,A,A,B\nDate,,,,,\n2024-01-02,1,1,1,x,1\n2024-01-03,1,1,1,1,1\n"
+    )
+    problems = problems_of(path)
+    assert problems[0] == f"{path}[A]: column 'close', row 1: 'x' is not a number"
+    assert [line.partition(";")[0] for line in problems[1:]] == [
+        f"{path}[B]: missing column '{name}'" for name in ("open", "high", "low")
+    ]
+    path.write_text("Price,Close,Close\nTicker,A,B\nDate,,\n2024-01-02,1,1\n")
+    assert problems_of(path) == [
+        f"{path}: wide columns need the fields open, high, low, close for each ticker, as yfinance makes them"
+    ]
+    wide = yfinance_frame(LONG)
+    pd.concat([wide, wide[[("Open", "AAPL")]]], axis=1).to_csv(path)
+    assert problems_of(path) == [f"{path}: 2 columns are called \"('Open', 'AAPL')\"; rename all but one"]
+    assert problems_of(wide[:0]) == ["prices: the table has no rows"]
+
+
+def test_a_stop_ends_the_reading(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    for source in (LONG, to_sqlite(LONG, tmp_path), to_folder(LONG, tmp_path)):
+        with pytest.raises(ReadStoppedError, match="stopped while reading"):
+            read_prices(source, stop=stop)
+
+
+# --- dates ---------------------------------------------------------------------------------------------------------
+
+
+def test_start_and_end_are_included() -> None:
+    assert read_prices(LONG, start=DATES[1], end=DATES[1]).dates == (DATES[1],)
+    assert read_prices(LONG, start=DATES[1]).first_idx.tolist() == [0, 0, 0]
+    assert read_prices(LONG, end=DATES[0]).tickers == ("AAPL", "LOW")
+
+
+def test_rows_outside_start_and_end_do_no_harm() -> None:
+    bad = pl.concat([changed((0, "LOW"), close=0.0), changed((0, "LOW"), close=nan)[:1]])
+    prices = read_prices(bad, start=DATES[1])
+    assert prices.fingerprint == read_prices(LONG, start=DATES[1]).fingerprint
+    assert prices.warnings == ()
+
+
+@pytest.mark.parametrize(("day", "n_dates"), [("2024-01-02", 1), ("2024-01-03", 2), ("2024-01-04", 3), ("2030-01-01", 3)])
+def test_until_is_the_table_of_that_day(day: str, n_dates: int) -> None:
+    prices, then = read_prices(without((1, "AAPL"))), read_prices(LONG.filter(pl.col("ticker") != "AAPL"), end=day)
+    cut = prices.until(day)
+    assert cut.dates == DATES[:n_dates]
+    assert cut.tickers == then.tickers
+    assert cut.fingerprint == then.fingerprint
+    assert cut.warnings == prices.warnings
+    keep_promises(cut)
+
+
+def test_until_needs_a_date_with_bars() -> None:
+    span = "the dates run from 2024-01-02 to 2024-01-04"
+    for day, problem in (
+        ("2024-01-01", f"prices: no bars up to '2024-01-01'; {span}"),
+        ("x", "day: 'x' is not a date; write YYYY-MM-DD"),
+    ):
+        with pytest.raises(InputError) as caught:
+            read_prices(LONG).until(day)
+        assert caught.value.problems == (problem,)
+
+
+def test_dates_are_found() -> None:
+    prices = read_prices(LONG)
+    assert [prices.date_idx(day) for day in DATES] == [0, 1, 2]
+    for day in ("2024-01-01", "2024-01-05", "2023-12-31"):
+        with pytest.raises(InputError, match=f"no bars on '{day}'; the dates run from 2024-01-02 to 2024-01-04"):
+            prices.date_idx(day)
+
+
+# --- round trips ---------------------------------------------------------------------------------------------------
+
+PRICE = st.floats(1e-3, 1e6)
+
+
+@st.composite
+def price_tables(draw: st.DrawFn) -> PriceTable:
+    """Tables with late listings; some bars have open or close outside their range, some no volume."""
+    n_dates = draw(st.integers(1, 6))
+    tickers = sorted(draw(st.sets(st.text("ABCZ.-^=é", min_size=1, max_size=4), min_size=1, max_size=4)))
+    first = [0, *draw(st.lists(st.integers(0, n_dates - 1), min_size=len(tickers) - 1, max_size=len(tickers) - 1))]
+    listed = np.arange(n_dates) >= np.array(first)[:, np.newaxis]
+
+    def field(values: st.SearchStrategy[float]) -> np.ndarray:
+        return np.array(draw(st.lists(values, min_size=listed.size, max_size=listed.size))).reshape(listed.shape)
+
+    one, two, opened, close, volume = (*(field(PRICE) for _ in range(4)), field(st.just(nan) | st.floats(0, 1e9)))
+    values = (opened, np.maximum(one, two), np.minimum(one, two), close, volume)
+    dates = [(date(2024, 1, 1) + timedelta(days=idx)).isoformat() for idx in range(n_dates)]
+    return price_table(dates, tickers, [np.where(listed, field, nan) for field in values])
+
+
+@pytest.mark.parametrize("layout", ["parquet", "csv", "sqlite", "polars", "yfinance", "yfinance csv"])
+def test_round_trip(layout: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(prices=price_tables())
+    def check(prices: PriceTable) -> None:
+        frame = to_frame(prices)
+        if layout == "sqlite":
+            frame = frame.with_columns(pl.col("date").cast(pl.String))
+        again = read_prices(LAYOUTS[layout](frame, tmp_path_factory.mktemp("round-trip")))
+        assert (again.dates, again.tickers) == (prices.dates, prices.tickers)
+        assert again.fingerprint == prices.fingerprint
+        keep_promises(again)
+
+    check()
+
+
+BREAKS = st.sampled_from(["gap", "nan", "zero", "crossed", "unpriced", "infinite"])
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(prices=price_tables(), breaks=st.lists(st.tuples(BREAKS, st.integers(0, 99)), max_size=4))
+def test_whatever_is_broken_the_promises_are_kept(prices: PriceTable, breaks: list[tuple[str, int]]) -> None:
+    frame = to_frame(prices)
+    rows = [list(row) for row in frame.rows()]
+    for kind, place in breaks:
+        row = rows[place % len(rows)]
+        match kind:
+            case "gap":
+                rows.remove(row) if len(rows) > 1 else None
+            case "nan":
+                row[5] = nan
+            case "zero":
+                row[2] = 0.0
+            case "crossed":
+                row[3:5] = [1.0, 2.0]
+            case "unpriced":
+                row[2:6] = [None] * 4
+            case "infinite":
+                row[3] = inf
+    try:
+        read = read_prices(pl.DataFrame(rows, schema=frame.schema, orient="row"))
+    except InputError as error:
+        assert any(words in str(error) for words in ("no ticker is left", "has a price", "complete that date"))  # noqa: PT017
+    else:
+        keep_promises(read)
+        assert set(contents(read)) <= set(contents(prices))
+
+
+# --- real data -----------------------------------------------------------------------------------------------------
+
+READ_AND_MEASURE = """
+import sys, time
+from pathlib import Path
+begin = time.perf_counter()
+from mp2.data.prices import read_prices
+prices = read_prices(sys.argv[1])
+complete = int((prices.first_idx == 0).sum())
+peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(prices.n_tickers, prices.n_dates, complete, time.perf_counter() - begin, peak)
+"""
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL_BARS.exists(), reason="the market data is not beside the checkout")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_the_real_file_fits_a_small_process() -> None:
+    command = [sys.executable, "-c", READ_AND_MEASURE, str(REAL_BARS)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    n_tickers, n_dates, n_complete, seconds, peak_kb = output.split()
+    assert (int(n_tickers), int(n_dates), int(n_complete)) == (513, 1259, 503)
+    assert float(seconds) < 10
+    assert int(peak_kb) < 400 * 1024  # not a limit of ours: allocators and numbers of cores differ
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL_BARS.exists(), reason="the market data is not beside the checkout")
+def test_the_real_file_and_its_prices() -> None:
+    prices = read_prices(REAL_BARS)
+    assert [line.partition(": ")[2] for line in prices.warnings] == [
+        f"{GAP}: 24, left out: AET, ANDV, BBT, BHF, CA, ...; the first: AET 2018-01-05",
+        "bars with open or close outside low..high: 3, kept; the first: CBOE 2020-01-10",
+    ]
+    keep_promises(prices)
+    stored = pl.read_parquet(REAL_BARS)
+    kept = stored.filter(pl.col("ticker").is_in(prices.tickers)).sort("ticker", "date")
+    assert to_frame(prices).select("date", "ticker").equals(kept.select("date", "ticker"))
+    assert (to_frame(prices)["close"] == kept["close"].cast(pl.Float64)).all()
+
+
+def test_what_comes_after_the_end_decides_nothing():
+    """A ticker that breaks or goes after `end` is there all the same, and the next date is known."""
+    ends = LONG.filter(~((pl.col("ticker") == "LOW") & (pl.col("date") == LONG["date"].max())))
+    dates = [str(day) for day in LONG["date"].unique().sort()]
+    whole, cut = read_prices(LONG, end=dates[-2]), read_prices(ends, end=dates[-2])
+    assert "LOW" not in read_prices(ends).tickers
+    assert cut.tickers == whole.tickers
+    assert cut.fingerprint == whole.fingerprint
+    assert cut.next_date == whole.next_date == whole.until(dates[-2]).next_date == dates[-1]
+    assert read_prices(LONG).next_date is None

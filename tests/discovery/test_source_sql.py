@@ -1,0 +1,406 @@
+"""The scanner `sql`: rows to candidates, nothing but reading, an end in time, and databases that are of no use."""
+
+import datetime
+import os
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+from decimal import Decimal
+
+import pytest
+
+import mp2
+from mp2.discovery.runner import scan_in_caller
+from mp2.discovery.scanner import ScanContext
+from mp2.discovery.sources import sql as sql_module
+from mp2.discovery.sources.sql import Sql
+
+TODAY = datetime.date(2024, 3, 4)
+FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS ticker FROM n"
+SECRET = "s3cret/of@mine"
+
+
+@pytest.fixture
+def database(here):
+    """An SQLite file of three rows, whose path is relative."""
+    with closing(sqlite3.connect("quotes.db")) as connection:
+        connection.execute("CREATE TABLE quotes (day TEXT, ticker TEXT, why TEXT, urgency TEXT, close REAL, odd)")
+        rows = [
+            ("2024-03-04", "BRK.B", "splits", "HIGH ", 1.5, b"\x00\x01"),
+            ("2024-03-04", "aapl", None, None, float("inf"), "text"),
+            ("2024-03-01", "MSFT", "old", "low", 3.0, 2**60),
+        ]
+        connection.executemany("INSERT INTO quotes VALUES (?, ?, ?, ?, ?, ?)", rows)
+        connection.commit()
+    return "quotes.db"
+
+
+def asked(query, database="quotes.db", **settings):
+    """The outcome, the candidates in order, the log."""
+    config = {"scanners": {"sql": {"database": database, "query": query, **settings}}}
+    return scan_in_caller(Sql, config=config, today=TODAY)
+
+
+def fails(code, message, query, database="quotes.db", **settings):
+    config = {"scanners": {"sql": {"database": database, "query": query, **settings}}}
+    found = mp2.scan([Sql], config=config, today=TODAY)
+    assert found.outcomes[0].error is not None
+    assert (found.outcomes[0].error.code, found.candidates) == (code, ())
+    assert found.outcomes[0].error.message.startswith(message), found.outcomes[0].error.message
+    return found
+
+
+@pytest.fixture(params=["built in", "sqlalchemy"])
+def either(request, database, monkeypatch):
+    """The same file by the built-in way and, as any other database, through SQLAlchemy."""
+    if request.param == "sqlalchemy":
+        pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
+        monkeypatch.setattr(sql_module, "_sqlite_path", lambda database: None)
+        return f"sqlite+pysqlite:///{database}"
+    return database
+
+
+# --- rows to candidates ---------------------------------------------------------------------------------------------
+
+
+def test_rows_become_candidates(either):
+    query = "SELECT ticker, why AS Context, urgency AS priority, close, odd FROM quotes WHERE day = :today ORDER BY ticker DESC"
+    outcome, (first, second), _ = asked(query, either, ticker_column="TICKER")
+    assert outcome.status == "ok"
+    assert (first.ticker, first.context, first.priority) == ("AAPL", "close None, odd text", "medium")
+    assert first.data == {"close": None, "odd": "text"}
+    assert (second.ticker, second.context, second.priority) == ("BRK-B", "splits", "high")
+    assert second.data == {"close": 1.5, "odd": "<2 bytes>"}
+
+
+def test_parameters_and_names_of_columns(either):
+    query = "SELECT ticker AS symbol, close FROM quotes WHERE close >= :least AND day < :day"
+    settings = {"ticker_column": "symbol", "priority": "low", "parameters": {"least": 2.5, "day": TODAY}}
+    outcome, (only,), _ = asked(query, either, **settings)
+    assert outcome.status == "ok"
+    assert (only.ticker, only.context, only.priority, only.data) == ("MSFT", "close 3.0", "low", {"close": 3.0})
+
+
+def test_a_column_of_tickers_is_enough(either):
+    _, (one, two), _ = asked("SELECT 7203 AS ticker UNION SELECT 9984", either)
+    assert (one.ticker, one.context, one.data) == ("7203", "named by the query", None)
+    assert two.ticker == "9984"
+
+
+def test_rows_without_a_ticker_are_dropped(either):
+    outcome, found, log = asked("SELECT NULL AS ticker UNION ALL SELECT 'A B' UNION ALL SELECT 'ABC'", either)
+    assert [one.ticker for one in found] == ["ABC"]
+    assert outcome.n_dropped == 2
+    assert any("dropped: ticker None" in line for line in log)
+
+
+def test_no_more_rows_than_are_wanted(either):
+    query = "SELECT NULL AS ticker UNION ALL SELECT 'A' UNION ALL SELECT 'B' UNION ALL SELECT 'C'"
+    _, found, log = asked(query, either, max_rows=3)
+    assert [one.ticker for one in found] == ["A", "B"]
+    assert any("more than max_rows = 3 rows" in line for line in log)
+    _, found, log = asked(query, either, limit=1)
+    assert [one.ticker for one in found] == ["A"]
+    _, _, log = asked(query, either, max_rows=4)
+    assert not any("max_rows" in line for line in log)
+
+
+def test_values_of_other_databases_are_json():
+    told = {Decimal("1.5"): 1.5, Decimal("NaN"): None, datetime.date(2024, 1, 2): "2024-01-02", b"abc": "<3 bytes>", True: True}
+    assert {value: sql_module._json_value(value) for value in told} == told
+    assert sql_module._json_value(float("nan")) is None
+    assert sql_module._json_value(memoryview(b"ab")) == "<2 bytes>"
+    assert sql_module._json_value([1]) == "[1]"
+
+
+def test_text_that_is_none_is_read_all_the_same(database):
+    _, (one,), _ = asked("SELECT 'A' AS ticker, CAST(x'41ff42' AS TEXT) AS name")
+    assert one.data == {"name": "A\ufffdB"}
+
+
+# --- nothing but reading --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM quotes",
+        "INSERT INTO quotes (ticker) VALUES ('X') RETURNING ticker",
+        "UPDATE quotes SET ticker = 'X' RETURNING ticker",
+        "CREATE TABLE other AS SELECT 1",
+        "CREATE TEMP TABLE other (a)",
+        "DROP TABLE quotes",
+        "ATTACH 'other.db' AS other",
+        "PRAGMA query_only = OFF",
+        "PRAGMA user_version = 7",
+        "BEGIN IMMEDIATE",
+        "VACUUM INTO 'other.db'",
+        "SELECT load_extension('x') AS ticker",
+    ],
+)
+def test_whatever_does_not_only_read_is_refused(query, either, here):
+    before = (here / "quotes.db").read_bytes()
+    config = {"scanners": {"sql": {"database": either, "query": query}}}
+    error = mp2.scan([Sql], config=config, today=TODAY).outcomes[0].error
+    assert error is not None
+    assert error.code == "forbidden", error
+    assert (here / "quotes.db").read_bytes() == before
+    assert not (here / "other.db").exists()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///", "sqlite+pysqlite:///", "SQLite+aiosqlite:///"])
+def test_no_url_of_sqlite_gets_around_the_guard(url, database, here):
+    assert [one.ticker for one in asked("SELECT ticker FROM quotes WHERE close = 3", f"{url}{database}")[1]] == ["MSFT"]
+    fails("bad_request", f"{here}/new.db: no such file", "SELECT 'A' AS ticker", f"{url}{here}/new.db")
+    fails("forbidden", database, "SELECT load_extension('x') AS ticker", f"{url}{database}")
+    assert [path.name for path in here.iterdir() if path.suffix == ".db"] == [database]
+
+
+def test_no_address_of_the_process_is_told(database):
+    fails("forbidden", database, "SELECT hex(fts3_tokenizer('simple')) AS ticker")
+
+
+def test_a_write_hidden_behind_with_is_refused(either, here):
+    before = (here / "quotes.db").read_bytes()
+    fails("forbidden", "", "WITH a AS (SELECT 'X' AS x) INSERT INTO quotes (ticker) SELECT x FROM a RETURNING ticker", either)
+    assert (here / "quotes.db").read_bytes() == before
+
+
+def test_two_statements_are_one_too_many(either, here):
+    before = (here / "quotes.db").read_bytes()
+    fails("bad_request", "", "SELECT 'A' AS ticker; DROP TABLE quotes", either)
+    assert (here / "quotes.db").read_bytes() == before
+
+
+def test_what_reads_is_allowed(database):
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript("""
+            CREATE VIEW late AS SELECT ticker, upper(why) AS context FROM quotes WHERE day > '2024-03-02';
+            CREATE VIRTUAL TABLE words USING fts5(ticker, body);
+            INSERT INTO words VALUES ('TSLA', 'deliveries beat estimates'), ('F', 'recall');
+        """)
+    for query, ticker in (
+        ("-- a view\nSELECT * FROM late WHERE context IS NOT NULL", "BRK-B"),
+        ("SELECT ticker FROM words WHERE words MATCH 'beat'", "TSLA"),
+        ("SELECT value AS ticker FROM json_each('[\"GOOG\"]')", "GOOG"),
+        (
+            "WITH a AS (SELECT ticker, row_number() OVER (ORDER BY close) AS n FROM quotes) SELECT ticker FROM a WHERE n = 2",
+            "MSFT",
+        ),
+        ("SELECT name AS ticker FROM pragma_table_info('quotes') WHERE name = 'odd'", "ODD"),
+    ):
+        outcome, found, _ = asked(query)
+        assert outcome.error is None
+        assert [one.ticker for one in found] == [ticker]
+
+
+# --- an end in time -------------------------------------------------------------------------------------------------
+
+
+def wait_for(thread):
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_query_without_an_end_is_ended(either):
+    """The thread itself comes to its end, not only the scan."""
+    before = set(threading.enumerate())
+    found = fails("timeout", "timeout after 0.2s", FOREVER, either, timeout_seconds=0.2)
+    assert found.outcomes[0].status == "timeout"
+    for thread in set(threading.enumerate()) - before:
+        wait_for(thread)
+
+
+def test_a_stop_ends_a_query_too(either):
+    before = set(threading.enumerate())
+    stop = threading.Event()
+    config = {"scanners": {"sql": {"database": either, "query": FOREVER}}}
+    found = mp2.scan([Sql], config=config, stop=stop, observe=lambda event: event.kind == "started" and stop.set())
+    assert found.status == "stopped"
+    for thread in set(threading.enumerate()) - before:
+        wait_for(thread)
+
+
+def test_a_value_without_an_end_is_refused(database):
+    fails(
+        "bad_request", "quotes.db: the query makes a value of more than 10,000,000 bytes", "SELECT hex(zeroblob(9e6)) AS ticker"
+    )
+
+
+@pytest.mark.parametrize("method", ["cancel", "interrupt", "close"])
+def test_a_driver_is_told_in_its_own_words(method):
+    calls = []
+
+    def call(self):
+        calls.append(method)
+        raise RuntimeError("just ended")
+
+    sql_module._cancel(type("Driver", (), {method: call, "rollback": None})())
+    assert calls == [method]
+
+
+# --- databases and queries that are of no use -----------------------------------------------------------------------
+
+
+def test_without_database_or_query_it_is_skipped():
+    for settings, missing in (({}, "database"), ({"database": "quotes.db"}, "query")):
+        found = mp2.scan([Sql], config={"scanners": {"sql": settings}})
+        assert found.status == "complete"
+        assert (found.outcomes[0].status, found.outcomes[0].error.code) == ("skipped", "missing_key")
+        assert found.outcomes[0].error.message == f"no {missing}; set {missing} in [discovery.scanners.sql]"
+
+
+def test_a_column_that_is_not_there(either):
+    message = (
+        "the query gives no column 'ticker'; it has day, why; name the right one with ticker_column, or rename one with AS"
+    )
+    fails("bad_request", message, "SELECT day, why FROM quotes", either)
+    fails("bad_request", "the query gives two columns 'day'; rename one with AS", "SELECT day, day, ticker FROM quotes", either)
+
+
+def test_what_a_file_has_is_told(database):
+    has = "it has quotes (day, ticker, why, urgency, close, odd)"
+    fails("bad_request", f"quotes.db: no such column: closing; {has}", "SELECT closing FROM quotes")
+    fails("bad_request", f"quotes.db: no such table: quote; {has}", "SELECT ticker FROM quote")
+
+
+def test_queries_that_are_none(database):
+    fails("bad_request", 'quotes.db: near "SELEC"', "SELEC 1")
+    fails("bad_request", "the query gives no rows; it has to be a SELECT", "-- nothing")
+    fails("bad_request", "quotes.db: You did not supply a value for binding parameter :least", "SELECT :least AS ticker")
+
+
+def test_files_that_are_none(here):
+    fails("bad_request", "none.db: no such file; set database", "SELECT 1", "none.db")
+    (here / "folder.db").mkdir()
+    fails("bad_request", "folder.db: is no file; set database", "SELECT 1", "folder.db")
+    (here / "text.db").write_text("not a database at all, but long enough to be looked at" * 20)
+    fails("bad_payload", "text.db: it is no SQLite database", "SELECT 1 AS ticker FROM a", "text.db")
+
+
+def test_a_damaged_file(database, here):
+    content = bytearray((here / database).read_bytes())
+    content[4096:] = b"\xff" * len(content[4096:])
+    (here / database).write_bytes(content)
+    fails("bad_payload", "quotes.db: it is damaged", "SELECT ticker FROM quotes")
+
+
+def test_a_locked_file(database, monkeypatch):
+    monkeypatch.setattr(sql_module, "_BUSY_S", 0.01)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        found = fails("unavailable", "quotes.db: another program has locked it", "SELECT ticker FROM quotes")
+    assert found.outcomes[0].status == "error"
+
+
+def test_a_file_that_is_written_to_meanwhile(database):
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO quotes (ticker) VALUES ('NEW')")
+        outcome, found, _ = asked("SELECT ticker FROM quotes")
+    assert outcome.error is None
+    assert len(found) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(database, here):
+    (here / database).chmod(0)
+    fails("bad_request", "quotes.db: it cannot be opened", "SELECT ticker FROM quotes")
+
+
+# --- other databases ------------------------------------------------------------------------------------------------
+
+
+def test_without_the_extra_it_says_which(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    found = fails("exception", "MissingExtraError", "SELECT 1 AS ticker", "postgresql://me@127.0.0.1/quotes")
+    assert "pip install 'mp2[sql]'" in found.outcomes[0].error.message
+
+
+def test_a_driver_or_database_kind_that_is_not_there():
+    pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
+    fails(
+        "bad_request", "Can't load plugin: sqlalchemy.dialects:quotedb", "SELECT 1 AS ticker", "quotedb://me@127.0.0.1/quotes"
+    )
+    fails("bad_request", "Could not parse SQLAlchemy URL", "SELECT 1 AS ticker", "://nothing")
+
+
+def test_the_first_word_has_to_be_one_of_reading():
+    pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
+    fails("forbidden", "the query may only read", "/* SELECT */ DELETE FROM quotes", "quotedb://127.0.0.1/quotes")
+    assert sql_module._SELECT.match("-- why\n  /* and\n how */ (select 1)")
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        f"postgresql://me:{SECRET}@host/db",
+        "mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Ds3cret",
+        "mysql://h/d?password=s3cret",
+    ],
+)
+def test_a_password_does_not_belong_in_the_settings(database):
+    found = fails("preparation", "settings: database: holds a password", "SELECT 1", database)
+    assert "s3cret" not in repr(found)
+
+
+def test_a_parameter_that_no_column_can_hold_is_told(either):
+    found = fails("bad_request", "", "SELECT 'A' AS ticker WHERE :n > 1", either, parameters={"n": 10**20})
+    assert "int too large to convert to SQLite INTEGER" in found.outcomes[0].error.message
+
+
+def test_a_path_that_cannot_be_is_told_with_its_setting():
+    fails("bad_request", "database: a\\x00b.db: holds a null character; take it out", "SELECT 1 AS ticker", "a\0b.db")
+    fails("bad_request", "~nosuch/a.db: no such file; set database", "SELECT 1 AS ticker", "~nosuch/a.db")
+
+
+def test_a_password_is_in_no_message_and_no_log(monkeypatch):
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
+    monkeypatch.setenv("QUOTES_PASSWORD", SECRET)
+    urls = []
+
+    def create_engine(url, **options):
+        urls.append(url)
+        raise sqlalchemy.exc.OperationalError(
+            "x", {}, Exception(f"no connection with {url.password}, {url.render_as_string(False)}")
+        )
+
+    monkeypatch.setattr(sqlalchemy, "create_engine", create_engine)
+    given = {"database": "postgresql+psycopg://me@127.0.0.1/quotes", "password_key": "QUOTES_PASSWORD"}
+    found = fails("unavailable", "no connection with ***, postgresql", "SELECT 1 AS ticker", **given)
+    assert urls[0].password == SECRET
+    told = repr(found) + repr(found.logs) + str(found.to_dict())
+    assert "Traceback" in told
+    assert "s3cret" not in told
+
+
+def test_without_the_password_it_is_skipped(here):
+    pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
+    given = {"database": "postgresql+psycopg://me@127.0.0.1/quotes", "password_key": "QUOTES_PASSWORD"}
+    found = fails("missing_key", "no key QUOTES_PASSWORD", "SELECT 1 AS ticker", **given)
+    assert found.outcomes[0].status == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "code"),
+    [
+        ("28P01", "no", "unauthorized"),
+        (None, 'FATAL: password authentication failed for user "me"', "unauthorized"),
+        (None, "(1045, \"Access denied for user 'me'@'host'\")", "unauthorized"),
+        ("42501", "no", "forbidden"),
+        ("25006", "cannot execute INSERT in a read-only transaction", "forbidden"),
+        ("42P01", 'relation "quote" does not exist', "bad_request"),
+        (None, "connection refused", "unavailable"),
+    ],
+)
+def test_what_a_server_says_has_a_code(state, reason, code):
+    exc = pytest.importorskip("sqlalchemy.exc", reason="needs the extra 'sql'")
+    cause = type("DriverError", (Exception,), {"sqlstate": state})(reason)
+    own = ScanContext(Sql, Sql.Settings(), timeout_s=30)
+    with pytest.raises(mp2.SourceError) as caught, sql_module._database_errors(own):
+        raise exc.OperationalError("SELECT 1", {}, cause)
+    assert caught.value.code == code
+    assert str(caught.value) == reason

@@ -1,0 +1,259 @@
+"""A search that goes on from a state ends as one that was never interrupted, wherever and however that state was taken."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import oracle
+import pytest
+import strategies
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_search import ALL_ELIGIBLE, panel_of
+
+from mp2 import InputError
+from mp2._recurse import STOPPED, Kernel
+from mp2.groups import pool as schedule
+from mp2.groups import search as group_search
+from mp2.groups.checkpoint import SearchState
+from mp2.groups.result import Status
+from mp2.groups.rules import Rules
+from mp2.groups.search import search
+
+QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+LASTING = ("kept", "picked_rank", "attempts", "tested", "eligible", "score_mean", "score_std", "coverage", "n_exhausted")
+
+
+def lasting(result):
+    """What no interruption may change."""
+    return {name: getattr(result, name) for name in LASTING}
+
+
+class Keeper:
+    """Keeps the state of a search, part by part."""
+
+    def __init__(self):
+        self.state, self.search = SearchState(), None
+
+    def attach(self, running):
+        self.search = running
+
+    def keep(self, *_):
+        self.state = self.state.with_part(self.search.take())
+        self.search.confirm()
+
+
+def interrupted(panel, rules, lengths, **options):
+    """Sessions of at most so many attempts a starter each, and a last one without a limit; the last result."""
+    keeper, limit = Keeper(), 0
+    for length in lengths:
+        limit += length
+        search(
+            panel, budget_s=600, rules=rules, max_attempts=limit, resume_from=keeper.state, keep_state=keeper.attach, **options
+        )
+        keeper.keep()
+    return search(panel, budget_s=600, rules=rules, resume_from=keeper.state, keep_state=keeper.attach, **options)
+
+
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    as_inconsistent=st.booleans(),
+    lengths=st.lists(st.integers(1, 40), max_size=4),
+    workers=st.integers(1, 3),
+)
+@QUICK
+def test_sessions_are_one_search(signals, rules, as_inconsistent, lengths, workers):
+    panel = oracle.to_panel(signals, as_inconsistent=as_inconsistent)
+    whole = search(panel, budget_s=600, rules=rules, workers=1)
+    assert lasting(interrupted(panel, rules, lengths, workers=workers)) == lasting(whole)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_killed_search_had_kept_is_enough(workers):
+    """Only the parts kept while it ran are there, each from between two turns; what came later is found again."""
+    panel = panel_of((14,) * 5)
+    whole, keeper, stop, n_kept = search(panel, budget_s=600, rules=ALL_ELIGIBLE), Keeper(), threading.Event(), 0
+    for _ in range(1000):
+        stop.clear()
+
+        def keep_and_stop(progress):
+            nonlocal n_kept
+            keeper.keep()
+            n_kept += 1
+            stop.set()
+
+        result = search(
+            panel,
+            budget_s=600,
+            rules=ALL_ELIGIBLE,
+            workers=workers,
+            stop=stop,
+            observe=keep_and_stop,
+            observe_every_s=0,
+            resume_from=keeper.state,
+            keep_state=keeper.attach,
+        )
+        if result.status is Status.COMPLETE:
+            break
+    assert lasting(result) == lasting(whole)
+    assert n_kept >= 1
+
+
+def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
+    """The pool has booked the turn, but its record was never written: all zero, it would be taken for variation 0's."""
+    panel, keeper, stop, stuck, go_on = panel_of((6,) * 4), Keeper(), threading.Event(), threading.Event(), threading.Event()
+
+    class Stuck(Kernel):
+        def run(self, record, control, groups, max_attempts=0):
+            if record["variation_idx"][0] != 5:
+                return super().run(record, control, groups, max_attempts)
+            stuck.set()
+            go_on.wait(60)
+            return STOPPED
+
+    def stop_when_stuck(progress):
+        if stuck.is_set() and progress.attempts:
+            stop.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(group_search, "Kernel", Stuck)
+        patched.setattr(schedule, "GRACE_NS", 1)
+        options = {"stop": stop, "observe": stop_when_stuck, "observe_every_s": 0, "keep_state": keeper.attach}
+        result = search(panel, budget_s=600, rules=ALL_ELIGIBLE, workers=2, **options)
+        go_on.set()
+    assert (result.status, result.starters[5].n_turns) == (Status.STOPPED, 1)
+    assert "was abandoned" in result.warnings[-1]
+    keeper.keep()
+    assert (keeper.state.records["attempts"] > 0).all()
+    assert 5 not in keeper.state.records["variation_idx"]
+    again = search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=keeper.state)
+    assert lasting(again) == lasting(search(panel, budget_s=600, rules=ALL_ELIGIBLE))
+
+
+def test_times_and_budgets_are_sums():
+    panel, keeper = panel_of((6,) * 4), Keeper()
+    first = search(panel, budget_s=50, max_attempts=40, keep_state=keeper.attach)
+    keeper.keep()
+    second = search(panel, budget_s=70, resume_from=keeper.state, keep_state=keeper.attach)
+    assert second.budget_s == 120
+    assert second.elapsed_s > first.elapsed_s
+    for earlier, later in zip(first.starters, second.starters, strict=True):
+        assert later.n_turns == earlier.n_turns + (earlier.status.value != "exhausted")
+        assert later.elapsed_s >= earlier.elapsed_s
+        assert later.limit_start_s == earlier.limit_start_s
+        assert later.limit_end_s >= earlier.limit_end_s
+
+
+def test_an_unconfirmed_part_is_taken_again():
+    panel, keeper = panel_of((3,) * 3), Keeper()
+    search(panel, budget_s=600, keep_state=keeper.attach)
+    first = keeper.search.take()
+    assert len(first.records) == 9
+    np.testing.assert_array_equal(keeper.search.take().records, first.records)
+    keeper.search.confirm()
+    assert len(keeper.search.take().records) == 0
+
+
+@pytest.fixture
+def cut_off():
+    """A state in the middle of a search, with its panel."""
+    panel, keeper = panel_of((5,) * 5), Keeper()
+    search(panel, budget_s=600, rules=ALL_ELIGIBLE, max_attempts=200, keep_state=keeper.attach)
+    keeper.keep()
+    assert (keeper.state.records["depth"] > 1).any()
+    return panel, keeper.state
+
+
+def broken(state, **changes):
+    records = state.records.copy()
+    deep = int(np.argmax(records["depth"]))
+    for name, value in changes.items():
+        if name == "cursor":
+            records["cursor"][deep, value[0]] = value[1]
+        else:
+            records[name][deep] = value
+    return dataclasses.replace(state, records=records)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variation_idx": 25}, "not those of this panel"),
+        ({"variation_idx": -1}, "not those of this panel"),
+        ({"variation_idx": 1}, "not those of this panel"),
+        ({"depth": 4}, "a cursor points nowhere"),
+        ({"depth": -1}, "a cursor points nowhere"),
+        ({"depth": 0}, "a cursor points nowhere"),
+        ({"exhausted": 1}, "a cursor points nowhere"),
+        ({"attempts": -5}, "a cursor points nowhere"),
+        ({"cursor": (0, 0)}, "a cursor points nowhere"),
+        ({"cursor": (0, 26)}, "a cursor points nowhere"),
+        ({"cursor": (1, 2)}, "a cursor points nowhere"),
+        ({"cursor": (1, 2**31 - 1)}, "a cursor points nowhere"),
+    ],
+)
+def test_a_damaged_record_is_refused(cut_off, changes, message):
+    panel, state = cut_off
+    if changes == {"variation_idx": 1}:
+        assert 1 in state.records["variation_idx"]
+    with pytest.raises(InputError, match=message):
+        search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=broken(state, **changes))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda scores, members: (scores * np.nan, members),
+        lambda scores, members: (scores, members[:, :-1]),
+        lambda scores, members: (scores[:-1], members),
+        lambda scores, members: (scores, members[:, ::-1]),
+        lambda scores, members: (scores, members + 25),
+        lambda scores, members: (np.repeat(scores, 50), np.repeat(members, 50, axis=0)),
+    ],
+)
+def test_damaged_groups_are_refused(cut_off, damage):
+    panel, state = cut_off
+    kept = {size: damage(*groups) for size, groups in state.kept.items()}
+    with pytest.raises(InputError, match="groups are not those of this panel"):
+        search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=dataclasses.replace(state, kept=kept))
+
+
+def test_groups_of_other_sizes_are_refused(cut_off):
+    panel, state = cut_off
+    with pytest.raises(InputError, match="groups are not those"):
+        search(panel, budget_s=600, rules=Rules(retain_sizes=(4,)), resume_from=state)
+
+
+def test_records_of_another_build_are_refused(cut_off):
+    panel, state = cut_off
+    other = dataclasses.replace(state, records=np.zeros(len(state.records), np.dtype([("variation_idx", "i4")])))
+    with pytest.raises(InputError, match="another build"):
+        search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=other)
+
+
+def test_a_state_taken_meanwhile_counts_the_session_it_is_from():
+    panel, keeper, states = panel_of((14,) * 5), Keeper(), []
+
+    def look(_):
+        keeper.keep()
+        states.append(keeper.state)
+
+    options = {"rules": ALL_ELIGIBLE, "keep_state": keeper.attach, "observe": look, "observe_every_s": 0, "workers": 2}
+    search(panel, budget_s=30, max_attempts=100, **options)
+    search(panel, budget_s=40, resume_from=keeper.state, **options)
+    assert {state.budget_ns for state in states} == {30 * 10**9, 70 * 10**9}
+    assert [state.elapsed_ns for state in states] == sorted(state.elapsed_ns for state in states)
+    for state in states:
+        assert (state.times["used_ns"] <= state.times["limit_end_ns"]).all()
+        assert state.times["used_ns"].sum() <= 2 * state.elapsed_ns
+
+
+def test_starters_taken_over_are_counted_over_all_sessions():
+    panel, keeper = panel_of((4,) * 4), Keeper()
+    twins = dataclasses.replace(panel, buys=np.repeat(panel.buys[::2], 2, axis=0))
+    whole = search(twins, budget_s=600, rules=ALL_ELIGIBLE, workers=1, keep_state=keeper.attach)
+    keeper.keep()
+    again = search(twins, budget_s=600, rules=ALL_ELIGIBLE, resume_from=keeper.state)
+    assert whole.aliases
+    assert (again.n_visited, again.n_decided) == (whole.n_visited, whole.n_decided)

@@ -1,0 +1,220 @@
+"""What one starter's search must find, level by level in numpy: brute force for panels too large for `oracle.py`.
+
+Every passing group meets every variation of every later algorithm; no candidate is ever left out because it failed before.
+Formulas run over the days from left to right as the specification writes them, so that eligibility is decided by the same
+doubles. `test_brute.py` checks this page against `oracle.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mp2.groups.rules import Rules
+
+Words = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# Words of one intermediate array.
+_CHUNK_WORDS = 1 << 21
+
+
+@dataclass
+class Found:
+    """Counters of one starter and, per retained size, its eligible groups with their scores, unordered."""
+
+    attempts: int = 0
+    tested: dict[int, int] = field(default_factory=dict)
+    members: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
+    scores: dict[int, Floats] = field(default_factory=dict)
+
+    def eligible(self, size: int) -> int:
+        return len(self.scores[size])
+
+    def ranked(self, size: int) -> tuple[Floats, npt.NDArray[np.int32]]:
+        """Best first, ties by the smaller group."""
+        order = np.lexsort((*self.members[size].T[::-1], -self.scores[size]))
+        return self.scores[size][order], self.members[size][order]
+
+
+class TooLarge(Exception):  # noqa: N818 - an outcome, not an error
+    """The search would look at more words than allowed."""
+
+
+@dataclass
+class Level:
+    """Groups of one size that passed: members [n, size], consensus [n, D, W], tickers any member won likewise."""
+
+    members: npt.NDArray[np.int32]
+    consensus: Words
+    won: Words | None  # None: the panel is consistent
+
+    def hits(self, wins: Words) -> Ints:
+        return _counts(self.consensus & (wins if self.won is None else self.won))
+
+    def __getitem__(self, which: npt.NDArray[np.bool_] | slice) -> Level:
+        return Level(self.members[which], self.consensus[which], None if self.won is None else self.won[which])
+
+
+def search(
+    buys: Words,
+    wins: Words,
+    algo_of: npt.NDArray[np.int32],
+    weights: Floats,
+    rules: Rules,
+    first: int,
+    max_words: int | None = None,
+) -> Found:
+    """One starter's search; the arrays are those of `Kernel`, wins [D, W] or [V, D, W]. `TooLarge` beyond `max_words`."""
+    mixed = wins.ndim == 3
+    found = Found(attempts=1, tested=dict.fromkeys(range(2, rules.max_size + 1), 0))
+    n_words = 0
+    level = Level(np.array([[first]], dtype=np.int32), buys[first][None], wins[first][None] if mixed else None)
+    level = level[buys[first].any()[None]]
+    for size in range(2, rules.max_size + 1):
+        n_later = (algo_of[None, :] > algo_of[level.members[:, -1]][:, None]).sum()
+        n_words += int(n_later) * buys[0].size
+        if max_words is not None and n_words > max_words:
+            raise TooLarge
+        found.attempts += int(n_later)
+        parts, scored = [level[:0]], []
+        for children in _children(level, buys, wins if mixed else None, algo_of):
+            n_buys, n_hits = _counts(children.consensus), children.hits(wins)
+            passing = (n_buys > 0).any(axis=1) & (n_hits >= rules.min_daily_hits).all(axis=1)
+            found.tested[size] += int(passing.sum())
+            if size in rules.retain_sizes:
+                near = passing & (n_buys <= rules.max_daily_buys).all(axis=1)
+                scored.append(_evaluate(children[near], n_buys[near], n_hits[near], weights, rules))
+            if size < rules.max_size:
+                parts.append(children[passing])
+        if size in rules.retain_sizes:
+            found.members[size] = np.concatenate([np.empty((0, size), dtype=np.int32), *(members for members, _ in scored)])
+            found.scores[size] = np.concatenate([np.empty(0), *(scores for _, scores in scored)])
+        level = _joined([part for part in parts if part.members.shape[1] == size], size, level)
+    return found
+
+
+def _joined(parts: list[Level], size: int, above: Level) -> Level:
+    if not parts:
+        return Level(np.empty((0, size), dtype=np.int32), above.consensus[:0], None if above.won is None else above.won[:0])
+    won = None if above.won is None else np.concatenate([part.won for part in parts if part.won is not None])
+    return Level(np.concatenate([part.members for part in parts]), np.concatenate([part.consensus for part in parts]), won)
+
+
+def _children(level: Level, buys: Words, wins: Words | None, algo_of: npt.NDArray[np.int32]) -> Iterator[Level]:
+    """Every group of a level with every variation of a later algorithm, in pieces."""
+    step = max(1, _CHUNK_WORDS // buys.size)
+    for start in range(0, len(level.members), step):
+        part = level[start : start + step]
+        group, member = np.nonzero(algo_of[None, :] > algo_of[part.members[:, -1]][:, None])
+        if len(group) == 0:
+            continue
+        yield Level(
+            np.column_stack([part.members[group], member.astype(np.int32)]),
+            part.consensus[group] & buys[member],
+            None if part.won is None or wins is None else part.won[group] | wins[member],
+        )
+
+
+def _counts(words: Words) -> Ints:
+    return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+
+
+def _evaluate(level: Level, buys: Ints, hits: Ints, weights: Floats, rules: Rules) -> tuple[npt.NDArray[np.int32], Floats]:
+    """Eligible groups of those that passed, and their scores; buys and hits are [n, D]."""
+    union = np.bitwise_count(np.bitwise_or.reduce(level.consensus, axis=1)).sum(axis=-1, dtype=np.int64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        eligible, scores = evaluate(buys, hits, union, weights, rules)
+    return level.members[eligible], scores[eligible]
+
+
+def evaluate(buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Sections 4 and 5 of the specification for n groups at once."""
+    n_days = buys.shape[1]
+    pp = np.where(buys > 0, (100.0 * hits) / buys, 0.0)
+    ordered = np.sort(pp, axis=1)
+    n_buys, n_hits = buys.sum(axis=1), hits.sum(axis=1)
+    median = (ordered[:, (n_days - 1) // 2] + ordered[:, n_days // 2]) / 2.0
+    weighted, mad = _total(pp * weights) / n_days, _total(np.abs(pp - median[:, None])) / n_days
+    iqr = _quantile(ordered, 0.75) - _quantile(ordered, 0.25)
+    mean_buys, most = n_buys / n_days, buys.max(axis=1)
+    active = (buys > 0).sum(axis=1)
+    from_mean = np.where(buys > 0, buys - (n_buys / active)[:, None], 0.0)
+    cv = np.where(active >= 2, np.sqrt(_total(from_mean * from_mean) / (active - 1)) / mean_buys, 0.0)
+    wilson, slope = _wilson(n_hits, n_buys, rules.wilson_z), _slope(pp)
+    eligible = (
+        ((100.0 * n_hits) / np.maximum(1, n_buys) >= rules.min_pooled_pp)
+        & (most <= rules.max_daily_buys)
+        & (mad <= rules.max_mad_pp)
+        & (iqr <= rules.max_iqr_pp)
+        & (cv <= rules.max_cv_buys)
+        & (wilson >= rules.min_wilson_lb)
+    )
+    repeated = np.maximum(0.0, n_buys / np.maximum(1, union) - rules.repeat_tolerance)
+    crowd = np.maximum(0.0, most - rules.crowding_cap)
+    profit = (
+        rules.weighted_pp_weight * weighted
+        + rules.median_pp_weight * median
+        + rules.second_worst_pp_weight * ordered[:, min(1, n_days - 1)]
+    )
+    penalty = (
+        rules.mad_weight * mad + rules.iqr_weight * iqr + rules.cv_weight * cv
+        + rules.falling_weight * np.maximum(0.0, -slope)
+    )  # fmt: skip
+    coverage = (
+        rules.coverage_log_weight * np.log(1.0 + np.minimum(mean_buys, rules.coverage_cap))
+        + _sweet_spot(mean_buys, rules)
+        - rules.coverage_excess_weight * np.maximum(0.0, mean_buys - rules.coverage_cap)
+        - rules.crowding_weight * (crowd * crowd)
+    )
+    rising = rules.rising_weight * np.maximum(0.0, slope)
+    repeat = rules.repeat_weight * (repeated * repeated)
+    return eligible, profit + rules.wilson_weight * wilson + coverage + rising - penalty - repeat
+
+
+def _total(values: Floats) -> Floats:
+    """Sums over days, from left to right."""
+    result = np.zeros(len(values))
+    for day in range(values.shape[1]):
+        result = result + values[:, day]
+    return result
+
+
+def _quantile(ordered: Floats, share: float) -> Floats:
+    position = share * (ordered.shape[1] - 1)
+    below = int(position)
+    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
+    part = position - below
+    return high - (high - low) * (1.0 - part) if part >= 0.5 else low + (high - low) * part
+
+
+def _wilson(hits: Ints, n: Ints, z: float) -> Floats:
+    p = hits / n
+    lower = 100.0 * (p + z * z / (2.0 * n) - z * np.sqrt((p * (1.0 - p) + z * z / (4.0 * n)) / n)) / (1.0 + z * z / n)
+    return np.where(n > 0, lower, 0.0)
+
+
+def _slope(pp: Floats) -> Floats:
+    n_days = pp.shape[1]
+    if n_days == 1:
+        return np.zeros(len(pp))
+    days = np.arange(1, n_days + 1) - (n_days + 1) / 2.0
+    mean = _total(pp) / n_days
+    return _total(days * (pp - mean[:, None])) / float(_total((days * days)[None])[0])
+
+
+def _sweet_spot(m: Floats, rules: Rules) -> Floats:
+    return np.select(
+        [m <= 0, m < rules.sweet_low, m <= rules.sweet_peak, m <= rules.sweet_high],
+        [
+            np.full_like(m, rules.sweet_empty),
+            -rules.sweet_low_slope * (rules.sweet_low - m),
+            rules.sweet_slope * (m - rules.sweet_low),
+            rules.sweet_slope * (rules.sweet_high - m),
+        ],
+        -rules.sweet_high_slope * (m - rules.sweet_high),
+    )

@@ -1,0 +1,114 @@
+"""Outcomes: hit rates and returns by hand, days without a bar, holidays."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sheets import MONDAY, TUESDAY, WEEK, prices_of, result_of, sheet_of
+
+from mp2.errors import InputError
+from mp2.picks.outcome import Universe, score
+from mp2.picks.pick import pick_day
+from mp2.picks.records import OutcomeStatus, Score
+
+DATES = (*WEEK, MONDAY, TUESDAY)
+NONE = Score(
+    n_picks=0, n_unpriced=0, n_hits=0, hit_rate_pp=None, mean_return_pp=None, hit_difference_pp=None, return_difference_pp=None
+)
+
+
+def moves(**monday):
+    """Percent on Monday; all other days lose 5."""
+    return {ticker: [-5.0] * 5 + [move, -5.0] for ticker, move in monday.items()}
+
+
+PRICES = prices_of(DATES, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0))
+RESULT = result_of({2: ["A 1 + B 1", "A 1 + C 1"], 3: ["A 1 + B 1 + C 1"]})
+PICKS = pick_day(RESULT, sheet_of({"A 1": ["ABCDZ"], "B 1": ["ABC"], "C 1": ["DEZ"]}, tickers="ABCDEZ"), MONDAY)
+
+
+def test_every_number_by_hand():
+    outcome = score(PICKS, PRICES)
+    assert (outcome.day, outcome.session, outcome.status, outcome.note) == (MONDAY, MONDAY, "scored", None)
+    assert outcome.run_id == RESULT.run_id
+    assert (outcome.n_universe, outcome.universe_hit_rate_pp, outcome.universe_return_pp) == (5, 40.0, pytest.approx(0.0))
+    third = 100 / 3
+    assert outcome.sizes == {
+        2: Score(
+            n_picks=3,
+            n_unpriced=0,
+            n_hits=1,
+            hit_rate_pp=pytest.approx(third),
+            mean_return_pp=pytest.approx(1 / 3),
+            hit_difference_pp=pytest.approx(third - 40),
+            return_difference_pp=pytest.approx(1 / 3),
+        ),
+        3: None,
+    }
+    assert {vote.ticker for vote in PICKS.votes} == set("ABCDZ")
+    assert outcome.votes == Score(
+        n_picks=4,
+        n_unpriced=1,
+        n_hits=2,
+        hit_rate_pp=50.0,
+        mean_return_pp=pytest.approx(0.5),
+        hit_difference_pp=10.0,
+        return_difference_pp=pytest.approx(0.5),
+    )
+
+
+def test_a_ticker_whose_bars_begin_later_is_not_in_the_universe():
+    late = {**moves(A=2.0, B=-1.0, C=0.0), "D": [math.nan] * 6 + [9.0]}
+    outcome = score(PICKS, prices_of(DATES, late))
+    assert (outcome.n_universe, outcome.universe_hit_rate_pp) == (3, pytest.approx(100 / 3))
+    assert (outcome.votes.n_picks, outcome.votes.n_unpriced) == (3, 2)
+
+
+def test_an_unchanged_price_is_no_hit_and_the_smallest_rise_is_one():
+    open = np.array([10.0, 10.0, 1.0])
+    universe = Universe("ABC", open, np.nextafter(open, [np.inf, 10.0, -np.inf]))
+    assert universe.hits.tolist() == [True, False, False]
+
+
+def test_nothing_picked_or_nothing_priced_has_no_rate():
+    universe = Universe("AB", np.array([np.nan, 1.0]), np.array([2.0, np.nan]))
+    assert (universe.n, universe.hit_rate_pp, universe.mean_return_pp) == (0, None, None)
+    assert universe.score([]) == NONE
+    assert universe.score("AB") == replace(NONE, n_unpriced=2)
+
+
+@pytest.mark.parametrize("assumed", [False, True])
+def test_a_day_to_come_is_pending_and_says_where_the_prices_end(assumed):
+    outcome = score(replace(PICKS, assumed=assumed), prices_of(WEEK, {"A": [1.0] * 5}))
+    assert outcome.status is OutcomeStatus.PENDING
+    assert outcome.note == "2026-01-12 has no bar yet; the prices end at 2026-01-09"
+    assert (outcome.session, outcome.sizes, outcome.votes) == (None, {2: None, 3: None}, None)
+
+
+def test_an_assumed_day_that_was_a_holiday_is_scored_on_the_next_session():
+    dates = (*WEEK, TUESDAY, "2026-01-14")
+    outcome = score(replace(PICKS, assumed=True), prices_of(dates, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0)))
+    assert (outcome.day, outcome.session) == (MONDAY, TUESDAY)
+    assert outcome.note == "2026-01-12 was no trading day; scored on 2026-01-13, the next one"
+    assert outcome.sizes == score(PICKS, PRICES).sizes
+
+
+@pytest.mark.parametrize(
+    ("assumed", "dates"), [(False, (*WEEK, TUESDAY)), (True, (TUESDAY, "2026-01-14")), (False, (TUESDAY, "2026-01-14"))]
+)
+def test_prices_that_do_not_have_the_day_are_refused(assumed, dates):
+    message = f"the prices have no bar on {MONDAY}, though they cover {dates[0]} to {dates[-1]}; use the file the picks"
+    with pytest.raises(InputError, match=message):
+        score(replace(PICKS, assumed=assumed), prices_of(dates, {"A": [1.0] * len(dates)}))
+
+
+def test_outcomes_are_plain_json():
+    document = json.loads(json.dumps(score(PICKS, PRICES).to_dict(), allow_nan=False))
+    assert document["status"] == "scored"
+    assert document["sizes"]["3"] is None
+    assert document["sizes"]["2"]["n_hits"] == 1
+    assert document["votes"]["hit_difference_pp"] == 10.0
+    pending = score(PICKS, prices_of(WEEK, {"A": [1.0] * 5})).to_dict()
+    assert (json.loads(json.dumps(pending))["status"], pending["votes"]) == ("pending", None)

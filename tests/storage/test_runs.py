@@ -1,0 +1,1075 @@
+"""The store: what goes in comes out, nothing is lost by a failing write, and every fault is told in one clear line."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from places import IMPORTS
+
+from mp2.errors import InputError, StoreError
+from mp2.groups.checkpoint import SearchState
+from mp2.groups.export import groups_table
+from mp2.groups.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.groups.rules import Rules
+from mp2.picks.records import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
+from mp2.storage import database, rows, schema
+from mp2.storage.runs import RunSummary, Store
+
+STARTED_AT = "2026-11-22T15:30:12+00:00"
+DAYS = ("2026-11-16", "2026-11-17", "2026-11-18")
+HUGE = 2**63 + 12_345
+
+
+def build_group(size: int, rank: int, days: Sequence[str] = DAYS) -> Group:
+    return Group(
+        rank=rank,
+        score=150.1 - rank / 3,
+        members=tuple(Member(f"ALGO{i}", f"n={rank}, k={i}", rank * 10 + i) for i in range(size)),
+        days=tuple(DayStats(day, 10 + i, 8, 800 / (10 + i), 1.0 - i / 7) for i, day in enumerate(days)),
+        pooled_pp=72.5,
+        weighted_pp=71.0,
+        median_pp=70.0,
+        second_worst_pp=1 / 3,
+        mad_pp=3.5,
+        iqr_pp=4.5,
+        cv_buys=0.25,
+        wilson_lb=55.0,
+        pp_slope=-1.25,
+        repeat_factor=1.5,
+        consensus=tuple(DayConsensus(day, ("AAPL", "BRK B", f"T{rank}")) for day in days),
+    )
+
+
+def build_starter(variation_idx: int, status: StarterStatus = StarterStatus.EXHAUSTED) -> StarterRecord:
+    return StarterRecord(
+        variation_idx=variation_idx,
+        algo="RSI",
+        variation=f"n={variation_idx}",
+        n_buys=77,
+        status=status,
+        elapsed_s=0.1 + variation_idx,
+        limit_start_s=0.5,
+        limit_end_s=0.75,
+        n_turns=2,
+        attempts=HUGE,
+        tested={2: 5, 3: HUGE},
+        eligible={3: 1},
+        retained={3: 0},
+        n_branches=9,
+        n_branches_done=4,
+        cursor=(3, 7) if status is StarterStatus.CUT_OFF else (),
+    )
+
+
+def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> SearchResult:
+    kept = {3: tuple(build_group(3, rank) for rank in range(1, n_groups + 1)), 4: ()}
+    return replace(
+        SearchResult(
+            status=Status.WALL,
+            rules=Rules(max_size=4, min_daily_hits=3, wilson_z=2.0),
+            budget_s=5.0,
+            elapsed_s=5.01,
+            overrun_s=0.01,
+            workers=2,
+            n_starters=n_starters,
+            n_exhausted=1,
+            coverage=0.37,
+            n_branches=50,
+            n_branches_done=20,
+            tested_exact=True,
+            attempts=2**70,
+            tested={2: 10, 3: 2**65, 4: 0},
+            eligible={3: HUGE, 4: 0},
+            score_mean={3: 12.5, 4: None},
+            score_std={3: 0.1, 4: None},
+            kept=kept,
+            picked_rank={3: 1 if n_groups else None, 4: None},
+            days=DAYS,
+            day_weights=(1.0, 1.1, 1 / 3),
+            base_win_rates=(50.0, 49.5, 51.0),
+            special=("MACD",),
+            max_attempts=None,
+            input_fingerprint="f" * 64,
+            warnings=("2 rows were given twice", "caf\u00e9 \U0001f600"),
+            starters=tuple(build_starter(i, list(StarterStatus)[i % 3]) for i in range(n_starters)),
+            read_s=0.25,
+            n_visited=2**66,
+            aliases=((Member("RSI", "5-20", 1), Member("RSI", "5-21", 2)),),
+        ),
+        **changes,
+    )
+
+
+def build_picks(day: str = "2026-11-19", **changes: Any) -> DayPicks:
+    group = build_group(3, 2)
+    picks = DayPicks(
+        run_id=None,
+        day=day,
+        assumed=True,
+        picks={3: SizePick(rank=2, members=group.members, tickers=("AAPL", "BRK B"), fallback_from=1), 4: None},
+        votes=(
+            Vote(ticker="AAPL", n_groups=7, best_rank=2, size=3, members=("ALGO0 n=2, k=0", "caf\u00e9 \U0001f600")),
+            Vote(ticker="BRK B", n_groups=1, best_rank=4, size=3, members=("ALGO1 n=2, k=1",)),
+        ),
+        warnings=("size 4: no group was kept; no pick",),
+    )
+    return replace(picks, **changes)
+
+
+def build_outcome(day: str = "2026-11-19", **changes: Any) -> Outcome:
+    held = Score(
+        n_picks=2,
+        n_unpriced=1,
+        n_hits=1,
+        hit_rate_pp=50.0,
+        mean_return_pp=1 / 3,
+        hit_difference_pp=-1.5,
+        return_difference_pp=0.1,
+    )
+    none = Score(
+        n_picks=0,
+        n_unpriced=0,
+        n_hits=0,
+        hit_rate_pp=None,
+        mean_return_pp=None,
+        hit_difference_pp=None,
+        return_difference_pp=None,
+    )
+    outcome = Outcome(
+        run_id=None,
+        day=day,
+        status=OutcomeStatus.SCORED,
+        session="2026-11-20",
+        n_universe=503,
+        universe_hit_rate_pp=51.5,
+        universe_return_pp=0.25,
+        sizes={3: held, 4: None},
+        votes=none,
+        note="2026-11-19 was no trading day",
+    )
+    return replace(outcome, **changes)
+
+
+def begin(target: Store, started_at: str = STARTED_AT, source: str = "week.parquet") -> str:
+    return target.begin(rules=Rules(), budget_s=5, workers=2, source=source, input_fingerprint="f" * 64, started_at=started_at)
+
+
+def begin_and_finish(target: Store, result: SearchResult) -> str:
+    run_id = begin(target)
+    target.finish(run_id, result)
+    return run_id
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Store]:
+    with Store(path, busy_timeout_s=0.05) as target:
+        yield target
+
+
+# --- round trip ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"n_groups": 0},
+        {"starters": (), "n_starters": 0},
+        {"status": Status.COMPLETE, "coverage": 1.0, "max_attempts": 1_000, "store_s": 0.5},
+        {"tested_exact": False, "special": (), "warnings": ()},
+        {"n_visited": 0, "aliases": ()},
+        {"n_visited": None},
+        {"aliases": tuple(tuple(Member("A;\n", "caf\u00e9", v) for v in range(n)) for n in (2, 5))},
+        {"kept": {}, "picked_rank": {}},
+        {"rules": Rules(max_size=8, retain_sizes=(2, 5, 8), top_k=7)},
+    ],
+)
+def test_a_result_is_read_back_as_it_was_stored(opened: Store, changes: dict[str, Any]) -> None:
+    result = build_result(**changes)
+    run_id = begin_and_finish(opened, result)
+    assert opened.load(run_id) == replace(result, run_id=run_id)
+
+
+names = st.text(max_size=8)
+counts = st.integers(0, 2**80)
+sizes = st.integers(2, 8)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.tuples(names, names, names),
+    day=st.dates().map(str),
+    attempts=counts,
+    tested=st.dictionaries(sizes, counts).map(lambda tested: {3: 0} | tested),
+    means=st.dictionaries(sizes, st.none() | finite),
+    score=finite,
+    tickers=st.lists(names, max_size=4).map(tuple),
+    cursor=st.lists(st.integers(0, 2**31 - 1), max_size=8).map(tuple),
+)
+def test_any_names_and_numbers_survive(
+    tmp_path_factory: pytest.TempPathFactory,
+    texts: tuple[str, str, str],
+    day: str,
+    attempts: int,
+    tested: dict[int, int],
+    means: dict[int, float | None],
+    score: float,
+    tickers: tuple[str, ...],
+    cursor: tuple[int, ...],
+) -> None:
+    algo, variation, warning = texts
+    group = replace(
+        build_group(3, 1, ()),
+        score=score,
+        members=(Member(algo, variation, 5),),
+        days=(DayStats(day, 1, 1, 100.0, score),),
+        consensus=(DayConsensus(day, tickers),),
+    )
+    starter = replace(build_starter(0), algo=algo, variation=variation, attempts=attempts, tested=tested, cursor=cursor)
+    result = build_result(
+        attempts=attempts, tested=tested, score_mean=means, days=(day,), warnings=(warning,), kept={3: (group,)},
+        starters=(starter,),
+    )  # fmt: skip
+    with Store(tmp_path_factory.mktemp("any") / "runs.db") as target:
+        run_id = begin_and_finish(target, result)
+        assert target.load(run_id) == replace(result, run_id=run_id)
+
+
+def test_runs_are_kept_apart_and_outlive_the_connection(path: Path) -> None:
+    results = [build_result(n_groups=n, n_starters=n) for n in (1, 2, 3)]
+    with Store(path) as target:
+        run_ids = [begin_and_finish(target, result) for result in results]
+    with Store(path, read_only=True) as target:
+        for run_id, result in zip(run_ids, results, strict=True):
+            assert target.load(run_id) == replace(result, run_id=run_id)
+
+
+def test_starters_can_be_left_out(opened: Store) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    assert opened.load(run_id, starters=False) == build_result(run_id=run_id, starters=())
+
+
+def test_starters_are_read_one_at_a_time(opened: Store) -> None:
+    class Lazy(Sequence[StarterRecord]):
+        def __len__(self) -> int:
+            return 500
+
+        def __getitem__(self, index: Any) -> Any:
+            if not 0 <= index < len(self):
+                raise IndexError(index)
+            (n_stored,) = opened._connection.execute("SELECT count(*) FROM starter").fetchone()
+            assert n_stored >= index - 1
+            return build_starter(index)
+
+    run_id = begin_and_finish(opened, build_result(starters=Lazy()))
+    assert opened.load(run_id).starters == tuple(build_starter(i) for i in range(500))
+
+
+def test_the_time_of_storing_is_added_afterwards(opened: Store) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    opened.set_store_s(run_id, 0.125)
+    assert opened.load(run_id) == build_result(run_id=run_id, store_s=0.125)
+
+
+def test_a_source_that_is_not_unicode_is_kept_readable(opened: Store) -> None:
+    begin(opened, source=os.fsdecode(b"we\xffek.csv"))
+    assert opened.runs()[0].source == r"we\udcffek.csv"
+
+
+# --- picks and outcomes --------------------------------------------------------------------------------------------
+
+
+def test_picks_and_outcomes_of_several_days_are_read_back_by_day(path: Path) -> None:
+    days = ("2026-11-20", "2026-11-19", "2026-11-23")
+    with Store(path) as target:
+        run_id, other = begin_and_finish(target, build_result()), begin_and_finish(target, build_result())
+        for day in days:
+            target.save_picks(run_id, build_picks(day, assumed=day > "2026-11-20"))
+        for day in days[:2]:
+            target.save_outcome(run_id, build_outcome(day))
+    with Store(path, read_only=True) as target:
+        expected = tuple(build_picks(day, assumed=day > "2026-11-20", run_id=run_id) for day in sorted(days))
+        assert target.load_picks(run_id) == expected
+        assert target.load_outcomes(run_id) == tuple(build_outcome(day, run_id=run_id) for day in sorted(days[:2]))
+        assert target.load_picks(other) == target.load_outcomes(other) == ()
+
+
+def test_picking_a_day_again_replaces_its_picks_and_drops_their_outcome(opened: Store) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    opened.save_picks(run_id, build_picks())
+    opened.save_outcome(run_id, build_outcome())
+    opened.save_outcome(run_id, build_outcome(note=None))
+    assert opened.load_outcomes(run_id) == (build_outcome(run_id=run_id, note=None),)
+    opened.save_picks(run_id, build_picks(votes=()))
+    assert opened.load_picks(run_id) == (build_picks(run_id=run_id, votes=()),)
+    assert opened.load_outcomes(run_id) == ()
+
+
+def test_picks_need_an_ended_run_and_outcomes_their_picks(opened: Store) -> None:
+    running, ended = begin(opened), begin_and_finish(opened, build_result())
+    with pytest.raises(InputError, match="has no result: it is still running"):
+        opened.save_picks(running, build_picks())
+    with pytest.raises(InputError, match=f"run {ended} has no picks for 2026-11-19; pick for that day first"):
+        opened.save_outcome(ended, build_outcome())
+    pending = build_outcome(status=OutcomeStatus.PENDING, note="2026-11-19 has no bar yet; the prices end at 2026-11-18")
+    with pytest.raises(InputError, match="no bar yet; the prices end at 2026-11-18; there is nothing to store yet"):
+        opened.save_outcome(ended, pending)
+    for load in (opened.load_picks, opened.load_outcomes):
+        with pytest.raises(InputError, match="no run 'nonsense'; there is"):
+            load("nonsense")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        """UPDATE day_picks SET picks = '{"3": 7}'""",
+        """UPDATE day_picks SET votes = '[{"ticker": "A", "members": []}]'""",
+        "UPDATE outcome SET votes = '['",
+        """UPDATE outcome SET sizes = '{"three": null}'""",
+    ],
+)
+def test_picks_that_make_no_sense_are_damage(opened: Store, damage: str) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    opened.save_picks(run_id, build_picks())
+    opened.save_outcome(run_id, build_outcome())
+    opened._connection.execute(damage)
+    with pytest.raises(StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"):
+        (opened.load_picks(run_id), opened.load_outcomes(run_id))
+
+
+# --- list, find, delete --------------------------------------------------------------------------------------------
+
+
+def test_the_list_is_newest_first_and_tells_how_each_run_ended(opened: Store) -> None:
+    done, failed, running = begin(opened), begin(opened), begin(opened, "2001-01-01T00:00:00Z")
+    opened.finish(done, build_result())
+    opened.abandon(failed)
+    summaries = opened.runs()
+    assert [(summary.run_id, summary.status) for summary in summaries] == [
+        (running, "running"),
+        (failed, "failed"),
+        (done, "wall"),
+    ]
+    assert summaries[2] == RunSummary(
+        run_id=done,
+        started_at=STARTED_AT,
+        source="week.parquet",
+        status="wall",
+        budget_s=5.0,
+        elapsed_s=5.01,
+        coverage=0.37,
+        attempts=2**70,
+        n_kept={3: 2, 4: 0},
+        best_score={3: build_group(3, 1).score, 4: None},
+    )
+    unfinished = summaries[0]
+    assert (unfinished.elapsed_s, unfinished.coverage, unfinished.attempts) == (None, None, None)
+    assert (unfinished.n_kept, unfinished.best_score) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("started_at", "label"),
+    [
+        (STARTED_AT, "20261122-153012"),
+        ("2026-11-22T15:30:12Z", "20261122-153012"),
+        ("2026-11-22T17:30:12.999+02:00", "20261122-153012"),
+        ("2026-11-22T15:30:12", "20261122-153012"),
+    ],
+)
+def test_a_run_id_is_its_start_in_utc_and_four_digits(opened: Store, started_at: str, label: str) -> None:
+    run_id = begin(opened, started_at)
+    assert run_id[:-4] == f"{label}-"
+    assert len(bytes.fromhex(run_id[-4:])) == 2
+
+
+def test_a_start_that_is_no_time_is_refused(opened: Store) -> None:
+    with pytest.raises(InputError, match="started_at: 'noon' is not an ISO 8601 time"):
+        begin(opened, "noon")
+
+
+def scripted_suffixes(monkeypatch: pytest.MonkeyPatch, *suffixes: str) -> None:
+    left = iter(suffixes)
+    monkeypatch.setattr(database.secrets, "token_hex", lambda _: next(left))
+
+
+def test_a_run_id_in_use_is_not_given_again(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted_suffixes(monkeypatch, "aaaa", "aaaa", "aaaa", "bbbb")
+    assert [begin(opened)[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
+
+
+def test_a_run_is_found_by_its_id_a_beginning_or_last(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted_suffixes(monkeypatch, "aaaa", "aabb", "cccc")
+    first, second, third = (begin(opened) for _ in range(3))
+    assert opened.find(first) == first
+    assert opened.find(second[:-1]) == second
+    assert opened.find("last") == third
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("2026", "'2026' is the beginning of 20261122-153012-bbbb, 20261122-153012-aaaa; give more of it"),
+        ("1999", "no run '1999'; there is 20261122-153012-bbbb, 20261122-153012-aaaa$"),
+        ("", "no run ''; there is"),
+        ("%", "no run '%'; there is"),
+        ("LAST", "no run 'LAST'; there is"),
+    ],
+)
+def test_what_is_not_found_is_told_with_what_there_is(
+    opened: Store, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    scripted_suffixes(monkeypatch, "aaaa", "bbbb")
+    begin(opened), begin(opened)
+    with pytest.raises(InputError, match=message):
+        opened.find(name)
+
+
+def test_many_runs_are_not_all_listed(opened: Store) -> None:
+    for _ in range(8):
+        begin(opened)
+    with pytest.raises(InputError, match=r"and 3 more$"):
+        opened.find("x")
+
+
+def test_an_empty_store_says_so(opened: Store) -> None:
+    assert opened.runs() == []
+    with pytest.raises(InputError, match=r"runs\.db: holds no run yet; run a search first"):
+        opened.find("last")
+
+
+def test_delete_takes_everything_of_a_run_and_nothing_else(opened: Store) -> None:
+    gone, kept = begin_and_finish(opened, build_result()), begin_and_finish(opened, build_result())
+    for run_id in (gone, kept):
+        opened.save_picks(run_id, build_picks())
+        opened.save_outcome(run_id, build_outcome())
+    before = count_rows(opened)
+    assert 0 not in before.values()
+    opened.delete(gone)
+    assert count_rows(opened) == {table: n // 2 for table, n in before.items()}
+    assert opened.load(kept) == build_result(run_id=kept)
+    with pytest.raises(InputError, match=f"no run '{gone}'; there is {kept}"):
+        opened.delete(gone)
+    opened.delete(kept)
+    assert set(count_rows(opened).values()) == {0}
+
+
+def count_rows(target: Store) -> dict[str, int]:
+    tables = ("run", "starter", "kept_group", "group_day", "day_picks", "outcome")
+    return {table: target._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+
+# --- a run's life --------------------------------------------------------------------------------------------------
+
+
+def test_only_an_ended_run_has_a_result(opened: Store) -> None:
+    running, failed = begin(opened), begin(opened)
+    opened.abandon(failed)
+    with pytest.raises(InputError, match=f"run {running} has no result: it is still running"):
+        opened.load(running)
+    with pytest.raises(InputError, match=f"run {failed} has no result: the search failed"):
+        opened.load(failed)
+    with pytest.raises(InputError, match="no result"):
+        opened.set_store_s(running, 1.0)
+    with pytest.raises(InputError, match="no run 'x'"):
+        opened.load("x")
+
+
+def test_a_run_ends_once(opened: Store) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    for end_again in (lambda: opened.finish(run_id, build_result(n_groups=0)), lambda: opened.abandon(run_id)):
+        with pytest.raises(StoreError, match=r"has already ended \(wall\); nothing was stored"):
+            end_again()
+    assert opened.load(run_id) == build_result(run_id=run_id)
+
+
+def test_a_result_whose_run_was_deleted_is_refused(opened: Store) -> None:
+    with pytest.raises(StoreError, match="run x was deleted meanwhile"):
+        opened.finish("x", build_result())
+    assert set(count_rows(opened).values()) == {0}
+
+
+def pretend(target: Store, run_id: str, **columns: Any) -> None:
+    for name, value in columns.items():
+        target._connection.execute(f"UPDATE run SET {name} = ? WHERE run_id = ?", (value, run_id))
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_run_whose_process_died_is_interrupted(opened: Store) -> None:
+    run_id = begin(opened)
+    assert opened.runs()[0].status == "running"
+    pretend(opened, run_id, pid=dead_pid())
+    assert opened.runs()[0].status == "interrupted"
+    with pytest.raises(InputError, match="its process ended before it could store one"):
+        opened.load(run_id)
+    opened.delete(run_id)
+    assert opened.runs() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when a process started")
+def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: Store) -> None:
+    run_id = begin(opened)
+    pretend(opened, run_id, process_start="1")
+    assert opened.runs()[0].status == "interrupted"
+    pretend(opened, run_id, process_start=database.process_start(os.getpid()))
+    assert opened.runs()[0].status == "running"
+    assert database.process_start(dead_pid()) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when a process has ended")
+def test_a_process_that_nobody_has_asked_about_since_it_died_is_gone(opened: Store) -> None:
+    run_id = begin(opened)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        pretend(opened, run_id, pid=process.pid, process_start=database.process_start(process.pid))
+        assert opened.runs()[0].status == "running"
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and left in the table of processes
+        assert opened.runs()[0].status == "interrupted"
+
+
+def test_a_run_that_another_process_took_up_is_not_written_to(opened: Store) -> None:
+    run_id = begin(opened)
+    pretend(opened, run_id, pid=dead_pid())
+    for write in (
+        lambda: opened.save_state(run_id, SearchState()),
+        lambda: opened.finish(run_id, build_result()),
+        lambda: opened.abandon(run_id),
+    ):
+        with pytest.raises(StoreError, match=f"run {run_id} was taken up by another process meanwhile; nothing was stored"):
+            write()
+    assert opened.runs()[0].status == "interrupted"
+
+
+def test_a_run_elsewhere_that_never_wrote_is_interrupted_after_a_while(opened: Store) -> None:
+    run_id = begin(opened)
+    pretend(opened, run_id, pid=dead_pid(), host="elsewhere")
+    assert opened.runs()[0].status == "running"
+    pretend(opened, run_id, heartbeat_at="2026-11-22T15:30:12+00:00")
+    assert opened.runs()[0].status == "interrupted"
+
+
+def test_while_a_run_is_taken_up_its_earlier_result_is_read(opened: Store) -> None:
+    about = {"source": "week.parquet", "rules": build_result().rules, "input_fingerprint": "f" * 64, "workers": 2}
+    run_id = opened.begin(**about, budget_s=5, started_at=STARTED_AT, request={})
+    opened.finish(run_id, build_result(), SearchState())
+    opened.take_up(run_id, **about)
+    assert opened.runs()[0].status == "running"
+    assert opened.load(run_id) == build_result(run_id=run_id)
+    with pytest.raises(InputError, match="is taken up again just now"):
+        opened.save_picks(run_id, build_picks())
+
+
+def test_picks_are_stored_with_the_result_or_neither(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = begin(opened)
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "picks_row", lambda *_: (None,) * 6)
+        with pytest.raises(StoreError):
+            opened.finish(run_id, build_result(), picks=build_picks())
+    assert opened.runs()[0].status == "running"
+    assert count_rows(opened)["kept_group"] == 0
+    opened.finish(run_id, build_result(), picks=build_picks())
+    assert opened.load_picks(run_id) == (build_picks(run_id=run_id),)
+
+
+def test_what_cannot_be_told_counts_as_running(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = begin(opened)
+    pretend(opened, run_id, process_start=None)
+    assert opened.runs()[0].status == "running"
+    pretend(opened, run_id, pid=dead_pid(), host="elsewhere")
+    assert opened.runs()[0].status == "running"
+
+    def forbidden(pid: int, signal: int) -> None:
+        raise PermissionError(pid, signal)
+
+    monkeypatch.setattr(os, "kill", forbidden)
+    pretend(opened, run_id, host=platform.node())
+    assert opened.runs()[0].status == "running"
+
+
+def test_a_run_at_work_here_cannot_be_deleted_one_elsewhere_can(opened: Store) -> None:
+    run_id = begin(opened)
+    with pytest.raises(InputError, match=f"run {run_id}: process {os.getpid()} still works on it; stop that first"):
+        opened.delete(run_id)
+    pretend(opened, run_id, host="elsewhere")
+    opened.delete(run_id)
+    assert opened.runs() == []
+
+
+KILLED_WHILE_STORING = """
+import sys
+from test_runs import *
+
+class Endless(Sequence):
+    def __len__(self): return 2
+    def __getitem__(self, index):
+        if index == 1:
+            print("storing", flush=True)
+            sys.stdin.read()
+        return build_starter(index)
+
+with Store(sys.argv[1]) as target:
+    target.finish(begin(target), build_result(n_starters=2, starters=Endless()))
+"""
+
+
+def test_a_process_killed_while_it_stores_leaves_no_half_result(path: Path, opened: Store) -> None:
+    import_path = os.pathsep.join([str(Path(__file__).parent), *IMPORTS, *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_WHILE_STORING, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": import_path},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"storing"
+        assert [summary.status for summary in opened.runs()] == ["running"]
+        process.kill()
+    assert [summary.status for summary in opened.runs()] == ["interrupted"]
+    assert {table for table, n in count_rows(opened).items() if n} == {"run"}
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_made_private_in_wal_mode_with_its_version(path: Path) -> None:
+    old_mask = os.umask(0)
+    try:
+        with Store(path) as target:
+            run_id = begin(target)
+            made = sorted(file.name for file in path.parent.iterdir())
+            assert made == ["runs.db", "runs.db-shm", "runs.db-wal"]
+            for file in path.parent.iterdir():
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            pragmas = ("journal_mode", "user_version", "foreign_keys", "synchronous")
+            values = [target._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+            assert values == ["wal", schema.VERSION, 1, 2]
+            target.finish(run_id, build_result())
+    finally:
+        os.umask(old_mask)
+    assert [file.name for file in path.parent.iterdir()] == ["runs.db"]
+
+
+def test_permissions_of_a_file_that_is_there_are_left_alone(path: Path) -> None:
+    path.touch()
+    path.chmod(0o640)
+    with Store(path) as target:
+        begin(target)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("name", ["a b?.db", "100%25#.db", "\u00fcn\u00efcode.db", "mode=ro&.db"])
+def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+    with Store(tmp_path / name) as target:
+        run_id = begin_and_finish(target, build_result())
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    with Store(str(tmp_path / name), read_only=True) as target:
+        assert target.load(run_id) == build_result(run_id=run_id)
+
+
+def test_others_read_while_a_run_is_open(path: Path, opened: Store) -> None:
+    done = begin_and_finish(opened, build_result())
+    running = begin(opened)
+    opened._connection.execute("BEGIN IMMEDIATE")
+    with Store(path, read_only=True, busy_timeout_s=0.0) as reader:
+        assert [summary.run_id for summary in reader.runs()] == [running, done]
+        assert reader.load(done) == build_result(run_id=done)
+    opened._connection.execute("ROLLBACK")
+    opened.finish(running, build_result())
+
+
+def test_reading_changes_nothing(path: Path) -> None:
+    with Store(path) as target:
+        run_id = begin_and_finish(target, build_result())
+    before = path.read_bytes()
+    with Store(path, read_only=True) as target:
+        target.load(run_id)
+        for change in (lambda: begin(target), lambda: target.delete(run_id), lambda: target.set_store_s(run_id, 1.0)):
+            with pytest.raises(StoreError, match=r"runs\.db: cannot be written; change the permissions"):
+                change()
+    assert path.read_bytes() == before
+
+
+def test_a_copy_where_nothing_may_be_written_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as target:
+        run_id = begin_and_finish(target, build_result())
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)
+    with Store(path, read_only=True) as target:
+        assert target.load(run_id) == build_result(run_id=run_id)
+        assert [file.name for file in path.parent.iterdir()] == ["runs.db"]
+    with pytest.raises(StoreError, match=r"runs\.db: cannot be written; change its permissions or pass another --db"):
+        Store(path)
+
+
+def test_permissions_that_are_missing_are_told(path: Path) -> None:
+    Store(path).close()
+    path.chmod(0o400)
+    if os.access(path, os.W_OK):
+        pytest.skip("nothing is forbidden to this user")
+    Store(path, read_only=True).close()
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(path)
+    path.chmod(0)
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store(path, read_only=True)
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(StoreError, match=r"other\.db: cannot be made: Permission denied"):
+            Store(path.parent / "other.db")
+    finally:
+        path.parent.chmod(0o700)
+
+
+def write_text(path: Path) -> None:
+    path.write_text("algo,variation,day,ticker\n" * 100)
+
+
+def write_foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE meta (a, b, c)")
+
+
+def write_newer(path: Path) -> None:
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+
+def write_newer_dump(path: Path) -> None:
+    Store(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE mp2_meta SET value = '98'")
+
+
+def cut_short(path: Path) -> None:
+    with Store(path) as target:
+        begin_and_finish(target, build_result())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (Path.mkdir, "is a directory; name a file in it"),
+        (write_text, "is not a database; pass another --db"),
+        (write_foreign, "is a database of another program; pass another --db"),
+        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows \d\); upgrade mp2 or pass another --db"),
+        (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows \d\)"),
+        (cut_short, "is damaged; restore a copy or pass another --db"),
+    ],
+)
+def test_what_is_no_store_is_refused_and_left_alone(
+    path: Path, write: Callable[[Path], None], message: str, read_only: bool
+) -> None:
+    write(path)
+    before = path.is_file() and path.read_bytes()
+    with pytest.raises(StoreError, match=rf"runs\.db: {message}") as caught, Store(path, read_only=read_only) as target:
+        target.load(target.find("last"))
+    assert "\n" not in str(caught.value)
+    assert before == (path.is_file() and path.read_bytes())
+
+
+@pytest.mark.parametrize("how", [{"read_only": True}, {"must_exist": True}])
+def test_a_missing_file_is_not_made_for_reading(path: Path, how: dict[str, bool]) -> None:
+    with pytest.raises(StoreError, match=r"no database at .*runs\.db; run a search first or pass --db"):
+        Store(path, **how)
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(tmp_path: Path, read_only: bool) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "link.db").symlink_to("nothing.db")
+    with pytest.raises(StoreError, match=r"pipe\.db: is a pipe or a device; name a file"):
+        Store(tmp_path / "pipe.db", read_only=read_only)
+    with pytest.raises(StoreError, match=r"link\.db: is a link to nothing\.db, which is not there"):
+        Store(tmp_path / "link.db", read_only=read_only)
+
+
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(StoreError, match="cannot be made: File name too long; pass another --db"):
+        Store(path)
+    with pytest.raises(StoreError, match="no database at"):
+        Store(path, read_only=True)
+
+
+def test_a_missing_directory_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"runs\.db: cannot be made: No such file or directory; pass another --db"):
+        Store(tmp_path / "nowhere" / "runs.db")
+
+
+def test_an_empty_file_becomes_a_store_and_has_no_runs_before(path: Path) -> None:
+    path.touch()
+    with pytest.raises(StoreError, match="holds no run yet; run a search first"):
+        Store(path, read_only=True)
+    with Store(path) as target:
+        assert target.runs() == []
+
+
+def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as target:
+        run_id = begin_and_finish(target, build_result())
+    last = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", last + 2)
+    monkeypatch.setattr(schema, "OLDEST_READABLE", last + 2)
+    first = "CREATE TABLE later (x INTEGER);\nINSERT INTO later VALUES (7);\n"
+    added = {last + 1: first, last + 2: "ALTER TABLE later ADD COLUMN name TEXT"}
+    monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, **added})
+    with pytest.raises(StoreError, match="is of an older mp2; run a search to convert it"):
+        Store(path, read_only=True)
+    for _ in range(2):
+        with Store(path) as target:
+            assert [tuple(row) for row in target._connection.execute("SELECT x, name FROM later")] == [(7, None)]
+            assert target._connection.execute("PRAGMA user_version").fetchone()[0] == last + 2
+            assert target.load(run_id) == build_result(run_id=run_id)
+
+
+BEFORE_VISITS: dict[str, Any] = {"n_visited": None, "aliases": ()}
+"""What a result lacks that was stored by a version that did not know of it."""
+
+
+@pytest.fixture
+def old_run(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> str:
+    """Makes a file of an older version, as that version left it; the id of its run."""
+    written = rows.result_values
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", version)
+        patch.setattr(
+            rows, "result_values", lambda result: {k: v for k, v in written(result).items() if k not in BEFORE_VISITS}
+        )
+        with Store(path) as target:
+            run_id = begin_and_finish(target, build_result())
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(run)")}
+    assert tables & {"day_picks", "outcome"} == ({"day_picks", "outcome"} if version > 1 else set())
+    assert not columns & set(BEFORE_VISITS)
+    return run_id
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_older_versions_are_converted_and_take_what_is_new(path: Path, old_run: str) -> None:
+    with Store(path) as target:
+        assert target._version() == schema.VERSION
+        assert target.load(old_run) == build_result(run_id=old_run, **BEFORE_VISITS)
+        assert target.load_picks(old_run) == target.load_outcomes(old_run) == ()
+        target.save_picks(old_run, build_picks())
+        assert target.load_picks(old_run) == (build_picks(run_id=old_run),)
+        new = begin_and_finish(target, build_result())
+        assert target.load(new) == build_result(run_id=new)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_older_versions_are_read_as_they_are(path: Path, old_run: str) -> None:
+    before = path.read_bytes()
+    with Store(path, read_only=True) as target:
+        assert target.load(old_run) == build_result(run_id=old_run, **BEFORE_VISITS)
+        assert target.runs()[0].run_id == old_run
+        assert target.load_picks(old_run) == target.load_outcomes(old_run) == ()
+    assert path.read_bytes() == before
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(path).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", schema.VERSION + 1)
+        patch.setattr(schema, "MIGRATIONS", {schema.VERSION: "CREATE TABLE later (x);\nDROP TABLE missing"})
+        with pytest.raises(StoreError, match="no such table: missing"):
+            Store(path)
+    with Store(path) as target:
+        assert target._version() == schema.VERSION
+        assert not target._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'later'").fetchall()
+
+
+def test_many_may_make_the_same_file_at_once(path: Path) -> None:
+    failures: list[BaseException] = []
+    together = threading.Barrier(6)
+
+    def make() -> None:
+        try:
+            together.wait(10)
+            with Store(path) as target:
+                begin_and_finish(target, build_result())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with Store(path, read_only=True) as target:
+        assert [summary.status for summary in target.runs()] == ["wall"] * 6
+
+
+# --- failing writes ------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_loses_nothing_that_was_there(path: Path, opened: Store) -> None:
+    kept, run_id = begin_and_finish(opened, build_result()), begin(opened)
+    before = count_rows(opened)
+    (n_pages,) = opened._connection.execute("PRAGMA page_count").fetchone()
+    opened._connection.execute(f"PRAGMA max_page_count = {n_pages + 2}")
+    with pytest.raises(StoreError, match=r"runs\.db: the disk is full, nothing was stored; free some space"):
+        opened.finish(run_id, build_result(n_groups=500))
+    assert count_rows(opened) == before
+    assert opened.load(kept) == build_result(run_id=kept)
+    opened._connection.execute("PRAGMA max_page_count = 100000")
+    opened.finish(run_id, build_result(n_groups=500))
+    assert opened.load(run_id) == build_result(n_groups=500, run_id=run_id)
+
+
+def test_an_error_in_the_middle_of_a_result_stores_none_of_it(opened: Store) -> None:
+    run_id = begin(opened)
+    duplicate = (build_starter(1), build_starter(1))
+    with pytest.raises(StoreError, match=r"the database reports an error \(UNIQUE constraint failed"):
+        opened.finish(run_id, build_result(starters=duplicate))
+
+    def interrupted() -> Iterator[StarterRecord]:
+        yield build_starter(0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened.finish(run_id, build_result(starters=interrupted()))
+    assert {table for table, n in count_rows(opened).items() if n} == {"run"}
+    opened.finish(run_id, build_result())
+    assert opened.load(run_id) == build_result(run_id=run_id)
+
+
+def test_a_locked_file_is_told_after_the_wait(path: Path, opened: Store) -> None:
+    run_id = begin(opened)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"runs\.db: still locked by another program after 0\.05 s; try again"):
+            opened.finish(run_id, build_result())
+        other.execute("ROLLBACK")
+    opened.finish(run_id, build_result())
+    assert opened.load(run_id) == build_result(run_id=run_id)
+
+
+def test_a_file_locked_as_a_whole_cannot_be_opened(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="still locked by another program after 0 s"):
+            Store(path, busy_timeout_s=0.0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE run SET rules = '{'",
+        """UPDATE run SET rules = '{"nonsense": 1}'""",
+        "UPDATE run SET days = NULL",
+        "UPDATE run SET attempts = 'many'",
+        "UPDATE run SET n_kept = '{}'",
+        "UPDATE starter SET cursor = '7'",
+        "UPDATE kept_group SET members = '[[]]'",
+        "UPDATE group_day SET tickers = '['",
+    ],
+)
+def test_values_that_make_no_sense_are_damage(opened: Store, damage: str) -> None:
+    run_id = begin_and_finish(opened, build_result())
+    opened._connection.execute(damage)
+    with pytest.raises(StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"):
+        opened.load(run_id)
+    opened.delete(run_id)
+
+
+def test_a_damaged_run_is_listed_as_such_among_the_others(opened: Store) -> None:
+    damaged, sound = begin_and_finish(opened, build_result()), begin_and_finish(opened, build_result())
+    opened._connection.execute("UPDATE run SET elapsed_s = '[]' WHERE run_id = ?", (damaged,))
+    assert {one.run_id: one.status for one in opened.runs()} == {damaged: "damaged", sound: "wall"}
+    opened.delete(damaged)
+    assert [one.run_id for one in opened.runs()] == [sound]
+
+
+@pytest.mark.parametrize("pid", ["'x'", "x'ff'", "0", "-1", "9e999"])
+def test_a_number_that_no_process_has_is_of_none_that_runs(opened: Store, pid: str) -> None:
+    run_id = begin(opened)
+    opened._connection.execute(f"UPDATE run SET pid = {pid}")
+    assert opened.runs()[0].status in ("interrupted", "damaged")
+    opened.delete(run_id)
+
+
+def test_damaged_pages_are_told(path: Path) -> None:
+    with Store(path) as target:
+        run_id = begin_and_finish(target, build_result(n_groups=300))
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xff" * (len(content) - 8192)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"runs\.db: is damaged; restore a copy"), Store(path, read_only=True) as target:
+        target.load(run_id)
+
+
+def test_a_closed_store_says_so(path: Path) -> None:
+    with Store(path) as target:
+        pass
+    target.close()
+    with pytest.raises(StoreError, match="closed database"):
+        target.runs()
+
+
+# --- export --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_groups_has_a_row_per_group() -> None:
+    result = build_result(
+        kept={4: (build_group(4, 1),), 3: (build_group(3, 1), build_group(3, 2))}, picked_rank={3: 2, 4: None}
+    )
+    table = groups_table(result)
+    assert table.select("size", "rank", "picked").rows() == [(3, 1, False), (3, 2, True), (4, 1, False)]
+    row = table.row(0, named=True)
+    group = build_group(3, 1)
+    assert row["members"] == "ALGO0 n=1, k=0 + ALGO1 n=1, k=1 + ALGO2 n=1, k=2"
+    assert row["variation_idx"] == "10-11-12"
+    assert (row["score"], row["second_worst_pp"], row["repeat_factor"]) == (group.score, 1 / 3, 1.5)
+    assert [row[f"buys {day}"] for day in DAYS] == [10, 11, 12]
+    assert [row[f"hits {day}"] for day in DAYS] == [8, 8, 8]
+    assert row["consensus 2026-11-17"] == "AAPL BRK B T1"
+    assert row["aliases"] == ""
+
+
+def test_the_table_of_groups_names_what_members_are_identical_to() -> None:
+    alike = (
+        (Member("ALGO0", "n=1, k=0", 10), Member("ALGO0", "other", 7)),
+        tuple(Member("ALGO2", f"n={n}", n) for n in (12, 13, 14)),
+    )
+    table = groups_table(build_result(kept={3: (build_group(3, 1), build_group(3, 2))}, aliases=alike))
+    assert table["aliases"].to_list() == ["ALGO0 n=1, k=0 = other; ALGO2 n=12 = n=13, n=14", ""]
+
+
+def test_the_table_has_the_same_columns_without_groups() -> None:
+    empty, full = groups_table(build_result(n_groups=0)), groups_table(build_result())
+    assert empty.height == 0
+    assert empty.schema == full.schema
+    assert full.columns[:7] == ["size", "rank", "picked", "score", "members", "variation_idx", "aliases"]
+    assert full.columns[-3:] == ["buys 2026-11-18", "hits 2026-11-18", "consensus 2026-11-18"]

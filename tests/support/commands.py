@@ -1,0 +1,42 @@
+"""The command in a process of its own, what it searches, and how its documents are read."""
+
+import json
+import subprocess
+import sys
+
+from places import GOLDEN
+
+WEEK = GOLDEN / "week-prices.csv"
+RULES = ("--min-daily-hits", "3")
+ENDLESS = (
+    "demo",
+    "--signals",
+    "--budget=100s",
+    "--min-daily-hits=0",
+    "--max-size=8",
+    "--heartbeat=100ms",
+    "--json",
+    "--json-groups=1",
+)
+
+
+def strict_json(text):
+    def refuse(name):
+        raise AssertionError(f"{name} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def start(*args, **kwargs):
+    command = [sys.executable, "-m", "mp2", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def plug_in(folder, code, classes):
+    """A package with entry points in a folder, which is to be put on the path."""
+    (folder / "killed_plug_in.py").write_text(code)
+    info = folder / "killed_plug_in-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: killed-plug-in\nVersion: 1\n")
+    lines = "".join(f"{name.lower()} = killed_plug_in:{name}\n" for name in classes)
+    (info / "entry_points.txt").write_text(f"[mp2.scanners]\n{lines}")

@@ -1,0 +1,63 @@
+"""Imports only go down: each package imports from packages of lower rank, and the public names are what they are said to be."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mp2
+
+SOURCE = Path(mp2.__file__).parent
+RANKS = (
+    {"errors", "_document", "_last_words"},
+    {"_files", "last_words"},
+    {"_toml"},
+    {"data"},
+    {"signals", "groups", "_recurse"},
+    {"evidence"},
+    {"picks", "discovery"},
+    {"storage", "demo"},
+    {"pipeline"},
+    {"reporting"},
+    {"cli"},
+    {"__main__"},
+)
+"""From the lowest to the highest; rooms of one rank do not know each other, except that `groups` has the kernel."""
+RANK_OF = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
+
+
+def room_of(path):
+    """The package of a file, or the file's own name at the root."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """The rooms that a file imports from, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "mp2":
+            yield from (alias.name for alias in node.names if alias.name in RANK_OF)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mp2."):
+            yield node.module.split(".")[1]
+
+
+def files():
+    """Every Python file of the package but its `__init__`, which names everything."""
+    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_go_down(path):
+    own = room_of(path)
+    others = {room for room in imported_rooms(path) if room != own and (own, room) != ("groups", "_recurse")}
+    assert {room for room in others if RANK_OF[room] >= RANK_OF[own]} == set()
+
+
+def test_public_names_exist():
+    assert sorted(mp2.__all__) == mp2.__all__
+    for name in mp2.__all__:
+        assert getattr(mp2, name) is not None
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        mp2.nonsense  # noqa: B018
