@@ -11,7 +11,17 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "audit", "readme", "everything", "fuzz", "sanitize_briefly", "instructions", "wheel"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "audit",
+    "readme",
+    "everything",
+    "fuzz",
+    "sanitize_briefly",
+    "instructions",
+    "wheel",
+]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
@@ -112,9 +122,15 @@ def audit(session):
         session.skip(f"NOTICE: no advisories from {ADVISORIES}, so nothing was audited")
     wanted = Path(session.create_tmp()) / "requirements.txt"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [name for extra in ("yahoo", "net", "sql") for name in project["optional-dependencies"][extra]]
+    extras = [
+        name
+        for extra in ("yahoo", "net", "sql")
+        for name in project["optional-dependencies"][extra]
+    ]
     wanted.write_text("\n".join([*project["dependencies"], *extras]), encoding="utf-8")
-    session.run("pip-audit", "--requirement", str(wanted), "--progress-spinner", "off", *session.posargs)
+    session.run(
+        "pip-audit", "--requirement", str(wanted), "--progress-spinner", "off", *session.posargs
+    )
 
 
 def has_advisories():
@@ -133,7 +149,9 @@ def sanitize(session):
     With arguments: pytest with these alone.
     """
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
-    under_asan(session, "pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *session.posargs)
+    under_asan(
+        session, "pytest", "-q", "-s", "-p", "no:benchmark", "--timeout=900", *session.posargs
+    )
     if not session.posargs:
         under_asan(session, "tests/oracle/differential.py", "--minutes", MINUTES)
 
@@ -144,7 +162,11 @@ def tsan(session):
     session.install(".[test]", env={"MP2_BUILD": "tsan"})
     under_tsan(session, "tests/oracle/races.py", *(session.posargs or ("--minutes", MINUTES)))
     if not session.posargs:
-        threaded = ["tests/groups/test_pool.py", "tests/groups/test_search.py", "tests/groups/test_checkpoint.py"]
+        threaded = [
+            "tests/groups/test_pool.py",
+            "tests/groups/test_search.py",
+            "tests/groups/test_checkpoint.py",
+        ]
         threaded += ["tests/storage/test_recorder.py"]
         under_tsan(session, "pytest", "-q", "-s", "--timeout=900", *threaded)
 
@@ -153,7 +175,9 @@ def tsan(session):
 def sanitize_briefly(session):
     """Random searches and races, 20 seconds each, under the sanitizers; a notice where gcc's are missing."""
     missing = [name for name in ("gcc", "setarch") if shutil.which(name) is None]
-    missing += [name for name in ("libasan.so", "libtsan.so") if not missing and not runtime(session, name)]
+    missing += [
+        name for name in ("libasan.so", "libtsan.so") if not missing and not runtime(session, name)
+    ]
     if missing:
         session.skip(f"NOTICE: {', '.join(missing)} not found, so nothing was run under sanitizers")
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
@@ -164,14 +188,22 @@ def sanitize_briefly(session):
 
 def under_asan(session, *command):
     """A script of the tests, or `pytest` and its arguments, with the extension built with MP2_BUILD=sanitize."""
-    env = {"LD_PRELOAD": runtime(session, "libasan.so"), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+    env = {
+        "LD_PRELOAD": runtime(session, "libasan.so"),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONMALLOC": "malloc",
+    }
     env |= {"UBSAN_OPTIONS": "print_stacktrace=1", **os.environ}
     session.run("python", *as_module(command), env=env)
 
 
 def under_tsan(session, *command):
     """The same with MP2_BUILD=tsan."""
-    env = {"LD_PRELOAD": runtime(session, "libtsan.so"), "TSAN_OPTIONS": "exitcode=66 halt_on_error=0", **os.environ}
+    env = {
+        "LD_PRELOAD": runtime(session, "libtsan.so"),
+        "TSAN_OPTIONS": "exitcode=66 halt_on_error=0",
+        **os.environ,
+    }
     # Without random addresses: the sanitizer's own map of memory needs its places.
     session.run("setarch", "-R", "python", *as_module(command), env=env, external=True)
 

@@ -16,7 +16,9 @@ from setuptools.errors import CCompilerError, CompileError, ExecError, LinkError
 BUILD = os.environ.get("MP2_BUILD", "release")
 if BUILD not in ("release", "debug", "sanitize", "tsan"):
     raise SystemExit(f"MP2_BUILD={BUILD!r} is not known; use release, debug, sanitize or tsan")
-SANITIZERS = {"sanitize": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(BUILD, [])
+SANITIZERS = {"sanitize": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(
+    BUILD, []
+)
 CHECKED = BUILD != "release"
 MSVC = sysconfig.get_platform().startswith("win")
 # Free-threaded interpreters have no stable ABI that Cython covers yet: they get a wheel of their own.
@@ -38,7 +40,14 @@ class BuildExt(build_ext):
     def build_extension(self, ext):
         try:
             super().build_extension(ext)
-        except (CCompilerError, CompileError, ExecError, LinkError, PlatformError, FileNotFoundError) as error:
+        except (
+            CCompilerError,
+            CompileError,
+            ExecError,
+            LinkError,
+            PlatformError,
+            FileNotFoundError,
+        ) as error:
             if self._has_compiler():
                 raise
             raise SystemExit(f"{NO_COMPILER}(the build said: {error})") from None
@@ -54,7 +63,11 @@ def compile_flags():
     # The score must come out the same on every variant and platform: no contraction into fused multiply-add.
     flags = ["-ffp-contract=off", "-fno-math-errno", "-O1" if CHECKED else "-O3"]
     flags += ["-g", "-fno-omit-frame-pointer"] if CHECKED else ["-g0"]
-    return [*flags, *SANITIZERS, *(["-fno-sanitize-recover=undefined"] if BUILD == "sanitize" else [])]
+    return [
+        *flags,
+        *SANITIZERS,
+        *(["-fno-sanitize-recover=undefined"] if BUILD == "sanitize" else []),
+    ]
 
 
 def link_flags():
@@ -81,8 +94,15 @@ def cythonized():
     from Cython.Build import cythonize
 
     return cythonize(
-        [extension("_recurse", "_scan.h", "_portable.h", "_score.pxd", "_top.pxd"), extension("_last_words")],
-        compiler_directives={"language_level": 3, "boundscheck": CHECKED, "initializedcheck": CHECKED},
+        [
+            extension("_recurse", "_scan.h", "_portable.h", "_score.pxd", "_top.pxd"),
+            extension("_last_words"),
+        ],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": CHECKED,
+            "initializedcheck": CHECKED,
+        },
         show_all_warnings=False,
         force=True,  # what an other MP2_BUILD left in the tree is newer than its source, and not what is wanted
     )
@@ -91,5 +111,6 @@ def cythonized():
 setup(
     ext_modules=cythonized(),
     cmdclass={"build_ext": BuildExt},
-    options={"build_ext": {"force": True}} | ({"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {}),
+    options={"build_ext": {"force": True}}
+    | ({"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {}),
 )

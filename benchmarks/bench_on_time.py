@@ -80,7 +80,9 @@ def late(panel: SignalPanel, shape: str, dice: random.Random) -> Late:
     """A search with random settings, after a sleep as long as its budget (at most 0.1 s)."""
     budget_s = dice.choice(LONG_BUDGETS_S if dice.random() < LONG_SHARE else BUDGETS_S)
     workers, max_size = dice.randint(1, 8), dice.randint(3, 8)
-    rules = Rules(max_size=max_size, min_daily_hits=dice.choice((0, 3, 8)), top_k=dice.choice((10, 1000)))
+    rules = Rules(
+        max_size=max_size, min_daily_hits=dice.choice((0, 3, 8)), top_k=dice.choice((10, 1000))
+    )
     sleeping_ms = slept_ms(min(budget_s, 0.1))
     entered_ns = now_ns()
     result = search(panel, budget_s=budget_s, workers=workers, rules=rules)
@@ -124,8 +126,14 @@ def write_table(path: Path) -> None:
     """The signals of a week as a long table."""
     panel = generator.make_week()
     n_words = panel.buys.shape[2]
-    bought = np.unpackbits(panel.buys.view(np.uint8).reshape(-1, len(panel.days), 8 * n_words), axis=2, bitorder="little")
-    won = np.unpackbits(panel.wins.view(np.uint8).reshape(len(panel.days), 8 * n_words), axis=1, bitorder="little")
+    bought = np.unpackbits(
+        panel.buys.view(np.uint8).reshape(-1, len(panel.days), 8 * n_words),
+        axis=2,
+        bitorder="little",
+    )
+    won = np.unpackbits(
+        panel.wins.view(np.uint8).reshape(len(panel.days), 8 * n_words), axis=1, bitorder="little"
+    )
     v, day, ticker = np.nonzero(bought)
     pl.DataFrame(
         {
@@ -167,11 +175,23 @@ def exit_ms(table: Path, folder: Path, *options: str) -> tuple[float, int]:
         "--workers=2",
         "--no-progress",
     ]
-    command = [sys.executable, "-c", _TOLD, "search", str(table), *size, "--db", str(folder / "exit.db"), *options]
+    command = [
+        sys.executable,
+        "-c",
+        _TOLD,
+        "search",
+        str(table),
+        *size,
+        "--db",
+        str(folder / "exit.db"),
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     ended_ns = now_ns()
     (told_ns,) = [int(line) for line in done.stderr.splitlines() if line.isdigit()]
-    n_groups = sum(map(len, json.loads(done.stdout)["groups"].values())) if "--json" in options else 0
+    n_groups = (
+        sum(map(len, json.loads(done.stdout)["groups"].values())) if "--json" in options else 0
+    )
     return (ended_ns - told_ns) / 1e6, n_groups
 
 
@@ -182,10 +202,16 @@ def exits(n_runs: int) -> dict[str, list[float]]:
         write_table(folder / "week.parquet")
         found: dict[str, list[float]] = {"with store and output": [], "without": []}
         for _ in range(n_runs):
-            took_ms, n_groups = exit_ms(folder / "week.parquet", folder, "--json", f"--json-groups={N_KEPT}")
+            took_ms, n_groups = exit_ms(
+                folder / "week.parquet", folder, "--json", f"--json-groups={N_KEPT}"
+            )
             assert n_groups == N_KEPT, n_groups
             found["with store and output"].append(took_ms)
-            found["without"].append(exit_ms(folder / "week.parquet", folder, "--no-store", "--json", "--json-groups=0")[0])
+            found["without"].append(
+                exit_ms(folder / "week.parquet", folder, "--no-store", "--json", "--json-groups=0")[
+                    0
+                ]
+            )
     return found
 
 
@@ -217,7 +243,12 @@ class Row:
     @classmethod
     def of(cls, load: str, name: str, values: Sequence[float]) -> Row:
         """From single values."""
-        return cls(load, name, len(values), *(round(float(np.quantile(values, q)), 2) for q in (0.5, 0.99, 1.0)))
+        return cls(
+            load,
+            name,
+            len(values),
+            *(round(float(np.quantile(values, q)), 2) for q in (0.5, 0.99, 1.0)),
+        )
 
 
 def rows(load: str, done: Sequence[Late], ended: dict[str, list[float]]) -> Iterator[Row]:
@@ -227,9 +258,13 @@ def rows(load: str, done: Sequence[Late], ended: dict[str, list[float]]) -> Iter
     yield Row.of(load, "early, all", [run.early_ms for run in walled if run.early_ms is not None])
     yield Row.of(load, "kernels, all", _kernels(walled))
     for shape in dict.fromkeys(run.shape for run in walled):
-        yield Row.of(load, f"kernels, {shape}", _kernels([run for run in walled if run.shape == shape]))
+        yield Row.of(
+            load, f"kernels, {shape}", _kernels([run for run in walled if run.shape == shape])
+        )
     for shape in dict.fromkeys(run.shape for run in done):
-        yield Row.of(load, f"result, {shape}", [run.result_ms for run in done if run.shape == shape])
+        yield Row.of(
+            load, f"result, {shape}", [run.result_ms for run in done if run.shape == shape]
+        )
     for name, values in ended.items():
         yield Row.of(load, f"process, {name}", values)
 
@@ -240,7 +275,9 @@ def _kernels(done: Sequence[Late]) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=20.0, help="the most all short runs together take")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="the most all short runs together take"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     asked = parser.parse_args()
@@ -254,7 +291,15 @@ def main() -> None:
     if asked.json:
         measured.print_json({"mp2": mp2.__version__, "rows": list(map(asdict, told))})
         return
-    cells = ([row.load, row.name, str(row.n), *(f"{ms:.2f}" for ms in (row.p50_ms, row.p99_ms, row.max_ms))] for row in told)
+    cells = (
+        [
+            row.load,
+            row.name,
+            str(row.n),
+            *(f"{ms:.2f}" for ms in (row.p50_ms, row.p99_ms, row.max_ms)),
+        ]
+        for row in told
+    )
     print(measured.markdown(("cores", "late, ms", "runs", "p50", "p99", "max"), cells))
 
 

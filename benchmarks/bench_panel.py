@@ -90,9 +90,14 @@ def test_reading(kind: str, signals: pl.DataFrame, tmp_path: Path, benchmark: An
 def test_packing_alone(benchmark: Any) -> None:
     rng = np.random.default_rng(2026)
     n_words = bitset.n_words(N_TICKERS)
-    rows, bits = rng.integers(N_VARIATIONS * N_DAYS, size=N_ROWS), rng.integers(N_TICKERS, size=N_ROWS)
+    rows, bits = (
+        rng.integers(N_VARIATIONS * N_DAYS, size=N_ROWS),
+        rng.integers(N_TICKERS, size=N_ROWS),
+    )
     words = np.zeros(N_VARIATIONS * N_DAYS * n_words, np.uint64)
-    benchmark.pedantic(bitset.set_bits, args=(words, rows * n_words, bits), rounds=20, warmup_rounds=1)
+    benchmark.pedantic(
+        bitset.set_bits, args=(words, rows * n_words, bits), rounds=20, warmup_rounds=1
+    )
     assert words.any()
 
 

@@ -60,9 +60,16 @@ class Row:
 def thinned(panel: SignalPanel, every: int) -> SignalPanel:
     """Every `every`-th variation of each algorithm, at least one of each."""
     of_algo = [np.flatnonzero(panel.algo_of == algo_idx) for algo_idx in range(len(panel.algos))]
-    kept = np.concatenate([numbers[min(every // 2, len(numbers) - 1) :: every] for numbers in of_algo])
+    kept = np.concatenate(
+        [numbers[min(every // 2, len(numbers) - 1) :: every] for numbers in of_algo]
+    )
     names = tuple(panel.variations[v] for v in kept)
-    return replace(panel, variations=names, algo_of=panel.algo_of[kept], buys=np.ascontiguousarray(panel.buys[kept]))
+    return replace(
+        panel,
+        variations=names,
+        algo_of=panel.algo_of[kept],
+        buys=np.ascontiguousarray(panel.buys[kept]),
+    )
 
 
 class Ladder:
@@ -91,12 +98,16 @@ class Ladder:
     def affordable(self, every: int, growth: float) -> int:
         """The finest cut with at most `growth` times as many groups as this one, and not too many times."""
         n_groups = min(growth, _MAX_GROWTH) * self.cut(every).n_groups
-        return next((finer for finer in range(1, every) if self.cut(finer).n_groups <= n_groups), every)
+        return next(
+            (finer for finer in range(1, every) if self.cut(finer).n_groups <= n_groups), every
+        )
 
 
 def kernels() -> tuple[Peer, ...]:
     """mp2 once per variant the machine has, the widest last."""
-    return tuple(Peer(f"mp2, {simd}", "mp2_kernel", "mp2", (simd,)) for simd in _recurse.simd_available())
+    return tuple(
+        Peer(f"mp2, {simd}", "mp2_kernel", "mp2", (simd,)) for simd in _recurse.simd_available()
+    )
 
 
 def timed(peer: Peer, cut: Cut) -> Timed:
@@ -176,17 +187,30 @@ def run(panel: SignalPanel, seconds: float, show: Callable[[str], None]) -> list
 
 def main() -> int:
     """The command line; 1 when a peer disagrees, 2 when there is no real week."""
-    parser = argparse.ArgumentParser(description="mp2's kernel beside other programs that can do its search, one thread each")
-    parser.add_argument(
-        "--real", action="store_true", help=f"the real week, {generator.REAL_WEEK.name}, instead of a generated one"
+    parser = argparse.ArgumentParser(
+        description="mp2's kernel beside other programs that can do its search, one thread each"
     )
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long one answer of a peer may take, about (default: 5)")
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help=f"the real week, {generator.REAL_WEEK.name}, instead of a generated one",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="how long one answer of a peer may take, about (default: 5)",
+    )
     parser.add_argument("--json", action="store_true", help="the rows as JSON on standard output")
     asked = parser.parse_args()
     if asked.real and not generator.REAL_WEEK.exists():
-        parser.error(f"{generator.REAL_WEEK} does not exist; leave --real out to use a generated week")
+        parser.error(
+            f"{generator.REAL_WEEK} does not exist; leave --real out to use a generated week"
+        )
     panel = read_signals(generator.REAL_WEEK) if asked.real else generator.make_week()
-    rows = run(panel, asked.seconds, (lambda text: None) if asked.json else partial(print, flush=True))
+    rows = run(
+        panel, asked.seconds, (lambda text: None) if asked.json else partial(print, flush=True)
+    )
     if asked.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     wrong = [f"{row.peer}: {text}" for row in rows for text in row.disagreements]

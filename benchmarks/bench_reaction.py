@@ -49,21 +49,35 @@ class Case:
 def cases(quick: bool) -> list[Case]:
     """From tiny to huge, narrow to wide, flat to deep."""
     n_turns = 40 if quick else 150
-    return [Case(name=name, week=week, rules=rules, n_turns=n_turns) for name, week, rules in PANELS]
+    return [
+        Case(name=name, week=week, rules=rules, n_turns=n_turns) for name, week, rules in PANELS
+    ]
 
 
 PANELS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
-    ("tiny, deep", {"n_algos": 10, "n_variations": 10, "n_tickers": 60, "n_days": 2}, {"max_size": 8, "min_daily_hits": 1}),
+    (
+        "tiny, deep",
+        {"n_algos": 10, "n_variations": 10, "n_tickers": 60, "n_days": 2},
+        {"max_size": 8, "min_daily_hits": 1},
+    ),
     ("a week", {}, {}),
     ("a week, groups up to 3", {}, {"max_size": 3}),
     ("a week, deep", {}, {"max_size": 8}),
     ("a week, no floor", {}, {"min_daily_hits": 0}),
-    ("a week, all within the cap", {}, {"max_daily_buys": 500, "max_mad_pp": 100.0, "max_iqr_pp": 100.0, "max_cv_buys": 9.0}),
+    (
+        "a week, all within the cap",
+        {},
+        {"max_daily_buys": 500, "max_mad_pp": 100.0, "max_iqr_pp": 100.0, "max_cv_buys": 9.0},
+    ),
     ("a week, inconsistent", {"n_flipped": 0.01}, {}),
     ("60 days", {"n_days": 60}, {"min_daily_hits": 2}),
     ("300 days", {"n_days": 300, "n_variations": 30}, {"min_daily_hits": 1}),
     ("30,000 tickers", {"n_tickers": 30_000, "n_variations": 50}, {}),
-    ("10,000 variations, inconsistent", {"n_variations": 1000, "n_tickers": 2000, "n_flipped": 0.01}, {}),
+    (
+        "10,000 variations, inconsistent",
+        {"n_variations": 1000, "n_tickers": 2000, "n_flipped": 0.01},
+        {},
+    ),
     ("100,000 variations", {"n_variations": 10_000, "n_tickers": 2000}, {}),
     ("100,000 variations, deep", {"n_variations": 10_000, "n_tickers": 2000}, {"max_size": 8}),
 )
@@ -116,22 +130,32 @@ class Turns:
     def __init__(self, panel: SignalPanel, rules: Rules, seed: int):
         self.kernel, self.rules = measured.plain_kernel(panel, rules), rules
         self.random = random.Random(seed)
-        self.n_starters = int(np.searchsorted(panel.algo_of, max(1, len(panel.algos) - rules.max_size + 1)))
+        self.n_starters = int(
+            np.searchsorted(panel.algo_of, max(1, len(panel.algos) - rules.max_size + 1))
+        )
         self.interrupted: np.ndarray | None = None
 
     def late(self, way: str) -> tuple[int, bool]:
         """Nanoseconds late, and whether known to be undisturbed."""
         for _ in range(1000):
-            fresh = way == "deadline" or (way != "deadline, taken up again" and self.random.random() < 0.5)
-            if (late := self._turn(self._fresh() if fresh else self._interrupted(), way)) is not None:
+            fresh = way == "deadline" or (
+                way != "deadline, taken up again" and self.random.random() < 0.5
+            )
+            if (
+                late := self._turn(self._fresh() if fresh else self._interrupted(), way)
+            ) is not None:
                 return late
         raise SystemExit("the starters of this panel end too soon to be stopped")
 
     def _turn(self, record: np.ndarray, way: str) -> tuple[int, bool] | None:
         """One turn; None when it came to its end before it was to be ended."""
-        heaps = {size: _recurse.TopGroups(size, self.rules.top_k) for size in self.rules.retain_sizes}
+        heaps = {
+            size: _recurse.TopGroups(size, self.rules.top_k) for size in self.rules.retain_sizes
+        }
         before, moment_ns = n_preempted(), _recurse.now_ns() + self.random.randrange(LONGEST_NS)
-        deadline_ns, wall_ns = (moment_ns if way.startswith(kind) else _FAR_NS for kind in ("deadline", "wall"))
+        deadline_ns, wall_ns = (
+            moment_ns if way.startswith(kind) else _FAR_NS for kind in ("deadline", "wall")
+        )
         control = _recurse.Control(deadline_ns, wall_ns)
         flag = Flag(control, moment_ns) if way == "stop flag" else None
         status, returned_ns = self.kernel.run(record, control, heaps), _recurse.now_ns()
@@ -195,12 +219,22 @@ def measure(case: Case) -> Row:
             samples[way].append(turns.late(way))
         samples[CONTROL].append(slept(turns.random))
     late = {way: Lateness.of(of) for way, of in samples.items()}
-    return Row(case.name, panel.n_variations, len(panel.tickers), len(panel.days), rules.max_size, late)
+    return Row(
+        case.name, panel.n_variations, len(panel.tickers), len(panel.days), rules.max_size, late
+    )
 
 
 def table(rows: list[Row]) -> str:
     """The table, in milliseconds."""
-    header = ("p50 / p99 / max (max undisturbed), ms", "variations", "tickers", "days", "up to", *WAYS, CONTROL)
+    header = (
+        "p50 / p99 / max (max undisturbed), ms",
+        "variations",
+        "tickers",
+        "days",
+        "up to",
+        *WAYS,
+        CONTROL,
+    )
     return measured.markdown(header, map(_cells, rows))
 
 
@@ -214,7 +248,12 @@ def noted(quick: bool) -> Iterator[Row]:
     with measured.fresh_processes() as pool:
         for case in cases(quick):
             row = pool.submit(measure, case).result()
-            print(row.name, *(f"{way} {late}" for way, late in row.late.items()), sep="; ", file=sys.stderr)
+            print(
+                row.name,
+                *(f"{way} {late}" for way, late in row.late.items()),
+                sep="; ",
+                file=sys.stderr,
+            )
             yield row
 
 

@@ -69,7 +69,9 @@ def note_speed(benchmark, attempts):
 
 @pytest.mark.benchmark(group="one core, generated panel")
 def test_plain_sets(benchmark):
-    plain = benchmark.pedantic(PlainSearch.run, setup=lambda: ((plain_search(), STARTERS), {}), rounds=1)
+    plain = benchmark.pedantic(
+        PlainSearch.run, setup=lambda: ((plain_search(), STARTERS), {}), rounds=1
+    )
     note_speed(benchmark, plain.attempts)
 
 
@@ -77,11 +79,15 @@ def test_plain_sets(benchmark):
 def test_kernel(benchmark, simd, reference):
     plain, plain_speed = reference
     kernel = make_kernel(generated(), RULES)
-    records, heaps = benchmark.pedantic(run_kernel, args=(kernel, STARTERS, RULES), rounds=20, warmup_rounds=2)
+    records, heaps = benchmark.pedantic(
+        run_kernel, args=(kernel, STARTERS, RULES), rounds=20, warmup_rounds=2
+    )
     assert records["attempts"].sum() == plain.attempts
     assert records["tested"].sum(axis=0)[: RULES.max_size + 1].tolist() == plain.tested
     assert records["eligible"].sum(axis=0)[: RULES.max_size + 1].tolist() == plain.eligible
-    assert {size: groups.best() for size, groups in heaps.items() if len(groups)} == pytest.approx(plain.best_score, rel=1e-9)
+    assert {size: groups.best() for size, groups in heaps.items() if len(groups)} == pytest.approx(
+        plain.best_score, rel=1e-9
+    )
     speed = note_speed(benchmark, plain.attempts)
     if speed is not None:
         benchmark.extra_info["times_plain_python"] = round(speed / plain_speed)
@@ -97,7 +103,9 @@ def test_kernel_week(benchmark, simd):
     """What a change of the kernel is judged by: long enough for its ratios to be steady."""
     panel = week()
     starters = range(32, panel.n_variations, 256)
-    records, _ = benchmark.pedantic(run_kernel, args=(make_kernel(panel, RULES), starters, RULES), rounds=7, warmup_rounds=1)
+    records, _ = benchmark.pedantic(
+        run_kernel, args=(make_kernel(panel, RULES), starters, RULES), rounds=7, warmup_rounds=1
+    )
     assert records["exhausted"].all()
     note_speed(benchmark, int(records["attempts"].sum()))
 
@@ -108,7 +116,10 @@ def test_kernel_week(benchmark, simd):
 @cache
 def endless():
     """A kernel whose first starter is far from done after `WINDOW_NS`."""
-    return make_kernel(generator.make_panel(n_algos=8, n_variations=100, n_tickers=500, density=0.42, seed=2), RULES)
+    return make_kernel(
+        generator.make_panel(n_algos=8, n_variations=100, n_tickers=500, density=0.42, seed=2),
+        RULES,
+    )
 
 
 def spin(window_ns=WINDOW_NS):
@@ -117,7 +128,9 @@ def spin(window_ns=WINDOW_NS):
     record = np.zeros(1, dtype=_recurse.STARTER_DTYPE)
     heaps = {size: _recurse.TopGroups(size, RULES.top_k) for size in RULES.retain_sizes}
     started_ns = _recurse.now_ns()
-    status = kernel.run(record, _recurse.Control(started_ns + window_ns, started_ns + window_ns), heaps)
+    status = kernel.run(
+        record, _recurse.Control(started_ns + window_ns, started_ns + window_ns), heaps
+    )
     assert status == _recurse.WALL
     return int(record["attempts"][0]) / (_recurse.now_ns() - started_ns) * 1e9
 
@@ -153,7 +166,14 @@ def test_two_threads(benchmark, processes):
     rows = []
 
     def run_pair():
-        rows.append((spin_threads(1), spin_threads(2), spin_processes(processes, 1), spin_processes(processes, 2)))
+        rows.append(
+            (
+                spin_threads(1),
+                spin_threads(2),
+                spin_processes(processes, 1),
+                spin_processes(processes, 2),
+            )
+        )
 
     endless()
     benchmark.pedantic(run_pair, rounds=N_PAIRS, warmup_rounds=1)
@@ -173,11 +193,15 @@ def median_ratio(more, fewer):
 
 
 @pytest.mark.benchmark(group="real week, 3 s")
-@pytest.mark.skipif(not generator.REAL_WEEK.exists(), reason="the real week is not beside the checkout")
+@pytest.mark.skipif(
+    not generator.REAL_WEEK.exists(), reason="the real week is not beside the checkout"
+)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_real_week(benchmark, workers):
     panel = read_signals(generator.REAL_WEEK)
-    result = benchmark.pedantic(search, args=(panel,), kwargs={"budget_s": 3.0, "workers": workers}, rounds=1)
+    result = benchmark.pedantic(
+        search, args=(panel,), kwargs={"budget_s": 3.0, "workers": workers}, rounds=1
+    )
     assert result.attempts > 0
     benchmark.extra_info["attempts_per_s"] = round(result.attempts / result.elapsed_s)
     benchmark.extra_info["overrun_s"] = round(result.overrun_s, 4)

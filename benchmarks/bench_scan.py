@@ -61,7 +61,9 @@ CASES = (
 
 def ideal_s(case: Case) -> float:
     """The end of the greedy list schedule."""
-    return greedy_s([TIMEOUT_S if idx in case.hung else SCANNER_S for idx in range(N_SCANNERS)], case.workers)
+    return greedy_s(
+        [TIMEOUT_S if idx in case.hung else SCANNER_S for idx in range(N_SCANNERS)], case.workers
+    )
 
 
 def greedy_s(durations_s: Sequence[float], workers: int) -> float:
@@ -95,7 +97,11 @@ def run_here(case: Case) -> None:
     begun_s = time.monotonic()
     result = mp2.scan(scanners, timeout_s=TIMEOUT_S, workers=case.workers)
     ended_s = time.monotonic()
-    told = {"scan_s": ended_s - begun_s, "control_s": control_s, "n_delivered": len(result.candidates)}
+    told = {
+        "scan_s": ended_s - begun_s,
+        "control_s": control_s,
+        "n_delivered": len(result.candidates),
+    }
     print(json.dumps({**told, "returned_at": time.time()}), flush=True)
 
 
@@ -142,7 +148,9 @@ def _in_process(*arguments: str) -> Any:
     """What this program, run again with these arguments, tells on its standard output."""
     command = [sys.executable, __file__, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -164,7 +172,9 @@ def serve() -> None:
 @contextmanager
 def server() -> Iterator[str]:
     """Its address, while it runs in a process of its own."""
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
@@ -242,18 +252,37 @@ def asked_table(rows: Sequence[Asked]) -> str:
 def _asked_cells(row: Asked) -> list[str]:
     seconds = [f"{value:.3f}" for value in (row.slowest_s, row.ideal_s, row.scan_s, row.worst_s)]
     ratios = [f"{row.scan_s / row.ideal_s:.3f}", f"{row.scan_s / row.slowest_s:.3f}"]
-    return [f"{row.workers} workers", *seconds, *ratios, f"{row.sequential_s:.3f}", f"{row.sequential_s / row.scan_s:.2f}"]
+    return [
+        f"{row.workers} workers",
+        *seconds,
+        *ratios,
+        f"{row.sequential_s:.3f}",
+        f"{row.sequential_s / row.scan_s:.2f}",
+    ]
 
 
 def table(rows: Sequence[Row]) -> str:
     """The table, in seconds."""
-    header = ("16 scanners", "delivered", "ideal", "scan", "worst", "sleeping thread", "exit", "worst exit")
+    header = (
+        "16 scanners",
+        "delivered",
+        "ideal",
+        "scan",
+        "worst",
+        "sleeping thread",
+        "exit",
+        "worst exit",
+    )
     return measured.markdown(header, map(_cells, rows))
 
 
 def _cells(row: Row) -> list[str]:
     seconds = (row.ideal_s, row.scan_s, row.worst_s, row.control_s, row.exit_s, row.worst_exit_s)
-    return [row.name, f"{row.n_delivered} of {row.n_expected}", *(f"{value:.3f}" for value in seconds)]
+    return [
+        row.name,
+        f"{row.n_delivered} of {row.n_expected}",
+        *(f"{value:.3f}" for value in seconds),
+    ]
 
 
 def noted(n_runs: int) -> Iterator[Row]:
@@ -268,7 +297,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    parser.add_argument("--sources", action="store_true", help="the scanners that ask a server, alone")
+    parser.add_argument(
+        "--sources", action="store_true", help="the scanners that ask a server, alone"
+    )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ask", help=argparse.SUPPRESS)

@@ -29,4 +29,6 @@ def test_idle_turns(benchmark, workers):
     assert outcome.status is Status.COMPLETE
     assert set(outcome.n_turns) == {1}
     if benchmark.stats is not None:
-        benchmark.extra_info["us_per_starter"] = round(benchmark.stats.stats.median / N_STARTERS * 1e6, 2)
+        benchmark.extra_info["us_per_starter"] = round(
+            benchmark.stats.stats.median / N_STARTERS * 1e6, 2
+        )

@@ -35,7 +35,13 @@ def prices() -> PriceTable:
     shape = N_TICKERS, N_HISTORY + N_DAYS
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=1))
     open = close * np.exp(rng.normal(0, 0.01, shape))
-    columns = [open, np.maximum(open, close) * 1.005, np.minimum(open, close) * 0.995, close, np.full(shape, 1e6)]
+    columns = [
+        open,
+        np.maximum(open, close) * 1.005,
+        np.minimum(open, close) * 0.995,
+        close,
+        np.full(shape, 1e6),
+    ]
     dates = [str(day) for day in np.busday_offset("2023-01-02", np.arange(shape[1]))]
     return price_table(dates, [f"T{ticker:03d}" for ticker in range(N_TICKERS)], columns)
 
@@ -50,7 +56,9 @@ def test_all_grids(prices: PriceTable, grids: Grids, threads: int, benchmark: An
     settings = {"n_days": N_DAYS, "grids": grids, "threads": threads}
     sheet = benchmark.pedantic(compute_signals, (prices,), settings, rounds=5, warmup_rounds=1)
     benchmark.extra_info["n_variations"] = len(sheet.variations)
-    benchmark.extra_info["n_indicators"] = len(plan(s for variation in grids.variations for s in variation.reads).steps)
+    benchmark.extra_info["n_indicators"] = len(
+        plan(s for variation in grids.variations for s in variation.reads).steps
+    )
     assert len(sheet.variations) > 1000
     assert benchmark.stats.stats.median < GOAL_S
 
@@ -82,6 +90,8 @@ def test_the_next_day_alone(prices: PriceTable, grids: Grids, benchmark: Any) ->
 @pytest.mark.parametrize("n_days", [5, 155])
 def test_the_real_market(n_days: int, grids: Grids, benchmark: Any) -> None:
     prices = read_prices(REAL)
-    sheet = benchmark.pedantic(compute_signals, (prices,), {"n_days": n_days, "grids": grids}, rounds=3, warmup_rounds=1)
+    sheet = benchmark.pedantic(
+        compute_signals, (prices,), {"n_days": n_days, "grids": grids}, rounds=3, warmup_rounds=1
+    )
     assert len(sheet.days) == n_days
     assert benchmark.stats.stats.median < GOAL_S

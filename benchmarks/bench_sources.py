@@ -46,10 +46,17 @@ class Row:
 
 def scanned(answer: object) -> tuple[mp2.ScanResult, float]:
     """One scan in which everybody gets this answer, and what it took."""
-    with StubServer() as server, tempfile.TemporaryDirectory() as folder, Client(Path(folder)) as client:
+    with (
+        StubServer() as server,
+        tempfile.TemporaryDirectory() as folder,
+        Client(Path(folder)) as client,
+    ):
         web_sources.well(server)
         web_sources.spoil(server, answer)
-        own = {scanner.name: web_sources.settings(server.url)[scanner.name] for scanner in web_sources.SCANNERS}
+        own = {
+            scanner.name: web_sources.settings(server.url)[scanner.name]
+            for scanner in web_sources.SCANNERS
+        }
         begun_s = time.monotonic()
         result = mp2.scan(
             web_sources.SCANNERS,
@@ -65,12 +72,21 @@ def scanned(answer: object) -> tuple[mp2.ScanResult, float]:
 def measure(failure: str, answer: object, n_runs: int) -> Row:
     """All runs of one failure."""
     runs = [scanned(answer) for _ in range(n_runs)]
-    codes = {outcome.error.code if outcome.error else "none" for result, _ in runs for outcome in result.outcomes}
+    codes = {
+        outcome.error.code if outcome.error else "none"
+        for result, _ in runs
+        for outcome in result.outcomes
+    }
     scanner_s = max(outcome.seconds for result, _ in runs for outcome in result.outcomes)
     scan_s = max(seconds for _, seconds in runs)
     late_s = max(0.0, max(scanner_s, scan_s) - TIMEOUT_S)
     return Row(
-        failure=failure, n_runs=n_runs, codes=", ".join(sorted(codes)), scanner_s=scanner_s, scan_s=scan_s, exceeded_s=late_s
+        failure=failure,
+        n_runs=n_runs,
+        codes=", ".join(sorted(codes)),
+        scanner_s=scanner_s,
+        scan_s=scan_s,
+        exceeded_s=late_s,
     )
 
 
@@ -90,7 +106,13 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    return [row.failure, row.codes, f"{row.scanner_s:.3f}", f"{row.scan_s:.3f}", f"{row.exceeded_s:.3f}"]
+    return [
+        row.failure,
+        row.codes,
+        f"{row.scanner_s:.3f}",
+        f"{row.scan_s:.3f}",
+        f"{row.exceeded_s:.3f}",
+    ]
 
 
 def main() -> None:

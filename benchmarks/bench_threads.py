@@ -58,7 +58,10 @@ class Control:
     def prepare(cls) -> None:
         """Load the panel of this process."""
         panel = the_panel()
-        cls.kernel, cls.starters = measured.plain_kernel(panel, Rules()), measured.every(panel, CONTROL_STEP)
+        cls.kernel, cls.starters = (
+            measured.plain_kernel(panel, Rules()),
+            measured.every(panel, CONTROL_STEP),
+        )
 
     @classmethod
     def run(cls, _: int) -> float:
@@ -70,7 +73,11 @@ class Control:
 
 def the_panel() -> SignalPanel:
     """The real week, or one like it."""
-    return read_signals(generator.REAL_WEEK) if generator.REAL_WEEK.exists() else generator.make_week(n_variations=60)
+    return (
+        read_signals(generator.REAL_WEEK)
+        if generator.REAL_WEEK.exists()
+        else generator.make_week(n_variations=60)
+    )
 
 
 def two_over_one(pool: Executor, work: Callable[[int], float], n: int) -> float:
@@ -91,13 +98,17 @@ def measure(panel: SignalPanel, pool: Executor) -> Pair:
             assert str(result.status) == "complete"
             seconds.append(result.elapsed_s)
     one_s, two_s = seconds
-    return Pair(one_s, two_s, one_s / two_s, statistics.median(spinning), statistics.median(searching))
+    return Pair(
+        one_s, two_s, one_s / two_s, statistics.median(spinning), statistics.median(searching)
+    )
 
 
 def pairs(n: int) -> Iterator[Pair]:
     """One pair after the other, noted as they come."""
     panel = the_panel()
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=Control.prepare) as pool:
+    with ProcessPoolExecutor(
+        2, mp_context=get_context("spawn"), initializer=Control.prepare
+    ) as pool:
         two_over_one(pool, Control.run, 0)
         for _ in range(n):
             pair = measure(panel, pool)
@@ -107,10 +118,24 @@ def pairs(n: int) -> Iterator[Pair]:
 
 def table(pairs: Sequence[Pair]) -> str:
     """The pairs, and the median of each column."""
-    header = ("pair", "1 worker, s", "2 workers, s", "ratio", "two spinning processes", "two searching processes")
-    columns = [list(column) for column in zip(*(asdict(pair).values() for pair in pairs), strict=True)]
-    rows = [[str(i), *(f"{value:.2f}" for value in asdict(pair).values())] for i, pair in enumerate(pairs, 1)]
-    return measured.markdown(header, [*rows, ["median", *(f"{statistics.median(column):.2f}" for column in columns)]])
+    header = (
+        "pair",
+        "1 worker, s",
+        "2 workers, s",
+        "ratio",
+        "two spinning processes",
+        "two searching processes",
+    )
+    columns = [
+        list(column) for column in zip(*(asdict(pair).values() for pair in pairs), strict=True)
+    ]
+    rows = [
+        [str(i), *(f"{value:.2f}" for value in asdict(pair).values())]
+        for i, pair in enumerate(pairs, 1)
+    ]
+    return measured.markdown(
+        header, [*rows, ["median", *(f"{statistics.median(column):.2f}" for column in columns)]]
+    )
 
 
 def main() -> None:

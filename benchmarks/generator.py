@@ -14,7 +14,13 @@ REAL_WEEK = Path(__file__).parents[2] / "shared" / "data" / "sp500-week-signals.
 
 
 def make_panel(
-    *, n_algos: int, n_variations: int, n_tickers: int, n_days: int = 5, density: float = 0.3, seed: int = 0
+    *,
+    n_algos: int,
+    n_variations: int,
+    n_tickers: int,
+    n_days: int = 5,
+    density: float = 0.3,
+    seed: int = 0,
 ) -> SignalPanel:
     """A consistent panel of `n_algos` algorithms with `n_variations` variations each.
 
@@ -23,7 +29,12 @@ def make_panel(
     rng = np.random.default_rng(seed)
     buys = rng.random((n_algos * n_variations, n_days, n_tickers)) < density
     wins = rng.permuted(np.tile(np.arange(n_tickers) < n_tickers // 2, (n_days, 1)), axis=1)
-    return _panel(buys, wins, n_algos, f"generated {n_algos} {n_variations} {n_tickers} {n_days} {density} {seed}")
+    return _panel(
+        buys,
+        wins,
+        n_algos,
+        f"generated {n_algos} {n_variations} {n_tickers} {n_days} {density} {seed}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +92,45 @@ def make_week(
     market = _values((n_days, n_tickers), rng)
     wins = _winners(market, rng)
     families = [FAMILIES[k % len(FAMILIES)] for k in range(n_algos)]
-    buys = np.concatenate([_buys_of(family, market, n_variations, density, rng) for family in families])
+    buys = np.concatenate(
+        [_buys_of(family, market, n_variations, density, rng) for family in families]
+    )
     won = bitset.pack(wins)
     if n_flipped:
-        won = np.concatenate([bitset.pack(wins ^ (rng.random(wins.shape) < n_flipped))[np.newaxis] & row for row in buys])
-    return _packed(buys, won, wins, n_algos, f"week {n_algos} {n_variations} {market.shape} {density} {n_flipped} {seed}")
+        won = np.concatenate(
+            [
+                bitset.pack(wins ^ (rng.random(wins.shape) < n_flipped))[np.newaxis] & row
+                for row in buys
+            ]
+        )
+    return _packed(
+        buys,
+        won,
+        wins,
+        n_algos,
+        f"week {n_algos} {n_variations} {market.shape} {density} {n_flipped} {seed}",
+    )
 
 
 def _winners(market: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """bool[D, T]: the days' shares of winners; what is high already falls on the worst days and rises a little on others."""
     rates = np.resize(WIN_RATES, len(market))
     rising = _mix(market, rng, 0.2) * np.where(rates < 0.3, -1, 1)[:, np.newaxis]
-    return np.stack([values > np.quantile(values, 1 - rate) for values, rate in zip(rising, rates, strict=True)])
+    return np.stack(
+        [values > np.quantile(values, 1 - rate) for values, rate in zip(rising, rates, strict=True)]
+    )
 
 
-def _buys_of(family: Family, market: np.ndarray, n_variations: int, density: float, rng: np.random.Generator) -> np.ndarray:
+def _buys_of(
+    family: Family, market: np.ndarray, n_variations: int, density: float, rng: np.random.Generator
+) -> np.ndarray:
     """uint64[n_variations, D, W]: setting after setting, thresholds from rare to frequent."""
     n_settings = round(n_variations**0.5)
     own = _mix(market, rng, family.market)
     shares = [_scaled(share, density) for share in _shares(family, -(-n_variations // n_settings))]
-    return np.concatenate([_above(_mix(own, rng, family.settings), shares) for _ in range(n_settings)])[:n_variations]
+    return np.concatenate(
+        [_above(_mix(own, rng, family.settings), shares) for _ in range(n_settings)]
+    )[:n_variations]
 
 
 def _shares(family: Family, n_levels: int) -> list[float]:
@@ -127,7 +157,9 @@ def _values(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 def _mix(seen: np.ndarray, rng: np.random.Generator, correlation: float) -> np.ndarray:
     """Values that correlate with `seen`."""
-    return np.float32(correlation) * seen + np.float32((1 - correlation**2) ** 0.5) * _values(seen.shape, rng)
+    return np.float32(correlation) * seen + np.float32((1 - correlation**2) ** 0.5) * _values(
+        seen.shape, rng
+    )
 
 
 def _above(values: np.ndarray, shares: list[float]) -> np.ndarray:
@@ -141,7 +173,13 @@ def _panel(buys: np.ndarray, wins: np.ndarray, n_algos: int, fingerprint: str) -
     return _packed(bitset.pack(buys), bitset.pack(wins), wins, n_algos, fingerprint)
 
 
-def _packed(packed_buys: np.ndarray, packed_wins: np.ndarray, wins: np.ndarray, n_algos: int, fingerprint: str) -> SignalPanel:
+def _packed(
+    packed_buys: np.ndarray,
+    packed_wins: np.ndarray,
+    wins: np.ndarray,
+    n_algos: int,
+    fingerprint: str,
+) -> SignalPanel:
     """uint64[V, D, W], uint64[D, W] or uint64[V, D, W], and bool[D, T] as a panel."""
     (n_all, n_days, _), n_tickers = packed_buys.shape, wins.shape[1]
     n_variations = n_all // n_algos

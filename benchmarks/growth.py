@@ -95,7 +95,15 @@ class Row:
 def cases(quick: bool) -> list[Case]:
     """All rows; the quick ones do the same on fewer starters."""
     variants = [
-        Case(name=f"{BASE}, a sample of its starters", week=None, count=count, simd=simd, step=step, budget_s=None, n_repeats=3)
+        Case(
+            name=f"{BASE}, a sample of its starters",
+            week=None,
+            count=count,
+            simd=simd,
+            step=step,
+            budget_s=None,
+            n_repeats=3,
+        )
         for count in ("exact", "fast")
         for simd in reversed(_recurse.simd_available())
         for step in [64 if quick else 8]
@@ -168,7 +176,10 @@ def measure_prunings(path: Path, step: int, n_repeats: int) -> list[Pruned]:
     """The sample with all short cuts, without each, and without all; in turns, so that all meet the same disturbances."""
     panel, rules = measured.load_panel(path), Rules()
     chosen = {"none": (), **{name: (name,) for name in PRUNINGS}, "all": PRUNINGS}
-    kernels = {name: measured.plain_kernel(panel, rules, without=without) for name, without in chosen.items()}
+    kernels = {
+        name: measured.plain_kernel(panel, rules, without=without)
+        for name, without in chosen.items()
+    }
     starters = measured.every(panel, step)
     runs: dict[str, list[measured.Run]] = {name: [] for name in chosen}
     for _ in range(n_repeats):
@@ -178,7 +189,10 @@ def measure_prunings(path: Path, step: int, n_repeats: int) -> list[Pruned]:
                 runs[name].append(measured.run_once(kernel, rules, starters, share=share))
     best = {name: measured.fastest(of) for name, of in runs.items()}
     full = best["none"]
-    return [Pruned(name, run.seconds, run.seconds / full.seconds, run.visited, run.same_as(full)) for name, run in best.items()]
+    return [
+        Pruned(name, run.seconds, run.seconds / full.seconds, run.visited, run.same_as(full))
+        for name, run in best.items()
+    ]
 
 
 # ---- tables
@@ -207,7 +221,13 @@ def prunings_table(rows: Sequence[Pruned]) -> str:
     """The gains table."""
     header = ("without", "core seconds", "times the time with all", "visited", "results")
     cells = (
-        [row.without, f"{row.seconds:.2f}", f"{row.times:.2f}", f"{row.visited:.2%}", "equal" if row.equal else "DIFFER"]
+        [
+            row.without,
+            f"{row.seconds:.2f}",
+            f"{row.times:.2f}",
+            f"{row.visited:.2%}",
+            "equal" if row.equal else "DIFFER",
+        ]
         for row in rows
     )
     return measured.markdown(header, cells)
@@ -218,13 +238,18 @@ def problems(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row.exceeds:
             yield f"{row.what}: {row.panel_bytes + (row.extra_bytes or 0):,} bytes are above the limit of {row.limit_bytes:,}"
-        if row.what == "real week, whole" and _known(row) != GOLDEN | ({"tested": None} if row.count == "fast" else {}):
+        if row.what == "real week, whole" and _known(row) != GOLDEN | (
+            {"tested": None} if row.count == "fast" else {}
+        ):
             yield f"{row.what}, {row.count}: {row.counters} instead of {GOLDEN}"
 
 
 def _known(row: Row) -> dict[str, Any]:
     """Counters up to the largest size; fast counts may fall short of `tested`."""
-    cut = {name: value[:5] if isinstance(value, list) else value for name, value in row.counters.items()}
+    cut = {
+        name: value[:5] if isinstance(value, list) else value
+        for name, value in row.counters.items()
+    }
     return cut | ({"tested": None} if row.count == "fast" else {})
 
 
@@ -250,7 +275,9 @@ class Panels:
         key = "real" if week is None and REAL else str(week or {})
         if key not in self.made:
             target = self.folder / f"{len(self.made)}.pickle"
-            self.made[key] = self.pool.submit(save_panel, target, None if key == "real" else week or {}).result()
+            self.made[key] = self.pool.submit(
+                save_panel, target, None if key == "real" else week or {}
+            ).result()
         return self.made[key]
 
 
@@ -262,7 +289,9 @@ def grow(panels: Panels, quick: bool) -> Iterator[Row]:
 
 def prune(panels: Panels, quick: bool) -> list[Pruned]:
     """The gains of the short cuts on the base panel."""
-    return panels.pool.submit(measure_prunings, panels.path(None), 64 if quick else 16, 1 if quick else 3).result()
+    return panels.pool.submit(
+        measure_prunings, panels.path(None), 64 if quick else 16, 1 if quick else 3
+    ).result()
 
 
 def noted(rows: Iterator[Row]) -> list[Row]:
@@ -272,7 +301,10 @@ def noted(rows: Iterator[Row]) -> list[Row]:
     for row in rows:
         done.append(row)
         seconds = (time.monotonic_ns() - started_ns) / 1e9
-        print(f"{seconds:6.1f} s  {row.what}, {row.count}, {row.simd}: {row.million_per_s:,.0f} million/s", file=sys.stderr)
+        print(
+            f"{seconds:6.1f} s  {row.what}, {row.count}, {row.simd}: {row.million_per_s:,.0f} million/s",
+            file=sys.stderr,
+        )
     return done
 
 
@@ -281,7 +313,9 @@ def replace_table(path: Path, name: str, table: str) -> None:
     text = path.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     if start not in text or end not in text:
-        raise SystemExit(f"{path}: no lines {start.strip()} and {end}; put them where the table belongs")
+        raise SystemExit(
+            f"{path}: no lines {start.strip()} and {end}; put them where the table belongs"
+        )
     head, tail = text.split(start)[0], text.split(end)[1]
     path.write_text(f"{head}{start}{table}\n{end}{tail}", encoding="utf-8")
 
@@ -306,7 +340,10 @@ def write_all(path: Path, quick: bool) -> list[str]:
         rows, pruned = noted(grow(panels, quick)), prune(panels, quick)
         base = panels.path(None)
         roof = pool.submit(roofline.measure, base).result()
-        late = [pool.submit(bench_reaction.measure, case).result() for case in bench_reaction.cases(quick)]
+        late = [
+            pool.submit(bench_reaction.measure, case).result()
+            for case in bench_reaction.cases(quick)
+        ]
     tables = {
         "machine": f"Measured on: {machine()}.",
         "growth": growth_table(rows),
@@ -330,20 +367,28 @@ def show(asked: argparse.Namespace) -> list[str]:
         panels = Panels(pool, Path(folder))
         if asked.prunings:
             pruned = prune(panels, asked.quick)
-            measured.print_json([asdict(row) for row in pruned]) if asked.json else print(prunings_table(pruned))
+            measured.print_json([asdict(row) for row in pruned]) if asked.json else print(
+                prunings_table(pruned)
+            )
             return _unequal(pruned)
         rows = noted(grow(panels, asked.quick))
     with_limits = [{**asdict(row), "limit_bytes": row.limit_bytes} for row in rows]
-    measured.print_json({"machine": machine(), "rows": with_limits}) if asked.json else print(growth_table(rows))
+    measured.print_json({"machine": machine(), "rows": with_limits}) if asked.json else print(
+        growth_table(rows)
+    )
     return list(problems(rows))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything, in under a minute"
+    )
     parser.add_argument("--prunings", action="store_true", help="what each short cut brings")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="replace all tables of the document FILE")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="replace all tables of the document FILE"
+    )
     asked = parser.parse_args()
     found = write_all(asked.write, asked.quick) if asked.write else show(asked)
     if found:

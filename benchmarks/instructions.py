@@ -28,14 +28,25 @@ TOLERANCE = 0.05
 
 CASES: dict[str, dict[str, Any]] = {
     "exact": {"week": {"seed": 7, "n_algos": 8, "n_variations": 30, "n_tickers": 300}},
-    "fast": {"week": {"seed": 7, "n_algos": 8, "n_variations": 30, "n_tickers": 300}, "count": "fast"},
-    "groups up to 3": {"week": {"seed": 8, "n_algos": 10, "n_variations": 25, "n_tickers": 503}, "rules": {"max_size": 3}},
-    "groups up to 5": {"week": {"seed": 9, "n_algos": 7, "n_variations": 12, "n_tickers": 300}, "rules": {"max_size": 5}},
+    "fast": {
+        "week": {"seed": 7, "n_algos": 8, "n_variations": 30, "n_tickers": 300},
+        "count": "fast",
+    },
+    "groups up to 3": {
+        "week": {"seed": 8, "n_algos": 10, "n_variations": 25, "n_tickers": 503},
+        "rules": {"max_size": 3},
+    },
+    "groups up to 5": {
+        "week": {"seed": 9, "n_algos": 7, "n_variations": 12, "n_tickers": 300},
+        "rules": {"max_size": 5},
+    },
     "no floor": {
         "week": {"seed": 10, "n_algos": 6, "n_variations": 12, "n_tickers": 100},
         "rules": {"min_daily_hits": 0},
     },
-    "inconsistent": {"week": {"seed": 11, "n_algos": 6, "n_variations": 20, "n_tickers": 300, "n_flipped": 0.01}},
+    "inconsistent": {
+        "week": {"seed": 11, "n_algos": 6, "n_variations": 20, "n_tickers": 300, "n_flipped": 0.01}
+    },
 }
 """Between 0.3 and 3 thousand million instructions each; every part of the kernel is in one of them."""
 
@@ -58,7 +69,10 @@ def run_cases(folder: Path) -> None:
     marks = ctypes.CDLL(str(folder / "marks.so"))
     attempts = {}
     for name, case in CASES.items():
-        panel, rules = pickle.loads((folder / f"{name}.pickle").read_bytes()), Rules(**case.get("rules", {}))
+        panel, rules = (
+            pickle.loads((folder / f"{name}.pickle").read_bytes()),
+            Rules(**case.get("rules", {})),
+        )
         kernel = measured.plain_kernel(panel, rules, case.get("count", "exact"))
         starters = list(range(panel.n_variations))
         marks.begin()
@@ -78,8 +92,12 @@ def compiler() -> list[str]:
 
 def built_by() -> str:
     """Name and major version of the compiler, and the processor's family."""
-    first_line = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    version = subprocess.run([*compiler(), "-dumpversion"], capture_output=True, text=True, check=True).stdout
+    first_line = subprocess.run(
+        [*compiler(), "--version"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[0]
+    version = subprocess.run(
+        [*compiler(), "-dumpversion"], capture_output=True, text=True, check=True
+    ).stdout
     return f"{'clang' if 'clang' in first_line else 'gcc'} {version.split('.')[0].strip()}, {platform.machine()}"
 
 
@@ -89,7 +107,9 @@ def reason_to_skip(updating: bool) -> str | None:
         return "valgrind is not installed"
     if shutil.which(compiler()[0]) is None:
         return f"the compiler {compiler()[0]} is not installed"
-    if subprocess.run([*compiler(), "-E", "-"], input=MARKS, capture_output=True, text=True, check=False).returncode:
+    if subprocess.run(
+        [*compiler(), "-E", "-"], input=MARKS, capture_output=True, text=True, check=False
+    ).returncode:
         return "valgrind/callgrind.h is not installed; some systems have it in a package of its own, valgrind-devel"
     if not updating and (of_baseline := json.loads(BASELINE.read_text())["built by"]) != built_by():
         return f"the baseline is of {of_baseline}, this is {built_by()}"
@@ -103,17 +123,33 @@ def count() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for case, described in CASES.items():
-            (folder / f"{case}.pickle").write_bytes(pickle.dumps(generator.make_week(**described["week"])))
+            (folder / f"{case}.pickle").write_bytes(
+                pickle.dumps(generator.make_week(**described["week"]))
+            )
         (folder / "marks.c").write_text(MARKS)
-        subprocess.run([*compiler(), "-O1", "-shared", "-fPIC", "-o", folder / "marks.so", folder / "marks.c"], check=True)
-        callgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder / 'out'}"]
+        subprocess.run(
+            [*compiler(), "-O1", "-shared", "-fPIC", "-o", folder / "marks.so", folder / "marks.c"],
+            check=True,
+        )
+        callgrind = [
+            "valgrind",
+            "--tool=callgrind",
+            "--instr-atstart=no",
+            f"--callgrind-out-file={folder / 'out'}",
+        ]
         environment = {**os.environ, "MP2_SIMD": "portable", "PYTHONHASHSEED": "0"}
         command = [*callgrind, "-q", sys.executable, __file__, "--inside", str(folder)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"callgrind failed:\n{done.stdout}{done.stderr}")
-        attempts, counts = json.loads((folder / "attempts.json").read_text()), dict(map(_counted, folder.glob("out.*")))
-    return {case: {**CASES[case], "attempts": attempts[case], "instructions": counts[case]} for case in CASES}
+        attempts, counts = (
+            json.loads((folder / "attempts.json").read_text()),
+            dict(map(_counted, folder.glob("out.*"))),
+        )
+    return {
+        case: {**CASES[case], "attempts": attempts[case], "instructions": counts[case]}
+        for case in CASES
+    }
 
 
 def _counted(dump: Path) -> tuple[str, int]:
@@ -130,7 +166,9 @@ def compared(now: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]]) 
     for case, counts in now.items():
         known = before.get(case, {})
         if {**known, "instructions": 0} != {**counts, "instructions": 0}:
-            wrong.append(f"{case}: the baseline is of another case, or of other attempts; look why, then use --update")
+            wrong.append(
+                f"{case}: the baseline is of another case, or of other attempts; look why, then use --update"
+            )
             continue
         change = counts["instructions"] / known["instructions"] - 1
         line = f"{case}: {counts['instructions']:,} instructions for {counts['attempts']:,} attempts, {change:+.2%}"
@@ -155,7 +193,9 @@ def main() -> None:
         return
     now = count()
     if asked.update:
-        BASELINE.write_text(json.dumps({"built by": built_by(), "loops": "portable", "cases": now}, indent=1) + "\n")
+        BASELINE.write_text(
+            json.dumps({"built by": built_by(), "loops": "portable", "cases": now}, indent=1) + "\n"
+        )
     if wrong := compared(now, json.loads(BASELINE.read_text())["cases"]):
         raise SystemExit("\n".join(["FAILED", *wrong]))
 

@@ -44,25 +44,44 @@ class Run:
 
     def counters(self) -> dict[str, Any]:
         """Every counter that is the same however the search is done."""
-        sums = {name: self.records[name].sum(axis=0, dtype=np.int64).tolist() for name in ("tested", "eligible")}
+        sums = {
+            name: self.records[name].sum(axis=0, dtype=np.int64).tolist()
+            for name in ("tested", "eligible")
+        }
         return {"attempts": self.attempts, **sums}
 
     def same_as(self, other: Run) -> bool:
         """Whether counters and kept groups are equal, to the last bit."""
         groups = all(
-            np.array_equal(mine, its) for size in self.kept for mine, its in zip(self.kept[size], other.kept[size], strict=True)
+            np.array_equal(mine, its)
+            for size in self.kept
+            for mine, its in zip(self.kept[size], other.kept[size], strict=True)
         )
         return groups and self.counters() == other.counters()
 
 
-def plain_kernel(panel: SignalPanel, rules: Rules, count: str = "exact", without: Collection[str] = ()) -> _recurse.Kernel:
+def plain_kernel(
+    panel: SignalPanel, rules: Rules, count: str = "exact", without: Collection[str] = ()
+) -> _recurse.Kernel:
     """The kernel for a panel, with the choices the benchmarks vary."""
     weights = synergy.day_weights(panel.base_win_rates, rules)
-    return _recurse.Kernel(panel.buys, panel.wins, panel.algo_of, weights, rules, count=count, without=frozenset(without))
+    return _recurse.Kernel(
+        panel.buys,
+        panel.wins,
+        panel.algo_of,
+        weights,
+        rules,
+        count=count,
+        without=frozenset(without),
+    )
 
 
 def run_once(
-    kernel: _recurse.Kernel, rules: Rules, starters: Sequence[int], budget_s: float | None = None, share: bool = True
+    kernel: _recurse.Kernel,
+    rules: Rules,
+    starters: Sequence[int],
+    budget_s: float | None = None,
+    share: bool = True,
 ) -> Run:
     """Search `starters` one after the other, each to its end or for at most `budget_s`.
 
@@ -73,7 +92,10 @@ def run_once(
     records["variation_idx"] = starters
     started_ns = time.process_time_ns()
     for i in range(len(starters)):
-        heaps = {size: _recurse.TopGroups(size, rules.top_k, groups if share else None) for size, groups in kept.items()}
+        heaps = {
+            size: _recurse.TopGroups(size, rules.top_k, groups if share else None)
+            for size, groups in kept.items()
+        }
         wall_ns = _recurse.now_ns() + int(1e9 * (1e6 if budget_s is None else budget_s))
         kernel.run(records[i : i + 1], _recurse.Control(wall_ns, wall_ns), heaps)
         for size, groups in heaps.items():
@@ -126,7 +148,9 @@ def peak_memory() -> int | None:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _status_bytes(name: str) -> int:

@@ -57,7 +57,10 @@ class PlainSearch:
         if not any(consensus):
             return
         if size >= 2:
-            hits = [len(tickers & winners) for tickers, winners in zip(consensus, self.wins, strict=True)]
+            hits = [
+                len(tickers & winners)
+                for tickers, winners in zip(consensus, self.wins, strict=True)
+            ]
             if min(hits) < self.rules.min_daily_hits:
                 return
             self.tested[size] += 1
@@ -65,13 +68,19 @@ class PlainSearch:
         if size == self.rules.max_size:
             return
         for v in range(self.first_after[last], len(self.buys)):
-            self.visit(size + 1, v, [tickers & more for tickers, more in zip(consensus, self.buys[v], strict=True)])
+            self.visit(
+                size + 1,
+                v,
+                [tickers & more for tickers, more in zip(consensus, self.buys[v], strict=True)],
+            )
 
     def offer(self, size, consensus, hits):
         if size not in self.rules.retain_sizes:
             return
         buys = [len(tickers) for tickers in consensus]
-        found = oracle.statistics(buys, hits, len(frozenset().union(*consensus)), self.weights, self.rules)
+        found = oracle.statistics(
+            buys, hits, len(frozenset().union(*consensus)), self.weights, self.rules
+        )
         if oracle.is_eligible(found, self.rules):
             self.eligible[size] += 1
             self.best_score[size] = max(found["score"], self.best_score.get(size, found["score"]))
@@ -79,7 +88,13 @@ class PlainSearch:
 
 def make_kernel(panel: SignalPanel, rules: Rules) -> _recurse.Kernel:
     """The kernel for a panel, as the scheduler makes it."""
-    return _recurse.Kernel(panel.buys, panel.wins, panel.algo_of, synergy.day_weights(panel.base_win_rates, rules), rules)
+    return _recurse.Kernel(
+        panel.buys,
+        panel.wins,
+        panel.algo_of,
+        synergy.day_weights(panel.base_win_rates, rules),
+        rules,
+    )
 
 
 def run_kernel(kernel: _recurse.Kernel, starters: Iterable[int], rules: Rules):
@@ -89,5 +104,8 @@ def run_kernel(kernel: _recurse.Kernel, starters: Iterable[int], rules: Rules):
     heaps = {size: _recurse.TopGroups(size, rules.top_k) for size in rules.retain_sizes}
     never = _recurse.now_ns() + 10**15
     for i in range(len(starters)):
-        assert kernel.run(records[i : i + 1], _recurse.Control(never, never), heaps) == _recurse.EXHAUSTED
+        assert (
+            kernel.run(records[i : i + 1], _recurse.Control(never, never), heaps)
+            == _recurse.EXHAUSTED
+        )
     return records, heaps

@@ -42,12 +42,16 @@ def compiled(folder: Path) -> ctypes.CDLL:
     """`roofline.c` as a library in `folder`. SystemExit when there is no working C compiler."""
     command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(command) is None:
-        raise SystemExit(f"the roofline needs a C compiler, and {command!r} is not installed; set CC to another one")
+        raise SystemExit(
+            f"the roofline needs a C compiler, and {command!r} is not installed; set CC to another one"
+        )
     target = folder / "roofline.so"
     build = [command, "-O3", "-shared", "-fPIC", "-o", target, SOURCE]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{command} could not compile {SOURCE.name}, which needs gcc or clang:\n{done.stderr}")
+        raise SystemExit(
+            f"{command} could not compile {SOURCE.name}, which needs gcc or clang:\n{done.stderr}"
+        )
     return ctypes.CDLL(str(target))
 
 
@@ -61,7 +65,10 @@ def aligned_words(n_words: int, seed: int) -> np.ndarray:
 def words_per_s(library: ctypes.CDLL, loops: str, operation: str, n_bytes: int) -> float:
     """Words of results (`and_count`) or of rows (`add_bits`) a second, the best of some repeats."""
     function = getattr(library, f"{loops}_{operation}")
-    function.restype, function.argtypes = ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.restype, function.argtypes = (
+        ctypes.c_uint64,
+        [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64],
+    )
     n_arrays = 2 if operation == "and_count" else 1
     a, b = (aligned_words(n_bytes // 8 // n_arrays, seed) for seed in (1, 2))
 
@@ -148,9 +155,13 @@ class Roof:
     def parts(self) -> dict[str, float]:
         """Seconds of the parts of the search."""
         return {
-            "decide which groups of 4 pass": self.seconds["nothing kept"] - self.seconds["nothing kept, undecided"],
-            "find those within the cap, score them": self.seconds["exact"] - self.seconds["nothing kept"],
-            "everything above: pairs, triples, their tables": self.seconds["nothing kept, undecided"],
+            "decide which groups of 4 pass": self.seconds["nothing kept"]
+            - self.seconds["nothing kept, undecided"],
+            "find those within the cap, score them": self.seconds["exact"]
+            - self.seconds["nothing kept"],
+            "everything above: pairs, triples, their tables": self.seconds[
+                "nothing kept, undecided"
+            ],
         }
 
 
@@ -167,15 +178,29 @@ def measure(path: Path, step: int = 16) -> Roof:
     """Machine and search in one process, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         library = compiled(Path(folder))
-    names = ["scalar", *(name for name in _recurse.simd_available() if hasattr(library, f"{name}_and_count"))]
+    names = [
+        "scalar",
+        *(name for name in _recurse.simd_available() if hasattr(library, f"{name}_and_count")),
+    ]
     machine = {loops: speeds_of(library, loops) for loops in names}
     panel = measured.load_panel(path)
-    runs = {name: _best_run(panel, measured.every(panel, step), **options) for name, options in SEARCHES.items()}
+    runs = {
+        name: _best_run(panel, measured.every(panel, step), **options)
+        for name, options in SEARCHES.items()
+    }
     seconds = {name: run.seconds for name, run in runs.items()}
-    return Roof(machine, _recurse.simd(), runs["exact"].attempts, seconds, model_of(panel, Rules(), runs["plain"]))
+    return Roof(
+        machine,
+        _recurse.simd(),
+        runs["exact"].attempts,
+        seconds,
+        model_of(panel, Rules(), runs["plain"]),
+    )
 
 
-def _best_run(panel: SignalPanel, starters: list[int], retain_sizes: tuple[int, ...] = (), **options: Any) -> measured.Run:
+def _best_run(
+    panel: SignalPanel, starters: list[int], retain_sizes: tuple[int, ...] = (), **options: Any
+) -> measured.Run:
     rules = Rules(retain_sizes=retain_sizes)
     kernel = measured.plain_kernel(panel, rules, **options)
     return measured.fastest(measured.run_once(kernel, rules, starters) for _ in range(3))
@@ -192,19 +217,30 @@ def table(roof: Roof) -> str:
 def _machine_table(roof: Roof) -> str:
     columns = [f"{name} {cache}" for name in OPERATIONS for cache in BUFFERS]
     header = [f"{OPERATIONS[name]}, {cache}" for name in OPERATIONS for cache in BUFFERS]
-    rows = ([loops, *(f"{speeds[column] / 1e9:.1f}" for column in columns)] for loops, speeds in roof.machine.items())
+    rows = (
+        [loops, *(f"{speeds[column] / 1e9:.1f}" for column in columns)]
+        for loops, speeds in roof.machine.items()
+    )
     return measured.markdown(["one core, thousand million words/s", *header], rows)
 
 
 def _search_table(roof: Roof) -> str:
-    limit, seconds = roof.machine.get(roof.loops, roof.machine["scalar"])["and_count L2"], roof.seconds["plain"]
+    limit, seconds = (
+        roof.machine.get(roof.loops, roof.machine["scalar"])["and_count L2"],
+        roof.seconds["plain"],
+    )
     touched = {
         "bytes of counts compared": roof.words.bounds,
         "rows of candidates counted": roof.words.rows,
         "both": roof.words.bounds + roof.words.rows,
         "if every attempt were counted": roof.words.whole,
     }
-    header = [f"{roof.attempts:,} attempts, {roof.loops}", "words an attempt", "thousand million words/s", "share of the roof"]
+    header = [
+        f"{roof.attempts:,} attempts, {roof.loops}",
+        "words an attempt",
+        "thousand million words/s",
+        "share of the roof",
+    ]
     rows = (
         [name, f"{n / roof.attempts:.2f}", f"{n / seconds / 1e9:.1f}", f"{n / seconds / limit:.0%}"]
         for name, n in touched.items()

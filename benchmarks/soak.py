@@ -66,7 +66,9 @@ class Trend:
 def sampled(begun_ns: int, store: Path) -> Sample:
     """A look at this process, by the system's own figures."""
     own = Path("/proc/self")
-    (resident,) = [line for line in (own / "status").read_text().splitlines() if line.startswith("VmRSS")]
+    (resident,) = [
+        line for line in (own / "status").read_text().splitlines() if line.startswith("VmRSS")
+    ]
     children = [_text(entry).split() for entry in own.glob("task/*/children")]
     return Sample(
         hours=(now_ns() - begun_ns) / 3.6e12,
@@ -89,11 +91,21 @@ def _text(path: Path) -> str:
 def trend(name: str, samples: Sequence[Sample]) -> Trend:
     """What became of one figure."""
     late = samples[len(samples) // 2 :]
-    hours, values = (np.array([getattr(sample, field) for sample in late]) for field in ("hours", name))
+    hours, values = (
+        np.array([getattr(sample, field) for sample in late]) for field in ("hours", name)
+    )
     slope, error = fitted(hours, values)
     most = LEAST_MB_PER_HOUR if name == "rss_mb" else MOST_MORE / max(hours[-1] - hours[0], 1e-9)
     grows = slope > most and slope > STANDARD_ERRORS * error
-    return Trend(name, getattr(samples[0], name), float(values[-1]), float(values.max()), slope, error, bool(grows))
+    return Trend(
+        name,
+        getattr(samples[0], name),
+        float(values[-1]),
+        float(values.max()),
+        slope,
+        error,
+        bool(grows),
+    )
 
 
 def fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -111,7 +123,12 @@ class Rounds:
     def __init__(self, folder: Path, url: str) -> None:
         self.store, self.http = folder / "soak.db", {"folder": str(folder)}
         self.market = make_market(5)
-        self.scanners = [naming("quick", "A", "B"), make("failing", _fail), make("late", _wait), Alone]
+        self.scanners = [
+            naming("quick", "A", "B"),
+            make("failing", _fail),
+            make("late", _wait),
+            Alone,
+        ]
         self.scanners += [bench_scan.asking(idx, url) for idx in range(len(bench_scan.LATENCIES_S))]
         self.n_groups = self.n_candidates = self.n_timeouts = 0
 
@@ -126,26 +143,42 @@ class Rounds:
 
     def _search(self, keeper: Keeper, idx: int) -> str:
         rules, budget_s = mp2.Rules(min_daily_hits=3, top_k=200), 0.4 + 0.4 * (idx % 3)
-        about = {"rules": rules, "budget_s": budget_s, "workers": 2, "source": "soak", "input_fingerprint": "soak"}
-        run_id = keeper.ask(lambda store: store.begin(**about, started_at="2026-01-05T10:00:00+00:00"))
-        sheet = mp2.compute_signals(self.market.prices, n_days=N_DAYS, include_next=True, grids=self.market.grids)
+        about = {
+            "rules": rules,
+            "budget_s": budget_s,
+            "workers": 2,
+            "source": "soak",
+            "input_fingerprint": "soak",
+        }
+        run_id = keeper.ask(
+            lambda store: store.begin(**about, started_at="2026-01-05T10:00:00+00:00")
+        )
+        sheet = mp2.compute_signals(
+            self.market.prices, n_days=N_DAYS, include_next=True, grids=self.market.grids
+        )
         states: list[Resumable] = []
 
         def keep(search: Resumable) -> None:
             states.append(search)
             keeper.keep(run_id, search)
 
-        result = mp2.search(sheet.panel(0, N_DAYS), budget_s=budget_s, workers=2, rules=rules, keep_state=keep)
+        result = mp2.search(
+            sheet.panel(0, N_DAYS), budget_s=budget_s, workers=2, rules=rules, keep_state=keep
+        )
         keeper.release()
         keeper.ask(lambda store: store.finish(run_id, result, states[0].take()))
-        keeper.ask(lambda store: store.save_picks(run_id, mp2.pick_day(result, sheet, sheet.days[-1])))
+        keeper.ask(
+            lambda store: store.save_picks(run_id, mp2.pick_day(result, sheet, sheet.days[-1]))
+        )
         self.n_groups += sum(map(len, keeper.ask(lambda store: store.load(run_id)).kept.values()))
         return run_id
 
     def _scan(self, keeper: Keeper) -> str:
         names = [scanner.name for scanner in self.scanners]
         about = {"scanners": names, "day": "2026-01-05", "config_fingerprint": "soak"}
-        scan_id = keeper.ask(lambda store: store.begin_scan(**about, started_at="2026-01-05T10:00:00+00:00"))
+        scan_id = keeper.ask(
+            lambda store: store.begin_scan(**about, started_at="2026-01-05T10:00:00+00:00")
+        )
 
         def take(event: Any) -> None:
             if event.outcome is not None:
@@ -192,13 +225,26 @@ def main() -> None:
     if len(samples) < 8:
         raise SystemExit("fewer than 8 rounds tell nothing: give more --hours")
     trends = [trend(spec.name, samples) for spec in fields(Sample)[1:]]
-    done = {"n_rounds": len(samples), "n_groups": rounds.n_groups, "n_candidates": rounds.n_candidates}
+    done = {
+        "n_rounds": len(samples),
+        "n_groups": rounds.n_groups,
+        "n_candidates": rounds.n_candidates,
+    }
     done |= {"n_timeouts": rounds.n_timeouts, "hours": samples[-1].hours}
     if asked.json:
-        measured.print_json({**done, "trends": list(map(asdict, trends)), "samples": list(map(asdict, samples))})
+        measured.print_json(
+            {**done, "trends": list(map(asdict, trends)), "samples": list(map(asdict, samples))}
+        )
     else:
-        print(", ".join(f"{name} {value:,.4g}" for name, value in done.items()), "", table(trends), sep="\n")
-    raise SystemExit(1 if any(one.grows for one in trends) or threading.active_count() > MOST_MORE else 0)
+        print(
+            ", ".join(f"{name} {value:,.4g}" for name, value in done.items()),
+            "",
+            table(trends),
+            sep="\n",
+        )
+    raise SystemExit(
+        1 if any(one.grows for one in trends) or threading.active_count() > MOST_MORE else 0
+    )
 
 
 def table(trends: Sequence[Trend]) -> str:

@@ -41,14 +41,29 @@ from mp2.storage.runs import Store
 _FOLDER = Path(tempfile.mkdtemp(prefix="mp2-fuzz-"))
 
 SIGNALS = [
-    {"algo": algo, "variation": str(n), "day": day, "ticker": ticker, "open": 10.0, "close": 10.0 + n}
+    {
+        "algo": algo,
+        "variation": str(n),
+        "day": day,
+        "ticker": ticker,
+        "open": 10.0,
+        "close": 10.0 + n,
+    }
     for algo in ("A", "B")
     for n in (1, 2)
     for day in ("2024-01-02", "2024-01-03")
     for ticker in ("AAPL", "MSFT")
 ]
 BARS = [
-    {"date": f"2024-01-{day:02d}", "ticker": ticker, "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 1e6}
+    {
+        "date": f"2024-01-{day:02d}",
+        "ticker": ticker,
+        "open": 10.0,
+        "high": 12.0,
+        "low": 9.0,
+        "close": 11.0,
+        "volume": 1e6,
+    }
     for ticker in ("AAPL", "MSFT")
     for day in range(2, 9)
 ]
@@ -99,8 +114,14 @@ def _toml(data: bytes) -> None:
 
 def _discovery(path: Path) -> None:
     known = find_scanners()
-    discovery = read_discovery(find(path).discovery, [one.name for one in known], [one.pipeline for one in known])
-    _each(lambda one=one: discovery.why_off(one.name, one.pipeline, one.scanner) for one in known if one.scanner)
+    discovery = read_discovery(
+        find(path).discovery, [one.name for one in known], [one.pipeline for one in known]
+    )
+    _each(
+        lambda one=one: discovery.why_off(one.name, one.pipeline, one.scanner)
+        for one in known
+        if one.scanner
+    )
 
 
 def _store(data: bytes) -> None:
@@ -111,8 +132,15 @@ def _store(data: bytes) -> None:
     path.write_bytes(data)
     with suppress(Mp2Error), Store(path, read_only=True) as store:
         _each((store.runs, store.scans, store.breakers))
-        _each((lambda: store.load(store.find("last")), lambda: store.load_picks(store.find("last"))))
-        _each((lambda: store.load_request(store.find("last")), lambda: store.load_scan(store.find_scan("last"))))
+        _each(
+            (lambda: store.load(store.find("last")), lambda: store.load_picks(store.find("last")))
+        )
+        _each(
+            (
+                lambda: store.load_request(store.find("last")),
+                lambda: store.load_scan(store.find_scan("last")),
+            )
+        )
 
 
 _PARSERS = (
@@ -174,7 +202,8 @@ def _sqlite(rows: list[dict[str, Any]]) -> bytes:
         connection.execute("PRAGMA page_size = 512")
         connection.execute(f"CREATE TABLE bars ({', '.join(columns)})")
         connection.executemany(
-            f"INSERT INTO bars VALUES ({', '.join('?' * len(columns))})", [tuple(row.values()) for row in rows]
+            f"INSERT INTO bars VALUES ({', '.join('?' * len(columns))})",
+            [tuple(row.values()) for row in rows],
         )
         connection.commit()
         return connection.serialize()
@@ -186,7 +215,19 @@ def _stores() -> tuple[bytes, ...]:
     path = _FOLDER / "seed.db"
     table = _FOLDER / "seed.csv"
     table.write_bytes(_csv(SIGNALS))
-    words = ["--db", path, "search", table, "--budget", "1s", "--workers", "1", "--min-daily-hits", "1", "--no-progress"]
+    words = [
+        "--db",
+        path,
+        "search",
+        table,
+        "--budget",
+        "1s",
+        "--workers",
+        "1",
+        "--min-daily-hits",
+        "1",
+        "--no-progress",
+    ]
     CliRunner().invoke(cli, [str(word) for word in words])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -208,30 +249,78 @@ _SETTINGS = b'db = "a.db"\n[search]\nbudget = "5m"\nspecial = ["RSI"]\ncolumns =
 
 def _replies() -> tuple[bytes, ...]:
     """One reply of each kind, with every field that is read."""
-    mover = {"ticker": "UPP", "price": "2.5", "change_amount": "1", "change_percentage": "7.1%", "volume": "81562315"}
-    purchase = {"name": "A", "share": 3, "change": 1000, "filingDate": "2026-01-05", "transactionDate": "2026-01-02"}
+    mover = {
+        "ticker": "UPP",
+        "price": "2.5",
+        "change_amount": "1",
+        "change_percentage": "7.1%",
+        "volume": "81562315",
+    }
+    purchase = {
+        "name": "A",
+        "share": 3,
+        "change": 1000,
+        "filingDate": "2026-01-05",
+        "transactionDate": "2026-01-02",
+    }
     filed = {
         "display_names": ["Apple Inc.  (AAPL)  (CIK 0000320193)"],
         "ciks": ["0000320193"],
         "form": "8-K",
         "items": ["8.01"],
     }
-    post = {"id": "p1", "name": "t3_p1", "title": "$TSLA", "selftext": "", "created_utc": 1767614400.0, "permalink": "/r/s/1"}
+    post = {
+        "id": "p1",
+        "name": "t3_p1",
+        "title": "$TSLA",
+        "selftext": "",
+        "created_utc": 1767614400.0,
+        "permalink": "/r/s/1",
+    }
     bodies: tuple[Mapping[str, Any], ...] = (
-        {"last_updated": "2026-01-05 16:15:59", "top_gainers": [mover], "top_losers": [], "most_actively_traded": [mover]},
-        {"Symbol": "IBM", "MarketCapitalization": "216000000000", "PERatio": "9.5", "ReturnOnEquityTTM": "0.302"},
-        {"metric": {"peTTM": 12.5, "pbQuarterly": 3.1, "roeTTM": 28.2, "marketCapitalization": 2500.0}, "symbol": "AAPL"},
-        {"symbol": "AAPL", "data": [purchase | {"transactionPrice": 100.0, "transactionCode": "P", "isDerivative": False}]},
+        {
+            "last_updated": "2026-01-05 16:15:59",
+            "top_gainers": [mover],
+            "top_losers": [],
+            "most_actively_traded": [mover],
+        },
+        {
+            "Symbol": "IBM",
+            "MarketCapitalization": "216000000000",
+            "PERatio": "9.5",
+            "ReturnOnEquityTTM": "0.302",
+        },
+        {
+            "metric": {
+                "peTTM": 12.5,
+                "pbQuarterly": 3.1,
+                "roeTTM": 28.2,
+                "marketCapitalization": 2500.0,
+            },
+            "symbol": "AAPL",
+        },
+        {
+            "symbol": "AAPL",
+            "data": [
+                purchase
+                | {"transactionPrice": 100.0, "transactionCode": "P", "isDerivative": False}
+            ],
+        },
         {
             "hits": {
                 "total": {"value": 1},
-                "hits": [{"_id": "a:d", "_source": filed | {"adsh": "a", "file_date": "2026-01-05"}}],
+                "hits": [
+                    {"_id": "a:d", "_source": filed | {"adsh": "a", "file_date": "2026-01-05"}}
+                ],
             }
         },
         {"0": {"cik_str": 1067983, "ticker": "BRK-B", "title": "BERKSHIRE"}},
         {
             "kind": "Listing",
-            "data": {"after": None, "children": [{"kind": "t3", "data": post | {"score": 1, "num_comments": 5}}]},
+            "data": {
+                "after": None,
+                "children": [{"kind": "t3", "data": post | {"score": 1, "num_comments": 5}}],
+            },
         },
         {"access_token": "token", "token_type": "bearer", "expires_in": 86400},
         {"Information": "our standard API rate limit is 25 requests per day"},
@@ -249,7 +338,12 @@ _ATOM = (
     b'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>A</title><entry><title>B</title>'
     b'<link href="https://a.example/1"/><updated>2026-01-05T10:00:00Z</updated></entry></feed>'
 )
-_CSVS = (_csv(SIGNALS), _csv(BARS), WIDE, b'algo,variation,day,ticker,win\nA,"1, 2",20240102,AAPL,true\n')
+_CSVS = (
+    _csv(SIGNALS),
+    _csv(BARS),
+    WIDE,
+    b'algo,variation,day,ticker,win\nA,"1, 2",20240102,AAPL,true\n',
+)
 
 READERS: Mapping[str, Callable[[], Target]] = {
     "csv": lambda: Target(_tables(".csv"), _CSVS),
@@ -257,7 +351,10 @@ READERS: Mapping[str, Callable[[], Target]] = {
     "parquet": lambda: Target(_tables(".parquet"), _parquets()),
     "sqlite": lambda: Target(_tables(".db"), (_sqlite(SIGNALS), _sqlite(BARS))),
     "store": lambda: Target(_store, _stores()),
-    "toml": lambda: Target(_toml, (_SETTINGS, _DISCOVERY, grids_toml().encode(), b"enabled = false\n[RSI]\nperiod = [2]\n")),
+    "toml": lambda: Target(
+        _toml,
+        (_SETTINGS, _DISCOVERY, grids_toml().encode(), b"enabled = false\n[RSI]\nperiod = [2]\n"),
+    ),
     "json": lambda: Target(_json, _replies()),
     "feed": lambda: Target(_feed, (_RSS, _ATOM)),
 }

@@ -59,13 +59,21 @@ def main() -> int:
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="time for all readers together")
-    parser.add_argument("--reader", choices=NAMES, action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--reader", choices=NAMES, action="append", help="only this one; may be repeated"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="readers at once")
-    parser.add_argument("--memory-mb", type=int, default=1024, help="the most that a process may take")
+    parser.add_argument(
+        "--memory-mb", type=int, default=1024, help="the most that a process may take"
+    )
     parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
-    parser.add_argument("--findings", type=Path, default=Path(tempfile.gettempdir()) / "mp2-fuzz-findings")
+    parser.add_argument(
+        "--findings", type=Path, default=Path(tempfile.gettempdir()) / "mp2-fuzz-findings"
+    )
     parser.add_argument("--input", type=Path, help="give this file to the reader, and nothing else")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -86,9 +94,30 @@ def _fuzz(name: str, share_s: float, asked: argparse.Namespace) -> tuple[int, in
     with tempfile.TemporaryDirectory(prefix=f"mp2-fuzz-{name}-") as corpus:
         ends_s, n_inputs, n_aborts, seed = time.monotonic() + share_s, 0, 0, asked.seed
         while (left_s := ends_s - time.monotonic()) > _DIED_EARLY_S:
-            words = [sys.executable, __file__, "--child", "--reader", name, "--minutes", str(left_s / 60)]
-            words += ["--memory-mb", str(asked.memory_mb), "--seed", str(seed), "--findings", str(asked.findings)]
-            ended = subprocess.run(words, env={**os.environ, "TMPDIR": corpus}, capture_output=True, text=True, check=False)
+            words = [
+                sys.executable,
+                __file__,
+                "--child",
+                "--reader",
+                name,
+                "--minutes",
+                str(left_s / 60),
+            ]
+            words += [
+                "--memory-mb",
+                str(asked.memory_mb),
+                "--seed",
+                str(seed),
+                "--findings",
+                str(asked.findings),
+            ]
+            ended = subprocess.run(
+                words,
+                env={**os.environ, "TMPDIR": corpus},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             n_inputs += _n_inputs(ended.stderr)
             if ended.returncode == 0:
                 break
@@ -97,7 +126,9 @@ def _fuzz(name: str, share_s: float, asked: argparse.Namespace) -> tuple[int, in
                 n_aborts += 1
                 continue
             for path in Path(corpus).glob(f"{name}-*"):  # the input that libFuzzer left
-                path.with_suffix(".log").write_text(ended.stdout + ended.stderr[-20_000:], encoding="utf-8")
+                path.with_suffix(".log").write_text(
+                    ended.stdout + ended.stderr[-20_000:], encoding="utf-8"
+                )
                 for kept in (path, path.with_suffix(".log")):
                     shutil.move(kept, asked.findings / kept.name)
             if not n_inputs:  # it would not start the next time either
@@ -109,7 +140,9 @@ def _fuzz(name: str, share_s: float, asked: argparse.Namespace) -> tuple[int, in
 def _n_inputs(log: str) -> int:
     """The last count libFuzzer printed."""
     counts = [line[1:].split()[0] for line in log.splitlines() if line.startswith("#")]
-    return max((int(count.rstrip(":")) for count in counts if count.rstrip(":").isdigit()), default=0)
+    return max(
+        (int(count.rstrip(":")) for count in counts if count.rstrip(":").isdigit()), default=0
+    )
 
 
 def _child(asked: argparse.Namespace) -> int:
@@ -137,8 +170,16 @@ def _child(asked: argparse.Namespace) -> int:
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > asked.memory_mb << 10:
             raise MemoryError(f"took more than {asked.memory_mb} MB")
 
-    flags = [f"-max_total_time={max(1, round(asked.minutes * 60))}", f"-timeout={HANG_S}", f"-rss_limit_mb={asked.memory_mb}"]
-    flags += [f"-max_len={MAX_INPUT_BYTES}", f"-seed={asked.seed}", f"-artifact_prefix={tempfile.gettempdir()}/{name}-"]
+    flags = [
+        f"-max_total_time={max(1, round(asked.minutes * 60))}",
+        f"-timeout={HANG_S}",
+        f"-rss_limit_mb={asked.memory_mb}",
+    ]
+    flags += [
+        f"-max_len={MAX_INPUT_BYTES}",
+        f"-seed={asked.seed}",
+        f"-artifact_prefix={tempfile.gettempdir()}/{name}-",
+    ]
     atheris.Setup([sys.argv[0], *flags, str(corpus)], test_one_input)
     atheris.Fuzz()
     return 0
@@ -146,13 +187,17 @@ def _child(asked: argparse.Namespace) -> int:
 
 def _note(error: BaseException, data: bytes, name: str, findings: Path, seen: set[str]) -> None:
     """Keep the first input for each place that raises, and the traceback beside it; then go on."""
-    place = "".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
+    place = "".join(
+        f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    )
     if place in seen:
         return
     seen.add(place)
     label = f"{name}-{type(error).__name__}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
     (findings / label).write_bytes(data)
-    (findings / f"{label}.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    (findings / f"{label}.txt").write_text(
+        "".join(traceback.format_exception(error)), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -33,5 +33,7 @@ def test_settings_may_begin_with_a_byte_order_mark(tmp_path):
 
 
 def test_a_settings_file_whose_name_is_too_long_is_told():
-    with pytest.raises(InputError, match=r"x: File name too long; name a settings file that can be read$"):
+    with pytest.raises(
+        InputError, match=r"x: File name too long; name a settings file that can be read$"
+    ):
         find(Path("x" * 300))

@@ -48,7 +48,11 @@ def files():
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_imports_go_down(path):
     own = room_of(path)
-    others = {room for room in imported_rooms(path) if room != own and (own, room) != ("groups", "_recurse")}
+    others = {
+        room
+        for room in imported_rooms(path)
+        if room != own and (own, room) != ("groups", "_recurse")
+    }
     assert {room for room in others if RANK_OF[room] >= RANK_OF[own]} == set()
 
 

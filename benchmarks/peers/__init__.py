@@ -70,16 +70,23 @@ class Answer:
 
     def differences(self, other: Answer) -> list[str]:
         """Where `other` says something else: counts exactly, scores beyond 1e-9."""
-        both = [(spec.name, getattr(self, spec.name), getattr(other, spec.name)) for spec in fields(self)]
+        both = [
+            (spec.name, getattr(self, spec.name), getattr(other, spec.name))
+            for spec in fields(self)
+        ]
         return [
-            f"{name} {mine}, expected {theirs}" for name, mine, theirs in both if mine is not None and not _same(mine, theirs)
+            f"{name} {mine}, expected {theirs}"
+            for name, mine, theirs in both
+            if mine is not None and not _same(mine, theirs)
         ]
 
 
 def _same(mine: Any, theirs: Any) -> bool:
     if not isinstance(mine, Mapping):
         return mine == theirs
-    return mine.keys() == theirs.keys() and all(math.isclose(mine[size], theirs[size], rel_tol=1e-9) for size in mine)
+    return mine.keys() == theirs.keys() and all(
+        math.isclose(mine[size], theirs[size], rel_tol=1e-9) for size in mine
+    )
 
 
 @dataclass(frozen=True, slots=True)

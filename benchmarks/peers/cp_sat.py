@@ -22,7 +22,9 @@ class Groups(cp_model.CpSolverSolutionCallback):
         self.chosen, self.found = chosen, []
 
     def on_solution_callback(self):
-        self.found.append(tuple(v for v, is_in in enumerate(self.chosen) if self.boolean_value(is_in)))
+        self.found.append(
+            tuple(v for v, is_in in enumerate(self.chosen) if self.boolean_value(is_in))
+        )
 
 
 def prepare(cut: Cut) -> Cut:
@@ -49,7 +51,9 @@ def stated(cut: Cut) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
     return model, chosen
 
 
-def agreement(model: cp_model.CpModel, chosen: list[cp_model.IntVar], buyers: np.ndarray) -> cp_model.IntVar:
+def agreement(
+    model: cp_model.CpModel, chosen: list[cp_model.IntVar], buyers: np.ndarray
+) -> cp_model.IntVar:
     """A variable that is true exactly when all chosen variations buy the ticker."""
     agreed = model.new_bool_var("")
     others = [chosen[v] for v in np.flatnonzero(~buyers)]

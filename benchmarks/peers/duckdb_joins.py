@@ -29,7 +29,9 @@ def run(prepared: tuple[Cut, DayRows, duckdb.DuckDBPyConnection]) -> Answer:
         connection.execute(f"CREATE OR REPLACE TABLE groups_{size} AS {extend(cut, rows, size)}")
         members = ", ".join(f"m{i}" for i in range(1, size + 1))
         ((tested[size],),) = connection.execute(f"SELECT count(*) FROM groups_{size}").fetchall()
-        found = connection.execute(f"SELECT {members} FROM groups_{size} WHERE within_cap").fetchnumpy()
+        found = connection.execute(
+            f"SELECT {members} FROM groups_{size} WHERE within_cap"
+        ).fetchnumpy()
         groups[size] = np.column_stack(list(found.values()))
     return answer_for(cut, groups.items(), tested=tested)
 
@@ -41,8 +43,12 @@ def extend(cut: Cut, rows: DayRows, size: int) -> str:
     members = [f"g.m{i}" for i in range(1, size)] + [f"v.m1 AS m{size}", "v.algo"]
     hits = [counted("w", *day) for day in pairs(rows.win_starts)]
     misses = [counted("l", *day) for day in pairs(rows.loss_starts)]
-    within_cap = " AND ".join(f"{h} + {m} <= {cut.rules.max_daily_buys}" for h, m in zip(hits, misses, strict=True))
-    consensus = [f"g.{word} & v.{word} AS {word}" for word in words] if size < cut.rules.max_size else []
+    within_cap = " AND ".join(
+        f"{h} + {m} <= {cut.rules.max_daily_buys}" for h, m in zip(hits, misses, strict=True)
+    )
+    consensus = (
+        [f"g.{word} & v.{word} AS {word}" for word in words] if size < cut.rules.max_size else []
+    )
     return f"""
         SELECT {", ".join([*members, *consensus])}, {within_cap} AS within_cap
         FROM groups_{size - 1} g JOIN groups_1 v ON v.algo > g.algo
@@ -52,7 +58,13 @@ def extend(cut: Cut, rows: DayRows, size: int) -> str:
 
 def counted(kind: str, begin: int, end: int) -> str:
     """The members of the consensus in a range of words, as an expression."""
-    return "(" + " + ".join([f"bit_count(g.{kind}{i} & v.{kind}{i})::INTEGER" for i in range(begin, end)] or ["0"]) + ")"
+    return (
+        "("
+        + " + ".join(
+            [f"bit_count(g.{kind}{i} & v.{kind}{i})::INTEGER" for i in range(begin, end)] or ["0"]
+        )
+        + ")"
+    )
 
 
 def pairs(starts: np.ndarray):

@@ -30,5 +30,7 @@ def scarcest_day(cut: Cut) -> list[list[int]]:
 def run(prepared: tuple[Cut, list[list[int]]]) -> Answer:
     cut, transactions = prepared
     rules = cut.rules
-    found = fim.eclat(transactions, target="s", supp=-rules.min_daily_hits, zmin=2, zmax=rules.max_size, report="")
+    found = fim.eclat(
+        transactions, target="s", supp=-rules.min_daily_hits, zmin=2, zmax=rules.max_size, report=""
+    )
     return answer_for(cut, by_size([items for (items,) in found], rules.max_size))

@@ -18,10 +18,15 @@ def run(prepared: tuple[Cut, str]) -> Answer:
     before = _recurse.simd()
     _recurse.use_simd(simd)
     try:
-        records, heaps = run_kernel(make_kernel(cut.panel, cut.rules), range(cut.panel.n_variations), cut.rules)
+        records, heaps = run_kernel(
+            make_kernel(cut.panel, cut.rules), range(cut.panel.n_variations), cut.rules
+        )
     finally:
         _recurse.use_simd(before)
-    tested, eligible = records["tested"].sum(axis=0).tolist(), records["eligible"].sum(axis=0).tolist()
+    tested, eligible = (
+        records["tested"].sum(axis=0).tolist(),
+        records["eligible"].sum(axis=0).tolist(),
+    )
     return Answer(
         attempts=int(records["attempts"].sum()),
         tested={size: tested[size] for size in range(2, cut.rules.max_size + 1)},

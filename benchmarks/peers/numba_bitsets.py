@@ -21,11 +21,26 @@ from peers.groups import DayRows, day_rows
 
 RULE_NAMES = [name for name in Rules.__dataclass_fields__ if name != "retain_sizes"]
 Constants = namedtuple("Constants", [*RULE_NAMES, "smallest_retained"])
-Rows = namedtuple("Rows", [*DayRows.__dataclass_fields__, "panel_buys", "panel_wins", "first_after", "weights"])
+Rows = namedtuple(
+    "Rows", [*DayRows.__dataclass_fields__, "panel_buys", "panel_wins", "first_after", "weights"]
+)
 """`DayRows` with what else the search reads; in the panel's own words a ticker has the same place on all days."""
 
 Search = namedtuple(
-    "Search", ["winners", "losers", "tails", "kept", "buys", "hits", "group", "attempts", "tested", "eligible", "best"]
+    "Search",
+    [
+        "winners",
+        "losers",
+        "tails",
+        "kept",
+        "buys",
+        "hits",
+        "group",
+        "attempts",
+        "tested",
+        "eligible",
+        "best",
+    ],
 )
 """Buffers by level (consensus words, tail lists), the daily counts of the group at hand, and the counters by size."""
 
@@ -60,7 +75,9 @@ def keep_passing(winners, starts, consensus, candidates, floor, tail):
 
 
 @njit(nogil=True)
-def keep_within_cap(winners, losers, win_starts, loss_starts, win_consensus, loss_consensus, candidates, cap, kept):
+def keep_within_cap(
+    winners, losers, win_starts, loss_starts, win_consensus, loss_consensus, candidates, cap, kept
+):
     """Write to `kept` the candidates with which the consensus has at most `cap` buys on every day; returns how many."""
     n_kept = 0
     for v in candidates:
@@ -118,7 +135,9 @@ def score(buys, hits, n_union, weights, rules):
     mad_pp = np.abs(pp - median_pp).mean()
     iqr_pp = quantile(ordered, 0.75) - quantile(ordered, 0.25)
     mean_buys = n_buys / n_days
-    cv_buys = np.sqrt(((buys - mean_buys) ** 2).sum() / (n_days - 1)) / mean_buys if n_days > 1 else 0.0
+    cv_buys = (
+        np.sqrt(((buys - mean_buys) ** 2).sum() / (n_days - 1)) / mean_buys if n_days > 1 else 0.0
+    )
     p, z = n_hits / n_buys, rules.wilson_z
     margin = z * np.sqrt((p * (1.0 - p) + z * z / (4.0 * n_buys)) / n_buys)
     wilson_lb = 100.0 * (p + z * z / (2.0 * n_buys) - margin) / (1.0 + z * z / n_buys)
@@ -183,11 +202,23 @@ def visit(rows, search, size, last, candidates, rules):
     search.attempts[0] += len(rows.winners) - first
     candidates = candidates[np.searchsorted(candidates, np.uint64(first)) :]
     winners, losers = search.winners[size], search.losers[size]
-    tail = tail[: keep_passing(rows.winners, rows.win_starts, winners, candidates, rules.min_daily_hits, tail)]
+    tail = tail[
+        : keep_passing(
+            rows.winners, rows.win_starts, winners, candidates, rules.min_daily_hits, tail
+        )
+    ]
     search.tested[size + 1] += len(tail)
     if size + 1 >= rules.smallest_retained:
         n_kept = keep_within_cap(
-            rows.winners, rows.losers, rows.win_starts, rows.loss_starts, winners, losers, tail, rules.max_daily_buys, kept
+            rows.winners,
+            rows.losers,
+            rows.win_starts,
+            rows.loss_starts,
+            winners,
+            losers,
+            tail,
+            rules.max_daily_buys,
+            kept,
         )
         for v in kept[:n_kept]:
             offer(rows, search, size + 1, v, rules)
@@ -221,17 +252,27 @@ def prepare(cut: Cut) -> tuple[Cut, Rows, Constants]:
     """Also compiles, by a search without a starter."""
     if cut.rules.retain_sizes != tuple(range(cut.rules.retain_sizes[0], cut.rules.max_size + 1)):
         raise ValueError("this peer scores all sizes from the smallest retained one on")
-    constants = Constants(*(getattr(cut.rules, name) for name in RULE_NAMES), cut.rules.retain_sizes[0])
+    constants = Constants(
+        *(getattr(cut.rules, name) for name in RULE_NAMES), cut.rules.retain_sizes[0]
+    )
     weights = synergy.day_weights(cut.panel.base_win_rates, cut.rules)
     days = day_rows(cut)
-    days = replace(days, win_starts=days.win_starts.astype(np.uint64), loss_starts=days.loss_starts.astype(np.uint64))
+    days = replace(
+        days,
+        win_starts=days.win_starts.astype(np.uint64),
+        loss_starts=days.loss_starts.astype(np.uint64),
+    )
     rows = Rows(*astuple(days), cut.panel.buys, cut.panel.wins, cut.first_after, weights)
     search_starters(rows, new_search(cut, rows), np.empty(0, dtype=np.uint64), constants)
     return cut, rows, constants
 
 
 def new_search(cut: Cut, rows: Rows) -> Search:
-    sizes, n_variations, n_days = cut.rules.max_size + 1, cut.panel.n_variations, len(cut.panel.days)
+    sizes, n_variations, n_days = (
+        cut.rules.max_size + 1,
+        cut.panel.n_variations,
+        len(cut.panel.days),
+    )
     everything = np.uint64(2**64 - 1)
     return Search(
         winners=np.full((sizes, rows.winners.shape[1]), everything),

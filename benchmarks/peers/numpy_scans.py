@@ -63,23 +63,34 @@ class Search:
                 break
         return passed, few_hits & passed
 
-    def keep(self, groups: Siblings, candidates: np.ndarray, at: np.ndarray, joined: np.ndarray) -> None:
+    def keep(
+        self, groups: Siblings, candidates: np.ndarray, at: np.ndarray, joined: np.ndarray
+    ) -> None:
         """Remember which groups `at` stay under the cap on every day with the candidates `joined`."""
         for (win_begin, win_end), (loss_begin, loss_end) in zip(
             days(self.rows.win_starts), days(self.rows.loss_starts), strict=True
         ):
             v = candidates[joined]
-            hits = np.bitwise_count(groups.winners[at, win_begin:win_end] & self.rows.winners[v, win_begin:win_end])
-            misses = np.bitwise_count(groups.losers[at, loss_begin:loss_end] & self.rows.losers[v, loss_begin:loss_end])
+            hits = np.bitwise_count(
+                groups.winners[at, win_begin:win_end] & self.rows.winners[v, win_begin:win_end]
+            )
+            misses = np.bitwise_count(
+                groups.losers[at, loss_begin:loss_end] & self.rows.losers[v, loss_begin:loss_end]
+            )
             few = hits.sum(axis=1) + misses.sum(axis=1) <= self.cut.rules.max_daily_buys
             at, joined = at[few], joined[few]
-        self.within_cap[groups.members.shape[1] + 1].append(np.column_stack([groups.members[at], candidates[joined]]))
+        self.within_cap[groups.members.shape[1] + 1].append(
+            np.column_stack([groups.members[at], candidates[joined]])
+        )
 
     def descend(self, groups: Siblings, i: int, tail: np.ndarray) -> None:
         """Go on with the i-th group and the candidates that passed with it, one algorithm of them at a time."""
         for last in by_algo(self.cut, tail):
             members = np.column_stack([np.tile(groups.members[i], (len(last), 1)), last])
-            winners, losers = groups.winners[i] & self.rows.winners[last], groups.losers[i] & self.rows.losers[last]
+            winners, losers = (
+                groups.winners[i] & self.rows.winners[last],
+                groups.losers[i] & self.rows.losers[last],
+            )
             self.visit(Siblings(members, winners, losers), tail)
 
 
@@ -100,8 +111,13 @@ def run(prepared: tuple[Cut, DayRows]) -> Answer:
     cut, rows = prepared
     sizes, everyone = range(2, cut.rules.max_size + 1), np.arange(cut.panel.n_variations)
     nothing_yet = {size: [np.empty((0, size), dtype=np.int64)] for size in sizes}
-    search = Search(cut, rows, attempts=len(everyone), tested=dict.fromkeys(sizes, 0), within_cap=nothing_yet)
+    search = Search(
+        cut, rows, attempts=len(everyone), tested=dict.fromkeys(sizes, 0), within_cap=nothing_yet
+    )
     for starters in by_algo(cut, everyone[cut.panel.buys.any(axis=(1, 2))]):
-        search.visit(Siblings(starters[:, np.newaxis], rows.winners[starters], rows.losers[starters]), everyone)
+        search.visit(
+            Siblings(starters[:, np.newaxis], rows.winners[starters], rows.losers[starters]),
+            everyone,
+        )
     groups = ((size, np.concatenate(parts)) for size, parts in search.within_cap.items())
     return answer_for(cut, groups, attempts=search.attempts, tested=search.tested)

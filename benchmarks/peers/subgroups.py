@@ -35,5 +35,8 @@ def prepare(cut: Cut) -> tuple[Cut, ps.SubgroupDiscoveryTask]:
 def run(prepared: tuple[Cut, ps.SubgroupDiscoveryTask]) -> Answer:
     cut, task = prepared
     found = ps.DFS(ps.BitSetRepresentation).execute(task)
-    sets = [tuple(int(selector.attribute_name) for selector in rule.selectors) for _, rule, _ in found.results]
+    sets = [
+        tuple(int(selector.attribute_name) for selector in rule.selectors)
+        for _, rule, _ in found.results
+    ]
     return answer_for(cut, by_size(sets, cut.rules.max_size))

@@ -19,8 +19,24 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError, SourceError, StoreError
-from mp2.groups.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.errors import (
+    InputError,
+    MissingExtraError,
+    Mp2Error,
+    ReadStoppedError,
+    SourceError,
+    StoreError,
+)
+from mp2.groups.result import (
+    DayConsensus,
+    DayStats,
+    Group,
+    Member,
+    SearchResult,
+    StarterRecord,
+    StarterStatus,
+    Status,
+)
 from mp2.groups.rules import Rules
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ def script() -> NoReturn:
     """
     code: Any = 1
     _open_streams()
-    gc.set_threshold(50_000, 20)  # the records of a run all live to its end: looking for garbage among them finds none
+    gc.set_threshold(
+        50_000, 20
+    )  # the records of a run all live to its end: looking for garbage among them finds none
     main, stop_signals = _command_line()
     try:
         main()

@@ -78,5 +78,9 @@ class Kernel:
     def would_end(self, control: Control) -> bool: ...
     def note_pause(self, pause_ns: int) -> None: ...
     def run(
-        self, starter: npt.NDArray[np.void], control: Control, heaps: dict[int, TopGroups], max_attempts: int = 0
+        self,
+        starter: npt.NDArray[np.void],
+        control: Control,
+        heaps: dict[int, TopGroups],
+        max_attempts: int = 0,
     ) -> int: ...

@@ -37,7 +37,9 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
     text = _text(expanded(path), kind)
     if found := _LONG_KEY.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        raise InputError(f"{path}: line {line} has a key of more than {MAX_KEY_PARTS} parts; shorten it")
+        raise InputError(
+            f"{path}: line {line} has a key of more than {MAX_KEY_PARTS} parts; shorten it"
+        )
     try:
         document = tomllib.loads(text)
     except RecursionError as error:
@@ -45,7 +47,9 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     except ValueError as error:  # from int: more digits than it is willing to read
-        raise InputError(f"{path}: not valid TOML: an integer beyond 64 bits; write a smaller one") from error
+        raise InputError(
+            f"{path}: not valid TOML: an integer beyond 64 bits; write a smaller one"
+        ) from error
     if problems := list(islice(_unusable(document), _N_SHOWN)):
         raise InputError([f"{path}: {problem}" for problem in problems])
     return document
@@ -61,7 +65,9 @@ def _text(path: Path, kind: str) -> str:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a {kind} that can be read") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from error
+        raise InputError(
+            f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8"
+        ) from error
 
 
 def _unusable(value: Any, key: tuple[str, ...] = ()) -> Iterator[str]:

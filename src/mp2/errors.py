@@ -11,7 +11,10 @@ from collections.abc import Iterable
 
 def plain(text: object) -> str:
     """Text from outside, with control characters and others that nobody sees made visible."""
-    return "".join(char if char.isprintable() and char not in _UNSEEN else f"\\x{ord(char):02x}" for char in str(text))
+    return "".join(
+        char if char.isprintable() and char not in _UNSEEN else f"\\x{ord(char):02x}"
+        for char in str(text)
+    )
 
 
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -33,7 +36,9 @@ class InputError(Mp2Error):
     exit_code = 2
 
     def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems: tuple[str, ...] = (
+            (problems,) if isinstance(problems, str) else tuple(problems)
+        )
         super().__init__("\n".join(self.problems))
 
 
@@ -79,8 +84,12 @@ class SourceError(Mp2Error):
     `burst`: with `rate_limited`, a limit of seconds, so that a short wait helps; a quota that is used up it is otherwise.
     """
 
-    def __init__(self, code: str, message: str, *, retry_after_s: float | None = None, burst: bool = False) -> None:
+    def __init__(
+        self, code: str, message: str, *, retry_after_s: float | None = None, burst: bool = False
+    ) -> None:
         if code not in SOURCE_ERROR_CODES:
-            raise ValueError(f"{code!r} is no code of a source error; the codes are {', '.join(SOURCE_ERROR_CODES)}")
+            raise ValueError(
+                f"{code!r} is no code of a source error; the codes are {', '.join(SOURCE_ERROR_CODES)}"
+            )
         self.code, self.retry_after_s, self.burst = code, retry_after_s, burst
         super().__init__(message)

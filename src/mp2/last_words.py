@@ -57,7 +57,9 @@ def _change(change: Callable[[], None]) -> None:
         change()
         if _paths and _teller is not None:
             err, out = _teller(_problem())
-            _last_words.prepare(_end_of(err), out if len(out) <= _last_words.MAX_BYTES else b"", EXIT_CODE)
+            _last_words.prepare(
+                _end_of(err), out if len(out) <= _last_words.MAX_BYTES else b"", EXIT_CODE
+            )
         else:
             _last_words.drop()
 
@@ -66,7 +68,11 @@ def _end_of(words: bytes) -> bytes:
     """What there is room for: a long stack loses its beginning, never the message below it."""
     from mp2 import _last_words
 
-    return words if len(words) <= _last_words.MAX_BYTES else words[-_last_words.MAX_BYTES :].split(b"\n", 1)[-1]
+    return (
+        words
+        if len(words) <= _last_words.MAX_BYTES
+        else words[-_last_words.MAX_BYTES :].split(b"\n", 1)[-1]
+    )
 
 
 def _problem() -> str:

@@ -46,7 +46,9 @@ def run(
 
     The settings are those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
     """
-    sheet = compute_signals(prices, n_days=n_days, end=end, include_next=True, grids=grids, stop=stop)
+    sheet = compute_signals(
+        prices, n_days=n_days, end=end, include_next=True, grids=grids, stop=stop
+    )
     result = search(
         sheet.panel(0, n_days),
         budget_s=budget_s,
@@ -59,4 +61,7 @@ def run(
         stop=stop,
         observe=observe,
     )
-    return PipelineRun(result, pick_day(result, sheet, sheet.days[-1], min_tickers=min_tickers, top_groups=top_groups))
+    return PipelineRun(
+        result,
+        pick_day(result, sheet, sheet.days[-1], min_tickers=min_tickers, top_groups=top_groups),
+    )

@@ -38,7 +38,13 @@ ahead = Algorithm(
     parameters=(Parameter("n", "not used", 1, 2, (1, 2)),),
 )
 """
-SEARCH = ("--budget=30s", "--workers=2", "--min-daily-hits=3", "--no-progress", "--grids=grids.toml")
+SEARCH = (
+    "--budget=30s",
+    "--workers=2",
+    "--min-daily-hits=3",
+    "--no-progress",
+    "--grids=grids.toml",
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,15 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
     assert code == 0
     assert document["status"] == "complete"
     assert document["days"][-1] == LAST_DAY.isoformat()
-    assert set(next_day) == {"schema_version", "run_id", "day", "assumed", "picks", "votes", "warnings"}
+    assert set(next_day) == {
+        "schema_version",
+        "run_id",
+        "day",
+        "assumed",
+        "picks",
+        "votes",
+        "warnings",
+    }
     assert (next_day["run_id"], next_day["day"]) == (document["run_id"], NEXT_DAY.isoformat())
     assert set(next_day["picks"]) == {"3", "4"}
     assert set(next_day["picks"]["3"]) == {"rank", "members", "tickers", "fallback_from"}
@@ -91,7 +105,10 @@ def test_a_table_of_signals_gives_the_same_search_and_picks(mp2, bars):
     assert code == 0
     for key in ("attempts", "tested", "eligible", "groups", "picks"):
         assert searched[key] == direct[key]
-    for source in (("--signals", "next.parquet"), ("--prices", bars / "bars.parquet", "--grids=grids.toml")):
+    for source in (
+        ("--signals", "next.parquet"),
+        ("--prices", bars / "bars.parquet", "--grids=grids.toml"),
+    ):
         code, out, _ = mp2("pick", "last", *source, "--json")
         picked = json.loads(out)
         assert code == 0
@@ -104,11 +121,22 @@ def test_signals_days_are_the_last_of_more_days(mp2, bars):
     import polars as pl
 
     for n_days in (5, 10):
-        args = (bars / "bars.parquet", "--days", n_days, "-o", f"{n_days}.csv", "--grids=grids.toml", "--json")
+        args = (
+            bars / "bars.parquet",
+            "--days",
+            n_days,
+            "-o",
+            f"{n_days}.csv",
+            "--grids=grids.toml",
+            "--json",
+        )
         code, out, _ = mp2("signals", *args)
         assert code == 0
         assert len(json.loads(out)["days"]) == n_days
-    five, ten = (pl.read_csv(f"{n}.csv", try_parse_dates=True, schema_overrides={"variation": pl.String}) for n in (5, 10))
+    five, ten = (
+        pl.read_csv(f"{n}.csv", try_parse_dates=True, schema_overrides={"variation": pl.String})
+        for n in (5, 10)
+    )
     assert five.equals(ten.filter(pl.col("day") >= five["day"].min()))
 
 
@@ -121,8 +149,14 @@ def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
     code, out, _ = mp2("outcome", "last", "--prices", bars / "later.parquet", "--json")
     (outcome,) = json.loads(out)["outcomes"]
     assert code == 0
-    assert (outcome["status"], outcome["session"], outcome["n_universe"]) == ("scored", NEXT_DAY.isoformat(), 300)
-    assert "closed above their open" in mp2("outcome", "last", "--prices", bars / "later.parquet")[1]
+    assert (outcome["status"], outcome["session"], outcome["n_universe"]) == (
+        "scored",
+        NEXT_DAY.isoformat(),
+        300,
+    )
+    assert (
+        "closed above their open" in mp2("outcome", "last", "--prices", bars / "later.parquet")[1]
+    )
     _, out, _ = mp2("runs", "show", "last", "--json")
     assert json.loads(out)["next_day"]["day"] == NEXT_DAY.isoformat()
 
@@ -143,7 +177,15 @@ def test_pick_writes_a_csv_and_falls_back(mp2, bars, here):
 @pytest.mark.parametrize("day", ["2024-03-09", "2024-03-12", "tomorrow"])
 def test_pick_takes_no_day_but_one_of_the_prices(mp2, bars, day):
     assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
-    args = ("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", "--json", "--day")
+    args = (
+        "pick",
+        "last",
+        "--prices",
+        bars / "bars.parquet",
+        "--grids=grids.toml",
+        "--json",
+        "--day",
+    )
     code, _, err = mp2(*args, day)
     assert code == 2
     assert day in err
@@ -180,7 +222,10 @@ def test_walkforward_judges_the_weeks_after(mp2, bars):
     walk = json.loads(out)
     assert code == 0
     assert [len(week["days"]) for week in walk["weeks"]] == [5, 5]
-    searched, judged = walk["weeks"][0]["searched"], [day["day"] for day in walk["weeks"][0]["days"]]
+    searched, judged = (
+        walk["weeks"][0]["searched"],
+        [day["day"] for day in walk["weeks"][0]["days"]],
+    )
     assert max(searched) < min(judged)
     assert walk["weeks"][1]["searched"] == judged
     code, out, _ = mp2(*args)
@@ -194,12 +239,16 @@ def test_lookahead_is_checked(mp2, bars):
     assert out == "4 algorithms, 38 variations: 0 look ahead\n"
 
 
-def test_lookahead_names_plug_ins_it_could_not_check_and_counts_variations(mp2, bars, here, monkeypatch):
+def test_lookahead_names_plug_ins_it_could_not_check_and_counts_variations(
+    mp2, bars, here, monkeypatch
+):
     (here / "plug_in_ahead.py").write_text(AHEAD)
     info = here / "ahead-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ahead\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[mp2.algorithms]\nahead = plug_in_ahead:ahead\nlost = plug_in_ahead:lost\n")
+    (info / "entry_points.txt").write_text(
+        "[mp2.algorithms]\nahead = plug_in_ahead:ahead\nlost = plug_in_ahead:lost\n"
+    )
     monkeypatch.syspath_prepend(str(here))
     args = ("check", "lookahead", bars / "bars.parquet", "--grids=ahead.toml")
     (here / "ahead.toml").write_text("enabled = false\n[Ahead]\n")
@@ -222,7 +271,9 @@ def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
 
 @pytest.mark.slow
 def test_the_demo_scores_the_votes_it_prints(mp2):
-    code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--top-groups=1", "--no-store", "--json")
+    code, out, _ = mp2(
+        "demo", "--budget=60s", "--workers=2", "--top-groups=1", "--no-store", "--json"
+    )
     document = json.loads(out)
     assert code == 0
     assert document["outcome"]["votes"]["n_picks"] == len(document["next_day"]["votes"])
@@ -234,7 +285,9 @@ def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
 
     later = pl.read_parquet(bars / "later.parquet")
     gone = later["ticker"][0]
-    later.filter((pl.col("ticker") != gone) | (pl.col("date") < NEXT_DAY)).write_parquet(here / "gone.parquet")
+    later.filter((pl.col("ticker") != gone) | (pl.col("date") < NEXT_DAY)).write_parquet(
+        here / "gone.parquet"
+    )
     then, now = (
         json.loads(mp2("run", path, *SEARCH, "--end", LAST_DAY, "--json")[1])
         for path in (bars / "bars.parquet", "gone.parquet")
@@ -256,7 +309,10 @@ def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
         (["run", "{bars}", "--grids", "absent.toml"], "absent.toml: No such file"),
         (["run", "{bars}", "--columns", "date=when"], "when"),
         (["signals", "{bars}"], "Missing option"),
-        (["signals", "{bars}", "-o", "signals.xlsx"], "signals.xlsx: unknown kind of file; name it .parquet or .csv"),
+        (
+            ["signals", "{bars}", "-o", "signals.xlsx"],
+            "signals.xlsx: unknown kind of file; name it .parquet or .csv",
+        ),
         (["pick", "last", "--prices", "{bars}"], "mp2.db"),
         (["pick", "last"], "name either --prices or --signals"),
         (["walkforward", "{bars}", "--weeks", "500"], "weeks: 500 need"),
@@ -286,7 +342,9 @@ def scanners(monkeypatch):
 def picked(mp2, bars):
     """Runs `mp2 pick` on a stored run."""
     assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
-    return lambda *args: mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", *args)
+    return lambda *args: mp2(
+        "pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml", *args
+    )
 
 
 def failing(context):
@@ -298,15 +356,26 @@ def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
     alone = json.loads(picked("--json")[1])
     assert "scan" not in alone
     first, second = (vote["ticker"] for vote in alone["votes"][:2])
-    scanners(naming("one", first.lower(), "ZZZZ"), make("bad", failing), naming("two", first, second, pipeline="other"))
+    scanners(
+        naming("one", first.lower(), "ZZZZ"),
+        make("bad", failing),
+        naming("two", first, second, pipeline="other"),
+    )
     code, out, err = picked("--json", "--with-scan")
     document = json.loads(out)
     scan = document.pop("scan")
     assert code == 0
     assert "✓ one: 2 candidates" in err
-    assert document == {**alone, "warnings": [*alone["warnings"], "scan: bad: ValueError: HTTP 500"]}
+    assert document == {
+        **alone,
+        "warnings": [*alone["warnings"], "scan: bad: ValueError: HTTP 500"],
+    }
     assert set(scan) == {"scan_id", "status", "day", "n_candidates", "named"}
-    assert (scan["status"], scan["n_candidates"], set(scan["named"])) == ("partial", 3, {first, second})
+    assert (scan["status"], scan["n_candidates"], set(scan["named"])) == (
+        "partial",
+        3,
+        {first, second},
+    )
     assert scan["named"][first] == {
         "priority": "medium",
         "n_sources": 2,
@@ -325,14 +394,20 @@ def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
     assert all(row.split()[-2:] == ["-", "-"] for row in others)
     assert "warning: scan: bad: ValueError: HTTP 500" in err
 
-    assert [one["status"] for one in json.loads(mp2("scans", "list", "--json")[1])["scans"]] == ["partial", "partial"]
+    assert [one["status"] for one in json.loads(mp2("scans", "list", "--json")[1])["scans"]] == [
+        "partial",
+        "partial",
+    ]
     code, out, err = picked("--scan-id", "last", "--json")
     assert json.loads(out)["scan"]["named"] == scan["named"]
     assert "Running" not in err
     with Store("mp2.db") as store:
         store._connection.execute("UPDATE scan SET day = '2026-01-02'")
     warnings = json.loads(picked("--scan-id", scan["scan_id"], "--json")[1])["warnings"]
-    assert f"scan {scan['scan_id']} is of 2026-01-02, not of today; --with-scan makes a new one" in warnings
+    assert (
+        f"scan {scan['scan_id']} is of 2026-01-02, not of today; --with-scan makes a new one"
+        in warnings
+    )
 
 
 def test_a_scan_that_fails_fails_no_pick(picked, scanners, here, monkeypatch):

@@ -14,7 +14,18 @@ from mp2.demo.market import make_market
 from mp2.groups.rules import Rules
 from mp2.storage.runs import Store
 
-LASTING = ("status", "coverage", "attempts", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "n_exhausted")
+LASTING = (
+    "status",
+    "coverage",
+    "attempts",
+    "tested",
+    "eligible",
+    "score_mean",
+    "score_std",
+    "groups",
+    "picks",
+    "n_exhausted",
+)
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -56,11 +67,17 @@ def test_a_resumed_run_is_one_that_was_never_interrupted(mp2):
 def test_a_run_with_a_limit_of_work_that_died_before_it_goes_on_to_it(mp2):
     whole = lasting(mp2("search", WEEK, *RULES, "--json", "--no-store", "--max-attempts", "30")[1])
     begun(mp2)
-    with closing(sqlite3.connect("mp2.db")) as connection, connection:  # as if it had died, and been given more to do
+    with (
+        closing(sqlite3.connect("mp2.db")) as connection,
+        connection,
+    ):  # as if it had died, and been given more to do
         request = json.loads(connection.execute("SELECT request FROM run").fetchone()[0])
         assert request["last"]["max_attempts"] == 10
         request["last"]["max_attempts"] = 30
-        connection.execute("UPDATE run SET status = 'running', process_start = '1', request = ?", (json.dumps(request),))
+        connection.execute(
+            "UPDATE run SET status = 'running', process_start = '1', request = ?",
+            (json.dumps(request),),
+        )
     assert lasting(mp2("resume", "last", "--json")[1]) == whole
 
 
@@ -69,7 +86,12 @@ def test_a_limit_of_work_that_was_gone_beyond_limits_no_later_session(mp2):
     done = lasting(mp2("resume", "last", "--json", "--budget", "50s")[1])
     assert done["status"] == "complete"
     with closing(sqlite3.connect("mp2.db")) as connection, connection:
-        assert json.loads(connection.execute("SELECT request FROM run").fetchone()[0])["last"]["max_attempts"] is None
+        assert (
+            json.loads(connection.execute("SELECT request FROM run").fetchone()[0])["last"][
+                "max_attempts"
+            ]
+            is None
+        )
 
 
 @pytest.mark.slow
@@ -118,7 +140,13 @@ def test_a_table_that_has_changed_is_refused_and_one_that_was_moved_is_found(mp2
 
 def test_a_run_of_a_living_process_is_not_taken_over(mp2):
     with Store("mp2.db") as store:
-        about = {"budget_s": 1.0, "workers": 1, "source": "x", "input_fingerprint": "f", "started_at": "2026-11-22T10:00:00"}
+        about = {
+            "budget_s": 1.0,
+            "workers": 1,
+            "source": "x",
+            "input_fingerprint": "f",
+            "started_at": "2026-11-22T10:00:00",
+        }
         store.begin(rules=Rules(), request={"command": "search"}, **about)
     code, _, err = mp2("resume", "last")
     assert code == 2
@@ -129,11 +157,20 @@ def test_a_run_of_a_living_process_is_not_taken_over(mp2):
     ("change", "message"),
     [
         ("UPDATE run SET request = NULL", "was stored without its options; search again"),
-        ("UPDATE run SET rules = json_set(rules, '$.top_k', 7)", "the rules have changed since it began"),
+        (
+            "UPDATE run SET rules = json_set(rules, '$.top_k', 7)",
+            "the rules have changed since it began",
+        ),
         ("UPDATE run_state SET layout = 'other'", "written by another build of mp2"),
         ("UPDATE starter_state SET record = zeroblob(7)", "is damaged and cannot be read back"),
-        ("UPDATE starter_state SET record = zeroblob(length(record))", "the state cannot be used to go on"),
-        ("UPDATE kept_state SET members = zeroblob(length(members))", "the state cannot be used to go on"),
+        (
+            "UPDATE starter_state SET record = zeroblob(length(record))",
+            "the state cannot be used to go on",
+        ),
+        (
+            "UPDATE kept_state SET members = zeroblob(length(members))",
+            "the state cannot be used to go on",
+        ),
         ("UPDATE kept_state SET scores = zeroblob(3)", "is damaged and cannot be read back"),
         ("UPDATE run SET request = 'x'", "is damaged and cannot be read back"),
     ],

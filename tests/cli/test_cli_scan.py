@@ -22,7 +22,16 @@ DOCUMENT_KEYS = {
     "schema_version", "scan_id", "status", "elapsed_s", "workers", "mode", "outcomes", "candidates", "warnings",
     "run_id", "errors",
 }  # fmt: skip
-OUTCOME_KEYS = {"scanner", "pipeline", "status", "seconds", "attempts", "n_candidates", "n_dropped", "error"}
+OUTCOME_KEYS = {
+    "scanner",
+    "pipeline",
+    "status",
+    "seconds",
+    "attempts",
+    "n_candidates",
+    "n_dropped",
+    "error",
+}
 CANDIDATE_KEYS = {"ticker", "priority", "n_sources", "sources", "pipelines", "contexts", "data"}
 GUARD_S = 20
 
@@ -74,7 +83,11 @@ def test_a_scan_prints_one_document_and_stores_it(mp2, scanners, here):
     assert set(document) == DOCUMENT_KEYS
     assert all(set(one) == OUTCOME_KEYS for one in document["outcomes"])
     assert all(set(one) == CANDIDATE_KEYS for one in document["candidates"])
-    assert (document["status"], document["mode"], document["workers"]) == ("partial", "concurrent", 8)
+    assert (document["status"], document["mode"], document["workers"]) == (
+        "partial",
+        "concurrent",
+        8,
+    )
     assert [one["scanner"] for one in document["outcomes"]] == ["good", "broken", "other", "keyed"]
     assert document["outcomes"][1]["error"] == {"code": "unavailable", "message": "HTTP 500 error"}
     assert [(one["ticker"], one["sources"]) for one in document["candidates"]] == [
@@ -93,7 +106,9 @@ def test_the_console_lines_are_those_of_the_specification(mp2, scanners, here):
     (here / "mp2.toml").write_text(
         "[discovery.scanners.late]\ntimeout_seconds = 0.05\n[discovery.pipelines.news]\nenabled = false\n"
     )
-    scanners(GOOD, BROKEN, KEYED, make("late", lambda context: context.cancelled.wait(GUARD_S) and []))
+    scanners(
+        GOOD, BROKEN, KEYED, make("late", lambda context: context.cancelled.wait(GUARD_S) and [])
+    )
     code, out, err = mp2("scan", "--workers", 4)
     lines = err.splitlines()
     assert code == 3
@@ -165,11 +180,15 @@ def test_settings_out_of_range(mp2, scanners, args, message):
     assert message in err
 
 
-def test_options_come_before_environment_before_file_before_the_table(mp2, scanners, here, monkeypatch):
+def test_options_come_before_environment_before_file_before_the_table(
+    mp2, scanners, here, monkeypatch
+):
     scanners(GOOD)
     (here / "mp2.toml").write_text("[discovery.scanner_execution]\nmax_workers = 2\n")
     workers = [of(mp2("scan", "--json")[1])["workers"]]
-    (here / "mp2.toml").write_text("[scan]\nworkers = 3\n[discovery.scanner_execution]\nmax_workers = 2\n")
+    (here / "mp2.toml").write_text(
+        "[scan]\nworkers = 3\n[discovery.scanner_execution]\nmax_workers = 2\n"
+    )
     workers.append(of(mp2("scan", "--json")[1])["workers"])
     monkeypatch.setenv("MP2_SCAN_WORKERS", "4")
     workers.append(of(mp2("scan", "--json")[1])["workers"])
@@ -196,7 +215,9 @@ def test_the_settings_file_may_be_named_anywhere_and_its_errors_name_it(mp2, sca
         "breaker_failures, breaker_cool_down_seconds, breaker_longest_seconds",
     ]
     (here / "mine.toml").write_text("discovery = 1\n")
-    assert mp2("scan", "--config", "mine.toml")[2] == "mp2: mine.toml: [discovery] has to be a table\n"
+    assert (
+        mp2("scan", "--config", "mine.toml")[2] == "mp2: mine.toml: [discovery] has to be a table\n"
+    )
     assert "Option '--config' requires an argument" in mp2("scan", "--config")[2]
 
 
@@ -289,7 +310,10 @@ def test_a_scan_that_is_left_by_an_error_has_failed(mp2, scanners, monkeypatch):
     assert of(mp2("scans", "list", "--json")[1])["scans"][0]["status"] == "failed"
 
 
-@pytest.mark.parametrize("command", [("scan",), ("scanners", "test", "loud"), ("scanners", "test", "loud", "--in-caller")])
+@pytest.mark.parametrize(
+    "command",
+    [("scan",), ("scanners", "test", "loud"), ("scanners", "test", "loud", "--in-caller")],
+)
 def test_what_a_scanner_prints_is_not_in_the_document(mp2, scanners, command):
     def work(context):
         print("downloading...")
@@ -321,7 +345,9 @@ def test_breakers_open_between_commands_and_can_be_reset(mp2, scanners):
     code, out, _ = mp2("scan", "--json")
     assert code == 0
     assert of(out)["outcomes"][1]["status"] == "open_circuit"
-    assert of(out)["warnings"][0].startswith("broken: skipped: skipped after 5 failures in a row; next try in")
+    assert of(out)["warnings"][0].startswith(
+        "broken: skipped: skipped after 5 failures in a row; next try in"
+    )
     assert "open since" in mp2("scanners", "list")[1]
     assert mp2("scan", "--no-store")[0] == 3
     assert mp2("scanners", "test", "broken")[0] == 1
@@ -331,7 +357,9 @@ def test_breakers_open_between_commands_and_can_be_reset(mp2, scanners):
     assert "closed (1 failure)" in mp2("scanners", "list")[1]
 
 
-def test_cache_and_quotas_are_beside_the_database_and_their_warnings_are_told(mp2, scanners, here, monkeypatch):
+def test_cache_and_quotas_are_beside_the_database_and_their_warnings_are_told(
+    mp2, scanners, here, monkeypatch
+):
     def ask(context):
         return [context.candidate("A", type(context.http).__name__)]
 
@@ -340,7 +368,9 @@ def test_cache_and_quotas_are_beside_the_database_and_their_warnings_are_told(mp
     assert mp2("scan", "--db", "sub/x.db")[0] == 0
     assert {path.name for path in (here / "sub").iterdir()} >= {"scan_cache.db", "x.db"}
     assert not (here / "scan_cache.db").exists()
-    (here / "sub" / "scan_cache.db").write_text("no database at all, but long enough to be looked at" * 10)
+    (here / "sub" / "scan_cache.db").write_text(
+        "no database at all, but long enough to be looked at" * 10
+    )
     code, out, _ = mp2("scan", "--db", "sub/x.db", "--json")
     assert code == 0
     assert "scan_cache.db: the cache of answers is not used" in of(out)["warnings"][0]
@@ -354,7 +384,9 @@ def test_the_log_has_the_events_as_json(mp2, scanners, here):
     scanners(make("telling", tell))
     mp2("--log-file", "log.txt", "scan")
     log = (here / "log.txt").read_text()
-    events = [json.loads(line.split(" DEBUG ", 1)[1]) for line in log.splitlines() if " DEBUG {" in line]
+    events = [
+        json.loads(line.split(" DEBUG ", 1)[1]) for line in log.splitlines() if " DEBUG {" in line
+    ]
     assert [one["event"] for one in events] == ["begun", "started", "finished"]
     assert events[-1]["line"] == "✓ telling: 0 candidates"
     assert "telling: 0.000s INFO: looked around" in log or "INFO: looked around" in log
@@ -370,7 +402,9 @@ def test_the_live_table_and_then_the_lines(scanners, here):
     screen = Console(file=io.StringIO(), force_terminal=True, width=100)
     events = []
     with ScanDisplay(screen, ["good", "broken"], live=True) as display:
-        package.scan([GOOD, BROKEN], observe=lambda event: (events.append(event), display.show(event)))
+        package.scan(
+            [GOOD, BROKEN], observe=lambda event: (events.append(event), display.show(event))
+        )
         shown = screen.file.getvalue()
         assert "waiting" in shown
         assert "✓ good" not in shown
@@ -402,7 +436,9 @@ def test_a_stopped_scan_keeps_what_had_completed(here, monkeypatch, number, code
     plug_in(here, SLOW, ["Fast", "Hanging"])
     monkeypatch.setenv("PYTHONPATH", f"{here}:{':'.join(sys.path)}")
     command = [sys.executable, "-m", "mp2", "scan", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         while "fast" not in process.stderr.readline():
             pass
         process.send_signal(number)
@@ -415,7 +451,9 @@ def test_a_stopped_scan_keeps_what_had_completed(here, monkeypatch, number, code
     assert (ended["fast"], ended["hanging"]) == (("ok", 1), ("skipped", 0))
     with Store("mp2.db", read_only=True) as store:
         assert store.scans()[0].status == "stopped"
-        assert store.load_scan(document["scan_id"]).to_dict()["candidates"] == document["candidates"]
+        assert (
+            store.load_scan(document["scan_id"]).to_dict()["candidates"] == document["candidates"]
+        )
         assert store.breakers() == {}
 
 
@@ -434,7 +472,9 @@ def test_a_second_interruption_leaves_at_once_and_says_what_is_kept(mp2, scanner
     assert code == 130
     (summary,) = of(mp2("scans", "list", "--json")[1])["scans"]
     last = err.strip().splitlines()[-1]
-    assert last == f"mp2: stopped by a signal; what had ended is stored as scan {summary['scan_id']}"
+    assert (
+        last == f"mp2: stopped by a signal; what had ended is stored as scan {summary['scan_id']}"
+    )
     assert of(out)["errors"] == [last[5:]]
     assert summary["n_outcomes"] == 1
 
@@ -443,7 +483,9 @@ def test_a_second_interruption_leaves_at_once_and_says_what_is_kept(mp2, scanner
 
 
 def test_verify_compares_both_ways_on_offline_scanners(mp2, scanners, here):
-    (here / "mp2.toml").write_text("[discovery.scanners.broken]\nlimit = 3\n[discovery.pipelines.news]\nenabled = true\n")
+    (here / "mp2.toml").write_text(
+        "[discovery.scanners.broken]\nlimit = 3\n[discovery.pipelines.news]\nenabled = true\n"
+    )
     scanners(GOOD, BROKEN, OTHER)
     code, out, _ = mp2("scan", "--verify")
     assert code == 0
@@ -503,7 +545,14 @@ def test_the_list_of_scanners(mp2, scanners, here, monkeypatch):
         "[discovery.pipelines.social]\nenabled = false\n[discovery.scanners.broken]\nlimit = 0\n"
         "[discovery.scanners.nothing]\nenabled = false\n"
     )
-    scanners(GOOD, OTHER, NOTHING, BROKEN, KEYED, type("Odd", (package.Scanner,), {"name": "5", "pipeline": "x"}))
+    scanners(
+        GOOD,
+        OTHER,
+        NOTHING,
+        BROKEN,
+        KEYED,
+        type("Odd", (package.Scanner,), {"name": "5", "pipeline": "x"}),
+    )
     listed = {one["name"]: one for one in of(mp2("scanners", "list", "--json")[1])["scanners"]}
     assert list(listed) == ["good", "other", "nothing", "broken", "keyed", "Odd"]
     assert [one["enabled"] for one in listed.values()] == [True, False, False, False, True, False]
@@ -511,7 +560,12 @@ def test_the_list_of_scanners(mp2, scanners, here, monkeypatch):
     assert listed["broken"]["error"].startswith("settings: limit: ")
     assert "name '5' has to be a letter" in listed["Odd"]["error"]
     assert listed["keyed"]["keys"] == {"STUB_KEY": "missing"}
-    assert listed["good"]["breaker"] == {"phase": "closed", "n_failures": 0, "since": 0.0, "cool_down_s": 0.0}
+    assert listed["good"]["breaker"] == {
+        "phase": "closed",
+        "n_failures": 0,
+        "since": 0.0,
+        "cool_down_s": 0.0,
+    }
     assert (listed["good"]["summary"], listed["good"]["offline"]) == ("finds things", True)
     monkeypatch.setenv("STUB_KEY", "hush-hush")
     code, out, _ = mp2("scanners", "list")
@@ -534,10 +588,18 @@ def test_a_scanner_is_shown_with_its_settings(mp2, scanners, here):
     assert rows["limit"][1:8] == ["whole", "number", ">=", "1", "10", "-", "candidates"]
     document = of(mp2("scanners", "show", "settled", "--json")[1])
     assert document["settings"][2]["type"] == "number > 0 or none"
-    assert {"name": "share", "type": "number", "required": False, "default": 0.5, "is_set": False, "doc": ""} in document[
-        "settings"
-    ]
-    assert mp2("scanners", "show", "god")[::2] == (2, "mp2: unknown scanner 'god'; known are good, settled\n")
+    assert {
+        "name": "share",
+        "type": "number",
+        "required": False,
+        "default": 0.5,
+        "is_set": False,
+        "doc": "",
+    } in document["settings"]
+    assert mp2("scanners", "show", "god")[::2] == (
+        2,
+        "mp2: unknown scanner 'god'; known are good, settled\n",
+    )
 
 
 def test_reset_needs_a_database_and_a_name_that_is_known_there_or_here(mp2, scanners):
@@ -560,7 +622,9 @@ def test_a_scanner_is_tested(mp2, scanners, here, monkeypatch, how):
         yield context.candidate("BRK.B", "big", data={"x": 1})
         yield context.candidate("?", "none")
 
-    (here / "mp2.toml").write_text("[discovery.scanners.tested]\nenabled = false\n[discovery.scanners.good]\nlimit = 1\n")
+    (here / "mp2.toml").write_text(
+        "[discovery.scanners.tested]\nenabled = false\n[discovery.scanners.good]\nlimit = 1\n"
+    )
     scanners(GOOD, make("tested", work), KEYED, NOTHING)
     code, out, err = mp2("scanners", "test", "tested", *how)
     assert code == 0
@@ -569,7 +633,11 @@ def test_a_scanner_is_tested(mp2, scanners, here, monkeypatch, how):
     assert '{"x": 1}' in out
     assert re.search(r"✓ tested: 1 candidate in \d+\.\d\d s, 0 requests, 1 dropped", out)
     document = of(mp2("scanners", "test", "tested", "--json", *how)[1])
-    assert (document["status"], document["outcome"]["n_dropped"], len(document["logs"])) == ("ok", 1, 2)
+    assert (document["status"], document["outcome"]["n_dropped"], len(document["logs"])) == (
+        "ok",
+        1,
+        2,
+    )
     assert mp2("scanners", "test", "nothing", *how)[0] == 4
     assert not (here / "mp2.db").exists()
     monkeypatch.setenv("STUB_KEY", "hush-hush")
@@ -582,7 +650,10 @@ def test_what_a_tested_scanner_raises(mp2, scanners):
     assert (code, "⚠️ broken: HTTP 500 error in " in out, "Traceback" in err) == (1, True, True)
     assert mp2("scanners", "test", "broken", "--in-caller")[::2] == (1, "mp2: HTTP 500 error\n")
     code, _, err = mp2("scanners", "test", "raising", "--in-caller")
-    assert (code, err) == (1, "mp2: raising: IndexError: pop from empty list (--debug shows where)\n")
+    assert (code, err) == (
+        1,
+        "mp2: raising: IndexError: pop from empty list (--debug shows where)\n",
+    )
     assert "IndexError" in mp2("--debug", "scanners", "test", "raising", "--in-caller")[2]
     assert mp2("scanners", "test", "keyed")[0] == 1
     assert mp2("scanners", "test", "god")[0] == 2
@@ -609,7 +680,10 @@ def test_stored_scans_are_listed_shown_and_deleted(mp2, scanners):
     assert "✓ good: 2 candidates" in out
     assert "SourceError: HTTP 500 error" in out
     assert f"Stored as scan {printed['scan_id']}." in out
-    assert list(of(mp2("scans", "show", "last", "--logs", "--json")[1])["logs"]) == ["good", "broken"]
+    assert list(of(mp2("scans", "show", "last", "--logs", "--json")[1])["logs"]) == [
+        "good",
+        "broken",
+    ]
     assert mp2("scans", "delete", "last")[:2] == (0, f"Deleted scan {printed['scan_id']}.\n")
     assert mp2("scans", "show", "last")[0] == 2
     mp2("scan")
@@ -635,6 +709,8 @@ def test_an_interrupted_scan_is_shown_with_what_had_ended(mp2, scanners):
 def test_help_needs_none_of_the_packages_of_scanners():
     code = "import sys; from mp2.cli.main import main\ntry: main(['scan', '--help'])\nexcept SystemExit: pass\n"
     code += "heavy = {'pydantic', 'httpx2', 'tenacity', 'rich.live', 'sqlite3'} & set(sys.modules); assert not heavy, heavy"
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert process.returncode == 0, process.stderr
     assert "--config FILE" in process.stdout

@@ -78,12 +78,20 @@ def test_nothing_found_is_exit_code_4(mp2):
     code, out, _ = mp2("search", GOLDEN / "nothing-eligible.csv", *RULES)
     assert code == 4
     assert "Complete: no group is eligible under these rules." in out
-    code, out, _ = mp2("search", GOLDEN / "nothing-eligible.csv", *RULES, "--max-attempts", "1", "--json")
-    assert (code, json.loads(out)["status"], json.loads(out)["picks"]) == (4, "work_limit", {"3": None, "4": None})
+    code, out, _ = mp2(
+        "search", GOLDEN / "nothing-eligible.csv", *RULES, "--max-attempts", "1", "--json"
+    )
+    assert (code, json.loads(out)["status"], json.loads(out)["picks"]) == (
+        4,
+        "work_limit",
+        {"3": None, "4": None},
+    )
 
 
 def test_work_limit_is_deterministic_and_says_so(mp2):
-    runs = [mp2("search", WEEK, *RULES, "--max-attempts", "7", "--json", "--workers", n) for n in (1, 4)]
+    runs = [
+        mp2("search", WEEK, *RULES, "--max-attempts", "7", "--json", "--workers", n) for n in (1, 4)
+    ]
     first, second = (json.loads(out) for _, out, _ in runs)
     expected = json.loads((GOLDEN / "week-prices.json").read_text())["work_limits"]["7"]
     assert first["attempts"] == second["attempts"] == expected["attempts"]
@@ -110,7 +118,12 @@ def test_any_rule_is_an_option(mp2):
     given = ("--max-size", "3", "--retain-sizes", "2,3", "--top", "5", "--wilson-weight", "0.5")
     _, out, _ = mp2("search", WEEK, *RULES, "--json", *given)
     rules = json.loads(out)["rules"]
-    assert (rules["max_size"], rules["retain_sizes"], rules["top_k"], rules["wilson_weight"]) == (3, [2, 3], 5, 0.5)
+    assert (rules["max_size"], rules["retain_sizes"], rules["top_k"], rules["wilson_weight"]) == (
+        3,
+        [2, 3],
+        5,
+        0.5,
+    )
 
 
 def test_settings_come_from_options_then_environment_then_file(mp2, here, monkeypatch):
@@ -119,7 +132,11 @@ def test_settings_come_from_options_then_environment_then_file(mp2, here, monkey
     monkeypatch.setenv("MP2_SEARCH_TOP", "8")
     _, out, _ = mp2("search", WEEK, "--json", "--top", "7")
     document = json.loads(out)
-    assert (document["rules"]["min_daily_hits"], document["workers"], document["rules"]["top_k"]) == (4, 2, 7)
+    assert (
+        document["rules"]["min_daily_hits"],
+        document["workers"],
+        document["rules"]["top_k"],
+    ) == (4, 2, 7)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +164,9 @@ def test_the_files_own_settings_count_for_the_whole_program(mp2, here):
 
 @pytest.mark.parametrize("name", ["TOP", "DB", "JSON", "MIN_DAILY_HITS", "TABLE", "RETAIN_SIZES"])
 def test_environment_variables_are_called_as_the_options(name):
-    assert [param for param in cli.commands["search"].params if param.envvar == f"MP2_SEARCH_{name}"]
+    assert [
+        param for param in cli.commands["search"].params if param.envvar == f"MP2_SEARCH_{name}"
+    ]
 
 
 def test_unusable_settings_leave_no_run_behind(mp2, here):
@@ -177,7 +196,9 @@ def test_one_problem_is_one_line_whatever_it_quotes(mp2, here):
 def test_a_full_output_is_one_line_and_a_failure(flag):
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "mp2", "search", str(WEEK), *RULES, "--no-store", flag]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "mp2: output: No space left on device"
 
@@ -269,12 +290,16 @@ def test_identical_variations_are_shown_as_such(mp2):
     _, printed, _ = mp2("search", GOLDEN / "aliases-and-ties.csv", *RULES, "--json")
     document = json.loads(printed)
     first, second = (member["variation"] for member in document["aliases"][0][:2])
-    assert {member["algo"] for member in document["aliases"][0]} == {document["aliases"][0][0]["algo"]}
+    assert {member["algo"] for member in document["aliases"][0]} == {
+        document["aliases"][0][0]["algo"]
+    }
     _, out, _ = mp2("runs", "show", "last", "--show", "1000")
     assert f"{first} (= {second}" in out
     assert f"{second} (= {first}" in out
     n_alike = sum(map(len, document["aliases"])) - len(document["aliases"])
-    assert f"{n_alike} of {document['n_starters']} variations are identical to an earlier one" in out
+    assert (
+        f"{n_alike} of {document['n_starters']} variations are identical to an earlier one" in out
+    )
     _, exported, _ = mp2("runs", "export", "last")
     assert f" {first} = {second}" in exported
 
@@ -289,7 +314,10 @@ def test_identical_variations_are_shown_as_such(mp2):
         (["search", WEEK, "--max-attempts", "0"], "max_attempts: 0 is not a whole number between"),
         (["search", WEEK, "--special", "A9"], "special: no algorithm 'A9'; the algorithms are A0"),
         (["search", WEEK, "--count", "quick"], "'quick' is not one of 'exact', 'fast'"),
-        (["search", WEEK, "--without", "aliases,bounds"], "without: no pruning 'bounds'; the prunings are aliases, hits_bound"),
+        (
+            ["search", WEEK, "--without", "aliases,bounds"],
+            "without: no pruning 'bounds'; the prunings are aliases, hits_bound",
+        ),
         (["demo", "--signals", "--without", "x"], "without: no pruning 'x'"),
         (["walkforward", WEEK, "--count", "slow"], "'slow' is not one of 'exact', 'fast'"),
         (["search", WEEK, "--max-size", "9"], "rule max_size: 9 is outside 2..8"),
@@ -333,7 +361,9 @@ def test_debug_shows_the_traceback(mp2):
 
 
 def test_a_bad_table_is_described_at_once(mp2, here):
-    (here / "bad.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-13-01,T,1\n,1,2026-01-05,T,2\n")
+    (here / "bad.csv").write_text(
+        "algo,variation,day,ticker,win\nA,1,2026-13-01,T,1\n,1,2026-01-05,T,2\n"
+    )
     code, _, err = mp2("search", "bad.csv")
     assert code == 2
     for word in ("2026-13-01", "algo", "win"):
@@ -418,7 +448,11 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_keeps_the_results(number, expected):
     with start(*ENDLESS) as process:
@@ -432,7 +466,9 @@ def test_a_signal_keeps_the_results(number, expected):
     assert document["attempts"] > 0
     assert 0 <= document["coverage"] < 1
     assert "Traceback" not in err
-    listed = subprocess.run([sys.executable, "-m", "mp2", "runs", "list", "--json"], capture_output=True, check=True)
+    listed = subprocess.run(
+        [sys.executable, "-m", "mp2", "runs", "list", "--json"], capture_output=True, check=True
+    )
     assert [run["status"] for run in json.loads(listed.stdout)["runs"]] == ["stopped"]
 
 
@@ -450,7 +486,10 @@ def test_a_signal_while_reading_stores_nothing(here):
         main(sys.argv[1:])
     """
     process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), "search", str(WEEK)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(code), "search", str(WEEK)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert process.returncode == 143
     assert "Traceback" not in process.stderr
@@ -469,7 +508,9 @@ def test_closed_stdout_is_quiet():
 def test_help_needs_no_heavy_import():
     code = "import sys; from mp2.cli.main import main\ntry: main(['search', '--help'])\nexcept SystemExit: pass\n"
     code += "heavy = {'numpy', 'polars', 'rich.live', 'mp2._recurse'} & set(sys.modules); assert not heavy, heavy"
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert process.returncode == 0, process.stderr
     assert "Rules (defaults are the specification's)" in process.stdout
 
@@ -532,14 +573,22 @@ def test_picks_that_fail_cost_no_result(mp2, monkeypatch):
 def test_a_message_that_cannot_be_printed_costs_no_document(here):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "mp2", "runs", "list", "--json"], check=False, stdout=subprocess.PIPE, stderr=full, text=True
+            [sys.executable, "-m", "mp2", "runs", "list", "--json"],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
         )
     assert (done.returncode, strict_json(done.stdout)["status"]) == (1, "failed")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
 @pytest.mark.parametrize(
-    "closed", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("<&-", ">&-", "2>&-")), "<&- >&- 2>&-"]
+    "closed",
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("<&-", ">&-", "2>&-")),
+        "<&- >&- 2>&-",
+    ],
 )
 def test_a_stream_that_was_closed_before_is_done_without(here, closed):
     command = f"{sys.executable} -m mp2 search {WEEK} {' '.join(RULES)} --json {closed}"
@@ -547,7 +596,9 @@ def test_a_stream_that_was_closed_before_is_done_without(here, closed):
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert len(done.stdout.splitlines()) == (">&-" not in closed.replace("2>&-", ""))
-    listed = subprocess.run([sys.executable, "-m", "mp2", "runs", "list", "--json"], capture_output=True, check=True)
+    listed = subprocess.run(
+        [sys.executable, "-m", "mp2", "runs", "list", "--json"], capture_output=True, check=True
+    )
     assert [run["status"] for run in json.loads(listed.stdout)["runs"]] == ["complete"]
 
 
@@ -562,7 +613,16 @@ def test_a_terminal_that_goes_away_costs_the_display_only():
         def write(self, text):
             raise OSError(5, "Input/output error")
 
-    pool = SimpleNamespace(elapsed_ns=1, wall_ns=2, n_exhausted=0, n_running=1, n_cut_off=0, n_waiting=0, limit_ns=1, bank_ns=0)
+    pool = SimpleNamespace(
+        elapsed_ns=1,
+        wall_ns=2,
+        n_exhausted=0,
+        n_running=1,
+        n_cut_off=0,
+        n_waiting=0,
+        limit_ns=1,
+        bank_ns=0,
+    )
     progress = SimpleNamespace(pool=pool, attempts=3, best_score={2: None})
     for n_updates in range(2):
         screen = Console(file=Gone(), force_terminal=True)
@@ -576,7 +636,9 @@ def test_a_log_file_that_is_a_pipe_nobody_reads_is_told(mp2, here):
     os.mkfifo("pipe.log")
     code, _, err = mp2("--log-file", "pipe.log", "search", WEEK, *RULES, "--no-store")
     assert code == 2
-    assert "--log-file pipe.log: No such device or address; choose a file that can be written" in err
+    assert (
+        "--log-file pipe.log: No such device or address; choose a file that can be written" in err
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
@@ -589,7 +651,11 @@ def test_a_log_behind_a_link_is_private_too(mp2, here):
 def test_the_database_may_be_named_anywhere(mp2, here, monkeypatch):
     assert mp2("search", WEEK, *RULES, "--db", "mine.db")[0] == 0
     assert [path.name for path in here.glob("*.db")] == ["mine.db"]
-    for args in (("runs", "list", "--db", "mine.db"), ("runs", "--db", "mine.db", "list"), ("--db", "mine.db", "runs", "list")):
+    for args in (
+        ("runs", "list", "--db", "mine.db"),
+        ("runs", "--db", "mine.db", "list"),
+        ("--db", "mine.db", "runs", "list"),
+    ):
         code, out, _ = mp2(*args)
         assert code == 0
         assert "complete" in out

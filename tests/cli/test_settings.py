@@ -11,7 +11,15 @@ from mp2.errors import InputError
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        *[("90", 90.0), (60, 60.0), (0.5, 0.5), ("30s", 30.0), ("1.5m", 90.0), ("2 min", 120.0), ("2h", 7200.0)],
+        *[
+            ("90", 90.0),
+            (60, 60.0),
+            (0.5, 0.5),
+            ("30s", 30.0),
+            ("1.5m", 90.0),
+            ("2 min", 120.0),
+            ("2h", 7200.0),
+        ],
         *[("250ms", 0.25), ("1D", 86400.0)],
     ],
 )
@@ -28,9 +36,16 @@ def test_what_is_no_duration(text):
 def test_names_sizes_and_pairs():
     assert settings.NAMES.convert(" a, b ,,c", None, None) == ("a", "b", "c")
     assert settings.NAMES.convert(["a b", "c"], None, None) == ("a b", "c")
-    assert settings.SIZES.convert("3,4", None, None) == settings.SIZES.convert([3, 4], None, None) == (3, 4)
+    assert (
+        settings.SIZES.convert("3,4", None, None)
+        == settings.SIZES.convert([3, 4], None, None)
+        == (3, 4)
+    )
     assert settings.SIZES.convert(3, None, None) == (3,)
-    assert settings.PAIRS.convert("day=date, ticker = symbol", None, None) == {"day": "date", "ticker": "symbol"}
+    assert settings.PAIRS.convert("day=date, ticker = symbol", None, None) == {
+        "day": "date",
+        "ticker": "symbol",
+    }
     assert settings.PAIRS.convert({"day": "date"}, None, None) == {"day": "date"}
     with pytest.raises(click.BadParameter, match="list of whole numbers"):
         settings.SIZES.convert("3,x", None, None)
@@ -49,7 +64,9 @@ def test_no_file_no_settings(here):
 
 
 def test_the_working_directorys_file_is_found(here):
-    (here / "mp2.toml").write_text('verbose = 1\n[search]\nbudget = "5s"\nmin_daily_hits = 3\ntop = 7\nretain_sizes = [3]\n')
+    (here / "mp2.toml").write_text(
+        'verbose = 1\n[search]\nbudget = "5s"\nmin_daily_hits = 3\ntop = 7\nretain_sizes = [3]\n'
+    )
     assert settings.load(None, cli) == {
         "verbose": "1",
         "search": {"budget": "5s", "min_daily_hits": "3", "top_k": "7", "retain_sizes": [3]},
@@ -65,7 +82,10 @@ def test_the_projects_table_is_found(here):
     ("text", "message"),
     [
         ("[serach]\n", "mp2.toml: unknown key 'serach'; known are .*search"),
-        ("[search]\nbugdet = 3\n", r"mp2.toml: \[search\] unknown key 'bugdet'; known are .*budget"),
+        (
+            "[search]\nbugdet = 3\n",
+            r"mp2.toml: \[search\] unknown key 'bugdet'; known are .*budget",
+        ),
         ("debug = true\n", "mp2.toml: unknown key 'debug'"),
         ("search = 3\n", "mp2.toml: search has to be a table"),
         ("[search\n", "mp2.toml: not valid TOML"),

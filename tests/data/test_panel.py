@@ -49,7 +49,12 @@ def frame(*rows: tuple[Any, ...], columns: tuple[str, ...] = COLUMNS) -> pl.Data
 
 
 def win_frame(*rows: tuple[Any, ...], **types: Any) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=["algo", "variation", "day", "ticker", "win"], schema_overrides=types, orient="row")
+    return pl.DataFrame(
+        list(rows),
+        schema=["algo", "variation", "day", "ticker", "win"],
+        schema_overrides=types,
+        orient="row",
+    )
 
 
 def contents(panel: SignalPanel) -> dict[tuple[str, str], dict[tuple[str, str], bool]]:
@@ -58,7 +63,10 @@ def contents(panel: SignalPanel) -> dict[tuple[str, str], dict[tuple[str, str], 
     wins = bitset.unpack(np.broadcast_to(panel.wins, panel.buys.shape), len(panel.tickers))
     keys = [(panel.algos[a], name) for a, name in zip(panel.algo_of, panel.variations, strict=True)]
     return {
-        key: {(panel.days[d], panel.tickers[t]): bool(wins[v, d, t]) for d, t in np.argwhere(buys[v]).tolist()}
+        key: {
+            (panel.days[d], panel.tickers[t]): bool(wins[v, d, t])
+            for d, t in np.argwhere(buys[v]).tolist()
+        }
         for v, key in enumerate(keys)
     }
 
@@ -93,7 +101,9 @@ def to_sqlite(table: pl.DataFrame, folder: Path, name: str = "signals") -> Path:
     connection = sqlite3.connect(path)
     quoted = '"' + name.replace('"', '""') + '"'
     connection.execute(f"CREATE TABLE {quoted} ({', '.join(table.columns)})")
-    connection.executemany(f"INSERT INTO {quoted} VALUES ({', '.join('?' * table.width)})", table.rows())
+    connection.executemany(
+        f"INSERT INTO {quoted} VALUES ({', '.join('?' * table.width)})", table.rows()
+    )
     connection.commit()
     connection.close()
     return path
@@ -114,7 +124,9 @@ SOURCES: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "polars scan": lambda table, folder: pl.scan_parquet(to_parquet(table, folder)),
     "polars categories": to_categories,
     "pandas": lambda table, _: table.to_pandas(),
-    "pandas categories": lambda table, _: table.to_pandas().astype({"algo": "category", "ticker": "category"}),
+    "pandas categories": lambda table, _: table.to_pandas().astype(
+        {"algo": "category", "ticker": "category"}
+    ),
     "pandas with index": lambda table, _: table.to_pandas().set_index(["day", "algo"]),
     "pandas of objects": lambda table, _: table.to_pandas().astype(object),
     "pyarrow": lambda table, _: table.to_arrow(),
@@ -126,7 +138,9 @@ def as_source(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[pl.Da
     return lambda table: SOURCES[request.param](table, tmp_path)
 
 
-def test_every_source_gives_the_same_panel(as_source: Callable[[pl.DataFrame], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_source_gives_the_same_panel(
+    as_source: Callable[[pl.DataFrame], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "BATCH_ROWS", 2)  # several batches also for a small table
     monkeypatch.setattr(tables, "_SQLITE_ROWS", 2)
     monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 50)
@@ -150,7 +164,8 @@ def test_every_source_gives_the_same_panel(as_source: Callable[[pl.DataFrame], A
 
 def test_every_source_reports_the_same_faults(as_source: Callable[[pl.DataFrame], Any]) -> None:
     broken = LONG.with_columns(
-        pl.Series("day", ["2026-01-06", "soon", None, "2026-02-30", "2026-01-05"]), pl.Series("ticker", [*"ABC", None, None])
+        pl.Series("day", ["2026-01-06", "soon", None, "2026-02-30", "2026-01-05"]),
+        pl.Series("ticker", [*"ABC", None, None]),
     )
     lines = [line.partition(": ")[2] for line in problems_of(as_source(broken))]
     assert sorted(lines) == [
@@ -162,7 +177,12 @@ def test_every_source_reports_the_same_faults(as_source: Callable[[pl.DataFrame]
 
 def test_arrays_are_read_only_contiguous_and_of_the_promised_shape() -> None:
     panel = read_signals(LONG)
-    arrays = {"algo_of": np.int32, "buys": np.uint64, "wins": np.uint64, "base_win_rates": np.float64}
+    arrays = {
+        "algo_of": np.int32,
+        "buys": np.uint64,
+        "wins": np.uint64,
+        "base_win_rates": np.float64,
+    }
     for name, dtype in arrays.items():
         array = getattr(panel, name)
         assert array.dtype == dtype
@@ -202,7 +222,15 @@ def test_names_that_could_run_together_stay_apart() -> None:
 
 
 def test_mixed_types_in_a_pandas_column_are_taken_as_text() -> None:
-    mixed = pd.DataFrame({"algo": ["A", 1], "variation": [2, "x"], "day": "2026-01-05", "ticker": "T", "win": [True, False]})
+    mixed = pd.DataFrame(
+        {
+            "algo": ["A", 1],
+            "variation": [2, "x"],
+            "day": "2026-01-05",
+            "ticker": "T",
+            "win": [True, False],
+        }
+    )
     assert list(contents(read_signals(mixed))) == [("A", "2"), ("1", "x")]
 
 
@@ -216,10 +244,14 @@ def test_pandas_without_pyarrow_is_read_value_by_value(monkeypatch: pytest.Monke
     monkeypatch.setattr(nw.DataFrame, "to_polars", refuse)
     assert read_signals(LONG.to_pandas()).fingerprint == expected
     lines = problems_of(LONG.with_columns(ticker=pl.lit(None, pl.String)).to_pandas())
-    assert lines == ["signals: column 'ticker', row 1: null is no ticker; every row needs one (5 such rows)"]
+    assert lines == [
+        "signals: column 'ticker', row 1: null is no ticker; every row needs one (5 such rows)"
+    ]
 
 
-def test_csv_with_quotes_line_breaks_and_windows_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_with_quotes_line_breaks_and_windows_line_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [("A", f'va"r\n{i}, "x"', "2026-01-05", f"T{i}", "1") for i in range(40)]
     path = tmp_path / "quoted.csv"
     with path.open("w", newline="") as file:
@@ -245,11 +277,17 @@ def test_a_column_of_no_use_may_occur_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype"), [([5_000_000, -2_000_000], pl.Date), ([2**62, -(2**62)], pl.Datetime("ms"))], ids=["date", "datetime"]
+    ("values", "dtype"),
+    [([5_000_000, -2_000_000], pl.Date), ([2**62, -(2**62)], pl.Datetime("ms"))],
+    ids=["date", "datetime"],
 )
 def test_days_beyond_the_calendar_are_no_days(values: list[int], dtype: Any) -> None:
-    days = pl.Series("day", [*values, None], dtype=pl.Int32 if dtype == pl.Date else pl.Int64).cast(dtype)
-    rows = pl.DataFrame([days]).with_columns(algo=pl.lit("A"), variation=pl.lit("1"), ticker=pl.lit("T"), win=pl.lit(1))
+    days = pl.Series("day", [*values, None], dtype=pl.Int32 if dtype == pl.Date else pl.Int64).cast(
+        dtype
+    )
+    rows = pl.DataFrame([days]).with_columns(
+        algo=pl.lit("A"), variation=pl.lit("1"), ticker=pl.lit("T"), win=pl.lit(1)
+    )
     assert problems_of(rows) == [
         f"signals: column 'day', row 1: {values[0]} is not a day; write YYYY-MM-DD or YYYYMMDD (2 such rows)",
         "signals: column 'day', row 3: null is no day; every row needs one",
@@ -262,15 +300,21 @@ def test_columns_without_text_names_are_listed() -> None:
 
 def test_csv_with_byte_order_mark_and_no_last_line_end(tmp_path: Path) -> None:
     path = tmp_path / "bom.csv"
-    path.write_bytes(b"\xef\xbb\xbfalgo,variation,day,ticker,win\nA,1,2026-01-05,NA,1\nA,1,2026-01-05,TRUE,0")
+    path.write_bytes(
+        b"\xef\xbb\xbfalgo,variation,day,ticker,win\nA,1,2026-01-05,NA,1\nA,1,2026-01-05,TRUE,0"
+    )
     assert read_signals(path).tickers == ("NA", "TRUE")
 
 
-def test_unclosed_quote_is_found_before_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unclosed_quote_is_found_before_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 64)
     monkeypatch.setattr(tables, "_CSV_RECORD_BYTES", 1 << 10)
     path = tmp_path / "open.csv"
-    path.write_text('algo,variation,day,ticker,win\n"A,1,2026-01-05,T,1\n' + "A,1,2026-01-05,T,1\n" * 1000)
+    path.write_text(
+        'algo,variation,day,ticker,win\n"A,1,2026-01-05,T,1\n' + "A,1,2026-01-05,T,1\n" * 1000
+    )
     assert "unclosed quote" in problems_of(path)[0]
 
 
@@ -286,23 +330,34 @@ def test_unclosed_quote_is_found_before_memory_runs_out(tmp_path: Path, monkeypa
 def test_a_win_needs_two_finite_prices_and_a_rise(
     open_: float | None, close: float | None, won: bool, source: str, tmp_path: Path
 ) -> None:
-    rows = frame(("A", "1", "2026-01-05", "T", open_, close), ("A", "1", "2026-01-05", "U", 1.0, 2.0))
+    rows = frame(
+        ("A", "1", "2026-01-05", "T", open_, close), ("A", "1", "2026-01-05", "U", 1.0, 2.0)
+    )
     panel = read_signals(SOURCES[source](rows, tmp_path))
     finite = None not in (open_, close) and np.isfinite([open_, close]).all()
     assert contents(panel)["A", "1"]["2026-01-05", "T"] is won
     assert panel.base_win_rates.tolist() == [100.0 * (won + 1) / (1 + finite)]
     assert len(panel.warnings) == (not finite)
-    assert all("rows with a missing or non-finite open or close: 1, counted as no win" in line for line in panel.warnings)
+    assert all(
+        "rows with a missing or non-finite open or close: 1, counted as no win" in line
+        for line in panel.warnings
+    )
 
 
 def test_prices_are_compared_in_their_own_width() -> None:
-    narrow = frame(("A", "1", "2026-01-05", "T", 0.1, 0.1)).with_columns(pl.col("open", "close").cast(pl.Float32))
+    narrow = frame(("A", "1", "2026-01-05", "T", 0.1, 0.1)).with_columns(
+        pl.col("open", "close").cast(pl.Float32)
+    )
     assert not read_signals(narrow).wins.any()
-    above = narrow.with_columns(close=pl.Series(np.nextafter(np.float32(0.1), np.float32(1), dtype=np.float32)[None]))
+    above = narrow.with_columns(
+        close=pl.Series(np.nextafter(np.float32(0.1), np.float32(1), dtype=np.float32)[None])
+    )
     assert read_signals(above).wins.any()
 
 
-@pytest.mark.parametrize("dtype", [pl.Int32, pl.Int64, pl.UInt8, pl.Decimal(10, 2), pl.Float32, pl.String])
+@pytest.mark.parametrize(
+    "dtype", [pl.Int32, pl.Int64, pl.UInt8, pl.Decimal(10, 2), pl.Float32, pl.String]
+)
 def test_prices_of_every_numeric_type(dtype: Any) -> None:
     rows = frame(("A", "1", "2026-01-05", "T", 9, 10), ("A", "1", "2026-01-05", "U", 10, 9))
     panel = read_signals(rows.with_columns(pl.col("open", "close").cast(dtype)))
@@ -314,8 +369,15 @@ def test_prices_of_every_numeric_type(dtype: Any) -> None:
     [[True, False, None], [1, 0, None], [1.0, 0.0, nan], [1.0, 0.0, None], ["1", "0", ""], [" TRUE", "false", "NA"],
      ["1.0", "0.0", "nan"]],
 )  # fmt: skip
-def test_the_win_column_is_used_as_it_is_and_nulls_are_counted(values: list[Any], as_source: Callable[..., Any]) -> None:
-    rows = win_frame(*(("A", "1", "2026-01-05", ticker, value) for ticker, value in zip("TUV", values, strict=True)))
+def test_the_win_column_is_used_as_it_is_and_nulls_are_counted(
+    values: list[Any], as_source: Callable[..., Any]
+) -> None:
+    rows = win_frame(
+        *(
+            ("A", "1", "2026-01-05", ticker, value)
+            for ticker, value in zip("TUV", values, strict=True)
+        )
+    )
     panel = read_signals(as_source(rows))
     assert list(contents(panel)["A", "1"].values()) == [True, False, False]
     assert panel.base_win_rates.tolist() == [100 / 3]
@@ -345,18 +407,27 @@ def test_a_lone_price_beside_a_win_column_is_no_price() -> None:
 
 def test_duplicates_collapse_into_a_win_if_any_wins() -> None:
     buy = ("A", "1", "2026-01-05", "T")
-    panel = read_signals(win_frame((*buy, 0), (*buy, 1), (*buy, 0), ("B", "1", "2026-01-05", "T", 1)))
+    panel = read_signals(
+        win_frame((*buy, 0), (*buy, 1), (*buy, 0), ("B", "1", "2026-01-05", "T", 1))
+    )
     assert contents(panel)["A", "1"] == {("2026-01-05", "T"): True}
     assert panel.consistent
     assert panel.base_win_rates.tolist() == [100.0]
-    assert panel.warnings == ("signals: duplicate rows of one (variation, day, ticker): 2, collapsed",)
+    assert panel.warnings == (
+        "signals: duplicate rows of one (variation, day, ticker): 2, collapsed",
+    )
 
 
 def test_inconsistent_wins_are_kept_by_variation() -> None:
-    panel = read_signals(win_frame(("A", "1", "2026-01-05", "T", 1), ("B", "1", "2026-01-05", "T", 0)))
+    panel = read_signals(
+        win_frame(("A", "1", "2026-01-05", "T", 1), ("B", "1", "2026-01-05", "T", 0))
+    )
     assert not panel.consistent
     assert panel.wins.shape == panel.buys.shape
-    assert contents(panel) == {("A", "1"): {("2026-01-05", "T"): True}, ("B", "1"): {("2026-01-05", "T"): False}}
+    assert contents(panel) == {
+        ("A", "1"): {("2026-01-05", "T"): True},
+        ("B", "1"): {("2026-01-05", "T"): False},
+    }
     assert panel.base_win_rates.tolist() == [100.0]
     assert "some rows and lose in others" in panel.warnings[0]
 
@@ -379,7 +450,9 @@ BERLIN = "Europe/Berlin"
         pl.Series([20260105.0]),
         pl.Series([datetime.date(2026, 1, 5)]),
         pl.Series([datetime.datetime(2026, 1, 5, 23, 30)]),
-        pl.Series([datetime.datetime(2026, 1, 4, 23, 30)]).dt.replace_time_zone("UTC").dt.convert_time_zone(BERLIN),
+        pl.Series([datetime.datetime(2026, 1, 4, 23, 30)])
+        .dt.replace_time_zone("UTC")
+        .dt.convert_time_zone(BERLIN),
         pl.Series(["2026-01-05"], dtype=pl.Categorical),
     ],
 )
@@ -396,8 +469,12 @@ def test_days_in_every_form(days: pl.Series) -> None:
      ([1], "[1]"), (b"x", "b'x'"), (datetime.time(9), "datetime.time(9, 0)")],
 )  # fmt: skip
 def test_unparsable_days(value: Any, shown: str) -> None:
-    rows = pl.DataFrame({"algo": ["A"], "variation": ["1"], "day": [value], "ticker": ["T"], "win": [1]})
-    assert problems_of(rows) == [f"signals: column 'day', row 1: {shown} is not a day; write YYYY-MM-DD or YYYYMMDD"]
+    rows = pl.DataFrame(
+        {"algo": ["A"], "variation": ["1"], "day": [value], "ticker": ["T"], "win": [1]}
+    )
+    assert problems_of(rows) == [
+        f"signals: column 'day', row 1: {shown} is not a day; write YYYY-MM-DD or YYYYMMDD"
+    ]
 
 
 def test_days_adds_days_without_a_buy() -> None:
@@ -420,15 +497,27 @@ def test_algos_fixes_the_order() -> None:
     ("settings", "problems"),
     [
         ({"algos": ["EMA"]}, ["algos: 'RSI' occurs but is not in the order given; add it"]),
-        ({"algos": ["EMA", "X", "RSI"]}, ["algos: 'X' does not occur; the algorithms are RSI, EMA"]),
+        (
+            {"algos": ["EMA", "X", "RSI"]},
+            ["algos: 'X' does not occur; the algorithms are RSI, EMA"],
+        ),
         ({"algos": ["EMA", "RSI", "EMA"]}, ["algos: 'EMA' is given twice"]),
         ({"algos": "EMA"}, ["algos: 'RSI' occurs but is not in the order given; add it"]),
         ({"days": ["soon"]}, ["days: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD"]),
         ({"days": "later"}, ["days: 'later' is not a day; write YYYY-MM-DD or YYYYMMDD"]),
         ({"base_win_rates": [50]}, ["base_win_rates: 1 given for 2 days; give one for each"]),
-        ({"base_win_rates": [50, 101]}, ["base_win_rates: 101 is not a percentage between 0 and 100"]),
-        ({"base_win_rates": [50, nan]}, ["base_win_rates: nan is not a percentage between 0 and 100"]),
-        ({"base_win_rates": ["x", 1]}, ["base_win_rates: 'x' is not a percentage between 0 and 100"]),
+        (
+            {"base_win_rates": [50, 101]},
+            ["base_win_rates: 101 is not a percentage between 0 and 100"],
+        ),
+        (
+            {"base_win_rates": [50, nan]},
+            ["base_win_rates: nan is not a percentage between 0 and 100"],
+        ),
+        (
+            {"base_win_rates": ["x", 1]},
+            ["base_win_rates: 'x' is not a percentage between 0 and 100"],
+        ),
         (
             {"base_win_rates": {"2026-01-09": 5.0}},
             ["base_win_rates: '2026-01-09' is not among the days; add it with days"],
@@ -440,8 +529,14 @@ def test_unusable_settings(settings: Mapping[str, Any], problems: list[str]) -> 
 
 
 def test_base_win_rates_are_replaced_by_the_users() -> None:
-    assert read_signals(LONG, base_win_rates=np.float32([10, 20])).base_win_rates.tolist() == [10.0, 20.0]
-    assert read_signals(LONG, base_win_rates={"20260106": 12.5}).base_win_rates.tolist() == [50.0, 12.5]
+    assert read_signals(LONG, base_win_rates=np.float32([10, 20])).base_win_rates.tolist() == [
+        10.0,
+        20.0,
+    ]
+    assert read_signals(LONG, base_win_rates={"20260106": 12.5}).base_win_rates.tolist() == [
+        50.0,
+        12.5,
+    ]
 
 
 def test_fingerprint_knows_content_and_not_row_order() -> None:
@@ -464,7 +559,9 @@ def test_fingerprint_knows_content_and_not_row_order() -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.csv")), ids=lambda path: path.stem)
 def test_worked_examples(path: Path) -> None:
     panel = read_signals(path)
-    assert panel.base_win_rates.tolist() == pytest.approx(json.loads(path.with_suffix(".json").read_text())["base_win_rates"])
+    assert panel.base_win_rates.tolist() == pytest.approx(
+        json.loads(path.with_suffix(".json").read_text())["base_win_rates"]
+    )
     with path.open(newline="") as file:
         assert_equal(panel, from_rows(list(csv.DictReader(file))))
 
@@ -477,7 +574,9 @@ def assert_equal(panel: SignalPanel, model: Signals) -> None:
     for v, buys in enumerate(held.values()):
         for d, day in enumerate(model.days):
             assert {ticker for on, ticker in buys if on == day} == model.buys[v, d]
-            assert {ticker for (on, ticker), won in buys.items() if won and on == day} == model.wins[v, d]
+            assert {
+                ticker for (on, ticker), won in buys.items() if won and on == day
+            } == model.wins[v, d]
     assert panel.consistent == model.consistent
     assert panel.base_win_rates.tolist() == pytest.approx(model.base_win_rates)
 
@@ -498,7 +597,9 @@ def long_rows(draw: st.DrawFn) -> list[dict[str, str]]:
     row = {key: st.sampled_from(values) for key, values in names.items()}
     priced = st.fixed_dictionaries({**row, "open": PRICE, "close": PRICE})
     won = st.fixed_dictionaries({**row, "win": st.sampled_from(["0", "1", "true", "FALSE", ""])})
-    return draw(st.one_of(st.lists(priced, min_size=1, max_size=60), st.lists(won, min_size=1, max_size=60)))
+    return draw(
+        st.one_of(st.lists(priced, min_size=1, max_size=60), st.lists(won, min_size=1, max_size=60))
+    )
 
 
 @given(rows=long_rows(), batch_rows=st.integers(1, 70))
@@ -507,10 +608,15 @@ def test_panel_equals_the_sets(rows: list[dict[str, str]], batch_rows: int) -> N
         patch.setattr(tables, "BATCH_ROWS", batch_rows)
         panel = read_signals(pl.DataFrame(rows))
     assert_equal(panel, from_rows(rows))
-    n_duplicates = len(rows) - len({(row["algo"], row["variation"], row["day"], row["ticker"]) for row in rows})
+    n_duplicates = len(rows) - len(
+        {(row["algo"], row["variation"], row["day"], row["ticker"]) for row in rows}
+    )
     counted = [line for line in panel.warnings if "duplicate" in line]
     assert (
-        counted == [f"signals: duplicate rows of one (variation, day, ticker): {n_duplicates}, collapsed"][: n_duplicates > 0]
+        counted
+        == [f"signals: duplicate rows of one (variation, day, ticker): {n_duplicates}, collapsed"][
+            : n_duplicates > 0
+        ]
     )
 
 
@@ -548,10 +654,15 @@ def test_long_values_are_cut_in_messages() -> None:
             LONG.with_columns(open=pl.Series(["1", "2", "cheap", "", " 3 "])),
             ["signals: column 'open', row 3: 'cheap' is not a number"],
         ),
-        (LONG.with_columns(open=True), ["signals: column 'open', row 1: True is not a number (5 such rows)"]),
+        (
+            LONG.with_columns(open=True),
+            ["signals: column 'open', row 1: True is not a number (5 such rows)"],
+        ),
         (
             LONG.with_columns(win=pl.Series([0, 1, 2, None, 3])),
-            ["signals: column 'win', row 3: 2 is not a win; write 0, 1, true or false (2 such rows)"],
+            [
+                "signals: column 'win', row 3: 2 is not a win; write 0, 1, true or false (2 such rows)"
+            ],
         ),
         (
             LONG.with_columns(win=pl.Series(["0", "1", "yes", None, "n/a"])),
@@ -572,19 +683,31 @@ def test_problems(table: pl.DataFrame, problems: list[str]) -> None:
 
 
 def test_sixty_four_algorithms_are_fine() -> None:
-    panel = read_signals(pl.concat([LONG.with_columns(algo=pl.lit(f"A{number}")) for number in range(64)]))
+    panel = read_signals(
+        pl.concat([LONG.with_columns(algo=pl.lit(f"A{number}")) for number in range(64)])
+    )
     assert len(panel.algos) == 64
 
 
 def test_problems_of_table_settings_and_outcomes_come_together() -> None:
     outcomes = pl.DataFrame({"day": ["x"], "ticker": ["T"], "win": [7]})
-    lines = problems_of(LONG.drop("variation"), outcomes=outcomes, columns={"colour": "c"}, days="later")
-    assert [line.split(" ")[0] for line in lines] == ["columns:", "days:", "signals:", "outcomes:", "outcomes:"]
+    lines = problems_of(
+        LONG.drop("variation"), outcomes=outcomes, columns={"colour": "c"}, days="later"
+    )
+    assert [line.split(" ")[0] for line in lines] == [
+        "columns:",
+        "days:",
+        "signals:",
+        "outcomes:",
+        "outcomes:",
+    ]
 
 
 def test_a_mapped_column_must_exist_even_where_another_would_do() -> None:
     rows = LONG.with_columns(win=pl.lit(1))
-    assert problems_of(rows, columns={"win": "won"})[0].startswith("signals: missing column 'won'; it has algo")
+    assert problems_of(rows, columns={"win": "won"})[0].startswith(
+        "signals: missing column 'won'; it has algo"
+    )
 
 
 def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
@@ -593,7 +716,10 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     yield "folder.parquet", "is a directory; name a file in it"
     yield "absent.parquet", "no such file"
     (folder / "signals.xlsx").touch()
-    yield "signals.xlsx", "unknown kind of file; expected one of .parquet, .pq, .csv, .csv.gz, .db, .sqlite, .sqlite3"
+    yield (
+        "signals.xlsx",
+        "unknown kind of file; expected one of .parquet, .pq, .csv, .csv.gz, .db, .sqlite, .sqlite3",
+    )
     for name in ("text.parquet", "text.db"):
         (folder / name).write_text("algo,variation\n" * 100)
         yield name, "cannot be read as a"
@@ -607,13 +733,17 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     yield "cut.csv.gz", "cannot be read as a CSV file"
     (folder / "ragged.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-01-05,T,1,2,3\n")
     yield "ragged.csv", "row 1 has 7 fields for 5 columns; quote a field that holds a comma"
-    (folder / "latin.csv").write_bytes(b"algo,variation,day,ticker,win\nA,1,2026-01-05,\xe9\xe8,1\n")
+    (folder / "latin.csv").write_bytes(
+        b"algo,variation,day,ticker,win\nA,1,2026-01-05,\xe9\xe8,1\n"
+    )
     yield "latin.csv", "row 1 is not UTF-8 text; save the file as UTF-8"
     packed = bytearray(gzip.compress(LONG.write_csv().encode()))
     packed[30:60] = b"\x55" * 30
     (folder / "damaged.csv.gz").write_bytes(packed)
     yield "damaged.csv.gz", "cannot be read as a CSV file"
-    (folder / "twice.csv").write_text("algo,variation,day,ticker,win,win,x,x\nA,1,2026-01-05,T,1,0,2,3\n")
+    (folder / "twice.csv").write_text(
+        "algo,variation,day,ticker,win,win,x,x\nA,1,2026-01-05,T,1,0,2,3\n"
+    )
     yield "twice.csv", "2 columns are called 'win'; rename all but one"
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "pipe.csv")
@@ -644,7 +774,9 @@ def test_what_is_no_table_is_refused(source: object) -> None:
 
 
 def test_a_lazy_frame_that_fails_is_an_input_error(tmp_path: Path) -> None:
-    assert problems_of(pl.scan_parquet(tmp_path / "absent.parquet"))[0].startswith("signals: cannot read this polars.LazyFrame")
+    assert problems_of(pl.scan_parquet(tmp_path / "absent.parquet"))[0].startswith(
+        "signals: cannot read this polars.LazyFrame"
+    )
     failing = LONG.lazy().with_columns(pl.col("day").str.to_date("%Y"))
     assert problems_of(failing)[0].startswith("signals: cannot read this polars.LazyFrame")
 
@@ -652,9 +784,14 @@ def test_a_lazy_frame_that_fails_is_an_input_error(tmp_path: Path) -> None:
 def test_a_table_that_changes_between_the_passes_is_refused() -> None:
     reads = iter([LONG, LONG.with_columns(ticker=pl.lit("NEW"))])
     changing = LONG.lazy().map_batches(lambda _: next(reads))
-    assert problems_of(changing) == ["signals: the table changed while it was read; read it again when nothing writes to it"]
+    assert problems_of(changing) == [
+        "signals: the table changed while it was read; read it again when nothing writes to it"
+    ]
     reads = iter([LONG, LONG.with_columns(day=pl.lit("2027-01-01"))])
-    assert "changed while it was read" in problems_of(LONG.lazy().map_batches(lambda _: next(reads)))[0]
+    assert (
+        "changed while it was read"
+        in problems_of(LONG.lazy().map_batches(lambda _: next(reads)))[0]
+    )
 
 
 # --- SQLite --------------------------------------------------------------------------------------------------------
@@ -671,7 +808,9 @@ def test_sqlite_table_and_query(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE other (x)")
     connection.close()
-    assert problems_of(path) == [f'{path}: several tables; choose one with table: odd "name", other']
+    assert problems_of(path) == [
+        f'{path}: several tables; choose one with table: odd "name", other'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -679,7 +818,10 @@ def test_sqlite_table_and_query(tmp_path: Path) -> None:
     [
         ({"table": "absent"}, "no table 'absent'; it holds signals"),
         ({"table": "signals", "query": "SELECT 1"}, "give table or query, not both"),
-        ({"query": "SELEC 1"}, 'the query fails: near "SELEC": syntax error; give a SELECT that can be run on it'),
+        (
+            {"query": "SELEC 1"},
+            'the query fails: near "SELEC": syntax error; give a SELECT that can be run on it',
+        ),
         (
             {"query": "DELETE FROM signals"},
             "the query fails: attempt to write a readonly database; give a SELECT that can be run on it",
@@ -687,7 +829,9 @@ def test_sqlite_table_and_query(tmp_path: Path) -> None:
         ({"query": ""}, "the query returns no columns; give a SELECT"),
     ],
 )
-def test_sqlite_selections_that_fail(selection: Mapping[str, str], reason: str, tmp_path: Path) -> None:
+def test_sqlite_selections_that_fail(
+    selection: Mapping[str, str], reason: str, tmp_path: Path
+) -> None:
     path = to_sqlite(LONG, tmp_path)
     assert problems_of(path, **selection) == [f"{path}: {reason}"]
     assert read_signals(path).n_variations == 4
@@ -702,13 +846,21 @@ def test_sqlite_values_of_mixed_types(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     panel = read_signals(path)
-    assert contents(panel) == {("A", "1"): {("2026-01-05", "T"): True}, ("A", "x"): {("2026-01-05", "7"): False}}
+    assert contents(panel) == {
+        ("A", "1"): {("2026-01-05", "T"): True},
+        ("A", "x"): {("2026-01-05", "7"): False},
+    }
 
 
 @pytest.mark.parametrize("selection", [{"table": "t"}, {"query": "SELECT 1"}])
 def test_a_selection_needs_sqlite(selection: Mapping[str, str], tmp_path: Path) -> None:
-    for source, name in ((LONG, "signals"), (to_csv(LONG, tmp_path), str(tmp_path / "signals.csv"))):
-        assert problems_of(source, **selection) == [f"{name}: table and query are for SQLite files; leave them out"]
+    for source, name in (
+        (LONG, "signals"),
+        (to_csv(LONG, tmp_path), str(tmp_path / "signals.csv")),
+    ):
+        assert problems_of(source, **selection) == [
+            f"{name}: table and query are for SQLite files; leave them out"
+        ]
 
 
 # --- wide frames and outcomes --------------------------------------------------------------------------------------
@@ -720,17 +872,23 @@ OUTCOMES = pl.DataFrame(
 )  # fmt: skip
 
 
-def wide(values: Any = None, names: tuple[str, ...] = ("algo", "window", "limit", "symbol")) -> pd.DataFrame:
+def wide(
+    values: Any = None, names: tuple[str, ...] = ("algo", "window", "limit", "symbol")
+) -> pd.DataFrame:
     """The buys of `LONG`, EMA's second parameter left null, plus a variation and a day without a buy."""
     columns = pd.MultiIndex.from_tuples(
         [("RSI", 14, 30, "MSFT"), ("RSI", 14, 30, "AAPL"), ("RSI", 7, 20, "ZION"), ("EMA", 5, None, "AAPL"),
          ("EMA", 9, None, "MSFT"), ("EMA", 99, None, "MSFT")],
         names=names,
     )  # fmt: skip
-    columns = columns.set_levels(columns.levels[2].astype(object).map(lambda limit: str(int(limit))), level=2)
+    columns = columns.set_levels(
+        columns.levels[2].astype(object).map(lambda limit: str(int(limit))), level=2
+    )
     cells = [[0, 0, 1, 1, 0, 0], [1, 1, 0, 0, 1, 0], [0] * 6] if values is None else values
     return pd.DataFrame(
-        np.array(cells, bool), index=pd.DatetimeIndex(["2026-01-05", "2026-01-06", "2026-01-07"]), columns=columns
+        np.array(cells, bool),
+        index=pd.DatetimeIndex(["2026-01-05", "2026-01-06", "2026-01-07"]),
+        columns=columns,
     )
 
 
@@ -739,7 +897,9 @@ def test_wide_frames_count_every_column_and_index_entry() -> None:
     assert panel.days == ("2026-01-05", "2026-01-06", "2026-01-07")
     assert panel.variations == ("14-30", "7-20", "5", "9", "99")
     assert panel.n_buys.tolist() == [2, 1, 1, 1, 0]
-    assert {key: held for key, held in contents(panel).items() if held} == contents(read_signals(LONG))
+    assert {key: held for key, held in contents(panel).items() if held} == contents(
+        read_signals(LONG)
+    )
     assert panel.base_win_rates.tolist() == [50.0, 50.0, 0.0]
     assert panel.warnings == ()
 
@@ -752,15 +912,22 @@ def test_wide_frames_count_every_column_and_index_entry() -> None:
         lambda frame: frame.astype(object).where(frame, None),
         lambda frame: frame.astype("boolean").where(frame, pd.NA),
         lambda frame: frame.set_axis(frame.index.strftime("%Y%m%d").astype(int)),
-        lambda frame: frame.set_axis(frame.index.tz_localize("America/New_York") + pd.Timedelta(hours=16)),
+        lambda frame: frame.set_axis(
+            frame.index.tz_localize("America/New_York") + pd.Timedelta(hours=16)
+        ),
         lambda frame: frame.set_axis(frame.index.to_period("D")),
         lambda frame: frame.set_axis([day.date() for day in frame.index]),
-        lambda frame: frame[frame.columns[[0, 1, 2, 3, 4, 5, 0]]].rename_axis(columns={"symbol": "ticker"}),
+        lambda frame: frame[frame.columns[[0, 1, 2, 3, 4, 5, 0]]].rename_axis(
+            columns={"symbol": "ticker"}
+        ),
         lambda frame: frame.astype(pd.SparseDtype(bool, False)),
     ],
 )
 def test_wide_frames_of_every_kind(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    assert read_signals(change(wide()), outcomes=OUTCOMES).fingerprint == read_signals(wide(), outcomes=OUTCOMES).fingerprint
+    assert (
+        read_signals(change(wide()), outcomes=OUTCOMES).fingerprint
+        == read_signals(wide(), outcomes=OUTCOMES).fingerprint
+    )
 
 
 def test_wide_frames_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -773,7 +940,9 @@ def test_two_index_entries_of_one_day_collapse() -> None:
     twice = pd.concat([wide(), wide().set_axis(wide().index + pd.Timedelta(hours=1))])
     panel = read_signals(twice, outcomes=OUTCOMES)
     assert contents(panel) == contents(read_signals(wide(), outcomes=OUTCOMES))
-    assert panel.warnings == ("signals: duplicate rows of one (variation, day, ticker): 5, collapsed",)
+    assert panel.warnings == (
+        "signals: duplicate rows of one (variation, day, ticker): 5, collapsed",
+    )
 
 
 @pytest.mark.parametrize(
@@ -808,7 +977,9 @@ def test_wide_frames_that_are_refused(table: pd.DataFrame, problems: list[str]) 
 
 
 def test_wide_frames_need_outcomes() -> None:
-    assert problems_of(wide()) == ["signals: a wide frame needs outcomes, a table day, ticker with open, close or win"]
+    assert problems_of(wide()) == [
+        "signals: a wide frame needs outcomes, a table day, ticker with open, close or win"
+    ]
 
 
 def test_wide_levels_under_other_names() -> None:
@@ -817,7 +988,9 @@ def test_wide_levels_under_other_names() -> None:
     assert panel.fingerprint == read_signals(wide(), outcomes=OUTCOMES).fingerprint
 
 
-def test_outcomes_serve_long_tables_too(as_source: Callable[[pl.DataFrame], Any], tmp_path: Path) -> None:
+def test_outcomes_serve_long_tables_too(
+    as_source: Callable[[pl.DataFrame], Any], tmp_path: Path
+) -> None:
     outcomes = tmp_path / "outcomes.csv"
     OUTCOMES.write_csv(outcomes)
     panel = read_signals(as_source(LONG.drop("open", "close")), outcomes=outcomes)
@@ -853,7 +1026,10 @@ def test_buys_without_an_outcome_are_counted() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "reason"),
     [
-        (OUTCOMES.drop("close"), "outcomes: missing column 'close' (or 'win'); it has day, ticker, open"),
+        (
+            OUTCOMES.drop("close"),
+            "outcomes: missing column 'close' (or 'win'); it has day, ticker, open",
+        ),
         (OUTCOMES.drop("ticker"), "outcomes: missing column 'ticker'; it has day, open, close"),
         (OUTCOMES[:0], "outcomes: the table has no rows"),
         (OUTCOMES.with_columns(day=pl.lit("x")), "outcomes: column 'day', row 1: 'x' is not a day"),
@@ -876,7 +1052,9 @@ def test_a_stop_ends_the_reading(table: Any) -> None:
 
 
 @pytest.mark.parametrize("n_batches", [1, 4, 7])
-def test_a_stop_is_seen_between_two_batches(n_batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_is_seen_between_two_batches(
+    n_batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class StopAfter(threading.Event):
         n_looks = 0
 
@@ -900,7 +1078,9 @@ def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> No
     timer.join()
 
 
-def test_a_panel_larger_than_memory_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("mp2.data.panel._Encoder", None)
     (line,) = problems_of(LONG, max_memory_bytes=100)
     assert line.startswith(
@@ -933,7 +1113,9 @@ def test_the_default_limit_is_the_memory_available(monkeypatch: pytest.MonkeyPat
 def test_many_tickers_and_variations() -> None:
     n_variations, n_tickers = 3_000, 20_000
     number = np.arange(60_000)
-    table = pl.DataFrame({"variation": number % n_variations, "ticker": number % n_tickers}).with_columns(
+    table = pl.DataFrame(
+        {"variation": number % n_variations, "ticker": number % n_tickers}
+    ).with_columns(
         pl.lit("A").alias("algo"), pl.lit(20260105).alias("day"), pl.lit(True).alias("win")
     )
     panel = read_signals(table)
@@ -945,9 +1127,9 @@ def test_many_tickers_and_variations() -> None:
 def test_encoding_stays_below_three_packed_panels() -> None:
     n_variations, n_rows = 20_000, 60_000
     number = np.arange(n_rows)
-    table = pl.DataFrame({"variation": number % n_variations, "ticker": number % 12_800, "win": number % 2}).with_columns(
-        pl.lit("A").alias("algo"), pl.lit(20260105).alias("day")
-    )
+    table = pl.DataFrame(
+        {"variation": number % n_variations, "ticker": number % 12_800, "win": number % 2}
+    ).with_columns(pl.lit("A").alias("algo"), pl.lit(20260105).alias("day"))
     tracemalloc.start()
     panel = read_signals(table)
     peak_bytes = tracemalloc.get_traced_memory()[1]
@@ -957,7 +1139,9 @@ def test_encoding_stays_below_three_packed_panels() -> None:
 
 
 def run_python(code: str, *args: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -993,7 +1177,9 @@ def test_summary_is_exact_at_any_size(sizes: list[int], max_size: int) -> None:
         algo_of=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
         buys=np.zeros((n_variations, 2, 1), np.uint64),
     )
-    expected = sum(prod(chosen) for size in range(1, max_size + 1) for chosen in combinations(sizes, size))
+    expected = sum(
+        prod(chosen) for size in range(1, max_size + 1) for chosen in combinations(sizes, size)
+    )
     assert panel_summary(panel, max_size).n_groups == expected
 
 

@@ -30,8 +30,14 @@ COLUMNS = ("date", "ticker", *FIELDS)
 DATES = ("2024-01-02", "2024-01-03", "2024-01-04")
 ROWS = [
     # LOW and OPEN are tickers too, and the latter is listed on the second date.
-    *[(day, "LOW", 10.1 + d, 12.7 + d, 9.3 + d, 11.9 + d, 1000.0 + d) for d, day in enumerate(DATES)],
-    *[(day, "AAPL", 185.63999938964844 + d, 186.5 + d, 184.25 + d, 184.25 + d, 5e7) for d, day in enumerate(DATES)],
+    *[
+        (day, "LOW", 10.1 + d, 12.7 + d, 9.3 + d, 11.9 + d, 1000.0 + d)
+        for d, day in enumerate(DATES)
+    ],
+    *[
+        (day, "AAPL", 185.63999938964844 + d, 186.5 + d, 184.25 + d, 184.25 + d, 5e7)
+        for d, day in enumerate(DATES)
+    ],
     *[(day, "OPEN", 3.3, 3.3, 3.1, 3.2, 0.0) for day in DATES[1:]],
 ]
 TICKERS = ("AAPL", "LOW", "OPEN")
@@ -48,7 +54,8 @@ def changed(at: tuple[int, str], **values: Any) -> pl.DataFrame:
     """The table with other values on the date with this index for this ticker."""
     here = (pl.col("date") == DATES[at[0]]) & (pl.col("ticker") == at[1])
     return LONG.with_columns(
-        pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in values.items()
+        pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
+        for name, value in values.items()
     )
 
 
@@ -116,13 +123,17 @@ def to_csv_gz(table: pl.DataFrame, folder: Path) -> Path:
 def to_sqlite(table: pl.DataFrame, folder: Path) -> Path:
     connection = sqlite3.connect(folder / "prices.db")
     connection.execute(f"CREATE TABLE prices ({', '.join(table.columns)})")
-    connection.executemany(f"INSERT INTO prices VALUES ({', '.join('?' * table.width)})", table.rows())
+    connection.executemany(
+        f"INSERT INTO prices VALUES ({', '.join('?' * table.width)})", table.rows()
+    )
     connection.commit()
     connection.close()
     return folder / "prices.db"
 
 
-def to_folder(table: pl.DataFrame, folder: Path, *, titles: bool = True, adjusted: bool = True) -> Path:
+def to_folder(
+    table: pl.DataFrame, folder: Path, *, titles: bool = True, adjusted: bool = True
+) -> Path:
     folder = folder / "daily"
     folder.mkdir()
     for (ticker,), rows in table.group_by("ticker"):
@@ -162,7 +173,10 @@ LAYOUTS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "pandas": lambda table, _: table.to_pandas(),
     "pandas with index": lambda table, _: table.to_pandas().set_index(["date", "ticker"]),
     "pandas of dates without a name": lambda table, _: (
-        table.to_pandas().set_index(pd.DatetimeIndex(table["date"])).rename_axis(None).drop(columns="date")
+        table.to_pandas()
+        .set_index(pd.DatetimeIndex(table["date"]))
+        .rename_axis(None)
+        .drop(columns="date")
     ),
     "pyarrow": lambda table, _: table.to_arrow(),
     "letter case": lambda table, _: table.rename(str.upper),
@@ -172,18 +186,28 @@ LAYOUTS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "folder, one compressed": to_folder_with_gz,
     "folder of yfinance files": to_folder_of_yfinance,
     "yfinance": lambda table, _: yfinance_frame(table),
-    "yfinance by ticker": lambda table, _: yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1),
-    "yfinance with time zone": lambda table, _: yfinance_frame(table).tz_localize("America/New_York"),
+    "yfinance by ticker": lambda table, _: (
+        yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1)
+    ),
+    "yfinance with time zone": lambda table, _: yfinance_frame(table).tz_localize(
+        "America/New_York"
+    ),
     "yfinance east of Greenwich": lambda table, _: yfinance_frame(table).tz_localize("Asia/Tokyo"),
     "yfinance, levels without names": lambda table, _: unnamed_levels(table),
     "yfinance, index without name": lambda table, _: yfinance_frame(table).rename_axis(None),
     "yfinance, index as column": lambda table, _: yfinance_frame(table).reset_index(),
     "yfinance stacked": lambda table, _: yfinance_frame(table).stack(future_stack=True),
     "yfinance csv": saved(yfinance_frame),
-    "yfinance csv by ticker": saved(lambda table: yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1)),
-    "yfinance csv with time zone": saved(lambda table: yfinance_frame(table).tz_localize("America/New_York")),
+    "yfinance csv by ticker": saved(
+        lambda table: yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1)
+    ),
+    "yfinance csv with time zone": saved(
+        lambda table: yfinance_frame(table).tz_localize("America/New_York")
+    ),
     "yfinance csv, levels without names": saved(unnamed_levels),
-    "yfinance csv, index without name": saved(lambda table: yfinance_frame(table).rename_axis(None)),
+    "yfinance csv, index without name": saved(
+        lambda table: yfinance_frame(table).rename_axis(None)
+    ),
     "yfinance parquet": to_wide_parquet,
 }
 
@@ -236,7 +260,10 @@ def test_an_exact_name_wins_over_its_other_spellings() -> None:
 
 def test_sqlite_tables_and_queries_are_chosen(tmp_path: Path) -> None:
     path = to_sqlite(LONG, tmp_path)
-    assert read_prices(path, query="SELECT * FROM prices WHERE ticker <> 'LOW'").tickers == ("AAPL", "OPEN")
+    assert read_prices(path, query="SELECT * FROM prices WHERE ticker <> 'LOW'").tickers == (
+        "AAPL",
+        "OPEN",
+    )
     assert problems_of(path, table="absent") == [f"{path}: no table 'absent'; it holds prices"]
 
 
@@ -266,15 +293,31 @@ UNPRICED = dict.fromkeys(("open", "high", "low", "close"))
 TOLERATED: dict[str, tuple[pl.DataFrame, tuple[str, ...], list[str]]] = {
     "unsorted": (LONG.reverse(), TICKERS, [f"{LATE}: 5, sorted"]),
     "sorted by date": (LONG.sort("date"), TICKERS, []),
-    "duplicates": (pl.concat([LONG, LONG[:2]]), TICKERS, [f"{LATE}: 1, sorted", f"{REPEATED}: 2, collapsed"]),
+    "duplicates": (
+        pl.concat([LONG, LONG[:2]]),
+        TICKERS,
+        [f"{LATE}: 1, sorted", f"{REPEATED}: 2, collapsed"],
+    ),
     "duplicates without volume": (
         pl.concat([LONG.with_columns(volume=pl.lit(nan))] * 2).sort("ticker", "date"),
         TICKERS,
         [f"{REPEATED}: 8, collapsed"],
     ),
-    "listed on the last date": (LONG.filter((pl.col("ticker") != "OPEN") | (pl.col("date") == DATES[2])), TICKERS, []),
-    "gap": (without((1, "LOW")), ("AAPL", "OPEN"), [f"{GAP}: 1, left out: LOW; the first: LOW 2024-01-03"]),
-    "delisted": (without((2, "AAPL")), ("LOW", "OPEN"), [f"{GAP}: 1, left out: AAPL; the first: AAPL 2024-01-04"]),
+    "listed on the last date": (
+        LONG.filter((pl.col("ticker") != "OPEN") | (pl.col("date") == DATES[2])),
+        TICKERS,
+        [],
+    ),
+    "gap": (
+        without((1, "LOW")),
+        ("AAPL", "OPEN"),
+        [f"{GAP}: 1, left out: LOW; the first: LOW 2024-01-03"],
+    ),
+    "delisted": (
+        without((2, "AAPL")),
+        ("LOW", "OPEN"),
+        [f"{GAP}: 1, left out: AAPL; the first: AAPL 2024-01-04"],
+    ),
     "row without prices": (
         changed((1, "LOW"), **UNPRICED),
         ("AAPL", "OPEN"),
@@ -292,7 +335,11 @@ TOLERATED: dict[str, tuple[pl.DataFrame, tuple[str, ...], list[str]]] = {
         [f"{BAD}: 1, {FIRST} 2024-01-04"],
     ),
     "nan": (changed((0, "LOW"), low=nan), ("AAPL", "OPEN"), [f"{BAD}: 1, {FIRST} 2024-01-02"]),
-    "infinite": (changed((0, "LOW"), high=inf), ("AAPL", "OPEN"), [f"{BAD}: 1, {FIRST} 2024-01-02"]),
+    "infinite": (
+        changed((0, "LOW"), high=inf),
+        ("AAPL", "OPEN"),
+        [f"{BAD}: 1, {FIRST} 2024-01-02"],
+    ),
     "zero": (
         changed((1, "AAPL"), low=0.0),
         ("LOW", "OPEN"),
@@ -350,7 +397,10 @@ def keep_promises(prices: PriceTable) -> None:
 def test_up_to_five_tickers_are_named() -> None:
     names = [f"T{idx}" for idx in range(7)]
     many = long_frame([(day, name, 1.0, 1.0, 1.0, 1.0, 1.0) for name in names for day in DATES])
-    good, bad = read_prices(many), many.with_columns(high=pl.when(pl.col("ticker") == "T6").then(1.0).otherwise(0.5))
+    good, bad = (
+        read_prices(many),
+        many.with_columns(high=pl.when(pl.col("ticker") == "T6").then(1.0).otherwise(0.5)),
+    )
     assert good.warnings == ()
     expected = "prices: tickers with high below low: 6, left out: T0, T1, T2, T3, T4, ...; the first: T0 2024-01-02"
     assert read_prices(bad).warnings == (expected,)
@@ -367,19 +417,25 @@ def test_failed_downloads_are_columns_without_values(layout: str, tmp_path: Path
     table = LONG.with_columns(pl.when(pl.col("ticker") != "LOW").then(pl.col(*bars)))
     prices = read_prices(LAYOUTS[layout](table, tmp_path))
     assert prices.tickers == ("AAPL", "OPEN")
-    assert [line.partition(": ")[2] for line in prices.warnings] == ["tickers without any bar: 1, left out: LOW"]
+    assert [line.partition(": ")[2] for line in prices.warnings] == [
+        "tickers without any bar: 1, left out: LOW"
+    ]
 
 
 def test_a_first_date_without_values_is_no_header(tmp_path: Path) -> None:
     path = tmp_path / "yahoo.csv"
-    path.write_text("Price,Open,High,Low,Close\nTicker,A,A,A,A\n2024-01-03,,,,\n2024-01-04,1,1,1,x\n")
+    path.write_text(
+        "Price,Open,High,Low,Close\nTicker,A,A,A,A\n2024-01-03,,,,\n2024-01-04,1,1,1,x\n"
+    )
     assert problems_of(path) == [f"{path}[A]: column 'close', row 2: 'x' is not a number"]
 
 
 def test_a_file_with_a_header_alone_is_a_ticker_without_bars(tmp_path: Path) -> None:
     folder = to_folder(LONG, tmp_path)
     (folder / "ZERO.csv").write_text("Date,Open,High,Low,Close,Volume\n")
-    assert read_prices(folder).warnings == (f"{folder}: tickers without any bar: 1, left out: ZERO",)
+    assert read_prices(folder).warnings == (
+        f"{folder}: tickers without any bar: 1, left out: ZERO",
+    )
 
 
 # --- what is wrong -------------------------------------------------------------------------------------------------
@@ -388,7 +444,9 @@ NAMES = "it has date, ticker, open, high, low, close, volume"
 WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "a date that only a minority has": (
         pl.concat([LONG, long_frame([("2024-01-06", "LOW", 1.0, 1.0, 1.0, 1.0, 0.0)])]),
-        ["only 1 of 3 tickers have a bar on 2024-01-06; complete that date, end the prices before it, or leave it out"],
+        [
+            "only 1 of 3 tickers have a bar on 2024-01-06; complete that date, end the prices before it, or leave it out"
+        ],
     ),
     "missing columns": (
         LONG.drop("open", "date"),
@@ -402,9 +460,15 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
         ["columns 'Close' and 'CLOSE' could both be close; choose with columns (close=NAME)"],
     ),
     "no rows": (LONG[:0], ["the table has no rows"]),
-    "no prices": (LONG.with_columns(pl.lit(None, pl.Float64).alias(name) for name in UNPRICED), ["none of 8 rows has a price"]),
+    "no prices": (
+        LONG.with_columns(pl.lit(None, pl.Float64).alias(name) for name in UNPRICED),
+        ["none of 8 rows has a price"],
+    ),
     "null keys": (
-        LONG.with_columns(pl.when(pl.col("ticker") != "LOW").then("ticker").alias("ticker"), date=pl.lit(None, pl.String)),
+        LONG.with_columns(
+            pl.when(pl.col("ticker") != "LOW").then("ticker").alias("ticker"),
+            date=pl.lit(None, pl.String),
+        ),
         [
             "column 'date', row 1: null is no date; every row needs one (8 such rows)",
             "column 'ticker', row 1: null is no ticker; every row needs one (3 such rows)",
@@ -420,11 +484,15 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     ),
     "duplicates that disagree": (
         pl.concat([LONG, changed((1, "LOW"), close=12.0)]),
-        ["rows that disagree about one (ticker, date): 1, the first about LOW 2024-01-03; keep one of them"],
+        [
+            "rows that disagree about one (ticker, date): 1, the first about LOW 2024-01-03; keep one of them"
+        ],
     ),
     "duplicates that disagree on volume": (
         pl.concat([LONG, LONG.with_columns(volume=pl.lit(None, pl.Float64))]),
-        ["rows that disagree about one (ticker, date): 8, the first about AAPL 2024-01-02; keep one of them"],
+        [
+            "rows that disagree about one (ticker, date): 8, the first about AAPL 2024-01-02; keep one of them"
+        ],
     ),
     "nothing good": (
         LONG.with_columns(low=pl.lit(0.0)),
@@ -456,16 +524,28 @@ def test_one_ticker_needs_its_name() -> None:
 
 
 ARGUMENTS: list[tuple[dict[str, Any], list[str]]] = [
-    ({"columns": {"price": "x"}}, [f"columns: 'price' is unknown; choose from {', '.join(COLUMNS)}"]),
-    ({"columns": {"open": "first"}}, [f"prices: missing column 'first'; {NAMES}; give another name with columns (open=NAME)"]),
-    ({"columns": {"volume": "v"}}, [f"prices: missing column 'v'; {NAMES}; give another name with columns (volume=NAME)"]),
+    (
+        {"columns": {"price": "x"}},
+        [f"columns: 'price' is unknown; choose from {', '.join(COLUMNS)}"],
+    ),
+    (
+        {"columns": {"open": "first"}},
+        [f"prices: missing column 'first'; {NAMES}; give another name with columns (open=NAME)"],
+    ),
+    (
+        {"columns": {"volume": "v"}},
+        [f"prices: missing column 'v'; {NAMES}; give another name with columns (volume=NAME)"],
+    ),
     ({"start": "soon"}, ["start: 'soon' is not a date; write YYYY-MM-DD"]),
     (
         {"start": "x", "end": "y"},
         ["start: 'x' is not a date; write YYYY-MM-DD", "end: 'y' is not a date; write YYYY-MM-DD"],
     ),
     ({"start": "2024-01-04", "end": "2024-01-02"}, ["start: 2024-01-04 is after end 2024-01-02"]),
-    ({"start": "2025-01-01"}, ["prices: no row in the days asked for; the dates run from 2024-01-02 to 2024-01-04"]),
+    (
+        {"start": "2025-01-01"},
+        ["prices: no row in the days asked for; the dates run from 2024-01-02 to 2024-01-04"],
+    ),
     ({"table": "prices"}, ["prices: table and query are for SQLite files; leave them out"]),
 ]
 
@@ -478,7 +558,9 @@ def test_unusable_arguments(arguments: dict[str, Any], problems: list[str]) -> N
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "absent.parquet") == [f"{tmp_path}/absent.parquet: no such file"]
     assert problems_of(tmp_path / "absent") == [f"{tmp_path}/absent: no such file"]
-    assert problems_of(tmp_path) == [f"{tmp_path}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"]
+    assert problems_of(tmp_path) == [
+        f"{tmp_path}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"
+    ]
     (tmp_path / "empty.csv").touch()
     empty = f"{tmp_path}/empty.csv: the file is empty; expected a header line with the column names"
     assert problems_of(tmp_path / "empty.csv") == [empty]
@@ -493,7 +575,10 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
     (folder / "RAGGED.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,1,1,1\n")
     (folder / "TORN.csv.gz").write_bytes(b"no archive")
     (folder / "LOW.csv.gz").write_bytes(gzip.compress((folder / "LOW.csv").read_bytes()))
-    assert problems_of(folder, query="SELECT 1")[0] == f"{folder}: table and query are for SQLite files; leave them out"
+    assert (
+        problems_of(folder, query="SELECT 1")[0]
+        == f"{folder}: table and query are for SQLite files; leave them out"
+    )
     assert problems_of(folder) == [
         f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; give another name with columns (close=NAME)",
         f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
@@ -506,9 +591,7 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
 def test_an_interrupted_query_is_a_stop(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    endless = (
-        "WITH RECURSIVE n(date) AS (SELECT 1 UNION ALL SELECT date + 1 FROM n) SELECT *, 1 AS ticker, 1 AS open, 1 AS high, "
-    )
+    endless = "WITH RECURSIVE n(date) AS (SELECT 1 UNION ALL SELECT date + 1 FROM n) SELECT *, 1 AS ticker, 1 AS open, 1 AS high, "
     query = endless + "1 AS high, 1 AS low, 1 AS close FROM n WHERE date < 0"
     with pytest.raises(ReadStoppedError):
         read_prices(to_sqlite(LONG, tmp_path), query=query, stop=stop)
@@ -538,7 +621,9 @@ def test_wide_tables_are_checked_ticker_by_ticker(tmp_path: Path) -> None:
     ]
     wide = yfinance_frame(LONG)
     pd.concat([wide, wide[[("Open", "AAPL")]]], axis=1).to_csv(path)
-    assert problems_of(path) == [f"{path}: 2 columns are called \"('Open', 'AAPL')\"; rename all but one"]
+    assert problems_of(path) == [
+        f"{path}: 2 columns are called \"('Open', 'AAPL')\"; rename all but one"
+    ]
     assert problems_of(wide[:0]) == ["prices: the table has no rows"]
 
 
@@ -566,9 +651,14 @@ def test_rows_outside_start_and_end_do_no_harm() -> None:
     assert prices.warnings == ()
 
 
-@pytest.mark.parametrize(("day", "n_dates"), [("2024-01-02", 1), ("2024-01-03", 2), ("2024-01-04", 3), ("2030-01-01", 3)])
+@pytest.mark.parametrize(
+    ("day", "n_dates"), [("2024-01-02", 1), ("2024-01-03", 2), ("2024-01-04", 3), ("2030-01-01", 3)]
+)
 def test_until_is_the_table_of_that_day(day: str, n_dates: int) -> None:
-    prices, then = read_prices(without((1, "AAPL"))), read_prices(LONG.filter(pl.col("ticker") != "AAPL"), end=day)
+    prices, then = (
+        read_prices(without((1, "AAPL"))),
+        read_prices(LONG.filter(pl.col("ticker") != "AAPL"), end=day),
+    )
     cut = prices.until(day)
     assert cut.dates == DATES[:n_dates]
     assert cut.tickers == then.tickers
@@ -592,7 +682,9 @@ def test_dates_are_found() -> None:
     prices = read_prices(LONG)
     assert [prices.date_idx(day) for day in DATES] == [0, 1, 2]
     for day in ("2024-01-01", "2024-01-05", "2023-12-31"):
-        with pytest.raises(InputError, match=f"no bars on '{day}'; the dates run from 2024-01-02 to 2024-01-04"):
+        with pytest.raises(
+            InputError, match=f"no bars on '{day}'; the dates run from 2024-01-02 to 2024-01-04"
+        ):
             prices.date_idx(day)
 
 
@@ -605,20 +697,36 @@ PRICE = st.floats(1e-3, 1e6)
 def price_tables(draw: st.DrawFn) -> PriceTable:
     """Tables with late listings; some bars have open or close outside their range, some no volume."""
     n_dates = draw(st.integers(1, 6))
-    tickers = sorted(draw(st.sets(st.text("ABCZ.-^=é", min_size=1, max_size=4), min_size=1, max_size=4)))
-    first = [0, *draw(st.lists(st.integers(0, n_dates - 1), min_size=len(tickers) - 1, max_size=len(tickers) - 1))]
+    tickers = sorted(
+        draw(st.sets(st.text("ABCZ.-^=é", min_size=1, max_size=4), min_size=1, max_size=4))
+    )
+    first = [
+        0,
+        *draw(
+            st.lists(
+                st.integers(0, n_dates - 1), min_size=len(tickers) - 1, max_size=len(tickers) - 1
+            )
+        ),
+    ]
     listed = np.arange(n_dates) >= np.array(first)[:, np.newaxis]
 
     def field(values: st.SearchStrategy[float]) -> np.ndarray:
-        return np.array(draw(st.lists(values, min_size=listed.size, max_size=listed.size))).reshape(listed.shape)
+        return np.array(draw(st.lists(values, min_size=listed.size, max_size=listed.size))).reshape(
+            listed.shape
+        )
 
-    one, two, opened, close, volume = (*(field(PRICE) for _ in range(4)), field(st.just(nan) | st.floats(0, 1e9)))
+    one, two, opened, close, volume = (
+        *(field(PRICE) for _ in range(4)),
+        field(st.just(nan) | st.floats(0, 1e9)),
+    )
     values = (opened, np.maximum(one, two), np.minimum(one, two), close, volume)
     dates = [(date(2024, 1, 1) + timedelta(days=idx)).isoformat() for idx in range(n_dates)]
     return price_table(dates, tickers, [np.where(listed, field, nan) for field in values])
 
 
-@pytest.mark.parametrize("layout", ["parquet", "csv", "sqlite", "polars", "yfinance", "yfinance csv"])
+@pytest.mark.parametrize(
+    "layout", ["parquet", "csv", "sqlite", "polars", "yfinance", "yfinance csv"]
+)
 def test_round_trip(layout: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(prices=price_tables())
@@ -640,7 +748,9 @@ BREAKS = st.sampled_from(["gap", "nan", "zero", "crossed", "unpriced", "infinite
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(prices=price_tables(), breaks=st.lists(st.tuples(BREAKS, st.integers(0, 99)), max_size=4))
-def test_whatever_is_broken_the_promises_are_kept(prices: PriceTable, breaks: list[tuple[str, int]]) -> None:
+def test_whatever_is_broken_the_promises_are_kept(
+    prices: PriceTable, breaks: list[tuple[str, int]]
+) -> None:
     frame = to_frame(prices)
     rows = [list(row) for row in frame.rows()]
     for kind, place in breaks:
@@ -661,7 +771,10 @@ def test_whatever_is_broken_the_promises_are_kept(prices: PriceTable, breaks: li
     try:
         read = read_prices(pl.DataFrame(rows, schema=frame.schema, orient="row"))
     except InputError as error:
-        assert any(words in str(error) for words in ("no ticker is left", "has a price", "complete that date"))  # noqa: PT017
+        assert any(
+            words in str(error)
+            for words in ("no ticker is left", "has a price", "complete that date")
+        )
     else:
         keep_promises(read)
         assert set(contents(read)) <= set(contents(prices))

@@ -35,12 +35,18 @@ class Exchange:
     def __call__(self, tickers: Sequence[str], start: str, end: str) -> pd.DataFrame:
         self.asked.append((tuple(tickers), start, end))
         n_days = (date.fromisoformat(end) - date.fromisoformat(start)).days
-        index = pd.DatetimeIndex([date.fromisoformat(start) + timedelta(days=idx) for idx in range(n_days)], name="Date")
+        index = pd.DatetimeIndex(
+            [date.fromisoformat(start) + timedelta(days=idx) for idx in range(n_days)], name="Date"
+        )
         answered = [ticker for ticker in tickers if ticker not in self.omitted]
         columns = pd.MultiIndex.from_product([FIELDS, answered], names=["Price", "Ticker"])
         frame = pd.DataFrame(np.full((n_days, len(columns)), 10.0), index, columns)
         for ticker in answered:
-            frame["Open", ticker], frame["High", ticker], frame["Low", ticker] = first_price(ticker), 100.0, 1.0
+            frame["Open", ticker], frame["High", ticker], frame["Low", ticker] = (
+                first_price(ticker),
+                100.0,
+                1.0,
+            )
         frame.loc[:, [column for column in columns if column[1] in self.failed]] = np.nan
         return frame
 
@@ -48,8 +54,16 @@ class Exchange:
 def test_batches_become_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yahoo, "BATCH_TICKERS", 2)
     exchange, seen = Exchange(), []
-    prices = yahoo.download(["MSFT", "aapl ", "LOW", "MSFT", ""], **SPAN, fetch=exchange, observe=lambda *at: seen.append(at))
-    assert exchange.asked == [(("MSFT", "AAPL"), "2024-01-02", "2024-01-05"), (("LOW",), "2024-01-02", "2024-01-05")]
+    prices = yahoo.download(
+        ["MSFT", "aapl ", "LOW", "MSFT", ""],
+        **SPAN,
+        fetch=exchange,
+        observe=lambda *at: seen.append(at),
+    )
+    assert exchange.asked == [
+        (("MSFT", "AAPL"), "2024-01-02", "2024-01-05"),
+        (("LOW",), "2024-01-02", "2024-01-05"),
+    ]
     assert prices.tickers == ("AAPL", "LOW", "MSFT")
     assert prices.dates == ("2024-01-02", "2024-01-03", "2024-01-04")
     assert prices.open[:, 0].tolist() == list(map(first_price, prices.tickers))
@@ -76,7 +90,9 @@ def test_batches_of_different_dates_are_aligned(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_failed_tickers_are_told() -> None:
-    prices = yahoo.download(["AAPL", "GONE", "LOST"], **SPAN, fetch=Exchange(failed=["GONE"], omitted=["LOST"]))
+    prices = yahoo.download(
+        ["AAPL", "GONE", "LOST"], **SPAN, fetch=Exchange(failed=["GONE"], omitted=["LOST"])
+    )
     assert prices.tickers == ("AAPL",)
     assert prices.warnings == (
         "yahoo: tickers without an answer: 1, left out: LOST (not in the answer); try again later",
@@ -106,9 +122,13 @@ def failing(*tickers: str, error: Exception | None = None, answer: Any = None) -
         (failing("B0", answer=pd.DataFrame()), "not in the answer"),
     ],
 )
-def test_a_lost_batch_does_not_stop_the_others(fetch: yahoo.Fetch, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_batch_does_not_stop_the_others(
+    fetch: yahoo.Fetch, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(yahoo, "BATCH_TICKERS", 6)
-    prices = yahoo.download([f"{batch}{idx}" for batch in "ABC" for idx in range(6)], **SPAN, fetch=fetch)
+    prices = yahoo.download(
+        [f"{batch}{idx}" for batch in "ABC" for idx in range(6)], **SPAN, fetch=fetch
+    )
     assert prices.n_tickers == 12
     assert prices.warnings == (
         f"yahoo: tickers without an answer: 6, left out: B0, B1, B2, B3, B4, ... ({reason}); try again later",
@@ -162,10 +182,21 @@ def test_no_answer_at_all_is_no_fault_of_the_input() -> None:
         (
             [" "],
             {"start": "x", "end": "2024-01-02"},
-            ["tickers: none given; name at least one", "start: 'x' is not a date; write YYYY-MM-DD"],
+            [
+                "tickers: none given; name at least one",
+                "start: 'x' is not a date; write YYYY-MM-DD",
+            ],
         ),
-        (["A"], {"start": "2024-01-03", "end": "2024-01-02"}, ["start: 2024-01-03 is after end 2024-01-02"]),
-        (["A"], {"start": None, "end": "2024-01-02"}, ["start and end: both are needed, as YYYY-MM-DD"]),
+        (
+            ["A"],
+            {"start": "2024-01-03", "end": "2024-01-02"},
+            ["start: 2024-01-03 is after end 2024-01-02"],
+        ),
+        (
+            ["A"],
+            {"start": None, "end": "2024-01-02"},
+            ["start and end: both are needed, as YYYY-MM-DD"],
+        ),
     ],
 )
 def test_unusable_arguments(tickers: list[str], span: Any, problems: list[str]) -> None:

@@ -37,7 +37,9 @@ def test_bars_are_valid_and_later_adds_one_day():
 
 def test_members_agree_on_winners_and_on_little_else():
     market = make_market(0)
-    sheet = compute_signals(market.later, n_days=N_PLANTED_DAYS, grids=market.grids, only=market.planted)
+    sheet = compute_signals(
+        market.later, n_days=N_PLANTED_DAYS, grids=market.grids, only=market.planted
+    )
     consensus = bitset.unpack(np.bitwise_and.reduce(sheet.buys, axis=0), len(sheet.tickers))
     wins = sheet.close > sheet.open
     assert len(market.planted) == len({algo for algo, _ in market.planted}) == 3
@@ -51,7 +53,9 @@ def test_nothing_planted_nothing_claimed():
     market = make_market(0, plant=False)
     _, result = found_in(market)
     assert (market.planted, market.edge) == ((), frozenset())
-    assert sentence(result, market).startswith("nothing was planted: the best group is the luckiest of")
+    assert sentence(result, market).startswith(
+        "nothing was planted: the best group is the luckiest of"
+    )
 
 
 @pytest.mark.slow  # the default run sees it in the demo of the command line

@@ -9,7 +9,16 @@ import pytest
 
 from mp2.data import bitset
 from mp2.data.panel import read_signals
-from mp2.demo.signals_table import DAYS, N_TICKERS, PLANTED_SIZES, DemoTable, Find, check_finds, make_signals, sentence
+from mp2.demo.signals_table import (
+    DAYS,
+    N_TICKERS,
+    PLANTED_SIZES,
+    DemoTable,
+    Find,
+    check_finds,
+    make_signals,
+    sentence,
+)
 from mp2.errors import InputError
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -33,7 +42,9 @@ def demo(seed, plant=True):
 
 
 def seeds(quick=QUICK_SEEDS, more=MORE_SEEDS):
-    return pytest.mark.parametrize("seed", [*quick, *(pytest.param(seed, marks=pytest.mark.slow) for seed in more)])
+    return pytest.mark.parametrize(
+        "seed", [*quick, *(pytest.param(seed, marks=pytest.mark.slow) for seed in more)]
+    )
 
 
 def names_of(group):
@@ -45,7 +56,11 @@ def sets_of(table):
     panel = read_signals(table.signals)
     names = zip((panel.algos[a] for a in panel.algo_of), panel.variations, strict=True)
     n_tickers = len(panel.tickers)
-    return bitset.unpack(panel.buys, n_tickers), bitset.unpack(panel.wins, n_tickers), {key: v for v, key in enumerate(names)}
+    return (
+        bitset.unpack(panel.buys, n_tickers),
+        bitset.unpack(panel.wins, n_tickers),
+        {key: v for v, key in enumerate(names)},
+    )
 
 
 # ---- the table
@@ -75,7 +90,11 @@ def test_the_table_is_clean():
 def test_no_price_stays_unchanged_and_days_win_about_half(seed):
     signals = make_signals(seed).signals
     assert (signals["open"] != signals["close"]).all()
-    prices = signals.unique(["day", "ticker"]).group_by("day").agg((pl.col("close") > pl.col("open")).mean().alias("rate"))
+    prices = (
+        signals.unique(["day", "ticker"])
+        .group_by("day")
+        .agg((pl.col("close") > pl.col("open")).mean().alias("rate"))
+    )
     assert prices["rate"].is_between(0.45, 0.55).all()
     assert prices["rate"].n_unique() > 1
 
@@ -153,7 +172,9 @@ def test_members_win_at_the_base_rate_within_sampling_error():
         buys, wins, number_of = sets_of(table)
         members = buys[[number_of[member] for group in table.planted for member in group]]
         expected = (members.sum(axis=2) * wins.mean(axis=1)).sum(axis=1)
-        excess += (((members & wins).sum(axis=(1, 2)) - expected) / members.sum(axis=(1, 2))).tolist()
+        excess += (
+            ((members & wins).sum(axis=(1, 2)) - expected) / members.sum(axis=(1, 2))
+        ).tolist()
     assert abs(np.mean(excess)) < 4 * np.std(excess) / np.sqrt(len(excess))
     assert np.abs(excess).max() < 0.1
 
@@ -174,7 +195,9 @@ def test_the_search_finds_every_planted_group_and_says_so(seed):
     assert result.status is Status.COMPLETE
     assert [find.members for find in finds] == list(table.planted)
     assert sorted((find.size, find.rank) for find in finds) == [(3, 1), (4, 1), (4, 2)]
-    assert sentence(finds, result) == "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2"
+    assert (
+        sentence(finds, result) == "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2"
+    )
 
 
 @seeds()
@@ -196,7 +219,10 @@ def test_without_planting_nothing_is_claimed(seed):
     n_tested = result.tested[3] + result.tested[4]
     assert table.planted == ()
     assert finds == []
-    assert said == f"nothing was planted: the groups above are the luckiest of {n_tested:,} tested, not a find"
+    assert (
+        said
+        == f"nothing was planted: the groups above are the luckiest of {n_tested:,} tested, not a find"
+    )
 
 
 @seeds(quick=range(1), more=range(1, 20))
@@ -218,8 +244,14 @@ def find(size, rank):
 @pytest.mark.parametrize(
     ("ranks", "said"),
     [
-        ([(3, 1), (4, 2), (4, 1)], "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2"),
-        ([(4, 9), (3, 5), (4, 1), (4, 3)], "found all 4 planted groups: size 3 rank 5, size 4 ranks 1, 3 and 9"),
+        (
+            [(3, 1), (4, 2), (4, 1)],
+            "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2",
+        ),
+        (
+            [(4, 9), (3, 5), (4, 1), (4, 3)],
+            "found all 4 planted groups: size 3 rank 5, size 4 ranks 1, 3 and 9",
+        ),
     ],
 )
 def test_finds_are_said_with_their_ranks(ranks, said):
@@ -231,7 +263,10 @@ def test_a_missed_group_is_named_with_the_reason():
     complete = demo(0).result
     said = "found 1 of 2 planted groups: size 3 rank 1; missed: size 4 (A0 0 + A1 1 + A2 2 + A3 3)"
     assert sentence(finds, complete) == f"{said} (luckier groups, or these rules, kept them out)"
-    assert sentence(finds, replace(complete, status=Status.WALL)) == f"{said} (the search ended early: wall)"
+    assert (
+        sentence(finds, replace(complete, status=Status.WALL))
+        == f"{said} (the search ended early: wall)"
+    )
 
 
 def test_nothing_found_is_not_dressed_up():
@@ -246,5 +281,7 @@ def test_an_empty_search_without_planting_claims_nothing():
 
 def test_a_size_that_is_not_kept_has_no_rank():
     table = demo(0).table
-    pairs_only = search(read_signals(table.signals), budget_s=60, workers=2, rules=Rules(max_size=2))
+    pairs_only = search(
+        read_signals(table.signals), budget_s=60, workers=2, rules=Rules(max_size=2)
+    )
     assert [find.rank for find in check_finds(pairs_only, table.planted)] == [None, None, None]

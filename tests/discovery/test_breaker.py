@@ -7,8 +7,26 @@ import threading
 
 import pytest
 
-from mp2.discovery.breaker import COUNTED_CODES, BreakerRules, Breakers, BreakerState, Phase, ask, failed, released
-from mp2.discovery.http.retry import Rate, RetryRules, Transient, combined, delay_s, parse_rate, retrying, told_wait_s
+from mp2.discovery.breaker import (
+    COUNTED_CODES,
+    BreakerRules,
+    Breakers,
+    BreakerState,
+    Phase,
+    ask,
+    failed,
+    released,
+)
+from mp2.discovery.http.retry import (
+    Rate,
+    RetryRules,
+    Transient,
+    combined,
+    delay_s,
+    parse_rate,
+    retrying,
+    told_wait_s,
+)
 from mp2.errors import SOURCE_ERROR_CODES, InputError, SourceError
 
 RULES = BreakerRules()
@@ -97,7 +115,8 @@ def test_a_damaged_state_is_a_closed_breaker(values):
 def test_breakers_save_what_changes_and_tell_why():
     saved, now = [], [1000.0]
     breakers = Breakers(
-        clock=lambda: now[0], save=lambda scanner, state: saved.append((scanner, state.phase, state.n_failures))
+        clock=lambda: now[0],
+        save=lambda scanner, state: saved.append((scanner, state.phase, state.n_failures)),
     )
     for _ in range(5):
         assert breakers.allow("news") is True
@@ -181,7 +200,9 @@ def test_waits_grow():
 
 def test_the_dice_take_at_most_half_and_the_source_is_obeyed():
     rules = RetryRules()
-    assert [delay_s(n, None, 0.999999, rules) for n in (1, 2, 20)] == pytest.approx([0.5, 1.0, 30.0], rel=1e-5)
+    assert [delay_s(n, None, 0.999999, rules) for n in (1, 2, 20)] == pytest.approx(
+        [0.5, 1.0, 30.0], rel=1e-5
+    )
     assert delay_s(20, None, 0.0, rules) == 15.0
     assert delay_s(1, 7.0, 0.5, rules) == 7.0
     assert delay_s(1, 0.0, 0.0, rules) == 0.25
@@ -200,7 +221,12 @@ def test_a_wait_that_would_not_end_in_time_is_not_begun():
     source = Source(transient(30.0, "rate_limited"), budget_s=30.0)
     with pytest.raises(SourceError) as caught:
         source.ask()
-    assert (source.slept, source.n_calls, caught.value.code, caught.value.retry_after_s) == ([], 1, "rate_limited", 30.0)
+    assert (source.slept, source.n_calls, caught.value.code, caught.value.retry_after_s) == (
+        [],
+        1,
+        "rate_limited",
+        30.0,
+    )
     assert Source(transient(29.9), budget_s=30.0).ask() == "answer"
 
 
@@ -216,7 +242,13 @@ def test_a_sleep_may_end_it_all():
         raise SourceError("timeout", "cancelled")
 
     with pytest.raises(SourceError, match="cancelled"):
-        retrying(Source(transient()), remaining_s=lambda: 9.0, sleep=sleep, dice=lambda: 0.0, rules=RetryRules())
+        retrying(
+            Source(transient()),
+            remaining_s=lambda: 9.0,
+            sleep=sleep,
+            dice=lambda: 0.0,
+            rules=RetryRules(),
+        )
 
 
 @pytest.mark.parametrize(
@@ -258,7 +290,13 @@ def test_a_reset_is_a_point_in_time_or_seconds_to_go():
 
 @pytest.mark.parametrize(
     ("text", "interval_s", "limit"),
-    [("1/s", 1, 1), ("60/min", 60, 60), ("25/day", 86400, 25), (" 1000 / 10min ", 600, 1000), ("5/h", 3600, 5)],
+    [
+        ("1/s", 1, 1),
+        ("60/min", 60, 60),
+        ("25/day", 86400, 25),
+        (" 1000 / 10min ", 600, 1000),
+        ("5/h", 3600, 5),
+    ],
 )
 def test_rates_are_read_and_written(text, interval_s, limit):
     assert parse_rate(text) == Rate(interval_s, limit)

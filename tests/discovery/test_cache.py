@@ -63,8 +63,14 @@ def failing(code="unavailable"):
 
 def test_keys_ignore_the_order_of_parameters_and_nothing_else():
     assert key_of("GET", "http://x/y", [("a", "1")]) == KEY
-    assert key_of("GET", "u", [("a", "1"), ("b", "2")]) == key_of("GET", "u", [("b", "2"), ("a", "1")])
-    others = [("POST", "http://x/y", [("a", "1")]), ("GET", "http://x/z", [("a", "1")]), ("GET", "http://x/y", [("a", "2")])]
+    assert key_of("GET", "u", [("a", "1"), ("b", "2")]) == key_of(
+        "GET", "u", [("b", "2"), ("a", "1")]
+    )
+    others = [
+        ("POST", "http://x/y", [("a", "1")]),
+        ("GET", "http://x/z", [("a", "1")]),
+        ("GET", "http://x/y", [("a", "2")]),
+    ]
     assert len({KEY, *(key_of(*other) for other in others)}) == 4
     assert len(KEY) == 64
 
@@ -76,7 +82,10 @@ def test_an_answer_is_kept_for_its_time(open_cache, clock):
     assert cache.fetch(KEY, 60, never) == ("1", "cached")
     assert cache.fetch(KEY, 30, lambda: "2") == ("2", "fresh")  # a reader who wants it newer
     clock.now += 60
-    assert cache.fetch(KEY, 3600, lambda: "3") == ("3", "fresh")  # no longer than its writer allowed
+    assert cache.fetch(KEY, 3600, lambda: "3") == (
+        "3",
+        "fresh",
+    )  # no longer than its writer allowed
 
 
 def test_the_next_process_asks_nobody(open_cache):
@@ -128,7 +137,10 @@ def test_a_clock_that_was_set_back_makes_nothing_immortal(open_cache, clock, sam
 
 def test_what_may_not_be_kept_is_not(open_cache, path):
     cache = open_cache()
-    assert cache.fetch(KEY, 60, lambda: '"k3y"', may_keep=lambda body: "k3y" not in body) == ('"k3y"', "fresh")
+    assert cache.fetch(KEY, 60, lambda: '"k3y"', may_keep=lambda body: "k3y" not in body) == (
+        '"k3y"',
+        "fresh",
+    )
     assert cache.fetch(KEY, 60, lambda: "2") == ("2", "fresh")
 
 
@@ -199,7 +211,13 @@ def test_of_many_who_want_the_same_one_asks():
 
 
 def test_who_waits_can_give_up_and_the_next_asks_when_the_first_fails():
-    cache, gate, entered, waited, got = Cache(), threading.Event(), threading.Event(), threading.Event(), []
+    cache, gate, entered, waited, got = (
+        Cache(),
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+        [],
+    )
 
     def fail():
         entered.set()
@@ -258,7 +276,8 @@ def works_in_memory(path, clock):
 
 
 @pytest.mark.parametrize(
-    "content", [b"not a database at all, but somebody's notes" * 50, b"SQLite format 3\0" + b"\xff" * 4000]
+    "content",
+    [b"not a database at all, but somebody's notes" * 50, b"SQLite format 3\0" + b"\xff" * 4000],
 )
 def test_a_damaged_file_is_left_alone(tmp_path, clock, content):
     path = tmp_path / "cache.db"
@@ -328,7 +347,12 @@ class open_shared:  # noqa: N801  # reads as a function
 
 @pytest.mark.parametrize(
     ("package", "module"),
-    [("cachetools", "cache"), ("httpx2", "sockets"), ("pyrate_limiter", "quota"), ("httpcore2", "client")],
+    [
+        ("cachetools", "cache"),
+        ("httpx2", "sockets"),
+        ("pyrate_limiter", "quota"),
+        ("httpcore2", "client"),
+    ],
 )
 def test_a_missing_package_is_named_with_its_extra(package, module, monkeypatch):
     for name in ("cache", "quota", "sockets", "client"):

@@ -47,7 +47,10 @@ def test_the_one_form_is_its_own(ticker):
 
 def test_a_checked_candidate_is_a_copy():
     data = {"deep": [1, (2, 3)]}
-    candidate = checked({"ticker": "a", "context": " two\n lines\x1b[0m", "data": data, "source": "someone else"}, "me")
+    candidate = checked(
+        {"ticker": "a", "context": " two\n lines\x1b[0m", "data": data, "source": "someone else"},
+        "me",
+    )
     data["deep"].append(4)
     assert candidate == Candidate("A", "me", "two lines\\x1b[0m", "medium", {"deep": [1, [2, 3]]})
 
@@ -57,7 +60,10 @@ def test_a_checked_candidate_is_a_copy():
     [
         (Candidate("", "me", "x"), "ticker '' is not"),
         (Candidate(None, "me", "x"), "ticker None is not"),
-        (Candidate("A", "me", "x", "urgent"), "priority 'urgent' is not one of critical, high, medium, low"),
+        (
+            Candidate("A", "me", "x", "urgent"),
+            "priority 'urgent' is not one of critical, high, medium, low",
+        ),
         (Candidate("A", "me", "x", ["high"]), "priority"),
         (Candidate("A", "me", None), "context None is not text"),
         (Candidate("A", "me", "x", data=object()), "data is not JSON"),
@@ -91,9 +97,21 @@ def test_endless_data_is_not_valid():
 def test_merging():
     found = merged(
         [
-            ("momentum", [Candidate("B", "one", "b1", "low"), Candidate("A", "one", "a1", "low", {"n": 1})]),
-            ("insider", [Candidate("A", "two", "a2", "high"), Candidate("A", "two", "again", "critical", 5)]),
-            ("momentum", [Candidate("A", "three", "a3"), Candidate("C", "three", "c3", "critical")]),
+            (
+                "momentum",
+                [Candidate("B", "one", "b1", "low"), Candidate("A", "one", "a1", "low", {"n": 1})],
+            ),
+            (
+                "insider",
+                [
+                    Candidate("A", "two", "a2", "high"),
+                    Candidate("A", "two", "again", "critical", 5),
+                ],
+            ),
+            (
+                "momentum",
+                [Candidate("A", "three", "a3"), Candidate("C", "three", "c3", "critical")],
+            ),
         ]
     )
     assert [one.ticker for one in found] == ["A", "C", "B"]
@@ -109,7 +127,12 @@ def test_merging():
 
 
 GROUPS = st.lists(
-    st.lists(st.tuples(st.sampled_from("ABCDE"), st.sampled_from(PRIORITIES), st.integers(0, 3) | st.none()), max_size=8),
+    st.lists(
+        st.tuples(
+            st.sampled_from("ABCDE"), st.sampled_from(PRIORITIES), st.integers(0, 3) | st.none()
+        ),
+        max_size=8,
+    ),
     max_size=6,
 )
 
@@ -119,7 +142,10 @@ def test_merging_loses_and_invents_nothing(groups):
     named = [
         (
             f"p{n % 2}",
-            [Candidate(ticker, f"s{n}", f"{n}.{i}", priority, data) for i, (ticker, priority, data) in enumerate(group)],
+            [
+                Candidate(ticker, f"s{n}", f"{n}.{i}", priority, data)
+                for i, (ticker, priority, data) in enumerate(group)
+            ],
         )
         for n, group in enumerate(groups)
     ]
@@ -133,7 +159,9 @@ def test_merging_loses_and_invents_nothing(groups):
         assert one.priority == min((candidate.priority for candidate in own), key=PRIORITIES.index)
         firsts = {candidate.source: candidate for candidate in reversed(own)}
         assert [firsts[source].context for source in one.sources] == list(one.contexts)
-        assert one.data == {source: firsts[source].data for source in one.sources if firsts[source].data is not None}
+        assert one.data == {
+            source: firsts[source].data for source in one.sources if firsts[source].data is not None
+        }
     keys = [(PRIORITIES.index(one.priority), -one.n_sources, one.ticker) for one in found]
     assert keys == sorted(keys)
     json.dumps([one.to_dict() for one in found])
@@ -142,4 +170,8 @@ def test_merging_loses_and_invents_nothing(groups):
 def test_tickers_in_any_form_are_found_among_candidates():
     found = merged([("p", [Candidate("BRK-B", "s", "x"), Candidate("VOD.L", "s", "y")])])
     named = named_among(["brk.b", "VOD.L", "AAPL", "no ticker", "brk.b", "BRK-B"], found)
-    assert {ticker: one.ticker for ticker, one in named.items()} == {"brk.b": "BRK-B", "VOD.L": "VOD.L", "BRK-B": "BRK-B"}
+    assert {ticker: one.ticker for ticker, one in named.items()} == {
+        "brk.b": "BRK-B",
+        "VOD.L": "VOD.L",
+        "BRK-B": "BRK-B",
+    }

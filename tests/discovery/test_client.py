@@ -76,7 +76,12 @@ class Bench:
         self.folder, self.now, self.slept, self.clients = folder, 1_790_000_000.0, [], []
 
     def client(self, **options):
-        settings = {"clock": lambda: self.now, "sleep": self.sleep, "dice": lambda: 0.0, "warn": pytest.fail}
+        settings = {
+            "clock": lambda: self.now,
+            "sleep": self.sleep,
+            "dice": lambda: 0.0,
+            "warn": pytest.fail,
+        }
         self.clients.append(Client(self.folder, **settings | options))
         return self.clients[-1]
 
@@ -86,7 +91,9 @@ class Bench:
 
     def context(self, client=None, *, timeout_s=30.0, scanner=Quiet):
         client = client or (self.clients[-1] if self.clients else self.client())
-        return ScanContext(scanner, scanner.Settings(), timeout_s=timeout_s, http=client.for_scanner)
+        return ScanContext(
+            scanner, scanner.Settings(), timeout_s=timeout_s, http=client.for_scanner
+        )
 
 
 @pytest.fixture
@@ -114,11 +121,15 @@ def failure(context, url, **options):
 # --- replies -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reply", [Json(ROWS), Gzip(ROWS), Gzip(ROWS, "deflate"), Status(200, b'{"rows": [1, 2, 3]}')])
+@pytest.mark.parametrize(
+    "reply", [Json(ROWS), Gzip(ROWS), Gzip(ROWS, "deflate"), Status(200, b'{"rows": [1, 2, 3]}')]
+)
 def test_an_answer(server, bench, reply):
     context = bench.context()
     url = server.route("/rows", reply)
-    assert context.http.get(url + "?a=1", params={"b": "x y", "n": 2}, headers={"X-More": "yes"}, parse=data) == [1, 2, 3]
+    assert context.http.get(
+        url + "?a=1", params={"b": "x y", "n": 2}, headers={"X-More": "yes"}, parse=data
+    ) == [1, 2, 3]
     (seen,) = server.requests()
     assert seen.query == {"a": "1", "b": "x y", "n": "2"}
     assert seen.headers["user-agent"] == f"mp2/{__version__}"
@@ -130,7 +141,9 @@ def test_secrets_reach_the_server_and_the_user_agent_can_be_set(server, bench):
     context = bench.context()
     url = server.route("/rows", Json(ROWS), needs=(token(KEY, param="apikey"), user_agent()))
     headers = {"User-Agent": "Firm ops@example.com"}
-    context.http.get(url, params={"a": "1"}, secret_params={"apikey": KEY}, headers=headers, parse=data)
+    context.http.get(
+        url, params={"a": "1"}, secret_params={"apikey": KEY}, headers=headers, parse=data
+    )
     assert server.requests()[0].query == {"a": "1", "apikey": KEY}
     assert failure(context, url, headers=headers).code == "unauthorized"
     assert failure(context, url, secret_params={"apikey": KEY}).code == "forbidden"
@@ -140,32 +153,52 @@ def test_secrets_reach_the_server_and_the_user_agent_can_be_set(server, bench):
 def test_a_form_with_a_user_and_then_a_bearer_token(server, bench):
     context = bench.context()
     login = server.route("/token", Json({"access_token": "t0ken-of-today"}))
-    assert context.http.post(login, form={"grant_type": "x"}, auth=("id", KEY), parse=lambda reply: reply.json()) == {
-        "access_token": "t0ken-of-today"
-    }
+    assert context.http.post(
+        login, form={"grant_type": "x"}, auth=("id", KEY), parse=lambda reply: reply.json()
+    ) == {"access_token": "t0ken-of-today"}
     (seen,) = server.requests()
     assert (seen.method, seen.form) == ("POST", {"grant_type": "x"})
-    assert seen.headers["authorization"] == f"Basic {base64.b64encode(f'id:{KEY}'.encode()).decode()}"
+    assert (
+        seen.headers["authorization"] == f"Basic {base64.b64encode(f'id:{KEY}'.encode()).decode()}"
+    )
     url = server.route("/rows", Json(ROWS), needs=bearer(KEY))
-    assert context.http.get(url, headers={"Authorization": f"Bearer {KEY}"}, parse=data) == [1, 2, 3]
+    assert context.http.get(url, headers={"Authorization": f"Bearer {KEY}"}, parse=data) == [
+        1,
+        2,
+        3,
+    ]
     assert failure(context, url).code == "forbidden"
 
 
-ERROR_CODES = {400: "bad_request", 401: "unauthorized", 402: "forbidden", 403: "forbidden", 404: "bad_request"}
+ERROR_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "forbidden",
+    403: "forbidden",
+    404: "bad_request",
+}
 ERROR_CODES |= {408: "unavailable", 410: "bad_request", 422: "bad_request"}
 
 
-@pytest.mark.parametrize("parse", [data, lambda reply: reply.json(), lambda reply: reply.json()["rows"][99], lambda reply: []])
+@pytest.mark.parametrize(
+    "parse",
+    [data, lambda reply: reply.json(), lambda reply: reply.json()["rows"][99], lambda reply: []],
+)
 def test_an_error_status_is_an_error_whatever_parse_makes_of_it(server, bench, parse):
     for status, code in ERROR_CODES.items():
         for body in ("<html>no</html>", '{"rows": []}'):
             context = bench.context()
             error = failure(context, server.route("/rows", Status(status, body)), parse=parse)
-            assert (error.code, str(error), context.attempts) == (code, f"HTTP {status} from 127.0.0.1", 1)
+            assert (error.code, str(error), context.attempts) == (
+                code,
+                f"HTTP {status} from 127.0.0.1",
+                1,
+            )
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(429, "rate_limited"), (500, "unavailable"), (502, "unavailable"), (503, "unavailable")]
+    ("status", "code"),
+    [(429, "rate_limited"), (500, "unavailable"), (502, "unavailable"), (503, "unavailable")],
 )
 def test_what_may_pass_is_tried_again(server, bench, status, code):
     context = bench.context()
@@ -185,10 +218,20 @@ def test_parse_can_make_an_error_more_precise(server, bench):
         return data(reply)
 
     context = bench.context()
-    error = failure(context, server.route("/sec", Status(403, "<h1>Request Rate Threshold Exceeded</h1>")), parse=parse)
-    assert (error.code, error.retry_after_s, str(error)) == ("rate_limited", 600.0, "the address is limited")
     error = failure(
-        context, server.route("/fh", Status(429, "API limit reached. Please sign up", {}, "text/plain")), parse=parse
+        context,
+        server.route("/sec", Status(403, "<h1>Request Rate Threshold Exceeded</h1>")),
+        parse=parse,
+    )
+    assert (error.code, error.retry_after_s, str(error)) == (
+        "rate_limited",
+        600.0,
+        "the address is limited",
+    )
+    error = failure(
+        context,
+        server.route("/fh", Status(429, "API limit reached. Please sign up", {}, "text/plain")),
+        parse=parse,
     )
     assert error.code == "unauthorized"
     assert context.attempts == 2
@@ -199,14 +242,21 @@ def test_errors_with_status_200_are_what_parse_says(server, bench):
         values = reply.json()
         if "Information" in values:
             burst = "per second" in values["Information"]
-            raise SourceError("rate_limited", values["Information"], retry_after_s=None if burst else 3600.0, burst=burst)
+            raise SourceError(
+                "rate_limited",
+                values["Information"],
+                retry_after_s=None if burst else 3600.0,
+                burst=burst,
+            )
         return values["rows"]
 
     context = bench.context()
     url = server.route("/burst", Json({"Information": "1 request per second"}), Json(ROWS))
     assert context.http.get(url, parse=parse, ttl_s=60) == [1, 2, 3]
     assert bench.slept == [1.1]
-    error = failure(context, server.route("/day", Json({"Information": "25 per day"})), parse=parse, ttl_s=60)
+    error = failure(
+        context, server.route("/day", Json({"Information": "25 per day"})), parse=parse, ttl_s=60
+    )
     assert (error.code, error.retry_after_s) == ("rate_limited", 3600.0)
     assert server.n_requests("/day") == 1
 
@@ -234,7 +284,10 @@ def test_answers_of_the_wrong_kind(server, bench, reply):
 def test_what_parse_returns_has_to_be_json_to_be_kept(server, bench):
     url = server.route("/rows", Json(ROWS))
     assert failure(bench.context(), url, parse=lambda reply: {1, 2}, ttl_s=60).code == "bad_payload"
-    assert failure(bench.context(), url, parse=lambda reply: float("nan"), ttl_s=60).code == "bad_payload"
+    assert (
+        failure(bench.context(), url, parse=lambda reply: float("nan"), ttl_s=60).code
+        == "bad_payload"
+    )
 
 
 @pytest.mark.parametrize("reply", [Huge(), Huge(says_length=False), GzipBomb(), Gzip(ROWS)])
@@ -244,13 +297,22 @@ def test_a_large_body_is_refused_before_it_is_held(server, bench, reply):
 
 
 def test_a_body_of_just_the_allowed_size_and_a_large_error_page(server, bench):
-    assert bench.context().http.get(server.route("/rows", Gzip(ROWS)), parse=data, max_bytes=19) == [1, 2, 3]
-    assert failure(bench.context(), server.route("/no", Status(404, b"x" * 1_000_000)), max_bytes=10).code == "bad_request"
+    assert bench.context().http.get(
+        server.route("/rows", Gzip(ROWS)), parse=data, max_bytes=19
+    ) == [1, 2, 3]
+    assert (
+        failure(
+            bench.context(), server.route("/no", Status(404, b"x" * 1_000_000)), max_bytes=10
+        ).code
+        == "bad_request"
+    )
 
 
 def test_several_gzip_members_and_padding(server, bench):
     first, second = Gzip("a").body, Gzip("b").body
-    url = server.route("/rows", Status(200, first + second + b"\0" * 9, {"Content-Encoding": "gzip"}))
+    url = server.route(
+        "/rows", Status(200, first + second + b"\0" * 9, {"Content-Encoding": "gzip"})
+    )
     assert bench.context().http.get(url, parse=lambda reply: reply.text()) == '"a""b"'
 
 
@@ -293,13 +355,24 @@ def test_names_of_hosts(server, bench, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "127.0.0.1/x", "http://", "//x/y", "http://a:b@127.0.0.1/"]
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "127.0.0.1/x",
+        "http://",
+        "//x/y",
+        "http://a:b@127.0.0.1/",
+    ],
 )
 def test_addresses_that_are_not_asked(bench, url):
     assert failure(bench.context(), url).code == "bad_request"
 
 
-@pytest.mark.parametrize("headers", [{"X-Key": f"{KEY}\n"}, {"X-Key": f"{KEY}é"}, {"X-Key": f"{KEY}\u2028"}, {"X Key": KEY}])
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Key": f"{KEY}\n"}, {"X-Key": f"{KEY}é"}, {"X-Key": f"{KEY}\u2028"}, {"X Key": KEY}],
+)
 def test_headers_that_cannot_be_sent_are_not_shown(server, bench, headers):
     error = failure(bench.context(), server.route("/rows", Json(ROWS)), headers=headers)
     assert error.code == "bad_request"
@@ -311,7 +384,11 @@ def test_certificates_are_checked(bench, monkeypatch):
     with StubServer(tls=True) as server:
         url = server.route("/rows", Json(ROWS), Silence())
         error = failure(bench.context(bench.client()), url)
-        assert (error.code, "CERTIFICATE_VERIFY_FAILED" in str(error), server.n_requests()) == ("unavailable", True, 0)
+        assert (error.code, "CERTIFICATE_VERIFY_FAILED" in str(error), server.n_requests()) == (
+            "unavailable",
+            True,
+            0,
+        )
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         client = bench.client()
         assert bench.context(client).http.get(url, parse=data) == [1, 2, 3]
@@ -322,7 +399,9 @@ def test_certificates_are_checked(bench, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "reply", [Silence(), Trickle(), SlowHeaders(), Trickle(status=500)], ids=lambda reply: type(reply).__name__
+    "reply",
+    [Silence(), Trickle(), SlowHeaders(), Trickle(status=500)],
+    ids=lambda reply: type(reply).__name__,
 )
 def test_a_call_ends_in_time(server, bench, reply):
     context = bench.context(timeout_s=0.2)
@@ -332,7 +411,9 @@ def test_a_call_ends_in_time(server, bench, reply):
     assert context.attempts == 1
 
 
-@pytest.mark.parametrize("reply", [Silence(), SlowHeaders(), Trickle()], ids=lambda reply: type(reply).__name__)
+@pytest.mark.parametrize(
+    "reply", [Silence(), SlowHeaders(), Trickle()], ids=lambda reply: type(reply).__name__
+)
 def test_a_cancelled_scanner_lets_go(server, bench, reply):
     context, errors = bench.context(timeout_s=60), []
     url = server.route("/rows", reply)
@@ -369,8 +450,14 @@ def test_the_time_a_source_asks_for_is_kept_or_not_begun(server, bench, in_words
 
 
 def test_a_reset_in_seconds_since_the_epoch_is_kept(server, bench):
-    limited = Status(429, headers={"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": f"{bench.now + 5:.0f}"})
-    assert bench.context().http.get(server.route("/rows", limited, Json(ROWS)), parse=data) == [1, 2, 3]
+    limited = Status(
+        429, headers={"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": f"{bench.now + 5:.0f}"}
+    )
+    assert bench.context().http.get(server.route("/rows", limited, Json(ROWS)), parse=data) == [
+        1,
+        2,
+        3,
+    ]
     assert bench.slept == [5]
 
 
@@ -394,7 +481,11 @@ def test_a_stop_wakes_the_wait_for_another_try(server, bench):
 
 def test_a_reset_that_belongs_to_another_limit_holds_up_no_other_try(server, bench):
     failing = Status(500, headers={"X-Ratelimit-Reset": "600"})
-    assert bench.context().http.get(server.route("/rows", failing, Json(ROWS)), parse=data) == [1, 2, 3]
+    assert bench.context().http.get(server.route("/rows", failing, Json(ROWS)), parse=data) == [
+        1,
+        2,
+        3,
+    ]
     assert bench.slept == [0.25]
 
 
@@ -405,7 +496,9 @@ def test_a_reset_that_belongs_to_another_limit_holds_up_no_other_try(server, ben
 def test_a_redirect_on_the_same_server_keeps_what_belongs_to_it(server, bench, status):
     server.route("/new", Json(ROWS), needs=token(KEY, param="apikey"))
     url = server.route("/old", Redirect(f"/new?page=2&apikey={KEY}", status))
-    answer = bench.context().http.get(url, params={"a": "1"}, secret_params={"apikey": KEY}, headers={"X-A": "b"}, parse=data)
+    answer = bench.context().http.get(
+        url, params={"a": "1"}, secret_params={"apikey": KEY}, headers={"X-A": "b"}, parse=data
+    )
     assert answer == [1, 2, 3]
     seen = server.requests("/new")[0]
     assert seen.query == {"page": "2", "apikey": KEY}
@@ -416,7 +509,9 @@ def test_another_server_gets_no_secrets(server, bench):
     with StubServer() as other:
         url = server.route("/old", Redirect(other.route("/new", Json(ROWS)) + f"?apikey={KEY}"))
         headers = {"Authorization": f"Bearer {KEY}", "Cookie": KEY, "User-Agent": "me"}
-        assert bench.context().http.get(url, secret_params={"apikey": KEY}, headers=headers, parse=data) == [1, 2, 3]
+        assert bench.context().http.get(
+            url, secret_params={"apikey": KEY}, headers=headers, parse=data
+        ) == [1, 2, 3]
         (seen,) = other.requests()
     assert KEY not in repr(seen)
     assert not {"authorization", "cookie"} & set(seen.headers)
@@ -424,10 +519,19 @@ def test_another_server_gets_no_secrets(server, bench):
 
 
 @pytest.mark.parametrize(
-    "location", ["file:///etc/passwd", "ftp://127.0.0.1/", "javascript:1", "http://u:p@127.0.0.1/", f"/p/{KEY}"]
+    "location",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/",
+        "javascript:1",
+        "http://u:p@127.0.0.1/",
+        f"/p/{KEY}",
+    ],
 )
 def test_redirects_that_are_not_followed(server, bench, location):
-    error = failure(bench.context(), server.route("/old", Redirect(location)), secret_params={"apikey": KEY})
+    error = failure(
+        bench.context(), server.route("/old", Redirect(location)), secret_params={"apikey": KEY}
+    )
     assert error.code == "bad_payload"
     assert "redirects to an address" in str(error)
     assert KEY not in str(error)
@@ -435,7 +539,9 @@ def test_redirects_that_are_not_followed(server, bench, location):
 
 
 def test_redirects_end(server, bench):
-    assert "more than 3 times" in str(failure(bench.context(), server.route("/loop", Redirect("/loop"))))
+    assert "more than 3 times" in str(
+        failure(bench.context(), server.route("/loop", Redirect("/loop")))
+    )
     assert server.n_requests() == 4
 
 
@@ -446,7 +552,10 @@ def test_a_form_is_not_sent_elsewhere(server, bench):
 
 
 def test_cookies_are_not_kept(server, bench):
-    context, url = bench.context(), server.route("/rows", Json(ROWS, headers={"Set-Cookie": "session=1; Path=/"}))
+    context, url = (
+        bench.context(),
+        server.route("/rows", Json(ROWS, headers={"Set-Cookie": "session=1; Path=/"})),
+    )
     for _ in range(2):
         context.http.get(url, parse=data)
     assert "cookie" not in server.requests()[1].headers
@@ -485,7 +594,9 @@ def test_a_second_run_makes_no_request(server, bench):
     url = server.route("/rows", Json(ROWS), Status(500))
     for kind in ("fresh", "cached"):
         context = bench.context(bench.client())
-        assert context.http.get(url, params={"a": "1"}, secret_params={"k": KEY}, parse=data, ttl_s=60) == [1, 2, 3]
+        assert context.http.get(
+            url, params={"a": "1"}, secret_params={"k": KEY}, parse=data, ttl_s=60
+        ) == [1, 2, 3]
         assert context.replies == {kind}
     assert server.n_requests() == 1
 
@@ -499,7 +610,9 @@ def test_everyone_gets_a_copy(server, bench):
 
 
 def test_an_old_answer_is_served_when_the_source_fails_or_hangs(server, bench):
-    url = server.route("/rows", Json(ROWS), Status(503), Status(503), Status(503), Status(503), Silence())
+    url = server.route(
+        "/rows", Json(ROWS), Status(503), Status(503), Status(503), Status(503), Silence()
+    )
     bench.context().http.get(url, parse=data, ttl_s=60)
     bench.now += 61
     for timeout_s in (30, 0.2):
@@ -527,12 +640,19 @@ def test_threads_that_want_the_same_share_one_request(server, bench):
         thread.join(20)
     assert got == [[1, 2, 3]] * 6
     assert server.n_requests() == 1
-    assert sorted(kind for context in contexts for kind in context.replies) == ["cached"] * 5 + ["fresh"]
+    assert sorted(kind for context in contexts for kind in context.replies) == ["cached"] * 5 + [
+        "fresh"
+    ]
 
 
 # --- leaks -------------------------------------------------------------------------------------------------------------
 
-FORMS = (KEY, "pl4nted%2Fkey%2Bwith%3Dsigns", "pl4nted/key%2Bwith%3Dsigns", base64.b64encode(f"me:{KEY}".encode()).decode())
+FORMS = (
+    KEY,
+    "pl4nted%2Fkey%2Bwith%3Dsigns",
+    "pl4nted/key%2Bwith%3Dsigns",
+    base64.b64encode(f"me:{KEY}".encode()).decode(),
+)
 ECHO = f"the key {KEY} of me is not good"
 
 
@@ -562,13 +682,22 @@ def test_no_key_is_seen_anywhere(server, bench, caplog, reply, ttl_s):
         return answer.json()["rows"]
 
     caplog.set_level(logging.DEBUG)
-    context = bench.context(timeout_s=0.1 if isinstance(reply, Silence) else 30.0, scanner=Limited if ttl_s else Quiet)
+    context = bench.context(
+        timeout_s=0.1 if isinstance(reply, Silence) else 30.0, scanner=Limited if ttl_s else Quiet
+    )
     url = server.route("/rows", reply)
     texts = [repr(context.http), repr(bench.clients[-1]), str(vars(bench.clients[-1]))]
-    headers, secret_params = {"Authorization": f"Bearer {KEY}", "X-Finnhub-Token": KEY}, {"apikey": KEY}
+    headers, secret_params = (
+        {"Authorization": f"Bearer {KEY}", "X-Finnhub-Token": KEY},
+        {"apikey": KEY},
+    )
     calls = (
-        lambda: context.http.get(url, headers=headers, secret_params=secret_params, parse=parse, ttl_s=ttl_s),
-        lambda: context.http.post(url, auth=("me", KEY), form={"client_secret": KEY}, parse=parse, ttl_s=ttl_s),
+        lambda: context.http.get(
+            url, headers=headers, secret_params=secret_params, parse=parse, ttl_s=ttl_s
+        ),
+        lambda: context.http.post(
+            url, auth=("me", KEY), form={"client_secret": KEY}, parse=parse, ttl_s=ttl_s
+        ),
     )
     for call in calls:
         try:
@@ -598,18 +727,28 @@ def seen_of(error):
 
 
 def test_a_key_is_out_of_an_answer_before_it_is_given_and_kept(server, bench):
-    context, url = bench.context(), server.route("/rows", Json({"rows": [ECHO]}, headers={"X-Echo": KEY}))
+    context, url = (
+        bench.context(),
+        server.route("/rows", Json({"rows": [ECHO]}, headers={"X-Echo": KEY})),
+    )
     for _ in range(2):
         answer = context.http.get(url, secret_params={"apikey": KEY}, parse=data, ttl_s=60)
         assert answer == ["the key *** of me is not good"]
     assert server.n_requests() == 1
-    assert context.http.get(url, secret_params={"apikey": KEY}, parse=lambda reply: reply.headers["x-echo"]) == "***"
+    assert (
+        context.http.get(
+            url, secret_params={"apikey": KEY}, parse=lambda reply: reply.headers["x-echo"]
+        )
+        == "***"
+    )
 
 
 def test_an_answer_with_a_short_key_in_it_is_given_but_not_kept(server, bench):
     context, url = bench.context(), server.route("/rows", Json({"rows": ["of rows"]}))
     for _ in range(2):
-        assert context.http.get(url, secret_params={"apikey": "rows"}, parse=data, ttl_s=60) == ["of rows"]
+        assert context.http.get(url, secret_params={"apikey": "rows"}, parse=data, ttl_s=60) == [
+            "of rows"
+        ]
     assert server.n_requests() == 2
 
 
@@ -617,7 +756,9 @@ def test_what_one_call_was_asked_with_is_out_of_the_answers_to_the_next(server, 
     context = bench.context()
     basic, token = base64.b64encode(b"the-client:the-secret").decode(), "t0ken-of-today"
     login = server.route("/token", Json({"access_token": token}))
-    url = server.route("/rows", Json({"rows": [f"Basic {basic}, Bearer {token}, the-client, the-secret"]}))
+    url = server.route(
+        "/rows", Json({"rows": [f"Basic {basic}, Bearer {token}, the-client, the-secret"]})
+    )
     context.http.post(login, auth=("the-client", "the-secret"), parse=lambda reply: reply.json())
     headers = {"Authorization": f"Bearer {token}"}
     assert context.http.get(url, headers=headers, parse=data) == ["Basic ***, ***, ***, ***"]
@@ -638,12 +779,17 @@ def test_a_lone_surrogate_can_be_kept(server, bench):
 
 def test_each_parse_has_its_own_answers(server, bench, monkeypatch):
     url, client = server.route("/rows", Json({"up": [1], "rows": [2]})), bench.client()
-    asked = {name: bench.context(client, scanner=type(name, (Quiet,), {"name": name})) for name in ("one", "other")}
+    asked = {
+        name: bench.context(client, scanner=type(name, (Quiet,), {"name": name}))
+        for name in ("one", "other")
+    }
 
     def of(name, key):
         return asked[name].http.get(url, parse=lambda reply: reply.json()[key], ttl_s=60)
 
-    assert [asked[name].http.get(url, parse=parse, ttl_s=60) for parse in (up, data) for name in asked] == [[1], [1], [2], [2]]
+    assert [
+        asked[name].http.get(url, parse=parse, ttl_s=60) for parse in (up, data) for name in asked
+    ] == [[1], [1], [2], [2]]
     assert server.n_requests() == 2  # a function of a module is the same for all scanners
     assert (of("one", "up"), of("other", "rows")) == ([1], [2])
     assert server.n_requests() == 4
@@ -653,16 +799,23 @@ def test_each_parse_has_its_own_answers(server, bench, monkeypatch):
 
 
 def test_each_value_of_a_secret_parameter_has_its_own_answers(server, bench):
-    context, url = bench.context(), server.route("/rows", Json({"rows": ["mine"]}), Json({"rows": ["yours"]}))
+    context, url = (
+        bench.context(),
+        server.route("/rows", Json({"rows": ["mine"]}), Json({"rows": ["yours"]})),
+    )
     asked = [KEY, KEY[::-1], KEY]
-    got = [context.http.get(url, secret_params={"apikey": key}, parse=data, ttl_s=60) for key in asked]
+    got = [
+        context.http.get(url, secret_params={"apikey": key}, parse=data, ttl_s=60) for key in asked
+    ]
     assert got == [["mine"], ["yours"], ["mine"]]
 
 
 def test_ordinary_headers_do_not_keep_answers_out_of_the_cache(server, bench):
     context, url = bench.context(), server.route("/rows", Json({"rows": [True, "Bearer"]}))
     for _ in range(2):
-        context.http.get(url, headers={"X-Flag": "true", "Authorization": "Bearer " + KEY}, parse=data, ttl_s=60)
+        context.http.get(
+            url, headers={"X-Flag": "true", "Authorization": "Bearer " + KEY}, parse=data, ttl_s=60
+        )
     assert server.n_requests() == 1
 
 
@@ -683,7 +836,10 @@ ODD = 'ab/cd+ef=gh&12"q'
         ODD.replace("&", "&#038;").replace('"', "&#X22;").replace("/", "&#x2F;"),
         json.dumps(ODD)[1:-1],
         json.dumps(json.dumps(ODD))[3:-3],
-        ODD.replace("/", "\\/").replace("&", "\\u0026").replace('"', "\\u0022").replace("+", "\\u002B"),
+        ODD.replace("/", "\\/")
+        .replace("&", "\\u0026")
+        .replace('"', "\\u0022")
+        .replace("+", "\\u002B"),
         base64.b64encode(ODD.encode()).decode().rstrip("="),
     ],
 )
@@ -697,7 +853,9 @@ def test_a_key_is_seen_in_every_form(form):
 def test_a_key_is_seen_in_wide_charsets():
     for charset in ("utf-16", "utf-16-be", "utf-32-le", "utf-32-be"):
         for form in (ODD, quote(ODD), html.escape(ODD)):
-            assert Secrets([ODD]).mask_reply(f"<{form}>é".encode(charset)).decode(charset) == "<***>é"
+            assert (
+                Secrets([ODD]).mask_reply(f"<{form}>é".encode(charset)).decode(charset) == "<***>é"
+            )
 
 
 def test_what_only_resembles_a_key_stays():
@@ -741,7 +899,9 @@ def test_connections_are_shared_and_closed(server, bench):
             assert bench.context(client).http.get(url, parse=data) == [1, 2, 3]
         assert server.n_connections == 1
     assert server.all_gone(10)
-    for thread in set(threading.enumerate()) - before:  # those of the server's connections end by themselves
+    for thread in (
+        set(threading.enumerate()) - before
+    ):  # those of the server's connections end by themselves
         thread.join(20)
         assert not thread.is_alive()
 
@@ -760,7 +920,9 @@ def test_closing_the_client_ends_the_calls_of_scanners_that_were_given_up(server
     assert errors[0].code in ("timeout", "unavailable")
 
 
-def test_a_proxy_of_the_environment_is_used_but_not_for_hosts_it_excludes(server, bench, monkeypatch):
+def test_a_proxy_of_the_environment_is_used_but_not_for_hosts_it_excludes(
+    server, bench, monkeypatch
+):
     monkeypatch.setenv("http_proxy", server.url.replace("//", "//user:pass@"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     context = bench.context(bench.client())

@@ -34,8 +34,19 @@ print(json.dumps({**told, "scan": scan.to_dict()}))
 
 def python(*args, folder, path):
     """Run the interpreter in another folder, with these folders before all else it imports from."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, *map(str, args)], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *map(str, args)],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -49,9 +60,30 @@ def installed(tmp_path_factory):
     if not EXAMPLE.is_dir():
         pytest.skip("the examples are not beside the tests")
     folder = tmp_path_factory.mktemp("plug-in")
-    shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-    options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--disable-pip-version-check", "--quiet"]
-    python("-m", "pip", "install", *options, "--target", folder / "site", folder / "source", folder=folder, path=())
+    shutil.copytree(
+        EXAMPLE,
+        folder / "source",
+        ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"),
+    )
+    options = [
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--quiet",
+    ]
+    python(
+        "-m",
+        "pip",
+        "install",
+        *options,
+        "--target",
+        folder / "site",
+        folder / "source",
+        folder=folder,
+        path=(),
+    )
     return folder / "site"
 
 
@@ -63,13 +95,22 @@ def where_from(installed):
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_an_installed_scanner_is_found_and_run(isolation, where_from, tmp_path):
-    (tmp_path / "list.csv").write_text("ticker,reason,until\nKO,steady,\nNVDA,earnings,2026-11-25\nGE,over,2026-11-20\n")
+    (tmp_path / "list.csv").write_text(
+        "ticker,reason,until\nKO,steady,\nNVDA,earnings,2026-11-25\nGE,over,2026-11-20\n"
+    )
     told = json.loads(python("-c", SCAN, isolation, folder=tmp_path, path=where_from))
     assert told["error"] is None
     assert told["where"] == "plug-in watch_list (mp2_scanner_example:WatchList)"
     (outcome,) = told["scan"]["outcomes"]
-    assert (outcome["scanner"], outcome["pipeline"], outcome["status"]) == ("watch_list", "personal", "ok")
-    assert [(one["ticker"], one["priority"]) for one in told["scan"]["candidates"]] == [("NVDA", "high"), ("KO", "medium")]
+    assert (outcome["scanner"], outcome["pipeline"], outcome["status"]) == (
+        "watch_list",
+        "personal",
+        "ok",
+    )
+    assert [(one["ticker"], one["priority"]) for one in told["scan"]["candidates"]] == [
+        ("NVDA", "high"),
+        ("KO", "medium"),
+    ]
 
 
 def test_without_it_there_is_none(tmp_path):
@@ -84,5 +125,14 @@ def test_without_it_there_is_none(tmp_path):
 
 
 def test_the_tests_of_the_example(where_from, tmp_path):
-    told = python("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLE / "tests", folder=tmp_path, path=where_from)
+    told = python(
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        EXAMPLE / "tests",
+        folder=tmp_path,
+        path=where_from,
+    )
     assert "7 passed" in told

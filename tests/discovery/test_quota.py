@@ -93,7 +93,10 @@ def test_a_clock_that_was_set_back_locks_nobody_out_for_longer_than_the_rate(ope
 
 def test_threads_never_share_the_last_request(open_quotas):
     quotas, got = open_quotas("10/day"), []
-    threads = [threading.Thread(target=lambda: got.extend(quotas.take(HOST) for _ in range(5))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: got.extend(quotas.take(HOST) for _ in range(5)))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

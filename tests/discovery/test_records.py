@@ -21,7 +21,9 @@ from mp2.discovery.records import (
 
 def outcome(status, message=None, code="exception", **fields):
     error = None if message is None else ScanError(code, message)
-    return ScanOutcome(scanner="movers", pipeline="momentum", status=OutcomeStatus(status), error=error, **fields)
+    return ScanOutcome(
+        scanner="movers", pipeline="momentum", status=OutcomeStatus(status), error=error, **fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,8 @@ def test_lines_of_a_start():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(30.0, "30s"), (1.5, "1.5s"), (0.25, "0.25s"), (0.0004, "0s"), (1e6, "1000000s")]
+    ("seconds", "text"),
+    [(30.0, "30s"), (1.5, "1.5s"), (0.25, "0.25s"), (0.0004, "0s"), (1e6, "1000000s")],
 )
 def test_seconds(seconds, text):
     assert seconds_text(seconds) == text
@@ -117,7 +120,11 @@ def test_the_result_as_json():
 def test_events_tell_their_line():
     common = {"elapsed_s": 0.5, "n_scanners": 2, "workers": 2, "mode": "concurrent"}
     begun = ScanEvent(kind="begun", **common)
-    assert begun.to_dict() == {"event": "begun", **common, "line": "Running 2 scanners concurrently (max 2 workers)..."}
+    assert begun.to_dict() == {
+        "event": "begun",
+        **common,
+        "line": "Running 2 scanners concurrently (max 2 workers)...",
+    }
     assert ScanEvent(kind="started", scanner="movers", **common).line is None
     ended = ScanEvent(kind="finished", scanner="movers", outcome=outcome("empty"), **common)
     assert ended.to_dict()["line"] == "✓ movers: 0 candidates"

@@ -83,7 +83,13 @@ def test_one_of_each_kind(never):
         make("interrupting", raising(KeyboardInterrupt())),
         make("nothing", lambda context: None),
         make("word", lambda context: "ABC"),
-        make("half", lambda context: [{"ticker": "B", "context": "again", "priority": "high"}, {"ticker": ""}]),
+        make(
+            "half",
+            lambda context: [
+                {"ticker": "B", "context": "again", "priority": "high"},
+                {"ticker": ""},
+            ],
+        ),
     ]
     result = mp2.scan(scanners, config=soon("hung"))
     assert statuses(result) == {
@@ -100,7 +106,9 @@ def test_one_of_each_kind(never):
     assert outcome(result, "hung").error.message == "timeout after 0.05s"
     assert outcome(result, "down").error == mp2.ScanError("unavailable", "HTTP 500 error")
     assert outcome(result, "interrupting").error.message == "KeyboardInterrupt"
-    assert outcome(result, "nothing").error.message.startswith("TypeError: scan() has to return an iterable")
+    assert outcome(result, "nothing").error.message.startswith(
+        "TypeError: scan() has to return an iterable"
+    )
     assert outcome(result, "half").n_dropped == 1
     assert result.warnings == ("keyless: skipped: no key X",)
 
@@ -113,7 +121,9 @@ ITEMS = st.one_of(
     ),
     st.none(),
 )
-PLANS = st.lists(st.tuples(st.lists(ITEMS, max_size=6), st.booleans(), st.integers(1, 4)), max_size=6)
+PLANS = st.lists(
+    st.tuples(st.lists(ITEMS, max_size=6), st.booleans(), st.integers(1, 4)), max_size=6
+)
 
 
 def planned(name, plan):
@@ -141,7 +151,12 @@ def test_both_modes_give_the_same(plans, workers):
     assert one.candidates == other.candidates
     assert states[0] == states[1]
     assert [untimed(each) for each in one.outcomes] == [untimed(each) for each in other.outcomes]
-    assert (one.mode, one.workers, other.mode, other.workers) == ("sequential", 1, "concurrent", workers)
+    assert (one.mode, one.workers, other.mode, other.workers) == (
+        "sequential",
+        1,
+        "concurrent",
+        workers,
+    )
 
 
 def untimed(outcome):
@@ -215,14 +230,24 @@ def test_statuses_of_replies():
 
         return work
 
-    plans = {"fresh": ["fresh", "cached"], "cached": ["cached", "cached"], "stale": ["fresh", "stale"]}
+    plans = {
+        "fresh": ["fresh", "cached"],
+        "cached": ["cached", "cached"],
+        "stale": ["fresh", "stale"],
+    }
     told = Told()
-    result = mp2.scan([make(name, replying(*kinds)) for name, kinds in plans.items()], breakers=told)
+    result = mp2.scan(
+        [make(name, replying(*kinds)) for name, kinds in plans.items()], breakers=told
+    )
     assert statuses(result) == {"fresh": "ok", "cached": "cached", "stale": "stale"}
     assert [each.attempts for each in result.outcomes] == [2, 2, 2]
     assert result.status == "complete"
     assert result.warnings == ("stale: its source failed; the candidates are of an earlier answer",)
-    assert sorted(told.calls) == [("cancel", "cached"), ("success", "fresh"), ("unavailable", "stale")]
+    assert sorted(told.calls) == [
+        ("cancel", "cached"),
+        ("success", "fresh"),
+        ("unavailable", "stale"),
+    ]
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -244,8 +269,15 @@ def test_time_counts_from_the_start_and_a_slot_comes_back_at_once(never, monkeyp
             clock.now_s += 15
 
     hung = [make(f"hung{n}", lambda context: never.wait()) for n in range(3)]
-    result = mp2.scan([*hung, naming("good", "A")], timeout_s=30, workers=1, observe=observe, observe_every_s=0.0)
-    assert statuses(result) == {"hung0": "timeout", "hung1": "timeout", "hung2": "timeout", "good": "ok"}
+    result = mp2.scan(
+        [*hung, naming("good", "A")], timeout_s=30, workers=1, observe=observe, observe_every_s=0.0
+    )
+    assert statuses(result) == {
+        "hung0": "timeout",
+        "hung1": "timeout",
+        "hung2": "timeout",
+        "good": "ok",
+    }
     assert begins == {"hung0": 0, "hung1": 30, "hung2": 60, "good": 90}
     assert most["running"] == 1
     assert [each.seconds for each in result.outcomes] == [30, 30, 30, 0]
@@ -254,7 +286,10 @@ def test_time_counts_from_the_start_and_a_slot_comes_back_at_once(never, monkeyp
 
 def test_own_times_come_before_the_runs(never):
     slow = make("slow", lambda context: never.wait())
-    config = {"scanner_execution": {"timeout_seconds": 300}, "scanners": {"slow": {"timeout_seconds": SOON_S}}}
+    config = {
+        "scanner_execution": {"timeout_seconds": 300},
+        "scanners": {"slow": {"timeout_seconds": SOON_S}},
+    }
     result = mp2.scan([slow], config=config, timeout_s=200)
     assert result.outcomes[0].error.message == "timeout after 0.05s"
 
@@ -299,10 +334,14 @@ def test_a_result_delivered_past_its_time_does_not_count(monkeypatch):
 def test_many_hung_threads_are_the_last_ones(never, monkeypatch):
     monkeypatch.setattr(source_scan, "_hung", source_scan._Hung())
     monkeypatch.setattr(source_scan, "MAX_HUNG", 3)
-    scanners = [make(f"hung{n}", lambda context: never.wait()) for n in range(4)] + [naming("good", "A")]
+    scanners = [make(f"hung{n}", lambda context: never.wait()) for n in range(4)] + [
+        naming("good", "A")
+    ]
     result = mp2.scan(scanners, timeout_s=SOON_S, workers=2)
     assert [str(each.status) for each in result.outcomes] == ["timeout"] * 3 + ["skipped"] * 2
-    assert mp2.discovery.records.console_line(result.outcomes[-1]) == "⏭️ good: skipped: too many hung"
+    assert (
+        mp2.discovery.records.console_line(result.outcomes[-1]) == "⏭️ good: skipped: too many hung"
+    )
     assert result.status == "partial"
     assert statuses(mp2.scan([naming("good", "A")])) == {"good": "skipped"}
     never.set()
@@ -375,7 +414,10 @@ def test_a_log_line_that_hangs_holds_up_nothing(never):
             return "at last"
 
     hung = make("hung", lambda context: context.logger.info("%s", Endless()))
-    assert statuses(mp2.scan([hung, naming("good", "A")], config=soon("hung"))) == {"hung": "timeout", "good": "ok"}
+    assert statuses(mp2.scan([hung, naming("good", "A")], config=soon("hung"))) == {
+        "hung": "timeout",
+        "good": "ok",
+    }
     logging.shutdown()
 
 
@@ -401,9 +443,17 @@ def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch
     monkeypatch.setitem(sys.modules, "mp2.discovery.http.client", SimpleNamespace(Client=Client))
     mp2.scan([naming("offline", "A")], http_options={"a": 1})
     assert calls == []
-    asking = [make(name, lambda context: [context.candidate("A", context.http)]) for name in ("one", "two")]
+    asking = [
+        make(name, lambda context: [context.candidate("A", context.http)])
+        for name in ("one", "two")
+    ]
     result = mp2.scan(asking, http_options={"a": 1}, workers=1)
-    assert calls == [("made", {"a": 1, "folder": None, "warn": ANY}), ("for", "one"), ("for", "two"), "closed"]
+    assert calls == [
+        ("made", {"a": 1, "folder": None, "warn": ANY}),
+        ("for", "one"),
+        ("for", "two"),
+        "closed",
+    ]
     assert result.candidates[0].contexts == ("client", "client")
 
 
@@ -420,7 +470,10 @@ def test_a_constructor_that_hangs_is_a_scanner_that_hangs(never):
         def __init__(self, settings):
             never.wait()
 
-    assert statuses(mp2.scan([Stuck, naming("good", "A")], config=soon("stuck"))) == {"stuck": "timeout", "good": "ok"}
+    assert statuses(mp2.scan([Stuck, naming("good", "A")], config=soon("stuck"))) == {
+        "stuck": "timeout",
+        "good": "ok",
+    }
 
 
 class UnspeakableError(Exception):
@@ -491,17 +544,32 @@ def test_a_stop_keeps_what_has_completed(never):
         if event.outcome:
             stop.set()
 
-    scanners = [make("hung", lambda context: never.wait()), naming("good", "A"), naming("behind", "B")]
+    scanners = [
+        make("hung", lambda context: never.wait()),
+        naming("good", "A"),
+        naming("behind", "B"),
+    ]
     told, events = Told(), []
     result = mp2.scan(
-        scanners, workers=2, stop=stop, observe=lambda event: (events.append(event), observe(event)), breakers=told
+        scanners,
+        workers=2,
+        stop=stop,
+        observe=lambda event: (events.append(event), observe(event)),
+        breakers=told,
     )
     assert statuses(result)["good"] == "ok"
-    assert (outcome(result, "hung").status, outcome(result, "hung").error.code) == ("skipped", "stopped")
+    assert (outcome(result, "hung").status, outcome(result, "hung").error.code) == (
+        "skipped",
+        "stopped",
+    )
     assert result.status == "stopped"
     assert "A" in [one.ticker for one in result.candidates]
     assert ("cancel", "hung") in told.calls
-    assert {event.scanner for event in events if event.kind == "finished"} == {"hung", "good", "behind"}
+    assert {event.scanner for event in events if event.kind == "finished"} == {
+        "hung",
+        "good",
+        "behind",
+    }
 
 
 def test_stopped_before_it_began():
@@ -513,7 +581,9 @@ def test_stopped_before_it_began():
 
 def test_a_stop_after_the_last_has_no_effect():
     stop = threading.Event()
-    result = mp2.scan([naming("one", "A")], stop=stop, observe=lambda event: event.outcome and stop.set())
+    result = mp2.scan(
+        [naming("one", "A")], stop=stop, observe=lambda event: event.outcome and stop.set()
+    )
     assert result.status == "complete"
 
 
@@ -569,7 +639,10 @@ def test_breakers_hear_everything_once(never):
         make("keyless", raising(mp2.SourceError("missing_key", "x"))),
     ]
     result = mp2.scan(scanners, config=soon("hung"), breakers=told)
-    assert (outcome(result, "open").status, outcome(result, "open").error.message) == ("open_circuit", "open until 12:00")
+    assert (outcome(result, "open").status, outcome(result, "open").error.message) == (
+        "open_circuit",
+        "open until 12:00",
+    )
     assert sorted(told.calls) == [
         ("cancel", "keyless"), ("exception", "broken"), ("success", "good"), ("timeout", "hung"), ("unavailable", "down"),
     ]  # fmt: skip
@@ -585,7 +658,9 @@ def test_switched_off():
         "scanners": {"one": {"enabled": False, "nonsense": 1}},
         "pipelines": {"quiet": {"enabled": False}},
     }
-    off = type("Off", (mp2.ScannerSettings,), {"__annotations__": {"enabled": bool}, "enabled": False})
+    off = type(
+        "Off", (mp2.ScannerSettings,), {"__annotations__": {"enabled": bool}, "enabled": False}
+    )
     scanners = [
         naming("one", "A"),
         naming("two", "B", pipeline="quiet"),
@@ -594,7 +669,12 @@ def test_switched_off():
     ]
     events = []
     result = mp2.scan(scanners, config=config, observe=events.append)
-    assert statuses(result) == {"one": "disabled", "two": "disabled", "three": "disabled", "four": "ok"}
+    assert statuses(result) == {
+        "one": "disabled",
+        "two": "disabled",
+        "three": "disabled",
+        "four": "ok",
+    }
     assert (result.status, events[0].n_scanners) == ("complete", 1)
     assert "[discovery.scanners.three]" in result.outcomes[2].error.message
 
@@ -610,17 +690,38 @@ def test_only_some():
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
-        ({"scanner": {}}, r"\[discovery\] unknown key 'scanner'; known are scanner_execution, scanners, pipelines"),
-        ({"scanners": {"other": {}}}, r"\[discovery.scanners\] unknown scanner 'other'; known are one"),
+        (
+            {"scanner": {}},
+            r"\[discovery\] unknown key 'scanner'; known are scanner_execution, scanners, pipelines",
+        ),
+        (
+            {"scanners": {"other": {}}},
+            r"\[discovery.scanners\] unknown scanner 'other'; known are one",
+        ),
         ({"pipelines": {"other": {}}}, "unknown pipeline 'other'; known are test"),
-        ({"pipelines": {"test": {"on": True}}}, r"\[discovery.pipelines.test\] unknown key 'on'; known are enabled"),
-        ({"scanner_execution": {"workers": 3}}, "unknown key 'workers'; known are concurrent, max_workers, timeout_seconds"),
-        ({"scanner_execution": {"max_workers": 0}}, "max_workers: Input should be greater than or equal to 1"),
+        (
+            {"pipelines": {"test": {"on": True}}},
+            r"\[discovery.pipelines.test\] unknown key 'on'; known are enabled",
+        ),
+        (
+            {"scanner_execution": {"workers": 3}},
+            "unknown key 'workers'; known are concurrent, max_workers, timeout_seconds",
+        ),
+        (
+            {"scanner_execution": {"max_workers": 0}},
+            "max_workers: Input should be greater than or equal to 1",
+        ),
         ({"scanner_execution": {"max_workers": 65}}, "max_workers"),
         ({"scanner_execution": {"concurrent": "yes"}}, "concurrent"),
         ({"scanner_execution": {"timeout_seconds": float("inf")}}, "timeout_seconds"),
-        ({"scanner_execution": {"breaker_failures": 0}}, "breaker_failures: Input should be greater"),
-        ({"scanner_execution": {"breaker_longest_seconds": 60}}, "breaker_longest_seconds is less than breaker_cool_down"),
+        (
+            {"scanner_execution": {"breaker_failures": 0}},
+            "breaker_failures: Input should be greater",
+        ),
+        (
+            {"scanner_execution": {"breaker_longest_seconds": 60}},
+            "breaker_longest_seconds is less than breaker_cool_down",
+        ),
         ({"scanner_execution": 3}, r"\[discovery.scanner_execution\] has to be a table"),
         ({"scanners": {"one": 3}}, r"\[discovery.scanners.one\] has to be a table"),
         ([], r"\[discovery\] has to be a table"),
@@ -640,15 +741,23 @@ def test_calls_that_are_refused():
 
 
 def test_bad_settings_are_that_scanners_error():
-    result = mp2.scan([naming("one", "A"), naming("two", "B")], config={"scanners": {"one": {"limit": 0, "colour": "red"}}})
+    result = mp2.scan(
+        [naming("one", "A"), naming("two", "B")],
+        config={"scanners": {"one": {"limit": 0, "colour": "red"}}},
+    )
     assert statuses(result) == {"one": "error", "two": "ok"}
     assert result.outcomes[0].error.code == "preparation"
     assert "limit: Input should be greater than or equal to 1" in result.outcomes[0].error.message
-    assert "unknown key 'colour'; known are enabled, limit, timeout_seconds" in result.outcomes[0].error.message
+    assert (
+        "unknown key 'colour'; known are enabled, limit, timeout_seconds"
+        in result.outcomes[0].error.message
+    )
 
 
 def test_a_plug_in_that_failed_to_load_is_reported():
-    broken = mp2.discovery.registry.Registered("broken", "plug-in", None, "plug-in broken cannot be loaded: ImportError: no")
+    broken = mp2.discovery.registry.Registered(
+        "broken", "plug-in", None, "plug-in broken cannot be loaded: ImportError: no"
+    )
     result = mp2.scan([broken, naming("good", "A")])
     assert statuses(result) == {"broken": "error", "good": "ok"}
     assert "ImportError" in result.outcomes[0].error.message
@@ -659,7 +768,9 @@ def test_a_missing_key_is_found_before_it_starts(monkeypatch):
     monkeypatch.delenv("STUB_KEY", raising=False)
     result = mp2.scan([naming("keyed", "A", keys=("STUB_KEY",))])
     assert (statuses(result), result.status) == ({"keyed": "skipped"}, "complete")
-    assert mp2.discovery.records.console_line(result.outcomes[0]).startswith("⏭️ keyed: skipped: no key STUB_KEY")
+    assert mp2.discovery.records.console_line(result.outcomes[0]).startswith(
+        "⏭️ keyed: skipped: no key STUB_KEY"
+    )
 
 
 def test_nothing_to_run():
@@ -677,7 +788,11 @@ def test_in_the_callers_thread():
         return [context.candidate("A", "x"), None]
 
     ended, candidates, logs = source_scan.scan_in_caller(make("one", work))
-    assert (str(ended.status), ended.n_dropped, [one.ticker for one in candidates]) == ("ok", 1, ["A"])
+    assert (str(ended.status), ended.n_dropped, [one.ticker for one in candidates]) == (
+        "ok",
+        1,
+        ["A"],
+    )
     assert threads == [threading.current_thread()]
     assert "here" in logs[0]
     with pytest.raises(ZeroDivisionError):
@@ -690,13 +805,28 @@ def test_in_the_callers_thread():
 def test_a_process_of_its_own(monkeypatch):
     monkeypatch.setenv("STUB_KEY", "s3cret")
     config = {"scanners": {"alone": {"word": "hush"}}}
-    scanners = [stub_scanners.Alone, stub_scanners.Dying, stub_scanners.Talkative, stub_scanners.Failing]
+    scanners = [
+        stub_scanners.Alone,
+        stub_scanners.Dying,
+        stub_scanners.Talkative,
+        stub_scanners.Failing,
+    ]
     config["scanners"]["talkative"] = {"limit": 200}
     result = mp2.scan(scanners, config=config, state={"n": [1, 2]}, timeout_s=GUARD_S)
-    assert statuses(result) == {"alone": "ok", "dying": "error", "talkative": "error", "failing": "error"}
+    assert statuses(result) == {
+        "alone": "ok",
+        "dying": "error",
+        "talkative": "error",
+        "failing": "error",
+    }
     (found,) = result.candidates
     data = found.data["alone"]
-    assert (found.ticker, found.priority, data["state"], data["word"]) == ("BRK-B", "high", {"n": [1, 2]}, "hush")
+    assert (found.ticker, found.priority, data["state"], data["word"]) == (
+        "BRK-B",
+        "high",
+        {"n": [1, 2]},
+        "hush",
+    )
     assert data["pid"] != os.getpid()
     assert not any("hush" in argument for argument in data["argv"])
     assert outcome(result, "alone").n_dropped == 1
@@ -704,7 +834,10 @@ def test_a_process_of_its_own(monkeypatch):
     log = "\n".join(result.logs["alone"])
     assert "in the log" in log
     assert "stderr: on standard output" in log
-    assert outcome(result, "dying").error.message == "ChildError: the child process ended without an answer (exit code 7)"
+    assert (
+        outcome(result, "dying").error.message
+        == "ChildError: the child process ended without an answer (exit code 7)"
+    )
     assert any("last words" in line for line in result.logs["dying"])
     assert "more than 10,000,000" in "\n".join(result.logs["talkative"])
     assert outcome(result, "failing").error == mp2.ScanError("forbidden", "no access with ***")
@@ -755,7 +888,13 @@ def test_a_stop_kills_the_process_and_what_it_started(tmp_path):
         if file.exists():
             stop.set()
 
-    result = mp2.scan([stub_scanners.Sleeping], state={"file": str(file)}, stop=stop, observe=observe, observe_every_s=0.0)
+    result = mp2.scan(
+        [stub_scanners.Sleeping],
+        state={"file": str(file)},
+        stop=stop,
+        observe=observe,
+        observe_every_s=0.0,
+    )
     assert statuses(result) == {"sleeping": "skipped"}
     for pid in file.read_text().split():
         until(lambda pid=int(pid): gone(pid))
@@ -766,7 +905,9 @@ def test_a_child_dies_with_whoever_asked(tmp_path):
     file = tmp_path / "pids"
     code = f"import mp2, stub_scanners; mp2.scan([stub_scanners.Sleeping], state={{'file': {str(file)!r}}})"
     path = os.pathsep.join(sys.path)
-    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}) as asker:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}
+    ) as asker:
         until(file.exists)
         asker.kill()
     for pid in file.read_text().split():
@@ -843,7 +984,9 @@ class Asking(mp2.Scanner):
 
 @pytest.mark.slow
 def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(tmp_path):
-    threaded = make("threaded", lambda context: [context.candidate("A", type(context.http).__name__)])
+    threaded = make(
+        "threaded", lambda context: [context.candidate("A", type(context.http).__name__)]
+    )
     folder = {"folder": tmp_path}
     result = mp2.scan([Asking, threaded], http_options=folder)
     assert statuses(result) == {"asking": "ok", "threaded": "ok"}
@@ -858,7 +1001,11 @@ def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(t
 
 def test_an_old_answer_counts_against_its_source_even_without_candidates():
     told = Told()
-    result = mp2.scan([make("stale", lambda context: context.note_reply("stale") or [])], breakers=told)
+    result = mp2.scan(
+        [make("stale", lambda context: context.note_reply("stale") or [])], breakers=told
+    )
     assert statuses(result) == {"stale": "stale"}
-    assert result.warnings == ("stale: its source failed; there were no candidates in an earlier answer",)
+    assert result.warnings == (
+        "stale: its source failed; there were no candidates in an earlier answer",
+    )
     assert told.calls == [("unavailable", "stale")]

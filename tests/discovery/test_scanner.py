@@ -53,7 +53,10 @@ def test_logs_stay_its_own(caplog):
     clock.now_s += 1.5
     one.logger.info("for %s", "me")
     one.logger.info("%d", "no number")
-    assert one.logs == ("1.500s INFO: for me", "1.500s INFO: a log line that cannot be written: TypeError")
+    assert one.logs == (
+        "1.500s INFO: for me",
+        "1.500s INFO: a log line that cannot be written: TypeError",
+    )
     assert other.logs == ()
     assert caplog.records == []
     assert "mp2.discovery.scanner.stub" not in logging.Logger.manager.loggerDict
@@ -84,7 +87,9 @@ def test_half_a_character_spoils_no_log():
     own.logger.info("cut \ud83d here")
     own.log_tool("t\ud83d", rows=[{"\ud83d": "\ud83d"}, 1.5, None])
     assert own.logs == (r"0.000s INFO: cut \ud83d here",)
-    assert own.tool_logs == ({"scanner": "stub", "tool": r"t\ud83d", "rows": [{r"\ud83d": r"\ud83d"}, 1.5, None]},)
+    assert own.tool_logs == (
+        {"scanner": "stub", "tool": r"t\ud83d", "rows": [{r"\ud83d": r"\ud83d"}, 1.5, None]},
+    )
 
 
 def test_a_secret_that_looks_like_a_number_spoils_no_tool_log():
@@ -93,7 +98,13 @@ def test_a_secret_that_looks_like_a_number_spoils_no_tool_log():
     own.hide('a"bc')
     own.hide("on")
     own.log_tool("ask", size=12345, urls=["?key=1234", 'a"bc'], day="Monday")
-    assert own.tool_logs[0] == {"scanner": "stub", "tool": "ask", "size": 12345, "urls": ["?key=***", "***"], "day": "Monday"}
+    assert own.tool_logs[0] == {
+        "scanner": "stub",
+        "tool": "ask",
+        "size": 12345,
+        "urls": ["?key=***", "***"],
+        "day": "Monday",
+    }
 
 
 def test_keys(monkeypatch):
@@ -144,7 +155,9 @@ def test_a_reply_that_is_no_json(body):
 def test_replies():
     assert Reply(200, {}, b'{"a": [1]}').json() == {"a": [1]}
     assert Reply(200, {"content-type": "text/html; charset=latin-1"}, b"\xe9").text() == "é"
-    assert Reply(200, {"content-type": "text/html; charset=nonsense"}, b"\xc3\xa9\xff").text() == "é�"
+    assert (
+        Reply(200, {"content-type": "text/html; charset=nonsense"}, b"\xc3\xa9\xff").text() == "é�"
+    )
 
 
 def test_codes_of_source_errors():
@@ -155,7 +168,14 @@ def test_codes_of_source_errors():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"limit": 0}, {"limit": "3"}, {"enabled": "no"}, {"timeout_seconds": 0}, {"timeout_seconds": math.inf}, {"x": 1}],
+    [
+        {"limit": 0},
+        {"limit": "3"},
+        {"enabled": "no"},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": math.inf},
+        {"x": 1},
+    ],
 )
 def test_settings_are_checked(settings):
     with pytest.raises(ValueError, match="validation error"):
@@ -180,7 +200,9 @@ def plug_ins(monkeypatch):
 
     def install(**targets):
         entries = [Entry(name, target) for name, target in targets.items()]
-        monkeypatch.setattr(metadata, "entry_points", lambda group: entries if group == registry.GROUP else [])
+        monkeypatch.setattr(
+            metadata, "entry_points", lambda group: entries if group == registry.GROUP else []
+        )
 
     return install
 
@@ -198,7 +220,9 @@ def test_the_package_has_no_scanner_twice(plug_ins):
     assert [one.error for one in mp2.find_scanners()] == [None] * len(registry.builtin_scanners())
 
 
-@pytest.mark.parametrize("target", [ImportError("no module"), SystemExit(1), SyntaxError("bad"), 17, dict, object()])
+@pytest.mark.parametrize(
+    "target", [ImportError("no module"), SystemExit(1), SyntaxError("bad"), 17, dict, object()]
+)
 def test_a_plug_in_that_cannot_be_used(plug_ins, target):
     plug_ins(broken=target, good=naming("good"))
     broken, good = mp2.find_scanners()[-2:]
@@ -220,7 +244,9 @@ def test_a_plug_in_that_cannot_be_used(plug_ins, target):
     ],
 )
 def test_a_class_that_declares_nonsense(declared, fault):
-    (one,) = registry.registered([type("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test", **declared})])
+    (one,) = registry.registered(
+        [type("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test", **declared})]
+    )
     assert one.scanner is None
     assert fault in one.error
 
@@ -234,7 +260,9 @@ class Guarded(type):
 
 
 def test_a_plug_in_that_cannot_be_looked_at(plug_ins):
-    plug_ins(odd=Guarded("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test"}), good=naming("good"))
+    plug_ins(
+        odd=Guarded("Odd", (mp2.Scanner,), {"name": "odd", "pipeline": "test"}), good=naming("good")
+    )
     odd, good = mp2.find_scanners()[-2:]
     assert (odd.name, odd.scanner, good.error) == ("odd", None, None)
     assert odd.error == "plug-in odd (package:odd) cannot be used: OSError: not today"
@@ -242,7 +270,12 @@ def test_a_plug_in_that_cannot_be_looked_at(plug_ins):
 
 def test_names_that_are_taken_are_the_plug_ins_error(plug_ins, monkeypatch):
     monkeypatch.setattr(registry, "builtin_scanners", lambda: (naming("built"), naming("other")))
-    plug_ins(built=naming("built"), twin=naming("built"), other=ImportError("no module"), good=naming("good"))
+    plug_ins(
+        built=naming("built"),
+        twin=naming("built"),
+        other=ImportError("no module"),
+        good=naming("good"),
+    )
     found = mp2.find_scanners()
     assert [(one.name, one.scanner is None) for one in found] == [
         ("built", False), ("other", False), ("built-2", True), ("built-3", True), ("other-2", True), ("good", False),
@@ -256,7 +289,10 @@ def test_names_that_are_taken_are_the_plug_ins_error(plug_ins, monkeypatch):
 
 
 def test_two_of_one_name():
-    with pytest.raises(mp2.InputError, match=r"two scanners are called 'twin': stub_scanners:twin and stub_scanners:twin"):
+    with pytest.raises(
+        mp2.InputError,
+        match=r"two scanners are called 'twin': stub_scanners:twin and stub_scanners:twin",
+    ):
         registry.registered([naming("twin"), naming("twin")])
 
 

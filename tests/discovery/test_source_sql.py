@@ -17,7 +17,9 @@ from mp2.discovery.sources import sql as sql_module
 from mp2.discovery.sources.sql import Sql
 
 TODAY = datetime.date(2024, 3, 4)
-FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS ticker FROM n"
+FOREVER = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS ticker FROM n"
+)
 SECRET = "s3cret/of@mine"
 
 
@@ -25,7 +27,9 @@ SECRET = "s3cret/of@mine"
 def database(here):
     """An SQLite file of three rows, whose path is relative."""
     with closing(sqlite3.connect("quotes.db")) as connection:
-        connection.execute("CREATE TABLE quotes (day TEXT, ticker TEXT, why TEXT, urgency TEXT, close REAL, odd)")
+        connection.execute(
+            "CREATE TABLE quotes (day TEXT, ticker TEXT, why TEXT, urgency TEXT, close REAL, odd)"
+        )
         rows = [
             ("2024-03-04", "BRK.B", "splits", "HIGH ", 1.5, b"\x00\x01"),
             ("2024-03-04", "aapl", None, None, float("inf"), "text"),
@@ -68,7 +72,11 @@ def test_rows_become_candidates(either):
     query = "SELECT ticker, why AS Context, urgency AS priority, close, odd FROM quotes WHERE day = :today ORDER BY ticker DESC"
     outcome, (first, second), _ = asked(query, either, ticker_column="TICKER")
     assert outcome.status == "ok"
-    assert (first.ticker, first.context, first.priority) == ("AAPL", "close None, odd text", "medium")
+    assert (first.ticker, first.context, first.priority) == (
+        "AAPL",
+        "close None, odd text",
+        "medium",
+    )
     assert first.data == {"close": None, "odd": "text"}
     assert (second.ticker, second.context, second.priority) == ("BRK-B", "splits", "high")
     assert second.data == {"close": 1.5, "odd": "<2 bytes>"}
@@ -76,10 +84,19 @@ def test_rows_become_candidates(either):
 
 def test_parameters_and_names_of_columns(either):
     query = "SELECT ticker AS symbol, close FROM quotes WHERE close >= :least AND day < :day"
-    settings = {"ticker_column": "symbol", "priority": "low", "parameters": {"least": 2.5, "day": TODAY}}
+    settings = {
+        "ticker_column": "symbol",
+        "priority": "low",
+        "parameters": {"least": 2.5, "day": TODAY},
+    }
     outcome, (only,), _ = asked(query, either, **settings)
     assert outcome.status == "ok"
-    assert (only.ticker, only.context, only.priority, only.data) == ("MSFT", "close 3.0", "low", {"close": 3.0})
+    assert (only.ticker, only.context, only.priority, only.data) == (
+        "MSFT",
+        "close 3.0",
+        "low",
+        {"close": 3.0},
+    )
 
 
 def test_a_column_of_tickers_is_enough(either):
@@ -89,7 +106,9 @@ def test_a_column_of_tickers_is_enough(either):
 
 
 def test_rows_without_a_ticker_are_dropped(either):
-    outcome, found, log = asked("SELECT NULL AS ticker UNION ALL SELECT 'A B' UNION ALL SELECT 'ABC'", either)
+    outcome, found, log = asked(
+        "SELECT NULL AS ticker UNION ALL SELECT 'A B' UNION ALL SELECT 'ABC'", either
+    )
     assert [one.ticker for one in found] == ["ABC"]
     assert outcome.n_dropped == 2
     assert any("dropped: ticker None" in line for line in log)
@@ -107,7 +126,13 @@ def test_no_more_rows_than_are_wanted(either):
 
 
 def test_values_of_other_databases_are_json():
-    told = {Decimal("1.5"): 1.5, Decimal("NaN"): None, datetime.date(2024, 1, 2): "2024-01-02", b"abc": "<3 bytes>", True: True}
+    told = {
+        Decimal("1.5"): 1.5,
+        Decimal("NaN"): None,
+        datetime.date(2024, 1, 2): "2024-01-02",
+        b"abc": "<3 bytes>",
+        True: True,
+    }
     assert {value: sql_module._json_value(value) for value in told} == told
     assert sql_module._json_value(float("nan")) is None
     assert sql_module._json_value(memoryview(b"ab")) == "<2 bytes>"
@@ -151,8 +176,13 @@ def test_whatever_does_not_only_read_is_refused(query, either, here):
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite+pysqlite:///", "SQLite+aiosqlite:///"])
 def test_no_url_of_sqlite_gets_around_the_guard(url, database, here):
-    assert [one.ticker for one in asked("SELECT ticker FROM quotes WHERE close = 3", f"{url}{database}")[1]] == ["MSFT"]
-    fails("bad_request", f"{here}/new.db: no such file", "SELECT 'A' AS ticker", f"{url}{here}/new.db")
+    assert [
+        one.ticker
+        for one in asked("SELECT ticker FROM quotes WHERE close = 3", f"{url}{database}")[1]
+    ] == ["MSFT"]
+    fails(
+        "bad_request", f"{here}/new.db: no such file", "SELECT 'A' AS ticker", f"{url}{here}/new.db"
+    )
     fails("forbidden", database, "SELECT load_extension('x') AS ticker", f"{url}{database}")
     assert [path.name for path in here.iterdir() if path.suffix == ".db"] == [database]
 
@@ -163,7 +193,12 @@ def test_no_address_of_the_process_is_told(database):
 
 def test_a_write_hidden_behind_with_is_refused(either, here):
     before = (here / "quotes.db").read_bytes()
-    fails("forbidden", "", "WITH a AS (SELECT 'X' AS x) INSERT INTO quotes (ticker) SELECT x FROM a RETURNING ticker", either)
+    fails(
+        "forbidden",
+        "",
+        "WITH a AS (SELECT 'X' AS x) INSERT INTO quotes (ticker) SELECT x FROM a RETURNING ticker",
+        either,
+    )
     assert (here / "quotes.db").read_bytes() == before
 
 
@@ -216,7 +251,12 @@ def test_a_stop_ends_a_query_too(either):
     before = set(threading.enumerate())
     stop = threading.Event()
     config = {"scanners": {"sql": {"database": either, "query": FOREVER}}}
-    found = mp2.scan([Sql], config=config, stop=stop, observe=lambda event: event.kind == "started" and stop.set())
+    found = mp2.scan(
+        [Sql],
+        config=config,
+        stop=stop,
+        observe=lambda event: event.kind == "started" and stop.set(),
+    )
     assert found.status == "stopped"
     for thread in set(threading.enumerate()) - before:
         wait_for(thread)
@@ -224,7 +264,9 @@ def test_a_stop_ends_a_query_too(either):
 
 def test_a_value_without_an_end_is_refused(database):
     fails(
-        "bad_request", "quotes.db: the query makes a value of more than 10,000,000 bytes", "SELECT hex(zeroblob(9e6)) AS ticker"
+        "bad_request",
+        "quotes.db: the query makes a value of more than 10,000,000 bytes",
+        "SELECT hex(zeroblob(9e6)) AS ticker",
     )
 
 
@@ -247,16 +289,25 @@ def test_without_database_or_query_it_is_skipped():
     for settings, missing in (({}, "database"), ({"database": "quotes.db"}, "query")):
         found = mp2.scan([Sql], config={"scanners": {"sql": settings}})
         assert found.status == "complete"
-        assert (found.outcomes[0].status, found.outcomes[0].error.code) == ("skipped", "missing_key")
-        assert found.outcomes[0].error.message == f"no {missing}; set {missing} in [discovery.scanners.sql]"
+        assert (found.outcomes[0].status, found.outcomes[0].error.code) == (
+            "skipped",
+            "missing_key",
+        )
+        assert (
+            found.outcomes[0].error.message
+            == f"no {missing}; set {missing} in [discovery.scanners.sql]"
+        )
 
 
 def test_a_column_that_is_not_there(either):
-    message = (
-        "the query gives no column 'ticker'; it has day, why; name the right one with ticker_column, or rename one with AS"
-    )
+    message = "the query gives no column 'ticker'; it has day, why; name the right one with ticker_column, or rename one with AS"
     fails("bad_request", message, "SELECT day, why FROM quotes", either)
-    fails("bad_request", "the query gives two columns 'day'; rename one with AS", "SELECT day, day, ticker FROM quotes", either)
+    fails(
+        "bad_request",
+        "the query gives two columns 'day'; rename one with AS",
+        "SELECT day, day, ticker FROM quotes",
+        either,
+    )
 
 
 def test_what_a_file_has_is_told(database):
@@ -268,7 +319,11 @@ def test_what_a_file_has_is_told(database):
 def test_queries_that_are_none(database):
     fails("bad_request", 'quotes.db: near "SELEC"', "SELEC 1")
     fails("bad_request", "the query gives no rows; it has to be a SELECT", "-- nothing")
-    fails("bad_request", "quotes.db: You did not supply a value for binding parameter :least", "SELECT :least AS ticker")
+    fails(
+        "bad_request",
+        "quotes.db: You did not supply a value for binding parameter :least",
+        "SELECT :least AS ticker",
+    )
 
 
 def test_files_that_are_none(here):
@@ -276,7 +331,9 @@ def test_files_that_are_none(here):
     (here / "folder.db").mkdir()
     fails("bad_request", "folder.db: is no file; set database", "SELECT 1", "folder.db")
     (here / "text.db").write_text("not a database at all, but long enough to be looked at" * 20)
-    fails("bad_payload", "text.db: it is no SQLite database", "SELECT 1 AS ticker FROM a", "text.db")
+    fails(
+        "bad_payload", "text.db: it is no SQLite database", "SELECT 1 AS ticker FROM a", "text.db"
+    )
 
 
 def test_a_damaged_file(database, here):
@@ -291,7 +348,9 @@ def test_a_locked_file(database, monkeypatch):
     with closing(sqlite3.connect(database)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        found = fails("unavailable", "quotes.db: another program has locked it", "SELECT ticker FROM quotes")
+        found = fails(
+            "unavailable", "quotes.db: another program has locked it", "SELECT ticker FROM quotes"
+        )
     assert found.outcomes[0].status == "error"
 
 
@@ -305,7 +364,9 @@ def test_a_file_that_is_written_to_meanwhile(database):
     assert len(found) == 3
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
 def test_a_file_that_may_not_be_read(database, here):
     (here / database).chmod(0)
     fails("bad_request", "quotes.db: it cannot be opened", "SELECT ticker FROM quotes")
@@ -316,21 +377,31 @@ def test_a_file_that_may_not_be_read(database, here):
 
 def test_without_the_extra_it_says_which(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
-    found = fails("exception", "MissingExtraError", "SELECT 1 AS ticker", "postgresql://me@127.0.0.1/quotes")
+    found = fails(
+        "exception", "MissingExtraError", "SELECT 1 AS ticker", "postgresql://me@127.0.0.1/quotes"
+    )
     assert "pip install 'mp2[sql]'" in found.outcomes[0].error.message
 
 
 def test_a_driver_or_database_kind_that_is_not_there():
     pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
     fails(
-        "bad_request", "Can't load plugin: sqlalchemy.dialects:quotedb", "SELECT 1 AS ticker", "quotedb://me@127.0.0.1/quotes"
+        "bad_request",
+        "Can't load plugin: sqlalchemy.dialects:quotedb",
+        "SELECT 1 AS ticker",
+        "quotedb://me@127.0.0.1/quotes",
     )
     fails("bad_request", "Could not parse SQLAlchemy URL", "SELECT 1 AS ticker", "://nothing")
 
 
 def test_the_first_word_has_to_be_one_of_reading():
     pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
-    fails("forbidden", "the query may only read", "/* SELECT */ DELETE FROM quotes", "quotedb://127.0.0.1/quotes")
+    fails(
+        "forbidden",
+        "the query may only read",
+        "/* SELECT */ DELETE FROM quotes",
+        "quotedb://127.0.0.1/quotes",
+    )
     assert sql_module._SELECT.match("-- why\n  /* and\n how */ (select 1)")
 
 
@@ -348,13 +419,25 @@ def test_a_password_does_not_belong_in_the_settings(database):
 
 
 def test_a_parameter_that_no_column_can_hold_is_told(either):
-    found = fails("bad_request", "", "SELECT 'A' AS ticker WHERE :n > 1", either, parameters={"n": 10**20})
+    found = fails(
+        "bad_request", "", "SELECT 'A' AS ticker WHERE :n > 1", either, parameters={"n": 10**20}
+    )
     assert "int too large to convert to SQLite INTEGER" in found.outcomes[0].error.message
 
 
 def test_a_path_that_cannot_be_is_told_with_its_setting():
-    fails("bad_request", "database: a\\x00b.db: holds a null character; take it out", "SELECT 1 AS ticker", "a\0b.db")
-    fails("bad_request", "~nosuch/a.db: no such file; set database", "SELECT 1 AS ticker", "~nosuch/a.db")
+    fails(
+        "bad_request",
+        "database: a\\x00b.db: holds a null character; take it out",
+        "SELECT 1 AS ticker",
+        "a\0b.db",
+    )
+    fails(
+        "bad_request",
+        "~nosuch/a.db: no such file; set database",
+        "SELECT 1 AS ticker",
+        "~nosuch/a.db",
+    )
 
 
 def test_a_password_is_in_no_message_and_no_log(monkeypatch):
@@ -369,8 +452,13 @@ def test_a_password_is_in_no_message_and_no_log(monkeypatch):
         )
 
     monkeypatch.setattr(sqlalchemy, "create_engine", create_engine)
-    given = {"database": "postgresql+psycopg://me@127.0.0.1/quotes", "password_key": "QUOTES_PASSWORD"}
-    found = fails("unavailable", "no connection with ***, postgresql", "SELECT 1 AS ticker", **given)
+    given = {
+        "database": "postgresql+psycopg://me@127.0.0.1/quotes",
+        "password_key": "QUOTES_PASSWORD",
+    }
+    found = fails(
+        "unavailable", "no connection with ***, postgresql", "SELECT 1 AS ticker", **given
+    )
     assert urls[0].password == SECRET
     told = repr(found) + repr(found.logs) + str(found.to_dict())
     assert "Traceback" in told
@@ -379,7 +467,10 @@ def test_a_password_is_in_no_message_and_no_log(monkeypatch):
 
 def test_without_the_password_it_is_skipped(here):
     pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
-    given = {"database": "postgresql+psycopg://me@127.0.0.1/quotes", "password_key": "QUOTES_PASSWORD"}
+    given = {
+        "database": "postgresql+psycopg://me@127.0.0.1/quotes",
+        "password_key": "QUOTES_PASSWORD",
+    }
     found = fails("missing_key", "no key QUOTES_PASSWORD", "SELECT 1 AS ticker", **given)
     assert found.outcomes[0].status == "skipped"
 

@@ -25,10 +25,21 @@ from mp2.discovery.sources.volume_accumulation import VolumeAccumulation
 
 SCANNERS = (VolumeAccumulation, Breakout52w, OversoldInUptrend, VolatilityContraction)
 SHORT = {
-    "volume_accumulation": {"days": 4, "base_days": 20, "min_ratio": 1.0, "min_net_share": 0.1, "max_move_pp": 8.0},
+    "volume_accumulation": {
+        "days": 4,
+        "base_days": 20,
+        "min_ratio": 1.0,
+        "min_net_share": 0.1,
+        "max_move_pp": 8.0,
+    },
     "breakout_52w": {"sessions": 20, "volume_days": 10},
     "oversold_in_uptrend": {"sma_period": 30, "rsi_below": 40.0},
-    "volatility_contraction": {"lookback": 30, "max_percentile": 30.0, "max_atr_ratio": 1.2, "trend_period": 20},
+    "volatility_contraction": {
+        "lookback": 30,
+        "max_percentile": 30.0,
+        "max_atr_ratio": 1.2,
+        "trend_period": 20,
+    },
 }
 """Settings under which random walks have some matches of each kind."""
 
@@ -90,7 +101,13 @@ def test_volume_accumulation_tells_what_it_saw():
         "volume of 5 sessions is 4.0 times the usual, 80% of it net buying, at a close of 101.00 (+1.0%)",
     )
     assert found["BUY"].data == {
-        "volume_accumulation": {"date": table.dates[-1], "close": 101, "move_pp": 1, "volume_ratio": 4, "net_share": 0.8}
+        "volume_accumulation": {
+            "date": table.dates[-1],
+            "close": 101,
+            "move_pp": 1,
+            "volume_ratio": 4,
+            "net_share": 0.8,
+        }
     }
     _, still = run(VolumeAccumulation, table, base_days=20, max_move_pp=0.5)
     assert still == {}
@@ -110,16 +127,26 @@ def test_breakout_52w_tells_what_it_saw():
     assert found["NEW"].priority == "high"
     later = in_order(Breakout52w, table, sessions=29, volume_days=20, max_above_pp=100.0)
     told = [(one.ticker, one.priority) for one in later]
-    assert told == [("FAR", "medium"), ("NEW", "medium"), ("SAME", "medium"), ("OLD", "medium")], "the old high is out of sight"
+    assert told == [("FAR", "medium"), ("NEW", "medium"), ("SAME", "medium"), ("OLD", "medium")], (
+        "the old high is out of sight"
+    )
 
 
 def test_breakout_52w_without_volume():
     table = bars(NEW=[*[40.0] * 30, 45.2 - 2.0])
     table = with_volume(table, np.full((1, 31), np.nan))
     _, found = run(Breakout52w, table, sessions=30, volume_days=20)
-    assert found["NEW"].contexts == ("close 43.20 is above the highest close of 30 sessions (40.00)",)
+    assert found["NEW"].contexts == (
+        "close 43.20 is above the highest close of 30 sessions (40.00)",
+    )
     assert found["NEW"].data["breakout_52w"]["volume_ratio"] is None
-    fails("bad_payload", "state['prices']: no bar has a volume", table=table, sessions=30, min_volume_ratio=1.0)
+    fails(
+        "bad_payload",
+        "state['prices']: no bar has a volume",
+        table=table,
+        sessions=30,
+        min_volume_ratio=1.0,
+    )
 
 
 def test_oversold_in_uptrend_tells_what_it_saw():
@@ -132,7 +159,11 @@ def test_oversold_in_uptrend_tells_what_it_saw():
     data = found["FELL"].data["oversold_in_uptrend"]
     mean = np.mean([*rise[2:], 56, 53])
     assert data["mean"] == pytest.approx(mean)
-    assert found["FELL"].contexts[0].startswith(f"RSI(2) is {data['rsi']:.1f} while the close 53.00 is")
+    assert (
+        found["FELL"]
+        .contexts[0]
+        .startswith(f"RSI(2) is {data['rsi']:.1f} while the close 53.00 is")
+    )
     assert found["FELL"].contexts[0].endswith(f"above its mean of 40 sessions ({mean:.2f})")
 
 
@@ -155,7 +186,9 @@ def test_volatility_contraction_tells_what_it_saw():
     assert list(found) == ["QUIET"]
     assert found["QUIET"].priority == "high"
     data = found["QUIET"].data["volatility_contraction"]
-    assert data["bandwidth_pp"] == pytest.approx(100 * 4 * close[0, -20:].std() / close[0, -20:].mean())
+    assert data["bandwidth_pp"] == pytest.approx(
+        100 * 4 * close[0, -20:].std() / close[0, -20:].mean()
+    )
     assert data["percentile"] == 0
     start = f"bandwidth {data['bandwidth_pp']:.1f}% was lower in 0% of 60 sessions, range {data['atr_pp']:.1f}% is"
     assert found["QUIET"].contexts[0].startswith(start)
@@ -165,11 +198,19 @@ def test_volatility_contraction_tells_what_it_saw():
 
 def test_no_trading_is_no_contraction():
     close = np.r_[100 + np.arange(160) * 0.1 + np.tile([1, -1], 80), np.full(40, 115.0)]
-    columns = [close, np.r_[close[:160] + 2, close[160:]], np.r_[close[:160] - 2, close[160:]], close, np.full(200, 1000.0)]
+    columns = [
+        close,
+        np.r_[close[:160] + 2, close[160:]],
+        np.r_[close[:160] - 2, close[160:]],
+        close,
+        np.full(200, 1000.0),
+    ]
     table = price_table(weekdays(200), ["HALTED"], [column[np.newaxis] for column in columns])
     _, found = run(VolatilityContraction, table, lookback=60, trend_period=100)
     assert found == {}
-    _, found = run(VolatilityContraction, table, day_after(table, 178), lookback=60, trend_period=100)
+    _, found = run(
+        VolatilityContraction, table, day_after(table, 178), lookback=60, trend_period=100
+    )
     assert list(found) == ["HALTED"], "up to then it is the calm that is looked for"
 
 
@@ -184,7 +225,17 @@ def wilder(values, period):
     return smooth
 
 
-def numpy_volume(high, low, close, volume, days=5, base_days=60, min_ratio=1.5, min_net_share=0.3, max_move_pp=5.0):
+def numpy_volume(
+    high,
+    low,
+    close,
+    volume,
+    days=5,
+    base_days=60,
+    min_ratio=1.5,
+    min_net_share=0.3,
+    max_move_pp=5.0,
+):
     last = volume[:, -days:].sum(axis=1)
     ratio = last / days / volume[:, -days - base_days : -days].mean(axis=1)
     net = (np.sign(np.diff(close))[:, -days:] * volume[:, -days:]).sum(axis=1) / last
@@ -200,11 +251,22 @@ def numpy_breakout(high, low, close, volume, sessions=252, volume_days=50, max_a
 def numpy_oversold(high, low, close, volume, rsi_period=2, rsi_below=10.0, sma_period=200):
     moves = np.diff(close)
     up, down = wilder(np.maximum(moves, 0), rsi_period), wilder(np.maximum(-moves, 0), rsi_period)
-    return (100 * up / (up + down) < rsi_below) & (close[:, -1] > close[:, -sma_period:].mean(axis=1))
+    return (100 * up / (up + down) < rsi_below) & (
+        close[:, -1] > close[:, -sma_period:].mean(axis=1)
+    )
 
 
 def numpy_contraction(
-    high, low, close, volume, lookback=126, max_percentile=5.0, max_atr_ratio=0.8, trend_period=200, band_period=20, period=14
+    high,
+    low,
+    close,
+    volume,
+    lookback=126,
+    max_percentile=5.0,
+    max_atr_ratio=0.8,
+    trend_period=200,
+    band_period=20,
+    period=14,
 ):
     windows = np.lib.stride_tricks.sliding_window_view(close, band_period, axis=1)[:, -lookback:]
     bandwidth = windows.std(axis=2) / windows.mean(axis=2)
@@ -212,9 +274,15 @@ def numpy_contraction(
     previous = close[:, :-1]
     ranges = np.maximum(high[:, 1:], previous) - np.minimum(low[:, 1:], previous)
     n = close.shape[1]
-    atr = [wilder(ranges[:, :stop], period) / close[:, stop] * 100 for stop in range(n - lookback, n)]
+    atr = [
+        wilder(ranges[:, :stop], period) / close[:, stop] * 100 for stop in range(n - lookback, n)
+    ]
     quiet = atr[-1] / np.mean(atr, axis=0) <= max_atr_ratio
-    return (percentile <= max_percentile) & quiet & (close[:, -1] > close[:, -trend_period:].mean(axis=1))
+    return (
+        (percentile <= max_percentile)
+        & quiet
+        & (close[:, -1] > close[:, -trend_period:].mean(axis=1))
+    )
 
 
 IN_NUMPY = {
@@ -256,14 +324,24 @@ def test_the_real_market():
             wanted = expected(scanner, table, n_dates)
             whole = {table.tickers[idx] for idx in np.flatnonzero(table.first_idx == 0)}
             canonical = {ticker.replace(".", "-") for ticker in wanted}
-            assert {ticker for ticker in found if ticker in whole or ticker.replace("-", ".") in whole} == canonical
+            assert {
+                ticker for ticker in found if ticker in whole or ticker.replace("-", ".") in whole
+            } == canonical
             n_found[scanner.name] += len(wanted)
     assert min(n_found.values()) > 2
     # Lockheed and Raytheon after 2020-01-03, from the file by hand: day's close, and the highest one of 252 sessions before.
     _, found = run(Breakout52w, table, datetime.date(2020, 1, 6))
     assert found["LMT"].priority == "high"
-    assert found["LMT"].contexts[0].startswith("close 413.74 is above the highest close of 252 sessions (399.37)")
-    assert found["RTN"].contexts[0].startswith("close 227.81 is above the highest close of 252 sessions (224.48)")
+    assert (
+        found["LMT"]
+        .contexts[0]
+        .startswith("close 413.74 is above the highest close of 252 sessions (399.37)")
+    )
+    assert (
+        found["RTN"]
+        .contexts[0]
+        .startswith("close 227.81 is above the highest close of 252 sessions (224.48)")
+    )
 
 
 # --- what a rule may see --------------------------------------------------------------------------------------------
@@ -292,9 +370,13 @@ def test_later_bars_in_a_file_make_no_difference(scanner, tmp_path):
     frame.write_parquet(tmp_path / "good.parquet")
     import polars as pl
 
-    bad = frame.with_columns(pl.when(pl.col("date") >= today).then(-1.0).otherwise(pl.col("close")).alias("close"))
+    bad = frame.with_columns(
+        pl.when(pl.col("date") >= today).then(-1.0).otherwise(pl.col("close")).alias("close")
+    )
     bad.write_csv(tmp_path / "bad.csv")
-    _, good = run(scanner, today=today, prices=str(tmp_path / "good.parquet"), **SHORT[scanner.name])
+    _, good = run(
+        scanner, today=today, prices=str(tmp_path / "good.parquet"), **SHORT[scanner.name]
+    )
     _, later = run(scanner, today=today, prices=str(tmp_path / "bad.csv"), **SHORT[scanner.name])
     assert good == later == run(scanner, table, today, **SHORT[scanner.name])[1]
     assert good
@@ -302,9 +384,12 @@ def test_later_bars_in_a_file_make_no_difference(scanner, tmp_path):
 
 @pytest.mark.parametrize("scanner", SCANNERS)
 def test_a_late_listing_counts_once_it_has_the_bars(scanner):
-    needed = {"volume_accumulation": 24, "breakout_52w": 21, "oversold_in_uptrend": 30, "volatility_contraction": 49}[
-        scanner.name
-    ]
+    needed = {
+        "volume_accumulation": 24,
+        "breakout_52w": 21,
+        "oversold_in_uptrend": 30,
+        "volatility_contraction": 49,
+    }[scanner.name]
     table = walk(60, 200, seed=7, late={ticker: 200 - needed + ticker % 2 for ticker in range(30)})
     _, found = run(scanner, table, **SHORT[scanner.name])
     late = {ticker for ticker in found if ticker < "T030"}
@@ -331,7 +416,9 @@ def test_a_volume_of_nothing_is_no_measure():
     table = walk(10, 60)
     volume = np.zeros((10, 60))
     volume[:5, -4:] = 1000
-    outcome, found = run(VolumeAccumulation, with_volume(table, volume), **SHORT["volume_accumulation"])
+    outcome, found = run(
+        VolumeAccumulation, with_volume(table, volume), **SHORT["volume_accumulation"]
+    )
     assert (outcome.status, found) == ("empty", {})
 
 
@@ -340,7 +427,9 @@ def test_most_urgent_first_and_low_closes_left_out():
     found = in_order(OversoldInUptrend, table, **SHORT["oversold_in_uptrend"])
     data = [one.data for one in found]
     assert [one["rsi"] for one in data] == sorted(one["rsi"] for one in data)
-    assert [one.priority for one in found] == ["high" if one["rsi"] < 20 else "medium" for one in data]
+    assert [one.priority for one in found] == [
+        "high" if one["rsi"] < 20 else "medium" for one in data
+    ]
     assert {one.priority for one in found} == {"high", "medium"}
     first = in_order(OversoldInUptrend, table, **SHORT["oversold_in_uptrend"], limit=3)
     assert first == found[:3]
@@ -353,7 +442,10 @@ def test_data_is_plain_json():
     for scanner in SCANNERS:
         _, found = run(scanner, walk(40, 300, seed=7), **SHORT[scanner.name])
         for one in found.values():
-            assert json.loads(json.dumps(one.data[scanner.name], allow_nan=False)) == one.data[scanner.name]
+            assert (
+                json.loads(json.dumps(one.data[scanner.name], allow_nan=False))
+                == one.data[scanner.name]
+            )
 
 
 # --- where prices come from -----------------------------------------------------------------------------------------
@@ -421,7 +513,12 @@ def test_a_folder_and_an_sqlite_file_are_read_again_when_they_change(tmp_path, n
 def test_few_tables_are_kept(tmp_path, n_reads):
     for n_dates in (40, 41, 42):
         to_frame(walk(2, n_dates)).write_parquet(tmp_path / f"{n_dates}.parquet")
-        run(Breakout52w, prices=str(tmp_path / f"{n_dates}.parquet"), today=datetime.date(2023, 3, 1), **SHORT["breakout_52w"])
+        run(
+            Breakout52w,
+            prices=str(tmp_path / f"{n_dates}.parquet"),
+            today=datetime.date(2023, 3, 1),
+            **SHORT["breakout_52w"],
+        )
     assert len(daily_bars._reads._reads) == 2
 
 
@@ -492,16 +589,23 @@ def test_a_fault_is_told_to_all_who_wait_and_not_kept():
 
 def test_without_prices_it_is_skipped():
     for scanner in SCANNERS:
-        outcome = fails("missing_key", f"no prices; set prices in [discovery.scanners.{scanner.name}]", scanner)
+        outcome = fails(
+            "missing_key", f"no prices; set prices in [discovery.scanners.{scanner.name}]", scanner
+        )
         assert outcome.status == "skipped"
         assert not outcome.failed
 
 
 def test_prices_that_are_not_there(tmp_path):
     path = tmp_path / "none.parquet"
-    assert fails("bad_request", f"prices: {path}: no such file or folder", prices=str(path)).status == "error"
+    assert (
+        fails("bad_request", f"prices: {path}: no such file or folder", prices=str(path)).status
+        == "error"
+    )
     fails("bad_request", "prices: ~nosuch/p.csv: no such file or folder", prices="~nosuch/p.csv")
-    fails("bad_request", "prices: a\\x00b.csv: holds a null character; take it out", prices="a\0b.csv")
+    fails(
+        "bad_request", "prices: a\\x00b.csv: holds a null character; take it out", prices="a\0b.csv"
+    )
     fails("bad_request", "state['prices'] is a list; pass what mp2.read_prices returns", table=[1])
 
 
@@ -511,7 +615,11 @@ def test_prices_that_cannot_be_read(tmp_path):
     fails("bad_payload", f"{path}: cannot be read as a Parquet file", prices=str(path))
     path = tmp_path / "prices.csv"
     path.write_text("date,ticker,open,high,low\n2020-01-02,A,1,1,1\n")
-    fails("bad_payload", f"{path}: missing column 'close'; it has date, ticker, open, high, low", prices=str(path))
+    fails(
+        "bad_payload",
+        f"{path}: missing column 'close'; it has date, ticker, open, high, low",
+        prices=str(path),
+    )
 
 
 def test_too_few_bars_and_none_at_all():
@@ -538,16 +646,26 @@ def test_no_volume_at_all(tmp_path):
     table = walk(3, 100)
     path = tmp_path / "prices.csv"
     to_frame(table).drop("volume").write_csv(path)
-    fails("bad_payload", f"{path}: no bar has a volume", VolumeAccumulation, prices=str(path), today=day_after(table))
+    fails(
+        "bad_payload",
+        f"{path}: no bar has a volume",
+        VolumeAccumulation,
+        prices=str(path),
+        today=day_after(table),
+    )
 
 
 def test_what_was_left_out_is_in_the_log(tmp_path):
     table = walk(5, 60)
     frame = to_frame(table)
     path = tmp_path / "prices.csv"
-    frame.filter(~((frame["ticker"] == "T001") & (frame["date"] == datetime.date(2023, 2, 1)))).write_csv(path)
+    frame.filter(
+        ~((frame["ticker"] == "T001") & (frame["date"] == datetime.date(2023, 2, 1)))
+    ).write_csv(path)
     found = mp2.scan(
-        [Breakout52w], config={"scanners": {"breakout_52w": {"prices": str(path), "sessions": 20}}}, today=day_after(table)
+        [Breakout52w],
+        config={"scanners": {"breakout_52w": {"prices": str(path), "sessions": 20}}},
+        today=day_after(table),
     )
     assert any("WARNING" in line and "T001" in line for line in found.logs["breakout_52w"])
     assert any("4 of 4 tickers have the 51 bars" in line for line in found.logs["breakout_52w"])
@@ -556,7 +674,11 @@ def test_what_was_left_out_is_in_the_log(tmp_path):
 def test_it_stops_when_its_time_is_over():
     table = walk(50, 60)
     own = ScanContext(
-        Breakout52w, Breakout52w.Settings(sessions=20), state={"prices": table}, today=day_after(table), timeout_s=60
+        Breakout52w,
+        Breakout52w.Settings(sessions=20),
+        state={"prices": table},
+        today=day_after(table),
+        timeout_s=60,
     )
     looks = iter([60.0] * 10)
     own.remaining_s = lambda: next(looks, 0.0)

@@ -78,12 +78,22 @@ class Bench:
     def scan(self, *scanners, timeout_s=30.0, today=TODAY, **changed):
         chosen = scanners or SCANNERS
         own = settings(self.server.url)
-        config = {"scanners": {one.name: own[one.name] | changed.get(one.name, {}) for one in chosen}}
+        config = {
+            "scanners": {one.name: own[one.name] | changed.get(one.name, {}) for one in chosen}
+        }
         healthy = naming("healthy", "GOOD")
-        options = {"clock": lambda: time.time() + self.later_s, "sleep": lambda cancelled, seconds: None}
+        options = {
+            "clock": lambda: time.time() + self.later_s,
+            "sleep": lambda cancelled, seconds: None,
+        }
         with Client(self.folder, **options, dice=lambda: 0.0, warn=self.warnings.append) as client:
             self.result = mp2.scan(
-                [*chosen, healthy], config=config, workers=16, timeout_s=timeout_s, http=client.for_scanner, today=today
+                [*chosen, healthy],
+                config=config,
+                workers=16,
+                timeout_s=timeout_s,
+                http=client.for_scanner,
+                today=today,
             )
         assert self.outcome("healthy").status == "ok"
         assert self.warnings == []
@@ -94,7 +104,11 @@ class Bench:
         return found
 
     def codes(self):
-        return {one.scanner: one.error and one.error.code for one in self.result.outcomes if one.scanner != "healthy"}
+        return {
+            one.scanner: one.error and one.error.code
+            for one in self.result.outcomes
+            if one.scanner != "healthy"
+        }
 
     def named(self, source):
         """The candidates of one scanner: ticker -> (priority, context, data)."""
@@ -134,7 +148,23 @@ def bench(server, tmp_path):
         (".5", 0.5),
         *[
             (none, None)
-            for none in ("", "None", "-", "1_000", "nan", "inf", "1e999", "five", "0x1", "١", None, True, [], {}, "%")
+            for none in (
+                "",
+                "None",
+                "-",
+                "1_000",
+                "nan",
+                "inf",
+                "1e999",
+                "five",
+                "0x1",
+                "١",
+                None,
+                True,
+                [],
+                {},
+                "%",
+            )
         ],
         *[(none, None) for none in (float("nan"), float("inf"), 10**400)],
     ],
@@ -145,9 +175,14 @@ def test_numbers(value, expected):
 
 def test_days_and_the_next_day_of_trading():
     assert fields.day("2026-01-05 16:15:59 US/Eastern") == "2026-01-05"
-    assert [fields.day(value) for value in ("2026-13-05", "05.01.2026", "", None, 20260105)] == [None] * 5
+    assert [fields.day(value) for value in ("2026-13-05", "05.01.2026", "", None, 20260105)] == [
+        None
+    ] * 5
     monday = datetime.date(2026, 1, 5)
-    week = [fields.next_weekday(monday + datetime.timedelta(days=idx)).isoformat()[-2:] for idx in range(7)]
+    week = [
+        fields.next_weekday(monday + datetime.timedelta(days=idx)).isoformat()[-2:]
+        for idx in range(7)
+    ]
     assert week == ["06", "07", "08", "09", "12", "12", "12"]
 
 
@@ -177,9 +212,13 @@ def test_what_was_not_agreed_is_a_bad_payload(parse):
     bodies = [*map(json.dumps, NOT_AGREED), "", json.dumps(good)[:-9], b"\xff\xfe"]
     bodies += [json.dumps({name: value for name, value in good.items() if name != key})]
     bodies += [json.dumps(good | {key: 7}), json.dumps(good | {key: None})]
-    if parse is parse_overview:  # `{}` is an unknown symbol, and the name of a symbol is not looked at
+    if (
+        parse is parse_overview
+    ):  # `{}` is an unknown symbol, and the name of a symbol is not looked at
         bodies = [body for body in bodies if body != "{}" and json.dumps(key) not in str(body)]
-    assert {body: code_of(parse, reply(body)).code for body in bodies} == dict.fromkeys(bodies, "bad_payload")
+    assert {body: code_of(parse, reply(body)).code for body in bodies} == dict.fromkeys(
+        bodies, "bad_payload"
+    )
 
 
 @pytest.mark.parametrize("parse", [parse_movers, parse_overview])
@@ -250,32 +289,57 @@ def test_refusals_of_the_others(parse, body, status, code):
 
 
 def test_rows_that_cannot_be_read_are_left_out_unless_all_are():
-    broken = [5, None, {}, wire.mover("A", ""), wire.mover("", "5%"), wire.mover("B") | {"ticker": 7}]
-    read = parse_movers(reply(wire.movers([*broken, wire.mover("C", price="", volume="x")])))
-    assert [(row["ticker"], row["price"], row["volume"], row["change_pp"]) for row in read["rows"]] == [
-        ("C", None, None, 207.0796)
+    broken = [
+        5,
+        None,
+        {},
+        wire.mover("A", ""),
+        wire.mover("", "5%"),
+        wire.mover("B") | {"ticker": 7},
     ]
+    read = parse_movers(reply(wire.movers([*broken, wire.mover("C", price="", volume="x")])))
+    assert [
+        (row["ticker"], row["price"], row["volume"], row["change_pp"]) for row in read["rows"]
+    ] == [("C", None, None, 207.0796)]
     assert code_of(parse_movers, reply(wire.movers(broken))).code == "bad_payload"
     undated = wire.movers() | {"last_updated": "today"}
     assert code_of(parse_movers, reply(undated)).code == "bad_payload"
 
-    broken = [1, wire.transaction(filingDate="soon"), wire.transaction(change="many"), wire.transaction(transactionCode=None)]
-    texts = wire.transaction(change="1,000", transactionPrice="12.5", transactionDate="", isDerivative=True)
+    broken = [
+        1,
+        wire.transaction(filingDate="soon"),
+        wire.transaction(change="many"),
+        wire.transaction(transactionCode=None),
+    ]
+    texts = wire.transaction(
+        change="1,000", transactionPrice="12.5", transactionDate="", isDerivative=True
+    )
     (row,) = parse_transactions(reply(wire.transactions(*broken, texts)))
-    assert (row["shares"], row["price"], row["traded"], row["is_derivative"]) == (1000.0, 12.5, None, True)
+    assert (row["shares"], row["price"], row["traded"], row["is_derivative"]) == (
+        1000.0,
+        12.5,
+        None,
+        True,
+    )
     assert code_of(parse_transactions, reply(wire.transactions(*broken))).code == "bad_payload"
 
     broken = [7, {"_source": 1}, wire.hit("no-number"), wire.hit(ADSH.format(1), filed="x")]
     odd = wire.hit(ADSH.format(2), items="8.01", form=None) | {"_id": 5}
     odd["_source"]["display_names"] = ["Apple Inc.  (AAPL, APLE)  (CIK 0000320193)", 7, "Somebody"]
     (filing,) = parse_filings(reply(wire.found(*broken, odd)))["filings"]
-    assert filing["filers"] == [{"company": "Apple Inc.", "cik": 320193, "tickers": ["AAPL", "APLE"]}]
+    assert filing["filers"] == [
+        {"company": "Apple Inc.", "cik": 320193, "tickers": ["AAPL", "APLE"]}
+    ]
     assert (filing["items"], filing["form"], filing["file"]) == ([], "", "")
     assert code_of(parse_filings, reply(wire.found(*broken))).code == "bad_payload"
 
     broken = [0, {"kind": "t3"}, wire.post(1, ""), wire.post(2, "x", created_utc="soon")]
-    texts = wire.post(3, "title", score="12", num_comments=None, selftext=None, permalink="https://evil.example")
-    (read,) = parse_listing(reply(wire.listing(*broken, texts, wire.post(4, "rules", stickied=True))))["posts"]
+    texts = wire.post(
+        3, "title", score="12", num_comments=None, selftext=None, permalink="https://evil.example"
+    )
+    (read,) = parse_listing(
+        reply(wire.listing(*broken, texts, wire.post(4, "rules", stickied=True)))
+    )["posts"]
     assert (read["score"], read["comments"], read["text"], read["url"]) == (12, 0, "", "")
     assert code_of(parse_listing, reply(wire.listing(*broken))).code == "bad_payload"
 
@@ -293,20 +357,41 @@ def test_key_figures():
     assert read["dividend_yield_pct"] is None
     assert read["return_on_equity_pct"] == pytest.approx(30.2)
     unknown = dict.fromkeys(read)
-    assert parse_overview(reply({})) == parse_metric(reply({"metric": {}, "symbol": "X"})) == unknown
-    figures = ("PERatio", "PriceToBookRatio", "ReturnOnEquityTTM", "DividendYield", "MarketCapitalization")
-    assert code_of(parse_overview, reply(wire.overview(**dict.fromkeys(figures, "?")))).code == "bad_payload"
+    assert (
+        parse_overview(reply({})) == parse_metric(reply({"metric": {}, "symbol": "X"})) == unknown
+    )
+    figures = (
+        "PERatio",
+        "PriceToBookRatio",
+        "ReturnOnEquityTTM",
+        "DividendYield",
+        "MarketCapitalization",
+    )
+    assert (
+        code_of(parse_overview, reply(wire.overview(**dict.fromkeys(figures, "?")))).code
+        == "bad_payload"
+    )
 
 
 # --- feeds ------------------------------------------------------------------------------------------------------------
 
 
 def test_feeds_of_both_kinds_without_their_markup():
-    first, second = parse_feed(reply(wire.rss(("A &amp;amp; B", "<![CDATA[<p>up <b>5%</b>&nbsp;now</p>]]>"), ("C", ""))))
-    assert (first["title"], first["text"], first["link"]) == ("A & B", "up 5% now", "https://news.example/0")
+    first, second = parse_feed(
+        reply(wire.rss(("A &amp;amp; B", "<![CDATA[<p>up <b>5%</b>&nbsp;now</p>]]>"), ("C", "")))
+    )
+    assert (first["title"], first["text"], first["link"]) == (
+        "A & B",
+        "up 5% now",
+        "https://news.example/0",
+    )
     assert (second["text"], second["published"]) == ("", "2026-01-05T14:00:00+00:00")
     (entry,) = parse_feed(reply(wire.atom("$ABC"), content_type="application/atom+xml"))
-    assert (entry["title"], entry["link"], entry["published"]) == ("$ABC", "https://a.example/1", "2026-01-05T10:00:00+00:00")
+    assert (entry["title"], entry["link"], entry["published"]) == (
+        "$ABC",
+        "https://a.example/1",
+        "2026-01-05T10:00:00+00:00",
+    )
     assert parse_feed(reply(wire.rss())) == []
     assert parse_feed(reply(wire.rss(("$ABC", ""), date="soon")))[0]["published"] is None
     script = wire.rss(("$ABC", "")).replace("https://news.example/0", "javascript:alert(1)")
@@ -327,8 +412,16 @@ def test_a_feed_in_another_encoding():
         (wire.rss(("Čez $ABC", "")).encode("utf-32"), "application/rss+xml; charset=utf-8"),
         (wire.rss(("Čez $ABC", "")).encode("cp1250"), "application/rss+xml; charset=windows-1250"),
         (wire.rss(("Čez $ABC", "")).encode(), "application/rss+xml; charset=punycode"),
-        (wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="utf-16"', 1).encode(), "text/xml"),
-        (wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="iso-8859-2"', 1).encode("latin2"), "text/xml"),
+        (
+            wire.rss(("Čez $ABC", "")).replace('"1.0"', '"1.0" encoding="utf-16"', 1).encode(),
+            "text/xml",
+        ),
+        (
+            wire.rss(("Čez $ABC", ""))
+            .replace('"1.0"', '"1.0" encoding="iso-8859-2"', 1)
+            .encode("latin2"),
+            "text/xml",
+        ),
     ],
 )
 def test_charsets_of_feeds(body, content_type):
@@ -345,7 +438,11 @@ def slow_codec():
         return bytes(data).decode("latin-1"), len(data)
 
     def search(name):
-        return codecs.CodecInfo(codecs.latin_1_encode, decode, name=name) if name == "slow_one" else None
+        return (
+            codecs.CodecInfo(codecs.latin_1_encode, decode, name=name)
+            if name == "slow_one"
+            else None
+        )
 
     codecs.register(search)
     yield "slow_one", asked
@@ -357,7 +454,11 @@ def test_a_reply_cannot_choose_its_codec(slow_codec):
     feed = wire.rss(("$ABC", ""))
     declared = feed.replace('"1.0"', f'"1.0" encoding="{name}"', 1)
     for body in (feed, declared, declared.replace("?>", "?>\n")):
-        for content_type in ("text/xml", f"text/xml; charset={name}", f"application/rss+xml; charset='{name}'"):
+        for content_type in (
+            "text/xml",
+            f"text/xml; charset={name}",
+            f"application/rss+xml; charset='{name}'",
+        ):
             answer = reply(body, content_type=content_type)
             assert (parse_feed(answer)[0]["title"], answer.text()) == ("$ABC", body)
     assert asked == []
@@ -375,7 +476,16 @@ def test_a_feed_with_a_small_fault_is_read():
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html><p>hello", "{}", "text", wire.rss(("A", ""))[:-9], b"\x00\x01", "<?xml version='1.0'?><a/>"]
+    "body",
+    [
+        "",
+        "<html><p>hello",
+        "{}",
+        "text",
+        wire.rss(("A", ""))[:-9],
+        b"\x00\x01",
+        "<?xml version='1.0'?><a/>",
+    ],
 )
 def test_what_is_no_whole_feed(body):
     assert code_of(parse_feed, reply(body)).code == "bad_payload"
@@ -388,7 +498,9 @@ def test_feeds_open_no_files_and_no_addresses(tmp_path, server):
     for body in (str(file), url, f"file://{file}"):
         assert code_of(parse_feed, reply(body)).code == "bad_payload"
     entity = f'<!DOCTYPE rss [<!ENTITY x SYSTEM "file://{file}">]>'
-    assert "secret" not in str(parse_feed(reply(wire.rss(("A &x; B", "")).replace("<rss", entity + "<rss"))))
+    assert "secret" not in str(
+        parse_feed(reply(wire.rss(("A &x; B", "")).replace("<rss", entity + "<rss")))
+    )
     assert server.n_requests() == 0
 
 
@@ -401,7 +513,10 @@ def test_feeds_open_no_files_and_no_addresses(tmp_path, server):
         ("$TSLA, $brk.b! ($NVDA)", {"TSLA", "BRK-B", "NVDA"}),
         ("$5k and $20 for US$ABC, a$ABC, $TOOLONG $A1", set()),
         ("$TSLA.Buy now", {"TSLA"}),
-        ("XYZ Corp. (NYSE: XYZ) and (Nasdaq:abc), (NYSE American: NAK; TSX: NDM)", {"XYZ", "ABC", "NAK"}),
+        (
+            "XYZ Corp. (NYSE: XYZ) and (Nasdaq:abc), (NYSE American: NAK; TSX: NDM)",
+            {"XYZ", "ABC", "NAK"},
+        ),
         ("(TSX: RY) (LSE: VOD) (OTCQB: FOO)", {"RY-TO", "RY.TO", "VOD.L", "FOO"} - {"RY-TO"}),
         ("NVDA and AMD, nvda, NVDAX, A.NVDA", {"NVDA"}),
         ("Apple's plan, APPLE, pineapple; Alphabet Inc. rises", {"AAPL", "GOOGL"}),
@@ -418,8 +533,18 @@ def test_without_lists_only_marked_tickers_count():
 
 def test_shares_and_what_is_none():
     assert all(map(is_share, ["A", "AAPL", "GOOGL", "BRK.B", "BRK-B", "FOAW", "RUN", "U"]))
-    assert not any(map(is_share, ["ZCARW", "FOA+", "VHAI+A", "IFN^", "BNIXR", "ABCDU", "ABC.WS", "ABC-U", "", "A B"]))
-    assert [with_dot(symbol) for symbol in ("BRK-B", "AAPL", "VOD.L", "ABC-WS")] == ["BRK.B", "AAPL", "VOD.L", "ABC-WS"]
+    assert not any(
+        map(
+            is_share,
+            ["ZCARW", "FOA+", "VHAI+A", "IFN^", "BNIXR", "ABCDU", "ABC.WS", "ABC-U", "", "A B"],
+        )
+    )
+    assert [with_dot(symbol) for symbol in ("BRK-B", "AAPL", "VOD.L", "ABC-WS")] == [
+        "BRK.B",
+        "AAPL",
+        "VOD.L",
+        "ABC-WS",
+    ]
 
 
 # --- what they name ---------------------------------------------------------------------------------------------------
@@ -428,7 +553,9 @@ def test_shares_and_what_is_none():
 def test_everything_works(server, bench, caplog):
     caplog.set_level(logging.DEBUG)
     result = bench.scan()
-    assert [(one.scanner, str(one.status)) for one in result.outcomes] == [(name, "ok") for name in (*ASKED, "healthy")]
+    assert [(one.scanner, str(one.status)) for one in result.outcomes] == [
+        (name, "ok") for name in (*ASKED, "healthy")
+    ]
     assert bench.named("market_movers") == {
         "UPP": (
             "high",
@@ -454,7 +581,9 @@ def test_everything_works(server, bench, caplog):
         "BRK-B": 'Berkshire: 8-K of 2026-01-05 with "share repurchase program"',
     }
     assert filings["AAPL"][2]["usable_from"] == "2026-01-06"
-    assert filings["AAPL"][2]["filings"][0]["url"].endswith("/edgar/data/320193/000032019326000001/d8k.htm")
+    assert filings["AAPL"][2]["filings"][0]["url"].endswith(
+        "/edgar/data/320193/000032019326000001/d8k.htm"
+    )
     assert {ticker: named[1] for ticker, named in bench.named("reddit_trending").items()} == {
         "TSLA": "named in 2 posts on r/stocks: why"
     }
@@ -483,23 +612,38 @@ def test_what_the_server_saw(server, bench):
         "enddt": "2026-01-05",
         "from": "0",
     }
-    assert search.headers["user-agent"] == server.requests("/companies.json")[0].headers["user-agent"] == AGENT
+    assert (
+        search.headers["user-agent"]
+        == server.requests("/companies.json")[0].headers["user-agent"]
+        == AGENT
+    )
     (login,) = server.requests("/token")
     assert (login.method, login.form) == ("POST", {"grant_type": "client_credentials"})
     assert login.headers["authorization"] == f"Basic {BASIC}"
     (posts, *_) = server.requests(ASKED["reddit_trending"])
     assert posts.query == {"limit": "100", "raw_json": "1"}
-    assert posts.headers["user-agent"] == login.headers["user-agent"] == f"python:mp2:{__version__} (by /u/someone)"
+    assert (
+        posts.headers["user-agent"]
+        == login.headers["user-agent"]
+        == f"python:mp2:{__version__} (by /u/someone)"
+    )
     assert server.requests(ASKED["news"])[0].query == {"page": "1", "token": f"{KEY}-feed"}
     assert server.requests(ASKED["fundamentals"])[0].query == {"symbol": "AAPL", "metric": "all"}
-    assert server.requests(ASKED["overview"])[0].query == {"function": "OVERVIEW", "symbol": "IBM", "apikey": f"{KEY}-av"}
+    assert server.requests(ASKED["overview"])[0].query == {
+        "function": "OVERVIEW",
+        "symbol": "IBM",
+        "apikey": f"{KEY}-av",
+    }
 
 
 def test_a_second_scan_asks_for_nothing_but_reddits_token(server, bench):
     first = bench.scan().candidates
     n_before = server.n_requests()
     assert bench.scan().candidates == first
-    assert [seen.path for seen in server.requests()[n_before:]] in (["/token", "/login"], ["/login", "/token"])
+    assert [seen.path for seen in server.requests()[n_before:]] in (
+        ["/token", "/login"],
+        ["/login", "/token"],
+    )
     cached = {one.scanner for one in bench.result.outcomes if one.status == "cached"}
     assert cached == set(ASKED) - {"reddit_trending", "login"}
 
@@ -515,14 +659,23 @@ def test_lists_and_limits_of_movers(server, bench):
     server.route(ASKED["market_movers"], Json(wire.movers(rows, down)))
     assert bench.scan(MarketMovers).outcomes[0].status == "empty"
     bench.scan(MarketMovers, market_movers={"lists": ["losers"]})
-    assert {ticker: named[0] for ticker, named in bench.named("market_movers").items()} == {"DOWN": "medium", "CRASH": "high"}
-    everything = {"min_change_pp": 0, "min_price_usd": 0, "min_volume": 0, "lists": ["losers", "gainers"]}
+    assert {ticker: named[0] for ticker, named in bench.named("market_movers").items()} == {
+        "DOWN": "medium",
+        "CRASH": "high",
+    }
+    everything = {
+        "min_change_pp": 0,
+        "min_price_usd": 0,
+        "min_volume": 0,
+        "lists": ["losers", "gainers"],
+    }
     bench.scan(MarketMovers, market_movers=everything)
     assert len(bench.named("market_movers")) == 6
 
 
 @pytest.mark.parametrize(
-    ("today", "code"), [(datetime.date(2026, 1, 4), "bad_request"), (datetime.date(2026, 1, 11), "unavailable")]
+    ("today", "code"),
+    [(datetime.date(2026, 1, 4), "bad_request"), (datetime.date(2026, 1, 11), "unavailable")],
 )
 def test_movers_of_another_time_are_none(bench, today, code):
     bench.scan(MarketMovers, today=today)
@@ -546,14 +699,23 @@ def test_only_purchases_filed_before_today_count(server, bench):
     server.route(ASKED["insider_buying"], Json(wire.transactions(*rows)))
     bench.scan(InsiderBuying, insider_buying={"symbols": ["AAPL"]})
     priority, _, data = bench.named("insider_buying")["AAPL"]
-    assert (priority, data["value_usd"], data["n_insiders"], data["usable_from"]) == ("medium", 60_000.0, 2, "2026-01-06")
-    assert {one["name"]: one["filed"] for one in data["purchases"]} == {"C": "2026-01-02", "H": "2026-01-05"}
+    assert (priority, data["value_usd"], data["n_insiders"], data["usable_from"]) == (
+        "medium",
+        60_000.0,
+        2,
+        "2026-01-06",
+    )
+    assert {one["name"]: one["filed"] for one in data["purchases"]} == {
+        "C": "2026-01-02",
+        "H": "2026-01-05",
+    }
     bench.scan(InsiderBuying, insider_buying={"symbols": ["AAPL"], "min_value_usd": 60_001})
     assert bench.outcome("insider_buying").status == "empty"
 
 
 @pytest.mark.parametrize(
-    ("price", "n_insiders", "priority"), [(60, 1, "medium"), (1000, 1, "high"), (60, 3, "high"), (900, 3, "critical")]
+    ("price", "n_insiders", "priority"),
+    [(60, 1, "medium"), (1000, 1, "high"), (60, 3, "high"), (900, 3, "critical")],
 )
 def test_how_urgent_purchases_are(server, bench, price, n_insiders, priority):
     rows = [wire.transaction(f"N{idx}", transactionPrice=price) for idx in range(n_insiders)]
@@ -564,7 +726,11 @@ def test_how_urgent_purchases_are(server, bench, price, n_insiders, priority):
 
 def test_the_purchases_of_all_companies_need_a_plan(server, bench):
     row = wire.transaction(symbol="XYZ")
-    server.route(ASKED["insider_buying"], Json(wire.transactions(row, symbol="")), Json(wire.FH_FORBIDDEN, 403))
+    server.route(
+        ASKED["insider_buying"],
+        Json(wire.transactions(row, symbol="")),
+        Json(wire.FH_FORBIDDEN, 403),
+    )
     bench.scan(InsiderBuying, insider_buying={"symbols": []})
     assert set(bench.named("insider_buying")) == {"XYZ"}
     bench.scan(InsiderBuying, insider_buying={"symbols": [], "days": 8})
@@ -574,10 +740,15 @@ def test_the_purchases_of_all_companies_need_a_plan(server, bench):
 
 def test_filings_are_gathered_by_filing_and_company(server, bench):
     hits = [wire.hit(ADSH.format(1), file=f"ex{idx}.htm") for idx in range(98)]
-    hits += [wire.hit(ADSH.format(3), filed="2026-01-06"), wire.hit(ADSH.format(4), "Nobody  (CIK 0000000009)")]
+    hits += [
+        wire.hit(ADSH.format(3), filed="2026-01-06"),
+        wire.hit(ADSH.format(4), "Nobody  (CIK 0000000009)"),
+    ]
     more = [
         wire.hit(ADSH.format(1)),
-        wire.hit(ADSH.format(2), "COOK TIMOTHY  (CIK 0001214156)", "Apple Inc.  (AAPL)  (CIK 0000320193)"),
+        wire.hit(
+            ADSH.format(2), "COOK TIMOTHY  (CIK 0001214156)", "Apple Inc.  (AAPL)  (CIK 0000320193)"
+        ),
     ]
     server.route(ASKED["filings"], Json(wire.found(*hits)), Json(wire.found(*more)))
     bench.scan(Filings)
@@ -601,7 +772,10 @@ def test_without_the_list_of_companies_filings_with_tickers_are_left(server, ben
 
 def test_who_asks_the_sec(bench, monkeypatch):
     bench.scan(Filings, filings={"user_agent": None})
-    assert (bench.outcome("filings").status, bench.codes()) == ("skipped", {"filings": "missing_key"})
+    assert (bench.outcome("filings").status, bench.codes()) == (
+        "skipped",
+        {"filings": "missing_key"},
+    )
     assert "SEC_USER_AGENT" in bench.outcome("filings").error.message
     monkeypatch.setenv("SEC_USER_AGENT", "curl")
     bench.scan(Filings, filings={"user_agent": None})
@@ -615,14 +789,20 @@ def test_who_asks_the_sec(bench, monkeypatch):
 def test_posts_of_other_days_and_twice_listed_ones_do_not_count(server, bench):
     old, later = wire.JAN_5_NOON - 2 * 86400, wire.JAN_5_NOON + 3 * 86400
     first = wire.listing(
-        wire.post(1, "$ABC"), wire.post(2, "$ABC", created_utc=old), wire.post(3, "$ABC", created_utc=later), after="t3_p3"
+        wire.post(1, "$ABC"),
+        wire.post(2, "$ABC", created_utc=old),
+        wire.post(3, "$ABC", created_utc=later),
+        after="t3_p3",
     )
     second = wire.listing(wire.post(1, "$ABC"), wire.post(4, "$ABC $ABC"))
     server.route(ASKED["reddit_trending"], Json(first), Json(second))
     bench.scan(RedditTrending, reddit_trending={"n_pages": 5, "high_posts": 2})
     (priority, _, data) = bench.named("reddit_trending")["ABC"]
     assert (priority, data["n_posts"], data["score"], data["comments"]) == ("high", 2, 25, 10)
-    assert [seen.query.get("after") for seen in server.requests(ASKED["reddit_trending"])] == [None, "t3_p3"]
+    assert [seen.query.get("after") for seen in server.requests(ASKED["reddit_trending"])] == [
+        None,
+        "t3_p3",
+    ]
 
 
 def test_one_private_subreddit_is_left_out(server, bench):
@@ -632,10 +812,15 @@ def test_one_private_subreddit_is_left_out(server, bench):
 
 
 def test_figures_are_filtered_and_ranked(server, bench):
-    figures = [wire.metric(peTTM=pe) for pe in (18, -3, 4, None, 25)] + [wire.metric(peTTM=5, marketCapitalization=None)]
+    figures = [wire.metric(peTTM=pe) for pe in (18, -3, 4, None, 25)] + [
+        wire.metric(peTTM=5, marketCapitalization=None)
+    ]
     server.route(ASKED["fundamentals"], *map(Json, figures), Json(wire.FH_FORBIDDEN, 403))
     bench.scan(Fundamentals, fundamentals={"symbols": list("ABCDEFG")})
-    assert {ticker: named[0] for ticker, named in bench.named("fundamentals").items()} == {"A": "medium", "C": "high"}
+    assert {ticker: named[0] for ticker, named in bench.named("fundamentals").items()} == {
+        "A": "medium",
+        "C": "high",
+    }
     assert any("G is left out" in line for line in bench.result.logs["fundamentals"])
     strict = {"symbols": list("AC"), "min_dividend_yield_pct": 1.0}
     bench.scan(Fundamentals, fundamentals=strict)
@@ -659,7 +844,9 @@ def asked(context, outcomes):
 
 def test_a_refusal_of_one_name_is_not_that_of_all():
     context = ScanContext(MarketMovers, MarketMovers.Settings())
-    assert asked(context, {"a": "forbidden", "b": 1, "c": "bad_payload", "d": 2, "e": "bad_request"}) == [("b", 1), ("d", 2)]
+    assert asked(
+        context, {"a": "forbidden", "b": 1, "c": "bad_payload", "d": 2, "e": "bad_request"}
+    ) == [("b", 1), ("d", 2)]
     assert asked(context, {}) == []
     for outcomes in (
         {"a": "forbidden", "b": "bad_request"},
@@ -685,10 +872,18 @@ def test_feeds_that_work_count_without_those_that_do_not(server, bench):
     bench.scan(News, news={"feeds": urls})
     assert bench.outcome("news").status == "ok"
     assert bench.named("news")["ABC"][2]["n_headlines"] == 1  # the same headline from both
-    told = [(entry["host"], entry["status"], entry["n_entries"]) for entry in bench.result.tool_logs]
+    told = [
+        (entry["host"], entry["status"], entry["n_entries"]) for entry in bench.result.tool_logs
+    ]
     assert told == [
         ("127.0.0.1", status, n)
-        for status, n in (("bad_request", 0), ("ok", 1), ("bad_payload", 0), ("ok", 1), ("unavailable", 0))
+        for status, n in (
+            ("bad_request", 0),
+            ("ok", 1),
+            ("bad_payload", 0),
+            ("ok", 1),
+            ("unavailable", 0),
+        )
     ]
     assert sum("feed of 127.0.0.1" in line for line in bench.result.logs["news"]) == 3
     for wanted, code in ((2, None), (3, "bad_request")):
@@ -725,11 +920,17 @@ def test_a_key_of_a_feed_goes_nowhere_as_typed_or_cut(server, bench, typed, told
     (url,) = feeds(server, Status(200, text.encode(charset)))
     bench.scan(News, news={"feeds": [f"{url}?token={typed}"]})
     assert set(bench.named("news")) == {"ABC"}
-    assert [trace for trace in bench.traces() if typed[:6] in trace.replace("\0", "") or told[-6:] in trace] == []
+    assert [
+        trace
+        for trace in bench.traces()
+        if typed[:6] in trace.replace("\0", "") or told[-6:] in trace
+    ] == []
 
 
 def test_what_a_login_and_its_token_repeat_goes_nowhere(server, bench):
-    posts = [wire.post(number, f"$TSLA {TOKEN} Basic {BASIC}", f"Bearer {TOKEN}") for number in (1, 2)]
+    posts = [
+        wire.post(number, f"$TSLA {TOKEN} Basic {BASIC}", f"Bearer {TOKEN}") for number in (1, 2)
+    ]
     server.route(ASKED["reddit_trending"], Json(wire.listing(*posts)))
     bench.scan(RedditTrending)
     assert "***" in str(bench.named("reddit_trending")["TSLA"])
@@ -747,18 +948,59 @@ def test_a_reason_is_cut_after_keys_are_out_of_it():
 
 def test_parameters_parted_by_semicolons_are_parameters():
     taken = Feed.of("https://a.example/feed?page=1;token=hidden-one&q=a;b")
-    assert (taken.url, taken.secret_params) == ("https://a.example/feed?page=1&q=a%3Bb", {"token": "hidden-one"})
+    assert (taken.url, taken.secret_params) == (
+        "https://a.example/feed?page=1&q=a%3Bb",
+        {"token": "hidden-one"},
+    )
 
 
 def test_feeds_that_differ_in_their_query_are_different_feeds(server, bench):
     (url,) = feeds(server, Status(200, wire.rss(("$ABC", "up"))))
-    secret = ("token", "key", "api_key", "apikey", "x-api-key", "access_token", "client_secret", "password", "auth", "sig")
-    secret += ("X-Amz-Signature", "X-Amz-Credential", "pass", "user_pass", "pwd", "user_credentials")
-    plain = ("keyword", "author", "signal", "design", "q", "authors", "compass", "passage", "signatures", "monkey")
+    secret = (
+        "token",
+        "key",
+        "api_key",
+        "apikey",
+        "x-api-key",
+        "access_token",
+        "client_secret",
+        "password",
+        "auth",
+        "sig",
+    )
+    secret += (
+        "X-Amz-Signature",
+        "X-Amz-Credential",
+        "pass",
+        "user_pass",
+        "pwd",
+        "user_credentials",
+    )
+    plain = (
+        "keyword",
+        "author",
+        "signal",
+        "design",
+        "q",
+        "authors",
+        "compass",
+        "passage",
+        "signatures",
+        "monkey",
+    )
     taken = Feed.of(f"{url}?{urlencode(dict.fromkeys((*plain, *secret), 'tesla'))}")
     assert tuple(taken.secret_params) == secret
     assert taken.url == f"{url}?{urlencode(dict.fromkeys(plain, 'tesla'))}"
-    bench.scan(News, news={"feeds": [f"{url}?{name}={word}" for name in ("keyword", "token") for word in ("tesla", "apple")]})
+    bench.scan(
+        News,
+        news={
+            "feeds": [
+                f"{url}?{name}={word}"
+                for name in ("keyword", "token")
+                for word in ("tesla", "apple")
+            ]
+        },
+    )
     assert server.n_requests() == 4
 
 
@@ -778,7 +1020,11 @@ def test_old_headlines_and_those_of_later_days_do_not_count(server, bench):
         "Thu, 08 Jan 2026 09:00:00 GMT",
     ]
     urls = feeds(
-        server, *(Status(200, wire.rss((f"${name}", ""), date=date)) for name, date in zip("ABCD", dates, strict=True))
+        server,
+        *(
+            Status(200, wire.rss((f"${name}", ""), date=date))
+            for name, date in zip("ABCD", dates, strict=True)
+        ),
     )
     bench.scan(News, news={"feeds": urls})
     assert set(bench.named("news")) == {"B", "C"}
@@ -801,7 +1047,9 @@ def test_without_feedparser_nothing_is_asked(bench, monkeypatch):
 def test_in_the_callers_thread_without_a_limit(bench, scanner):
     own = {scanner.name: settings(bench.server.url)[scanner.name]}
     with Client() as client:
-        outcome, candidates, _ = scan_in_caller(scanner, config={"scanners": own}, http=client.for_scanner, today=TODAY)
+        outcome, candidates, _ = scan_in_caller(
+            scanner, config={"scanners": own}, http=client.for_scanner, today=TODAY
+        )
     assert (outcome.status, outcome.n_candidates, outcome.n_dropped) == ("ok", len(candidates), 0)
 
 
@@ -828,7 +1076,11 @@ def test_no_failure_goes_further(bench, caplog, failure):
     answer, expected = FAILURES[failure]
     fail(bench, answer)
     assert_contained(bench, caplog, expected)
-    may_pass = expected["news"] in ("rate_limited", "unavailable") and "3600" not in str(answer) and "2099" not in str(answer)
+    may_pass = (
+        expected["news"] in ("rate_limited", "unavailable")
+        and "3600" not in str(answer)
+        and "2099" not in str(answer)
+    )
     assert bench.server.n_requests(ASKED["news"]) == (4 if may_pass else 1)
 
 
@@ -841,7 +1093,12 @@ def test_no_large_answer_goes_further(bench, caplog, failure):
 
 
 @pytest.mark.parametrize(
-    "failure", ["silence", "trickle", *(pytest.param(name, marks=pytest.mark.slow) for name in list(HANGING)[2:])]
+    "failure",
+    [
+        "silence",
+        "trickle",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in list(HANGING)[2:]),
+    ],
 )
 def test_no_source_that_hangs_holds_up_the_scan(bench, caplog, failure):
     caplog.set_level(logging.DEBUG)
@@ -865,7 +1122,10 @@ def test_a_burst_and_a_moment_of_weakness_pass(server, bench):
     server.route(ASKED["market_movers"], Json(wire.AV_BURST), Json(day))
     server.route(ASKED["fundamentals"], Status(503), Reset(), Json(wire.metric()))
     bench.scan(MarketMovers, Fundamentals)
-    assert [(one.status, one.attempts) for one in bench.result.outcomes[:2]] == [("ok", 2), ("ok", 3)]
+    assert [(one.status, one.attempts) for one in bench.result.outcomes[:2]] == [
+        ("ok", 2),
+        ("ok", 3),
+    ]
 
 
 def test_old_answers_stand_in_for_sources_that_fail(bench):
@@ -874,7 +1134,9 @@ def test_old_answers_stand_in_for_sources_that_fail(bench):
     for path in set(ASKED.values()) - {"/login"}:
         bench.server.route(path, Status(503))
     bench.server.route("/companies.json", Status(503))
-    assert [one.to_dict() for one in bench.scan().candidates] == [one.to_dict() for one in first.candidates]
+    assert [one.to_dict() for one in bench.scan().candidates] == [
+        one.to_dict() for one in first.candidates
+    ]
     assert {str(one.status) for one in bench.result.outcomes} == {"stale", "ok"}
     assert bench.codes() == each(None)
 
@@ -883,14 +1145,21 @@ def test_old_answers_stand_in_for_sources_that_fail(bench):
 def test_without_a_key_nothing_is_asked(bench, monkeypatch, scanner):
     monkeypatch.setenv(scanner.keys[-1], "")
     bench.scan(scanner)
-    assert (bench.outcome(scanner.name).status, bench.codes()) == ("skipped", {scanner.name: "missing_key"})
+    assert (bench.outcome(scanner.name).status, bench.codes()) == (
+        "skipped",
+        {scanner.name: "missing_key"},
+    )
     assert scanner.keys[-1] in bench.outcome(scanner.name).error.message
     assert bench.server.n_requests() == 0
 
 
-@pytest.mark.parametrize(("scanner", "key"), [(Fundamentals, "FINNHUB_API_KEY"), (Overview, "ALPHAVANTAGE_API_KEY")])
+@pytest.mark.parametrize(
+    ("scanner", "key"), [(Fundamentals, "FINNHUB_API_KEY"), (Overview, "ALPHAVANTAGE_API_KEY")]
+)
 def test_only_the_key_of_the_chosen_provider_is_needed(bench, monkeypatch, scanner, key):
-    monkeypatch.delenv(next(name for name in ("FINNHUB_API_KEY", "ALPHAVANTAGE_API_KEY") if name != key))
+    monkeypatch.delenv(
+        next(name for name in ("FINNHUB_API_KEY", "ALPHAVANTAGE_API_KEY") if name != key)
+    )
     bench.scan(scanner)
     assert bench.codes() == {scanner.name: None}
     monkeypatch.delenv(key)
@@ -903,20 +1172,34 @@ def test_only_the_key_of_the_chosen_provider_is_needed(bench, monkeypatch, scann
 
 def test_they_come_with_the_package_in_their_order():
     names = [one.name for one in mp2.find_scanners() if one.scanner in SCANNERS]
-    assert names == ["market_movers", "insider_buying", "filings", "reddit_trending", "news", "fundamentals"]
+    assert names == [
+        "market_movers",
+        "insider_buying",
+        "filings",
+        "reddit_trending",
+        "news",
+        "fundamentals",
+    ]
     assert all(one.error is None for one in mp2.find_scanners())
 
 
-@pytest.mark.parametrize("scanner", [one for one in SCANNERS if one is not News], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "scanner", [one for one in SCANNERS if one is not News], ids=lambda one: one.name
+)
 def test_the_rates_are_those_of_the_hosts_asked(scanner):
     given = scanner.Settings()
-    urls = [getattr(given, name) for name in ("base_url", "auth_url", "tickers_url") if getattr(given, name, None)]
+    urls = [
+        getattr(given, name)
+        for name in ("base_url", "auth_url", "tickers_url")
+        if getattr(given, name, None)
+    ]
     assert {urlsplit(url).hostname for url in urls} <= set(scanner.rates)
     assert all(parse_rate(rate) for rates in scanner.rates.values() for rate in rates)
 
 
 @pytest.mark.parametrize(
-    ("name", "setting"), [("news", {"feeds": ["https://a.example/rss"]}), ("fundamentals", {"symbols": ["A"]})]
+    ("name", "setting"),
+    [("news", {"feeds": ["https://a.example/rss"]}), ("fundamentals", {"symbols": ["A"]})],
 )
 def test_what_has_nothing_to_ask_for_is_off(name, setting):
     model = {"news": News, "fundamentals": Fundamentals}[name].Settings
@@ -950,7 +1233,11 @@ def test_what_has_nothing_to_ask_for_is_off(name, setting):
     ],
 )
 def test_settings_that_make_no_sense(server, tmp_path, scanner, given):
-    result = mp2.scan([scanner], config={"scanners": {scanner.name: given}}, http=lambda context, one: pytest.fail("asked"))
+    result = mp2.scan(
+        [scanner],
+        config={"scanners": {scanner.name: given}},
+        http=lambda context, one: pytest.fail("asked"),
+    )
     (outcome,) = result.outcomes
     assert (outcome.status, outcome.error.code) == ("error", "preparation")
     assert KEY not in outcome.error.message

@@ -12,7 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mp2 import _recurse
-from mp2._recurse import ENTRY_BYTES, EXHAUSTED, STARTER_DTYPE, STOPPED, WALL, Control, Kernel, TopGroups
+from mp2._recurse import (
+    ENTRY_BYTES,
+    EXHAUSTED,
+    STARTER_DTYPE,
+    STOPPED,
+    WALL,
+    Control,
+    Kernel,
+    TopGroups,
+)
 from mp2.cli.console import alias_hints, members_text
 from mp2.data import bitset, panel
 from mp2.data.panel import SignalPanel
@@ -28,14 +37,20 @@ QUICK = settings(
     max_examples=5,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+    ],
 )
 FAR_NS = 2**62
 *OTHER_SIMD, FASTEST = _recurse.simd_available()
 SIMD = [*(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_SIMD), FASTEST]
 WITHOUT = [(), *((name,) for name in PRUNINGS), PRUNINGS]
 EVERYTHING = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)
-any_signals = st.one_of(strategies.copied_signals(), strategies.copied_signals(), strategies.signals())
+any_signals = st.one_of(
+    strategies.copied_signals(), strategies.copied_signals(), strategies.signals()
+)
 
 
 def panel_of(buys, wins, sizes):
@@ -55,12 +70,18 @@ def panel_of(buys, wins, sizes):
     )
 
 
-def copied_panel(sizes, n_originals, *, n_days=5, n_tickers=100, density=0.6, seed=1, consistent=True):
+def copied_panel(
+    sizes, n_originals, *, n_days=5, n_tickers=100, density=0.6, seed=1, consistent=True
+):
     """`n_originals` different variations, each algorithm made of copies of some of them."""
     rng, n_variations = np.random.default_rng(seed), sum(sizes)
     source = rng.integers(0, n_originals, n_variations)
     buys = (rng.random((n_originals, n_days, n_tickers)) < density)[source]
-    wins = rng.random((n_days, n_tickers)) < 0.6 if consistent else (rng.random((n_originals, n_days, n_tickers)) < 0.6)[source]
+    wins = (
+        rng.random((n_days, n_tickers)) < 0.6
+        if consistent
+        else (rng.random((n_originals, n_days, n_tickers)) < 0.6)[source]
+    )
     return panel_of(buys, wins, sizes)
 
 
@@ -86,9 +107,15 @@ def ran(monkeypatch):
 def test_alias_of_is_the_first_alike(signals, as_inconsistent):
     def content(v):
         days = range(len(signals.days))
-        return signals.keys[v][0], [signals.buys[v, d] for d in days], [signals.wins[v, d] for d in days]
+        return (
+            signals.keys[v][0],
+            [signals.buys[v, d] for d in days],
+            [signals.wins[v, d] for d in days],
+        )
 
-    expected = [next(u for u in range(v + 1) if content(u) == content(v)) for v in range(len(signals.keys))]
+    expected = [
+        next(u for u in range(v + 1) if content(u) == content(v)) for v in range(len(signals.keys))
+    ]
     found = oracle.to_panel(signals, as_inconsistent=as_inconsistent).alias_of
     assert found.dtype == np.int32
     assert found.tolist() == expected
@@ -123,11 +150,15 @@ def test_equal_digests_are_not_believed(monkeypatch, block_bytes):
     limit=st.one_of(st.none(), st.integers(1, 60)),
 )
 @QUICK
-def test_copied_starters_report_what_their_own_search_would(simd, workers, signals, rules, as_inconsistent, limit):
+def test_copied_starters_report_what_their_own_search_would(
+    simd, workers, signals, rules, as_inconsistent, limit
+):
     own = oracle.to_panel(signals, as_inconsistent=as_inconsistent)
     with using(simd):
         once = search(own, budget_s=60, workers=workers, rules=rules, max_attempts=limit)
-        each = search(own, budget_s=60, workers=workers, rules=rules, max_attempts=limit, without=("aliases",))
+        each = search(
+            own, budget_s=60, workers=workers, rules=rules, max_attempts=limit, without=("aliases",)
+        )
     assert lasting(once) == lasting(each)
     expected = oracle.search(signals, rules, max_attempts=limit)
     if not expected["doubtful"]:
@@ -155,7 +186,9 @@ def test_a_starter_that_its_work_limit_ends_leaves_nothing(ran):
     copies = copied_panel((5, 4, 4), 1)
     limited = search(copies, workers=1, rules=EVERYTHING, max_attempts=20)
     assert ran == [*range(5), 5, 9]
-    assert lasting(limited) == lasting(search(copies, workers=1, rules=EVERYTHING, max_attempts=20, without=("aliases",)))
+    assert lasting(limited) == lasting(
+        search(copies, workers=1, rules=EVERYTHING, max_attempts=20, without=("aliases",))
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -170,7 +203,9 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
         def raise_deadline(self, deadline_ns):
             pass
 
-    copies = copied_panel((4, 4, 4), 2, n_days=6, n_tickers=20_000, density=0.7, consistent=consistent)
+    copies = copied_panel(
+        (4, 4, 4), 2, n_days=6, n_tickers=20_000, density=0.7, consistent=consistent
+    )
     rules = Rules(min_daily_hits=1, top_k=2, retain_sizes=(2, 3, 4), **strategies.LOOSE)
     whole = search(copies, workers=workers, rules=rules, without=("aliases",))
     monkeypatch.setattr(group_search, "Control", Impatient)
@@ -183,7 +218,12 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
 
 
 @pytest.mark.parametrize(
-    ("control", "end"), [(Control(FAR_NS, FAR_NS), STOPPED), (Control(FAR_NS, 0), WALL), (Control(0, FAR_NS), EXHAUSTED)]
+    ("control", "end"),
+    [
+        (Control(FAR_NS, FAR_NS), STOPPED),
+        (Control(FAR_NS, 0), WALL),
+        (Control(0, FAR_NS), EXHAUSTED),
+    ],
 )
 def test_stop_and_wall_are_heeded_the_deadline_lets_it_get_on(control, end):
     run = group_search._Run(copied_panel((2, 2), 1), EVERYTHING, (), None, "exact", frozenset())
@@ -266,7 +306,10 @@ def test_with_first_is_a_heap_of_its_own():
         ),
     )
     renamed.merge(more)
-    assert [(-score, group) for score, group in zip(*map(np.ndarray.tolist, renamed.ranked()), strict=True)] == pool[:20]
+    assert [
+        (-score, group)
+        for score, group in zip(*map(np.ndarray.tolist, renamed.ranked()), strict=True)
+    ] == pool[:20]
     assert groups.ranked()[1].tolist() == members.tolist()
 
 
@@ -285,17 +328,36 @@ def test_the_result_names_the_classes():
     alike = panel_of(rows[[0, 1, 0, 2, 1, 0, 0, 0]], rows[0], (5, 3))
     for without in ((), PRUNINGS):
         result = search(alike, without=without)
-        assert [[member.variation_idx for member in members] for members in result.aliases] == [[0, 2], [1, 4], [5, 6, 7]]
+        assert [[member.variation_idx for member in members] for members in result.aliases] == [
+            [0, 2],
+            [1, 4],
+            [5, 6, 7],
+        ]
         assert result.aliases[1] == (Member("A0", "v1", 1), Member("A0", "v4", 4))
-        assert result.to_dict()["aliases"][0][1] == {"algo": "A0", "variation": "v2", "variation_idx": 2}
+        assert result.to_dict()["aliases"][0][1] == {
+            "algo": "A0",
+            "variation": "v2",
+            "variation_idx": 2,
+        }
     assert search(panel_of(rows, rows[0], (3,))).aliases == ()
 
 
 def test_hints_stay_short():
-    alike = [tuple(Member("RSI", f"5-{v}", v) for v in members) for members in ((20, 21), (30, 31, 32, 33))]
+    alike = [
+        tuple(Member("RSI", f"5-{v}", v) for v in members)
+        for members in ((20, 21), (30, 31, 32, 33))
+    ]
     hints = alias_hints(alike)
-    members = [Member("RSI", "5-21", 21), Member("MACD", "x", 7), Member("RSI", "5-30", 30), Member("RSI", "5-32", 32)]
-    assert members_text(members, hints) == "RSI 5-21 (= 5-20) + MACD x + RSI 5-30 (= 5-31, +2) + RSI 5-32 (= 5-30, +2)"
+    members = [
+        Member("RSI", "5-21", 21),
+        Member("MACD", "x", 7),
+        Member("RSI", "5-30", 30),
+        Member("RSI", "5-32", 32),
+    ]
+    assert (
+        members_text(members, hints)
+        == "RSI 5-21 (= 5-20) + MACD x + RSI 5-30 (= 5-31, +2) + RSI 5-32 (= 5-30, +2)"
+    )
 
 
 # ---- every pruning
@@ -311,20 +373,32 @@ def test_hints_stay_short():
     as_inconsistent=st.booleans(),
 )
 @settings(QUICK, max_examples=12)
-def test_no_pruning_changes_a_result(simd, without, signals, rules, workers, limit, as_inconsistent):
+def test_no_pruning_changes_a_result(
+    simd, without, signals, rules, workers, limit, as_inconsistent
+):
     own = oracle.to_panel(signals, as_inconsistent=as_inconsistent)
     with using(simd):
-        expected = lasting(search(own, budget_s=60, workers=workers, rules=rules, max_attempts=limit))
-        found = search(own, budget_s=60, workers=workers, rules=rules, max_attempts=limit, without=without)
+        expected = lasting(
+            search(own, budget_s=60, workers=workers, rules=rules, max_attempts=limit)
+        )
+        found = search(
+            own, budget_s=60, workers=workers, rules=rules, max_attempts=limit, without=without
+        )
     assert lasting(found) == expected
 
 
 LARGER = {
     "all eligible": (EVERYTHING, {}),
-    "floor and cap": (Rules(min_daily_hits=9, max_daily_buys=22, top_k=50, retain_sizes=(2, 3, 4, 5), max_size=5), {}),
+    "floor and cap": (
+        Rules(min_daily_hits=9, max_daily_buys=22, top_k=50, retain_sizes=(2, 3, 4, 5), max_size=5),
+        {},
+    ),
     "no floor": (Rules(min_daily_hits=0, top_k=5, min_pooled_pp=55.0), {"density": 0.3}),
     "wins of their own": (EVERYTHING, {"consistent": False}),
-    "three words a day": (Rules(min_daily_hits=20, top_k=30, **strategies.LOOSE), {"n_tickers": 190}),
+    "three words a day": (
+        Rules(min_daily_hits=20, top_k=30, **strategies.LOOSE),
+        {"n_tickers": 190},
+    ),
 }
 
 
@@ -345,7 +419,10 @@ def larger(request):
 def test_no_pruning_changes_a_larger_result(simd, without, larger):
     copies, rules, expected = larger
     with using(simd):
-        assert lasting(search(copies, budget_s=60, workers=2, rules=rules, without=without)) == expected
+        assert (
+            lasting(search(copies, budget_s=60, workers=2, rules=rules, without=without))
+            == expected
+        )
 
 
 def test_the_kernel_knows_the_prunings():

@@ -20,8 +20,20 @@ from mp2.groups.result import Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import search
 
-QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-LASTING = ("kept", "picked_rank", "attempts", "tested", "eligible", "score_mean", "score_std", "coverage", "n_exhausted")
+QUICK = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+LASTING = (
+    "kept",
+    "picked_rank",
+    "attempts",
+    "tested",
+    "eligible",
+    "score_mean",
+    "score_std",
+    "coverage",
+    "n_exhausted",
+)
 
 
 def lasting(result):
@@ -49,10 +61,23 @@ def interrupted(panel, rules, lengths, **options):
     for length in lengths:
         limit += length
         search(
-            panel, budget_s=600, rules=rules, max_attempts=limit, resume_from=keeper.state, keep_state=keeper.attach, **options
+            panel,
+            budget_s=600,
+            rules=rules,
+            max_attempts=limit,
+            resume_from=keeper.state,
+            keep_state=keeper.attach,
+            **options,
         )
         keeper.keep()
-    return search(panel, budget_s=600, rules=rules, resume_from=keeper.state, keep_state=keeper.attach, **options)
+    return search(
+        panel,
+        budget_s=600,
+        rules=rules,
+        resume_from=keeper.state,
+        keep_state=keeper.attach,
+        **options,
+    )
 
 
 @given(
@@ -73,7 +98,12 @@ def test_sessions_are_one_search(signals, rules, as_inconsistent, lengths, worke
 def test_what_a_killed_search_had_kept_is_enough(workers):
     """Only the parts kept while it ran are there, each from between two turns; what came later is found again."""
     panel = panel_of((14,) * 5)
-    whole, keeper, stop, n_kept = search(panel, budget_s=600, rules=ALL_ELIGIBLE), Keeper(), threading.Event(), 0
+    whole, keeper, stop, n_kept = (
+        search(panel, budget_s=600, rules=ALL_ELIGIBLE),
+        Keeper(),
+        threading.Event(),
+        0,
+    )
     for _ in range(1000):
         stop.clear()
 
@@ -102,7 +132,13 @@ def test_what_a_killed_search_had_kept_is_enough(workers):
 
 def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
     """The pool has booked the turn, but its record was never written: all zero, it would be taken for variation 0's."""
-    panel, keeper, stop, stuck, go_on = panel_of((6,) * 4), Keeper(), threading.Event(), threading.Event(), threading.Event()
+    panel, keeper, stop, stuck, go_on = (
+        panel_of((6,) * 4),
+        Keeper(),
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+    )
 
     class Stuck(Kernel):
         def run(self, record, control, groups, max_attempts=0):
@@ -119,7 +155,12 @@ def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(group_search, "Kernel", Stuck)
         patched.setattr(schedule, "GRACE_NS", 1)
-        options = {"stop": stop, "observe": stop_when_stuck, "observe_every_s": 0, "keep_state": keeper.attach}
+        options = {
+            "stop": stop,
+            "observe": stop_when_stuck,
+            "observe_every_s": 0,
+            "keep_state": keeper.attach,
+        }
         result = search(panel, budget_s=600, rules=ALL_ELIGIBLE, workers=2, **options)
         go_on.set()
     assert (result.status, result.starters[5].n_turns) == (Status.STOPPED, 1)
@@ -216,7 +257,12 @@ def test_damaged_groups_are_refused(cut_off, damage):
     panel, state = cut_off
     kept = {size: damage(*groups) for size, groups in state.kept.items()}
     with pytest.raises(InputError, match="groups are not those of this panel"):
-        search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=dataclasses.replace(state, kept=kept))
+        search(
+            panel,
+            budget_s=600,
+            rules=ALL_ELIGIBLE,
+            resume_from=dataclasses.replace(state, kept=kept),
+        )
 
 
 def test_groups_of_other_sizes_are_refused(cut_off):
@@ -227,7 +273,9 @@ def test_groups_of_other_sizes_are_refused(cut_off):
 
 def test_records_of_another_build_are_refused(cut_off):
     panel, state = cut_off
-    other = dataclasses.replace(state, records=np.zeros(len(state.records), np.dtype([("variation_idx", "i4")])))
+    other = dataclasses.replace(
+        state, records=np.zeros(len(state.records), np.dtype([("variation_idx", "i4")]))
+    )
     with pytest.raises(InputError, match="another build"):
         search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=other)
 
@@ -239,7 +287,13 @@ def test_a_state_taken_meanwhile_counts_the_session_it_is_from():
         keeper.keep()
         states.append(keeper.state)
 
-    options = {"rules": ALL_ELIGIBLE, "keep_state": keeper.attach, "observe": look, "observe_every_s": 0, "workers": 2}
+    options = {
+        "rules": ALL_ELIGIBLE,
+        "keep_state": keeper.attach,
+        "observe": look,
+        "observe_every_s": 0,
+        "workers": 2,
+    }
     search(panel, budget_s=30, max_attempts=100, **options)
     search(panel, budget_s=40, resume_from=keeper.state, **options)
     assert {state.budget_ns for state in states} == {30 * 10**9, 70 * 10**9}

@@ -101,7 +101,11 @@ class Simulation:
         settled = self.ledger.end(run.turn, how, self.t)
         assert settled.ran_ns == ran
         if how is TurnEnd.EXHAUSTED:
-            detail = {"donated": settled.donated_ns, "raise_each": settled.raise_each_ns, "bank": self.ledger.bank_ns}
+            detail = {
+                "donated": settled.donated_ns,
+                "raise_each": settled.raise_each_ns,
+                "bank": self.ledger.bank_ns,
+            }
             self.note("exhausted", starter=idx, **detail)
         else:
             assert settled.donated_ns == settled.raise_each_ns == 0
@@ -116,7 +120,9 @@ class Simulation:
             starters = [turn.starter_idx, *self.ledger.waiting]
             self.note("round", starters=starters, grant=turn.allowance_ns)
         share = self.early_share()
-        self.running[turn.starter_idx] = Running(turn, max(1, int(turn.allowance_ns * share)) if share < 1 else None)
+        self.running[turn.starter_idx] = Running(
+            turn, max(1, int(turn.allowance_ns * share)) if share < 1 else None
+        )
         self.note("start", starter=turn.starter_idx, allowance=turn.allowance_ns)
 
     def note(self, event: str, **detail: Any) -> None:
@@ -137,13 +143,24 @@ def test_traces(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("n_starters", "workers", "budget", "base"),
-    [(0, 4, 100, 100), (1, 4, 100, 100), (4, 4, 100, 100), (5, 4, 100, 50), (9, 2, 20, 4), (9, 2, 19, 3), (100, 4, 1, 0)],
+    [
+        (0, 4, 100, 100),
+        (1, 4, 100, 100),
+        (4, 4, 100, 100),
+        (5, 4, 100, 50),
+        (9, 2, 20, 4),
+        (9, 2, 19, 3),
+        (100, 4, 1, 0),
+    ],
 )
 def test_base_limit(n_starters: int, workers: int, budget: int, base: int) -> None:
     assert base_limit_ns(n_starters, workers, budget) == base
 
 
-@pytest.mark.parametrize(("bank", "remaining", "expected"), [(10, 3, (3, 1)), (2, 3, (0, 2)), (9, 3, (3, 0)), (7, 0, (0, 7))])
+@pytest.mark.parametrize(
+    ("bank", "remaining", "expected"),
+    [(10, 3, (3, 1)), (2, 3, (0, 2)), (9, 3, (3, 0)), (7, 0, (0, 7))],
+)
 def test_spread(bank: int, remaining: int, expected: tuple[int, int]) -> None:
     assert spread_bank_ns(bank, remaining) == expected
 
@@ -167,7 +184,8 @@ def test_round_grant(pot: int, n_cut_off: int, left: int, grant: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "budget", "named"), [(0, 1, ["workers"]), (1, -1, ["budget"]), (-1, -1, ["workers", "budget"])]
+    ("workers", "budget", "named"),
+    [(0, 1, ["workers"]), (1, -1, ["budget"]), (-1, -1, ["workers", "budget"])],
 )
 def test_bad_settings_are_all_named(workers: int, budget: int, named: list[str]) -> None:
     with pytest.raises(InputError) as caught:
@@ -197,7 +215,12 @@ def test_lateness_is_used_but_never_booked() -> None:
     turn = ledger.start(0)
     assert turn is not None
     settled = ledger.end(turn, TurnEnd.EXHAUSTED, 13 * MS)
-    assert (settled.donated_ns, ledger.booked_ns, ledger.used_ns[0], ledger.limit_end_ns[0]) == (0, 10 * MS, 13 * MS, 10 * MS)
+    assert (settled.donated_ns, ledger.booked_ns, ledger.used_ns[0], ledger.limit_end_ns[0]) == (
+        0,
+        10 * MS,
+        13 * MS,
+        10 * MS,
+    )
 
 
 def test_a_late_turn_holds_nothing() -> None:
@@ -240,7 +263,9 @@ def test_memory_per_starter_is_under_one_kilobyte() -> None:
     n_starters = 10_000
     tracemalloc.start()
     try:
-        Simulation([40_000] * n_starters, 4, 10**8, check=lambda simulation: simulation.events.clear()).run()
+        Simulation(
+            [40_000] * n_starters, 4, 10**8, check=lambda simulation: simulation.events.clear()
+        ).run()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -255,7 +280,9 @@ class Laws:
 
     def __call__(self, simulation: Simulation) -> None:
         ledger = simulation.ledger
-        assert ledger.granted_ns + ledger.bank_ns <= ledger.workers * ledger.budget_ns + ledger.lent_ns
+        assert (
+            ledger.granted_ns + ledger.bank_ns <= ledger.workers * ledger.budget_ns + ledger.lent_ns
+        )
         assert ledger.booked_ns <= ledger.workers * min(simulation.t, ledger.budget_ns)
         assert ledger.lent_ns == 0 or ledger.round_no > 0
         assert len(ledger.running) <= min(ledger.workers, ledger.n_starters)
@@ -266,7 +293,14 @@ class Laws:
         self.limits(ledger, simulation.events[-1])
 
     def limits(self, ledger: Ledger, event: dict[str, Any]) -> None:
-        numbers = [ledger.limit_ns, ledger.bank_ns, ledger.booked_ns, ledger.lent_ns, *ledger.used_ns, *ledger.limit_end_ns]
+        numbers = [
+            ledger.limit_ns,
+            ledger.bank_ns,
+            ledger.booked_ns,
+            ledger.lent_ns,
+            *ledger.used_ns,
+            *ledger.limit_end_ns,
+        ]
         assert all(type(number) is int and number >= 0 for number in numbers)
         if event["event"] == "round":
             self.round(ledger, event)
@@ -275,11 +309,16 @@ class Laws:
         unfinished = [
             idx
             for idx, state in enumerate(ledger.state)
-            if state is StarterStatus.CUT_OFF and (idx not in ledger.running or idx == event["starters"][0])
+            if state is StarterStatus.CUT_OFF
+            and (idx not in ledger.running or idx == event["starters"][0])
         ]
         assert event["starters"] == unfinished
         assert ledger.n_started == ledger.n_starters
-        assert min(MIN_GRANT_NS, ledger.budget_ns - event["t"]) <= event["grant"] <= ledger.budget_ns - event["t"]
+        assert (
+            min(MIN_GRANT_NS, ledger.budget_ns - event["t"])
+            <= event["grant"]
+            <= ledger.budget_ns - event["t"]
+        )
 
 
 @dataclass(frozen=True)
@@ -291,7 +330,9 @@ class Case:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    budget = draw(st.one_of(st.integers(1, 50), st.integers(1, 30 * MS), st.integers(1, 20_000 * MS)))
+    budget = draw(
+        st.one_of(st.integers(1, 50), st.integers(1, 30 * MS), st.integers(1, 20_000 * MS))
+    )
     most = draw(st.sampled_from([budget // 20, budget // 3, budget, 3 * budget]))
     work = draw(st.lists(st.integers(1, max(1, most)), max_size=25))
     return Case(work, draw(st.integers(1, 8)), budget)
@@ -309,9 +350,13 @@ def test_punctual_kernels(case: Case) -> None:
     assert done.t <= case.budget
     assert ledger.booked_ns == sum(ledger.used_ns)
     if base_limit_ns(len(case.work), case.workers, case.budget):
-        assert ledger.n_started == ledger.n_starters, "with a base limit everyone gets a first turn before the wall"
+        assert ledger.n_started == ledger.n_starters, (
+            "with a base limit everyone gets a first turn before the wall"
+        )
     if case.work and sum(case.work) + case.workers * max(case.work) <= case.workers * case.budget:
-        assert ledger.n_exhausted == ledger.n_starters, "no slot idles while a starter could run, so small work always ends"
+        assert ledger.n_exhausted == ledger.n_starters, (
+            "no slot idles while a starter could run, so small work always ends"
+        )
     if ledger.n_exhausted < ledger.n_starters:
         assert done.t == case.budget, "time is left only when nothing is left to do"
 
@@ -321,7 +366,9 @@ def test_punctual_kernels(case: Case) -> None:
 def test_late_early_and_deaf_kernels(case: Case, seed: int, most_late: int) -> None:
     rng = random.Random(seed)
     early = rng.choice([lambda: 1.0, lambda: rng.uniform(0.2, 1.2)])
-    done = Simulation(case.work, case.workers, case.budget, lateness(rng, most_late), early, Laws()).run()
+    done = Simulation(
+        case.work, case.workers, case.budget, lateness(rng, most_late), early, Laws()
+    ).run()
     assert done.t <= case.budget + most_late
     if done.ledger.n_exhausted < len(case.work):
         assert done.t >= case.budget
@@ -340,7 +387,9 @@ def test_turns_that_return_at_once_do_not_outlive_the_wall() -> None:
     done = Simulation([10**12] * 3, 2, 5 * MS, early_share=ticks(), check=Laws()).run()
     assert done.t == 5 * MS
     assert min(done.ledger.n_turns) > 5
-    assert 2 * min(done.ledger.n_turns) >= max(done.ledger.n_turns) - 2, "who runs when a round begins is in the next one"
+    assert 2 * min(done.ledger.n_turns) >= max(done.ledger.n_turns) - 2, (
+        "who runs when a round begins is in the next one"
+    )
 
 
 def ticks() -> Callable[[], float]:

@@ -20,7 +20,11 @@ from mp2.groups.result import StarterStatus, Status
 S = 1_000_000_000
 STARTED = 7 * S
 PATIENCE_S = 20.0
-EXHAUSTED, CUT_OFF, NOT_STARTED = StarterStatus.EXHAUSTED, StarterStatus.CUT_OFF, StarterStatus.NOT_STARTED
+EXHAUSTED, CUT_OFF, NOT_STARTED = (
+    StarterStatus.EXHAUSTED,
+    StarterStatus.CUT_OFF,
+    StarterStatus.NOT_STARTED,
+)
 
 
 class Clock:
@@ -89,7 +93,14 @@ class Turn:
 class Stage:
     """Runs a pool in a thread of its own, so that the test can play the kernels."""
 
-    def __init__(self, n_starters: int, workers: int, budget_ns: int, clock: Clock | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        n_starters: int,
+        workers: int,
+        budget_ns: int,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> None:
         self.clock = clock or Clock()
         self.stop = threading.Event()
         self.turns: queue.SimpleQueue[Turn] = queue.SimpleQueue()
@@ -98,7 +109,9 @@ class Stage:
         self.result: PoolOutcome | BaseException | None = None
         options = {"stop": self.stop, "clock_ns": self.clock, "new_control": FakeControl, **options}
         times = {"budget_ns": budget_ns, "workers": workers, "started_ns": STARTED}
-        self.caller = threading.Thread(target=self._run, args=(n_starters, {**times, **options}), daemon=True)
+        self.caller = threading.Thread(
+            target=self._run, args=(n_starters, {**times, **options}), daemon=True
+        )
         self.caller.start()
 
     def _run(self, n_starters: int, options: dict[str, Any]) -> None:
@@ -166,21 +179,39 @@ def stage() -> Iterator[Callable[..., Stage]]:
         assert not made.caller.is_alive()
 
 
-def alone(n_starters: int, run_turn: Callable[[int, FakeControl], int], clock: Clock, **options: Any) -> PoolOutcome:
+def alone(
+    n_starters: int, run_turn: Callable[[int, FakeControl], int], clock: Clock, **options: Any
+) -> PoolOutcome:
     """A pool in the calling thread whose starters play themselves."""
     options = {"budget_ns": 10 * S, "workers": 2, **options}
-    return run_pool(n_starters, run_turn, started_ns=STARTED, clock_ns=clock, new_control=FakeControl, **options)
+    return run_pool(
+        n_starters, run_turn, started_ns=STARTED, clock_ns=clock, new_control=FakeControl, **options
+    )
 
 
 def test_knows_nothing_of_kernel_and_panel() -> None:
     tree = ast.parse(Path(schedule.__file__).read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {name for name in imported if name and name.startswith("mp2")} == {"mp2.groups.ledger", "mp2.groups.result"}
+    imported |= {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert {name for name in imported if name and name.startswith("mp2")} == {
+        "mp2.groups.ledger",
+        "mp2.groups.result",
+    }
 
 
 def test_turn_ends_are_the_kernels_ints() -> None:
-    assert {end.name: int(end) for end in TurnEnd} == {"EXHAUSTED": 0, "LIMIT": 1, "WALL": 2, "STOPPED": 3, "WORK_LIMIT": 4}
+    assert {end.name: int(end) for end in TurnEnd} == {
+        "EXHAUSTED": 0,
+        "LIMIT": 1,
+        "WALL": 2,
+        "STOPPED": 3,
+        "WORK_LIMIT": 4,
+    }
 
 
 def test_backfill_raise_and_round(stage: Callable[..., Stage]) -> None:
@@ -202,7 +233,12 @@ def test_backfill_raise_and_round(stage: Callable[..., Stage]) -> None:
     assert show.deadline_ns(3) == 10 * S
     show.end(3, TurnEnd.WALL, 10 * S)
     done = show.finished()
-    assert (done.status, done.stopped, done.ended_ns, done.abandoned) == (Status.WALL, False, STARTED + 10 * S, ())
+    assert (done.status, done.stopped, done.ended_ns, done.abandoned) == (
+        Status.WALL,
+        False,
+        STARTED + 10 * S,
+        (),
+    )
     assert list(done.used_ns) == [1 * S, 2 * S, 9 * S, 10 * S, 4 * S]
     assert list(done.limit_start_ns) == [5 * S, 5 * S, 5 * S, 5 * S, 6 * S]
     assert list(done.limit_end_ns) == [5 * S, 6 * S, 9 * S, 10 * S, 7_333_333_333]
@@ -243,7 +279,12 @@ def test_status_is_believed_not_the_clock(stage: Callable[..., Stage]) -> None:
 
 
 def test_missed_raise_returns_in_the_next_round(stage: Callable[..., Stage]) -> None:
-    show = stage(2, 2, 10 * S, new_control=lambda deadline, wall: FakeControl(min(deadline, STARTED + 4 * S), wall))
+    show = stage(
+        2,
+        2,
+        10 * S,
+        new_control=lambda deadline, wall: FakeControl(min(deadline, STARTED + 4 * S), wall),
+    )
     show.expect(0, 1)
     show.end(0, TurnEnd.EXHAUSTED, 2 * S)
     show.control(1).wait(lambda: len(show.control(1).deadlines) == 2)
@@ -269,9 +310,13 @@ def test_wall_leaves_waiting_starters_not_started(stage: Callable[..., Stage]) -
 
 
 @pytest.mark.parametrize(("n_starters", "workers"), [(30, 3), (3, 8), (1, 1), (5, 5), (0, 4)])
-def test_in_flight_is_bounded_and_reached(n_starters: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_flight_is_bounded_and_reached(
+    n_starters: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launched, start = list[threading.Thread](), threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda thread: (launched.append(thread), start(thread)))
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda thread: (launched.append(thread), start(thread))
+    )
     clock, lock, bound = Clock(), threading.Lock(), min(workers, n_starters)
     everyone_in = threading.Barrier(max(bound, 1))
     inside, peak, threads = set[int](), [0], set[threading.Thread]()
@@ -362,10 +407,16 @@ def test_nothing_starts_between_the_stop_and_the_callers_next_look() -> None:
 
     done = alone(50, run_turn, Clock(), workers=1, stop=stop)
     assert begun == [0]
-    assert (done.status, done.stopped, list(done.state[:2])) == (Status.STOPPED, True, [EXHAUSTED, NOT_STARTED])
+    assert (done.status, done.stopped, list(done.state[:2])) == (
+        Status.STOPPED,
+        True,
+        [EXHAUSTED, NOT_STARTED],
+    )
 
 
-@pytest.mark.parametrize(("last", "status"), [(TurnEnd.EXHAUSTED, Status.COMPLETE), (TurnEnd.WALL, Status.WALL)])
+@pytest.mark.parametrize(
+    ("last", "status"), [(TurnEnd.EXHAUSTED, Status.COMPLETE), (TurnEnd.WALL, Status.WALL)]
+)
 def test_a_stop_after_the_last_return_changes_nothing(last: TurnEnd, status: Status) -> None:
     stop = threading.Event()
 
@@ -399,7 +450,9 @@ def test_a_turn_stopped_by_others_stops_the_run(stage: Callable[..., Stage]) -> 
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("kernel broke"), 17])
-def test_failing_turn_stops_the_others_and_reaches_the_caller(stage: Callable[..., Stage], answer: Any) -> None:
+def test_failing_turn_stops_the_others_and_reaches_the_caller(
+    stage: Callable[..., Stage], answer: Any
+) -> None:
     show = stage(9, 3, 10 * S)
     show.expect(0, 1, 2)
     show.end(1, answer)
@@ -464,9 +517,17 @@ def test_zero_starters_are_complete() -> None:
     assert [record.elapsed_ns for record in seen] == [3 * S]
 
 
-def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(stage: Callable[..., Stage]) -> None:
+def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
+    stage: Callable[..., Stage],
+) -> None:
     seen: queue.SimpleQueue[tuple[Progress, threading.Thread]] = queue.SimpleQueue()
-    show = stage(5, 2, 30 * S, observe=lambda record: seen.put((record, threading.current_thread())), observe_every_s=2.0)
+    show = stage(
+        5,
+        2,
+        30 * S,
+        observe=lambda record: seen.put((record, threading.current_thread())),
+        observe_every_s=2.0,
+    )
     show.expect(0, 1)
     show.end(0, TurnEnd.EXHAUSTED, 1 * S)
     show.expect(2)
@@ -494,7 +555,13 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(stage: Cal
         show.end(idx, TurnEnd.EXHAUSTED)
     show.finished()
     last, _ = seen.get(timeout=PATIENCE_S)
-    assert (last.n_waiting, last.n_running, last.n_cut_off, last.n_exhausted, last.running) == (0, 0, 0, 5, ())
+    assert (last.n_waiting, last.n_running, last.n_cut_off, last.n_exhausted, last.running) == (
+        0,
+        0,
+        0,
+        5,
+        (),
+    )
     assert seen.empty(), "the clock stood still, so nothing was due but the last one"
 
 
@@ -544,9 +611,21 @@ def test_a_turn_that_never_returns_is_abandoned(stage: Callable[..., Stage], sto
     assert (done.abandoned, done.stopped, done.ended_ns) == ((1,), stopped, STARTED + give_up_ns)
     assert done.status is (Status.STOPPED if stopped else Status.WALL)
     assert show.control(1).stopped, "it may see the flag after all"
-    before = (list(done.used_ns), list(done.state), list(done.limit_end_ns), list(done.n_turns), show.clock.n_reads)
+    before = (
+        list(done.used_ns),
+        list(done.state),
+        list(done.limit_end_ns),
+        list(done.n_turns),
+        show.clock.n_reads,
+    )
     show.end(1, TurnEnd.EXHAUSTED)
-    after = (list(done.used_ns), list(done.state), list(done.limit_end_ns), list(done.n_turns), show.clock.n_reads)
+    after = (
+        list(done.used_ns),
+        list(done.state),
+        list(done.limit_end_ns),
+        list(done.n_turns),
+        show.clock.n_reads,
+    )
     assert after == before
     assert before[1] == [CUT_OFF, CUT_OFF, NOT_STARTED]
 

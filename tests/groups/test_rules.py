@@ -10,7 +10,12 @@ from mp2.groups.rules import Rules
 
 def test_defaults_are_the_specifications():
     rules = Rules()
-    assert (rules.max_size, rules.min_daily_hits, rules.top_k, rules.retain_sizes) == (4, 8, 1000, (3, 4))
+    assert (rules.max_size, rules.min_daily_hits, rules.top_k, rules.retain_sizes) == (
+        4,
+        8,
+        1000,
+        (3, 4),
+    )
     assert Rules(max_size=2).retain_sizes == (2,)
     assert Rules(max_size=6).retain_sizes == (3, 4, 5, 6)
     assert Rules(max_size=6, retain_sizes=(4, 2, 4)).retain_sizes == (2, 4)
@@ -43,7 +48,11 @@ def test_a_bad_rule_is_named(values, message):
 def test_all_bad_rules_are_named_at_once():
     with pytest.raises(InputError) as caught:
         Rules(max_size=99, top_k=-1, wilson_z=-1.0)
-    assert [problem.split(":")[0] for problem in caught.value.problems] == ["rule max_size", "rule top_k", "rule wilson_z"]
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "rule max_size",
+        "rule top_k",
+        "rule wilson_z",
+    ]
 
 
 def test_rules_survive_json():

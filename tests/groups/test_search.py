@@ -24,14 +24,18 @@ from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import consensus_of, memory_needed, running_order, search
 
-QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 ALL_ELIGIBLE = Rules(min_daily_hits=1, top_k=40, retain_sizes=(2, 3, 4), **strategies.LOOSE)
 
 
 def panel_of(sizes, *, n_days=5, n_tickers=100, density=0.6, seed=1, consistent=True):
     rng, n_variations = np.random.default_rng(seed), sum(sizes)
     buys = bitset.pack(rng.random((n_variations, n_days, n_tickers)) < density)
-    wins = bitset.pack(rng.random((n_days, n_tickers) if consistent else (n_variations, n_days, n_tickers)) < 0.6)
+    wins = bitset.pack(
+        rng.random((n_days, n_tickers) if consistent else (n_variations, n_days, n_tickers)) < 0.6
+    )
     return SignalPanel(
         algos=tuple(f"A{a}" for a in range(len(sizes))),
         variations=tuple(f"v{i}" for size in sizes for i in range(size)),
@@ -57,7 +61,9 @@ def endless():
     return panel_of((60,) * 10, n_tickers=64, density=0.95)
 
 
-ENDLESS_RULES = Rules(max_size=8, min_daily_hits=0, retain_sizes=(2, 8), top_k=10, **strategies.LOOSE)
+ENDLESS_RULES = Rules(
+    max_size=8, min_daily_hits=0, retain_sizes=(2, 8), top_k=10, **strategies.LOOSE
+)
 EARLY_S = 0.025
 
 
@@ -65,10 +71,16 @@ def check_invariants(result):
     """What holds for any result, however it ended."""
     starters = list(result.starters)
     assert len(starters) == result.n_starters
-    assert (result.coverage == 1.0) == (result.status is Status.COMPLETE) == (result.n_exhausted == result.n_starters)
+    assert (
+        (result.coverage == 1.0)
+        == (result.status is Status.COMPLETE)
+        == (result.n_exhausted == result.n_starters)
+    )
     assert 0.0 <= result.coverage <= 1.0
     assert sum(starter.attempts for starter in starters) == result.attempts
-    assert sum(starter.status is StarterStatus.EXHAUSTED for starter in starters) == result.n_exhausted
+    assert (
+        sum(starter.status is StarterStatus.EXHAUSTED for starter in starters) == result.n_exhausted
+    )
     assert sum(starter.n_branches for starter in starters) == result.n_branches
     assert sum(starter.n_branches_done for starter in starters) == result.n_branches_done
     assert result.overrun_s == max(0.0, result.elapsed_s - result.budget_s)
@@ -83,12 +95,19 @@ def check_invariants(result):
         keys = [(-group.score, group.variation_idx) for group in kept]
         assert keys == sorted(set(keys))
         assert (result.pick(size) is None) == (not kept)
-        assert (result.score_mean[size] is None) == (result.score_std[size] is None) == (n_eligible == 0)
+        assert (
+            (result.score_mean[size] is None)
+            == (result.score_std[size] is None)
+            == (n_eligible == 0)
+        )
     for starter in starters:
         assert (starter.status is StarterStatus.NOT_STARTED) == (starter.attempts == 0)
         assert (starter.cursor != ()) == (starter.status is StarterStatus.CUT_OFF)
         assert 0 <= starter.n_branches_done <= starter.n_branches
-        assert starter.status is not StarterStatus.EXHAUSTED or starter.n_branches_done == starter.n_branches
+        assert (
+            starter.status is not StarterStatus.EXHAUSTED
+            or starter.n_branches_done == starter.n_branches
+        )
     assert result.n_visited >= 0
     assert result.n_decided == max(0, result.attempts - result.n_visited)
     json.dumps(result.to_dict(), allow_nan=False)
@@ -112,10 +131,16 @@ def check_invariants(result):
         ({"max_attempts": -5}, "max_attempts: -5"),
         ({"max_attempts": 2**62}, "max_attempts: "),
         ({"count": "quick"}, "count: 'quick' is unknown; choose from exact, fast"),
-        ({"without": ("aliases", "bounds")}, "without: no pruning 'bounds'; the prunings are aliases, hits_bound, cap_bound"),
+        (
+            {"without": ("aliases", "bounds")},
+            "without: no pruning 'bounds'; the prunings are aliases, hits_bound, cap_bound",
+        ),
         ({"without": "aliases"}, "without: 'aliases' is a text; give a list of prunings"),
         ({"special": "A1"}, "special: 'A1' is a text; give a list of algorithms"),
-        ({"special": ("A1", "nobody")}, "special: no algorithm 'nobody'; the algorithms are A0, A1, A2, A3, A4"),
+        (
+            {"special": ("A1", "nobody")},
+            "special: no algorithm 'nobody'; the algorithms are A0, A1, A2, A3, A4",
+        ),
     ],
 )
 def test_unusable_settings(small, wrong, message):
@@ -125,7 +150,15 @@ def test_unusable_settings(small, wrong, message):
 
 def test_all_unusable_settings_at_once(small):
     with pytest.raises(InputError) as raised:
-        search(small, budget_s=-1, workers=0, max_attempts=0, special=("x", "y"), count="", without=("z",))
+        search(
+            small,
+            budget_s=-1,
+            workers=0,
+            max_attempts=0,
+            special=("x", "y"),
+            count="",
+            without=("z",),
+        )
     assert len(str(raised.value).splitlines()) == 7
 
 
@@ -169,7 +202,10 @@ def test_starters_run_in_that_order(small, monkeypatch):
 @pytest.mark.parametrize("consistent", [True, False])
 def test_workers_change_nothing(consistent, max_attempts):
     panel = panel_of((4, 3, 5, 4, 3), consistent=consistent)
-    results = [search(panel, workers=n, rules=ALL_ELIGIBLE, max_attempts=max_attempts) for n in (1, 2, 3, 8)]
+    results = [
+        search(panel, workers=n, rules=ALL_ELIGIBLE, max_attempts=max_attempts)
+        for n in (1, 2, 3, 8)
+    ]
     first = lasting(results[0])
     for result in results:
         check_invariants(result)
@@ -199,20 +235,32 @@ def test_slices_change_nothing(monkeypatch):
 
 
 def test_special_algorithms_change_only_the_order(small):
-    plain, special = search(small, rules=ALL_ELIGIBLE), search(small, rules=ALL_ELIGIBLE, special=("A0", "A2"))
+    plain, special = (
+        search(small, rules=ALL_ELIGIBLE),
+        search(small, rules=ALL_ELIGIBLE, special=("A0", "A2")),
+    )
     assert special.special == ("A0", "A2")
     assert lasting(dataclasses.replace(special, special=())) == lasting(plain)
 
 
-@given(signals=strategies.signals(), rules=strategies.rules(), limit=st.one_of(st.none(), st.integers(1, 60)))
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    limit=st.one_of(st.none(), st.integers(1, 60)),
+)
 @QUICK
 def test_invariants(signals, rules, limit):
     check_invariants(search(oracle.to_panel(signals), workers=2, rules=rules, max_attempts=limit))
 
 
-@pytest.mark.parametrize("constants", [{"weighted_pp_weight": 1e6, "mad_weight": 1e6}, {"wilson_z": 0.0}, {"wilson_z": 1e9}])
+@pytest.mark.parametrize(
+    "constants",
+    [{"weighted_pp_weight": 1e6, "mad_weight": 1e6}, {"wilson_z": 0.0}, {"wilson_z": 1e9}],
+)
 def test_json_has_no_nan_whatever_the_rules(small, constants):
-    check_invariants(search(small, rules=Rules(min_daily_hits=1, **{**strategies.LOOSE, **constants})))
+    check_invariants(
+        search(small, rules=Rules(min_daily_hits=1, **{**strategies.LOOSE, **constants}))
+    )
 
 
 # ---- counting
@@ -223,13 +271,23 @@ def test_json_has_no_nan_whatever_the_rules(small, constants):
 def test_a_fast_count_is_a_lower_bound_of_one_number_alone(consistent, max_size):
     panel = panel_of((4, 3, 5, 4, 3), consistent=consistent)
     rules = Rules(max_size=max_size, min_daily_hits=4, top_k=40, **strategies.LOOSE)
-    exact, fast = (search(panel, rules=rules, workers=2, count=count) for count in ("exact", "fast"))
+    exact, fast = (
+        search(panel, rules=rules, workers=2, count=count) for count in ("exact", "fast")
+    )
     assert (exact.tested_exact, fast.tested_exact) == (True, False)
     assert 0 <= fast.tested[max_size] <= exact.tested[max_size] > 0
-    starters = [dataclasses.replace(starter, tested={**starter.tested, max_size: 0}) for starter in fast.starters]
-    wanted = [dataclasses.replace(starter, tested={**starter.tested, max_size: 0}) for starter in exact.starters]
+    starters = [
+        dataclasses.replace(starter, tested={**starter.tested, max_size: 0})
+        for starter in fast.starters
+    ]
+    wanted = [
+        dataclasses.replace(starter, tested={**starter.tested, max_size: 0})
+        for starter in exact.starters
+    ]
     same = {"tested_exact": True, "tested": {**fast.tested, max_size: exact.tested[max_size]}}
-    assert lasting(dataclasses.replace(fast, starters=starters, **same)) == lasting(dataclasses.replace(exact, starters=wanted))
+    assert lasting(dataclasses.replace(fast, starters=starters, **same)) == lasting(
+        dataclasses.replace(exact, starters=wanted)
+    )
     check_invariants(fast)
 
 
@@ -259,19 +317,27 @@ def test_work_limit(small):
     check_invariants(result)
     assert result.status is Status.WORK_LIMIT
     assert all(starter.attempts <= 30 and starter.n_turns == 1 for starter in result.starters)
-    assert {starter.status for starter in result.starters} == {StarterStatus.EXHAUSTED, StarterStatus.CUT_OFF}
+    assert {starter.status for starter in result.starters} == {
+        StarterStatus.EXHAUSTED,
+        StarterStatus.CUT_OFF,
+    }
 
 
 def test_a_work_limit_nobody_reaches_is_complete(small):
     result = search(small, rules=ALL_ELIGIBLE, max_attempts=10**9)
     assert result.status is Status.COMPLETE
-    assert lasting(dataclasses.replace(result, max_attempts=None)) == lasting(search(small, rules=ALL_ELIGIBLE))
+    assert lasting(dataclasses.replace(result, max_attempts=None)) == lasting(
+        search(small, rules=ALL_ELIGIBLE)
+    )
 
 
 def test_a_work_limit_of_exactly_the_work_is_complete(small):
     attempts = [starter.attempts for starter in search(small, rules=ALL_ELIGIBLE).starters]
     assert search(small, rules=ALL_ELIGIBLE, max_attempts=max(attempts)).status is Status.COMPLETE
-    assert search(small, rules=ALL_ELIGIBLE, max_attempts=max(attempts) - 1).status is Status.WORK_LIMIT
+    assert (
+        search(small, rules=ALL_ELIGIBLE, max_attempts=max(attempts) - 1).status
+        is Status.WORK_LIMIT
+    )
 
 
 def test_wall(endless):
@@ -285,7 +351,11 @@ def test_wall(endless):
 
 def test_a_search_on_a_busy_machine_may_end_early_to_be_on_time(small, monkeypatch):
     told, kernel = [], group_search.Kernel
-    monkeypatch.setattr(group_search, "Kernel", lambda *args, **settings: told.append(settings) or kernel(*args, **settings))
+    monkeypatch.setattr(
+        group_search,
+        "Kernel",
+        lambda *args, **settings: told.append(settings) or kernel(*args, **settings),
+    )
     search(small, budget_s=0.02, rules=ALL_ELIGIBLE)
     assert told[0]["max_early_ns"] == 5_000_000
 
@@ -296,7 +366,15 @@ def test_the_time_to_get_ready_counts_the_longest_pause(monkeypatch):
     monkeypatch.setattr(group_search.time, "thread_time_ns", lambda: cpu_ms[0] * 1_000_000)
     monkeypatch.setattr(group_search, "_CPU_TIME_IS_FINE", True)
     budget = group_search._Budget(80_000_000, 0, 0)
-    looks = ((10, 10, 0), (30, 18, 12), (40, 28, 12), (50, 36, 12), (67, 53, 12), (68, 54, 12), (69, 50, 12))
+    looks = (
+        (10, 10, 0),
+        (30, 18, 12),
+        (40, 28, 12),
+        (50, 36, 12),
+        (67, 53, 12),
+        (68, 54, 12),
+        (69, 50, 12),
+    )
     for now_ms[0], cpu_ms[0], longest in looks:
         assert budget.is_over() == (now_ms[0] >= 68)
         assert budget.spent() == now_ms[0] / 80
@@ -333,18 +411,35 @@ def test_stopped_while_running(endless):
         if progress.attempts > 0 and progress.pool.n_cut_off > 0:
             stop.set()
 
-    result = search(endless, budget_s=60, workers=3, rules=ENDLESS_RULES, stop=stop, observe=watch, observe_every_s=0.0)
+    result = search(
+        endless,
+        budget_s=60,
+        workers=3,
+        rules=ENDLESS_RULES,
+        stop=stop,
+        observe=watch,
+        observe_every_s=0.0,
+    )
     check_invariants(result)
     assert result.status is Status.STOPPED
     assert result.kept[2]
     assert result.elapsed_s < 60
     assert seen[-1].attempts == result.attempts
-    assert seen[-1].best_score == {size: kept[0].score if kept else None for size, kept in result.kept.items()}
+    assert seen[-1].best_score == {
+        size: kept[0].score if kept else None for size, kept in result.kept.items()
+    }
 
 
 def test_progress_only_grows(endless):
     seen = []
-    result = search(endless, budget_s=0.3, workers=2, rules=ENDLESS_RULES, observe=seen.append, observe_every_s=0.0)
+    result = search(
+        endless,
+        budget_s=0.3,
+        workers=2,
+        rules=ENDLESS_RULES,
+        observe=seen.append,
+        observe_every_s=0.0,
+    )
     attempts = [progress.attempts for progress in seen]
     best = [progress.best_score[2] or -math.inf for progress in seen]
     assert attempts == sorted(attempts)
@@ -394,7 +489,10 @@ def test_starter_table(small, monkeypatch, n_at_once):
     result = search(small, rules=ALL_ELIGIBLE, max_attempts=40)
     starters, every = result.starters, list(result.starters)
     assert [starter.variation_idx for starter in every] == list(range(19))
-    assert [(starter.algo, starter.variation) for starter in every[3:5]] == [("A0", "v3"), ("A1", "v0")]
+    assert [(starter.algo, starter.variation) for starter in every[3:5]] == [
+        ("A0", "v3"),
+        ("A1", "v0"),
+    ]
     assert [starter.n_buys for starter in every] == small.n_buys.tolist()
     assert [starters[v] for v in range(19)] == every
     assert starters[-1] == every[-1]
@@ -414,7 +512,9 @@ def test_cursors_say_how_far_a_starter_got(small):
     rules = Rules(max_size=2, min_daily_hits=0, **strategies.LOOSE)
     first = search(small, rules=rules, max_attempts=3).starters[0]
     assert (first.cursor, first.n_branches_done, first.n_branches) == ((6,), 2, 15)
-    deep = search(small, rules=Rules(min_daily_hits=0, **strategies.LOOSE), max_attempts=3).starters[0]
+    deep = search(
+        small, rules=Rules(min_daily_hits=0, **strategies.LOOSE), max_attempts=3
+    ).starters[0]
     assert (deep.cursor, deep.n_branches_done) == ((5, 8, 12), 0)
 
 
@@ -431,7 +531,9 @@ GROUP_KEYS = {
 
 def test_json(small):
     rules = Rules(max_size=5, retain_sizes=(2, 4), min_daily_hits=1, **strategies.LOOSE)
-    document = json.loads(json.dumps(search(small, rules=rules).to_dict(n_groups=7), allow_nan=False))
+    document = json.loads(
+        json.dumps(search(small, rules=rules).to_dict(n_groups=7), allow_nan=False)
+    )
     assert set(document) >= KEYS
     assert set(document["tested"]) == {"2", "3", "4", "5"}
     for name in ("eligible", "score_mean", "score_std", "groups", "picks"):
@@ -439,10 +541,14 @@ def test_json(small):
     assert {len(groups) for groups in document["groups"].values()} == {7}
     for group in (*document["groups"]["4"], document["picks"]["4"]):
         assert set(group) == GROUP_KEYS
-        assert [set(member) for member in group["members"]] == [{"algo", "variation", "variation_idx"}] * 4
+        assert [set(member) for member in group["members"]] == [
+            {"algo", "variation", "variation_idx"}
+        ] * 4
         assert [set(day) for day in group["days"]] == [{"day", "buys", "hits", "pp", "weight"}] * 5
         assert [set(day) for day in group["consensus"]] == [{"day", "tickers"}] * 5
-        assert [len(day["tickers"]) for day in group["consensus"]] == [day["buys"] for day in group["days"]]
+        assert [len(day["tickers"]) for day in group["consensus"]] == [
+            day["buys"] for day in group["days"]
+        ]
     assert Rules.from_dict(document["rules"]) == rules
 
 
@@ -463,7 +569,9 @@ def test_cut_of_the_real_week(as_inconsistent):
     table = pl.read_parquet(REAL_WEEK)
     variations = table.select("algo", "variation").unique(maintain_order=True)
     cut = variations.filter(pl.int_range(pl.len()).over("algo") < 12)
-    panel = read_signals(table.join(cut, on=["algo", "variation"], how="semi", maintain_order="left"))
+    panel = read_signals(
+        table.join(cut, on=["algo", "variation"], how="semi", maintain_order="left")
+    )
     if as_inconsistent:
         panel = dataclasses.replace(panel, wins=panel.buys & panel.wins)
     result = search(panel, budget_s=600, workers=2)

@@ -37,7 +37,9 @@ def close(actual, expected):
 
 @given(batches(), strategies.rules_with_constants(), st.data())
 def test_statistics_and_score(batch, rules, data):
-    weights = data.draw(st.lists(st.floats(0.5, 1.5), min_size=len(batch[0][0]), max_size=len(batch[0][0])))
+    weights = data.draw(
+        st.lists(st.floats(0.5, 1.5), min_size=len(batch[0][0]), max_size=len(batch[0][0]))
+    )
     found = describe(*batch, weights, rules)
     for i, group in enumerate(zip(*batch, strict=True)):
         expected = oracle.statistics(*group, weights, rules)
@@ -50,7 +52,10 @@ def test_statistics_and_score(batch, rules, data):
 def test_eligible(batch, rules):
     found = synergy.eligible(describe(*batch, rules=rules), rules)
     weights = [1.0] * len(batch[0][0])
-    expected = [oracle.is_eligible(oracle.statistics(*group, weights, rules), rules) for group in zip(*batch, strict=True)]
+    expected = [
+        oracle.is_eligible(oracle.statistics(*group, weights, rules), rules)
+        for group in zip(*batch, strict=True)
+    ]
     assert found.tolist() == expected
 
 
@@ -69,7 +74,9 @@ def kept_groups(draw):
 @given(kept_groups(), st.one_of(st.just(Rules()), strategies.rules_with_constants()))
 def test_pick(kept, rules):
     scores, pp = kept
-    found = synergy.pick(np.array(scores), np.array(pp).reshape(len(scores), len(pp[0]) if pp else 1), rules)
+    found = synergy.pick(
+        np.array(scores), np.array(pp).reshape(len(scores), len(pp[0]) if pp else 1), rules
+    )
     assert found == oracle.pick(scores, pp, rules)
 
 
@@ -77,13 +84,46 @@ def test_pick(kept, rules):
     ("buys", "hits", "n_union", "expected"),
     [
         # one day: no spread, no slope, the second worst day is the only one
-        ([8], [5], 8, {"second_worst_pp": 62.5, "median_pp": 62.5, "mad_pp": 0, "iqr_pp": 0, "cv_buys": 0, "pp_slope": 0}),
+        (
+            [8],
+            [5],
+            8,
+            {
+                "second_worst_pp": 62.5,
+                "median_pp": 62.5,
+                "mad_pp": 0,
+                "iqr_pp": 0,
+                "cv_buys": 0,
+                "pp_slope": 0,
+            },
+        ),
         # two days: the second worst is the better one
-        ([5, 4], [3, 3], 6, {"second_worst_pp": 75, "median_pp": 67.5, "mad_pp": 7.5, "iqr_pp": 7.5, "pp_slope": 15}),
+        (
+            [5, 4],
+            [3, 3],
+            6,
+            {
+                "second_worst_pp": 75,
+                "median_pp": 67.5,
+                "mad_pp": 7.5,
+                "iqr_pp": 7.5,
+                "pp_slope": 15,
+            },
+        ),
         # no buys at all: rates of 0, and nothing divided by 0
-        ([0, 0, 0], [0, 0, 0], 0, {"pooled_pp": 0, "wilson_lb": 0, "cv_buys": 0, "repeat_factor": 0, "score": -15}),
+        (
+            [0, 0, 0],
+            [0, 0, 0],
+            0,
+            {"pooled_pp": 0, "wilson_lb": 0, "cv_buys": 0, "repeat_factor": 0, "score": -15},
+        ),
         # one non-zero day: no deviation of the buys, but the empty days count as 0 percent
-        ([0, 6, 0], [0, 6, 0], 6, {"cv_buys": 0, "mean_buys": 2, "median_pp": 0, "mad_pp": 100 / 3, "iqr_pp": 50}),
+        (
+            [0, 6, 0],
+            [0, 6, 0],
+            6,
+            {"cv_buys": 0, "mean_buys": 2, "median_pp": 0, "mad_pp": 100 / 3, "iqr_pp": 50},
+        ),
         # the mean counts empty days, the deviation does not
         ([0, 2, 4], [0, 2, 4], 4, {"cv_buys": 2**0.5 / 2, "mean_buys": 2, "repeat_factor": 1.5}),
     ],
@@ -91,12 +131,26 @@ def test_pick(kept, rules):
 )
 def test_edges(buys, hits, n_union, expected):
     found = describe([buys], [hits], [n_union])
-    assert {name: pytest.approx(getattr(found, name)[0], abs=1e-12) for name in expected} == expected
+    assert {
+        name: pytest.approx(getattr(found, name)[0], abs=1e-12) for name in expected
+    } == expected
 
 
 @pytest.mark.parametrize(
     ("mean_buys", "expected"),
-    [(-1, -15), (0, -15), (0.5, -19.5), (6, -3), (7, 0), (10, 6), (14, 14), (14.5, 7), (16, 4), (18, 0), (20, -8)],
+    [
+        (-1, -15),
+        (0, -15),
+        (0.5, -19.5),
+        (6, -3),
+        (7, 0),
+        (10, 6),
+        (14, 14),
+        (14.5, 7),
+        (16, 4),
+        (18, 0),
+        (20, -8),
+    ],
 )
 def test_sweet_spot(mean_buys, expected):
     assert synergy.sweet_spot(np.array([mean_buys], dtype=float), Rules())[0] == expected
@@ -135,13 +189,18 @@ def test_groups_do_not_depend_on_their_company():
     together = describe(rows, hits, unions)
     for i, group in enumerate(zip(rows, hits, unions, strict=True)):
         alone = describe(*([values] for values in group))
-        assert all(getattr(alone, name)[0].tolist() == getattr(together, name)[i].tolist() for name in FIELDS)
+        assert all(
+            getattr(alone, name)[0].tolist() == getattr(together, name)[i].tolist()
+            for name in FIELDS
+        )
 
 
 def test_crowding_in_the_score_is_apart_from_the_limit_on_daily_buys():
     rules = Rules(max_daily_buys=30, min_pooled_pp=0.0)
     found = describe([[22, 20]], [[20, 20]], [30], rules=rules)
-    uncrowded = describe([[22, 20]], [[20, 20]], [30], rules=dataclasses.replace(rules, crowding_cap=22.0))
+    uncrowded = describe(
+        [[22, 20]], [[20, 20]], [30], rules=dataclasses.replace(rules, crowding_cap=22.0)
+    )
     assert synergy.eligible(found, rules).all()
     assert not synergy.eligible(found, Rules(min_pooled_pp=0.0)).any()
     assert uncrowded.score - found.score == pytest.approx(6 * 2**2)

@@ -11,7 +11,9 @@ from mp2.data import bitset
 MEMBERS = hnp.arrays(np.bool_, st.tuples(st.integers(1, 4), st.integers(1, 200)))
 
 
-@pytest.mark.parametrize(("n_bits", "n_words"), [(0, 0), (1, 1), (64, 1), (65, 2), (128, 2), (20_000, 313)])
+@pytest.mark.parametrize(
+    ("n_bits", "n_words"), [(0, 0), (1, 1), (64, 1), (65, 2), (128, 2), (20_000, 313)]
+)
 def test_words_needed(n_bits: int, n_words: int) -> None:
     assert bitset.n_words(n_bits) == n_words
 
@@ -35,7 +37,11 @@ def test_unpack_inverts_pack_and_count_counts(members: np.ndarray) -> None:
     np.testing.assert_array_equal(bitset.count(words), members.sum(axis=1))
 
 
-@given(members=hnp.arrays(np.bool_, st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 200))))
+@given(
+    members=hnp.arrays(
+        np.bool_, st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 200))
+    )
+)
 def test_members_come_set_after_set_and_ascending(members: np.ndarray) -> None:
     np.testing.assert_array_equal(bitset.members(bitset.pack(members)), np.nonzero(members)[2])
 

@@ -18,7 +18,14 @@ from mp2.groups.rules import Rules
 
 NAMES = ("portable", "neon", "avx2", "avx512")
 SIMD = _recurse.simd_available()
-MISSING = [*(name for name in NAMES if name not in SIMD), "mmx", "AVX2", "avx2 ", "avx512\x7f", "größer"]
+MISSING = [
+    *(name for name in NAMES if name not in SIMD),
+    "mmx",
+    "AVX2",
+    "avx2 ",
+    "avx512\x7f",
+    "größer",
+]
 DOCTOR = "from mp2.cli.main import main; main(['doctor', '--json'])"
 ASK = "from mp2 import _recurse; print(_recurse.simd(), *_recurse.simd_available())"
 
@@ -26,7 +33,9 @@ ASK = "from mp2 import _recurse; print(_recurse.simd(), *_recurse.simd_available
 def python(code, tmp_path, simd=None):
     """A new interpreter, whose kernel is chosen afresh."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MP2_")}
-    environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"} | ({} if simd is None else {"MP2_SIMD": simd})
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"} | (
+        {} if simd is None else {"MP2_SIMD": simd}
+    )
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -85,13 +94,21 @@ def common_kernel(rules, n_days, count="exact"):
     buys = rng.random((1 + 75 + 64, n_days, 240)) < rng.uniform(0.35, 0.75, (140, 1, 1))
     wins = bitset.pack(rng.random((n_days, 240)) < 0.6)
     algo_of = np.repeat(np.arange(4), (1, 40, 35, 64)).astype(np.int32)
-    return Kernel(bitset.pack(buys), wins, algo_of, np.linspace(0.75, 1.25, n_days), rules, count=count)
+    return Kernel(
+        bitset.pack(buys), wins, algo_of, np.linspace(0.75, 1.25, n_days), rules, count=count
+    )
 
 
 @pytest.mark.parametrize("count", ["exact", "fast"])
 @pytest.mark.parametrize("n_days", [1, 5, 8, 9])
 def test_records_and_heaps_are_bit_identical(n_days, count):
-    rules = Rules(max_size=4, retain_sizes=(2, 3, 4), min_daily_hits=6, top_k=300, **{**LOOSE, "max_daily_buys": 22})
+    rules = Rules(
+        max_size=4,
+        retain_sizes=(2, 3, 4),
+        min_daily_hits=6,
+        top_k=300,
+        **{**LOOSE, "max_daily_buys": 22},
+    )
     kernel, seen = common_kernel(rules, n_days, count), []
     for name in SIMD:
         record, heaps = starter_of(0), differential.heaps_of(rules)

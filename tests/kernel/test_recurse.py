@@ -27,11 +27,24 @@ QUICK = settings(
     max_examples=12,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+    ],
 )
 LONG = settings(QUICK, max_examples=1_500, derandomize=False, print_blob=True)
 # What rounding cannot change: compared even where a statistic lies on a limit or two scores within rounding.
-EXACT = ("status", "n_starters", "n_exhausted", "attempts", "tested", "coverage", "n_branches", "n_branches_done")
+EXACT = (
+    "status",
+    "n_starters",
+    "n_exhausted",
+    "attempts",
+    "tested",
+    "coverage",
+    "n_branches",
+    "n_branches_done",
+)
 ROWS = ("n_rows_scanned", "n_rows_rescanned")
 
 
@@ -46,11 +59,21 @@ def seeded_arrays(seed, sizes, n_days, n_tickers, density=0.6, win_rate=0.6):
     rng, n_variations = np.random.default_rng(seed), sum(sizes)
     buys = bitset.pack(rng.random((n_variations, n_days, n_tickers)) < density)
     wins = bitset.pack(rng.random((n_days, n_tickers)) < win_rate)
-    return buys, wins, np.repeat(np.arange(len(sizes)), sizes).astype(np.int32), np.linspace(0.75, 1.25, n_days)
+    return (
+        buys,
+        wins,
+        np.repeat(np.arange(len(sizes)), sizes).astype(np.int32),
+        np.linspace(0.75, 1.25, n_days),
+    )
 
 
 def arrays_of(panel, rules):
-    return panel.buys, panel.wins, panel.algo_of, np.array(oracle.day_weights(panel.base_win_rates.tolist(), rules))
+    return (
+        panel.buys,
+        panel.wins,
+        panel.algo_of,
+        np.array(oracle.day_weights(panel.base_win_rates.tolist(), rules)),
+    )
 
 
 def starter_of(v):
@@ -60,7 +83,9 @@ def starter_of(v):
 
 
 def heaps_of(rules, shared=None):
-    return {size: TopGroups(size, rules.top_k, shared and shared[size]) for size in rules.retain_sizes}
+    return {
+        size: TopGroups(size, rules.top_k, shared and shared[size]) for size in rules.retain_sizes
+    }
 
 
 def whole_run(kernel, rules, v, max_attempts=0):
@@ -83,14 +108,23 @@ def content(record, but=ROWS):
 # ---- against brute force
 
 
-def compare(signals, rules, *simds, workers=2, max_attempts=None, as_inconsistent=False, special=()):
+def compare(
+    signals, rules, *simds, workers=2, max_attempts=None, as_inconsistent=False, special=()
+):
     """One brute force, one search by every instruction set of `simds`."""
     expected = oracle.search(signals, rules, max_attempts=max_attempts, special=special)
     panel = oracle.to_panel(signals, as_inconsistent=as_inconsistent)
     assert running_order(panel, special).tolist() == expected["running_order"]
     for simd in simds:
         with using(simd):
-            result = search(panel, budget_s=600, workers=workers, rules=rules, max_attempts=max_attempts, special=special)
+            result = search(
+                panel,
+                budget_s=600,
+                workers=workers,
+                rules=rules,
+                max_attempts=max_attempts,
+                special=special,
+            )
         assert result.tested_exact
         assert_as_expected(result, expected)
 
@@ -98,12 +132,16 @@ def compare(signals, rules, *simds, workers=2, max_attempts=None, as_inconsisten
 def assert_as_expected(result, expected):
     if expected["doubtful"]:
         shape = shape_of(result)
-        assert [line for name in EXACT for line in differences(shape[name], expected[name], name)] == []
+        assert [
+            line for name in EXACT for line in differences(shape[name], expected[name], name)
+        ] == []
         return
     assert mismatches(result, expected) == []
     for size, kept in result.kept.items():
         firsts = [group.variation_idx[0] for group in kept]
-        assert [starter.retained[size] for starter in result.starters] == [firsts.count(v) for v in range(result.n_starters)]
+        assert [starter.retained[size] for starter in result.starters] == [
+            firsts.count(v) for v in range(result.n_starters)
+        ]
 
 
 workers = st.integers(1, 4)
@@ -111,7 +149,13 @@ limits = st.one_of(st.none(), st.integers(1, 200), st.integers(1, 20))
 
 
 @pytest.mark.parametrize("simd", SIMD)
-@given(signals=strategies.signals(), rules=strategies.rules(), workers=workers, as_inconsistent=st.booleans(), data=st.data())
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    workers=workers,
+    as_inconsistent=st.booleans(),
+    data=st.data(),
+)
 @QUICK
 def test_search_is_the_recursion(simd, signals, rules, workers, as_inconsistent, data):
     special = data.draw(st.lists(st.sampled_from(signals.algos), unique=True))
@@ -119,29 +163,51 @@ def test_search_is_the_recursion(simd, signals, rules, workers, as_inconsistent,
 
 
 @pytest.mark.parametrize("simd", SIMD)
-@given(signals=strategies.signals(), rules=strategies.rules(), workers=workers, limit=limits, as_inconsistent=st.booleans())
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    workers=workers,
+    limit=limits,
+    as_inconsistent=st.booleans(),
+)
 @QUICK
 def test_work_limit_cuts_the_recursion(simd, signals, rules, workers, limit, as_inconsistent):
-    compare(signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent)
+    compare(
+        signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent
+    )
 
 
 @pytest.mark.slow
 @given(signals=strategies.planted_signals(), rules=strategies.rules_with_constants())
 @settings(QUICK, max_examples=25)
 def test_every_constant_counts(signals, rules):
-    compare(signals, Rules.from_dict({**rules.to_dict(), **strategies.LOOSE, "min_daily_hits": 1}), *SIMD)
+    compare(
+        signals,
+        Rules.from_dict({**rules.to_dict(), **strategies.LOOSE, "min_daily_hits": 1}),
+        *SIMD,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("simd", SIMD)
-@given(signals=strategies.signals(), rules=strategies.rules(), workers=workers, limit=limits, as_inconsistent=st.booleans())
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    workers=workers,
+    limit=limits,
+    as_inconsistent=st.booleans(),
+)
 @LONG
 def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit, as_inconsistent):
-    compare(signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent)
+    compare(
+        signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent
+    )
 
 
-@pytest.mark.parametrize("seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 600))])
+@pytest.mark.parametrize(
+    "seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 600))]
+)
 def test_every_way_of_running_is_the_recursion(seed):
     """Panels made to hurt, with any prunings, counts, turns and instructions, against a faster brute force."""
     case = differential.draw_case(seed)
@@ -154,7 +220,10 @@ def seeded_signals(seed, sizes, n_days, n_tickers, *, density=0.8, win_rate=0.7,
     cells = strategies.cells_of(sizes, n_days)
     winners = [strategies.chosen(rng, names, win_rate) for _ in range(n_days)]
     buys = {cell: strategies.chosen(rng, names, density) for cell in cells}
-    wins = {(v, d): buys[v, d] & (winners[d] if consistent else strategies.chosen(rng, names, win_rate)) for v, d in cells}
+    wins = {
+        (v, d): buys[v, d] & (winners[d] if consistent else strategies.chosen(rng, names, win_rate))
+        for v, d in cells
+    }
     return oracle.Signals(
         algos=tuple(f"A{a}" for a in range(len(sizes))),
         variations=tuple(tuple(f"v{i}" for i in range(size)) for size in sizes),
@@ -183,13 +252,22 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("consistent", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["consistent", "inconsistent"])
+@pytest.mark.parametrize(
+    "consistent",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["consistent", "inconsistent"],
+)
 @pytest.mark.parametrize("floor", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_extreme_shapes(shape, floor, consistent):
     sizes, n_days, n_tickers, max_size = SHAPES[shape]
     signals = seeded_signals(7, sizes, n_days, n_tickers, consistent=consistent)
-    rules = Rules(max_size=max_size, min_daily_hits=floor, retain_sizes=tuple(range(2, max_size + 1)), **strategies.LOOSE)
+    rules = Rules(
+        max_size=max_size,
+        min_daily_hits=floor,
+        retain_sizes=tuple(range(2, max_size + 1)),
+        **strategies.LOOSE,
+    )
     for limit in (None, 9):
         compare(signals, rules, *SIMD, max_attempts=limit)
 
@@ -198,9 +276,17 @@ def test_extreme_shapes(shape, floor, consistent):
 def test_starters_without_buys(simd, floor):
     signals = seeded_signals(3, (2, 2, 2, 2), 3, 70)
     idle = {(v, d): frozenset() for v in (0, 3, 7) for d in range(3)}
-    signals = oracle.Signals(**{**vars(signals), "buys": signals.buys | idle, "wins": signals.wins | idle})
+    signals = oracle.Signals(
+        **{**vars(signals), "buys": signals.buys | idle, "wins": signals.wins | idle}
+    )
     for limit in (None, 1, 2, 7):
-        compare(signals, Rules(min_daily_hits=floor, **strategies.LOOSE), simd, workers=3, max_attempts=limit)
+        compare(
+            signals,
+            Rules(min_daily_hits=floor, **strategies.LOOSE),
+            simd,
+            workers=3,
+            max_attempts=limit,
+        )
 
 
 @pytest.mark.slow
@@ -256,7 +342,12 @@ def assert_same_run(kernel, rules, v, turn):
 
 
 @pytest.mark.parametrize("simd", SIMD)
-@given(signals=strategies.signals(), rules=strategies.rules(), as_inconsistent=st.booleans(), data=st.data())
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    as_inconsistent=st.booleans(),
+    data=st.data(),
+)
 @QUICK
 def test_resumed_at_any_attempt(simd, signals, rules, as_inconsistent, data):
     panel = oracle.to_panel(signals, as_inconsistent=as_inconsistent)
@@ -329,7 +420,9 @@ def test_every_turn_gets_on_however_short(simd, v, as_inconsistent):
 def test_a_thousand_slices_are_one_run(simd):
     rules = Rules(min_daily_hits=2, max_daily_buys=100, top_k=100)
     kernel = Kernel(*seeded_arrays(1, (62,) * 6, 5, 100), rules)
-    record, n_turns = assert_same_run(kernel, rules, 0, lambda record, heaps: kernel.run(record, Control(0, FAR_NS), heaps))
+    record, n_turns = assert_same_run(
+        kernel, rules, 0, lambda record, heaps: kernel.run(record, Control(0, FAR_NS), heaps)
+    )
     assert n_turns > 1000
     assert record["n_rows_scanned"] <= 1.05 * whole_run(kernel, rules, 0)[0]["n_rows_scanned"]
     assert record["eligible"][0, 3:5].min() > rules.top_k
@@ -341,7 +434,9 @@ def test_turns_in_other_threads_with_other_instructions():
     def turn(record, heaps):
         ends = []
         with using(next(names)):
-            thread = threading.Thread(target=lambda: ends.append(kernel.run(record, Control(0, FAR_NS), heaps)))
+            thread = threading.Thread(
+                target=lambda: ends.append(kernel.run(record, Control(0, FAR_NS), heaps))
+            )
             thread.start()
             thread.join()
         return ends[0]
@@ -410,7 +505,9 @@ def endless():
 def in_thread(kernel, rules, control, v=0):
     """Start a turn in a thread; returns it, the record, and the list its end is put into."""
     record, ends = starter_of(v), []
-    thread = threading.Thread(target=lambda: ends.append(kernel.run(record, control, heaps_of(rules))), daemon=True)
+    thread = threading.Thread(
+        target=lambda: ends.append(kernel.run(record, control, heaps_of(rules))), daemon=True
+    )
     thread.start()
     return thread, record, ends
 
@@ -470,12 +567,20 @@ def test_wall_is_seen_while_running(simd):
 
 def early_kernel(max_early_ns):
     rules = Rules(max_size=8, min_daily_hits=0, retain_sizes=(2,), top_k=5)
-    return Kernel(*seeded_arrays(9, (40,) * 12, 5, 64, density=0.95), rules, max_early_ns=max_early_ns), rules
+    return Kernel(
+        *seeded_arrays(9, (40,) * 12, 5, 64, density=0.95), rules, max_early_ns=max_early_ns
+    ), rules
 
 
 def test_the_wall_is_nearer_for_a_search_that_was_put_aside(simd):
     hour_ns = 3_600_000_000_000
-    for max_early_ns, pause_ns, is_wall in ((2, 2, True), (2, 1, False), (1, 2, False), (2, 0, False), (0, 2, False)):
+    for max_early_ns, pause_ns, is_wall in (
+        (2, 2, True),
+        (2, 1, False),
+        (1, 2, False),
+        (2, 0, False),
+        (0, 2, False),
+    ):
         kernel, rules = early_kernel(max_early_ns * hour_ns)
         kernel.note_pause(pause_ns * hour_ns)
         kernel.note_pause(5)
@@ -509,7 +614,9 @@ def test_deadline_raised_while_running():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("density", [0.4, 0.9])
-@pytest.mark.parametrize(("sizes", "n_days", "n_tickers"), [((700,) * 6, 5, 300), ((250,) * 4, 20, 3_000)])
+@pytest.mark.parametrize(
+    ("sizes", "n_days", "n_tickers"), [((700,) * 6, 5, 300), ((250,) * 4, 20, 3_000)]
+)
 def test_work_between_two_looks_is_bounded(simd, sizes, n_days, n_tickers, density):
     """In words, not in time: wide rows, many candidates, all of them eligible. One visit may take 8 checks' worth of scores."""
     rules = Rules(min_daily_hits=1, top_k=10, **strategies.LOOSE)
@@ -531,7 +638,9 @@ def test_deadlines_only_rise():
 def test_deadline_raised_by_many_threads_ends_at_the_latest():
     control = Control(0, FAR_NS)
     threads = [
-        threading.Thread(target=lambda start=start: [control.raise_deadline(ns) for ns in range(start, 4_000, 4)])
+        threading.Thread(
+            target=lambda start=start: [control.raise_deadline(ns) for ns in range(start, 4_000, 4)]
+        )
         for start in range(4)
     ]
     for thread in threads:
@@ -574,12 +683,21 @@ def test_four_kernels_and_python_run_at_once(simd):
     def all_inside():
         nonlocal n_python_loops
         n_python_loops += 1
-        return _recurse.threads_inside_peak() == 4 and all(control.attempts > 0 for control in controls)
+        return _recurse.threads_inside_peak() == 4 and all(
+            control.attempts > 0 for control in controls
+        )
 
     wait_until(all_inside)
     seen = [control.attempts for control in controls]
     loops_until_inside = n_python_loops
-    wait_until(lambda: all_inside() and all(control.attempts > before for control, before in zip(controls, seen, strict=True)))
+    wait_until(
+        lambda: (
+            all_inside()
+            and all(
+                control.attempts > before for control, before in zip(controls, seen, strict=True)
+            )
+        )
+    )
     assert n_python_loops > loops_until_inside
     assert all(thread.is_alive() for thread, _, _ in running)
     for control in controls:
@@ -603,7 +721,11 @@ def scored_by(kernel, rules, n_starters):
 def best_of(heaps, size, top_k):
     """What a heap of `top_k` has to keep of the groups in `heaps`."""
     columns = [[array.tolist() for array in heap[size].ranked()] for heap in heaps]
-    groups = sorted((-score, members) for scores, groups in columns for score, members in zip(scores, groups, strict=True))
+    groups = sorted(
+        (-score, members)
+        for scores, groups in columns
+        for score, members in zip(scores, groups, strict=True)
+    )
     return [-score for score, _ in groups[:top_k]], [members for _, members in groups[:top_k]]
 
 
@@ -655,7 +777,11 @@ def test_ties_go_to_the_smaller_group(simd, top_k):
         merge_into(kept, found)
     for size, groups in kept.items():
         scores, members = groups.ranked()
-        every = [group for group in itertools.combinations(range(18), size) if len({v // 3 for v in group}) == size]
+        every = [
+            group
+            for group in itertools.combinations(range(18), size)
+            if len({v // 3 for v in group}) == size
+        ]
         assert len(set(scores.tolist())) == 1
         assert [tuple(group) for group in members.tolist()] == every[:top_k]
 
@@ -730,7 +856,9 @@ def test_records_that_do_not_belong_here():
     with pytest.raises(ValueError, match="does not belong to this panel"):
         kernel.run(too_deep, Control(FAR_NS, FAR_NS), heaps_of(rules))
     with pytest.raises(ValueError, match="one record"):
-        kernel.run(np.zeros(2, dtype=_recurse.STARTER_DTYPE), Control(FAR_NS, FAR_NS), heaps_of(rules))
+        kernel.run(
+            np.zeros(2, dtype=_recurse.STARTER_DTYPE), Control(FAR_NS, FAR_NS), heaps_of(rules)
+        )
     with pytest.raises(KeyError):
         kernel.run(starter_of(0), Control(FAR_NS, FAR_NS), {})
 

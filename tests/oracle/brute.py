@@ -57,7 +57,11 @@ class Level:
         return _counts(self.consensus & (wins if self.won is None else self.won))
 
     def __getitem__(self, which: npt.NDArray[np.bool_] | slice) -> Level:
-        return Level(self.members[which], self.consensus[which], None if self.won is None else self.won[which])
+        return Level(
+            self.members[which],
+            self.consensus[which],
+            None if self.won is None else self.won[which],
+        )
 
 
 def search(
@@ -73,7 +77,9 @@ def search(
     mixed = wins.ndim == 3
     found = Found(attempts=1, tested=dict.fromkeys(range(2, rules.max_size + 1), 0))
     n_words = 0
-    level = Level(np.array([[first]], dtype=np.int32), buys[first][None], wins[first][None] if mixed else None)
+    level = Level(
+        np.array([[first]], dtype=np.int32), buys[first][None], wins[first][None] if mixed else None
+    )
     level = level[buys[first].any()[None]]
     for size in range(2, rules.max_size + 1):
         n_later = (algo_of[None, :] > algo_of[level.members[:, -1]][:, None]).sum()
@@ -92,7 +98,9 @@ def search(
             if size < rules.max_size:
                 parts.append(children[passing])
         if size in rules.retain_sizes:
-            found.members[size] = np.concatenate([np.empty((0, size), dtype=np.int32), *(members for members, _ in scored)])
+            found.members[size] = np.concatenate(
+                [np.empty((0, size), dtype=np.int32), *(members for members, _ in scored)]
+            )
             found.scores[size] = np.concatenate([np.empty(0), *(scores for _, scores in scored)])
         level = _joined([part for part in parts if part.members.shape[1] == size], size, level)
     return found
@@ -100,12 +108,26 @@ def search(
 
 def _joined(parts: list[Level], size: int, above: Level) -> Level:
     if not parts:
-        return Level(np.empty((0, size), dtype=np.int32), above.consensus[:0], None if above.won is None else above.won[:0])
-    won = None if above.won is None else np.concatenate([part.won for part in parts if part.won is not None])
-    return Level(np.concatenate([part.members for part in parts]), np.concatenate([part.consensus for part in parts]), won)
+        return Level(
+            np.empty((0, size), dtype=np.int32),
+            above.consensus[:0],
+            None if above.won is None else above.won[:0],
+        )
+    won = (
+        None
+        if above.won is None
+        else np.concatenate([part.won for part in parts if part.won is not None])
+    )
+    return Level(
+        np.concatenate([part.members for part in parts]),
+        np.concatenate([part.consensus for part in parts]),
+        won,
+    )
 
 
-def _children(level: Level, buys: Words, wins: Words | None, algo_of: npt.NDArray[np.int32]) -> Iterator[Level]:
+def _children(
+    level: Level, buys: Words, wins: Words | None, algo_of: npt.NDArray[np.int32]
+) -> Iterator[Level]:
     """Every group of a level with every variation of a later algorithm, in pieces."""
     step = max(1, _CHUNK_WORDS // buys.size)
     for start in range(0, len(level.members), step):
@@ -124,15 +146,21 @@ def _counts(words: Words) -> Ints:
     return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
 
 
-def _evaluate(level: Level, buys: Ints, hits: Ints, weights: Floats, rules: Rules) -> tuple[npt.NDArray[np.int32], Floats]:
+def _evaluate(
+    level: Level, buys: Ints, hits: Ints, weights: Floats, rules: Rules
+) -> tuple[npt.NDArray[np.int32], Floats]:
     """Eligible groups of those that passed, and their scores; buys and hits are [n, D]."""
-    union = np.bitwise_count(np.bitwise_or.reduce(level.consensus, axis=1)).sum(axis=-1, dtype=np.int64)
+    union = np.bitwise_count(np.bitwise_or.reduce(level.consensus, axis=1)).sum(
+        axis=-1, dtype=np.int64
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         eligible, scores = evaluate(buys, hits, union, weights, rules)
     return level.members[eligible], scores[eligible]
 
 
-def evaluate(buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules) -> tuple[npt.NDArray[np.bool_], Floats]:
+def evaluate(
+    buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules
+) -> tuple[npt.NDArray[np.bool_], Floats]:
     """Sections 4 and 5 of the specification for n groups at once."""
     n_days = buys.shape[1]
     pp = np.where(buys > 0, (100.0 * hits) / buys, 0.0)
@@ -144,7 +172,9 @@ def evaluate(buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules)
     mean_buys, most = n_buys / n_days, buys.max(axis=1)
     active = (buys > 0).sum(axis=1)
     from_mean = np.where(buys > 0, buys - (n_buys / active)[:, None], 0.0)
-    cv = np.where(active >= 2, np.sqrt(_total(from_mean * from_mean) / (active - 1)) / mean_buys, 0.0)
+    cv = np.where(
+        active >= 2, np.sqrt(_total(from_mean * from_mean) / (active - 1)) / mean_buys, 0.0
+    )
     wilson, slope = _wilson(n_hits, n_buys, rules.wilson_z), _slope(pp)
     eligible = (
         ((100.0 * n_hits) / np.maximum(1, n_buys) >= rules.min_pooled_pp)
@@ -194,7 +224,11 @@ def _quantile(ordered: Floats, share: float) -> Floats:
 
 def _wilson(hits: Ints, n: Ints, z: float) -> Floats:
     p = hits / n
-    lower = 100.0 * (p + z * z / (2.0 * n) - z * np.sqrt((p * (1.0 - p) + z * z / (4.0 * n)) / n)) / (1.0 + z * z / n)
+    lower = (
+        100.0
+        * (p + z * z / (2.0 * n) - z * np.sqrt((p * (1.0 - p) + z * z / (4.0 * n)) / n))
+        / (1.0 + z * z / n)
+    )
     return np.where(n > 0, lower, 0.0)
 
 

@@ -50,8 +50,14 @@ def shape_of(result: SearchResult) -> dict[str, Any]:
     picks = {str(size): result.pick(size) for size in result.kept}
     return {
         **{name: plain[name] for name in names},
-        "groups": {str(size): [shape_of_group(group) for group in kept] for size, kept in result.kept.items()},
-        "picks": {size: None if group is None else list(group.variation_idx) for size, group in picks.items()},
+        "groups": {
+            str(size): [shape_of_group(group) for group in kept]
+            for size, kept in result.kept.items()
+        },
+        "picks": {
+            size: None if group is None else list(group.variation_idx)
+            for size, group in picks.items()
+        },
         "starters": [
             {
                 "variation_idx": starter.variation_idx,
@@ -69,7 +75,9 @@ def shape_of_group(group: Group) -> dict[str, Any]:
     return {
         "rank": group.rank,
         "variation_idx": list(group.variation_idx),
-        "members": [{"algo": member.algo, "variation": member.variation} for member in group.members],
+        "members": [
+            {"algo": member.algo, "variation": member.variation} for member in group.members
+        ],
         **{name: [getattr(day, name) for day in group.days] for name in ("buys", "hits", "pp")},
         **{name: getattr(group, name) for name in GROUP_FIELDS},
         "consensus": [{"day": one.day, "tickers": list(one.tickers)} for one in group.consensus],
@@ -94,11 +102,21 @@ def differences(actual: Any, expected: Any, where: str = "") -> list[str]:
         return [line for i, (one, two) in pairs for line in differences(one, two, f"{where}[{i}]")]
     if isinstance(expected, float) and isinstance(actual, int | float):
         return [] if close(actual, expected) else [f"{where}: {actual!r}, expected {expected!r}"]
-    return [] if actual == expected and type(actual) is not float else [f"{where}: {actual!r}, expected {expected!r}"]
+    return (
+        []
+        if actual == expected and type(actual) is not float
+        else [f"{where}: {actual!r}, expected {expected!r}"]
+    )
 
 
-def _mapping_differences(actual: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> list[str]:
+def _mapping_differences(
+    actual: Mapping[str, Any], expected: Mapping[str, Any], where: str
+) -> list[str]:
     by_size = all(key.isdigit() for key in expected)
     if not set(expected) <= set(actual) or (by_size and set(actual) != set(expected)):
         return [f"{where}: keys {sorted(actual)}, expected {sorted(expected)}"]
-    return [line for key, value in expected.items() for line in differences(actual[key], value, f"{where}.{key}")]
+    return [
+        line
+        for key, value in expected.items()
+        for line in differences(actual[key], value, f"{where}.{key}")
+    ]

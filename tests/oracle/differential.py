@@ -84,13 +84,19 @@ def draw_sizes(rng: np.random.Generator) -> tuple[int, ...]:
     if kind == 1:
         return tuple(int(n) for n in rng.integers(1, 40, size=int(rng.integers(3, 7))))
     if kind == 2:
-        return (int(rng.integers(1, 4)), 64, *(int(n) for n in rng.integers(1, 70, size=int(rng.integers(1, 4)))))
+        return (
+            int(rng.integers(1, 4)),
+            64,
+            *(int(n) for n in rng.integers(1, 70, size=int(rng.integers(1, 4)))),
+        )
     if kind == 3:
         return tuple(int(n) for n in rng.integers(1, 5, size=int(rng.integers(1, 12))))
     return tuple(int(n) for n in rng.integers(1, 12, size=int(rng.integers(3, 9))))
 
 
-def draw_buys(rng: np.random.Generator, sizes: tuple[int, ...], n_days: int, n_tickers: int) -> Bools:
+def draw_buys(
+    rng: np.random.Generator, sizes: tuple[int, ...], n_days: int, n_tickers: int
+) -> Bools:
     kind = str(rng.choice(("random", "crowd", "nested", "nested", "copies", "sparse")))
     n_variations = sum(sizes)
     shape = (n_variations, n_days, n_tickers)
@@ -103,7 +109,9 @@ def draw_buys(rng: np.random.Generator, sizes: tuple[int, ...], n_days: int, n_t
         common = rng.random((n_days, n_tickers)) < min(1.0, rng.uniform(8, 40) / n_tickers)
         return (common & (rng.random(shape) < 0.9)) | (rng.random(shape) < 0.05)
     parts = [
-        nested_rows(rng, size, n_days, n_tickers) if kind == "nested" else copied_rows(rng, size, n_days, n_tickers)
+        nested_rows(rng, size, n_days, n_tickers)
+        if kind == "nested"
+        else copied_rows(rng, size, n_days, n_tickers)
         for size in sizes
     ]
     return np.concatenate(parts)
@@ -144,7 +152,9 @@ def draw_rules(rng: np.random.Generator) -> Rules:
     max_size = int(rng.choice((2, 3, 3, 4, 4, 4, 5, 6)))
     limits = dict(LOOSE if rng.random() < 0.6 else {} if rng.random() < 0.5 else TIGHT)
     if rng.random() < 0.7:
-        limits["max_daily_buys"] = int(rng.choice((0, 1, 5, 12, 20, 63, 64, 200, 254, 255, 256, 600, 2**31 - 1)))
+        limits["max_daily_buys"] = int(
+            rng.choice((0, 1, 5, 12, 20, 63, 64, 200, 254, 255, 256, 600, 2**31 - 1))
+        )
     retained = [size for size in range(2, max_size + 1) if rng.random() < 0.7]
     floor = int(rng.choice((0, 0, 1, 2, 4, 5, 8, 9, 16, 40, 100, 254, 255, 256, 257, 400)))
     return Rules(
@@ -168,7 +178,9 @@ def draw_case(seed: int, max_words: int = MAX_WORDS) -> Case | None:
     if rng.random() < 0.15:  # nested among the winners only
         buys &= winners | (rng.random(buys.shape) < 0.5)
     if rng.random() < 0.6:  # a floor and a cap that matter: near what groups have
-        rules = Rules.from_dict({**rules.to_dict(), "min_daily_hits": middle_floor(rng, buys, winners)})
+        rules = Rules.from_dict(
+            {**rules.to_dict(), "min_daily_hits": middle_floor(rng, buys, winners)}
+        )
     packed, wins = bitset.pack(buys), bitset.pack(winners)
     if rng.random() < 0.1:
         wins = packed & bitset.pack(rng.random(buys.shape) < 0.7)
@@ -205,7 +217,10 @@ def ways(rng: np.random.Generator) -> list[Way]:
     some = frozenset(name for name in PRUNINGS if rng.random() < 0.5)
     every = frozenset(PRUNINGS)
     return [
-        Way(simd, without, count) for simd in SIMD for without in (frozenset(), every, one, some) for count in ("exact", "fast")
+        Way(simd, without, count)
+        for simd in SIMD
+        for without in (frozenset(), every, one, some)
+        for count in ("exact", "fast")
     ]
 
 
@@ -216,11 +231,15 @@ def starter_of(first: int) -> npt.NDArray[np.void]:
 
 
 def heaps_of(rules: Rules, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
-    return {size: TopGroups(size, rules.top_k, shared and shared[size]) for size in rules.retain_sizes}
+    return {
+        size: TopGroups(size, rules.top_k, shared and shared[size]) for size in rules.retain_sizes
+    }
 
 
 def kernel_of(case: Case, way: Way) -> Kernel:
-    return Kernel(*case.arrays, case.rules, count=way.count, without=way.without, turn_bytes=way.turn_bytes)
+    return Kernel(
+        *case.arrays, case.rules, count=way.count, without=way.without, turn_bytes=way.turn_bytes
+    )
 
 
 def whole_run(case: Case, way: Way) -> tuple[npt.NDArray[np.void], dict[int, TopGroups]]:
@@ -231,14 +250,18 @@ def whole_run(case: Case, way: Way) -> tuple[npt.NDArray[np.void], dict[int, Top
     return record, heaps
 
 
-def sliced_run(case: Case, rng: np.random.Generator, max_turns: int = 400) -> tuple[npt.NDArray[np.void], dict[int, TopGroups]]:
+def sliced_run(
+    case: Case, rng: np.random.Generator, max_turns: int = 400
+) -> tuple[npt.NDArray[np.void], dict[int, TopGroups]]:
     """The starter turn by turn: each ended by a work limit, a deadline, a wall or a stop, each with a kernel of its own."""
     record, kept = starter_of(case.first), heaps_of(case.rules)
     end, n_turns = None, 0
     while end != EXHAUSTED:
         n_turns += 1
         way = Way(
-            str(rng.choice(SIMD)), frozenset(name for name in PRUNINGS if rng.random() < 0.25), turn_bytes=small_tables(rng)
+            str(rng.choice(SIMD)),
+            frozenset(name for name in PRUNINGS if rng.random() < 0.25),
+            turn_bytes=small_tables(rng),
         )
         found = heaps_of(case.rules, kept)
         left = case.found.attempts - int(record["attempts"][0])
@@ -250,13 +273,19 @@ def sliced_run(case: Case, rng: np.random.Generator, max_turns: int = 400) -> tu
     return record, kept
 
 
-def turn(kernel: Kernel, record: npt.NDArray[np.void], found: dict[int, TopGroups], kind: int, step: int) -> int:
+def turn(
+    kernel: Kernel, record: npt.NDArray[np.void], found: dict[int, TopGroups], kind: int, step: int
+) -> int:
     """One turn; `step` 0 lets it run to the end."""
     before = int(record["attempts"][0])
     if step == 0 or kind <= 1:
         limit = before + step if step else 0
         end = kernel.run(record, Control(FAR_NS, FAR_NS), found, limit)
-        assert end == EXHAUSTED or (end == WORK_LIMIT and record["attempts"][0] == limit), (end, record["attempts"], limit)
+        assert end == EXHAUSTED or (end == WORK_LIMIT and record["attempts"][0] == limit), (
+            end,
+            record["attempts"],
+            limit,
+        )
     elif kind == 2:
         end = kernel.run(record, Control(0, FAR_NS), found)
         assert end in (EXHAUSTED, LIMIT), end
@@ -277,21 +306,27 @@ def turn(kernel: Kernel, record: npt.NDArray[np.void], found: dict[int, TopGroup
 # ---- comparison
 
 
-def problems(case: Case, record: npt.NDArray[np.void], heaps: dict[int, TopGroups], count: str = "exact") -> list[str]:
+def problems(
+    case: Case, record: npt.NDArray[np.void], heaps: dict[int, TopGroups], count: str = "exact"
+) -> list[str]:
     """Where a run differs from brute force."""
     found, rules, lines = case.found, case.rules, []
     if record["attempts"][0] != found.attempts:
         lines.append(f"attempts {record['attempts'][0]}, expected {found.attempts}")
     for size, expected in found.tested.items():
         tested = int(record["tested"][0, size])
-        if tested != expected and not (count == "fast" and size == rules.max_size and tested <= expected):
+        if tested != expected and not (
+            count == "fast" and size == rules.max_size and tested <= expected
+        ):
             lines.append(f"tested[{size}] {tested}, expected {expected}")
     for size in rules.retain_sizes:
         lines += score_problems(size, found, record, heaps[size], rules.top_k)
     return lines
 
 
-def score_problems(size: int, found: brute.Found, record: npt.NDArray[np.void], heap: TopGroups, top_k: int) -> list[str]:
+def score_problems(
+    size: int, found: brute.Found, record: npt.NDArray[np.void], heap: TopGroups, top_k: int
+) -> list[str]:
     n = int(record["eligible"][0, size])
     if n != found.eligible(size):
         return [f"eligible[{size}] {n}, expected {found.eligible(size)}"]
@@ -300,8 +335,12 @@ def score_problems(size: int, found: brute.Found, record: npt.NDArray[np.void], 
     lines = []
     mean, deviation = found.scores[size].mean(), found.scores[size].std(ddof=1) if n > 1 else 0.0
     kernel_deviation = (record["score_m2"][0, size] / (n - 1)) ** 0.5 if n > 1 else 0.0
-    if not np.allclose([record["score_mean"][0, size], kernel_deviation], [mean, deviation], rtol=1e-9, atol=1e-7):
-        lines.append(f"scores[{size}] {record['score_mean'][0, size]} +- {kernel_deviation}, expected {mean} +- {deviation}")
+    if not np.allclose(
+        [record["score_mean"][0, size], kernel_deviation], [mean, deviation], rtol=1e-9, atol=1e-7
+    ):
+        lines.append(
+            f"scores[{size}] {record['score_mean'][0, size]} +- {kernel_deviation}, expected {mean} +- {deviation}"
+        )
     scores, members = heap.ranked()
     best, best_members = (column[:top_k] for column in found.ranked(size))
     if len(scores) != len(best) or not np.allclose(scores, best, rtol=1e-9, atol=1e-9):
@@ -311,12 +350,16 @@ def score_problems(size: int, found: brute.Found, record: npt.NDArray[np.void], 
     return lines
 
 
-def same_groups(members: npt.NDArray[np.int32], scores: npt.NDArray[np.float64], expected: npt.NDArray[np.int32]) -> bool:
+def same_groups(
+    members: npt.NDArray[np.int32], scores: npt.NDArray[np.float64], expected: npt.NDArray[np.int32]
+) -> bool:
     """The same groups but for those that rounding may swap: with neighbours within 1e-9, and at the end of the list."""
     if np.array_equal(members, expected):
         return True
     sure = scores > scores[-1] + 1e-9 * max(1.0, abs(scores[-1]))
-    return {tuple(group) for group in members[sure].tolist()} <= {tuple(group) for group in expected.tolist()}
+    return {tuple(group) for group in members[sure].tolist()} <= {
+        tuple(group) for group in expected.tolist()
+    }
 
 
 def content(record: npt.NDArray[np.void], but: tuple[str, ...] = ROWS) -> dict[str, bytes]:
@@ -346,25 +389,41 @@ def check(case: Case, rng: np.random.Generator) -> list[str]:
         with small_limits(rng):
             record, heaps = sliced_run(case, rng)
         if (content(record), plain(heaps)) != first:
-            lines += [f"sliced: {line}" for line in problems(case, record, heaps) or ["not bit-identical with a whole run"]]
+            lines += [
+                f"sliced: {line}"
+                for line in problems(case, record, heaps) or ["not bit-identical with a whole run"]
+            ]
     return lines
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow")
     parser.add_argument("--one", action="store_true", help="only that seed")
     parser.add_argument("--max-words", type=int, default=MAX_WORDS)
     options = parser.parse_args()
-    end_s, seed, n_cases, n_failed, n_eligible = time.monotonic() + 60 * options.minutes, options.seed, 0, 0, 0
+    end_s, seed, n_cases, n_failed, n_eligible = (
+        time.monotonic() + 60 * options.minutes,
+        options.seed,
+        0,
+        0,
+        0,
+    )
     while time.monotonic() < end_s:
         case = draw_case(seed, options.max_words)
         if case is not None:
             lines = check(case, np.random.default_rng(seed))
             n_cases, n_failed = n_cases + 1, n_failed + bool(lines)
             n_eligible += any(case.found.eligible(size) for size in case.rules.retain_sizes)
-            print(*([case.name, *lines] if lines else []), sep="\n  ", end="\n" if lines else "", flush=True)
+            print(
+                *([case.name, *lines] if lines else []),
+                sep="\n  ",
+                end="\n" if lines else "",
+                flush=True,
+            )
         seed += 1
         if options.one:
             break

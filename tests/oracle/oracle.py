@@ -42,7 +42,9 @@ class Signals:
     @property
     def keys(self) -> list[tuple[int, str]]:
         """(algo_idx, variation) by variation number."""
-        return [(algo_idx, name) for algo_idx, names in enumerate(self.variations) for name in names]
+        return [
+            (algo_idx, name) for algo_idx, names in enumerate(self.variations) for name in names
+        ]
 
     @property
     def consistent(self) -> bool:
@@ -55,7 +57,10 @@ class Signals:
     @property
     def winners(self) -> list[frozenset[str]]:
         """Per day, the tickers that win for anyone."""
-        return [frozenset().union(*(self.wins[v, d] for v in range(len(self.keys)))) for d in range(len(self.days))]
+        return [
+            frozenset().union(*(self.wins[v, d] for v in range(len(self.keys))))
+            for d in range(len(self.days))
+        ]
 
 
 def read_csv(path: Path) -> Signals:
@@ -66,7 +71,10 @@ def read_csv(path: Path) -> Signals:
 
 def from_rows(rows: Sequence[Mapping[str, str]]) -> Signals:
     algos = tuple(dict.fromkeys(row["algo"] for row in rows))
-    variations = tuple(tuple(dict.fromkeys(row["variation"] for row in rows if row["algo"] == algo)) for algo in algos)
+    variations = tuple(
+        tuple(dict.fromkeys(row["variation"] for row in rows if row["algo"] == algo))
+        for algo in algos
+    )
     days = tuple(sorted({row["day"] for row in rows}))
     keys = [(algo, name) for algo, names in zip(algos, variations, strict=True) for name in names]
     number = {key: v for v, key in enumerate(keys)}
@@ -107,7 +115,9 @@ def base_win_rates(rows: Sequence[Mapping[str, str]], days: Sequence[str]) -> tu
     counted = [row for row in rows if "open" not in row or has_prices(row)]
     pairs = {(row["day"], row["ticker"]) for row in counted}
     won = {(row["day"], row["ticker"]) for row in counted if row_wins(row)}
-    return tuple(percent(sum(day == d for d, _ in won), sum(day == d for d, _ in pairs)) for day in days)
+    return tuple(
+        percent(sum(day == d for d, _ in won), sum(day == d for d, _ in pairs)) for day in days
+    )
 
 
 def percent(part: int, whole: int) -> float:
@@ -119,7 +129,9 @@ def to_panel(signals: Signals, *, as_inconsistent: bool = False) -> SignalPanel:
     n_variations, n_days = len(signals.keys), len(signals.days)
 
     def pack(rows: Iterable[frozenset[str]], *shape: int) -> np.ndarray:
-        members = np.array([[ticker in row for ticker in signals.tickers] for row in rows], dtype=bool)
+        members = np.array(
+            [[ticker in row for ticker in signals.tickers] for row in rows], dtype=bool
+        )
         words = np.ascontiguousarray(bitset.pack(members.reshape(*shape, len(signals.tickers))))
         words.flags.writeable = False
         return words
@@ -132,7 +144,12 @@ def to_panel(signals: Signals, *, as_inconsistent: bool = False) -> SignalPanel:
     rates = np.array(signals.base_win_rates, dtype=np.float64)
     algo_of.flags.writeable = rates.flags.writeable = False
     by_day = signals.consistent and not as_inconsistent
-    content = repr([(cell, sorted(signals.buys[cell]), sorted(signals.wins[cell])) for cell in sorted(signals.buys)])
+    content = repr(
+        [
+            (cell, sorted(signals.buys[cell]), sorted(signals.wins[cell]))
+            for cell in sorted(signals.buys)
+        ]
+    )
     return SignalPanel(
         algos=signals.algos,
         variations=tuple(name for _, name in signals.keys),
@@ -174,7 +191,9 @@ def deviation(values: Sequence[float], *, spare: int) -> float:
     if len(values) <= spare:
         return 0.0
     centre = mean(values)
-    return math.sqrt(total((value - centre) * (value - centre) for value in values) / (len(values) - spare))
+    return math.sqrt(
+        total((value - centre) * (value - centre) for value in values) / (len(values) - spare)
+    )
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -234,7 +253,9 @@ def slope(values: Sequence[float]) -> float:
         return 0.0
     days = [float(day) for day in range(1, len(values) + 1)]
     day_centre, centre = mean(days), mean(values)
-    products = total((day - day_centre) * (value - centre) for day, value in zip(days, values, strict=True))
+    products = total(
+        (day - day_centre) * (value - centre) for day, value in zip(days, values, strict=True)
+    )
     return products / total((day - day_centre) * (day - day_centre) for day in days)
 
 
@@ -342,7 +363,9 @@ class Starter:
             if len(group) == 1:
                 self.branches_done.append(v)
 
-    def offer(self, group: tuple[int, ...], consensus: list[frozenset[str]], hits: list[int]) -> None:
+    def offer(
+        self, group: tuple[int, ...], consensus: list[frozenset[str]], hits: list[int]
+    ) -> None:
         if len(group) not in self.rules.retain_sizes:
             return
         buys, union = [len(tickers) for tickers in consensus], frozenset().union(*consensus)
@@ -351,7 +374,9 @@ class Starter:
         if is_eligible(found, self.rules):
             self.eligible[len(group)] += 1
             evidence = (tuple(buys), tuple(hits), len(union))
-            self.scored.append({"group": group, "buys": buys, "hits": hits, "evidence": evidence, **found})
+            self.scored.append(
+                {"group": group, "buys": buys, "hits": hits, "evidence": evidence, **found}
+            )
 
 
 def later_variations(signals: Signals, last: int) -> list[int]:
@@ -360,11 +385,19 @@ def later_variations(signals: Signals, last: int) -> list[int]:
 
 
 def consensus_of(signals: Signals, group: Sequence[int]) -> list[frozenset[str]]:
-    return [frozenset.intersection(*(signals.buys[v, d] for v in group)) for d in range(len(signals.days))]
+    return [
+        frozenset.intersection(*(signals.buys[v, d] for v in group))
+        for d in range(len(signals.days))
+    ]
 
 
-def hits_of(signals: Signals, group: Sequence[int], consensus: Sequence[frozenset[str]]) -> list[int]:
-    return [sum(any(t in signals.wins[v, d] for v in group) for t in tickers) for d, tickers in enumerate(consensus)]
+def hits_of(
+    signals: Signals, group: Sequence[int], consensus: Sequence[frozenset[str]]
+) -> list[int]:
+    return [
+        sum(any(t in signals.wins[v, d] for v in group) for t in tickers)
+        for d, tickers in enumerate(consensus)
+    ]
 
 
 # ---- section 5: retention
@@ -395,7 +428,8 @@ def near_a_limit(found: Mapping[str, Any], rules: Rules) -> bool:
 def has_near_ties(scored: Sequence[Mapping[str, Any]]) -> bool:
     """Whether two groups score the same within rounding without having the same buys and hits."""
     return any(
-        close(one["score"], two["score"]) and one["evidence"] != two["evidence"] for one, two in itertools.pairwise(scored)
+        close(one["score"], two["score"]) and one["evidence"] != two["evidence"]
+        for one, two in itertools.pairwise(scored)
     )
 
 
@@ -425,14 +459,18 @@ def pick(scores: Sequence[float], pps: Sequence[Sequence[float]], rules: Rules) 
 # ---- section 7: the whole search
 
 
-def search(signals: Signals, rules: Rules, *, max_attempts: int | None = None, special: Sequence[str] = ()) -> dict[str, Any]:
+def search(
+    signals: Signals, rules: Rules, *, max_attempts: int | None = None, special: Sequence[str] = ()
+) -> dict[str, Any]:
     """What a search without a time limit reports, in the shape of the worked examples.
 
     Two entries more: `running_order`, the order in which the starters run, and `doubtful`, True when rounding alone may
     make another correct program keep other groups or rank them differently.
     """
     weights = day_weights(signals.base_win_rates, rules)
-    starters = [Starter(signals, rules, weights, v, max_attempts).run() for v in range(len(signals.keys))]
+    starters = [
+        Starter(signals, rules, weights, v, max_attempts).run() for v in range(len(signals.keys))
+    ]
     scored = [entry for starter in starters for entry in starter.scored]
     ranked = {size: by_rank(scored, size) for size in rules.retain_sizes}
     kept = {size: entries[: rules.top_k] for size, entries in ranked.items()}
@@ -441,7 +479,10 @@ def search(signals: Signals, rules: Rules, *, max_attempts: int | None = None, s
         for size, entries in kept.items()
     }
     complete = all(starter.status == "exhausted" for starter in starters)
-    scores = {size: [entry["score"] for entry in scored if len(entry["group"]) == size] for size in rules.retain_sizes}
+    scores = {
+        size: [entry["score"] for entry in scored if len(entry["group"]) == size]
+        for size in rules.retain_sizes
+    }
     return {
         "status": "complete" if complete else "work_limit",
         "n_starters": len(starters),
@@ -449,20 +490,31 @@ def search(signals: Signals, rules: Rules, *, max_attempts: int | None = None, s
         "attempts": sum(starter.attempts for starter in starters),
         "tested": added(starter.tested for starter in starters),
         "eligible": added(starter.eligible for starter in starters),
-        "score_mean": {str(size): mean(values) if values else None for size, values in scores.items()},
-        "score_std": {str(size): deviation(values, spare=1) if values else None for size, values in scores.items()},
+        "score_mean": {
+            str(size): mean(values) if values else None for size, values in scores.items()
+        },
+        "score_std": {
+            str(size): deviation(values, spare=1) if values else None
+            for size, values in scores.items()
+        },
         "coverage": coverage(signals, rules, starters, complete=complete),
         "n_branches": sum(len(starter.branches) for starter in starters),
         "n_branches_done": sum(len(starter.branches_done) for starter in starters),
         "day_weights": weights,
         "groups": {
-            str(size): [group_entry(signals, rank, entry) for rank, entry in enumerate(entries, start=1)]
+            str(size): [
+                group_entry(signals, rank, entry) for rank, entry in enumerate(entries, start=1)
+            ]
             for size, entries in kept.items()
         },
-        "picks": {str(size): None if place is None else list(kept[size][place]["group"]) for size, place in picked.items()},
+        "picks": {
+            str(size): None if place is None else list(kept[size][place]["group"])
+            for size, place in picked.items()
+        },
         "starters": [starter_entry(starter) for starter in starters],
         "running_order": running_order(signals, special),
-        "doubtful": any(starter.doubtful for starter in starters) or any(map(has_near_ties, ranked.values())),
+        "doubtful": any(starter.doubtful for starter in starters)
+        or any(map(has_near_ties, ranked.values())),
     }
 
 
@@ -471,11 +523,16 @@ def added(counts: Iterable[Mapping[int, int]]) -> dict[str, int]:
     return {str(size): sum(count[size] for count in per_starter) for size in per_starter[0]}
 
 
-def coverage(signals: Signals, rules: Rules, starters: Sequence[Starter], *, complete: bool) -> float:
+def coverage(
+    signals: Signals, rules: Rules, starters: Sequence[Starter], *, complete: bool
+) -> float:
     if complete:
         return 1.0
     algo_of = [algo_idx for algo_idx, _ in signals.keys]
-    weigh = [branch_weight(signals, algo_idx, rules.max_size - 2) for algo_idx in range(len(signals.algos))]
+    weigh = [
+        branch_weight(signals, algo_idx, rules.max_size - 2)
+        for algo_idx in range(len(signals.algos))
+    ]
     whole = sum(weigh[algo_of[v]] for starter in starters for v in starter.branches)
     done = sum(weigh[algo_of[v]] for starter in starters for v in starter.branches_done)
     return min(done / whole, math.nextafter(1.0, 0.0)) if whole else 0.0
@@ -511,9 +568,14 @@ def group_entry(signals: Signals, rank: int, entry: Mapping[str, Any]) -> dict[s
     return {
         "rank": rank,
         "variation_idx": list(entry["group"]),
-        "members": [{"algo": signals.algos[algo_idx], "variation": name} for algo_idx, name in members],
+        "members": [
+            {"algo": signals.algos[algo_idx], "variation": name} for algo_idx, name in members
+        ],
         **{name: entry[name] for name in ("buys", "hits", "pp", *GROUP_FIELDS)},
-        "consensus": [{"day": day, "tickers": sorted(tickers)} for day, tickers in zip(signals.days, consensus, strict=True)],
+        "consensus": [
+            {"day": day, "tickers": sorted(tickers)}
+            for day, tickers in zip(signals.days, consensus, strict=True)
+        ],
     }
 
 

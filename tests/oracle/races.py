@@ -37,14 +37,23 @@ RACE_EXIT_CODE = 66
 """What `TSAN_OPTIONS=exitcode=` is set to by `nox -s tsan`."""
 
 REPORT = "WARNING: ThreadSanitizer: data race"
-RULES = Rules(max_size=4, retain_sizes=(2, 3, 4), min_daily_hits=2, max_mad_pp=60.0, max_iqr_pp=90.0, top_k=50)
+RULES = Rules(
+    max_size=4, retain_sizes=(2, 3, 4), min_daily_hits=2, max_mad_pp=60.0, max_iqr_pp=90.0, top_k=50
+)
 
 
 def draw_panel(rng: np.random.Generator) -> SignalPanel:
     """Three to six algorithms whose whole search takes a fraction of a second."""
-    n_algos, n_each, n_days, n_tickers = int(rng.integers(3, 7)), int(rng.integers(3, 9)), 3, int(rng.choice((30, 64, 130)))
+    n_algos, n_each, n_days, n_tickers = (
+        int(rng.integers(3, 7)),
+        int(rng.integers(3, 9)),
+        3,
+        int(rng.choice((30, 64, 130))),
+    )
     buys = rng.random((n_algos * n_each, n_days, n_tickers)) < rng.uniform(0.2, 0.7)
-    buys[rng.integers(len(buys))] = buys[rng.integers(len(buys))]  # identical variations have work taken over
+    buys[rng.integers(len(buys))] = buys[
+        rng.integers(len(buys))
+    ]  # identical variations have work taken over
     wins = rng.random((n_days, n_tickers)) < 0.6
     return SignalPanel(
         algos=tuple(f"A{algo}" for algo in range(n_algos)),
@@ -101,7 +110,9 @@ class Watcher:
         self._over.set()
 
 
-def searched(rng: np.random.Generator, panel: SignalPanel) -> tuple[SearchResult, list[BaseException]]:
+def searched(
+    rng: np.random.Generator, panel: SignalPanel
+) -> tuple[SearchResult, list[BaseException]]:
     """One search with 4 to 8 workers that is watched, and perhaps stopped, cut off by the wall or by a limit of work."""
     stop, watcher, found = threading.Event(), Watcher(), list[SearchResult]()
     kind, wait_s = str(rng.choice(("whole", "wall", "stop", "work"))), float(rng.uniform(0, 0.2))
@@ -142,7 +153,11 @@ def check_search(rng: np.random.Generator) -> list[str]:
     if result.status not in (Status.COMPLETE, Status.WORK_LIMIT):
         return []
     alone = search(panel, budget_s=600.0, workers=1, rules=RULES, max_attempts=result.max_attempts)
-    return [] if lasting(result) == lasting(alone) else [f"search: {result.workers} workers found something else than one"]
+    return (
+        []
+        if lasting(result) == lasting(alone)
+        else [f"search: {result.workers} workers found something else than one"]
+    )
 
 
 # ---- kernels
@@ -206,7 +221,11 @@ def race() -> None:
         np.repeat(np.arange(6, dtype=np.int32), 10),
         np.ones(3),
     )
-    kernel, record, heaps = Kernel(*arrays, RULES), differential.starter_of(0), differential.heaps_of(RULES)
+    kernel, record, heaps = (
+        Kernel(*arrays, RULES),
+        differential.starter_of(0),
+        differential.heaps_of(RULES),
+    )
     gate = threading.Barrier(2)
 
     def run() -> None:
@@ -225,17 +244,29 @@ def is_seen() -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow")
-    parser.add_argument("--seeded-race", action="store_true", help="do what the sanitizer has to report, and nothing else")
-    parser.add_argument("--unwatched", action="store_true", help="without the sanitizer: leave out the proof that it reports")
+    parser.add_argument(
+        "--seeded-race",
+        action="store_true",
+        help="do what the sanitizer has to report, and nothing else",
+    )
+    parser.add_argument(
+        "--unwatched",
+        action="store_true",
+        help="without the sanitizer: leave out the proof that it reports",
+    )
     options = parser.parse_args(arguments)
     if options.seeded_race:
         race()
         return 0
     if not options.unwatched and not is_seen():
-        print("a seeded race was not reported: the kernel or the process is not under the thread sanitizer (nox -s tsan)")
+        print(
+            "a seeded race was not reported: the kernel or the process is not under the thread sanitizer (nox -s tsan)"
+        )
         return 1
     before = _recurse.limits(64)  # looks at the flags far more often
     end_s, seed, n_failed = time.monotonic() + 60 * options.minutes, options.seed, 0
@@ -248,7 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed += 1
     _recurse.limits(*before)
     seen = "not looked for" if options.unwatched else "reported"
-    print(f"{seed - options.seed} rounds of a search and of shared kernels, {n_failed} failed; the seeded race was {seen}")
+    print(
+        f"{seed - options.seed} rounds of a search and of shared kernels, {n_failed} failed; the seeded race was {seen}"
+    )
     return 1 if n_failed else 0
 
 

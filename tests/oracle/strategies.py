@@ -40,7 +40,9 @@ def n_days() -> st.SearchStrategy[int]:
 
 
 def n_tickers() -> st.SearchStrategy[int]:
-    return st.one_of(st.integers(1, 70), st.integers(1, 70), st.sampled_from((1, 63, 64, 65, 127, 128, 129)))
+    return st.one_of(
+        st.integers(1, 70), st.integers(1, 70), st.sampled_from((1, 63, 64, 65, 127, 128, 129))
+    )
 
 
 def signals() -> st.SearchStrategy[Signals]:
@@ -57,8 +59,12 @@ def small_signals(draw: st.DrawFn) -> Signals:
     buys = {cell: draw(subsets) for cell in cells}
     if draw(st.booleans()):
         winners = [draw(subsets) for _ in range(days)]
-        return assemble(draw, sizes, tickers, buys, {(v, d): buys[v, d] & winners[d] for v, d in cells})
-    return assemble(draw, sizes, tickers, buys, {cell: buys[cell] & draw(subsets) for cell in cells})
+        return assemble(
+            draw, sizes, tickers, buys, {(v, d): buys[v, d] & winners[d] for v, d in cells}
+        )
+    return assemble(
+        draw, sizes, tickers, buys, {cell: buys[cell] & draw(subsets) for cell in cells}
+    )
 
 
 @st.composite
@@ -66,7 +72,10 @@ def seeded_signals(draw: st.DrawFn) -> Signals:
     """Any number of days and tickers; empty days, copied variations, none or all winning."""
     sizes, days, tickers = draw(algo_sizes()), draw(n_days()), draw(n_tickers())
     rng = random.Random(draw(st.integers(0, 2**32 - 1)))
-    density, win_rate = draw(st.sampled_from((0.2, 0.5, 0.8, 0.95, 1.0))), draw(st.sampled_from((0.0, 0.5, 0.7, 0.9, 1.0)))
+    density, win_rate = (
+        draw(st.sampled_from((0.2, 0.5, 0.8, 0.95, 1.0))),
+        draw(st.sampled_from((0.0, 0.5, 0.7, 0.9, 1.0))),
+    )
     names = ticker_names(tickers)
     cells = cells_of(sizes, days)
     buys = {cell: chosen(rng, names, density) for cell in cells}
@@ -74,7 +83,10 @@ def seeded_signals(draw: st.DrawFn) -> Signals:
     buys |= {(v, d): frozenset[str]() for v, d in cells if d in empty_days}
     winners = [chosen(rng, names, win_rate) for _ in range(days)]
     consistent = draw(st.booleans())
-    wins = {(v, d): buys[v, d] & (winners[d] if consistent else chosen(rng, names, win_rate)) for v, d in cells}
+    wins = {
+        (v, d): buys[v, d] & (winners[d] if consistent else chosen(rng, names, win_rate))
+        for v, d in cells
+    }
     for v in draw(st.sets(st.integers(1, sum(sizes) - 1), max_size=4)) if sum(sizes) > 1 else ():
         source = rng.randrange(v)
         buys |= {(v, d): buys[source, d] for d in range(days)}
@@ -87,7 +99,11 @@ def copied_signals(draw: st.DrawFn) -> Signals:
     """Few different variations, each many times over, in its own algorithm and in others; some win differently."""
     original = draw(signals())
     n_variations, days = len(original.keys), len(original.days)
-    sources = draw(st.lists(st.integers(0, min(2, n_variations - 1)), min_size=n_variations, max_size=n_variations))
+    sources = draw(
+        st.lists(
+            st.integers(0, min(2, n_variations - 1)), min_size=n_variations, max_size=n_variations
+        )
+    )
     cells = cells_of(tuple(map(len, original.variations)), days)
     buys = {(v, d): original.buys[sources[v], d] for v, d in cells}
     wins = {(v, d): original.wins[sources[v], d] for v, d in cells}
@@ -111,11 +127,17 @@ def planted_signals(draw: st.DrawFn) -> Signals:
     return assemble(draw, sizes, tickers, buys, {(v, d): buys[v, d] & winners[d] for v, d in cells})
 
 
-def assemble(draw: st.DrawFn, sizes: tuple[int, ...], tickers: int, buys: Sets, wins: Sets) -> Signals:
+def assemble(
+    draw: st.DrawFn, sizes: tuple[int, ...], tickers: int, buys: Sets, wins: Sets
+) -> Signals:
     """Name everything and give each day the base win rate of its signals, or one the user might supply."""
     days = 1 + max(d for _, d in buys)
     supplied = st.lists(st.floats(0, 100, width=16), min_size=days, max_size=days)
-    rates = draw(supplied) if draw(st.booleans()) else [base_win_rate(buys, wins, d) for d in range(days)]
+    rates = (
+        draw(supplied)
+        if draw(st.booleans())
+        else [base_win_rate(buys, wins, d) for d in range(days)]
+    )
     return Signals(
         algos=tuple(f"A{a}" for a in range(len(sizes))),
         variations=tuple(tuple(f"v{i}" for i in range(size)) for size in sizes),
@@ -128,7 +150,9 @@ def assemble(draw: st.DrawFn, sizes: tuple[int, ...], tickers: int, buys: Sets, 
 
 
 def base_win_rate(buys: Sets, wins: Sets, day: int) -> float:
-    bought, won = (frozenset().union(*(s for (_, d), s in sets.items() if d == day)) for sets in (buys, wins))
+    bought, won = (
+        frozenset().union(*(s for (_, d), s in sets.items() if d == day)) for sets in (buys, wins)
+    )
     return percent(len(won), len(bought))
 
 
@@ -168,7 +192,9 @@ TIGHT = {
 def rules(draw: st.DrawFn) -> Rules:
     """Floors 0..4, sizes 2..6, any retained sizes, loose, default or tight limits, few or many groups kept."""
     max_size = draw(st.sampled_from((4, 5, 6, 3, 2)))
-    eligibility = draw(st.one_of(one_tight_limit(), one_tight_limit(), st.just(LOOSE), st.just({}), st.just(TIGHT)))
+    eligibility = draw(
+        st.one_of(one_tight_limit(), one_tight_limit(), st.just(LOOSE), st.just({}), st.just(TIGHT))
+    )
     return Rules(
         max_size=max_size,
         retain_sizes=tuple(draw(st.sets(st.integers(2, max_size)))),
@@ -195,4 +221,9 @@ CONSTANTS = (
 def rules_with_constants(draw: st.DrawFn) -> Rules:
     """Rules of which every constant of the score and the pick is the user's own."""
     constants = {name: draw(st.floats(0, 30, width=16)) for name in CONSTANTS}
-    return Rules(**constants, pick_quantile=draw(st.floats(0, 1, width=16)), day_weight_min=0.25, day_weight_max=1.75)
+    return Rules(
+        **constants,
+        pick_quantile=draw(st.floats(0, 1, width=16)),
+        day_weight_min=0.25,
+        day_weight_max=1.75,
+    )

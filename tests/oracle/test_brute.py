@@ -11,11 +11,20 @@ QUICK = settings(
     max_examples=40,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+    ],
 )
 
 
-@given(signals=strategies.signals(), rules=strategies.rules(), as_inconsistent=st.booleans(), data=st.data())
+@given(
+    signals=strategies.signals(),
+    rules=strategies.rules(),
+    as_inconsistent=st.booleans(),
+    data=st.data(),
+)
 @QUICK
 def test_both_find_the_same(signals, rules, as_inconsistent, data):
     panel = oracle.to_panel(signals, as_inconsistent=as_inconsistent)
@@ -28,15 +37,28 @@ def test_both_find_the_same(signals, rules, as_inconsistent, data):
         return
     assert {size: fast.eligible(size) for size in rules.retain_sizes} == slow.eligible
     for size in rules.retain_sizes:
-        expected = {tuple(group["group"]): group["score"] for group in slow.scored if len(group["group"]) == size}
-        found = dict(zip(map(tuple, fast.members[size].tolist()), fast.scores[size].tolist(), strict=True))
+        expected = {
+            tuple(group["group"]): group["score"]
+            for group in slow.scored
+            if len(group["group"]) == size
+        }
+        found = dict(
+            zip(map(tuple, fast.members[size].tolist()), fast.scores[size].tolist(), strict=True)
+        )
         assert found.keys() == expected.keys()
         assert all(oracle.close(found[group], expected[group]) for group in found)
 
 
 def test_too_much_is_refused():
     buys = np.full((9, 2, 1), 2**30 - 1, dtype=np.uint64)
-    arguments = buys, buys[0], np.repeat(np.arange(3), 3).astype(np.int32), np.ones(2), strategies.Rules(min_daily_hits=0), 0
+    arguments = (
+        buys,
+        buys[0],
+        np.repeat(np.arange(3), 3).astype(np.int32),
+        np.ones(2),
+        strategies.Rules(min_daily_hits=0),
+        0,
+    )
     words = 2 * (6 + 3 * 3)
     assert brute.search(*arguments, max_words=words).attempts == 1 + 6 + 9
     for limit in (0, 11, words - 1):

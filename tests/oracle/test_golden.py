@@ -11,7 +11,9 @@ from mp2.groups.rules import Rules
 
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.csv"))
 EXAMPLES = {name: json.loads((GOLDEN / f"{name}.json").read_text()) for name in NAMES}
-CASES = [(name, limit) for name in NAMES for limit in (None, *map(int, EXAMPLES[name]["work_limits"]))]
+CASES = [
+    (name, limit) for name in NAMES for limit in (None, *map(int, EXAMPLES[name]["work_limits"]))
+]
 CASE_IDS = [f"{name}-{limit or 'whole'}" for name, limit in CASES]
 
 
@@ -21,7 +23,9 @@ def rules_of(name):
 
 def expected_of(name, max_attempts):
     example = EXAMPLES[name]
-    return example["expected"] if max_attempts is None else example["work_limits"][str(max_attempts)]
+    return (
+        example["expected"] if max_attempts is None else example["work_limits"][str(max_attempts)]
+    )
 
 
 def by_brute_force(name, max_attempts):
@@ -32,8 +36,12 @@ def by_brute_force(name, max_attempts):
 def by_search(name, max_attempts, workers, as_inconsistent=False):
     pytest.importorskip("mp2._recurse")
     search = pytest.importorskip("mp2.groups.search").search
-    panel = oracle.to_panel(oracle.read_csv(GOLDEN / f"{name}.csv"), as_inconsistent=as_inconsistent)
-    result = search(panel, budget_s=60, workers=workers, rules=rules_of(name), max_attempts=max_attempts)
+    panel = oracle.to_panel(
+        oracle.read_csv(GOLDEN / f"{name}.csv"), as_inconsistent=as_inconsistent
+    )
+    result = search(
+        panel, budget_s=60, workers=workers, rules=rules_of(name), max_attempts=max_attempts
+    )
     assert result.tested_exact
     assert result.workers == workers
     assert result.max_attempts == max_attempts
@@ -46,7 +54,9 @@ ENGINES = {
     "search-1": lambda name, limit: by_search(name, limit, workers=1),
     "search-2": lambda name, limit: by_search(name, limit, workers=2),
     "search-4": lambda name, limit: by_search(name, limit, workers=4),
-    "search-2-wins-per-variation": lambda name, limit: by_search(name, limit, workers=2, as_inconsistent=True),
+    "search-2-wins-per-variation": lambda name, limit: by_search(
+        name, limit, workers=2, as_inconsistent=True
+    ),
 }
 
 
@@ -88,4 +98,9 @@ def test_differences_are_found():
     actual["picks"]["3"] = None
     del actual["eligible"]["3"]
     found = differences(actual, expected)
-    assert [line.split(":")[0] for line in found] == [".attempts", ".eligible", ".groups.3[0].score", ".picks.3"]
+    assert [line.split(":")[0] for line in found] == [
+        ".attempts",
+        ".eligible",
+        ".groups.3[0].score",
+        ".picks.3",
+    ]

@@ -21,7 +21,9 @@ from peers import PEERS, Answer, Cut
 @pytest.fixture(scope="module")
 def cut():
     """5 x 4 variations of 90 tickers with groups of every size, some of them eligible."""
-    panel = generator.make_panel(n_algos=5, n_variations=4, n_tickers=90, n_days=4, density=0.6, seed=3)
+    panel = generator.make_panel(
+        n_algos=5, n_variations=4, n_tickers=90, n_days=4, density=0.6, seed=3
+    )
     return Cut(panel, Rules(min_daily_hits=6))
 
 
@@ -52,7 +54,13 @@ def test_peers_agree(peer, cut, reference):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"attempts": 1}, {"tested": {2: 1, 3: 1, 4: 1}}, {"eligible": {3: 0}}, {"best": {}}, {"best": {4: 1.0}}],
+    [
+        {"attempts": 1},
+        {"tested": {2: 1, 3: 1, 4: 1}},
+        {"eligible": {3: 0}},
+        {"best": {}},
+        {"best": {4: 1.0}},
+    ],
     ids=str,
 )
 def test_a_wrong_answer_is_noticed(wrong, reference):

@@ -29,7 +29,10 @@ def week():
 
 
 def row(**changed):
-    counters = {name: [*value, 0, 0] if isinstance(value, list) else value for name, value in growth.GOLDEN.items()}
+    counters = {
+        name: [*value, 0, 0] if isinstance(value, list) else value
+        for name, value in growth.GOLDEN.items()
+    }
     known = {
         "what": "real week, whole", "n_variations": 1, "n_days": 1, "n_tickers": 1, "count": "exact", "simd": "portable",
         "counters": counters, "seconds": 1.0, "million_per_s": 1.0, "panel_bytes": 1, "extra_bytes": 1, "visited": 0.5,
@@ -70,7 +73,11 @@ def test_problems_are_noticed(changed, n_problems):
 
 def test_prunings_are_compared(week):
     with_all, without = (
-        measured.run_once(measured.plain_kernel(week, Rules(min_daily_hits=3), without=names), Rules(min_daily_hits=3), [0, 5])
+        measured.run_once(
+            measured.plain_kernel(week, Rules(min_daily_hits=3), without=names),
+            Rules(min_daily_hits=3),
+            [0, 5],
+        )
         for names in ((), ("hits_bound", "cap_bound"))
     )
     assert with_all.counters()["eligible"][4] > 0
@@ -91,7 +98,11 @@ def test_tables_are_replaced(tmp_path):
 
 def test_the_document_has_a_place_for_every_table(tmp_path):
     copy = tmp_path / "speed.md"
-    copy.write_text((BENCHMARKS.parent / "docs" / "speed.md").read_text() if (BENCHMARKS.parent / "docs").is_dir() else "")
+    copy.write_text(
+        (BENCHMARKS.parent / "docs" / "speed.md").read_text()
+        if (BENCHMARKS.parent / "docs").is_dir()
+        else ""
+    )
     if not copy.read_text():
         pytest.skip("the documents are not beside the tests")
     for name in ("machine", "growth", "prunings", "roofline", "reaction"):
@@ -100,7 +111,12 @@ def test_the_document_has_a_place_for_every_table(tmp_path):
 
 def test_instructions_are_compared(capsys):
     before = {"exact": {**instructions.CASES["exact"], "attempts": 7, "instructions": 1000}}
-    cases = {"within": (1049, 7, 0), "above": (1051, 7, 1), "less": (10, 7, 0), "another": (1000, 8, 1)}
+    cases = {
+        "within": (1049, 7, 0),
+        "above": (1051, 7, 1),
+        "less": (10, 7, 0),
+        "another": (1000, 8, 1),
+    }
     for n_instructions, attempts, n_wrong in cases.values():
         now = {"exact": {**before["exact"], "attempts": attempts, "instructions": n_instructions}}
         assert len(instructions.compared(now, before)) == n_wrong
@@ -112,9 +128,13 @@ def test_open_blocks_are_those_of_the_search(week):
     winners = bitset.unpack(week.buys & week.wins, len(week.tickers))
 
     def passes(*members):
-        return (np.logical_and.reduce([winners[v] for v in members]).sum(axis=1) >= rules.min_daily_hits).all()
+        return (
+            np.logical_and.reduce([winners[v] for v in members]).sum(axis=1) >= rules.min_daily_hits
+        ).all()
 
-    later = [v for v in range(week.n_variations) if week.algo_of[v] > week.algo_of[3] and passes(3, v)]
+    later = [
+        v for v in range(week.n_variations) if week.algo_of[v] > week.algo_of[3] and passes(3, v)
+    ]
     blocks = {
         (i, j, k // 64)
         for i, v in enumerate(later)
@@ -128,6 +148,8 @@ def test_open_blocks_are_those_of_the_search(week):
 
 
 def test_reaction_is_measured():
-    found = bench_reaction.measure(bench_reaction.Case(name="small", rules={"max_size": 6}, n_turns=3))
+    found = bench_reaction.measure(
+        bench_reaction.Case(name="small", rules={"max_size": 6}, n_turns=3)
+    )
     assert set(found.late) == {*bench_reaction.WAYS, bench_reaction.CONTROL}
     assert all(late.n == 3 and 0 < late.p50_ms <= late.max_ms for late in found.late.values())

@@ -15,7 +15,13 @@ from mp2.picks.records import OutcomeStatus, Score
 
 DATES = (*WEEK, MONDAY, TUESDAY)
 NONE = Score(
-    n_picks=0, n_unpriced=0, n_hits=0, hit_rate_pp=None, mean_return_pp=None, hit_difference_pp=None, return_difference_pp=None
+    n_picks=0,
+    n_unpriced=0,
+    n_hits=0,
+    hit_rate_pp=None,
+    mean_return_pp=None,
+    hit_difference_pp=None,
+    return_difference_pp=None,
 )
 
 
@@ -26,14 +32,25 @@ def moves(**monday):
 
 PRICES = prices_of(DATES, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0))
 RESULT = result_of({2: ["A 1 + B 1", "A 1 + C 1"], 3: ["A 1 + B 1 + C 1"]})
-PICKS = pick_day(RESULT, sheet_of({"A 1": ["ABCDZ"], "B 1": ["ABC"], "C 1": ["DEZ"]}, tickers="ABCDEZ"), MONDAY)
+PICKS = pick_day(
+    RESULT, sheet_of({"A 1": ["ABCDZ"], "B 1": ["ABC"], "C 1": ["DEZ"]}, tickers="ABCDEZ"), MONDAY
+)
 
 
 def test_every_number_by_hand():
     outcome = score(PICKS, PRICES)
-    assert (outcome.day, outcome.session, outcome.status, outcome.note) == (MONDAY, MONDAY, "scored", None)
+    assert (outcome.day, outcome.session, outcome.status, outcome.note) == (
+        MONDAY,
+        MONDAY,
+        "scored",
+        None,
+    )
     assert outcome.run_id == RESULT.run_id
-    assert (outcome.n_universe, outcome.universe_hit_rate_pp, outcome.universe_return_pp) == (5, 40.0, pytest.approx(0.0))
+    assert (outcome.n_universe, outcome.universe_hit_rate_pp, outcome.universe_return_pp) == (
+        5,
+        40.0,
+        pytest.approx(0.0),
+    )
     third = 100 / 3
     assert outcome.sizes == {
         2: Score(
@@ -89,14 +106,17 @@ def test_a_day_to_come_is_pending_and_says_where_the_prices_end(assumed):
 
 def test_an_assumed_day_that_was_a_holiday_is_scored_on_the_next_session():
     dates = (*WEEK, TUESDAY, "2026-01-14")
-    outcome = score(replace(PICKS, assumed=True), prices_of(dates, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0)))
+    outcome = score(
+        replace(PICKS, assumed=True), prices_of(dates, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0))
+    )
     assert (outcome.day, outcome.session) == (MONDAY, TUESDAY)
     assert outcome.note == "2026-01-12 was no trading day; scored on 2026-01-13, the next one"
     assert outcome.sizes == score(PICKS, PRICES).sizes
 
 
 @pytest.mark.parametrize(
-    ("assumed", "dates"), [(False, (*WEEK, TUESDAY)), (True, (TUESDAY, "2026-01-14")), (False, (TUESDAY, "2026-01-14"))]
+    ("assumed", "dates"),
+    [(False, (*WEEK, TUESDAY)), (True, (TUESDAY, "2026-01-14")), (False, (TUESDAY, "2026-01-14"))],
 )
 def test_prices_that_do_not_have_the_day_are_refused(assumed, dates):
     message = f"the prices have no bar on {MONDAY}, though they cover {dates[0]} to {dates[-1]}; use the file the picks"

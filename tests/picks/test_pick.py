@@ -14,8 +14,19 @@ from mp2.picks.pick import members_needed, pick_day, picks_table, sheet_from_tab
 from mp2.picks.records import Vote
 
 # Consensus on Monday: A1+B1 ABC, A1+B2 (nothing), A2+B1 AC, A2+B2 E, A1+B1+C1 BC, A2+B2+C1 (nothing)
-SHEET = sheet_of({"A 1": ["ABCD"], "A 2": ["ACEF"], "B 1": ["ABCG"], "B 2": ["EH"], "C 1": ["BCD"], "D 9": ["ABCDEFGH"]})
-RESULT = result_of({2: ["A 2 + B 2", "A 1 + B 1", "A 2 + B 1"], 3: ["A 1 + B 1 + C 1", "A 2 + B 2 + C 1"]})
+SHEET = sheet_of(
+    {
+        "A 1": ["ABCD"],
+        "A 2": ["ACEF"],
+        "B 1": ["ABCG"],
+        "B 2": ["EH"],
+        "C 1": ["BCD"],
+        "D 9": ["ABCDEFGH"],
+    }
+)
+RESULT = result_of(
+    {2: ["A 2 + B 2", "A 1 + B 1", "A 2 + B 1"], 3: ["A 1 + B 1 + C 1", "A 2 + B 2 + C 1"]}
+)
 
 
 def outline(picks):
@@ -102,7 +113,10 @@ def test_every_word_of_the_bitsets_counts():
 
 def test_each_day_has_its_own_signals_and_only_the_last_can_be_assumed():
     sheet = sheet_of(
-        {"A 1": ["AB", "CD"], "B 1": ["BC", "DE"]}, (MONDAY, TUESDAY), assumed_day=True, warnings=("short history",)
+        {"A 1": ["AB", "CD"], "B 1": ["BC", "DE"]},
+        (MONDAY, TUESDAY),
+        assumed_day=True,
+        warnings=("short history",),
     )
     result = result_of({2: ["A 1 + B 1"]})
     monday, tuesday = (pick_day(result, sheet, day) for day in sheet.days)
@@ -129,7 +143,10 @@ def test_settings_out_of_range_are_told(settings, day, messages):
 
 def test_a_day_the_groups_were_chosen_on_is_refused():
     sheet = sheet_of({"A 1": ["AB"], "B 1": ["BC"]}, (WEEK[-1],))
-    with pytest.raises(InputError, match=f"day {WEEK[-1]}: not after the run's last day {WEEK[-1]}, so its outcome chose"):
+    with pytest.raises(
+        InputError,
+        match=f"day {WEEK[-1]}: not after the run's last day {WEEK[-1]}, so its outcome chose",
+    ):
         pick_day(result_of({2: ["A 1 + B 1"]}), sheet, WEEK[-1])
 
 
@@ -167,7 +184,10 @@ def test_the_json_document():
             },
             "3": None,
         },
-        "votes": [{"ticker": ticker, "n_groups": 1, "best_rank": 1, "members": ["A 1", "B 1"]} for ticker in "ABC"],
+        "votes": [
+            {"ticker": ticker, "n_groups": 1, "best_rank": 1, "members": ["A 1", "B 1"]}
+            for ticker in "ABC"
+        ],
         "warnings": ["size 3: no group was kept; no pick"],
     }
 
@@ -175,7 +195,16 @@ def test_the_json_document():
 def test_the_table_has_every_ticker_voted_for_or_picked():
     picks = pick_day(replace(RESULT, picked_rank={2: 2, 3: 1}), SHEET, MONDAY, top_groups=1)
     table = picks_table(picks)
-    assert table.columns == ["day", "ticker", "n_groups", "best_rank", "best_size", "pick 2", "pick 3", "members"]
+    assert table.columns == [
+        "day",
+        "ticker",
+        "n_groups",
+        "best_rank",
+        "best_size",
+        "pick 2",
+        "pick 3",
+        "members",
+    ]
     assert table.rows() == [
         (MONDAY, "B", 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
         (MONDAY, "C", 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
@@ -195,24 +224,43 @@ def rows_of(sheet, prices=None):
     rows = []
     for v, bought in enumerate(bitset.unpack(sheet.buys, len(sheet.tickers))):
         for d, day in enumerate(sheet.days):
-            key = {"algo": sheet.algos[sheet.algo_of[v]], "variation": sheet.variations[v], "day": day}
+            key = {
+                "algo": sheet.algos[sheet.algo_of[v]],
+                "variation": sheet.variations[v],
+                "day": day,
+            }
             opened, closed = (prices or {}).get(day, (10.0, 11.0))
             rows += [
-                {**key, "ticker": sheet.tickers[t], "open": opened, "close": closed} for t in bought[d].nonzero()[0].tolist()
+                {**key, "ticker": sheet.tickers[t], "open": opened, "close": closed}
+                for t in bought[d].nonzero()[0].tolist()
             ]
-    return pl.DataFrame(rows, schema_overrides={"open": pl.Float64, "close": pl.Float64}, infer_schema_length=None)
+    return pl.DataFrame(
+        rows, schema_overrides={"open": pl.Float64, "close": pl.Float64}, infer_schema_length=None
+    )
 
 
 TWO_DAYS = sheet_of(
-    {"A 1": ["ABCD", "AB"], "A 2": ["ACEF", "CD"], "B 1": ["ABCG", "AD"], "B 2": ["EH", "C"], "C 1": ["BCD", "ABCD"]},
+    {
+        "A 1": ["ABCD", "AB"],
+        "A 2": ["ACEF", "CD"],
+        "B 1": ["ABCG", "AD"],
+        "B 2": ["EH", "C"],
+        "C 1": ["BCD", "ABCD"],
+    },
     (MONDAY, TUESDAY),
 )
 
 
 @pytest.mark.parametrize(
-    "columns", [["algo", "variation", "day", "ticker"], ["algo", "variation", "day", "ticker", "open", "close"]]
+    "columns",
+    [
+        ["algo", "variation", "day", "ticker"],
+        ["algo", "variation", "day", "ticker", "open", "close"],
+    ],
 )
-@pytest.mark.parametrize(("day", "asked"), [(MONDAY, None), (TUESDAY, TUESDAY), (TUESDAY, "20260113")])
+@pytest.mark.parametrize(
+    ("day", "asked"), [(MONDAY, None), (TUESDAY, TUESDAY), (TUESDAY, "20260113")]
+)
 def test_a_table_gives_the_same_picks_as_the_sheet(columns, day, asked):
     sheet = sheet_from_table(rows_of(TWO_DAYS).select(columns), RESULT, day=asked)
     assert sheet.days == (day,)
@@ -221,7 +269,9 @@ def test_a_table_gives_the_same_picks_as_the_sheet(columns, day, asked):
 
 
 def test_days_the_run_was_searched_on_are_passed_over():
-    early = sheet_of({"A 1": ["H"], "B 1": ["H"], "A 2": ["H"], "B 2": ["H"], "C 1": ["H"]}, (WEEK[-1],))
+    early = sheet_of(
+        {"A 1": ["H"], "B 1": ["H"], "A 2": ["H"], "B 2": ["H"], "C 1": ["H"]}, (WEEK[-1],)
+    )
     table = pl.concat([rows_of(TWO_DAYS), rows_of(early)])
     sheet = sheet_from_table(table, RESULT)
     assert sheet.days == (MONDAY,)
@@ -242,7 +292,9 @@ def test_members_without_a_row_buy_nothing_and_are_told():
     table = rows_of(TWO_DAYS).filter(~((pl.col("algo") == "A") & (pl.col("variation") == "1")))
     picks = pick_day(RESULT, sheet_from_table(table, RESULT), MONDAY)
     assert outline(picks) == {2: (1, "E", None), 3: None}
-    assert picks.warnings[0] == ("signals: variations of kept groups without any row: 1, such as 'A 1'; they count as no buy")
+    assert picks.warnings[0] == (
+        "signals: variations of kept groups without any row: 1, such as 'A 1'; they count as no buy"
+    )
 
 
 def test_other_column_names():
@@ -265,11 +317,23 @@ def test_other_column_names():
             "signals: no row after the run's last day 2026-01-09; its days end at",
         ),
         (lambda t: t, {"day": "soon"}, "days: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD"),
-        (lambda t: t, {"columns": {"size": "x"}}, "columns: 'size' is unknown; choose from algo, variation"),
+        (
+            lambda t: t,
+            {"columns": {"size": "x"}},
+            "columns: 'size' is unknown; choose from algo, variation",
+        ),
         (lambda t: t.drop("ticker"), {}, "signals: missing column 'ticker'"),
         (lambda t: t.clear(), {}, "signals: the table has no rows"),
-        (lambda t: t.with_columns(algo=pl.lit("Z")), {}, "signals: holds none of the run's variations, such as 'A 1'"),
-        (lambda t: t.with_columns(open=pl.lit("much")), {}, "signals: column 'open', row 1: 'much' is not a number"),
+        (
+            lambda t: t.with_columns(algo=pl.lit("Z")),
+            {},
+            "signals: holds none of the run's variations, such as 'A 1'",
+        ),
+        (
+            lambda t: t.with_columns(open=pl.lit("much")),
+            {},
+            "signals: column 'open', row 1: 'much' is not a number",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told(change, settings, message):

@@ -40,7 +40,12 @@ class Script:
     """Stands in for signals and search: serves a sheet, and a result that keeps the same groups every week."""
 
     def __init__(self, buys, moves_pp, kept, **result):
-        self.buys, self.moves, self.kept, self.result = buys, np.array(moves_pp, float), kept, result
+        self.buys, self.moves, self.kept, self.result = (
+            buys,
+            np.array(moves_pp, float),
+            kept,
+            result,
+        )
         self.asked, self.searched = None, []
 
     def signals(self, prices, *, n_days, end, grids, stop):
@@ -49,7 +54,10 @@ class Script:
         days = prices.dates[idx - n_days : idx]
         open = np.full((n_days, len(TICKERS)), 100.0)
         close = open + np.resize(self.moves, open.shape)
-        buys = {key: list(np.resize(np.array(words, dtype=object), n_days)) for key, words in self.buys.items()}
+        buys = {
+            key: list(np.resize(np.array(words, dtype=object), n_days))
+            for key, words in self.buys.items()
+        }
         return sheet_of(buys, days, TICKERS, open=open, close=close, warnings=("short history",))
 
     def search(self, panel, **settings):
@@ -62,7 +70,9 @@ class Script:
 
 def constant_script():
     """A and B agree on tickers A, B; A, B win and gain 2%, C, D lose 1%, the others stay."""
-    return Script({"A 1": ["ABC"], "B 1": ["ABD"]}, [[2, 2, -1, -1, 0, 0, 0, 0]], {2: ["A 1 + B 1"]})
+    return Script(
+        {"A 1": ["ABC"], "B 1": ["ABD"]}, [[2, 2, -1, -1, 0, 0, 0, 0]], {2: ["A 1 + B 1"]}
+    )
 
 
 # --- time ----------------------------------------------------------------------------------------------------------
@@ -74,7 +84,14 @@ def test_every_week_is_searched_and_the_next_one_judged(end):
     rules, stop = Rules(retain_sizes=(2,)), threading.Event()
     counted = {"count": "fast", "without": ("aliases",)}
     walk = script.walk(
-        weeks=3, end=end, budget_s_per_week=0.5, workers=3, rules=rules, stop=stop, grids="some grids", **counted
+        weeks=3,
+        end=end,
+        budget_s_per_week=0.5,
+        workers=3,
+        rules=rules,
+        stop=stop,
+        grids="some grids",
+        **counted,
     )
     last = DATES.index(end or DATES[-1]) + 1
     blocks = [DATES[last - 20 + 5 * k : last - 15 + 5 * k] for k in range(4)]
@@ -84,7 +101,11 @@ def test_every_week_is_searched_and_the_next_one_judged(end):
     assert all(settings == passed_on for _, settings in script.searched)
     assert [week.searched for week in walk.weeks] == blocks[:3]
     assert [tuple(day.day for day in week.days) for week in walk.weeks] == blocks[1:]
-    assert (walk.status, walk.n_weeks, walk.warnings) == (WalkStatus.COMPLETE, 3, ("short history",))
+    assert (walk.status, walk.n_weeks, walk.warnings) == (
+        WalkStatus.COMPLETE,
+        3,
+        ("short history",),
+    )
 
 
 def test_groups_meet_the_signals_and_bars_of_the_day_judged():
@@ -94,13 +115,19 @@ def test_groups_meet_the_signals_and_bars_of_the_day_judged():
         moves[d, d % 8] = d + 1.0
     script = Script({"A 1": words, "B 1": words}, moves, {2: ["A 1 + B 1"]})
     (week,) = script.walk(weeks=1, rules=Rules(retain_sizes=(2,))).weeks
-    assert [day.scores["2"].mean_return_pp for day in week.days] == pytest.approx([6.0, 7.0, 8.0, 9.0, 10.0])
+    assert [day.scores["2"].mean_return_pp for day in week.days] == pytest.approx(
+        [6.0, 7.0, 8.0, 9.0, 10.0]
+    )
     assert [day.scores["2"].n_hits for day in week.days] == [1] * 5
 
 
 def test_progress_counts_weeks():
     seen = []
-    constant_script().walk(weeks=2, rules=Rules(retain_sizes=(2,)), observe=lambda done, total: seen.append((done, total)))
+    constant_script().walk(
+        weeks=2,
+        rules=Rules(retain_sizes=(2,)),
+        observe=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
@@ -115,7 +142,14 @@ def test_a_stop_keeps_the_weeks_that_were_finished(n_before):
             stop.set()
         return script.search(panel, **settings)
 
-    walk = walk_forward(PRICES, weeks=4, rules=Rules(retain_sizes=(2,)), stop=stop, signals=script.signals, search=searching)
+    walk = walk_forward(
+        PRICES,
+        weeks=4,
+        rules=Rules(retain_sizes=(2,)),
+        stop=stop,
+        signals=script.signals,
+        search=searching,
+    )
     assert (walk.status, len(walk.weeks), walk.n_weeks) == (WalkStatus.STOPPED, n_before, 4)
     assert walk.total["all"].n_days == 5 * n_before
     assert walk.sentence().startswith(f"{n_before} of 4 weeks, {5 * n_before} days with picks")
@@ -126,8 +160,14 @@ def test_a_stop_keeps_the_weeks_that_were_finished(n_before):
     [
         ({"weeks": 0}, "weeks: 0 is below 1; give 1 or more"),
         ({"weeks": 6}, "weeks: 6 need 36 dates; the prices have 31; ask for 5 weeks or fewer"),
-        ({"weeks": 5, "end": DATES[29]}, f"weeks: 5 need 31 dates; the prices have 30 up to {DATES[29]}; ask for 4"),
-        ({"end": DATES[9], "weeks": 1}, "weeks: 1 need 11 dates; the prices have 10 up to .*; give a longer history"),
+        (
+            {"weeks": 5, "end": DATES[29]},
+            f"weeks: 5 need 31 dates; the prices have 30 up to {DATES[29]}; ask for 4",
+        ),
+        (
+            {"end": DATES[9], "weeks": 1},
+            "weeks: 1 need 11 dates; the prices have 10 up to .*; give a longer history",
+        ),
     ],
 )
 def test_too_short_a_history_is_told_before_anything_is_computed(settings, message):
@@ -146,7 +186,11 @@ def test_the_longest_walk_a_history_allows():
 
 def test_the_numbers_by_hand():
     """Of five days, picks hit 100, 0, 100, 0 percent against 25, 25, 50, 25 of the universe; the fifth has no pick."""
-    words = {"A 1": ["AB", "E", "AB", "E", ""], "B 1": ["ABC", "ED", "AB", "EF", "ABCD"], "C 1": ["B", "", "", "", ""]}
+    words = {
+        "A 1": ["AB", "E", "AB", "E", ""],
+        "B 1": ["ABC", "ED", "AB", "EF", "ABCD"],
+        "C 1": ["B", "", "", "", ""],
+    }
     moves = [
         [2, 2, -1, -1, 0, 0, 0, 0], [2, 2, -1, -1, -4, 0, 0, 0], [2, 2, 1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [9] * 8,
     ]  # fmt: skip
@@ -156,7 +200,9 @@ def test_the_numbers_by_hand():
     assert list(walk.total) == ["2", "3", "all", "votes"]
     assert (two.n_days, two.n_days_without, two.n_picks, two.n_hits) == (8, 2, 12, 8)
     assert (two.hit_rate_pp, two.universe_hit_rate_pp) == (50.0, 31.25)
-    margin = 2.3646 * math.sqrt(2 * (56.25**2 + 43.75**2 + 31.25**2 + 43.75**2) / 7) / math.sqrt(8)  # t at 7 degrees
+    margin = (
+        2.3646 * math.sqrt(2 * (56.25**2 + 43.75**2 + 31.25**2 + 43.75**2) / 7) / math.sqrt(8)
+    )  # t at 7 degrees
     low, high = pytest.approx(18.75 - margin, abs=0.01), pytest.approx(18.75 + margin, abs=0.01)
     assert two.hit_difference == Interval(18.75, low, high, 8)
     assert (two.verdict, two.return_verdict) == (Verdict.NO_BETTER, Verdict.NO_BETTER)
@@ -171,14 +217,25 @@ def test_the_numbers_by_hand():
 
 def test_the_union_holds_a_ticker_once():
     script = Script(
-        {"A 1": ["ABC"], "B 1": ["AB"], "C 1": ["BC"]}, [[1, -1, -1, 0, 0, 0, 0, 0]], {2: ["A 1 + B 1"], 3: ["A 1 + C 1"]}
+        {"A 1": ["ABC"], "B 1": ["AB"], "C 1": ["BC"]},
+        [[1, -1, -1, 0, 0, 0, 0, 0]],
+        {2: ["A 1 + B 1"], 3: ["A 1 + C 1"]},
     )
     day = script.walk(weeks=1, rules=Rules(retain_sizes=(2, 3))).weeks[0].days[0]
-    assert {series: score.n_picks for series, score in day.scores.items()} == {"2": 2, "3": 2, "all": 3, "votes": 3}
+    assert {series: score.n_picks for series, score in day.scores.items()} == {
+        "2": 2,
+        "3": 2,
+        "all": 3,
+        "votes": 3,
+    }
 
 
 def test_stand_ins_are_counted_and_the_settings_of_the_picks_count():
-    script = Script({"A 1": ["A"], "B 1": ["AB"], "C 1": ["BC"]}, [[1.0] * 8], {2: ["A 1 + B 1", "B 1 + B 1"], 3: []})
+    script = Script(
+        {"A 1": ["A"], "B 1": ["AB"], "C 1": ["BC"]},
+        [[1.0] * 8],
+        {2: ["A 1 + B 1", "B 1 + B 1"], 3: []},
+    )
     rules = Rules(retain_sizes=(2, 3))
     week = script.walk(weeks=1, rules=rules, min_tickers=2).weeks[0]
     assert (week.n_fallbacks, week.judged["2"].n_picks, week.n_kept) == (5, 10, {2: 2, 3: 0})
@@ -192,12 +249,24 @@ def test_no_pick_at_all_is_too_few_days():
     walk = script.walk(weeks=2, rules=Rules(retain_sizes=(2,)))
     assert walk.verdict is Verdict.TOO_FEW_DAYS
     total = walk.total["all"]
-    assert (total.n_days, total.n_days_without, total.hit_rate_pp, total.hit_difference) == (0, 10, None, None)
-    assert walk.sentence() == "2 of 2 weeks, 0 days with picks, 10 without: too few days to compare with the universe."
+    assert (total.n_days, total.n_days_without, total.hit_rate_pp, total.hit_difference) == (
+        0,
+        10,
+        None,
+        None,
+    )
+    assert (
+        walk.sentence()
+        == "2 of 2 weeks, 0 days with picks, 10 without: too few days to compare with the universe."
+    )
 
 
 def test_one_day_has_a_difference_but_no_interval():
-    script = Script({"A 1": ["A", "", "", "", ""], "B 1": ["AB"]}, [[1, 0, 0, 0, 0, 0, 0, 0]], {2: ["A 1 + B 1"]})
+    script = Script(
+        {"A 1": ["A", "", "", "", ""], "B 1": ["AB"]},
+        [[1, 0, 0, 0, 0, 0, 0, 0]],
+        {2: ["A 1 + B 1"]},
+    )
     total = script.walk(weeks=1, rules=Rules(retain_sizes=(2,))).total["all"]
     assert (total.n_days, total.n_days_without, total.verdict) == (1, 4, Verdict.TOO_FEW_DAYS)
     assert total.hit_difference == Interval(87.5, None, None, 1)
@@ -222,11 +291,20 @@ def test_a_verdict_needs_the_whole_interval_on_one_side(interval, verdict):
 def test_the_document_is_plain_json():
     walk = constant_script().walk(weeks=2, rules=Rules(retain_sizes=(2,)))
     document = json.loads(json.dumps(walk.to_dict(), allow_nan=False))
-    assert (document["schema_version"], document["status"], document["verdict"]) == (1, "complete", "better than the universe")
+    assert (document["schema_version"], document["status"], document["verdict"]) == (
+        1,
+        "complete",
+        "better than the universe",
+    )
     assert document["rules"] == walk.rules.to_dict()
     assert document["weeks"][0]["n_kept"] == {"2": 1}
     assert document["weeks"][1]["days"][4]["scores"]["all"]["n_picks"] == 2
-    assert document["total"]["all"]["hit_difference"] == {"mean": 75.0, "low": 75.0, "high": 75.0, "n": 10}
+    assert document["total"]["all"]["hit_difference"] == {
+        "mean": 75.0,
+        "low": 75.0,
+        "high": 75.0,
+        "n": 10,
+    }
     assert document["sentence"] == (
         "2 of 2 weeks, 10 days with picks, 0 without: hit rate 100.0% against 25.0% of the universe, "
         "difference +75.0 points (95% interval +75.0 to +75.0): better than the universe."
@@ -238,7 +316,9 @@ def test_the_document_is_plain_json():
 N_WEEKS, N_TICKERS = 4, 60
 LENIENT = Rules(max_size=3, retain_sizes=(2, 3), min_daily_hits=0, top_k=8, **strategies.LOOSE)
 LONG = weekdays(5 * (N_WEEKS + 1) + 1)
-MARKET = prices_of(LONG, {ticker: [1.0] * len(LONG) for ticker in strategies.ticker_names(N_TICKERS)})
+MARKET = prices_of(
+    LONG, {ticker: [1.0] * len(LONG) for ticker in strategies.ticker_names(N_TICKERS)}
+)
 
 
 def crowd(seed, edge):
@@ -246,7 +326,9 @@ def crowd(seed, edge):
     rng = np.random.default_rng(seed)
     n_days = len(LONG) - 1
     liked = np.argsort(rng.random((n_days, N_TICKERS)), axis=1) < 12
-    buys = np.where(liked, rng.random((9, n_days, N_TICKERS)) < 0.8, rng.random((9, n_days, N_TICKERS)) < 0.1)
+    buys = np.where(
+        liked, rng.random((9, n_days, N_TICKERS)) < 0.8, rng.random((9, n_days, N_TICKERS)) < 0.1
+    )
     climate = rng.uniform(0.3, 0.6, (n_days, 1))
     won = rng.random((n_days, N_TICKERS)) < climate + edge * liked
     close = 100.0 + np.where(won, 1.0, -1.0) * rng.uniform(0.1, 3.0, won.shape)
@@ -271,7 +353,13 @@ def shuffled(sheet, seed):
 
 def verdict_of(sheet):
     walk = walk_forward(
-        MARKET, weeks=N_WEEKS, budget_s_per_week=5.0, workers=1, rules=LENIENT, search=search, signals=lambda *_, **__: sheet
+        MARKET,
+        weeks=N_WEEKS,
+        budget_s_per_week=5.0,
+        workers=1,
+        rules=LENIENT,
+        search=search,
+        signals=lambda *_, **__: sheet,
     )
     assert all(week.status is Status.COMPLETE for week in walk.weeks)
     assert walk.total["all"].n_days == 5 * N_WEEKS
@@ -300,10 +388,14 @@ def test_judging_an_empty_walk():
 @pytest.mark.skipif(not REAL_BARS.exists(), reason="the market data are not here")
 def test_two_weeks_of_the_market():
     prices = read_prices(REAL_BARS)
-    walk = walk_forward(prices, weeks=2, end="2019-06-28", budget_s_per_week=1.0, workers=2, top_groups=10)
+    walk = walk_forward(
+        prices, weeks=2, end="2019-06-28", budget_s_per_week=1.0, workers=2, top_groups=10
+    )
     assert (walk.status, walk.weeks[-1].days[-1].day) == ("complete", "2019-06-28")
     days = [day for week in walk.weeks for day in week.days]
-    assert [day.day for day in days] == [day for day in prices.dates if "2019-06-17" <= day <= "2019-06-28"]
+    assert [day.day for day in days] == [
+        day for day in prices.dates if "2019-06-17" <= day <= "2019-06-28"
+    ]
     assert all(day.n_universe > 490 and 0 < day.universe_hit_rate_pp < 100 for day in days)
     for judged in walk.total.values():
         assert judged.n_days + judged.n_days_without == 10

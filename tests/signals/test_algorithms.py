@@ -28,17 +28,43 @@ def row(*values):
         (rules.macd(row(-1, 0, 0.01, NAN), fast=2, slow=3, signal=2), [0, 0, 1, 0]),
         (rules.ema(row(1, 2, 3, NAN), row(2, 2, 2, 2), fast=2, slow=3), [0, 0, 1, 0]),
         (rules.rsi(row(29.9, 30, 31, NAN), period=14, level=30), [1, 0, 0, 0]),
-        (rules.breakout(row(101, 100, 98, 97.9), row(100, 100, 100, 100), period=5, margin=0.02), [1, 1, 1, 0]),
+        (
+            rules.breakout(row(101, 100, 98, 97.9), row(100, 100, 100, 100), period=5, margin=0.02),
+            [1, 1, 1, 0],
+        ),
         (rules.breakout(row(100, 99.9), row(100, 100), period=5, margin=0), [1, 0]),
-        (rules.adx(row(26, 26, 25, 26), row(5, 4, 5, NAN), row(4, 5, 4, 4), period=14, level=25), [1, 0, 0, 0]),
+        (
+            rules.adx(row(26, 26, 25, 26), row(5, 4, 5, NAN), row(4, 5, 4, 4), period=14, level=25),
+            [1, 0, 0, 0],
+        ),
         (rules.sma(row(103.1, 103, 99), row(100, 100, 100), period=5, margin=0.03), [1, 0, 0]),
         # bands 90..110: %B 0.25 is 95
-        (rules.bollinger(row(94, 95, 96), row(100, 100, 100), row(5, 5, 5), period=5, width=2, level=0.25), [1, 0, 0]),
-        (rules.bollinger(row(89, 91), row(100, 100), row(5, NAN), period=5, width=2, level=0), [1, 0]),
-        (rules.ema_macd(row(5, 5, 4, 5), row(4, 4, 4, NAN), row(1, -1, 1, 1), trend=9, fast=2, slow=3), [1, 0, 0, 0]),
+        (
+            rules.bollinger(
+                row(94, 95, 96), row(100, 100, 100), row(5, 5, 5), period=5, width=2, level=0.25
+            ),
+            [1, 0, 0],
+        ),
+        (
+            rules.bollinger(row(89, 91), row(100, 100), row(5, NAN), period=5, width=2, level=0),
+            [1, 0],
+        ),
+        (
+            rules.ema_macd(
+                row(5, 5, 4, 5), row(4, 4, 4, NAN), row(1, -1, 1, 1), trend=9, fast=2, slow=3
+            ),
+            [1, 0, 0, 0],
+        ),
         (
             rules.rsi_bollinger(
-                row(94, 94, 95), row(39, 40, 39), row(100, 100, 100), row(5, 5, 5), period=7, level=40, window=20, width=1
+                row(94, 94, 95),
+                row(39, 40, 39),
+                row(100, 100, 100),
+                row(5, 5, 5),
+                period=7,
+                level=40,
+                window=20,
+                width=1,
             ),
             [1, 0, 0],
         ),
@@ -56,13 +82,21 @@ def test_rules(answer, expected):
 def test_volatility_buys_the_calmest_share_of_the_tickers_with_a_value(share, expected):
     ranges = np.array([[2.0], [1.0], [4.0], [3.0], [NAN]])  # B, A, D, C
     bought = rules.volatility(ranges, period=5, share=share)[:, 0]
-    assert "".join(name for name, is_bought in zip("ABCDE", bought, strict=True) if is_bought) == expected
+    assert (
+        "".join(name for name, is_bought in zip("ABCDE", bought, strict=True) if is_bought)
+        == expected
+    )
 
 
 def test_volatility_ranks_every_bar_alone_and_takes_all_of_a_tie():
     ranges = np.array([[1.0, 3.0, NAN, 2.0], [2.0, 2.0, NAN, 2.0], [3.0, 1.0, NAN, 5.0]])
     bought = rules.volatility(ranges, period=5, share=0.34)
-    assert bought.T.tolist() == [[True, False, False], [False, False, True], [False] * 3, [True, True, False]]
+    assert bought.T.tolist() == [
+        [True, False, False],
+        [False, False, True],
+        [False] * 3,
+        [True, True, False],
+    ]
 
 
 def test_a_share_that_is_whole_is_not_lost_to_rounding():
@@ -106,7 +140,18 @@ def grids():
 
 
 def test_there_are_ten(grids):
-    names = ["MACD", "EMA", "RSI", "Breakout", "ADX", "Volatility", "SMA", "Bollinger", "EMA_MACD", "RSI_Bollinger"]
+    names = [
+        "MACD",
+        "EMA",
+        "RSI",
+        "Breakout",
+        "ADX",
+        "Volatility",
+        "SMA",
+        "Bollinger",
+        "EMA_MACD",
+        "RSI_Bollinger",
+    ]
     assert [algorithm.name for algorithm in ALGORITHMS] == names
     assert grids.algorithms == ALGORITHMS
     assert grids.warnings == ()
@@ -124,15 +169,28 @@ def test_names_are_the_parameters_in_order(grids):
     keys = {variation.key for variation in grids.variations}
     expected = "MACD 12-26-9, EMA 3-25, RSI 14-30, Breakout 10-0.02, ADX 13-25, Volatility 25-0.6, SMA 17-0, SMA 200-0.005"
     assert {tuple(text.split(" ")) for text in expected.split(", ")} <= keys
-    assert {("Bollinger", "20-2-0.05"), ("EMA_MACD", "30-6-20"), ("RSI_Bollinger", "14-50-10-1")} <= keys
+    assert {
+        ("Bollinger", "20-2-0.05"),
+        ("EMA_MACD", "30-6-20"),
+        ("RSI_Bollinger", "14-50-10-1"),
+    } <= keys
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.name)
 def test_declarations_are_complete(algorithm):
-    assert [value_fault(p, value) for p in algorithm.parameters for value in p.values if value_fault(p, value)] == []
+    assert [
+        value_fault(p, value)
+        for p in algorithm.parameters
+        for value in p.values
+        if value_fault(p, value)
+    ] == []
     assert all(parameter.meaning for parameter in algorithm.parameters)
     names = [parameter.name for parameter in algorithm.parameters]
-    keywords = [p.name for p in inspect.signature(algorithm.rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    keywords = [
+        p.name
+        for p in inspect.signature(algorithm.rule).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    ]
     assert keywords == names == list(inspect.signature(algorithm.reads).parameters)
     assert algorithm.summary.endswith(".")
     assert re.search(r"\*.+?\*|\b(19|20)\d\d\b", algorithm.rule.__doc__), "names its source"
@@ -151,7 +209,10 @@ def test_extreme_values_of_every_parameter_run():
     prices = walk(3, 60)
     for algorithm in ALGORITHMS:
         for ends in itertools.product((0, 1), repeat=len(algorithm.parameters)):
-            values = {p.name: (p.low, p.high)[end] for p, end in zip(algorithm.parameters, ends, strict=True)}
+            values = {
+                p.name: (p.low, p.high)[end]
+                for p, end in zip(algorithm.parameters, ends, strict=True)
+            }
             reads = algorithm.reads(**values)
             answer = algorithm.rule(*[prices.close[:, -4:]] * len(reads), **values)
             assert answer.shape == (3, 4)
@@ -167,7 +228,9 @@ def test_the_docs_show_the_grids_as_they_are(grids):
     assert grids_toml() in text
     for algorithm in ALGORITHMS:
         n_variations = sum(variation.algorithm is algorithm for variation in grids.variations)
-        assert re.search(rf"^\| {algorithm.name} \| .+ \| {n_variations} \| .+ \|$", text, re.MULTILINE)
+        assert re.search(
+            rf"^\| {algorithm.name} \| .+ \| {n_variations} \| .+ \|$", text, re.MULTILINE
+        )
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="only a checkout has the docs")
@@ -176,5 +239,15 @@ def test_the_docs_example_of_an_algorithm_runs():
     names = {}
     exec(example, names)
     sheet = compute_signals(walk(20, 60), grids=grids_of([names["williams"]]))
-    assert sheet.variations == ("7--95", "7--90", "7--80", "14--95", "14--90", "14--80", "21--95", "21--90", "21--80")
+    assert sheet.variations == (
+        "7--95",
+        "7--90",
+        "7--80",
+        "14--95",
+        "14--90",
+        "14--80",
+        "21--95",
+        "21--90",
+        "21--80",
+    )
     assert sheet.panel().n_buys.all()

@@ -44,7 +44,9 @@ def test_narrowed_switched_off_and_the_rest_untouched(load):
     assert names(grids, "RSI") == []
     assert names(grids, "SMA")[:2] == ["5-0.1", "9-0.1"]
     assert names(grids, "ADX") == names(DEFAULTS, "ADX")
-    assert [algorithm.name for algorithm in grids.algorithms] == [a.name for a in ALGORITHMS if a.name != "RSI"]
+    assert [algorithm.name for algorithm in grids.algorithms] == [
+        a.name for a in ALGORITHMS if a.name != "RSI"
+    ]
     assert grids.warnings == ()
 
 
@@ -58,7 +60,16 @@ def test_widened_and_added(load):
         period = 20
         margin = [0.00001, 0.1, 0.0]
     """)
-    assert names(grids, "RSI") == ["2-30", "2-32.5", "3-30", "3-32.5", "40-30", "40-32.5", "21-50", "2-99"]
+    assert names(grids, "RSI") == [
+        "2-30",
+        "2-32.5",
+        "3-30",
+        "3-32.5",
+        "40-30",
+        "40-32.5",
+        "21-50",
+        "2-99",
+    ]
     assert names(grids, "SMA") == ["20-0.00001", "20-0.1", "20-0"]
 
 
@@ -86,7 +97,10 @@ def test_the_default_grids_as_a_file_change_nothing(load):
         ("MACD = 3", "[MACD] has to be a table"),
         ("enabled = 1", "enabled has to be true or false"),
         ("[MACD]\nenabled = 'no'", "[MACD] enabled has to be true or false"),
-        ("[MACD]\nfats = [3]", "[MACD] fats is unknown; known are fast, slow, signal, enabled, add"),
+        (
+            "[MACD]\nfats = [3]",
+            "[MACD] fats is unknown; known are fast, slow, signal, enabled, add",
+        ),
         ("[MACD]\nfast = [1, 3]", "[MACD] fast = 1 is outside 2..1000"),
         ("[MACD]\nfast = [3, 1001]", "[MACD] fast = 1001 is outside 2..1000"),
         ("[MACD]\nfast = [8.5]", "[MACD] fast = 8.5 has to be a whole number"),
@@ -97,7 +111,10 @@ def test_the_default_grids_as_a_file_change_nothing(load):
         ("[MACD]\nfast = []", "[MACD] fast has no value; give one, or enabled = false"),
         ("[MACD]\nfast = [8, 12, 8]", "[MACD] fast: 8 is there twice"),
         ("[RSI]\nlevel = [30, 30.0]", "[RSI] level: 30.0 is there twice"),
-        ("[EMA]\nfast = [20]\nslow = [10, 15]", "[EMA] has no variation: none of 2 combinations has fast < slow"),
+        (
+            "[EMA]\nfast = [20]\nslow = [10, 15]",
+            "[EMA] has no variation: none of 2 combinations has fast < slow",
+        ),
         ("[EMA]\nadd = [[3, 16]]", "[EMA] add: 3-16 is there already"),
         ("[EMA]\nadd = [[3]]", "[EMA] add: [3] has to be a list of fast, slow"),
         ("[EMA]\nadd = [3]", "[EMA] add: 3 has to be a list of fast, slow"),
@@ -126,7 +143,9 @@ def test_more_variations_than_a_search_takes(load):
     with pytest.raises(InputError, match="more than 100,000 variations; narrow the lists"):
         load(f"[RSI_Bollinger]\nperiod = {wide}\nwindow = {wide}")
     with pytest.raises(InputError, match=r"1\d\d,\d\d\d variations are more than 100,000"):
-        load(f"[SMA]\nperiod = {wide}\nmargin = {shares}\n[RSI]\nperiod = {wide}\nlevel = {wide[:89]}")
+        load(
+            f"[SMA]\nperiod = {wide}\nmargin = {shares}\n[RSI]\nperiod = {wide}\nlevel = {wide[:89]}"
+        )
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -228,7 +247,10 @@ def test_a_third_partys_algorithm_runs_with_the_others(installed, load, target):
         ("MODULE:outside", "period = 70 is outside 2..9"),
         ("MODULE:reserved", "parameter 'add' cannot be named so"),
         ("MODULE:no_values", "period has no value"),
-        ("MODULE:reads_nothing", "7--90 reads nothing; it has to read indicators or open, high, low, close, volume"),
+        (
+            "MODULE:reads_nothing",
+            "7--90 reads nothing; it has to read indicators or open, high, low, close, volume",
+        ),
         ("MODULE:reads_unknown", "reads ['vwap']"),
         ("MODULE:reads_others", "unexpected keyword argument 'period'"),
         ("MODULE:floats", "the rule answered float64[3, 4], not bool[3, 4]"),
@@ -268,4 +290,13 @@ def test_grids_of_given_algorithms():
     assert [algorithm.name for algorithm in grids.algorithms] == ["RSI", "Always"]
     assert names(grids, "Always") == ["1", "2"]
     with pytest.raises(InputError, match="Always: the rule answered float64"):
-        grids_of([Algorithm(name="Always", rule=lambda close, n: close, reads=always.reads, parameters=always.parameters)])
+        grids_of(
+            [
+                Algorithm(
+                    name="Always",
+                    rule=lambda close, n: close,
+                    reads=always.reads,
+                    parameters=always.parameters,
+                )
+            ]
+        )

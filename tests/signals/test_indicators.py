@@ -15,12 +15,18 @@ def series_of(prices, *wanted, start_idx=0, n_last=None):
     n_last = n_last or prices.n_dates - start_idx
     ordered = plan(wanted)
     out = np.full((len(ordered.series), prices.n_tickers, n_last), np.nan)
-    evaluate(ordered, prices, Window(start_idx, prices.n_dates, n_last), range(prices.n_tickers), out)
+    evaluate(
+        ordered, prices, Window(start_idx, prices.n_dates, n_last), range(prices.n_tickers), out
+    )
     return [out[ordered.series.index(series)] for series in wanted]
 
 
 ALL = [
-    *(make(period) for make in (ta.ema, ta.sma, ta.rsi, ta.adx, ta.plus_di, ta.minus_di, ta.natr) for period in (2, 7, 20)),
+    *(
+        make(period)
+        for make in (ta.ema, ta.sma, ta.rsi, ta.adx, ta.plus_di, ta.minus_di, ta.natr)
+        for period in (2, 7, 20)
+    ),
     *(make(period) for make in (ta.channel_high, ta.deviation) for period in (2, 7, 20)),
     *(ta.macd_line(fast, slow) for fast, slow in ((3, 8), (12, 26))),
     *(ta.macd_histogram(*spans) for spans in ((3, 8, 4), (5, 20, 9), (3, 6, 15))),
@@ -32,7 +38,10 @@ ALL = [
     [
         (ta.ema(3), [np.nan, np.nan, 2, 3, 6.5]),  # 2 = (1+2+3)/3, then halfway to each close
         (ta.sma(3), [np.nan, np.nan, 2, 3, 17 / 3]),
-        (ta.macd_line(2, 3), [np.nan, np.nan, 0.5, 0.5, 47 / 6 - 6.5]),  # EMA(2) is 1.5, 2.5, 3.5, 47/6
+        (
+            ta.macd_line(2, 3),
+            [np.nan, np.nan, 0.5, 0.5, 47 / 6 - 6.5],
+        ),  # EMA(2) is 1.5, 2.5, 3.5, 47/6
         (ta.rsi(2), [np.nan, np.nan, 100, 100, 100]),
         (ta.channel_high(2), [np.nan, np.nan, 2.01, 3.015, 4.02]),
         (ta.deviation(2), [np.nan, 0.5, 0.5, 0.5, 3]),
@@ -63,7 +72,12 @@ def test_series_are_ta_libs(indicator, formula):
     prices = walk(3, 150, late={1: 40})
     (found,) = series_of(prices, indicator)
     for ticker, first_idx in enumerate(prices.first_idx):
-        expected = formula(*(column[ticker, first_idx:].copy() for column in (prices.high, prices.low, prices.close)))
+        expected = formula(
+            *(
+                column[ticker, first_idx:].copy()
+                for column in (prices.high, prices.low, prices.close)
+            )
+        )
         np.testing.assert_allclose(found[ticker, first_idx:], expected, rtol=1e-12)
         assert np.isnan(found[ticker, :first_idx]).all()
 
@@ -72,7 +86,9 @@ def test_macd_agrees_with_ta_libs_once_both_have_forgotten_their_start():
     prices = walk(2, 700)
     (histogram,) = series_of(prices, ta.macd_histogram(12, 26, 9), n_last=100)
     for ticker in range(2):
-        np.testing.assert_allclose(histogram[ticker], talib.MACD(prices.close[ticker], 12, 26, 9)[2][-100:], atol=1e-10)
+        np.testing.assert_allclose(
+            histogram[ticker], talib.MACD(prices.close[ticker], 12, 26, 9)[2][-100:], atol=1e-10
+        )
 
 
 def test_bands_of_a_price_that_does_not_move_are_unknown():
@@ -92,7 +108,9 @@ def test_a_first_value_takes_n_bars(indicator):
 def test_after_its_warm_up_the_start_no_longer_shows(indicator):
     n_settled = ta.n_warm_up(indicator)
     prices = walk(3, n_settled + 60, seed=5)
-    ((whole,), (late,)) = (series_of(prices, indicator, start_idx=start, n_last=60 - 1) for start in (0, 60))
+    ((whole,), (late,)) = (
+        series_of(prices, indicator, start_idx=start, n_last=60 - 1) for start in (0, 60)
+    )
     late, whole = late[:, -1], whole[:, -1]
     np.testing.assert_allclose(late, whole, atol=1e-9 * np.abs(prices.close).max())
 
@@ -172,7 +190,15 @@ def test_an_indicator_is_computed_once_however_many_read_it():
 
 
 def test_a_plan_holds_shared_averages_once():
-    ordered = plan([ta.ema(12), ta.macd_histogram(12, 26, 9), ta.macd_histogram(12, 26, 5), "close", ta.ema(12)])
+    ordered = plan(
+        [
+            ta.ema(12),
+            ta.macd_histogram(12, 26, 9),
+            ta.macd_histogram(12, 26, 5),
+            "close",
+            ta.ema(12),
+        ]
+    )
     names = [step.indicator.name for step in ordered.steps]
     assert sorted(names) == sorted(set(names))
     assert names.count("EMA(12)") == 1
@@ -213,4 +239,6 @@ def test_any_ta_lib_function_of_one_output_serves():
     prices = walk(1, 60)
     williams = Indicator("WILLR(14)", "WILLR", ("high", "low", "close"), (14,), 13)
     (found,) = series_of(prices, williams)
-    np.testing.assert_array_equal(found[0], talib.WILLR(prices.high[0], prices.low[0], prices.close[0], 14))
+    np.testing.assert_array_equal(
+        found[0], talib.WILLR(prices.high[0], prices.low[0], prices.close[0], 14)
+    )

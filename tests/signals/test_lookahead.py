@@ -19,7 +19,12 @@ from mp2.signals.sheet import compute_signals
 
 def ends(algorithm):
     """The algorithm with the first and last value of every parameter."""
-    return replace(algorithm, parameters=tuple(replace(p, values=(p.values[0], p.values[-1])) for p in algorithm.parameters))
+    return replace(
+        algorithm,
+        parameters=tuple(
+            replace(p, values=(p.values[0], p.values[-1])) for p in algorithm.parameters
+        ),
+    )
 
 
 GRIDS = grids_of(map(ends, ALGORITHMS))
@@ -34,8 +39,13 @@ GRIDS = grids_of(map(ends, ALGORITHMS))
     n_days=st.integers(2, 12),
     data=st.data(),
 )
-def test_what_happens_from_a_day_on_does_not_change_its_signals(seed, n_tickers, n_dates, n_days, data):
-    late = data.draw(st.dictionaries(st.integers(0, n_tickers - 1), st.integers(0, n_dates - 1), max_size=2), "late")
+def test_what_happens_from_a_day_on_does_not_change_its_signals(
+    seed, n_tickers, n_dates, n_days, data
+):
+    late = data.draw(
+        st.dictionaries(st.integers(0, n_tickers - 1), st.integers(0, n_dates - 1), max_size=2),
+        "late",
+    )
     n_past = data.draw(st.integers(1, n_days), "days before the future")
     prices = walk(n_tickers, n_dates, seed=seed, late=late)
     before = compute_signals(prices, n_days=n_days, grids=GRIDS)
@@ -43,8 +53,12 @@ def test_what_happens_from_a_day_on_does_not_change_its_signals(seed, n_tickers,
     other = walk(n_tickers, n_dates, seed=seed + 1, late=late)
     columns = [getattr(prices, name).copy() for name in COLUMNS]
     for name, column in zip(COLUMNS, columns, strict=True):
-        column[:, future] = getattr(other, name)[:, future] * data.draw(st.sampled_from((0.1, 1.0, 10.0)), name)
-    after = compute_signals(price_table(prices.dates, prices.tickers, columns), n_days=n_days, grids=GRIDS)
+        column[:, future] = getattr(other, name)[:, future] * data.draw(
+            st.sampled_from((0.1, 1.0, 10.0)), name
+        )
+    after = compute_signals(
+        price_table(prices.dates, prices.tickers, columns), n_days=n_days, grids=GRIDS
+    )
     assert np.array_equal(before.buys[:, :n_past], after.buys[:, :n_past])
 
 
@@ -54,14 +68,19 @@ def test_the_default_variations_of_all_algorithms_pass():
 
 
 def test_every_probe_passes_for_the_ten():
-    assert lookahead.check(walk(20, 150, seed=4, late={2: 100, 3: 141}), GRIDS, n_days=10, n_cuts=9) == []
+    assert (
+        lookahead.check(walk(20, 150, seed=4, late={2: 100, 3: 141}), GRIDS, n_days=10, n_cuts=9)
+        == []
+    )
 
 
 # --- cheats ---------------------------------------------------------------------------------------------------------
 
 
 def algorithm(reads, rule=lambda series, n: series > 0, name="Cheat"):
-    return Algorithm(name=name, rule=rule, reads=reads, parameters=(Parameter("n", "bars", 1, 9, (1, 2)),))
+    return Algorithm(
+        name=name, rule=rule, reads=reads, parameters=(Parameter("n", "bars", 1, 9, (1, 2)),)
+    )
 
 
 def derived(compute):
@@ -96,14 +115,27 @@ def window_mean(close, n):
 @pytest.mark.parametrize(
     "cheat",
     [
-        *(algorithm(derived(compute)) for compute in (tomorrow, of_all_time, centred, from_the_end)),
+        *(
+            algorithm(derived(compute))
+            for compute in (tomorrow, of_all_time, centred, from_the_end)
+        ),
         *(algorithm(lambda n: ("close",), rule) for rule in (next_column, window_mean)),
     ],
-    ids=["tomorrow", "mean of all time", "centred average", "sum from the end", "next column", "mean of the window"],
+    ids=[
+        "tomorrow",
+        "mean of all time",
+        "centred average",
+        "sum from the end",
+        "next column",
+        "mean of the window",
+    ],
 )
 def test_cheats_are_caught(cheat):
     findings = lookahead.check(walk(20, 100), [ALGORITHMS[2], cheat])
-    assert {(finding.algo, finding.variation) for finding in findings} == {("Cheat", "1"), ("Cheat", "2")}
+    assert {(finding.algo, finding.variation) for finding in findings} == {
+        ("Cheat", "1"),
+        ("Cheat", "2"),
+    }
     assert any("when bars from " in finding.change for finding in findings)
 
 
@@ -130,7 +162,9 @@ def test_signals_that_depend_on_the_days_asked_for_are_found():
     def since_the_first_day(close, n):
         return close > close[:, :1]
 
-    findings = lookahead.check(walk(20, 100), [algorithm(lambda n: ("close",), since_the_first_day, "Since")], n_days=7)
+    findings = lookahead.check(
+        walk(20, 100), [algorithm(lambda n: ("close",), since_the_first_day, "Since")], n_days=7
+    )
     assert {finding.change for finding in findings} == {"when 4 days are computed instead of 7"}
 
 
@@ -158,7 +192,13 @@ def test_at_most_one_finding_per_variation_and_change_in_the_order_of_variations
 
 def test_progress_and_settings():
     seen = []
-    lookahead.check(walk(3, 60), [ends(ALGORITHMS[2])], n_cuts=2, n_days=5, observe=lambda *step: seen.append(step))
+    lookahead.check(
+        walk(3, 60),
+        [ends(ALGORITHMS[2])],
+        n_cuts=2,
+        n_days=5,
+        observe=lambda *step: seen.append(step),
+    )
     assert seen == [(done, 10) for done in range(1, 11)]
     for wrong in ({"n_days": 1}, {"n_cuts": 0}):
         with pytest.raises(InputError, match="are too few; use at least 2 and 1"):

@@ -33,7 +33,11 @@ PRICES = walk(70, 140, late={3: 100, 5: 133, 6: 139})
 
 def bought(sheet, algo, variation, day):
     """Names of the tickers."""
-    (row,) = (v for v, name in enumerate(sheet.variations) if (sheet.algos[sheet.algo_of[v]], name) == (algo, variation))
+    (row,) = (
+        v
+        for v, name in enumerate(sheet.variations)
+        if (sheet.algos[sheet.algo_of[v]], name) == (algo, variation)
+    )
     members = bitset.unpack(sheet.buys[row, sheet.days.index(day)], len(sheet.tickers))
     return {ticker for ticker, is_in in zip(sheet.tickers, members, strict=True) if is_in}
 
@@ -66,13 +70,22 @@ def breakout(high, low, c):
 
 
 def adx(high, low, c):
-    return talib.ADX(high, low, c, 7)[-1] > 18 and talib.PLUS_DI(high, low, c, 7)[-1] > talib.MINUS_DI(high, low, c, 7)[-1]
+    return (
+        talib.ADX(high, low, c, 7)[-1] > 18
+        and talib.PLUS_DI(high, low, c, 7)[-1] > talib.MINUS_DI(high, low, c, 7)[-1]
+    )
 
 
 @pytest.mark.parametrize(
     ("algo", "variation", "condition"),
     [
-        ("MACD", "5-20-5", lambda high, low, c: (m := talib.EMA(c, 5) - talib.EMA(c, 20))[-1] > talib.EMA(m, 5)[-1]),
+        (
+            "MACD",
+            "5-20-5",
+            lambda high, low, c: (
+                (m := talib.EMA(c, 5) - talib.EMA(c, 20))[-1] > talib.EMA(m, 5)[-1]
+            ),
+        ),
         ("EMA", "4-19", lambda high, low, c: talib.EMA(c, 4)[-1] > talib.EMA(c, 19)[-1]),
         ("RSI", "3-34", lambda high, low, c: talib.RSI(c, 3)[-1] < 34),
         ("Breakout", "10-0.0025", breakout),
@@ -90,7 +103,10 @@ def test_a_days_signal_is_the_condition_on_the_bars_before_it(algo, variation, c
         stop_idx = PRICES.date_idx(day)
         expected = set()
         for ticker, first_idx in zip(range(PRICES.n_tickers), PRICES.first_idx, strict=True):
-            past = [column[ticker, first_idx:stop_idx].copy() for column in (PRICES.high, PRICES.low, PRICES.close)]
+            past = [
+                column[ticker, first_idx:stop_idx].copy()
+                for column in (PRICES.high, PRICES.low, PRICES.close)
+            ]
             if len(past[0]) and condition(*past):
                 expected.add(PRICES.tickers[ticker])
         assert bought(sheet, algo, variation, day) == expected
@@ -104,7 +120,10 @@ def test_volatility_ranks_the_tickers_of_a_day():
         stop_idx = PRICES.date_idx(day)
         ranges = {}
         for ticker, first_idx in enumerate(PRICES.first_idx):
-            past = [column[ticker, first_idx:stop_idx].copy() for column in (PRICES.high, PRICES.low, PRICES.close)]
+            past = [
+                column[ticker, first_idx:stop_idx].copy()
+                for column in (PRICES.high, PRICES.low, PRICES.close)
+            ]
             if stop_idx - first_idx > 7:
                 ranges[PRICES.tickers[ticker]] = talib.NATR(*past, 7)[-1]
         calmest = sorted(ranges, key=ranges.__getitem__)[: int(0.15 * len(ranges))]
@@ -116,7 +135,10 @@ def test_the_day_and_what_follows_do_not_matter():
     fields = [getattr(PRICES, name).copy() for name in indicators.COLUMNS]
     for field in fields:
         field[:, -1] *= 3
-    assert same_buys(sheet, compute_signals(price_table(PRICES.dates, PRICES.tickers, fields), n_days=1, grids=GRIDS))
+    assert same_buys(
+        sheet,
+        compute_signals(price_table(PRICES.dates, PRICES.tickers, fields), n_days=1, grids=GRIDS),
+    )
 
 
 # --- days -----------------------------------------------------------------------------------------------------------
@@ -154,7 +176,12 @@ def test_the_next_day_is_the_files_if_it_has_one():
 def test_an_assumed_next_day_has_the_signals_that_day_will_have():
     later, known = compute_signals(PRICES, n_days=3, grids=GRIDS), PRICES.dates[-2]
     fields = [getattr(PRICES, name)[:, :-1] for name in indicators.COLUMNS]
-    sheet = compute_signals(price_table(PRICES.dates[:-1], PRICES.tickers, fields), n_days=2, include_next=True, grids=GRIDS)
+    sheet = compute_signals(
+        price_table(PRICES.dates[:-1], PRICES.tickers, fields),
+        n_days=2,
+        include_next=True,
+        grids=GRIDS,
+    )
     assert sheet.assumed_day
     assert sheet.days == (PRICES.dates[-3], known, next_weekday(known))
     assert np.array_equal(sheet.buys, later.buys)
@@ -167,7 +194,10 @@ def test_the_next_day_alone():
     sheet = compute_signals(PRICES, n_days=0, include_next=True, grids=GRIDS)
     assert sheet.days == (next_weekday(PRICES.dates[-1]),)
     assert sheet.n_outcome_days == 0
-    assert np.array_equal(sheet.buys[:, 0], compute_signals(PRICES, n_days=4, include_next=True, grids=GRIDS).buys[:, -1])
+    assert np.array_equal(
+        sheet.buys[:, 0],
+        compute_signals(PRICES, n_days=4, include_next=True, grids=GRIDS).buys[:, -1],
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,13 +226,22 @@ def test_next_weekday(day, following):
             "days: 140 up to 2023-07-14 need 141 dates, one of them before; the file has 140 dates up to it, "
             "2023-01-02..2023-07-14",
         ),
-        ({"n_days": 3, "end": "2023-01-04"}, "days: 3 up to 2023-01-04 need 4 dates, one of them before; the file has 3 dates"),
-        ({"end": "2023-07-15"}, "prices: no bars on '2023-07-15'; the dates run from 2023-01-02 to 2023-07-14"),
+        (
+            {"n_days": 3, "end": "2023-01-04"},
+            "days: 3 up to 2023-01-04 need 4 dates, one of them before; the file has 3 dates",
+        ),
+        (
+            {"end": "2023-07-15"},
+            "prices: no bars on '2023-07-15'; the dates run from 2023-01-02 to 2023-07-14",
+        ),
         ({"end": "soon"}, "prices: no bars on 'soon'"),
         ({"threads": 0}, "threads: 0 is too few; use at least 1"),
         ({"history": 0}, "history: 0 is too few; use at least 1 bar, or leave it out for all"),
         ({"only": []}, "only: names no variation; leave it out for all"),
-        ({"only": [("MACD", "1-2-3"), ("RSI", "2-30")]}, "only: MACD 1-2-3 is not in the grids; use the grids it comes from"),
+        (
+            {"only": [("MACD", "1-2-3"), ("RSI", "2-30")]},
+            "only: MACD 1-2-3 is not in the grids; use the grids it comes from",
+        ),
     ],
 )
 def test_what_cannot_be_asked_for(settings, problem):
@@ -215,25 +254,35 @@ def test_what_cannot_be_asked_for(settings, problem):
 def test_every_unknown_variation_is_named():
     with pytest.raises(InputError) as error:
         compute_signals(PRICES, grids=GRIDS, only=[("B", "2"), ("RSI", "2-30"), ("A", "1")])
-    assert error.value.problems == ("only: A 1 is not in the grids (and 1 more); use the grids it comes from",)
+    assert error.value.problems == (
+        "only: A 1 is not in the grids (and 1 more); use the grids it comes from",
+    )
 
 
 def test_only_some_variations_in_the_order_of_the_grids():
     whole = compute_signals(PRICES, grids=GRIDS)
-    some = compute_signals(PRICES, grids=GRIDS, only=[("SMA", "9-0"), ("RSI", "3-30"), ("RSI", "2-30")])
+    some = compute_signals(
+        PRICES, grids=GRIDS, only=[("SMA", "9-0"), ("RSI", "3-30"), ("RSI", "2-30")]
+    )
     assert some.algos == ("RSI", "SMA")
     assert some.variations == ("2-30", "3-30", "9-0")
     assert some.algo_of.tolist() == [0, 0, 1]
     for algo, variation in (("RSI", "2-30"), ("RSI", "3-30"), ("SMA", "9-0")):
-        assert bought(some, algo, variation, some.days[2]) == bought(whole, algo, variation, some.days[2])
+        assert bought(some, algo, variation, some.days[2]) == bought(
+            whole, algo, variation, some.days[2]
+        )
 
 
 # --- chunks, threads, memory ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize(("tickers", "variations", "block_bytes"), [(1, 1, 1), (7, 3, 100_000), (64, 1000, 1 << 30)])
-def test_signals_do_not_depend_on_how_the_work_is_split(monkeypatch, threads, tickers, variations, block_bytes):
+@pytest.mark.parametrize(
+    ("tickers", "variations", "block_bytes"), [(1, 1, 1), (7, 3, 100_000), (64, 1000, 1 << 30)]
+)
+def test_signals_do_not_depend_on_how_the_work_is_split(
+    monkeypatch, threads, tickers, variations, block_bytes
+):
     expected = compute_signals(PRICES, n_days=7, include_next=True, grids=GRIDS)
     monkeypatch.setattr(signals, "_CHUNK_TICKERS", tickers)
     monkeypatch.setattr(signals, "_CHUNK_VARIATIONS", variations)
@@ -246,7 +295,9 @@ def test_signals_do_not_depend_on_how_the_work_is_split(monkeypatch, threads, ti
 def test_progress_counts_up_to_the_total(monkeypatch):
     monkeypatch.setattr(signals, "_BLOCK_BYTES", 1)
     seen = []
-    compute_signals(PRICES, n_days=3, grids=GRIDS, observe=lambda done, total: seen.append((done, total)))
+    compute_signals(
+        PRICES, n_days=3, grids=GRIDS, observe=lambda done, total: seen.append((done, total))
+    )
     total = seen[0][1]
     assert seen == [(done, total) for done in range(1, total + 1)]
     assert total % 3 == 0  # three blocks of a day
@@ -261,14 +312,22 @@ def test_a_stop_ends_the_work(monkeypatch):
 
     monkeypatch.setattr(indicators, "evaluate", stopped)
     with pytest.raises(ReadStoppedError):
-        compute_signals(walk(400, 60), grids=GRIDS, threads=1, stop=stop, observe=lambda done, total: n_seen.append(done))
+        compute_signals(
+            walk(400, 60),
+            grids=GRIDS,
+            threads=1,
+            stop=stop,
+            observe=lambda done, total: n_seen.append(done),
+        )
     assert len(n_seen) <= 1
 
 
 def test_an_interrupt_drops_the_jobs_that_wait(monkeypatch):
     n_evaluated = []
     evaluate = indicators.evaluate
-    monkeypatch.setattr(indicators, "evaluate", lambda *args: (n_evaluated.append(1), evaluate(*args)))
+    monkeypatch.setattr(
+        indicators, "evaluate", lambda *args: (n_evaluated.append(1), evaluate(*args))
+    )
     monkeypatch.setattr(signals, "_CHUNK_TICKERS", 1)
 
     def interrupt(done, total):
@@ -277,25 +336,38 @@ def test_an_interrupt_drops_the_jobs_that_wait(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         compute_signals(walk(400, 60), grids=GRIDS, threads=1, observe=interrupt)
     assert len(n_evaluated) < 200
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")
+    ]
 
 
 # --- too little history ---------------------------------------------------------------------------------------------
 
 
 def test_a_ticker_without_the_bars_a_variation_needs_is_not_bought():
-    sheet = compute_signals(walk(4, 60, late={1: 50, 2: 59}), n_days=1, only=[("SMA", "9-0"), ("RSI", "9-58"), ("SMA", "5-0")])
+    sheet = compute_signals(
+        walk(4, 60, late={1: 50, 2: 59}),
+        n_days=1,
+        only=[("SMA", "9-0"), ("RSI", "9-58"), ("SMA", "5-0")],
+    )
     tickers = {key: bought(sheet, *key, sheet.days[0]) for key in (("SMA", "9-0"), ("RSI", "9-58"))}
     assert all("T002" not in found for found in tickers.values())
-    everybody = grids_of([replace(ALGORITHMS[2], rule=lambda strength, period, level: ~(strength > 1000))])
+    everybody = grids_of(
+        [replace(ALGORITHMS[2], rule=lambda strength, period, level: ~(strength > 1000))]
+    )
     sheet = compute_signals(walk(4, 60, late={1: 50, 2: 59}), n_days=1, grids=everybody)
     assert bought(sheet, "RSI", "8-30", sheet.days[0]) == {"T000", "T001", "T003"}
-    assert bought(sheet, "RSI", "9-30", sheet.days[0]) == {"T000", "T003"}  # 9 bars before the day, and RSI(9) takes 10
+    assert bought(sheet, "RSI", "9-30", sheet.days[0]) == {
+        "T000",
+        "T003",
+    }  # 9 bars before the day, and RSI(9) takes 10
 
 
 def test_warnings_name_the_longest_parameter_and_count_tickers():
     prices = walk(5, 260, late={0: 250, 1: 100, 2: 59})
-    sheet = compute_signals(prices, n_days=1, only=[("SMA", "200-0"), ("SMA", "5-0"), ("EMA", "3-16")])
+    sheet = compute_signals(
+        prices, n_days=1, only=[("SMA", "200-0"), ("SMA", "5-0"), ("EMA", "3-16")]
+    )
     day = prices.dates[-1]
     assert sheet.warnings == (
         f"prices: 2 of 5 tickers have fewer than the 200 bars before {day} that SMA 200-0 needs; "
@@ -311,7 +383,9 @@ def test_warnings_name_the_longest_parameter_and_count_tickers():
 
 def test_a_file_shorter_than_the_warm_up_says_so():
     sheet = compute_signals(walk(2, 300), n_days=5, only=[("ADX", "15-20")])
-    assert sheet.warnings == ("prices: ADX 15-20 takes 450 bars to forget its start; all 295 before 2024-02-19 are used",)
+    assert sheet.warnings == (
+        "prices: ADX 15-20 takes 450 bars to forget its start; all 295 before 2024-02-19 are used",
+    )
     assert compute_signals(walk(2, 455), n_days=5, only=[("ADX", "15-20")]).warnings == ()
 
 
@@ -321,7 +395,14 @@ def test_warnings_of_prices_and_grids_go_along():
     assert compute_signals(prices, grids=grids).warnings[:2] == (*prices.warnings, *grids.warnings)
 
 
-SETTLED = [("MACD", "5-20-5"), ("RSI", "3-34"), ("ADX", "5-15"), ("SMA", "9-0"), ("Volatility", "5-0.15"), ("EMA", "3-16")]
+SETTLED = [
+    ("MACD", "5-20-5"),
+    ("RSI", "3-34"),
+    ("ADX", "5-15"),
+    ("SMA", "9-0"),
+    ("Volatility", "5-0.15"),
+    ("EMA", "3-16"),
+]
 
 
 def test_a_cut_history_gives_the_same_signals():
@@ -343,7 +424,9 @@ def test_a_history_shorter_than_the_warm_up_is_lengthened_and_says_so(monkeypatc
     monkeypatch.setattr(indicators, "evaluate", spy)
     prices = walk(2, 700)
     lengthened = compute_signals(prices, n_days=5, only=[("ADX", "15-20")], history=100)
-    assert lengthened.warnings == ("history: ADX 15-20 takes 450 bars to forget its start; 450 are used instead of 100",)
+    assert lengthened.warnings == (
+        "history: ADX 15-20 takes 450 bars to forget its start; 450 are used instead of 100",
+    )
     assert {window.start_idx for window in windows} == {695 - 450}
     windows.clear()
     compute_signals(prices, n_days=5, only=[("ADX", "15-20")], history=500)
@@ -362,7 +445,10 @@ def test_a_history_shorter_than_the_warm_up_is_lengthened_and_says_so(monkeypatc
     ("rule", "message"),
     [
         (lambda close, n: 1 / 0, "Mine 1 failed: division by zero"),
-        (lambda close, n: close, r"Mine 1 failed: the rule answered float64\[70, 5\], not bool\[70, 5\]"),
+        (
+            lambda close, n: close,
+            r"Mine 1 failed: the rule answered float64\[70, 5\], not bool\[70, 5\]",
+        ),
         (lambda close, n: [True], "Mine 1 failed: the rule answered list, not bool"),
         (lambda close, n: close.__setitem__(0, 1.0), "Mine 1 failed: .*read-only"),
     ],
@@ -405,8 +491,14 @@ def test_the_long_table_reads_back_as_the_panel(include_next):
         frame = frame.filter(pl.col("day") != pl.lit(sheet.days[-1]).str.to_date())
     read = read_signals(frame)
     some = panel.n_buys > 0
-    keys = [(panel.algos[a], name) for a, name, kept in zip(panel.algo_of, panel.variations, some, strict=True) if kept]
-    assert [(read.algos[a], name) for a, name in zip(read.algo_of, read.variations, strict=True)] == keys
+    keys = [
+        (panel.algos[a], name)
+        for a, name, kept in zip(panel.algo_of, panel.variations, some, strict=True)
+        if kept
+    ]
+    assert [
+        (read.algos[a], name) for a, name in zip(read.algo_of, read.variations, strict=True)
+    ] == keys
     assert (read.days, read.tickers) == (panel.days, panel.tickers)
     np.testing.assert_array_equal(read.buys, panel.buys[some])
     np.testing.assert_array_equal(read.wins, panel.wins)
@@ -437,7 +529,10 @@ def test_a_panel_of_some_days():
     assert sheet.panel().days == sheet.days[:8]
     assert sheet.panel(3).days == sheet.days[3:8]
     assert sheet.panel(2, 5).fingerprint == panel.fingerprint != sheet.panel(1, 5).fingerprint
-    assert not any(array.flags.writeable for array in (panel.buys, panel.wins, panel.base_win_rates, panel.algo_of))
+    assert not any(
+        array.flags.writeable
+        for array in (panel.buys, panel.wins, panel.base_win_rates, panel.algo_of)
+    )
     assert panel.buys.flags.c_contiguous
 
 
@@ -465,7 +560,10 @@ def test_the_long_table():
     assert frame.filter(~assumed)["open", "close"].null_count().sum_horizontal().item() == 0
     row = frame.row(frame.height // 2, named=True)
     day_idx, ticker = sheet.days.index(str(row["day"])), sheet.tickers.index(row["ticker"])
-    assert (row["open"], row["close"]) == (sheet.open[day_idx, ticker], sheet.close[day_idx, ticker])
+    assert (row["open"], row["close"]) == (
+        sheet.open[day_idx, ticker],
+        sheet.close[day_idx, ticker],
+    )
     assert row["ticker"] in bought(sheet, row["algo"], row["variation"], str(row["day"]))
     assert frame.equals(frame.unique(["algo", "variation", "day", "ticker"], maintain_order=True))
 
@@ -490,7 +588,14 @@ def test_the_real_week():
 
     prices = read_prices(REAL_BARS)
     sheet = compute_signals(prices, end="2020-01-10", include_next=True)
-    assert sheet.days == ("2020-01-06", "2020-01-07", "2020-01-08", "2020-01-09", "2020-01-10", "2020-01-13")
+    assert sheet.days == (
+        "2020-01-06",
+        "2020-01-07",
+        "2020-01-08",
+        "2020-01-09",
+        "2020-01-10",
+        "2020-01-13",
+    )
     assert sheet.assumed_day
     assert (prices.first_idx == 0).sum() == 503
     assert len(sheet.variations) == len(load_grids().variations)

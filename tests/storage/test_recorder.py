@@ -15,7 +15,12 @@ class Recorder:
     """A store that only notes; `save_state` fails as often as it is told to."""
 
     def __init__(self, n_failures=0):
-        self.n_failures, self.saved, self.closed, self.thread = n_failures, threading.Semaphore(0), False, threading.get_ident()
+        self.n_failures, self.saved, self.closed, self.thread = (
+            n_failures,
+            threading.Semaphore(0),
+            False,
+            threading.get_ident(),
+        )
         self.n_tries = 0
 
     def save_state(self, run_id, part):
@@ -50,7 +55,9 @@ def test_answers_come_from_one_thread_and_errors_come_back():
     stores = []
     with Keeper(lambda: stores.append(Recorder()) or stores[0]) as keeper:
         assert keeper.ask(lambda store: store) is stores[0]
-        assert keeper.ask(lambda _: threading.get_ident()) == stores[0].thread != threading.get_ident()
+        assert (
+            keeper.ask(lambda _: threading.get_ident()) == stores[0].thread != threading.get_ident()
+        )
         for error in (StoreError("no"), TimeoutError("of its own"), KeyboardInterrupt()):
 
             def fail(_, error=error):
@@ -83,12 +90,19 @@ def test_states_are_kept_until_released():
 
 def test_a_state_that_could_not_be_written_is_written_later_and_told_once(caplog):
     store, search = Recorder(n_failures=3), Search()
-    with caplog.at_level(logging.DEBUG, "mp2.storage.runs"), Keeper(lambda: store, every_s=0.001) as keeper:
+    with (
+        caplog.at_level(logging.DEBUG, "mp2.storage.runs"),
+        Keeper(lambda: store, every_s=0.001) as keeper,
+    ):
         keeper.keep("run", search)
         assert store.saved.acquire(timeout=30)
         keeper.release()
         keeper.ask(lambda _: None)
         n_confirmed = search.n_confirmed
     assert search.n_taken == n_confirmed + 3
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["the state of the search could not be stored, and is tried again: runs.db: the disk is full"]
+    warnings = [
+        record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
+    ]
+    assert warnings == [
+        "the state of the search could not be stored, and is tried again: runs.db: the disk is full"
+    ]

@@ -23,7 +23,16 @@ from places import IMPORTS
 from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import SearchState
 from mp2.groups.export import groups_table
-from mp2.groups.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.groups.result import (
+    DayConsensus,
+    DayStats,
+    Group,
+    Member,
+    SearchResult,
+    StarterRecord,
+    StarterStatus,
+    Status,
+)
 from mp2.groups.rules import Rules
 from mp2.picks.records import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
 from mp2.storage import database, rows, schema
@@ -39,7 +48,9 @@ def build_group(size: int, rank: int, days: Sequence[str] = DAYS) -> Group:
         rank=rank,
         score=150.1 - rank / 3,
         members=tuple(Member(f"ALGO{i}", f"n={rank}, k={i}", rank * 10 + i) for i in range(size)),
-        days=tuple(DayStats(day, 10 + i, 8, 800 / (10 + i), 1.0 - i / 7) for i, day in enumerate(days)),
+        days=tuple(
+            DayStats(day, 10 + i, 8, 800 / (10 + i), 1.0 - i / 7) for i, day in enumerate(days)
+        ),
         pooled_pp=72.5,
         weighted_pp=71.0,
         median_pp=70.0,
@@ -54,7 +65,9 @@ def build_group(size: int, rank: int, days: Sequence[str] = DAYS) -> Group:
     )
 
 
-def build_starter(variation_idx: int, status: StarterStatus = StarterStatus.EXHAUSTED) -> StarterRecord:
+def build_starter(
+    variation_idx: int, status: StarterStatus = StarterStatus.EXHAUSTED
+) -> StarterRecord:
     return StarterRecord(
         variation_idx=variation_idx,
         algo="RSI",
@@ -120,9 +133,18 @@ def build_picks(day: str = "2026-11-19", **changes: Any) -> DayPicks:
         run_id=None,
         day=day,
         assumed=True,
-        picks={3: SizePick(rank=2, members=group.members, tickers=("AAPL", "BRK B"), fallback_from=1), 4: None},
+        picks={
+            3: SizePick(rank=2, members=group.members, tickers=("AAPL", "BRK B"), fallback_from=1),
+            4: None,
+        },
         votes=(
-            Vote(ticker="AAPL", n_groups=7, best_rank=2, size=3, members=("ALGO0 n=2, k=0", "caf\u00e9 \U0001f600")),
+            Vote(
+                ticker="AAPL",
+                n_groups=7,
+                best_rank=2,
+                size=3,
+                members=("ALGO0 n=2, k=0", "caf\u00e9 \U0001f600"),
+            ),
             Vote(ticker="BRK B", n_groups=1, best_rank=4, size=3, members=("ALGO1 n=2, k=1",)),
         ),
         warnings=("size 4: no group was kept; no pick",),
@@ -165,7 +187,14 @@ def build_outcome(day: str = "2026-11-19", **changes: Any) -> Outcome:
 
 
 def begin(target: Store, started_at: str = STARTED_AT, source: str = "week.parquet") -> str:
-    return target.begin(rules=Rules(), budget_s=5, workers=2, source=source, input_fingerprint="f" * 64, started_at=started_at)
+    return target.begin(
+        rules=Rules(),
+        budget_s=5,
+        workers=2,
+        source=source,
+        input_fingerprint="f" * 64,
+        started_at=started_at,
+    )
 
 
 def begin_and_finish(target: Store, result: SearchResult) -> str:
@@ -246,7 +275,14 @@ def test_any_names_and_numbers_survive(
         days=(DayStats(day, 1, 1, 100.0, score),),
         consensus=(DayConsensus(day, tickers),),
     )
-    starter = replace(build_starter(0), algo=algo, variation=variation, attempts=attempts, tested=tested, cursor=cursor)
+    starter = replace(
+        build_starter(0),
+        algo=algo,
+        variation=variation,
+        attempts=attempts,
+        tested=tested,
+        cursor=cursor,
+    )
     result = build_result(
         attempts=attempts, tested=tested, score_mean=means, days=(day,), warnings=(warning,), kept={3: (group,)},
         starters=(starter,),
@@ -303,15 +339,22 @@ def test_a_source_that_is_not_unicode_is_kept_readable(opened: Store) -> None:
 def test_picks_and_outcomes_of_several_days_are_read_back_by_day(path: Path) -> None:
     days = ("2026-11-20", "2026-11-19", "2026-11-23")
     with Store(path) as target:
-        run_id, other = begin_and_finish(target, build_result()), begin_and_finish(target, build_result())
+        run_id, other = (
+            begin_and_finish(target, build_result()),
+            begin_and_finish(target, build_result()),
+        )
         for day in days:
             target.save_picks(run_id, build_picks(day, assumed=day > "2026-11-20"))
         for day in days[:2]:
             target.save_outcome(run_id, build_outcome(day))
     with Store(path, read_only=True) as target:
-        expected = tuple(build_picks(day, assumed=day > "2026-11-20", run_id=run_id) for day in sorted(days))
+        expected = tuple(
+            build_picks(day, assumed=day > "2026-11-20", run_id=run_id) for day in sorted(days)
+        )
         assert target.load_picks(run_id) == expected
-        assert target.load_outcomes(run_id) == tuple(build_outcome(day, run_id=run_id) for day in sorted(days[:2]))
+        assert target.load_outcomes(run_id) == tuple(
+            build_outcome(day, run_id=run_id) for day in sorted(days[:2])
+        )
         assert target.load_picks(other) == target.load_outcomes(other) == ()
 
 
@@ -330,10 +373,16 @@ def test_picks_need_an_ended_run_and_outcomes_their_picks(opened: Store) -> None
     running, ended = begin(opened), begin_and_finish(opened, build_result())
     with pytest.raises(InputError, match="has no result: it is still running"):
         opened.save_picks(running, build_picks())
-    with pytest.raises(InputError, match=f"run {ended} has no picks for 2026-11-19; pick for that day first"):
+    with pytest.raises(
+        InputError, match=f"run {ended} has no picks for 2026-11-19; pick for that day first"
+    ):
         opened.save_outcome(ended, build_outcome())
-    pending = build_outcome(status=OutcomeStatus.PENDING, note="2026-11-19 has no bar yet; the prices end at 2026-11-18")
-    with pytest.raises(InputError, match="no bar yet; the prices end at 2026-11-18; there is nothing to store yet"):
+    pending = build_outcome(
+        status=OutcomeStatus.PENDING, note="2026-11-19 has no bar yet; the prices end at 2026-11-18"
+    )
+    with pytest.raises(
+        InputError, match="no bar yet; the prices end at 2026-11-18; there is nothing to store yet"
+    ):
         opened.save_outcome(ended, pending)
     for load in (opened.load_picks, opened.load_outcomes):
         with pytest.raises(InputError, match="no run 'nonsense'; there is"):
@@ -354,7 +403,9 @@ def test_picks_that_make_no_sense_are_damage(opened: Store, damage: str) -> None
     opened.save_picks(run_id, build_picks())
     opened.save_outcome(run_id, build_outcome())
     opened._connection.execute(damage)
-    with pytest.raises(StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"):
+    with pytest.raises(
+        StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"
+    ):
         (opened.load_picks(run_id), opened.load_outcomes(run_id))
 
 
@@ -397,7 +448,9 @@ def test_the_list_is_newest_first_and_tells_how_each_run_ended(opened: Store) ->
         ("2026-11-22T15:30:12", "20261122-153012"),
     ],
 )
-def test_a_run_id_is_its_start_in_utc_and_four_digits(opened: Store, started_at: str, label: str) -> None:
+def test_a_run_id_is_its_start_in_utc_and_four_digits(
+    opened: Store, started_at: str, label: str
+) -> None:
     run_id = begin(opened, started_at)
     assert run_id[:-4] == f"{label}-"
     assert len(bytes.fromhex(run_id[-4:])) == 2
@@ -418,7 +471,9 @@ def test_a_run_id_in_use_is_not_given_again(opened: Store, monkeypatch: pytest.M
     assert [begin(opened)[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
 
 
-def test_a_run_is_found_by_its_id_a_beginning_or_last(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_found_by_its_id_a_beginning_or_last(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scripted_suffixes(monkeypatch, "aaaa", "aabb", "cccc")
     first, second, third = (begin(opened) for _ in range(3))
     assert opened.find(first) == first
@@ -429,7 +484,10 @@ def test_a_run_is_found_by_its_id_a_beginning_or_last(opened: Store, monkeypatch
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("2026", "'2026' is the beginning of 20261122-153012-bbbb, 20261122-153012-aaaa; give more of it"),
+        (
+            "2026",
+            "'2026' is the beginning of 20261122-153012-bbbb, 20261122-153012-aaaa; give more of it",
+        ),
         ("1999", "no run '1999'; there is 20261122-153012-bbbb, 20261122-153012-aaaa$"),
         ("", "no run ''; there is"),
         ("%", "no run '%'; there is"),
@@ -476,7 +534,10 @@ def test_delete_takes_everything_of_a_run_and_nothing_else(opened: Store) -> Non
 
 def count_rows(target: Store) -> dict[str, int]:
     tables = ("run", "starter", "kept_group", "group_day", "day_picks", "outcome")
-    return {table: target._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+    return {
+        table: target._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in tables
+    }
 
 
 # --- a run's life --------------------------------------------------------------------------------------------------
@@ -497,7 +558,10 @@ def test_only_an_ended_run_has_a_result(opened: Store) -> None:
 
 def test_a_run_ends_once(opened: Store) -> None:
     run_id = begin_and_finish(opened, build_result())
-    for end_again in (lambda: opened.finish(run_id, build_result(n_groups=0)), lambda: opened.abandon(run_id)):
+    for end_again in (
+        lambda: opened.finish(run_id, build_result(n_groups=0)),
+        lambda: opened.abandon(run_id),
+    ):
         with pytest.raises(StoreError, match=r"has already ended \(wall\); nothing was stored"):
             end_again()
     assert opened.load(run_id) == build_result(run_id=run_id)
@@ -531,7 +595,9 @@ def test_a_run_whose_process_died_is_interrupted(opened: Store) -> None:
     assert opened.runs() == []
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when a process started")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="the system does not tell when a process started"
+)
 def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: Store) -> None:
     run_id = begin(opened)
     pretend(opened, run_id, process_start="1")
@@ -541,14 +607,18 @@ def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: 
     assert database.process_start(dead_pid()) is None
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when a process has ended")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="the system does not tell when a process has ended"
+)
 def test_a_process_that_nobody_has_asked_about_since_it_died_is_gone(opened: Store) -> None:
     run_id = begin(opened)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         pretend(opened, run_id, pid=process.pid, process_start=database.process_start(process.pid))
         assert opened.runs()[0].status == "running"
         process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and left in the table of processes
+        os.waitid(
+            os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
+        )  # ended, and left in the table of processes
         assert opened.runs()[0].status == "interrupted"
 
 
@@ -560,7 +630,10 @@ def test_a_run_that_another_process_took_up_is_not_written_to(opened: Store) -> 
         lambda: opened.finish(run_id, build_result()),
         lambda: opened.abandon(run_id),
     ):
-        with pytest.raises(StoreError, match=f"run {run_id} was taken up by another process meanwhile; nothing was stored"):
+        with pytest.raises(
+            StoreError,
+            match=f"run {run_id} was taken up by another process meanwhile; nothing was stored",
+        ):
             write()
     assert opened.runs()[0].status == "interrupted"
 
@@ -574,7 +647,12 @@ def test_a_run_elsewhere_that_never_wrote_is_interrupted_after_a_while(opened: S
 
 
 def test_while_a_run_is_taken_up_its_earlier_result_is_read(opened: Store) -> None:
-    about = {"source": "week.parquet", "rules": build_result().rules, "input_fingerprint": "f" * 64, "workers": 2}
+    about = {
+        "source": "week.parquet",
+        "rules": build_result().rules,
+        "input_fingerprint": "f" * 64,
+        "workers": 2,
+    }
     run_id = opened.begin(**about, budget_s=5, started_at=STARTED_AT, request={})
     opened.finish(run_id, build_result(), SearchState())
     opened.take_up(run_id, **about)
@@ -584,7 +662,9 @@ def test_while_a_run_is_taken_up_its_earlier_result_is_read(opened: Store) -> No
         opened.save_picks(run_id, build_picks())
 
 
-def test_picks_are_stored_with_the_result_or_neither(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picks_are_stored_with_the_result_or_neither(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_id = begin(opened)
     with monkeypatch.context() as patched:
         patched.setattr(rows, "picks_row", lambda *_: (None,) * 6)
@@ -596,7 +676,9 @@ def test_picks_are_stored_with_the_result_or_neither(opened: Store, monkeypatch:
     assert opened.load_picks(run_id) == (build_picks(run_id=run_id),)
 
 
-def test_what_cannot_be_told_counts_as_running(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_told_counts_as_running(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_id = begin(opened)
     pretend(opened, run_id, process_start=None)
     assert opened.runs()[0].status == "running"
@@ -613,7 +695,9 @@ def test_what_cannot_be_told_counts_as_running(opened: Store, monkeypatch: pytes
 
 def test_a_run_at_work_here_cannot_be_deleted_one_elsewhere_can(opened: Store) -> None:
     run_id = begin(opened)
-    with pytest.raises(InputError, match=f"run {run_id}: process {os.getpid()} still works on it; stop that first"):
+    with pytest.raises(
+        InputError, match=f"run {run_id}: process {os.getpid()} still works on it; stop that first"
+    ):
         opened.delete(run_id)
     pretend(opened, run_id, host="elsewhere")
     opened.delete(run_id)
@@ -666,7 +750,9 @@ def test_the_file_is_made_private_in_wal_mode_with_its_version(path: Path) -> No
             for file in path.parent.iterdir():
                 assert stat.S_IMODE(file.stat().st_mode) == 0o600
             pragmas = ("journal_mode", "user_version", "foreign_keys", "synchronous")
-            values = [target._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+            values = [
+                target._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas
+            ]
             assert values == ["wal", schema.VERSION, 1, 2]
             target.finish(run_id, build_result())
     finally:
@@ -708,20 +794,31 @@ def test_reading_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     with Store(path, read_only=True) as target:
         target.load(run_id)
-        for change in (lambda: begin(target), lambda: target.delete(run_id), lambda: target.set_store_s(run_id, 1.0)):
-            with pytest.raises(StoreError, match=r"runs\.db: cannot be written; change the permissions"):
+        for change in (
+            lambda: begin(target),
+            lambda: target.delete(run_id),
+            lambda: target.set_store_s(run_id, 1.0),
+        ):
+            with pytest.raises(
+                StoreError, match=r"runs\.db: cannot be written; change the permissions"
+            ):
                 change()
     assert path.read_bytes() == before
 
 
-def test_a_copy_where_nothing_may_be_written_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_where_nothing_may_be_written_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result())
     monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)
     with Store(path, read_only=True) as target:
         assert target.load(run_id) == build_result(run_id=run_id)
         assert [file.name for file in path.parent.iterdir()] == ["runs.db"]
-    with pytest.raises(StoreError, match=r"runs\.db: cannot be written; change its permissions or pass another --db"):
+    with pytest.raises(
+        StoreError,
+        match=r"runs\.db: cannot be written; change its permissions or pass another --db",
+    ):
         Store(path)
 
 
@@ -778,7 +875,10 @@ def cut_short(path: Path) -> None:
         (Path.mkdir, "is a directory; name a file in it"),
         (write_text, "is not a database; pass another --db"),
         (write_foreign, "is a database of another program; pass another --db"),
-        (write_newer, r"was made by a newer mp2 \(schema 99, this one knows \d\); upgrade mp2 or pass another --db"),
+        (
+            write_newer,
+            r"was made by a newer mp2 \(schema 99, this one knows \d\); upgrade mp2 or pass another --db",
+        ),
         (write_newer_dump, r"was made by a newer mp2 \(schema 98, this one knows \d\)"),
         (cut_short, "is damaged; restore a copy or pass another --db"),
     ],
@@ -788,7 +888,10 @@ def test_what_is_no_store_is_refused_and_left_alone(
 ) -> None:
     write(path)
     before = path.is_file() and path.read_bytes()
-    with pytest.raises(StoreError, match=rf"runs\.db: {message}") as caught, Store(path, read_only=read_only) as target:
+    with (
+        pytest.raises(StoreError, match=rf"runs\.db: {message}") as caught,
+        Store(path, read_only=read_only) as target,
+    ):
         target.load(target.find("last"))
     assert "\n" not in str(caught.value)
     assert before == (path.is_file() and path.read_bytes())
@@ -796,14 +899,18 @@ def test_what_is_no_store_is_refused_and_left_alone(
 
 @pytest.mark.parametrize("how", [{"read_only": True}, {"must_exist": True}])
 def test_a_missing_file_is_not_made_for_reading(path: Path, how: dict[str, bool]) -> None:
-    with pytest.raises(StoreError, match=r"no database at .*runs\.db; run a search first or pass --db"):
+    with pytest.raises(
+        StoreError, match=r"no database at .*runs\.db; run a search first or pass --db"
+    ):
         Store(path, **how)
     assert not path.exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(tmp_path: Path, read_only: bool) -> None:
+def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(
+    tmp_path: Path, read_only: bool
+) -> None:
     os.mkfifo(tmp_path / "pipe.db")
     (tmp_path / "link.db").symlink_to("nothing.db")
     with pytest.raises(StoreError, match=r"pipe\.db: is a pipe or a device; name a file"):
@@ -821,7 +928,9 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
 
 
 def test_a_missing_directory_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"runs\.db: cannot be made: No such file or directory; pass another --db"):
+    with pytest.raises(
+        StoreError, match=r"runs\.db: cannot be made: No such file or directory; pass another --db"
+    ):
         Store(tmp_path / "nowhere" / "runs.db")
 
 
@@ -833,7 +942,9 @@ def test_an_empty_file_becomes_a_store_and_has_no_runs_before(path: Path) -> Non
         assert target.runs() == []
 
 
-def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_file_is_brought_to_this_version(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result())
     last = schema.VERSION
@@ -846,7 +957,9 @@ def test_an_older_file_is_brought_to_this_version(path: Path, monkeypatch: pytes
         Store(path, read_only=True)
     for _ in range(2):
         with Store(path) as target:
-            assert [tuple(row) for row in target._connection.execute("SELECT x, name FROM later")] == [(7, None)]
+            assert [
+                tuple(row) for row in target._connection.execute("SELECT x, name FROM later")
+            ] == [(7, None)]
             assert target._connection.execute("PRAGMA user_version").fetchone()[0] == last + 2
             assert target.load(run_id) == build_result(run_id=run_id)
 
@@ -862,7 +975,9 @@ def old_run(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> str:
     with monkeypatch.context() as patch:
         patch.setattr(schema, "VERSION", version)
         patch.setattr(
-            rows, "result_values", lambda result: {k: v for k, v in written(result).items() if k not in BEFORE_VISITS}
+            rows,
+            "result_values",
+            lambda result: {k: v for k, v in written(result).items() if k not in BEFORE_VISITS},
         )
         with Store(path) as target:
             run_id = begin_and_finish(target, build_result())
@@ -876,7 +991,9 @@ def old_run(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> str:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_runs_of_older_versions_are_converted_and_take_what_is_new(path: Path, old_run: str) -> None:
+def test_runs_of_older_versions_are_converted_and_take_what_is_new(
+    path: Path, old_run: str
+) -> None:
     with Store(path) as target:
         assert target._version() == schema.VERSION
         assert target.load(old_run) == build_result(run_id=old_run, **BEFORE_VISITS)
@@ -897,16 +1014,22 @@ def test_runs_of_older_versions_are_read_as_they_are(path: Path, old_run: str) -
     assert path.read_bytes() == before
 
 
-def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Store(path).close()
     with monkeypatch.context() as patch:
         patch.setattr(schema, "VERSION", schema.VERSION + 1)
-        patch.setattr(schema, "MIGRATIONS", {schema.VERSION: "CREATE TABLE later (x);\nDROP TABLE missing"})
+        patch.setattr(
+            schema, "MIGRATIONS", {schema.VERSION: "CREATE TABLE later (x);\nDROP TABLE missing"}
+        )
         with pytest.raises(StoreError, match="no such table: missing"):
             Store(path)
     with Store(path) as target:
         assert target._version() == schema.VERSION
-        assert not target._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'later'").fetchall()
+        assert not target._connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'later'"
+        ).fetchall()
 
 
 def test_many_may_make_the_same_file_at_once(path: Path) -> None:
@@ -939,7 +1062,9 @@ def test_a_full_disk_loses_nothing_that_was_there(path: Path, opened: Store) -> 
     before = count_rows(opened)
     (n_pages,) = opened._connection.execute("PRAGMA page_count").fetchone()
     opened._connection.execute(f"PRAGMA max_page_count = {n_pages + 2}")
-    with pytest.raises(StoreError, match=r"runs\.db: the disk is full, nothing was stored; free some space"):
+    with pytest.raises(
+        StoreError, match=r"runs\.db: the disk is full, nothing was stored; free some space"
+    ):
         opened.finish(run_id, build_result(n_groups=500))
     assert count_rows(opened) == before
     assert opened.load(kept) == build_result(run_id=kept)
@@ -951,7 +1076,9 @@ def test_a_full_disk_loses_nothing_that_was_there(path: Path, opened: Store) -> 
 def test_an_error_in_the_middle_of_a_result_stores_none_of_it(opened: Store) -> None:
     run_id = begin(opened)
     duplicate = (build_starter(1), build_starter(1))
-    with pytest.raises(StoreError, match=r"the database reports an error \(UNIQUE constraint failed"):
+    with pytest.raises(
+        StoreError, match=r"the database reports an error \(UNIQUE constraint failed"
+    ):
         opened.finish(run_id, build_result(starters=duplicate))
 
     def interrupted() -> Iterator[StarterRecord]:
@@ -969,7 +1096,9 @@ def test_a_locked_file_is_told_after_the_wait(path: Path, opened: Store) -> None
     run_id = begin(opened)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match=r"runs\.db: still locked by another program after 0\.05 s; try again"):
+        with pytest.raises(
+            StoreError, match=r"runs\.db: still locked by another program after 0\.05 s; try again"
+        ):
             opened.finish(run_id, build_result())
         other.execute("ROLLBACK")
     opened.finish(run_id, build_result())
@@ -999,13 +1128,18 @@ def test_a_file_locked_as_a_whole_cannot_be_opened(path: Path) -> None:
 def test_values_that_make_no_sense_are_damage(opened: Store, damage: str) -> None:
     run_id = begin_and_finish(opened, build_result())
     opened._connection.execute(damage)
-    with pytest.raises(StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"):
+    with pytest.raises(
+        StoreError, match=rf"runs\.db: run {run_id} is damaged and cannot be read back"
+    ):
         opened.load(run_id)
     opened.delete(run_id)
 
 
 def test_a_damaged_run_is_listed_as_such_among_the_others(opened: Store) -> None:
-    damaged, sound = begin_and_finish(opened, build_result()), begin_and_finish(opened, build_result())
+    damaged, sound = (
+        begin_and_finish(opened, build_result()),
+        begin_and_finish(opened, build_result()),
+    )
     opened._connection.execute("UPDATE run SET elapsed_s = '[]' WHERE run_id = ?", (damaged,))
     assert {one.run_id: one.status for one in opened.runs()} == {damaged: "damaged", sound: "wall"}
     opened.delete(damaged)
@@ -1026,7 +1160,10 @@ def test_damaged_pages_are_told(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"runs\.db: is damaged; restore a copy"), Store(path, read_only=True) as target:
+    with (
+        pytest.raises(StoreError, match=r"runs\.db: is damaged; restore a copy"),
+        Store(path, read_only=True) as target,
+    ):
         target.load(run_id)
 
 
@@ -1043,10 +1180,15 @@ def test_a_closed_store_says_so(path: Path) -> None:
 
 def test_the_table_of_groups_has_a_row_per_group() -> None:
     result = build_result(
-        kept={4: (build_group(4, 1),), 3: (build_group(3, 1), build_group(3, 2))}, picked_rank={3: 2, 4: None}
+        kept={4: (build_group(4, 1),), 3: (build_group(3, 1), build_group(3, 2))},
+        picked_rank={3: 2, 4: None},
     )
     table = groups_table(result)
-    assert table.select("size", "rank", "picked").rows() == [(3, 1, False), (3, 2, True), (4, 1, False)]
+    assert table.select("size", "rank", "picked").rows() == [
+        (3, 1, False),
+        (3, 2, True),
+        (4, 1, False),
+    ]
     row = table.row(0, named=True)
     group = build_group(3, 1)
     assert row["members"] == "ALGO0 n=1, k=0 + ALGO1 n=1, k=1 + ALGO2 n=1, k=2"
@@ -1063,7 +1205,9 @@ def test_the_table_of_groups_names_what_members_are_identical_to() -> None:
         (Member("ALGO0", "n=1, k=0", 10), Member("ALGO0", "other", 7)),
         tuple(Member("ALGO2", f"n={n}", n) for n in (12, 13, 14)),
     )
-    table = groups_table(build_result(kept={3: (build_group(3, 1), build_group(3, 2))}, aliases=alike))
+    table = groups_table(
+        build_result(kept={3: (build_group(3, 1), build_group(3, 2))}, aliases=alike)
+    )
     assert table["aliases"].to_list() == ["ALGO0 n=1, k=0 = other; ALGO2 n=12 = n=13, n=14", ""]
 
 
@@ -1071,5 +1215,13 @@ def test_the_table_has_the_same_columns_without_groups() -> None:
     empty, full = groups_table(build_result(n_groups=0)), groups_table(build_result())
     assert empty.height == 0
     assert empty.schema == full.schema
-    assert full.columns[:7] == ["size", "rank", "picked", "score", "members", "variation_idx", "aliases"]
+    assert full.columns[:7] == [
+        "size",
+        "rank",
+        "picked",
+        "score",
+        "members",
+        "variation_idx",
+        "aliases",
+    ]
     assert full.columns[-3:] == ["buys 2026-11-18", "hits 2026-11-18", "consensus 2026-11-18"]

@@ -75,20 +75,37 @@ def test_a_scan_is_read_back_as_it_was(opened):
 def test_the_list_tells_how_each_scan_ended(opened):
     scan_id, result = scanned(opened)
     (running,) = opened.scans()
-    assert (running.status, running.elapsed_s, running.n_scanners, running.n_outcomes) == ("running", None, 3, 3)
+    assert (running.status, running.elapsed_s, running.n_scanners, running.n_outcomes) == (
+        "running",
+        None,
+        3,
+        3,
+    )
     opened.finish_scan(scan_id, result)
     other = opened.begin_scan(**BEGIN)
     opened.abandon_scan(other)
     newest, oldest = opened.scans()
-    assert (newest.scan_id, newest.status, newest.mode, newest.n_outcomes) == (other, "failed", None, 0)
-    assert (oldest.status, oldest.day, oldest.mode, oldest.workers) == ("partial", "2026-11-22", "concurrent", 8)
+    assert (newest.scan_id, newest.status, newest.mode, newest.n_outcomes) == (
+        other,
+        "failed",
+        None,
+        0,
+    )
+    assert (oldest.status, oldest.day, oldest.mode, oldest.workers) == (
+        "partial",
+        "2026-11-22",
+        "concurrent",
+        8,
+    )
     assert (oldest.n_failed, oldest.n_candidates, oldest.elapsed_s) == (1, 2, result.elapsed_s)
     assert opened.scan_summary(scan_id) == oldest
 
 
 def test_a_scan_whose_process_died_has_what_was_stored_in_registration_order(opened):
     scan_id, result = scanned(opened, keep=lambda event: event.scanner != "first")
-    assert opened.load_scan(scan_id).warnings == ("the scan is still running: this is what has ended so far",)
+    assert opened.load_scan(scan_id).warnings == (
+        "the scan is still running: this is what has ended so far",
+    )
     opened._connection.execute("UPDATE scan SET pid = ?", (dead_pid(),))
     loaded = opened.load_scan(scan_id)
     assert opened.scans()[0].status == "interrupted"
@@ -117,13 +134,18 @@ def test_scans_are_found_like_runs_and_apart_from_them(opened):
 
 def test_delete_takes_everything_of_a_scan_and_nothing_else(opened):
     (gone, result), (kept, _) = scanned(opened), scanned(opened)
-    with pytest.raises(InputError, match=r"still works on it; stop that first, then delete the scan"):
+    with pytest.raises(
+        InputError, match=r"still works on it; stop that first, then delete the scan"
+    ):
         opened.delete_scan(gone)
     opened.finish_scan(gone, result)
     opened.delete_scan(gone)
     assert [one.scan_id for one in opened.scans()] == [kept]
     for table in ("scan_outcome", "scan_candidate"):
-        assert opened._connection.execute(f"SELECT count(DISTINCT scan) FROM {table}").fetchone()[0] == 1
+        assert (
+            opened._connection.execute(f"SELECT count(DISTINCT scan) FROM {table}").fetchone()[0]
+            == 1
+        )
 
 
 def test_a_scan_ends_once_and_only_outcomes_are_stored(opened):
@@ -135,7 +157,9 @@ def test_a_scan_ends_once_and_only_outcomes_are_stored(opened):
         opened.abandon_scan("x")
     events = []
     mp2.scan([naming("a", "A")], observe=events.append)
-    with pytest.raises(InputError, match="only an event with an outcome can be stored, not 'begun'"):
+    with pytest.raises(
+        InputError, match="only an event with an outcome can be stored, not 'begun'"
+    ):
         opened.add_outcome(scan_id, events[0])
 
 
@@ -209,7 +233,10 @@ def test_breakers_live_from_one_command_to_the_next(path):
     assert state == BreakerState(phase=Phase.OPEN, n_failures=2, since=1000.0, cool_down_s=900.0)
     assert command(("allow",))[0] == ["skipped after 2 failures in a row; next try in 15 min"]
     now[0] += 901
-    assert command(("allow",), ("allow",))[0] == [True, "another run is trying whether it works again"]
+    assert command(("allow",), ("allow",))[0] == [
+        True,
+        "another run is trying whether it works again",
+    ]
     assert command(("success",))[1] == BreakerState()
     with Store(path) as target:
         assert target.breakers() == {}
@@ -218,7 +245,10 @@ def test_breakers_live_from_one_command_to_the_next(path):
 
 def test_of_many_commands_at_once_one_is_the_probe(path):
     with Store(path) as target:
-        target.change_breaker("s", lambda state: BreakerState(phase=Phase.OPEN, n_failures=5, since=0.0, cool_down_s=1.0))
+        target.change_breaker(
+            "s",
+            lambda state: BreakerState(phase=Phase.OPEN, n_failures=5, since=0.0, cool_down_s=1.0),
+        )
     together, answers = threading.Barrier(6), []
 
     def ask():
@@ -254,12 +284,16 @@ def killed_scan(folder, db, n_lines, wait_s):
     """Starts a scan, reads lines, waits and kills; the lines it had shown in whole, and whether the kill came in time."""
     names = ",".join(f"s{idx}" for idx in range(60))
     command = [sys.executable, "-m", "mp2", "scan", "--db", str(db), "--only", names]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder
+    ) as process:
         shown = [process.stderr.readline() for _ in range(n_lines)]
         threading.Event().wait(wait_s)
         process.send_signal(signal.SIGKILL)
         shown += process.stderr.readlines()
-    return [line.decode() for line in shown if line.endswith(b"\n")], process.returncode == -signal.SIGKILL
+    return [
+        line.decode() for line in shown if line.endswith(b"\n")
+    ], process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow
@@ -268,22 +302,38 @@ def test_whatever_had_been_shown_survives_a_kill_at_any_moment(tmp_path, monkeyp
     plug_in(tmp_path, PLUG_IN, [f"S{idx}" for idx in range(60)])
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
     dice = random.Random(5)
-    moments = [(n_lines, dice.random() * 0.003) for n_lines in (1, 2, *(dice.randrange(3, 62) for _ in range(14)))]
+    moments = [
+        (n_lines, dice.random() * 0.003)
+        for n_lines in (1, 2, *(dice.randrange(3, 62) for _ in range(14)))
+    ]
     moments += [(0, 0.3 + dice.random() * 0.6) for _ in range(14)]
     n_killed = 0
     for idx, (n_lines, wait_s) in enumerate(moments):
         db = tmp_path / f"{idx}.db"
         lines, was_killed = killed_scan(tmp_path, db, n_lines, wait_s)
-        told = {name: int(n) for line in lines for name, n in re.findall(r"✓ (s\d+): (\d+) candidate", line)}
+        told = {
+            name: int(n)
+            for line in lines
+            for name, n in re.findall(r"✓ (s\d+): (\d+) candidate", line)
+        }
         assert len(told) >= n_lines - 1
         with Store(db) as target:
             stored = {}
             for summary in target.scans():
-                stored = {one.scanner: one.n_candidates for one in target.load_scan(summary.scan_id).outcomes}
+                stored = {
+                    one.scanner: one.n_candidates
+                    for one in target.load_scan(summary.scan_id).outcomes
+                }
                 # A kill may also find the scan stored whole and the process about to end.
-                assert summary.status in (("interrupted", "complete") if len(stored) == 60 else ("interrupted",))
+                assert summary.status in (
+                    ("interrupted", "complete") if len(stored) == 60 else ("interrupted",)
+                )
                 assert was_killed or summary.status == "complete"
-            rows = dict(target._connection.execute("SELECT scanner, count(*) FROM scan_candidate GROUP BY scanner").fetchall())
+            rows = dict(
+                target._connection.execute(
+                    "SELECT scanner, count(*) FROM scan_candidate GROUP BY scanner"
+                ).fetchall()
+            )
         assert told.items() <= stored.items()
         assert {name: n for name, n in stored.items() if n} == rows
         n_killed += was_killed

@@ -29,7 +29,9 @@ def strict_json(text):
 
 def start(*args, **kwargs):
     command = [sys.executable, "-m", "mp2", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+    )
 
 
 def plug_in(folder, code, classes):

@@ -14,7 +14,9 @@ def weekdays(n: int, first: str = "2023-01-02") -> list[str]:
     return [str(day) for day in np.busday_offset(first, np.arange(n), roll="forward")]
 
 
-def walk(n_tickers: int = 6, n_dates: int = 120, *, seed: int = 0, late: Mapping[int, int] | None = None) -> PriceTable:
+def walk(
+    n_tickers: int = 6, n_dates: int = 120, *, seed: int = 0, late: Mapping[int, int] | None = None
+) -> PriceTable:
     """Random walks; `late` maps a ticker's position to the index of its first bar."""
     rng = np.random.default_rng(seed)
     shape = n_tickers, n_dates
@@ -26,7 +28,9 @@ def walk(n_tickers: int = 6, n_dates: int = 120, *, seed: int = 0, late: Mapping
     for ticker, first_idx in (late or {}).items():
         for column in columns:
             column[ticker, :first_idx] = np.nan
-    return price_table(weekdays(n_dates), [f"T{ticker:03d}" for ticker in range(n_tickers)], columns)
+    return price_table(
+        weekdays(n_dates), [f"T{ticker:03d}" for ticker in range(n_tickers)], columns
+    )
 
 
 def bars(**closes: Sequence[float]) -> PriceTable:

@@ -29,7 +29,9 @@ def sheet_of(
     """`buys` maps `ALGO variation` to a word of tickers per day; prices (days x tickers) are NaN unless given."""
     keys = sorted(key.split(" ", 1) for key in buys)
     algos = tuple(dict.fromkeys(algo for algo, _ in keys))
-    words = [[[t in buys[" ".join(key)][d] for t in tickers] for d in range(len(days))] for key in keys]
+    words = [
+        [[t in buys[" ".join(key)][d] for t in tickers] for d in range(len(days))] for key in keys
+    ]
     unknown = np.full((len(days), len(tickers)), np.nan)
     values: dict[str, Any] = {
         "algos": algos,
@@ -50,7 +52,17 @@ def group_of(rank: int, *members: str) -> Group:
     """A group of `ALGO variation` members; its statistics play no part."""
     numbered = [Member(*name.split(" ", 1), variation_idx=_number(name)) for name in members]
     zeros = dict.fromkeys(
-        ("pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope"),
+        (
+            "pooled_pp",
+            "weighted_pp",
+            "median_pp",
+            "second_worst_pp",
+            "mad_pp",
+            "iqr_pp",
+            "cv_buys",
+            "wilson_lb",
+            "pp_slope",
+        ),
         0.0,
     )
     return Group(
@@ -71,11 +83,14 @@ def _number(name: str) -> int:
 
 
 def result_of(
-    kept: Mapping[int, Sequence[str]], picked: Mapping[int, int | None] | None = None, **changes: Any
+    kept: Mapping[int, Sequence[str]],
+    picked: Mapping[int, int | None] | None = None,
+    **changes: Any,
 ) -> SearchResult:
     """Groups by size, best first, each written `A 1 + B 2`; the first of a size is picked unless said otherwise."""
     groups = {
-        size: tuple(group_of(rank, *text.split(" + ")) for rank, text in enumerate(texts, 1)) for size, texts in kept.items()
+        size: tuple(group_of(rank, *text.split(" + ")) for rank, text in enumerate(texts, 1))
+        for size, texts in kept.items()
     }
     values: dict[str, Any] = {
         "status": Status.COMPLETE,

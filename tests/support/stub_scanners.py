@@ -15,14 +15,24 @@ import mp2
 def make(name, work, pipeline="test", **declared):
     """A scanner class whose `scan` is `work(context)`."""
     return type(
-        name, (mp2.Scanner,), {"name": name, "pipeline": pipeline, "scan": lambda self, context: work(context), **declared}
+        name,
+        (mp2.Scanner,),
+        {
+            "name": name,
+            "pipeline": pipeline,
+            "scan": lambda self, context: work(context),
+            **declared,
+        },
     )
 
 
 def naming(name, *tickers, pipeline="test", **declared):
     """A scanner that names these tickers."""
     return make(
-        name, lambda context: [context.candidate(ticker, f"{name} says so") for ticker in tickers], pipeline, **declared
+        name,
+        lambda context: [context.candidate(ticker, f"{name} says so") for ticker in tickers],
+        pipeline,
+        **declared,
     )
 
 
@@ -38,7 +48,12 @@ class Alone(mp2.Scanner):
         print("on standard output")
         context.logger.info("in the log")
         context.log_tool("probe", pid=os.getpid())
-        data = {"pid": os.getpid(), "state": context.state, "day": context.today.isoformat(), "word": self.settings.word}
+        data = {
+            "pid": os.getpid(),
+            "state": context.state,
+            "day": context.today.isoformat(),
+            "word": self.settings.word,
+        }
         yield context.candidate("BRK.B", "from afar", "high", {**data, "argv": sys.argv})
         yield context.candidate("?", "dropped")
 

@@ -65,7 +65,10 @@ class Status:
 
     def send(self, out: Handler) -> None:
         body = self.body.encode() if isinstance(self.body, str) else self.body
-        out.head(self.status, {"Content-Type": self.content_type, "Content-Length": str(len(body)), **self.headers})
+        out.head(
+            self.status,
+            {"Content-Type": self.content_type, "Content-Length": str(len(body)), **self.headers},
+        )
         out.wfile.write(body)
 
 
@@ -77,13 +80,17 @@ def Json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None)
 def Gzip(data: Any, encoding: str = "gzip") -> Status:  # noqa: N802
     """Data as JSON, compressed: gzip or deflate."""
     pack = gzip.compress if encoding == "gzip" else zlib.compress
-    return Status(200, pack(json.dumps(data).encode()), {"Content-Encoding": encoding}, "application/json")
+    return Status(
+        200, pack(json.dumps(data).encode()), {"Content-Encoding": encoding}, "application/json"
+    )
 
 
 def GzipBomb(n_bytes: int = 200_000_000) -> Status:  # noqa: N802
     """A small body that decompresses to `n_bytes` zeros."""
     packer, block = zlib.compressobj(9, wbits=31), bytes(1_000_000)
-    packed = b"".join([*(packer.compress(block) for _ in range(n_bytes // len(block))), packer.flush()])
+    packed = b"".join(
+        [*(packer.compress(block) for _ in range(n_bytes // len(block))), packer.flush()]
+    )
     return Status(200, packed, {"Content-Encoding": "gzip"}, "application/json")
 
 
@@ -151,7 +158,9 @@ class Huge:
     says_length: bool = True
 
     def send(self, out: Handler) -> None:
-        length = {"Content-Length": str(self.n_bytes)} if self.says_length else {"Connection": "close"}
+        length = (
+            {"Content-Length": str(self.n_bytes)} if self.says_length else {"Connection": "close"}
+        )
         out.head(200, {"Content-Type": "application/json", **length})
         block = b" " * 65_536
         for begin in range(0, self.n_bytes, len(block)):
@@ -196,14 +205,19 @@ Need = Callable[[Seen], "Status | None"]
 
 def user_agent(contains: str = "@") -> Need:
     """Only clients that say whom to write to, as SEC EDGAR: others get 403 and HTML."""
-    refusal = Status(403, "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool</title></html>")
+    refusal = Status(
+        403,
+        "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool</title></html>",
+    )
     return lambda seen: None if contains in seen.headers.get("user-agent", "") else refusal
 
 
 def token(value: str, *, header: str = "x-finnhub-token", param: str = "token") -> Need:
     """Only requests with the key, in a header or in the query, as Finnhub: others get 401 and JSON."""
     refusal = Json({"error": "Invalid API key"}, 401)
-    return lambda seen: None if value in (seen.headers.get(header), seen.query.get(param)) else refusal
+    return lambda seen: (
+        None if value in (seen.headers.get(header), seen.query.get(param)) else refusal
+    )
 
 
 def bearer(value: str) -> Need:
@@ -235,8 +249,12 @@ class StubServer:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(CERTIFICATE)
             # The handshake is left to the connection's own thread.
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.002,), name="stub-server", daemon=True)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.002,), name="stub-server", daemon=True
+        )
         self.port = self._server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
@@ -312,7 +330,9 @@ class StubServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing waits for them, and no socket is left to the garbage collector
+    daemon_threads = (
+        False  # so that closing waits for them, and no socket is left to the garbage collector
+    )
     request_queue_size = 128
     stub: StubServer
 

@@ -54,7 +54,16 @@ class Login(RedditTrending):
     name = "login"
 
 
-SCANNERS = (MarketMovers, InsiderBuying, Filings, RedditTrending, Login, News, Fundamentals, Overview)
+SCANNERS = (
+    MarketMovers,
+    InsiderBuying,
+    Filings,
+    RedditTrending,
+    Login,
+    News,
+    Fundamentals,
+    Overview,
+)
 ASKED = {
     "market_movers": "/av/query",
     "insider_buying": "/fh/stock/insider-transactions",
@@ -70,7 +79,13 @@ ASKED = {
 
 def settings(url):
     """Every scanner pointed at the stub server."""
-    reddit = {"enabled": True, "username": "someone", "subreddits": ["stocks"], "base_url": f"{url}/reddit", "min_posts": 2}
+    reddit = {
+        "enabled": True,
+        "username": "someone",
+        "subreddits": ["stocks"],
+        "base_url": f"{url}/reddit",
+        "min_posts": 2,
+    }
     companies = {"base_url": f"{url}/sec", "tickers_url": f"{url}/companies.json"}
     return {
         "market_movers": {"base_url": f"{url}/av"},
@@ -87,19 +102,37 @@ def settings(url):
 def well(server):
     """Routes on which everything is as it should be."""
     av, fh = token(f"{KEY}-av", param="apikey"), token(f"{KEY}-fh")
-    day = wire.movers([wire.mover("UPP"), wire.mover("ZCARW")], active=[wire.mover("BIG", "1.0%"), wire.mover("UPP")])
+    day = wire.movers(
+        [wire.mover("UPP"), wire.mover("ZCARW")],
+        active=[wire.mover("BIG", "1.0%"), wire.mover("UPP")],
+    )
     server.route(ASKED["market_movers"], Json(day), needs=av)
     buys = [wire.transaction(name) for name in ("A", "B", "C")]
-    server.route(ASKED["insider_buying"], Json(wire.transactions(*buys)), Json(wire.transactions(symbol="BRK.B")), needs=fh)
-    page = wire.found(wire.hit(ADSH.format(1)), wire.hit(ADSH.format(2), "Berkshire  (CIK 0001067983)"))
+    server.route(
+        ASKED["insider_buying"],
+        Json(wire.transactions(*buys)),
+        Json(wire.transactions(symbol="BRK.B")),
+        needs=fh,
+    )
+    page = wire.found(
+        wire.hit(ADSH.format(1)), wire.hit(ADSH.format(2), "Berkshire  (CIK 0001067983)")
+    )
     server.route(ASKED["filings"], Json(page), needs=user_agent(AGENT))
     server.route("/companies.json", Json(wire.COMPANIES), needs=user_agent(AGENT))
     for path in ("/token", "/login"):
         server.route(path, Json(wire.login(TOKEN)))
     posts = [wire.post(1, "$tsla up"), wire.post(2, "why", "TSLA? no, $TSLA and NVDA")]
-    server.route(ASKED["reddit_trending"], Json(wire.listing(*posts)), needs=(bearer(TOKEN), user_agent("(by /u/someone)")))
+    server.route(
+        ASKED["reddit_trending"],
+        Json(wire.listing(*posts)),
+        needs=(bearer(TOKEN), user_agent("(by /u/someone)")),
+    )
     feed = wire.rss(("Apple &amp;amp; co", "<p>up"), ("Deal of XYZ Corp. (NYSE: XYZ)", "and Apple"))
-    server.route(ASKED["news"], Status(200, feed, content_type="application/rss+xml"), needs=token(f"{KEY}-feed"))
+    server.route(
+        ASKED["news"],
+        Status(200, feed, content_type="application/rss+xml"),
+        needs=token(f"{KEY}-feed"),
+    )
     server.route(ASKED["fundamentals"], Json(wire.metric()), needs=fh)
     server.route(ASKED["overview"], Json(wire.overview()), needs=av)
 
@@ -117,7 +150,10 @@ FAILURES = {
     "429": (Status(429, ECHO), each("rate_limited")),
     "429, retry after seconds": (Status(429, ECHO, {"Retry-After": "2"}), each("rate_limited")),
     "429, retry after an hour": (Status(429, ECHO, {"Retry-After": "3600"}), each("rate_limited")),
-    "429, retry at a date": (Status(429, ECHO, {"Retry-After": "Fri, 31 Dec 2099 23:59:59 GMT"}), each("rate_limited")),
+    "429, retry at a date": (
+        Status(429, ECHO, {"Retry-After": "Fri, 31 Dec 2099 23:59:59 GMT"}),
+        each("rate_limited"),
+    ),
     "401": (Json({"error": ECHO}, 401), each("unauthorized")),
     "403": (Json({"error": ECHO}, 403), each("forbidden")),
     "403, a page": (Status(403, f"<html>{ECHO}</html>"), each("forbidden")),
@@ -126,7 +162,10 @@ FAILURES = {
     "500": (Status(500, ECHO), each("unavailable")),
     "502": (Status(502, f"<html>{ECHO}</html>"), each("unavailable")),
     "503": (Status(503, ECHO), each("unavailable")),
-    "302 without a place": (Status(302, f"<html>{ECHO}</html>"), each("bad_payload", **FINNHUB_LIMITED)),
+    "302 without a place": (
+        Status(302, f"<html>{ECHO}</html>"),
+        each("bad_payload", **FINNHUB_LIMITED),
+    ),
     "302 in a circle": (Redirect(LOOPING), each("bad_payload")),
     "200, a page": (Status(200, f"<html>{ECHO}</html>"), each("bad_payload", **FINNHUB_LIMITED)),
     "200, text": (Status(200, ECHO, content_type="text/plain"), each("bad_payload")),
@@ -136,15 +175,34 @@ FAILURES = {
         Json(wire.AV_DAY),
         each("bad_payload", market_movers="rate_limited", overview="rate_limited"),
     ),
-    "200, Finnhub's limit": (Json(wire.FH_LIMIT), each("bad_payload", login="unauthorized", **FINNHUB_LIMITED)),
+    "200, Finnhub's limit": (
+        Json(wire.FH_LIMIT),
+        each("bad_payload", login="unauthorized", **FINNHUB_LIMITED),
+    ),
     "truncated": (Truncated({"metric": ECHO, "data": [ECHO] * 50}), each("bad_payload")),
     "wrong type": (Json([ECHO, 1, None]), each("bad_payload")),
     "wrong types inside": (
-        Json({"data": 1, "metric": 1, "hits": 1, "access_token": 1, "Symbol": "X", "PERatio": {}, "top_gainers": 1}),
+        Json(
+            {
+                "data": 1,
+                "metric": 1,
+                "hits": 1,
+                "access_token": 1,
+                "Symbol": "X",
+                "PERatio": {},
+                "top_gainers": 1,
+            }
+        ),
         each("bad_payload"),
     ),
-    "wrong content type": (Status(200, b"\x89PNG\r\n", content_type="image/png"), each("bad_payload")),
-    "damaged gzip": (Status(200, b"\x1f\x8bjunk", {"Content-Encoding": "gzip"}), each("bad_payload")),
+    "wrong content type": (
+        Status(200, b"\x89PNG\r\n", content_type="image/png"),
+        each("bad_payload"),
+    ),
+    "damaged gzip": (
+        Status(200, b"\x1f\x8bjunk", {"Content-Encoding": "gzip"}),
+        each("bad_payload"),
+    ),
     "unknown encoding": (Status(200, ECHO, {"Content-Encoding": "br"}), each("bad_payload")),
     "gzip, of the wrong type": (Gzip([ECHO]), each("bad_payload")),
     "50 MB": (Huge(), each("bad_payload")),

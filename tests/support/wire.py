@@ -36,14 +36,30 @@ AV_PREMIUM = {
     "Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium "
     "plans to instantly unlock all premium endpoints, up to 600 requests per minute and no limit per day."
 }
-AV_BAD_KEY = {"Error Message": f"the parameter apikey is invalid or missing ({KEY}). Please claim your free API key."}
-AV_BAD_KEY_TOLD_SO = {"Information": "the parameter apikey is invalid or missing. Please claim your free API key."}
-AV_DEMO = {"Information": "The **demo** API key is for demo purposes only. Please claim your free API key."}
-AV_BAD_CALL = {"Error Message": "Invalid API call. Please retry or visit the documentation for OVERVIEW."}
+AV_BAD_KEY = {
+    "Error Message": f"the parameter apikey is invalid or missing ({KEY}). Please claim your free API key."
+}
+AV_BAD_KEY_TOLD_SO = {
+    "Information": "the parameter apikey is invalid or missing. Please claim your free API key."
+}
+AV_DEMO = {
+    "Information": "The **demo** API key is for demo purposes only. Please claim your free API key."
+}
+AV_BAD_CALL = {
+    "Error Message": "Invalid API call. Please retry or visit the documentation for OVERVIEW."
+}
 
 
-def mover(ticker: str, change: str = "207.0796%", price: str = "2.5", volume: str = "81562315") -> dict[str, str]:
-    return {"ticker": ticker, "price": price, "change_amount": "1.72", "change_percentage": change, "volume": volume}
+def mover(
+    ticker: str, change: str = "207.0796%", price: str = "2.5", volume: str = "81562315"
+) -> dict[str, str]:
+    return {
+        "ticker": ticker,
+        "price": price,
+        "change_amount": "1.72",
+        "change_percentage": change,
+        "volume": volume,
+    }
 
 
 def movers(gainers: Any = (), losers: Any = (), active: Any = ()) -> dict[str, Any]:
@@ -98,7 +114,13 @@ def transactions(*rows: Any, symbol: str = "AAPL") -> dict[str, Any]:
 
 
 def metric(**changed: Any) -> dict[str, Any]:
-    figures = {"peTTM": 12.5, "pbQuarterly": 3.1, "roeTTM": 28.2, "marketCapitalization": 2500.0, "52WeekHigh": 199.6}
+    figures = {
+        "peTTM": 12.5,
+        "pbQuarterly": 3.1,
+        "roeTTM": 28.2,
+        "marketCapitalization": 2500.0,
+        "52WeekHigh": 199.6,
+    }
     return {"metric": figures | changed, "metricType": "all", "series": {}, "symbol": "AAPL"}
 
 
@@ -106,10 +128,15 @@ def metric(**changed: Any) -> dict[str, Any]:
 
 SEC_UNDECLARED = "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool</title></html>"
 SEC_TOO_MANY = "<html><h1>SEC.gov | Request Rate Threshold Exceeded</h1></html>"
-COMPANIES = {"0": {"cik_str": 1067983, "ticker": "BRK-B", "title": "BERKSHIRE"}, "1": {"cik_str": 1067983, "ticker": "BRK-A"}}
+COMPANIES = {
+    "0": {"cik_str": 1067983, "ticker": "BRK-B", "title": "BERKSHIRE"},
+    "1": {"cik_str": 1067983, "ticker": "BRK-A"},
+}
 
 
-def hit(adsh: str, *names: str, filed: str = "2026-01-05", file: str = "d8k.htm", **changed: Any) -> dict[str, Any]:
+def hit(
+    adsh: str, *names: str, filed: str = "2026-01-05", file: str = "d8k.htm", **changed: Any
+) -> dict[str, Any]:
     source = {
         "ciks": ["0000320193"],
         "display_names": list(names) or ["Apple Inc.  (AAPL)  (CIK 0000320193)"],
@@ -124,7 +151,12 @@ def hit(adsh: str, *names: str, filed: str = "2026-01-05", file: str = "d8k.htm"
 
 def found(*hits: Any, timed_out: bool = False) -> dict[str, Any]:
     total = {"value": len(hits), "relation": "eq"}
-    return {"took": 9, "timed_out": timed_out, "_shards": {}, "hits": {"total": total, "max_score": 9.0, "hits": list(hits)}}
+    return {
+        "took": 9,
+        "timed_out": timed_out,
+        "_shards": {},
+        "hits": {"total": total, "max_score": 9.0, "hits": list(hits)},
+    }
 
 
 # --- Reddit
@@ -155,7 +187,10 @@ def post(number: int, title: str, text: str = "", **changed: Any) -> dict[str, A
 
 
 def listing(*posts: Any, after: str | None = None) -> dict[str, Any]:
-    return {"kind": "Listing", "data": {"after": after, "before": None, "dist": len(posts), "children": list(posts)}}
+    return {
+        "kind": "Listing",
+        "data": {"after": after, "before": None, "dist": len(posts), "children": list(posts)},
+    }
 
 
 # --- feeds

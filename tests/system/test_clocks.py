@@ -78,22 +78,38 @@ MOMENTS = {
 }
 """Where wall time may be read: for labels, for the day of today, and as moments that files keep from one process to the next
 (answers, quotas, breakers, heartbeats). Never for how long something took or may take."""
-WALL_CLOCKS = ("time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "datetime.now", "datetime.utcnow")
+WALL_CLOCKS = (
+    "time.time",
+    "time.time_ns",
+    "time.localtime",
+    "time.gmtime",
+    "time.ctime",
+    "datetime.now",
+    "datetime.utcnow",
+)
 WALL_CLOCKS += ("datetime.today", "date.today")
 
 
 def wall_clocks(path):
     """The wall-clock functions a module names, as it writes them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} - {"datetime.time"}
+    named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} - {
+        "datetime.time"
+    }
     imported = {
-        f"{node.module}.{alias.name}" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
     return {name for name in named | imported if name.endswith(WALL_CLOCKS)}
 
 
 def test_wall_time_is_read_for_labels_and_dates_only():
-    found = {path.relative_to(SOURCES).with_suffix("").as_posix(): wall_clocks(path) for path in SOURCES.rglob("*.py")}
+    found = {
+        path.relative_to(SOURCES).with_suffix("").as_posix(): wall_clocks(path)
+        for path in SOURCES.rglob("*.py")
+    }
     assert {name: clocks for name, clocks in found.items() if clocks} == MOMENTS
     before, at_kernel, after = time.monotonic_ns(), _recurse.now_ns(), time.monotonic_ns()
     assert sys.platform != "linux" or before <= at_kernel <= after
@@ -130,7 +146,9 @@ def test_a_search_takes_no_notice_of_a_jumping_wall_clock(jumping, endless):
     result = package.search(endless, budget_s=0.3, workers=2, rules=ENDLESS_RULES)
     took_s = (_recurse.now_ns() - started_ns) / 1e9
     assert result.status is Status.WALL
-    assert 0.3 - 0.025 <= result.elapsed_s <= took_s < GUARD_S  # on a busy machine it may end that much before its wall
+    assert (
+        0.3 - 0.025 <= result.elapsed_s <= took_s < GUARD_S
+    )  # on a busy machine it may end that much before its wall
     assert all(0 <= starter.elapsed_s <= took_s for starter in result.starters)
 
 
@@ -143,7 +161,9 @@ def test_a_scan_takes_no_notice_of_a_jumping_wall_clock(jumping, concurrent):
 
     left_s = []
     started_s = time.monotonic()
-    result = package.scan([naming("quick", "A"), make("slow", wait)], timeout_s=0.4, concurrent=concurrent)
+    result = package.scan(
+        [naming("quick", "A"), make("slow", wait)], timeout_s=0.4, concurrent=concurrent
+    )
     took_s = time.monotonic() - started_s
     assert [str(one.status) for one in result.outcomes] == ["ok", "timeout"]
     assert 0.4 <= result.outcomes[1].seconds <= result.elapsed_s <= took_s < GUARD_S
@@ -161,7 +181,9 @@ def late_after(n):
 
 def test_getting_ready_ends_when_it_is_late(endless, monkeypatch):
     monkeypatch.setattr(panel, "_LOOK_ROWS", 7)
-    monkeypatch.setattr(panel, "_blocks", lambda array, *_: (slice(at, at + 7) for at in range(0, len(array), 7)))
+    monkeypatch.setattr(
+        panel, "_blocks", lambda array, *_: (slice(at, at + 7) for at in range(0, len(array), 7))
+    )
     n = endless.n_variations
     assert panel.first_alike(endless, late_after(0)).tolist() == list(range(n))
     assert panel.first_alike(endless, late_after(3))[:21].tolist() == endless.alias_of[:21].tolist()
@@ -172,7 +194,12 @@ def test_getting_ready_ends_when_it_is_late(endless, monkeypatch):
 
 def test_a_budget_that_is_over_before_the_search_begins_is_a_wall(endless):
     result = package.search(endless, budget_s=1e-9)
-    assert (result.status, result.attempts, result.n_exhausted, result.coverage) == (Status.WALL, 0, 0, 0.0)
+    assert (result.status, result.attempts, result.n_exhausted, result.coverage) == (
+        Status.WALL,
+        0,
+        0,
+        0.0,
+    )
     assert {str(starter.status) for starter in result.starters} == {"not_started"}
     assert result.warnings[-1].startswith("not all variations were compared for being identical")
     assert [starter.n_buys for starter in result.starters] == endless.n_buys.tolist()
@@ -242,9 +269,21 @@ INT, TERM, HUP = (int(getattr(signal, name, 0)) for name in ("SIGINT", "SIGTERM"
 def interrupted(numbers, where, *args):
     """Exit code, output and errors of a command that gets these signals in a function of its own."""
     paths = os.pathsep.join([*IMPORTS, *sys.path])
-    command = [sys.executable, "-c", INTERRUPTED, ",".join(map(str, numbers)), where, *map(str, args)]
+    command = [
+        sys.executable,
+        "-c",
+        INTERRUPTED,
+        ",".join(map(str, numbers)),
+        where,
+        *map(str, args),
+    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=GUARD_S, env={**os.environ, "PYTHONPATH": paths}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD_S,
+        env={**os.environ, "PYTHONPATH": paths},
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
@@ -288,7 +327,9 @@ def test_a_signal_is_heeded_in_every_phase(here, numbers, where, code, status):
 
 @posix
 @pytest.mark.slow
-@pytest.mark.parametrize(("where", "statuses"), [(STORING, {"complete", "interrupted"}), (PRINTING, {"complete"})])
+@pytest.mark.parametrize(
+    ("where", "statuses"), [(STORING, {"complete", "interrupted"}), (PRINTING, {"complete"})]
+)
 def test_a_second_interruption_leaves_a_whole_store(where, statuses):
     code, _, err = interrupted([INT, INT], where, *SEARCH)
     assert code == 130
@@ -321,7 +362,13 @@ def test_a_signal_is_heeded_in_every_phase_of_a_scan(numbers, where, code):
 
 # --- signals in the other commands -----------------------------------------------------------------------------------
 
-LENIENT = ("--min-pooled-pp=0", "--max-mad-pp=100", "--max-iqr-pp=100", "--max-cv-buys=10", "--min-wilson-lb=-100")
+LENIENT = (
+    "--min-pooled-pp=0",
+    "--max-mad-pp=100",
+    "--max-iqr-pp=100",
+    "--max-cv-buys=10",
+    "--min-wilson-lb=-100",
+)
 GRIDS = "enabled = false\n[EMA]\nfast = 5\nslow = 16\n[SMA]\nperiod = 13\nmargin = 0\n[RSI]\nperiod = 9\nlevel = 60\n"
 
 
@@ -331,7 +378,15 @@ def kept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     (folder / "grids.toml").write_text(GRIDS)
     to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
-    options = (folder / "prices.csv", "--end", weekdays(60)[-2], "--grids", folder / "grids.toml", *LENIENT, "--workers=1")
+    options = (
+        folder / "prices.csv",
+        "--end",
+        weekdays(60)[-2],
+        "--grids",
+        folder / "grids.toml",
+        *LENIENT,
+        "--workers=1",
+    )
     for more in (["--db", folder / "mp2.db"], ["--db", folder / "half.db", "--max-attempts=1"]):
         with redirect_stdout(StringIO()), pytest.raises(SystemExit):
             main(["run", *map(str, options), "--min-daily-hits=0", "--max-size=3", *map(str, more)])
@@ -349,7 +404,10 @@ def of_store(path="mp2.db"):
     with package.Store(path, read_only=True) as store:
         runs = store.runs()
         ids = [run.run_id for run in runs]
-        picks, outcomes = (sum(len(load(run_id)) for run_id in ids) for load in (store.load_picks, store.load_outcomes))
+        picks, outcomes = (
+            sum(len(load(run_id)) for run_id in ids)
+            for load in (store.load_picks, store.load_outcomes)
+        )
         return [str(run.status) for run in runs], picks, outcomes
 
 
@@ -365,21 +423,75 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
         ([TERM], "mp2.storage.runs:Store:runs:", ("runs", "list"), 143, UNTOUCHED),
         ([INT], "mp2.cli.runs:print_result::", ("runs", "show", "last"), 130, UNTOUCHED),
         ([HUP], "mp2.groups.export:groups_table::", ("runs", "export", "last"), 143, UNTOUCHED),
-        ([TERM], "mp2.storage.runs:Store:delete:after", ("runs", "delete", "last"), 143, ([], 0, 0)),
+        (
+            [TERM],
+            "mp2.storage.runs:Store:delete:after",
+            ("runs", "delete", "last"),
+            143,
+            ([], 0, 0),
+        ),
         ([TERM], "mp2.cli.scanners:_description::", ("scanners", "list"), 143, UNTOUCHED),
-        ([INT], "mp2.storage.runs:Store:change_breaker:after", ("scanners", "reset", "good"), 130, UNTOUCHED),
+        (
+            [INT],
+            "mp2.storage.runs:Store:change_breaker:after",
+            ("scanners", "reset", "good"),
+            130,
+            UNTOUCHED,
+        ),
         ([HUP], "mp2.discovery.runner:scan::", ("scanners", "test", "good"), 143, UNTOUCHED),
-        ([TERM], "mp2.cli.scanners:_in_caller::", ("scanners", "test", "good", "--in-caller"), 143, UNTOUCHED),
-        ([TERM], "mp2.data.prices:read_prices::", ("signals", "prices.csv", "-o", "out.csv"), 143, UNTOUCHED),
-        ([INT], "mp2.cli.prices:print_warnings::", ("walkforward", "prices.csv", "--weeks=1"), 130, UNTOUCHED),
-        ([TERM], "mp2.groups.search:search::", ("walkforward", "prices.csv", "--weeks=2"), 143, UNTOUCHED),
-        ([TERM], "mp2.signals.lookahead:check::after", ("check", "lookahead", "prices.csv"), 143, UNTOUCHED),
+        (
+            [TERM],
+            "mp2.cli.scanners:_in_caller::",
+            ("scanners", "test", "good", "--in-caller"),
+            143,
+            UNTOUCHED,
+        ),
+        (
+            [TERM],
+            "mp2.data.prices:read_prices::",
+            ("signals", "prices.csv", "-o", "out.csv"),
+            143,
+            UNTOUCHED,
+        ),
+        (
+            [INT],
+            "mp2.cli.prices:print_warnings::",
+            ("walkforward", "prices.csv", "--weeks=1"),
+            130,
+            UNTOUCHED,
+        ),
+        (
+            [TERM],
+            "mp2.groups.search:search::",
+            ("walkforward", "prices.csv", "--weeks=2"),
+            143,
+            UNTOUCHED,
+        ),
+        (
+            [TERM],
+            "mp2.signals.lookahead:check::after",
+            ("check", "lookahead", "prices.csv"),
+            143,
+            UNTOUCHED,
+        ),
         ([INT], "mp2.picks.pick:pick_day::", PICK, 130, (["complete"], 2, 0)),
         ([TERM], "mp2.storage.runs:Store:save_picks:after", PICK, 143, (["complete"], 2, 0)),
         ([INT, INT], "mp2.storage.runs:Store:save_picks:after", PICK, 130, (["complete"], 2, 0)),
         ([INT, INT], "mp2.storage.runs:Store:delete:", ("runs", "delete", "last"), 130, UNTOUCHED),
-        ([TERM], "mp2.storage.runs:Store:save_outcome:", ("outcome", "last", "--prices=prices.csv"), 143, (["complete"], 1, 1)),
-        ([HUP], "mp2.storage.runs:Store:load_request:", ("resume", "last", "--db=half.db"), 143, UNTOUCHED),
+        (
+            [TERM],
+            "mp2.storage.runs:Store:save_outcome:",
+            ("outcome", "last", "--prices=prices.csv"),
+            143,
+            (["complete"], 1, 1),
+        ),
+        (
+            [HUP],
+            "mp2.storage.runs:Store:load_request:",
+            ("resume", "last", "--db=half.db"),
+            143,
+            UNTOUCHED,
+        ),
     ],
 )
 def test_a_signal_is_heeded_in_every_command(stored, numbers, where, words, code, expected):
@@ -457,7 +569,9 @@ def searched(mp2, monkeypatch):
 
 
 @posix
-@pytest.mark.parametrize("error", [StoreError("mp2.db: locked"), InputError("locked"), RuntimeError("locked")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [StoreError("mp2.db: locked"), InputError("locked"), RuntimeError("locked")], ids=repr
+)
 def test_a_signal_has_its_exit_code_whatever_error_follows(searched, monkeypatch, error):
     def fail(*_):
         signal.raise_signal(signal.SIGTERM)
@@ -474,7 +588,9 @@ def test_a_signal_has_its_exit_code_whatever_error_follows(searched, monkeypatch
 
 @posix
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["mp2.cli.runs:echo_document::", "mp2.cli.runs:echo_document::after", "click:echo::"])
+@pytest.mark.parametrize(
+    "where", ["mp2.cli.runs:echo_document::", "mp2.cli.runs:echo_document::after", "click:echo::"]
+)
 def test_a_signal_around_the_printing_leaves_one_document(searched, where):
     code, out, _ = interrupted([TERM], where, "runs", "list", "--json")
     assert (code, strict_json(out)["status"] in {"ok", "failed"}) == (143, True)
@@ -495,11 +611,14 @@ def test_a_failure_after_the_document_is_told_on_stderr_alone(searched, monkeypa
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("where", "kind"), [("pathlib:Path:write_text:after", "csv"), ("polars:DataFrame:write_parquet:after", "parquet")]
+    ("where", "kind"),
+    [("pathlib:Path:write_text:after", "csv"), ("polars:DataFrame:write_parquet:after", "parquet")],
 )
 def test_a_signal_while_a_run_is_exported_leaves_the_file_as_it_was(here, searched, where, kind):
     (here / "out").write_text("before")
-    code, _, err = interrupted([TERM], where, "runs", "export", "last", "--format", kind, "-o", "out")
+    code, _, err = interrupted(
+        [TERM], where, "runs", "export", "last", "--format", kind, "-o", "out"
+    )
     assert (code, err) == (143, "mp2: stopped by a signal; out is written, or as it was\n")
     assert ((here / "out").read_text(), list(here.glob("*.part"))) == ("before", [])
 
@@ -510,7 +629,9 @@ def test_a_signal_while_a_pipe_is_written_says_that_it_may_be_cut(here, searched
     os.mkfifo("pipe")
     reader = threading.Thread(target=(here / "pipe").read_bytes)
     reader.start()
-    code, _, err = interrupted([HUP], "pathlib:Path:write_text:after", "runs", "export", "last", "-o", "pipe")
+    code, _, err = interrupted(
+        [HUP], "pathlib:Path:write_text:after", "runs", "export", "last", "-o", "pipe"
+    )
     reader.join(GUARD_S)
     assert (code, err) == (143, "mp2: stopped by a signal; pipe may be cut short\n")
     code, _, err = interrupted([TERM], "mp2.cli.runs:note_kept::after", "runs", "export", "last")
@@ -535,7 +656,9 @@ def test_a_file_that_is_replaced_keeps_its_links_and_permissions(here):
 @posix
 @pytest.mark.slow
 def test_all_that_an_interruption_leaves_behind_is_said(stored):
-    code, _, err = interrupted([INT, INT], "mp2.cli.prices:print_warnings::", *PICK, "--csv", "out.csv")
+    code, _, err = interrupted(
+        [INT, INT], "mp2.cli.prices:print_warnings::", *PICK, "--csv", "out.csv"
+    )
     assert code == 130
     said = "the picks are stored with the run, or those before them stay; out.csv was written"
     assert err.splitlines()[-1] == f"mp2: stopped by a signal; {said}"
@@ -566,14 +689,18 @@ def test_an_output_that_is_closed_early_is_quiet(mp2):
     reader, writer = os.pipe()
     os.close(reader)  # from the first byte on nobody reads
     started = [
-        subprocess.Popen([sys.executable, "-c", command, *args], stdout=writer, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", command, *args], stdout=writer, stderr=subprocess.PIPE, text=True
+        )
         for args in PRINTERS
     ]
     os.close(writer)
     errors = [process.communicate(timeout=GUARD_S)[1] for process in started]
     for args, process, err in zip(PRINTERS, started, errors, strict=True):
         assert process.returncode in {0, 4}, (args, err)
-        assert not any(word in err for word in ("Traceback", "roken pipe", "BrokenPipe", "Exception ignored")), (args, err)
+        assert not any(
+            word in err for word in ("Traceback", "roken pipe", "BrokenPipe", "Exception ignored")
+        ), (args, err)
 
 
 @posix
@@ -591,13 +718,17 @@ sys.argv[1:] = ["--version"]
 from mp2.__main__ import script
 script()
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S
+    )
     assert (done.returncode, done.stderr) == (expected, "")
 
 
 def test_an_installation_that_is_broken_says_so():
     code = "import sys; sys.modules['click'] = None\nfrom mp2.__main__ import script; script()"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S
+    )
     assert done.returncode == 1
     assert "click" in done.stderr
 
@@ -625,7 +756,10 @@ def test_a_stop_from_a_thread_ends_a_search_in_another_that_is_not_main(endless)
     threading.Thread(target=lambda: begun.wait(GUARD_S) and stop.set(), daemon=True).start()
     result = in_thread(
         lambda: package.search(
-            endless, rules=ENDLESS_RULES, stop=stop, observe=lambda progress: progress.attempts and begun.set()
+            endless,
+            rules=ENDLESS_RULES,
+            stop=stop,
+            observe=lambda progress: progress.attempts and begun.set(),
         )
     )
     assert (result.status, result.attempts > 0) == (Status.STOPPED, True)
@@ -643,7 +777,11 @@ def test_searches_and_scans_in_a_running_loop_as_in_a_notebook(week):
     direct, aside, first, second = asyncio.run(notebook())
     for result in (direct, aside):
         assert (result.status, result.kept) == (Status.COMPLETE, expected.kept)
-    assert [one.ticker for one in first.candidates] == [one.ticker for one in second.candidates] == ["A"]
+    assert (
+        [one.ticker for one in first.candidates]
+        == [one.ticker for one in second.candidates]
+        == ["A"]
+    )
 
 
 @posix

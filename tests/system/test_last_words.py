@@ -27,7 +27,12 @@ def python(*args):
     paths = os.pathsep.join(filter(None, sys.path))
     env = {**os.environ, "PYTHONPATH": paths, "RUST_BACKTRACE": "0"}
     done = subprocess.run(
-        [sys.executable, *map(str, args)], capture_output=True, text=True, check=False, timeout=GUARD_S, env=env
+        [sys.executable, *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD_S,
+        env=env,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -61,7 +66,9 @@ def test_asked_for_json_the_last_words_are_json_too():
     assert_file_named(code, err)
     document = strict_json(out)
     assert document["status"] == "failed"
-    assert [f"mp2: {line}" for line in document["errors"]] == err.splitlines()[-len(document["errors"]) :]
+    assert [f"mp2: {line}" for line in document["errors"]] == err.splitlines()[
+        -len(document["errors"]) :
+    ]
 
 
 ABORTED = """
@@ -83,7 +90,8 @@ main(sys.argv[2:])
 
 
 @pytest.mark.parametrize(
-    ("files", "named"), [("a.parquet", "a.parquet"), ("a.parquet,b\n.pq,a.parquet", "a.parquet or b\\x0a.pq")]
+    ("files", "named"),
+    [("a.parquet", "a.parquet"), ("a.parquet,b\n.pq,a.parquet", "a.parquet or b\\x0a.pq")],
 )
 def test_every_file_that_is_being_read_is_named(files, named):
     code, out, err = python("-c", ABORTED, files, "search", "x.csv", "--json")

@@ -53,7 +53,20 @@ def text_of(path):
 
 # --- no code from data -------------------------------------------------------------------------------------------------
 
-BANNED_MODULES = frozenset({"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "ctypes", "pty"})
+BANNED_MODULES = frozenset(
+    {
+        "pickle",
+        "cPickle",
+        "marshal",
+        "shelve",
+        "dill",
+        "cloudpickle",
+        "joblib",
+        "yaml",
+        "ctypes",
+        "pty",
+    }
+)
 BANNED_CALLS = re.compile(
     r"(builtins\.)?(eval|exec|compile|__import__)|os\.(system|popen|exec\w*|spawn\w*)|subprocess\.(getoutput|getstatusoutput)"
     r"|tempfile\.mktemp|(\w+\.)*(read_pickle|to_pickle|allow_pickle|run_path|run_module|enable_load_extension)|code\.\w+"
@@ -75,7 +88,10 @@ def offences(found):
         if isinstance(node, ast.Call):
             if BANNED_CALLS.fullmatch(called := dotted(node.func)):
                 yield f"{node.lineno}: calls {called}"
-            if any(word.arg in ("shell", "allow_pickle") and not is_false(word.value) for word in node.keywords):
+            if any(
+                word.arg in ("shell", "allow_pickle") and not is_false(word.value)
+                for word in node.keywords
+            ):
                 yield f"{node.lineno}: {ast.unparse(node)}"
         if isinstance(node, ast.Assert) and not only_narrows(node.test):
             yield f"{node.lineno}: {ast.unparse(node)}"
@@ -135,32 +151,51 @@ def test_the_kernel_runs_no_code_from_data_either():
 
 # --- SQL ---------------------------------------------------------------------------------------------------------------
 
-STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|ATTACH|WITH|REPLACE)\b")
+STATEMENT = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|ATTACH|WITH|REPLACE)\b"
+)
 CHECKED = re.compile(r"(sql_names?|_quoted)\(.*\)", re.DOTALL)
 KNOWN = {
     ("cache.py", "journal_mode"): "one of two words of this program",
     ("cache.py", "application_id"): "a number of this program",
-    ("quota.py", "bucket.table"): "made of a host's letters, digits, dots and hyphens: see the test below",
+    (
+        "quota.py",
+        "bucket.table",
+    ): "made of a host's letters, digits, dots and hyphens: see the test below",
     ("quota.py", "table"): "the same",
     ("schema.py", "step"): "a number of this program",
 }
 
 
 def is_statement(node):
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value) is not None
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and STATEMENT.match(node.value) is not None
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=text_of)
 def test_values_are_bound_and_names_are_checked_in_sql(path):
     for node in nodes(path):
         if isinstance(node, ast.JoinedStr) and is_statement(node.values[0]):
-            inside = [ast.unparse(part.value) for part in node.values if isinstance(part, ast.FormattedValue)]
-            assert [one for one in inside if not CHECKED.fullmatch(one) and (path.name, one) not in KNOWN] == []
+            inside = [
+                ast.unparse(part.value)
+                for part in node.values
+                if isinstance(part, ast.FormattedValue)
+            ]
+            assert [
+                one
+                for one in inside
+                if not CHECKED.fullmatch(one) and (path.name, one) not in KNOWN
+            ] == []
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
             assert not is_statement(node.left)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a;b", "a'b", 'a"b', "A", "1a", "a--", "a\n", "é", "a" * 60])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a;b", "a'b", 'a"b', "A", "1a", "a--", "a\n", "é", "a" * 60]
+)
 def test_a_name_that_is_no_plain_word_is_refused(name):
     with pytest.raises(ValueError, match="is no name of a table or column"):
         database.insert("run", "status", name)
@@ -179,8 +214,21 @@ def test_a_host_cannot_get_out_of_its_name_in_the_file_of_quotas(tmp_path):
 # --- what comes from outside acts nowhere --------------------------------------------------------------------------------
 
 HOSTILE = "\x1b[31m[red]x[/red]\r\b\x07\u202egnp\x9b2J<script>"
-UNSEEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-RULES = ("--min-daily-hits", "0", "--max-mad-pp", "100", "--max-iqr-pp", "100", "--retain-sizes", "2", "--max-size", "2")
+UNSEEN = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+RULES = (
+    "--min-daily-hits",
+    "0",
+    "--max-mad-pp",
+    "100",
+    "--max-iqr-pp",
+    "100",
+    "--retain-sizes",
+    "2",
+    "--max-size",
+    "2",
+)
 
 
 def inert(*texts):
@@ -196,7 +244,9 @@ def hostile_table(path):
         for day in (5, 6)
         for ticker in (f"<script>alert(1)</script>{HOSTILE}", '=HYPERLINK("http://x")', "@T", "T")
     ]
-    pl.DataFrame(rows, schema=("algo", "variation", "day", "ticker", "win"), orient="row").write_parquet(path)
+    pl.DataFrame(
+        rows, schema=("algo", "variation", "day", "ticker", "win"), orient="row"
+    ).write_parquet(path)
     return path
 
 
@@ -289,7 +339,9 @@ def test_an_exported_table_holds_no_formula(mp2, hostile, here):
     mp2("runs", "export", "last", "-o", "groups.csv")
     cells = pl.read_csv(here / "groups.csv", infer_schema=False)
     assert cells.height > 0
-    assert not [cell for row in cells.rows() for cell in row if cell and re.match(r"[=+@\t\r]|-\D", cell)]
+    assert not [
+        cell for row in cells.rows() for cell in row if cell and re.match(r"[=+@\t\r]|-\D", cell)
+    ]
     assert any(cell.startswith(("'=", "'+")) for cell in cells["members"])
     assert for_spreadsheets(pl.DataFrame({"text": ["=1", "a=1", "-1", None, ""], "number": [-1, 2, 3, 4, 5]})).rows() == [
         ("'=1", -1), ("a=1", 2), ("'-1", 3), (None, 4), ("", 5),
@@ -300,7 +352,9 @@ def test_a_log_line_is_one_line_and_a_traceback_stays_lines():
     try:
         raise ValueError(HOSTILE)
     except ValueError:
-        record = logging.LogRecord("mp2", logging.INFO, "", 0, "a\n2026-01-01 forged %s", (HOSTILE,), sys.exc_info())
+        record = logging.LogRecord(
+            "mp2", logging.INFO, "", 0, "a\n2026-01-01 forged %s", (HOSTILE,), sys.exc_info()
+        )
     first, *rest = PlainFormatter("%(message)s").format(record).splitlines()
     assert first.startswith("a\\x0a2026-01-01 forged")
     assert inert(first, *rest)
@@ -320,8 +374,14 @@ def fail(context):
 
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=("tables", "json"))
 def test_hostile_sources_are_shown_and_not_obeyed(mp2, scanners, more, here):
-    named = make("named", lambda context: [context.candidate("OK", HOSTILE, "high", {HOSTILE: [HOSTILE]})], summary=HOSTILE)
-    scanners(make("failing", fail), named, naming("script", "<script>", "A<B", f"A{HOSTILE}", "=A1"))
+    named = make(
+        "named",
+        lambda context: [context.candidate("OK", HOSTILE, "high", {HOSTILE: [HOSTILE]})],
+        summary=HOSTILE,
+    )
+    scanners(
+        make("failing", fail), named, naming("script", "<script>", "A<B", f"A{HOSTILE}", "=A1")
+    )
     for command in (
         ("--log-file", "scan.log", "-vv", "scan"),
         ("scanners", "list"),
@@ -337,7 +397,9 @@ def test_hostile_sources_are_shown_and_not_obeyed(mp2, scanners, more, here):
         assert code in (0, 1, 3), (command, err)
         assert inert(out, err), command
     assert inert((here / "scan.log").read_text(encoding="utf-8"))
-    assert "<script>" not in json.dumps([one.to_dict() for one in stored_scan(here).candidates if one.sources == ("script",)])
+    assert "<script>" not in json.dumps(
+        [one.to_dict() for one in stored_scan(here).candidates if one.sources == ("script",)]
+    )
     assert stored_scan(here).outcomes[2].n_dropped == 4
 
 
@@ -361,7 +423,9 @@ def stored_scan(folder):
         ("sql", "database", '"postgresql://me:hidden-one@host/db"'),
     ],
 )
-def test_an_address_in_the_settings_is_http_without_a_password_or_refused(mp2, here, scanner, setting, value):
+def test_an_address_in_the_settings_is_http_without_a_password_or_refused(
+    mp2, here, scanner, setting, value
+):
     (here / "mp2.toml").write_text(f"[discovery.scanners.{scanner}]\n{setting} = {value}\n")
     code, out, err = mp2("scan", "--only", scanner, "--no-store", "--json")
     assert code != 0
@@ -402,13 +466,20 @@ def toml_of(tables):
     """The settings of scanners as a file."""
     lines = []
     for name, table in tables.items():
-        lines += [f"[discovery.scanners.{name}]", *(f"{key} = {toml_value(value)}" for key, value in table.items())]
+        lines += [
+            f"[discovery.scanners.{name}]",
+            *(f"{key} = {toml_value(value)}" for key, value in table.items()),
+        ]
     return "\n".join(lines)
 
 
 def toml_value(value):
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {json.dumps(one)}" for key, one in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {json.dumps(one)}" for key, one in value.items())
+            + "}"
+        )
     return json.dumps(value)
 
 
@@ -435,15 +506,20 @@ def planted(monkeypatch, here):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{web_sources.KEY}-proxy@127.0.0.1:1")
     monkeypatch.setattr(
-        "mp2.discovery.http.client.RetryRules", lambda: RetryRules(n_attempts=2, first_wait_s=0.001, max_wait_s=0.002)
+        "mp2.discovery.http.client.RetryRules",
+        lambda: RetryRules(n_attempts=2, first_wait_s=0.001, max_wait_s=0.002),
     )
-    chosen = [one for one in web_sources.SCANNERS if one.name not in ("login", "overview")] + [make("loose", loose)]
+    chosen = [one for one in web_sources.SCANNERS if one.name not in ("login", "overview")] + [
+        make("loose", loose)
+    ]
     monkeypatch.setattr(registry, "_plug_ins", tuple)
     monkeypatch.setattr(registry, "builtin_scanners", lambda: tuple(chosen))
     with StubServer() as server:
         web_sources.well(server)
         own = web_sources.settings(server.url)
-        (here / "mp2.toml").write_text(toml_of({one.name: own[one.name] for one in chosen if one.name in own}))
+        (here / "mp2.toml").write_text(
+            toml_of({one.name: own[one.name] for one in chosen if one.name in own})
+        )
         LOOSE["url"] = server.route("/loose", Status(200, f"no {web_sources.KEY}-fh"))
         (here / "mp2.toml").chmod(0o600)
         yield server, [one.name for one in chosen]
@@ -456,8 +532,15 @@ def test_no_key_stays_anywhere_whatever_the_sources_do(mp2, planted, here, ways)
     n_asked = server.n_requests()
     for spoiled in ways:
         web_sources.spoil(server, web_sources.FAILURES[spoiled][0])
-        tests = [("scanners", "test", name, "--in-caller", "--debug") for name in (names if spoiled == "401" else ())]
-        for command in (*COMMANDS, *tests, ("scanners", "reset", *names)):  # an open breaker would let nothing be asked
+        tests = [
+            ("scanners", "test", name, "--in-caller", "--debug")
+            for name in (names if spoiled == "401" else ())
+        ]
+        for command in (
+            *COMMANDS,
+            *tests,
+            ("scanners", "reset", *names),
+        ):  # an open breaker would let nothing be asked
             code, out, err = mp2(*command)
             assert web_sources.KEY not in out + err, (spoiled, command)
             assert web_sources.BASIC not in out + err, (spoiled, command)
@@ -476,8 +559,12 @@ def test_no_key_stays_when_all_is_well_either(mp2, planted, here):
     code, out, err = mp2("-vv", "--log-file", "scan.log", "scan", "--json")
     assert code in (0, 3), err  # what the stub tells of has its day; some sources find it old
     assert "ok" in {one["status"] for one in json.loads(out)["outcomes"]}
-    contents = (path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml")
-    assert not any(web_sources.KEY.encode() in content for content in (out.encode(), err.encode(), *contents))
+    contents = (
+        path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml"
+    )
+    assert not any(
+        web_sources.KEY.encode() in content for content in (out.encode(), err.encode(), *contents)
+    )
 
 
 def test_the_password_of_a_proxy_is_in_no_message(mp2, planted, monkeypatch, here):
@@ -505,7 +592,9 @@ def test_no_repr_shows_what_may_hold_a_key(here):
 @posix
 def test_a_settings_file_with_a_key_has_to_be_its_owners_alone(mp2, here):
     file = here / "mp2.toml"
-    file.write_text('[discovery.scanners.news]\nfeeds = ["http://127.0.0.1:9/feed?token=hidden-one"]\n')
+    file.write_text(
+        '[discovery.scanners.news]\nfeeds = ["http://127.0.0.1:9/feed?token=hidden-one"]\n'
+    )
     file.chmod(0o644)
     code, out, err = mp2("scanners", "list")
     assert code == 2
@@ -515,8 +604,12 @@ def test_a_settings_file_with_a_key_has_to_be_its_owners_alone(mp2, here):
     assert mp2("scanners", "list")[0] == 0
     for name in ("X-Amz-Signature", "pass", "user_credentials", "page=1;token"):
         assert discovery.holds_a_key({"feeds": [f"https://a.example/feed?{name}=hidden-one"]}), name
-    file.write_text('[discovery.scanners.news]\nfeeds = ["http://127.0.0.1:9/feed?page=1", "http://[bad?token=x"]\n')
-    assert not discovery.holds_a_key({"a": ["http://x/?page=1", 5, "http://[bad?token=x", "token=x"]})
+    file.write_text(
+        '[discovery.scanners.news]\nfeeds = ["http://127.0.0.1:9/feed?page=1", "http://[bad?token=x"]\n'
+    )
+    assert not discovery.holds_a_key(
+        {"a": ["http://x/?page=1", 5, "http://[bad?token=x", "token=x"]}
+    )
 
 
 # --- files ---------------------------------------------------------------------------------------------------------------
@@ -545,8 +638,14 @@ def test_files_of_our_own_are_private_and_exports_follow_the_umask(mp2, scanners
     assert mp2("scan", "--timeout", "5s")[0] == 0
     with Store("mp2.db") as store:
         store.scans()
-        own = [path for path in here.iterdir() if path.name.startswith(("mp2.db", "scan_")) or path.suffix == ".log"]
-        assert {path.name: oct(mode(path)) for path in own} == dict.fromkeys((path.name for path in own), "0o600")
+        own = [
+            path
+            for path in here.iterdir()
+            if path.name.startswith(("mp2.db", "scan_")) or path.suffix == ".log"
+        ]
+        assert {path.name: oct(mode(path)) for path in own} == dict.fromkeys(
+            (path.name for path in own), "0o600"
+        )
     assert {"mp2.db", "run.log", "scan_cache.db", "scan_quota.db"} <= {path.name for path in own}
     os.umask(0o022)
     mp2("runs", "export", "last", "-o", "groups.csv")
@@ -554,7 +653,9 @@ def test_files_of_our_own_are_private_and_exports_follow_the_umask(mp2, scanners
 
 
 @posix
-def test_a_result_is_not_rescued_through_a_link_that_others_have_put_there(tmp_path, monkeypatch, open_umask):
+def test_a_result_is_not_rescued_through_a_link_that_others_have_put_there(
+    tmp_path, monkeypatch, open_umask
+):
     shared, own, victim = tmp_path / "shared", tmp_path / "own", tmp_path / "victim"
     shared.mkdir()
     own.mkdir()
@@ -565,7 +666,11 @@ def test_a_result_is_not_rescued_through_a_link_that_others_have_put_there(tmp_p
     told = cli_search._rescued(result, shared / "mp2.db")
     assert victim.read_text() == "precious"
     rescued = own / f"mp2-{result.run_id}.json"
-    assert (rescued.name in told, json.loads(rescued.read_text()), mode(rescued)) == (True, {"all": 1}, 0o600)
+    assert (rescued.name in told, json.loads(rescued.read_text()), mode(rescued)) == (
+        True,
+        {"all": 1},
+        0o600,
+    )
     with pytest.raises(FileExistsError):
         write_private(rescued, "again")
     dangling = tmp_path / "dangling"

@@ -24,14 +24,22 @@ def scan(path, text=None, day="2026-11-24"):
 
 def test_every_ticker_up_to_its_day(tmp_path):
     found = scan(tmp_path / "list.csv", LINES)
-    assert [(one.ticker, one.priority) for one in found.candidates] == [("NVDA", "high"), ("KO", "medium"), ("BRK-B", "low")]
+    assert [(one.ticker, one.priority) for one in found.candidates] == [
+        ("NVDA", "high"),
+        ("KO", "medium"),
+        ("BRK-B", "low"),
+    ]
     assert found.candidates[0].contexts == ("earnings after the close",)
     assert found.candidates[0].data == {"watch_list": {"until": "2026-11-25"}}
-    assert [one.ticker for one in scan(tmp_path / "list.csv", day="2027-01-01").candidates] == ["KO"]
+    assert [one.ticker for one in scan(tmp_path / "list.csv", day="2027-01-01").candidates] == [
+        "KO"
+    ]
 
 
 def test_a_line_that_is_none_is_dropped(tmp_path):
-    found = scan(tmp_path / "list.csv", LINES + "no ticker,at all\nT,has a wrong priority,,urgent\n")
+    found = scan(
+        tmp_path / "list.csv", LINES + "no ticker,at all\nT,has a wrong priority,,urgent\n"
+    )
     assert found.outcomes[0].n_dropped == 2
     assert len(found.candidates) == 3
 
@@ -41,7 +49,11 @@ def test_a_line_that_is_none_is_dropped(tmp_path):
     [
         (None, "bad_request", "No such file"),
         ("", "bad_payload", "the first line has to name the columns ticker and reason"),
-        ("symbol,why\nA,b\n", "bad_payload", "the first line has to name the columns ticker and reason"),
+        (
+            "symbol,why\nA,b\n",
+            "bad_payload",
+            "the first line has to name the columns ticker and reason",
+        ),
         ("ticker,reason,until\nA,b,soon\n", "bad_payload", "until of A: 'soon' is no date"),
     ],
 )

@@ -44,7 +44,12 @@ class _Screen(Console):
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr; when it is not a terminal, lines are wide and nothing is coloured."""
     stream = sys.stderr if stderr else sys.stdout
-    return _Screen(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=not stream.isatty())
+    return _Screen(
+        file=stream,
+        width=None if stream.isatty() else PLAIN_WIDTH,
+        highlight=False,
+        soft_wrap=not stream.isatty(),
+    )
 
 
 def duration(seconds: float) -> str:
@@ -54,12 +59,21 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 100
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def count(number: float) -> str:
     """A count with thousands separated, or in words of magnitude from a million up."""
-    for limit, word in ((1e15, "quadrillion"), (1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+    for limit, word in (
+        (1e15, "quadrillion"),
+        (1e12, "trillion"),
+        (1e9, "billion"),
+        (1e6, "million"),
+    ):
         if number >= limit:
             return f"{number / limit:,.2f} {word}"
     return f"{number:,.0f}"
@@ -78,7 +92,9 @@ def coverage_sentence(result: SearchResult) -> str:
     found = any(result.kept.values())
     if result.status is Status.COMPLETE:
         return f"Complete: {'no better group exists' if found else 'no group is eligible'} under these rules."
-    what = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "Work limit"}[result.status]
+    what = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "Work limit"}[
+        result.status
+    ]
     tail = "better groups may exist" if found else "none found so far"
     return f"{what}: {share(result.coverage)} of the space exhausted; {tail}."
 
@@ -123,13 +139,22 @@ class SearchDisplay:
         self._next_beat_ns = self._heartbeat_ns
         self._last = (0, 0)
         self._rate = 0.0
-        self._live = Live(console=screen, auto_refresh=False, transient=True) if live and screen.is_terminal else None
+        self._live = (
+            Live(console=screen, auto_refresh=False, transient=True)
+            if live and screen.is_terminal
+            else None
+        )
 
     def __enter__(self) -> SearchDisplay:
         self._draw(Live.start)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._draw(Live.stop)
 
     def update(self, progress: SearchProgress) -> None:
@@ -167,7 +192,10 @@ class SearchDisplay:
             "starters",
             f"{pool.n_exhausted} done, {pool.n_running} running, {pool.n_cut_off} cut off, {pool.n_waiting} waiting",
         )
-        grid.add_row("limit, bank", f"{duration(pool.limit_ns / NS_PER_S)}, {duration(pool.bank_ns / NS_PER_S)}")
+        grid.add_row(
+            "limit, bank",
+            f"{duration(pool.limit_ns / NS_PER_S)}, {duration(pool.bank_ns / NS_PER_S)}",
+        )
         grid.add_row("attempts", f"{count(progress.attempts)}, {count(self._rate)} a second")
         for size, score in progress.best_score.items():
             grid.add_row(f"best of size {size}", "none yet" if score is None else f"{score:.2f}")
@@ -176,7 +204,12 @@ class SearchDisplay:
 
 def members_text(members: Iterable[Member], hints: Mapping[int, str]) -> str:
     """A group's members in one line, each with its hint of `alias_hints`."""
-    return plain(" + ".join(f"{member.algo} {member.variation}{hints.get(member.variation_idx, '')}" for member in members))
+    return plain(
+        " + ".join(
+            f"{member.algo} {member.variation}{hints.get(member.variation_idx, '')}"
+            for member in members
+        )
+    )
 
 
 def alias_hints(aliases: Iterable[Sequence[Member]]) -> dict[int, str]:
@@ -195,13 +228,19 @@ def result_view(result: SearchResult, *, n_show: int) -> Stack:
     parts: list[Any] = []
     hints = alias_hints(result.aliases)
     for size, kept in result.kept.items():
-        parts += [_groups_table(result, size, kept[:n_show], hints), *_pick_lines(result, size, hints), Text()]
+        parts += [
+            _groups_table(result, size, kept[:n_show], hints),
+            *_pick_lines(result, size, hints),
+            Text(),
+        ]
     parts += [Text(line) for line in _totals(result)]
     parts.append(Text(coverage_sentence(result), style="bold"))
     return Stack(*parts)
 
 
-def _groups_table(result: SearchResult, size: int, shown: Sequence[Group], hints: Mapping[int, str]) -> Table | Text:
+def _groups_table(
+    result: SearchResult, size: int, shown: Sequence[Group], hints: Mapping[int, str]
+) -> Table | Text:
     n_kept, n_eligible = len(result.kept[size]), result.eligible[size]
     if not n_kept:
         return Text(f"Size {size}: no eligible group found.", style="bold")
@@ -213,8 +252,16 @@ def _groups_table(result: SearchResult, size: int, shown: Sequence[Group], hints
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("members", overflow="fold")
     for group in shown:
-        buys, hits = ("/".join(str(getattr(day, name)) for day in group.days) for name in ("buys", "hits"))
-        numbers = (f"{group.score:.2f}", f"{group.pooled_pp:.1f}", f"{group.wilson_lb:.1f}", buys, hits)
+        buys, hits = (
+            "/".join(str(getattr(day, name)) for day in group.days) for name in ("buys", "hits")
+        )
+        numbers = (
+            f"{group.score:.2f}",
+            f"{group.pooled_pp:.1f}",
+            f"{group.wilson_lb:.1f}",
+            buys,
+            hits,
+        )
         mark = "*" if group.rank == result.picked_rank.get(size) else ""
         table.add_row(f"{mark}{group.rank}", *numbers, Text(members_text(group.members, hints)))
     return table
@@ -225,7 +272,9 @@ def _pick_lines(result: SearchResult, size: int, hints: Mapping[int, str]) -> It
     if pick is None:
         yield Text(f"No pick of size {size}: no group was kept.")
         return
-    yield Text(f"Pick of size {size}: rank {pick.rank}, {members_text(pick.members, hints)}", style="green")
+    yield Text(
+        f"Pick of size {size}: rank {pick.rank}, {members_text(pick.members, hints)}", style="green"
+    )
     last = pick.consensus[-1]
     yield Text(f"  consensus on {last.day}: {plain(' '.join(last.tickers)) or 'no ticker'}")
 
@@ -268,7 +317,9 @@ def summary_view(summary: PanelSummary, needed_bytes: int) -> Stack:
     days = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("day", "buys", "base win rate"):
         days.add_column(heading, justify="left" if heading == "day" else "right")
-    for day, buys, rate in zip(summary.days, summary.buys_per_day, summary.base_win_rates, strict=True):
+    for day, buys, rate in zip(
+        summary.days, summary.buys_per_day, summary.base_win_rates, strict=True
+    ):
         days.add_row(day, f"{buys:,}", f"{rate:.1f}%")
     lines = (
         f"{len(summary.variations_per_algo)} algorithms, {summary.n_variations:,} variations, {len(summary.days)} days, "
@@ -284,7 +335,9 @@ def algo_totals(starters: Iterable[StarterRecord]) -> dict[str, dict[str, float]
     """Per algorithm: starters, cut-offs, seconds run and mean buys of a starter."""
     totals: dict[str, dict[str, float]] = {}
     for starter in starters:
-        row = totals.setdefault(starter.algo, {"n_starters": 0, "n_cut_off": 0, "elapsed_s": 0.0, "n_buys": 0})
+        row = totals.setdefault(
+            starter.algo, {"n_starters": 0, "n_cut_off": 0, "elapsed_s": 0.0, "n_buys": 0}
+        )
         row["n_starters"] += 1
         row["n_cut_off"] += starter.status is StarterStatus.CUT_OFF
         row["elapsed_s"] += starter.elapsed_s
@@ -323,12 +376,24 @@ def picks_view(picks: DayPicks, *, n_show: int, aliases: Iterable[Sequence[Membe
         if pick is None:
             parts.append(Text(f"Size {size}: no pick"))
             continue
-        instead = "" if pick.fallback_from is None else f", standing in for rank {pick.fallback_from}"
-        parts.append(Text(f"Size {size}: {plain(' '.join(pick.tickers)) or 'no ticker'}", style="green"))
-        parts.append(Text(f"  rank {pick.rank}{instead}: {members_text(pick.members, hints)}", style="dim"))
+        instead = (
+            "" if pick.fallback_from is None else f", standing in for rank {pick.fallback_from}"
+        )
+        parts.append(
+            Text(f"Size {size}: {plain(' '.join(pick.tickers)) or 'no ticker'}", style="green")
+        )
+        parts.append(
+            Text(f"  rank {pick.rank}{instead}: {members_text(pick.members, hints)}", style="dim")
+        )
     if picks.votes and n_show:
-        rows = [(vote.ticker, vote.n_groups, vote.best_rank, _first_of(vote.members)) for vote in picks.votes[:n_show]]
-        parts += [Text(), record_table(("ticker", "groups", "best rank", "members that agree"), rows)]
+        rows = [
+            (vote.ticker, vote.n_groups, vote.best_rank, _first_of(vote.members))
+            for vote in picks.votes[:n_show]
+        ]
+        parts += [
+            Text(),
+            record_table(("ticker", "groups", "best rank", "members that agree"), rows),
+        ]
     return Stack(*parts)
 
 
@@ -340,12 +405,17 @@ def _first_of(members: Sequence[str], n_shown: int = 4) -> str:
 def outcome_view(outcome: Outcome) -> Stack:
     """How a day's picks did against all tickers."""
     if outcome.session is None:
-        return Stack(Text(f"Outcome of {outcome.day}: {outcome.status}. {plain(outcome.note or '')}"))
+        return Stack(
+            Text(f"Outcome of {outcome.day}: {outcome.status}. {plain(outcome.note or '')}")
+        )
     head = (
         f"Outcome of {outcome.session}: {outcome.n_universe} tickers, {_percent(outcome.universe_hit_rate_pp)} closed above "
         f"their open, mean {_percent(outcome.universe_return_pp, 2)}"
     )
-    named = {**{f"size {size}": score for size, score in outcome.sizes.items()}, "votes": outcome.votes}
+    named = {
+        **{f"size {size}": score for size, score in outcome.sizes.items()},
+        "votes": outcome.votes,
+    }
     rows = [
         (
             name,
@@ -358,16 +428,31 @@ def outcome_view(outcome: Outcome) -> Stack:
         for name, score in named.items()
         if score is not None
     ]
-    table = record_table(("picks of", "tickers", "hit rate", "difference", "mean return", "difference"), rows)
+    table = record_table(
+        ("picks of", "tickers", "hit rate", "difference", "mean return", "difference"), rows
+    )
     note = [Text(plain(outcome.note))] if outcome.note else []
     return Stack(Text(), Text(head, style="bold"), table, *note)
 
 
 def walk_view(walk: WalkForward) -> Stack:
     """A row per week and per series in total, and the verdict."""
-    weeks = [_walk_row(f"{week.days[0].day} to {week.days[-1].day}", week.judged["all"]) for week in walk.weeks]
+    weeks = [
+        _walk_row(f"{week.days[0].day} to {week.days[-1].day}", week.judged["all"])
+        for week in walk.weeks
+    ]
     totals = [_walk_row(name, judged) for name, judged in walk.total.items()]
-    headings = ("picks", "days", "without", "hit rate", "universe", "difference", "95% interval", "mean return", "difference")
+    headings = (
+        "picks",
+        "days",
+        "without",
+        "hit rate",
+        "universe",
+        "difference",
+        "95% interval",
+        "mean return",
+        "difference",
+    )
     parts = (
         record_table(("week", *headings), weeks),
         Text(),
@@ -380,7 +465,11 @@ def walk_view(walk: WalkForward) -> Stack:
 
 def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
     hits, returns = judged.hit_difference, judged.return_difference
-    interval = "too few days" if hits is None or hits.low is None else f"{hits.low:+.1f} to {hits.high:+.1f}"
+    interval = (
+        "too few days"
+        if hits is None or hits.low is None
+        else f"{hits.low:+.1f} to {hits.high:+.1f}"
+    )
     return (
         name,
         judged.n_picks,

@@ -79,7 +79,10 @@ def _attempts(kernel: _recurse.Kernel, n_threads: int) -> int:
     wall_ns = _recurse.now_ns() + _SAMPLE_NS
     records = np.zeros(n_threads, dtype=_recurse.STARTER_DTYPE)
     records["variation_idx"] = np.arange(n_threads)
-    threads = [threading.Thread(target=_spin, args=(kernel, records[i : i + 1], wall_ns)) for i in range(n_threads)]
+    threads = [
+        threading.Thread(target=_spin, args=(kernel, records[i : i + 1], wall_ns))
+        for i in range(n_threads)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

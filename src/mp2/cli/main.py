@@ -28,7 +28,16 @@ from mp2.cli import scan as cli_scan
 from mp2.cli import scanners as cli_scanners
 from mp2.cli import search as cli_search
 from mp2.cli import settings
-from mp2.cli.options import DB_OPTION, Session, Terminated, handled, json_text, raise_terminated, say, stop_signals
+from mp2.cli.options import (
+    DB_OPTION,
+    Session,
+    Terminated,
+    handled,
+    json_text,
+    raise_terminated,
+    say,
+    stop_signals,
+)
 from mp2.errors import InputError, Mp2Error, plain
 
 EXIT_FAILED = 1
@@ -38,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The command line as a function; never returns and never shows a traceback unless `--debug` is given."""
     given = list(sys.argv[1:] if argv is None else argv)
     args = _config_first([arg for arg in given if arg != "--debug"])
-    debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
+    debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in (
+        "",
+        "0",
+        "false",
+        "no",
+        "off",
+    )
     session = Session(as_json="--json" in args)
     try:
         with (
@@ -68,14 +83,18 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         code = _fail([str(error)], error.exit_code, session)
     except OSError as error:
         _debug_trace(debug)
-        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session)
+        code = _fail(
+            f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session
+        )
         _close_output()
     except SystemExit:
         raise
     except BaseException as error:  # a library in Rust that panics raises what is no Exception
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
-        code = _fail([f"internal error: {type(error).__name__}: {error}{hint}"], EXIT_FAILED, session)
+        code = _fail(
+            [f"internal error: {type(error).__name__}: {error}{hint}"], EXIT_FAILED, session
+        )
     sys.exit(session.signal_code or code)
 
 
@@ -88,7 +107,10 @@ def _config_first(args: list[str]) -> list[str]:
         if n_words > len(args) - idx:
             return [arg]
         if n_words:
-            return [*args[idx : idx + n_words], *_config_first([*args[:idx], *args[idx + n_words :]])]
+            return [
+                *args[idx : idx + n_words],
+                *_config_first([*args[:idx], *args[idx + n_words :]]),
+            ]
     return args
 
 
@@ -108,7 +130,10 @@ def _usage_text(error: click.ClickException) -> str:
 _PLAINER = (
     (r"is not a valid integer( range)?\.$", "is not a whole number; write one such as 3"),
     (r"is not a valid float\.$", "is not a number; write one such as 0.5"),
-    (r"is not a valid boolean\. Recognized values: .*", "is neither yes nor no; write true or false"),
+    (
+        r"is not a valid boolean\. Recognized values: .*",
+        "is neither yes nor no; write true or false",
+    ),
     (r"is not in the range x>=(\S+)\.$", r"is below \1; give \1 or more"),
     (r"is not in the range (\S+)<=x<=(\S+)\.$", r"is outside \1..\2"),
     (r"Missing command\.$", "name one of its commands"),
@@ -190,7 +215,10 @@ def _read_settings(context: click.Context, option: click.Parameter, path: Path |
         session.settings = found
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.version_option(package_name="mp2", prog_name="mp2")
 @click.option(
     "--config",

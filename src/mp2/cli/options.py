@@ -82,20 +82,38 @@ def _database(context: click.Context, option: click.Parameter, value: Path | Non
 
 
 DB_OPTION = click.option(
-    "--db", type=click.Path(path_type=Path), callback=_database, help="database of runs [default: mp2.db, or MP2_DB]"
+    "--db",
+    type=click.Path(path_type=Path),
+    callback=_database,
+    help="database of runs [default: mp2.db, or MP2_DB]",
 )
 JSON_OPTION = click.option(
-    "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="one JSON document on stdout"
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_note_json,
+    help="one JSON document on stdout",
 )
 JSON_GROUPS_OPTION = click.option(
-    "--json-groups", type=click.IntRange(0), default=JSON_GROUPS, show_default=True, help="groups per size in the JSON document"
+    "--json-groups",
+    type=click.IntRange(0),
+    default=JSON_GROUPS,
+    show_default=True,
+    help="groups per size in the JSON document",
 )
 SHOW_OPTION = click.option(
-    "--show", type=click.IntRange(0), default=10, show_default=True, help="groups per size in the tables"
+    "--show",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="groups per size in the tables",
 )
 
 
-def flat(context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+def flat(
+    context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]
+) -> tuple[str, ...]:
     """The names of an option that may be repeated and takes several each time."""
     return tuple(name for names in values for name in names)
 
@@ -117,11 +135,17 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
 def stop_signals(*names: str) -> list[int]:
     """Those of the named signals that there are; SIGHUP not for a process that `nohup` made ignore it."""
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    return [one for one in numbers if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
+    return [
+        one
+        for one in numbers
+        if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN
+    ]
 
 
 @contextmanager
-def handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handled(
+    numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
     """Inside of the block the signals have this handler; only the main thread may say so, in any other nothing happens."""
     before: dict[int, Any] = {}
     try:
@@ -195,19 +219,29 @@ def start_logging(context: click.Context) -> Any:
     logger = logging.getLogger("mp2")
     logger.handlers.clear()
     if screen.is_terminal:
-        to_screen: logging.Handler = RichHandler(console=screen, show_path=False, markup=False, show_level=verbose > 1)
+        to_screen: logging.Handler = RichHandler(
+            console=screen, show_path=False, markup=False, show_level=verbose > 1
+        )
         to_screen.setFormatter(PlainFormatter("%(message)s"))
     else:
         to_screen = logging.StreamHandler()
         to_screen.setFormatter(PlainFormatter("mp2: %(message)s"))
-    to_screen.setLevel(logging.DEBUG if verbose > 1 else logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
+    to_screen.setLevel(
+        logging.DEBUG
+        if verbose > 1
+        else logging.INFO
+        if verbose or not screen.is_terminal
+        else logging.WARNING
+    )
     logger.addHandler(to_screen)
     logger.setLevel(logging.DEBUG)
     logging.raiseExceptions = False  # a log file that is full does not spoil the display
     if log_file is not None:
         to_file = _file_handler(log_file)
         context.call_on_close(to_file.close)
-        context.call_on_close(lambda: logger.removeHandler(to_file))  # before it is closed: a record would open it again
+        context.call_on_close(
+            lambda: logger.removeHandler(to_file)
+        )  # before it is closed: a record would open it again
         logger.addHandler(to_file)
     return screen
 
@@ -216,10 +250,14 @@ def _file_handler(path: Path) -> logging.Handler:
     try:
         target = path if path.exists() else Path(os.path.realpath(path))
         make_private(target)
-        os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))  # a pipe that nobody reads would be waited for
+        os.close(
+            os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+        )  # a pipe that nobody reads would be waited for
         handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise InputError(f"--log-file {path}: {error.strerror}; choose a file that can be written") from error
+        raise InputError(
+            f"--log-file {path}: {error.strerror}; choose a file that can be written"
+        ) from error
     handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
 
@@ -275,7 +313,9 @@ def print_warnings(warnings: Sequence[str]) -> None:
 
 
 @contextmanager
-def observed(screen: Any, what: str, *, live: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+def observed(
+    screen: Any, what: str, *, live: bool = True
+) -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar on a terminal, as the `observe(done, total)` that long work takes; None elsewhere."""
     if not live or not screen.is_terminal:
         yield None
@@ -295,10 +335,16 @@ def writing(output: Path) -> Iterator[Path]:
     kept = _session().kept
     try:
         with _put_in_place(output) as path:
-            kept.append(f"{output} may be cut short" if path == output else f"{output} is written, or as it was")
+            kept.append(
+                f"{output} may be cut short"
+                if path == output
+                else f"{output} is written, or as it was"
+            )
             yield path
     except (OSError, PolarsError) as error:
-        raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written") from error
+        raise InputError(
+            f"{output}: {getattr(error, 'strerror', None) or error}; choose a file that can be written"
+        ) from error
     kept[-1] = f"{output} was written"
 
 
@@ -323,7 +369,9 @@ def _put_in_place(output: Path) -> Iterator[Path]:
 def _is_replaceable(output: Path, target: Path) -> bool:
     """Whether a new file may take the place of the one that `output` leads to: one that may be written, or none yet."""
     is_free = not output.exists() and not os.path.lexists(target)
-    return (is_free or (output.is_file() and os.access(target, os.W_OK))) and os.access(target.parent, os.W_OK)
+    return (is_free or (output.is_file() and os.access(target, os.W_OK))) and os.access(
+        target.parent, os.W_OK
+    )
 
 
 @contextmanager
@@ -349,7 +397,11 @@ def reading(db: Path) -> Iterator[Store]:
 
 
 def delete_stored(
-    what: str, db: Path, find: Callable[[Store], str], delete: Callable[[Store, str], None], as_json: bool
+    what: str,
+    db: Path,
+    find: Callable[[Store], str],
+    delete: Callable[[Store, str], None],
+    as_json: bool,
 ) -> int:
     """Delete what `find` names (a run, a scan), say so, and return the exit code; a signal meanwhile waits until it is done."""
     from mp2.storage.runs import Store

@@ -24,9 +24,23 @@ from mp2.cli.options import (
     start_logging,
     writing,
 )
-from mp2.cli.run import PICK_OPTIONS, PRICES_OPTIONS, SIGNALS_OPTIONS, grids_from, prices_from, with_options
+from mp2.cli.run import (
+    PICK_OPTIONS,
+    PRICES_OPTIONS,
+    SIGNALS_OPTIONS,
+    grids_from,
+    prices_from,
+    with_options,
+)
 from mp2.cli.scan import Ran, planned, run_scan
-from mp2.cli.search import COUNT_OPTIONS, EXIT_NOTHING_FOUND, RulesCommand, Sequel, rule_options, rules_from
+from mp2.cli.search import (
+    COUNT_OPTIONS,
+    EXIT_NOTHING_FOUND,
+    RulesCommand,
+    Sequel,
+    rule_options,
+    rules_from,
+)
 from mp2.errors import InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
@@ -44,11 +58,24 @@ GRIDS_OPTION = SIGNALS_OPTIONS[2]
 @click.command()
 @click.argument("prices", type=click.Path(path_type=Path))
 @with_options(PRICES_OPTIONS, SIGNALS_OPTIONS)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Parquet or CSV file to write")
 @click.option(
-    "--next", "next_output", type=click.Path(path_type=Path), help="file for the signals of the day after, with null prices"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Parquet or CSV file to write",
 )
-@click.option("--history", type=click.IntRange(1), help="bars before the first day to start from [default: all]")
+@click.option(
+    "--next",
+    "next_output",
+    type=click.Path(path_type=Path),
+    help="file for the signals of the day after, with null prices",
+)
+@click.option(
+    "--history",
+    type=click.IntRange(1),
+    help="bars before the first day to start from [default: all]",
+)
 @click.option("--threads", type=click.IntRange(1), help="threads [default: one per core]")
 @PROGRESS_OPTION
 @JSON_OPTION
@@ -93,7 +120,9 @@ def signals(
         what = f"{len(sheet.variations):,} variations, {len(sheet.tickers):,} tickers, {sheet.days[0]} to {last}"
         say(f"{n_rows:,} signals of {what}: {output}")
         if next_output is not None:
-            say(f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}")
+            say(
+                f"signals for {sheet.days[-1]}{' (assumed)' if sheet.assumed_day else ''}: {next_output}"
+            )
         return interrupts.exit_code or 0
 
 
@@ -103,7 +132,9 @@ def _check_outputs(prices: Path, *outputs: Path | None) -> None:
     for path in filter(None, outputs):
         _check_format(path)
         if path.resolve() in taken:
-            raise InputError(f"{path}: named twice, one would overwrite the other; name another file")
+            raise InputError(
+                f"{path}: named twice, one would overwrite the other; name another file"
+            )
         taken.add(path.resolve())
 
 
@@ -124,7 +155,9 @@ def _write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -
     asked = frame.filter(pl.col("day") != last)
     _write(asked, output)
     unknown = pl.lit(None, dtype=pl.Float64)
-    _write(frame.filter(pl.col("day") == last).with_columns(open=unknown, close=unknown), next_output)
+    _write(
+        frame.filter(pl.col("day") == last).with_columns(open=unknown, close=unknown), next_output
+    )
     return len(asked)
 
 
@@ -141,15 +174,37 @@ def _write(frame: Any, path: Path) -> None:
 
 @click.command()
 @click.argument("run")
-@click.option("--prices", type=click.Path(path_type=Path), help="daily bars up to the day before the one picked for")
-@click.option("--signals", type=click.Path(path_type=Path), help="a table with the signals of the day instead")
-@click.option("--day", help="day to pick for, YYYY-MM-DD [default: the trading day after the run's last]")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="daily bars up to the day before the one picked for",
+)
+@click.option(
+    "--signals", type=click.Path(path_type=Path), help="a table with the signals of the day instead"
+)
+@click.option(
+    "--day", help="day to pick for, YYYY-MM-DD [default: the trading day after the run's last]"
+)
 @with_options(PRICES_OPTIONS, PICK_OPTIONS)
 @GRIDS_OPTION
-@click.option("--with-scan", is_flag=True, help="run the scanners too: which of them also name a picked ticker today, and why")
-@click.option("--scan-id", help="take a stored scan instead: its id, the beginning of it, or 'last'")
-@click.option("--csv", "csv_output", type=click.Path(path_type=Path), help="write the table of tickers there")
-@click.option("--show", type=click.IntRange(0), default=10, show_default=True, help="tickers of the vote in the table")
+@click.option(
+    "--with-scan",
+    is_flag=True,
+    help="run the scanners too: which of them also name a picked ticker today, and why",
+)
+@click.option(
+    "--scan-id", help="take a stored scan instead: its id, the beginning of it, or 'last'"
+)
+@click.option(
+    "--csv", "csv_output", type=click.Path(path_type=Path), help="write the table of tickers there"
+)
+@click.option(
+    "--show",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="tickers of the vote in the table",
+)
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
@@ -169,7 +224,9 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
         screen = start_logging(context)
         result = _loaded(options["db"], run)
         sheet, day = _sheet_of_day(result, options, interrupts)
-        picks = pick_day(result, sheet, day, min_tickers=options["min_tickers"], top_groups=options["top_groups"])
+        picks = pick_day(
+            result, sheet, day, min_tickers=options["min_tickers"], top_groups=options["top_groups"]
+        )
         failure = None if options["no_store"] else _save(options["db"], picks)
         beside = _beside(context, picks, options, interrupts, screen)
         warnings = (*picks.warnings, *beside.warnings)
@@ -194,7 +251,13 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
         return interrupts.exit_code or (0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND)
 
 
-def _beside(context: click.Context, picks: DayPicks, options: dict[str, Any], interrupts: Interrupts, screen: Any) -> Sequel:
+def _beside(
+    context: click.Context,
+    picks: DayPicks,
+    options: dict[str, Any],
+    interrupts: Interrupts,
+    screen: Any,
+) -> Sequel:
     """What scanners say of the picked tickers; whatever goes wrong with that is a warning."""
     if not options["with_scan"] and options["scan_id"] is None:
         return Sequel({}, ())
@@ -220,7 +283,9 @@ def _sequel_of_scan(ran: Ran, picks: DayPicks, options: dict[str, Any]) -> Seque
     from mp2.cli.scan_console import named_view
     from mp2.discovery.candidates import named_among
 
-    named = named_among([*picks.tickers(), *(vote.ticker for vote in picks.votes)], ran.result.candidates)
+    named = named_among(
+        [*picks.tickers(), *(vote.ticker for vote in picks.votes)], ran.result.candidates
+    )
     document = {
         "scan_id": ran.result.scan_id,
         "status": str(ran.result.status),
@@ -233,7 +298,9 @@ def _sequel_of_scan(ran: Ran, picks: DayPicks, options: dict[str, Any]) -> Seque
 
 
 def _reasons(candidate: MergedCandidate) -> dict[str, Any]:
-    return {name: value for name, value in candidate.to_dict().items() if name not in ("ticker", "data")}
+    return {
+        name: value for name, value in candidate.to_dict().items() if name not in ("ticker", "data")
+    }
 
 
 def _scan_warnings(ran: Ran) -> Iterator[str]:
@@ -255,7 +322,9 @@ def _loaded(db: Path, run: str) -> SearchResult:
         return store.load(store.find(run), starters=False)
 
 
-def _sheet_of_day(result: SearchResult, options: dict[str, Any], interrupts: Interrupts) -> tuple[SignalSheet, str]:
+def _sheet_of_day(
+    result: SearchResult, options: dict[str, Any], interrupts: Interrupts
+) -> tuple[SignalSheet, str]:
     """The signals of the day to pick for: read from a table, or computed for the members of the kept groups alone."""
     from mp2.picks.pick import members_needed, sheet_from_table
     from mp2.signals.sheet import compute_signals
@@ -299,7 +368,9 @@ def _asked_day(text: str | None) -> date | None:
     return day
 
 
-def _checked_day(sheet: SignalSheet, table: PriceTable, asked: date | None, last_searched: str) -> str:
+def _checked_day(
+    sheet: SignalSheet, table: PriceTable, asked: date | None, last_searched: str
+) -> str:
     """The day the sheet is for, when it is the one asked for and the prices reach up to it."""
     day = sheet.days[-1]
     if table.dates[-1] < last_searched:
@@ -308,7 +379,9 @@ def _checked_day(sheet: SignalSheet, table: PriceTable, asked: date | None, last
         )
     if asked is not None and asked.isoformat() != day:
         how = "is assumed to follow" if sheet.assumed_day else "follows"
-        raise InputError(f"day {asked}: the prices have no such date; after {table.dates[-1]} {day} {how}")
+        raise InputError(
+            f"day {asked}: the prices have no such date; after {table.dates[-1]} {day} {how}"
+        )
     return day
 
 
@@ -329,7 +402,12 @@ def _save(db: Path, picks: DayPicks) -> str | None:
 
 @click.command()
 @click.argument("run")
-@click.option("--prices", type=click.Path(path_type=Path), required=True, help="daily bars that hold the day picked for")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="daily bars that hold the day picked for",
+)
 @with_options(PRICES_OPTIONS)
 @NO_STORE_OPTION
 @DB_OPTION
@@ -345,7 +423,9 @@ def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -
         run_id = store.find(run)
         stored = store.load_picks(run_id)
         if not stored:
-            raise InputError(f"run {run_id} has no picks yet; make some with: mp2 pick {run_id} --prices {prices}")
+            raise InputError(
+                f"run {run_id} has no picks yet; make some with: mp2 pick {run_id} --prices {prices}"
+            )
         table = prices_from(prices, options, interrupts.stop)
         outcomes, notes = _scored(stored, table)
         note_kept("the outcomes stored by then stay")
@@ -353,7 +433,11 @@ def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -
             with suppress(InputError):  # pending ones are printed, there is nothing to store yet
                 store.save_outcome(run_id, scored)
         if options["as_json"]:
-            echo_document(warnings=(*table.warnings, *notes), run_id=run_id, outcomes=[scored.to_dict() for scored in outcomes])
+            echo_document(
+                warnings=(*table.warnings, *notes),
+                run_id=run_id,
+                outcomes=[scored.to_dict() for scored in outcomes],
+            )
             return interrupts.exit_code or 0
         print_warnings((*table.warnings, *notes))
         for scored in outcomes:
@@ -382,8 +466,16 @@ def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome
 
 @click.command(cls=RulesCommand)
 @click.argument("prices", type=click.Path(path_type=Path))
-@click.option("--weeks", type=click.IntRange(1), default=26, show_default=True, help="weeks that are judged")
-@click.option("--budget-per-week", type=settings.DURATION, default="10s", show_default=True, help="time for each search")
+@click.option(
+    "--weeks", type=click.IntRange(1), default=26, show_default=True, help="weeks that are judged"
+)
+@click.option(
+    "--budget-per-week",
+    type=settings.DURATION,
+    default="10s",
+    show_default=True,
+    help="time for each search",
+)
 @click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once")
 @click.option("--end", help="last day, YYYY-MM-DD [default: the last date of the prices]")
 @GRIDS_OPTION
@@ -392,7 +484,9 @@ def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome
 @PROGRESS_OPTION
 @JSON_OPTION
 @click.pass_context
-def walkforward(context: click.Context, /, prices: Path, weeks: int, budget_per_week: float, **options: Any) -> int:
+def walkforward(
+    context: click.Context, /, prices: Path, weeks: int, budget_per_week: float, **options: Any
+) -> int:
     """Search past weeks of PRICES, apply what was kept to the week after each, and compare the picks with all tickers."""
     from mp2.cli.console import console, walk_view
     from mp2.picks.walkforward import walk_forward
@@ -461,7 +555,9 @@ def lookahead(context: click.Context, /, prices: Path, as_json: bool, **options:
         for finding in findings:
             say(str(finding))
         n_cheating = len({(finding.algo, finding.variation) for finding in findings})
-        click.echo(f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {n_cheating} look ahead")
+        click.echo(
+            f"{len(grids.algorithms)} algorithms, {len(grids.variations):,} variations: {n_cheating} look ahead"
+        )
         return interrupts.exit_code or int(bool(findings))
 
 
@@ -472,7 +568,13 @@ def lookahead(context: click.Context, /, prices: Path, as_json: bool, **options:
 @click.argument("tickers", nargs=-1, required=True)
 @click.option("--start", required=True, help="first day, YYYY-MM-DD")
 @click.option("--end", required=True, help="last day, YYYY-MM-DD")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Parquet or CSV file to write")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Parquet or CSV file to write",
+)
 @PROGRESS_OPTION
 @JSON_OPTION
 @click.pass_context
@@ -497,7 +599,12 @@ def download(
             table = fetch(tickers, start=start, end=end, observe=observe, stop=interrupts.stop)
         _write(to_frame(table), output)
         if as_json:
-            echo_document(warnings=table.warnings, output=str(output), n_tickers=len(table.tickers), n_dates=len(table.dates))
+            echo_document(
+                warnings=table.warnings,
+                output=str(output),
+                n_tickers=len(table.tickers),
+                n_dates=len(table.dates),
+            )
             return interrupts.exit_code or 0
         print_warnings(table.warnings)
         say(f"{len(table.tickers):,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}")

@@ -23,20 +23,34 @@ _SOURCES = {"search": "table", "run": "prices"}
 
 @click.command()
 @click.argument("run")
-@click.option("--budget", type=settings.DURATION, help="time to go on for [default: what the run was given at first]")
+@click.option(
+    "--budget",
+    type=settings.DURATION,
+    help="time to go on for [default: what the run was given at first]",
+)
 @click.option("--workers", type=int, help="kernels that run at once [default: as at first]")
 @click.option(
     "--max-attempts",
     type=int,
     help="exact work per starter, all sessions together, instead of time limits [default: as at first, unless that is done]",
 )
-@click.option("--source", type=click.Path(path_type=Path), help="where the table or the prices are now, if they were moved")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help="where the table or the prices are now, if they were moved",
+)
 @JSON_OPTION
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
 @DB_OPTION
 @cli_search.CHECKPOINT_OPTION
-@click.option("--heartbeat", type=settings.DURATION, default="10s", show_default=True, help="interval of the log's heartbeat")
+@click.option(
+    "--heartbeat",
+    type=settings.DURATION,
+    default="10s",
+    show_default=True,
+    help="interval of the log's heartbeat",
+)
 @click.option("--no-progress", is_flag=True, help="no live display")
 @click.pass_context
 def resume(context: click.Context, /, run: str, source: Path | None, **options: Any) -> int:
@@ -51,23 +65,39 @@ def resume(context: click.Context, /, run: str, source: Path | None, **options: 
         run_id = store.find(run)
         request = store.load_request(run_id)
         status = store.status(run_id)
-    if status == Status.WORK_LIMIT:  # what it was to do is done: more is for the budget, unless a higher limit is given
+    if (
+        status == Status.WORK_LIMIT
+    ):  # what it was to do is done: more is for the budget, unless a higher limit is given
         request["last"]["max_attempts"] = None
     session = context.ensure_object(Session)
     session.resume = run_id
     command = _COMMANDS[request["command"]]
-    asked = {name: value for name, value in options.items() if value is not None or name not in request["last"]}
-    result: int = context.invoke(command, **_params(command, request, source), no_store=False, **request["last"] | asked)
+    asked = {
+        name: value
+        for name, value in options.items()
+        if value is not None or name not in request["last"]
+    }
+    result: int = context.invoke(
+        command, **_params(command, request, source), no_store=False, **request["last"] | asked
+    )
     return result
 
 
-def _params(command: click.Command, request: Mapping[str, Any], source: Path | None) -> dict[str, Any]:
+def _params(
+    command: click.Command, request: Mapping[str, Any], source: Path | None
+) -> dict[str, Any]:
     """The stored options as the command's function takes them."""
     known = {param.name: param for param in command.params}
-    params = {name: _value(known[name], value) for name, value in request["options"].items() if name in known}
+    params = {
+        name: _value(known[name], value)
+        for name, value in request["options"].items()
+        if name in known
+    }
     if source is not None:
         if request["command"] not in _SOURCES:
-            raise InputError(f"--source: a run of mp2 {request['command']} reads no file; leave it out")
+            raise InputError(
+                f"--source: a run of mp2 {request['command']} reads no file; leave it out"
+            )
         params[_SOURCES[request["command"]]] = source
     return params
 

@@ -12,7 +12,15 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.options import Interrupts, observed, start_logging
-from mp2.cli.search import RulesCommand, Sequel, check_settings, now_ns, rules_from, search_and_report, search_options
+from mp2.cli.search import (
+    RulesCommand,
+    Sequel,
+    check_settings,
+    now_ns,
+    rules_from,
+    search_and_report,
+    search_options,
+)
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
@@ -22,18 +30,45 @@ if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
 
 PRICES_OPTIONS = (
-    click.option("--columns", type=settings.PAIRS, default="", help="other column names, as date=NAME,close=NAME,..."),
+    click.option(
+        "--columns",
+        type=settings.PAIRS,
+        default="",
+        help="other column names, as date=NAME,close=NAME,...",
+    ),
     click.option("--table", "sql_table", help="table of a SQLite file"),
     click.option("--query", help="query on a SQLite file"),
 )
 SIGNALS_OPTIONS = (
-    click.option("--days", type=click.IntRange(1), default=5, show_default=True, help="trading days of signals"),
+    click.option(
+        "--days",
+        type=click.IntRange(1),
+        default=5,
+        show_default=True,
+        help="trading days of signals",
+    ),
     click.option("--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"),
-    click.option("--grids", type=click.Path(path_type=Path), help="TOML file of algorithms and parameters over the defaults"),
+    click.option(
+        "--grids",
+        type=click.Path(path_type=Path),
+        help="TOML file of algorithms and parameters over the defaults",
+    ),
 )
 PICK_OPTIONS = (
-    click.option("--min-tickers", type=click.IntRange(1), default=1, show_default=True, help="fewest tickers of a pick"),
-    click.option("--top-groups", type=click.IntRange(1), default=50, show_default=True, help="groups per size that vote"),
+    click.option(
+        "--min-tickers",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="fewest tickers of a pick",
+    ),
+    click.option(
+        "--top-groups",
+        type=click.IntRange(1),
+        default=50,
+        show_default=True,
+        help="groups per size that vote",
+    ),
 )
 
 
@@ -48,7 +83,9 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], A
     return decorate
 
 
-def prices_from(path: Path, options: dict[str, Any], stop: threading.Event, *, end: str | None = None) -> PriceTable:
+def prices_from(
+    path: Path, options: dict[str, Any], stop: threading.Event, *, end: str | None = None
+) -> PriceTable:
     """Read prices as a command's options say; what comes after `end` has no say in which tickers there are."""
     from mp2.data.prices import read_prices
 
@@ -91,10 +128,14 @@ def run(context: click.Context, /, prices: Path, **options: Any) -> int:
         check_settings(panel, options)
         read_s = (now_ns() - started_ns) / 1e9
         follow = partial(next_day, sheet, options)
-        return search_and_report(panel, str(prices), rules, options, interrupts, screen, read_s, follow)
+        return search_and_report(
+            panel, str(prices), rules, options, interrupts, screen, read_s, follow
+        )
 
 
-def _sheet(table: PriceTable, grids: Grids, options: dict[str, Any], interrupts: Interrupts, screen: Any) -> SignalSheet:
+def _sheet(
+    table: PriceTable, grids: Grids, options: dict[str, Any], interrupts: Interrupts, screen: Any
+) -> SignalSheet:
     from mp2.signals.sheet import compute_signals
 
     with observed(screen, "signals", live=not options["no_progress"]) as observe:
@@ -117,7 +158,13 @@ def next_day(sheet: SignalSheet, options: dict[str, Any], result: SearchResult) 
 def _next_picks(sheet: SignalSheet, options: dict[str, Any], result: SearchResult) -> DayPicks:
     from mp2.picks.pick import pick_day
 
-    return pick_day(result, sheet, sheet.days[-1], min_tickers=options["min_tickers"], top_groups=options["top_groups"])
+    return pick_day(
+        result,
+        sheet,
+        sheet.days[-1],
+        min_tickers=options["min_tickers"],
+        top_groups=options["top_groups"],
+    )
 
 
 def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> Sequel:
@@ -131,13 +178,24 @@ def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> S
 @click.command(cls=RulesCommand)
 @search_options
 @with_options(PICK_OPTIONS)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="another seed, another market")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="another seed, another market",
+)
 @click.option("--no-plant", is_flag=True, help="plant nothing: whatever is found is luck")
 @click.option(
-    "--signals", "as_signals", is_flag=True, help="search a synthetic table of signals instead, with three planted groups"
+    "--signals",
+    "as_signals",
+    is_flag=True,
+    help="search a synthetic table of signals instead, with three planted groups",
 )
 @click.pass_context
-def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool, **options: Any) -> int:
+def demo(
+    context: click.Context, /, seed: int, no_plant: bool, as_signals: bool, **options: Any
+) -> int:
     """Run the main job on a synthetic market with a planted edge, and say whether it was found and held the day after."""
     if as_signals:
         return _demo_signals(context, seed, no_plant, options)
@@ -150,7 +208,9 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool,
         screen = start_logging(context)
         started_ns = now_ns()
         market = make_market(seed, plant=not no_plant)
-        sheet = _sheet(market.prices, market.grids, {**options, "days": 5, "end": None}, interrupts, screen)
+        sheet = _sheet(
+            market.prices, market.grids, {**options, "days": 5, "end": None}, interrupts, screen
+        )
         panel = sheet.panel(0, 5)
         check_settings(panel, options)
         read_s = (now_ns() - started_ns) / 1e9
@@ -160,12 +220,18 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, as_signals: bool,
             picked, outcome = _picked(picks, options, result), score(picks, market.later)
             said = sentence(result, market)
             document = {**picked.document, "demo": said, "outcome": outcome.to_dict()}
-            return Sequel(document, (*picked.view, outcome_view(outcome), said), picked.warnings, picked.picks)
+            return Sequel(
+                document, (*picked.view, outcome_view(outcome), said), picked.warnings, picked.picks
+            )
 
-        return search_and_report(panel, f"demo --seed {seed}", rules, options, interrupts, screen, read_s, follow)
+        return search_and_report(
+            panel, f"demo --seed {seed}", rules, options, interrupts, screen, read_s, follow
+        )
 
 
-def _demo_signals(context: click.Context, seed: int, no_plant: bool, options: dict[str, Any]) -> int:
+def _demo_signals(
+    context: click.Context, seed: int, no_plant: bool, options: dict[str, Any]
+) -> int:
     from mp2.data.panel import read_signals
     from mp2.demo.signals_table import check_finds, make_signals, sentence
 

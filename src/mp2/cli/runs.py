@@ -88,8 +88,19 @@ def _picked(picks: DayPicks, result: SearchResult, options: dict[str, Any]) -> S
 
 @runs.command()
 @click.argument("run")
-@click.option("--format", "kind", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="file to write [default: stdout; needed for parquet]")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="file to write [default: stdout; needed for parquet]",
+)
 @DB_OPTION
 def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     """Export every kept group of a run, one row per group (json: the whole result)."""
@@ -124,7 +135,13 @@ def _write_text(text: str, output: Path | None) -> None:
 @DB_OPTION
 def delete(db: Path, run: str, as_json: bool) -> int:
     """Delete a run and everything stored with it."""
-    return delete_stored("run", db, lambda store: store.find(run), lambda store, run_id: store.delete(run_id), as_json)
+    return delete_stored(
+        "run",
+        db,
+        lambda store: store.find(run),
+        lambda store, run_id: store.delete(run_id),
+        as_json,
+    )
 
 
 @click.command()
@@ -141,8 +158,14 @@ def doctor(db: Path, as_json: bool) -> int:
         return 0
     shown = {
         **facts,
-        "speed_up": ", ".join(f"{ratio} with {n} threads" for n, ratio in facts["speed_up"].items()),
+        "speed_up": ", ".join(
+            f"{ratio} with {n} threads" for n, ratio in facts["speed_up"].items()
+        ),
         "simd_available": ", ".join(facts["simd_available"]),
     }
-    console().print(record_table(("what", "value"), ((name.replace("_", " "), value) for name, value in shown.items())))
+    console().print(
+        record_table(
+            ("what", "value"), ((name.replace("_", " "), value) for name, value in shown.items())
+        )
+    )
     return 0

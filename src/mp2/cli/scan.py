@@ -80,11 +80,17 @@ def planned(context: click.Context) -> Plan:
     with redirect_stdout(sys.stderr):  # plug-ins are imported
         known = find_scanners()
     try:
-        read_discovery(file.discovery, [one.name for one in known], [one.pipeline for one in known if one.pipeline])
+        read_discovery(
+            file.discovery,
+            [one.name for one in known],
+            [one.pipeline for one in known if one.pipeline],
+        )
     except InputError as error:
         raise InputError([f"{file.path}: {problem}" for problem in error.problems]) from error
     if holds_a_key(file.discovery) and others_may_read(file.path):
-        raise InputError(f"{file.path}: holds a key in an address, and others may read the file; chmod 600 {file.path}")
+        raise InputError(
+            f"{file.path}: holds a key in an address, and others may read the file; chmod 600 {file.path}"
+        )
     return Plan(known, file.discovery)
 
 
@@ -111,13 +117,29 @@ class Ran:
     callback=flat,
     help="scanners to run; several by commas or by repeating the option [default: all that are switched on]",
 )
-@click.option("--workers", type=click.IntRange(1, 64), help="scanners that run at once [default: 8]")
-@click.option("--timeout", type=settings.TIMEOUT, help="time for each scanner that has none of its own [default: 30s]")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="scanners that run at once [default: 8]"
+)
+@click.option(
+    "--timeout",
+    type=settings.TIMEOUT,
+    help="time for each scanner that has none of its own [default: 30s]",
+)
 @click.option("--sequential", is_flag=True, help="run one after the other: the same result, later")
-@click.option("--verify", is_flag=True, help="run the offline scanners both ways and compare results and times")
-@click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="candidates in the table")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="run the offline scanners both ways and compare results and times",
+)
+@click.option(
+    "--show", type=click.IntRange(0), default=20, show_default=True, help="candidates in the table"
+)
 @DB_OPTION
-@click.option("--no-store", is_flag=True, help="do not store the scan, nor heed or change the breakers of scanners")
+@click.option(
+    "--no-store",
+    is_flag=True,
+    help="do not store the scan, nor heed or change the breakers of scanners",
+)
 @JSON_OPTION
 @click.option("--no-progress", is_flag=True, help="no live display")
 @click.pass_context
@@ -138,7 +160,13 @@ def scan(context: click.Context, /, **options: Any) -> int:
         return interrupts.exit_code or _exit_code(ran)
 
 
-def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], interrupts: Interrupts, screen: Any) -> Ran:
+def run_scan(
+    context: click.Context,
+    plan: Plan,
+    options: Mapping[str, Any],
+    interrupts: Interrupts,
+    screen: Any,
+) -> Ran:
     """Scan under the display. Every outcome is stored before it is shown; a store that fails ends the storing, not the scan.
 
     Of `options` count `db` and `no_store`, and where they are there `only`, `workers`, `timeout`, `sequential`, `no_progress`.
@@ -148,8 +176,13 @@ def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], int
 
     only, today = options.get("only", ()), date.today()
     names = plan.chosen(only)
-    with opened_keeper(options) as keeper, ScanDisplay(screen, names, live=not options.get("no_progress")) as display:
-        record = _Record(keeper, display, names, plan.config, today, context.find_object(Session) or Session())
+    with (
+        opened_keeper(options) as keeper,
+        ScanDisplay(screen, names, live=not options.get("no_progress")) as display,
+    ):
+        record = _Record(
+            keeper, display, names, plan.config, today, context.find_object(Session) or Session()
+        )
         with record.ended():
             result = run(
                 plan.known,
@@ -166,7 +199,9 @@ def run_scan(context: click.Context, plan: Plan, options: Mapping[str, Any], int
                 today=today,
             )
         result = record.finish(result)
-    return Ran(result, today.isoformat(), keeper is not None and record.failure is None, record.failure)
+    return Ran(
+        result, today.isoformat(), keeper is not None and record.failure is None, record.failure
+    )
 
 
 class _Record:
@@ -237,8 +272,12 @@ class _Record:
     def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
         from mp2.discovery.breaker import BreakerState
 
-        if self._scan_id is not None and self._keeper is not None:  # an answer, whose state nobody waits for
-            self._keeper.post(lambda store: self._try(store, lambda store: store.change_breaker(scanner, change)))
+        if (
+            self._scan_id is not None and self._keeper is not None
+        ):  # an answer, whose state nobody waits for
+            self._keeper.post(
+                lambda store: self._try(store, lambda store: store.change_breaker(scanner, change))
+            )
             return change(BreakerState())
         after: list[BreakerState] = []
         self._ask(lambda store: after.append(store.change_breaker(scanner, change)))
@@ -291,7 +330,10 @@ def echo_scan(result: ScanResult, *, errors: Sequence[str] = (), **changed: Any)
 
 
 def _exit_code(ran: Ran) -> int:
-    n_failed, n_run = ran.result.n_failed, sum(outcome.failed or outcome.error is None for outcome in ran.result.outcomes)
+    n_failed, n_run = (
+        ran.result.n_failed,
+        sum(outcome.failed or outcome.error is None for outcome in ran.result.outcomes),
+    )
     if ran.failure or 0 < n_failed == n_run:
         return EXIT_FAILED
     if not ran.result.candidates:
@@ -309,20 +351,40 @@ def _verify(plan: Plan, options: Mapping[str, Any], interrupts: Interrupts) -> i
     offline = [one for one in plan.known if one.scanner is not None and one.scanner.offline]
     if unknown := [name for name in options["only"] if name not in [one.name for one in offline]]:
         listed = ", ".join(one.name for one in offline) or "none"
-        raise InputError([f"--verify: {name!r} is no offline scanner; there are {listed}" for name in unknown])
+        raise InputError(
+            [f"--verify: {name!r} is no offline scanner; there are {listed}" for name in unknown]
+        )
     if not offline:
-        raise InputError("--verify: there is no offline scanner; plug-ins can add one (offline = True)")
-    given = {"config": plan.config, "only": options["only"], "workers": options["workers"], "timeout_s": options["timeout"]}
-    config = _of_scanners(plan.config, [one.name for one in offline], [one.pipeline for one in offline])
-    given |= {"config": config, "stop": interrupts.stop, "today": date.today(), "http_options": http_options(options["db"])}
+        raise InputError(
+            "--verify: there is no offline scanner; plug-ins can add one (offline = True)"
+        )
+    given = {
+        "config": plan.config,
+        "only": options["only"],
+        "workers": options["workers"],
+        "timeout_s": options["timeout"],
+    }
+    config = _of_scanners(
+        plan.config, [one.name for one in offline], [one.pipeline for one in offline]
+    )
+    given |= {
+        "config": config,
+        "stop": interrupts.stop,
+        "today": date.today(),
+        "http_options": http_options(options["db"]),
+    }
     # The first run pays for whatever is loaded only once, and is not compared.
-    _, side_by_side, in_turn = (run(offline, concurrent=concurrent, **given) for concurrent in (True, True, False))
+    _, side_by_side, in_turn = (
+        run(offline, concurrent=concurrent, **given) for concurrent in (True, True, False)
+    )
     if interrupts.exit_code is not None:
         return interrupts.exit_code
     return _print_verdict(side_by_side, in_turn, differences(side_by_side, in_turn), options)
 
 
-def _of_scanners(config: Mapping[str, Any], names: Sequence[str], pipelines: Sequence[str]) -> dict[str, Any]:
+def _of_scanners(
+    config: Mapping[str, Any], names: Sequence[str], pipelines: Sequence[str]
+) -> dict[str, Any]:
     """The table without what is about other scanners."""
     kept = {"scanners": names, "pipelines": pipelines}
     return {
@@ -340,7 +402,10 @@ def differences(first: ScanResult, second: ScanResult) -> list[str]:
         if _ending(one) != _ending(by_name[one.scanner])
     ]
     if [one.to_dict() for one in first.candidates] != [one.to_dict() for one in second.candidates]:
-        tickers = [", ".join(one.ticker for one in result.candidates) or "none" for result in (first, second)]
+        tickers = [
+            ", ".join(one.ticker for one in result.candidates) or "none"
+            for result in (first, second)
+        ]
         lines.append(f"candidates differ: concurrently {tickers[0]}; sequentially {tickers[1]}")
     return lines
 
@@ -350,10 +415,16 @@ def _ending(outcome: ScanOutcome) -> str:
     return f"{outcome.status} with {outcome.n_candidates} candidates and {outcome.n_dropped} dropped{error}"
 
 
-def _print_verdict(side_by_side: ScanResult, in_turn: ScanResult, different: list[str], options: Mapping[str, Any]) -> int:
+def _print_verdict(
+    side_by_side: ScanResult, in_turn: ScanResult, different: list[str], options: Mapping[str, Any]
+) -> int:
     concurrent_s, sequential_s = side_by_side.elapsed_s, in_turn.elapsed_s
     speed_up = round(sequential_s / concurrent_s, 2) if concurrent_s > 0 else 1.0
-    warnings = [f"{one.scanner}: {one.error.message}" for one in side_by_side.outcomes if one.error is not None]
+    warnings = [
+        f"{one.scanner}: {one.error.message}"
+        for one in side_by_side.outcomes
+        if one.error is not None
+    ]
     if options["as_json"]:
         echo_document(
             status="differs" if different else "ok",
@@ -370,7 +441,9 @@ def _print_verdict(side_by_side: ScanResult, in_turn: ScanResult, different: lis
     print_warnings(warnings)
     for line in different:
         say(line)
-    verdict = "the results differ" if different else f"the same {len(side_by_side.candidates)} candidates"
+    verdict = (
+        "the results differ" if different else f"the same {len(side_by_side.candidates)} candidates"
+    )
     click.echo(
         f"{len(side_by_side.outcomes)} offline scanners: {sequential_s:.2f} s one at a time, {concurrent_s:.2f} s with at most "
         f"{side_by_side.workers} at once, {speed_up:.2f} times as fast; {verdict}."

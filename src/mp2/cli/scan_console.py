@@ -38,14 +38,23 @@ class ScanDisplay:
         self._screen = screen
         self._rows: dict[str, tuple[object, ...]] = dict.fromkeys(scanners, ("waiting", "", "", ""))
         self._lines: list[str] = []
-        self._live = Live(console=screen, auto_refresh=False, transient=True) if live and screen.is_terminal else None
+        self._live = (
+            Live(console=screen, auto_refresh=False, transient=True)
+            if live and screen.is_terminal
+            else None
+        )
 
     def __enter__(self) -> ScanDisplay:
         if self._live:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._live:
             self._live.stop()
             for line in self._lines:
@@ -95,19 +104,29 @@ def _log_event(event: ScanEvent) -> None:
 
 def scan_view(result: ScanResult, *, n_show: int, stored: bool) -> Stack:
     """The ranked candidates, the best `n_show` of them, and how the scan went in one sentence."""
-    parts: list[Any] = [candidates_table(result.candidates[:n_show]), Text()] if result.candidates and n_show else []
+    parts: list[Any] = (
+        [candidates_table(result.candidates[:n_show]), Text()]
+        if result.candidates and n_show
+        else []
+    )
     return Stack(*parts, Text(scan_sentence(result, stored=stored), style="bold"))
 
 
 def candidates_table(candidates: Iterable[MergedCandidate]) -> Table:
     """A row per ticker: priority, sources, reasons."""
-    rows = ((one.ticker, one.priority, one.n_sources, ", ".join(one.pipelines), reasons(one)) for one in candidates)
+    rows = (
+        (one.ticker, one.priority, one.n_sources, ", ".join(one.pipelines), reasons(one))
+        for one in candidates
+    )
     return record_table(("ticker", "priority", "sources", "pipelines", "why"), rows)
 
 
 def reasons(candidate: MergedCandidate) -> str:
     """Who named it and why: `market_movers: up 12%; news: in 3 headlines`."""
-    return "; ".join(f"{source}: {why}" for source, why in zip(candidate.sources, candidate.contexts, strict=True))
+    return "; ".join(
+        f"{source}: {why}"
+        for source, why in zip(candidate.sources, candidate.contexts, strict=True)
+    )
 
 
 def scan_sentence(result: ScanResult, *, stored: bool) -> str:
@@ -121,18 +140,26 @@ def scan_sentence(result: ScanResult, *, stored: bool) -> str:
 # --- beside picks ----------------------------------------------------------------------------------------------------
 
 
-def named_view(picks: DayPicks, named: Mapping[str, MergedCandidate], result: ScanResult, *, n_votes: int) -> Stack:
+def named_view(
+    picks: DayPicks, named: Mapping[str, MergedCandidate], result: ScanResult, *, n_votes: int
+) -> Stack:
     """Beside every picked ticker, and the best `n_votes` of the vote, which scanners named it too and why."""
     votes = {vote.ticker: vote.n_groups for vote in picks.votes}
     shown = dict.fromkeys([*picks.tickers(), *(vote.ticker for vote in picks.votes[:n_votes])])
-    rows = ((ticker, _picked_by(picks, ticker, votes), *_named(named.get(ticker))) for ticker in shown)
+    rows = (
+        (ticker, _picked_by(picks, ticker, votes), *_named(named.get(ticker))) for ticker in shown
+    )
     head = f"Also named by scanners ({scan_sentence(result, stored=False)})"
     table = record_table(("ticker", "picked by", "priority", "scanners and why"), rows)
     return Stack(Text(), Text(head, style="bold"), table)
 
 
 def _picked_by(picks: DayPicks, ticker: str, votes: Mapping[str, int]) -> str:
-    sizes = [f"size {size}" for size, pick in picks.picks.items() if pick is not None and ticker in pick.tickers]
+    sizes = [
+        f"size {size}"
+        for size, pick in picks.picks.items()
+        if pick is not None and ticker in pick.tickers
+    ]
     return ", ".join([*sizes, *([counted(votes[ticker], "vote")] if ticker in votes else [])])
 
 
@@ -146,4 +173,6 @@ def _named(candidate: MergedCandidate | None) -> tuple[str, str]:
 def log_view(scanner: str, lines: Sequence[str]) -> Stack:
     """A scanner's log; the lines of a traceback stay lines."""
     shown = [Text(f"  {plain(part)}", style="dim") for line in lines for part in line.splitlines()]
-    return Stack(Text(f"log of {scanner}:", style="bold"), *(shown or [Text("  empty", style="dim")]))
+    return Stack(
+        Text(f"log of {scanner}:", style="bold"), *(shown or [Text("  empty", style="dim")])
+    )

@@ -69,7 +69,11 @@ def list_scanners(context: click.Context, db: Path, as_json: bool) -> int:
 def _discovery(plan: Plan) -> Discovery:
     from mp2.discovery.config import read_discovery
 
-    return read_discovery(plan.config, [one.name for one in plan.known], [one.pipeline for one in plan.known if one.pipeline])
+    return read_discovery(
+        plan.config,
+        [one.name for one in plan.known],
+        [one.pipeline for one in plan.known if one.pipeline],
+    )
 
 
 def _breaker_states(db: Path) -> dict[str, BreakerState]:
@@ -82,7 +86,9 @@ def _breaker_states(db: Path) -> dict[str, BreakerState]:
         return store.breakers()
 
 
-def _description(one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]) -> dict[str, Any]:
+def _description(
+    one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]
+) -> dict[str, Any]:
     """What is known of a scanner, as plain JSON values; of keys only whether they are there."""
     from mp2.discovery.breaker import BreakerState
     from mp2.discovery.scanner import find_key
@@ -97,7 +103,9 @@ def _description(one: Registered, discovery: Discovery, states: Mapping[str, Bre
         "enabled": error is None and why_off is None,
         "why_off": why_off,
         "error": error,
-        "keys": {} if scanner is None else {key: "missing" if find_key(key) is None else "present" for key in scanner.keys},
+        "keys": {}
+        if scanner is None
+        else {key: "missing" if find_key(key) is None else "present" for key in scanner.keys},
         "isolation": None if scanner is None else scanner.isolation,
         "offline": None if scanner is None else scanner.offline,
         "breaker": states.get(one.name, BreakerState()).to_dict(),
@@ -117,7 +125,14 @@ def _standing(one: Registered, discovery: Discovery) -> tuple[str | None, str | 
 def _line(found: Mapping[str, Any]) -> tuple[str, ...]:
     enabled = f"error: {found['error']}" if found["error"] else "no" if found["why_off"] else "yes"
     keys = ", ".join(f"{key} {state}" for key, state in found["keys"].items()) or "-"
-    return (found["name"], found["pipeline"], enabled, keys, _breaker_text(found["breaker"]), found["summary"])
+    return (
+        found["name"],
+        found["pipeline"],
+        enabled,
+        keys,
+        _breaker_text(found["breaker"]),
+        found["summary"],
+    )
 
 
 def _breaker_text(breaker: Mapping[str, Any]) -> str:
@@ -125,7 +140,11 @@ def _breaker_text(breaker: Mapping[str, Any]) -> str:
     from datetime import datetime
 
     if breaker["phase"] == "closed":
-        return f"closed ({counted(breaker['n_failures'], 'failure')})" if breaker["n_failures"] else "closed"
+        return (
+            f"closed ({counted(breaker['n_failures'], 'failure')})"
+            if breaker["n_failures"]
+            else "closed"
+        )
     since = datetime.fromtimestamp(breaker["since"])
     if breaker["phase"] == "half_open":
         return f"being tried since {since:%Y-%m-%d %H:%M}"
@@ -162,13 +181,29 @@ def show_scanner(context: click.Context, db: Path, name: str, as_json: bool) -> 
         echo_document(**found, settings=described)
         return 0
     _, pipeline, enabled, keys, breaker, summary = _line(found)
-    facts = {"scanner": one.name, "summary": summary, "pipeline": pipeline, "enabled": found["why_off"] or enabled}
-    facts |= {"keys": keys, "breaker": breaker, "registered by": one.where, "isolation": found["isolation"] or "-"}
+    facts = {
+        "scanner": one.name,
+        "summary": summary,
+        "pipeline": pipeline,
+        "enabled": found["why_off"] or enabled,
+    }
+    facts |= {
+        "keys": keys,
+        "breaker": breaker,
+        "registered by": one.where,
+        "isolation": found["isolation"] or "-",
+    }
     console().print(record_table(("what", "value"), facts.items()))
     click.echo()
     say(f"[discovery.scanners.{one.name}]")
     rows = (
-        (line["name"], line["type"], "required" if line["required"] else _value(line["default"]), _set(line), line["doc"])
+        (
+            line["name"],
+            line["type"],
+            "required" if line["required"] else _value(line["default"]),
+            _set(line),
+            line["doc"],
+        )
         for line in described
     )
     console().print(record_table(("setting", "type", "default", "in the file", "meaning"), rows))
@@ -202,7 +237,13 @@ def describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
-_TYPES = {"string": "text", "boolean": "true or false", "integer": "whole number", "object": "table", "null": "none"}
+_TYPES = {
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "whole number",
+    "object": "table",
+    "null": "none",
+}
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -217,7 +258,11 @@ def type_text(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if field.get("type") == "array":
         return f"list of {type_text(field.get('items', {}), definitions)}"
     kind = _TYPES.get(field.get("type", "any"), field.get("type", "any value"))
-    bounds = (f"{sign} {field[key]:g}" for key, sign in _BOUNDS.items() if isinstance(field.get(key), int | float))
+    bounds = (
+        f"{sign} {field[key]:g}"
+        for key, sign in _BOUNDS.items()
+        if isinstance(field.get(key), int | float)
+    )
     return " ".join((kind, ", ".join(bounds))).strip()
 
 
@@ -257,12 +302,25 @@ def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool)
 
 @scanners.command("test")
 @click.argument("name")
-@click.option("--in-caller", is_flag=True, help="in the main thread, without a time limit, errors raised: for a debugger")
-@click.option("--timeout", type=settings.TIMEOUT, help="time for it, if its settings have none [default: 30s]")
+@click.option(
+    "--in-caller",
+    is_flag=True,
+    help="in the main thread, without a time limit, errors raised: for a debugger",
+)
+@click.option(
+    "--timeout", type=settings.TIMEOUT, help="time for it, if its settings have none [default: 30s]"
+)
 @JSON_OPTION
 @DB_OPTION
 @click.pass_context
-def test_scanner(context: click.Context, db: Path, name: str, in_caller: bool, timeout: float | None, as_json: bool) -> int:
+def test_scanner(
+    context: click.Context,
+    db: Path,
+    name: str,
+    in_caller: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
     """Run one scanner, switched off or not, and print its log, its candidates and its time.
 
     Nothing is stored, and its breaker is neither asked nor changed. Exit code 1 when it fails, 4 when it names nothing.
@@ -282,7 +340,9 @@ def test_scanner(context: click.Context, db: Path, name: str, in_caller: bool, t
 def _switched_on(config: Mapping[str, Any], one: Registered) -> dict[str, Any]:
     """The parts of the table that count for this scanner, with the scanner on."""
     given = config.get("scanners", {}).get(one.name, {})
-    execution = {"scanner_execution": config["scanner_execution"]} if "scanner_execution" in config else {}
+    execution = (
+        {"scanner_execution": config["scanner_execution"]} if "scanner_execution" in config else {}
+    )
     return {**execution, "scanners": {one.name: {**given, "enabled": True}}}
 
 
@@ -300,11 +360,17 @@ def _in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> Tested:
     except Mp2Error:
         raise
     except Exception as error:
-        raise Mp2Error(f"{one.name}: {type(error).__name__}: {plain(error)} (--debug shows where)") from error
+        raise Mp2Error(
+            f"{one.name}: {type(error).__name__}: {plain(error)} (--debug shows where)"
+        ) from error
 
 
 def _in_thread(
-    one: Registered, config: Mapping[str, Any], db: Path, timeout_s: float | None, interrupts: Interrupts
+    one: Registered,
+    config: Mapping[str, Any],
+    db: Path,
+    timeout_s: float | None,
+    interrupts: Interrupts,
 ) -> tuple[ScanOutcome, tuple[Candidate, ...], tuple[str, ...], tuple[str, ...]]:
     from mp2.discovery.runner import scan
 
@@ -321,13 +387,23 @@ def _in_thread(
 
 
 def _tell(
-    outcome: ScanOutcome, candidates: Sequence[Candidate], logs: Sequence[str], warnings: Sequence[str], as_json: bool
+    outcome: ScanOutcome,
+    candidates: Sequence[Candidate],
+    logs: Sequence[str],
+    warnings: Sequence[str],
+    as_json: bool,
 ) -> int:
-    code = EXIT_FAILED if outcome.status not in ANSWERED else 0 if candidates else EXIT_NOTHING_FOUND
+    code = (
+        EXIT_FAILED if outcome.status not in ANSWERED else 0 if candidates else EXIT_NOTHING_FOUND
+    )
     if as_json:
         named = [candidate.to_dict() for candidate in candidates]
         echo_document(
-            status=str(outcome.status), warnings=warnings, outcome=outcome.to_dict(), candidates=named, logs=list(logs)
+            status=str(outcome.status),
+            warnings=warnings,
+            outcome=outcome.to_dict(),
+            candidates=named,
+            logs=list(logs),
         )
         return code
     from mp2.cli.console import console, duration, record_table
@@ -336,10 +412,15 @@ def _tell(
     print_warnings(warnings)
     console(stderr=True).print(log_view(outcome.scanner, logs))
     if candidates:
-        rows = ((one.ticker, one.priority, one.context, "" if one.data is None else _value(one.data)) for one in candidates)
+        rows = (
+            (one.ticker, one.priority, one.context, "" if one.data is None else _value(one.data))
+            for one in candidates
+        )
         console().print(record_table(("ticker", "priority", "why", "data"), rows))
     dropped = f", {outcome.n_dropped} dropped" if outcome.n_dropped else ""
-    say(f"{console_line(outcome)} in {duration(outcome.seconds)}, {outcome.attempts} requests{dropped}")
+    say(
+        f"{console_line(outcome)} in {duration(outcome.seconds)}, {outcome.attempts} requests{dropped}"
+    )
     return code
 
 
@@ -383,7 +464,14 @@ def list_scans(db: Path, as_json: bool) -> int:
 
 @scans.command("show")
 @click.argument("scan")
-@click.option("--show", "n_show", type=click.IntRange(0), default=20, show_default=True, help="candidates in the table")
+@click.option(
+    "--show",
+    "n_show",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="candidates in the table",
+)
 @click.option("--logs", is_flag=True, help="the scanners' logs too")
 @JSON_OPTION
 @DB_OPTION
@@ -393,8 +481,12 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
         scan_id = store.find_scan(scan)
         summary, result = store.scan_summary(scan_id), store.load_scan(scan_id)
     if as_json:
-        added: dict[str, Any] = {"logs": {name: list(lines) for name, lines in result.logs.items()}} if logs else {}
-        echo_scan(result, status=summary.status, day=summary.day, started_at=summary.started_at, **added)
+        added: dict[str, Any] = (
+            {"logs": {name: list(lines) for name, lines in result.logs.items()}} if logs else {}
+        )
+        echo_scan(
+            result, status=summary.status, day=summary.day, started_at=summary.started_at, **added
+        )
         return 0
     from mp2.cli.console import console
     from mp2.cli.scan_console import log_view, scan_view
@@ -415,5 +507,9 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
 def delete_scan(db: Path, scan: str, as_json: bool) -> int:
     """Delete a scan and everything stored with it."""
     return delete_stored(
-        "scan", db, lambda store: store.find_scan(scan), lambda store, scan_id: store.delete_scan(scan_id), as_json
+        "scan",
+        db,
+        lambda store: store.find_scan(scan),
+        lambda store, scan_id: store.delete_scan(scan_id),
+        as_json,
     )

@@ -109,9 +109,15 @@ CHECKPOINT_OPTION = click.option(
 )
 _SEARCH_OPTIONS = (
     click.option(
-        "--budget", type=settings.DURATION, default="60s", show_default=True, help="time for the search, such as 30s, 5m, 1h"
+        "--budget",
+        type=settings.DURATION,
+        default="60s",
+        show_default=True,
+        help="time for the search, such as 30s, 5m, 1h",
     ),
-    click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once"),
+    click.option(
+        "--workers", type=int, default=4, show_default=True, help="kernels that run at once"
+    ),
     click.option("--max-attempts", type=int, help="exact work per starter instead of time limits"),
     click.option(
         "--special",
@@ -128,7 +134,11 @@ _SEARCH_OPTIONS = (
     JSON_GROUPS_OPTION,
     SHOW_OPTION,
     click.option(
-        "--heartbeat", type=settings.DURATION, default="10s", show_default=True, help="interval of the log's heartbeat"
+        "--heartbeat",
+        type=settings.DURATION,
+        default="10s",
+        show_default=True,
+        help="interval of the log's heartbeat",
     ),
     click.option("--no-progress", is_flag=True, help="no live display"),
 )
@@ -160,11 +170,32 @@ def rules_from(values: dict[str, Any]) -> Rules:
 @click.command(cls=RulesCommand)
 @click.argument("table", type=click.Path(path_type=Path))
 @search_options
-@click.option("--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing")
-@click.option("--columns", type=settings.PAIRS, default="", help="other column names, as algo=NAME,day=NAME,...")
-@click.option("--outcomes", type=click.Path(path_type=Path), help="table of day, ticker and open, close or win")
-@click.option("--algos", type=settings.NAMES, default="", help="order of the algorithms [default: as they appear]")
-@click.option("--days", type=settings.NAMES, default="", help="further days, without buys, separated by commas")
+@click.option(
+    "--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing"
+)
+@click.option(
+    "--columns",
+    type=settings.PAIRS,
+    default="",
+    help="other column names, as algo=NAME,day=NAME,...",
+)
+@click.option(
+    "--outcomes",
+    type=click.Path(path_type=Path),
+    help="table of day, ticker and open, close or win",
+)
+@click.option(
+    "--algos",
+    type=settings.NAMES,
+    default="",
+    help="order of the algorithms [default: as they appear]",
+)
+@click.option(
+    "--days",
+    type=settings.NAMES,
+    default="",
+    help="further days, without buys, separated by commas",
+)
 @click.option("--table", "sql_table", help="table of a SQLite file")
 @click.option("--query", help="query on a SQLite file")
 @click.pass_context
@@ -201,7 +232,13 @@ def check_settings(panel: SignalPanel, options: dict[str, Any]) -> None:
     """Refuse unusable settings before there is a run."""
     from mp2.groups.search import check_settings as check
 
-    check(panel, *(options[name] for name in ("budget", "workers", "special", "max_attempts", "count", "without")))
+    check(
+        panel,
+        *(
+            options[name]
+            for name in ("budget", "workers", "special", "max_attempts", "count", "without")
+        ),
+    )
 
 
 def now_ns() -> int:
@@ -244,7 +281,9 @@ def search_and_report(
     with opened_keeper(options) as keeper:
         run = _Run.begun(keeper, panel, source, rules, options)
         try:
-            with SearchDisplay(screen, heartbeat_s=options["heartbeat"], live=not options["no_progress"]) as display:
+            with SearchDisplay(
+                screen, heartbeat_s=options["heartbeat"], live=not options["no_progress"]
+            ) as display:
                 result = run_search(
                     panel,
                     budget_s=options["budget"],
@@ -266,7 +305,9 @@ def search_and_report(
         try:
             sequel = None if follow is None else follow(result)
         finally:  # whatever becomes of the picks, what was found is stored
-            result, failure = run.finished(result, options["db"], None if sequel is None else sequel.picks)
+            result, failure = run.finished(
+                result, options["db"], None if sequel is None else sequel.picks
+            )
         if failure is not None and follow is not None:
             sequel = follow(result)  # which is of no stored run now
     log_algo_totals(result.starters)
@@ -277,23 +318,43 @@ def search_and_report(
 class _Run:
     """The stored side of a search, from its row to its result; without a store (`keeper` None) nothing of it happens."""
 
-    def __init__(self, keeper: Keeper | None, run_id: str | None, state: SearchState | None = None) -> None:
+    def __init__(
+        self, keeper: Keeper | None, run_id: str | None, state: SearchState | None = None
+    ) -> None:
         self._keeper, self.run_id, self.state = keeper, run_id, state
         if run_id is not None:
             note_kept(f"mp2 resume {run_id} goes on with what had been stored")
         self._search: Resumable | None = None
 
     @classmethod
-    def begun(cls, keeper: Keeper | None, panel: SignalPanel, source: str, rules: Rules, options: dict[str, Any]) -> _Run:
+    def begun(
+        cls,
+        keeper: Keeper | None,
+        panel: SignalPanel,
+        source: str,
+        rules: Rules,
+        options: dict[str, Any],
+    ) -> _Run:
         """A new run, or the one that the session is to take up."""
         if keeper is None:
             return cls(None, None)
         context = click.get_current_context()
         resume = context.ensure_object(Session).resume
         if resume is not None:
-            input_is = {"source": source, "rules": rules, "input_fingerprint": panel.fingerprint, "workers": options["workers"]}
-            limit = {"max_attempts": options["max_attempts"]}  # a later session cannot go back below it
-            return cls(keeper, resume, keeper.ask(lambda store: store.take_up(resume, **input_is, last=limit)))
+            input_is = {
+                "source": source,
+                "rules": rules,
+                "input_fingerprint": panel.fingerprint,
+                "workers": options["workers"],
+            }
+            limit = {
+                "max_attempts": options["max_attempts"]
+            }  # a later session cannot go back below it
+            return cls(
+                keeper,
+                resume,
+                keeper.ask(lambda store: store.take_up(resume, **input_is, last=limit)),
+            )
         about = {
             "rules": rules,
             "budget_s": options["budget"],
@@ -317,7 +378,9 @@ class _Run:
             self._keeper.release()
             self._keeper.ask(lambda store: store.abandon(str(self.run_id)))
 
-    def finished(self, result: SearchResult, db: Path, picks: DayPicks | None) -> tuple[SearchResult, str | None]:
+    def finished(
+        self, result: SearchResult, db: Path, picks: DayPicks | None
+    ) -> tuple[SearchResult, str | None]:
         """The result with its storing time; a store that fails costs it its place there, not what it found."""
         keeper, search, run_id = self._keeper, self._search, self.run_id
         if keeper is None or run_id is None:
@@ -325,7 +388,9 @@ class _Run:
         started_ns = now_ns()
         keeper.release()
         try:
-            keeper.ask(lambda store: store.finish(run_id, result, search.take() if search else None, picks))
+            keeper.ask(
+                lambda store: store.finish(run_id, result, search.take() if search else None, picks)
+            )
         except StoreError as error:
             return replace(result, run_id=None), f"{error}; {_rescued(result, db)}"
         store_s = (now_ns() - started_ns) / 1e9
@@ -345,28 +410,36 @@ def _rescued(result: SearchResult, db: Path) -> str:
     return "nor could it be written to a file: what is printed is all there is"
 
 
-OF_A_SESSION = frozenset({"budget", "workers", "max_attempts", "db", "no_store", "checkpoint"}) | frozenset(
-    {"as_json", "json_groups", "show", "heartbeat", "no_progress"}
-)
+OF_A_SESSION = frozenset(
+    {"budget", "workers", "max_attempts", "db", "no_store", "checkpoint"}
+) | frozenset({"as_json", "json_groups", "show", "heartbeat", "no_progress"})
 """Options that are given anew when a run is taken up again."""
 
 
 def request_of(context: click.Context) -> dict[str, Any]:
     """The command of a context and those of its options that say what is searched, as JSON; paths are absolute."""
     params = {name: value for name, value in context.params.items() if name not in OF_A_SESSION}
-    options = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in params.items()}
+    options = {
+        name: str(value.absolute()) if isinstance(value, Path) else value
+        for name, value in params.items()
+    }
     last = {name: context.params[name] for name in ("budget", "workers", "max_attempts")}
     return {"command": context.command.name, "options": options, "last": last}
 
 
-def print_result(result: SearchResult, options: dict[str, Any], sequel: Sequel | None, failure: str | None) -> None:
+def print_result(
+    result: SearchResult, options: dict[str, Any], sequel: Sequel | None, failure: str | None
+) -> None:
     """Print a result as its options ask for: one JSON document, or tables and sentences."""
     from mp2.cli.console import console, result_view
 
     if failure:
         say(f"mp2: {failure}", err=True)
     if options["as_json"]:
-        document = {**result.to_dict(options["json_groups"]), "errors": [failure] if failure else []}
+        document = {
+            **result.to_dict(options["json_groups"]),
+            "errors": [failure] if failure else [],
+        }
         print_document({**document, **(sequel.document if sequel else {})})
         return
     print_warnings(result.warnings)

@@ -26,7 +26,9 @@ class Duration(click.ParamType[Any]):
     def __init__(self, *, above_zero: bool = False, most_s: float | None = None) -> None:
         self._above_zero, self._most_s = above_zero, most_s
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Seconds; a time that cannot be read, or that is too short or too long, is a usage error."""
         match = _DURATION.fullmatch(str(value))
         unit = (match[2].lower() or "s") if match else ""
@@ -45,9 +47,15 @@ class Names(click.ParamType[Any]):
 
     name = "names"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         """The names, in order."""
-        parts = [str(part) for part in value] if isinstance(value, list | tuple) else str(value).split(",")
+        parts = (
+            [str(part) for part in value]
+            if isinstance(value, list | tuple)
+            else str(value).split(",")
+        )
         return tuple(part.strip() for part in parts if part.strip())
 
 
@@ -56,7 +64,9 @@ class Sizes(Names):
 
     name = "sizes"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:  # type: ignore[override]
         """The numbers, in order."""
         try:
             return tuple(int(part) for part in super().convert(value, param, ctx))
@@ -69,7 +79,9 @@ class Pairs(click.ParamType[Any]):
 
     name = "pairs"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, str]:
         """The pairs, in order."""
         if isinstance(value, dict):
             return {str(key): str(name) for key, name in value.items()}
@@ -82,7 +94,13 @@ class Pairs(click.ParamType[Any]):
 _OUTSIDE = ("config", "debug", "version")
 """Options that are none of a file's business."""
 
-DURATION, TIMEOUT, NAMES, SIZES, PAIRS = Duration(), Duration(above_zero=True), Names(), Sizes(), Pairs()
+DURATION, TIMEOUT, NAMES, SIZES, PAIRS = (
+    Duration(),
+    Duration(above_zero=True),
+    Names(),
+    Sizes(),
+    Pairs(),
+)
 CHECKPOINT = Duration(most_s=300)
 """On another host a run that has been silent for longer counts as dead (`database.SILENCE_S`)."""
 
@@ -141,19 +159,39 @@ def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
     return find(path).defaults(cli)
 
 
-def _checked(tables: dict[str, Any], command: click.Command, where: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
+def _checked(
+    tables: dict[str, Any], command: click.Command, where: str, others: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The tables by the names click knows them under; every key has to be an option or a subcommand."""
     options = {
-        _key(param): param for param in command.params if isinstance(param, click.Option) and _key(param) not in _OUTSIDE
+        _key(param): param
+        for param in command.params
+        if isinstance(param, click.Option) and _key(param) not in _OUTSIDE
     }
     commands = command.commands if isinstance(command, click.Group) else {}
     known = sorted({*options, *commands, *others})
-    problems = [f"{where}unknown key {key!r}; known are {', '.join(known)}" for key in tables if key not in known]
-    problems += [f"{where}{key} has to be a table" for key in tables if key in commands and not isinstance(tables[key], dict)]
+    problems = [
+        f"{where}unknown key {key!r}; known are {', '.join(known)}"
+        for key in tables
+        if key not in known
+    ]
+    problems += [
+        f"{where}{key} has to be a table"
+        for key in tables
+        if key in commands and not isinstance(tables[key], dict)
+    ]
     if problems:
         raise InputError(problems)
-    below = {key: _checked(value, commands[key], f"{where}[{key}] ") for key, value in tables.items() if key in commands}
-    return below | {str(options[key].name): _value(value, options[key]) for key, value in tables.items() if key in options}
+    below = {
+        key: _checked(value, commands[key], f"{where}[{key}] ")
+        for key, value in tables.items()
+        if key in commands
+    }
+    return below | {
+        str(options[key].name): _value(value, options[key])
+        for key, value in tables.items()
+        if key in options
+    }
 
 
 def _value(value: Any, option: click.Option) -> Any:
@@ -201,7 +239,9 @@ def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return callback(*args, **options)
         except InputError as error:
-            error.problems = tuple(_with_origin(problem, click.get_current_context()) for problem in error.problems)
+            error.problems = tuple(
+                _with_origin(problem, click.get_current_context()) for problem in error.problems
+            )
             raise
 
     return call
@@ -213,7 +253,11 @@ _SETTING = re.compile(r"(?:rule |--)?(\w+): ")
 def _with_origin(problem: str, context: click.Context) -> str:
     """A problem that begins with the name of a setting, and where that was made."""
     named = _SETTING.match(problem)
-    places = [origin(context, param) for param in context.command.params if named and param.name == named[1]]
+    places = [
+        origin(context, param)
+        for param in context.command.params
+        if named and param.name == named[1]
+    ]
     return f"{problem} (from {places[0]})" if places and places[0] else problem
 
 

@@ -79,10 +79,14 @@ class BarSource:
             if path.name.lower().endswith(_CSV) and not path.name.startswith("."):
                 ticker = path.name[: path.name.lower().rindex(".csv")]
                 if found.setdefault(ticker, path) != path:
-                    self.problems.append(f"{path}: {found[ticker].name} is a file of ticker {ticker!r} too; keep one of them")
+                    self.problems.append(
+                        f"{path}: {found[ticker].name} is a file of ticker {ticker!r} too; keep one of them"
+                    )
                 yield path, ticker
         if not found:
-            self.problems.append(f"{folder}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv")
+            self.problems.append(
+                f"{folder}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"
+            )
 
     def _opened(self, source: Any, ticker: str | None) -> Iterator[Bars]:
         with ExitStack() as opened:
@@ -90,7 +94,12 @@ class BarSource:
                 n_header_rows = _n_header_rows(source)
                 table = opened.enter_context(
                     open_table(
-                        source, "prices", table=self.table, query=self.query, n_header_rows=n_header_rows, stop=self.stop
+                        source,
+                        "prices",
+                        table=self.table,
+                        query=self.query,
+                        n_header_rows=n_header_rows,
+                        stop=self.stop,
                     )
                 )
                 parts = list(_split(table)) if _is_wide(table) else [(table, ticker)]
@@ -102,8 +111,16 @@ class BarSource:
 
     def _bars(self, table: Table, ticker: str | None) -> Iterator[Bars]:
         problems: list[str] = []
-        names = {role: name for role in ROLES if (name := _column(table, role, self.names, problems)) is not None}
-        needed = [role for role in ROLES if role in self.names or (role != "volume" and not (role == "ticker" and ticker))]
+        names = {
+            role: name
+            for role in ROLES
+            if (name := _column(table, role, self.names, problems)) is not None
+        }
+        needed = [
+            role
+            for role in ROLES
+            if role in self.names or (role != "volume" and not (role == "ticker" and ticker))
+        ]
         problems += [_missing_line(table, role, self.names) for role in needed if role not in names]
         problems += ambiguous_lines(table, list(names.values()))
         self.problems += problems
@@ -117,10 +134,14 @@ def _column(table: Table, role: str, given: Mapping[str, str], problems: list[st
     if role in given:
         return given[role] if given[role] in table.columns else None
     for usual in _USUAL.get(role, (role,)):
-        found = list(dict.fromkeys(name for name in table.columns if str(name).strip().lower() == usual))
+        found = list(
+            dict.fromkeys(name for name in table.columns if str(name).strip().lower() == usual)
+        )
         if len(found) > 1 and usual not in found:
             pair = f"{found[0]!r} and {found[1]!r}"
-            problems.append(f"{table.name}: columns {pair} could both be {role}; choose with columns ({role}=NAME)")
+            problems.append(
+                f"{table.name}: columns {pair} could both be {role}; choose with columns ({role}=NAME)"
+            )
         if found:
             return usual if usual in found else found[0]
     return None
@@ -158,7 +179,11 @@ def _with_plain_columns(source: Any) -> Any:
 
 def _n_header_rows(source: Any) -> int:
     """1, or for a wide CSV file 2 or 3: the two levels and, where the index has a name, a line that holds it alone."""
-    if not isinstance(source, Path) or not source.name.lower().endswith(_CSV) or not source.is_file():
+    if (
+        not isinstance(source, Path)
+        or not source.name.lower().endswith(_CSV)
+        or not source.is_file()
+    ):
         return 1
     if not any(row[0].lower() in names for row in csv_head(source, 1) for names in _LEVEL_NAMES):
         return 1
@@ -174,7 +199,12 @@ def _levels(name: object) -> tuple[str, ...]:
     if text.startswith("(") and text.endswith(")"):
         try:
             levels = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):  # the last two: nested too deeply
+        except (
+            ValueError,
+            SyntaxError,
+            MemoryError,
+            RecursionError,
+        ):  # the last two: nested too deeply
             return (text,)
         if isinstance(levels, tuple):
             return tuple(str(level) for level in levels if str(level))
@@ -193,13 +223,23 @@ def _split(table: Table) -> Iterator[tuple[Table, str]]:
         raise InputError(problems)
     levels = {name: _levels(name) for name in table.columns}
     date_name = next((name for name, found in levels.items() if _is_date(found)), table.columns[0])
-    tickers = _fields_by_ticker(table, {name: found for name, found in levels.items() if name != date_name})
+    tickers = _fields_by_ticker(
+        table, {name: found for name, found in levels.items() if name != date_name}
+    )
     batches = [_compact(batch, date_name) for batch in table.read(table.columns)]
     rows = pl.concat(batches or [pl.DataFrame(schema=table.columns)], how="vertical_relaxed")
     for ticker, names in tickers.items():
         # By column, since a query over thousands of them takes long.
-        part = pl.DataFrame([rows[date_name].alias("date"), *(rows[name].alias(role) for role, name in names.items())])
-        yield Table(f"{table.name}[{ticker}]", tuple(part.columns), partial(_read_frame, part)), ticker
+        part = pl.DataFrame(
+            [
+                rows[date_name].alias("date"),
+                *(rows[name].alias(role) for role, name in names.items()),
+            ]
+        )
+        yield (
+            Table(f"{table.name}[{ticker}]", tuple(part.columns), partial(_read_frame, part)),
+            ticker,
+        )
 
 
 def _compact(batch: pl.DataFrame, date_name: str) -> pl.DataFrame:
@@ -208,7 +248,11 @@ def _compact(batch: pl.DataFrame, date_name: str) -> pl.DataFrame:
 
     columns = []
     for column in batch:
-        numbers = column.cast(pl.Float64, strict=False) if column.dtype == pl.String and column.name != date_name else column
+        numbers = (
+            column.cast(pl.Float64, strict=False)
+            if column.dtype == pl.String and column.name != date_name
+            else column
+        )
         columns.append(numbers if numbers.null_count() == column.null_count() else column)
     return pl.DataFrame(columns)
 
@@ -221,13 +265,19 @@ def _is_date(levels: Sequence[str]) -> bool:
     return any(level.strip().lower() in _USUAL["date"] for level in levels)
 
 
-def _fields_by_ticker(table: Table, levels: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
+def _fields_by_ticker(
+    table: Table, levels: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, str]]:
     """Ticker -> field in lower case -> column; which of the two levels holds the fields is seen from what is there."""
     cells = [(name, found) for name, found in levels.items() if len(found) == _N_WIDE_LEVELS]
     for field_level in (0, 1):
         tickers: dict[str, dict[str, str]] = {}
         for name, found in cells:
-            tickers.setdefault(found[1 - field_level], {})[found[field_level].strip().lower()] = name
+            tickers.setdefault(found[1 - field_level], {})[found[field_level].strip().lower()] = (
+                name
+            )
         if set().union(*tickers.values()).issuperset(PRICES):
             return tickers
-    raise InputError(f"{table.name}: wide columns need the fields {', '.join(PRICES)} for each ticker, as yfinance makes them")
+    raise InputError(
+        f"{table.name}: wide columns need the fields {', '.join(PRICES)} for each ticker, as yfinance makes them"
+    )

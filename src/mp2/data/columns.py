@@ -84,7 +84,9 @@ class Columns:
     `batches` notes every fault of every value in `faults`. Between batches it raises `ReadStoppedError` once `stop` is set.
     """
 
-    def __init__(self, table: Table, names: Mapping[str, str], stop: threading.Event | None) -> None:
+    def __init__(
+        self, table: Table, names: Mapping[str, str], stop: threading.Event | None
+    ) -> None:
         self.table, self.names, self.stop, self.faults = table, names, stop, Faults(table.name)
 
     def batches(self, roles: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -96,7 +98,9 @@ class Columns:
         first_row = 1
         for batch in self.table.read(list(dict.fromkeys(self.names[role] for role in roles))):
             if self.stop is not None and self.stop.is_set():
-                raise ReadStoppedError(f"{self.table.name}: stopped while reading; nothing was searched")
+                raise ReadStoppedError(
+                    f"{self.table.name}: stopped while reading; nothing was searched"
+                )
             columns = [self._canonical(role, batch[self.names[role]], first_row) for role in roles]
             yield pl.DataFrame(columns)
             first_row += batch.height
@@ -120,10 +124,18 @@ class Reader(Columns):
     """
 
     def __init__(
-        self, table: Table, keys: Sequence[str], names: Mapping[str, str], *, outcome: bool, stop: threading.Event | None
+        self,
+        table: Table,
+        keys: Sequence[str],
+        names: Mapping[str, str],
+        *,
+        outcome: bool,
+        stop: threading.Event | None,
     ) -> None:
         wanted = {role: names.get(role, role) for role in CANONICAL}
-        super().__init__(table, {role: name for role, name in wanted.items() if name in table.columns}, stop)
+        super().__init__(
+            table, {role: name for role, name in wanted.items() if name in table.columns}, stop
+        )
         self.n_rows = 0
         self.keys = [role for role in keys if role in self.names]
         self.absent = [role for role in keys if role not in self.names]
@@ -132,15 +144,27 @@ class Reader(Columns):
         if outcome and not self.outcome:
             missing += [role for role in PRICES if role not in self.names]
         used = {*keys, *(CANONICAL if outcome else ())}
-        missing += [role for role in names if role in used and role not in self.names and role not in missing]
-        self.problems = [_missing_line(table, role, wanted[role], found_any=bool(self.outcome)) for role in missing]
-        self.problems += ambiguous_lines(table, [self.names[role] for role in (*self.keys, *self.outcome)])
+        missing += [
+            role
+            for role in names
+            if role in used and role not in self.names and role not in missing
+        ]
+        self.problems = [
+            _missing_line(table, role, wanted[role], found_any=bool(self.outcome))
+            for role in missing
+        ]
+        self.problems += ambiguous_lines(
+            table, [self.names[role] for role in (*self.keys, *self.outcome)]
+        )
 
     def check(self) -> Iterator[pl.DataFrame]:
         """First pass: yields the keys, null where missing or wrong; `faults` is complete when it ends."""
         import polars as pl
 
-        absent = [pl.lit(None, pl.Date if role == "day" else pl.String).alias(role) for role in self.absent]
+        absent = [
+            pl.lit(None, pl.Date if role == "day" else pl.String).alias(role)
+            for role in self.absent
+        ]
         for batch in self.batches((*self.keys, *self.outcome)):
             yield batch.select(*self.keys, *absent)
             self.n_rows += batch.height
@@ -163,7 +187,11 @@ def _outcome_expressions(outcome: Sequence[str]) -> list[pl.Expr]:
         return [pl.lit(False).alias("won"), pl.lit(True).alias("priced")]
     finite = pl.all_horizontal(pl.col(role).is_finite().fill_null(False) for role in PRICES)
     priced = finite if "open" in outcome else pl.lit(True)
-    won = pl.col("win") if "win" in outcome else pl.when(finite).then(pl.col("close") > pl.col("open"))
+    won = (
+        pl.col("win")
+        if "win" in outcome
+        else pl.when(finite).then(pl.col("close") > pl.col("open"))
+    )
     return [won.alias("won"), priced.alias("priced")]
 
 
@@ -193,7 +221,9 @@ def _text(values: pl.Series) -> Converted:
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         return pl.Series(values.name, [None] * len(values), dtype=pl.String), values.is_not_null()
     if values.dtype == pl.Object:
-        return series(values.name, [None if value is None else str(value) for value in values]), None
+        return series(
+            values.name, [None if value is None else str(value) for value in values]
+        ), None
     try:
         return (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String), None
     except pl.exceptions.PolarsError:  # an extension type of another library
@@ -268,7 +298,9 @@ def _wins(values: pl.Series) -> Converted:
     if unreadable is not None:
         return text.cast(pl.Boolean), unreadable
     text = text.str.strip_chars().str.to_lowercase()
-    wins = text.replace_strict(list(_WIN_TEXTS), list(_WIN_TEXTS.values()), default=None, return_dtype=pl.Boolean)
+    wins = text.replace_strict(
+        list(_WIN_TEXTS), list(_WIN_TEXTS.values()), default=None, return_dtype=pl.Boolean
+    )
     return wins, _unread(wins, text)
 
 
@@ -276,7 +308,11 @@ def _unread(converted: pl.Series, text: pl.Series) -> pl.Series | None:
     """Rows whose text means something that was not understood."""
     if not converted.null_count():
         return None
-    return converted.is_null() & text.is_not_null() & ~text.str.to_lowercase().is_in(_MISSING_TEXTS).fill_null(True)
+    return (
+        converted.is_null()
+        & text.is_not_null()
+        & ~text.str.to_lowercase().is_in(_MISSING_TEXTS).fill_null(True)
+    )
 
 
 _CONVERSIONS: dict[str, tuple[Callable[[pl.Series], Converted], str]] = {

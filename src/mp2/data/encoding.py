@@ -65,7 +65,9 @@ class Buys(NamedTuple):
     priced: BoolArray
 
 
-def arrange(names: Names, algos: Sequence[str], extra_days: Iterable[date], problems: list[str]) -> Axes:
+def arrange(
+    names: Names, algos: Sequence[str], extra_days: Iterable[date], problems: list[str]
+) -> Axes:
     """Order the names: algorithms as given (all or none) or as they appeared, days and tickers ascending.
 
     Adds what is wrong to `problems`. Without names the axes are empty: the source has said by then what is amiss.
@@ -77,10 +79,17 @@ def arrange(names: Names, algos: Sequence[str], extra_days: Iterable[date], prob
     if algos:
         problems += _order_problems(order, appeared)
     if len(appeared) > MAX_ALGOS:
-        problems.append(f"{len(appeared)} algorithms; at most {MAX_ALGOS} can be searched together: leave some out")
+        problems.append(
+            f"{len(appeared)} algorithms; at most {MAX_ALGOS} can be searched together: leave some out"
+        )
     position = {algo: idx for idx, algo in enumerate(dict.fromkeys((*order, *appeared)))}
     variations = sorted(names.variations, key=lambda key: position[key[0]])
-    return Axes(order, tuple(variations), tuple(sorted({*names.days, *extra_days})), tuple(sorted(names.tickers)))
+    return Axes(
+        order,
+        tuple(variations),
+        tuple(sorted({*names.days, *extra_days})),
+        tuple(sorted(names.tickers)),
+    )
 
 
 def _order_problems(order: Sequence[str], appeared: Sequence[str]) -> Iterator[str]:
@@ -98,7 +107,11 @@ def _order_problems(order: Sequence[str], appeared: Sequence[str]) -> Iterator[s
 def parse_days(days: Iterable[Any], problems: list[str]) -> list[date]:
     """The days a user names; adds a problem for each that is none."""
     parsed = [(day, parse_day(str(day))) for day in days]
-    problems += [f"days: {day!r} is not a day; write YYYY-MM-DD or YYYYMMDD" for day, meaning in parsed if meaning is None]
+    problems += [
+        f"days: {day!r} is not a day; write YYYY-MM-DD or YYYYMMDD"
+        for day, meaning in parsed
+        if meaning is None
+    ]
     return [meaning for _, meaning in parsed if meaning is not None]
 
 
@@ -117,7 +130,9 @@ class Market:
 class Outcomes:
     """A table `day, ticker` with `open, close` or `win`, kept apart from the signals."""
 
-    def __init__(self, table: Table, columns: Mapping[str, str], stop: threading.Event | None) -> None:
+    def __init__(
+        self, table: Table, columns: Mapping[str, str], stop: threading.Event | None
+    ) -> None:
         names = {role: name for role, name in columns.items() if name in table.columns}
         self.reader = Reader(table, ("day", "ticker"), names, outcome=True, stop=stop)
         self.problems: list[str] = []
@@ -172,7 +187,9 @@ class _Tally:
     def warnings(self, n_distinct: int, unit: str) -> Iterator[str]:
         """One line per kind of thing tolerated; `n_distinct` is the number of different `unit` among the rows."""
         if self.n_unpriced:
-            effect = "left out of the base win rates" if "win" in self.outcome else "counted as no win"
+            effect = (
+                "left out of the base win rates" if "win" in self.outcome else "counted as no win"
+            )
             yield f"{self.name}: rows with a missing or non-finite open or close: {self.n_unpriced}, {effect}"
         if self.n_null_wins:
             yield f"{self.name}: rows without a win value: {self.n_null_wins}, counted as no win"
@@ -191,7 +208,14 @@ class LongSignals:
     `problems` is filled by `scan`, `tally` by `rows`. Raises `InputError` when the table changes between the passes.
     """
 
-    def __init__(self, table: Table, columns: Mapping[str, str], stop: threading.Event | None, *, with_outcome: bool) -> None:
+    def __init__(
+        self,
+        table: Table,
+        columns: Mapping[str, str],
+        stop: threading.Event | None,
+        *,
+        with_outcome: bool,
+    ) -> None:
         self.reader = Reader(table, KEYS, columns, outcome=with_outcome, stop=stop)
         self.tally = _Tally(table.name, self.reader.outcome)
         self.problems: list[str] = []
@@ -220,7 +244,13 @@ class LongSignals:
                 variation = np.repeat(_codes(keys, variations), n_rows)
                 day, ticker = _day_codes(batch["day"], axes.days), _codes(batch["ticker"], tickers)
                 won, priced = self.tally.read(batch)
-                yield Buys(variation, day, ticker, won if market is None else self.tally.look_up(market, day, ticker), priced)
+                yield Buys(
+                    variation,
+                    day,
+                    ticker,
+                    won if market is None else self.tally.look_up(market, day, ticker),
+                    priced,
+                )
 
 
 class WideSignals:
@@ -230,13 +260,17 @@ class WideSignals:
     true, false, 1, 0 or null. Every column and index entry counts, also without a buy.
     """
 
-    def __init__(self, frame: Any, columns: Mapping[str, str], stop: threading.Event | None) -> None:
+    def __init__(
+        self, frame: Any, columns: Mapping[str, str], stop: threading.Event | None
+    ) -> None:
         self.name, self.frame, self.stop = "signals", frame, stop
         self.tally = _Tally(self.name)
         self.problems: list[str] = []
         self._levels = list(frame.columns.names)
         self._algo = columns.get("algo", "algo")
-        self._ticker = columns.get("ticker") or next((name for name in self._levels if name in ("ticker", "symbol")), "ticker")
+        self._ticker = columns.get("ticker") or next(
+            (name for name in self._levels if name in ("ticker", "symbol")), "ticker"
+        )
 
     def scan(self) -> Names:
         """First pass: checks every cell; the names are those of columns and index."""
@@ -263,7 +297,9 @@ class WideSignals:
             column += first_column
             won = self.tally.look_up(market, day[row], ticker[column])
             self.tally.n_rows += len(row)
-            yield Buys(variation[column], day[row], ticker[column], won, np.ones(len(row), np.bool_))
+            yield Buys(
+                variation[column], day[row], ticker[column], won, np.ones(len(row), np.bool_)
+            )
 
     def _level_problems(self) -> Iterator[str]:
         shown = ", ".join(map(str, self._levels))
@@ -303,17 +339,25 @@ class WideSignals:
         """The variation of every column."""
         parameters = [level for level in self._levels if level not in (self._algo, self._ticker)]
         parts = [
-            [None if null else text for text, null in zip(self._texts(level), self._nulls(level), strict=True)]
+            [
+                None if null else text
+                for text, null in zip(self._texts(level), self._nulls(level), strict=True)
+            ]
             for level in parameters
         ]
-        names = ("-".join(part for part in column if part is not None) for column in zip(*parts, strict=True))
+        names = (
+            "-".join(part for part in column if part is not None)
+            for column in zip(*parts, strict=True)
+        )
         return list(zip(self._texts(self._algo), names, strict=True))
 
     def _clashes(self) -> Iterator[str]:
         """Variations with different parameters must not share a name."""
         named: dict[tuple[str, str], Any] = {}
         own_levels = [level for level in self._levels if level != self._ticker]
-        for name, *parameters in zip(self._variations(), *map(self._texts, own_levels), strict=True):
+        for name, *parameters in zip(
+            self._variations(), *map(self._texts, own_levels), strict=True
+        ):
             if named.setdefault(name, parameters) != parameters:
                 yield f"{self.name}: two variations of {name[0]!r} would both be called {name[1]!r}; rename a parameter value"
                 return
@@ -356,7 +400,9 @@ def _positions(names: Sequence[Any], axis: Sequence[Any]) -> IndexArray:
 
 def _reader_problems(reader: Reader) -> list[str]:
     problems = [*reader.problems, *reader.faults.lines()]
-    return problems if problems or reader.n_rows else [f"{reader.table.name}: the table has no rows"]
+    return (
+        problems if problems or reader.n_rows else [f"{reader.table.name}: the table has no rows"]
+    )
 
 
 # --- columns to positions ------------------------------------------------------------------------------------------
@@ -374,11 +420,15 @@ def _variation_runs(batch: pl.DataFrame) -> tuple[pl.Series, IndexArray]:
     import polars as pl
 
     algo, variation = pl.col("algo"), pl.col("variation")
-    changed = (algo.ne_missing(algo.shift()) | variation.ne_missing(variation.shift())).alias("changed")
+    changed = (algo.ne_missing(algo.shift()) | variation.ne_missing(variation.shift())).alias(
+        "changed"
+    )
     starts = batch.select(changed)["changed"].to_numpy().copy()
     starts[:1] = True
     runs = batch.filter(pl.Series(starts))
-    keys = runs.select(pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, variation).alias("key"))["key"]
+    keys = runs.select(
+        pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, variation).alias("key")
+    )["key"]
     return keys, np.diff(np.flatnonzero(starts), append=batch.height)
 
 
@@ -412,4 +462,6 @@ def _unchanged(name: str) -> Iterator[None]:
     try:
         yield
     except (InvalidOperationError, LookupError) as error:
-        raise InputError(f"{name}: the table changed while it was read; read it again when nothing writes to it") from error
+        raise InputError(
+            f"{name}: the table changed while it was read; read it again when nothing writes to it"
+        ) from error

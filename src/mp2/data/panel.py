@@ -20,7 +20,16 @@ import numpy.typing as npt
 
 from mp2.data import bitset
 from mp2.data.columns import CANONICAL, parse_day
-from mp2.data.encoding import Axes, Buys, LongSignals, Market, Outcomes, WideSignals, arrange, parse_days
+from mp2.data.encoding import (
+    Axes,
+    Buys,
+    LongSignals,
+    Market,
+    Outcomes,
+    WideSignals,
+    arrange,
+    parse_days,
+)
 from mp2.data.tables import open_table, stopped_first
 from mp2.errors import InputError
 
@@ -93,12 +102,16 @@ class SignalPanel:
     @property
     def buys_per_day(self) -> tuple[int, ...]:
         """Buys of each day, summed over the variations."""
-        return tuple(sum(bitset.count(self.buys[block]).sum(axis=0) for block in _blocks(self.buys)).tolist())
+        return tuple(
+            sum(bitset.count(self.buys[block]).sum(axis=0) for block in _blocks(self.buys)).tolist()
+        )
 
     @property
     def n_bytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates))
+        return sum(
+            array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates)
+        )
 
 
 def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
@@ -121,7 +134,9 @@ def first_alike(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDA
     own = np.arange(len(panel.algo_of), dtype=np.int32)
     alias_of = own.copy()
     for block in takewhile(lambda _: not late(), _blocks(panel.buys, _LOOK_BYTES, _LOOK_ROWS)):
-        keys = zip(panel.algo_of[block].tolist(), map(_digest, *(row[block] for row in rows)), strict=True)
+        keys = zip(
+            panel.algo_of[block].tolist(), map(_digest, *(row[block] for row in rows)), strict=True
+        )
         alias_of[block] = [first.setdefault(key, v) for v, key in enumerate(keys, block.start)]
         copies = own[block][alias_of[block] != own[block]]
         for table in tables:
@@ -137,7 +152,9 @@ def _digest(*rows: npt.NDArray[np.uint8]) -> bytes:
     return digest.digest()
 
 
-def _blocks(array: npt.NDArray[Any], n_bytes: int = _BLOCK_BYTES, n_rows: int = 1 << 30) -> Iterable[slice]:
+def _blocks(
+    array: npt.NDArray[Any], n_bytes: int = _BLOCK_BYTES, n_rows: int = 1 << 30
+) -> Iterable[slice]:
     step = min(n_rows, max(1, n_bytes * len(array) // max(1, array.nbytes)))
     return (slice(first, first + step) for first in range(0, len(array), step))
 
@@ -175,12 +192,18 @@ def read_signals(
     Raises `InputError` listing everything wrong with the input; what is tolerated is in the panel's `warnings`.
     """
     names = dict(columns or {})
-    problems = [f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}" for role in names if role not in CANONICAL]
+    problems = [
+        f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}"
+        for role in names
+        if role not in CANONICAL
+    ]
     extra_days = parse_days(_listed(days), problems)
     with ExitStack() as opened, stopped_first(stop):
         market = None
         if outcomes is not None:
-            market = Outcomes(opened.enter_context(open_table(outcomes, "outcomes", stop=stop)), names, stop)
+            market = Outcomes(
+                opened.enter_context(open_table(outcomes, "outcomes", stop=stop)), names, stop
+            )
             market.scan()
         signals = _open_signals(opened, source, names, market, stop, table=table, query=query)
         found = signals.scan()
@@ -212,10 +235,14 @@ def _open_signals(
     query: str | None,
 ) -> Signals:
     if not _is_wide(source):
-        opened_table = opened.enter_context(open_table(source, "signals", table=table, query=query, stop=stop))
+        opened_table = opened.enter_context(
+            open_table(source, "signals", table=table, query=query, stop=stop)
+        )
         return LongSignals(opened_table, names, stop, with_outcome=market is None)
     if market is None:
-        raise InputError("signals: a wide frame needs outcomes, a table day, ticker with open, close or win")
+        raise InputError(
+            "signals: a wide frame needs outcomes, a table day, ticker with open, close or win"
+        )
     return WideSignals(source, names, stop)
 
 
@@ -234,12 +261,20 @@ def _given_rates(
     if isinstance(given, Mapping):
         position = {day: idx for idx, day in enumerate(days)}
         unknown = [day for day in given if parse_day(str(day)) not in position]
-        problems += [f"base_win_rates: {day!r} is not among the days; add it with days" for day in unknown]
-        rates = {position[day]: rate for text, rate in given.items() if (day := parse_day(str(text))) in position}
+        problems += [
+            f"base_win_rates: {day!r} is not among the days; add it with days" for day in unknown
+        ]
+        rates = {
+            position[day]: rate
+            for text, rate in given.items()
+            if (day := parse_day(str(text))) in position
+        }
     else:
         rates = dict(enumerate(given))
         if len(rates) != len(days):
-            problems.append(f"base_win_rates: {len(rates)} given for {len(days)} days; give one for each")
+            problems.append(
+                f"base_win_rates: {len(rates)} given for {len(days)} days; give one for each"
+            )
     problems += [
         f"base_win_rates: {rate!r} is not a percentage between 0 and 100"
         for rate in rates.values()
@@ -249,7 +284,10 @@ def _given_rates(
 
 
 def _memory_problems(axes: Axes, max_memory_bytes: int | None) -> Iterator[str]:
-    needed, limit = _encoding_bytes(axes), _available_bytes() if max_memory_bytes is None else max_memory_bytes
+    needed, limit = (
+        _encoding_bytes(axes),
+        _available_bytes() if max_memory_bytes is None else max_memory_bytes,
+    )
     if limit is not None and needed > limit:
         yield f"{_too_large(axes)} and {limit / 2**20:,.1f} MB are available; drop variations or days"
 
@@ -259,7 +297,9 @@ def _encoding_bytes(axes: Axes) -> int:
 
 
 def _too_large(axes: Axes) -> str:
-    sizes = f"{len(axes.variations)} variations x {len(axes.days)} days x {len(axes.tickers)} tickers"
+    sizes = (
+        f"{len(axes.variations)} variations x {len(axes.days)} days x {len(axes.tickers)} tickers"
+    )
     return f"the panel is larger than memory: {sizes} take {_encoding_bytes(axes) / 2**20:,.1f} MB to encode"
 
 
@@ -267,7 +307,9 @@ def _available_bytes() -> int | None:
     """Memory a process can still take: the kernel's estimate on Linux, all there is elsewhere, None when unknown."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        return next(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
+        )
     except (OSError, ValueError, StopIteration):
         pass
     try:
@@ -306,10 +348,15 @@ class _Encoder:
 
     def is_consistent(self, winners: npt.NDArray[np.uint64]) -> bool:
         """Whether every buy of a winner is a win."""
-        return all(np.array_equal(self.buys[block] & winners, self.wins[block]) for block in _blocks(self.buys))
+        return all(
+            np.array_equal(self.buys[block] & winners, self.wins[block])
+            for block in _blocks(self.buys)
+        )
 
 
-def _encoded(signals: Signals, axes: Axes, outcomes: Outcomes | None, given_rates: Mapping[int, float]) -> SignalPanel:
+def _encoded(
+    signals: Signals, axes: Axes, outcomes: Outcomes | None, given_rates: Mapping[int, float]
+) -> SignalPanel:
     market = outcomes.load(axes) if outcomes else None
     try:
         encoder = _Encoder(axes)
@@ -321,9 +368,14 @@ def _encoded(signals: Signals, axes: Axes, outcomes: Outcomes | None, given_rate
     consistent = encoder.is_consistent(winners)
     rates = _base_rates(encoder.priced(), winners) if market is None else _market_rates(market)
     rates[list(given_rates)] = list(given_rates.values())
-    warnings = [*(outcomes.warnings if outcomes else ()), *signals.tally.warnings(_n_set(encoder.buys), _BUY)]
+    warnings = [
+        *(outcomes.warnings if outcomes else ()),
+        *signals.tally.warnings(_n_set(encoder.buys), _BUY),
+    ]
     if not consistent:
-        warnings.append(f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; each buy keeps its own")
+        warnings.append(
+            f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; each buy keeps its own"
+        )
     return _panel(axes, encoder.buys, winners if consistent else encoder.wins, rates, warnings)
 
 
@@ -334,7 +386,9 @@ def _n_set(words: npt.NDArray[np.uint64]) -> int:
     return sum(int(bitset.count(words[block]).sum()) for block in _blocks(words))
 
 
-def _base_rates(priced: npt.NDArray[np.uint64], winners: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+def _base_rates(
+    priced: npt.NDArray[np.uint64], winners: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.float64]:
     return _percent(bitset.count(priced & winners), bitset.count(priced))
 
 
@@ -370,7 +424,9 @@ def _panel(
         wins=wins,
         base_win_rates=rates,
         warnings=tuple(warnings),
-        fingerprint=fingerprint((axes.algos, variations, days, axes.tickers), (algo_of, buys, wins, rates)),
+        fingerprint=fingerprint(
+            (axes.algos, variations, days, axes.tickers), (algo_of, buys, wins, rates)
+        ),
     )
 
 
@@ -378,5 +434,7 @@ def fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[npt.NDArray[Any
     """sha256 over names and arrays; shapes are part of it, so that no two panels share a byte stream."""
     digest = hashlib.sha256(json.dumps([names, [array.shape for array in arrays]]).encode())
     for array in arrays:
-        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data)
+        digest.update(
+            array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data
+        )
     return digest.hexdigest()

@@ -96,7 +96,9 @@ class PriceTable:
         listed = self.first_idx < n_dates
         tickers = [ticker for ticker, kept in zip(self.tickers, listed, strict=True) if kept]
         values = [getattr(self, name)[listed, :n_dates] for name in _FIELDS]
-        return price_table(self.dates[:n_dates], tickers, values, self.warnings, next_date=self.dates[n_dates])
+        return price_table(
+            self.dates[:n_dates], tickers, values, self.warnings, next_date=self.dates[n_dates]
+        )
 
 
 def price_table(
@@ -118,7 +120,17 @@ def price_table(
         array.setflags(write=False)
     content = fingerprint((dates, tickers), arrays)
     return PriceTable(
-        tuple(dates), tuple(tickers), opened, high, low, close, volume, first_idx, tuple(warnings), content, next_date
+        tuple(dates),
+        tuple(tickers),
+        opened,
+        high,
+        low,
+        close,
+        volume,
+        first_idx,
+        tuple(warnings),
+        content,
+        next_date,
     )
 
 
@@ -129,7 +141,9 @@ def to_frame(prices: PriceTable) -> pl.DataFrame:
     ticker, idx = np.nonzero(np.arange(prices.n_dates) >= prices.first_idx[:, np.newaxis])
     dates = pl.Series("date", prices.dates, pl.String).str.to_date()
     tickers = pl.Series("ticker", prices.tickers, pl.String)
-    values = [pl.Series(name, getattr(prices, name)[ticker, idx]).fill_nan(None) for name in _FIELDS]
+    values = [
+        pl.Series(name, getattr(prices, name)[ticker, idx]).fill_nan(None) for name in _FIELDS
+    ]
     return pl.DataFrame([dates.gather(idx), tickers.gather(ticker), *values])
 
 
@@ -170,7 +184,11 @@ def read_prices(
     """
     names = dict(columns or {})
     origin = BarSource(source, names, table, query, stop)
-    origin.problems += [f"columns: {role!r} is unknown; choose from {', '.join(ROLES)}" for role in names if role not in ROLES]
+    origin.problems += [
+        f"columns: {role!r} is unknown; choose from {', '.join(ROLES)}"
+        for role in names
+        if role not in ROLES
+    ]
     rows = _Rows(*day_limits(start, end, origin.problems))
     with stopped_first(stop):
         for bars in origin.open_all():
@@ -182,7 +200,9 @@ def read_prices(
     return replace(found, next_date=None if rows.next_date is None else rows.next_date.isoformat())
 
 
-def day_limits(start: str | None, end: str | None, problems: list[str]) -> tuple[date | None, date | None]:
+def day_limits(
+    start: str | None, end: str | None, problems: list[str]
+) -> tuple[date | None, date | None]:
     """The first and last day a user names; adds to `problems` what is wrong with them."""
     first, last = _limit("start", start, problems), _limit("end", end, problems)
     if first is not None and last is not None and first > last:
@@ -199,7 +219,11 @@ def _limit(name: str, day: str | None, problems: list[str]) -> date | None:
 
 def _shortened(problems: Sequence[str]) -> list[str]:
     n_more = len(problems) - _N_PROBLEMS
-    return [*problems[:_N_PROBLEMS], f"... and {n_more} more problems like these"] if n_more > 0 else list(problems)
+    return (
+        [*problems[:_N_PROBLEMS], f"... and {n_more} more problems like these"]
+        if n_more > 0
+        else list(problems)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +254,10 @@ class _Rows:
         try:
             for batch in bars.columns.batches(bars.roles):
                 n_rows += batch.height
-                self._add(batch.drop_nulls([role for role in ("date", "ticker") if role in bars.roles]), bars.ticker)
+                self._add(
+                    batch.drop_nulls([role for role in ("date", "ticker") if role in bars.roles]),
+                    bars.ticker,
+                )
         except InputError as error:
             return error.problems
         if bars.ticker is not None and not n_rows:
@@ -248,7 +275,11 @@ class _Rows:
             batch = batch.with_columns(pl.lit(np.nan).alias("volume"))
         days = batch["date"]
         self._dates = {*self._dates, days.min(), days.max()}
-        later = [day for day in (days.filter(days > self._between[1]).min(), self.next_date) if isinstance(day, date)]
+        later = [
+            day
+            for day in (days.filter(days > self._between[1]).min(), self.next_date)
+            if isinstance(day, date)
+        ]
         self.next_date = min(later, default=None)
         inside = batch.filter(pl.col("date").is_between(*self._between))
         names = inside["ticker"].unique(maintain_order=True).to_list()
@@ -257,7 +288,12 @@ class _Rows:
         ticker_codes = bars["ticker"].replace_strict(names, codes, return_dtype=pl.Int32)
         self._n_inside += inside.height
         self._n_bars += bars.height
-        self._parts.append(tuple(column.to_numpy() for column in (ticker_codes, bars["date"].to_physical(), *bars[_FIELDS])))
+        self._parts.append(
+            tuple(
+                column.to_numpy()
+                for column in (ticker_codes, bars["date"].to_physical(), *bars[_FIELDS])
+            )
+        )
 
     def _code(self, ticker: str) -> int:
         return self._codes.setdefault(ticker, len(self._codes))
@@ -279,7 +315,9 @@ class _Rows:
         place[[self._codes[name] for name in tickers]] = np.arange(len(tickers))
         distinct, date_idx = np.unique(days, return_inverse=True)
         dates = tuple(date.fromordinal(_EPOCH + day).isoformat() for day in distinct.tolist())
-        return _Placed(tuple(tickers), dates, place[codes], date_idx.astype(np.int64), tuple(values))
+        return _Placed(
+            tuple(tickers), dates, place[codes], date_idx.astype(np.int64), tuple(values)
+        )
 
 
 # --- validation ----------------------------------------------------------------------------------------------------
@@ -293,7 +331,9 @@ def _filled(rows: _Placed, name: str) -> _Screen:
     if len(wrong):
         ticker, idx = divmod(int(wrong.min()), shape[1])
         what = f"rows that disagree about one (ticker, date): {len(wrong)}, the first about"
-        raise InputError(f"{name}: {what} {rows.tickers[ticker]} {rows.dates[idx]}; keep one of them")
+        raise InputError(
+            f"{name}: {what} {rows.tickers[ticker]} {rows.dates[idx]}; keep one of them"
+        )
     values = np.full((len(_FIELDS), *shape), np.nan)
     for field, column in zip(values, rows.values, strict=True):
         known = ~np.isnan(column)  # the others stay NaN of one bit pattern, for the fingerprint
@@ -313,7 +353,9 @@ def _repeated(cells: IndexArray, values: Sequence[npt.NDArray[Any]]) -> tuple[in
     former, latter = order[again], order[again + 1]
     same = np.ones(len(again), np.bool_)
     for column in values:
-        same &= (column[former] == column[latter]) | (np.isnan(column[former]) & np.isnan(column[latter]))
+        same &= (column[former] == column[latter]) | (
+            np.isnan(column[former]) & np.isnan(column[latter])
+        )
     return len(again), cells[former[~same]]
 
 
@@ -330,7 +372,9 @@ class _Screen:
     `values` float64[5, T, N] by field, NaN where there is no bar; `bars` bool[T, N]: where there is one; `kept` bool[T].
     """
 
-    def __init__(self, name: str, tickers: tuple[str, ...], dates: tuple[str, ...], values: FloatArray) -> None:
+    def __init__(
+        self, name: str, tickers: tuple[str, ...], dates: tuple[str, ...], values: FloatArray
+    ) -> None:
         self.name, self.tickers, self.dates, self.values = name, tickers, dates, values
         self.warnings: list[str] = []
         self.bars: BoolArray = np.any(~np.isnan(values[: len(PRICES)]), axis=0)
@@ -342,7 +386,11 @@ class _Screen:
         for what, cells in _bad_bars(self.values, self.bars):
             self._leave_out(what, np.any(cells, axis=1), cells)
         gaps = self._gaps()
-        self._leave_out("without a bar on a date, after their first one, that others have", np.any(gaps, axis=1), gaps)
+        self._leave_out(
+            "without a bar on a date, after their first one, that others have",
+            np.any(gaps, axis=1),
+            gaps,
+        )
         if not self.kept.any():
             raise InputError([f"{self.name}: no ticker is left", *self.warnings])
         self._tell_outside()
@@ -360,8 +408,14 @@ class _Screen:
         faulty = np.flatnonzero(self.kept & tickers)
         if not len(faulty):
             return
-        names = ", ".join(self.tickers[idx] for idx in faulty[:_N_NAMED]) + (", ..." if len(faulty) > _N_NAMED else "")
-        where = "" if cells is None else f"; the first: {self.tickers[faulty[0]]} {self.dates[cells[faulty[0]].argmax()]}"
+        names = ", ".join(self.tickers[idx] for idx in faulty[:_N_NAMED]) + (
+            ", ..." if len(faulty) > _N_NAMED else ""
+        )
+        where = (
+            ""
+            if cells is None
+            else f"; the first: {self.tickers[faulty[0]]} {self.dates[cells[faulty[0]].argmax()]}"
+        )
         self.warn(f"tickers {what}: {len(faulty)}, left out: {names}{where}")
         self.kept[faulty] = False
 
@@ -379,7 +433,9 @@ class _Screen:
         n_listed = n_gaps[worst] + n_bars[worst]
         if 2 * n_gaps[worst] > n_listed:
             where = f"only {n_bars[worst]} of {n_listed} tickers have a bar on {self.dates[worst]}"
-            raise InputError(f"{self.name}: {where}; complete that date, end the prices before it, or leave it out")
+            raise InputError(
+                f"{self.name}: {where}; complete that date, end the prices before it, or leave it out"
+            )
         return gaps
 
     def _tell_outside(self) -> None:
@@ -390,7 +446,9 @@ class _Screen:
         if len(places):
             ticker, idx = places[0]
             where = f"{self.tickers[ticker]} {self.dates[idx]}"
-            self.warn(f"bars with open or close outside low..high: {len(places)}, kept; the first: {where}")
+            self.warn(
+                f"bars with open or close outside low..high: {len(places)}, kept; the first: {where}"
+            )
 
 
 def _bad_bars(values: FloatArray, bars: BoolArray) -> Iterator[tuple[str, BoolArray]]:

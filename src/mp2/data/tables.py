@@ -34,7 +34,9 @@ BATCH_ROWS = 1 << 17
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
 _CSV_HEADER_BYTES = 8 << 20
-_SQLITE_VALUE_BYTES = 1 << 20  # names, days and prices are shorter; a longer text or blob is refused before it takes memory
+_SQLITE_VALUE_BYTES = (
+    1 << 20
+)  # names, days and prices are shorter; a longer text or blob is refused before it takes memory
 _SQLITE_ROWS = 1 << 14  # Python objects: fewer stay in the caches
 _SQLITE_STEPS = 100_000  # some milliseconds of a query between two looks at the stop
 
@@ -108,7 +110,9 @@ def _file_kind(path: Path) -> str:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if not path.is_file():
-        raise InputError(f"{path}: is a pipe or device, and a table is read twice; save it as a file first")
+        raise InputError(
+            f"{path}: is a pipe or device, and a table is read twice; save it as a file first"
+        )
     for suffix, kind in _KINDS.items():
         if path.name.lower().endswith(suffix):
             return kind
@@ -132,7 +136,16 @@ def _failures(path: Path, failed: str, remedy: str) -> Iterator[None]:
 
     try:
         yield
-    except (PolarsError, PanicException, OSError, EOFError, MemoryError, sqlite3.Error, UnicodeError, zlib.error) as error:
+    except (
+        PolarsError,
+        PanicException,
+        OSError,
+        EOFError,
+        MemoryError,
+        sqlite3.Error,
+        UnicodeError,
+        zlib.error,
+    ) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
         raise InputError(f"{path}: {failed}: {reason}; {remedy}") from error
 
@@ -169,7 +182,9 @@ def _csv_table(path: Path, n_header_rows: int) -> Table:
                 if n_header_rows == 1:
                     rows = _parse_csv(path, header + records, columns=names)
                 elif records:
-                    rows = _parse_csv(path, records, has_header=False, new_columns=columns).select(names)
+                    rows = _parse_csv(path, records, has_header=False, new_columns=columns).select(
+                        names
+                    )
                 else:
                     continue
             yield rows
@@ -179,7 +194,11 @@ def _csv_table(path: Path, n_header_rows: int) -> Table:
     rows = csv_head(path, n_header_rows)
     if not any(map(any, rows)):
         raise InputError(f"{path}: the file is empty; expected a header line with the column names")
-    columns = rows[0] if n_header_rows == 1 else tuple(str(tuple(filter(None, cells))) for cells in zip(*rows, strict=True))
+    columns = (
+        rows[0]
+        if n_header_rows == 1
+        else tuple(str(tuple(filter(None, cells))) for cells in zip(*rows, strict=True))
+    )
     return Table(str(path), columns, read)
 
 
@@ -217,7 +236,9 @@ def _wrong_row(records: bytes, n_columns: int, first_row: int) -> str | None:
             if "".join(lines[begin : reader.line_num]).count('"') % 2:
                 break
             row, begin = row + bool(fields), reader.line_num
-    return f"row {row} has a quote that is never closed; close it" if records.count(b'"') % 2 else None
+    return (
+        f"row {row} has a quote that is never closed; close it" if records.count(b'"') % 2 else None
+    )
 
 
 def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
@@ -233,7 +254,9 @@ def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]
     with _translated(path, "a CSV file"), opened(path, "rb") as file:
         header = b"".join(file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows))
         if len(header) >= _CSV_HEADER_BYTES:
-            raise InputError(f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is this a CSV file?")
+            raise InputError(
+                f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is this a CSV file?"
+            )
         yield header, b""
         pending = b""
         while block := file.read(_CSV_BLOCK_BYTES):
@@ -243,7 +266,9 @@ def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]
                 yield header, pending[:end]
                 pending = pending[end:]
             elif len(pending) > _CSV_RECORD_BYTES:
-                raise InputError(f"{path}: a record longer than {_CSV_RECORD_BYTES >> 20} MB; look for an unclosed quote")
+                raise InputError(
+                    f"{path}: a record longer than {_CSV_RECORD_BYTES >> 20} MB; look for an unclosed quote"
+                )
         if pending:
             yield header, pending
 
@@ -261,20 +286,30 @@ def _records_end(text: bytes) -> int:
 
 def _connect(path: Path) -> sqlite3.Connection:
     with _translated(path, "a SQLite database"):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None
+        )
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_VALUE_BYTES)
         connection.execute("BEGIN")  # one snapshot for all passes
         return connection
 
 
-def _sqlite_table(connection: sqlite3.Connection, path: Path, table: str | None, query: str | None) -> Table:
+def _sqlite_table(
+    connection: sqlite3.Connection, path: Path, table: str | None, query: str | None
+) -> Table:
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
     failures = partial(_translated, path, "a SQLite database")
     if query is not None:
-        failures = partial(_failures, path, "the query fails", "give a SELECT that can be run on it")
+        failures = partial(
+            _failures, path, "the query fails", "give a SELECT that can be run on it"
+        )
     with failures():
-        statement = f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}" if query is None else query
+        statement = (
+            f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}"
+            if query is None
+            else query
+        )
         description = connection.execute(statement).description
 
     def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -357,7 +392,10 @@ def _to_polars(frame: Any) -> pl.DataFrame:
 
 
 def _values(column: Any) -> list[Any]:
-    return [None if null else value for value, null in zip(column.to_list(), column.is_null(), strict=True)]
+    return [
+        None if null else value
+        for value, null in zip(column.to_list(), column.is_null(), strict=True)
+    ]
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
@@ -367,4 +405,6 @@ def series(name: str, values: Sequence[Any]) -> pl.Series:
     try:
         return pl.Series(name, values, strict=True)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
+        return pl.Series(
+            name, [None if value is None else str(value) for value in values], dtype=pl.String
+        )

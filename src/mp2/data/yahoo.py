@@ -49,9 +49,13 @@ def download(
     Raises `InputError` for unusable arguments and bars as `read_prices` does, `MissingExtraError` without yfinance, and
     `Mp2Error` when nothing at all was answered.
     """
-    names = list(dict.fromkeys(name for ticker in _listed(tickers) if (name := ticker.strip().upper())))
+    names = list(
+        dict.fromkeys(name for ticker in _listed(tickers) if (name := ticker.strip().upper()))
+    )
     first, last = _span(names, start, end)
-    ask = _Asking(fetch or _yfinance(), first.isoformat(), (last + timedelta(days=1)).isoformat(), stop)
+    ask = _Asking(
+        fetch or _yfinance(), first.isoformat(), (last + timedelta(days=1)).isoformat(), stop
+    )
     if observe is not None:
         observe(0, len(names))
     for begin in range(0, len(names), BATCH_TICKERS):
@@ -116,7 +120,11 @@ class _Asking:
             reason = str(error).strip().split("\n", 1)[0]
             self.failed.setdefault(f"{type(error).__name__}: {reason}", []).extend(tickers)
             return
-        answered = set() if frame is None or frame.empty else {level for column in frame.columns for level in column}
+        answered = (
+            set()
+            if frame is None or frame.empty
+            else {level for column in frame.columns for level in column}
+        )
         if answered:
             self.frames.append(frame)
         absent = [ticker for ticker in tickers if ticker not in answered]
@@ -133,7 +141,9 @@ class _Asking:
                 value, error = answer.get(timeout=_POLL_S)
             except queue.Empty:
                 if self.stop is not None and self.stop.is_set():
-                    raise ReadStoppedError("yahoo: stopped while downloading; nothing was searched") from None
+                    raise ReadStoppedError(
+                        "yahoo: stopped while downloading; nothing was searched"
+                    ) from None
                 if time.monotonic() > deadline_s:
                     raise TimeoutError(f"no answer within {BATCH_WALL_S:g} s") from None
                 continue
@@ -155,7 +165,9 @@ class _Asking:
             yield f"yahoo: tickers without an answer: {len(tickers)}, left out: {names} ({reason}); try again later"
 
 
-def _deliver(call: Callable[[], Any], answer: queue.SimpleQueue[tuple[Any, Exception | None]]) -> None:
+def _deliver(
+    call: Callable[[], Any], answer: queue.SimpleQueue[tuple[Any, Exception | None]]
+) -> None:
     try:
         answer.put((call(), None))
     except Exception as error:  # told to who waits

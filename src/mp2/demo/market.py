@@ -86,7 +86,11 @@ def recovered(group: Group, market: DemoMarket) -> tuple[int, int]:
 
 def sentence(result: SearchResult, market: DemoMarket) -> str:
     """What may be said of a search of this market, in one sentence."""
-    best = max((groups[0] for groups in result.kept.values() if groups), key=lambda group: group.score, default=None)
+    best = max(
+        (groups[0] for groups in result.kept.values() if groups),
+        key=lambda group: group.score,
+        default=None,
+    )
     if best is None:
         return "no group was kept, so nothing was found"
     if not market.planted:
@@ -97,7 +101,9 @@ def sentence(result: SearchResult, market: DemoMarket) -> str:
     return f"found it: {head}" if 2 * n_shared > n_signals else f"did not find it: {head}"
 
 
-def _signals_of(prices: PriceTable, members: Sequence[Key], grids: Grids) -> frozenset[tuple[str, str]]:
+def _signals_of(
+    prices: PriceTable, members: Sequence[Key], grids: Grids
+) -> frozenset[tuple[str, str]]:
     sheet = compute_signals(prices, n_days=N_PLANTED_DAYS, grids=grids, only=members)
     consensus = bitset.unpack(np.bitwise_and.reduce(sheet.buys, axis=0), len(sheet.tickers))
     return frozenset((sheet.days[d], sheet.tickers[t]) for d, t in np.argwhere(consensus).tolist())
@@ -106,7 +112,10 @@ def _signals_of(prices: PriceTable, members: Sequence[Key], grids: Grids) -> fro
 def _narrowed(algorithm: Algorithm) -> Algorithm:
     """The algorithm with every other value of its longer lists: the demo is to be quick, not thorough."""
     parameters = tuple(
-        replace(parameter, values=parameter.values[::2] if len(parameter.values) > 4 else parameter.values)
+        replace(
+            parameter,
+            values=parameter.values[::2] if len(parameter.values) > 4 else parameter.values,
+        )
         for parameter in algorithm.parameters
     )
     return replace(algorithm, parameters=parameters)
@@ -135,7 +144,9 @@ def _draw_returns(rng: np.random.Generator) -> _Returns:
     daily = scale * (market + sectors + drift + rng.standard_normal(shape) * nervous)
     session = daily * 0.6 + scale * 0.4 * rng.standard_normal(shape)
     wick = scale * 0.5 * np.abs(rng.standard_normal((2, *shape)))
-    volume: FloatArray = np.exp(rng.normal(13.0, 0.6, size=(N_TICKERS, 1)) + 0.4 * rng.standard_normal(shape)).round()
+    volume: FloatArray = np.exp(
+        rng.normal(13.0, 0.6, size=(N_TICKERS, 1)) + 0.4 * rng.standard_normal(shape)
+    ).round()
     return _Returns(daily - 0.6 * daily, session, wick, volume)
 
 
@@ -169,7 +180,9 @@ def _dates() -> list[str]:
 # --- the edge -------------------------------------------------------------------------------------------------------
 
 
-def _plant(rng: np.random.Generator, returns: _Returns, grids: Grids) -> tuple[tuple[Key, ...], _Returns]:
+def _plant(
+    rng: np.random.Generator, returns: _Returns, grids: Grids
+) -> tuple[tuple[Key, ...], _Returns]:
     """A group that is chosen at random among those of the right consensus, and the market in which it has an edge."""
     sheet = compute_signals(_prices(returns), n_days=N_PLANTED_DAYS, grids=grids)
     for members in _groups_of_right_size(rng, sheet):
@@ -177,28 +190,43 @@ def _plant(rng: np.random.Generator, returns: _Returns, grids: Grids) -> tuple[t
         changed = _with_edge(rng, returns, keys, grids)
         if changed is not None:
             return keys, changed
-    raise Mp2Error("no group of this market has a consensus of the right size on every day; choose another seed")
+    raise Mp2Error(
+        "no group of this market has a consensus of the right size on every day; choose another seed"
+    )
 
 
-def _groups_of_right_size(rng: np.random.Generator, sheet: SignalSheet) -> Iterator[tuple[int, ...]]:
+def _groups_of_right_size(
+    rng: np.random.Generator, sheet: SignalSheet
+) -> Iterator[tuple[int, ...]]:
     """Variation numbers of random groups of three algorithms: a handful of tickers a day, not the same ones every day."""
     tries = np.sort(rng.integers(len(sheet.variations), size=(_N_TRIES, 3)), axis=1)
     algo = sheet.algo_of[tries]
     for members in tries[(algo[:, 0] < algo[:, 1]) & (algo[:, 1] < algo[:, 2])]:
         consensus = np.bitwise_and.reduce(sheet.buys[members], axis=0)
-        sizes, n_different = bitset.count(consensus), bitset.count(np.bitwise_or.reduce(consensus, axis=0))
-        if sizes.min() >= _CONSENSUS[0] and sizes.max() <= _CONSENSUS[1] and sizes.sum() <= _MOST_REPEATS * n_different:
+        sizes, n_different = (
+            bitset.count(consensus),
+            bitset.count(np.bitwise_or.reduce(consensus, axis=0)),
+        )
+        if (
+            sizes.min() >= _CONSENSUS[0]
+            and sizes.max() <= _CONSENSUS[1]
+            and sizes.sum() <= _MOST_REPEATS * n_different
+        ):
             yield tuple(members.tolist())
 
 
-def _with_edge(rng: np.random.Generator, returns: _Returns, members: Iterable[Key], grids: Grids) -> _Returns | None:
+def _with_edge(
+    rng: np.random.Generator, returns: _Returns, members: Iterable[Key], grids: Grids
+) -> _Returns | None:
     """The market in which the members' consensus nearly always rises; None when its size leaves the range on the way."""
     changed = replace(returns, session=returns.session.copy())
     only, dates = set(members), _dates()
     for day_idx in range(N_DATES + 1 - N_PLANTED_DAYS, N_DATES + 1):
         before = _prices(changed).until(dates[day_idx - 1])
         sheet = compute_signals(before, n_days=0, include_next=True, grids=grids, only=only)
-        consensus = np.flatnonzero(bitset.unpack(np.bitwise_and.reduce(sheet.buys[:, 0], axis=0), N_TICKERS))
+        consensus = np.flatnonzero(
+            bitset.unpack(np.bitwise_and.reduce(sheet.buys[:, 0], axis=0), N_TICKERS)
+        )
         gains = np.maximum(np.abs(changed.session[consensus, day_idx]), _LEAST_GAIN)
         rises = rng.random(len(consensus)) < _PLANTED_HIT_RATE
         if not _CONSENSUS[0] <= len(consensus) <= _CONSENSUS[1] or rises.sum() < _LEAST_HITS:

@@ -43,7 +43,10 @@ _GRIDS: dict[str, tuple[Sequence[object], ...]] = {
     "RSI": ((2, 5, 7, 9, 12, 14, 18, 21), (20, 25, 30, 35, 40), (60, 70)),
     "Bollinger": ((8, 10, 12, 15, 18, 20, 25, 30, 40, 50), (1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 3)),
     "Stochastic": ((5, 8, 10, 14, 21), (1, 3, 5, 7), (15, 20, 25, 30)),
-    "Breakout": ((5, 10, 15, 20, 25, 30, 40, 50, 55, 60), (0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03)),
+    "Breakout": (
+        (5, 10, 15, 20, 25, 30, 40, 50, 55, 60),
+        (0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03),
+    ),
     "ADX": ((5, 7, 9, 10, 12, 14, 16, 18, 21, 28), (15, 18, 20, 22, 25, 28, 30, 35)),
 }
 
@@ -83,7 +86,11 @@ def make_signals(seed: int = 0, plant: bool = True) -> DemoTable:
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number from 0")
     market_rng, buys_rng, plant_rng = np.random.default_rng(seed).spawn(3)
-    keys = [(algo, "-".join(map(str, values))) for algo, grid in _GRIDS.items() for values in itertools.product(*grid)]
+    keys = [
+        (algo, "-".join(map(str, values)))
+        for algo, grid in _GRIDS.items()
+        for values in itertools.product(*grid)
+    ]
     wins = _draw_wins(market_rng)
     opens, closes = _draw_prices(market_rng, wins)
     buys = buys_rng.random((len(keys), *wins.shape)) < _draw_appetite(buys_rng, wins)
@@ -108,10 +115,17 @@ def sentence(finds: Sequence[Find], result: SearchResult) -> str:
     """What may be said of a demo search in one sentence; `finds` are its `check_finds`, empty when nothing was planted."""
     if not finds:
         return f"nothing was planted: {_luck(result)}"
-    found, missed = [find for find in finds if find.rank is not None], [find for find in finds if find.rank is None]
+    found, missed = (
+        [find for find in finds if find.rank is not None],
+        [find for find in finds if find.rank is None],
+    )
     n_found = f"all {len(finds)}" if not missed else f"{len(found)} of {len(finds)}"
     said = f"found {n_found} planted groups" + (f": {_ranks_by_size(found)}" if found else "")
-    return said + (f"; missed: {'; '.join(map(_missed, missed))}{_why_missed(missed, result)}" if missed else "")
+    return said + (
+        f"; missed: {'; '.join(map(_missed, missed))}{_why_missed(missed, result)}"
+        if missed
+        else ""
+    )
 
 
 def _luck(result: SearchResult) -> str:
@@ -180,14 +194,19 @@ def _draw_groups(rng: np.random.Generator, keys: Sequence[Key]) -> list[IntArray
     numbers_of = {algo: [v for v, key in enumerate(keys) if key[0] == algo] for algo in _GRIDS}
     groups = []
     for size in PLANTED_SIZES:
-        members = [int(rng.choice(numbers_of[algo])) for algo in rng.choice(list(_GRIDS), size, replace=False)]
+        members = [
+            int(rng.choice(numbers_of[algo]))
+            for algo in rng.choice(list(_GRIDS), size, replace=False)
+        ]
         for algo, v in ((keys[v][0], v) for v in members):
             numbers_of[algo].remove(v)
         groups.append(np.sort(np.array(members)))
     return groups
 
 
-def _plant_group(rng: np.random.Generator, buys: BoolArray, wins: BoolArray, members: IntArray) -> None:
+def _plant_group(
+    rng: np.random.Generator, buys: BoolArray, wins: BoolArray, members: IntArray
+) -> None:
     """Make the members' consensus exactly the planted tickers, in place; no ticker is planted on two days."""
     unused, losing_day = np.ones(N_TICKERS, dtype=bool), rng.integers(len(DAYS))
     for day, won in enumerate(wins):
@@ -228,7 +247,9 @@ def _choose(rng: np.random.Generator, candidates: BoolArray, n: int) -> BoolArra
 # ---- the table
 
 
-def _long_table(keys: Sequence[Key], buys: BoolArray, opens: FloatArray, closes: FloatArray) -> pl.DataFrame:
+def _long_table(
+    keys: Sequence[Key], buys: BoolArray, opens: FloatArray, closes: FloatArray
+) -> pl.DataFrame:
     """One row per buy, in order of variation, day and ticker."""
     import polars as pl
 

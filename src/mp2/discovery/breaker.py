@@ -71,7 +71,11 @@ class BreakerState:
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             return cls()
-        sound = state.n_failures >= 0 and abs(state.since) < _FAR_S and 0.0 <= state.cool_down_s < float("inf")
+        sound = (
+            state.n_failures >= 0
+            and abs(state.since) < _FAR_S
+            and 0.0 <= state.cool_down_s < float("inf")
+        )
         return state if sound else cls()
 
 
@@ -86,7 +90,9 @@ def ask(state: BreakerState, now: float, rules: BreakerRules) -> tuple[BreakerSt
     state = replace(state, since=min(state.since, now))
     limit_s = state.cool_down_s if state.phase is Phase.OPEN else rules.probe_s
     left_s = state.since + limit_s - now
-    return (state, left_s) if left_s > 0 else (replace(state, phase=Phase.HALF_OPEN, since=now), 0.0)
+    return (
+        (state, left_s) if left_s > 0 else (replace(state, phase=Phase.HALF_OPEN, since=now), 0.0)
+    )
 
 
 def failed(state: BreakerState, code: str, now: float, rules: BreakerRules) -> BreakerState:

@@ -21,7 +21,9 @@ MAX_DATA_BYTES = 100_000
 """A candidate whose data takes more as JSON is not valid."""
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,9}")
-_CLASS_SHARE = re.compile(r"([A-Z]+)\.((?![FLTV])[A-Z])")  # these four are exchanges: Frankfurt, London, Tokyo, TSX Venture
+_CLASS_SHARE = re.compile(
+    r"([A-Z]+)\.((?![FLTV])[A-Z])"
+)  # these four are exchanges: Frankfurt, London, Tokyo, TSX Venture
 _FIELDS = ("ticker", "context", "priority", "data")
 
 
@@ -49,8 +51,16 @@ def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Can
     if not isinstance(context, str):
         raise ValueError(f"{name}: context {shown(context)} is not text")
     if not isinstance(priority, str) or priority not in PRIORITIES:
-        raise ValueError(f"{name}: priority {shown(priority)} is not one of {', '.join(PRIORITIES)}")
-    return Candidate(name, source, one_line(redacted(context), MAX_CONTEXT_CHARS), str(priority), _json_copy(name, data))
+        raise ValueError(
+            f"{name}: priority {shown(priority)} is not one of {', '.join(PRIORITIES)}"
+        )
+    return Candidate(
+        name,
+        source,
+        one_line(redacted(context), MAX_CONTEXT_CHARS),
+        str(priority),
+        _json_copy(name, data),
+    )
 
 
 def _parts(item: Any) -> tuple[Any, Any, Any, Any]:
@@ -99,13 +109,19 @@ def merged(groups: Iterable[tuple[str, Sequence[Candidate]]]) -> tuple[MergedCan
             by_source = by_ticker.setdefault(candidate.ticker, {})
             by_source.setdefault(candidate.source, (pipeline, []))[1].append(candidate)
     found = [_merge(ticker, by_source) for ticker, by_source in by_ticker.items()]
-    return tuple(sorted(found, key=lambda one: (PRIORITIES.index(one.priority), -one.n_sources, one.ticker)))
+    return tuple(
+        sorted(found, key=lambda one: (PRIORITIES.index(one.priority), -one.n_sources, one.ticker))
+    )
 
 
-def named_among(tickers: Iterable[str], candidates: Iterable[MergedCandidate]) -> dict[str, MergedCandidate]:
+def named_among(
+    tickers: Iterable[str], candidates: Iterable[MergedCandidate]
+) -> dict[str, MergedCandidate]:
     """Of these tickers, in any form, those that scanners named, each with its candidate."""
     by_ticker = {one.ticker: one for one in candidates}
-    found = ((ticker, by_ticker.get(canonical_ticker(ticker) or "")) for ticker in dict.fromkeys(tickers))
+    found = (
+        (ticker, by_ticker.get(canonical_ticker(ticker) or "")) for ticker in dict.fromkeys(tickers)
+    )
     return {ticker: one for ticker, one in found if one is not None}
 
 
@@ -113,7 +129,9 @@ def _merge(ticker: str, by_source: Mapping[str, tuple[str, list[Candidate]]]) ->
     firsts = [named[0] for _, named in by_source.values()]
     return MergedCandidate(
         ticker=ticker,
-        priority=min((one.priority for _, named in by_source.values() for one in named), key=PRIORITIES.index),
+        priority=min(
+            (one.priority for _, named in by_source.values() for one in named), key=PRIORITIES.index
+        ),
         n_sources=len(by_source),
         sources=tuple(by_source),
         pipelines=tuple(dict.fromkeys(pipeline for pipeline, _ in by_source.values())),

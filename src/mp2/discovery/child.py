@@ -50,7 +50,12 @@ class ChildError(RuntimeError):
     """A child process ended without an answer, or with one that is none."""
 
 
-def request_text(scanner: type[Scanner], settings: Mapping[str, Any], state: Mapping[Any, Any], http: Mapping[str, Any]) -> str:
+def request_text(
+    scanner: type[Scanner],
+    settings: Mapping[str, Any],
+    state: Mapping[Any, Any],
+    http: Mapping[str, Any],
+) -> str:
     """What a child needs to know whenever it starts, as the fields of a JSON object.
 
     `settings` as they were given, `http` the arguments of the child's HTTP client. Raises `InputError` when the class cannot be
@@ -66,7 +71,9 @@ def request_text(scanner: type[Scanner], settings: Mapping[str, Any], state: Map
     settings_from_json(scanner, json.dumps(parts["settings"]))  # as the child will read them
     text = json.dumps({**fields, **parts}, allow_nan=False)
     if len(text) > MAX_BYTES:
-        raise InputError(f"settings and state take {len(text):,} bytes as JSON, more than {MAX_BYTES:,}; leave some out")
+        raise InputError(
+            f"settings and state take {len(text):,} bytes as JSON, more than {MAX_BYTES:,}; leave some out"
+        )
     return text
 
 
@@ -80,7 +87,9 @@ def _json(what: str, value: Any) -> Any:
     try:
         return json.loads(json.dumps(value, allow_nan=False, default=_iso))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{what} is not JSON, which isolation = 'process' needs: {error}") from error
+        raise InputError(
+            f"{what} is not JSON, which isolation = 'process' needs: {error}"
+        ) from error
 
 
 def _iso(value: Any) -> str:
@@ -121,7 +130,11 @@ class OwnClient:
 
     def __init__(self, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:
         folder = options.get("folder")
-        self._options = {"warn": warn, **options, "folder": None if folder is None else Path(folder)}
+        self._options = {
+            "warn": warn,
+            **options,
+            "folder": None if folder is None else Path(folder),
+        }
         self._lock = threading.Lock()
         self._client: Any = None
         self._closed = False
@@ -197,7 +210,9 @@ class ChildScan:
         """End the child and all processes of its group, now or as soon as it is started."""
         with self._lock:
             self._killed = True
-            if self._process is not None and self._process.returncode is None:  # its number is not another's yet
+            if (
+                self._process is not None and self._process.returncode is None
+            ):  # its number is not another's yet
                 _kill_group(self._process)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -210,7 +225,10 @@ class ChildScan:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path),
+                },
                 **_OWN_GROUP,
             )
             return self._process
@@ -219,7 +237,8 @@ class ChildScan:
         moment = {
             "today": context.today.isoformat(),
             "timeout_s": context.timeout_s,
-            "started_s": time.monotonic() - context.elapsed_s(),  # that clock is one for all processes of a machine
+            "started_s": time.monotonic()
+            - context.elapsed_s(),  # that clock is one for all processes of a machine
         }
         return f"{self._request[:-1]}, {json.dumps(moment)[1:]}\n".encode()
 
@@ -229,7 +248,9 @@ if os.name == "nt":
 
     def _kill_group(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError):
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
+            subprocess.run(
+                ["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False
+            )
             process.kill()
 else:
     _OWN_GROUP = {"start_new_session": True}
@@ -287,7 +308,12 @@ def _ending(code: int) -> str:
 def _understood(line: bytes, context: ScanContext) -> Collected:
     try:
         answer = json.loads(line)
-        context.take_over(int(answer["attempts"]), answer["replies"], map(str, answer["logs"]), answer["tool_logs"])
+        context.take_over(
+            int(answer["attempts"]),
+            answer["replies"],
+            map(str, answer["logs"]),
+            answer["tool_logs"],
+        )
         error = answer["error"] and ScanError(
             str(answer["error"]["code"]), one_line(answer["error"]["message"], MAX_MESSAGE_CHARS)
         )
@@ -299,7 +325,9 @@ def _understood(line: bytes, context: ScanContext) -> Collected:
             int(answer["n_dropped"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ChildError(f"the child process gave an answer that cannot be read: {type(error).__name__}") from error
+        raise ChildError(
+            f"the child process gave an answer that cannot be read: {type(error).__name__}"
+        ) from error
 
 
 # --- the end that is asked ------------------------------------------------------------------------------------------

@@ -37,7 +37,11 @@ class Found:
     def take(self, item: Any) -> None:
         """Keep a valid candidate; count and log anything else."""
         try:
-            self.candidates.append(_redacted(checked(item, self._context.scanner, self._context.redacted), self._context))
+            self.candidates.append(
+                _redacted(
+                    checked(item, self._context.scanner, self._context.redacted), self._context
+                )
+            )
         except Exception as error:  # a mapping of a third party may raise anything
             self.n_dropped += 1
             if self.n_dropped <= _N_DROPS_LOGGED:
@@ -85,7 +89,13 @@ def gather(scanner: type[Scanner], context: ScanContext, found: Found) -> Collec
                 context.check()
     finally:
         found.log_drops()
-    return Collected(_status(context, found), None, tuple(found.candidates), len(found.candidates), found.n_dropped)
+    return Collected(
+        _status(context, found),
+        None,
+        tuple(found.candidates),
+        len(found.candidates),
+        found.n_dropped,
+    )
 
 
 @contextmanager

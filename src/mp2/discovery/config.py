@@ -35,7 +35,8 @@ MAX_HUNG = 64
 """Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
 
 KEY_LIKE = re.compile(
-    r"(api|access|auth)key$|(^|[_-])(key|pass|pwd|auth|sig(nature)?)$|token$|secret|passw|credential", re.IGNORECASE
+    r"(api|access|auth)key$|(^|[_-])(key|pass|pwd|auth|sig(nature)?)$|token$|secret|passw|credential",
+    re.IGNORECASE,
 )
 """In the name of a parameter of an address: its value is a secret. `keyword`, `author` and `design` are none."""
 _RULES = BreakerRules()
@@ -64,7 +65,9 @@ class ExecutionSettings(_Table):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.breaker_longest_seconds < self.breaker_cool_down_seconds:
-            raise PydanticCustomError("order", "breaker_longest_seconds is less than breaker_cool_down_seconds")
+            raise PydanticCustomError(
+                "order", "breaker_longest_seconds is less than breaker_cool_down_seconds"
+            )
         return self
 
 
@@ -99,7 +102,9 @@ class Discovery:
 _TABLES = ("scanner_execution", "scanners", "pipelines")
 
 
-def read_discovery(config: Mapping[str, Any] | None, scanners: Iterable[str], pipelines: Iterable[str]) -> Discovery:
+def read_discovery(
+    config: Mapping[str, Any] | None, scanners: Iterable[str], pipelines: Iterable[str]
+) -> Discovery:
     """The table `[discovery]`, given as a mapping, for these scanners and pipelines.
 
     Raises `InputError` naming every key that is not known or has an unusable value, but for what is inside a scanner's own
@@ -110,13 +115,18 @@ def read_discovery(config: Mapping[str, Any] | None, scanners: Iterable[str], pi
     problems = list(_unknown(given, _TABLES, "[discovery]", "key"))
     problems += _unknown(tables["scanners"], scanners, "[discovery.scanners]", "scanner")
     problems += _unknown(tables["pipelines"], pipelines, "[discovery.pipelines]", "pipeline")
-    execution = _checked(ExecutionSettings, tables["scanner_execution"], "[discovery.scanner_execution]", problems)
+    execution = _checked(
+        ExecutionSettings, tables["scanner_execution"], "[discovery.scanner_execution]", problems
+    )
     groups = {
         name: _checked(PipelineSettings, _table(table, where), where, problems)
         for name, table in tables["pipelines"].items()
         for where in (f"[discovery.pipelines.{plain(name)}]",)
     }
-    own = {name: _table(table, f"[discovery.scanners.{plain(name)}]") for name, table in tables["scanners"].items()}
+    own = {
+        name: _table(table, f"[discovery.scanners.{plain(name)}]")
+        for name, table in tables["scanners"].items()
+    }
     if problems:
         raise InputError(problems)
     return Discovery(execution, copy.deepcopy(own), groups)
@@ -138,14 +148,18 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _unknown(table: Mapping[str, Any], known: Iterable[str], where: str, kind: str) -> Iterator[str]:
+def _unknown(
+    table: Mapping[str, Any], known: Iterable[str], where: str, kind: str
+) -> Iterator[str]:
     names = tuple(dict.fromkeys(known))
     for key in table:
         if key not in names:
             yield f"{where} unknown {kind} {plain(key)!r}; known are {', '.join(names) or 'none'}"
 
 
-def _checked(model: type[ModelT], table: Mapping[str, Any], where: str, problems: list[str]) -> ModelT:
+def _checked(
+    model: type[ModelT], table: Mapping[str, Any], where: str, problems: list[str]
+) -> ModelT:
     """The table as a model; its defaults when something is wrong, which is then added to `problems`."""
     try:
         return model.model_validate(dict(table))
@@ -157,7 +171,10 @@ def _checked(model: type[ModelT], table: Mapping[str, Any], where: str, problems
 def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """What is wrong, one line per setting, without the values: a setting may be a secret."""
     for one in error.errors(include_url=False, include_context=False, include_input=False):
-        key, said = plain(".".join(map(str, one["loc"]))), plain(one["msg"].removeprefix("Value error, "))
+        key, said = (
+            plain(".".join(map(str, one["loc"]))),
+            plain(one["msg"].removeprefix("Value error, ")),
+        )
         if one["type"] == "extra_forbidden":
             known = f"; known are {', '.join(model.model_fields)}" if len(one["loc"]) == 1 else ""
             yield f"unknown key {key!r}{known}"
@@ -179,7 +196,9 @@ def _own(scanner: type[Scanner], read: Callable[[], ScannerSettings]) -> Scanner
     try:
         return read()
     except ValidationError as error:
-        raise InputError([f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]) from error
+        raise InputError(
+            [f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]
+        ) from error
     except Exception as error:  # a validator of a third party may raise anything
         raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
 
@@ -190,7 +209,11 @@ def holds_a_key(config: Any) -> bool:
         return any(map(holds_a_key, config.values()))
     if isinstance(config, list | tuple):
         return any(map(holds_a_key, config))
-    return isinstance(config, str) and "://" in config and any(KEY_LIKE.search(name) for name in _parameters(config))
+    return (
+        isinstance(config, str)
+        and "://" in config
+        and any(KEY_LIKE.search(name) for name in _parameters(config))
+    )
 
 
 def _parameters(address: str) -> list[str]:

@@ -50,10 +50,19 @@ class ScanStatus(StrEnum):
     STOPPED = "stopped"
 
 
-ANSWERED = frozenset({OutcomeStatus.OK, OutcomeStatus.EMPTY, OutcomeStatus.CACHED, OutcomeStatus.STALE})
+ANSWERED = frozenset(
+    {OutcomeStatus.OK, OutcomeStatus.EMPTY, OutcomeStatus.CACHED, OutcomeStatus.STALE}
+)
 """The scanner did its work; its candidates are in the result."""
 
-_FAILED = frozenset({OutcomeStatus.TIMEOUT, OutcomeStatus.ERROR, OutcomeStatus.RATE_LIMITED, OutcomeStatus.UNAUTHORIZED})
+_FAILED = frozenset(
+    {
+        OutcomeStatus.TIMEOUT,
+        OutcomeStatus.ERROR,
+        OutcomeStatus.RATE_LIMITED,
+        OutcomeStatus.UNAUTHORIZED,
+    }
+)
 
 STOPPED, TOO_MANY_HUNG = "stopped", "too_many_hung"
 """Codes of skipped scanners besides those of `mp2.errors.SOURCE_ERROR_CODES`."""
@@ -131,11 +140,15 @@ class ScanOutcome:
 
         A missing key, a scanner that is switched off, an open circuit and a stop by the user are no failures.
         """
-        return self.status in _FAILED or (self.error is not None and self.error.code == TOO_MANY_HUNG)
+        return self.status in _FAILED or (
+            self.error is not None and self.error.code == TOO_MANY_HUNG
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain JSON values."""
-        error = None if self.error is None else {"code": self.error.code, "message": self.error.message}
+        error = (
+            None if self.error is None else {"code": self.error.code, "message": self.error.message}
+        )
         return {**_plain_dict(self), "status": str(self.status), "error": error}
 
 
@@ -212,15 +225,32 @@ class ScanEvent:
     def to_dict(self) -> dict[str, Any]:
         """The console line in a structured form, as plain JSON values."""
         told = {} if self.outcome is None else self.outcome.to_dict()
-        run = {"n_scanners": self.n_scanners, "workers": self.workers, "mode": self.mode} if self.kind == "begun" else {}
-        one = {} if self.kind == "begun" else {"scanner": self.scanner, "pipeline": self.pipeline, "seconds": self.seconds}
-        return {"event": self.kind, "elapsed_s": self.elapsed_s, **run, **one, **told, "line": self.line}
+        run = (
+            {"n_scanners": self.n_scanners, "workers": self.workers, "mode": self.mode}
+            if self.kind == "begun"
+            else {}
+        )
+        one = (
+            {}
+            if self.kind == "begun"
+            else {"scanner": self.scanner, "pipeline": self.pipeline, "seconds": self.seconds}
+        )
+        return {
+            "event": self.kind,
+            "elapsed_s": self.elapsed_s,
+            **run,
+            **one,
+            **told,
+            "line": self.line,
+        }
 
 
 def _plain_dict(record: Any) -> dict[str, Any]:
     """The fields of a record, tuples as lists; nothing is copied any deeper."""
     values = {name: getattr(record, name) for name in record.__slots__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
 
 
 # --- what a console shows -------------------------------------------------------------------------------------------
@@ -228,18 +258,30 @@ def _plain_dict(record: Any) -> dict[str, Any]:
 
 def start_line(n_scanners: int, workers: int, mode: Mode) -> str:
     """`Running 8 scanners concurrently (max 8 workers)...`."""
-    how = "one at a time" if mode == "sequential" else f"concurrently (max {counted(workers, 'worker')})"
+    how = (
+        "one at a time"
+        if mode == "sequential"
+        else f"concurrently (max {counted(workers, 'worker')})"
+    )
     return f"Running {counted(n_scanners, 'scanner')} {how}..."
 
 
-_LEFT_OUT = {OutcomeStatus.SKIPPED: "skipped: ", OutcomeStatus.OPEN_CIRCUIT: "skipped: ", OutcomeStatus.DISABLED: ""}
+_LEFT_OUT = {
+    OutcomeStatus.SKIPPED: "skipped: ",
+    OutcomeStatus.OPEN_CIRCUIT: "skipped: ",
+    OutcomeStatus.DISABLED: "",
+}
 _MARKS = {OutcomeStatus.TIMEOUT: "⏱️", **dict.fromkeys(_LEFT_OUT, "⏭️")}
 
 
 def console_line(outcome: ScanOutcome) -> str:
     """How a scanner ended, on one line: `✓ market_movers: 10 candidates`, `⏱️ slow_scanner: timeout after 30s`."""
     if outcome.status in ANSWERED:
-        origin = f" ({outcome.status})" if outcome.status in (OutcomeStatus.CACHED, OutcomeStatus.STALE) else ""
+        origin = (
+            f" ({outcome.status})"
+            if outcome.status in (OutcomeStatus.CACHED, OutcomeStatus.STALE)
+            else ""
+        )
         return f"✓ {outcome.scanner}: {counted(outcome.n_candidates, 'candidate')}{origin}"
     message = str(outcome.status) if outcome.error is None else outcome.error.message
     return f"{_MARKS.get(outcome.status, '⚠️')} {outcome.scanner}: {_LEFT_OUT.get(outcome.status, '')}{message}"

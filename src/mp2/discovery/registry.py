@@ -56,7 +56,9 @@ def _apart(found: Iterable[Registered]) -> Iterator[Registered]:
         name = one.name
         if name in taken:
             name = next(free for n in count(2) if (free := f"{one.name}-{n}") not in taken)
-            fault = f"{one.where} is called {one.name!r} as is {taken[one.name]}; rename or remove it"
+            fault = (
+                f"{one.where} is called {one.name!r} as is {taken[one.name]}; rename or remove it"
+            )
             yield Registered(name, one.where, None, one.error or fault)
         else:
             yield one
@@ -70,7 +72,9 @@ def registered(chosen: Iterable[type[Scanner] | Registered]) -> tuple[Registered
     problems = []
     for one in found:
         if one.name in seen:
-            problems.append(f"two scanners are called {one.name!r}: {seen[one.name]} and {one.where}; rename or remove one")
+            problems.append(
+                f"two scanners are called {one.name!r}: {seen[one.name]} and {one.where}; rename or remove one"
+            )
         seen[one.name] = one.where
     if problems:
         raise InputError(problems)
@@ -81,7 +85,9 @@ def _as_registered(scanner: Any) -> Registered:
     if isinstance(scanner, Registered):
         return scanner
     if not (isinstance(scanner, type) and issubclass(scanner, Scanner)):
-        raise InputError(f"{plain(repr(scanner)[:200])} is no scanner; pass subclasses of mp2.Scanner")
+        raise InputError(
+            f"{plain(repr(scanner)[:200])} is no scanner; pass subclasses of mp2.Scanner"
+        )
     return _registered(scanner, class_path(scanner), scanner.__name__)
 
 
@@ -89,7 +95,9 @@ def _registered(scanner: type[Scanner], where: str, fallback: str) -> Registered
     try:
         faults = "; ".join(_faults(scanner))
     except Exception as error:  # a class of a third party may raise anything when it is looked at
-        return Registered(fallback, where, None, f"{where} cannot be used: {type(error).__name__}: {plain(error)}")
+        return Registered(
+            fallback, where, None, f"{where} cannot be used: {type(error).__name__}: {plain(error)}"
+        )
     name = fallback if not _is_name(scanner.name) else scanner.name
     return Registered(name, where, None, faults) if faults else Registered(name, where, scanner)
 
@@ -100,14 +108,23 @@ def _built_in() -> Iterator[Registered]:
 
 
 def _plug_ins() -> Iterator[Registered]:
-    for entry in dict.fromkeys(metadata.entry_points(group=GROUP)):  # an editable install may be listed twice
+    for entry in dict.fromkeys(
+        metadata.entry_points(group=GROUP)
+    ):  # an editable install may be listed twice
         where = f"plug-in {entry.name} ({entry.value})"
         try:
             target = entry.load()
             if not (isinstance(target, type) and issubclass(target, Scanner)):
-                raise TypeError(f"{entry.value} is a {type(target).__name__}, not a subclass of mp2.Scanner")
+                raise TypeError(
+                    f"{entry.value} is a {type(target).__name__}, not a subclass of mp2.Scanner"
+                )
         except (Exception, SystemExit) as error:  # whatever third-party code raises
-            yield Registered(entry.name, where, None, f"{where} cannot be loaded: {type(error).__name__}: {plain(error)}")
+            yield Registered(
+                entry.name,
+                where,
+                None,
+                f"{where} cannot be loaded: {type(error).__name__}: {plain(error)}",
+            )
         else:
             yield _registered(target, where, entry.name)
 
@@ -128,7 +145,9 @@ def _faults(scanner: type[Scanner]) -> Iterator[str]:
         yield "Settings has to be a subclass of mp2.ScannerSettings"
     if scanner.isolation not in ("thread", "process"):
         yield f"isolation {scanner.isolation!r} has to be 'thread' or 'process'"
-    if not isinstance(scanner.keys, tuple | list) or not all(isinstance(key, str) for key in scanner.keys):
+    if not isinstance(scanner.keys, tuple | list) or not all(
+        isinstance(key, str) for key in scanner.keys
+    ):
         yield "keys has to be a tuple of names"
     if not isinstance(scanner.summary, str):
         yield "summary has to be text"

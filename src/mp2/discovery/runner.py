@@ -52,7 +52,14 @@ from pydantic import ValidationError
 from mp2.discovery.candidates import merged, one_line, shown
 from mp2.discovery.child import ChildScan, OwnClient, request_text
 from mp2.discovery.collection import MAX_MESSAGE_CHARS, Collected, Found, collect, failure, gather
-from mp2.discovery.config import MAX_HUNG, Discovery, ExecutionSettings, complaints, own_settings, read_discovery
+from mp2.discovery.config import (
+    MAX_HUNG,
+    Discovery,
+    ExecutionSettings,
+    complaints,
+    own_settings,
+    read_discovery,
+)
 from mp2.discovery.records import (
     ANSWERED,
     STOPPED,
@@ -142,9 +149,13 @@ def scan(
     """
     known = find_scanners() if scanners is None else registered(scanners)
     chosen = _chosen(known, only)
-    discovery = read_discovery(config, [one.name for one in known], [one.pipeline for one in known if one.pipeline])
+    discovery = read_discovery(
+        config, [one.name for one in known], [one.pipeline for one in known if one.pipeline]
+    )
     if state is not None and not isinstance(state.get("tool_logs", []), list):
-        raise InputError("state['tool_logs'] has to be a list: the entries of the tool logs are appended to it")
+        raise InputError(
+            "state['tool_logs'] has to be a list: the entries of the tool logs are appended to it"
+        )
     execution = _execution(discovery.execution, workers, timeout_s, concurrent)
     warnings: list[str] = []
     with _client(http, http_options or {}, warnings.append) as factory:
@@ -202,19 +213,28 @@ def scan_in_caller(
     with _client(http, http_options or {}, warnings.append) as factory:
         context = ScanContext(one.scanner, settings, state=own_state, today=today, http=factory)
         collected = gather(one.scanner, context, Found(context))
-    return _outcome(one, _Ending.of(collected, context)), collected.candidates, (*context.logs, *warnings)
+    return (
+        _outcome(one, _Ending.of(collected, context)),
+        collected.candidates,
+        (*context.logs, *warnings),
+    )
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> list[Registered]:
     names, wanted = [one.name for one in known], (only,) if isinstance(only, str) else tuple(only)
     if unknown := [name for name in wanted if name not in names]:
         listed = ", ".join(names) or "none"
-        raise InputError([f"unknown scanner {plain(name)!r}; known are {listed}" for name in unknown])
+        raise InputError(
+            [f"unknown scanner {plain(name)!r}; known are {listed}" for name in unknown]
+        )
     return [one for one in known if not wanted or one.name in wanted]
 
 
 def _execution(
-    configured: ExecutionSettings, workers: int | None, timeout_s: float | None, concurrent: bool | None
+    configured: ExecutionSettings,
+    workers: int | None,
+    timeout_s: float | None,
+    concurrent: bool | None,
 ) -> ExecutionSettings:
     """What the call says, then the configuration, then the defaults."""
     said = {"max_workers": workers, "timeout_seconds": timeout_s, "concurrent": concurrent}
@@ -226,7 +246,9 @@ def _execution(
 
 
 @contextmanager
-def _client(http: ClientFactory | None, options: Mapping[str, Any], warn: Callable[[str], object]) -> Iterator[ClientFactory]:
+def _client(
+    http: ClientFactory | None, options: Mapping[str, Any], warn: Callable[[str], object]
+) -> Iterator[ClientFactory]:
     """The caller's HTTP client, or one for this scan that is closed at its end."""
     if http is not None:
         yield http
@@ -259,7 +281,9 @@ class _Ending:
     @classmethod
     def of(cls, collected: Collected, context: ScanContext) -> _Ending:
         seconds = context.elapsed_s()
-        return cls(collected, seconds, context.attempts, context.replies, context.logs, context.tool_logs)
+        return cls(
+            collected, seconds, context.attempts, context.replies, context.logs, context.tool_logs
+        )
 
 
 def _outcome(one: Registered, ending: _Ending) -> ScanOutcome:
@@ -280,7 +304,10 @@ class _Job:
     """A scanner that is ready to run. `_work` is its thread; all else is called by the supervisor."""
 
     def __init__(
-        self, scanner: type[Scanner], new_context: Callable[[Callable[[], float]], ScanContext], child: ChildScan | None
+        self,
+        scanner: type[Scanner],
+        new_context: Callable[[Callable[[], float]], ScanContext],
+        child: ChildScan | None,
     ) -> None:
         self._scanner, self._new_context, self._child = scanner, new_context, child
         self._lock = threading.Lock()
@@ -293,7 +320,10 @@ class _Job:
         self.context = self._new_context(clock)
         self._found = Found(self.context)
         self.thread = threading.Thread(
-            target=self._work, args=(ended,), name=f"mp2-scanner-{self.context.scanner}", daemon=True
+            target=self._work,
+            args=(ended,),
+            name=f"mp2-scanner-{self.context.scanner}",
+            daemon=True,
         )
         self.thread.start()
 
@@ -321,15 +351,25 @@ class _Job:
             self._child.kill()
         ending = self._ending
         if ending is None:
-            return _Ending.of(Collected(status, error, (), len(self._found.candidates), self._found.n_dropped), self.context)
+            return _Ending.of(
+                Collected(status, error, (), len(self._found.candidates), self._found.n_dropped),
+                self.context,
+            )
         return ending if ending.seconds <= (self.context.timeout_s or 0) else self._too_late(ending)
 
     def _too_late(self, ending: _Ending) -> _Ending:
         error = ScanError("timeout", timeout_message(self.context.timeout_s))
-        return replace(ending, collected=replace(ending.collected, status=OutcomeStatus.TIMEOUT, error=error, candidates=()))
+        return replace(
+            ending,
+            collected=replace(
+                ending.collected, status=OutcomeStatus.TIMEOUT, error=error, candidates=()
+            ),
+        )
 
     def _work(self, ended: Callable[[], None]) -> None:
-        collected = Collected(OutcomeStatus.ERROR, ScanError("exception", "ended without a word"), (), 0, 0)
+        collected = Collected(
+            OutcomeStatus.ERROR, ScanError("exception", "ended without a word"), (), 0, 0
+        )
         with suppress(BaseException):  # only of exceptions that fail to say what they are
             collected = self._collected()
         ending = _Ending.of(collected, self.context)
@@ -389,7 +429,9 @@ class _Preparation:
         except InputError as error:
             raise _NotRun(OutcomeStatus.ERROR, _PREPARATION, "; ".join(error.problems)) from error
 
-    def _enabled(self, one: Registered, scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
+    def _enabled(
+        self, one: Registered, scanner: type[Scanner], given: Mapping[str, Any]
+    ) -> ScannerSettings:
         if (reason := self.discovery.why_off(one.name, one.pipeline, scanner)) is not None:
             raise _NotRun(OutcomeStatus.DISABLED, "disabled", reason)
         for name in scanner.keys:
@@ -397,15 +439,27 @@ class _Preparation:
                 raise _NotRun(OutcomeStatus.SKIPPED, "missing_key", no_key_message(name))
         return own_settings(scanner, given)
 
-    def _ready(self, scanner: type[Scanner], settings: ScannerSettings, given: Mapping[str, Any]) -> _Job:
+    def _ready(
+        self, scanner: type[Scanner], settings: ScannerSettings, given: Mapping[str, Any]
+    ) -> _Job:
         in_process = scanner.isolation == "process"
-        child = ChildScan(request_text(scanner, given, self.state, self.http_options)) if in_process else None
+        child = (
+            ChildScan(request_text(scanner, given, self.state, self.http_options))
+            if in_process
+            else None
+        )
         own_state = None if in_process else _state_copy(self.state)
         timeout_s = self.timeout_s if settings.timeout_seconds is None else settings.timeout_seconds
 
         def new_context(clock: Callable[[], float]) -> ScanContext:
             return ScanContext(
-                scanner, settings, state=own_state, timeout_s=timeout_s, today=self.today, http=self.http, clock=clock
+                scanner,
+                settings,
+                state=own_state,
+                timeout_s=timeout_s,
+                today=self.today,
+                http=self.http,
+                clock=clock,
             )
 
         return _Job(scanner, new_context, child)
@@ -419,7 +473,9 @@ def _state_copy(state: dict[str, Any]) -> dict[str, Any]:
     try:
         return copy.deepcopy(state)
     except Exception as error:
-        raise InputError(f"state[{_uncopyable(state)}] cannot be copied: {type(error).__name__}: {plain(error)}") from error
+        raise InputError(
+            f"state[{_uncopyable(state)}] cannot be copied: {type(error).__name__}: {plain(error)}"
+        ) from error
 
 
 def _uncopyable(state: dict[str, Any]) -> str:
@@ -470,7 +526,11 @@ class _Entry:
         self.ending, self.outcome, self.job = ending, _outcome(self.one, ending), None
 
     def leave_out(self, status: OutcomeStatus, code: str, message: str) -> None:
-        self.end(_Ending(Collected(status, ScanError(code, message), (), 0, 0), 0.0, 0, frozenset(), (), ()))
+        self.end(
+            _Ending(
+                Collected(status, ScanError(code, message), (), 0, 0), 0.0, 0, frozenset(), (), ()
+            )
+        )
 
 
 class _Run:
@@ -487,7 +547,12 @@ class _Run:
         observe_every_s: float | None,
         clock: Callable[[], float],
     ) -> None:
-        self._entries, self._breakers, self._observe, self._clock = entries, breakers, observe, clock
+        self._entries, self._breakers, self._observe, self._clock = (
+            entries,
+            breakers,
+            observe,
+            clock,
+        )
         self._mode: Mode = "concurrent" if execution.concurrent else "sequential"
         self._workers = execution.max_workers if execution.concurrent else 1
         self._stop = stop or threading.Event()
@@ -525,22 +590,34 @@ class _Run:
                 self._abandon(entry, OutcomeStatus.SKIPPED, STOPPED)
         for entry in self._entries:
             if entry.allowed and self._breakers is not None:
-                with suppress(Exception):  # the run has failed already, perhaps for this very reason
+                with suppress(
+                    Exception
+                ):  # the run has failed already, perhaps for this very reason
                     self._breakers.cancel(entry.one.name)
 
     def result(self, scan_id: str) -> ScanResult:
         """The end of the run, in registration order."""
-        ended = [(entry, entry.outcome, entry.ending) for entry in self._entries if entry.outcome and entry.ending]
+        ended = [
+            (entry, entry.outcome, entry.ending)
+            for entry in self._entries
+            if entry.outcome and entry.ending
+        ]
         outcomes = tuple(outcome for _, outcome, _ in ended)
         failed = any(outcome.failed for outcome in outcomes)
         return ScanResult(
             scan_id=scan_id,
-            status=ScanStatus.STOPPED if self._stopped else ScanStatus.PARTIAL if failed else ScanStatus.COMPLETE,
+            status=ScanStatus.STOPPED
+            if self._stopped
+            else ScanStatus.PARTIAL
+            if failed
+            else ScanStatus.COMPLETE,
             elapsed_s=round(self._clock() - self._started_s, 6),
             workers=self._workers,
             mode=self._mode,
             outcomes=outcomes,
-            candidates=merged((entry.one.pipeline, ending.collected.candidates) for entry, _, ending in ended),
+            candidates=merged(
+                (entry.one.pipeline, ending.collected.candidates) for entry, _, ending in ended
+            ),
             warnings=tuple(_warnings(outcomes)),
             tool_logs=tuple(line for _, _, ending in ended for line in ending.tool_logs),
             logs={entry.one.name: ending.logs for entry, _, ending in ended},
@@ -553,7 +630,9 @@ class _Run:
         entry.allowed = answer is True
         if not entry.allowed:
             reason = answer if isinstance(answer, str) else "open circuit"
-            entry.leave_out(OutcomeStatus.OPEN_CIRCUIT, "open_circuit", one_line(reason, MAX_MESSAGE_CHARS))
+            entry.leave_out(
+                OutcomeStatus.OPEN_CIRCUIT, "open_circuit", one_line(reason, MAX_MESSAGE_CHARS)
+            )
 
     def _fill(self) -> tuple[list[_Entry], list[_Entry]]:
         """Start what fits; those that could not be started, and those that were."""
@@ -567,7 +646,9 @@ class _Run:
                 taken[-1].leave_out(OutcomeStatus.SKIPPED, TOO_MANY_HUNG, "too many hung")
             else:
                 self._start(taken[-1])
-        return [entry for entry in taken if entry.job is None], [entry for entry in taken if entry.job is not None]
+        return [entry for entry in taken if entry.job is None], [
+            entry for entry in taken if entry.job is not None
+        ]
 
     def _start(self, entry: _Entry) -> None:
         assert entry.job is not None
@@ -583,7 +664,9 @@ class _Run:
         if not (self._running or self._waiting):
             return []
         ended = [entry for entry in self._delivered() if entry in self._running]
-        ended += [entry for entry in self._running if entry not in ended and _remaining_s(entry) <= 0]
+        ended += [
+            entry for entry in self._running if entry not in ended and _remaining_s(entry) <= 0
+        ]
         for entry in ended:
             self._abandon(entry, OutcomeStatus.TIMEOUT, "timeout")
             self._running.remove(entry)
@@ -604,7 +687,10 @@ class _Run:
         self._waiting.clear()
         for entry in ended:
             self._abandon(entry, OutcomeStatus.SKIPPED, STOPPED)
-        self._stopped = any(entry.outcome and entry.outcome.error and entry.outcome.error.code == STOPPED for entry in ended)
+        self._stopped = any(
+            entry.outcome and entry.outcome.error and entry.outcome.error.code == STOPPED
+            for entry in ended
+        )
         return ended
 
     def _abandon(self, entry: _Entry, status: OutcomeStatus, code: str) -> None:
@@ -665,21 +751,35 @@ class _Run:
     def _tell(self, kind: EventKind, **fields: Any) -> None:
         if self._observe is None:
             return
-        run: dict[str, Any] = {"n_scanners": self._n_scanners, "workers": self._workers, "mode": self._mode}
-        self._observe(ScanEvent(kind=kind, elapsed_s=self._clock() - self._started_s, **run, **fields))
+        run: dict[str, Any] = {
+            "n_scanners": self._n_scanners,
+            "workers": self._workers,
+            "mode": self._mode,
+        }
+        self._observe(
+            ScanEvent(kind=kind, elapsed_s=self._clock() - self._started_s, **run, **fields)
+        )
 
 
 def _remaining_s(entry: _Entry) -> float:
     return 0.0 if entry.job is None else entry.job.remaining_s()
 
 
-def _answer_breaker(breakers: Breakers, outcome: ScanOutcome, replies: frozenset[ReplyKind]) -> None:
+def _answer_breaker(
+    breakers: Breakers, outcome: ScanOutcome, replies: frozenset[ReplyKind]
+) -> None:
     name = outcome.scanner
     if outcome.status in ANSWERED and "stale" in replies:
-        breakers.failure(name, "unavailable")  # only failures that may pass are answered so, and all of those count alike
+        breakers.failure(
+            name, "unavailable"
+        )  # only failures that may pass are answered so, and all of those count alike
     elif outcome.status in ANSWERED and replies != {"cached"}:
         breakers.success(name)
-    elif outcome.status in ANSWERED or outcome.status is OutcomeStatus.SKIPPED or outcome.error is None:
+    elif (
+        outcome.status in ANSWERED
+        or outcome.status is OutcomeStatus.SKIPPED
+        or outcome.error is None
+    ):
         breakers.cancel(name)
     else:
         breakers.failure(name, outcome.error.code)
@@ -693,7 +793,9 @@ def _warnings(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
         if outcome.status in _WORTH_A_WARNING and outcome.error is not None:
             yield f"{outcome.scanner}: skipped: {outcome.error.message}"
         if outcome.status is OutcomeStatus.STALE:
-            known = "the candidates are of" if outcome.n_candidates else "there were no candidates in"
+            known = (
+                "the candidates are of" if outcome.n_candidates else "there were no candidates in"
+            )
             yield f"{outcome.scanner}: its source failed; {known} an earlier answer"
 
 

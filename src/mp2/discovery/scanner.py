@@ -61,12 +61,16 @@ class Reply:
             return json.loads(self.body, parse_constant=_no_number)
         except (ValueError, RecursionError):
             # Neither the text nor its error, which holds it: a source may repeat the key it was asked with.
-            raise SourceError("bad_payload", f"answered no JSON ({len(self.body):,} bytes)") from None
+            raise SourceError(
+                "bad_payload", f"answered no JSON ({len(self.body):,} bytes)"
+            ) from None
 
     @property
     def charset(self) -> str | None:
         """The charset of the content type, if it is one of texts."""
-        named = re.search(r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
+        named = re.search(
+            r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE
+        )
         return text_charset(named[1]) if named else None
 
     def text(self) -> str:
@@ -142,9 +146,14 @@ class ScannerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     enabled: bool = Field(default=True, strict=True, description="whether it runs")
-    limit: int = Field(default=10, ge=1, strict=True, description="candidates that count, in the order named")
+    limit: int = Field(
+        default=10, ge=1, strict=True, description="candidates that count, in the order named"
+    )
     timeout_seconds: float | None = Field(
-        default=None, gt=0, strict=True, description="time from its start; none: that of [discovery.scanner_execution]"
+        default=None,
+        gt=0,
+        strict=True,
+        description="time from its start; none: that of [discovery.scanner_execution]",
     )
 
 
@@ -241,7 +250,9 @@ class ScanContext:
         if self.remaining_s() <= 0:
             raise SourceError("timeout", timeout_message(self.timeout_s))
 
-    def candidate(self, ticker: str, context: str, priority: str = "medium", data: Any = None) -> Candidate:
+    def candidate(
+        self, ticker: str, context: str, priority: str = "medium", data: Any = None
+    ) -> Candidate:
         """A candidate of this scanner."""
         return Candidate(ticker, self.scanner, context, priority, data)
 
@@ -323,7 +334,11 @@ class ScanContext:
         return tuple(self._tool_log)
 
     def take_over(
-        self, attempts: int, replies: Iterable[ReplyKind], logs: Iterable[str], tool_logs: Iterable[dict[str, Any]]
+        self,
+        attempts: int,
+        replies: Iterable[ReplyKind],
+        logs: Iterable[str],
+        tool_logs: Iterable[dict[str, Any]],
     ) -> None:
         """Add what a context in another process has noted."""
         self._attempts += attempts

@@ -31,8 +31,14 @@ class Found:
     def by(self, variation_idx: int) -> Found:
         """The same as an identical starter would have found it, which looked at nothing itself."""
         record = self.record.copy()
-        record["variation_idx"], record["n_rows_scanned"], record["n_rows_rescanned"] = variation_idx, 0, 0
-        return Found(record, {size: groups.with_first(variation_idx) for size, groups in self.groups.items()})
+        record["variation_idx"], record["n_rows_scanned"], record["n_rows_rescanned"] = (
+            variation_idx,
+            0,
+            0,
+        )
+        return Found(
+            record, {size: groups.with_first(variation_idx) for size, groups in self.groups.items()}
+        )
 
     @property
     def n_bytes(self) -> int:

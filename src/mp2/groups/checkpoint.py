@@ -16,7 +16,9 @@ import numpy.typing as npt
 from mp2._recurse import STARTER_DTYPE
 from mp2.groups.rules import Rules
 
-TIMES_DTYPE = np.dtype([("used_ns", "i8"), ("limit_start_ns", "i8"), ("limit_end_ns", "i8"), ("n_turns", "i8")])
+TIMES_DTYPE = np.dtype(
+    [("used_ns", "i8"), ("limit_start_ns", "i8"), ("limit_end_ns", "i8"), ("n_turns", "i8")]
+)
 """Per starter: running time, what it was granted at its start and in all, turns."""
 
 Kept = tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]
@@ -41,8 +43,13 @@ class SearchState:
     def with_part(self, part: SearchState) -> SearchState:
         """This state once a later part is taken in."""
         mine = ~np.isin(self.records["variation_idx"], part.records["variation_idx"])
-        records, times = np.concatenate([self.records[mine], part.records]), np.concatenate([self.times[mine], part.times])
-        return SearchState(records, times, part.kept, part.elapsed_ns, part.budget_ns, part.n_taken_over)
+        records, times = (
+            np.concatenate([self.records[mine], part.records]),
+            np.concatenate([self.times[mine], part.times]),
+        )
+        return SearchState(
+            records, times, part.kept, part.elapsed_ns, part.budget_ns, part.n_taken_over
+        )
 
     def problems(self, algo_of: npt.NDArray[np.int32], rules: Rules) -> Iterator[str]:
         """What keeps a search of these variations (int32[V], never falling) from going on from here."""
@@ -72,7 +79,9 @@ def _all_within(values: npt.NDArray[np.integer], low: int, high: int) -> bool:
     return bool(((values >= low) & (values <= high)).all())
 
 
-def _cursors_fit(records: npt.NDArray[np.void], algo_of: npt.NDArray[np.int32], max_size: int) -> bool:
+def _cursors_fit(
+    records: npt.NDArray[np.void], algo_of: npt.NDArray[np.int32], max_size: int
+) -> bool:
     """Whether every cursor is one the kernel could have left: members of rising algorithms, and a place behind the last."""
     n_variations, depth = len(algo_of), records["depth"]
     next_algo = np.searchsorted(algo_of, algo_of, side="right")
@@ -84,16 +93,31 @@ def _cursors_fit(records: npt.NDArray[np.void], algo_of: npt.NDArray[np.int32], 
     for level in range(max_size - 1):
         cursor, here, above = records["cursor"][:, level], depth > level, depth > level + 1
         first = next_algo[member]
-        if (here & ((cursor < first + above) | (cursor > n_variations) | (~above & (cursor == n_variations)))).any():
+        if (
+            here
+            & (
+                (cursor < first + above)
+                | (cursor > n_variations)
+                | (~above & (cursor == n_variations))
+            )
+        ).any():
             return False
         member = np.where(above, cursor - 1, member)
     return True
 
 
 def _groups_fit(
-    scores: npt.NDArray[np.float64], members: npt.NDArray[np.int32], size: int, algo_of: npt.NDArray[np.int32], rules: Rules
+    scores: npt.NDArray[np.float64],
+    members: npt.NDArray[np.int32],
+    size: int,
+    algo_of: npt.NDArray[np.int32],
+    rules: Rules,
 ) -> bool:
-    if size not in rules.retain_sizes or members.shape != (len(scores), size) or len(scores) > rules.top_k:
+    if (
+        size not in rules.retain_sizes
+        or members.shape != (len(scores), size)
+        or len(scores) > rules.top_k
+    ):
         return False
     if not np.isfinite(scores).all() or not _all_within(members, 0, len(algo_of) - 1):
         return False

@@ -11,7 +11,9 @@ from mp2.groups.result import Group, Member, SearchResult
 if TYPE_CHECKING:
     import polars as pl
 
-_STATISTICS = tuple(spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score")
+_STATISTICS = tuple(
+    spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"
+)
 
 
 def groups_table(result: SearchResult) -> pl.DataFrame:
@@ -30,13 +32,24 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
     columns = [
         pl.Series("size", [size for size, _ in rows], dtype=pl.Int64),
         pl.Series("rank", [group.rank for group in groups], dtype=pl.Int64),
-        pl.Series("picked", [group.rank == result.picked_rank.get(size) for size, group in rows], dtype=pl.Boolean),
+        pl.Series(
+            "picked",
+            [group.rank == result.picked_rank.get(size) for size, group in rows],
+            dtype=pl.Boolean,
+        ),
         pl.Series("score", [group.score for group in groups], dtype=pl.Float64),
         pl.Series("members", [_members(group) for group in groups], dtype=pl.String),
-        pl.Series("variation_idx", ["-".join(map(str, group.variation_idx)) for group in groups], dtype=pl.String),
+        pl.Series(
+            "variation_idx",
+            ["-".join(map(str, group.variation_idx)) for group in groups],
+            dtype=pl.String,
+        ),
         pl.Series("aliases", _aliases(result.aliases, groups), dtype=pl.String),
     ]
-    columns += [pl.Series(name, [getattr(group, name) for group in groups], dtype=pl.Float64) for name in _STATISTICS]
+    columns += [
+        pl.Series(name, [getattr(group, name) for group in groups], dtype=pl.Float64)
+        for name in _STATISTICS
+    ]
     return pl.DataFrame([*columns, *_day_columns(result.days, groups)])
 
 
@@ -69,4 +82,8 @@ def _day_columns(days: tuple[str, ...], groups: list[Group]) -> Iterable[pl.Seri
     for i, day in enumerate(days):
         yield pl.Series(f"buys {day}", [group.days[i].buys for group in groups], dtype=pl.Int64)
         yield pl.Series(f"hits {day}", [group.days[i].hits for group in groups], dtype=pl.Int64)
-        yield pl.Series(f"consensus {day}", [" ".join(group.consensus[i].tickers) for group in groups], dtype=pl.String)
+        yield pl.Series(
+            f"consensus {day}",
+            [" ".join(group.consensus[i].tickers) for group in groups],
+            dtype=pl.String,
+        )

@@ -92,7 +92,9 @@ class Ledger:
     the wall.
     """
 
-    def __init__(self, n_starters: int, workers: int, budget_ns: int, *, work_limited: bool = False) -> None:
+    def __init__(
+        self, n_starters: int, workers: int, budget_ns: int, *, work_limited: bool = False
+    ) -> None:
         _check(workers, budget_ns)
         self.workers, self.budget_ns, self.work_limited = workers, budget_ns, work_limited
         self.limit_ns = budget_ns if work_limited else base_limit_ns(n_starters, workers, budget_ns)
@@ -137,7 +139,11 @@ class Ledger:
 
     def can_start(self, t_ns: int) -> bool:
         """Whether a free slot would get a turn at `t_ns`."""
-        return not self._closed and t_ns < self.budget_ns and (self.n_waiting > 0 or bool(self._cut_off))
+        return (
+            not self._closed
+            and t_ns < self.budget_ns
+            and (self.n_waiting > 0 or bool(self._cut_off))
+        )
 
     def start(self, t_ns: int) -> Turn | None:
         """Take the next turn for a free slot; begins a round when nobody waits in the current one. None: nothing to run."""

@@ -178,7 +178,9 @@ def run_pool(
     return pool.outcome()
 
 
-def _watch(pool: _Pool[ControlT], observe: Callable[[Progress], None] | None, every_ns: int) -> None:
+def _watch(
+    pool: _Pool[ControlT], observe: Callable[[Progress], None] | None, every_ns: int
+) -> None:
     """Wait, in the calling thread, until every worker thread has ended or the pool has given up the late ones."""
     due_ns = every_ns
     for thread in pool.threads:
@@ -219,7 +221,9 @@ class _Pool(Generic[ControlT]):
     def launch(self) -> None:
         """Start the threads; each takes its first turn as soon as it runs."""
         for worker_idx in range(min(self._ledger.workers, self._ledger.n_starters)):
-            thread = threading.Thread(target=self._work, name=f"mp2-worker-{worker_idx}", daemon=True)
+            thread = threading.Thread(
+                target=self._work, name=f"mp2-worker-{worker_idx}", daemon=True
+            )
             self.threads.append(thread)
             thread.start()
 
@@ -276,10 +280,14 @@ class _Pool(Generic[ControlT]):
                 turn, control = job
                 how = TurnEnd(self._run_turn(turn.starter_idx, control))
                 job = self.next_turn(turn, how)
-        except BaseException as error:  # a thread has nobody above it; the caller of run_pool gets it
+        except (
+            BaseException
+        ) as error:  # a thread has nobody above it; the caller of run_pool gets it
             self.fail(error)
 
-    def next_turn(self, ended: Turn | None = None, how: TurnEnd = TurnEnd.LIMIT) -> tuple[Turn, ControlT] | None:
+    def next_turn(
+        self, ended: Turn | None = None, how: TurnEnd = TurnEnd.LIMIT
+    ) -> tuple[Turn, ControlT] | None:
         """Settle the turn that ended and take the next one; None sends the thread home."""
         with self._lock:
             if self._closed:
@@ -303,7 +311,9 @@ class _Pool(Generic[ControlT]):
         turn = self._ledger.start(t_ns)
         if turn is None:
             return None
-        control = self._new_control(self._deadline_ns(turn), self._started_ns + self._ledger.budget_ns)
+        control = self._new_control(
+            self._deadline_ns(turn), self._started_ns + self._ledger.budget_ns
+        )
         self._controls[turn.starter_idx] = control
         return turn, control
 
@@ -320,7 +330,11 @@ class _Pool(Generic[ControlT]):
         return self._started_ns + self._ledger.deadline_ns(turn)
 
     def _heed_stop(self, t_ns: int) -> None:
-        if self._stop.is_set() and not self._stopped and (self._ledger.running or self._ledger.can_start(t_ns)):
+        if (
+            self._stop.is_set()
+            and not self._stopped
+            and (self._ledger.running or self._ledger.can_start(t_ns))
+        ):
             self._stop_all(t_ns)
 
     def _stop_all(self, t_ns: int) -> None:

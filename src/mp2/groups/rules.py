@@ -31,7 +31,9 @@ PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "nested", "thres
 _LARGEST_WEIGHT = 1e9
 
 
-def _rule(default: Any, help_text: str, low: float = -_LARGEST_WEIGHT, high: float = _LARGEST_WEIGHT) -> Any:
+def _rule(
+    default: Any, help_text: str, low: float = -_LARGEST_WEIGHT, high: float = _LARGEST_WEIGHT
+) -> Any:
     return field(default=default, metadata={"help": help_text, "low": low, "high": high})
 
 
@@ -44,13 +46,19 @@ class Rules:
     """
 
     max_size: int = _rule(4, "largest group size", 2, MAX_GROUP_SIZE)
-    retain_sizes: tuple[int, ...] = _rule((), "group sizes kept and ranked (empty: 3..max_size, or 2 when max_size is 2)")
+    retain_sizes: tuple[int, ...] = _rule(
+        (), "group sizes kept and ranked (empty: 3..max_size, or 2 when max_size is 2)"
+    )
     top_k: int = _rule(1000, "groups kept per size", 1, 1_000_000)
-    min_daily_hits: int = _rule(8, "fewest winners a group needs on every day (0: no floor)", 0, 2**31 - 1)
+    min_daily_hits: int = _rule(
+        8, "fewest winners a group needs on every day (0: no floor)", 0, 2**31 - 1
+    )
 
     min_pooled_pp: float = _rule(50.0, "eligible: least pooled hit rate, percent")
     max_daily_buys: int = _rule(20, "eligible: most tickers on any day", 0, 2**31 - 1)
-    max_mad_pp: float = _rule(25.0, "eligible: largest mean absolute deviation of the daily hit rate")
+    max_mad_pp: float = _rule(
+        25.0, "eligible: largest mean absolute deviation of the daily hit rate"
+    )
     max_iqr_pp: float = _rule(45.0, "eligible: largest interquartile range of the daily hit rate")
     max_cv_buys: float = _rule(0.80, "eligible: largest coefficient of variation of the daily buys")
     min_wilson_lb: float = _rule(10.0, "eligible: least Wilson lower bound, percent")
@@ -66,10 +74,14 @@ class Rules:
     iqr_weight: float = _rule(0.18, "score: penalty on the interquartile range")
     cv_weight: float = _rule(10.0, "score: penalty on the variation of daily buys")
     coverage_log_weight: float = _rule(6.0, "score: weight of ln(1 + mean daily buys)")
-    coverage_cap: float = _rule(25.0, "score: mean daily buys beyond which coverage earns nothing more", 0.0)
+    coverage_cap: float = _rule(
+        25.0, "score: mean daily buys beyond which coverage earns nothing more", 0.0
+    )
     coverage_excess_weight: float = _rule(0.5, "score: penalty per mean daily buy beyond the cap")
     crowding_cap: float = _rule(20.0, "score: tickers on the fullest day that cost nothing", 0.0)
-    crowding_weight: float = _rule(6.0, "score: penalty on the square of the fullest day's tickers beyond that")
+    crowding_weight: float = _rule(
+        6.0, "score: penalty on the square of the fullest day's tickers beyond that"
+    )
     sweet_empty: float = _rule(-15.0, "sweet spot: value at no buys")
     sweet_low: float = _rule(7.0, "sweet spot: mean buys where it begins")
     sweet_peak: float = _rule(14.0, "sweet spot: mean buys up to which it grows")
@@ -78,18 +90,30 @@ class Rules:
     sweet_slope: float = _rule(2.0, "sweet spot: gain per buy inside it")
     sweet_high_slope: float = _rule(4.0, "sweet spot: loss per buy above it")
     repeat_tolerance: float = _rule(1.20, "repeat factor that costs nothing")
-    repeat_weight: float = _rule(25.0, "score: penalty on the square of the repeat factor beyond that")
+    repeat_weight: float = _rule(
+        25.0, "score: penalty on the square of the repeat factor beyond that"
+    )
 
-    day_weight_slope: float = _rule(0.02, "day weight: change per point of base win rate below the mean")
+    day_weight_slope: float = _rule(
+        0.02, "day weight: change per point of base win rate below the mean"
+    )
     day_weight_min: float = _rule(0.5, "day weight: smallest", 0.0)
     day_weight_max: float = _rule(1.5, "day weight: largest", 0.0)
 
-    pick_deviation_weight: float = _rule(1.5, "pick: standard deviations taken off the mean hit rate for stability")
+    pick_deviation_weight: float = _rule(
+        1.5, "pick: standard deviations taken off the mean hit rate for stability"
+    )
     pick_quantile: float = _rule(0.60, "pick: quantile of stability the pool starts at", 0.0, 1.0)
-    pick_target_deviations: float = _rule(1.0, "pick: standard deviations above the pool's mean score aimed at")
+    pick_target_deviations: float = _rule(
+        1.0, "pick: standard deviations above the pool's mean score aimed at"
+    )
 
     def __post_init__(self) -> None:
-        problems = [problem for spec in fields(self) if (problem := _problem_with(spec, getattr(self, spec.name)))]
+        problems = [
+            problem
+            for spec in fields(self)
+            if (problem := _problem_with(spec, getattr(self, spec.name)))
+        ]
         if problems:
             raise InputError(problems)
         sizes = tuple(sorted(set(self.retain_sizes))) or default_retain_sizes(self.max_size)
@@ -112,8 +136,19 @@ class Rules:
         known = {spec.name for spec in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise InputError(f"unknown rule {unknown[0]!r}; the rules are {', '.join(sorted(known))}")
-        return cls(**{**values, **({"retain_sizes": tuple(values["retain_sizes"])} if "retain_sizes" in values else {})})
+            raise InputError(
+                f"unknown rule {unknown[0]!r}; the rules are {', '.join(sorted(known))}"
+            )
+        return cls(
+            **{
+                **values,
+                **(
+                    {"retain_sizes": tuple(values["retain_sizes"])}
+                    if "retain_sizes" in values
+                    else {}
+                ),
+            }
+        )
 
 
 def default_retain_sizes(max_size: int) -> tuple[int, ...]:
@@ -124,7 +159,9 @@ def default_retain_sizes(max_size: int) -> tuple[int, ...]:
 def _problem_with(spec: Any, value: Any) -> str | None:
     name, low, high = f"rule {spec.name}", spec.metadata["low"], spec.metadata["high"]
     if spec.name == "retain_sizes":
-        whole = isinstance(value, tuple) and all(isinstance(size, int) and not isinstance(size, bool) for size in value)
+        whole = isinstance(value, tuple) and all(
+            isinstance(size, int) and not isinstance(size, bool) for size in value
+        )
         return None if whole else f"{name}: {value!r} is not a tuple of whole numbers"
     wanted = int if spec.type == "int" else (int, float)
     if not isinstance(value, wanted) or isinstance(value, bool):

@@ -24,7 +24,16 @@ from mp2.groups import aliases, space, synergy
 from mp2.groups.aliases import Found, Legacies
 from mp2.groups.checkpoint import TIMES_DTYPE, Resumable, SearchState
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
-from mp2.groups.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.groups.result import (
+    DayConsensus,
+    DayStats,
+    Group,
+    Member,
+    SearchResult,
+    StarterRecord,
+    StarterStatus,
+    Status,
+)
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
 NS_PER_S = 1_000_000_000
@@ -127,8 +136,12 @@ def check_settings(
         )
     if not _is_number(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
         problems.append(f"workers: {workers!r} is not a whole number between 1 and {MAX_WORKERS}")
-    if max_attempts is not None and not (_is_number(max_attempts, Integral) and 1 <= max_attempts < 2**62):
-        problems.append(f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; leave it out for no limit")
+    if max_attempts is not None and not (
+        _is_number(max_attempts, Integral) and 1 <= max_attempts < 2**62
+    ):
+        problems.append(
+            f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; leave it out for no limit"
+        )
     problems += _unknown_names("special", special, "algorithm", panel.algos)
     if count not in COUNTS:
         problems.append(f"count: {count!r} is unknown; choose from {', '.join(COUNTS)}")
@@ -137,17 +150,25 @@ def check_settings(
         raise InputError(problems)
 
 
-def _unknown_names(setting: str, given: Collection[str], what: str, known: Sequence[str]) -> list[str]:
+def _unknown_names(
+    setting: str, given: Collection[str], what: str, known: Sequence[str]
+) -> list[str]:
     if isinstance(given, str):
         return [f"{setting}: {given!r} is a text; give a list of {what}s"]
-    return [f"{setting}: no {what} {name!r}; the {what}s are {', '.join(known)}" for name in given if name not in known]
+    return [
+        f"{setting}: no {what} {name!r}; the {what}s are {', '.join(known)}"
+        for name in given
+        if name not in known
+    ]
 
 
 def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def running_order(panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
+def running_order(
+    panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never
+) -> npt.NDArray[np.int64]:
     """Variation numbers in the order starters run: by ascending ticker count, then number; special algorithms last.
 
     Once `late` says so nothing is counted or sorted any more: an order for a search that will not begin.
@@ -169,7 +190,12 @@ def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
     one_kept = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
     n_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
     kept = (n_workers + 1) * one_kept + min(aliases.MAX_BYTES, 2 * n_classes * one_kept)
-    return panel.n_bytes + n_variations * STARTER_DTYPE.itemsize + n_workers * (lists + turn_bytes(n_workers)) + kept
+    return (
+        panel.n_bytes
+        + n_variations * STARTER_DTYPE.itemsize
+        + n_workers * (lists + turn_bytes(n_workers))
+        + kept
+    )
 
 
 def turn_bytes(n_workers: int) -> int:
@@ -183,7 +209,9 @@ class _Budget:
     `longest_pause_ns`: the longest the thread was seen to be put aside for between two looks at `spent`.
     """
 
-    def __init__(self, budget_ns: int, started_ns: int, cpu_ns: int, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, budget_ns: int, started_ns: int, cpu_ns: int, stop: threading.Event | None = None
+    ) -> None:
         self.budget_ns, self.started_ns, self.longest_pause_ns = budget_ns, started_ns, 0
         self._looked_ns, self._looked_cpu_ns, self._stop = started_ns, cpu_ns, stop
 
@@ -235,7 +263,12 @@ class _Run:
         # This budget and the time since its start count in states taken while it lasts.
         self._session = (budget.started_ns, budget.budget_ns) if budget else None
         budget = budget or _Budget.unlimited()
-        self.panel, self.rules, self.special, self.max_attempts = panel, rules, tuple(special), max_attempts
+        self.panel, self.rules, self.special, self.max_attempts = (
+            panel,
+            rules,
+            tuple(special),
+            max_attempts,
+        )
         self.tested_exact = count == "exact"
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
         self.order = running_order(panel, special, budget.is_over)
@@ -262,7 +295,9 @@ class _Run:
         self.alias_of = first_alike(panel, lambda: budget.spent() >= _SHARE_FOR_ALIASES)
         self._all_looked_at = budget.spent() < _SHARE_FOR_ALIASES
         self.kernel.note_pause(budget.longest_pause_ns)
-        self._legacies = Legacies(self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES)
+        self._legacies = Legacies(
+            self.alias_of, max_bytes=0 if "aliases" in without else aliases.MAX_BYTES
+        )
         self._n_taken_over = 0
         self._lock = threading.Lock()
         self._running: dict[int, Control] = {}
@@ -278,7 +313,10 @@ class _Run:
         variation_idx = int(self.order[starter_idx])
         if self._take_over(variation_idx, control):
             return EXHAUSTED
-        record, started_ns = self.records[variation_idx : variation_idx + 1].copy(), _recurse.now_ns()
+        record, started_ns = (
+            self.records[variation_idx : variation_idx + 1].copy(),
+            _recurse.now_ns(),
+        )
         record["variation_idx"] = variation_idx
         found = Found(record, self._empty_heaps(self._shared))
         with self._lock:
@@ -288,7 +326,12 @@ class _Run:
         finally:
             with self._lock:
                 del self._running[starter_idx]
-                self._settle(variation_idx, found, _recurse.now_ns() - started_ns, control.deadline_ns - started_ns)
+                self._settle(
+                    variation_idx,
+                    found,
+                    _recurse.now_ns() - started_ns,
+                    control.deadline_ns - started_ns,
+                )
 
     def _take_over(self, variation_idx: int, control: Control) -> bool:
         """Whether the starter, at its first turn, got what an identical one found; heeds stop and wall as the kernel does."""
@@ -304,13 +347,20 @@ class _Run:
             self._settle(variation_idx, found)
         return True
 
-    def _settle(self, variation_idx: int, found: Found, used_ns: int = 0, granted_ns: int = 0) -> None:
+    def _settle(
+        self, variation_idx: int, found: Found, used_ns: int = 0, granted_ns: int = 0
+    ) -> None:
         """Take in what a turn brought; called with the lock, and without effect once the run is closed."""
         if self._closed:
             return
         self._changed.add(variation_idx)
-        self._note_times(self.times[variation_idx : variation_idx + 1], used_ns, max(used_ns, granted_ns))
-        attempts_before, attempts = int(self.records["attempts"][variation_idx]), int(found.record["attempts"][0])
+        self._note_times(
+            self.times[variation_idx : variation_idx + 1], used_ns, max(used_ns, granted_ns)
+        )
+        attempts_before, attempts = (
+            int(self.records["attempts"][variation_idx]),
+            int(found.record["attempts"][0]),
+        )
         self.records[variation_idx] = found.record[0]
         self._attempts += attempts - attempts_before
         for size, groups in found.groups.items():
@@ -327,7 +377,10 @@ class _Run:
         times["n_turns"] += 1
 
     def _empty_heaps(self, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
-        return {size: TopGroups(size, self.rules.top_k, shared[size] if shared else None) for size in self.rules.retain_sizes}
+        return {
+            size: TopGroups(size, self.rules.top_k, shared[size] if shared else None)
+            for size in self.rules.retain_sizes
+        }
 
     def progress(self, pool: Progress) -> SearchProgress:
         with self._lock:
@@ -339,7 +392,9 @@ class _Run:
         """Go on from `state`: exhausted starters do not run again."""
         problems = list(state.problems(self.panel.algo_of, self.rules))
         if problems:
-            raise InputError([f"the state cannot be used to go on: {problem}" for problem in problems])
+            raise InputError(
+                [f"the state cannot be used to go on: {problem}" for problem in problems]
+            )
         n_made = int(state.records["attempts"].max(initial=0))
         if self.max_attempts is not None and self.max_attempts < n_made:
             raise InputError(
@@ -365,7 +420,9 @@ class _Run:
             started_ns, budget_ns = self._session or (0, 0)
             spent_ns = _recurse.now_ns() - started_ns if self._session else 0
             times = self.elapsed_ns + spent_ns, self.budget_ns + budget_ns
-            return SearchState(self.records[changed], self.times[changed], kept, *times, self._n_taken_over)
+            return SearchState(
+                self.records[changed], self.times[changed], kept, *times, self._n_taken_over
+            )
 
     def confirm(self) -> None:
         """See `Resumable`."""
@@ -379,23 +436,35 @@ class _Run:
     def account(self, outcome: PoolOutcome, *, elapsed_ns: int, budget_ns: int) -> None:
         """Add up the times of a closed run as the pool booked them."""
         with self._lock:
-            self.elapsed_ns, self.budget_ns, self._session = self.elapsed_ns + elapsed_ns, self.budget_ns + budget_ns, None
+            self.elapsed_ns, self.budget_ns, self._session = (
+                self.elapsed_ns + elapsed_ns,
+                self.budget_ns + budget_ns,
+                None,
+            )
             self.overrun_s = max(0.0, elapsed_ns / NS_PER_S - budget_ns / NS_PER_S)
             before, self.times = self._times_before, self._times_before.copy()
             granted = before["limit_end_ns"][self.order]
             first = before["n_turns"][self.order] == 0
             self.times["used_ns"][self.order] += np.array(outcome.used_ns, np.int64)
             self.times["n_turns"][self.order] += np.array(outcome.n_turns, np.int64)
-            self.times["limit_start_ns"][self.order[first]] = np.array(outcome.limit_start_ns, np.int64)[first]
-            self.times["limit_end_ns"][self.order] = granted + np.array(outcome.limit_end_ns, np.int64)
+            self.times["limit_start_ns"][self.order[first]] = np.array(
+                outcome.limit_start_ns, np.int64
+            )[first]
+            self.times["limit_end_ns"][self.order] = granted + np.array(
+                outcome.limit_end_ns, np.int64
+            )
             ran = self.order[np.array(outcome.n_turns, np.int64) > 0]
-            self._changed.update(ran[self.records["attempts"][ran] > 0].tolist())  # an abandoned first turn left no record
+            self._changed.update(
+                ran[self.records["attempts"][ran] > 0].tolist()
+            )  # an abandoned first turn left no record
 
     def result(self, outcome: PoolOutcome, *, workers: int) -> SearchResult:
         ranked = {size: groups.ranked() for size, groups in self.kept.items()}
         kept, picked = {}, {}
         for size, (scores, members) in ranked.items():
-            kept[size], picked[size] = _describe_groups(self.panel, self.rules, self.day_weights, scores, members)
+            kept[size], picked[size] = _describe_groups(
+                self.panel, self.rules, self.day_weights, scores, members
+            )
         starters = StarterTable(self.panel, self.rules, self.records, self.times, ranked)
         moments = {size: _merge_moments(self.records, size) for size in self.rules.retain_sizes}
         return SearchResult(
@@ -412,8 +481,13 @@ class _Run:
             n_branches_done=starters.n_branches_done,
             tested_exact=self.tested_exact,
             attempts=_total(self.records["attempts"]),
-            tested={size: _total(self.records["tested"][:, size]) for size in range(2, self.rules.max_size + 1)},
-            eligible={size: _total(self.records["eligible"][:, size]) for size in self.rules.retain_sizes},
+            tested={
+                size: _total(self.records["tested"][:, size])
+                for size in range(2, self.rules.max_size + 1)
+            },
+            eligible={
+                size: _total(self.records["eligible"][:, size]) for size in self.rules.retain_sizes
+            },
             score_mean={size: mean for size, (mean, _) in moments.items()},
             score_std={size: std for size, (_, std) in moments.items()},
             kept=kept,
@@ -453,7 +527,10 @@ class StarterTable(Sequence[StarterRecord]):
         ranked: dict[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]],
     ) -> None:
         self._panel, self._rules, self._records, self._times = panel, rules, records, times
-        self._retained = {size: np.bincount(members[:, 0], minlength=len(records)) for size, (_, members) in ranked.items()}
+        self._retained = {
+            size: np.bincount(members[:, 0], minlength=len(records))
+            for size, (_, members) in ranked.items()
+        }
         self._sizes = np.bincount(panel.algo_of, minlength=len(panel.algos))
         self._first_branch = np.cumsum(self._sizes)[panel.algo_of]
         self._n_buys = panel.n_buys
@@ -468,7 +545,11 @@ class StarterTable(Sequence[StarterRecord]):
     def __getitem__(self, index: slice) -> Sequence[StarterRecord]: ...
     def __getitem__(self, index: int | slice) -> StarterRecord | Sequence[StarterRecord]:
         numbers = range(len(self))[index]
-        return list(self._made(numbers)) if isinstance(numbers, range) else next(self._made(range(numbers, numbers + 1)))
+        return (
+            list(self._made(numbers))
+            if isinstance(numbers, range)
+            else next(self._made(range(numbers, numbers + 1)))
+        )
 
     def __iter__(self) -> Iterator[StarterRecord]:
         for at in range(0, len(self), _N_RECORDS_AT_ONCE):
@@ -500,7 +581,9 @@ class StarterTable(Sequence[StarterRecord]):
         """Second members wholly visited: those before the cursor, less the one a deeper cursor is still in."""
         depth, cursor = self._records["depth"], self._records["cursor"][:, 0]
         cut_off = np.where(depth > 0, cursor - self._first_branch - (depth > 1), 0)
-        done: IntArray = np.where(self._records["exhausted"] != 0, len(self) - self._first_branch, cut_off)
+        done: IntArray = np.where(
+            self._records["exhausted"] != 0, len(self) - self._first_branch, cut_off
+        )
         return done
 
     def _made(self, numbers: range) -> Iterator[StarterRecord]:
@@ -509,7 +592,9 @@ class StarterTable(Sequence[StarterRecord]):
         rows = {name: self._records[name][own].tolist() for name in _STARTER_COLUMNS}
         times = {name: self._times[name][own].tolist() for name in TIMES_DTYPE.names or ()}
         retained = {size: counts[own].tolist() for size, counts in self._retained.items()}
-        algo_of, n_buys, n_done = (column[own].tolist() for column in (self._panel.algo_of, self._n_buys, self._n_done))
+        algo_of, n_buys, n_done = (
+            column[own].tolist() for column in (self._panel.algo_of, self._n_buys, self._n_done)
+        )
         n_branches = (len(self) - self._first_branch[own]).tolist()
         for i, v in enumerate(numbers):
             attempts, tested, eligible = rows["attempts"][i], rows["tested"][i], rows["eligible"][i]
@@ -537,7 +622,9 @@ _STARTER_COLUMNS = ("attempts", "tested", "eligible", "depth", "cursor", "exhaus
 _N_RECORDS_AT_ONCE = 1000
 
 
-def _alias_classes(panel: SignalPanel, alias_of: npt.NDArray[np.int32]) -> tuple[tuple[Member, ...], ...]:
+def _alias_classes(
+    panel: SignalPanel, alias_of: npt.NDArray[np.int32]
+) -> tuple[tuple[Member, ...], ...]:
     """Classes of two or more identical variations, each in order."""
     classes: dict[int, list[Member]] = {}
     for v in np.flatnonzero(np.bincount(alias_of)[alias_of] > 1).tolist():
@@ -570,7 +657,9 @@ def _merge_moments(records: npt.NDArray[np.void], size: int) -> tuple[float | No
 
     Pairwise update of Chan, Golub and LeVeque (1979); the fixed order makes the result the same for any worker count.
     """
-    counts, means, squares = (records[name][:, size] for name in ("eligible", "score_mean", "score_m2"))
+    counts, means, squares = (
+        records[name][:, size] for name in ("eligible", "score_mean", "score_m2")
+    )
     n, mean, m2 = 0, 0.0, 0.0
     for i in np.flatnonzero(counts).tolist():
         n_more, delta = int(counts[i]), float(means[i]) - mean
@@ -598,15 +687,30 @@ def _describe_groups(
         chunk = members[at : at + n_chunk]
         consensus, hits = consensus_of(panel, chunk)
         statistics = synergy.describe(
-            bitset.count(consensus), hits, bitset.count(np.bitwise_or.reduce(consensus, axis=1)), day_weights, rules
+            bitset.count(consensus),
+            hits,
+            bitset.count(np.bitwise_or.reduce(consensus, axis=1)),
+            day_weights,
+            rules,
         )
         daily_pp.append(statistics.pp)
-        groups += _groups(panel, day_weights, at + 1, scores[at : at + n_chunk], chunk, consensus, hits, statistics)
+        groups += _groups(
+            panel,
+            day_weights,
+            at + 1,
+            scores[at : at + n_chunk],
+            chunk,
+            consensus,
+            hits,
+            statistics,
+        )
     picked = synergy.pick(scores, np.concatenate(daily_pp), rules) if groups else None
     return tuple(groups), None if picked is None else picked + 1
 
 
-def consensus_of(panel: SignalPanel, members: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.uint64], IntArray]:
+def consensus_of(
+    panel: SignalPanel, members: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.uint64], IntArray]:
     """Consensus uint64[n, D, W] and hits int64[n, D] of n groups given as variation numbers int32[n, size]."""
     consensus = panel.buys[members[:, 0]]
     for column in members.T[1:]:
@@ -649,7 +753,10 @@ def _groups(
             members=tuple(names[v] for v in numbers),
             days=tuple(map(DayStats, panel.days, n_buys, n_hits, pp, weights)),
             **dict(zip(_PER_GROUP, values, strict=True)),
-            consensus=tuple(DayConsensus(day, tuple(islice(agreed, n))) for day, n in zip(panel.days, n_buys, strict=True)),
+            consensus=tuple(
+                DayConsensus(day, tuple(islice(agreed, n)))
+                for day, n in zip(panel.days, n_buys, strict=True)
+            ),
         )
 
 

@@ -28,7 +28,9 @@ def branch_weights(algo_sizes: Sequence[int], max_size: int) -> list[int]:
     Entry `b` is the number of groups of size 2..`max_size` that begin with a given starter of an earlier algorithm and
     a given variation of algorithm `b`: the ways to choose 0..`max_size - 2` further members of the algorithms after `b`.
     """
-    return [sum(_choices_by_size(algo_sizes[b + 1 :], max_size - 2)) for b in range(len(algo_sizes))]
+    return [
+        sum(_choices_by_size(algo_sizes[b + 1 :], max_size - 2)) for b in range(len(algo_sizes))
+    ]
 
 
 def coverage(weight_done: int, weight_total: int, *, complete: bool) -> float:

@@ -49,7 +49,9 @@ def day_weights(base_win_rates: FloatArray, rules: Rules) -> FloatArray:
     return np.clip(raw, rules.day_weight_min, rules.day_weight_max)
 
 
-def describe(buys: IntArray, hits: IntArray, n_union: IntArray, weights: FloatArray, rules: Rules) -> Statistics:
+def describe(
+    buys: IntArray, hits: IntArray, n_union: IntArray, weights: FloatArray, rules: Rules
+) -> Statistics:
     """Statistics and score of n groups.
 
     `buys` and `hits` are int64[n, D] with `hits <= buys`, D >= 1; `n_union` int64[n] counts the different tickers of a
@@ -142,7 +144,9 @@ def sweet_spot(mean_buys: FloatArray, rules: Rules) -> FloatArray:
     return np.select([where for where, _ in pieces], [value for _, value in pieces], default=above)
 
 
-def _profit_base(weighted_pp: FloatArray, median_pp: FloatArray, second_worst_pp: FloatArray, rules: Rules) -> FloatArray:
+def _profit_base(
+    weighted_pp: FloatArray, median_pp: FloatArray, second_worst_pp: FloatArray, rules: Rules
+) -> FloatArray:
     return (
         rules.weighted_pp_weight * weighted_pp
         + rules.median_pp_weight * median_pp
@@ -154,7 +158,12 @@ def _stability_penalty(
     mad_pp: FloatArray, iqr_pp: FloatArray, cv_buys: FloatArray, pp_slope: FloatArray, rules: Rules
 ) -> FloatArray:
     falling = np.maximum(0.0, -pp_slope)
-    return rules.mad_weight * mad_pp + rules.iqr_weight * iqr_pp + rules.cv_weight * cv_buys + rules.falling_weight * falling
+    return (
+        rules.mad_weight * mad_pp
+        + rules.iqr_weight * iqr_pp
+        + rules.cv_weight * cv_buys
+        + rules.falling_weight * falling
+    )
 
 
 def _coverage(mean_buys: FloatArray, max_buys: FloatArray, rules: Rules) -> FloatArray:

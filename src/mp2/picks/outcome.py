@@ -28,7 +28,11 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
     if session is None:
         note = f"{picks.day} has no bar yet; the prices end at {prices.dates[-1]}"
         return Outcome(
-            run_id=picks.run_id, day=picks.day, status=OutcomeStatus.PENDING, sizes=dict.fromkeys(picks.picks), note=note
+            run_id=picks.run_id,
+            day=picks.day,
+            status=OutcomeStatus.PENDING,
+            sizes=dict.fromkeys(picks.picks),
+            note=note,
         )
     date_idx = prices.dates.index(session)
     universe = Universe(prices.tickers, prices.open[:, date_idx], prices.close[:, date_idx])
@@ -40,9 +44,14 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
         n_universe=universe.n,
         universe_hit_rate_pp=universe.hit_rate_pp,
         universe_return_pp=universe.mean_return_pp,
-        sizes={size: None if pick is None else universe.score(pick.tickers) for size, pick in picks.picks.items()},
+        sizes={
+            size: None if pick is None else universe.score(pick.tickers)
+            for size, pick in picks.picks.items()
+        },
         votes=universe.score(vote.ticker for vote in picks.votes),
-        note=None if session == picks.day else f"{picks.day} was no trading day; scored on {session}, the next one",
+        note=None
+        if session == picks.day
+        else f"{picks.day} was no trading day; scored on {session}, the next one",
     )
 
 

@@ -31,7 +31,14 @@ Variation = tuple[str, str]
 """(algo, variation)"""
 
 
-def pick_day(result: SearchResult, sheet: SignalSheet, day: str, *, min_tickers: int = 1, top_groups: int = 50) -> DayPicks:
+def pick_day(
+    result: SearchResult,
+    sheet: SignalSheet,
+    day: str,
+    *,
+    min_tickers: int = 1,
+    top_groups: int = 50,
+) -> DayPicks:
     """Apply a run's kept groups to the signals of `day`, an ISO date of the sheet after the run's last day.
 
     A pick has at least `min_tickers` tickers; the vote is over the best `top_groups` groups of every retained size. Members
@@ -46,7 +53,10 @@ def pick_day(result: SearchResult, sheet: SignalSheet, day: str, *, min_tickers:
         run_id=result.run_id,
         day=day,
         assumed=sheet.assumed_day and day == sheet.days[-1],
-        picks={size: _size_pick(result, size, consensus, min_tickers, warnings) for size in sorted(result.kept)},
+        picks={
+            size: _size_pick(result, size, consensus, min_tickers, warnings)
+            for size in sorted(result.kept)
+        },
         votes=_votes(result, consensus, top_groups),
         warnings=tuple(warnings),
     )
@@ -54,15 +64,26 @@ def pick_day(result: SearchResult, sheet: SignalSheet, day: str, *, min_tickers:
 
 def members_needed(result: SearchResult) -> set[Variation]:
     """The variations `pick_day` looks up: the members of all kept groups, since any of them may have to stand in."""
-    return {(member.algo, member.variation) for groups in result.kept.values() for group in groups for member in group.members}
+    return {
+        (member.algo, member.variation)
+        for groups in result.kept.values()
+        for group in groups
+        for member in group.members
+    }
 
 
-def _checked(result: SearchResult, sheet: SignalSheet, day: str, min_tickers: int, top_groups: int) -> int:
+def _checked(
+    result: SearchResult, sheet: SignalSheet, day: str, min_tickers: int, top_groups: int
+) -> int:
     """The position of the day in the sheet, when everything else is in order too."""
     settings = (("min_tickers", min_tickers), ("top_groups", top_groups))
-    problems = [f"{name}: {value} is below 1; give 1 or more" for name, value in settings if value < 1]
+    problems = [
+        f"{name}: {value} is below 1; give 1 or more" for name, value in settings if value < 1
+    ]
     if day not in sheet.days:
-        span = f"they cover {sheet.days[0]} to {sheet.days[-1]}" if sheet.days else "they cover no day"
+        span = (
+            f"they cover {sheet.days[0]} to {sheet.days[-1]}" if sheet.days else "they cover no day"
+        )
         problems.append(f"day {day}: no signals for it; {span}")
     if day <= result.days[-1]:
         problems.append(
@@ -154,7 +175,10 @@ def _votes(result: SearchResult, consensus: _Consensus, top_groups: int) -> tupl
 
 def _vote(ticker: str, voters: Sequence[tuple[int, int, Group]]) -> Vote:
     best_rank, size, _ = min(voters, key=lambda voter: voter[:2])
-    members = sorted({member for _, _, group in voters for member in group.members}, key=lambda member: member.variation_idx)
+    members = sorted(
+        {member for _, _, group in voters for member in group.members},
+        key=lambda member: member.variation_idx,
+    )
     return Vote(
         ticker=ticker,
         n_groups=len(voters),
@@ -184,17 +208,28 @@ def picks_table(picks: DayPicks) -> pl.DataFrame:
     ]
     for size, pick in picks.picks.items():
         chosen = set(pick.tickers if pick else ())
-        columns.append(pl.Series(f"pick {size}", [ticker in chosen for ticker in tickers], dtype=pl.Boolean))
+        columns.append(
+            pl.Series(f"pick {size}", [ticker in chosen for ticker in tickers], dtype=pl.Boolean)
+        )
     members = [
-        " + ".join(vote.members if vote else _pickers(picks, ticker)) for vote, ticker in zip(votes, tickers, strict=True)
+        " + ".join(vote.members if vote else _pickers(picks, ticker))
+        for vote, ticker in zip(votes, tickers, strict=True)
     ]
     return pl.DataFrame([*columns, pl.Series("members", members, dtype=pl.String)])
 
 
 def _pickers(picks: DayPicks, ticker: str) -> list[str]:
     """The different members of the picks that hold a ticker, in variation order."""
-    own = {member for pick in picks.picks.values() if pick and ticker in pick.tickers for member in pick.members}
-    return [f"{member.algo} {member.variation}" for member in sorted(own, key=lambda member: member.variation_idx)]
+    own = {
+        member
+        for pick in picks.picks.values()
+        if pick and ticker in pick.tickers
+        for member in pick.members
+    }
+    return [
+        f"{member.algo} {member.variation}"
+        for member in sorted(own, key=lambda member: member.variation_idx)
+    ]
 
 
 # --- a signal table instead of prices --------------------------------------------------------------------------------
@@ -221,9 +256,16 @@ def sheet_from_table(
     `ReadStoppedError` when `stop` is set.
     """
     names, problems = dict(columns or {}), list[str]()
-    problems += [f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}" for role in names if role not in CANONICAL]
+    problems += [
+        f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}"
+        for role in names
+        if role not in CANONICAL
+    ]
     asked = parse_days([] if day is None else [day], problems)
-    with stopped_first(stop), open_table(source, "signals", table=table, query=query, stop=stop) as opened:
+    with (
+        stopped_first(stop),
+        open_table(source, "signals", table=table, query=query, stop=stop) as opened,
+    ):
         signals = LongSignals(opened, names, stop, with_outcome=_has_prices(opened, names))
         found = signals.scan()
         problems += signals.problems
@@ -239,7 +281,9 @@ def _has_prices(table: Table, names: Mapping[str, str]) -> bool:
     return all(names.get(role, role) in table.columns for role in PRICES)
 
 
-def _add_silent_members(found: Names, result: SearchResult, name: str, problems: list[str]) -> tuple[str, ...]:
+def _add_silent_members(
+    found: Names, result: SearchResult, name: str, problems: list[str]
+) -> tuple[str, ...]:
     """Adds the run's members that the table lacks to `found`; the warning about it."""
     needed = members_needed(result)
     silent = sorted(needed.difference(found.variations))
@@ -247,22 +291,32 @@ def _add_silent_members(found: Names, result: SearchResult, name: str, problems:
         return ()
     example = " ".join(silent[0])
     if len(silent) == len(needed):
-        problems.append(f"{name}: holds none of the run's variations, such as {example!r}; give signals of the same grids")
+        problems.append(
+            f"{name}: holds none of the run's variations, such as {example!r}; give signals of the same grids"
+        )
         return ()
     found.variations.update(dict.fromkeys(silent))
-    return (f"{name}: variations of kept groups without any row: {len(silent)}, such as {example!r}; they count as no buy",)
+    return (
+        f"{name}: variations of kept groups without any row: {len(silent)}, such as {example!r}; they count as no buy",
+    )
 
 
-def _chosen_day(axes: Axes, asked: Sequence[date], last_day: str, name: str, problems: list[str]) -> date | None:
+def _chosen_day(
+    axes: Axes, asked: Sequence[date], last_day: str, name: str, problems: list[str]
+) -> date | None:
     """The day to read; a problem when the table does not have it."""
     later = [day for day in axes.days if (day in asked if asked else day.isoformat() > last_day)]
     if not later and axes.days:
         wanted = f"on {asked[0]}" if asked else f"after the run's last day {last_day}"
-        problems.append(f"{name}: no row {wanted}; its days end at {axes.days[-1]}; give signals of the day to pick for")
+        problems.append(
+            f"{name}: no row {wanted}; its days end at {axes.days[-1]}; give signals of the day to pick for"
+        )
     return later[0] if later else None
 
 
-def _day_sheet(signals: LongSignals, axes: Axes, day_idx: int, warnings: tuple[str, ...]) -> SignalSheet:
+def _day_sheet(
+    signals: LongSignals, axes: Axes, day_idx: int, warnings: tuple[str, ...]
+) -> SignalSheet:
     n_words = bitset.n_words(len(axes.tickers))
     buys: npt.NDArray[np.uint64] = np.zeros((len(axes.variations), 1, n_words), np.uint64)
     n_priced = 0

@@ -53,7 +53,9 @@ class DayPicks:
 
     def tickers(self) -> tuple[str, ...]:
         """The tickers of the picks of all sizes together, alphabetical."""
-        return tuple(sorted({ticker for pick in self.picks.values() if pick for ticker in pick.tickers}))
+        return tuple(
+            sorted({ticker for pick in self.picks.values() if pick for ticker in pick.tickers})
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The picks as one JSON document."""
@@ -62,8 +64,14 @@ class DayPicks:
             "run_id": self.run_id,
             "day": self.day,
             "assumed": self.assumed,
-            "picks": {str(size): None if pick is None else asdict(pick) for size, pick in self.picks.items()},
-            "votes": [{name: value for name, value in asdict(vote).items() if name != "size"} for vote in self.votes],
+            "picks": {
+                str(size): None if pick is None else asdict(pick)
+                for size, pick in self.picks.items()
+            },
+            "votes": [
+                {name: value for name, value in asdict(vote).items() if name != "size"}
+                for vote in self.votes
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -119,5 +127,8 @@ class Outcome:
         return {
             **asdict(self),
             "status": str(self.status),
-            "sizes": {str(size): None if score is None else asdict(score) for size, score in self.sizes.items()},
+            "sizes": {
+                str(size): None if score is None else asdict(score)
+                for size, score in self.sizes.items()
+            },
         }

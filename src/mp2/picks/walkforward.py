@@ -139,7 +139,10 @@ class WalkForward:
     def to_dict(self) -> dict[str, Any]:
         """Everything as one JSON document."""
         plain = asdict(self)
-        weeks = [{**week, "n_kept": {str(size): n for size, n in week["n_kept"].items()}} for week in plain["weeks"]]
+        weeks = [
+            {**week, "n_kept": {str(size): n for size, n in week["n_kept"].items()}}
+            for week in plain["weeks"]
+        ]
         return {
             "schema_version": SCHEMA_VERSION,
             "run_id": None,
@@ -190,7 +193,13 @@ def walk_forward(
         first = DAYS_PER_WEEK * len(done)
         panel = sheet.panel(first, DAYS_PER_WEEK)
         result = search(
-            panel, budget_s=budget_s_per_week, workers=workers, rules=rules, count=count, without=without, stop=stop
+            panel,
+            budget_s=budget_s_per_week,
+            workers=workers,
+            rules=rules,
+            count=count,
+            without=without,
+            stop=stop,
         )
         if _is_set(stop):
             break  # this search had less time than the others
@@ -223,14 +232,21 @@ def _n_days(dates: Sequence[str], weeks: int, end: str | None) -> int:
         at_most = (n_known - 1) // DAYS_PER_WEEK - 1
         remedy = f"ask for {at_most} weeks or fewer" if at_most > 0 else "give a longer history"
         until = f" up to {end}" if end else ""
-        raise InputError(f"weeks: {weeks} need {n_days + 1} dates; the prices have {n_known}{until}; {remedy}")
+        raise InputError(
+            f"weeks: {weeks} need {n_days + 1} dates; the prices have {n_known}{until}; {remedy}"
+        )
     return n_days
 
 
-def _week(result: SearchResult, sheet: SignalSheet, first: int, min_tickers: int, top_groups: int) -> Week:
+def _week(
+    result: SearchResult, sheet: SignalSheet, first: int, min_tickers: int, top_groups: int
+) -> Week:
     """The days from position `first` on, judged by the groups of `result`."""
     applied = range(first, first + DAYS_PER_WEEK)
-    picks = [pick_day(result, sheet, sheet.days[d], min_tickers=min_tickers, top_groups=top_groups) for d in applied]
+    picks = [
+        pick_day(result, sheet, sheet.days[d], min_tickers=min_tickers, top_groups=top_groups)
+        for d in applied
+    ]
     days = tuple(_walk_day(own, sheet, d) for own, d in zip(picks, applied, strict=True))
     return Week(
         searched=result.days,
@@ -238,7 +254,11 @@ def _week(result: SearchResult, sheet: SignalSheet, first: int, min_tickers: int
         elapsed_s=result.elapsed_s,
         coverage=result.coverage,
         n_kept={size: len(groups) for size, groups in result.kept.items()},
-        n_fallbacks=sum(pick is not None and pick.fallback_from is not None for own in picks for pick in own.picks.values()),
+        n_fallbacks=sum(
+            pick is not None and pick.fallback_from is not None
+            for own in picks
+            for pick in own.picks.values()
+        ),
         days=days,
         judged=_judge_each(_series(result.kept), days),
     )
@@ -246,7 +266,9 @@ def _week(result: SearchResult, sheet: SignalSheet, first: int, min_tickers: int
 
 def _walk_day(picks: DayPicks, sheet: SignalSheet, day_idx: int) -> WalkDay:
     universe = Universe(sheet.tickers, sheet.open[day_idx], sheet.close[day_idx])
-    chosen: dict[str, Iterable[str]] = {str(size): pick.tickers if pick else () for size, pick in picks.picks.items()}
+    chosen: dict[str, Iterable[str]] = {
+        str(size): pick.tickers if pick else () for size, pick in picks.picks.items()
+    }
     chosen |= {ALL: picks.tickers(), VOTES: [vote.ticker for vote in picks.votes]}
     scores = {series: universe.score(tickers) for series, tickers in chosen.items()}
     return WalkDay(

@@ -83,7 +83,9 @@ def rsi(strength: FloatArray, *, period: int, level: float) -> BoolArray:
     return strength < level
 
 
-def breakout(close: FloatArray, channel_high: FloatArray, *, period: int, margin: float) -> BoolArray:
+def breakout(
+    close: FloatArray, channel_high: FloatArray, *, period: int, margin: float
+) -> BoolArray:
     """Close at the upper edge of the channel of earlier highs, or within a margin below it.
 
     close >= (1 - margin) * max(high of the `period` bars before). With margin 0 it is the channel
@@ -92,7 +94,9 @@ def breakout(close: FloatArray, channel_high: FloatArray, *, period: int, margin
     return close >= (1 - margin) * channel_high
 
 
-def adx(index: FloatArray, plus: FloatArray, minus: FloatArray, *, period: int, level: float) -> BoolArray:
+def adx(
+    index: FloatArray, plus: FloatArray, minus: FloatArray, *, period: int, level: float
+) -> BoolArray:
     """A directed market whose direction is up.
 
     ADX(period) > level and +DI(period) > -DI(period). Wilder (1978), section 4; customary are 14 and 25.
@@ -125,7 +129,13 @@ def sma(close: FloatArray, average: FloatArray, *, period: int, margin: float) -
 
 
 def bollinger(
-    close: FloatArray, middle: FloatArray, deviation: FloatArray, *, period: int, width: float, level: float
+    close: FloatArray,
+    middle: FloatArray,
+    deviation: FloatArray,
+    *,
+    period: int,
+    width: float,
+    level: float,
 ) -> BoolArray:
     """Close low between its bands: buys weakness.
 
@@ -135,12 +145,22 @@ def bollinger(
     return _percent_b(close, middle, deviation, width) < level
 
 
-def _percent_b(close: FloatArray, middle: FloatArray, deviation: FloatArray, width: float) -> FloatArray:
+def _percent_b(
+    close: FloatArray, middle: FloatArray, deviation: FloatArray, width: float
+) -> FloatArray:
     """0 at the lower band, 1 at the upper."""
     return 0.5 + (close - middle) / (2 * width * deviation)
 
 
-def ema_macd(close: FloatArray, average: FloatArray, histogram: FloatArray, *, trend: int, fast: int, slow: int) -> BoolArray:
+def ema_macd(
+    close: FloatArray,
+    average: FloatArray,
+    histogram: FloatArray,
+    *,
+    trend: int,
+    fast: int,
+    slow: int,
+) -> BoolArray:
     """MACD line above its signal line while the close is above its trend.
 
     close > EMA(trend) and EMA(fast) - EMA(slow) > EMA(9) of that difference: Appel's signal, taken only with the trend, as in
@@ -173,7 +193,9 @@ def rsi_bollinger(
 _SIGNAL = 9  # of EMA_MACD, the customary one
 
 
-def _period(name: str, meaning: str, low: int, values: Sequence[int], high: int = 1000) -> Parameter:
+def _period(
+    name: str, meaning: str, low: int, values: Sequence[int], high: int = 1000
+) -> Parameter:
     return Parameter(name, f"{meaning}, bars", low, high, tuple(values))
 
 
@@ -223,7 +245,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         reads=lambda period, margin: ("close", ta.channel_high(period)),
         parameters=(
             _period("period", "length of the channel", 2, range(5, 56, 5)),
-            _level("margin", "distance below the channel that still counts, share of it", 0, 0.5, _MARGINS),
+            _level(
+                "margin",
+                "distance below the channel that still counts, share of it",
+                0,
+                0.5,
+                _MARGINS,
+            ),
         ),
     ),
     Algorithm(
@@ -232,7 +260,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         reads=lambda period, level: (ta.adx(period), ta.plus_di(period), ta.minus_di(period)),
         parameters=(
             _period("period", "span of Wilder's smoothing", 2, range(5, 30, 2)),
-            _level("level", "index above which the market is directed", 1, 99, (15, 18, 20, 22, 25, 28, 30, 35)),
+            _level(
+                "level",
+                "index above which the market is directed",
+                1,
+                99,
+                (15, 18, 20, 22, 25, 28, 30, 35),
+            ),
         ),
     ),
     Algorithm(
@@ -242,7 +276,11 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         parameters=(
             _period("period", "span of Wilder's smoothing", 2, range(5, 30, 2)),
             _level(
-                "share", "share of the tickers to buy, calmest first", 0.01, 0.99, (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
+                "share",
+                "share of the tickers to buy, calmest first",
+                0.01,
+                0.99,
+                (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6),
             ),
         ),
     ),
@@ -252,7 +290,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         reads=lambda period, margin: ("close", ta.sma(period)),
         parameters=(
             _period("period", "length of the average", 2, (*range(5, 58, 4), 75, 100, 150, 200)),
-            _level("margin", "distance above the average, share of it", 0, 0.5, (0, 0.005, 0.01, 0.02, 0.03, 0.05)),
+            _level(
+                "margin",
+                "distance above the average, share of it",
+                0,
+                0.5,
+                (0, 0.005, 0.01, 0.02, 0.03, 0.05),
+            ),
         ),
     ),
     Algorithm(
@@ -262,13 +306,23 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         parameters=(
             _period("period", "length of the average", 2, range(8, 33, 4)),
             _level("width", _WIDTH, 0.1, 5, (1, 1.5, 2, 2.5)),
-            _level("level", "%B below which to buy; 0 is the lower band, 1 the upper", -1, 2, (0.05, 0.15, 0.3, 0.45)),
+            _level(
+                "level",
+                "%B below which to buy; 0 is the lower band, 1 the upper",
+                -1,
+                2,
+                (0.05, 0.15, 0.3, 0.45),
+            ),
         ),
     ),
     Algorithm(
         name="EMA_MACD",
         rule=ema_macd,
-        reads=lambda trend, fast, slow: ("close", ta.ema(trend), ta.macd_histogram(fast, slow, _SIGNAL)),
+        reads=lambda trend, fast, slow: (
+            "close",
+            ta.ema(trend),
+            ta.macd_histogram(fast, slow, _SIGNAL),
+        ),
         parameters=(
             _period("trend", "span of the trend's average", 2, (10, 20, 30, 40, 50)),
             _period("fast", _FAST, 2, (6, 8, 10, 12, 14)),
@@ -279,7 +333,12 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="RSI_Bollinger",
         rule=rsi_bollinger,
-        reads=lambda period, level, window, width: ("close", ta.rsi(period), ta.sma(window), ta.deviation(window)),
+        reads=lambda period, level, window, width: (
+            "close",
+            ta.rsi(period),
+            ta.sma(window),
+            ta.deviation(window),
+        ),
         parameters=(
             _period("period", "span of the index", 2, (3, 5, 7, 10, 14)),
             _level("level", "index below which to buy", 1, 99, (34, 38, 42, 46, 50)),

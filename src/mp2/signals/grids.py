@@ -87,7 +87,9 @@ def load_grids(path: str | PathLike[str] | None = None) -> Grids:
     """
     added, warnings = _plug_ins()
     document = {} if path is None else read_toml(Path(path), "grids file")
-    return _grids((*ALGORITHMS, *added), document, warnings, where="" if path is None else f"{path}: ")
+    return _grids(
+        (*ALGORITHMS, *added), document, warnings, where="" if path is None else f"{path}: "
+    )
 
 
 def grids_of(algorithms: Iterable[Algorithm]) -> Grids:
@@ -96,12 +98,19 @@ def grids_of(algorithms: Iterable[Algorithm]) -> Grids:
     Each is tried on a few made-up bars. Raises `InputError` naming what is wrong with them, and whatever their code raises.
     """
     chosen = tuple(algorithms)
-    if problems := [f"{algorithm.name}: {problem}" for algorithm in chosen for problem in _faults(algorithm)]:
+    if problems := [
+        f"{algorithm.name}: {problem}" for algorithm in chosen for problem in _faults(algorithm)
+    ]:
         raise InputError(problems)
     return _grids(chosen, {}, ())
 
 
-def _grids(algorithms: Sequence[Algorithm], document: Mapping[str, Any], warnings: Iterable[str], where: str = "") -> Grids:
+def _grids(
+    algorithms: Sequence[Algorithm],
+    document: Mapping[str, Any],
+    warnings: Iterable[str],
+    where: str = "",
+) -> Grids:
     problems = [f"{where}{problem}" for problem in _unknown(document, algorithms)]
     notes = list(warnings)
     kept: list[tuple[Algorithm, list[Variation]]] = []
@@ -114,12 +123,18 @@ def _grids(algorithms: Sequence[Algorithm], document: Mapping[str, Any], warning
             notes += grid.notes
     n_variations = sum(len(variations) for _, variations in kept)
     if n_variations > MAX_VARIATIONS:
-        problems.append(f"{where}{n_variations:,} variations are more than {MAX_VARIATIONS:,}; narrow the lists")
+        problems.append(
+            f"{where}{n_variations:,} variations are more than {MAX_VARIATIONS:,}; narrow the lists"
+        )
     if not kept and not problems:
         problems.append(f"{where}every algorithm is switched off; leave one on")
     if problems:
         raise InputError(problems)
-    return Grids(tuple(algorithm for algorithm, _ in kept), tuple(v for _, grid in kept for v in grid), tuple(notes))
+    return Grids(
+        tuple(algorithm for algorithm, _ in kept),
+        tuple(v for _, grid in kept for v in grid),
+        tuple(notes),
+    )
 
 
 def _unknown(document: Mapping[str, Any], algorithms: Sequence[Algorithm]) -> Iterator[str]:
@@ -155,9 +170,14 @@ class _Grid:
         parameters = self.algorithm.parameters
         names = [parameter.name for parameter in parameters]
         self.problems += [
-            f"{key} is unknown; known are {', '.join((*names, *_RESERVED))}" for key in table if key not in (*names, *_RESERVED)
+            f"{key} is unknown; known are {', '.join((*names, *_RESERVED))}"
+            for key in table
+            if key not in (*names, *_RESERVED)
         ]
-        lists = [self._values(parameter, table.get(parameter.name, parameter.values)) for parameter in parameters]
+        lists = [
+            self._values(parameter, table.get(parameter.name, parameter.values))
+            for parameter in parameters
+        ]
         single = [self._added(row) for row in _listed(table.get("add", []))]
         if math.prod(map(len, lists)) > MAX_VARIATIONS:
             self.problems.append(f"more than {MAX_VARIATIONS:,} variations; narrow the lists")
@@ -168,7 +188,9 @@ class _Grid:
         if not values:
             self.problems.append(f"{parameter.name} has no value; give one, or enabled = false")
         self.problems += [fault for value in values if (fault := value_fault(parameter, value))]
-        self.problems += [f"{parameter.name}: {value} is there twice" for value in _repeated(values)]
+        self.problems += [
+            f"{parameter.name}: {value} is there twice" for value in _repeated(values)
+        ]
         return values
 
     def _added(self, row: Any) -> tuple[float, ...]:
@@ -181,14 +203,21 @@ class _Grid:
         return tuple(row)
 
     def _expand(self, combinations: Sequence[tuple[float, ...]]) -> None:
-        self.variations = [made for values in combinations if (made := _variation(self.algorithm, values))]
+        self.variations = [
+            made for values in combinations if (made := _variation(self.algorithm, values))
+        ]
         n_skipped = len(combinations) - len(self.variations)
         rule = " < ".join(self.algorithm.rising)
         if n_skipped:
-            self.notes.append(f"{self.algorithm.name}: {n_skipped} combinations without {rule} were skipped")
+            self.notes.append(
+                f"{self.algorithm.name}: {n_skipped} combinations without {rule} were skipped"
+            )
         if not self.variations:
             self.problems.append(f"has no variation: none of {n_skipped} combinations has {rule}")
-        self.problems += [f"add: {name} is there already" for name in _repeated([made.name for made in self.variations])]
+        self.problems += [
+            f"add: {name} is there already"
+            for name in _repeated([made.name for made in self.variations])
+        ]
 
 
 def _listed(value: Any) -> list[Any]:
@@ -220,7 +249,9 @@ def value_fault(parameter: Parameter, value: Any) -> str | None:
 
 def _variation(algorithm: Algorithm, values: Sequence[float]) -> Variation | None:
     """None where the parameters that have to rise do not."""
-    params = {parameter.name: value for parameter, value in zip(algorithm.parameters, values, strict=True)}
+    params = {
+        parameter.name: value for parameter, value in zip(algorithm.parameters, values, strict=True)
+    }
     rising = [params[name] for name in algorithm.rising]
     if any(low >= high for low, high in itertools.pairwise(rising)):
         return None
@@ -254,7 +285,9 @@ def _plug_ins() -> tuple[list[Algorithm], list[str]]:
     """The third-party algorithms that can be used, and a warning for each that cannot."""
     taken = {algorithm.name: "a built-in algorithm" for algorithm in ALGORITHMS}
     found, warnings, clashes = [], [], []
-    for entry in dict.fromkeys(metadata.entry_points(group=GROUP)):  # an editable install may be listed twice
+    for entry in dict.fromkeys(
+        metadata.entry_points(group=GROUP)
+    ):  # an editable install may be listed twice
         where = f"algorithm plug-in {entry.name} ({entry.value})"
         try:
             algorithm = _loaded(entry)
@@ -262,7 +295,9 @@ def _plug_ins() -> tuple[list[Algorithm], list[str]]:
             warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
             continue
         if algorithm.name in taken:
-            clashes.append(f"{where}: {algorithm.name!r} is the name of {taken[algorithm.name]}; rename or uninstall it")
+            clashes.append(
+                f"{where}: {algorithm.name!r} is the name of {taken[algorithm.name]}; rename or uninstall it"
+            )
         taken[algorithm.name] = where
         found.append(algorithm)
     if clashes:
@@ -296,22 +331,40 @@ def _declaration_faults(algorithm: Algorithm) -> Iterator[str]:
     names = [parameter.name for parameter in algorithm.parameters]
     if not _NAME.fullmatch(algorithm.name) or algorithm.name in _RESERVED:
         yield f"the name {algorithm.name!r} has to be one word of letters, digits, '_', '.' and '+'"
-    yield from (f"parameter {name!r} cannot be named so" for name in names if name in _RESERVED or not name.isidentifier())
+    yield from (
+        f"parameter {name!r} cannot be named so"
+        for name in names
+        if name in _RESERVED or not name.isidentifier()
+    )
     yield from (f"parameter {name} is there twice" for name in _repeated(names))
-    yield from (f"rising names {name!r}, which is no parameter" for name in algorithm.rising if name not in names)
-    yield from (f"parameter {p.name}: {p.low}..{p.high} is no range" for p in algorithm.parameters if not p.low <= p.high)
+    yield from (
+        f"rising names {name!r}, which is no parameter"
+        for name in algorithm.rising
+        if name not in names
+    )
+    yield from (
+        f"parameter {p.name}: {p.low}..{p.high} is no range"
+        for p in algorithm.parameters
+        if not p.low <= p.high
+    )
 
 
 def _trial_faults(variation: Variation) -> Iterator[str]:
     """A variation is tried on a few made-up bars; whatever its code raises is the caller's to name."""
-    unknown = [series for series in variation.reads if not isinstance(series, Indicator) and series not in COLUMNS]
+    unknown = [
+        series
+        for series in variation.reads
+        if not isinstance(series, Indicator) and series not in COLUMNS
+    ]
     if unknown or not variation.reads:
         yield f"{variation.name} reads {unknown or 'nothing'}; it has to read indicators or {', '.join(COLUMNS)}"
         return
     prices, n_last = _made_up_bars(), 4
     plan = indicators.plan(variation.reads)
     out = np.full((len(plan.series), len(prices.tickers), n_last), np.nan)
-    indicators.evaluate(plan, prices, Window(0, len(prices.dates), n_last), range(len(prices.tickers)), out)
+    indicators.evaluate(
+        plan, prices, Window(0, len(prices.dates), n_last), range(len(prices.tickers)), out
+    )
     answer = variation.buys([out[plan.series.index(series)] for series in variation.reads])
     yield from answer_faults(answer, out.shape[1:])
 
@@ -319,7 +372,11 @@ def _trial_faults(variation: Variation) -> Iterator[str]:
 def answer_faults(answer: Any, shape: tuple[int, ...]) -> Iterator[str]:
     """A rule has to answer bool[T, n]."""
     if not isinstance(answer, np.ndarray) or answer.dtype != np.bool_ or answer.shape != shape:
-        kind = f"{answer.dtype}{list(answer.shape)}" if isinstance(answer, np.ndarray) else type(answer).__name__
+        kind = (
+            f"{answer.dtype}{list(answer.shape)}"
+            if isinstance(answer, np.ndarray)
+            else type(answer).__name__
+        )
         yield f"the rule answered {kind}, not bool{list(shape)}"
 
 
@@ -329,4 +386,6 @@ def _made_up_bars() -> PriceTable:
     n_tickers, n_bars = 3, 60
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, (n_tickers, n_bars)), axis=1))
     fields = (close * 0.999, close * 1.01, close * 0.99, close, np.full_like(close, 1e6))
-    return price_table([str(np.datetime64("2024-01-01") + day) for day in range(n_bars)], ("A", "B", "C"), fields)
+    return price_table(
+        [str(np.datetime64("2024-01-01") + day) for day in range(n_bars)], ("A", "B", "C"), fields
+    )

@@ -83,7 +83,9 @@ def n_warm_up(series: Series) -> int:
 
 def ema(period: int) -> Indicator:
     """Exponential moving average of the close, smoothing 2 / (period + 1), seeded with the mean of the first `period`."""
-    return Indicator(f"EMA({period})", "EMA", ("close",), (period,), period - 1, EMA_PERIODS * period)
+    return Indicator(
+        f"EMA({period})", "EMA", ("close",), (period,), period - 1, EMA_PERIODS * period
+    )
 
 
 def sma(period: int) -> Indicator:
@@ -104,28 +106,38 @@ def macd_histogram(fast: int, slow: int, signal: int) -> Indicator:
     """
     line = macd_line(fast, slow)
     n_settled = NESTED_EMA_PERIODS * max(slow, signal)
-    smoothed = Indicator(f"MACD signal({fast},{slow},{signal})", "EMA", (line,), (signal,), signal - 1, n_settled)
+    smoothed = Indicator(
+        f"MACD signal({fast},{slow},{signal})", "EMA", (line,), (signal,), signal - 1, n_settled
+    )
     return Indicator(f"MACD histogram({fast},{slow},{signal})", np.subtract, (line, smoothed))
 
 
 def rsi(period: int) -> Indicator:
     """Wilder's relative strength index, 0..100; 0 for a price that never moved."""
-    return Indicator(f"RSI({period})", "RSI", ("close",), (period,), period, WILDER_PERIODS * period)
+    return Indicator(
+        f"RSI({period})", "RSI", ("close",), (period,), period, WILDER_PERIODS * period
+    )
 
 
 def adx(period: int) -> Indicator:
     """Wilder's average directional movement index, 0..100."""
-    return Indicator(f"ADX({period})", "ADX", _RANGE, (period,), 2 * period - 1, ADX_PERIODS * period)
+    return Indicator(
+        f"ADX({period})", "ADX", _RANGE, (period,), 2 * period - 1, ADX_PERIODS * period
+    )
 
 
 def plus_di(period: int) -> Indicator:
     """Wilder's positive directional indicator, 0..100."""
-    return Indicator(f"+DI({period})", "PLUS_DI", _RANGE, (period,), period, WILDER_PERIODS * period)
+    return Indicator(
+        f"+DI({period})", "PLUS_DI", _RANGE, (period,), period, WILDER_PERIODS * period
+    )
 
 
 def minus_di(period: int) -> Indicator:
     """Wilder's negative directional indicator, 0..100."""
-    return Indicator(f"-DI({period})", "MINUS_DI", _RANGE, (period,), period, WILDER_PERIODS * period)
+    return Indicator(
+        f"-DI({period})", "MINUS_DI", _RANGE, (period,), period, WILDER_PERIODS * period
+    )
 
 
 def natr(period: int) -> Indicator:
@@ -192,7 +204,13 @@ def plan(wanted: Iterable[Series]) -> Plan:
     for indicator in _with_inputs(series):
         if indicator not in slot_of:
             slot_of[indicator] = len(slot_of)
-            steps.append(_Step(indicator, _function(indicator.compute), tuple(slot_of[name] for name in indicator.inputs)))
+            steps.append(
+                _Step(
+                    indicator,
+                    _function(indicator.compute),
+                    tuple(slot_of[name] for name in indicator.inputs),
+                )
+            )
     return Plan(series, tuple(slot_of[name] for name in series), tuple(steps))
 
 
@@ -225,7 +243,9 @@ class Window:
     n_last: int
 
 
-def evaluate(plan: Plan, prices: PriceTable, window: Window, tickers: range, out: FloatArray) -> None:
+def evaluate(
+    plan: Plan, prices: PriceTable, window: Window, tickers: range, out: FloatArray
+) -> None:
     """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series, for a chunk of tickers.
 
     Cells of bars a ticker does not have are left alone. Raises `Mp2Error` naming indicator and ticker when a function fails
@@ -247,10 +267,14 @@ def _computed(steps: Sequence[_Step], bars: Sequence[FloatArray], ticker: str) -
     series = list(bars)
     for step in steps:
         try:
-            values = step.compute(*[series[slot] for slot in step.input_slots], *step.indicator.params)
+            values = step.compute(
+                *[series[slot] for slot in step.input_slots], *step.indicator.params
+            )
             _check(values, len(bars[0]))
         except Exception as error:  # whatever third-party code raises
-            raise Mp2Error(f"{step.indicator.name} failed on {ticker}: {error or type(error).__name__}") from error
+            raise Mp2Error(
+                f"{step.indicator.name} failed on {ticker}: {error or type(error).__name__}"
+            ) from error
         values.flags.writeable = False  # others read it too
         series.append(values)
     return series

@@ -80,7 +80,9 @@ def check(
     Raises what `compute_signals` raises. An empty list is no proof for other prices, days or parameters.
     """
     if n_days < 2 or n_cuts < 1:
-        raise InputError(f"look-ahead check: {n_days} days and {n_cuts} cuts are too few; use at least 2 and 1")
+        raise InputError(
+            f"look-ahead check: {n_days} days and {n_cuts} cuts are too few; use at least 2 and 1"
+        )
     compute = partial(compute_signals, grids=_grids(algorithms), threads=threads, stop=stop)
     base = compute(prices, n_days=n_days, end=end)
     probes = list(_probes(prices, base, n_cuts, compute, np.random.default_rng(seed)))
@@ -99,13 +101,23 @@ def _grids(algorithms: Grids | Iterable[Algorithm] | None) -> Grids:
 
 
 def _probes(
-    prices: PriceTable, base: SignalSheet, n_cuts: int, compute: Callable[..., SignalSheet], rng: np.random.Generator
+    prices: PriceTable,
+    base: SignalSheet,
+    n_cuts: int,
+    compute: Callable[..., SignalSheet],
+    rng: np.random.Generator,
 ) -> Iterator[_Probe]:
     n_days, end = len(base.days), base.days[-1]
     n_fewer = (n_days + 1) // 2
-    yield _Probe("when computed again", partial(compute, prices, n_days=n_days, end=end), slice(0, n_days))
+    yield _Probe(
+        "when computed again", partial(compute, prices, n_days=n_days, end=end), slice(0, n_days)
+    )
     fewer = partial(compute, prices, n_days=n_fewer, end=end)
-    yield _Probe(f"when {n_fewer} days are computed instead of {n_days}", fewer, slice(n_days - n_fewer, n_days))
+    yield _Probe(
+        f"when {n_fewer} days are computed instead of {n_days}",
+        fewer,
+        slice(n_days - n_fewer, n_days),
+    )
     for day_idx in _cuts(n_days, n_cuts):
         first = base.days[day_idx]
         cut_idx, upto = prices.date_idx(first), slice(0, day_idx + 1)
@@ -123,11 +135,15 @@ def _cuts(n_days: int, n_cuts: int) -> list[int]:
 
 def _before(prices: PriceTable, cut_idx: int) -> PriceTable:
     """The table without the bars from `cut_idx` on, all tickers kept."""
-    columns: dict[str, Any] = {name: np.ascontiguousarray(getattr(prices, name)[:, :cut_idx]) for name in COLUMNS}
+    columns: dict[str, Any] = {
+        name: np.ascontiguousarray(getattr(prices, name)[:, :cut_idx]) for name in COLUMNS
+    }
     return replace(prices, dates=prices.dates[:cut_idx], **columns)
 
 
-def _alterations(prices: PriceTable, cut_idx: int, rng: np.random.Generator) -> Iterator[tuple[str, FloatArray]]:
+def _alterations(
+    prices: PriceTable, cut_idx: int, rng: np.random.Generator
+) -> Iterator[tuple[str, FloatArray]]:
     shape = prices.close[:, cut_idx:].shape
     yield "doubled", np.full(shape, 2.0)
     yield "halved", np.full(shape, 0.5)

@@ -85,7 +85,9 @@ class SignalSheet:
         """
         stop = self.n_outcome_days if n_days is None else first_day_idx + n_days
         if not 0 <= first_day_idx < stop <= self.n_outcome_days:
-            raise InputError(f"days {first_day_idx}..{stop - 1} are not among the {self.n_outcome_days} days with an outcome")
+            raise InputError(
+                f"days {first_day_idx}..{stop - 1} are not among the {self.n_outcome_days} days with an outcome"
+            )
         chosen = slice(first_day_idx, stop)
         known = np.isfinite(self.open[chosen]) & np.isfinite(self.close[chosen])
         won = known & (self.close[chosen] > self.open[chosen])
@@ -103,7 +105,9 @@ class SignalSheet:
             wins=wins,
             base_win_rates=rates,
             warnings=self.warnings,
-            fingerprint=fingerprint((self.algos, self.variations, days, self.tickers), (algo_of, buys, wins, rates)),
+            fingerprint=fingerprint(
+                (self.algos, self.variations, days, self.tickers), (algo_of, buys, wins, rates)
+            ),
         )
 
     def to_frame(self) -> pl.DataFrame:
@@ -121,8 +125,13 @@ class SignalSheet:
             "day": pl.Series(list(self.days), dtype=pl.String).str.to_date().gather(day),
             "ticker": pl.Series(list(self.tickers), dtype=pl.String).gather(ticker),
         }
-        prices = {"open": pl.Series(self.open[day, ticker]), "close": pl.Series(self.close[day, ticker])}
-        return pl.DataFrame({**texts, **{name: values.fill_nan(None) for name, values in prices.items()}})
+        prices = {
+            "open": pl.Series(self.open[day, ticker]),
+            "close": pl.Series(self.close[day, ticker]),
+        }
+        return pl.DataFrame(
+            {**texts, **{name: values.fill_nan(None) for name, values in prices.items()}}
+        )
 
 
 def _bought(sheet: SignalSheet, rows: slice) -> tuple[npt.NDArray[np.int64], ...]:
@@ -165,11 +174,17 @@ def _days_asked(prices: PriceTable, n_days: int, end: str | None, include_next: 
     first_idx = end_idx + 1 - n_days
     if first_idx < 1:
         span = f"the file has {end_idx + 1} dates up to it, {dates[0]}..{dates[end_idx]}"
-        raise InputError(f"days: {n_days} up to {dates[end_idx]} need {n_days + 1} dates, one of them before; {span}")
+        raise InputError(
+            f"days: {n_days} up to {dates[end_idx]} need {n_days + 1} dates, one of them before; {span}"
+        )
     names = dates[first_idx : end_idx + 1 + include_next]
     if not include_next or end_idx + 1 < len(dates):
         return _Days(names, first_idx, assumed=False)
-    return _Days((*names, prices.next_date or next_weekday(dates[-1])), first_idx, assumed=prices.next_date is None)
+    return _Days(
+        (*names, prices.next_date or next_weekday(dates[-1])),
+        first_idx,
+        assumed=prices.next_date is None,
+    )
 
 
 def next_weekday(day: str) -> str:
@@ -218,7 +233,14 @@ def compute_signals(
     start_idx, notes = _start(variations, days, history)
     work = _Work(prices, variations, days, start_idx)
     _run(work, threads, stop, observe)
-    return work.sheet((*prices.warnings, *chosen.warnings, *notes, *_short_histories(prices, variations, days, start_idx)))
+    return work.sheet(
+        (
+            *prices.warnings,
+            *chosen.warnings,
+            *notes,
+            *_short_histories(prices, variations, days, start_idx),
+        )
+    )
 
 
 def _chosen(grids: Grids, only: Collection[tuple[str, str]] | None) -> tuple[Variation, ...]:
@@ -230,24 +252,34 @@ def _chosen(grids: Grids, only: Collection[tuple[str, str]] | None) -> tuple[Var
     unknown = sorted(asked - {variation.key for variation in chosen})
     if unknown:
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
-        raise InputError(f"only: {' '.join(unknown[0])} is not in the grids{more}; use the grids it comes from")
+        raise InputError(
+            f"only: {' '.join(unknown[0])} is not in the grids{more}; use the grids it comes from"
+        )
     if not chosen:
         raise InputError("only: names no variation; leave it out for all")
     return chosen
 
 
-def _start(variations: Sequence[Variation], days: _Days, history: int | None) -> tuple[int, list[str]]:
+def _start(
+    variations: Sequence[Variation], days: _Days, history: int | None
+) -> tuple[int, list[str]]:
     """Index of the first bar to use, and what is to be said about too few of them."""
     if history is not None and history < 1:
-        raise InputError(f"history: {history} is too few; use at least 1 bar, or leave it out for all")
+        raise InputError(
+            f"history: {history} is too few; use at least 1 bar, or leave it out for all"
+        )
     slowest = max(variations, key=_n_warm_up)
     needed, name = _n_warm_up(slowest), " ".join(slowest.key)
     n_used = days.first_idx if history is None else min(max(history, needed), days.first_idx)
     notes = []
     if history is not None and history < n_used:
-        notes.append(f"history: {name} takes {needed} bars to forget its start; {n_used} are used instead of {history}")
+        notes.append(
+            f"history: {name} takes {needed} bars to forget its start; {n_used} are used instead of {history}"
+        )
     if n_used < needed:
-        notes.append(f"prices: {name} takes {needed} bars to forget its start; all {n_used} before {days.names[0]} are used")
+        notes.append(
+            f"prices: {name} takes {needed} bars to forget its start; all {n_used} before {days.names[0]} are used"
+        )
     return days.first_idx - n_used, notes
 
 
@@ -259,12 +291,17 @@ def _n_bars(variation: Variation) -> int:
     return max(map(indicators.n_bars, variation.reads))
 
 
-def _short_histories(prices: PriceTable, variations: Sequence[Variation], days: _Days, start_idx: int) -> Iterator[str]:
+def _short_histories(
+    prices: PriceTable, variations: Sequence[Variation], days: _Days, start_idx: int
+) -> Iterator[str]:
     """Tickers that lack bars before the first day: for a first value, or only for one that has forgotten its start."""
     n_had = np.maximum(days.first_idx - np.maximum(prices.first_idx, start_idx), 0)
     longest, slowest = max(variations, key=_n_bars), max(variations, key=_n_warm_up)
     n_bars, n_settled = _n_bars(longest), min(_n_warm_up(slowest), days.first_idx - start_idx)
-    n_short, n_unsettled = int((n_had < n_bars).sum()), int(((n_had >= n_bars) & (n_had < n_settled)).sum())
+    n_short, n_unsettled = (
+        int((n_had < n_bars).sum()),
+        int(((n_had >= n_bars) & (n_had < n_settled)).sum()),
+    )
     of_all = f"of {len(prices.tickers)} tickers have fewer than"
     if n_short:
         why = f"the {n_bars} bars before {days.names[0]} that {' '.join(longest.key)} needs"
@@ -287,11 +324,22 @@ class _Work:
     A job writes cells of its own only, so that jobs need no lock and their order does not matter.
     """
 
-    def __init__(self, prices: PriceTable, variations: Sequence[Variation], days: _Days, start_idx: int) -> None:
-        self.prices, self.variations, self.days, self.start_idx = prices, variations, days, start_idx
-        self.plan = indicators.plan(series for variation in variations for series in variation.reads)
+    def __init__(
+        self, prices: PriceTable, variations: Sequence[Variation], days: _Days, start_idx: int
+    ) -> None:
+        self.prices, self.variations, self.days, self.start_idx = (
+            prices,
+            variations,
+            days,
+            start_idx,
+        )
+        self.plan = indicators.plan(
+            series for variation in variations for series in variation.reads
+        )
         self.row_of = {series: row for row, series in enumerate(self.plan.series)}
-        self.buys = np.zeros((len(variations), len(days.names), bitset.n_words(len(prices.tickers))), np.uint64)
+        self.buys = np.zeros(
+            (len(variations), len(days.names), bitset.n_words(len(prices.tickers))), np.uint64
+        )
 
     def phases(self) -> Iterator[_Phase]:
         """Phases in order; all jobs of one are done before the next is asked for."""
@@ -301,7 +349,10 @@ class _Work:
             series = [partial(self._series, block, tickers, values) for tickers in self._chunks()]
             yield _Phase(series, self.days.stop_idx - self.start_idx)
             values.flags.writeable = False
-            rules = [partial(self._rules, block, rows, values) for rows in slices(len(self.variations), _CHUNK_VARIATIONS)]
+            rules = [
+                partial(self._rules, block, rows, values)
+                for rows in slices(len(self.variations), _CHUNK_VARIATIONS)
+            ]
             yield _Phase(rules, shape[1] * shape[2])
 
     @property
@@ -319,13 +370,20 @@ class _Work:
 
     def _series(self, block: slice, tickers: slice, values: FloatArray) -> None:
         """The shift by one: the days of the block see bars up to the one before the last of them, and no other."""
-        window = Window(self.start_idx, self.days.first_idx + block.stop - 1, block.stop - block.start)
-        indicators.evaluate(self.plan, self.prices, window, range(tickers.start, tickers.stop), values)
+        window = Window(
+            self.start_idx, self.days.first_idx + block.stop - 1, block.stop - block.start
+        )
+        indicators.evaluate(
+            self.plan, self.prices, window, range(tickers.start, tickers.stop), values
+        )
 
     def _rules(self, block: slice, rows: slice, values: FloatArray) -> None:
         with np.errstate(all="ignore"):
             for row in range(rows.start, rows.stop):
-                bought = _answer(self.variations[row], [values[self.row_of[name]] for name in self.variations[row].reads])
+                bought = _answer(
+                    self.variations[row],
+                    [values[self.row_of[name]] for name in self.variations[row].reads],
+                )
                 self.buys[row, block] = bitset.pack(bought.T)
 
     def sheet(self, warnings: Iterable[str]) -> SignalSheet:
@@ -335,7 +393,11 @@ class _Work:
         return SignalSheet(
             algos=algos,
             variations=tuple(variation.name for variation in self.variations),
-            algo_of=_read_only(np.array([position[variation.algorithm.name] for variation in self.variations], np.int32)),
+            algo_of=_read_only(
+                np.array(
+                    [position[variation.algorithm.name] for variation in self.variations], np.int32
+                )
+            ),
             days=self.days.names,
             tickers=self.prices.tickers,
             buys=_read_only(self.buys),
@@ -351,7 +413,9 @@ def _answer(variation: Variation, series: Sequence[FloatArray]) -> npt.NDArray[n
     try:
         answer = variation.buys(series)
     except Exception as error:
-        raise Mp2Error(f"{' '.join(variation.key)} failed: {error or type(error).__name__}") from error
+        raise Mp2Error(
+            f"{' '.join(variation.key)} failed: {error or type(error).__name__}"
+        ) from error
     for fault in answer_faults(answer, series[0].shape):
         raise Mp2Error(f"{' '.join(variation.key)} failed: {fault}")
     known: npt.NDArray[np.bool_] = np.logical_and.reduce([answer, *map(np.isfinite, series)])
@@ -372,7 +436,9 @@ def slices(n: int, size: int) -> list[slice]:
     return [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
 
-def _run(work: _Work, threads: int | None, stop: threading.Event | None, observe: Observe | None) -> None:
+def _run(
+    work: _Work, threads: int | None, stop: threading.Event | None, observe: Observe | None
+) -> None:
     """Every phase in turn; the first failure ends it, and jobs that have not begun are dropped."""
     n_done, n_jobs = 0, work.n_jobs
     for phase in work.phases():
@@ -384,7 +450,9 @@ def _run(work: _Work, threads: int | None, stop: threading.Event | None, observe
                     observe(n_done, n_jobs)
 
 
-def _done(jobs: Sequence[Job], threads: int, stop: threading.Event | None) -> Generator[None, None, None]:
+def _done(
+    jobs: Sequence[Job], threads: int, stop: threading.Event | None
+) -> Generator[None, None, None]:
     """Yields once for every job done, in any order."""
     with ThreadPoolExecutor(threads) as pool:
         try:

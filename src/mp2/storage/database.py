@@ -56,7 +56,11 @@ class Database:
         self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = sqlite3.connect(
-                self._uri(), uri=True, timeout=busy_timeout_s, isolation_level=None, cached_statements=32
+                self._uri(),
+                uri=True,
+                timeout=busy_timeout_s,
+                isolation_level=None,
+                cached_statements=32,
             )
             try:
                 self._prepare()
@@ -67,7 +71,12 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -85,14 +94,18 @@ class Database:
         if exists and not os.path.isfile(self.path):
             raise StoreError(f"{self.path}: is a pipe or a device; name a file")
         if not exists and os.path.islink(self.path):
-            raise StoreError(f"{self.path}: is a link to {os.readlink(self.path)}, which is not there; pass another --db")
+            raise StoreError(
+                f"{self.path}: is a link to {os.readlink(self.path)}, which is not there; pass another --db"
+            )
         if must_exist and not exists:
             raise StoreError(f"no database at {self.path}; run a search first or pass --db")
         if not must_exist:
             self._create_private()
         if not os.access(self.path, os.R_OK if self.read_only else os.R_OK | os.W_OK):
             wanted = "read" if self.read_only else "written"
-            raise StoreError(f"{self.path}: cannot be {wanted}; change its permissions or pass another --db")
+            raise StoreError(
+                f"{self.path}: cannot be {wanted}; change its permissions or pass another --db"
+            )
 
     def _create_private(self) -> None:
         # Only ever a file of our making is opened and closed here: closing any descriptor of a database that another
@@ -100,7 +113,9 @@ class Database:
         try:
             make_private(self.path)
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be made: {error.strerror}; pass another --db") from error
+            raise StoreError(
+                f"{self.path}: cannot be made: {error.strerror}; pass another --db"
+            ) from error
 
     def _uri(self) -> str:
         """Where to open; a file in a directory without write permission is frozen unless others left a log beside it."""
@@ -134,7 +149,11 @@ class Database:
                 "or pass another --db"
             )
         if self.read_only and version < schema.OLDEST_READABLE:
-            what = "holds no run yet; run a search first" if version == 0 else "is of an older mp2; run a search to convert it"
+            what = (
+                "holds no run yet; run a search first"
+                if version == 0
+                else "is of an older mp2; run a search to convert it"
+            )
             raise StoreError(f"{self.path}: {what}")
         return version
 
@@ -144,7 +163,9 @@ class Database:
             raise StoreError(f"{self.path}: is a database of another program; pass another --db")
         versions = self._execute("PRAGMA user_version").fetchall()
         if tables:
-            versions += self._execute("SELECT CAST(value AS INTEGER) FROM mp2_meta WHERE name = 'schema_version'").fetchall()
+            versions += self._execute(
+                "SELECT CAST(value AS INTEGER) FROM mp2_meta WHERE name = 'schema_version'"
+            ).fetchall()
         return max(int(version) for (version,) in versions)
 
     # --- ids -------------------------------------------------------------------------------------------------------
@@ -154,12 +175,19 @@ class Database:
         label = time_label(started_at)
         while True:
             new = f"{label}-{secrets.token_hex(2)}"
-            if self._execute(f"SELECT 1 FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?", (new,)).fetchone() is None:
+            if (
+                self._execute(
+                    f"SELECT 1 FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?", (new,)
+                ).fetchone()
+                is None
+            ):
                 return new
 
     def _ids(self, kind: str) -> list[str]:
         """The ids in a table, newest first."""
-        statement = f"SELECT {sql_name(kind)}_id FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC"
+        statement = (
+            f"SELECT {sql_name(kind)}_id FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC"
+        )
         return [str(row[0]) for row in self._execute(statement)]
 
     def _meant(self, kind: str, name: str, ids: Sequence[str], advice: str) -> str:
@@ -172,7 +200,9 @@ class Database:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise InputError(f"{self.path}: {name!r} is the beginning of {listing(matches)}; give more of it")
+            raise InputError(
+                f"{self.path}: {name!r} is the beginning of {listing(matches)}; give more of it"
+            )
         raise InputError(f"{self.path}: no {kind} {name!r}; there is {listing(ids)}")
 
     # --- SQLite ----------------------------------------------------------------------------------------------------
@@ -213,7 +243,9 @@ class Database:
         try:
             yield
         except DAMAGE as error:
-            raise StoreError(f"{self.path}: {what} is damaged and cannot be read back ({error!r}); delete it") from error
+            raise StoreError(
+                f"{self.path}: {what} is damaged and cannot be read back ({error!r}); delete it"
+            ) from error
 
 
 _text = partial(str, encoding="utf-8", errors="replace")
@@ -276,7 +308,11 @@ _DEAD = ("Z", "X")
 
 def owner() -> dict[str, Any]:
     """The columns that say which process works on something: this one."""
-    return {"host": platform.node(), "pid": os.getpid(), "process_start": process_start(os.getpid())}
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "process_start": process_start(os.getpid()),
+    }
 
 
 def is_at_work(row: sqlite3.Row) -> bool:
@@ -323,7 +359,9 @@ def sql_names(names: Iterable[str], form: str = "{}") -> str:
 
 def insert(table: str, *columns: str) -> str:
     """The statement that adds a row with these columns."""
-    return f"INSERT INTO {sql_name(table)} ({sql_names(columns)}) VALUES ({sql_names(columns, '?')})"
+    return (
+        f"INSERT INTO {sql_name(table)} ({sql_names(columns)}) VALUES ({sql_names(columns, '?')})"
+    )
 
 
 def replacing(table: str, *columns: str) -> str:
@@ -336,7 +374,9 @@ def time_label(started_at: str) -> str:
     try:
         moment = datetime.fromisoformat(started_at)
     except ValueError:
-        raise InputError(f"started_at: {started_at!r} is not an ISO 8601 time such as 2026-11-22T15:30:12+00:00") from None
+        raise InputError(
+            f"started_at: {started_at!r} is not an ISO 8601 time such as 2026-11-22T15:30:12+00:00"
+        ) from None
     return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y%m%d-%H%M%S}"
 
 

@@ -29,7 +29,9 @@ def intact(record: RecordT) -> RecordT:
 
 
 @cache
-def _declared(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[Fits, ...]]:
+def _declared(
+    kind: Any,
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[Fits, ...]]:
     """Names of a record's fields, what gets their values (there are two at least), and a test for each."""
     hints = get_type_hints(kind)
     names = tuple(spec.name for spec in fields(kind))
@@ -46,7 +48,9 @@ def _fits(hint: Any) -> Fits:
     if is_dataclass(hint):
         return _fits_record(hint)
     origin, inner = get_origin(hint), get_args(hint)
-    return _COMPOUND[origin](*inner) if origin in _COMPOUND else lambda value: isinstance(value, hint)
+    return (
+        _COMPOUND[origin](*inner) if origin in _COMPOUND else lambda value: isinstance(value, hint)
+    )
 
 
 def _fits_record(kind: Any) -> Fits:
@@ -67,7 +71,9 @@ def _fits_sequence(hint: Any, *rest: Any) -> Fits:
 
 def _fits_mapping(key: Any, item: Any) -> Fits:
     fit_key, fit_item = _fits(key), _fits(item)
-    return lambda value: type(value) is dict and all(map(fit_key, value)) and all(map(fit_item, value.values()))
+    return lambda value: (
+        type(value) is dict and all(map(fit_key, value)) and all(map(fit_item, value.values()))
+    )
 
 
 _COMPOUND: dict[Any, Callable[..., Fits]] = {

@@ -37,18 +37,27 @@ class Keeper:
 
     def __init__(self, open_store: Callable[[], Store], *, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
-        self._asked: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
         self._kept: tuple[str, Resumable] | None = None
         self._warned = False
         opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._work, args=(open_store, opened), name="mp2-store", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(open_store, opened), name="mp2-store", daemon=True
+        )
         self._thread.start()
         self._result(opened)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -122,7 +131,9 @@ class Keeper:
             search.confirm()
         except Exception as error:  # also what no store raises, such as want of memory: whoever asks next wants an answer
             if not self._warned:
-                _log.warning("the state of the search could not be stored, and is tried again: %s", error)
+                _log.warning(
+                    "the state of the search could not be stored, and is tried again: %s", error
+                )
             self._warned = True
             return
         self._warned = False

@@ -10,7 +10,16 @@ from functools import cache
 from typing import Any
 
 from mp2.errors import InputError
-from mp2.groups.result import DayConsensus, DayStats, Group, Member, SearchResult, StarterRecord, StarterStatus, Status
+from mp2.groups.result import (
+    DayConsensus,
+    DayStats,
+    Group,
+    Member,
+    SearchResult,
+    StarterRecord,
+    StarterStatus,
+    Status,
+)
 from mp2.groups.rules import Rules
 from mp2.picks.records import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
 from mp2.storage.intact import intact
@@ -61,7 +70,9 @@ def result_values(result: SearchResult) -> dict[str, Any]:
         "n_visited": None if result.n_visited is None else str(result.n_visited),
         "aliases": to_json([_member_rows(members) for members in result.aliases]),
         "n_kept": to_json({size: len(groups) for size, groups in result.kept.items()}),
-        "best_score": to_json({size: groups[0].score if groups else None for size, groups in result.kept.items()}),
+        "best_score": to_json(
+            {size: groups[0].score if groups else None for size, groups in result.kept.items()}
+        ),
     }
 
 
@@ -83,7 +94,13 @@ def group_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
     for size, groups in sorted(kept.items()):
         for group in groups:
             members = _member_rows(group.members)
-            yield (run, size, group.rank, to_json(members), *(getattr(group, name) for name in STATISTICS))
+            yield (
+                run,
+                size,
+                group.rank,
+                to_json(members),
+                *(getattr(group, name) for name in STATISTICS),
+            )
 
 
 def _member_rows(members: Iterable[Member]) -> list[Row]:
@@ -95,15 +112,33 @@ def day_rows(run: int, kept: Mapping[int, Sequence[Group]]) -> Iterator[Row]:
     quoted = cache(to_json)  # the same tickers come again and again
     for size, groups in sorted(kept.items()):
         for group in groups:
-            for day_idx, (day, consensus) in enumerate(zip(group.days, group.consensus, strict=True)):
+            for day_idx, (day, consensus) in enumerate(
+                zip(group.days, group.consensus, strict=True)
+            ):
                 tickers = f"[{','.join(map(quoted, consensus.tickers))}]"
-                yield (run, size, group.rank, day_idx, day.day, day.buys, day.hits, day.pp, day.weight, tickers)
+                yield (
+                    run,
+                    size,
+                    group.rank,
+                    day_idx,
+                    day.day,
+                    day.buys,
+                    day.hits,
+                    day.pp,
+                    day.weight,
+                    tickers,
+                )
 
 
 def picks_row(run: int, picks: DayPicks) -> Row:
     """The row of one day's picks."""
     by_name = asdict(picks)
-    return (run, picks.day, int(picks.assumed), *(to_json(by_name[name]) for name in ("picks", "votes", "warnings")))
+    return (
+        run,
+        picks.day,
+        int(picks.assumed),
+        *(to_json(by_name[name]) for name in ("picks", "votes", "warnings")),
+    )
 
 
 def outcome_row(run: int, outcome: Outcome) -> Row:
@@ -116,7 +151,9 @@ def outcome_row(run: int, outcome: Outcome) -> Row:
 # --- from rows: what no row written here can hold raises one of `database.DAMAGE` -------------------------------------
 
 
-def to_result(row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starters: tuple[StarterRecord, ...]) -> SearchResult:
+def to_result(
+    row: Mapping[str, Any], kept: dict[int, tuple[Group, ...]], starters: tuple[StarterRecord, ...]
+) -> SearchResult:
     """The result of an ended run from its row of `run`, its groups and its starters.
 
     Rows from before visits were counted lack `n_visited` and `aliases`, or have NULL there.
@@ -193,8 +230,13 @@ def to_day_picks(run_id: str, row: Row) -> DayPicks:
             run_id=run_id,
             day=day,
             assumed=bool(assumed),
-            picks={size: None if pick is None else _size_pick(pick) for size, pick in by_size(picks).items()},
-            votes=tuple(Vote(**{**vote, "members": tuple(vote["members"])}) for vote in json.loads(votes)),
+            picks={
+                size: None if pick is None else _size_pick(pick)
+                for size, pick in by_size(picks).items()
+            },
+            votes=tuple(
+                Vote(**{**vote, "members": tuple(vote["members"])}) for vote in json.loads(votes)
+            ),
             warnings=tuple(json.loads(warnings)),
         )
     )
@@ -208,6 +250,9 @@ def _size_pick(values: Mapping[str, Any]) -> SizePick:
 def to_outcome(run_id: str, row: Row) -> Outcome:
     """A scored outcome from its columns in the order of `OUTCOME_COLUMNS`."""
     values = dict(zip(OUTCOME_COLUMNS, row, strict=True))
-    values["sizes"] = {size: None if score is None else Score(**score) for size, score in by_size(values["sizes"]).items()}
+    values["sizes"] = {
+        size: None if score is None else Score(**score)
+        for size, score in by_size(values["sizes"]).items()
+    }
     values["votes"] = Score(**json.loads(values["votes"]))
     return intact(Outcome(run_id=run_id, status=OutcomeStatus.SCORED, **values))

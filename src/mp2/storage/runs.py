@@ -27,7 +27,17 @@ from mp2.groups.result import Group, SearchResult, StarterRecord, Status
 from mp2.groups.rules import Rules
 from mp2.picks.records import DayPicks, Outcome, OutcomeStatus
 from mp2.storage import rows, schema
-from mp2.storage.database import DAMAGE, insert, is_at_work, listing, owner, replacing, sql_name, sql_names, status_now
+from mp2.storage.database import (
+    DAMAGE,
+    insert,
+    is_at_work,
+    listing,
+    owner,
+    replacing,
+    sql_name,
+    sql_names,
+    status_now,
+)
 from mp2.storage.intact import intact
 from mp2.storage.scans import ScanStore
 
@@ -93,7 +103,11 @@ class Store(ScanStore):
         return str(values["run_id"])
 
     def finish(
-        self, run_id: str, result: SearchResult, state: SearchState | None = None, picks: DayPicks | None = None
+        self,
+        run_id: str,
+        result: SearchResult,
+        state: SearchState | None = None,
+        picks: DayPicks | None = None,
     ) -> None:
         """Store a running run's result, and its picks, whole or not at all; it survives a power cut once this returns.
 
@@ -117,7 +131,10 @@ class Store(ScanStore):
                 (_INSERT_DAY, rows.day_rows(run, result.kept)),
             ):
                 self._connection.executemany(statement, own_rows)
-            self._execute(f"UPDATE run SET {sql_names(values, '{0} = :{0}')} WHERE run = :run", {**values, "run": run})
+            self._execute(
+                f"UPDATE run SET {sql_names(values, '{0} = :{0}')} WHERE run = :run",
+                {**values, "run": run},
+            )
             if picks is not None:
                 self._replace_picks(run, picks)
 
@@ -159,24 +176,35 @@ class Store(ScanStore):
         with self._transaction("IMMEDIATE"), self._readable(f"run {run_id}"):
             row = self._row(run_id)
             if status_now(row) in _NOT_RESUMABLE:
-                raise InputError(f"{self.path}: run {run_id} was taken up by another process meanwhile")
+                raise InputError(
+                    f"{self.path}: run {run_id} was taken up by another process meanwhile"
+                )
             if row["input_fingerprint"] != input_fingerprint:
                 raise InputError(
                     f"{source}: is not what run {run_id} began with; search it anew, or resume with the table as it was"
                 )
             if json.loads(row["rules"]) != json.loads(rows.to_json(rules.to_dict())):
-                raise InputError(f"run {run_id}: the rules have changed since it began; search anew")
+                raise InputError(
+                    f"run {run_id}: the rules have changed since it began; search anew"
+                )
             state = self._read_state(row["run"])
             taken = {**owner(), "status": "running", "workers": workers, "heartbeat_at": _now()}
-            taken["request"] = rows.to_json(request | {"last": request.get("last", {}) | dict(last or {})})
+            taken["request"] = rows.to_json(
+                request | {"last": request.get("last", {}) | dict(last or {})}
+            )
             statement = f"UPDATE run SET {sql_names(taken, '{0} = :{0}')} WHERE run = :run"
             self._execute(statement, {**taken, "run": row["run"]})
         return state
 
     def _write_state(self, run: int, part: SearchState) -> None:
-        self._execute(_REPLACE_STATE, (run, _LAYOUT, part.elapsed_ns, part.budget_ns, part.n_taken_over))
+        self._execute(
+            _REPLACE_STATE, (run, _LAYOUT, part.elapsed_ns, part.budget_ns, part.n_taken_over)
+        )
         numbers = part.records["variation_idx"].tolist()
-        own_rows = ((run, v, part.records[i].tobytes(), part.times[i].tobytes()) for i, v in enumerate(numbers))
+        own_rows = (
+            (run, v, part.records[i].tobytes(), part.times[i].tobytes())
+            for i, v in enumerate(numbers)
+        )
         self._connection.executemany(_REPLACE_STARTER_STATE, own_rows)
         for size, (scores, members) in part.kept.items():
             self._execute(_REPLACE_KEPT_STATE, (run, size, scores.tobytes(), members.tobytes()))
@@ -191,12 +219,17 @@ class Store(ScanStore):
             )
         starters = self._execute(_SELECT_STARTER_STATES, (run,)).fetchall()
         kept = {
-            row["size"]: (np.frombuffer(row["scores"]), np.frombuffer(row["members"], np.int32).reshape(-1, row["size"]))
+            row["size"]: (
+                np.frombuffer(row["scores"]),
+                np.frombuffer(row["members"], np.int32).reshape(-1, row["size"]),
+            )
             for row in self._execute("SELECT * FROM kept_state WHERE run = ?", (run,))
         }
         records = np.frombuffer(b"".join(row["record"] for row in starters), STARTER_DTYPE)
         times = np.frombuffer(b"".join(row["times"] for row in starters), TIMES_DTYPE)
-        return SearchState(records, times, kept, state["elapsed_ns"], state["budget_ns"], state["n_taken_over"])
+        return SearchState(
+            records, times, kept, state["elapsed_ns"], state["budget_ns"], state["n_taken_over"]
+        )
 
     def _forget_state(self, run: int) -> None:
         for table in ("run_state", "starter_state", "kept_state"):
@@ -205,7 +238,10 @@ class Store(ScanStore):
     def abandon(self, run_id: str) -> None:
         """Mark a running run as failed; one that had a result before has that again."""
         with self._transaction("IMMEDIATE"):
-            self._execute("UPDATE run SET status = coalesce(ended_as, 'failed') WHERE run = ?", (self._running(run_id),))
+            self._execute(
+                "UPDATE run SET status = coalesce(ended_as, 'failed') WHERE run = ?",
+                (self._running(run_id),),
+            )
 
     def set_store_s(self, run_id: str, store_s: float) -> None:
         """Note how long storing an ended run took, in seconds; `load` gives it back."""
@@ -222,7 +258,9 @@ class Store(ScanStore):
         with self._transaction("IMMEDIATE"):
             row = self._row(run_id)
             if is_at_work(row):
-                raise InputError(f"run {run_id}: process {row['pid']} still works on it; stop that first, then delete the run")
+                raise InputError(
+                    f"run {run_id}: process {row['pid']} still works on it; stop that first, then delete the run"
+                )
             self._execute("DELETE FROM run WHERE run = ?", (row["run"],))
 
     def save_picks(self, run_id: str, picks: DayPicks) -> None:
@@ -237,11 +275,20 @@ class Store(ScanStore):
     def save_outcome(self, run_id: str, outcome: Outcome) -> None:
         """Store what came of the picks of one day; `InputError` while it is pending or when the run has no such picks."""
         if outcome.status is not OutcomeStatus.SCORED:
-            raise InputError(f"run {run_id}: {outcome.note or 'the outcome is pending'}; there is nothing to store yet")
+            raise InputError(
+                f"run {run_id}: {outcome.note or 'the outcome is pending'}; there is nothing to store yet"
+            )
         with self._transaction("IMMEDIATE"):
             run = self._ended(run_id)["run"]
-            if self._execute("SELECT 1 FROM day_picks WHERE run = ? AND day = ?", (run, outcome.day)).fetchone() is None:
-                raise InputError(f"{self.path}: run {run_id} has no picks for {outcome.day}; pick for that day first")
+            if (
+                self._execute(
+                    "SELECT 1 FROM day_picks WHERE run = ? AND day = ?", (run, outcome.day)
+                ).fetchone()
+                is None
+            ):
+                raise InputError(
+                    f"{self.path}: run {run_id} has no picks for {outcome.day}; pick for that day first"
+                )
             self._execute("DELETE FROM outcome WHERE run = ? AND day = ?", (run, outcome.day))
             self._execute(_INSERT_OUTCOME, rows.outcome_row(run, outcome))
 
@@ -271,7 +318,9 @@ class Store(ScanStore):
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._with_result(run_id)
             values = dict(row) | {"status": _ended_as(row) or row["status"]}
-            return rows.to_result(values, self._kept(row), tuple(self._starters(row["run"])) if starters else ())
+            return rows.to_result(
+                values, self._kept(row), tuple(self._starters(row["run"])) if starters else ()
+            )
 
     def load_picks(self, run_id: str) -> tuple[DayPicks, ...]:
         """The picks stored with a run, by day; `InputError` when there is no such run."""
@@ -281,19 +330,27 @@ class Store(ScanStore):
         """The outcomes stored with a run, by day; `InputError` when there is no such run."""
         return self._by_day(run_id, _SELECT_OUTCOMES, rows.to_outcome)
 
-    def _by_day(self, run_id: str, statement: str, convert: Callable[[str, rows.Row], RecordT]) -> tuple[RecordT, ...]:
+    def _by_day(
+        self, run_id: str, statement: str, convert: Callable[[str, rows.Row], RecordT]
+    ) -> tuple[RecordT, ...]:
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             run = self._row(run_id)["run"]
-            stored = self._execute(statement, (run,)) if self._version() >= schema.PICKS_SINCE else ()
+            stored = (
+                self._execute(statement, (run,)) if self._version() >= schema.PICKS_SINCE else ()
+            )
             return tuple(convert(run_id, tuple(row)) for row in stored)
 
     def _kept(self, row: sqlite3.Row) -> dict[int, tuple[Group, ...]]:
         """Kept groups by size, a size without any included."""
-        days = groupby(self._execute(_SELECT_DAYS, (row["run"],)), key=lambda day: (day["size"], day["rank"]))
+        days = groupby(
+            self._execute(_SELECT_DAYS, (row["run"],)), key=lambda day: (day["size"], day["rank"])
+        )
         days_of = {key: list(own) for key, own in days}
         kept: dict[int, list[Group]] = {size: [] for size in rows.by_size(row["n_kept"])}
         for group in self._execute(_SELECT_GROUPS, (row["run"],)):
-            kept[group["size"]].append(rows.to_group(tuple(group), days_of.get((group["size"], group["rank"]), ())))
+            kept[group["size"]].append(
+                rows.to_group(tuple(group), days_of.get((group["size"], group["rank"]), ()))
+            )
         return {size: tuple(groups) for size, groups in kept.items()}
 
     def _starters(self, run: int) -> Iterator[StarterRecord]:
@@ -304,7 +361,9 @@ class Store(ScanStore):
     def _row(self, run_id: str) -> sqlite3.Row:
         row = self._execute("SELECT * FROM run WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
-            raise InputError(f"{self.path}: no run {run_id!r}; there is {listing(self._ids('run'))}")
+            raise InputError(
+                f"{self.path}: no run {run_id!r}; there is {listing(self._ids('run'))}"
+            )
         return row  # type: ignore[no-any-return]
 
     def _running(self, run_id: str) -> int:
@@ -323,7 +382,9 @@ class Store(ScanStore):
         """A run with a result that nobody works on."""
         row = self._with_result(run_id)
         if status_now(row) == "running":
-            raise InputError(f"{self.path}: run {run_id} is taken up again just now; wait until that has ended")
+            raise InputError(
+                f"{self.path}: run {run_id} is taken up again just now; wait until that has ended"
+            )
         return row
 
     def _with_result(self, run_id: str) -> sqlite3.Row:
@@ -386,7 +447,17 @@ def _summary(row: sqlite3.Row) -> RunSummary:
     try:
         return intact(
             RunSummary(
-                **{name: row[name] for name in ("run_id", "started_at", "source", "budget_s", "elapsed_s", "coverage")},
+                **{
+                    name: row[name]
+                    for name in (
+                        "run_id",
+                        "started_at",
+                        "source",
+                        "budget_s",
+                        "elapsed_s",
+                        "coverage",
+                    )
+                },
                 status=status_now(row),
                 attempts=None if row["attempts"] is None else int(row["attempts"]),
                 n_kept=rows.by_size(row["n_kept"]),

@@ -63,7 +63,9 @@ class ScanStore(Database):
 
     # --- a scan's life ---------------------------------------------------------------------------------------------
 
-    def begin_scan(self, *, scanners: Sequence[str], day: str, config_fingerprint: str, started_at: str) -> str:
+    def begin_scan(
+        self, *, scanners: Sequence[str], day: str, config_fingerprint: str, started_at: str
+    ) -> str:
         """Note that a scan of these scanners, in registration order, starts; `started_at` is ISO 8601 in UTC. Its id."""
         values = {
             "started_at": started_at,
@@ -82,26 +84,44 @@ class ScanStore(Database):
         """Store a `finished` event of a running scan; its outcome and candidates survive a power cut once this returns."""
         outcome = event.outcome
         if outcome is None:
-            raise InputError(f"scan {scan_id}: only an event with an outcome can be stored, not {event.kind!r}")
+            raise InputError(
+                f"scan {scan_id}: only an event with an outcome can be stored, not {event.kind!r}"
+            )
         with self._transaction("IMMEDIATE"):
             scan = self._running_scan(scan_id)
-            self._execute("UPDATE scan SET mode = ?, workers = ? WHERE scan = ?", (event.mode, event.workers, scan))
-            self._execute(_INSERT_OUTCOME, (scan, *_outcome_row(outcome), event.elapsed_s, to_json(event.logs)))
+            self._execute(
+                "UPDATE scan SET mode = ?, workers = ? WHERE scan = ?",
+                (event.mode, event.workers, scan),
+            )
+            self._execute(
+                _INSERT_OUTCOME,
+                (scan, *_outcome_row(outcome), event.elapsed_s, to_json(event.logs)),
+            )
             self._connection.executemany(_INSERT_CANDIDATE, _candidate_rows(scan, event.candidates))
 
     def finish_scan(self, scan_id: str, result: ScanResult) -> None:
         """Store how a running scan ended; its outcomes are there."""
         with self._transaction("IMMEDIATE"):
             scan = self._running_scan(scan_id)
-            values = (str(result.status), result.mode, result.workers, result.elapsed_s, to_json(result.warnings), scan)
+            values = (
+                str(result.status),
+                result.mode,
+                result.workers,
+                result.elapsed_s,
+                to_json(result.warnings),
+                scan,
+            )
             self._execute(
-                "UPDATE scan SET status = ?, mode = ?, workers = ?, elapsed_s = ?, warnings = ? WHERE scan = ?", values
+                "UPDATE scan SET status = ?, mode = ?, workers = ?, elapsed_s = ?, warnings = ? WHERE scan = ?",
+                values,
             )
 
     def abandon_scan(self, scan_id: str) -> None:
         """Mark a running scan as failed; what had ended stays."""
         with self._transaction("IMMEDIATE"):
-            self._execute("UPDATE scan SET status = 'failed' WHERE scan = ?", (self._running_scan(scan_id),))
+            self._execute(
+                "UPDATE scan SET status = 'failed' WHERE scan = ?", (self._running_scan(scan_id),)
+            )
 
     def delete_scan(self, scan_id: str) -> None:
         """Remove a scan; `InputError` when there is no such scan or a process of this host still works on it."""
@@ -118,7 +138,11 @@ class ScanStore(Database):
     def scans(self) -> list[ScanSummary]:
         """Every scan, newest first."""
         with self._transaction("DEFERRED"):
-            stored = self._execute("SELECT * FROM scan ORDER BY scan DESC").fetchall() if self._has_scans() else ()
+            stored = (
+                self._execute("SELECT * FROM scan ORDER BY scan DESC").fetchall()
+                if self._has_scans()
+                else ()
+            )
             return [self._listed(row) for row in stored]
 
     def find_scan(self, name: str) -> str:
@@ -149,7 +173,13 @@ class ScanStore(Database):
     def _candidates(self, scan: int) -> dict[str, list[Candidate]]:
         found: dict[str, list[Candidate]] = {}
         for row in self._execute(_SELECT_CANDIDATES, (scan,)):
-            candidate = Candidate(row["ticker"], row["scanner"], row["context"], row["priority"], json.loads(row["data"]))
+            candidate = Candidate(
+                row["ticker"],
+                row["scanner"],
+                row["context"],
+                row["priority"],
+                json.loads(row["data"]),
+            )
             found.setdefault(row["scanner"], []).append(intact(candidate))
         return found
 
@@ -171,7 +201,9 @@ class ScanStore(Database):
                 self._execute("DELETE FROM breaker WHERE scanner = ?", (scanner,))
             elif after != before or row is None:
                 values = after.to_dict()
-                statement = insert("breaker", "scanner", *values).replace("INSERT", "INSERT OR REPLACE", 1)
+                statement = insert("breaker", "scanner", *values).replace(
+                    "INSERT", "INSERT OR REPLACE", 1
+                )
                 self._execute(statement, (scanner, *map(_plain, values.values())))
         return after
 
@@ -184,15 +216,25 @@ class ScanStore(Database):
         return self._ids("scan") if self._has_scans() else []
 
     def _scan_row(self, scan_id: str) -> sqlite3.Row:
-        found = self._execute("SELECT * FROM scan WHERE scan_id = ?", (scan_id,)).fetchone() if self._has_scans() else None
+        found = (
+            self._execute("SELECT * FROM scan WHERE scan_id = ?", (scan_id,)).fetchone()
+            if self._has_scans()
+            else None
+        )
         if found is None:
-            raise InputError(f"{self.path}: no scan {scan_id!r}; there is {listing(self._scan_ids())}")
+            raise InputError(
+                f"{self.path}: no scan {scan_id!r}; there is {listing(self._scan_ids())}"
+            )
         return found  # type: ignore[no-any-return]
 
     def _running_scan(self, scan_id: str) -> int:
-        row = self._execute("SELECT scan, status FROM scan WHERE scan_id = ?", (scan_id,)).fetchone()
+        row = self._execute(
+            "SELECT scan, status FROM scan WHERE scan_id = ?", (scan_id,)
+        ).fetchone()
         if row is None or row["status"] != "running":
-            fate = "was deleted meanwhile" if row is None else f"has already ended ({row['status']})"
+            fate = (
+                "was deleted meanwhile" if row is None else f"has already ended ({row['status']})"
+            )
             raise StoreError(f"{self.path}: scan {scan_id} {fate}; nothing was stored")
         return int(row["scan"])
 
@@ -208,7 +250,10 @@ class ScanStore(Database):
         (n_candidates,) = self._execute(statement, (row["scan"],)).fetchone()
         return intact(
             ScanSummary(
-                **{name: row[name] for name in ("scan_id", "started_at", "day", "mode", "workers", "elapsed_s")},
+                **{
+                    name: row[name]
+                    for name in ("scan_id", "started_at", "day", "mode", "workers", "elapsed_s")
+                },
                 status=status_now(row),
                 n_scanners=len(json.loads(row["scanners"])),
                 n_outcomes=len(outcomes),
@@ -225,7 +270,13 @@ class StoredBreakers(Breakers):
     the thread that has the store; raises what `keep` raises.
     """
 
-    def __init__(self, keep: Keep, *, rules: BreakerRules | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keep: Keep,
+        *,
+        rules: BreakerRules | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         super().__init__(rules=rules, clock=clock)
         self._keep = keep
 
@@ -240,8 +291,12 @@ class StoredBreakers(Breakers):
 # --- rows and records -------------------------------------------------------------------------------------------------
 
 _OUTCOME_COLUMNS = tuple(spec.name for spec in fields(ScanOutcome) if spec.name != "error")
-_INSERT_OUTCOME = insert("scan_outcome", "scan", *_OUTCOME_COLUMNS, "error_code", "error_message", "ended_s", "logs")
-_INSERT_CANDIDATE = insert("scan_candidate", "scan", "scanner", "candidate_idx", "ticker", "priority", "context", "data")
+_INSERT_OUTCOME = insert(
+    "scan_outcome", "scan", *_OUTCOME_COLUMNS, "error_code", "error_message", "ended_s", "logs"
+)
+_INSERT_CANDIDATE = insert(
+    "scan_candidate", "scan", "scanner", "candidate_idx", "ticker", "priority", "context", "data"
+)
 _SELECT_OUTCOMES = "SELECT * FROM scan_outcome WHERE scan = ? ORDER BY ended_s"
 _SELECT_CANDIDATES = "SELECT * FROM scan_candidate WHERE scan = ? ORDER BY scanner, candidate_idx"
 
@@ -262,9 +317,14 @@ def _candidate_rows(scan: int, candidates: Sequence[Candidate]) -> Iterator[tupl
 
 
 def _to_outcome(row: sqlite3.Row) -> ScanOutcome:
-    values = {name: row[name] for name in _OUTCOME_COLUMNS} | {"status": OutcomeStatus(row["status"])}
+    values = {name: row[name] for name in _OUTCOME_COLUMNS} | {
+        "status": OutcomeStatus(row["status"])
+    }
     return ScanOutcome(
-        **values, error=None if row["error_code"] is None else ScanError(row["error_code"], row["error_message"])
+        **values,
+        error=None
+        if row["error_code"] is None
+        else ScanError(row["error_code"], row["error_message"]),
     )
 
 
@@ -280,12 +340,16 @@ _UNENDED = {
 }
 
 
-def _result(row: sqlite3.Row, stored: Sequence[sqlite3.Row], candidates: Mapping[str, Sequence[Candidate]]) -> ScanResult:
+def _result(
+    row: sqlite3.Row, stored: Sequence[sqlite3.Row], candidates: Mapping[str, Sequence[Candidate]]
+) -> ScanResult:
     unended = _UNENDED.get(status_now(row))
     result = ScanResult(
         scan_id=row["scan_id"],
         status=ScanStatus.STOPPED if unended else ScanStatus(row["status"]),
-        elapsed_s=max((one["ended_s"] for one in stored), default=0.0) if unended else row["elapsed_s"],
+        elapsed_s=max((one["ended_s"] for one in stored), default=0.0)
+        if unended
+        else row["elapsed_s"],
         workers=row["workers"] or 0,
         mode=row["mode"] or "concurrent",
         outcomes=tuple(map(_to_outcome, stored)),

@@ -26,7 +26,9 @@ def make(path: Path) -> None:
     from mp2.storage import schema
 
     folder = Path.cwd()
-    (folder / "week.csv").write_bytes((TESTS / "oracle" / "golden" / "week-prices.csv").read_bytes())
+    (folder / "week.csv").write_bytes(
+        (TESTS / "oracle" / "golden" / "week-prices.csv").read_bytes()
+    )
     command("search", "week.csv", *RULES, "--db", path)
     if schema.VERSION >= 2:
         from mp2.data.prices import to_frame
@@ -39,7 +41,9 @@ def make(path: Path) -> None:
         store_scan(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for table in ("run", "scan") if schema.VERSION >= 4 else ("run",):
-            connection.execute(f"UPDATE {table} SET host = 'elsewhere', pid = 1, process_start = '1'")
+            connection.execute(
+                f"UPDATE {table} SET host = 'elsewhere', pid = 1, process_start = '1'"
+            )
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("VACUUM")
 
@@ -51,8 +55,12 @@ def store_scan(path: Path) -> None:
             "INSERT INTO scan VALUES (1, '20260105-100000-abcd', '2026-01-05T10:00:00+00:00', '2026-01-05', 'complete', "
             "'h', 1, '1', 'f', '[\"good\"]', 'concurrent', 8, 0.5, '[]')"
         )
-        connection.execute("INSERT INTO scan_outcome VALUES (1, 'good', 'test', 'ok', 0.4, 1, 1, 0, NULL, NULL, 0.4, '[]')")
-        connection.execute("INSERT INTO scan_candidate VALUES (1, 'good', 0, 'AAPL', 'high', 'seen often', 'null')")
+        connection.execute(
+            "INSERT INTO scan_outcome VALUES (1, 'good', 'test', 'ok', 0.4, 1, 1, 0, NULL, NULL, 0.4, '[]')"
+        )
+        connection.execute(
+            "INSERT INTO scan_candidate VALUES (1, 'good', 0, 'AAPL', 'high', 'seen often', 'null')"
+        )
 
 
 if __name__ == "__main__":

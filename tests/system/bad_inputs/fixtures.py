@@ -26,8 +26,21 @@ SIGNALS = "algo,variation,day,ticker,open,close\n" + "".join(
 )
 """Three algorithms with two variations each, two days, two tickers."""
 GRIDS = "enabled = false\n[EMA]\nfast = 5\nslow = 16\n[SMA]\nperiod = 13\nmargin = 0\n[RSI]\nperiod = 9\nlevel = 60\n"
-LENIENT = ("--min-pooled-pp=0", "--max-mad-pp=100", "--max-iqr-pp=100", "--max-cv-buys=10", "--min-wilson-lb=-100")
-SEARCH = ("--budget=20s", "--workers=1", "--min-daily-hits=0", "--no-progress", "--max-size=3", *LENIENT)
+LENIENT = (
+    "--min-pooled-pp=0",
+    "--max-mad-pp=100",
+    "--max-iqr-pp=100",
+    "--max-cv-buys=10",
+    "--min-wilson-lb=-100",
+)
+SEARCH = (
+    "--budget=20s",
+    "--workers=1",
+    "--min-daily-hits=0",
+    "--no-progress",
+    "--max-size=3",
+    *LENIENT,
+)
 
 
 _INTERRUPT = "UPDATE run SET status = 'running', pid = 2000000000, process_start = '1'"
@@ -40,7 +53,15 @@ def make_standard(folder: Path) -> None:
     (folder / "grids.toml").write_text(GRIDS)
     for db in ("mp2.db", "stopped.db"):
         _run("search", folder / "signals.csv", *SEARCH, "--db", folder / db)
-    _run("run", folder / "prices.csv", *SEARCH, "--grids", folder / "grids.toml", "--db", folder / "mp2.db")
+    _run(
+        "run",
+        folder / "prices.csv",
+        *SEARCH,
+        "--grids",
+        folder / "grids.toml",
+        "--db",
+        folder / "mp2.db",
+    )
     for statements, db in (((), "mp2.db"), ((_INTERRUPT,), "stopped.db")):
         with _change(*statements, name=db)(folder):
             pass
@@ -79,7 +100,9 @@ def _write(name: str, content: bytes) -> Callable[[Path], AbstractContextManager
     return _maker(lambda folder: (folder / name).write_bytes(content))
 
 
-def _change(*statements: str, name: str = "mp2.db") -> Callable[[Path], AbstractContextManager[None]]:
+def _change(
+    *statements: str, name: str = "mp2.db"
+) -> Callable[[Path], AbstractContextManager[None]]:
     """The database changed by SQL, as if by somebody else."""
 
     def change(folder: Path) -> None:
@@ -141,7 +164,9 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
     "store is a directory": _maker(_as_directory),
     "store is text": _write("mp2.db", SIGNALS.encode() * 4),
     "store is empty": _write("mp2.db", b""),
-    "store is another program's": _maker(lambda folder: _replace_store(folder, "CREATE TABLE notes (a)")),
+    "store is another program's": _maker(
+        lambda folder: _replace_store(folder, "CREATE TABLE notes (a)")
+    ),
     "store is newer": _change("PRAGMA user_version = 99"),
     "store is older": _change("PRAGMA user_version = 0", "UPDATE mp2_meta SET value = '0'"),
     "store has damaged pages": _maker(_damage_pages),
@@ -163,7 +188,9 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
     "cut.parquet": _maker(_cut_parquet),
     "days.parquet": _frame("days.parquet", **_TEXT, day=["soon", "2024-01-02"], win=[True, False]),
     "nested.parquet": _frame("nested.parquet", **_TEXT, day=_DAYS, win=[[1], [0]]),
-    "nulls.parquet": _frame("nulls.parquet", **{**_TEXT, "algo": ["A", None]}, day=_DAYS, win=[True, False]),
+    "nulls.parquet": _frame(
+        "nulls.parquet", **{**_TEXT, "algo": ["A", None]}, day=_DAYS, win=[True, False]
+    ),
     "far.parquet": _maker(
         lambda folder: (
             pl.DataFrame({**_TEXT, "day": [2**31 - 1, 0], "win": [True, False]})
@@ -174,11 +201,17 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
     "latin.csv": _write("latin.csv", b"algo,variation,day,ticker,win\nA,1,2024-01-02,\xe9,1\n"),
     "binary.csv": _write("binary.csv", bytes(range(256)) * 8),
     "text.csv.gz": _write("text.csv.gz", b"algo,variation\n"),
-    "cut.csv.gz": _maker(lambda folder: (folder / "cut.csv.gz").write_bytes(gzip.compress(SIGNALS.encode())[:-30])),
-    "ragged.csv.gz": _write("ragged.csv.gz", gzip.compress(b"algo,variation,day,ticker,win\nA,1,2024-01-02,X,1,1\n")),
+    "cut.csv.gz": _maker(
+        lambda folder: (folder / "cut.csv.gz").write_bytes(gzip.compress(SIGNALS.encode())[:-30])
+    ),
+    "ragged.csv.gz": _write(
+        "ragged.csv.gz", gzip.compress(b"algo,variation,day,ticker,win\nA,1,2024-01-02,X,1,1\n")
+    ),
     "pipe.csv": _maker(lambda folder: os.mkfifo(folder / "pipe.csv")),
     "long.toml": _write("long.toml", b"\n" + b"a." * 50_000 + b"b = 1\n"),
-    "deep.toml": _write("deep.toml", b"[discovery.scanners.sql]\nparameters." + b"a." * 80 + b"a = 1\n"),
+    "deep.toml": _write(
+        "deep.toml", b"[discovery.scanners.sql]\nparameters." + b"a." * 80 + b"a = 1\n"
+    ),
     "digits.toml": _write("digits.toml", b"x = " + b"9" * 5000),
     "latin.toml": _write("latin.toml", b'log_file = "\xe9"\n'),
     "folder": _maker(lambda folder: (folder / "folder").mkdir()),

@@ -41,7 +41,12 @@ USUAL = {
 }
 """What a command is given besides what is wrong."""
 
-AFTER = {"": "search signals.csv", "runs": "list", "scans": "list", "scanners": "reset market_movers"}
+AFTER = {
+    "": "search signals.csv",
+    "runs": "list",
+    "scans": "list",
+    "scanners": "reset market_movers",
+}
 """The command that follows the options of a group."""
 
 HARMLESS = {
@@ -115,7 +120,14 @@ def option_case(command: str, wrong: str, says: str, code: int = 2) -> Case:
         usual += [first, *rest]
     lines = tuple(says.split("\n"))
     words = (*shlex.split(command), *usual, *shlex.split(AFTER.get(command, "")))
-    return Case(f"{command or 'mp2'} {wrong}", words, lines, code, env, at_fault=(command, parameter(command, first)))
+    return Case(
+        f"{command or 'mp2'} {wrong}",
+        words,
+        lines,
+        code,
+        env,
+        at_fault=(command, parameter(command, first)),
+    )
 
 
 def parameter(command: str, word: str) -> str:
@@ -161,7 +173,11 @@ def standard(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.again else []) for case in CASES]
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.again else [])
+        for case in CASES
+    ],
 )
 def test_a_bad_input_is_told_and_nothing_is_lost(case, mp2, here, standard, monkeypatch):
     prepare(case, here, standard)
@@ -186,15 +202,24 @@ def prepare(case: Case, folder: Path, standard: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def assert_told(err: str, says: tuple[str, ...]) -> None:
     """Every line begins with the program's name and is one that was expected; `*` in that stands for any text."""
     lines = err.splitlines()
     told = [line.removeprefix("mp2: ") for line in lines]
-    fits = [re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), line) for wanted, line in zip(says, told, strict=False)]
-    assert [len(told), all(fits)] == [len(says), True], "\n".join(("told:", *told, "expected:", *says))
+    fits = [
+        re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), line)
+        for wanted, line in zip(says, told, strict=False)
+    ]
+    assert [len(told), all(fits)] == [len(says), True], "\n".join(
+        ("told:", *told, "expected:", *says)
+    )
     assert all(line.startswith("mp2: ") for line in lines)
 
 
@@ -212,7 +237,15 @@ def test_every_option_and_argument_of_every_command_has_a_case():
 
 
 def test_the_catalogue_is_large_and_its_cases_are_different():
-    assert len({(case.words, tuple(case.env.items()), tuple(case.files.items()), case.make) for case in CASES}) >= 120
+    assert (
+        len(
+            {
+                (case.words, tuple(case.env.items()), tuple(case.files.items()), case.make)
+                for case in CASES
+            }
+        )
+        >= 120
+    )
     rows = read("options")["cases"]
     assert len(rows) + sum(len(read(kind)["case"]) for kind in KINDS) >= 120
     assert len({case.name for case in CASES}) == len(CASES)

@@ -46,19 +46,28 @@ def sound(tmp_path_factory):
     """A store with a row in every table, as bytes."""
     path = tmp_path_factory.mktemp("sound") / "mp2.db"
     path.write_bytes(STORE.read_bytes())
-    rates = dict.fromkeys(("hit_rate_pp", "mean_return_pp", "hit_difference_pp", "return_difference_pp"), 0.5)
+    rates = dict.fromkeys(
+        ("hit_rate_pp", "mean_return_pp", "hit_difference_pp", "return_difference_pp"), 0.5
+    )
     score = Score(n_picks=2, n_unpriced=0, n_hits=1, **rates)
     with Store(path) as store:
         run_id = store.find("last")
         (picks,) = store.load_picks(run_id)
         outcome = Outcome(
-            run_id=run_id, day=picks.day, status=OutcomeStatus.SCORED, session=picks.day, sizes={3: score}, votes=score
+            run_id=run_id,
+            day=picks.day,
+            status=OutcomeStatus.SCORED,
+            session=picks.day,
+            sizes={3: score},
+            votes=score,
         )
         store.save_outcome(run_id, outcome)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO breaker VALUES ('market_movers', 'open', 5, 1e9, 900.0)")
         connection.commit()
-        assert all(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in TABLES)
+        assert all(
+            connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in TABLES
+        )
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.read_bytes()
 
@@ -69,13 +78,18 @@ def columns(sound: bytes, table: str) -> list[str]:
         return [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
 
 
-def damaged(sound: bytes, table: str, values: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
+def damaged(
+    sound: bytes, table: str, values: Sequence[str], folder: Path
+) -> Iterator[tuple[Path, str]]:
     """The store with one wrong value in all rows of a column, in turn; those that the table itself refuses are left out."""
     path = folder / "mp2.db"
     for column in columns(sound, table):
         for value in values:
             path.write_bytes(sound)
-            with closing(sqlite3.connect(path, isolation_level=None)) as connection, suppress(sqlite3.IntegrityError):
+            with (
+                closing(sqlite3.connect(path, isolation_level=None)) as connection,
+                suppress(sqlite3.IntegrityError),
+            ):
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA ignore_check_constraints = ON")
                 connection.execute(_update(table, column, value))
@@ -88,7 +102,9 @@ def _update(table: str, column: str, value: str) -> str:
     return f"UPDATE {table} SET {column} = {value}{newest.get(table, '')}"
 
 
-@pytest.mark.parametrize("values", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "values", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("table", TABLES)
 def test_a_wrong_value_is_told_and_hides_nothing_else(sound, table, values, tmp_path):
     for path, damage in damaged(sound, table, values, tmp_path):
@@ -111,13 +127,23 @@ def _use(path: Path) -> None:
             groups_table(result).write_csv()
         for read in (store.load_picks, store.load_outcomes):
             with suppress(Mp2Error):
-                assert json.loads(json_text([one.to_dict() for one in read(store.find("last"))])) is not None
+                assert (
+                    json.loads(json_text([one.to_dict() for one in read(store.find("last"))]))
+                    is not None
+                )
         with suppress(Mp2Error):
             assert json.loads(json_text(store.load_scan(store.find_scan("last")).to_dict()))
 
 
 COMMANDS = {
-    "run": ("runs delete last", "runs list", "runs show last", "runs show last --json", "runs export last", "resume last"),
+    "run": (
+        "runs delete last",
+        "runs list",
+        "runs show last",
+        "runs show last --json",
+        "runs export last",
+        "resume last",
+    ),
     "starter": ("runs show last", "runs export last --format json"),
     "kept_group": ("runs show last", "runs show last --json", "runs export last"),
     "group_day": ("runs show last", "runs show last --json"),
@@ -130,7 +156,9 @@ COMMANDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("table", "command"), [(table, command) for table in COMMANDS for command in COMMANDS[table]])
+@pytest.mark.parametrize(
+    ("table", "command"), [(table, command) for table in COMMANDS for command in COMMANDS[table]]
+)
 def test_a_command_ends_with_its_output_or_with_one_message(sound, table, command, mp2, here):
     for path, damage in damaged(sound, table, MANY, here):
         code, out, err = mp2("--db", path, *command.split())

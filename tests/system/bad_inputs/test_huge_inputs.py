@@ -30,7 +30,10 @@ finally:
     print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, file=sys.stderr)
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by RLIMIT_AS")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by RLIMIT_AS"),
+]
 
 
 def refused(folder: Path, *words: str) -> str:
@@ -42,7 +45,9 @@ def refused(folder: Path, *words: str) -> str:
         "OPENBLAS_NUM_THREADS": "1",
     }
     command = [sys.executable, "-c", _CHILD, str(MEMORY_BYTES), *words]
-    ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False)
+    ended = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
     *said, peak = ended.stderr.splitlines()
     assert ended.returncode == 2, ended.stderr
     assert int(peak.removeprefix("peak ")) < RESIDENT_MB
@@ -54,17 +59,25 @@ def test_a_record_without_an_end_is_refused(tmp_path):
     with open(tmp_path / "endless.csv", "wb") as file:
         file.write(b"algo,variation,day,ticker,win\n")
         file.truncate(20 << 30)  # a sparse file of 20 GB
-    assert "endless.csv: a record longer than 64 MB; look for an unclosed quote" in refused(tmp_path, "search", "endless.csv")
+    assert "endless.csv: a record longer than 64 MB; look for an unclosed quote" in refused(
+        tmp_path, "search", "endless.csv"
+    )
 
 
 def test_a_header_without_an_end_is_refused(tmp_path):
     with open(tmp_path / "endless.csv", "wb") as file:
         file.truncate(20 << 30)
-    assert "endless.csv: a header longer than 8 MB; is this a CSV file?" in refused(tmp_path, "search", "endless.csv")
+    assert "endless.csv: a header longer than 8 MB; is this a CSV file?" in refused(
+        tmp_path, "search", "endless.csv"
+    )
 
 
 @pytest.mark.parametrize(
-    ("header", "what"), [(b"", "a header longer than 8 MB"), (b"algo,variation,day,ticker,win\n", "a record longer than 64 MB")]
+    ("header", "what"),
+    [
+        (b"", "a header longer than 8 MB"),
+        (b"algo,variation,day,ticker,win\n", "a record longer than 64 MB"),
+    ],
 )
 def test_a_gzip_bomb_is_refused(tmp_path, header, what):
     block = gzip.compress(b"0" * (64 << 20))
@@ -78,7 +91,9 @@ def test_settings_and_grids_of_a_gigabyte_are_refused(tmp_path):
         file.truncate(1 << 30)
     said = "big.toml: larger than 8 MB; name a settings file"
     assert said in refused(tmp_path, "--config", "big.toml", "search", "prices.csv")
-    assert "big.toml: larger than 8 MB; name a grids file" in refused(tmp_path, "run", "prices.csv", "--grids", "big.toml")
+    assert "big.toml: larger than 8 MB; name a grids file" in refused(
+        tmp_path, "run", "prices.csv", "--grids", "big.toml"
+    )
 
 
 def test_a_database_of_blobs_is_refused(tmp_path):
@@ -94,6 +109,11 @@ def test_a_parquet_footer_that_claims_20_gb_is_refused(tmp_path):
     path = tmp_path / "claim.parquet"
     pl.read_csv(fixtures.SIGNALS.encode()).write_parquet(path)
     content = path.read_bytes()
-    for claim in (0xFFFFFFFF, 0x7FFFFFFF):  # the length of the footer, the last number before the end
+    for claim in (
+        0xFFFFFFFF,
+        0x7FFFFFFF,
+    ):  # the length of the footer, the last number before the end
         path.write_bytes(content[:-8] + claim.to_bytes(4, "little") + content[-4:])
-        assert "claim.parquet: cannot be read as a Parquet file: " in refused(tmp_path, "search", "claim.parquet")
+        assert "claim.parquet: cannot be read as a Parquet file: " in refused(
+            tmp_path, "search", "claim.parquet"
+        )

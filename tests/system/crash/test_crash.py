@@ -19,7 +19,17 @@ import pytest
 
 N_CRASHES = int(os.environ.get("MP2_CRASHES", "10"))
 LONGEST_S = 2.5
-LASTING = ("status", "attempts", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "n_exhausted")
+LASTING = (
+    "status",
+    "attempts",
+    "tested",
+    "eligible",
+    "score_mean",
+    "score_std",
+    "groups",
+    "picks",
+    "n_exhausted",
+)
 OPTIONS = (
     "--min-daily-hits",
     "3",
@@ -70,13 +80,17 @@ def command(*args):
 
 
 def finished(*args):
-    done = subprocess.run(command(*args, "--json"), capture_output=True, text=True, check=True, timeout=600)
+    done = subprocess.run(
+        command(*args, "--json"), capture_output=True, text=True, check=True, timeout=600
+    )
     return json.loads(done.stdout)
 
 
 def killed(after_s, *args):
     """Standard error of a command that is killed after some time, or has ended before."""
-    process = subprocess.Popen(command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     try:
         _, err = process.communicate(timeout=after_s)
     except subprocess.TimeoutExpired:
@@ -95,8 +109,12 @@ def look(path):
         row = connection.execute("SELECT run, status FROM run ORDER BY run DESC").fetchone()
         if row is None:
             return None, 0
-        states = connection.execute("SELECT record FROM starter_state WHERE run = ?", row[:1]).fetchall()
-    return row[1], sum(int(np.frombuffer(record, STARTER_DTYPE)["exhausted"][0]) for (record,) in states)
+        states = connection.execute(
+            "SELECT record FROM starter_state WHERE run = ?", row[:1]
+        ).fetchall()
+    return row[1], sum(
+        int(np.frombuffer(record, STARTER_DTYPE)["exhausted"][0]) for (record,) in states
+    )
 
 
 def test_killed_searches_end_as_undisturbed_ones(table, tmp_path):

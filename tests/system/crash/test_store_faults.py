@@ -18,7 +18,15 @@ from places import STORES as STORED
 WEEK = GOLDEN / "week-prices.csv"
 STORES = sorted(STORED.glob("v*.sqlite"))
 RULES = ("--min-daily-hits", "3")
-ENDLESS = ("demo", "--signals", "--min-daily-hits=0", "--max-size=6", "--checkpoint=20ms", "--no-progress", "--json")
+ENDLESS = (
+    "demo",
+    "--signals",
+    "--min-daily-hits=0",
+    "--max-size=6",
+    "--checkpoint=20ms",
+    "--no-progress",
+    "--json",
+)
 SHORT = ("--budget=1s", "--top=1000", "--json-groups=1")
 GUARD_S = 90
 
@@ -90,7 +98,9 @@ def command(*args, before=""):
 
 def ended(*args, before=""):
     """Exit code, standard output and the errors among the lines of standard error."""
-    done = subprocess.run(command(*args, before=before), capture_output=True, text=True, timeout=GUARD_S, check=False)
+    done = subprocess.run(
+        command(*args, before=before), capture_output=True, text=True, timeout=GUARD_S, check=False
+    )
     return told(done.returncode, done.stdout, done.stderr)
 
 
@@ -103,7 +113,10 @@ def contents(path="mp2.db"):
     """Every row of a file that is whole, by table."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
         return {name: set(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in names}
 
 
@@ -132,10 +145,14 @@ def rescued(document, folder):
 
 # --- full ------------------------------------------------------------------------------------------------------------
 
-FULL = re.compile(r"mp2: mp2\.db: the disk (is full, nothing was stored; free some space|reports an error; check it) or pass ")
+FULL = re.compile(
+    r"mp2: mp2\.db: the disk (is full, nothing was stored; free some space|reports an error; check it) or pass "
+)
 
 
-@pytest.mark.parametrize("limit", [LIMIT_FILES.format(n_bytes=1000), LIMIT_PAGES.format(method="begin") + LONG_SOURCE])
+@pytest.mark.parametrize(
+    "limit", [LIMIT_FILES.format(n_bytes=1000), LIMIT_PAGES.format(method="begin") + LONG_SOURCE]
+)
 def test_a_disk_that_is_full_at_the_beginning(here, stored, limit):
     code, out, lines = ended("search", WEEK, *RULES, "--json", before=limit)
     assert (code, json.loads(out)["status"], len(lines)) == (1, "failed", 1)
@@ -165,7 +182,9 @@ def test_a_disk_that_is_full_at_the_end_costs_no_result(here, stored, limit):
 
 
 def test_a_disk_that_is_full_while_scanning_ends_the_storing_only(stored):
-    code, out, lines = ended("scan", "--json", before=SCANNERS + LIMIT_PAGES.format(method="add_outcome"))
+    code, out, lines = ended(
+        "scan", "--json", before=SCANNERS + LIMIT_PAGES.format(method="add_outcome")
+    )
     document = json.loads(out)
     assert (code, document["status"], len(document["candidates"])) == (1, "complete", 72)
     assert len(document["errors"]) == 1
@@ -196,12 +215,17 @@ def test_permissions_are_named(stored):
     if os.access("mp2.db", os.W_OK):
         pytest.skip("permissions do not stop a superuser")
     code, _, lines = ended("search", WEEK, *RULES)
-    assert (code, lines) == (1, ["mp2: mp2.db: cannot be written; change its permissions or pass another --db"])
+    assert (code, lines) == (
+        1,
+        ["mp2: mp2.db: cannot be written; change its permissions or pass another --db"],
+    )
 
 
 # --- locked ----------------------------------------------------------------------------------------------------------
 
-LOCKED = re.compile(r"mp2: mp2\.db: still locked by another program after 0\.2 s; try again when that has ended")
+LOCKED = re.compile(
+    r"mp2: mp2\.db: still locked by another program after 0\.2 s; try again when that has ended"
+)
 
 
 class Lock:
@@ -230,7 +254,12 @@ def test_a_store_that_stays_locked(stored):
 
 def begun(*args, before=""):
     """A search that has stored some state."""
-    process = subprocess.Popen(command("-vv", *args, before=before), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("-vv", *args, before=before),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while "stored the state of run" not in (line := process.stderr.readline()):
         assert line, "the search ended before it stored a state"
     return process
@@ -251,7 +280,9 @@ def test_a_store_locked_from_some_moment_on_costs_no_result(here, stored):
 def test_a_store_locked_for_a_moment_is_waited_for(stored):
     with begun(*ENDLESS, "--budget=6s", "--json-groups=1", before=WITHOUT_WAITING) as process:
         with Lock():
-            while "could not be stored, and is tried again" not in (line := process.stderr.readline()):
+            while "could not be stored, and is tried again" not in (
+                line := process.stderr.readline()
+            ):
                 assert line, "the search ended before it met the lock"
         out, err = process.communicate(timeout=GUARD_S)
     assert process.returncode == 0, err
@@ -314,7 +345,10 @@ def test_a_store_that_is_damaged_while_searching_costs_no_result(here, stored, d
     code, document = process.returncode, json.loads(out)
     assert document["attempts"] > 0
     if code == 1:
-        assert sum("damaged" in line or "not a database" in line or "disk" in line for line in lines) >= 1
+        assert (
+            sum("damaged" in line or "not a database" in line or "disk" in line for line in lines)
+            >= 1
+        )
         rescued(document, here)
     else:  # SQLite had what it needed in memory
         assert (code, document["errors"]) == (0, [])
@@ -327,11 +361,18 @@ def test_a_store_of_a_newer_version_is_left_alone(mp2, stored):
     with closing(sqlite3.connect("mp2.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = Path("mp2.db").read_bytes()
-    for args in (("search", WEEK, *RULES), ("runs", "list"), ("resume", "last"), ("scan",), ("scans", "list")):
+    for args in (
+        ("search", WEEK, *RULES),
+        ("runs", "list"),
+        ("resume", "last"),
+        ("scan",),
+        ("scans", "list"),
+    ):
         code, out, err = mp2(*args)
         assert (code, out) == (1, "")
         assert re.fullmatch(
-            r"mp2: mp2\.db: was made by a newer mp2 \(schema 99, this one knows \d+\); upgrade mp2 or .*\n", err
+            r"mp2: mp2\.db: was made by a newer mp2 \(schema 99, this one knows \d+\); upgrade mp2 or .*\n",
+            err,
         )
         assert Path("mp2.db").read_bytes() == before
 
@@ -349,7 +390,9 @@ def test_there_is_a_store_of_every_older_version():
 
     versions = []
     for path in STORES:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as connection:
             versions += connection.execute("PRAGMA user_version").fetchone()
     assert versions == list(range(1, schema.VERSION))
 

@@ -19,7 +19,9 @@ HEADERS = ROOT / "src" / "mp2"
 FLAGS = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{HEADERS}", str(SOURCE), "-o"]
 NATIVE = [name for name in ("gcc", "clang") if shutil.which(name)]
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
-QEMU = next((path for name in ("qemu-aarch64", "qemu-aarch64-static") if (path := shutil.which(name))), None)
+QEMU = next(
+    (path for name in ("qemu-aarch64", "qemu-aarch64-static") if (path := shutil.which(name))), None
+)
 TARGETS = (
     "x86_64-linux-gnu",
     "aarch64-linux-musl",
@@ -29,12 +31,18 @@ TARGETS = (
     "aarch64-windows-gnu",
 )
 
-pytestmark = pytest.mark.skipif(not (HEADERS / "_scan.h").exists(), reason="tests of an installed wheel: no sources")
-needs_zig = pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="not run: pip install ziglang")
+pytestmark = pytest.mark.skipif(
+    not (HEADERS / "_scan.h").exists(), reason="tests of an installed wheel: no sources"
+)
+needs_zig = pytest.mark.skipif(
+    importlib.util.find_spec("ziglang") is None, reason="not run: pip install ziglang"
+)
 
 
 def run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout.split()
@@ -74,5 +82,12 @@ def test_clang_means_the_same_on_x86(tmp_path):
 
     if simd_available()[-1] != "avx512":
         pytest.skip("not run: no AVX-512")
-    run(*ZIG, "-target", "x86_64-linux-musl", "-D__builtin_cpu_supports(name)=1", *FLAGS, tmp_path / "compare")
+    run(
+        *ZIG,
+        "-target",
+        "x86_64-linux-musl",
+        "-D__builtin_cpu_supports(name)=1",
+        *FLAGS,
+        tmp_path / "compare",
+    )
     assert run(tmp_path / "compare", 200) == ["portable", "avx2", "avx512", "agree"]

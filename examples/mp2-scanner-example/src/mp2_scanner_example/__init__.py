@@ -36,7 +36,9 @@ class WatchList(mp2.Scanner):
     def scan(self, context: mp2.ScanContext) -> Iterator[mp2.Candidate]:
         """The lines that are not past their day. Raises `SourceError` for a file that is of no use."""
         if self.settings.file is None:
-            raise mp2.SourceError("missing_key", "no file; set file in [discovery.scanners.watch_list]")
+            raise mp2.SourceError(
+                "missing_key", "no file; set file in [discovery.scanners.watch_list]"
+            )
         found = []
         for line in self._lines(Path(self.settings.file).expanduser()):
             context.check()  # ends a scan that nobody waits for any more
@@ -44,25 +46,37 @@ class WatchList(mp2.Scanner):
             if until is None or context.today <= until:
                 found.append(self._candidate(context, line, until))
         urgent_first = ("critical", "high", "medium", "low")
-        yield from sorted(found, key=lambda one: urgent_first.index(one.priority) if one.priority in urgent_first else 99)
+        yield from sorted(
+            found,
+            key=lambda one: (
+                urgent_first.index(one.priority) if one.priority in urgent_first else 99
+            ),
+        )
 
     def _lines(self, path: Path) -> list[dict[str, str]]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file)
                 if reader.fieldnames is None or not {"ticker", "reason"} <= set(reader.fieldnames):
-                    raise mp2.SourceError("bad_payload", f"{path}: the first line has to name the columns ticker and reason")
+                    raise mp2.SourceError(
+                        "bad_payload",
+                        f"{path}: the first line has to name the columns ticker and reason",
+                    )
                 return list(reader)
         except OSError as error:
             raise mp2.SourceError("bad_request", f"{path}: {error.strerror}") from error
         except (csv.Error, UnicodeError) as error:
             raise mp2.SourceError("bad_payload", f"{path}: {error}") from error
 
-    def _candidate(self, context: mp2.ScanContext, line: Mapping[str, str], until: datetime.date | None) -> mp2.Candidate:
+    def _candidate(
+        self, context: mp2.ScanContext, line: Mapping[str, str], until: datetime.date | None
+    ) -> mp2.Candidate:
         soon = until is not None and (until - context.today).days <= self.settings.soon_days
         priority = (line.get("priority") or "").strip().lower() or ("high" if soon else "medium")
         data = {} if until is None else {"until": until.isoformat()}
-        return context.candidate(line["ticker"], line["reason"] or "on the watch list", priority, data)
+        return context.candidate(
+            line["ticker"], line["reason"] or "on the watch list", priority, data
+        )
 
 
 def _day(line: Mapping[str, str]) -> datetime.date | None:
@@ -70,4 +84,6 @@ def _day(line: Mapping[str, str]) -> datetime.date | None:
     try:
         return datetime.date.fromisoformat(text) if text else None
     except ValueError:
-        raise mp2.SourceError("bad_payload", f"until of {line['ticker']}: {text!r} is no date; write YYYY-MM-DD") from None
+        raise mp2.SourceError(
+            "bad_payload", f"until of {line['ticker']}: {text!r} is no date; write YYYY-MM-DD"
+        ) from None

@@ -135,12 +135,21 @@ class Cache:
             return self._fetch(key, ttl_s, make, check, may_keep)
         except SourceError as error:
             entry = self._find(key, ttl_s)
-            if error.code in TRANSIENT_CODES and entry is not None and entry.can_stand_in(self._clock()):
+            if (
+                error.code in TRANSIENT_CODES
+                and entry is not None
+                and entry.can_stand_in(self._clock())
+            ):
                 return entry.body, "stale"
             raise
 
     def _fetch(
-        self, key: str, ttl_s: float, make: Callable[[], str], check: Callable[[], None], may_keep: Callable[[str], bool]
+        self,
+        key: str,
+        ttl_s: float,
+        make: Callable[[], str],
+        check: Callable[[], None],
+        may_keep: Callable[[str], bool],
     ) -> tuple[str, Freshness]:
         while True:
             entry = self._find(key, ttl_s)
@@ -165,8 +174,12 @@ class Cache:
                 self._asked[key] = threading.Event()
             return asked
 
-    def _make(self, key: str, ttl_s: float, make: Callable[[], str], may_keep: Callable[[str], bool]) -> tuple[str, Freshness]:
-        entry = self._find(key, ttl_s)  # again: another thread may have been done just before this one's claim
+    def _make(
+        self, key: str, ttl_s: float, make: Callable[[], str], may_keep: Callable[[str], bool]
+    ) -> tuple[str, Freshness]:
+        entry = self._find(
+            key, ttl_s
+        )  # again: another thread may have been done just before this one's claim
         if entry is not None and entry.is_fresh(self._clock(), ttl_s):
             return entry.body, "cached"
         body = make()
@@ -200,7 +213,13 @@ class Cache:
 class _File:
     """The table on disk: one connection, one thread at a time. The first failure ends its use, with a warning."""
 
-    def __init__(self, path: Path | None, clock: Callable[[], float], warn: Callable[[str], object], max_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Callable[[], float],
+        warn: Callable[[str], object],
+        max_bytes: int,
+    ) -> None:
         self._path, self._clock, self._warn, self._max_bytes = path, clock, warn, max_bytes
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -210,13 +229,21 @@ class _File:
 
     def read(self, key: str) -> Entry | None:
         with self._lock:
-            rows = self._use(lambda: self._execute("SELECT stored_at, expires_at, body FROM answer WHERE key = ?", key))
+            rows = self._use(
+                lambda: self._execute(
+                    "SELECT stored_at, expires_at, body FROM answer WHERE key = ?", key
+                )
+            )
         return Entry(*rows[0]) if rows else None
 
     def write(self, key: str, entry: Entry) -> None:
         values = (key, entry.stored_at, entry.expires_at, len(entry.body), entry.body)
         with self._lock:
-            self._use(lambda: self._execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", *values))
+            self._use(
+                lambda: self._execute(
+                    "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", *values
+                )
+            )
             self._use(self._sweep)
 
     def close(self) -> None:
@@ -234,7 +261,11 @@ class _File:
             self._connection.execute(_SWEEP_SURPLUS, (self._max_bytes,))
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
-        return [] if self._connection is None else self._connection.execute(statement, values).fetchall()
+        return (
+            []
+            if self._connection is None
+            else self._connection.execute(statement, values).fetchall()
+        )
 
     def _use(self, action: Callable[[], T]) -> T | None:
         try:
@@ -255,7 +286,11 @@ class _File:
 
 
 def open_private(
-    path: Path, application_id: int, *, journal_mode: Literal["WAL", "DELETE"], busy_s: float = BUSY_S
+    path: Path,
+    application_id: int,
+    *,
+    journal_mode: Literal["WAL", "DELETE"],
+    busy_s: float = BUSY_S,
 ) -> sqlite3.Connection:
     """A connection, in autocommit mode, to a database of our own, which is made, for its owner's eyes only, when missing.
 
@@ -264,7 +299,9 @@ def open_private(
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_private(path)
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
+    )
     try:
         _claim_file(connection, application_id)
         # While another process does the same this fails; then that one has done it.
@@ -282,7 +319,9 @@ def _claim_file(connection: sqlite3.Connection, application_id: int) -> None:
     if _owner(connection) == application_id:
         return
     connection.execute("BEGIN IMMEDIATE")  # another process may be doing the same
-    if _owner(connection) not in (0, application_id) or (_owner(connection) == 0 and _n_tables(connection) > 0):
+    if _owner(connection) not in (0, application_id) or (
+        _owner(connection) == 0 and _n_tables(connection) > 0
+    ):
         raise sqlite3.DatabaseError("it is a database of another program")
     connection.execute(f"PRAGMA application_id = {application_id}")
     connection.execute("COMMIT")

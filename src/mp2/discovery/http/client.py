@@ -64,12 +64,20 @@ _RESERVE_S = 0.1
 _MAX_ERROR_BYTES = 65_536
 _MAX_TEXT = 300
 _BURST_S = 1.1
-_PLAIN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
+_PLAIN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
+)
 _KEPT_HEADERS = frozenset({"accept", "user-agent"})
 _LIKELY_LENGTH = 8
 """From this on a value that was not declared a secret is taken for one; a header `true` must not blot out answers."""
 _SECRET_FIELD = re.compile(r"secret|passw|api_?key|(access|refresh)_token", re.IGNORECASE)
-_CODES = {401: "unauthorized", 402: "forbidden", 403: "forbidden", 408: "unavailable", 429: "rate_limited"}
+_CODES = {
+    401: "unauthorized",
+    402: "forbidden",
+    403: "forbidden",
+    408: "unavailable",
+    429: "rate_limited",
+}
 _PASSING = frozenset({"rate_limited", "unavailable", "timeout"})
 
 T = TypeVar("T")
@@ -95,7 +103,10 @@ class _Request:
 
     def secrets(self) -> tuple[str, ...]:
         """What the caller says is one, whatever it looks like, and what else looks like one."""
-        likely = [*(self.auth or ())[:1], *(b64encode(":".join(auth).encode()).decode() for auth in (self.auth,) if auth)]
+        likely = [
+            *(self.auth or ())[:1],
+            *(b64encode(":".join(auth).encode()).decode() for auth in (self.auth,) if auth),
+        ]
         for name, value in self.headers.items():
             if name.lower() not in _PLAIN_HEADERS:
                 likely += [value, value.rpartition(" ")[2]]  # `Bearer x` as a whole and x
@@ -108,7 +119,11 @@ class _Request:
 
         Of the secret parameters it has 32 bits of a hash: enough to tell a few from each other, not to find one by.
         """
-        form = [(name, value) for name, value in (self.form or {}).items() if not _SECRET_FIELD.search(name)]
+        form = [
+            (name, value)
+            for name, value in (self.form or {}).items()
+            if not _SECRET_FIELD.search(name)
+        ]
         query = self.url.params.multi_items()
         address = str(self.url.copy_with(query=None, fragment=None))
         return key_of(f"{read_by} {self.method}", address, [*query, *form, *self._account()])
@@ -127,11 +142,20 @@ class _Request:
             url = httpx2.URL()
         for name in self.secret_params:
             url = url.copy_remove_param(name)
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo or secrets.are_in(str(url)):
-            raise SourceError("bad_payload", f"{self.host} redirects to an address that is not asked")
+        if (
+            url.scheme not in ("http", "https")
+            or not url.host
+            or url.userinfo
+            or secrets.are_in(str(url))
+        ):
+            raise SourceError(
+                "bad_payload", f"{self.host} redirects to an address that is not asked"
+            )
         if _origin(url) == _origin(self.url):
             return replace(self, url=url)
-        headers = {name: value for name, value in self.headers.items() if name.lower() in _KEPT_HEADERS}
+        headers = {
+            name: value for name, value in self.headers.items() if name.lower() in _KEPT_HEADERS
+        }
         return replace(self, url=url, headers=headers, secret_params={}, auth=None)
 
 
@@ -147,9 +171,14 @@ def _address(text: str, params: Mapping[str, Any] | None) -> httpx2.URL:
     except (httpx2.InvalidURL, TypeError, ValueError):
         url = httpx2.URL()
     if url.scheme not in ("http", "https") or not url.host:
-        raise SourceError("bad_request", f"no http or https address with a host (scheme {plain(url.scheme)!r})")
+        raise SourceError(
+            "bad_request", f"no http or https address with a host (scheme {plain(url.scheme)!r})"
+        )
     if url.userinfo:
-        raise SourceError("bad_request", f"the address of {url.host} holds a user or password; pass them as headers or auth")
+        raise SourceError(
+            "bad_request",
+            f"the address of {url.host} holds a user or password; pass them as headers or auth",
+        )
     return url
 
 
@@ -180,7 +209,9 @@ class Client:
         self.wire = wire.Wire()
         self.http = httpx2.Client(
             transport=self.wire,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # a cookie would join one scanner's calls to another's
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=())
+            ),  # a cookie would join one scanner's calls to another's
             trust_env=False,  # the wire looks for proxies; nothing else of the environment is for us
             headers={"user-agent": f"mp2/{__version__}", "accept-encoding": "gzip, deflate"},
         )
@@ -221,7 +252,12 @@ class _ScannerHttp:
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:
-        request = _Request("GET", _address(url, params), dict(headers or {}), secret_params=dict(secret_params or {}))
+        request = _Request(
+            "GET",
+            _address(url, params),
+            dict(headers or {}),
+            secret_params=dict(secret_params or {}),
+        )
         return self._answer(request, parse, ttl_s, max_bytes)
 
     def post(
@@ -235,10 +271,14 @@ class _ScannerHttp:
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:
-        request = _Request("POST", _address(url, None), dict(headers or {}), form=dict(form or {}), auth=auth)
+        request = _Request(
+            "POST", _address(url, None), dict(headers or {}), form=dict(form or {}), auth=auth
+        )
         return self._answer(request, parse, ttl_s, max_bytes)
 
-    def _answer(self, request: _Request, parse: Callable[[Reply], T], ttl_s: float, max_bytes: int) -> T:
+    def _answer(
+        self, request: _Request, parse: Callable[[Reply], T], ttl_s: float, max_bytes: int
+    ) -> T:
         for secret in request.secrets():
             self._context.hide(secret)  # the source may repeat it
         call = _Call(self._client, self._context, max_bytes)
@@ -267,17 +307,27 @@ def _reader(parse: Callable[[Reply], Any], scanner: str) -> str:
 
 def _to_json(answer: object) -> str:
     try:
-        return json.dumps(answer, allow_nan=False)  # ASCII: a lone surrogate is text to JSON, and none to a file
+        return json.dumps(
+            answer, allow_nan=False
+        )  # ASCII: a lone surrogate is text to JSON, and none to a file
     except (TypeError, ValueError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
-    raise SourceError("bad_payload", f"the scanner's parse returned what JSON cannot hold ({plain(problem)[:_MAX_TEXT]})")
+    raise SourceError(
+        "bad_payload",
+        f"the scanner's parse returned what JSON cannot hold ({plain(problem)[:_MAX_TEXT]})",
+    )
 
 
 class _Call:
     """One call of a scanner, with all its attempts; also the `Patience` of its waits."""
 
     def __init__(self, client: Client, context: ScanContext, max_bytes: int) -> None:
-        self._client, self._context, self.secrets, self._max_bytes = client, context, context.secrets, max_bytes
+        self._client, self._context, self.secrets, self._max_bytes = (
+            client,
+            context,
+            context.secrets,
+            max_bytes,
+        )
         self._reserve_s = min(_RESERVE_S, context.remaining_s() / 10)
 
     # --- patience
@@ -306,17 +356,25 @@ class _Call:
             sleep=self._sleep,
             dice=self._client.dice,
             rules=self._client.rules,
-            observe=lambda error, wait_s: self._context.logger.info("%s; again in %.1f s", error, wait_s),
+            observe=lambda error, wait_s: self._context.logger.info(
+                "%s; again in %.1f s", error, wait_s
+            ),
         )
 
     def _attempt(self, request: _Request, parse: Callable[[Reply], T]) -> T:
         for _ in range(MAX_REDIRECTS + 1):
             reply = self._exchange(request)
             location = reply.headers.get("location")
-            if request.method != "GET" or reply.status not in (301, 302, 303, 307, 308) or not location:
+            if (
+                request.method != "GET"
+                or reply.status not in (301, 302, 303, 307, 308)
+                or not location
+            ):
                 return self._judged(request.host, reply, parse)
             request = request.redirected(location, self.secrets)
-        raise SourceError("bad_payload", f"{request.host}: redirected more than {MAX_REDIRECTS} times")
+        raise SourceError(
+            "bad_payload", f"{request.host}: redirected more than {MAX_REDIRECTS} times"
+        )
 
     def _exchange(self, request: _Request) -> Reply:
         """Send and receive. Raises `Transient` when the connection fails or breaks."""
@@ -329,7 +387,13 @@ class _Call:
         except wire.ERRORS as error:
             failure = self._broken(request.host, error)
         else:
-            self._context.logger.debug("%s %s: HTTP %d, %d bytes", request.method, request.host, reply.status, len(reply.body))
+            self._context.logger.debug(
+                "%s %s: HTTP %d, %d bytes",
+                request.method,
+                request.host,
+                reply.status,
+                len(reply.body),
+            )
             return reply
         raise failure
 
@@ -344,7 +408,10 @@ class _Call:
             )
         except (TypeError, ValueError, httpx2.InvalidURL) as error:
             problem = type(error).__name__  # its text may hold what is wrong, a secret
-        raise SourceError("bad_request", f"a request to {request.host} cannot be made of these arguments ({problem})")
+        raise SourceError(
+            "bad_request",
+            f"a request to {request.host} cannot be made of these arguments ({problem})",
+        )
 
     def _received(self, message: httpx2.Request, request: _Request) -> Reply:
         self.check()
@@ -363,7 +430,9 @@ class _Call:
         if self.remaining_s() <= 0:
             return SourceError("timeout", timeout_message(self._context.timeout_s))
         if isinstance(error, httpcore2.LocalProtocolError):
-            return SourceError("bad_request", f"a request to {host} cannot be sent: a header is not one")
+            return SourceError(
+                "bad_request", f"a request to {host} cannot be sent: a header is not one"
+            )
         what = self.secrets.mask(plain(error))[:_MAX_TEXT] or type(error).__name__
         return Transient(SourceError("unavailable", f"no reply from {host}: {what}"))
 
@@ -383,12 +452,19 @@ class _Call:
         answer, found = self._parsed(reply, parse)
         if reply.status < 400 and found is None:
             return answer[0]
-        error = found if found is not None and (reply.status < 400 or found.code != "bad_payload") else _by_status(host, reply)
+        error = (
+            found
+            if found is not None and (reply.status < 400 or found.code != "bad_payload")
+            else _by_status(host, reply)
+        )
         if error.retry_after_s is None:
             limited = error.code == "rate_limited"
             error.retry_after_s = told_wait_s(reply.headers, self._client.clock(), limited=limited)
         if error.burst or ((reply.status == 429 or reply.status >= 500) and error.code in _PASSING):
-            raise Transient(error, _BURST_S if error.burst and error.retry_after_s is None else error.retry_after_s)
+            raise Transient(
+                error,
+                _BURST_S if error.burst and error.retry_after_s is None else error.retry_after_s,
+            )
         raise error
 
     def _masked(self, reply: Reply) -> Reply:
@@ -396,13 +472,17 @@ class _Call:
         headers = {name: self.secrets.mask(value) for name, value in reply.headers.items()}
         return Reply(reply.status, headers, self.secrets.mask_reply(reply.body))
 
-    def _parsed(self, reply: Reply, parse: Callable[[Reply], T]) -> tuple[tuple[T, ...], SourceError | None]:
+    def _parsed(
+        self, reply: Reply, parse: Callable[[Reply], T]
+    ) -> tuple[tuple[T, ...], SourceError | None]:
         """The answer, in a tuple, or what is wrong: an error of our own making, on which no other hangs, masked."""
         try:
             return (parse(self._masked(reply)),), None
         except SourceError as error:
             text = self.secrets.mask(str(error))
-            return (), SourceError(error.code, text, retry_after_s=error.retry_after_s, burst=error.burst)
+            return (), SourceError(
+                error.code, text, retry_after_s=error.retry_after_s, burst=error.burst
+            )
         except Exception as error:
             text = self.secrets.mask(f"{type(error).__name__}: {plain(error)}")[:_MAX_TEXT]
             return (), SourceError("bad_payload", f"answered something else than agreed ({text})")
@@ -416,7 +496,9 @@ def _by_status(host: str, reply: Reply) -> SourceError:
 # --- bodies ------------------------------------------------------------------------------------------------------------
 
 
-def _body(headers: Mapping[str, str], chunks: Iterable[bytes], max_bytes: int, *, whole: bool) -> bytes:
+def _body(
+    headers: Mapping[str, str], chunks: Iterable[bytes], max_bytes: int, *, whole: bool
+) -> bytes:
     """The body, decompressed; never much more than `max_bytes` of it are held. Of one that need not be `whole` the beginning.
 
     Raises `SourceError("bad_payload")` when it is larger or cannot be decompressed.

@@ -80,7 +80,9 @@ class Quotas:
             try:
                 return self._take(host)
             except (sqlite3.Error, OSError) as error:
-                self._warn(f"{self._path}: requests are counted for this process only: {reason(error)}")
+                self._warn(
+                    f"{self._path}: requests are counted for this process only: {reason(error)}"
+                )
                 self._drop()
                 self._path = None
                 return self._take(host)
@@ -98,7 +100,8 @@ class Quotas:
         with _transaction(connection):
             # Requests of a clock that was set back since count as made now, or they would count for ever.
             connection.execute(
-                f"UPDATE '{bucket.table}' SET item_timestamp = :now WHERE item_timestamp > :now", {"now": now_ms}
+                f"UPDATE '{bucket.table}' SET item_timestamp = :now WHERE item_timestamp > :now",
+                {"now": now_ms},
             )
             if bucket.put(item):
                 return 0.0
@@ -106,11 +109,17 @@ class Quotas:
 
     def _bucket(self, connection: sqlite3.Connection, host: str, now_ms: int) -> SQLiteBucket:
         if host not in self._buckets:
-            table = "".join(char if char.isalnum() or char in ".-" else "_" for char in f"host_{host}")
+            table = "".join(
+                char if char.isalnum() or char in ".-" else "_" for char in f"host_{host}"
+            )
             with _transaction(connection):
                 connection.execute(_SCHEMA.format(table=table))
-                connection.execute(f"CREATE INDEX IF NOT EXISTS 'by_time_{table}' ON '{table}' (item_timestamp)")
-                rates = [BucketRate(rate.limit, rate.interval_s * 1000) for rate in self._rates[host]]
+                connection.execute(
+                    f"CREATE INDEX IF NOT EXISTS 'by_time_{table}' ON '{table}' (item_timestamp)"
+                )
+                rates = [
+                    BucketRate(rate.limit, rate.interval_s * 1000) for rate in self._rates[host]
+                ]
                 self._buckets[host] = SQLiteBucket(rates, connection, table)
                 self._buckets[host].leak(now_ms)
         return self._buckets[host]
@@ -120,7 +129,9 @@ class Quotas:
             self._connection = (
                 sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 if self._path is None
-                else open_private(self._path, _APPLICATION_ID, journal_mode="DELETE", busy_s=_BUSY_S)
+                else open_private(
+                    self._path, _APPLICATION_ID, journal_mode="DELETE", busy_s=_BUSY_S
+                )
             )
         return self._connection
 

@@ -71,7 +71,10 @@ def retrying(
         return delay_s(call.attempt_number, raised(call).wait_s, dice(), rules)
 
     def stop(call: RetryCallState) -> bool:
-        return call.attempt_number >= rules.n_attempts or call.upcoming_sleep + rules.reserve_s > remaining_s()
+        return (
+            call.attempt_number >= rules.n_attempts
+            or call.upcoming_sleep + rules.reserve_s > remaining_s()
+        )
 
     def rest(seconds: float) -> None:
         sleep(seconds)
@@ -137,7 +140,9 @@ class Rate:
     limit: int
 
     def __str__(self) -> str:
-        unit, unit_s = next(item for item in reversed(_UNIT_S.items()) if self.interval_s % item[1] == 0)
+        unit, unit_s = next(
+            item for item in reversed(_UNIT_S.items()) if self.interval_s % item[1] == 0
+        )
         n_units = self.interval_s // unit_s
         return f"{self.limit}/{n_units if n_units > 1 else ''}{unit}"
 
@@ -147,7 +152,9 @@ def parse_rate(text: str) -> Rate:
     match = _RATE.fullmatch(text)
     rate = Rate(int(match[2] or 1) * _UNIT_S[match[3]], int(match[1])) if match else Rate(0, 0)
     if rate.limit < 1 or rate.interval_s < 1:
-        raise InputError(f"{text!r} is no rate: write requests/time as in '1/s', '60/min', '25/day', '1000/10min'")
+        raise InputError(
+            f"{text!r} is no rate: write requests/time as in '1/s', '60/min', '25/day', '1000/10min'"
+        )
     return rate
 
 
@@ -155,7 +162,9 @@ def combined(rates: Iterable[Rate]) -> tuple[Rate, ...]:
     """All `rates` at once, shortest interval first, without those that follow from the others."""
     kept: list[Rate] = []
     for rate in sorted(rates):
-        if any(rate.limit * shorter.interval_s >= shorter.limit * rate.interval_s for shorter in kept):
+        if any(
+            rate.limit * shorter.interval_s >= shorter.limit * rate.interval_s for shorter in kept
+        ):
             continue
         kept = [shorter for shorter in kept if shorter.limit < rate.limit]
         kept.append(rate)

@@ -33,7 +33,12 @@ except ImportError as missing:
 # The libraries too: whoever takes them from here is told what to install.
 __all__ = ["ERRORS", "SECRET_PARAMS", "Patience", "Wire", "httpcore2", "httpx2"]
 
-ERRORS = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, httpcore2.ProxyError)
+ERRORS = (
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.TimeoutException,
+    httpcore2.ProxyError,
+)
 """What a broken connection raises."""
 
 SECRET_PARAMS = "secret_params"
@@ -99,7 +104,9 @@ class Wire(httpx2.BaseTransport):
         secret_params = request.extensions.get(SECRET_PARAMS)
         url = request.url.copy_merge_params(secret_params) if secret_params else request.url
         reply = self._pool(url).handle_request(
-            httpcore2.Request(request.method, _core(url), headers=request.headers.raw, content=request.stream)
+            httpcore2.Request(
+                request.method, _core(url), headers=request.headers.raw, content=request.stream
+            )
         )
         return httpx2.Response(reply.status, headers=reply.headers, stream=_Body(reply.stream))
 
@@ -113,7 +120,11 @@ class Wire(httpx2.BaseTransport):
             pool.close()
 
     def _pool(self, url: httpx2.URL) -> httpcore2.ConnectionPool:
-        proxy = None if proxy_bypass(url.host) else self._proxies.get(url.scheme, self._proxies.get("all"))
+        proxy = (
+            None
+            if proxy_bypass(url.host)
+            else self._proxies.get(url.scheme, self._proxies.get("all"))
+        )
         with self._lock:
             if (url.scheme, proxy) not in self._pools:
                 tls = httpx2.create_ssl_context() if url.scheme == "https" else None
@@ -136,12 +147,17 @@ class Wire(httpx2.BaseTransport):
         except (ValueError, httpx2.InvalidURL):
             through = None
         if through is None or through.url.scheme not in ("http", "https") or not through.url.host:
-            raise SourceError("unavailable", "the proxy that the environment names is no address of an http or https proxy")
+            raise SourceError(
+                "unavailable",
+                "the proxy that the environment names is no address of an http or https proxy",
+            )
         return httpcore2.HTTPProxy(_core(through.url), proxy_auth=through.raw_auth, **settings)
 
 
 def _core(url: httpx2.URL) -> httpcore2.URL:
-    return httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+    return httpcore2.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
 
 
 class _Body(httpx2.SyncByteStream):
@@ -176,7 +192,9 @@ class _Backend(httpcore2.NetworkBackend):
         for address in _addresses(host, port):
             limit_s = self._calls.limit_s(_CONNECT_S)
             try:
-                stream = self._sockets.connect_tcp(address, port, limit_s, local_address, socket_options)
+                stream = self._sockets.connect_tcp(
+                    address, port, limit_s, local_address, socket_options
+                )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
             else:
@@ -213,9 +231,15 @@ class _Stream(httpcore2.NetworkStream):
         self._stream.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._calls.limit_s(_CONNECT_S)), self._calls)
+        return _Stream(
+            self._stream.start_tls(ssl_context, server_hostname, self._calls.limit_s(_CONNECT_S)),
+            self._calls,
+        )
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

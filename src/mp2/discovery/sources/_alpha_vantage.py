@@ -25,7 +25,9 @@ KEY = "ALPHAVANTAGE_API_KEY"
 
 _ANSWER = "the answer of Alpha Vantage"
 _REFUSALS = ("Error Message", "Information", "Note")
-_BAD_KEY = re.compile(r"api ?key.{0,40}(invalid|missing|for demo)|(invalid|missing).{0,40}api ?key", re.IGNORECASE)
+_BAD_KEY = re.compile(
+    r"api ?key.{0,40}(invalid|missing|for demo)|(invalid|missing).{0,40}api ?key", re.IGNORECASE
+)
 _PREMIUM = re.compile(r"\bpremium endpoint\b", re.IGNORECASE)
 _BURST = re.compile(r"sparingly|per second", re.IGNORECASE)
 _PER_DAY = re.compile(r"per day", re.IGNORECASE)
@@ -50,7 +52,10 @@ def _refusal(key: str, sentence: str, reply: Reply) -> SourceError:
     if _BAD_KEY.search(sentence):
         return SourceError("unauthorized", f"Alpha Vantage does not accept the key {KEY}")
     if key == "Error Message":
-        return SourceError("bad_request", "Alpha Vantage does not understand the request (an unknown symbol, perhaps)")
+        return SourceError(
+            "bad_request",
+            "Alpha Vantage does not understand the request (an unknown symbol, perhaps)",
+        )
     if _PREMIUM.search(sentence):
         return SourceError("forbidden", "Alpha Vantage gives this to paid plans only")
     return _too_many(sentence, reply)
@@ -58,12 +63,22 @@ def _refusal(key: str, sentence: str, reply: Reply) -> SourceError:
 
 def _too_many(sentence: str, reply: Reply) -> SourceError:
     if _BURST.search(sentence):
-        return SourceError("rate_limited", "Alpha Vantage wants fewer requests per second", burst=True)
+        return SourceError(
+            "rate_limited", "Alpha Vantage wants fewer requests per second", burst=True
+        )
     if _PER_MINUTE.search(sentence):
-        return SourceError("rate_limited", "Alpha Vantage wants fewer requests per minute", retry_after_s=60.0)
+        return SourceError(
+            "rate_limited", "Alpha Vantage wants fewer requests per minute", retry_after_s=60.0
+        )
     daily = bool(_PER_DAY.search(sentence))
-    message = "the day's requests to Alpha Vantage are used up" if daily else "Alpha Vantage wants fewer requests"
-    return SourceError("rate_limited", message, retry_after_s=_until_midnight_s(reply) if daily else None)
+    message = (
+        "the day's requests to Alpha Vantage are used up"
+        if daily
+        else "Alpha Vantage wants fewer requests"
+    )
+    return SourceError(
+        "rate_limited", message, retry_after_s=_until_midnight_s(reply) if daily else None
+    )
 
 
 def _until_midnight_s(reply: Reply) -> float | None:

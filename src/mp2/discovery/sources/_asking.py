@@ -16,7 +16,9 @@ OF_ONE = frozenset({"forbidden", "bad_request", "bad_payload"})
 _ENOUGH = 3
 
 
-def answers(context: ScanContext, names: Iterable[str], ask: Callable[[str], T]) -> Iterator[tuple[str, T]]:
+def answers(
+    context: ScanContext, names: Iterable[str], ask: Callable[[str], T]
+) -> Iterator[tuple[str, T]]:
     """Each name with what `ask` returns for it, one after the other.
 
     A name that alone is refused (`OF_ONE`) is left out, with a line in the log. Raises the first refusal when not a single

@@ -111,7 +111,12 @@ class BarScanner(Scanner):
             strength = self.strength(now)
         context.logger.info("%d of %d tickers match", len(matches), bars.prices.n_tickers)
         found = [
-            (strength[idx], self._candidate(context, bars, int(idx), {name: float(now[name][idx]) for name in now}))
+            (
+                strength[idx],
+                self._candidate(
+                    context, bars, int(idx), {name: float(now[name][idx]) for name in now}
+                ),
+            )
             for idx in matches
         ]
         yield from (one for _, one in sorted(found, key=lambda pair: _rank(*pair)))
@@ -124,11 +129,15 @@ class BarScanner(Scanner):
 
         wanted = self.series()
         n_needed = max(indicators.n_bars(series) + n_last - 1 for series, n_last in wanted.values())
-        n_useful = max(indicators.n_warm_up(series) + n_last - 1 for series, n_last in wanted.values())
+        n_useful = max(
+            indicators.n_warm_up(series) + n_last - 1 for series, n_last in wanted.values()
+        )
         n_here = bars.n_bars - bars.prices.first_idx
         if n_here.max() < n_needed:
             reach = f"up to {bars.last_date}; the most are {max(0, n_here.max())}"
-            raise SourceError("bad_payload", f"{bars.name}: no ticker has the {n_needed} bars it takes {reach}")
+            raise SourceError(
+                "bad_payload", f"{bars.name}: no ticker has the {n_needed} bars it takes {reach}"
+            )
         plan = indicators.plan(series for series, _ in wanted.values())
         most = max(n_last for _, n_last in wanted.values())
         window = indicators.Window(max(0, bars.n_bars - max(n_needed, n_useful)), bars.n_bars, most)
@@ -137,13 +146,24 @@ class BarScanner(Scanner):
         for ticker in long_enough.tolist():
             context.check()
             indicators.evaluate(plan, bars.prices, window, range(ticker, ticker + 1), values)
-        context.logger.info("%d of %d tickers have the %d bars it takes", len(long_enough), len(n_here), n_needed)
-        return {name: values[plan.series.index(series), :, -n_last:] for name, (series, n_last) in wanted.items()}
+        context.logger.info(
+            "%d of %d tickers have the %d bars it takes", len(long_enough), len(n_here), n_needed
+        )
+        return {
+            name: values[plan.series.index(series), :, -n_last:]
+            for name, (series, n_last) in wanted.items()
+        }
 
-    def _candidate(self, context: ScanContext, bars: DailyBars, idx: int, one: Mapping[str, float]) -> Candidate:
-        numbers = {name: None if math.isnan(value) else round(value, 6) for name, value in one.items()}
+    def _candidate(
+        self, context: ScanContext, bars: DailyBars, idx: int, one: Mapping[str, float]
+    ) -> Candidate:
+        numbers = {
+            name: None if math.isnan(value) else round(value, 6) for name, value in one.items()
+        }
         data = {"date": bars.last_date, **numbers}
-        return context.candidate(bars.prices.tickers[idx], self.reason(one), self.priority(one), data)
+        return context.candidate(
+            bars.prices.tickers[idx], self.reason(one), self.priority(one), data
+        )
 
 
 def _rank(strength: float, one: Candidate) -> tuple[int, float, str]:
@@ -177,7 +197,9 @@ class DailyBars:
 
         if np.isnan(self.prices.volume[:, : self.n_bars]).all():
             how = "add a column volume, or name it with columns (volume = NAME)"
-            raise SourceError("bad_payload", f"{self.name}: no bar has a volume, which this needs; {how}")
+            raise SourceError(
+                "bad_payload", f"{self.name}: no bar has a volume, which this needs; {how}"
+            )
 
 
 def bars_before_today(context: ScanContext, settings: BarSettings) -> DailyBars:
@@ -186,13 +208,17 @@ def bars_before_today(context: ScanContext, settings: BarSettings) -> DailyBars:
     prices, name = _found(given, context, settings)
     n_bars = bisect_left(prices.dates, context.today.isoformat())
     if not n_bars:
-        raise SourceError("bad_payload", f"{name}: no bars before {context.today}; the first are of {prices.dates[0]}")
+        raise SourceError(
+            "bad_payload",
+            f"{name}: no bars before {context.today}; the first are of {prices.dates[0]}",
+        )
     bars = DailyBars(prices, n_bars, name)
     age = (context.today - datetime.date.fromisoformat(bars.last_date)).days
     if age > settings.max_age_days:
         how = f"more than max_age_days = {settings.max_age_days}; bring them up to date"
         raise SourceError(
-            "bad_payload", f"{name}: the last bars are of {bars.last_date}, {age} days before {context.today}, {how}"
+            "bad_payload",
+            f"{name}: the last bars are of {bars.last_date}, {age} days before {context.today}, {how}",
         )
     return bars
 
@@ -207,7 +233,10 @@ def _found(given: Any, context: ScanContext, settings: BarSettings) -> tuple[Pri
     if isinstance(given, PriceTable):
         return given, "state['prices']"
     if not isinstance(given, str | os.PathLike):
-        raise SourceError("bad_request", f"state['prices'] is a {type(given).__name__}; pass what mp2.read_prices returns")
+        raise SourceError(
+            "bad_request",
+            f"state['prices'] is a {type(given).__name__}; pass what mp2.read_prices returns",
+        )
     try:
         path = expanded(given)
     except InputError as error:
@@ -223,12 +252,23 @@ def _read_once(path: Path, context: ScanContext, settings: BarSettings) -> Price
 
     end = (context.today - datetime.timedelta(days=1)).isoformat()
     chosen = (settings.table, settings.query)
-    key = (str(path.absolute()), _version(path), tuple(sorted(settings.columns.items())), chosen, end)
+    key = (
+        str(path.absolute()),
+        _version(path),
+        tuple(sorted(settings.columns.items())),
+        chosen,
+        end,
+    )
 
     def read() -> PriceTable:
         # What comes after the last complete day must not decide which tickers there are either.
         return prices.read_prices(
-            path, columns=settings.columns, table=chosen[0], query=chosen[1], end=end, stop=context.cancelled
+            path,
+            columns=settings.columns,
+            table=chosen[0],
+            query=chosen[1],
+            end=end,
+            stop=context.cancelled,
         )
 
     return _reads.get(key, read, context)
@@ -240,7 +280,10 @@ def _version(path: Path) -> tuple[Any, ...]:
         if path.is_dir():
             files = sorted(path.iterdir())
         else:  # what is written to an SQLite file may stay in its journal for a while
-            files = [path, *(side for side in [path.with_name(f"{path.name}-wal")] if side.exists())]
+            files = [
+                path,
+                *(side for side in [path.with_name(f"{path.name}-wal")] if side.exists()),
+            ]
         stats = [(file.name, file.stat()) for file in files]
     except OSError as error:
         raise SourceError("bad_request", f"prices: {path}: {_reason(error)}") from error
@@ -248,7 +291,11 @@ def _version(path: Path) -> tuple[Any, ...]:
 
 
 def _reason(error: OSError) -> str:
-    return "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+    return (
+        "no such file or folder"
+        if isinstance(error, FileNotFoundError)
+        else error.strerror or str(error)
+    )
 
 
 @dataclass(slots=True, eq=False)

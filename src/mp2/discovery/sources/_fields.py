@@ -21,7 +21,9 @@ T = TypeVar("T")
 ABSENT = (None, "", "None", "-", "N/A")
 """What sources write where they know nothing."""
 
-_NUMBER = re.compile(r"[+-]?(\d[\d,]{0,30}(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?%?", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(
+    r"[+-]?(\d[\d,]{0,30}(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?%?", re.IGNORECASE | re.ASCII
+)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -76,7 +78,9 @@ def rows(value: Any, what: str) -> list[Any]:
     return value
 
 
-def readable(values: Iterable[Any], read: Callable[[dict[str, Any]], T | None], what: str) -> list[T]:
+def readable(
+    values: Iterable[Any], read: Callable[[dict[str, Any]], T | None], what: str
+) -> list[T]:
     """What `read` makes of the rows, without those that are no objects or for which it returns None.
 
     Raises `SourceError("bad_payload")` when there are rows and none can be read.

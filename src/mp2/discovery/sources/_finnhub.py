@@ -21,7 +21,11 @@ KEY = "FINNHUB_API_KEY"
 
 _ANSWER = "the answer of Finnhub"
 _REFUSALS = (
-    ("sign up|invalid api key|please use an api key", "unauthorized", f"Finnhub does not accept the key {KEY}"),
+    (
+        "sign up|invalid api key|please use an api key",
+        "unauthorized",
+        f"Finnhub does not accept the key {KEY}",
+    ),
     ("limit reached|too many requests", "rate_limited", "Finnhub wants fewer requests per minute"),
     ("do(n't| not) have access|premium", "forbidden", "Finnhub gives this to paid plans only"),
 )
@@ -36,7 +40,9 @@ def headers(context: ScanContext) -> dict[str, str]:
 def answer(reply: Reply, wanted: str) -> dict[str, Any]:
     """The object that was asked for, which has the key `wanted`. Raises `SourceError` for refusals and anything else."""
     if _is_page(reply) and reply.status < 400:
-        raise SourceError("rate_limited", "Finnhub leads to a web page, as it does when too much was asked")
+        raise SourceError(
+            "rate_limited", "Finnhub leads to a web page, as it does when too much was asked"
+        )
     text = reply.text()
     values = fields.document(reply, _ANSWER) if text.lstrip()[:1] in ("{", "[") else text
     said = values.get("error") if isinstance(values, dict) else values

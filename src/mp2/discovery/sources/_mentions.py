@@ -30,13 +30,17 @@ class Mentions:
 
     def found(self, text: str) -> frozenset[str]:
         """The tickers in a text, in their one form."""
-        return frozenset(ticker for ticker in map(canonical_ticker, self._written(text)) if ticker is not None)
+        return frozenset(
+            ticker for ticker in map(canonical_ticker, self._written(text)) if ticker is not None
+        )
 
     def _written(self, text: str) -> Iterator[str]:
         yield from _CASHTAG.findall(text)
         yield from map(_with_exchange, _LISTED.finditer(text))
         if self._symbols:
-            yield from (word for word in _CAPITALS.findall(text) if canonical_ticker(word) in self._symbols)
+            yield from (
+                word for word in _CAPITALS.findall(text) if canonical_ticker(word) in self._symbols
+            )
         if self._pattern is not None:
             yield from (self._names[name] for name in self._pattern.findall(text.casefold()))
 

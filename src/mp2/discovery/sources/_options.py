@@ -23,8 +23,15 @@ def _symbol(text: str) -> str:
 
 def _address(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise ValueError("has to be an address such as https://example.com/path, without user and password")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or parts.password
+    ):
+        raise ValueError(
+            "has to be an address such as https://example.com/path, without user and password"
+        )
     return text
 
 

@@ -60,7 +60,10 @@ class Breakout52w(BarScanner):
         sessions, days = self.settings.sessions, self.settings.volume_days
         return {
             "close": ("close", 1),
-            "highest": (Indicator(f"close MAX({sessions})", "MAX", ("close",), (sessions,), sessions - 1), 2),
+            "highest": (
+                Indicator(f"close MAX({sessions})", "MAX", ("close",), (sessions,), sessions - 1),
+                2,
+            ),
             "volume": ("volume", 1),
             "usual": (Indicator(f"volume SMA({days})", "SMA", ("volume",), (days,), days - 1), 2),
         }
@@ -79,7 +82,11 @@ class Breakout52w(BarScanner):
         """A new high, not too far above the old one, with volume where that is asked for."""
         least = self.settings.min_volume_ratio
         enough = (now["volume_ratio"] >= least) | (least == 0)
-        return (now["close"] > now["highest_close"]) & (now["above_pp"] <= self.settings.max_above_pp) & enough
+        return (
+            (now["close"] > now["highest_close"])
+            & (now["above_pp"] <= self.settings.max_above_pp)
+            & enough
+        )
 
     def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
         """How far above."""
@@ -92,7 +99,11 @@ class Breakout52w(BarScanner):
     def reason(self, one: Mapping[str, float]) -> str:
         """`close 45.20 is above the highest close of 252 sessions (44.90), volume 1.8 times the usual`."""
         before = f"the highest close of {self.settings.sessions} sessions ({price_text(one['highest_close'])})"
-        volume = "" if math.isnan(one["volume_ratio"]) else f", volume {one['volume_ratio']:.1f} times the usual"
+        volume = (
+            ""
+            if math.isnan(one["volume_ratio"])
+            else f", volume {one['volume_ratio']:.1f} times the usual"
+        )
         return f"close {price_text(one['close'])} is above {before}{volume}"
 
 

@@ -47,7 +47,8 @@ USER_AGENT = "SEC_USER_AGENT"
 _COMPANIES = "the list of companies"
 _CONTACT = r"[ -~]*[!-?A-~]@[!-?A-~]+\.[!-?A-~]+[ -~]*"
 _DISPLAY_NAME = re.compile(
-    r"(?P<company>.*?)\s*(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*\(CIK (?P<cik>\d{1,10})\)\s*", re.ASCII
+    r"(?P<company>.*?)\s*(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*\(CIK (?P<cik>\d{1,10})\)\s*",
+    re.ASCII,
 )
 _ADSH = re.compile(r"\d{10}-\d{2}-\d{6}", re.ASCII)
 _FILE = re.compile(r"[\w.-]{1,200}", re.ASCII)
@@ -87,7 +88,10 @@ def parse_filings(reply: Reply) -> Page:
     if values.get("timed_out") is True:
         raise SourceError("unavailable", "EDGAR's search ran out of time")
     found = fields.readable(hits, _read_hit, "hits.hits")
-    return {"n_hits": len(hits), "filings": list({one["adsh"]: one for one in reversed(found)}.values())[::-1]}
+    return {
+        "n_hits": len(hits),
+        "filings": list({one["adsh"]: one for one in reversed(found)}.values())[::-1],
+    }
 
 
 def parse_companies(reply: Reply) -> dict[str, str]:
@@ -104,7 +108,9 @@ def parse_companies(reply: Reply) -> dict[str, str]:
 
 def _check_welcome(reply: Reply) -> None:
     if reply.status == 403 and b"Request Rate Threshold" in reply.body:
-        raise SourceError("rate_limited", "the SEC limits this address for ten minutes", retry_after_s=600.0)
+        raise SourceError(
+            "rate_limited", "the SEC limits this address for ten minutes", retry_after_s=600.0
+        )
     if reply.status == 403:
         how = f"it has to be 'Company Name contact@domain' ({USER_AGENT})"
         raise SourceError("forbidden", f"the SEC refuses the user agent; {how}")
@@ -124,7 +130,9 @@ def _read_hit(hit: dict[str, Any]) -> Filing | None:
         "filed": filed,
         "items": [fields.line(item, 10) for item in items][:20] if isinstance(items, list) else [],
         "file": fields.line(hit.get("_id"), 300).partition(":")[2],
-        "filers": [filer for name in (names if isinstance(names, list) else []) if (filer := _filer(name))],
+        "filers": [
+            filer for name in (names if isinstance(names, list) else []) if (filer := _filer(name))
+        ],
     }
 
 
@@ -134,7 +142,11 @@ def _filer(name: Any) -> Filer | None:
         return None
     written = (match["tickers"] or "").split(",")
     tickers = [ticker for ticker in map(canonical_ticker, written) if ticker is not None]
-    return {"company": one_line(match["company"], 100), "cik": int(match["cik"]), "tickers": tickers}
+    return {
+        "company": one_line(match["company"], 100),
+        "cik": int(match["cik"]),
+        "tickers": tickers,
+    }
 
 
 class Filings(Scanner):
@@ -157,14 +169,18 @@ class Filings(Scanner):
         forms: tuple[Words, ...] = ("8-K",)
         days: int = Field(default=3, ge=1, le=90, strict=True)
         max_pages: int = Field(default=2, ge=1, le=10, strict=True)
-        user_agent: Annotated[str, StringConstraints(strip_whitespace=True, pattern=f"^{_CONTACT}$")] | None = None
+        user_agent: (
+            Annotated[str, StringConstraints(strip_whitespace=True, pattern=f"^{_CONTACT}$")] | None
+        ) = None
         base_url: BaseAddress = "https://efts.sec.gov/LATEST"
         tickers_url: WebAddress = "https://www.sec.gov/files/company_tickers.json"
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
         """Search page by page, then gather by ticker."""
         headers = {"User-Agent": self._user_agent(context)}
-        filings = [one for one in self._found(context, headers) if one["filed"] < context.today.isoformat()]
+        filings = [
+            one for one in self._found(context, headers) if one["filed"] < context.today.isoformat()
+        ]
         by_ticker = _by_ticker(filings, self._tickers(context, headers, filings))
         ranked = sorted(by_ticker.items(), key=lambda one: one[0])
         ranked.sort(key=lambda one: (one[1][0]["filed"], len(one[1])), reverse=True)
@@ -174,7 +190,9 @@ class Filings(Scanner):
     def _user_agent(self, context: ScanContext) -> str:
         agent = self.settings.user_agent or context.key(USER_AGENT)
         if not re.fullmatch(_CONTACT, agent):
-            raise SourceError("bad_request", f"{USER_AGENT} has to be 'Company Name contact@domain'")
+            raise SourceError(
+                "bad_request", f"{USER_AGENT} has to be 'Company Name contact@domain'"
+            )
         return str(agent)
 
     def _found(self, context: ScanContext, headers: dict[str, str]) -> Iterator[Filing]:
@@ -200,15 +218,21 @@ class Filings(Scanner):
         if self.settings.forms:
             params["forms"] = ",".join(self.settings.forms)
         url = f"{self.settings.base_url}/search-index"
-        return context.http.get(url, parse=parse_filings, params=params, headers=headers, ttl_s=TTL_S)
+        return context.http.get(
+            url, parse=parse_filings, params=params, headers=headers, ttl_s=TTL_S
+        )
 
-    def _tickers(self, context: ScanContext, headers: dict[str, str], filings: list[Filing]) -> dict[str, str]:
+    def _tickers(
+        self, context: ScanContext, headers: dict[str, str], filings: list[Filing]
+    ) -> dict[str, str]:
         """The SEC's list when a filing names no ticker, and it can be had."""
         if all(any(filer["tickers"] for filer in one["filers"]) for one in filings):
             return {}
         try:
             url = self.settings.tickers_url
-            return context.http.get(url, parse=parse_companies, headers=headers, ttl_s=COMPANIES_TTL_S)
+            return context.http.get(
+                url, parse=parse_companies, headers=headers, ttl_s=COMPANIES_TTL_S
+            )
         except SourceError as error:
             context.check()
             context.logger.warning("filings that name no ticker are left out: %s", error)
@@ -226,7 +250,9 @@ class Filings(Scanner):
             "usable_from": fields.next_weekday(last_filed).isoformat(),
             "filings": [_shown(one) for one in found[:MAX_FILINGS]],
         }
-        line = f"{company}: {newest['form']} of {newest['filed']}{others} with {self.settings.query}"
+        line = (
+            f"{company}: {newest['form']} of {newest['filed']}{others} with {self.settings.query}"
+        )
         return context.candidate(ticker, line, "high" if len(found) > 1 else "medium", data)
 
 
@@ -235,7 +261,9 @@ def _by_ticker(filings: Iterable[Filing], listed: dict[str, str]) -> dict[str, l
     found: dict[str, list[Filing]] = {}
     for filing in sorted(filings, key=lambda one: (one["filed"], one["adsh"]), reverse=True):
         named = [ticker for filer in filing["filers"] for ticker in filer["tickers"]]
-        named += [listed[str(filer["cik"])] for filer in filing["filers"] if str(filer["cik"]) in listed]
+        named += [
+            listed[str(filer["cik"])] for filer in filing["filers"] if str(filer["cik"]) in listed
+        ]
         if named:
             found.setdefault(named[0], []).append(filing)
     return found
@@ -245,4 +273,10 @@ def _shown(filing: Filing) -> dict[str, Any]:
     file = filing["file"] if _FILE.fullmatch(filing["file"]) else ""
     folder = f"{filing['filers'][0]['cik']}/{filing['adsh'].replace('-', '')}"
     url = f"https://www.sec.gov/Archives/edgar/data/{folder}/{file}"
-    return {"adsh": filing["adsh"], "form": filing["form"], "filed": filing["filed"], "items": filing["items"], "url": url}
+    return {
+        "adsh": filing["adsh"],
+        "form": filing["form"],
+        "filed": filing["filed"],
+        "items": filing["items"],
+        "url": url,
+    }

@@ -69,16 +69,22 @@ def parse_overview(reply: Reply) -> Figures:
     return _figures({} if is_unknown else alpha_vantage.answer(reply, ("Symbol",)), _ALPHA_VANTAGE)
 
 
-def _figures(values: Mapping[str, Any], names: Mapping[str, tuple[tuple[str, ...], float]]) -> Figures:
+def _figures(
+    values: Mapping[str, Any], names: Mapping[str, tuple[tuple[str, ...], float]]
+) -> Figures:
     found = {figure: _first(values, keys, factor) for figure, (keys, factor) in names.items()}
     given = [values[key] for keys, _ in names.values() for key in keys if key in values]
-    if any(value not in fields.ABSENT for value in given) and all(value is None for value in found.values()):
+    if any(value not in fields.ABSENT for value in given) and all(
+        value is None for value in found.values()
+    ):
         raise SourceError("bad_payload", "none of the key figures can be read")
     return cast("Figures", found)
 
 
 def _first(values: Mapping[str, Any], keys: tuple[str, ...], factor: float) -> float | None:
-    known = (value for value in (fields.number(values.get(key)) for key in keys) if value is not None)
+    known = (
+        value for value in (fields.number(values.get(key)) for key in keys) if value is not None
+    )
     first = next(known, None)
     return None if first is None else round(first * factor, 6)
 
@@ -116,25 +122,39 @@ class Fundamentals(Scanner):
         """Ask for every symbol, then filter and rank."""
         asked = self._finnhub if self.settings.provider == "finnhub" else self._alpha_vantage
         passed = [(symbol, found) for symbol, found in asked(context) if self._passes(found)]
-        for symbol, found in sorted(passed, key=lambda one: (one[1]["pe"] is None, one[1]["pe"] or 0.0, one[0])):
+        for symbol, found in sorted(
+            passed, key=lambda one: (one[1]["pe"] is None, one[1]["pe"] or 0.0, one[0])
+        ):
             priority = "high" if self._is_cheap(found["pe"]) else "medium"
-            yield context.candidate(symbol, _line(found), priority, {**found, "provider": self.settings.provider})
+            yield context.candidate(
+                symbol, _line(found), priority, {**found, "provider": self.settings.provider}
+            )
 
     def _finnhub(self, context: ScanContext) -> Iterator[tuple[str, Figures]]:
-        headers, url = finnhub.headers(context), f"{self.settings.base_url or finnhub.BASE_URL}/stock/metric"
+        headers, url = (
+            finnhub.headers(context),
+            f"{self.settings.base_url or finnhub.BASE_URL}/stock/metric",
+        )
 
         def ask(symbol: str) -> Figures:
             params = {"symbol": with_dot(symbol), "metric": "all"}
-            return context.http.get(url, parse=parse_metric, params=params, headers=headers, ttl_s=TTL_S)
+            return context.http.get(
+                url, parse=parse_metric, params=params, headers=headers, ttl_s=TTL_S
+            )
 
         return answers(context, self.settings.symbols, ask)
 
     def _alpha_vantage(self, context: ScanContext) -> Iterator[tuple[str, Figures]]:
-        key, url = {"apikey": context.key(alpha_vantage.KEY)}, f"{self.settings.base_url or alpha_vantage.BASE_URL}/query"
+        key, url = (
+            {"apikey": context.key(alpha_vantage.KEY)},
+            f"{self.settings.base_url or alpha_vantage.BASE_URL}/query",
+        )
 
         def ask(symbol: str) -> Figures:
             params = {"function": "OVERVIEW", "symbol": with_dot(symbol)}
-            return context.http.get(url, parse=parse_overview, params=params, secret_params=key, ttl_s=TTL_S)
+            return context.http.get(
+                url, parse=parse_overview, params=params, secret_params=key, ttl_s=TTL_S
+            )
 
         return answers(context, self.settings.symbols, ask)
 
@@ -150,7 +170,9 @@ class Fundamentals(Scanner):
         )
 
     def _is_cheap(self, pe: float | None) -> bool:
-        return pe is not None and self.settings.max_pe is not None and pe <= self.settings.max_pe / 2
+        return (
+            pe is not None and self.settings.max_pe is not None and pe <= self.settings.max_pe / 2
+        )
 
 
 def _at_most(value: float | None, limit: float | None) -> bool:
@@ -170,4 +192,7 @@ def _line(found: Figures) -> str:
         ("dividend yield {:.1f}%", found["dividend_yield_pct"]),
         ("market cap ${:,.1f} bn", None if cap is None else cap / 1e9),
     ]
-    return ", ".join(text.format(value) for text, value in parts if value is not None) or "passes without known figures"
+    return (
+        ", ".join(text.format(value) for text, value in parts if value is not None)
+        or "passes without known figures"
+    )

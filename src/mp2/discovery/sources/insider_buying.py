@@ -76,7 +76,9 @@ def parse_transactions(reply: Reply) -> list[Transaction]:
     return fields.readable(fields.rows(values["data"], "data"), read, "data")
 
 
-def purchases(transactions: Iterable[Transaction], since: datetime.date, before: datetime.date) -> dict[str, list[Transaction]]:
+def purchases(
+    transactions: Iterable[Transaction], since: datetime.date, before: datetime.date
+) -> dict[str, list[Transaction]]:
     """Purchases on the open market, filed from `since` up to the day before `before`, by symbol; each once."""
     found: dict[str, dict[tuple[Any, ...], Transaction]] = {}
     for one in transactions:
@@ -119,7 +121,10 @@ class InsiderBuying(Scanner):
         transactions = [one for _, found in self._answers(context) for one in found]
         since = context.today - datetime.timedelta(days=self.settings.days)
         bought = purchases(transactions, since, context.today)
-        ranked = sorted(((_value_usd(found), symbol) for symbol, found in bought.items()), key=lambda one: (-one[0], one[1]))
+        ranked = sorted(
+            ((_value_usd(found), symbol) for symbol, found in bought.items()),
+            key=lambda one: (-one[0], one[1]),
+        )
         for value_usd, symbol in ranked:
             if value_usd >= self.settings.min_value_usd:
                 yield self._candidate(context, symbol, value_usd, bought[symbol])
@@ -132,7 +137,11 @@ class InsiderBuying(Scanner):
             return context.http.get(
                 f"{self.settings.base_url}/stock/insider-transactions",
                 parse=parse_transactions,
-                params={"symbol": with_dot(symbol), "from": since.isoformat(), "to": context.today.isoformat()},
+                params={
+                    "symbol": with_dot(symbol),
+                    "from": since.isoformat(),
+                    "to": context.today.isoformat(),
+                },
                 headers=headers,
                 ttl_s=TTL_S,
             )
@@ -142,7 +151,9 @@ class InsiderBuying(Scanner):
         else:
             yield "", _of_all(ask)
 
-    def _candidate(self, context: ScanContext, symbol: str, value_usd: float, found: list[Transaction]) -> Candidate:
+    def _candidate(
+        self, context: ScanContext, symbol: str, value_usd: float, found: list[Transaction]
+    ) -> Candidate:
         n_insiders = len({one["name"] for one in found})
         last_filed = max(one["filed"] for one in found)
         shown = sorted(found, key=lambda one: one["filed"], reverse=True)[:MAX_PURCHASES]
@@ -152,7 +163,10 @@ class InsiderBuying(Scanner):
             "n_insiders": n_insiders,
             "last_filed": last_filed,
             "usable_from": fields.next_weekday(datetime.date.fromisoformat(last_filed)).isoformat(),
-            "purchases": [{key: one[key] for key in ("name", "shares", "price", "filed", "traded")} for one in shown],
+            "purchases": [
+                {key: one[key] for key in ("name", "shares", "price", "filed", "traded")}
+                for one in shown
+            ],
         }
         line = f"{counted(n_insiders, 'insider')} bought for ${value_usd:,.0f}, last filed {last_filed}"
         return context.candidate(symbol, line, self._priority(value_usd, n_insiders), data)
@@ -172,4 +186,7 @@ def _of_all(ask: Callable[[str], list[Transaction]]) -> list[Transaction]:
     except SourceError as error:
         if error.code != "forbidden":
             raise
-    raise SourceError("forbidden", "Finnhub gives the purchases of all companies to paid plans only; list some in `symbols`")
+    raise SourceError(
+        "forbidden",
+        "Finnhub gives the purchases of all companies to paid plans only; list some in `symbols`",
+    )

@@ -33,7 +33,11 @@ TTL_S = 3600.0
 """A free key gets the last close and 25 requests a day."""
 
 ListName = Literal["gainers", "losers", "most_active"]
-LISTS: dict[ListName, str] = {"gainers": "top_gainers", "losers": "top_losers", "most_active": "most_actively_traded"}
+LISTS: dict[ListName, str] = {
+    "gainers": "top_gainers",
+    "losers": "top_losers",
+    "most_active": "most_actively_traded",
+}
 
 _NO_SHARE = re.compile(r".*([^A-Z0-9.-].*|[.-](WS|W|U|R|RT|WT).*)|[A-Z]{4}[WRU]")
 
@@ -68,7 +72,10 @@ def parse_movers(reply: Reply) -> Movers:
 
 def _read_list(name: ListName, values: Any) -> list[Mover]:
     def read(row: dict[str, Any]) -> Mover | None:
-        ticker, change_pp = fields.line(row.get("ticker"), 20), fields.number(row.get("change_percentage"))
+        ticker, change_pp = (
+            fields.line(row.get("ticker"), 20),
+            fields.number(row.get("change_percentage")),
+        )
         if not ticker or change_pp is None:
             return None
         return {
@@ -135,15 +142,22 @@ class MarketMovers(Scanner):
         """Movers of after `today` would be a look into the future, old ones are no news."""
         age_days = (today - datetime.date.fromisoformat(last_updated)).days
         if age_days < 0:
-            raise SourceError("bad_request", f"Alpha Vantage has the movers of {last_updated} only, not those of {today}")
+            raise SourceError(
+                "bad_request",
+                f"Alpha Vantage has the movers of {last_updated} only, not those of {today}",
+            )
         if age_days > self.settings.max_age_days:
-            raise SourceError("unavailable", f"the movers are of {last_updated}, {age_days} days ago")
+            raise SourceError(
+                "unavailable", f"the movers are of {last_updated}, {age_days} days ago"
+            )
 
     def _passes(self, row: Mover) -> bool:
         wanted = self.settings
         if wanted.shares_only and not is_share(row["ticker"]):
             return False
-        if (row["price"] or 0.0) < wanted.min_price_usd or (row["volume"] or 0.0) < wanted.min_volume:
+        if (row["price"] or 0.0) < wanted.min_price_usd or (
+            row["volume"] or 0.0
+        ) < wanted.min_volume:
             return False
         return row["list"] == "most_active" or abs(row["change_pp"]) >= wanted.min_change_pp
 
@@ -151,7 +165,11 @@ class MarketMovers(Scanner):
         change_pp = row["change_pp"]
         price = "" if row["price"] is None else f" to ${row['price']:,.2f}"
         volume = "" if row["volume"] is None else f", {row['volume']:,.0f} shares traded"
-        what = {"gainers": "top gainer", "losers": "top loser", "most_active": "among the most traded"}[row["list"]]
+        what = {
+            "gainers": "top gainer",
+            "losers": "top loser",
+            "most_active": "among the most traded",
+        }[row["list"]]
         return context.candidate(
             row["ticker"],
             f"{what} of {last_updated}: {change_pp:+.1f}%{price}{volume}",

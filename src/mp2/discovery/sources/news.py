@@ -77,7 +77,9 @@ def parse_feed(reply: Reply) -> list[Headline]:
         raise SourceError("bad_payload", "answered no RSS or Atom feed")
     # Bytes alone would first be tried as the name of a file.
     body = io.BytesIO(feed)
-    found = _feedparser().parse(body, response_headers=_UTF_8, sanitize_html=False, resolve_relative_uris=False)
+    found = _feedparser().parse(
+        body, response_headers=_UTF_8, sanitize_html=False, resolve_relative_uris=False
+    )
     if not found.get("version"):
         raise SourceError("bad_payload", "answered no RSS or Atom feed")
     if found.get("bozo") and not _ENDS.search(feed[-1000:]):
@@ -104,7 +106,11 @@ def _in_utf_8(reply: Reply) -> bytes:
     """
     declared = _DECLARED.match(reply.body[:_HEAD].lstrip())
     named = (reply.charset, text_charset(declared[1].decode()) if declared else None)
-    for charset in (_begins_as(reply.body), *(name for name in named if name not in _SEEN), "utf-8"):
+    for charset in (
+        _begins_as(reply.body),
+        *(name for name in named if name not in _SEEN),
+        "utf-8",
+    ):
         with suppress(UnicodeError):
             if charset is not None:
                 return reply.body.decode(_MEANT.get(charset, charset)).encode()
@@ -144,10 +150,14 @@ def _words(value: Any) -> str:
 
 def _published(entry: Mapping[str, Any]) -> str | None:
     for name in ("published_parsed", "updated_parsed"):
-        time = dict(entry).get(name)  # feedparser's own look-up puts one in the other's place, with a warning
+        time = dict(entry).get(
+            name
+        )  # feedparser's own look-up puts one in the other's place, with a warning
         try:
             year, month, day, hour, minute, second = time[:6]  # type: ignore[index]
-            return datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC).isoformat()
+            return datetime.datetime(
+                year, month, day, hour, minute, second, tzinfo=datetime.UTC
+            ).isoformat()
         except (TypeError, ValueError):
             continue
     return None
@@ -176,7 +186,13 @@ class Feed:
 
     def read(self, http: Http) -> list[Headline]:
         """Ask for it. Raises `SourceError`."""
-        return http.get(self.url, parse=parse_feed, secret_params=self.secret_params, ttl_s=TTL_S, max_bytes=MAX_BYTES)
+        return http.get(
+            self.url,
+            parse=parse_feed,
+            secret_params=self.secret_params,
+            ttl_s=TTL_S,
+            max_bytes=MAX_BYTES,
+        )
 
 
 Answer = list[Headline] | SourceError
@@ -204,7 +220,9 @@ def read_all(context: ScanContext, feeds: list[Feed]) -> list[Answer]:
     return answers
 
 
-def _until(context: ScanContext, until_s: float, ended: queue.SimpleQueue[Any], n_wanted: int) -> Iterator[tuple[int, Any]]:
+def _until(
+    context: ScanContext, until_s: float, ended: queue.SimpleQueue[Any], n_wanted: int
+) -> Iterator[tuple[int, Any]]:
     """What arrives, until all is there or no more than `until_s` are left."""
     while n_wanted and (left_s := context.remaining_s() - until_s) > 0:
         try:
@@ -228,7 +246,9 @@ class News(Scanner):
         `max_age_days`: of headlines. `min_headlines`: that name a ticker; `high_headlines`: where the priority becomes high.
         """
 
-        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(default=(), max_length=30, repr=False)
+        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(
+            default=(), max_length=30, repr=False
+        )
         names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)
         min_feeds: int = Field(default=1, ge=1, strict=True)
         max_age_days: int = Field(default=2, ge=0, le=365, strict=True)
@@ -264,7 +284,9 @@ class News(Scanner):
         if failures and len(read) - len(failures) < min(self.settings.min_feeds, len(read)):
             raise failures[0]
 
-    def _named(self, today: datetime.date, read: list[tuple[Feed, Answer]]) -> dict[str, list[tuple[str, Headline]]]:
+    def _named(
+        self, today: datetime.date, read: list[tuple[Feed, Answer]]
+    ) -> dict[str, list[tuple[str, Headline]]]:
         """Headlines, with the hosts of their feeds, by the tickers they name; the same headline counts once per ticker."""
         mentions = Mentions(names=self.settings.names)
         found: dict[str, dict[str, tuple[str, Headline]]] = {}
@@ -272,7 +294,9 @@ class News(Scanner):
             for headline in answer if isinstance(answer, list) else ():
                 if self._is_of(today, headline):
                     for ticker in mentions.found(f"{headline['title']}\n{headline['text']}"):
-                        found.setdefault(ticker, {}).setdefault(headline["title"].casefold(), (feed.host, headline))
+                        found.setdefault(ticker, {}).setdefault(
+                            headline["title"].casefold(), (feed.host, headline)
+                        )
         return {ticker: list(by_title.values()) for ticker, by_title in found.items()}
 
     def _is_of(self, today: datetime.date, headline: Headline) -> bool:
@@ -283,14 +307,26 @@ class News(Scanner):
         # In New York it is still `today` when UTC has the next day.
         return bool(-1 <= (today - published).days <= self.settings.max_age_days)
 
-    def _candidate(self, context: ScanContext, ticker: str, found: list[tuple[str, Headline]]) -> Candidate:
-        newest = sorted(found, key=lambda one: one[1]["published"] or "", reverse=True)[:MAX_HEADLINES]
+    def _candidate(
+        self, context: ScanContext, ticker: str, found: list[tuple[str, Headline]]
+    ) -> Candidate:
+        newest = sorted(found, key=lambda one: one[1]["published"] or "", reverse=True)[
+            :MAX_HEADLINES
+        ]
         shown = [
-            {"title": one["title"], "link": one["link"], "feed": host, "published": one["published"]} for host, one in newest
+            {
+                "title": one["title"],
+                "link": one["link"],
+                "feed": host,
+                "published": one["published"],
+            }
+            for host, one in newest
         ]
         data = {"n_headlines": len(found), "n_sites": _n_sites(found), "headlines": shown}
         line = f"{counted(len(found), 'headline')}: {newest[0][1]['title']} ({newest[0][0]})"
-        return context.candidate(ticker, line, "high" if len(found) >= self.settings.high_headlines else "medium", data)
+        return context.candidate(
+            ticker, line, "high" if len(found) >= self.settings.high_headlines else "medium", data
+        )
 
 
 def _n_sites(found: list[tuple[str, Headline]]) -> int:

@@ -80,11 +80,16 @@ def parse_token(reply: Reply) -> str:
 def parse_listing(reply: Reply) -> Listing:
     """The posts of a page, without those pinned to its top. Raises `SourceError`."""
     _check_welcome(reply)
-    data = fields.table(fields.table(fields.document(reply, _LISTING), _LISTING).get("data"), "data")
+    data = fields.table(
+        fields.table(fields.document(reply, _LISTING), _LISTING).get("data"), "data"
+    )
     children = fields.rows(data.get("children"), "data.children")
     posts = fields.readable(children, _read_child, "data.children")
     after = data.get("after")
-    return {"after": after if isinstance(after, str) else None, "posts": [post for post, is_pinned in posts if not is_pinned]}
+    return {
+        "after": after if isinstance(after, str) else None,
+        "posts": [post for post, is_pinned in posts if not is_pinned],
+    }
 
 
 def _check_welcome(reply: Reply) -> None:
@@ -132,9 +137,9 @@ class RedditTrending(Scanner):
 
         enabled: bool = Field(default=False, strict=True)
         username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{2,30}$")] | None = None
-        subreddits: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{2,30}$")], ...] = Field(
-            default=("stocks", "wallstreetbets", "investing"), min_length=1, max_length=20
-        )
+        subreddits: tuple[
+            Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{2,30}$")], ...
+        ] = Field(default=("stocks", "wallstreetbets", "investing"), min_length=1, max_length=20)
         symbols: Symbols = ()
         n_pages: int = Field(default=1, ge=1, le=10, strict=True)
         max_age_days: int = Field(default=1, ge=1, le=30, strict=True)
@@ -146,7 +151,9 @@ class RedditTrending(Scanner):
         @model_validator(mode="after")
         def _check_username(self) -> RedditTrending.Settings:
             if self.enabled and self.username is None:
-                raise ValueError("Reddit wants to know who asks; give username, the application's account")
+                raise ValueError(
+                    "Reddit wants to know who asks; give username, the application's account"
+                )
             return self
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
@@ -154,21 +161,33 @@ class RedditTrending(Scanner):
         agent = {"User-Agent": f"python:mp2:{__version__} (by /u/{self.settings.username})"}
         login = (context.key(CLIENT_ID), context.key(CLIENT_SECRET))
         form = {"grant_type": "client_credentials"}
-        token = context.http.post(self.settings.auth_url, parse=parse_token, form=form, auth=login, headers=agent)
+        token = context.http.post(
+            self.settings.auth_url, parse=parse_token, form=form, auth=login, headers=agent
+        )
         headers = {**agent, "Authorization": f"Bearer {token}"}
-        read = answers(context, self.settings.subreddits, lambda name: list(self._posts(context, headers, name)))
+        read = answers(
+            context,
+            self.settings.subreddits,
+            lambda name: list(self._posts(context, headers, name)),
+        )
         posts = {post["id"]: post for _, found in read for post in found}
         by_ticker = self._named(posts.values(), context.today)
-        for ticker, found in sorted(by_ticker.items(), key=lambda one: (-len(one[1]), -_total(one[1], "score"), one[0])):
+        for ticker, found in sorted(
+            by_ticker.items(), key=lambda one: (-len(one[1]), -_total(one[1], "score"), one[0])
+        ):
             if len(found) >= self.settings.min_posts:
                 yield self._candidate(context, ticker, found)
 
-    def _posts(self, context: ScanContext, headers: dict[str, str], subreddit: str) -> Iterator[Post]:
+    def _posts(
+        self, context: ScanContext, headers: dict[str, str], subreddit: str
+    ) -> Iterator[Post]:
         after = None
         for _ in range(self.settings.n_pages):
             params = {"limit": str(PAGE), "raw_json": "1"} | ({"after": after} if after else {})
             url = f"{self.settings.base_url}/r/{subreddit}/hot"
-            listing = context.http.get(url, parse=parse_listing, params=params, headers=headers, ttl_s=TTL_S)
+            listing = context.http.get(
+                url, parse=parse_listing, params=params, headers=headers, ttl_s=TTL_S
+            )
             yield from listing["posts"]
             after = listing["after"]
             if after is None:
@@ -179,7 +198,11 @@ class RedditTrending(Scanner):
         midnight_s = datetime.datetime.combine(today, datetime.time(), datetime.UTC).timestamp()
         mentions, found = Mentions(self.settings.symbols), dict[str, list[Post]]()
         for post in posts:
-            if midnight_s - self.settings.max_age_days * _DAY_S <= post["created_s"] < midnight_s + _LATEST_S:
+            if (
+                midnight_s - self.settings.max_age_days * _DAY_S
+                <= post["created_s"]
+                < midnight_s + _LATEST_S
+            ):
                 for ticker in mentions.found(f"{post['title']}\n{post['text']}"):
                     found.setdefault(ticker, []).append(post)
         return found
@@ -192,10 +215,14 @@ class RedditTrending(Scanner):
             "score": _total(found, "score"),
             "comments": _total(found, "comments"),
             "subreddits": subreddits,
-            "posts": [{key: post[key] for key in ("title", "subreddit", "score", "url")} for post in shown],
+            "posts": [
+                {key: post[key] for key in ("title", "subreddit", "score", "url")} for post in shown
+            ],
         }
         line = f"named in {counted(len(found), 'post')} on {', '.join(f'r/{name}' for name in subreddits)}: {shown[0]['title']}"
-        return context.candidate(ticker, line, "high" if len(found) >= self.settings.high_posts else "medium", data)
+        return context.candidate(
+            ticker, line, "high" if len(found) >= self.settings.high_posts else "medium", data
+        )
 
 
 _LATEST_S = 36 * 3600

@@ -58,7 +58,9 @@ class Sql(Scanner):
         """
 
         database: str | None = Field(default=None, min_length=1, strict=True)
-        password_key: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", strict=True)
+        password_key: str | None = Field(
+            default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", strict=True
+        )
         query: str | None = Field(default=None, min_length=1, strict=True)
         parameters: dict[str, Value] = Field(default_factory=dict)
         ticker_column: str = Field(default="ticker", min_length=1, strict=True)
@@ -71,7 +73,9 @@ class Sql(Scanner):
         @classmethod
         def _has_no_password(cls, database: str | None) -> str | None:
             if database is not None and _PASSWORD.search(database):
-                raise ValueError("holds a password; put it into an environment variable and name that with password_key")
+                raise ValueError(
+                    "holds a password; put it into an environment variable and name that with password_key"
+                )
             return database
 
     settings: Settings
@@ -86,18 +90,25 @@ class Sql(Scanner):
         settings = self.settings
         for name in ("database", "query"):
             if getattr(settings, name) is None:
-                raise SourceError("missing_key", f"no {name}; set {name} in [discovery.scanners.{context.scanner}]")
+                raise SourceError(
+                    "missing_key",
+                    f"no {name}; set {name} in [discovery.scanners.{context.scanner}]",
+                )
         with _opened(settings, context) as (names, rows):
             columns = _Columns(names, settings)
             for number, row in enumerate(rows):
                 if number == settings.max_rows:
-                    context.logger.warning("the query gives more than max_rows = %d rows; the rest is not read", number)
+                    context.logger.warning(
+                        "the query gives more than max_rows = %d rows; the rest is not read", number
+                    )
                     break
                 context.check()
                 yield columns.candidate(row, context)
 
 
-_PASSWORD = re.compile(r"^[\w+.-]+://[^/?#@]*:[^@]+@|(?:password|passwd|pwd)\s*(?:=|%3d)", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"^[\w+.-]+://[^/?#@]*:[^@]+@|(?:password|passwd|pwd)\s*(?:=|%3d)", re.IGNORECASE
+)
 
 Answer = tuple[Sequence[str], Iterable[Sequence[Any]]]
 """The names of a query's columns, and its rows."""
@@ -138,11 +149,15 @@ class _Columns:
     def __init__(self, names: Sequence[str], settings: Sql.Settings) -> None:
         lower = [name.lower() for name in names]
         if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
-            raise SourceError("bad_request", f"the query gives two columns {twice!r}; rename one with AS")
+            raise SourceError(
+                "bad_request", f"the query gives two columns {twice!r}; rename one with AS"
+            )
         place = {name: idx for idx, name in enumerate(lower)}
         if settings.ticker_column.lower() not in place:
             have = f"it has {_listed(names)}; name the right one with ticker_column, or rename one with AS"
-            raise SourceError("bad_request", f"the query gives no column {settings.ticker_column!r}; {have}")
+            raise SourceError(
+                "bad_request", f"the query gives no column {settings.ticker_column!r}; {have}"
+            )
         self._ticker = place[settings.ticker_column.lower()]
         self._context = place.get(settings.context_column.lower())
         self._priority = place.get(settings.priority_column.lower())
@@ -154,10 +169,16 @@ class _Columns:
         """A row as a candidate; whether its ticker and priority are any is seen later."""
         data = {name: _json_value(row[idx]) for name, idx in self._others}
         reason = None if self._context is None else row[self._context]
-        told = ", ".join(f"{name} {value}" for name, value in data.items()) if reason is None else str(reason)
+        told = (
+            ", ".join(f"{name} {value}" for name, value in data.items())
+            if reason is None
+            else str(reason)
+        )
         urgency = None if self._priority is None else row[self._priority]
         priority = self._usual_priority if urgency is None else str(urgency).strip().lower()
-        return context.candidate(_ticker(row[self._ticker]), told or "named by the query", priority, data or None)
+        return context.candidate(
+            _ticker(row[self._ticker]), told or "named by the query", priority, data or None
+        )
 
 
 def _ticker(value: Any) -> Any:
@@ -183,7 +204,11 @@ _N_LISTED = 12
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_N_LISTED]) + (", ..." if len(names) > _N_LISTED else "") if names else "none"
+    return (
+        ", ".join(names[:_N_LISTED]) + (", ..." if len(names) > _N_LISTED else "")
+        if names
+        else "none"
+    )
 
 
 def _values(settings: Sql.Settings, context: ScanContext) -> dict[str, Any]:
@@ -204,7 +229,10 @@ _MAX_VALUE_BYTES = 10_000_000
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
 _INSIDE_TABLES = {
-    (sqlite3.SQLITE_UPDATE, "sqlite_master"),  # so a virtual table's columns are made known; nothing is written
+    (
+        sqlite3.SQLITE_UPDATE,
+        "sqlite_master",
+    ),  # so a virtual table's columns are made known; nothing is written
     *((sqlite3.SQLITE_PRAGMA, name) for name in ("data_version", "page_size")),
 }
 """What full-text tables, `json_each` and their like ask for themselves, the pragmas without a value."""
@@ -217,13 +245,20 @@ _TELLING_PRAGMAS = ("table_info", "table_xinfo", "table_list")
 @contextmanager
 def _sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> Iterator[Answer]:
     if not path.is_file():
-        raise SourceError("bad_request", f"{path}: {'is no file' if path.exists() else 'no such file'}; set database")
+        raise SourceError(
+            "bad_request",
+            f"{path}: {'is no file' if path.exists() else 'no such file'}; set database",
+        )
     with _sqlite_errors(path, context), closing(_read_only(path, context)) as connection:
         try:
-            cursor = connection.execute(settings.query or "", _sqlite_values(_values(settings, context)))
+            cursor = connection.execute(
+                settings.query or "", _sqlite_values(_values(settings, context))
+            )
         except sqlite3.OperationalError as error:
             if str(error).startswith(("no such column", "no such table")):
-                raise SourceError("bad_request", f"{path}: {error}; it has {_tables(connection)}") from error
+                raise SourceError(
+                    "bad_request", f"{path}: {error}; it has {_tables(connection)}"
+                ) from error
             raise
         if cursor.description is None:
             raise SourceError("bad_request", "the query gives no rows; it has to be a SELECT")
@@ -232,7 +267,10 @@ def _sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> It
 
 def _read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=min(_BUSY_S, context.remaining_s() / 2), isolation_level=None
+        f"{path.resolve().as_uri()}?mode=ro",
+        uri=True,
+        timeout=min(_BUSY_S, context.remaining_s() / 2),
+        isolation_level=None,
     )
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     connection.execute("PRAGMA query_only = ON")
@@ -243,7 +281,9 @@ def _read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
     return connection
 
 
-def _authorize(action: int, first: str | None, second: str | None, database: str | None, inside: str | None) -> int:
+def _authorize(
+    action: int, first: str | None, second: str | None, database: str | None, inside: str | None
+) -> int:
     """Whether a query may do that: read, and call functions that have to do with values alone."""
     if action == sqlite3.SQLITE_FUNCTION:
         allowed = second not in _CODE_OR_ADDRESSES
@@ -255,7 +295,10 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
 
 
 def _sqlite_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime.date) else value for name, value in values.items()}
+    return {
+        name: value.isoformat() if isinstance(value, datetime.date) else value
+        for name, value in values.items()
+    }
 
 
 def _tables(connection: sqlite3.Connection) -> str:
@@ -276,11 +319,17 @@ _SQLITE_CODES = {
     sqlite3.SQLITE_BUSY: ("unavailable", "another program has locked it"),
     sqlite3.SQLITE_LOCKED: ("unavailable", "another program has locked it"),
     sqlite3.SQLITE_IOERR: ("unavailable", "it cannot be read"),
-    sqlite3.SQLITE_CANTOPEN: ("bad_request", "it cannot be opened; may it be read, and its folder?"),
+    sqlite3.SQLITE_CANTOPEN: (
+        "bad_request",
+        "it cannot be opened; may it be read, and its folder?",
+    ),
     sqlite3.SQLITE_PERM: ("bad_request", "it may not be read"),
     sqlite3.SQLITE_CORRUPT: ("bad_payload", "it is damaged"),
     sqlite3.SQLITE_NOTADB: ("bad_payload", "it is no SQLite database, or an encrypted one"),
-    sqlite3.SQLITE_TOOBIG: ("bad_request", f"the query makes a value of more than {_MAX_VALUE_BYTES:,} bytes"),
+    sqlite3.SQLITE_TOOBIG: (
+        "bad_request",
+        f"the query makes a value of more than {_MAX_VALUE_BYTES:,} bytes",
+    ),
 }
 """By SQLite's primary result code; anything else is for the query to mend."""
 
@@ -290,11 +339,15 @@ def _sqlite_errors(path: Path, context: ScanContext) -> Iterator[None]:
     try:
         yield
     except OverflowError as error:
-        raise SourceError("bad_request", f"parameters: {error}; SQLite takes whole numbers up to 64 bits") from error
+        raise SourceError(
+            "bad_request", f"parameters: {error}; SQLite takes whole numbers up to 64 bits"
+        ) from error
     except sqlite3.Error as error:
         context.check()  # a query that was interrupted
         number = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if str(error).startswith("not authorized"):  # inside a function it is an error like any other
+        if str(error).startswith(
+            "not authorized"
+        ):  # inside a function it is an error like any other
             number = sqlite3.SQLITE_AUTH
         code, what = _SQLITE_CODES.get(number, ("bad_request", ""))
         raise SourceError(code, f"{path}: {f'{what}: ' if what else ''}{error}") from error
@@ -312,8 +365,16 @@ _READ_ONLY = {
 _LASTING = ("mariadb", "mysql", "postgresql")
 """Where it holds for the transactions that follow, and has to be committed to do so."""
 
-_CONNECT_TIMEOUT = {"psycopg": "connect_timeout", "psycopg2": "connect_timeout", "pymysql": "connect_timeout"}
-_CONNECT_TIMEOUT |= {"mysqldb": "connect_timeout", "mariadbconnector": "connect_timeout", "pg8000": "timeout"}
+_CONNECT_TIMEOUT = {
+    "psycopg": "connect_timeout",
+    "psycopg2": "connect_timeout",
+    "pymysql": "connect_timeout",
+}
+_CONNECT_TIMEOUT |= {
+    "mysqldb": "connect_timeout",
+    "mariadbconnector": "connect_timeout",
+    "pg8000": "timeout",
+}
 _CONNECT_S = 10.0
 
 _COMMENT = r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
@@ -328,7 +389,9 @@ def _other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[An
         raise MissingExtraError("scanner sql, for anything but SQLite files,", "sql") from missing
     query = settings.query or ""
     if not _SELECT.match(query):
-        raise SourceError("forbidden", "the query may only read; it has to begin with SELECT or WITH")
+        raise SourceError(
+            "forbidden", "the query may only read; it has to begin with SELECT or WITH"
+        )
     with _database_errors(context):
         engine = _engine(settings, context)
         try:
@@ -354,14 +417,19 @@ def _engine(settings: Sql.Settings, context: ScanContext) -> sa.Engine:
     limit = _CONNECT_TIMEOUT.get(url.get_driver_name())
     limit_s = math.ceil(min(_CONNECT_S, context.remaining_s()))
     return sa.create_engine(
-        url, poolclass=sa.NullPool, hide_parameters=True, connect_args={} if limit is None else {limit: limit_s}
+        url,
+        poolclass=sa.NullPool,
+        hide_parameters=True,
+        connect_args={} if limit is None else {limit: limit_s},
     )
 
 
 def _declare_read_only(connection: sa.Connection, context: ScanContext) -> None:
     dialect = connection.dialect.name
     if dialect not in _READ_ONLY:
-        context.logger.warning("%s has no read-only transactions; the account's rights have to see to that", dialect)
+        context.logger.warning(
+            "%s has no read-only transactions; the account's rights have to see to that", dialect
+        )
         return
     connection.exec_driver_sql(_READ_ONLY[dialect])
     if dialect in _LASTING:
@@ -394,7 +462,9 @@ def _cancel(driver: Any) -> None:
     """By what the driver has for that: psycopg and oracledb cancel, sqlite3 and duckdb interrupt."""
     for name in ("cancel", "interrupt", "close"):
         if callable(method := getattr(driver, name, None)):
-            with suppress(Exception):  # whatever a driver raises when the query ends at this very moment
+            with suppress(
+                Exception
+            ):  # whatever a driver raises when the query ends at this very moment
                 method()
             return
 
@@ -412,8 +482,14 @@ def _database_errors(context: ScanContext) -> Iterator[None]:
         raise SourceError(_code(error, cause, reason), reason) from error
 
 
-_UNAUTHORIZED = re.compile(r"authentication failed|access denied|login failed|ORA-01017|no password supplied", re.IGNORECASE)
-_FORBIDDEN = re.compile(r"permission denied|read[- ]?only|not authorized|insufficient privilege|ORA-01031", re.IGNORECASE)
+_UNAUTHORIZED = re.compile(
+    r"authentication failed|access denied|login failed|ORA-01017|no password supplied",
+    re.IGNORECASE,
+)
+_FORBIDDEN = re.compile(
+    r"permission denied|read[- ]?only|not authorized|insufficient privilege|ORA-01031",
+    re.IGNORECASE,
+)
 
 
 def _code(error: Exception, cause: BaseException, reason: str) -> str:
@@ -424,5 +500,7 @@ def _code(error: Exception, cause: BaseException, reason: str) -> str:
         return "unauthorized"
     if state in ("42501", "25006") or _FORBIDDEN.search(reason):
         return "forbidden"
-    away = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
+    away = isinstance(
+        error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
+    )
     return "unavailable" if away and not state.startswith(("42", "22")) else "bad_request"

@@ -80,7 +80,9 @@ class VolatilityContraction(BarScanner):
 
     def holds(self, now: Mapping[str, FloatArray]) -> BoolArray:
         """Quiet by both measures, in a rise."""
-        quiet = (now["percentile"] <= self.settings.max_percentile) & (now["atr_ratio"] <= self.settings.max_atr_ratio)
+        quiet = (now["percentile"] <= self.settings.max_percentile) & (
+            now["atr_ratio"] <= self.settings.max_atr_ratio
+        )
         return quiet & (now["close"] > now["mean"])
 
     def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
@@ -93,10 +95,6 @@ class VolatilityContraction(BarScanner):
 
     def reason(self, one: Mapping[str, float]) -> str:
         """`bandwidth 4.1% was lower in 2% of 126 sessions, range 1.1% is 0.62 of its mean, close 45.20 is above ...`."""
-        band = (
-            f"bandwidth {one['bandwidth_pp']:.1f}% was lower in {one['percentile']:.0f}% of {self.settings.lookback} sessions"
-        )
-        trend = (
-            f"close {price_text(one['close'])} is above its mean of {self.settings.trend_period} ({price_text(one['mean'])})"
-        )
+        band = f"bandwidth {one['bandwidth_pp']:.1f}% was lower in {one['percentile']:.0f}% of {self.settings.lookback} sessions"
+        trend = f"close {price_text(one['close'])} is above its mean of {self.settings.trend_period} ({price_text(one['mean'])})"
         return f"{band}, range {one['atr_pp']:.1f}% is {one['atr_ratio']:.2f} of its mean, {trend}"

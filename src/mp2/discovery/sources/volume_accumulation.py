@@ -57,13 +57,23 @@ class VolumeAccumulation(BarScanner):
         return {
             "close": ("close", days + 1),
             "volume": (Indicator(f"volume SUM({days})", "SUM", ("volume",), (days,), days - 1), 1),
-            "base": (Indicator(f"volume SMA({base_days})", "SMA", ("volume",), (base_days,), base_days - 1), days + 1),
+            "base": (
+                Indicator(
+                    f"volume SMA({base_days})", "SMA", ("volume",), (base_days,), base_days - 1
+                ),
+                days + 1,
+            ),
             "obv": (Indicator("OBV", "OBV", ("close", "volume")), days + 1),
         }
 
     def measures(self, read: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The last days against the base that ends before them."""
-        close, volume, base, obv = read["close"], read["volume"][:, -1], read["base"][:, 0], read["obv"]
+        close, volume, base, obv = (
+            read["close"],
+            read["volume"][:, -1],
+            read["base"][:, 0],
+            read["obv"],
+        )
         return {
             "close": close[:, -1],
             "move_pp": 100 * (close[:, -1] / close[:, 0] - 1),
@@ -73,8 +83,14 @@ class VolumeAccumulation(BarScanner):
 
     def holds(self, now: Mapping[str, FloatArray]) -> BoolArray:
         """Effort without result; a volume without a base is no measure of effort."""
-        busy = (now["volume_ratio"] >= self.settings.min_ratio) & (now["volume_ratio"] < float("inf"))
-        return busy & (now["net_share"] >= self.settings.min_net_share) & (abs(now["move_pp"]) <= self.settings.max_move_pp)
+        busy = (now["volume_ratio"] >= self.settings.min_ratio) & (
+            now["volume_ratio"] < float("inf")
+        )
+        return (
+            busy
+            & (now["net_share"] >= self.settings.min_net_share)
+            & (abs(now["move_pp"]) <= self.settings.max_move_pp)
+        )
 
     def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
         """Net volume in units of the base."""
@@ -86,6 +102,8 @@ class VolumeAccumulation(BarScanner):
 
     def reason(self, one: Mapping[str, float]) -> str:
         """`volume of 5 sessions is 2.1 times the usual, 64% of it net buying, at a close of 45.20 (+0.8%)`."""
-        effort = f"volume of {self.settings.days} sessions is {one['volume_ratio']:.1f} times the usual"
+        effort = (
+            f"volume of {self.settings.days} sessions is {one['volume_ratio']:.1f} times the usual"
+        )
         close = f"{price_text(one['close'])} ({one['move_pp']:+.1f}%)"
         return f"{effort}, {one['net_share']:.0%} of it net buying, at a close of {close}"
