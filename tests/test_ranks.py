@@ -1,4 +1,4 @@
-"""Imports only go down: each package imports from packages of lower rank, and the public names are what they are said to be."""
+"""Imports only go down the ranks of the packages, and the public names are those of the stub."""
 
 import ast
 from pathlib import Path
@@ -60,6 +60,14 @@ def test_public_names_exist():
     assert sorted(mp2.__all__) == mp2.__all__
     for name in mp2.__all__:
         assert getattr(mp2, name) is not None
+
+
+def test_the_stub_has_the_same_names():
+    stub = ast.parse((SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    stubbed = {alias.asname: node.module for node in imports for alias in node.names}
+    assert stubbed == {name: f"mp2.{module}" for name, module in mp2._MODULE_OF.items()}
+    assert set(mp2.__all__) < set(dir(mp2))
 
 
 def test_unknown_names_are_attribute_errors():

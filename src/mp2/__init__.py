@@ -17,161 +17,52 @@ Every input error is an `mp2.InputError` that names the place and the remedy. Th
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
-
-from mp2.errors import (
-    InputError,
-    MissingExtraError,
-    Mp2Error,
-    ReadStoppedError,
-    SourceError,
-    StoreError,
-)
-from mp2.groups.result import (
-    DayConsensus,
-    DayStats,
-    Group,
-    Member,
-    SearchResult,
-    StarterRecord,
-    StarterStatus,
-    Status,
-)
-from mp2.groups.rules import Rules
-
-if TYPE_CHECKING:
-    from mp2.data.panel import SignalPanel, read_signals
-    from mp2.data.prices import PriceTable, read_prices
-    from mp2.discovery.records import (
-        Candidate,
-        MergedCandidate,
-        OutcomeStatus,
-        ScanError,
-        ScanEvent,
-        ScanOutcome,
-        ScanResult,
-        ScanStatus,
-    )
-    from mp2.discovery.registry import find_scanners
-    from mp2.discovery.runner import scan
-    from mp2.discovery.scanner import Reply, ScanContext, Scanner, ScannerSettings
-    from mp2.groups.search import SearchProgress, search
-    from mp2.groups.space import PanelSummary, panel_summary
-    from mp2.picks.outcome import score
-    from mp2.picks.pick import pick_day
-    from mp2.picks.records import DayPicks, Outcome
-    from mp2.picks.walkforward import WalkForward, walk_forward
-    from mp2.pipeline import PipelineRun, run
-    from mp2.signals.algorithms import Algorithm, Parameter
-    from mp2.signals.grids import Grids, load_grids
-    from mp2.signals.sheet import SignalSheet, compute_signals
-    from mp2.storage.runs import Store
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Algorithm",
-    "Candidate",
-    "DayConsensus",
-    "DayPicks",
-    "DayStats",
-    "Grids",
-    "Group",
-    "InputError",
-    "Member",
-    "MergedCandidate",
-    "MissingExtraError",
-    "Mp2Error",
-    "Outcome",
-    "OutcomeStatus",
-    "PanelSummary",
-    "Parameter",
-    "PipelineRun",
-    "PriceTable",
-    "ReadStoppedError",
-    "Reply",
-    "Rules",
-    "ScanContext",
-    "ScanError",
-    "ScanEvent",
-    "ScanOutcome",
-    "ScanResult",
-    "ScanStatus",
-    "Scanner",
-    "ScannerSettings",
-    "SearchProgress",
-    "SearchResult",
-    "SignalPanel",
-    "SignalSheet",
-    "SourceError",
-    "StarterRecord",
-    "StarterStatus",
-    "Status",
-    "Store",
-    "StoreError",
-    "WalkForward",
-    "compute_signals",
-    "find_scanners",
-    "load_grids",
-    "panel_summary",
-    "pick_day",
-    "read_prices",
-    "read_signals",
-    "run",
-    "scan",
-    "score",
-    "search",
-    "walk_forward",
-]
-
-# Modules that bring numpy or the kernel are imported when first asked for, so that `mp2 --help` stays quick.
-_LAZY = {
-    "Algorithm": "signals.algorithms",
-    "Candidate": "discovery.records",
-    "DayPicks": "picks.records",
-    "Grids": "signals.grids",
-    "MergedCandidate": "discovery.records",
-    "Outcome": "picks.records",
-    "OutcomeStatus": "discovery.records",
-    "PanelSummary": "groups.space",
-    "Parameter": "signals.algorithms",
-    "PipelineRun": "pipeline",
-    "PriceTable": "data.prices",
-    "Reply": "discovery.scanner",
-    "ScanContext": "discovery.scanner",
-    "ScanError": "discovery.records",
-    "ScanEvent": "discovery.records",
-    "ScanOutcome": "discovery.records",
-    "ScanResult": "discovery.records",
-    "ScanStatus": "discovery.records",
-    "Scanner": "discovery.scanner",
-    "ScannerSettings": "discovery.scanner",
-    "SearchProgress": "groups.search",
-    "SignalPanel": "data.panel",
-    "SignalSheet": "signals.sheet",
-    "Store": "storage.runs",
-    "WalkForward": "picks.walkforward",
-    "compute_signals": "signals.sheet",
-    "find_scanners": "discovery.registry",
-    "load_grids": "signals.grids",
-    "panel_summary": "groups.space",
-    "pick_day": "picks.pick",
-    "read_prices": "data.prices",
-    "read_signals": "data.panel",
-    "run": "pipeline",
-    "scan": "discovery.runner",
-    "score": "picks.outcome",
-    "search": "groups.search",
-    "walk_forward": "picks.walkforward",
+_NAMES_OF = {
+    "errors": "InputError MissingExtraError Mp2Error ReadStoppedError SourceError StoreError",
+    "data.panel": "SignalPanel read_signals",
+    "data.prices": "PriceTable read_prices",
+    "signals.algorithms": "Algorithm Parameter",
+    "signals.grids": "Grids load_grids",
+    "signals.sheet": "SignalSheet compute_signals",
+    "groups.result": "DayConsensus DayStats Group Member SearchResult StarterRecord "
+    "StarterStatus Status",
+    "groups.rules": "Rules",
+    "groups.search": "SearchProgress search",
+    "groups.space": "PanelSummary panel_summary",
+    "picks.outcome": "score",
+    "picks.pick": "pick_day",
+    "picks.records": "DayPicks Outcome",
+    "picks.walkforward": "WalkForward walk_forward",
+    "discovery.records": "Candidate MergedCandidate OutcomeStatus ScanError ScanEvent "
+    "ScanOutcome ScanResult ScanStatus",
+    "discovery.registry": "find_scanners",
+    "discovery.runner": "scan",
+    "discovery.scanner": "Reply ScanContext Scanner ScannerSettings",
+    "storage.runs": "Store",
+    "pipeline": "PipelineRun run",
 }
+"""Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""
+
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list, made from the table
 
 logging.getLogger("mp2").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    # Imported at first use: `mp2 --help` must not wait for numpy and the kernel.
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'mp2' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(f"mp2.{_LAZY[name]}"), name)
+    value = getattr(import_module(f"mp2.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
