@@ -11,6 +11,7 @@ SOURCE = Path(mp2.__file__).parent
 RANKS = (
     {"errors", "_document", "_last_words"},
     {"_files", "last_words"},
+    {"_sqlite"},
     {"_toml"},
     {"data"},
     {"signals", "groups", "_recurse"},
