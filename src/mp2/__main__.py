@@ -48,9 +48,9 @@ def _command_line() -> tuple[Callable[[], NoReturn], Callable[..., list[int]]]:
     """`main` and `stop_signals`; while they are imported Ctrl-C just ends the process, where Python would print a traceback."""
     heeded = signal.getsignal(signal.SIGINT)
     if heeded is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     from mp2.cli.main import main
-    from mp2.cli.options import stop_signals
+    from mp2.cli.session import stop_signals
 
     signal.signal(signal.SIGINT, heeded)
     return main, stop_signals

@@ -7,6 +7,23 @@ what to do. The command line prints the message alone and exits with `exit_code`
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ends; of several that apply, the first of: a signal, 2, 1, 4, 3, 0."""
+
+    OK = 0
+    FAILED = 1
+    """Internal error, store failure, or every scanner failed."""
+    BAD_INPUT = 2
+    SOME_SCANNERS_FAILED = 3
+    NOTHING_FOUND = 4
+    """No kept group, no candidate."""
+    INTERRUPTED = 130
+    """SIGINT; results are kept."""
+    TERMINATED = 143
+    """SIGTERM or SIGHUP; results are kept."""
 
 
 def plain(text: object) -> str:
@@ -24,7 +41,7 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 class Mp2Error(Exception):
     """Base class: something went wrong that is not the user's input (exit code 1)."""
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class InputError(Mp2Error):
@@ -33,7 +50,7 @@ class InputError(Mp2Error):
     `problems` lists everything found wrong, so that a user mends it all in one go.
     """
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
     def __init__(self, problems: str | Iterable[str]) -> None:
         self.problems: tuple[str, ...] = (
@@ -56,7 +73,7 @@ class StoreError(Mp2Error):
 class ReadStoppedError(Mp2Error):
     """A stop was asked for while the input was still being read: there is no search to keep (exit code 130)."""
 
-    exit_code = 130
+    exit_code = ExitCode.INTERRUPTED
 
 
 SOURCE_ERROR_CODES = (

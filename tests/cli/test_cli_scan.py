@@ -258,7 +258,7 @@ def test_the_table_is_cut_and_the_document_is_not(mp2, scanners):
 
 
 def test_every_outcome_is_stored_before_it_is_shown(mp2, scanners, monkeypatch):
-    from mp2.cli.scan_console import ScanDisplay
+    from mp2.cli.progress import ScanDisplay
 
     scanners(GOOD, BROKEN, KEYED)
     show, seen = ScanDisplay.show, []
@@ -302,7 +302,7 @@ def test_a_store_that_cannot_be_opened(mp2, scanners, here):
 
 
 def test_a_scan_that_is_left_by_an_error_has_failed(mp2, scanners, monkeypatch):
-    from mp2.cli.scan_console import ScanDisplay
+    from mp2.cli.progress import ScanDisplay
 
     scanners(GOOD)
     monkeypatch.setattr(ScanDisplay, "show", lambda self, event: 1 / 0)
@@ -397,7 +397,7 @@ def test_the_live_table_and_then_the_lines(scanners, here):
 
     from rich.console import Console
 
-    from mp2.cli.scan_console import ScanDisplay
+    from mp2.cli.progress import ScanDisplay
 
     screen = Console(file=io.StringIO(), force_terminal=True, width=100)
     events = []

@@ -607,7 +607,7 @@ def test_a_terminal_that_goes_away_costs_the_display_only():
 
     from rich.console import Console
 
-    from mp2.cli.console import SearchDisplay
+    from mp2.cli.progress import SearchDisplay
 
     class Gone(io.StringIO):
         def write(self, text):

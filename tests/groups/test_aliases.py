@@ -22,7 +22,7 @@ from mp2._recurse import (
     Kernel,
     TopGroups,
 )
-from mp2.cli.console import alias_hints, members_text
+from mp2.cli.search_view import alias_hints, members_text
 from mp2.data import bitset, panel
 from mp2.data.panel import SignalPanel
 from mp2.groups import aliases

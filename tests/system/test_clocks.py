@@ -32,7 +32,8 @@ import mp2 as package
 from mp2 import _recurse
 from mp2.cli import runs as cli_runs
 from mp2.cli.main import main
-from mp2.cli.options import Interrupts, writing
+from mp2.cli.output_files import writing
+from mp2.cli.session import Interrupts
 from mp2.data import panel
 from mp2.data.prices import to_frame
 from mp2.demo.signals_table import make_signals
@@ -347,7 +348,7 @@ def test_a_second_interruption_leaves_a_whole_store(where, statuses):
         ([HUP], "mp2.storage.runs:Store:finish_scan:", 143),
         ([INT], "mp2.storage.runs:Store:begin_scan:after", 130),
         ([TERM], "mp2.storage.runs:Store:add_outcome:", 143),
-        ([TERM], "mp2.cli.scan_console:scan_view::", 143),
+        ([TERM], "mp2.cli.scan_view:scan_view::", 143),
     ],
 )
 def test_a_signal_is_heeded_in_every_phase_of_a_scan(numbers, where, code):

@@ -24,8 +24,9 @@ import mp2 as package
 from mp2._files import make_private, others_may_read, write_private
 from mp2.cli import search as cli_search
 from mp2.cli import settings
-from mp2.cli.options import PlainFormatter, json_text
+from mp2.cli.logs import PlainFormatter
 from mp2.cli.scan import Plan
+from mp2.cli.views import json_text
 from mp2.data import tables
 from mp2.data.bars import _levels
 from mp2.discovery import config as discovery

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,19 +27,10 @@ from mp2.cli import scan as cli_scan
 from mp2.cli import scanners as cli_scanners
 from mp2.cli import search as cli_search
 from mp2.cli import settings
-from mp2.cli.options import (
-    DB_OPTION,
-    Session,
-    Terminated,
-    handled,
-    json_text,
-    raise_terminated,
-    say,
-    stop_signals,
-)
-from mp2.errors import InputError, Mp2Error, plain
-
-EXIT_FAILED = 1
+from mp2.cli.options import DB_OPTION
+from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
+from mp2.cli.views import json_text, say
+from mp2.errors import ExitCode, InputError, Mp2Error, plain
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -66,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _close_output()
         code = 0
     except (KeyboardInterrupt, click.Abort):
-        code = _fail(session.stopped_text(), 128 + signal.SIGINT, session)
+        code = _fail(session.stopped_text(), ExitCode.INTERRUPTED, session)
     except Terminated:
-        code = _fail(session.stopped_text(), 128 + signal.SIGTERM, session)
+        code = _fail(session.stopped_text(), ExitCode.TERMINATED, session)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
@@ -84,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         _debug_trace(debug)
         code = _fail(
-            f"{error.filename or 'output'}: {error.strerror or error}", EXIT_FAILED, session
+            f"{error.filename or 'output'}: {error.strerror or error}", ExitCode.FAILED, session
         )
         _close_output()
     except SystemExit:
@@ -93,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _debug_trace(debug)
         hint = "" if debug else " (--debug shows where)"
         code = _fail(
-            [f"internal error: {type(error).__name__}: {error}{hint}"], EXIT_FAILED, session
+            [f"internal error: {type(error).__name__}: {error}{hint}"], ExitCode.FAILED, session
         )
     sys.exit(session.signal_code or code)
 

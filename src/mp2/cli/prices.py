@@ -11,19 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import (
-    DB_OPTION,
-    JSON_OPTION,
-    Interrupts,
-    echo_document,
-    note_kept,
-    observed,
-    print_document,
-    print_warnings,
-    say,
-    start_logging,
-    writing,
-)
+from mp2.cli.logs import observed, start_logging
+from mp2.cli.options import DB_OPTION, JSON_OPTION
+from mp2.cli.output_files import writing
 from mp2.cli.run import (
     PICK_OPTIONS,
     PRICES_OPTIONS,
@@ -35,13 +25,14 @@ from mp2.cli.run import (
 from mp2.cli.scan import Ran, planned, run_scan
 from mp2.cli.search import (
     COUNT_OPTIONS,
-    EXIT_NOTHING_FOUND,
     RulesCommand,
     Sequel,
     rule_options,
     rules_from,
 )
-from mp2.errors import InputError, Mp2Error, StoreError
+from mp2.cli.session import Interrupts, note_kept
+from mp2.cli.views import echo_document, print_document, print_warnings, say
+from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
@@ -214,7 +205,8 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
 
     With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that fails fails no pick.
     """
-    from mp2.cli.console import console, picks_view
+    from mp2.cli.pick_view import picks_view
+    from mp2.cli.views import console
     from mp2.groups.export import for_spreadsheets
     from mp2.picks.pick import pick_day, picks_table
 
@@ -248,7 +240,9 @@ def pick(context: click.Context, /, run: str, csv_output: Path | None, **options
                 console().print(part)
         if failure:
             raise StoreError(failure)
-        return interrupts.exit_code or (0 if picks.tickers() or picks.votes else EXIT_NOTHING_FOUND)
+        return interrupts.exit_code or (
+            0 if picks.tickers() or picks.votes else ExitCode.NOTHING_FOUND
+        )
 
 
 def _beside(
@@ -280,7 +274,7 @@ def _stored_scan(db: Path, name: str) -> Ran:
 
 
 def _sequel_of_scan(ran: Ran, picks: DayPicks, options: dict[str, Any]) -> Sequel:
-    from mp2.cli.scan_console import named_view
+    from mp2.cli.scan_view import named_view
     from mp2.discovery.candidates import named_among
 
     named = named_among(
@@ -415,7 +409,8 @@ def _save(db: Path, picks: DayPicks) -> str | None:
 @click.pass_context
 def outcome(context: click.Context, /, run: str, prices: Path, **options: Any) -> int:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
-    from mp2.cli.console import console, outcome_view
+    from mp2.cli.pick_view import outcome_view
+    from mp2.cli.views import console
     from mp2.storage.runs import Store
 
     with Interrupts().caught() as interrupts, Store(options["db"], must_exist=True) as store:
@@ -488,7 +483,8 @@ def walkforward(
     context: click.Context, /, prices: Path, weeks: int, budget_per_week: float, **options: Any
 ) -> int:
     """Search past weeks of PRICES, apply what was kept to the week after each, and compare the picks with all tickers."""
-    from mp2.cli.console import console, walk_view
+    from mp2.cli.pick_view import walk_view
+    from mp2.cli.views import console
     from mp2.picks.walkforward import walk_forward
 
     rules = rules_from(options)

@@ -11,7 +11,8 @@ import click
 from mp2.cli import run as cli_run
 from mp2.cli import search as cli_search
 from mp2.cli import settings
-from mp2.cli.options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION, Session
+from mp2.cli.options import DB_OPTION, JSON_GROUPS_OPTION, JSON_OPTION, SHOW_OPTION
+from mp2.cli.session import Session
 from mp2.errors import InputError
 from mp2.groups.result import Status
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import Interrupts, observed, start_logging
+from mp2.cli.logs import observed, start_logging
 from mp2.cli.search import (
     RulesCommand,
     Sequel,
@@ -21,6 +21,7 @@ from mp2.cli.search import (
     search_and_report,
     search_options,
 )
+from mp2.cli.session import Interrupts
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
@@ -168,7 +169,7 @@ def _next_picks(sheet: SignalSheet, options: dict[str, Any], result: SearchResul
 
 
 def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> Sequel:
-    from mp2.cli.console import picks_view
+    from mp2.cli.pick_view import picks_view
 
     own = [line for line in picks.warnings if line not in result.warnings]
     view = picks_view(picks, n_show=options["show"], aliases=result.aliases)
@@ -199,7 +200,7 @@ def demo(
     """Run the main job on a synthetic market with a planted edge, and say whether it was found and held the day after."""
     if as_signals:
         return _demo_signals(context, seed, no_plant, options)
-    from mp2.cli.console import outcome_view
+    from mp2.cli.pick_view import outcome_view
     from mp2.demo.market import make_market, sentence
     from mp2.picks.outcome import score
 

@@ -14,13 +14,12 @@ from mp2.cli.options import (
     JSON_OPTION,
     SHOW_OPTION,
     delete_stored,
-    echo_document,
-    json_text,
-    note_kept,
     reading,
-    writing,
 )
+from mp2.cli.output_files import writing
 from mp2.cli.search import Sequel, print_result
+from mp2.cli.session import note_kept
+from mp2.cli.views import echo_document, json_text
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def runs(db: Path) -> None:
 @DB_OPTION
 def list_runs(db: Path, as_json: bool) -> int:
     """List the stored runs, newest first."""
-    from mp2.cli.console import console, count, duration, record_table, share
+    from mp2.cli.views import console, count, duration, record_table, share
 
     with reading(db) as store:
         summaries = store.runs()
@@ -80,7 +79,7 @@ def show(db: Path, run: str, **options: Any) -> int:
 
 def _picked(picks: DayPicks, result: SearchResult, options: dict[str, Any]) -> Sequel:
     """The latest picks stored with a run, shown below it."""
-    from mp2.cli.console import picks_view
+    from mp2.cli.pick_view import picks_view
 
     view = picks_view(picks, n_show=options["show"], aliases=result.aliases)
     return Sequel({"next_day": picks.to_dict()}, (view,))
@@ -149,8 +148,8 @@ def delete(db: Path, run: str, as_json: bool) -> int:
 @JSON_OPTION
 def doctor(db: Path, as_json: bool) -> int:
     """Print version, Python, cores, kernel build, clock, measured thread speed-up and the database's path."""
-    from mp2.cli.console import console, record_table
     from mp2.cli.doctor import report
+    from mp2.cli.views import console, record_table
 
     facts = report(db.absolute())
     if as_json:

@@ -17,31 +17,20 @@ import click
 
 from mp2._files import others_may_read
 from mp2.cli import settings
-from mp2.cli.options import (
-    DB_OPTION,
-    JSON_OPTION,
-    Interrupts,
-    Session,
-    echo_document,
-    flat,
-    opened_keeper,
-    print_document,
-    print_warnings,
-    say,
-    start_logging,
-)
+from mp2.cli.logs import start_logging
+from mp2.cli.options import DB_OPTION, JSON_OPTION, flat, opened_keeper
+from mp2.cli.session import Interrupts, Session
+from mp2.cli.views import echo_document, print_document, print_warnings, say
 from mp2.discovery.records import ScanEvent, ScanOutcome, ScanResult
-from mp2.errors import InputError, StoreError
+from mp2.errors import ExitCode, InputError, StoreError
 
 if TYPE_CHECKING:
-    from mp2.cli.scan_console import ScanDisplay
+    from mp2.cli.progress import ScanDisplay
     from mp2.discovery.breaker import Breakers, BreakerState
     from mp2.discovery.registry import Registered
     from mp2.storage.recorder import Keeper
     from mp2.storage.runs import Store
     from mp2.storage.scans import Change
-
-EXIT_FAILED, EXIT_SOME_FAILED, EXIT_NOTHING_FOUND = 1, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +160,7 @@ def run_scan(
 
     Of `options` count `db` and `no_store`, and where they are there `only`, `workers`, `timeout`, `sequential`, `no_progress`.
     """
-    from mp2.cli.scan_console import LOOK_S, ScanDisplay
+    from mp2.cli.progress import LOOK_S, ScanDisplay
     from mp2.discovery.runner import scan as run
 
     only, today = options.get("only", ()), date.today()
@@ -317,8 +306,8 @@ def _print(ran: Ran, options: Mapping[str, Any]) -> None:
     if options["as_json"]:
         echo_scan(ran.result, errors=[ran.failure] if ran.failure else [])
         return
-    from mp2.cli.console import console
-    from mp2.cli.scan_console import scan_view
+    from mp2.cli.scan_view import scan_view
+    from mp2.cli.views import console
 
     print_warnings(ran.result.warnings)
     console().print(scan_view(ran.result, n_show=options["show"], stored=ran.stored))
@@ -335,10 +324,10 @@ def _exit_code(ran: Ran) -> int:
         sum(outcome.failed or outcome.error is None for outcome in ran.result.outcomes),
     )
     if ran.failure or 0 < n_failed == n_run:
-        return EXIT_FAILED
+        return ExitCode.FAILED
     if not ran.result.candidates:
-        return EXIT_NOTHING_FOUND
-    return EXIT_SOME_FAILED if n_failed else 0
+        return ExitCode.NOTHING_FOUND
+    return ExitCode.SOME_SCANNERS_FAILED if n_failed else 0
 
 
 # --- mp2 scan --verify -------------------------------------------------------------------------------------------------
@@ -437,7 +426,7 @@ def _print_verdict(
             speed_up=speed_up,
             differences=different,
         )
-        return EXIT_FAILED if different else 0
+        return ExitCode.FAILED if different else 0
     print_warnings(warnings)
     for line in different:
         say(line)
@@ -448,4 +437,4 @@ def _print_verdict(
         f"{len(side_by_side.outcomes)} offline scanners: {sequential_s:.2f} s one at a time, {concurrent_s:.2f} s with at most "
         f"{side_by_side.workers} at once, {speed_up:.2f} times as fast; {verdict}."
     )
-    return EXIT_FAILED if different else 0
+    return ExitCode.FAILED if different else 0

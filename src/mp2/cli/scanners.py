@@ -16,20 +16,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import (
-    DB_OPTION,
-    JSON_OPTION,
-    Interrupts,
-    delete_stored,
-    echo_document,
-    print_warnings,
-    reading,
-    say,
-    start_logging,
-)
-from mp2.cli.scan import EXIT_FAILED, EXIT_NOTHING_FOUND, Plan, echo_scan, http_options, planned
+from mp2.cli.logs import start_logging
+from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, reading
+from mp2.cli.scan import Plan, echo_scan, http_options, planned
+from mp2.cli.session import Interrupts
+from mp2.cli.views import echo_document, print_warnings, say
 from mp2.discovery.records import ANSWERED, console_line, counted
-from mp2.errors import InputError, Mp2Error, plain
+from mp2.errors import ExitCode, InputError, Mp2Error, plain
 
 if TYPE_CHECKING:
     from mp2.discovery.breaker import BreakerState
@@ -53,7 +46,7 @@ def scanners(db: Path) -> None:
 @click.pass_context
 def list_scanners(context: click.Context, db: Path, as_json: bool) -> int:
     """List the scanners in registration order: whether they would run, their keys and their breakers."""
-    from mp2.cli.console import console, record_table
+    from mp2.cli.views import console, record_table
 
     plan = planned(context)
     states = _breaker_states(db)
@@ -170,7 +163,7 @@ def _named(plan: Plan, name: str) -> Registered:
 @click.pass_context
 def show_scanner(context: click.Context, db: Path, name: str, as_json: bool) -> int:
     """Show a scanner: where it comes from, and its settings with types, defaults and meaning."""
-    from mp2.cli.console import console, record_table
+    from mp2.cli.views import console, record_table
 
     plan = planned(context)
     one = _named(plan, name)
@@ -394,7 +387,11 @@ def _tell(
     as_json: bool,
 ) -> int:
     code = (
-        EXIT_FAILED if outcome.status not in ANSWERED else 0 if candidates else EXIT_NOTHING_FOUND
+        ExitCode.FAILED
+        if outcome.status not in ANSWERED
+        else 0
+        if candidates
+        else ExitCode.NOTHING_FOUND
     )
     if as_json:
         named = [candidate.to_dict() for candidate in candidates]
@@ -406,8 +403,8 @@ def _tell(
             logs=list(logs),
         )
         return code
-    from mp2.cli.console import console, duration, record_table
-    from mp2.cli.scan_console import log_view
+    from mp2.cli.scan_view import log_view
+    from mp2.cli.views import console, duration, record_table
 
     print_warnings(warnings)
     console(stderr=True).print(log_view(outcome.scanner, logs))
@@ -438,7 +435,7 @@ def scans(db: Path) -> None:
 @DB_OPTION
 def list_scans(db: Path, as_json: bool) -> int:
     """List the stored scans, newest first."""
-    from mp2.cli.console import console, duration, record_table
+    from mp2.cli.views import console, duration, record_table
 
     with reading(db) as store:
         summaries = store.scans()
@@ -488,8 +485,8 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
             result, status=summary.status, day=summary.day, started_at=summary.started_at, **added
         )
         return 0
-    from mp2.cli.console import console
-    from mp2.cli.scan_console import log_view, scan_view
+    from mp2.cli.scan_view import log_view, scan_view
+    from mp2.cli.views import console
 
     print_warnings(result.warnings)
     for outcome in result.outcomes:

@@ -14,24 +14,18 @@ import click
 
 from mp2._files import write_private
 from mp2.cli import settings
+from mp2.cli.logs import start_logging
 from mp2.cli.options import (
     DB_OPTION,
     JSON_GROUPS_OPTION,
     JSON_OPTION,
     SHOW_OPTION,
-    Interrupts,
-    Session,
-    echo_document,
     flat,
-    json_text,
-    note_kept,
     opened_keeper,
-    print_document,
-    print_warnings,
-    say,
-    start_logging,
 )
-from mp2.errors import Mp2Error, StoreError
+from mp2.cli.session import Interrupts, Session, note_kept
+from mp2.cli.views import echo_document, json_text, print_document, print_warnings, say
+from mp2.errors import ExitCode, Mp2Error, StoreError
 from mp2.groups.result import SearchResult
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
@@ -41,7 +35,6 @@ if TYPE_CHECKING:
     from mp2.picks.records import DayPicks
     from mp2.storage.recorder import Keeper
 
-EXIT_FAILED, EXIT_NOTHING_FOUND = 1, 4
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -249,7 +242,8 @@ def now_ns() -> int:
 
 
 def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) -> int:
-    from mp2.cli.console import console, summary_view
+    from mp2.cli.search_view import summary_view
+    from mp2.cli.views import console
     from mp2.groups.search import memory_needed
     from mp2.groups.space import panel_summary
 
@@ -275,7 +269,7 @@ def search_and_report(
     follow: Callable[[SearchResult], Sequel] | None = None,
 ) -> int:
     """The part every searching command shares: search under the display, store, print, choose the exit code."""
-    from mp2.cli.console import SearchDisplay, log_algo_totals
+    from mp2.cli.progress import SearchDisplay, log_algo_totals
     from mp2.groups.search import search as run_search
 
     with opened_keeper(options) as keeper:
@@ -431,7 +425,8 @@ def print_result(
     result: SearchResult, options: dict[str, Any], sequel: Sequel | None, failure: str | None
 ) -> None:
     """Print a result as its options ask for: one JSON document, or tables and sentences."""
-    from mp2.cli.console import console, result_view
+    from mp2.cli.search_view import result_view
+    from mp2.cli.views import console
 
     if failure:
         say(f"mp2: {failure}", err=True)
@@ -454,5 +449,5 @@ def _exit_code(result: SearchResult, interrupts: Interrupts, failure: str | None
     if interrupts.exit_code is not None:
         return interrupts.exit_code
     if failure:
-        return EXIT_FAILED
-    return 0 if any(result.kept.values()) else EXIT_NOTHING_FOUND
+        return ExitCode.FAILED
+    return 0 if any(result.kept.values()) else ExitCode.NOTHING_FOUND

@@ -64,9 +64,9 @@ class Sizes(Names):
 
     name = "sizes"
 
-    def convert(
+    def convert(  # type: ignore[override]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:  # type: ignore[override]
+    ) -> tuple[int, ...]:
         """The numbers, in order."""
         try:
             return tuple(int(part) for part in super().convert(value, param, ctx))

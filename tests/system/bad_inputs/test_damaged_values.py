@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from places import STORES
 
-from mp2.cli.options import json_text
+from mp2.cli.views import json_text
 from mp2.errors import Mp2Error
 from mp2.groups.export import groups_table
 from mp2.picks.records import Outcome, OutcomeStatus, Score
