@@ -1,23 +1,62 @@
-"""Options that commands share."""
+"""Options that commands share, and the typed records in which their values reach the code."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mp2.cli import settings
 from mp2.cli.session import Interrupts, Session, note_kept
 from mp2.cli.views import echo_document, say
 
 if TYPE_CHECKING:
+    from mp2.data.prices import PriceTable
     from mp2.storage.recorder import Keeper
     from mp2.storage.runs import Store
 
-
 JSON_GROUPS = 20
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+RecordT = TypeVar("RecordT")
+
+
+def options_record(kind: type[RecordT], values: Mapping[str, Any]) -> RecordT:
+    """Build a record of options from the values that click parsed; its fields have their names."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: values[name] for name in names})
+
+
+def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[CommandT], CommandT]:
+    """Decorate a command with groups of options, in this order."""
+
+    def decorate(command: CommandT) -> CommandT:
+        for group in reversed(groups):
+            for option in reversed(group):
+                command = option(command)
+        return command
+
+    return decorate
+
+
+def file_option(*names: str, **settings_of_option: Any) -> Callable[[CommandT], CommandT]:
+    """Make an option whose value is a path."""
+    return click.option(*names, type=click.Path(path_type=Path), **settings_of_option)
+
+
+def flat(
+    context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]
+) -> tuple[str, ...]:
+    """Join the names of an option that may be repeated and takes several each time."""
+    return tuple(name for names in values for name in names)
+
+
+# --- output ----------------------------------------------------------------------------------
 
 
 def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:
@@ -25,22 +64,6 @@ def _note_json(context: click.Context, option: click.Parameter, value: bool) -> 
     if session is not None:
         session.as_json = value
     return value
-
-
-def _database(context: click.Context, option: click.Parameter, value: Path | None) -> Path:
-    """The database of the command itself, else of the nearest command before it."""
-    above = context.parent
-    while value is None and above is not None:
-        value, above = above.params.get("db"), above.parent
-    return value or Path("mp2.db")
-
-
-DB_OPTION = click.option(
-    "--db",
-    type=click.Path(path_type=Path),
-    callback=_database,
-    help="database of runs [default: mp2.db, or MP2_DB]",
-)
 
 
 JSON_OPTION = click.option(
@@ -51,8 +74,6 @@ JSON_OPTION = click.option(
     callback=_note_json,
     help="one JSON document on stdout",
 )
-
-
 JSON_GROUPS_OPTION = click.option(
     "--json-groups",
     type=click.IntRange(0),
@@ -60,8 +81,6 @@ JSON_GROUPS_OPTION = click.option(
     show_default=True,
     help="groups per size in the JSON document",
 )
-
-
 SHOW_OPTION = click.option(
     "--show",
     type=click.IntRange(0),
@@ -69,13 +88,108 @@ SHOW_OPTION = click.option(
     show_default=True,
     help="groups per size in the tables",
 )
+PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live display")
 
 
-def flat(
-    context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]
-) -> tuple[str, ...]:
-    """The names of an option that may be repeated and takes several each time."""
-    return tuple(name for names in values for name in names)
+# --- prices, signals, picks ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PriceOptions:
+    """How a file of prices is to be read."""
+
+    columns: Mapping[str, str]
+    sql_table: str | None
+    query: str | None
+
+    def read(self, path: Path, stop: threading.Event, *, end: str | None = None) -> PriceTable:
+        """Read prices up to `end`; later bars do not decide which tickers there are."""
+        from mp2.data.prices import read_prices
+
+        return read_prices(
+            path,
+            columns=self.columns or None,
+            table=self.sql_table,
+            query=self.query,
+            end=end,
+            stop=stop,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SignalOptions:
+    """Which days signals are computed for, and with which algorithms."""
+
+    days: int
+    end: str | None
+    grids: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class PickOptions:
+    """What counts as a pick, and which groups vote."""
+
+    min_tickers: int
+    top_groups: int
+
+
+PRICES_OPTIONS = (
+    click.option(
+        "--columns",
+        type=settings.PAIRS,
+        default="",
+        help="other column names, as date=NAME,close=NAME,...",
+    ),
+    click.option("--table", "sql_table", help="table of a SQLite file"),
+    click.option("--query", help="query on a SQLite file"),
+)
+DAYS_OPTION = click.option(
+    "--days",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="trading days of signals",
+)
+END_OPTION = click.option(
+    "--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"
+)
+GRIDS_OPTION = file_option(
+    "--grids", help="TOML file of algorithms and parameters over the defaults"
+)
+SIGNALS_OPTIONS = (DAYS_OPTION, END_OPTION, GRIDS_OPTION)
+PICK_OPTIONS = (
+    click.option(
+        "--min-tickers",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="fewest tickers of a pick",
+    ),
+    click.option(
+        "--top-groups",
+        type=click.IntRange(1),
+        default=50,
+        show_default=True,
+        help="groups per size that vote",
+    ),
+)
+
+
+# --- the database ----------------------------------------------------------------------------
+
+
+def _database(context: click.Context, option: click.Parameter, value: Path | None) -> Path:
+    """Return the database of the command itself, else of the nearest command before it."""
+    above = context.parent
+    while value is None and above is not None:
+        value = above.params.get("db")
+        above = above.parent
+    return value or Path("mp2.db")
+
+
+DB_OPTION = file_option(
+    "--db", callback=_database, help="database of runs [default: mp2.db, or MP2_DB]"
+)
 
 
 @contextmanager
@@ -93,7 +207,7 @@ def opened_keeper(options: Mapping[str, Any]) -> Iterator[Keeper | None]:
 
 @contextmanager
 def reading(db: Path) -> Iterator[Store]:
-    """The store at `db`, which is only read."""
+    """Open the store at `db` for reading only."""
     from mp2.storage.runs import Store
 
     with Store(db, read_only=True) as store:
@@ -107,7 +221,10 @@ def delete_stored(
     delete: Callable[[Store, str], None],
     as_json: bool,
 ) -> int:
-    """Delete what `find` names (a run, a scan), say so, and return the exit code; a signal meanwhile waits until it is done."""
+    """Delete what `find` names (a run, a scan) and print it; return the exit code.
+
+    A signal meanwhile waits until the deletion is done.
+    """
     from mp2.storage.runs import Store
 
     with Interrupts().caught() as interrupts:

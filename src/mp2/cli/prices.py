@@ -12,16 +12,18 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.logs import observed, start_logging
-from mp2.cli.options import DB_OPTION, JSON_OPTION
-from mp2.cli.output_files import writing
-from mp2.cli.run import (
+from mp2.cli.options import (
+    DB_OPTION,
+    GRIDS_OPTION,
+    JSON_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
+    PROGRESS_OPTION,
     SIGNALS_OPTIONS,
-    grids_from,
-    prices_from,
     with_options,
 )
+from mp2.cli.output_files import writing
+from mp2.cli.run import grids_from, prices_from
 from mp2.cli.scan import Ran, planned, run_scan
 from mp2.cli.search import (
     COUNT_OPTIONS,
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
 
 NO_STORE_OPTION = click.option("--no-store", is_flag=True, help="do not store it with the run")
-PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live display")
-GRIDS_OPTION = SIGNALS_OPTIONS[2]
 
 
 @click.command()

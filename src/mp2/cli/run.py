@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2.cli import settings
 from mp2.cli.logs import observed, start_logging
+from mp2.cli.options import (
+    PICK_OPTIONS,
+    PRICES_OPTIONS,
+    SIGNALS_OPTIONS,
+    PriceOptions,
+    options_record,
+    with_options,
+)
 from mp2.cli.search import (
     RulesCommand,
     Sequel,
@@ -30,74 +36,12 @@ if TYPE_CHECKING:
     from mp2.signals.grids import Grids
     from mp2.signals.sheet import SignalSheet
 
-PRICES_OPTIONS = (
-    click.option(
-        "--columns",
-        type=settings.PAIRS,
-        default="",
-        help="other column names, as date=NAME,close=NAME,...",
-    ),
-    click.option("--table", "sql_table", help="table of a SQLite file"),
-    click.option("--query", help="query on a SQLite file"),
-)
-SIGNALS_OPTIONS = (
-    click.option(
-        "--days",
-        type=click.IntRange(1),
-        default=5,
-        show_default=True,
-        help="trading days of signals",
-    ),
-    click.option("--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"),
-    click.option(
-        "--grids",
-        type=click.Path(path_type=Path),
-        help="TOML file of algorithms and parameters over the defaults",
-    ),
-)
-PICK_OPTIONS = (
-    click.option(
-        "--min-tickers",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="fewest tickers of a pick",
-    ),
-    click.option(
-        "--top-groups",
-        type=click.IntRange(1),
-        default=50,
-        show_default=True,
-        help="groups per size that vote",
-    ),
-)
-
-
-def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
-    """A decorator that adds groups of options to a command, in this order."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return decorate
-
 
 def prices_from(
     path: Path, options: dict[str, Any], stop: threading.Event, *, end: str | None = None
 ) -> PriceTable:
     """Read prices as a command's options say; what comes after `end` has no say in which tickers there are."""
-    from mp2.data.prices import read_prices
-
-    return read_prices(
-        path,
-        columns=options["columns"] or None,
-        table=options["sql_table"],
-        query=options["query"],
-        end=end,
-        stop=stop,
-    )
+    return options_record(PriceOptions, options).read(path, stop, end=end)
 
 
 def grids_from(options: dict[str, Any]) -> Grids:
