@@ -16,6 +16,16 @@ if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def endless_table(tmp_path_factory):
+    """The path of a table whose search outlasts every test when the floor is off."""
+    from signal_tables import make_signals
+
+    path = tmp_path_factory.mktemp("endless") / "signals.parquet"
+    make_signals().signals.write_parquet(path)
+    return path
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A working directory, and so a database and settings, of its own, without settings from outside."""

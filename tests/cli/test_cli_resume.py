@@ -188,7 +188,7 @@ def test_what_cannot_go_on_says_why_and_is_kept(mp2, change, message):
 
 @pytest.mark.slow
 def test_a_demo_has_no_source(mp2):
-    mp2("demo", "--signals", "--max-attempts", "30")
+    mp2("demo", "--max-attempts", "30")
     code, _, err = mp2("resume", "last", "--source", WEEK)
     assert code == 2
     assert "reads no file; leave it out" in err

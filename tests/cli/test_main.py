@@ -318,7 +318,7 @@ def test_identical_variations_are_shown_as_such(mp2):
             ["search", WEEK, "--without", "aliases,bounds"],
             "without: no pruning 'bounds'; the prunings are aliases, hits_bound",
         ),
-        (["demo", "--signals", "--without", "x"], "without: no pruning 'x'"),
+        (["demo", "--without", "x"], "without: no pruning 'x'"),
         (["walkforward", WEEK, "--count", "slow"], "'slow' is not one of 'exact', 'fast'"),
         (["search", WEEK, "--max-size", "9"], "rule max_size: 9 is outside 2..8"),
         (["search", WEEK, "--retain-sizes", "7"], "rule retain_sizes: 7 is outside 2..4"),
@@ -427,12 +427,6 @@ def test_doctor_reports_the_machine(mp2):
     assert "with 2 threads" in out
 
 
-def test_demo_says_what_it_found(mp2):
-    code, out, _ = mp2("demo", "--signals", "--seed", "3")
-    assert code == 0
-    assert "found all 3 planted groups: size 3 rank 1, size 4 ranks 1 and 2" in out
-
-
 def test_foreign_text_is_neither_markup_nor_control(mp2, here):
     text = WEEK.read_text().replace("A0,v1", "[red]A0[/red],\x1b]0;evil\x07v1")
     (here / "evil.csv").write_text(text)
@@ -454,8 +448,8 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
         pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_keeps_the_results(number, expected):
-    with start(*ENDLESS) as process:
+def test_a_signal_keeps_the_results(endless_table, number, expected):
+    with start("search", endless_table, *ENDLESS) as process:
         while " elapsed, " not in (line := process.stderr.readline()):
             assert line, "the search ended before its first heartbeat"
         process.send_signal(number)

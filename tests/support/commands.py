@@ -9,8 +9,6 @@ from places import GOLDEN
 WEEK = GOLDEN / "week-prices.csv"
 RULES = ("--min-daily-hits", "3")
 ENDLESS = (
-    "demo",
-    "--signals",
     "--budget=100s",
     "--min-daily-hits=0",
     "--max-size=8",
@@ -18,6 +16,7 @@ ENDLESS = (
     "--json",
     "--json-groups=1",
 )
+"""Options of a search of the `endless_table` that no test waits for."""
 
 
 def strict_json(text):

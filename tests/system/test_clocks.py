@@ -36,7 +36,6 @@ from mp2.cli.output_files import writing
 from mp2.cli.session import Interrupts
 from mp2.data import panel
 from mp2.data.prices import to_frame
-from mp2.demo.signals_table import make_signals
 from mp2.discovery import registry
 from mp2.errors import InputError, StoreError
 from mp2.groups.result import Status
@@ -56,9 +55,9 @@ def week():
 
 
 @pytest.fixture(scope="module")
-def endless():
+def endless(endless_table):
     """A panel whose search outlasts every test."""
-    return package.read_signals(make_signals().signals)
+    return package.read_signals(endless_table)
 
 
 # --- clocks ----------------------------------------------------------------------------------------------------------
@@ -217,9 +216,9 @@ def test_a_stop_before_the_search_begins_is_a_stop(endless):
 
 @posix
 @pytest.mark.slow
-def test_a_halted_search_ends_by_the_clock_that_went_on():
+def test_a_halted_search_ends_by_the_clock_that_went_on(endless_table):
     options = [option for option in ENDLESS if not option.startswith("--budget")]
-    with start(*options, "--budget=2s") as process:
+    with start("search", endless_table, *options, "--budget=2s") as process:
         while " elapsed, " not in (line := process.stderr.readline()):
             assert line, "the search ended before its first heartbeat"
         process.send_signal(signal.SIGSTOP)

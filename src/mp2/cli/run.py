@@ -131,19 +131,9 @@ def _picked(picks: DayPicks, options: dict[str, Any], result: SearchResult) -> S
     help="another seed, another market",
 )
 @click.option("--no-plant", is_flag=True, help="plant nothing: whatever is found is luck")
-@click.option(
-    "--signals",
-    "as_signals",
-    is_flag=True,
-    help="search a synthetic table of signals instead, with three planted groups",
-)
 @click.pass_context
-def demo(
-    context: click.Context, /, seed: int, no_plant: bool, as_signals: bool, **options: Any
-) -> int:
+def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -> int:
     """Run the main job on a synthetic market with a planted edge, and say whether it was found and held the day after."""
-    if as_signals:
-        return _demo_signals(context, seed, no_plant, options)
     from mp2.cli.pick_view import outcome_view
     from mp2.demo.market import make_market, sentence
     from mp2.picks.outcome import score
@@ -172,26 +162,3 @@ def demo(
         return search_and_report(
             panel, f"demo --seed {seed}", rules, options, interrupts, screen, read_s, follow
         )
-
-
-def _demo_signals(
-    context: click.Context, seed: int, no_plant: bool, options: dict[str, Any]
-) -> int:
-    from mp2.data.panel import read_signals
-    from mp2.demo.signals_table import check_finds, make_signals, sentence
-
-    rules = rules_from(options)
-    with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
-        started_ns = now_ns()
-        table = make_signals(seed, plant=not no_plant)
-        panel = read_signals(table.signals, stop=interrupts.stop)
-        read_s = (now_ns() - started_ns) / 1e9
-        check_settings(panel, options)
-
-        def follow(result: SearchResult) -> Sequel:
-            said = sentence(check_finds(result, table.planted), result)
-            return Sequel({"demo": said}, (said,))
-
-        source = f"demo --signals --seed {seed}"
-        return search_and_report(panel, source, rules, options, interrupts, screen, read_s, follow)

@@ -19,8 +19,6 @@ WEEK = GOLDEN / "week-prices.csv"
 STORES = sorted(STORED.glob("v*.sqlite"))
 RULES = ("--min-daily-hits", "3")
 ENDLESS = (
-    "demo",
-    "--signals",
     "--min-daily-hits=0",
     "--max-size=6",
     "--checkpoint=20ms",
@@ -161,8 +159,12 @@ def test_a_disk_that_is_full_at_the_beginning(here, stored, limit):
     assert not list(here.glob("mp2-*.json"))
 
 
-def test_a_disk_that_is_full_while_searching_is_told_once_and_the_result_rescued(here, stored):
-    code, out, lines = ended(*ENDLESS, *SHORT, before=LIMIT_PAGES.format(method="save_state"))
+def test_a_disk_that_is_full_while_searching_is_told_once_and_the_result_rescued(
+    here, stored, endless_table
+):
+    code, out, lines = ended(
+        "search", endless_table, *ENDLESS, *SHORT, before=LIMIT_PAGES.format(method="save_state")
+    )
     document = json.loads(out)
     assert (code, document["status"], document["attempts"] > 0) == (1, "wall", True)
     assert sum("could not be stored, and is tried again" in line for line in lines) == 1
@@ -172,8 +174,10 @@ def test_a_disk_that_is_full_while_searching_is_told_once_and_the_result_rescued
 
 
 @pytest.mark.parametrize("limit", [LIMIT_FILES_AT_THE_END, LIMIT_PAGES.format(method="finish")])
-def test_a_disk_that_is_full_at_the_end_costs_no_result(here, stored, limit):
-    code, out, lines = ended(*ENDLESS, *SHORT, "--checkpoint=100s", before=limit)
+def test_a_disk_that_is_full_at_the_end_costs_no_result(here, stored, limit, endless_table):
+    code, out, lines = ended(
+        "search", endless_table, *ENDLESS, *SHORT, "--checkpoint=100s", before=limit
+    )
     document = json.loads(out)
     assert (code, document["status"], len(lines)) == (1, "wall", 1)
     assert FULL.match(lines[0])
@@ -265,8 +269,11 @@ def begun(*args, before=""):
     return process
 
 
-def test_a_store_locked_from_some_moment_on_costs_no_result(here, stored):
-    with begun(*ENDLESS, *SHORT, before=WITHOUT_WAITING) as process, Lock():
+def test_a_store_locked_from_some_moment_on_costs_no_result(here, stored, endless_table):
+    with (
+        begun("search", endless_table, *ENDLESS, *SHORT, before=WITHOUT_WAITING) as process,
+        Lock(),
+    ):
         code, out, lines = told(0, *process.communicate(timeout=GUARD_S))
     code, document = process.returncode, json.loads(out)
     assert (code, document["status"]) == (1, "wall")
@@ -277,8 +284,10 @@ def test_a_store_locked_from_some_moment_on_costs_no_result(here, stored):
     assert [run["status"] for run in listed] == ["interrupted", "complete"]
 
 
-def test_a_store_locked_for_a_moment_is_waited_for(stored):
-    with begun(*ENDLESS, "--budget=6s", "--json-groups=1", before=WITHOUT_WAITING) as process:
+def test_a_store_locked_for_a_moment_is_waited_for(stored, endless_table):
+    with begun(
+        "search", endless_table, *ENDLESS, "--budget=6s", "--json-groups=1", before=WITHOUT_WAITING
+    ) as process:
         with Lock():
             while "could not be stored, and is tried again" not in (
                 line := process.stderr.readline()
@@ -338,8 +347,10 @@ def test_a_damaged_store_is_told_and_left_as_it_is(mp2, damage):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_store_that_is_damaged_while_searching_costs_no_result(here, stored, damage):
-    with begun(*ENDLESS, *SHORT) as process:
+def test_a_store_that_is_damaged_while_searching_costs_no_result(
+    here, stored, damage, endless_table
+):
+    with begun("search", endless_table, *ENDLESS, *SHORT) as process:
         damage(Path("mp2.db"))
         code, out, lines = told(0, *process.communicate(timeout=GUARD_S))
     code, document = process.returncode, json.loads(out)
@@ -422,10 +433,12 @@ def test_a_store_of_an_older_version_is_read_converted_and_used(mp2, path):
 # --- read while it is written ----------------------------------------------------------------------------------------
 
 
-def test_others_read_list_and_export_all_the_time_a_search_is_stored(mp2, stored):
+def test_others_read_list_and_export_all_the_time_a_search_is_stored(mp2, stored, endless_table):
     whole = mp2("runs", "export", "last")
     n_rounds, seen = 0, set()
-    with begun(*ENDLESS, "--budget=4s", "--top=1000", "--json-groups=1") as process:
+    with begun(
+        "search", endless_table, *ENDLESS, "--budget=4s", "--top=1000", "--json-groups=1"
+    ) as process:
         drained = threading.Thread(target=process.stderr.read)
         drained.start()
         complete = json.loads(mp2("runs", "list", "--json")[1])["runs"][-1]["run_id"]
