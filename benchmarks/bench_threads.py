@@ -22,7 +22,7 @@ import measured
 from mp2 import _recurse
 from mp2.data.panel import SignalPanel, read_signals
 from mp2.groups.rules import Rules
-from mp2.groups.search import search
+from mp2.pipeline import search
 
 SPINS = 8_000_000
 CONTROL_STEP = 24

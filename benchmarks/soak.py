@@ -27,6 +27,8 @@ import mp2
 from mp2._recurse import now_ns
 from mp2.demo.market import make_market
 from mp2.groups.checkpoint import Resumable
+from mp2.groups.search import search
+from mp2.groups.settings import SearchSettings
 from mp2.storage.recorder import Keeper
 from mp2.storage.runs import Store
 
@@ -158,12 +160,17 @@ class Rounds:
         )
         states: list[Resumable] = []
 
-        def keep(search: Resumable) -> None:
-            states.append(search)
-            keeper.keep(run_id, search)
+        class Recorder:
+            resume_from = None
 
-        result = mp2.search(
-            sheet.panel(0, N_DAYS), budget_s=budget_s, workers=2, rules=rules, keep_state=keep
+            def watch(self, search: Resumable) -> None:
+                states.append(search)
+                keeper.keep(run_id, search)
+
+        result = search(
+            sheet.panel(0, N_DAYS),
+            SearchSettings(budget_s=budget_s, workers=2, rules=rules),
+            recorder=Recorder(),
         )
         keeper.release()
         keeper.ask(lambda store: store.finish(run_id, result, states[0].take()))

@@ -32,7 +32,7 @@ _NAMES_OF = {
     "groups.result": "DayConsensus DayStats Group Member SearchResult StarterRecord "
     "StarterStatus Status",
     "groups.rules": "Rules",
-    "groups.search": "SearchProgress search",
+    "groups.search": "SearchProgress",
     "groups.space": "PanelSummary panel_summary",
     "picks.outcome": "score",
     "picks.pick": "pick_day",
@@ -44,7 +44,7 @@ _NAMES_OF = {
     "discovery.runner": "scan",
     "discovery.scanner": "Reply ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
-    "pipeline": "PipelineRun run",
+    "pipeline": "PipelineRun run search",
 }
 """Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""
 

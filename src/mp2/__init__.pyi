@@ -34,7 +34,6 @@ from mp2.groups.result import StarterStatus as StarterStatus
 from mp2.groups.result import Status as Status
 from mp2.groups.rules import Rules as Rules
 from mp2.groups.search import SearchProgress as SearchProgress
-from mp2.groups.search import search as search
 from mp2.groups.space import PanelSummary as PanelSummary
 from mp2.groups.space import panel_summary as panel_summary
 from mp2.picks.outcome import score as score
@@ -45,6 +44,7 @@ from mp2.picks.walkforward import WalkForward as WalkForward
 from mp2.picks.walkforward import walk_forward as walk_forward
 from mp2.pipeline import PipelineRun as PipelineRun
 from mp2.pipeline import run as run
+from mp2.pipeline import search as search
 from mp2.signals.algorithms import Algorithm as Algorithm
 from mp2.signals.algorithms import Parameter as Parameter
 from mp2.signals.grids import Grids as Grids

@@ -255,9 +255,9 @@ def test_special_algorithms_are_recorded(mp2, here, monkeypatch, args, text):
 def test_counting_and_prunings_are_options_everywhere(mp2, here, monkeypatch, args, text):
     given, real = {}, group_search.search
 
-    def search(panel, **settings):
-        given.update(settings)
-        return real(panel, **settings)
+    def search(panel, settings, **rest):
+        given.update(count=settings.count, without=settings.without)
+        return real(panel, settings, **rest)
 
     monkeypatch.setattr(group_search, "search", search)
     if text == "environment":

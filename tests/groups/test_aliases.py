@@ -31,7 +31,8 @@ from mp2.groups import search as group_search
 from mp2.groups.aliases import Found, Legacies
 from mp2.groups.result import Member, Status
 from mp2.groups.rules import PRUNINGS, Rules
-from mp2.groups.search import running_order, search
+from mp2.groups.search import running_order
+from mp2.pipeline import search
 
 QUICK = settings(
     max_examples=5,

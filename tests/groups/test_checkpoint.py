@@ -18,7 +18,7 @@ from mp2.groups import search as group_search
 from mp2.groups.checkpoint import SearchState
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
-from mp2.groups.search import search
+from mp2.groups.settings import SearchSettings
 
 QUICK = settings(
     max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -41,23 +41,41 @@ def lasting(result):
     return {name: getattr(result, name) for name in LASTING}
 
 
-class Keeper:
-    """Keeps the state of a search, part by part."""
+class MemoryRecorder:
+    """Records the state of a search in memory, part by part."""
 
-    def __init__(self):
-        self.state, self.search = SearchState(), None
+    def __init__(self, state=None):
+        self.resume_from = state
+        self.search = None
 
-    def attach(self, running):
+    @property
+    def state(self):
+        return self.resume_from
+
+    def watch(self, running):
         self.search = running
 
-    def keep(self, *_):
-        self.state = self.state.with_part(self.search.take())
+    def record(self, *_):
+        part = self.search.take()
+        self.resume_from = (self.resume_from or SearchState()).with_part(part)
         self.search.confirm()
+
+
+def search(panel, *, recorder=None, stop=None, observe=None, **settings):
+    """Search with a recorder; `observe` is called as often as possible."""
+    return group_search.search(
+        panel,
+        SearchSettings(**settings),
+        recorder=recorder,
+        stop=stop,
+        observe=observe,
+        observe_every_s=0,
+    )
 
 
 def interrupted(panel, rules, lengths, **options):
     """Sessions of at most so many attempts a starter each, and a last one without a limit; the last result."""
-    keeper, limit = Keeper(), 0
+    recorder, limit = MemoryRecorder(), 0
     for length in lengths:
         limit += length
         search(
@@ -65,17 +83,15 @@ def interrupted(panel, rules, lengths, **options):
             budget_s=600,
             rules=rules,
             max_attempts=limit,
-            resume_from=keeper.state,
-            keep_state=keeper.attach,
+            recorder=recorder,
             **options,
         )
-        keeper.keep()
+        recorder.record()
     return search(
         panel,
         budget_s=600,
         rules=rules,
-        resume_from=keeper.state,
-        keep_state=keeper.attach,
+        recorder=recorder,
         **options,
     )
 
@@ -98,9 +114,9 @@ def test_sessions_are_one_search(signals, rules, as_inconsistent, lengths, worke
 def test_what_a_killed_search_had_kept_is_enough(workers):
     """Only the parts kept while it ran are there, each from between two turns; what came later is found again."""
     panel = panel_of((14,) * 5)
-    whole, keeper, stop, n_kept = (
+    whole, recorder, stop, n_kept = (
         search(panel, budget_s=600, rules=ALL_ELIGIBLE),
-        Keeper(),
+        MemoryRecorder(),
         threading.Event(),
         0,
     )
@@ -109,7 +125,7 @@ def test_what_a_killed_search_had_kept_is_enough(workers):
 
         def keep_and_stop(progress):
             nonlocal n_kept
-            keeper.keep()
+            recorder.record()
             n_kept += 1
             stop.set()
 
@@ -120,9 +136,7 @@ def test_what_a_killed_search_had_kept_is_enough(workers):
             workers=workers,
             stop=stop,
             observe=keep_and_stop,
-            observe_every_s=0,
-            resume_from=keeper.state,
-            keep_state=keeper.attach,
+            recorder=recorder,
         )
         if result.status is Status.COMPLETE:
             break
@@ -132,9 +146,9 @@ def test_what_a_killed_search_had_kept_is_enough(workers):
 
 def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
     """The pool has booked the turn, but its record was never written: all zero, it would be taken for variation 0's."""
-    panel, keeper, stop, stuck, go_on = (
+    panel, recorder, stop, stuck, go_on = (
         panel_of((6,) * 4),
-        Keeper(),
+        MemoryRecorder(),
         threading.Event(),
         threading.Event(),
         threading.Event(),
@@ -158,25 +172,24 @@ def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
         options = {
             "stop": stop,
             "observe": stop_when_stuck,
-            "observe_every_s": 0,
-            "keep_state": keeper.attach,
+            "recorder": recorder,
         }
         result = search(panel, budget_s=600, rules=ALL_ELIGIBLE, workers=2, **options)
         go_on.set()
     assert (result.status, result.starters[5].n_turns) == (Status.STOPPED, 1)
     assert "was abandoned" in result.warnings[-1]
-    keeper.keep()
-    assert (keeper.state.records["attempts"] > 0).all()
-    assert 5 not in keeper.state.records["variation_idx"]
-    again = search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=keeper.state)
+    recorder.record()
+    assert (recorder.state.records["attempts"] > 0).all()
+    assert 5 not in recorder.state.records["variation_idx"]
+    again = search(panel, budget_s=600, rules=ALL_ELIGIBLE, recorder=MemoryRecorder(recorder.state))
     assert lasting(again) == lasting(search(panel, budget_s=600, rules=ALL_ELIGIBLE))
 
 
 def test_times_and_budgets_are_sums():
-    panel, keeper = panel_of((6,) * 4), Keeper()
-    first = search(panel, budget_s=50, max_attempts=40, keep_state=keeper.attach)
-    keeper.keep()
-    second = search(panel, budget_s=70, resume_from=keeper.state, keep_state=keeper.attach)
+    panel, recorder = panel_of((6,) * 4), MemoryRecorder()
+    first = search(panel, budget_s=50, max_attempts=40, recorder=recorder)
+    recorder.record()
+    second = search(panel, budget_s=70, recorder=recorder)
     assert second.budget_s == 120
     assert second.elapsed_s > first.elapsed_s
     for earlier, later in zip(first.starters, second.starters, strict=True):
@@ -187,23 +200,23 @@ def test_times_and_budgets_are_sums():
 
 
 def test_an_unconfirmed_part_is_taken_again():
-    panel, keeper = panel_of((3,) * 3), Keeper()
-    search(panel, budget_s=600, keep_state=keeper.attach)
-    first = keeper.search.take()
+    panel, recorder = panel_of((3,) * 3), MemoryRecorder()
+    search(panel, budget_s=600, recorder=recorder)
+    first = recorder.search.take()
     assert len(first.records) == 9
-    np.testing.assert_array_equal(keeper.search.take().records, first.records)
-    keeper.search.confirm()
-    assert len(keeper.search.take().records) == 0
+    np.testing.assert_array_equal(recorder.search.take().records, first.records)
+    recorder.search.confirm()
+    assert len(recorder.search.take().records) == 0
 
 
 @pytest.fixture
 def cut_off():
     """A state in the middle of a search, with its panel."""
-    panel, keeper = panel_of((5,) * 5), Keeper()
-    search(panel, budget_s=600, rules=ALL_ELIGIBLE, max_attempts=200, keep_state=keeper.attach)
-    keeper.keep()
-    assert (keeper.state.records["depth"] > 1).any()
-    return panel, keeper.state
+    panel, recorder = panel_of((5,) * 5), MemoryRecorder()
+    search(panel, budget_s=600, rules=ALL_ELIGIBLE, max_attempts=200, recorder=recorder)
+    recorder.record()
+    assert (recorder.state.records["depth"] > 1).any()
+    return panel, recorder.state
 
 
 def broken(state, **changes):
@@ -239,7 +252,12 @@ def test_a_damaged_record_is_refused(cut_off, changes, message):
     if changes == {"variation_idx": 1}:
         assert 1 in state.records["variation_idx"]
     with pytest.raises(InputError, match=message):
-        search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=broken(state, **changes))
+        search(
+            panel,
+            budget_s=600,
+            rules=ALL_ELIGIBLE,
+            recorder=MemoryRecorder(broken(state, **changes)),
+        )
 
 
 @pytest.mark.parametrize(
@@ -261,14 +279,14 @@ def test_damaged_groups_are_refused(cut_off, damage):
             panel,
             budget_s=600,
             rules=ALL_ELIGIBLE,
-            resume_from=dataclasses.replace(state, kept=kept),
+            recorder=MemoryRecorder(dataclasses.replace(state, kept=kept)),
         )
 
 
 def test_groups_of_other_sizes_are_refused(cut_off):
     panel, state = cut_off
     with pytest.raises(InputError, match="groups are not those"):
-        search(panel, budget_s=600, rules=Rules(retain_sizes=(4,)), resume_from=state)
+        search(panel, budget_s=600, rules=Rules(retain_sizes=(4,)), recorder=MemoryRecorder(state))
 
 
 def test_records_of_another_build_are_refused(cut_off):
@@ -277,25 +295,24 @@ def test_records_of_another_build_are_refused(cut_off):
         state, records=np.zeros(len(state.records), np.dtype([("variation_idx", "i4")]))
     )
     with pytest.raises(InputError, match="another build"):
-        search(panel, budget_s=600, rules=ALL_ELIGIBLE, resume_from=other)
+        search(panel, budget_s=600, rules=ALL_ELIGIBLE, recorder=MemoryRecorder(other))
 
 
 def test_a_state_taken_meanwhile_counts_the_session_it_is_from():
-    panel, keeper, states = panel_of((14,) * 5), Keeper(), []
+    panel, recorder, states = panel_of((14,) * 5), MemoryRecorder(), []
 
     def look(_):
-        keeper.keep()
-        states.append(keeper.state)
+        recorder.record()
+        states.append(recorder.state)
 
     options = {
         "rules": ALL_ELIGIBLE,
-        "keep_state": keeper.attach,
+        "recorder": recorder,
         "observe": look,
-        "observe_every_s": 0,
         "workers": 2,
     }
     search(panel, budget_s=30, max_attempts=100, **options)
-    search(panel, budget_s=40, resume_from=keeper.state, **options)
+    search(panel, budget_s=40, **options)
     assert {state.budget_ns for state in states} == {30 * 10**9, 70 * 10**9}
     assert [state.elapsed_ns for state in states] == sorted(state.elapsed_ns for state in states)
     for state in states:
@@ -304,10 +321,10 @@ def test_a_state_taken_meanwhile_counts_the_session_it_is_from():
 
 
 def test_starters_taken_over_are_counted_over_all_sessions():
-    panel, keeper = panel_of((4,) * 4), Keeper()
+    panel, recorder = panel_of((4,) * 4), MemoryRecorder()
     twins = dataclasses.replace(panel, buys=np.repeat(panel.buys[::2], 2, axis=0))
-    whole = search(twins, budget_s=600, rules=ALL_ELIGIBLE, workers=1, keep_state=keeper.attach)
-    keeper.keep()
-    again = search(twins, budget_s=600, rules=ALL_ELIGIBLE, resume_from=keeper.state)
+    whole = search(twins, budget_s=600, rules=ALL_ELIGIBLE, workers=1, recorder=recorder)
+    recorder.record()
+    again = search(twins, budget_s=600, rules=ALL_ELIGIBLE, recorder=MemoryRecorder(recorder.state))
     assert whole.aliases
     assert (again.n_visited, again.n_decided) == (whole.n_visited, whole.n_decided)

@@ -22,7 +22,8 @@ from mp2.errors import InputError
 from mp2.groups import search as group_search
 from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
-from mp2.groups.search import consensus_of, memory_needed, running_order, search
+from mp2.groups.search import consensus_of, memory_needed, running_order
+from mp2.pipeline import search
 
 QUICK = settings(
     max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -32,6 +32,7 @@ from mp2.groups.checkpoint import Resumable
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import search
+from mp2.groups.settings import SearchSettings
 
 RACE_EXIT_CODE = 66
 """What `TSAN_OPTIONS=exitcode=` is set to by `nox -s tsan`."""
@@ -94,13 +95,14 @@ class Watcher:
     """Takes the state of a running search again and again, as the thread that writes to the store does."""
 
     def __init__(self) -> None:
+        self.resume_from = None
         self._search: Resumable | None = None
         self._over = threading.Event()
 
-    def keep(self, search: Resumable) -> None:
+    def watch(self, search: Resumable) -> None:
         self._search = search
 
-    def watch(self) -> None:
+    def take_again_and_again(self) -> None:
         while not self._over.wait(0.003):
             if self._search is not None:
                 self._search.take()
@@ -122,14 +124,16 @@ def searched(
             found.append(
                 search(
                     panel,
-                    budget_s=wait_s if kind == "wall" else 600.0,
-                    workers=int(rng.integers(4, 9)),
-                    rules=RULES,
+                    SearchSettings(
+                        budget_s=wait_s if kind == "wall" else 600.0,
+                        workers=int(rng.integers(4, 9)),
+                        rules=RULES,
+                        max_attempts=int(rng.integers(1, 5000)) if kind == "work" else None,
+                    ),
                     stop=stop,
-                    max_attempts=int(rng.integers(1, 5000)) if kind == "work" else None,
                     observe=lambda progress: None,
                     observe_every_s=0.002,
-                    keep_state=watcher.keep,
+                    recorder=watcher,
                 )
             )
         finally:
@@ -140,7 +144,7 @@ def searched(
             time.sleep(wait_s)
             stop.set()
 
-    errors = beside(run, watcher.watch, stopping)
+    errors = beside(run, watcher.take_again_and_again, stopping)
     return found[0] if found else None, errors  # type: ignore[return-value]
 
 
@@ -152,7 +156,10 @@ def check_search(rng: np.random.Generator) -> list[str]:
         return [f"search: {error!r}" for error in errors]
     if result.status not in (Status.COMPLETE, Status.WORK_LIMIT):
         return []
-    alone = search(panel, budget_s=600.0, workers=1, rules=RULES, max_attempts=result.max_attempts)
+    alone = search(
+        panel,
+        SearchSettings(budget_s=600.0, workers=1, rules=RULES, max_attempts=result.max_attempts),
+    )
     return (
         []
         if lasting(result) == lasting(alone)

@@ -35,7 +35,7 @@ def by_brute_force(name, max_attempts):
 
 def by_search(name, max_attempts, workers, as_inconsistent=False):
     pytest.importorskip("mp2._recurse")
-    search = pytest.importorskip("mp2.groups.search").search
+    search = pytest.importorskip("mp2").search
     panel = oracle.to_panel(
         oracle.read_csv(GOLDEN / f"{name}.csv"), as_inconsistent=as_inconsistent
     )

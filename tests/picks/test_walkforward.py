@@ -19,7 +19,7 @@ from mp2.errors import InputError
 from mp2.evidence.intervals import Interval
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
-from mp2.groups.search import search
+from mp2.groups.settings import SearchSettings
 from mp2.picks.walkforward import Verdict, WalkStatus, judge, verdict_on, walk_forward
 from mp2.signals.sheet import SignalSheet
 
@@ -46,7 +46,7 @@ class Script:
             kept,
             result,
         )
-        self.asked, self.searched = None, []
+        self.asked, self.searched, self.searched_with = None, [], []
 
     def signals(self, prices, *, n_days, end, grids, stop):
         self.asked = (n_days, end, grids)
@@ -60,8 +60,9 @@ class Script:
         }
         return sheet_of(buys, days, TICKERS, open=open, close=close, warnings=("short history",))
 
-    def search(self, panel, **settings):
-        self.searched.append((panel.days, settings))
+    def search(self, panel, settings, stop=None):
+        self.searched.append(panel.days)
+        self.searched_with.append((settings, stop))
         return result_of(self.kept, days=panel.days, **self.result)
 
     def walk(self, **settings):
@@ -96,9 +97,9 @@ def test_every_week_is_searched_and_the_next_one_judged(end):
     last = DATES.index(end or DATES[-1]) + 1
     blocks = [DATES[last - 20 + 5 * k : last - 15 + 5 * k] for k in range(4)]
     assert script.asked == (20, end, "some grids")
-    assert [days for days, _ in script.searched] == blocks[:3]
-    passed_on = {"budget_s": 0.5, "workers": 3, "rules": rules, "stop": stop, **counted}
-    assert all(settings == passed_on for _, settings in script.searched)
+    assert script.searched == blocks[:3]
+    settings = SearchSettings(budget_s=0.5, workers=3, rules=rules, **counted)
+    assert script.searched_with == [(settings, stop)] * 3
     assert [week.searched for week in walk.weeks] == blocks[:3]
     assert [tuple(day.day for day in week.days) for week in walk.weeks] == blocks[1:]
     assert (walk.status, walk.n_weeks, walk.warnings) == (
@@ -137,10 +138,10 @@ def test_a_stop_keeps_the_weeks_that_were_finished(n_before):
     if not n_before:
         stop.set()
 
-    def searching(panel, **settings):
+    def searching(panel, settings, stop):
         if len(script.searched) == n_before:
             stop.set()
-        return script.search(panel, **settings)
+        return script.search(panel, settings)
 
     walk = walk_forward(
         PRICES,
@@ -358,7 +359,6 @@ def verdict_of(sheet):
         budget_s_per_week=5.0,
         workers=1,
         rules=LENIENT,
-        search=search,
         signals=lambda *_, **__: sheet,
     )
     assert all(week.status is Status.COMPLETE for week in walk.weeks)

@@ -32,6 +32,7 @@ from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 if TYPE_CHECKING:
     from mp2.data.panel import SignalPanel
     from mp2.groups.checkpoint import Resumable, SearchState
+    from mp2.groups.settings import SearchSettings
     from mp2.picks.records import DayPicks
     from mp2.storage.recorder import Keeper
 
@@ -223,14 +224,23 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
 
 def check_settings(panel: SignalPanel, options: dict[str, Any]) -> None:
     """Refuse unusable settings before there is a run."""
-    from mp2.groups.search import check_settings as check
+    from mp2.groups.settings import check_settings as check
 
-    check(
-        panel,
-        *(
-            options[name]
-            for name in ("budget", "workers", "special", "max_attempts", "count", "without")
-        ),
+    check(panel, settings_from(options))
+
+
+def settings_from(options: dict[str, Any]) -> SearchSettings:
+    """The options of a search as one record."""
+    from mp2.groups.settings import SearchSettings
+
+    return SearchSettings(
+        budget_s=options["budget"],
+        workers=options["workers"],
+        rules=rules_from(options),
+        special=options["special"],
+        max_attempts=options["max_attempts"],
+        count=options["count"],
+        without=options["without"],
     )
 
 
@@ -280,17 +290,10 @@ def search_and_report(
             ) as display:
                 result = run_search(
                     panel,
-                    budget_s=options["budget"],
-                    workers=options["workers"],
-                    rules=rules,
-                    special=options["special"],
-                    max_attempts=options["max_attempts"],
-                    count=options["count"],
-                    without=options["without"],
+                    settings_from(options),
                     stop=interrupts.stop,
                     observe=display.update,
-                    resume_from=run.state,
-                    keep_state=run.keep,
+                    recorder=run,
                 )
         except BaseException:
             run.abandon()
@@ -315,7 +318,7 @@ class _Run:
     def __init__(
         self, keeper: Keeper | None, run_id: str | None, state: SearchState | None = None
     ) -> None:
-        self._keeper, self.run_id, self.state = keeper, run_id, state
+        self._keeper, self.run_id, self.resume_from = keeper, run_id, state
         if run_id is not None:
             note_kept(f"mp2 resume {run_id} goes on with what had been stored")
         self._search: Resumable | None = None
@@ -360,7 +363,7 @@ class _Run:
         }
         return cls(keeper, keeper.ask(lambda store: store.begin(**about)))
 
-    def keep(self, search: Resumable) -> None:
+    def watch(self, search: Resumable) -> None:
         """From now on the state of the search is stored while it runs."""
         self._search = search
         if self._keeper is not None:

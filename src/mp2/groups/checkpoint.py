@@ -66,13 +66,24 @@ class SearchState:
 
 
 class Resumable(Protocol):
-    """A search that is under way, or has just ended, as whoever keeps its state sees it; from one thread at a time."""
+    """A search whose state can be recorded, while it runs and after it has ended, by one thread at a time."""
 
     def take(self) -> SearchState:
-        """What has changed since the last part that was `confirm`ed; the first time, all there is."""
+        """Return what changed since the last confirmed part; the first time, the whole state."""
 
     def confirm(self) -> None:
-        """The part taken last is safe."""
+        """Confirm that the part taken last is stored; until then `take` returns it again."""
+
+
+class Recorder(Protocol):
+    """Where `search` gets a state to resume from, and whom it gives the running search to."""
+
+    @property
+    def resume_from(self) -> SearchState | None:
+        """The state to resume from; None for a new search."""
+
+    def watch(self, search: Resumable) -> None:
+        """Receive the search before it begins; from then on its state can be taken in parts."""
 
 
 def _all_within(values: npt.NDArray[np.integer], low: int, high: int) -> bool:

@@ -6,10 +6,9 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from numbers import Integral, Real
 from typing import Any, overload
 
 import numpy as np
@@ -22,7 +21,7 @@ from mp2.data.panel import SignalPanel, buys_of, first_alike, never
 from mp2.errors import InputError
 from mp2.groups import aliases, space, synergy
 from mp2.groups.aliases import Found, Legacies
-from mp2.groups.checkpoint import TIMES_DTYPE, Resumable, SearchState
+from mp2.groups.checkpoint import TIMES_DTYPE, Recorder, SearchState
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
 from mp2.groups.result import (
     DayConsensus,
@@ -34,11 +33,10 @@ from mp2.groups.result import (
     StarterStatus,
     Status,
 )
-from mp2.groups.rules import COUNTS, PRUNINGS, Rules
+from mp2.groups.rules import Rules
+from mp2.groups.settings import MAX_BUDGET_S, SearchSettings, check_settings
 
 NS_PER_S = 1_000_000_000
-MAX_BUDGET_S = 10 * 365 * 86_400.0
-MAX_WORKERS = 1024
 _TABLE_BYTES = 200 << 20
 # Finding identical variations saves time, so it must not take all of it.
 _SHARE_FOR_ALIASES = 0.5
@@ -64,43 +62,43 @@ class SearchProgress:
 
 def search(
     panel: SignalPanel,
+    settings: SearchSettings | None = None,
     *,
-    budget_s: float = 60.0,
-    workers: int = 4,
-    rules: Rules | None = None,
-    special: Sequence[str] = (),
-    max_attempts: int | None = None,
-    count: str = "exact",
-    without: Collection[str] = (),
     stop: threading.Event | None = None,
     observe: Callable[[SearchProgress], None] | None = None,
     observe_every_s: float = 0.1,
-    resume_from: SearchState | None = None,
-    keep_state: Callable[[Resumable], None] | None = None,
+    recorder: Recorder | None = None,
 ) -> SearchResult:
-    """Search a panel for the best consensus groups within `budget_s` seconds.
+    """Search a panel for the best consensus groups within `settings.budget_s` seconds.
 
-    `workers` kernels run at once, in threads of their own. `special` algorithms start last. `max_attempts` replaces time
-    limits by an exact number of attempts per starter. With `count="fast"` `tested[max_size]` is a lower bound, found sooner;
-    all else stays exact. `without` names short cuts of `mp2.groups.rules.PRUNINGS` to leave out: only the time changes. Setting
-    `stop` (from any thread, or a signal handler) ends the search with everything found so far kept. `observe` is called in
-    the calling thread about every `observe_every_s` seconds.
+    Setting `stop` (from any thread, or a signal handler) ends the search and keeps all groups found so far. `observe` is
+    called in the calling thread about every `observe_every_s` seconds.
 
-    `keep_state` is given the search before it begins: from then on, and after it has ended, its state can be had in parts.
-    With such a state as `resume_from`, of the same panel, rules and `count`, the search goes on where that one stood, with
-    a budget of its own, and its result is that of a search that was never interrupted; times and budgets are sums.
+    A `recorder` provides the state to resume from, if any, and gets the search before it begins. A resumed search needs
+    the same panel, rules and `count` as the earlier one. It has a budget of its own, its result is that of a search that
+    was never interrupted, and its times and budgets are sums.
 
-    Raises InputError for an unusable setting or state; MemoryError when a starter's working memory cannot be had.
+    Raises `InputError` for an unusable setting or state; `MemoryError` when a starter's working memory cannot be had.
     """
     started_ns, cpu_ns = _recurse.now_ns(), time.thread_time_ns()
-    rules = rules or Rules()
-    check_settings(panel, budget_s, workers, special, max_attempts, count, without)
-    budget = _Budget(max(1, round(budget_s * NS_PER_S)), started_ns, cpu_ns, stop)
-    run = _Run(panel, rules, special, max_attempts, count, frozenset(without), workers, budget)
-    if resume_from is not None:
-        run.restore(resume_from)
-    if keep_state is not None:
-        keep_state(run)
+    settings = settings or SearchSettings()
+    check_settings(panel, settings)
+    workers, max_attempts = settings.workers, settings.max_attempts
+    budget = _Budget(max(1, round(settings.budget_s * NS_PER_S)), started_ns, cpu_ns, stop)
+    run = _Run(
+        panel,
+        settings.rules,
+        settings.special,
+        max_attempts,
+        settings.count,
+        frozenset(settings.without),
+        workers,
+        budget,
+    )
+    if recorder is not None:
+        if recorder.resume_from is not None:
+            run.restore(recorder.resume_from)
+        recorder.watch(run)
     outcome = run_pool(
         len(run.order),
         run.turn,
@@ -117,53 +115,6 @@ def search(
     run.close()
     run.account(outcome, elapsed_ns=outcome.ended_ns - started_ns, budget_ns=budget.budget_ns)
     return run.result(outcome, workers=workers)
-
-
-def check_settings(
-    panel: SignalPanel,
-    budget_s: float,
-    workers: int,
-    special: Sequence[str],
-    max_attempts: int | None,
-    count: str = "exact",
-    without: Collection[str] = (),
-) -> None:
-    """Raise `InputError` for what `search` could not use, all of it at once."""
-    problems = []
-    if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
-        problems.append(
-            f"budget: {budget_s!r} seconds is not between 0 and {MAX_BUDGET_S:.0f}; give a positive time such as 60s"
-        )
-    if not _is_number(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
-        problems.append(f"workers: {workers!r} is not a whole number between 1 and {MAX_WORKERS}")
-    if max_attempts is not None and not (
-        _is_number(max_attempts, Integral) and 1 <= max_attempts < 2**62
-    ):
-        problems.append(
-            f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; leave it out for no limit"
-        )
-    problems += _unknown_names("special", special, "algorithm", panel.algos)
-    if count not in COUNTS:
-        problems.append(f"count: {count!r} is unknown; choose from {', '.join(COUNTS)}")
-    problems += _unknown_names("without", without, "pruning", PRUNINGS)
-    if problems:
-        raise InputError(problems)
-
-
-def _unknown_names(
-    setting: str, given: Collection[str], what: str, known: Sequence[str]
-) -> list[str]:
-    if isinstance(given, str):
-        return [f"{setting}: {given!r} is a text; give a list of {what}s"]
-    return [
-        f"{setting}: no {what} {name!r}; the {what}s are {', '.join(known)}"
-        for name in given
-        if name not in known
-    ]
-
-
-def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def running_order(

@@ -30,6 +30,7 @@ from mp2.evidence.intervals import Interval, mean_interval
 from mp2.groups import search as group_search
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
+from mp2.groups.settings import SearchSettings
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks, Score
@@ -186,6 +187,9 @@ def walk_forward(
     rules = rules or Rules()
     n_days = _n_days(prices.dates, weeks, end)
     sheet = signals(prices, n_days=n_days, end=end, grids=grids, stop=stop)
+    settings = SearchSettings(
+        budget_s=budget_s_per_week, workers=workers, rules=rules, count=count, without=without
+    )
     done: list[Week] = []
     while len(done) < weeks and not _is_set(stop):
         if observe is not None:
@@ -194,11 +198,7 @@ def walk_forward(
         panel = sheet.panel(first, DAYS_PER_WEEK)
         result = search(
             panel,
-            budget_s=budget_s_per_week,
-            workers=workers,
-            rules=rules,
-            count=count,
-            without=without,
+            settings,
             stop=stop,
         )
         if _is_set(stop):

@@ -1,0 +1,83 @@
+"""What a caller decides about a search, as one record that travels from the command line to the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+from mp2.data.panel import SignalPanel
+from mp2.errors import InputError
+from mp2.groups.rules import COUNTS, PRUNINGS, Rules
+
+MAX_BUDGET_S = 10 * 365 * 86_400.0
+MAX_WORKERS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """How long, how wide and by which rules to search.
+
+    - `budget_s`: wall time of the search in seconds, above 0.
+    - `workers`: kernels that run at once, each in its own thread, 1 or more.
+    - `special`: algorithms whose starters run last.
+    - `max_attempts`: exact number of attempts per starter; replaces time limits. None: no limit.
+    - `count`: one of `mp2.groups.rules.COUNTS`. With "fast", `tested[max_size]` is a lower bound.
+    - `without`: names from `mp2.groups.rules.PRUNINGS` to switch off; they change only the time.
+
+    The values are checked by `check_settings`, against the panel they are used for.
+    """
+
+    budget_s: float = 60.0
+    workers: int = 4
+    rules: Rules = field(default_factory=Rules)
+    special: Sequence[str] = ()
+    max_attempts: int | None = None
+    count: str = "exact"
+    without: Collection[str] = ()
+
+
+def check_settings(panel: SignalPanel, settings: SearchSettings) -> None:
+    """Raise one `InputError` that lists every setting a search of `panel` cannot use."""
+    budget_s = settings.budget_s
+    workers = settings.workers
+    max_attempts = settings.max_attempts
+    problems = []
+
+    if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
+        problems.append(
+            f"budget: {budget_s!r} seconds is not between 0 and {MAX_BUDGET_S:.0f}; "
+            "give a positive time such as 60s"
+        )
+    if not _is_number(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
+        problems.append(f"workers: {workers!r} is not a whole number between 1 and {MAX_WORKERS}")
+    if max_attempts is not None and (
+        not _is_number(max_attempts, Integral) or not 1 <= max_attempts < 2**62
+    ):
+        problems.append(
+            f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; "
+            "leave it out for no limit"
+        )
+    if settings.count not in COUNTS:
+        problems.append(f"count: {settings.count!r} is unknown; choose from {', '.join(COUNTS)}")
+    problems += _unknown_names("special", settings.special, "algorithm", panel.algos)
+    problems += _unknown_names("without", settings.without, "pruning", PRUNINGS)
+
+    if problems:
+        raise InputError(problems)
+
+
+def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _unknown_names(
+    setting: str, names: Collection[str], what: str, known: Sequence[str]
+) -> list[str]:
+    if isinstance(names, str):
+        return [f"{setting}: {names!r} is a text; give a list of {what}s"]
+    return [
+        f"{setting}: no {what} {name!r}; the {what}s are {', '.join(known)}"
+        for name in names
+        if name not in known
+    ]
