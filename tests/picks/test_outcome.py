@@ -11,7 +11,7 @@ from sheets import MONDAY, TUESDAY, WEEK, prices_of, result_of, sheet_of
 from mp2.errors import InputError
 from mp2.picks.outcome import Universe, score
 from mp2.picks.pick import pick_day
-from mp2.picks.records import OutcomeStatus, Score
+from mp2.picks.records import PickStatus, Score
 
 DATES = (*WEEK, MONDAY, TUESDAY)
 NONE = Score(
@@ -99,7 +99,7 @@ def test_nothing_picked_or_nothing_priced_has_no_rate():
 @pytest.mark.parametrize("assumed", [False, True])
 def test_a_day_to_come_is_pending_and_says_where_the_prices_end(assumed):
     outcome = score(replace(PICKS, assumed=assumed), prices_of(WEEK, {"A": [1.0] * 5}))
-    assert outcome.status is OutcomeStatus.PENDING
+    assert outcome.status is PickStatus.PENDING
     assert outcome.note == "2026-01-12 has no bar yet; the prices end at 2026-01-09"
     assert (outcome.session, outcome.sizes, outcome.votes) == (None, {2: None, 3: None}, None)
 

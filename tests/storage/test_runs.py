@@ -34,7 +34,7 @@ from mp2.groups.result import (
     Status,
 )
 from mp2.groups.rules import Rules
-from mp2.picks.records import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
+from mp2.picks.records import DayPicks, Outcome, PickStatus, Score, SizePick, Vote
 from mp2.storage import database, rows, schema
 from mp2.storage.runs import RunSummary, Store
 
@@ -174,7 +174,7 @@ def build_outcome(day: str = "2026-11-19", **changes: Any) -> Outcome:
     outcome = Outcome(
         run_id=None,
         day=day,
-        status=OutcomeStatus.SCORED,
+        status=PickStatus.SCORED,
         session="2026-11-20",
         n_universe=503,
         universe_hit_rate_pp=51.5,
@@ -378,7 +378,7 @@ def test_picks_need_an_ended_run_and_outcomes_their_picks(opened: Store) -> None
     ):
         opened.save_outcome(ended, build_outcome())
     pending = build_outcome(
-        status=OutcomeStatus.PENDING, note="2026-11-19 has no bar yet; the prices end at 2026-11-18"
+        status=PickStatus.PENDING, note="2026-11-19 has no bar yet; the prices end at 2026-11-18"
     )
     with pytest.raises(
         InputError, match="no bar yet; the prices end at 2026-11-18; there is nothing to store yet"

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError
-from mp2.picks.records import DayPicks, Outcome, OutcomeStatus, Score
+from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def score(picks: DayPicks, prices: PriceTable) -> Outcome:
-    """Score the picks of every size and of the vote, or say that the day has no bar yet (`OutcomeStatus.PENDING`).
+    """Score the picks of every size and of the vote, or say that the day has no bar yet (`PickStatus.PENDING`).
 
     An assumed day that turned out a holiday is scored on the next date of the file: no bar lies between, so the signals are
     the same. Any other day the file spans but does not have raises `InputError`.
@@ -30,7 +30,7 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
         return Outcome(
             run_id=picks.run_id,
             day=picks.day,
-            status=OutcomeStatus.PENDING,
+            status=PickStatus.PENDING,
             sizes=dict.fromkeys(picks.picks),
             note=note,
         )
@@ -39,7 +39,7 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
     return Outcome(
         run_id=picks.run_id,
         day=picks.day,
-        status=OutcomeStatus.SCORED,
+        status=PickStatus.SCORED,
         session=session,
         n_universe=universe.n,
         universe_hit_rate_pp=universe.hit_rate_pp,

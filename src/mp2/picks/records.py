@@ -76,7 +76,7 @@ class DayPicks:
         }
 
 
-class OutcomeStatus(StrEnum):
+class PickStatus(StrEnum):
     """Whether the picks' day has been traded."""
 
     SCORED = "scored"
@@ -113,7 +113,7 @@ class Outcome:
 
     run_id: str | None
     day: str
-    status: OutcomeStatus
+    status: PickStatus
     session: str | None = None
     n_universe: int = 0
     universe_hit_rate_pp: float | None = None

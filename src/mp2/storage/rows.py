@@ -21,7 +21,7 @@ from mp2.groups.result import (
     Status,
 )
 from mp2.groups.rules import Rules
-from mp2.picks.records import DayPicks, Outcome, OutcomeStatus, Score, SizePick, Vote
+from mp2.picks.records import DayPicks, Outcome, PickStatus, Score, SizePick, Vote
 from mp2.storage.intact import intact
 
 Row = tuple[Any, ...]
@@ -255,4 +255,4 @@ def to_outcome(run_id: str, row: Row) -> Outcome:
         for size, score in by_size(values["sizes"]).items()
     }
     values["votes"] = Score(**json.loads(values["votes"]))
-    return intact(Outcome(run_id=run_id, status=OutcomeStatus.SCORED, **values))
+    return intact(Outcome(run_id=run_id, status=PickStatus.SCORED, **values))

@@ -25,7 +25,7 @@ from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import TIMES_DTYPE, SearchState
 from mp2.groups.result import Group, SearchResult, StarterRecord, Status
 from mp2.groups.rules import Rules
-from mp2.picks.records import DayPicks, Outcome, OutcomeStatus
+from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows, schema
 from mp2.storage.database import (
     DAMAGE,
@@ -274,7 +274,7 @@ class Store(ScanStore):
 
     def save_outcome(self, run_id: str, outcome: Outcome) -> None:
         """Store what came of the picks of one day; `InputError` while it is pending or when the run has no such picks."""
-        if outcome.status is not OutcomeStatus.SCORED:
+        if outcome.status is not PickStatus.SCORED:
             raise InputError(
                 f"run {run_id}: {outcome.note or 'the outcome is pending'}; there is nothing to store yet"
             )

@@ -14,7 +14,7 @@ from places import STORES
 from mp2.cli.views import json_text
 from mp2.errors import Mp2Error
 from mp2.groups.export import groups_table
-from mp2.picks.records import Outcome, OutcomeStatus, Score
+from mp2.picks.records import Outcome, PickStatus, Score
 from mp2.storage.runs import Store
 
 STORE = STORES / "v4.sqlite"
@@ -56,7 +56,7 @@ def sound(tmp_path_factory):
         outcome = Outcome(
             run_id=run_id,
             day=picks.day,
-            status=OutcomeStatus.SCORED,
+            status=PickStatus.SCORED,
             session=picks.day,
             sizes={3: score},
             votes=score,
