@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 
 from mp2.data import bitset
-from mp2.data.panel import read_signals
+from mp2.data.signal_reader import read_signals
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "sp500-week-signals.parquet"
 N_ROWS, N_VARIATIONS, N_TICKERS, N_DAYS = 200_000, 600, 400, 5

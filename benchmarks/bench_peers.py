@@ -22,7 +22,8 @@ import numpy as np
 from peers import PEERS, Answer, Cut, Peer
 
 from mp2 import _recurse
-from mp2.data.panel import SignalPanel, read_signals
+from mp2.data.panel import SignalPanel
+from mp2.data.signal_reader import read_signals
 
 NOT_INSTALLED = "not installed: pip install 'mp2[bench]'"
 _MOMENT_S = 1.0

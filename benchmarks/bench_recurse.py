@@ -16,7 +16,7 @@ import pytest
 from one_core import PlainSearch, make_kernel, run_kernel
 
 from mp2 import _recurse
-from mp2.data.panel import read_signals
+from mp2.data.signal_reader import read_signals
 from mp2.groups.rules import Rules
 from mp2.pipeline import search
 

@@ -24,7 +24,8 @@ import generator
 import measured
 
 from mp2 import _recurse
-from mp2.data.panel import SignalPanel, read_signals
+from mp2.data.panel import SignalPanel
+from mp2.data.signal_reader import read_signals
 from mp2.groups.rules import PRUNINGS, Rules
 
 MIB = 1 << 20

@@ -23,8 +23,8 @@ import polars as pl
 from mp2.cli.main import cli
 from mp2.cli.settings import find
 from mp2.data.bars import ROLES
-from mp2.data.panel import read_signals
 from mp2.data.prices import read_prices
+from mp2.data.signal_reader import read_signals
 from mp2.discovery.config import read_discovery
 from mp2.discovery.registry import find_scanners
 from mp2.discovery.scanner import Reply

@@ -24,8 +24,9 @@ __version__ = "0.1.0"
 
 _NAMES_OF = {
     "errors": "InputError MissingExtraError Mp2Error ReadStoppedError SourceError StoreError",
-    "data.panel": "SignalPanel read_signals",
+    "data.panel": "SignalPanel",
     "data.prices": "PriceTable read_prices",
+    "data.signal_reader": "read_signals",
     "signals.algorithms": "Algorithm Parameter",
     "signals.grids": "Grids load_grids",
     "signals.sheet": "SignalSheet compute_signals",

@@ -1,9 +1,9 @@
 """The public names, for type checkers; `__init__.py` imports each when it is first used."""
 
 from mp2.data.panel import SignalPanel as SignalPanel
-from mp2.data.panel import read_signals as read_signals
 from mp2.data.prices import PriceTable as PriceTable
 from mp2.data.prices import read_prices as read_prices
+from mp2.data.signal_reader import read_signals as read_signals
 from mp2.discovery.records import Candidate as Candidate
 from mp2.discovery.records import MergedCandidate as MergedCandidate
 from mp2.discovery.records import OutcomeStatus as OutcomeStatus

@@ -470,13 +470,13 @@ def test_a_signal_keeps_the_results(endless_table, number, expected):
 def test_a_signal_while_reading_stores_nothing(here):
     code = """
         import os, signal, sys, threading
-        from mp2.data import panel
+        from mp2.data import signal_reader
         from mp2.cli.main import main
-        real = panel.read_signals
+        real = signal_reader.read_signals
         def interrupted(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGTERM)
             return real(*args, **kwargs)
-        panel.read_signals = interrupted
+        signal_reader.read_signals = interrupted
         main(sys.argv[1:])
     """
     process = subprocess.run(

@@ -29,7 +29,8 @@ from oracle import Signals, from_rows
 from places import GOLDEN, REAL_WEEK
 
 from mp2.data import bitset, tables
-from mp2.data.panel import SignalPanel, read_signals
+from mp2.data.panel import SignalPanel
+from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError, ReadStoppedError
 from mp2.groups.space import panel_summary
 
@@ -1081,7 +1082,7 @@ def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> No
 def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mp2.data.panel._Encoder", None)
+    monkeypatch.setattr("mp2.data.signal_reader._Encoder", None)
     (line,) = problems_of(LONG, max_memory_bytes=100)
     assert line.startswith(
         "the panel is larger than memory: 4 variations x 2 days x 3 tickers take 0.0 MB to encode and 0.0 MB"
@@ -1093,7 +1094,7 @@ def test_an_allocation_that_fails_is_an_input_error(monkeypatch: pytest.MonkeyPa
     def refuse(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("mp2.data.panel._Encoder", refuse)
+    monkeypatch.setattr("mp2.data.signal_reader._Encoder", refuse)
     assert problems_of(LONG)[0].startswith("the panel is larger than memory: 4 variations")
 
 
@@ -1104,9 +1105,9 @@ def test_the_limit_counts_both_arrays_while_encoding() -> None:
 
 
 def test_the_default_limit_is_the_memory_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mp2.data.panel._available_bytes", lambda: 1)
+    monkeypatch.setattr("mp2.data.signal_reader._available_bytes", lambda: 1)
     assert "larger than memory" in problems_of(LONG)[0]
-    monkeypatch.setattr("mp2.data.panel._available_bytes", lambda: None)
+    monkeypatch.setattr("mp2.data.signal_reader._available_bytes", lambda: None)
     assert read_signals(LONG).n_variations == 4
 
 
@@ -1147,7 +1148,7 @@ def run_python(code: str, *args: str) -> str:
 
 
 def test_importing_the_panel_does_not_import_the_table_libraries() -> None:
-    code = "import sys, mp2.data.panel; print(sorted({'polars', 'pandas', 'narwhals', 'pyarrow'} & set(sys.modules)))"
+    code = "import sys, mp2.data.signal_reader; print(sorted({'polars', 'pandas', 'narwhals', 'pyarrow'} & set(sys.modules)))"
     assert run_python(code) == "[]\n"
 
 
@@ -1192,8 +1193,8 @@ def test_summary_of_an_impossible_size(max_size: int) -> None:
 # --- the real week -------------------------------------------------------------------------------------------------
 
 READ_AND_MEASURE = """
-import sys, mp2.data.panel
-panel = mp2.data.panel.read_signals(sys.argv[1])
+import sys, mp2.data.signal_reader
+panel = mp2.data.signal_reader.read_signals(sys.argv[1])
 peak_kb = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 print(panel.n_variations, len(panel.tickers), len(panel.days), int(panel.n_buys.sum()), panel.consistent, peak_kb)
 """

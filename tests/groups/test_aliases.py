@@ -134,8 +134,8 @@ def test_alias_of_needs_the_same_wins():
 @pytest.mark.parametrize("block_bytes", [1, 100, 1 << 20])
 def test_equal_digests_are_not_believed(monkeypatch, block_bytes):
     rows = np.random.default_rng(0).random((3, 2, 100)) < 0.5
-    monkeypatch.setattr(panel, "_digest", lambda *rows: b"")
-    monkeypatch.setattr(panel, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(panel, "digest_of", lambda rows: b"")
+    monkeypatch.setattr(panel, "_TIMED_BLOCK_BYTES", block_bytes)
     assert panel_of(rows[[0, 1, 1, 0, 2, 0]], rows[0], (6,)).alias_of.tolist() == [0, 1, 2, 0, 4, 0]
 
 

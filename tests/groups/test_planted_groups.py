@@ -7,7 +7,7 @@ import pytest
 from signal_tables import make_signals
 
 from mp2.data import bitset
-from mp2.data.panel import read_signals
+from mp2.data.signal_reader import read_signals
 from mp2.groups.result import Status
 from mp2.pipeline import search
 

@@ -17,7 +17,8 @@ from places import REAL_WEEK
 
 from mp2 import _recurse
 from mp2.data import bitset
-from mp2.data.panel import SignalPanel, read_signals
+from mp2.data.panel import SignalPanel
+from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError
 from mp2.groups import search as group_search
 from mp2.groups.result import StarterStatus, Status

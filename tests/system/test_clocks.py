@@ -180,9 +180,9 @@ def late_after(n):
 
 
 def test_getting_ready_ends_when_it_is_late(endless, monkeypatch):
-    monkeypatch.setattr(panel, "_LOOK_ROWS", 7)
+    monkeypatch.setattr(panel, "_TIMED_BLOCK_ROWS", 7)
     monkeypatch.setattr(
-        panel, "_blocks", lambda array, *_: (slice(at, at + 7) for at in range(0, len(array), 7))
+        panel, "blocks", lambda array, *_: (slice(at, at + 7) for at in range(0, len(array), 7))
     )
     n = endless.n_variations
     assert panel.first_alike(endless, late_after(0)).tolist() == list(range(n))
@@ -257,7 +257,7 @@ if sys.argv[3] in ("scan", "scanners"):
     registry._plug_ins, registry.builtin_scanners = tuple, lambda: (naming("good", "A"), naming("other", "B"))
 main(sys.argv[3:])
 """
-READING = "mp2.data.panel:read_signals::"
+READING = "mp2.data.signal_reader:read_signals::"
 PREPARING = "mp2.groups.search:running_order::after"
 STORING = "mp2.storage.runs:Store:finish:"
 STORED = "mp2.storage.runs:Store:finish:after"

@@ -76,7 +76,7 @@ import os, sys
 from contextlib import ExitStack
 from mp2.cli.main import main
 from mp2 import last_words
-from mp2.data import panel
+from mp2.data import signal_reader
 def aborting(*args, **options):
     with ExitStack() as files:
         for name in sys.argv[1].split(","):
@@ -84,7 +84,7 @@ def aborting(*args, **options):
         with last_words.reading("read before.parquet"):
             pass
         os.abort()
-panel.read_signals = aborting
+signal_reader.read_signals = aborting
 main(sys.argv[2:])
 """
 

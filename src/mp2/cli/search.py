@@ -199,7 +199,7 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
     TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker and either open and
     close or win.
     """
-    from mp2.data.panel import read_signals
+    from mp2.data.signal_reader import read_signals
 
     rules = rules_from(options)
     with Interrupts().caught() as interrupts:

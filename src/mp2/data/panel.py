@@ -1,74 +1,51 @@
-"""SignalPanel: any signal table, validated and encoded once into packed, read-only arrays."""
+"""SignalPanel: the signals and outcomes that a search works on, as packed, read-only arrays."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from itertools import takewhile
-from numbers import Real
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mp2.data import bitset
-from mp2.data.columns import CANONICAL, parse_day
-from mp2.data.encoding import (
-    Axes,
-    Buys,
-    LongSignals,
-    Market,
-    Outcomes,
-    WideSignals,
-    arrange,
-    parse_days,
-)
-from mp2.data.tables import open_table, stopped_first
-from mp2.errors import InputError
+from mp2.data.arrays import AnyArray, FloatArray, IndexArray, NumberArray, WordArray, freeze
+from mp2.data.arrays import fingerprint as fingerprint_of
+from mp2.data.signal_table import SignalTable
 
-_BLOCK_BYTES = 8 << 20
-# Blocks that are gone through row by row, a few milliseconds each.
-_LOOK_BYTES, _LOOK_ROWS = 1 << 20, 1000
+BLOCK_BYTES = 8 << 20
+"""Bytes of a panel that are processed at once, so that temporary arrays stay small."""
+
+# `late` is asked once a block. Blocks of this size take a few milliseconds, so setup ends on time.
+_TIMED_BLOCK_BYTES = 1 << 20
+_TIMED_BLOCK_ROWS = 1000
 
 
 def never() -> bool:
-    """It is never too late for who has no limit."""
+    """Return False: the default of `late`, for callers without a time limit."""
     return False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SignalPanel:
-    """Who buys what on which day, and who won.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SignalPanel(SignalTable):
+    """Which variation buys which ticker on which day, and which of the tickers won.
 
-    With V variations, D days, T tickers and W = n_words(T):
+    With V variations of A algorithms, D days, T tickers and W = n_words(T):
 
-    - `algos`: the A algorithm names, in order; `variations`: V names in variation-number order;
-      `algo_of` int32[V]: the algorithm of each variation, never falling.
-    - `days`: D ISO dates, ascending; `tickers`: T names, alphabetical (bit t of a set is `tickers[t]`).
-    - `buys` uint64[V, D, W]: bitsets of bought tickers.
-    - `wins` uint64[D, W] when consistent (a win depends on day and ticker alone), else uint64[V, D, W], a subset of `buys`.
+    - `algos`: A names, in order. `variations`: V names, in variation-number order; `algo_of`
+      int32[V]: the algorithm of each variation, never falling.
+    - `days`: D ISO dates, ascending. `tickers`: T names, alphabetical.
+    - `buys` uint64[V, D, W]: sets of bought tickers; bit t is `tickers[t]`.
+    - `wins`, a subset of the buys: uint64[D, W] when consistent (a win depends on day and ticker
+      alone), else uint64[V, D, W].
     - `base_win_rates` float64[D], percent.
     - `warnings`: what was tolerated, one line each. `fingerprint`: sha256 of the content, hex.
 
     All arrays are C-contiguous and read-only.
     """
 
-    algos: tuple[str, ...]
-    variations: tuple[str, ...]
-    algo_of: npt.NDArray[np.int32]
-    days: tuple[str, ...]
-    tickers: tuple[str, ...]
-    buys: npt.NDArray[np.uint64]
-    wins: npt.NDArray[np.uint64]
-    base_win_rates: npt.NDArray[np.float64]
-    warnings: tuple[str, ...]
+    wins: WordArray
+    base_win_rates: FloatArray
     fingerprint: str
 
     @property
@@ -83,358 +60,121 @@ class SignalPanel:
 
     @property
     def variations_per_algo(self) -> tuple[int, ...]:
-        """V_a of each algorithm, in order."""
-        return tuple(np.bincount(self.algo_of, minlength=len(self.algos)).tolist())
+        """The number of variations of each algorithm, in order."""
+        counts = np.bincount(self.algo_of, minlength=len(self.algos))
+        return tuple(counts.tolist())
 
     @property
-    def n_buys(self) -> npt.NDArray[np.int64]:
-        """int64[V]: the number of (day, ticker) each variation buys."""
+    def n_buys(self) -> IndexArray:
+        """int64[V]: the number of (day, ticker) that each variation buys."""
         return buys_of(self)
 
     @property
-    def alias_of(self) -> npt.NDArray[np.int32]:
-        """int32[V]: the first variation of its algorithm, itself most often, that buys the same on all days and wins the same.
+    def alias_of(self) -> NumberArray:
+        """int32[V]: the first variation of the same algorithm with the same buys and wins.
 
-        Looked for at every call: in one pass over the panel, with memory for a digest of each variation.
+        Most variations are their own alias. Computed at every call, in one pass over the panel.
         """
         return first_alike(self)
 
     @property
     def buys_per_day(self) -> tuple[int, ...]:
-        """Buys of each day, summed over the variations."""
-        return tuple(
-            sum(bitset.count(self.buys[block]).sum(axis=0) for block in _blocks(self.buys)).tolist()
-        )
+        """The number of buys of each day, summed over the variations."""
+        totals = np.zeros(len(self.days), np.int64)
+        for block in blocks(self.buys):
+            totals += bitset.count(self.buys[block]).sum(axis=0)
+        return tuple(totals.tolist())
 
     @property
     def n_bytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(
-            array.nbytes for array in (self.algo_of, self.buys, self.wins, self.base_win_rates)
-        )
+        arrays = (self.algo_of, self.buys, self.wins, self.base_win_rates)
+        return sum(array.nbytes for array in arrays)
 
 
-def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int64]:
-    """`panel.n_buys`; once `late` says so the rest is not counted, and 0."""
+def signal_panel(
+    *,
+    algos: Sequence[str],
+    variations: Sequence[str],
+    algo_of: NumberArray,
+    days: Sequence[str],
+    tickers: Sequence[str],
+    buys: WordArray,
+    wins: WordArray,
+    base_win_rates: FloatArray,
+    warnings: Sequence[str] = (),
+) -> SignalPanel:
+    """Make a panel of arrays that keep the promises of `SignalPanel`.
+
+    The arrays are not copied; they become read-only.
+    """
+    arrays = (algo_of, buys, wins, base_win_rates)
+    freeze(arrays)
+    return SignalPanel(
+        algos=tuple(algos),
+        variations=tuple(variations),
+        algo_of=algo_of,
+        days=tuple(days),
+        tickers=tuple(tickers),
+        buys=buys,
+        wins=wins,
+        base_win_rates=base_win_rates,
+        warnings=tuple(warnings),
+        fingerprint=fingerprint_of((algos, variations, days, tickers), arrays),
+    )
+
+
+def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> IndexArray:
+    """Count the buys of each variation: `panel.n_buys`.
+
+    Stops once `late()` is true; the variations that are left have 0 then.
+    """
     rows = panel.buys.reshape(len(panel.buys), -1)
     counts = np.zeros(len(rows), np.int64)
-    for block in takewhile(lambda _: not late(), _blocks(rows, _LOOK_BYTES)):
+    for block in blocks(rows, _TIMED_BLOCK_BYTES):
+        if late():
+            break
         counts[block] = bitset.count(rows[block])
     return counts
 
 
-def first_alike(panel: SignalPanel, late: Callable[[], bool] = never) -> npt.NDArray[np.int32]:
-    """`panel.alias_of`; once `late` says so the rest is not looked at, and each of it counts as the only one of its kind.
+def first_alike(panel: SignalPanel, late: Callable[[], bool] = never) -> NumberArray:
+    """Find the alias of each variation: `panel.alias_of`.
 
-    Rows of equal digest are compared word by word before they count as equal.
+    Stops once `late()` is true; the variations that are left are their own aliases then.
     """
-    tables = (panel.buys,) if panel.consistent else (panel.buys, panel.wins)
-    rows = [table.reshape(len(table), -1).view(np.uint8) for table in tables]
-    first: dict[tuple[int, bytes], int] = {}
-    own = np.arange(len(panel.algo_of), dtype=np.int32)
-    alias_of = own.copy()
-    for block in takewhile(lambda _: not late(), _blocks(panel.buys, _LOOK_BYTES, _LOOK_ROWS)):
-        keys = zip(
-            panel.algo_of[block].tolist(), map(_digest, *(row[block] for row in rows)), strict=True
-        )
-        alias_of[block] = [first.setdefault(key, v) for v, key in enumerate(keys, block.start)]
-        copies = own[block][alias_of[block] != own[block]]
-        for table in tables:
-            differ = (table[copies] != table[alias_of[copies]]).any(axis=(1, 2))
-            alias_of[copies[differ]] = copies[differ]
-    return alias_of
+    n_variations = len(panel.algo_of)
+    rows_of_tables = [panel.buys.reshape(n_variations, -1)]
+    if not panel.consistent:
+        rows_of_tables.append(panel.wins.reshape(n_variations, -1))
+    algo_of = panel.algo_of.tolist()
+    aliases = list(range(n_variations))
+    first_of: dict[tuple[int, bytes], int] = {}
+    for block in blocks(panel.buys, _TIMED_BLOCK_BYTES, _TIMED_BLOCK_ROWS):
+        if late():
+            break
+        for v in range(n_variations)[block]:
+            rows = [table[v] for table in rows_of_tables]
+            first = first_of.setdefault((algo_of[v], digest_of(rows)), v)
+            # Rows of equal digest may still differ.
+            if first != v and all(
+                np.array_equal(table[first], table[v]) for table in rows_of_tables
+            ):
+                aliases[v] = first
+    return np.array(aliases, np.int32)
 
 
-def _digest(*rows: npt.NDArray[np.uint8]) -> bytes:
+def digest_of(rows: Sequence[AnyArray]) -> bytes:
+    """Return 16 bytes that are nearly always different for different rows."""
     digest = hashlib.blake2b(digest_size=16)
     for row in rows:
         digest.update(row.data)
     return digest.digest()
 
 
-def _blocks(
-    array: npt.NDArray[Any], n_bytes: int = _BLOCK_BYTES, n_rows: int = 1 << 30
-) -> Iterable[slice]:
-    step = min(n_rows, max(1, n_bytes * len(array) // max(1, array.nbytes)))
-    return (slice(first, first + step) for first in range(0, len(array), step))
-
-
-# --- reading -------------------------------------------------------------------------------------------------------
-
-
-def read_signals(
-    source: Any,
-    *,
-    columns: Mapping[str, str] | None = None,
-    outcomes: Any = None,
-    algos: Sequence[str] | None = None,
-    days: Sequence[Any] | None = None,
-    base_win_rates: Sequence[float] | Mapping[str, float] | None = None,
-    table: str | None = None,
-    query: str | None = None,
-    stop: threading.Event | None = None,
-    max_memory_bytes: int | None = None,
-) -> SignalPanel:
-    """Read signals from a file or frame into a panel.
-
-    `source` is a path to Parquet, CSV, CSV.gz or SQLite (`table` or `query` choose from it), or a polars, pandas or
-    pyarrow frame: long (`algo, variation, day, ticker` and `open, close` or `win`, one row per buy) or, in pandas, wide
-    and boolean (index = time, named column levels algo, parameters, ticker or symbol).
-
-    - `columns` maps these names to the source's own.
-    - `outcomes`: a long table `day, ticker` with `open, close` or `win`, path or frame. Wide frames need it; for a long
-      table it takes the place of the table's own outcome columns. Base win rates then cover all its pairs.
-    - `algos` fixes the order of the algorithms (default: first appearance). `days` adds days that may have no buy.
-    - `base_win_rates`, percent: one per day in date order, or by ISO day to replace some of the computed ones.
-    - `stop`, when set, ends the reading between two batches with `ReadStoppedError`.
-    - `max_memory_bytes`: the most that encoding may take (default: the memory available now).
-
-    Raises `InputError` listing everything wrong with the input; what is tolerated is in the panel's `warnings`.
-    """
-    names = dict(columns or {})
-    problems = [
-        f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}"
-        for role in names
-        if role not in CANONICAL
-    ]
-    extra_days = parse_days(_listed(days), problems)
-    with ExitStack() as opened, stopped_first(stop):
-        market = None
-        if outcomes is not None:
-            market = Outcomes(
-                opened.enter_context(open_table(outcomes, "outcomes", stop=stop)), names, stop
-            )
-            market.scan()
-        signals = _open_signals(opened, source, names, market, stop, table=table, query=query)
-        found = signals.scan()
-        problems += [*signals.problems, *(market.problems if market else ())]
-        axes = arrange(found, _listed(algos), extra_days, problems)
-        rates = _given_rates(base_win_rates, axes.days, problems)
-        problems += _memory_problems(axes, max_memory_bytes)
-        if problems:
-            raise InputError(problems)
-        return _encoded(signals, axes, market, rates)
-
-
-def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
-    """A single name is a list of one."""
-    return (values,) if isinstance(values, str) else () if values is None else values
-
-
-Signals = LongSignals | WideSignals
-
-
-def _open_signals(
-    opened: ExitStack,
-    source: Any,
-    names: Mapping[str, str],
-    market: Outcomes | None,
-    stop: threading.Event | None,
-    *,
-    table: str | None,
-    query: str | None,
-) -> Signals:
-    if not _is_wide(source):
-        opened_table = opened.enter_context(
-            open_table(source, "signals", table=table, query=query, stop=stop)
-        )
-        return LongSignals(opened_table, names, stop, with_outcome=market is None)
-    if market is None:
-        raise InputError(
-            "signals: a wide frame needs outcomes, a table day, ticker with open, close or win"
-        )
-    return WideSignals(source, names, stop)
-
-
-def _is_wide(source: Any) -> bool:
-    import narwhals as nw
-
-    return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
-
-
-def _given_rates(
-    given: Sequence[float] | Mapping[str, float] | None, days: Sequence[date], problems: list[str]
-) -> dict[int, float]:
-    """The user's base win rates by day position."""
-    if given is None or not days:
-        return {}
-    if isinstance(given, Mapping):
-        position = {day: idx for idx, day in enumerate(days)}
-        unknown = [day for day in given if parse_day(str(day)) not in position]
-        problems += [
-            f"base_win_rates: {day!r} is not among the days; add it with days" for day in unknown
-        ]
-        rates = {
-            position[day]: rate
-            for text, rate in given.items()
-            if (day := parse_day(str(text))) in position
-        }
-    else:
-        rates = dict(enumerate(given))
-        if len(rates) != len(days):
-            problems.append(
-                f"base_win_rates: {len(rates)} given for {len(days)} days; give one for each"
-            )
-    problems += [
-        f"base_win_rates: {rate!r} is not a percentage between 0 and 100"
-        for rate in rates.values()
-        if not (isinstance(rate, Real) and 0 <= float(rate) <= 100)
-    ]
-    return rates
-
-
-def _memory_problems(axes: Axes, max_memory_bytes: int | None) -> Iterator[str]:
-    needed, limit = (
-        _encoding_bytes(axes),
-        _available_bytes() if max_memory_bytes is None else max_memory_bytes,
-    )
-    if limit is not None and needed > limit:
-        yield f"{_too_large(axes)} and {limit / 2**20:,.1f} MB are available; drop variations or days"
-
-
-def _encoding_bytes(axes: Axes) -> int:
-    return 8 * len(axes.days) * bitset.n_words(len(axes.tickers)) * (2 * len(axes.variations) + 2)
-
-
-def _too_large(axes: Axes) -> str:
-    sizes = (
-        f"{len(axes.variations)} variations x {len(axes.days)} days x {len(axes.tickers)} tickers"
-    )
-    return f"the panel is larger than memory: {sizes} take {_encoding_bytes(axes) / 2**20:,.1f} MB to encode"
-
-
-def _available_bytes() -> int | None:
-    """Memory a process can still take: the kernel's estimate on Linux, all there is elsewhere, None when unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(
-            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
-        )
-    except (OSError, ValueError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-# --- encoding ------------------------------------------------------------------------------------------------------
-
-
-class _Encoder:
-    """Sets the bits of one buy after another. Memory: two packed panels, until `wins` turns out to be consistent."""
-
-    def __init__(self, axes: Axes) -> None:
-        n_days, n_words = len(axes.days), bitset.n_words(len(axes.tickers))
-        self.buys = np.zeros((len(axes.variations), n_days, n_words), np.uint64)
-        self.wins = np.zeros_like(self.buys)
-        self._priced = np.zeros((n_days, len(axes.tickers)), np.bool_)
-
-    def add(self, rows: Buys) -> None:
-        _, n_days, n_words = self.buys.shape
-        cells = (rows.variation * n_days + rows.day) * n_words
-        bitset.set_bits(self.buys.reshape(-1), cells, rows.ticker)
-        bitset.set_bits(self.wins.reshape(-1), cells[rows.won], rows.ticker[rows.won])
-        self._priced[rows.day[rows.priced], rows.ticker[rows.priced]] = True
-
-    def priced(self) -> npt.NDArray[np.uint64]:
-        """uint64[D, W]: the (day, ticker) priced in any row."""
-        return bitset.pack(self._priced)
-
-    def winners(self) -> npt.NDArray[np.uint64]:
-        """uint64[D, W]: the (day, ticker) won in any row."""
-        winners: npt.NDArray[np.uint64] = np.bitwise_or.reduce(self.wins, axis=0)
-        return winners
-
-    def is_consistent(self, winners: npt.NDArray[np.uint64]) -> bool:
-        """Whether every buy of a winner is a win."""
-        return all(
-            np.array_equal(self.buys[block] & winners, self.wins[block])
-            for block in _blocks(self.buys)
-        )
-
-
-def _encoded(
-    signals: Signals, axes: Axes, outcomes: Outcomes | None, given_rates: Mapping[int, float]
-) -> SignalPanel:
-    market = outcomes.load(axes) if outcomes else None
-    try:
-        encoder = _Encoder(axes)
-    except MemoryError as error:
-        raise InputError(f"{_too_large(axes)}; drop variations or days") from error
-    for rows in signals.rows(axes, market):
-        encoder.add(rows)
-    winners = encoder.winners()
-    consistent = encoder.is_consistent(winners)
-    rates = _base_rates(encoder.priced(), winners) if market is None else _market_rates(market)
-    rates[list(given_rates)] = list(given_rates.values())
-    warnings = [
-        *(outcomes.warnings if outcomes else ()),
-        *signals.tally.warnings(_n_set(encoder.buys), _BUY),
-    ]
-    if not consistent:
-        warnings.append(
-            f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; each buy keeps its own"
-        )
-    return _panel(axes, encoder.buys, winners if consistent else encoder.wins, rates, warnings)
-
-
-_BUY = "(variation, day, ticker)"
-
-
-def _n_set(words: npt.NDArray[np.uint64]) -> int:
-    return sum(int(bitset.count(words[block]).sum()) for block in _blocks(words))
-
-
-def _base_rates(
-    priced: npt.NDArray[np.uint64], winners: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.float64]:
-    return _percent(bitset.count(priced & winners), bitset.count(priced))
-
-
-def _market_rates(market: Market) -> npt.NDArray[np.float64]:
-    return _percent((market.priced & market.won).sum(axis=1), market.priced.sum(axis=1))
-
-
-def _percent(n_won: npt.NDArray[np.int64], n: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Zero where there is nothing to divide by."""
-    return np.where(n > 0, 100.0 * n_won / np.maximum(n, 1), 0.0)
-
-
-def _panel(
-    axes: Axes,
-    buys: npt.NDArray[np.uint64],
-    wins: npt.NDArray[np.uint64],
-    rates: npt.NDArray[np.float64],
-    warnings: Sequence[str],
-) -> SignalPanel:
-    position = {algo: idx for idx, algo in enumerate(axes.algos)}
-    algo_of = np.array([position[algo] for algo, _ in axes.variations], np.int32)
-    for array in (algo_of, buys, wins, rates):
-        array.setflags(write=False)
-    variations = tuple(variation for _, variation in axes.variations)
-    days = tuple(day.isoformat() for day in axes.days)
-    return SignalPanel(
-        algos=axes.algos,
-        variations=variations,
-        algo_of=algo_of,
-        days=days,
-        tickers=axes.tickers,
-        buys=buys,
-        wins=wins,
-        base_win_rates=rates,
-        warnings=tuple(warnings),
-        fingerprint=fingerprint(
-            (axes.algos, variations, days, axes.tickers), (algo_of, buys, wins, rates)
-        ),
-    )
-
-
-def fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[npt.NDArray[Any]]) -> str:
-    """sha256 over names and arrays; shapes are part of it, so that no two panels share a byte stream."""
-    digest = hashlib.sha256(json.dumps([names, [array.shape for array in arrays]]).encode())
-    for array in arrays:
-        digest.update(
-            array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data
-        )
-    return digest.hexdigest()
+def blocks(array: AnyArray, n_bytes: int = BLOCK_BYTES, n_rows: int = 1 << 30) -> Iterator[slice]:
+    """Cut the first axis of an array into slices of at most `n_bytes` and `n_rows`."""
+    rows_of_size = n_bytes * len(array) // max(1, array.nbytes)
+    step = min(n_rows, max(1, rows_of_size))
+    for first in range(0, len(array), step):
+        yield slice(first, first + step)

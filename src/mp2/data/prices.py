@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mp2.data.arrays import fingerprint
 from mp2.data.bars import PRICES, ROLES, Bars, BarSource
 from mp2.data.columns import parse_day
-from mp2.data.panel import fingerprint
 from mp2.data.tables import stopped_first
 from mp2.errors import InputError
 

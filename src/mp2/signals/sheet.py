@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mp2.data import bitset
-from mp2.data.panel import SignalPanel, fingerprint
+from mp2.data.arrays import fingerprint
+from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
 from mp2.signals import indicators

@@ -1,0 +1,36 @@
+"""Types, freezing and fingerprints of the arrays that panels and price tables hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+AnyArray = npt.NDArray[Any]
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
+NumberArray = npt.NDArray[np.int32]
+WordArray = npt.NDArray[np.uint64]
+
+
+def freeze(arrays: Iterable[AnyArray]) -> None:
+    """Make arrays read-only, in place."""
+    for array in arrays:
+        array.setflags(write=False)
+
+
+def fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[AnyArray]) -> str:
+    """Return the sha256 of names and arrays, as hex; it is the same on machines of any byte order."""
+    # Shapes are part of it, so that different contents never give the same bytes.
+    shapes = [array.shape for array in arrays]
+    header = json.dumps([names, shapes])
+    digest = hashlib.sha256(header.encode())
+    for array in arrays:
+        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(little_endian.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
