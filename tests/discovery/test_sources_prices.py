@@ -466,7 +466,7 @@ def config(**settings):
 @pytest.fixture
 def n_reads(monkeypatch):
     """How often prices were read."""
-    monkeypatch.setattr(daily_bars, "_reads", daily_bars._Reads(n_kept=2))
+    monkeypatch.setattr(daily_bars, "price_cache", daily_bars.PriceCache(n_kept=2))
     reads = []
     read_prices = prices_module.read_prices
 
@@ -519,7 +519,7 @@ def test_few_tables_are_kept(tmp_path, n_reads):
             today=datetime.date(2023, 3, 1),
             **SHORT["breakout_52w"],
         )
-    assert len(daily_bars._reads._reads) == 2
+    assert len(daily_bars.price_cache.tables) == 2
 
 
 def context(timeout_s=None):
@@ -527,7 +527,12 @@ def context(timeout_s=None):
 
 
 def test_who_waits_for_a_read_that_is_given_up_reads_itself():
-    reads, began, go_on, table = daily_bars._Reads(2), threading.Event(), threading.Event(), walk()
+    reads, began, go_on, table = (
+        daily_bars.PriceCache(2),
+        threading.Event(),
+        threading.Event(),
+        walk(),
+    )
 
     def given_up():
         began.set()
@@ -555,7 +560,7 @@ def test_who_waits_for_a_read_that_is_given_up_reads_itself():
 
 
 def test_who_waits_does_so_for_no_longer_than_it_has_time():
-    reads, began, go_on = daily_bars._Reads(2), threading.Event(), threading.Event()
+    reads, began, go_on = daily_bars.PriceCache(2), threading.Event(), threading.Event()
 
     def slow():
         began.set()
@@ -572,7 +577,7 @@ def test_who_waits_does_so_for_no_longer_than_it_has_time():
 
 
 def test_a_fault_is_told_to_all_who_wait_and_not_kept():
-    reads = daily_bars._Reads(2)
+    reads = daily_bars.PriceCache(2)
 
     def fails():
         raise mp2.InputError(["one", "two"])
@@ -624,7 +629,8 @@ def test_prices_that_cannot_be_read(tmp_path):
 
 def test_too_few_bars_and_none_at_all():
     table = walk(3, 100, late={0: 50})
-    message = f"state['prices']: no ticker has the 253 bars it takes up to {table.dates[-1]}; the most are 100"
+    last = table.dates[-1]
+    message = f"state['prices']: no ticker has the 253 bars needed up to {last}; the most are 100"
     fails("bad_payload", message, table=table)
     message = f"state['prices']: no bars before 2023-01-02; the first are of {table.dates[0]}"
     fails("bad_payload", message, table=table, today=datetime.date(2023, 1, 2))
@@ -668,7 +674,7 @@ def test_what_was_left_out_is_in_the_log(tmp_path):
         today=day_after(table),
     )
     assert any("WARNING" in line and "T001" in line for line in found.logs["breakout_52w"])
-    assert any("4 of 4 tickers have the 51 bars" in line for line in found.logs["breakout_52w"])
+    assert any("4 of 4 tickers have 51 bars" in line for line in found.logs["breakout_52w"])
 
 
 def test_it_stops_when_its_time_is_over():

@@ -39,10 +39,10 @@ from mp2.discovery.http.client import Client
 from mp2.discovery.http.retry import parse_rate
 from mp2.discovery.runner import scan_in_caller
 from mp2.discovery.scanner import ScanContext
-from mp2.discovery.sources import _fields as fields
-from mp2.discovery.sources._asking import answers
+from mp2.discovery.sources._fields import Row, usable_from
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import with_dot
+from mp2.discovery.sources._requests import responses
 from mp2.discovery.sources.filings import Filings, parse_companies, parse_filings
 from mp2.discovery.sources.fundamentals import Fundamentals, parse_metric, parse_overview
 from mp2.discovery.sources.insider_buying import InsiderBuying, parse_transactions
@@ -170,20 +170,15 @@ def bench(server, tmp_path):
     ],
 )
 def test_numbers(value, expected):
-    assert fields.number(value) == expected
+    assert Row(field=value).number("field") == expected
 
 
 def test_days_and_the_next_day_of_trading():
-    assert fields.day("2026-01-05 16:15:59 US/Eastern") == "2026-01-05"
-    assert [fields.day(value) for value in ("2026-13-05", "05.01.2026", "", None, 20260105)] == [
-        None
-    ] * 5
-    monday = datetime.date(2026, 1, 5)
-    week = [
-        fields.next_weekday(monday + datetime.timedelta(days=idx)).isoformat()[-2:]
-        for idx in range(7)
-    ]
-    assert week == ["06", "07", "08", "09", "12", "12", "12"]
+    assert Row(field="2026-01-05 16:15:59 US/Eastern").day("field") == "2026-01-05"
+    for value in ("2026-13-05", "05.01.2026", "", None, 20260105):
+        assert Row(field=value).day("field") is None
+    week = [usable_from(f"2026-01-{day:02d}") for day in range(5, 12)]
+    assert [day[-2:] for day in week] == ["06", "07", "08", "09", "12", "12", "12"]
 
 
 def code_of(parse, answer):
@@ -226,8 +221,8 @@ def test_what_was_not_agreed_is_a_bad_payload(parse):
     ("body", "code", "burst", "retry_after_s"),
     [
         (wire.AV_BURST, "rate_limited", True, None),
-        (wire.AV_DAY, "rate_limited", False, 3600.0),
-        (wire.AV_OLD_NOTE, "rate_limited", False, 60.0),
+        (wire.AV_DAY, "rate_limited", False, None),
+        (wire.AV_OLD_NOTE, "rate_limited", False, None),
         ({"Note": "please wait"}, "rate_limited", False, None),
         (wire.AV_PREMIUM, "forbidden", False, None),
         (wire.AV_BAD_KEY, "unauthorized", False, None),
@@ -327,9 +322,7 @@ def test_rows_that_cannot_be_read_are_left_out_unless_all_are():
     odd = wire.hit(ADSH.format(2), items="8.01", form=None) | {"_id": 5}
     odd["_source"]["display_names"] = ["Apple Inc.  (AAPL, APLE)  (CIK 0000320193)", 7, "Somebody"]
     (filing,) = parse_filings(reply(wire.found(*broken, odd)))["filings"]
-    assert filing["filers"] == [
-        {"company": "Apple Inc.", "cik": 320193, "tickers": ["AAPL", "APLE"]}
-    ]
+    assert filing["filers"] == [{"company": "Apple Inc.", "cik": "320193", "ticker": "AAPL"}]
     assert (filing["items"], filing["form"], filing["file"]) == ([], "", "")
     assert code_of(parse_filings, reply(wire.found(*broken))).code == "bad_payload"
 
@@ -524,11 +517,11 @@ def test_feeds_open_no_files_and_no_addresses(tmp_path, server):
 )
 def test_mentions(text, expected):
     mentions = Mentions(["NVDA"], {"Apple": "AAPL", "alphabet inc.": "GOOGL", "Alphabet": "XXX"})
-    assert mentions.found(text) == expected
+    assert mentions.find(text) == expected
 
 
 def test_without_lists_only_marked_tickers_count():
-    assert Mentions().found("NVDA Apple $A") == {"A"}
+    assert Mentions().find("NVDA Apple $A") == {"A"}
 
 
 def test_shares_and_what_is_none():
@@ -839,7 +832,7 @@ def asked(context, outcomes):
             raise SourceError(outcomes[name], name)
         return outcomes[name]
 
-    return list(answers(context, outcomes, ask))
+    return list(responses(context, outcomes, ask))
 
 
 def test_a_refusal_of_one_name_is_not_that_of_all():
@@ -1201,12 +1194,12 @@ def test_the_rates_are_those_of_the_hosts_asked(scanner):
     ("name", "setting"),
     [("news", {"feeds": ["https://a.example/rss"]}), ("fundamentals", {"symbols": ["A"]})],
 )
-def test_what_has_nothing_to_ask_for_is_off(name, setting):
+def test_scanners_without_input_are_off(name, setting):
     model = {"news": News, "fundamentals": Fundamentals}[name].Settings
     assert not model().enabled
     assert model(**setting).enabled
     assert not model(**setting, enabled=False).enabled
-    with pytest.raises(ValueError, match="nothing to ask for"):
+    with pytest.raises(ValueError, match="nothing to request"):
         model(enabled=True)
 
 

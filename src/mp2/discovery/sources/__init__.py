@@ -1,14 +1,20 @@
-"""The scanners that come with the package, one file per source."""
+"""The built-in scanners, one file per source; modules that begin with `_` hold what they share."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mp2.discovery.scanner import Scanner
 
-BUILT_IN: tuple[str, ...] = (
+# How often a waiting thread checks its deadline, in seconds: short against any timeout, and long
+# enough to cost nothing.
+POLL_S = 0.05
+
+# `module:Class` within this package, in registration order. The modules are imported when the
+# classes are wanted: the command line starts without them.
+BUILT_IN = (
     "market_movers:MarketMovers",
     "insider_buying:InsiderBuying",
     "filings:Filings",
@@ -21,14 +27,12 @@ BUILT_IN: tuple[str, ...] = (
     "oversold_in_uptrend:OversoldInUptrend",
     "volatility_contraction:VolatilityContraction",
 )
-"""`module:Class` within this package, in registration order; imported when first asked for."""
 
 
 def built_in() -> tuple[type[Scanner], ...]:
-    """The classes, in registration order."""
-    return tuple(_load(path) for path in BUILT_IN)
-
-
-def _load(path: str) -> type[Scanner]:
-    module, _, name = path.partition(":")
-    return cast("type[Scanner]", getattr(import_module(f"mp2.discovery.sources.{module}"), name))
+    """Return the classes, in registration order."""
+    scanners = []
+    for path in BUILT_IN:
+        module, _, name = path.partition(":")
+        scanners.append(getattr(import_module(f"{__name__}.{module}"), name))
+    return tuple(scanners)

@@ -1,10 +1,11 @@
-"""What the scanners over daily bars share: where the bars come from, and how one rule is applied to every ticker.
+"""The base of the scanners over daily bars: where the bars come from, and one rule for all tickers.
 
-- A rule sees bars up to the last complete day, the last date before the day scanned for. Whether there are later bars, and
-  what they say, makes no difference.
-- A ticker counts when it has all the bars its rule takes. Indicators that forget their start slowly get more where there are
-  more. A missing volume inside makes what is computed from it unknown, and what is unknown holds for no rule.
-- A file is read once, however many scanners ask for it at the same time or one after the other, until it changes.
+- A rule sees bars up to the last complete day, the last date before the day scanned for. Later bars
+  never change a result.
+- A ticker counts when it has all the bars that its rule needs. Indicators that forget their start
+  slowly get more where there are more. A missing volume makes what is computed from it NaN, and no
+  rule holds for NaN.
+- A file is read once, however many scanners use it, until it changes.
 """
 
 from __future__ import annotations
@@ -14,36 +15,37 @@ import math
 import os
 import threading
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from mp2._files import expanded
 from mp2.discovery.records import PRIORITIES, Candidate
 from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
+from mp2.discovery.sources import POLL_S
 from mp2.errors import InputError, ReadStoppedError, SourceError
 
-if TYPE_CHECKING:  # numpy and TA-Lib are loaded when a scan runs, not when scanners are listed
+# numpy and TA-Lib are loaded when a scan runs, not when scanners are listed.
+if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from mp2.data.prices import PriceTable
-    from mp2.signals.indicators import Series
+    from mp2.signals.indicators import Indicator, Series
 
-    FloatArray = npt.NDArray[np.float64]
-    BoolArray = npt.NDArray[np.bool_]
+    Values = Mapping[str, npt.NDArray[np.float64]]
+    Measures = Mapping[str, float]
 
 
 class BarSettings(ScannerSettings):
     """Settings of all scanners over daily bars.
 
-    - `prices`: a file or folder `mp2.read_prices` can read; without it, `state["prices"]`. `columns`, `table` and `query` go
-      with it and mean there what they mean for `mp2.read_prices`.
-    - `max_age_days`: the last complete day may be that many days before the day scanned for, 1..3660.
+    - `prices`: a file or folder that `mp2.read_prices` can read; without it, `state["prices"]`.
+      `columns`, `table` and `query` mean what they mean for `mp2.read_prices`.
+    - `max_age_days`: how many days before the day scanned for the last bars may be, 1..3660.
     - `min_close`: tickers that closed lower are left out.
     """
 
@@ -55,132 +57,128 @@ class BarSettings(ScannerSettings):
     min_close: float = Field(default=0.0, ge=0, strict=True)
 
 
-class BarScanner(Scanner):
-    """One rule over all tickers. A subclass says what it reads, what it makes of it, and how to tell it.
+class Matches(NamedTuple):
+    """A rule applied to T tickers.
 
-    Names of what is read and measured go from method to method; the measures become the candidates' data.
+    - `holds`: bool[T], whether the rule holds.
+    - `strength`: float64[T]; candidates of one priority are sorted by it, largest first.
+    - `measures`: float64[T] each, `close` among them, NaN when unknown; a candidate's data.
     """
 
-    offline: ClassVar[bool] = True
-    settings: BarSettings
+    holds: npt.NDArray[np.bool_]
+    strength: npt.NDArray[np.float64]
+    measures: Values
 
-    @property
+
+class BarScanner(Scanner):
+    """A rule over all tickers. A subclass declares what it reads and implements the rule."""
+
+    offline: ClassVar[bool] = True
+    settings: Any
+
     def needs_volume(self) -> bool:
-        """Whether prices without any volume are of no use."""
+        """Return whether the rule cannot hold without any volume."""
         return False
 
-    def series(self) -> Mapping[str, tuple[Series, int]]:
-        """The indicators and columns the rule reads, each with how many of its last values."""
+    def series(self) -> dict[str, tuple[Series, int]]:
+        """Return the indicators and columns to read, and how many of the last values of each."""
         raise NotImplementedError
 
-    def measures(self, read: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """float64[T] each, `close` among them, from float64[T, n] each, n last values; NaN where it is unknown."""
+    def apply(self, values: Values) -> Matches:
+        """Apply the rule to the last n values of each series, float64[T, n]; NaN when unknown."""
         raise NotImplementedError
 
-    def holds(self, now: Mapping[str, FloatArray]) -> BoolArray:
-        """bool[T]: where the rule holds for the measures."""
+    def is_urgent(self, measures: Measures) -> bool:
+        """Return whether the priority of a ticker is high, not medium."""
         raise NotImplementedError
 
-    def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
-        """float64[T]: candidates of one priority come in falling order of it."""
-        raise NotImplementedError
-
-    def priority(self, one: Mapping[str, float]) -> str:
-        """How urgent one ticker's measures are."""
-        raise NotImplementedError
-
-    def reason(self, one: Mapping[str, float]) -> str:
-        """One ticker's measures in a line."""
+    def reason(self, measures: Measures) -> str:
+        """Describe the measures of a ticker in one line."""
         raise NotImplementedError
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
-        """Tickers for which the rule holds, most urgent first.
+        """Yield the tickers for which the rule holds, most urgent first.
 
-        Raises `SourceError`: `missing_key` without any prices, `bad_request` for prices that are not there, `bad_payload` for
-        prices the rule can do nothing with.
+        Raises `SourceError`: `missing_key` without any prices, `bad_request` for prices that do not
+        exist, `bad_payload` for prices that the rule cannot use.
         """
         import numpy as np
 
         bars = bars_before_today(context, self.settings)
-        if self.needs_volume:
+        if self.needs_volume():
             bars.require_volume()
-        read = self._read(bars, context)
+        values = self._read(bars, context)
+        # A volume of zero divides by zero; the rules treat the result as unknown.
         with np.errstate(divide="ignore", invalid="ignore"):
-            now = self.measures(read)
-            matches = np.flatnonzero(self.holds(now) & (now["close"] >= self.settings.min_close))
-            strength = self.strength(now)
+            holds, strength, columns = self.apply(values)
+        matches = np.flatnonzero(holds & (columns["close"] >= self.settings.min_close)).tolist()
         context.logger.info("%d of %d tickers match", len(matches), bars.prices.n_tickers)
-        found = [
-            (
-                strength[idx],
-                self._candidate(
-                    context, bars, int(idx), {name: float(now[name][idx]) for name in now}
-                ),
-            )
-            for idx in matches
-        ]
-        yield from (one for _, one in sorted(found, key=lambda pair: _rank(*pair)))
+        ranked = []
+        for idx in matches:
+            measures = {name: float(column[idx]) for name, column in columns.items()}
+            data: dict[str, Any] = {"date": bars.last_date}
+            for name, value in measures.items():
+                data[name] = None if math.isnan(value) else round(value, 6)
+            ticker = bars.prices.tickers[idx]
+            priority = "high" if self.is_urgent(measures) else "medium"
+            candidate = context.candidate(ticker, self.reason(measures), priority, data)
+            ranked.append((PRIORITIES.index(priority), -strength[idx], ticker, candidate))
+        ranked.sort(key=lambda entry: entry[:3])
+        for *_, candidate in ranked:
+            yield candidate
 
-    def _read(self, bars: DailyBars, context: ScanContext) -> dict[str, FloatArray]:
-        """What the rule reads, by name: float64[T, n], NaN for tickers of too few bars."""
+    def _read(self, bars: DailyBars, context: ScanContext) -> Values:
+        """Return the last n values of each series, float64[T, n]; NaN for tickers of few bars."""
         import numpy as np
 
         from mp2.signals import indicators
 
         wanted = self.series()
-        n_needed = max(indicators.n_bars(series) + n_last - 1 for series, n_last in wanted.values())
-        n_useful = max(
-            indicators.n_warm_up(series) + n_last - 1 for series, n_last in wanted.values()
-        )
-        n_here = bars.n_bars - bars.prices.first_idx
-        if n_here.max() < n_needed:
-            reach = f"up to {bars.last_date}; the most are {max(0, n_here.max())}"
-            raise SourceError(
-                "bad_payload", f"{bars.name}: no ticker has the {n_needed} bars it takes {reach}"
-            )
+        n_needed = 0
+        n_useful = 0
+        n_longest = 0
+        for series, n_last in wanted.values():
+            n_needed = max(n_needed, indicators.n_bars(series) + n_last - 1)
+            n_useful = max(n_useful, indicators.n_warm_up(series) + n_last - 1)
+            n_longest = max(n_longest, n_last)
+        n_available = bars.n_bars - bars.prices.first_idx
+        tickers = np.flatnonzero(n_available >= n_needed).tolist()
+        if not tickers:
+            most = f"the most are {max(0, n_available.max())}"
+            problem = f"no ticker has the {n_needed} bars needed up to {bars.last_date}; {most}"
+            raise SourceError("bad_payload", f"{bars.name}: {problem}")
         plan = indicators.plan(series for series, _ in wanted.values())
-        most = max(n_last for _, n_last in wanted.values())
-        window = indicators.Window(max(0, bars.n_bars - max(n_needed, n_useful)), bars.n_bars, most)
-        values = np.full((len(plan.series), bars.prices.n_tickers, most), np.nan)
-        long_enough = np.flatnonzero(n_here >= n_needed)
-        for ticker in long_enough.tolist():
+        window = indicators.Window(max(0, bars.n_bars - n_useful), bars.n_bars, n_longest)
+        values = np.full((len(plan.series), bars.prices.n_tickers, n_longest), np.nan)
+        for ticker in tickers:
             context.check()
             indicators.evaluate(plan, bars.prices, window, range(ticker, ticker + 1), values)
-        context.logger.info(
-            "%d of %d tickers have the %d bars it takes", len(long_enough), len(n_here), n_needed
-        )
-        return {
-            name: values[plan.series.index(series), :, -n_last:]
-            for name, (series, n_last) in wanted.items()
-        }
-
-    def _candidate(
-        self, context: ScanContext, bars: DailyBars, idx: int, one: Mapping[str, float]
-    ) -> Candidate:
-        numbers = {
-            name: None if math.isnan(value) else round(value, 6) for name, value in one.items()
-        }
-        data = {"date": bars.last_date, **numbers}
-        return context.candidate(
-            bars.prices.tickers[idx], self.reason(one), self.priority(one), data
-        )
+        n_tickers = len(n_available)
+        context.logger.info("%d of %d tickers have %d bars", len(tickers), n_tickers, n_needed)
+        read = {}
+        for name, (series, n_last) in wanted.items():
+            read[name] = values[plan.series.index(series), :, -n_last:]
+        return read
 
 
-def _rank(strength: float, one: Candidate) -> tuple[int, float, str]:
-    return PRIORITIES.index(one.priority), -strength, one.ticker
+def rolling(function: str, column: Literal["close", "volume"], period: int) -> Indicator:
+    """Return the TA-Lib function (MAX, SMA, SUM) over the last `period` bars of a column."""
+    from mp2.signals.indicators import Indicator
+
+    return Indicator(f"{column} {function}({period})", function, (column,), (period,), period - 1)
 
 
 def price_text(price: float) -> str:
-    """`45.20`; four digits of what is below 1."""
+    """Return `45.20`; below 1 four significant digits."""
     return f"{price:.2f}" if price >= 1 else f"{price:.4g}"
 
 
-# --- where the bars come from ---------------------------------------------------------------------------------------
+# --- where the bars come from ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class DailyBars:
-    """Bars as a rule may see them: the first `n_bars` dates of `prices`. `name` is what messages call them."""
+    """Bars as a rule may see them: the first `n_bars` dates of `prices`. `name`: for messages."""
 
     prices: PriceTable
     n_bars: int
@@ -192,183 +190,129 @@ class DailyBars:
         return self.prices.dates[self.n_bars - 1]
 
     def require_volume(self) -> None:
-        """Raises `SourceError("bad_payload")` when no bar has a volume."""
+        """Raise `SourceError("bad_payload")` when no bar has a volume."""
         import numpy as np
 
         if np.isnan(self.prices.volume[:, : self.n_bars]).all():
-            how = "add a column volume, or name it with columns (volume = NAME)"
-            raise SourceError(
-                "bad_payload", f"{self.name}: no bar has a volume, which this needs; {how}"
-            )
+            problem = "no bar has a volume, which this scanner needs"
+            remedy = "add a column volume, or name it with columns (volume = NAME)"
+            raise SourceError("bad_payload", f"{self.name}: {problem}; {remedy}")
 
 
 def bars_before_today(context: ScanContext, settings: BarSettings) -> DailyBars:
-    """The bars of the settings or of the state, up to the day before the one scanned for. Raises `SourceError`."""
-    given = settings.prices if settings.prices is not None else context.state.get("prices")
-    prices, name = _found(given, context, settings)
-    n_bars = bisect_left(prices.dates, context.today.isoformat())
-    if not n_bars:
-        raise SourceError(
-            "bad_payload",
-            f"{name}: no bars before {context.today}; the first are of {prices.dates[0]}",
-        )
+    """Return the bars up to the day before the one scanned for. Raises `SourceError`."""
+    prices, name = find_prices(context, settings)
+    today = context.today
+    n_bars = bisect_left(prices.dates, today.isoformat())
+    if n_bars == 0:
+        problem = f"no bars before {today}; the first are of {prices.dates[0]}"
+        raise SourceError("bad_payload", f"{name}: {problem}")
     bars = DailyBars(prices, n_bars, name)
-    age = (context.today - datetime.date.fromisoformat(bars.last_date)).days
-    if age > settings.max_age_days:
-        how = f"more than max_age_days = {settings.max_age_days}; bring them up to date"
-        raise SourceError(
-            "bad_payload",
-            f"{name}: the last bars are of {bars.last_date}, {age} days before {context.today}, {how}",
-        )
+    age_days = (today - datetime.date.fromisoformat(bars.last_date)).days
+    if age_days > settings.max_age_days:
+        problem = f"the last bars are of {bars.last_date}, {age_days} days before {today}"
+        limit = f"more than max_age_days = {settings.max_age_days}; update the prices"
+        raise SourceError("bad_payload", f"{name}: {problem}, {limit}")
     return bars
 
 
-def _found(given: Any, context: ScanContext, settings: BarSettings) -> tuple[PriceTable, str]:
-    """The table, and what messages call it."""
+def find_prices(context: ScanContext, settings: BarSettings) -> tuple[PriceTable, str]:
+    """Return the table of the settings or of the state, and its name for messages."""
     from mp2.data.prices import PriceTable
 
+    given = settings.prices or context.state.get("prices")
     if given is None:
-        where = f"set prices in [discovery.scanners.{context.scanner}], or pass state = {{'prices': ...}}"
-        raise SourceError("missing_key", f"no prices; {where}")
+        setting = f"set prices in [discovery.scanners.{context.scanner}]"
+        remedy = f"{setting}, or pass state = {{'prices': ...}}"
+        raise SourceError("missing_key", f"no prices; {remedy}")
     if isinstance(given, PriceTable):
         return given, "state['prices']"
     if not isinstance(given, str | os.PathLike):
-        raise SourceError(
-            "bad_request",
-            f"state['prices'] is a {type(given).__name__}; pass what mp2.read_prices returns",
-        )
+        problem = f"state['prices'] is a {type(given).__name__}"
+        raise SourceError("bad_request", f"{problem}; pass what mp2.read_prices returns")
     try:
         path = expanded(given)
     except InputError as error:
         raise SourceError("bad_request", f"prices: {error}") from error
-    prices = _read_once(path, context, settings)
+    prices = read_once(path, context, settings)
     for warning in prices.warnings:
         context.logger.warning("%s", warning)
     return prices, str(path)
 
 
-def _read_once(path: Path, context: ScanContext, settings: BarSettings) -> PriceTable:
+def read_once(path: Path, context: ScanContext, settings: BarSettings) -> PriceTable:
+    """Read a file or folder unless it has been read and not changed. Raises `SourceError`."""
     from mp2.data import prices
 
-    end = (context.today - datetime.timedelta(days=1)).isoformat()
-    chosen = (settings.table, settings.query)
-    key = (
-        str(path.absolute()),
-        _version(path),
-        tuple(sorted(settings.columns.items())),
-        chosen,
-        end,
-    )
-
-    def read() -> PriceTable:
-        # What comes after the last complete day must not decide which tickers there are either.
-        return prices.read_prices(
-            path,
-            columns=settings.columns,
-            table=chosen[0],
-            query=chosen[1],
-            end=end,
-            stop=context.cancelled,
-        )
-
-    return _reads.get(key, read, context)
-
-
-def _version(path: Path) -> tuple[Any, ...]:
-    """What changes with the content: names, sizes and times of the files. Raises `SourceError("bad_request")`."""
+    yesterday = context.today - datetime.timedelta(days=1)
+    options: dict[str, Any] = {
+        "columns": settings.columns,
+        "table": settings.table,
+        "query": settings.query,
+        # Later bars must not decide which tickers there are either.
+        "end": yesterday.isoformat(),
+    }
     try:
-        if path.is_dir():
-            files = sorted(path.iterdir())
-        else:  # what is written to an SQLite file may stay in its journal for a while
-            files = [
-                path,
-                *(side for side in [path.with_name(f"{path.name}-wal")] if side.exists()),
-            ]
-        stats = [(file.name, file.stat()) for file in files]
+        key = (path.absolute(), file_versions(path), repr(options))
+    except FileNotFoundError as error:
+        problem = f"prices: {path}: no such file or folder"
+        raise SourceError("bad_request", problem) from error
     except OSError as error:
-        raise SourceError("bad_request", f"prices: {path}: {_reason(error)}") from error
-    return tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-
-
-def _reason(error: OSError) -> str:
-    return (
-        "no such file or folder"
-        if isinstance(error, FileNotFoundError)
-        else error.strerror or str(error)
+        problem = f"prices: {path}: {error.strerror or error}"
+        raise SourceError("bad_request", problem) from error
+    return price_cache.get(
+        key, lambda: prices.read_prices(path, stop=context.cancelled, **options), context
     )
 
 
-@dataclass(slots=True, eq=False)
-class _Read:
-    """A table that is being read or has been. Once `done` is set there is one of `table` and `fault`, or it was given up."""
+def file_versions(path: Path) -> tuple[object, ...]:
+    """Return what changes with the content: names, sizes and times of the files. Raises OSError."""
+    # What is written to an SQLite file may stay in its journal for a while.
+    journal = path.with_name(f"{path.name}-wal")
+    files = [path]
+    if path.is_dir():
+        files = sorted(path.iterdir())
+    elif journal.exists():
+        files.append(journal)
+    versions = []
+    for file in files:
+        stat = file.stat()
+        versions.append((file.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return tuple(versions)
 
-    done: threading.Event = field(default_factory=threading.Event)
-    table: PriceTable | None = None
-    fault: str | None = None
 
+class PriceCache:
+    """The last tables read, shared by the threads of all scanners.
 
-class _Reads:
-    """The last tables read. Who asks for one that is being read waits for it, for no longer than it has time itself.
-
-    Who reads may be given up before it is done; then the next one that waits reads in its place.
+    One thread reads at a time and the others wait, each until its own deadline: scanners that run
+    together want the same table. When the reading thread fails or is cancelled, the next one reads.
     """
 
     def __init__(self, n_kept: int) -> None:
         self._n_kept = n_kept
         self._lock = threading.Lock()
-        self._reads: OrderedDict[Any, _Read] = OrderedDict()
+        self.tables: dict[object, PriceTable] = {}
 
-    def get(self, key: Any, read: Callable[[], PriceTable], context: ScanContext) -> PriceTable:
-        """The table of a key. Raises `SourceError`: `bad_payload` with what is wrong with it, or `timeout`."""
-        while True:
-            context.check()
-            one, mine = self._claim(key)
-            if mine:
-                self._fill(key, one, read)
-            else:
-                _wait(one.done, context)
-            if one.table is not None:
-                return one.table
-            if one.fault is not None:
-                raise SourceError("bad_payload", one.fault)
-
-    def _claim(self, key: Any) -> tuple[_Read, bool]:
-        """The read of a key, and whether it is for the caller to do."""
-        with self._lock:
-            known = self._reads.get(key)
-            if known is not None:
-                self._reads.move_to_end(key)
-                return known, False
-            one = self._reads[key] = _Read()
-            while len(self._reads) > self._n_kept:
-                self._reads.popitem(last=False)
-            return one, True
-
-    def _fill(self, key: Any, one: _Read, read: Callable[[], PriceTable]) -> None:
-        try:
-            one.table = read()
-        except ReadStoppedError:
-            pass
-        except InputError as error:
-            one.fault = "; ".join(error.problems)
-        finally:
-            if one.table is None:  # a fault may be gone the next time
-                self._forget(key, one)
-            one.done.set()
-
-    def _forget(self, key: Any, one: _Read) -> None:
-        with self._lock:
-            if self._reads.get(key) is one:
-                del self._reads[key]
-
-
-def _wait(done: threading.Event, context: ScanContext) -> None:
-    while not done.wait(min(_LOOK_S, context.remaining_s())):
+    def get(self, key: object, read: Callable[[], PriceTable], context: ScanContext) -> PriceTable:
+        """Return the table of a key. Raises `SourceError`: `bad_payload` or `timeout`."""
         context.check()
+        while not self._lock.acquire(timeout=min(POLL_S, context.remaining_s())):
+            context.check()
+        try:
+            table = self.tables.pop(key, None) or read()
+            # Put last: the first one is the least recently used.
+            self.tables[key] = table
+            if len(self.tables) > self._n_kept:
+                del self.tables[next(iter(self.tables))]
+            return table
+        except ReadStoppedError:
+            context.check()  # raises, because only the cancelled scanner stops a read
+            raise
+        except InputError as error:
+            raise SourceError("bad_payload", "; ".join(error.problems)) from error
+        finally:
+            self._lock.release()
 
 
-_LOOK_S = 0.05
-"""How often who waits for another's read looks whether it is still waited for."""
-
-_reads = _Reads(n_kept=2)
-"""More than one market at a time is rare, and a table of 500 tickers and five years takes 30 MB."""
+# More than one market at a time is rare, and a table of 500 tickers and five years takes 30 MB.
+price_cache = PriceCache(n_kept=2)

@@ -1,16 +1,17 @@
-"""What replies hold, read with distrust: a value of the kind that is wanted, or nothing.
+"""Read the fields of a source's response: a value of the wanted type, or None.
 
-Sources send numbers as text, leave fields empty or out, and put other types where they were not before. A row that cannot be
-read is left out; when no row of an answer can be, the answer is not what was agreed.
+Sources send numbers as text, leave fields empty or out, and change types without notice. A row
+that cannot be read is left out; a response without any readable row is a `bad_payload`, because
+the source has changed its format.
 """
 
 from __future__ import annotations
 
 import datetime
-import math
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+import sys
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeVar
 
 from mp2.discovery.candidates import one_line
 from mp2.discovery.scanner import Reply
@@ -18,85 +19,115 @@ from mp2.errors import SourceError
 
 T = TypeVar("T")
 
+# What sources write where they know nothing.
 ABSENT = (None, "", "None", "-", "N/A")
-"""What sources write where they know nothing."""
 
-_NUMBER = re.compile(
-    r"[+-]?(\d[\d,]{0,30}(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?%?", re.IGNORECASE | re.ASCII
-)
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# Stricter than float(), which also reads `1_000`, `nan` and digits of other scripts.
+_NUMBER = re.compile(r"[+-]?([0-9][0-9,]{0,30}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?%?")
 
 
-def number(value: Any) -> float | None:
-    """A finite number, also one written as text: `1,234.5`, `207.0796%` (which is 207.0796)."""
-    if isinstance(value, str):
-        text = value.strip()
-        value = float(text.rstrip("%").replace(",", "")) if _NUMBER.fullmatch(text) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
+class Row(dict[str, Any]):
+    """A JSON object of a response."""
+
+    def number(self, name: str) -> float | None:
+        """Return a finite number, also one sent as text: `1,234.5`, `207.0796%` (as 207.0796)."""
+        value = self.get(name)
+        if isinstance(value, str):
+            text = value.strip()
+            if not _NUMBER.fullmatch(text):
+                return None
+            value = float(text.rstrip("%").replace(",", ""))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        # False for NaN, infinities and integers that no float can hold.
+        is_finite = abs(value) <= sys.float_info.max
+        return float(value) if is_finite else None
+
+    def line(self, name: str, n_chars: int = 200) -> str:
+        """Return text on one line of at most `n_chars`; empty when the value is not text."""
+        value = self.get(name)
+        return one_line(value, n_chars) if isinstance(value, str) else ""
+
+    def day(self, name: str) -> str | None:
+        """Return the date that a text begins with, in ISO format."""
+        try:
+            return datetime.date.fromisoformat(self.line(name)[:10]).isoformat()
+        except ValueError:
+            return None
+
+    def texts(self, name: str, n_chars: int) -> list[str]:
+        """Return the texts of a nested array, each as `line` does; empty when there is none."""
+        values = self.get(name)
+        if not isinstance(values, list):
+            return []
+        return [one_line(value, n_chars) for value in values if isinstance(value, str)]
+
+    def part(self, name: str) -> Row:
+        """Return a nested object; empty when there is none."""
+        value = self.get(name)
+        return Row(value) if isinstance(value, dict) else Row()
+
+    def rows(self, name: str, read: Callable[[Row], T | None]) -> list[T]:
+        """Return what `read` makes of the rows of a nested array.
+
+        Raises `SourceError("bad_payload")` when it is not an array, or as `read_rows` does.
+        """
+        values = self.get(name)
+        if not isinstance(values, list):
+            raise _wrong_type(name, "an array", values)
+        return read_rows(values, read, name)
 
 
-def line(value: Any, n_chars: int = 200) -> str:
-    """Text on one line, cut; empty for what is none."""
-    return one_line(value, n_chars) if isinstance(value, str) else ""
+def read_rows(values: Collection[Any], read: Callable[[Row], T | None], what: str) -> list[T]:
+    """Return what `read` makes of each row, without those for which it returns None.
 
-
-def day(value: Any) -> str | None:
-    """The ISO date that a text begins with."""
-    found = _DAY.match(value) if isinstance(value, str) else None
-    try:
-        return datetime.date.fromisoformat(found[0]).isoformat() if found else None
-    except ValueError:
-        return None
-
-
-def document(reply: Reply, what: str) -> Any:
-    """The body as JSON. Raises `SourceError("bad_payload")` naming `what`; it does not show the body, which may hold a key."""
-    try:
-        return reply.json()
-    except SourceError:
-        pass
-    raise SourceError("bad_payload", f"{what} is no JSON")
-
-
-def table(value: Any, what: str) -> dict[str, Any]:
-    """A JSON object. Raises `SourceError("bad_payload")` naming `what` for anything else."""
-    if not isinstance(value, dict):
-        raise unlike(what, "object", value)
-    return value
-
-
-def rows(value: Any, what: str) -> list[Any]:
-    """A JSON array. Raises `SourceError("bad_payload")` naming `what` for anything else."""
-    if not isinstance(value, list):
-        raise unlike(what, "array", value)
-    return value
-
-
-def readable(
-    values: Iterable[Any], read: Callable[[dict[str, Any]], T | None], what: str
-) -> list[T]:
-    """What `read` makes of the rows, without those that are no objects or for which it returns None.
-
-    Raises `SourceError("bad_payload")` when there are rows and none can be read.
+    Raises `SourceError("bad_payload")` naming `what` when there are rows and none can be read.
     """
-    given = list(values)
-    found = [row for value in given if isinstance(value, dict) and (row := read(value)) is not None]
-    if given and not found:
-        raise SourceError("bad_payload", f"{what}: none of the {len(given)} rows can be read")
+    found = []
+    for value in values:
+        result = read(Row(value)) if isinstance(value, dict) else None
+        if result is not None:
+            found.append(result)
+    if values and not found:
+        raise SourceError("bad_payload", f"{what}: cannot read any of the {len(values)} rows")
     return found
 
 
-def unlike(what: str, wanted: str, value: Any) -> SourceError:
-    """The error for a value of the wrong type; it does not show the value."""
-    return SourceError("bad_payload", f"{what} is no {wanted} but of type {type(value).__name__}")
+def read_object(reply: Reply, what: str) -> Row:
+    """Return the body as a JSON object. Raises `SourceError("bad_payload")` naming `what`."""
+    return as_row(reply.json(), what)
 
 
-def next_weekday(date: datetime.date) -> datetime.date:
-    """The first day from Monday to Friday after a date; holidays of exchanges are not known here."""
-    return date + datetime.timedelta(days={4: 3, 5: 2}.get(date.weekday(), 1))
+def as_row(value: Any, what: str) -> Row:
+    """Return a JSON object as a row. Raises `SourceError("bad_payload")` naming `what`."""
+    if not isinstance(value, dict):
+        raise _wrong_type(what, "an object", value)
+    return Row(value)
+
+
+def _wrong_type(what: str, wanted: str, value: Any) -> SourceError:
+    # The message omits the value: a source may repeat the key it was called with.
+    return SourceError("bad_payload", f"{what}: expected {wanted}, got {type(value).__name__}")
+
+
+class Refusal(NamedTuple):
+    """What a source means by a sentence in which `pattern` is found, in any letter case."""
+
+    pattern: str
+    code: str
+    message: str
+    burst: bool = False
+
+
+def raise_refusal(sentence: str, refusals: Collection[Refusal]) -> None:
+    """Raise the `SourceError` of the first refusal that the sentence matches, if any."""
+    for refusal in refusals:
+        if re.search(refusal.pattern, sentence, re.IGNORECASE):
+            raise SourceError(refusal.code, refusal.message, burst=refusal.burst)
+
+
+def usable_from(filed: str) -> str:
+    """Return the next weekday after an ISO date; exchange holidays are not known here."""
+    date = datetime.date.fromisoformat(filed)
+    n_days = {4: 3, 5: 2}.get(date.weekday(), 1)
+    return (date + datetime.timedelta(days=n_days)).isoformat()

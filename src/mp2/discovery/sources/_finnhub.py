@@ -1,65 +1,65 @@
-"""What Finnhub answers: JSON; refusals as JSON, as plain text, and, when too much was asked, by leading to a web page.
+"""Requests to Finnhub and its refusals.
 
-The key goes in a header, so that it is in no address. Messages are in our own words.
+A refusal is JSON or plain text; above the rate limit it may be a redirect to a web page. Messages
+here are in our own words. The key is sent in a header, so that no address contains it.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from mp2.discovery.scanner import Reply, ScanContext
-from mp2.discovery.sources import _fields as fields
+from mp2.discovery.sources._fields import Refusal, Row, raise_refusal, read_object
 from mp2.errors import SourceError
 
+T = TypeVar("T")
+
 BASE_URL = "https://finnhub.io/api/v1"
-HOST = "finnhub.io"
-RATES = ("30/s", "60/min")
-"""Of a free key; the rate per second holds for every plan."""
-
 KEY = "FINNHUB_API_KEY"
+# The rate per second holds for every plan, the one per minute for a free key.
+RATES = {"finnhub.io": ("30/s", "60/min")}
 
-_ANSWER = "the answer of Finnhub"
+_RESPONSE = "the response of Finnhub"
+# The first match counts: the sentence about an empty key also says that a limit is reached.
 _REFUSALS = (
-    (
+    Refusal(
         "sign up|invalid api key|please use an api key",
         "unauthorized",
-        f"Finnhub does not accept the key {KEY}",
+        f"Finnhub rejects the key {KEY}",
     ),
-    ("limit reached|too many requests", "rate_limited", "Finnhub wants fewer requests per minute"),
-    ("do(n't| not) have access|premium", "forbidden", "Finnhub gives this to paid plans only"),
+    Refusal(
+        "limit reached|too many requests", "rate_limited", "Finnhub limits requests per minute"
+    ),
+    Refusal(
+        "do(n't| not) have access|premium", "forbidden", "Finnhub serves this to paid plans only"
+    ),
 )
-"""What its sentences say, first match first: the one about an empty key also says that a limit is reached."""
 
 
-def headers(context: ScanContext) -> dict[str, str]:
-    """The header with the key. Raises `SourceError("missing_key")`."""
-    return {"X-Finnhub-Token": context.key(KEY)}
+def get(
+    context: ScanContext,
+    url: str,
+    parse: Callable[[Reply], T],
+    params: dict[str, str],
+    ttl_s: float,
+) -> T:
+    """Send a request with the key. Raises `SourceError`."""
+    headers = {"X-Finnhub-Token": context.key(KEY)}
+    return context.http.get(url, parse=parse, params=params, headers=headers, ttl_s=ttl_s)
 
 
-def answer(reply: Reply, wanted: str) -> dict[str, Any]:
-    """The object that was asked for, which has the key `wanted`. Raises `SourceError` for refusals and anything else."""
-    if _is_page(reply) and reply.status < 400:
-        raise SourceError(
-            "rate_limited", "Finnhub leads to a web page, as it does when too much was asked"
-        )
-    text = reply.text()
-    values = fields.document(reply, _ANSWER) if text.lstrip()[:1] in ("{", "[") else text
-    said = values.get("error") if isinstance(values, dict) else values
-    if isinstance(said, str):
-        raise _refusal(said, reply.status)
-    found = fields.table(values, _ANSWER)
-    if wanted not in found:
-        raise SourceError("bad_payload", f"{_ANSWER} has no {wanted}")
-    return found
-
-
-def _is_page(reply: Reply) -> bool:
-    return reply.body.lstrip()[:1] == b"<"
-
-
-def _refusal(said: str, status: int) -> SourceError:
-    for pattern, code, message in _REFUSALS:
-        if re.search(pattern, said, re.IGNORECASE):
-            return SourceError(code, message)
-    return SourceError("bad_payload", f"Finnhub answers no data but a message (HTTP {status})")
+def unwrap(reply: Reply, key: str) -> Row:
+    """Return the response, which has `key`. Raises `SourceError` for anything else."""
+    text = reply.text().lstrip()
+    if text.startswith("<") and reply.status < 400:
+        raise SourceError("rate_limited", "Finnhub sent a web page, as it does above its limit")
+    is_json = text.startswith(("{", "["))
+    response = read_object(reply, _RESPONSE) if is_json else Row(error=text)
+    if isinstance(response.get("error"), str):
+        raise_refusal(response.line("error", 1000), _REFUSALS)
+        problem = f"Finnhub sent a message instead of data (HTTP {reply.status})"
+        raise SourceError("bad_payload", problem)
+    if key not in response:
+        raise SourceError("bad_payload", f"{_RESPONSE} has no {key}")
+    return response

@@ -1,17 +1,16 @@
-"""Types of settings that several scanners have: symbols, web addresses, who asks."""
+"""Types of settings that several scanners share."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mp2.discovery.candidates import canonical_ticker
-
-MAX_SYMBOLS = 500
+from mp2.discovery.scanner import ScannerSettings
 
 
 def _symbol(text: str) -> str:
@@ -21,55 +20,52 @@ def _symbol(text: str) -> str:
     return ticker
 
 
-def _address(text: str) -> str:
+def _web_address(text: str) -> str:
     parts = urlsplit(text)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username
-        or parts.password
-    ):
+    is_web = parts.scheme in ("http", "https") and parts.hostname
+    if not is_web or parts.username or parts.password:
         raise ValueError(
-            "has to be an address such as https://example.com/path, without user and password"
+            "expected an address such as https://example.com/path, without user and password"
         )
     return text
 
 
-def different(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Each of them once, in the order given."""
-    return tuple(dict.fromkeys(given))
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Drop repeated values, keeping the order."""
+    return tuple(dict.fromkeys(values))
 
 
+# A canonical ticker, `BRK-B`.
 Symbol = Annotated[str, AfterValidator(_symbol)]
-"""A ticker in its one form, `BRK-B`."""
+Symbols = Annotated[tuple[Symbol, ...], Field(max_length=500), AfterValidator(distinct)]
 
-Symbols = Annotated[tuple[Symbol, ...], Field(max_length=MAX_SYMBOLS), AfterValidator(different)]
-"""Different tickers, in the order given."""
-
-WebAddress = Annotated[str, AfterValidator(_address)]
-"""Of http or https."""
-
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+# The address of a service; paths are appended to it.
 BaseAddress = Annotated[WebAddress, AfterValidator(lambda text: text.rstrip("/"))]
-"""Of a service; paths are added to it."""
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
-_SHARE_CLASS = re.compile(r"([A-Z]+)-([A-Z])")
+
+class SettingsWithInput(ScannerSettings):
+    """Settings of a scanner that needs the setting named `needed`, and is off without it.
+
+    Raises ValueError when the scanner is enabled without that setting.
+    """
+
+    needed: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _enabled_with_input(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        has_input = bool(given.get(cls.needed))
+        settings = {"enabled": has_input, **given}
+        if settings["enabled"] is True and not has_input:
+            raise ValueError(f"nothing to request; set {cls.needed}")
+        return settings
 
 
 def with_dot(symbol: str) -> str:
-    """A symbol as Alpha Vantage and Finnhub write it: `BRK.B`."""
-    return _SHARE_CLASS.sub(r"\1.\2", symbol) if _SHARE_CLASS.fullmatch(symbol) else symbol
-
-
-def on_with(setting: str, given: Any) -> Any:
-    """Settings of a scanner that has nothing to do without `setting`: on by default once it is given, off before.
-
-    Raises ValueError when it is switched on without.
-    """
-    if not isinstance(given, Mapping):
-        return given
-    settings = {"enabled": bool(given.get(setting)), **given}
-    if settings["enabled"] is True and not settings.get(setting):
-        raise ValueError(f"there is nothing to ask for; give {setting}")
-    return settings
+    """Return a symbol as Alpha Vantage and Finnhub write it: `BRK.B`."""
+    return re.sub(r"^([A-Z]+)-([A-Z])$", r"\1.\2", symbol)

@@ -2,40 +2,41 @@
 
 The rule:
 
-- the last close is above the highest close of the `sessions` sessions before it, itself not among them;
+- the last close is above the highest close of the `sessions` sessions before it;
 - it is at most `max_above_pp` percent above: what has run further is late;
-- its volume is at least `min_volume_ratio` times the mean of the `volume_days` sessions before it (0: volume does not matter
-  and may be missing).
+- its volume is at least `min_volume_ratio` times the mean of the `volume_days` sessions before it
+  (0: volume is not checked and may be missing).
 
-Priority: high when the volume is at least 1.5 times that mean, medium otherwise or when it is unknown. Furthest above first.
+Priority: high when the volume is at least 1.5 times that mean, medium otherwise or when it is
+unknown. Order: furthest above first.
 
-Sources: T. George and C.-Y. Hwang, The 52-Week High and Momentum Investing, Journal of Finance 59 (2004), for the year's high
-as an anchor that prices stop at and then break; W. O'Neil, How to Make Money in Stocks, for volume 40 to 50 percent above
-average as what tells a true breakout.
+Sources: T. George and C.-Y. Hwang, The 52-Week High and Momentum Investing, Journal of Finance 59
+(2004), for the year's high as an anchor that prices stop at and then break; W. O'Neil, How to Make
+Money in Stocks, for volume 40 to 50 percent above average as the sign of a true breakout.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, price_text
+from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text, rolling
 
 if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import BoolArray, FloatArray
+    from mp2.discovery.sources._daily_bars import Measures, Values
     from mp2.signals.indicators import Series
 
+# From this ratio a breakout is urgent.
 HIGH_VOLUME_RATIO = 1.5
-"""From here on a breakout is urgent."""
 
 
 class Breakout52w(BarScanner):
     """Tickers at a new high of the year."""
 
-    name, pipeline = "breakout_52w", "momentum"
+    name = "breakout_52w"
+    pipeline = "momentum"
     summary = "a close above the highest close of the 52 weeks before"
 
     class Settings(BarSettings):
@@ -48,67 +49,50 @@ class Breakout52w(BarScanner):
 
     settings: Settings
 
-    @property
     def needs_volume(self) -> bool:
-        """Whether the settings ask for volume."""
+        """Return whether the settings check volume."""
         return self.settings.min_volume_ratio > 0
 
-    def series(self) -> Mapping[str, tuple[Series, int]]:
-        """The last session, and the highest close and the mean volume up to the one before."""
-        from mp2.signals.indicators import Indicator
-
-        sessions, days = self.settings.sessions, self.settings.volume_days
+    def series(self) -> dict[str, tuple[Series, int]]:
+        """Read the last session, and the highest close and mean volume up to the one before."""
         return {
             "close": ("close", 1),
-            "highest": (
-                Indicator(f"close MAX({sessions})", "MAX", ("close",), (sessions,), sessions - 1),
-                2,
-            ),
+            "highest": (rolling("MAX", "close", self.settings.sessions), 2),
             "volume": ("volume", 1),
-            "usual": (Indicator(f"volume SMA({days})", "SMA", ("volume",), (days,), days - 1), 2),
+            "mean_volume": (rolling("SMA", "volume", self.settings.volume_days), 2),
         }
 
-    def measures(self, read: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """The last session against what was before it."""
-        close, highest = read["close"][:, -1], read["highest"][:, 0]
-        return {
+    def apply(self, values: Values) -> Matches:
+        """Compare the last session with those before it."""
+        import numpy as np
+
+        close = values["close"][:, -1]
+        highest = values["highest"][:, 0]
+        above_pp = 100 * (close / highest - 1)
+        ratio = values["volume"][:, -1] / values["mean_volume"][:, 0]
+        # A ratio to a mean of zero is unknown.
+        volume_ratio = np.where(np.isfinite(ratio), ratio, np.nan)
+        holds = (close > highest) & (above_pp <= self.settings.max_above_pp)
+        if self.needs_volume():
+            holds &= volume_ratio >= self.settings.min_volume_ratio
+        measures = {
             "close": close,
             "highest_close": highest,
-            "above_pp": 100 * (close / highest - 1),
-            "volume_ratio": _finite(read["volume"][:, -1] / read["usual"][:, 0]),
+            "above_pp": above_pp,
+            "volume_ratio": volume_ratio,
         }
+        return Matches(holds, above_pp, measures)
 
-    def holds(self, now: Mapping[str, FloatArray]) -> BoolArray:
-        """A new high, not too far above the old one, with volume where that is asked for."""
-        least = self.settings.min_volume_ratio
-        enough = (now["volume_ratio"] >= least) | (least == 0)
-        return (
-            (now["close"] > now["highest_close"])
-            & (now["above_pp"] <= self.settings.max_above_pp)
-            & enough
-        )
+    def is_urgent(self, measures: Measures) -> bool:
+        """Judge by the volume."""
+        return measures["volume_ratio"] >= HIGH_VOLUME_RATIO
 
-    def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
-        """How far above."""
-        return now["above_pp"]
-
-    def priority(self, one: Mapping[str, float]) -> str:
-        """By the volume."""
-        return "high" if one["volume_ratio"] >= HIGH_VOLUME_RATIO else "medium"
-
-    def reason(self, one: Mapping[str, float]) -> str:
-        """`close 45.20 is above the highest close of 252 sessions (44.90), volume 1.8 times the usual`."""
-        before = f"the highest close of {self.settings.sessions} sessions ({price_text(one['highest_close'])})"
-        volume = (
-            ""
-            if math.isnan(one["volume_ratio"])
-            else f", volume {one['volume_ratio']:.1f} times the usual"
-        )
-        return f"close {price_text(one['close'])} is above {before}{volume}"
-
-
-def _finite(ratio: FloatArray) -> FloatArray:
-    """A ratio to nothing is unknown."""
-    import numpy as np
-
-    return np.where(np.isfinite(ratio), ratio, np.nan)
+    def reason(self, measures: Measures) -> str:
+        """Describe the close, the level it broke, and the volume when it is known."""
+        close = price_text(measures["close"])
+        highest = price_text(measures["highest_close"])
+        sessions = self.settings.sessions
+        reason = f"close {close} is above the highest close of {sessions} sessions ({highest})"
+        if math.isnan(measures["volume_ratio"]):
+            return reason
+        return f"{reason}, volume {measures['volume_ratio']:.1f} times the usual"

@@ -1,28 +1,30 @@
-"""Companies whose filings say certain words: the full-text search of SEC EDGAR.
+"""Companies whose filings contain certain words: the full-text search of SEC EDGAR.
 
-A candidate says that the company filed, in the last `days` days, at least one document of the wanted `forms` that matches
-`query`. The search gives a filing's date without its hour, and EDGAR accepts filings until 22:00 in New York; so a filing
-counts from the day after: those of `today` itself are left out.
+A candidate says that the company filed, in the last `days` days, at least one document of the
+wanted `forms` that matches `query`. The search gives the date of a filing without its hour, and
+EDGAR accepts filings until 22:00 in New York; so a filing counts from the next day: those of
+`today` are left out.
 
-Data: `company`, `n_filings`, `last_filed`, `usable_from` (next weekday after the last filing) and `filings` (`adsh`, `form`,
-`filed`, `items`, `url`), newest first, at most 20. Priority: high for two or more different filings, else medium. Most
-promising first: newest filing, then number of filings.
+Data: `company`, `n_filings`, `last_filed`, `usable_from` (next weekday after the last filing) and
+`filings` (`adsh`, `form`, `filed`, `items`, `url`), newest first, at most 20. Priority: high for
+two or more different filings, else medium. Order: newest filing first, then most filings.
 
-One hit is one document, so hits are gathered by filing (`adsh`). The ticker is that of the first filer who has one: by the
-display name (`Apple Inc.  (AAPL)  (CIK 0000320193)`), else by the SEC's list of companies, which is asked for only when
-needed; when it cannot be had, such filings are left out.
+A hit is a document, so hits are grouped by filing (`adsh`). The ticker is that of the first filer
+who has one: by the display name (`Apple Inc.  (AAPL)  (CIK 0000320193)`), else by the SEC's list of
+companies, which is requested only when needed; without the list such filings are left out.
 
-The SEC answers nobody who does not say whom to write to: `user_agent`, or the environment variable SEC_USER_AGENT, is
-"Company Name contact@domain". It allows 10 requests a second in all, shared out here among its two hosts.
+The SEC requires a user agent "Company Name contact@domain": the setting `user_agent`, or the
+environment variable SEC_USER_AGENT. It allows 10 requests a second in all, divided here between
+its two hosts.
 
-Source of truth: www.sec.gov/os/accessing-edgar-data, efts.sec.gov/LATEST/search-index.
+Source: www.sec.gov/os/accessing-edgar-data.
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated, Any, TypedDict
 
 from pydantic import Field, StringConstraints
@@ -30,21 +32,20 @@ from pydantic import Field, StringConstraints
 from mp2.discovery.candidates import canonical_ticker, one_line
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Reply, ScanContext, Scanner, ScannerSettings
-from mp2.discovery.sources import _fields as fields
+from mp2.discovery.sources._fields import Row, read_object, read_rows, usable_from
 from mp2.discovery.sources._options import BaseAddress, WebAddress, Words
 from mp2.errors import SourceError
 
 TTL_S = 900.0
 COMPANIES_TTL_S = 24 * 3600.0
+# Hits of one response.
 PAGE = 100
-"""Hits of one answer."""
-
+# In a candidate's data.
 MAX_FILINGS = 20
-"""In a candidate's data."""
 
 USER_AGENT = "SEC_USER_AGENT"
 
-_COMPANIES = "the list of companies"
+_COMPANIES = "the SEC's list of companies"
 _CONTACT = r"[ -~]*[!-?A-~]@[!-?A-~]+\.[!-?A-~]+[ -~]*"
 _DISPLAY_NAME = re.compile(
     r"(?P<company>.*?)\s*(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*\(CIK (?P<cik>\d{1,10})\)\s*",
@@ -55,7 +56,7 @@ _FILE = re.compile(r"[\w.-]{1,200}", re.ASCII)
 
 
 class Filing(TypedDict):
-    """A filing that matches. `filers`: company, CIK and tickers of each, in the source's order."""
+    """A filing that matches; `file` is the name of the matching document."""
 
     adsh: str
     form: str
@@ -66,86 +67,91 @@ class Filing(TypedDict):
 
 
 class Filer(TypedDict):
-    """Somebody a filing is about or from."""
+    """A company or person a filing is about or from; `ticker` is empty when there is none."""
 
     company: str
-    cik: int
-    tickers: list[str]
+    cik: str
+    ticker: str
 
 
 class Page(TypedDict):
-    """An answer: how many hits it had, and the filings they are of."""
+    """A response: the number of its hits, and their filings, one per hit."""
 
     n_hits: int
     filings: list[Filing]
 
 
 def parse_filings(reply: Reply) -> Page:
-    """The filings of a page, each once. Raises `SourceError`."""
-    _check_welcome(reply)
-    values = fields.table(fields.document(reply, "the answer of EDGAR"), "the answer of EDGAR")
-    hits = fields.rows(fields.table(values.get("hits"), "hits").get("hits"), "hits.hits")
-    if values.get("timed_out") is True:
-        raise SourceError("unavailable", "EDGAR's search ran out of time")
-    found = fields.readable(hits, _read_hit, "hits.hits")
-    return {
-        "n_hits": len(hits),
-        "filings": list({one["adsh"]: one for one in reversed(found)}.values())[::-1],
-    }
+    """Return the filings of a page. Raises `SourceError`."""
+    check_access(reply)
+    response = read_object(reply, "the response of EDGAR")
+    if response.get("timed_out") is True:
+        raise SourceError("unavailable", "the search of EDGAR timed out")
+    hits = response.part("hits")
+    filings = hits.rows("hits", read_hit)
+    return {"n_hits": len(hits["hits"]), "filings": filings}
 
 
 def parse_companies(reply: Reply) -> dict[str, str]:
-    """Tickers by CIK (digits without zeros before them), the first of each company. Raises `SourceError`."""
-    _check_welcome(reply)
+    """Return the first ticker of each company by CIK (without zeros before it).
 
-    def read(row: dict[str, Any]) -> tuple[str, str] | None:
-        cik, ticker = row.get("cik_str"), canonical_ticker(row.get("ticker"))
-        return (str(cik), ticker) if isinstance(cik, int) and ticker else None
-
-    values = fields.table(fields.document(reply, _COMPANIES), _COMPANIES)
-    return dict(reversed(fields.readable(values.values(), read, _COMPANIES)))
-
-
-def _check_welcome(reply: Reply) -> None:
-    if reply.status == 403 and b"Request Rate Threshold" in reply.body:
-        raise SourceError(
-            "rate_limited", "the SEC limits this address for ten minutes", retry_after_s=600.0
-        )
-    if reply.status == 403:
-        how = f"it has to be 'Company Name contact@domain' ({USER_AGENT})"
-        raise SourceError("forbidden", f"the SEC refuses the user agent; {how}")
+    Raises `SourceError`.
+    """
+    check_access(reply)
+    response = read_object(reply, _COMPANIES)
+    tickers: dict[str, str] = {}
+    for cik, ticker in read_rows(response.values(), read_company, _COMPANIES):
+        tickers.setdefault(cik, ticker)
+    return tickers
 
 
-def _read_hit(hit: dict[str, Any]) -> Filing | None:
-    source = hit.get("_source")
-    if not isinstance(source, dict):
+def check_access(reply: Reply) -> None:
+    """Raise `SourceError` for a page that refuses the request."""
+    if reply.status != 403:
+        return
+    if b"Request Rate Threshold" in reply.body:
+        raise SourceError("rate_limited", "the SEC limits this address for ten minutes")
+    problem = f"the SEC rejects the user agent; set {USER_AGENT} to 'Company Name contact@domain'"
+    raise SourceError("forbidden", problem)
+
+
+def read_company(row: Row) -> tuple[str, str] | None:
+    """Return CIK and ticker of a company; None without them."""
+    cik = row.get("cik_str")
+    ticker = canonical_ticker(row.get("ticker"))
+    if not isinstance(cik, int) or ticker is None:
         return None
-    adsh, filed = source.get("adsh"), fields.day(source.get("file_date"))
-    if not isinstance(adsh, str) or not _ADSH.fullmatch(adsh) or filed is None:
+    return str(cik), ticker
+
+
+def read_hit(hit: Row) -> Filing | None:
+    """Return the filing of a document; None without its number or date."""
+    source = hit.part("_source")
+    adsh = source.line("adsh")
+    filed = source.day("file_date")
+    if not _ADSH.fullmatch(adsh) or filed is None:
         return None
-    names, items = source.get("display_names"), source.get("items")
+    filers = map(read_filer, source.texts("display_names", 300))
     return {
         "adsh": adsh,
-        "form": fields.line(source.get("form"), 20),
+        "form": source.line("form", 20),
         "filed": filed,
-        "items": [fields.line(item, 10) for item in items][:20] if isinstance(items, list) else [],
-        "file": fields.line(hit.get("_id"), 300).partition(":")[2],
-        "filers": [
-            filer for name in (names if isinstance(names, list) else []) if (filer := _filer(name))
-        ],
+        "items": source.texts("items", 10)[:20],
+        "file": hit.line("_id", 300).partition(":")[2],
+        "filers": [filer for filer in filers if filer is not None],
     }
 
 
-def _filer(name: Any) -> Filer | None:
-    match = _DISPLAY_NAME.fullmatch(name[:300]) if isinstance(name, str) else None
+def read_filer(display_name: str) -> Filer | None:
+    """Return a filer; None when the name has no CIK."""
+    match = _DISPLAY_NAME.fullmatch(display_name)
     if match is None:
         return None
-    written = (match["tickers"] or "").split(",")
-    tickers = [ticker for ticker in map(canonical_ticker, written) if ticker is not None]
+    tickers = map(canonical_ticker, (match["tickers"] or "").split(","))
     return {
         "company": one_line(match["company"], 100),
-        "cik": int(match["cik"]),
-        "tickers": tickers,
+        "cik": match["cik"].lstrip("0"),
+        "ticker": next(filter(None, tickers), ""),
     }
 
 
@@ -154,15 +160,18 @@ class Filings(Scanner):
 
     name = "filings"
     pipeline = "filings"
-    summary = "companies whose SEC filings say certain words (EDGAR full-text search)"
+    summary = "companies whose SEC filings contain certain words (EDGAR full-text search)"
     rates = {"efts.sec.gov": ("5/s",), "www.sec.gov": ("5/s",)}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """What to search for, and who asks.
+        """The search, and the user agent.
 
-        `query`: words, and phrases in quotes. `forms`: empty: all. `days`: how far back. `max_pages`: of 100 documents each.
-        `user_agent`: "Company Name contact@domain"; None: that of the environment. `base_url`: of the search; `tickers_url`:
-        the list of companies.
+        - `query`: words, and phrases in quotes.
+        - `forms`: empty: all.
+        - `days`: how far back filings count.
+        - `max_pages`: of 100 documents each.
+        - `user_agent`: "Company Name contact@domain"; None: that of the environment.
+        - `base_url`: of the search; `tickers_url`: of the list of companies.
         """
 
         query: Words = '"share repurchase program"'
@@ -175,108 +184,109 @@ class Filings(Scanner):
         base_url: BaseAddress = "https://efts.sec.gov/LATEST"
         tickers_url: WebAddress = "https://www.sec.gov/files/company_tickers.json"
 
-    def scan(self, context: ScanContext) -> Iterator[Candidate]:
-        """Search page by page, then gather by ticker."""
-        headers = {"User-Agent": self._user_agent(context)}
-        filings = [
-            one for one in self._found(context, headers) if one["filed"] < context.today.isoformat()
-        ]
-        by_ticker = _by_ticker(filings, self._tickers(context, headers, filings))
-        ranked = sorted(by_ticker.items(), key=lambda one: one[0])
-        ranked.sort(key=lambda one: (one[1][0]["filed"], len(one[1])), reverse=True)
-        for ticker, found in ranked:
-            yield self._candidate(context, ticker, found)
+    settings: Settings
 
-    def _user_agent(self, context: ScanContext) -> str:
+    def scan(self, context: ScanContext) -> Iterable[Candidate]:
+        """Search page by page, then group by ticker."""
         agent = self.settings.user_agent or context.key(USER_AGENT)
         if not re.fullmatch(_CONTACT, agent):
-            raise SourceError(
-                "bad_request", f"{USER_AGENT} has to be 'Company Name contact@domain'"
-            )
-        return str(agent)
+            problem = f"set {USER_AGENT} to 'Company Name contact@domain'"
+            raise SourceError("bad_request", problem)
+        headers = {"User-Agent": agent}
+        filings = self._search(context, headers)
+        listed = self._listed_tickers(context, headers, filings)
+        by_ticker: dict[str, list[Filing]] = {}
+        for filing in filings:
+            ticker = find_ticker(filing, listed)
+            if ticker is not None:
+                by_ticker.setdefault(ticker, []).append(filing)
+        ranked = sorted(by_ticker)
+        ranked.sort(
+            key=lambda ticker: (by_ticker[ticker][0]["filed"], len(by_ticker[ticker])), reverse=True
+        )
+        return [self._candidate(context, ticker, by_ticker[ticker]) for ticker in ranked]
 
-    def _found(self, context: ScanContext, headers: dict[str, str]) -> Iterator[Filing]:
-        seen: set[str] = set()
-        for page_idx in range(self.settings.max_pages):
-            page = self._page(context, headers, page_idx * PAGE)
-            for filing in page["filings"]:
-                if filing["adsh"] not in seen:
-                    seen.add(filing["adsh"])
-                    yield filing
-            if page["n_hits"] < PAGE:
-                return
-
-    def _page(self, context: ScanContext, headers: dict[str, str], n_before: int) -> Page:
-        day = datetime.timedelta(days=1)
+    def _search(self, context: ScanContext, headers: dict[str, str]) -> list[Filing]:
+        """Return the filings of before today, newest first."""
+        yesterday = context.today - datetime.timedelta(days=1)
+        since = context.today - datetime.timedelta(days=self.settings.days)
         params = {
             "q": self.settings.query,
             "dateRange": "custom",
-            "startdt": (context.today - self.settings.days * day).isoformat(),
-            "enddt": (context.today - day).isoformat(),
-            "from": str(n_before),
+            "startdt": since.isoformat(),
+            "enddt": yesterday.isoformat(),
         }
         if self.settings.forms:
             params["forms"] = ",".join(self.settings.forms)
-        url = f"{self.settings.base_url}/search-index"
-        return context.http.get(
-            url, parse=parse_filings, params=params, headers=headers, ttl_s=TTL_S
+        filings: dict[str, Filing] = {}
+        for page_idx in range(self.settings.max_pages):
+            page = context.http.get(
+                f"{self.settings.base_url}/search-index",
+                parse=parse_filings,
+                params={**params, "from": str(page_idx * PAGE)},
+                headers=headers,
+                ttl_s=TTL_S,
+            )
+            for filing in page["filings"]:
+                if filing["filed"] <= yesterday.isoformat():
+                    filings.setdefault(filing["adsh"], filing)
+            if page["n_hits"] < PAGE:
+                break
+        return sorted(
+            filings.values(), key=lambda filing: (filing["filed"], filing["adsh"]), reverse=True
         )
 
-    def _tickers(
+    def _listed_tickers(
         self, context: ScanContext, headers: dict[str, str], filings: list[Filing]
     ) -> dict[str, str]:
-        """The SEC's list when a filing names no ticker, and it can be had."""
-        if all(any(filer["tickers"] for filer in one["filers"]) for one in filings):
+        """Return the SEC's list when a filing names no ticker; empty when it is unavailable."""
+        if all(find_ticker(filing, {}) for filing in filings):
             return {}
         try:
-            url = self.settings.tickers_url
             return context.http.get(
-                url, parse=parse_companies, headers=headers, ttl_s=COMPANIES_TTL_S
+                self.settings.tickers_url,
+                parse=parse_companies,
+                headers=headers,
+                ttl_s=COMPANIES_TTL_S,
             )
         except SourceError as error:
             context.check()
             context.logger.warning("filings that name no ticker are left out: %s", error)
             return {}
 
-    def _candidate(self, context: ScanContext, ticker: str, found: list[Filing]) -> Candidate:
-        newest = found[0]
-        last_filed = datetime.date.fromisoformat(newest["filed"])
-        others = f" and {counted(len(found) - 1, 'other filing')}" if len(found) > 1 else ""
+    def _candidate(self, context: ScanContext, ticker: str, filings: list[Filing]) -> Candidate:
+        newest = filings[0]
         company = newest["filers"][0]["company"]
         data = {
             "company": company,
-            "n_filings": len(found),
+            "n_filings": len(filings),
             "last_filed": newest["filed"],
-            "usable_from": fields.next_weekday(last_filed).isoformat(),
-            "filings": [_shown(one) for one in found[:MAX_FILINGS]],
+            "usable_from": usable_from(newest["filed"]),
+            "filings": [summarize(filing) for filing in filings[:MAX_FILINGS]],
         }
-        line = (
-            f"{company}: {newest['form']} of {newest['filed']}{others} with {self.settings.query}"
-        )
-        return context.candidate(ticker, line, "high" if len(found) > 1 else "medium", data)
+        reason = f"{company}: {newest['form']} of {newest['filed']}"
+        priority = "medium"
+        if len(filings) > 1:
+            reason += f" and {counted(len(filings) - 1, 'other filing')}"
+            priority = "high"
+        return context.candidate(ticker, f"{reason} with {self.settings.query}", priority, data)
 
 
-def _by_ticker(filings: Iterable[Filing], listed: dict[str, str]) -> dict[str, list[Filing]]:
-    """Filings by ticker, newest first, without those of companies that have none."""
-    found: dict[str, list[Filing]] = {}
-    for filing in sorted(filings, key=lambda one: (one["filed"], one["adsh"]), reverse=True):
-        named = [ticker for filer in filing["filers"] for ticker in filer["tickers"]]
-        named += [
-            listed[str(filer["cik"])] for filer in filing["filers"] if str(filer["cik"]) in listed
-        ]
-        if named:
-            found.setdefault(named[0], []).append(filing)
-    return found
+def find_ticker(filing: Filing, listed: dict[str, str]) -> str | None:
+    """Return the ticker of the first filer that names one, else of the first that is listed."""
+    named = [filer["ticker"] for filer in filing["filers"]]
+    named += [listed.get(filer["cik"], "") for filer in filing["filers"]]
+    return next(filter(None, named), None)
 
 
-def _shown(filing: Filing) -> dict[str, Any]:
+def summarize(filing: Filing) -> dict[str, Any]:
+    """Return a filing as in a candidate's data, with the address of its document or folder."""
     file = filing["file"] if _FILE.fullmatch(filing["file"]) else ""
     folder = f"{filing['filers'][0]['cik']}/{filing['adsh'].replace('-', '')}"
-    url = f"https://www.sec.gov/Archives/edgar/data/{folder}/{file}"
     return {
         "adsh": filing["adsh"],
         "form": filing["form"],
         "filed": filing["filed"],
         "items": filing["items"],
-        "url": url,
+        "url": f"https://www.sec.gov/Archives/edgar/data/{folder}/{file}",
     }

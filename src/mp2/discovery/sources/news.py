@@ -1,68 +1,72 @@
-"""Tickers in the news: RSS and Atom feeds of one's choice.
+"""Tickers in the news: RSS and Atom feeds of the user's choice.
 
-A candidate says that at least `min_headlines` different headlines or their summaries, not older than `max_age_days`, name the
-ticker: as `$TSLA`, as `(NYSE: XYZ)`, or by a name that the setting `names` has a ticker for. On by default once `feeds` are
-given.
+A candidate says that at least `min_headlines` different headlines or their summaries, not older
+than `max_age_days`, name the ticker: as `$TSLA`, as `(NYSE: XYZ)`, or by a name that the setting
+`names` maps to it. On by default once `feeds` are given.
 
-Data: `n_headlines`, `n_sites`, and `headlines` (`title`, `link`, `feed`, `published`), newest first, at most 10. Priority: high
-from `high_headlines` headlines on, else medium. Most promising first: by headlines, then sites.
+Data: `n_headlines`, `n_sites`, and `headlines` (`title`, `link`, `feed`, `published`), newest
+first, at most 10. Priority: high from `high_headlines` headlines, else medium. Order: most
+headlines first, then most sites.
 
-The feeds are asked side by side, for each is another site, and one that hangs must not take the others' time. When some
-fail and at least `min_feeds` answer, the scanner has done its work with those: what is missing is in its log and in the
-tool log (`news.feed`, one entry per feed), because a site that is down is no reason to throw away what the others
-reported. With fewer it fails as the first feed of the list that failed. A feed that has not answered shortly before the
-scanner's deadline has failed with `timeout`. Whoever must not miss a feed sets `min_feeds` to their number.
+The feeds are requested concurrently, for each is another site, and one that hangs must not use up
+the time of the others. When some fail and at least `min_feeds` respond, the scanner succeeds with
+those; what is missing is in its log and in the tool log (`news.feed`, one entry per feed). With
+fewer it fails as the first feed of the list that failed. A feed that has not responded shortly
+before the scanner's deadline has failed with `timeout`.
 
-A query of a feed's address that looks like a key (`token=...`) is treated as one. Feeds are read by feedparser, from bytes
-that were fetched here; it opens no address and no file.
+A parameter of a feed's address that looks like a key (`token=...`) is treated as one. feedparser
+gets the bytes that were fetched here; it opens no address and no file.
 """
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import html
 import io
 import json
-import queue
 import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, ClassVar, TypedDict
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
 from mp2.discovery.records import Candidate, counted
-from mp2.discovery.scanner import Http, Reply, ScanContext, Scanner, ScannerSettings, text_charset
-from mp2.discovery.sources import _fields as fields
+from mp2.discovery.scanner import Http, Reply, ScanContext, Scanner, text_charset
+from mp2.discovery.sources import POLL_S
+from mp2.discovery.sources._fields import Row
 from mp2.discovery.sources._mentions import Mentions
-from mp2.discovery.sources._options import Symbol, WebAddress, Words, different, on_with
+from mp2.discovery.sources._options import SettingsWithInput, Symbol, WebAddress, Words, distinct
 from mp2.errors import MissingExtraError, SourceError
 
 TTL_S = 600.0
 MAX_BYTES = 1_500_000
+# Of one feed.
 MAX_ENTRIES = 300
-"""Of one feed."""
-
+# In a candidate's data.
 MAX_HEADLINES = 10
-"""In a candidate's data."""
 
 _MAX_TEXT = 2000
-_TAG = re.compile(r"<[^<>]{0,2000}>")
-_BEGINS = re.compile(rb"<(?:\w+:)?(?:rss|feed|rdf)\b", re.IGNORECASE)
-_HEAD = 8192
-"""Bytes within which a feed begins, behind comments and style sheets."""
-
-_ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
+# What is left to rank and report after the last feed, in seconds.
 _RESERVE_S = 0.5
-_LOOK_S = 0.05
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+# A feed begins within these characters, after comments and style sheets.
+_HEAD = 8192
+_BEGIN = re.compile(r"<(?:\w+:)?(?:rss|feed|rdf)\b", re.IGNORECASE)
+_END = re.compile(r"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
+_DECLARED = re.compile(rb"<\?xml\b[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
+# Feeds that declare the key are in the larger charset.
+_SUPERSETS = {"gb2312": "gb18030", "iso8859-1": "cp1252"}
 
 
 class Headline(TypedDict):
-    """An entry of a feed; `published` is an ISO time in UTC, None where the feed has none. Texts are without markup."""
+    """An entry of a feed, without markup; `published` is an ISO time in UTC, None when unknown."""
 
     title: str
     text: str
@@ -71,23 +75,28 @@ class Headline(TypedDict):
 
 
 def parse_feed(reply: Reply) -> list[Headline]:
-    """The entries of a feed, in its order. Raises `SourceError` for what is no feed, and for one that ends too early."""
-    feed = _in_utf_8(reply)
-    if not _BEGINS.search(feed[:_HEAD]):  # feedparser takes seconds to find that out
-        raise SourceError("bad_payload", "answered no RSS or Atom feed")
-    # Bytes alone would first be tried as the name of a file.
-    body = io.BytesIO(feed)
-    found = _feedparser().parse(
-        body, response_headers=_UTF_8, sanitize_html=False, resolve_relative_uris=False
+    """Return the entries in the feed's order. Raises `SourceError` unless it is a whole feed."""
+    text = decode_feed(reply)
+    # feedparser takes seconds to find out.
+    if not _BEGIN.search(text[:_HEAD]):
+        raise SourceError("bad_payload", "the response is not an RSS or Atom feed")
+    parsed = import_feedparser().parse(
+        # feedparser would open text or bytes as a file of that name, if there is one.
+        io.BytesIO(text.encode()),
+        response_headers={"content-type": "application/xml; charset=utf-8"},
+        sanitize_html=False,
+        resolve_relative_uris=False,
     )
-    if not found.get("version"):
-        raise SourceError("bad_payload", "answered no RSS or Atom feed")
-    if found.get("bozo") and not _ENDS.search(feed[-1000:]):
-        raise SourceError("bad_payload", "the feed ends too early")
-    return [headline for entry in found["entries"][:MAX_ENTRIES] if (headline := _headline(entry))]
+    if not parsed.get("version"):
+        raise SourceError("bad_payload", "the response is not an RSS or Atom feed")
+    if parsed.get("bozo") and not _END.search(text[-1000:]):
+        raise SourceError("bad_payload", "the feed is truncated")
+    headlines = map(read_entry, parsed["entries"][:MAX_ENTRIES])
+    return [headline for headline in headlines if headline["title"]]
 
 
-def _feedparser() -> Any:
+def import_feedparser() -> Any:
+    """Return the module. Raises `MissingExtraError` when it is not installed."""
     try:
         import feedparser  # type: ignore[import-untyped]
     except ImportError as missing:
@@ -95,97 +104,80 @@ def _feedparser() -> Any:
     return feedparser
 
 
-_UTF_8 = {"content-type": "application/xml; charset=utf-8"}
-_DECLARED = re.compile(rb"<\?xml\b[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
+def decode_feed(reply: Reply) -> str:
+    """Decode a feed by its first bytes, its content type, its declaration, or as UTF-8.
 
-
-def _in_utf_8(reply: Reply) -> bytes:
-    """The feed in UTF-8, from the first charset that fits: by its first bytes, its content type, its declaration.
-
-    feedparser would take any codec that a feed names, also those that decode in the square of the size.
+    feedparser would use any codec that a feed names; some take the square of the size.
     """
-    declared = _DECLARED.match(reply.body[:_HEAD].lstrip())
-    named = (reply.charset, text_charset(declared[1].decode()) if declared else None)
-    for charset in (
-        _begins_as(reply.body),
-        *(name for name in named if name not in _SEEN),
-        "utf-8",
-    ):
+    body = reply.body
+    declared = _DECLARED.match(body[:_HEAD].lstrip())
+    named = [reply.charset]
+    if declared:
+        named.append(text_charset(declared[1].decode()))
+    # A feed in UTF-16 or UTF-32 shows it in its first bytes; one that only names it is in another.
+    charsets = [name for name in named if name and not name.startswith(("utf-16", "utf-32"))]
+    detected = json.detect_encoding(body)
+    if detected != "utf-8":  # what is returned when the first bytes show nothing
+        charsets.insert(0, detected)
+    for charset in [*charsets, "utf-8"]:
         with suppress(UnicodeError):
-            if charset is not None:
-                return reply.body.decode(_MEANT.get(charset, charset)).encode()
-    return reply.body.decode("cp1252", "replace").encode()
+            return body.decode(_SUPERSETS.get(charset, charset))
+    return body.decode("cp1252", "replace")
 
 
-def _begins_as(body: bytes) -> str | None:
-    """The charset that the first bytes tell, by a mark or by zeros between characters."""
-    charset = json.detect_encoding(body)
-    return None if charset == "utf-8" else charset
-
-
-_SEEN = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"})
-"""They show in the first bytes; a feed that names one and does not begin so is in another."""
-
-_MEANT = {"gb2312": "gb18030", "iso8859-1": "cp1252"}
-"""The larger charset that is meant where a part of it is named."""
-
-
-def _headline(entry: Mapping[str, Any]) -> Headline | None:
-    title, link = _words(entry.get("title")), fields.line(entry.get("link"), 500)
-    if not title:
-        return None
+def read_entry(entry: Mapping[str, Any]) -> Headline:
+    """Return an entry; its title may be empty."""
+    # A plain dict: feedparser's own puts one date in the place of the other, with a warning.
+    row = Row(entry)
+    link = row.line("link", 500)
+    published = None
+    for name in ("updated_parsed", "published_parsed"):
+        with suppress(KeyError, TypeError, ValueError):
+            seconds = calendar.timegm(row[name])
+            published = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
     return {
-        "title": title[:300],
-        "text": _words(entry.get("summary")),
+        "title": plain_text(row.get("title"))[:300],
+        "text": plain_text(row.get("summary")),
         "link": link if link.startswith(("https://", "http://")) else "",
-        "published": _published(entry),
+        "published": published,
     }
 
 
-def _words(value: Any) -> str:
-    """A text without tags and entities."""
-    marked = value[: 4 * _MAX_TEXT] if isinstance(value, str) else ""
-    return fields.line(html.unescape(_TAG.sub(" ", marked)), _MAX_TEXT)
-
-
-def _published(entry: Mapping[str, Any]) -> str | None:
-    for name in ("published_parsed", "updated_parsed"):
-        time = dict(entry).get(
-            name
-        )  # feedparser's own look-up puts one in the other's place, with a warning
-        try:
-            year, month, day, hour, minute, second = time[:6]  # type: ignore[index]
-            return datetime.datetime(
-                year, month, day, hour, minute, second, tzinfo=datetime.UTC
-            ).isoformat()
-        except (TypeError, ValueError):
-            continue
-    return None
+def plain_text(value: Any) -> str:
+    """Return a text without tags and entities."""
+    if not isinstance(value, str):
+        return ""
+    without_tags = _TAG.sub(" ", value[: 4 * _MAX_TEXT])
+    return one_line(html.unescape(without_tags), _MAX_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed's address, without what is secret in it, which is apart."""
+    """A feed's address, with the parameters that are secret kept apart."""
 
     url: str
     secret_params: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, address: str) -> Feed:
-        """Take the address apart."""
+        """Separate the parameters that look like keys from the others."""
         parts = urlsplit(address)
-        query = parameters(parts.query)
-        public = [(name, value) for name, value in query if not KEY_LIKE.search(name)]
-        url = urlunsplit(parts._replace(query=urlencode(public), fragment=""))
-        return cls(url, {name: value for name, value in query if KEY_LIKE.search(name)})
+        public = []
+        secret = {}
+        for name, value in parameters(parts.query):
+            if KEY_LIKE.search(name):
+                secret[name] = value
+            else:
+                public.append((name, value))
+        return cls(urlunsplit(parts._replace(query=urlencode(public), fragment="")), secret)
 
     @property
     def host(self) -> str:
-        """What it is called in logs and data."""
+        """The name of the feed in logs and data."""
         return urlsplit(self.url).hostname or ""
 
     def read(self, http: Http) -> list[Headline]:
-        """Ask for it. Raises `SourceError`."""
+        """Request the feed. Raises `SourceError`."""
         return http.get(
             self.url,
             parse=parse_feed,
@@ -195,41 +187,36 @@ class Feed:
         )
 
 
-Answer = list[Headline] | SourceError
+def read_all(context: ScanContext, feeds: list[Feed]) -> list[list[Headline] | SourceError]:
+    """Return the headlines or the failure of each feed, shortly before the deadline at the latest.
 
-
-def read_all(context: ScanContext, feeds: list[Feed]) -> list[Answer]:
-    """What each feed answered, or how it failed, shortly before the deadline at the latest. Raises what is no `SourceError`."""
-    http, ended = context.http, queue.SimpleQueue[tuple[int, list[Headline] | BaseException]]()
+    Raises any other exception of a feed.
+    """
+    late = SourceError("timeout", "no response before the scanner's deadline")
+    results: list[Any] = [late] * len(feeds)
+    http = context.http
 
     def read(idx: int) -> None:
         try:
-            ended.put((idx, feeds[idx].read(http)))
+            results[idx] = feeds[idx].read(http)
         except BaseException as error:
-            ended.put((idx, error))
+            results[idx] = error
 
-    until_s = min(_RESERVE_S, context.remaining_s() / 5)
+    reserve_s = min(_RESERVE_S, context.remaining_s() / 5)
+    threads = []
     for idx in range(len(feeds)):
-        threading.Thread(target=read, args=(idx,), name=f"mp2-feed-{idx}", daemon=True).start()
-    late = SourceError("timeout", "no answer before the scanner's time was over")
-    answers: list[Answer] = [late] * len(feeds)
-    for idx, answer in _until(context, until_s, ended, len(feeds)):
-        if isinstance(answer, BaseException) and not isinstance(answer, SourceError):
-            raise answer
-        answers[idx] = answer
-    return answers
-
-
-def _until(
-    context: ScanContext, until_s: float, ended: queue.SimpleQueue[Any], n_wanted: int
-) -> Iterator[tuple[int, Any]]:
-    """What arrives, until all is there or no more than `until_s` are left."""
-    while n_wanted and (left_s := context.remaining_s() - until_s) > 0:
-        try:
-            yield ended.get(timeout=min(left_s, _LOOK_S))
-        except queue.Empty:
-            continue
-        n_wanted -= 1
+        # A thread of our own: at exit Python would wait for those of an executor.
+        thread = threading.Thread(target=read, args=(idx,), name=f"mp2-feed-{idx}", daemon=True)
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        while thread.is_alive() and context.remaining_s() > reserve_s:
+            thread.join(min(POLL_S, context.remaining_s()))
+    finished = list(results)
+    for result in finished:
+        if isinstance(result, BaseException) and not isinstance(result, SourceError):
+            raise result
+    return finished
 
 
 class News(Scanner):
@@ -239,14 +226,18 @@ class News(Scanner):
     pipeline = "news"
     summary = "tickers that headlines of your RSS and Atom feeds name"
 
-    class Settings(ScannerSettings):
-        """Which feeds, and which names stand for which tickers.
+    class Settings(SettingsWithInput):
+        """Feeds, and names that stand for tickers.
 
-        `feeds`: addresses. `names`: whole words, in any case, and their tickers. `min_feeds`: fewer that answer are a failure.
-        `max_age_days`: of headlines. `min_headlines`: that name a ticker; `high_headlines`: where the priority becomes high.
+        - `feeds`: addresses.
+        - `names`: whole words, in any letter case, and their tickers.
+        - `min_feeds`: fewer feeds that respond are a failure.
+        - `max_age_days`: of headlines.
+        - `min_headlines`: that name a ticker; `high_headlines`: where the priority becomes high.
         """
 
-        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(different)] = Field(
+        needed: ClassVar[str] = "feeds"
+        feeds: Annotated[tuple[WebAddress, ...], AfterValidator(distinct)] = Field(
             default=(), max_length=30, repr=False
         )
         names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)
@@ -255,79 +246,66 @@ class News(Scanner):
         min_headlines: int = Field(default=1, ge=1, strict=True)
         high_headlines: int = Field(default=3, ge=1, strict=True)
 
-        @model_validator(mode="before")
-        @classmethod
-        def _on_with_feeds(cls, given: Any) -> Any:
-            return on_with("feeds", given)
+    settings: Settings
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
-        """Read all feeds, then gather by ticker."""
-        _feedparser()  # before anything is asked
-        feeds = list(map(Feed.of, self.settings.feeds))
-        read = list(zip(feeds, read_all(context, feeds), strict=True))
-        self._report(context, read)
-        by_ticker = self._named(context.today, read)
-        order = sorted(by_ticker.items(), key=lambda one: (-len(one[1]), -_n_sites(one[1]), one[0]))
-        for ticker, found in order:
-            if len(found) >= self.settings.min_headlines:
-                yield self._candidate(context, ticker, found)
+        """Read all feeds, then group by ticker."""
+        import_feedparser()  # a missing extra is reported before any request
+        ranked = []
+        for ticker, headlines in self._by_ticker(context).items():
+            if len(headlines) >= self.settings.min_headlines:
+                n_sites = len({headline["feed"] for headline in headlines})
+                ranked.append((-len(headlines), -n_sites, ticker, headlines))
+        for _, negative_n_sites, ticker, headlines in sorted(ranked, key=lambda entry: entry[:3]):
+            headlines.sort(key=lambda headline: headline["published"] or "", reverse=True)
+            newest = headlines[0]
+            data = {
+                "n_headlines": len(headlines),
+                "n_sites": -negative_n_sites,
+                "headlines": headlines[:MAX_HEADLINES],
+            }
+            count = counted(len(headlines), "headline")
+            reason = f"{count}: {newest['title']} ({newest['feed']})"
+            priority = "high" if len(headlines) >= self.settings.high_headlines else "medium"
+            yield context.candidate(ticker, reason, priority, data)
 
-    def _report(self, context: ScanContext, read: list[tuple[Feed, Answer]]) -> None:
-        """Say what each feed gave. Raises the first failure when too few answered."""
-        failures = [answer for _, answer in read if isinstance(answer, SourceError)]
-        for feed, answer in read:
-            if isinstance(answer, SourceError):
-                context.logger.warning("feed of %s: %s", feed.host, answer)
-                context.log_tool("news.feed", host=feed.host, status=answer.code, n_entries=0)
-            else:
-                context.log_tool("news.feed", host=feed.host, status="ok", n_entries=len(answer))
-        if failures and len(read) - len(failures) < min(self.settings.min_feeds, len(read)):
-            raise failures[0]
+    def _by_ticker(self, context: ScanContext) -> dict[str, list[dict[str, Any]]]:
+        """Return the headlines by the tickers they name; the same title counts once per ticker.
 
-    def _named(
-        self, today: datetime.date, read: list[tuple[Feed, Answer]]
-    ) -> dict[str, list[tuple[str, Headline]]]:
-        """Headlines, with the hosts of their feeds, by the tickers they name; the same headline counts once per ticker."""
+        Reports each feed in the logs. Raises the first failure when too few feeds responded.
+        """
         mentions = Mentions(names=self.settings.names)
-        found: dict[str, dict[str, tuple[str, Headline]]] = {}
-        for feed, answer in read:
-            for headline in answer if isinstance(answer, list) else ():
-                if self._is_of(today, headline):
-                    for ticker in mentions.found(f"{headline['title']}\n{headline['text']}"):
-                        found.setdefault(ticker, {}).setdefault(
-                            headline["title"].casefold(), (feed.host, headline)
-                        )
-        return {ticker: list(by_title.values()) for ticker, by_title in found.items()}
+        by_ticker: dict[str, dict[str, dict[str, Any]]] = {}
+        feeds = [Feed.of(address) for address in self.settings.feeds]
+        failures = []
+        for feed, result in zip(feeds, read_all(context, feeds), strict=True):
+            if isinstance(result, SourceError):
+                failures.append(result)
+                context.logger.warning("feed of %s: %s", feed.host, result)
+                context.log_tool("news.feed", host=feed.host, status=result.code, n_entries=0)
+                continue
+            context.log_tool("news.feed", host=feed.host, status="ok", n_entries=len(result))
+            for headline in result:
+                if not self._is_recent(context.today, headline):
+                    continue
+                title = headline["title"]
+                entry = {
+                    "title": title,
+                    "link": headline["link"],
+                    "feed": feed.host,
+                    "published": headline["published"],
+                }
+                for ticker in mentions.find(f"{title}\n{headline['text']}"):
+                    by_ticker.setdefault(ticker, {}).setdefault(title.casefold(), entry)
+        n_wanted = min(self.settings.min_feeds, len(feeds))
+        if failures and len(feeds) - len(failures) < n_wanted:
+            raise failures[0]
+        return {ticker: list(by_title.values()) for ticker, by_title in by_ticker.items()}
 
-    def _is_of(self, today: datetime.date, headline: Headline) -> bool:
-        """Whether it is of the days that count. Without a date it is: feeds hold what is new."""
+    def _is_recent(self, today: datetime.date, headline: Headline) -> bool:
+        # Feeds hold what is new, so a headline without a date counts.
         if headline["published"] is None:
             return True
         published = datetime.datetime.fromisoformat(headline["published"]).date()
         # In New York it is still `today` when UTC has the next day.
-        return bool(-1 <= (today - published).days <= self.settings.max_age_days)
-
-    def _candidate(
-        self, context: ScanContext, ticker: str, found: list[tuple[str, Headline]]
-    ) -> Candidate:
-        newest = sorted(found, key=lambda one: one[1]["published"] or "", reverse=True)[
-            :MAX_HEADLINES
-        ]
-        shown = [
-            {
-                "title": one["title"],
-                "link": one["link"],
-                "feed": host,
-                "published": one["published"],
-            }
-            for host, one in newest
-        ]
-        data = {"n_headlines": len(found), "n_sites": _n_sites(found), "headlines": shown}
-        line = f"{counted(len(found), 'headline')}: {newest[0][1]['title']} ({newest[0][0]})"
-        return context.candidate(
-            ticker, line, "high" if len(found) >= self.settings.high_headlines else "medium", data
-        )
-
-
-def _n_sites(found: list[tuple[str, Headline]]) -> int:
-    return len({host for host, _ in found})
+        return -1 <= (today - published).days <= self.settings.max_age_days

@@ -1,33 +1,34 @@
 """`oversold_in_uptrend`: a short fall within a long rise.
 
-The rule: Wilder's RSI of `rsi_period` sessions is below `rsi_below` while the close is above its mean of the last `sma_period`
-sessions. A price that has not changed at all over the `rsi_period` sessions is not oversold: its RSI stays for ever where the
-last move left it.
+The rule: Wilder's RSI of `rsi_period` sessions is below `rsi_below` while the close is above its
+mean of the last `sma_period` sessions. A price that has not changed at all over the `rsi_period`
+sessions is not oversold: its RSI stays where the last move left it.
 
-Priority: high when the RSI is below half of `rsi_below`, medium otherwise. Lowest RSI first.
+Priority: high when the RSI is below half of `rsi_below`, medium otherwise. Order: lowest RSI first.
 
-Source: L. Connors and C. Alvarez, Short Term Trading Strategies That Work (2009): RSI(2) below 10, better below 5, above the
-200-day average. For the usual reading of the RSI set `rsi_period = 14`, `rsi_below = 30`.
+Source: L. Connors and C. Alvarez, Short Term Trading Strategies That Work (2009): RSI(2) below 10,
+better below 5, above the 200-day average. For the usual reading of the RSI set `rsi_period = 14`,
+`rsi_below = 30`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, price_text
+from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text
 
 if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import BoolArray, FloatArray
+    from mp2.discovery.sources._daily_bars import Measures, Values
     from mp2.signals.indicators import Series
 
 
 class OversoldInUptrend(BarScanner):
     """Tickers that fell for some days and are still in a long rise."""
 
-    name, pipeline = "oversold_in_uptrend", "reversal"
+    name = "oversold_in_uptrend"
+    pipeline = "reversal"
     summary = "a low RSI while the close is above its long mean"
 
     class Settings(BarSettings):
@@ -39,8 +40,8 @@ class OversoldInUptrend(BarScanner):
 
     settings: Settings
 
-    def series(self) -> Mapping[str, tuple[Series, int]]:
-        """RSI and mean, and the closes whose changes the RSI counts most."""
+    def series(self) -> dict[str, tuple[Series, int]]:
+        """Read RSI and mean, and the closes whose changes the RSI weighs most."""
         from mp2.signals import indicators
 
         return {
@@ -49,32 +50,28 @@ class OversoldInUptrend(BarScanner):
             "mean": (indicators.sma(self.settings.sma_period), 1),
         }
 
-    def measures(self, read: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """The last session; an RSI of nothing is unknown."""
+    def apply(self, values: Values) -> Matches:
+        """Find a low RSI above the mean, at the last session."""
         import numpy as np
 
-        close, mean = read["close"], read["mean"][:, -1]
-        stood_still = close.max(axis=1) == close.min(axis=1)
-        return {
-            "close": close[:, -1],
-            "rsi": np.where(stood_still, np.nan, read["rsi"][:, -1]),
-            "mean": mean,
-            "above_mean_pp": 100 * (close[:, -1] / mean - 1),
-        }
+        closes = values["close"]
+        close = closes[:, -1]
+        mean = values["mean"][:, -1]
+        has_moved = closes.max(axis=1) != closes.min(axis=1)
+        rsi = np.where(has_moved, values["rsi"][:, -1], np.nan)
+        holds = (rsi < self.settings.rsi_below) & (close > mean)
+        above_mean_pp = 100 * (close / mean - 1)
+        measures = {"close": close, "rsi": rsi, "mean": mean, "above_mean_pp": above_mean_pp}
+        return Matches(holds, -rsi, measures)
 
-    def holds(self, now: Mapping[str, FloatArray]) -> BoolArray:
-        """Fallen, but not out of its trend."""
-        return (now["rsi"] < self.settings.rsi_below) & (now["close"] > now["mean"])
+    def is_urgent(self, measures: Measures) -> bool:
+        """Judge by how low the RSI is."""
+        return measures["rsi"] < self.settings.rsi_below / 2
 
-    def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
-        """How low."""
-        return -now["rsi"]
-
-    def priority(self, one: Mapping[str, float]) -> str:
-        """By how low."""
-        return "high" if one["rsi"] < self.settings.rsi_below / 2 else "medium"
-
-    def reason(self, one: Mapping[str, float]) -> str:
-        """`RSI(2) is 4.3 while the close 45.20 is 6.1% above its mean of 200 sessions (42.60)`."""
-        trend = f"{one['above_mean_pp']:.1f}% above its mean of {self.settings.sma_period} sessions ({price_text(one['mean'])})"
-        return f"RSI({self.settings.rsi_period}) is {one['rsi']:.1f} while the close {price_text(one['close'])} is {trend}"
+    def reason(self, measures: Measures) -> str:
+        """Describe the RSI, and the close above its mean."""
+        close = price_text(measures["close"])
+        mean = price_text(measures["mean"])
+        fall = f"RSI({self.settings.rsi_period}) is {measures['rsi']:.1f}"
+        trend = f"{measures['above_mean_pp']:.1f}% above its mean of {self.settings.sma_period}"
+        return f"{fall} while the close {close} is {trend} sessions ({mean})"

@@ -1,48 +1,54 @@
 """Tickers that many posts on Reddit name.
 
-A candidate says that at least `min_posts` of the hot posts of the `subreddits`, not older than `max_age_days`, name the
-ticker: as `$TSLA`, or as a bare word in capitals when it is one of `symbols`. A post counts once per ticker. It says that
-people talk, not what they think. Off by default: Reddit wants an application of one's own, which it has to approve.
+A candidate says that at least `min_posts` of the hot posts of the `subreddits`, not older than
+`max_age_days`, name the ticker: as `$TSLA`, or as a bare word in capitals when it is one of
+`symbols`. A post counts once per ticker. It says that people talk, not what they think. Off by
+default: Reddit requires an application of the user's own, which it has to approve.
 
-Data: `n_posts`, `score` and `comments` of these posts together, `subreddits`, and `posts` (`title`, `subreddit`, `score`,
-`url`), highest score first, at most 10. Priority: high from `high_posts` posts on, else medium. Most promising first: by
-posts, then score.
+Data: `n_posts`, `score` and `comments` of these posts together, `subreddits`, and `posts` (`title`,
+`subreddit`, `score`, `url`), highest score first, at most 10. Priority: high from `high_posts`
+posts, else medium. Order: most posts first, then highest score.
 
-Asking needs an access token, which is fetched at every run and never kept; so also a run whose listings are all still in the
-cache makes one request. The user agent is what Reddit's rules want: `python:mp2:0.1.0 (by /u/USERNAME)`.
+Requests need an access token, which is fetched in every run and never stored; so a run whose
+listings are all cached still sends one request. The user agent has the form that Reddit's rules
+require: `python:mp2:0.1.0 (by /u/USERNAME)`.
 
-Source of truth: github.com/reddit-archive/reddit/wiki/OAuth2 and /API; without a token Reddit answers 403 and a web page.
+Source: github.com/reddit-archive/reddit/wiki/OAuth2 and /API.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, TypedDict
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, TypedDict
 
 from pydantic import Field, StringConstraints, model_validator
 
 from mp2 import __version__
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Reply, ScanContext, Scanner, ScannerSettings
-from mp2.discovery.sources import _fields as fields
-from mp2.discovery.sources._asking import answers
+from mp2.discovery.sources._fields import Row, read_object
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import BaseAddress, Symbols
+from mp2.discovery.sources._requests import responses
 from mp2.errors import SourceError
 
+# Reddit counts requests over ten minutes.
 TTL_S = 600.0
-"""Reddit counts requests over ten minutes."""
-
+# Posts of one response, the most that Reddit sends.
 PAGE = 100
+# In a candidate's data.
 MAX_POSTS = 10
-"""In a candidate's data."""
 
-CLIENT_ID, CLIENT_SECRET = "REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET"
+CLIENT_ID = "REDDIT_CLIENT_ID"
+CLIENT_SECRET = "REDDIT_CLIENT_SECRET"
 
-_LOGIN, _LISTING = "Reddit's answer to the login", "Reddit's listing"
+_LOGIN = "Reddit's response to the login"
 _MAX_TEXT = 4000
 _DAY_S = 24 * 3600
+# A day that is `today` somewhere begins and ends up to twelve hours beside the one of UTC.
+_LATEST_S = 36 * 3600
 
 
 class Post(TypedDict):
@@ -56,66 +62,66 @@ class Post(TypedDict):
     comments: int
     created_s: float
     url: str
+    is_pinned: bool
 
 
 class Listing(TypedDict):
-    """A page of posts, and the name the next page begins after."""
+    """A page of posts, and the name after which the next page begins; empty for the last."""
 
-    after: str | None
+    after: str
     posts: list[Post]
 
 
 def parse_token(reply: Reply) -> str:
-    """An access token. Raises `SourceError`."""
-    _check_welcome(reply)
-    values = fields.table(fields.document(reply, _LOGIN), _LOGIN)
-    token = values.get("access_token")
+    """Return an access token. Raises `SourceError`."""
+    check_access(reply)
+    response = read_object(reply, _LOGIN)
+    token = response.get("access_token")
     if isinstance(token, str) and token and token.isascii() and token.isprintable():
         return token
-    if "error" in values and reply.status < 400:
-        raise SourceError("unauthorized", f"Reddit does not accept {CLIENT_ID} and {CLIENT_SECRET}")
-    raise SourceError("bad_payload", f"{_LOGIN} holds no access token")
+    if "error" in response and reply.status < 400:
+        raise SourceError("unauthorized", f"Reddit rejects {CLIENT_ID} and {CLIENT_SECRET}")
+    raise SourceError("bad_payload", f"{_LOGIN} has no access token")
 
 
 def parse_listing(reply: Reply) -> Listing:
-    """The posts of a page, without those pinned to its top. Raises `SourceError`."""
-    _check_welcome(reply)
-    data = fields.table(
-        fields.table(fields.document(reply, _LISTING), _LISTING).get("data"), "data"
-    )
-    children = fields.rows(data.get("children"), "data.children")
-    posts = fields.readable(children, _read_child, "data.children")
-    after = data.get("after")
+    """Return the posts of a page, without those pinned to its top. Raises `SourceError`."""
+    check_access(reply)
+    data = read_object(reply, "Reddit's listing").part("data")
+    posts = data.rows("children", read_post)
     return {
-        "after": after if isinstance(after, str) else None,
-        "posts": [post for post, is_pinned in posts if not is_pinned],
+        "after": data.line("after", 20),
+        "posts": [post for post in posts if not post["is_pinned"]],
     }
 
 
-def _check_welcome(reply: Reply) -> None:
-    if reply.status == 403 and reply.body.lstrip()[:1] == b"<":
+def check_access(reply: Reply) -> None:
+    """Raise `SourceError` for the page that Reddit sends to applications it does not know."""
+    if reply.status == 403 and reply.body.lstrip().startswith(b"<"):
         raise SourceError("forbidden", "Reddit blocks the application; it needs Reddit's approval")
 
 
-def _read_child(child: dict[str, Any]) -> tuple[Post, bool] | None:
-    post = child.get("data")
-    if not isinstance(post, dict):
-        return None
-    title, created_s = fields.line(post.get("title"), 300), fields.number(post.get("created_utc"))
+def read_post(child: Row) -> Post | None:
+    """Return a post; None without title or time."""
+    row = child.part("data")
+    title = row.line("title", 300)
+    created_s = row.number("created_utc")
     if not title or created_s is None:
         return None
-    text, path = post.get("selftext"), fields.line(post.get("permalink"), 300)
-    read: Post = {
-        "id": fields.line(post.get("name"), 20) or path or title,
+    text = row.get("selftext")
+    path = row.line("permalink", 300)
+    return {
+        "id": row.line("name", 20) or path or title,
         "title": title,
         "text": text[:_MAX_TEXT] if isinstance(text, str) else "",
-        "subreddit": fields.line(post.get("subreddit"), 50),
-        "score": int(fields.number(post.get("score")) or 0),
-        "comments": int(fields.number(post.get("num_comments")) or 0),
+        "subreddit": row.line("subreddit", 50),
+        "score": int(row.number("score") or 0),
+        "comments": int(row.number("num_comments") or 0),
         "created_s": created_s,
+        # Anything but a path would lead to another site.
         "url": f"https://www.reddit.com{path}" if path.startswith("/") else "",
+        "is_pinned": row.get("stickied") is True,
     }
-    return read, post.get("stickied") is True
 
 
 class RedditTrending(Scanner):
@@ -128,11 +134,14 @@ class RedditTrending(Scanner):
     rates = {"oauth.reddit.com": ("100/min",), "www.reddit.com": ("100/min",)}  # noqa: RUF012 - never changed
 
     class Settings(ScannerSettings):
-        """Where to look, and how often a ticker has to be named.
+        """Subreddits, and how often a ticker has to be named.
 
-        `username`: the Reddit account of the application, needed. `symbols`: tickers that bare words may name. `n_pages`: of
-        100 posts each, per subreddit. `max_age_days`: of posts. `min_posts`: that name a ticker; `high_posts`: where the
-        priority becomes high. `auth_url`: where tokens come from; `base_url`: of the service.
+        - `username`: the Reddit account of the application; required.
+        - `symbols`: tickers that bare words may name.
+        - `n_pages`: of 100 posts each, per subreddit.
+        - `max_age_days`: of posts.
+        - `min_posts`: that name a ticker; `high_posts`: where the priority becomes high.
+        - `auth_url`: where tokens come from; `base_url`: of the service.
         """
 
         enabled: bool = Field(default=False, strict=True)
@@ -151,83 +160,79 @@ class RedditTrending(Scanner):
         @model_validator(mode="after")
         def _check_username(self) -> RedditTrending.Settings:
             if self.enabled and self.username is None:
-                raise ValueError(
-                    "Reddit wants to know who asks; give username, the application's account"
-                )
+                raise ValueError("Reddit requires the application's account; set username")
             return self
+
+    settings: Settings
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
         """Log in, read every subreddit, then count."""
         agent = {"User-Agent": f"python:mp2:{__version__} (by /u/{self.settings.username})"}
-        login = (context.key(CLIENT_ID), context.key(CLIENT_SECRET))
-        form = {"grant_type": "client_credentials"}
         token = context.http.post(
-            self.settings.auth_url, parse=parse_token, form=form, auth=login, headers=agent
+            self.settings.auth_url,
+            parse=parse_token,
+            form={"grant_type": "client_credentials"},
+            auth=(context.key(CLIENT_ID), context.key(CLIENT_SECRET)),
+            headers=agent,
         )
         headers = {**agent, "Authorization": f"Bearer {token}"}
-        read = answers(
-            context,
-            self.settings.subreddits,
-            lambda name: list(self._posts(context, headers, name)),
-        )
-        posts = {post["id"]: post for _, found in read for post in found}
-        by_ticker = self._named(posts.values(), context.today)
-        for ticker, found in sorted(
-            by_ticker.items(), key=lambda one: (-len(one[1]), -_total(one[1], "score"), one[0])
-        ):
-            if len(found) >= self.settings.min_posts:
-                yield self._candidate(context, ticker, found)
+        # By id: a post that moves to the next page meanwhile is listed twice.
+        posts: dict[str, Post] = {}
+        request = partial(self._posts, context, headers)
+        for _, found in responses(context, self.settings.subreddits, request):
+            posts |= {post["id"]: post for post in found}
+        ranked = []
+        for ticker, named in self._by_ticker(posts, context.today).items():
+            if len(named) >= self.settings.min_posts:
+                score = sum(post["score"] for post in named)
+                ranked.append((-len(named), -score, ticker, named))
+        for _, negative_score, ticker, named in sorted(ranked, key=lambda entry: entry[:3]):
+            yield self._candidate(context, ticker, -negative_score, named)
 
-    def _posts(
-        self, context: ScanContext, headers: dict[str, str], subreddit: str
-    ) -> Iterator[Post]:
-        after = None
+    def _posts(self, context: ScanContext, headers: dict[str, str], subreddit: str) -> list[Post]:
+        posts = []
+        params = {"limit": str(PAGE), "raw_json": "1"}
         for _ in range(self.settings.n_pages):
-            params = {"limit": str(PAGE), "raw_json": "1"} | ({"after": after} if after else {})
-            url = f"{self.settings.base_url}/r/{subreddit}/hot"
             listing = context.http.get(
-                url, parse=parse_listing, params=params, headers=headers, ttl_s=TTL_S
+                f"{self.settings.base_url}/r/{subreddit}/hot",
+                parse=parse_listing,
+                params=params,
+                headers=headers,
+                ttl_s=TTL_S,
             )
-            yield from listing["posts"]
-            after = listing["after"]
-            if after is None:
-                return
+            posts += listing["posts"]
+            if not listing["after"]:
+                break
+            params["after"] = listing["after"]
+        return posts
 
-    def _named(self, posts: Iterable[Post], today: datetime.date) -> dict[str, list[Post]]:
-        """Posts of the days that count by the tickers they name."""
-        midnight_s = datetime.datetime.combine(today, datetime.time(), datetime.UTC).timestamp()
-        mentions, found = Mentions(self.settings.symbols), dict[str, list[Post]]()
-        for post in posts:
-            if (
-                midnight_s - self.settings.max_age_days * _DAY_S
-                <= post["created_s"]
-                < midnight_s + _LATEST_S
-            ):
-                for ticker in mentions.found(f"{post['title']}\n{post['text']}"):
-                    found.setdefault(ticker, []).append(post)
-        return found
+    def _by_ticker(self, posts: dict[str, Post], today: datetime.date) -> dict[str, list[Post]]:
+        """Return the posts of the days that count by the tickers they name."""
+        midnight = datetime.datetime.combine(today, datetime.time(), datetime.UTC)
+        until_s = midnight.timestamp() + _LATEST_S
+        since_s = midnight.timestamp() - self.settings.max_age_days * _DAY_S
+        mentions = Mentions(self.settings.symbols)
+        by_ticker: dict[str, list[Post]] = {}
+        for post in posts.values():
+            if since_s <= post["created_s"] < until_s:
+                for ticker in mentions.find(f"{post['title']}\n{post['text']}"):
+                    by_ticker.setdefault(ticker, []).append(post)
+        return by_ticker
 
-    def _candidate(self, context: ScanContext, ticker: str, found: list[Post]) -> Candidate:
-        shown = sorted(found, key=lambda post: (-post["score"], post["id"]))[:MAX_POSTS]
-        subreddits = sorted({post["subreddit"] for post in found if post["subreddit"]})
+    def _candidate(
+        self, context: ScanContext, ticker: str, score: int, posts: list[Post]
+    ) -> Candidate:
+        best = sorted(posts, key=lambda post: (-post["score"], post["id"]))[:MAX_POSTS]
+        subreddits = sorted({post["subreddit"] for post in posts} - {""})
+        fields = ("title", "subreddit", "score", "url")
         data = {
-            "n_posts": len(found),
-            "score": _total(found, "score"),
-            "comments": _total(found, "comments"),
+            "n_posts": len(posts),
+            "score": score,
+            "comments": sum(post["comments"] for post in posts),
             "subreddits": subreddits,
-            "posts": [
-                {key: post[key] for key in ("title", "subreddit", "score", "url")} for post in shown
-            ],
+            "posts": [{key: post[key] for key in fields} for post in best],  # type: ignore[literal-required]
         }
-        line = f"named in {counted(len(found), 'post')} on {', '.join(f'r/{name}' for name in subreddits)}: {shown[0]['title']}"
-        return context.candidate(
-            ticker, line, "high" if len(found) >= self.settings.high_posts else "medium", data
-        )
-
-
-_LATEST_S = 36 * 3600
-"""A day that is `today` somewhere begins and ends up to twelve hours beside the one of UTC."""
-
-
-def _total(posts: Iterable[Post], field: str) -> int:
-    return sum(post[field] for post in posts)  # type: ignore[literal-required]
+        places = ", ".join(f"r/{name}" for name in subreddits)
+        reason = f"named in {counted(len(posts), 'post')} on {places}: {best[0]['title']}"
+        priority = "high" if len(posts) >= self.settings.high_posts else "medium"
+        return context.candidate(ticker, reason, priority, data)

@@ -1,16 +1,18 @@
 """`sql`: the rows of any query that only reads, as candidates.
 
-The query's columns: one of tickers, one of reasons (without it, the others are told as `name value`), one of priorities
-(without it, the setting `priority`); all of the rest become the candidate's data. `:today` in a query is the day scanned for.
+The query's columns: one of tickers, one of reasons (without it, the others are listed as `name
+value`), one of priorities (without it, the setting `priority`); all others become the candidate's
+data. `:today` in a query is the day scanned for.
 
-SQLite files are built in, given as a path or by any `sqlite` URL. They are opened for reading only, and an authorizer refuses
-whatever is no reading: writes, schema changes, ATTACH, pragmas, extensions. Any other database goes through SQLAlchemy (extra
-`sql`) and its driver, in a transaction that is declared as read-only where the database knows such, and never committed; there
-the account's rights are the true guard.
+SQLite files are built in, given as a path or by any `sqlite` URL, and are opened read-only. Any
+other database goes through SQLAlchemy (extra `sql`) and its driver, in a transaction that is
+declared read-only where the database supports that, and never committed. There the rights of the
+account are the real protection.
 
-It runs in a thread, not in a process of its own: every database here can be interrupted, and so is at the deadline and when the
-scan is stopped. SQLite asks after some thousand steps of its machine; for others a second thread cancels the query through
-the driver, or closes the connection where the driver cannot cancel. A driver that ignores even that costs one abandoned thread.
+A query is cancelled at the scanner's deadline and when the scan is stopped. SQLite checks between
+steps of its virtual machine; for others a second thread cancels the query through the driver, or
+closes the connection where the driver cannot cancel. A driver that ignores even that costs one
+abandoned thread.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import math
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +33,7 @@ from pydantic import Field, field_validator
 from mp2._files import expanded
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
+from mp2.discovery.sources import POLL_S
 from mp2.errors import InputError, MissingExtraError, SourceError
 
 if TYPE_CHECKING:
@@ -38,23 +41,34 @@ if TYPE_CHECKING:
 
 Value = str | int | float | bool | datetime.datetime | datetime.date | None
 
+# The names of a query's columns, and its rows.
+Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
+
+_PASSWORD = re.compile(
+    r"^[\w+.-]+://[^/?#@]*:[^@]+@|(?:password|passwd|pwd)\s*(?:=|%3d)", re.IGNORECASE
+)
+_COMMENT = r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+_SELECT = re.compile(rf"{_COMMENT}(?:SELECT|WITH|VALUES|TABLE|FROM)\b", re.IGNORECASE | re.DOTALL)
+
 
 class Sql(Scanner):
     """Rows of a query. `offline`: it needs no HTTP, and with an SQLite file no network at all."""
 
-    name, pipeline = "sql", "database"
+    name = "sql"
+    pipeline = "database"
     summary = "the rows of a query of your own"
     offline: ClassVar[bool] = True
 
     class Settings(ScannerSettings):
-        """What to ask, and what the answer's columns mean.
+        """The query, and the meaning of its columns.
 
-        - `database`: path of an SQLite file, or a SQLAlchemy URL without a password (`postgresql+psycopg://me@host/quotes`).
+        - `database`: path of an SQLite file, or a SQLAlchemy URL without a password
+          (`postgresql+psycopg://me@host/quotes`).
         - `password_key`: the environment variable that holds the password.
         - `query`: one SELECT; `parameters`: values of its `:names`.
-        - `ticker_column`, `context_column`, `priority_column`: their names, letter case does not count. `priority`: of rows
-          without one.
-        - `max_rows`: rows that are looked at, 1..1,000,000.
+        - `ticker_column`, `context_column`, `priority_column`: their names, in any letter case.
+        - `priority`: of rows without one.
+        - `max_rows`: rows that are read, 1..1,000,000.
         """
 
         database: str | None = Field(default=None, min_length=1, strict=True)
@@ -73,121 +87,90 @@ class Sql(Scanner):
         @classmethod
         def _has_no_password(cls, database: str | None) -> str | None:
             if database is not None and _PASSWORD.search(database):
-                raise ValueError(
-                    "holds a password; put it into an environment variable and name that with password_key"
-                )
+                remedy = "put it into an environment variable and name that with password_key"
+                raise ValueError(f"contains a password; {remedy}")
             return database
 
     settings: Settings
 
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
-        """One candidate per row, in the order of the query.
+        """Yield one candidate per row, in the order of the query.
 
-        Raises `SourceError`: `missing_key` without a database, a query or the password; `bad_request` for what the settings
-        have to mend; `forbidden` for a query that does not only read; `unauthorized`; `unavailable` for a database that is
-        locked or away; `bad_payload` for a damaged file; `timeout`. Raises `MissingExtraError` without SQLAlchemy.
+        Raises `SourceError`: `missing_key` without a database, a query or the password;
+        `bad_request` for settings to correct; `forbidden` for a query that does not only read;
+        `unauthorized`; `unavailable` for a database that is locked or cannot be reached;
+        `bad_payload` for a damaged file; `timeout`. Raises `MissingExtraError` without SQLAlchemy.
         """
         settings = self.settings
         for name in ("database", "query"):
             if getattr(settings, name) is None:
-                raise SourceError(
-                    "missing_key",
-                    f"no {name}; set {name} in [discovery.scanners.{context.scanner}]",
-                )
-        with _opened(settings, context) as (names, rows):
-            columns = _Columns(names, settings)
+                remedy = f"set {name} in [discovery.scanners.{context.scanner}]"
+                raise SourceError("missing_key", f"no {name}; {remedy}")
+        # A slip such as DELETE is reported as one, whatever the database makes of it.
+        if not _SELECT.match(settings.query or ""):
+            problem = "the query may only read; it has to begin with SELECT or WITH"
+            raise SourceError("forbidden", problem)
+        path = sqlite_path(settings.database or "")
+        if path is None:
+            opened = other_database(settings, context)
+        else:
+            opened = sqlite_file(path, settings, context)
+        with opened as (columns, rows):
+            names = find_columns(columns, settings)
             for number, row in enumerate(rows):
                 if number == settings.max_rows:
-                    context.logger.warning(
-                        "the query gives more than max_rows = %d rows; the rest is not read", number
-                    )
+                    context.logger.warning("only max_rows = %d rows of the query are read", number)
                     break
                 context.check()
-                yield columns.candidate(row, context)
+                values = dict(zip(columns, row, strict=True))
+                yield self._candidate(context, values, *names)
+
+    def _candidate(
+        self,
+        context: ScanContext,
+        values: dict[str, Any],
+        ticker_column: str,
+        context_column: str,
+        priority_column: str,
+    ) -> Candidate:
+        ticker = values.pop(ticker_column)
+        if isinstance(ticker, int):  # tickers in Tokyo and Hong Kong are numbers
+            ticker = str(ticker)
+        reason = values.pop(context_column, None)
+        priority = values.pop(priority_column, None) or self.settings.priority
+        data = {name: json_value(value) for name, value in values.items()}
+        if reason is None:
+            reason = ", ".join(f"{name} {value}" for name, value in data.items())
+        reason = str(reason) or "named by the query"
+        return context.candidate(ticker, reason, str(priority).strip().lower(), data or None)
 
 
-_PASSWORD = re.compile(
-    r"^[\w+.-]+://[^/?#@]*:[^@]+@|(?:password|passwd|pwd)\s*(?:=|%3d)", re.IGNORECASE
-)
+def find_columns(columns: Sequence[str], settings: Sql.Settings) -> tuple[str, str, str]:
+    """Return the names of the ticker, context and priority columns as the query writes them.
 
-Answer = tuple[Sequence[str], Iterable[Sequence[Any]]]
-"""The names of a query's columns, and its rows."""
-
-
-@contextmanager
-def _opened(settings: Sql.Settings, context: ScanContext) -> Iterator[Answer]:
-    path = _sqlite_path(settings.database or "")
-    if path is None:
-        with _other_database(settings, context) as answer:
-            yield answer
-    else:
-        with _sqlite_file(path, settings, context) as answer:
-            yield answer
-
-
-_SQLITE_URL = re.compile(r"sqlite(?:\+\w*)?:///?", re.IGNORECASE)
-
-
-def _sqlite_path(database: str) -> Path | None:
-    """The file that a path or a URL of SQLite names, whatever its driver, None for another database.
-
-    SQLAlchemy would make a file that is not there, and nothing would look at what a query does.
+    Raises `SourceError("bad_request")` without tickers, and when a name occurs twice.
     """
-    path = _SQLITE_URL.sub("", database, count=1) if _SQLITE_URL.match(database) else database
-    try:
-        return None if "://" in path else expanded(path)
-    except InputError as error:
-        raise SourceError("bad_request", f"database: {error}") from error
+    by_lower: dict[str, str] = {}
+    for column in columns:
+        if column.lower() in by_lower:
+            problem = f"the query has two columns {column!r}"
+            raise SourceError("bad_request", f"{problem}; rename one with AS")
+        by_lower[column.lower()] = column
+    ticker_column = settings.ticker_column
+    if ticker_column.lower() not in by_lower:
+        problem = f"the query has no column {ticker_column!r}, only {listing(columns)}"
+        remedy = "name the right one with ticker_column, or rename one with AS"
+        raise SourceError("bad_request", f"{problem}; {remedy}")
+    wanted = (ticker_column, settings.context_column, settings.priority_column)
+    ticker, context, priority = (by_lower.get(name.lower(), name) for name in wanted)
+    return ticker, context, priority
 
 
-# --- rows to candidates ---------------------------------------------------------------------------------------------
+def json_value(value: Any) -> Any:
+    """Return a value of a database as JSON.
 
-
-class _Columns:
-    """Which column of an answer is what. Raises `SourceError("bad_request")` when it has no tickers or a name twice."""
-
-    def __init__(self, names: Sequence[str], settings: Sql.Settings) -> None:
-        lower = [name.lower() for name in names]
-        if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
-            raise SourceError(
-                "bad_request", f"the query gives two columns {twice!r}; rename one with AS"
-            )
-        place = {name: idx for idx, name in enumerate(lower)}
-        if settings.ticker_column.lower() not in place:
-            have = f"it has {_listed(names)}; name the right one with ticker_column, or rename one with AS"
-            raise SourceError(
-                "bad_request", f"the query gives no column {settings.ticker_column!r}; {have}"
-            )
-        self._ticker = place[settings.ticker_column.lower()]
-        self._context = place.get(settings.context_column.lower())
-        self._priority = place.get(settings.priority_column.lower())
-        self._usual_priority = settings.priority
-        own = (self._ticker, self._context, self._priority)
-        self._others = [(name, idx) for idx, name in enumerate(names) if idx not in own]
-
-    def candidate(self, row: Sequence[Any], context: ScanContext) -> Candidate:
-        """A row as a candidate; whether its ticker and priority are any is seen later."""
-        data = {name: _json_value(row[idx]) for name, idx in self._others}
-        reason = None if self._context is None else row[self._context]
-        told = (
-            ", ".join(f"{name} {value}" for name, value in data.items())
-            if reason is None
-            else str(reason)
-        )
-        urgency = None if self._priority is None else row[self._priority]
-        priority = self._usual_priority if urgency is None else str(urgency).strip().lower()
-        return context.candidate(
-            _ticker(row[self._ticker]), told or "named by the query", priority, data or None
-        )
-
-
-def _ticker(value: Any) -> Any:
-    """Text, also of the numbers that are tickers in Tokyo and Hong Kong."""
-    return str(value) if isinstance(value, int) else value
-
-
-def _json_value(value: Any) -> Any:
-    """What a database gives as JSON: decimals as numbers, times as ISO text, what is no number as None, bytes by length."""
+    Decimals become numbers, times ISO text, NaN and infinities None, bytes their length.
+    """
     if isinstance(value, float | Decimal):
         number = float(value)
         return number if math.isfinite(number) else None
@@ -196,165 +179,117 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"<{len(bytes(value))} bytes>"
+        return f"<{len(value)} bytes>"
     return str(value)
 
 
-_N_LISTED = 12
+def listing(names: Sequence[str]) -> str:
+    """Return the first twelve names in one line."""
+    more = ["..."] if len(names) > 12 else []
+    return ", ".join([*names[:12], *more]) or "none"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return (
-        ", ".join(names[:_N_LISTED]) + (", ..." if len(names) > _N_LISTED else "")
-        if names
-        else "none"
-    )
-
-
-def _values(settings: Sql.Settings, context: ScanContext) -> dict[str, Any]:
-    """The parameters; `today` comes with every query."""
+def query_values(settings: Sql.Settings, context: ScanContext) -> dict[str, Any]:
+    """Return the parameters; every query may use `today`."""
     return {"today": context.today.isoformat(), **settings.parameters}
 
 
-# --- SQLite ---------------------------------------------------------------------------------------------------------
+# --- SQLite ---------------------------------------------------------------------------------------
 
+# Steps of SQLite's virtual machine between two checks of the deadline: about 0.1 ms.
 _STEPS = 10_000
-"""Of SQLite's machine, between two looks at the time: about a tenth of a millisecond."""
 
+# How long to wait for a writer that has locked the file; SQLite cannot be interrupted meanwhile.
 _BUSY_S = 2.0
-"""How long a writer that has locked the file is waited for; SQLite cannot be interrupted meanwhile."""
 
-_MAX_VALUE_BYTES = 10_000_000
-"""The longest text a query may read or make."""
-
-_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
-_INSIDE_TABLES = {
-    (
-        sqlite3.SQLITE_UPDATE,
-        "sqlite_master",
-    ),  # so a virtual table's columns are made known; nothing is written
-    *((sqlite3.SQLITE_PRAGMA, name) for name in ("data_version", "page_size")),
+# By SQLite's primary result code; any other is an error in the query.
+_SQLITE_CODES = {
+    sqlite3.SQLITE_READONLY: ("forbidden", "the query may only read: "),
+    sqlite3.SQLITE_BUSY: ("unavailable", "another program has locked it: "),
+    sqlite3.SQLITE_LOCKED: ("unavailable", "another program has locked it: "),
+    sqlite3.SQLITE_IOERR: ("unavailable", "it cannot be read: "),
+    sqlite3.SQLITE_CANTOPEN: ("bad_request", "check the permissions of the file and its folder: "),
+    sqlite3.SQLITE_CORRUPT: ("bad_payload", "the file is damaged: "),
+    sqlite3.SQLITE_NOTADB: ("bad_payload", "not an SQLite database, or an encrypted one: "),
 }
-"""What full-text tables, `json_each` and their like ask for themselves, the pragmas without a value."""
-_CODE_OR_ADDRESSES = ("load_extension", "fts3_tokenizer")
-"""Functions that load code, or that give and take addresses of it."""
-_TELLING_PRAGMAS = ("table_info", "table_xinfo", "table_list")
-"""They tell about columns, also as functions in a query."""
+
+
+def sqlite_path(database: str) -> Path | None:
+    """Return the file that a path or an SQLite URL with any driver names, None for other databases.
+
+    SQLAlchemy would create a missing file, and open it for writing.
+    """
+    path = re.sub(r"^sqlite(\+\w*)?:///?", "", database, flags=re.IGNORECASE)
+    if "://" in path:
+        return None
+    try:
+        return expanded(path)
+    except InputError as error:
+        raise SourceError("bad_request", f"database: {error}") from error
 
 
 @contextmanager
-def _sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> Iterator[Answer]:
+def sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> Iterator[Result]:
+    """Run the query on an SQLite file. Raises `SourceError`, also while rows are read."""
     if not path.is_file():
-        raise SourceError(
-            "bad_request",
-            f"{path}: {'is no file' if path.exists() else 'no such file'}; set database",
-        )
-    with _sqlite_errors(path, context), closing(_read_only(path, context)) as connection:
-        try:
-            cursor = connection.execute(
-                settings.query or "", _sqlite_values(_values(settings, context))
-            )
-        except sqlite3.OperationalError as error:
-            if str(error).startswith(("no such column", "no such table")):
-                raise SourceError(
-                    "bad_request", f"{path}: {error}; it has {_tables(connection)}"
-                ) from error
-            raise
-        if cursor.description is None:
-            raise SourceError("bad_request", "the query gives no rows; it has to be a SELECT")
-        yield [entry[0] for entry in cursor.description], cursor
+        problem = "is not a file" if path.exists() else "no such file"
+        raise SourceError("bad_request", f"{path}: {problem}; set database")
+    values = query_values(settings, context)
+    for name, value in values.items():
+        if isinstance(value, datetime.date):
+            values[name] = value.isoformat()
+    try:
+        with closing(connect_read_only(path, context)) as connection:
+            try:
+                cursor = connection.execute(settings.query or "", values)
+            except sqlite3.OperationalError as error:
+                if str(error).startswith(("no such column", "no such table")):
+                    problem = f"{path}: {error}; it has {tables_of(connection)}"
+                    raise SourceError("bad_request", problem) from error
+                raise
+            yield [entry[0] for entry in cursor.description], cursor
+    except OverflowError as error:
+        problem = f"parameters: {error}; SQLite takes integers of up to 64 bits"
+        raise SourceError("bad_request", problem) from error
+    except sqlite3.Error as error:
+        context.check()  # a query that was interrupted
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code, prefix = _SQLITE_CODES.get(primary, ("bad_request", ""))
+        # The code of load_extension, which is off, is that of any error in a query.
+        if str(error) == "not authorized":
+            code = "forbidden"
+        raise SourceError(code, f"{path}: {prefix}{error}") from error
 
 
-def _read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
+def connect_read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
+    """Open a file for reading; its queries end at the deadline."""
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=ro",
         uri=True,
         timeout=min(_BUSY_S, context.remaining_s() / 2),
         isolation_level=None,
     )
+    # A text that is not UTF-8 must not end the scan.
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA trusted_schema = OFF")  # what a view or trigger may call
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
-    connection.set_authorizer(_authorize)
     connection.set_progress_handler(lambda: context.remaining_s() <= 0, _STEPS)
     return connection
 
 
-def _authorize(
-    action: int, first: str | None, second: str | None, database: str | None, inside: str | None
-) -> int:
-    """Whether a query may do that: read, and call functions that have to do with values alone."""
-    if action == sqlite3.SQLITE_FUNCTION:
-        allowed = second not in _CODE_OR_ADDRESSES
-    elif action == sqlite3.SQLITE_PRAGMA and second is not None:
-        allowed = first in _TELLING_PRAGMAS
-    else:
-        allowed = action in _READING or (action, first) in _INSIDE_TABLES
-    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-
-def _sqlite_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime.date) else value
-        for name, value in values.items()
-    }
-
-
-def _tables(connection: sqlite3.Connection) -> str:
-    """`quotes (day, ticker, close), names (ticker, name)`."""
-    listing = connection.execute(
+def tables_of(connection: sqlite3.Connection) -> str:
+    """Return `quotes (day, ticker, close), names (ticker, name)`."""
+    rows = connection.execute(
         "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
-        "WHERE m.type IN ('table', 'view') AND substr(m.name, 1, 7) <> 'sqlite_' ORDER BY m.name, c.cid"
+        "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid"
     )
     columns: dict[str, list[str]] = {}
-    for table, column in listing:
+    for table, column in rows:
         columns.setdefault(table, []).append(column)
-    return _listed([f"{table} ({_listed(names)})" for table, names in columns.items()])
+    return listing([f"{table} ({listing(names)})" for table, names in columns.items()])
 
 
-_SQLITE_CODES = {
-    sqlite3.SQLITE_AUTH: ("forbidden", "the query may only read"),
-    sqlite3.SQLITE_READONLY: ("forbidden", "the query may only read"),
-    sqlite3.SQLITE_BUSY: ("unavailable", "another program has locked it"),
-    sqlite3.SQLITE_LOCKED: ("unavailable", "another program has locked it"),
-    sqlite3.SQLITE_IOERR: ("unavailable", "it cannot be read"),
-    sqlite3.SQLITE_CANTOPEN: (
-        "bad_request",
-        "it cannot be opened; may it be read, and its folder?",
-    ),
-    sqlite3.SQLITE_PERM: ("bad_request", "it may not be read"),
-    sqlite3.SQLITE_CORRUPT: ("bad_payload", "it is damaged"),
-    sqlite3.SQLITE_NOTADB: ("bad_payload", "it is no SQLite database, or an encrypted one"),
-    sqlite3.SQLITE_TOOBIG: (
-        "bad_request",
-        f"the query makes a value of more than {_MAX_VALUE_BYTES:,} bytes",
-    ),
-}
-"""By SQLite's primary result code; anything else is for the query to mend."""
+# --- other databases ------------------------------------------------------------------------------
 
-
-@contextmanager
-def _sqlite_errors(path: Path, context: ScanContext) -> Iterator[None]:
-    try:
-        yield
-    except OverflowError as error:
-        raise SourceError(
-            "bad_request", f"parameters: {error}; SQLite takes whole numbers up to 64 bits"
-        ) from error
-    except sqlite3.Error as error:
-        context.check()  # a query that was interrupted
-        number = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if str(error).startswith(
-            "not authorized"
-        ):  # inside a function it is an error like any other
-            number = sqlite3.SQLITE_AUTH
-        code, what = _SQLITE_CODES.get(number, ("bad_request", ""))
-        raise SourceError(code, f"{path}: {f'{what}: ' if what else ''}{error}") from error
-
-
-# --- other databases ------------------------------------------------------------------------------------------------
-
+# By SQLAlchemy's dialect.
 _READ_ONLY = {
     "mariadb": "SET SESSION TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
@@ -362,125 +297,17 @@ _READ_ONLY = {
     "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "sqlite": "PRAGMA query_only = ON",
 }
-_LASTING = ("mariadb", "mysql", "postgresql")
-"""Where it holds for the transactions that follow, and has to be committed to do so."""
 
+# The option of each driver; without one an unreachable host would hold the thread for minutes.
 _CONNECT_TIMEOUT = {
+    "mariadbconnector": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "pg8000": "timeout",
     "psycopg": "connect_timeout",
     "psycopg2": "connect_timeout",
     "pymysql": "connect_timeout",
 }
-_CONNECT_TIMEOUT |= {
-    "mysqldb": "connect_timeout",
-    "mariadbconnector": "connect_timeout",
-    "pg8000": "timeout",
-}
 _CONNECT_S = 10.0
-
-_COMMENT = r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
-_SELECT = re.compile(rf"{_COMMENT}(?:SELECT|WITH|VALUES|TABLE|FROM)\b", re.IGNORECASE | re.DOTALL)
-
-
-@contextmanager
-def _other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[Answer]:
-    try:
-        import sqlalchemy as sa
-    except ImportError as missing:
-        raise MissingExtraError("scanner sql, for anything but SQLite files,", "sql") from missing
-    query = settings.query or ""
-    if not _SELECT.match(query):
-        raise SourceError(
-            "forbidden", "the query may only read; it has to begin with SELECT or WITH"
-        )
-    with _database_errors(context):
-        engine = _engine(settings, context)
-        try:
-            with engine.connect() as connection, _cancelled_in_time(connection, context):
-                _declare_read_only(connection, context)
-                statement = sa.text(query)
-                given = _values(settings, context)
-                values = {name: given[name] for name in statement.compile().params if name in given}
-                streaming = connection.execution_options(stream_results=True, max_row_buffer=1000)
-                with streaming.execute(statement, values) as result:
-                    yield list(result.keys()), result
-        finally:
-            engine.dispose()
-
-
-def _engine(settings: Sql.Settings, context: ScanContext) -> sa.Engine:
-    """A connection for this scan alone; nothing of the password is in any message."""
-    import sqlalchemy as sa
-
-    url = sa.make_url(settings.database or "")
-    if settings.password_key is not None:
-        url = url.set(password=context.key(settings.password_key))
-    limit = _CONNECT_TIMEOUT.get(url.get_driver_name())
-    limit_s = math.ceil(min(_CONNECT_S, context.remaining_s()))
-    return sa.create_engine(
-        url,
-        poolclass=sa.NullPool,
-        hide_parameters=True,
-        connect_args={} if limit is None else {limit: limit_s},
-    )
-
-
-def _declare_read_only(connection: sa.Connection, context: ScanContext) -> None:
-    dialect = connection.dialect.name
-    if dialect not in _READ_ONLY:
-        context.logger.warning(
-            "%s has no read-only transactions; the account's rights have to see to that", dialect
-        )
-        return
-    connection.exec_driver_sql(_READ_ONLY[dialect])
-    if dialect in _LASTING:
-        connection.commit()
-
-
-@contextmanager
-def _cancelled_in_time(connection: sa.Connection, context: ScanContext) -> Iterator[None]:
-    """Inside, the query ends when the time does."""
-    done = threading.Event()
-    driver = connection.connection.driver_connection
-
-    def watch() -> None:
-        while not done.wait(min(_LOOK_S, max(0.001, context.remaining_s()))):
-            if context.remaining_s() <= 0:
-                _cancel(driver)
-                return
-
-    threading.Thread(target=watch, name="mp2-scanner-sql-watch", daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()
-
-
-_LOOK_S = 0.05
-
-
-def _cancel(driver: Any) -> None:
-    """By what the driver has for that: psycopg and oracledb cancel, sqlite3 and duckdb interrupt."""
-    for name in ("cancel", "interrupt", "close"):
-        if callable(method := getattr(driver, name, None)):
-            with suppress(
-                Exception
-            ):  # whatever a driver raises when the query ends at this very moment
-                method()
-            return
-
-
-@contextmanager
-def _database_errors(context: ScanContext) -> Iterator[None]:
-    from sqlalchemy import exc
-
-    try:
-        yield
-    except (exc.SQLAlchemyError, ImportError, OverflowError) as error:
-        context.check()  # a query that was cancelled
-        cause = getattr(error, "orig", None) or error
-        reason = str(cause).strip().split("\n", 1)[0] or type(cause).__name__
-        raise SourceError(_code(error, cause, reason), reason) from error
-
 
 _UNAUTHORIZED = re.compile(
     r"authentication failed|access denied|login failed|ORA-01017|no password supplied",
@@ -492,7 +319,102 @@ _FORBIDDEN = re.compile(
 )
 
 
-def _code(error: Exception, cause: BaseException, reason: str) -> str:
+@contextmanager
+def other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[Result]:
+    """Run the query through SQLAlchemy. Raises `SourceError`, also while rows are read."""
+    try:
+        import sqlalchemy as sa
+    except ImportError as missing:
+        raise MissingExtraError("scanner sql, for anything but SQLite files,", "sql") from missing
+    with database_errors(context):
+        engine = make_engine(settings, context)
+        with engine.connect() as connection, cancelled_at_deadline(connection, context):
+            declare_read_only(connection, context)
+            statement = sa.text(settings.query or "")
+            given = query_values(settings, context)
+            # SQLAlchemy rejects parameters that the query does not use.
+            values = {name: given[name] for name in statement.compile().params if name in given}
+            streaming = connection.execution_options(stream_results=True, max_row_buffer=1000)
+            with streaming.execute(statement, values) as result:
+                yield list(result.keys()), result
+
+
+def make_engine(settings: Sql.Settings, context: ScanContext) -> sa.Engine:
+    """Make an engine for this scan alone; no message of it contains the password."""
+    import sqlalchemy as sa
+
+    url = sa.make_url(settings.database or "")
+    if settings.password_key is not None:
+        url = url.set(password=context.key(settings.password_key))
+    connect_args = {}
+    option = _CONNECT_TIMEOUT.get(url.get_driver_name())
+    if option is not None:
+        connect_args[option] = math.ceil(min(_CONNECT_S, context.remaining_s()))
+    return sa.create_engine(
+        url, poolclass=sa.NullPool, hide_parameters=True, connect_args=connect_args
+    )
+
+
+def declare_read_only(connection: sa.Connection, context: ScanContext) -> None:
+    """Make the transaction read-only where the database supports that, else log a warning."""
+    dialect = connection.dialect.name
+    if dialect not in _READ_ONLY:
+        context.logger.warning(
+            "%s has no read-only transactions; use an account that may only read", dialect
+        )
+        return
+    connection.exec_driver_sql(_READ_ONLY[dialect])
+    # SET SESSION concerns the transactions that follow.
+    if "SESSION" in _READ_ONLY[dialect]:
+        connection.commit()
+
+
+@contextmanager
+def cancelled_at_deadline(connection: sa.Connection, context: ScanContext) -> Iterator[None]:
+    """Cancel the query that runs inside at the scanner's deadline."""
+    done = threading.Event()
+    driver = connection.connection.driver_connection
+
+    def watch() -> None:
+        while not done.wait(min(POLL_S, context.remaining_s())):
+            if context.remaining_s() <= 0:
+                cancel(driver)
+                return
+
+    threading.Thread(target=watch, name="mp2-scanner-sql-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def cancel(driver: Any) -> None:
+    """Cancel a query: psycopg and oracledb have `cancel`, sqlite3 and duckdb `interrupt`."""
+    for name in ("cancel", "interrupt", "close"):
+        method = getattr(driver, name, None)
+        if method is not None:
+            # Drivers raise errors of their own when the query ends at this moment.
+            with suppress(Exception):
+                method()
+            return
+
+
+@contextmanager
+def database_errors(context: ScanContext) -> Iterator[None]:
+    """Raise `SourceError` for the errors of SQLAlchemy and the drivers."""
+    from sqlalchemy import exc
+
+    try:
+        yield
+    except (exc.SQLAlchemyError, ImportError, OverflowError) as error:
+        context.check()  # a query that was cancelled
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).strip().split("\n", 1)[0] or type(cause).__name__
+        raise SourceError(error_code(error, cause, reason), reason) from error
+
+
+def error_code(error: Exception, cause: BaseException, reason: str) -> str:
+    """Return the code of `SourceError` by SQLSTATE, by the driver's message, or by the class."""
     from sqlalchemy import exc
 
     state = str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or "")
@@ -500,7 +422,8 @@ def _code(error: Exception, cause: BaseException, reason: str) -> str:
         return "unauthorized"
     if state in ("42501", "25006") or _FORBIDDEN.search(reason):
         return "forbidden"
-    away = isinstance(
-        error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
-    )
-    return "unavailable" if away and not state.startswith(("42", "22")) else "bad_request"
+    # 42: wrong SQL; 22: wrong data. Both also come as OperationalError.
+    if state.startswith(("42", "22")):
+        return "bad_request"
+    unavailable = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
+    return "unavailable" if isinstance(error, unavailable) else "bad_request"

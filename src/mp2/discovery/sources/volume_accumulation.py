@@ -1,36 +1,39 @@
-"""`volume_accumulation`: somebody buys a lot, and the price has hardly moved yet.
+"""`volume_accumulation`: net buying in large volume while the price has hardly moved.
 
 The rule, on the last `days` sessions against the `base_days` sessions before them:
 
 - their mean volume is at least `min_ratio` times the mean volume before: the effort;
-- of their volume at least the share `min_net_share` was net buying, as Granville's on-balance volume counts it: (volume of
-  days that closed higher - volume of days that closed lower) / volume of all of them;
-- the close moved by at most `max_move_pp` percent either way over them: the result is still to come.
+- of their volume at least the share `min_net_share` was net buying, as Granville's on-balance
+  volume counts it: (volume of days that closed higher - volume of days that closed lower) / volume
+  of all of them;
+- the close moved by at most `max_move_pp` percent either way over them: the result is still to
+  come.
 
-Priority: high when the ratio is at least twice `min_ratio`, medium otherwise. Most net volume relative to the base first.
+Priority: high when the ratio is at least twice `min_ratio`, medium otherwise. Order: most net
+volume relative to the base first.
 
-Sources: J. Granville, New Key to Stock Market Profits (1963), for on-balance volume as the forerunner of price; Wyckoff's law
-of effort and result for volume without movement.
+Sources: J. Granville, New Key to Stock Market Profits (1963), for on-balance volume as the
+forerunner of price; Wyckoff's law of effort and result for volume without movement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, price_text
+from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text, rolling
 
 if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import BoolArray, FloatArray
+    from mp2.discovery.sources._daily_bars import Measures, Values
     from mp2.signals.indicators import Series
 
 
 class VolumeAccumulation(BarScanner):
     """Tickers that are bought in volume at a price that stands still."""
 
-    name, pipeline = "volume_accumulation", "volume"
+    name = "volume_accumulation"
+    pipeline = "volume"
     summary = "net buying in unusual volume while the price has hardly moved"
 
     class Settings(BarSettings):
@@ -44,66 +47,50 @@ class VolumeAccumulation(BarScanner):
 
     settings: Settings
 
-    @property
     def needs_volume(self) -> bool:
-        """It is what all is about."""
+        """Return True: the rule compares volumes."""
         return True
 
-    def series(self) -> Mapping[str, tuple[Series, int]]:
-        """Volume summed over the days, its mean over the base, on-balance volume."""
+    def series(self) -> dict[str, tuple[Series, int]]:
+        """Read volume summed over the days, its mean over the base, and on-balance volume."""
         from mp2.signals.indicators import Indicator
 
-        days, base_days = self.settings.days, self.settings.base_days
+        days = self.settings.days
         return {
             "close": ("close", days + 1),
-            "volume": (Indicator(f"volume SUM({days})", "SUM", ("volume",), (days,), days - 1), 1),
-            "base": (
-                Indicator(
-                    f"volume SMA({base_days})", "SMA", ("volume",), (base_days,), base_days - 1
-                ),
-                days + 1,
-            ),
+            "volume": (rolling("SUM", "volume", days), 1),
+            "base": (rolling("SMA", "volume", self.settings.base_days), days + 1),
             "obv": (Indicator("OBV", "OBV", ("close", "volume")), days + 1),
         }
 
-    def measures(self, read: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """The last days against the base that ends before them."""
-        close, volume, base, obv = (
-            read["close"],
-            read["volume"][:, -1],
-            read["base"][:, 0],
-            read["obv"],
-        )
-        return {
+    def apply(self, values: Values) -> Matches:
+        """Compare the last days with the base that ends before them."""
+        settings = self.settings
+        close = values["close"]
+        move_pp = 100 * (close[:, -1] / close[:, 0] - 1)
+        volume = values["volume"][:, -1]
+        volume_ratio = volume / settings.days / values["base"][:, 0]
+        obv = values["obv"]
+        net_share = (obv[:, -1] - obv[:, 0]) / volume
+        # The ratio to a base of zero is infinite and measures nothing.
+        has_effort = (volume_ratio >= settings.min_ratio) & (volume_ratio < float("inf"))
+        is_bought = net_share >= settings.min_net_share
+        has_no_result = abs(move_pp) <= settings.max_move_pp
+        measures = {
             "close": close[:, -1],
-            "move_pp": 100 * (close[:, -1] / close[:, 0] - 1),
-            "volume_ratio": volume / self.settings.days / base,
-            "net_share": (obv[:, -1] - obv[:, 0]) / volume,
+            "move_pp": move_pp,
+            "volume_ratio": volume_ratio,
+            "net_share": net_share,
         }
+        return Matches(has_effort & is_bought & has_no_result, volume_ratio * net_share, measures)
 
-    def holds(self, now: Mapping[str, FloatArray]) -> BoolArray:
-        """Effort without result; a volume without a base is no measure of effort."""
-        busy = (now["volume_ratio"] >= self.settings.min_ratio) & (
-            now["volume_ratio"] < float("inf")
-        )
-        return (
-            busy
-            & (now["net_share"] >= self.settings.min_net_share)
-            & (abs(now["move_pp"]) <= self.settings.max_move_pp)
-        )
+    def is_urgent(self, measures: Measures) -> bool:
+        """Judge by the volume."""
+        return measures["volume_ratio"] >= 2 * self.settings.min_ratio
 
-    def strength(self, now: Mapping[str, FloatArray]) -> FloatArray:
-        """Net volume in units of the base."""
-        return now["volume_ratio"] * now["net_share"]
-
-    def priority(self, one: Mapping[str, float]) -> str:
-        """By the volume."""
-        return "high" if one["volume_ratio"] >= 2 * self.settings.min_ratio else "medium"
-
-    def reason(self, one: Mapping[str, float]) -> str:
-        """`volume of 5 sessions is 2.1 times the usual, 64% of it net buying, at a close of 45.20 (+0.8%)`."""
-        effort = (
-            f"volume of {self.settings.days} sessions is {one['volume_ratio']:.1f} times the usual"
-        )
-        close = f"{price_text(one['close'])} ({one['move_pp']:+.1f}%)"
-        return f"{effort}, {one['net_share']:.0%} of it net buying, at a close of {close}"
+    def reason(self, measures: Measures) -> str:
+        """Describe volume, net buying and the move of the close."""
+        sessions = f"volume of {self.settings.days} sessions"
+        effort = f"{sessions} is {measures['volume_ratio']:.1f} times the usual"
+        close = f"{price_text(measures['close'])} ({measures['move_pp']:+.1f}%)"
+        return f"{effort}, {measures['net_share']:.0%} of it net buying, at a close of {close}"
