@@ -16,11 +16,10 @@ from stub_scanners import make, naming
 from test_runs import dead_pid
 
 import mp2
-from mp2.discovery.breaker import BreakerRules, BreakerState, Phase
+from mp2.discovery.breaker import BreakerRules, Breakers, BreakerState, Phase
 from mp2.errors import InputError, StoreError
 from mp2.storage import schema
 from mp2.storage.runs import Store
-from mp2.storage.scans import StoredBreakers
 
 NAMES = ("first", "second", "third")
 BEGIN = {
@@ -223,9 +222,9 @@ def test_breakers_live_from_one_command_to_the_next(path):
 
     def command(*calls):
         with Store(path) as target:
-            breakers = StoredBreakers(target.change_breaker, rules=rules, clock=lambda: now[0])
+            breakers = Breakers(target.change_breaker, rules=rules, clock=lambda: now[0])
             answers = [getattr(breakers, name)("s", *given) for name, *given in calls]
-            return answers, breakers.state("s")
+            return answers, target.breakers().get("s", BreakerState())
 
     assert command(("allow",), ("failure", "timeout"))[1] == BreakerState(n_failures=1)
     assert command(("allow",), ("failure", "unauthorized"))[1] == BreakerState(n_failures=1)
@@ -254,7 +253,7 @@ def test_of_many_commands_at_once_one_is_the_probe(path):
     def ask():
         with Store(path) as target:
             together.wait(10)
-            answers.append(StoredBreakers(target.change_breaker).allow("s"))
+            answers.append(Breakers(target.change_breaker).allow("s"))
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:

@@ -7,7 +7,6 @@ clock was set back.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -79,6 +78,10 @@ class BreakerState:
         return state if sound else cls()
 
 
+Change = Callable[[BreakerState], BreakerState]
+ChangeState = Callable[[str, Change], BreakerState]
+
+
 def ask(state: BreakerState, now: float, rules: BreakerRules) -> tuple[BreakerState, float]:
     """May the scanner run? Returns the state after asking and the seconds left to wait; 0 lets it run.
 
@@ -119,25 +122,28 @@ def _opened(state: BreakerState, cool_down_s: float, now: float) -> BreakerState
 
 
 class Breakers:
-    """The breakers of many scanners, shared by threads; the lock is held for arithmetic, never while a scanner runs.
+    """The breakers of many scanners, whose states are kept elsewhere (`ScanStore.change_breaker`).
 
-    `states` are those of earlier processes. `save(scanner, state)` is called after every change, in the thread that made it.
+    `change_state(scanner, change)` reads a scanner's state, applies `change` to it, keeps the state
+    after it and returns that, all in one step: so of several callers at once one gets the probe.
     """
 
     def __init__(
         self,
-        states: Mapping[str, BreakerState] | None = None,
+        change_state: ChangeState,
         *,
         rules: BreakerRules | None = None,
         clock: Callable[[], float] = time.time,
-        save: Callable[[str, BreakerState], None] | None = None,
     ) -> None:
-        self._states = dict(states or {})
-        self._rules, self._clock, self._save = rules or BreakerRules(), clock, save
-        self._lock = threading.Lock()
+        self._change = change_state
+        self._rules = rules or BreakerRules()
+        self._clock = clock
 
     def allow(self, scanner: str) -> bool | str:
-        """True when it may run (of a half-open breaker: for one caller), otherwise why not, as a sentence for a person."""
+        """Return True when the scanner may run, otherwise the reason as a sentence.
+
+        A half-open breaker allows one caller.
+        """
         left_s = 0.0
 
         def change(state: BreakerState) -> BreakerState:
@@ -149,29 +155,16 @@ class Breakers:
         return True if left_s <= 0 else _why(state, left_s)
 
     def success(self, scanner: str) -> None:
-        """A run worked: the breaker closes and forgets."""
+        """Close the breaker after a run that worked."""
         self._change(scanner, lambda state: BreakerState())
 
     def failure(self, scanner: str, code: str) -> None:
-        """A run failed; codes outside of `COUNTED_CODES` only give back a probe."""
+        """Count a failed run; codes outside of `COUNTED_CODES` only give back a probe."""
         self._change(scanner, lambda state: failed(state, code, self._clock(), self._rules))
 
     def cancel(self, scanner: str) -> None:
-        """A run was stopped by the user: as if it had not been asked for."""
+        """Give back a probe: the run was stopped by the user."""
         self._change(scanner, released)
-
-    def state(self, scanner: str) -> BreakerState:
-        """The breaker as it is now."""
-        with self._lock:
-            return self._states.get(scanner, BreakerState())
-
-    def _change(self, scanner: str, change: Callable[[BreakerState], BreakerState]) -> BreakerState:
-        with self._lock:
-            before = self._states.get(scanner, BreakerState())
-            after = self._states[scanner] = change(before)
-        if self._save is not None and after != before:
-            self._save(scanner, after)
-        return after
 
 
 def _why(state: BreakerState, left_s: float) -> str:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
-from mp2.discovery.breaker import BreakerRules, Breakers, BreakerState
+from mp2.discovery.breaker import BreakerState, Change
 from mp2.discovery.candidates import merged
 from mp2.discovery.records import (
     Candidate,
@@ -30,9 +29,6 @@ from mp2.storage import schema
 from mp2.storage.database import DAMAGE, Database, insert, is_at_work, listing, owner, status_now
 from mp2.storage.intact import intact
 from mp2.storage.rows import to_json
-
-Change = Callable[[BreakerState], BreakerState]
-Keep = Callable[[str, Change], BreakerState]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,31 +257,6 @@ class ScanStore(Database):
                 n_candidates=n_candidates,
             )
         )
-
-
-class StoredBreakers(Breakers):
-    """Breakers whose states live elsewhere: `keep` is `ScanStore.change_breaker`, or a function that calls it.
-
-    So every change is read, made and written in one transaction, and of several commands at once one is the probe. Used by
-    the thread that has the store; raises what `keep` raises.
-    """
-
-    def __init__(
-        self,
-        keep: Keep,
-        *,
-        rules: BreakerRules | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(rules=rules, clock=clock)
-        self._keep = keep
-
-    def state(self, scanner: str) -> BreakerState:
-        """The breaker as it is now."""
-        return self._keep(scanner, lambda state: state)
-
-    def _change(self, scanner: str, change: Change) -> BreakerState:
-        return self._keep(scanner, change)
 
 
 # --- rows and records -------------------------------------------------------------------------------------------------
