@@ -42,10 +42,9 @@ _NAMES_OF = {
     "discovery.records": "Candidate MergedCandidate OutcomeStatus ScanError ScanEvent "
     "ScanOutcome ScanResult ScanStatus",
     "discovery.registry": "find_scanners",
-    "discovery.runner": "scan",
     "discovery.scanner": "Reply ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
-    "pipeline": "PipelineRun run search",
+    "pipeline": "PipelineRun run scan search",
 }
 """Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""
 

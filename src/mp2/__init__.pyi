@@ -13,7 +13,6 @@ from mp2.discovery.records import ScanOutcome as ScanOutcome
 from mp2.discovery.records import ScanResult as ScanResult
 from mp2.discovery.records import ScanStatus as ScanStatus
 from mp2.discovery.registry import find_scanners as find_scanners
-from mp2.discovery.runner import scan as scan
 from mp2.discovery.scanner import Reply as Reply
 from mp2.discovery.scanner import ScanContext as ScanContext
 from mp2.discovery.scanner import Scanner as Scanner
@@ -44,6 +43,7 @@ from mp2.picks.walkforward import WalkForward as WalkForward
 from mp2.picks.walkforward import walk_forward as walk_forward
 from mp2.pipeline import PipelineRun as PipelineRun
 from mp2.pipeline import run as run
+from mp2.pipeline import scan as scan
 from mp2.pipeline import search as search
 from mp2.signals.algorithms import Algorithm as Algorithm
 from mp2.signals.algorithms import Parameter as Parameter

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable
@@ -17,6 +21,12 @@ from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks
 from mp2.signals.grids import Grids
 from mp2.signals.sheet import compute_signals
+
+if TYPE_CHECKING:
+    from mp2.discovery.records import ScanEvent, ScanResult
+    from mp2.discovery.registry import Registered
+    from mp2.discovery.runner import Breakers
+    from mp2.discovery.scanner import ClientFactory, Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +115,75 @@ def run(
         result,
         pick_day(result, sheet, sheet.days[-1], min_tickers=min_tickers, top_groups=top_groups),
     )
+
+
+def scan(
+    scanners: Iterable[type[Scanner] | Registered] | None = None,
+    *,
+    store: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    state: dict[str, Any] | None = None,
+    workers: int | None = None,
+    timeout_s: float | None = None,
+    concurrent: bool | None = None,
+    only: Sequence[str] = (),
+    http: ClientFactory | None = None,
+    http_options: Mapping[str, Any] | None = None,
+    breakers: Breakers | None = None,
+    stop: threading.Event | None = None,
+    observe: Callable[[ScanEvent], None] | None = None,
+    observe_every_s: float | None = None,
+    on_begin: Callable[[str], None] | None = None,
+    today: date | None = None,
+    scan_id: str | None = None,
+) -> ScanResult:
+    """Run scanners and merge their candidates; with `store`, store the scan in that database too.
+
+    The other settings, and the errors raised, are those of `mp2.discovery.runner.scan`. With
+    `store` every outcome is stored before `observe` gets it, the breakers are those of the
+    database, and `on_begin` is called with the scan's id there. A store that cannot be opened
+    raises `StoreError`; one that fails later ends the storing, and `store_error` of the result
+    gives the reason.
+    """
+    # Both load pydantic, which a search has no use for.
+    from mp2.discovery import runner
+    from mp2.discovery.registry import find_scanners, registered
+
+    known = find_scanners() if scanners is None else registered(scanners)
+    day = today or date.today()
+    run_scanners = partial(
+        runner.scan,
+        known,
+        config=config,
+        state=state,
+        workers=workers,
+        timeout_s=timeout_s,
+        concurrent=concurrent,
+        only=only,
+        http=http,
+        http_options=http_options,
+        stop=stop,
+        observe_every_s=observe_every_s,
+        today=day,
+        scan_id=scan_id,
+    )
+    if store is None:
+        return run_scanners(breakers=breakers, observe=observe)
+
+    from mp2.storage.recorder import Keeper
+    from mp2.storage.runs import Store
+    from mp2.storage.scan_recorder import ScanRecorder
+
+    names = [one.name for one in known if not only or one.name in only]
+    with Keeper(lambda: Store(store)) as writer:
+        recorder = ScanRecorder(
+            writer, names=names, day=day, config=config or {}, observer=observe, on_begin=on_begin
+        )
+        try:
+            result = run_scanners(
+                breakers=breakers or recorder.breakers(), observe=recorder.observe
+            )
+        except Exception:
+            recorder.abandon()
+            raise
+        return recorder.finish(result)

@@ -458,16 +458,16 @@ def test_a_stopped_scan_keeps_what_had_completed(here, monkeypatch, number, code
 
 
 def test_a_second_interruption_leaves_at_once_and_says_what_is_kept(mp2, scanners):
-    from mp2.cli.scan import _Record
+    from mp2.storage.scan_recorder import ScanRecorder
 
-    def twice(self, event, take=_Record.take):
-        take(self, event)
+    def twice(self, event, observe=ScanRecorder.observe):
+        observe(self, event)
         for _ in range(2 if event.outcome else 0):
             signal.raise_signal(signal.SIGINT)
 
     scanners(GOOD, OTHER)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Record, "take", twice)
+        patch.setattr(ScanRecorder, "observe", twice)
         code, out, err = mp2("scan", "--json")
     assert code == 130
     (summary,) = of(mp2("scans", "list", "--json")[1])["scans"]

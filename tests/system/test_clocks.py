@@ -64,14 +64,14 @@ def endless(endless_table):
 
 MOMENTS = {
     "discovery/http/cache": {"time.time"},
-    "cli/prices": {"date.today"},
-    "cli/scan": {"date.today", "datetime.now"},
+    "cli/pick": {"date.today"},
+    "pipeline": {"date.today"},
+    "storage/scan_recorder": {"datetime.now"},
     "cli/search": {"datetime.now"},
     "storage/database": {"datetime.now"},
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},
     "discovery/http/quota": {"time.time"},
-    "storage/scans": {"time.time"},
     "discovery/scanner": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
     "storage/runs": {"datetime.now"},
@@ -441,7 +441,7 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
         ([HUP], "mp2.discovery.runner:scan::", ("scanners", "test", "good"), 143, UNTOUCHED),
         (
             [TERM],
-            "mp2.cli.scanners:_in_caller::",
+            "mp2.cli.scanners:_run_in_caller::",
             ("scanners", "test", "good", "--in-caller"),
             143,
             UNTOUCHED,
@@ -455,7 +455,7 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
         ),
         (
             [INT],
-            "mp2.cli.prices:print_warnings::",
+            "mp2.cli.views:print_warnings::",
             ("walkforward", "prices.csv", "--weeks=1"),
             130,
             UNTOUCHED,
@@ -508,7 +508,7 @@ def test_a_signal_is_heeded_in_every_command(stored, numbers, where, words, code
 @pytest.mark.slow
 def test_a_signal_while_a_file_is_written_leaves_it_whole(stored):
     words = ("signals", "prices.csv", "--grids=grids.toml", "-o", "out.csv", "--json")
-    code, out, err = interrupted([TERM], "mp2.cli.prices:_write::", *words)
+    code, out, err = interrupted([TERM], "mp2.cli.signals:write_table::", *words)
     assert code == 143, err
     assert strict_json(out)["n_rows"] == len(Path("out.csv").read_text().splitlines()) - 1
 
@@ -657,7 +657,7 @@ def test_a_file_that_is_replaced_keeps_its_links_and_permissions(here):
 @pytest.mark.slow
 def test_all_that_an_interruption_leaves_behind_is_said(stored):
     code, _, err = interrupted(
-        [INT, INT], "mp2.cli.prices:print_warnings::", *PICK, "--csv", "out.csv"
+        [INT, INT], "mp2.cli.views:print_warnings::", *PICK, "--csv", "out.csv"
     )
     assert code == 130
     said = "the picks are stored with the run, or those before them stay; out.csv was written"

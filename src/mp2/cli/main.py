@@ -19,14 +19,16 @@ import click
 
 from mp2 import last_words
 from mp2._document import SCHEMA_VERSION
-from mp2.cli import prices as cli_prices
+from mp2.cli import pick as cli_pick
 from mp2.cli import resume as cli_resume
 from mp2.cli import run as cli_run
 from mp2.cli import runs as cli_runs
 from mp2.cli import scan as cli_scan
 from mp2.cli import scanners as cli_scanners
+from mp2.cli import scans as cli_scans
 from mp2.cli import search as cli_search
 from mp2.cli import settings
+from mp2.cli import signals as cli_signals
 from mp2.cli.options import DB_OPTION
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
 from mp2.cli.views import json_text, say
@@ -238,15 +240,15 @@ _COMMANDS = (
     cli_search.search,
     cli_resume.resume,
     cli_run.demo,
-    cli_prices.signals,
-    cli_prices.pick,
-    cli_prices.outcome,
-    cli_prices.walkforward,
-    cli_prices.check,
-    cli_prices.download,
+    cli_signals.signals,
+    cli_pick.pick,
+    cli_pick.outcome,
+    cli_pick.walkforward,
+    cli_signals.check,
+    cli_signals.download,
     cli_scan.scan,
     cli_scanners.scanners,
-    cli_scanners.scans,
+    cli_scans.scans,
     cli_runs.runs,
     cli_runs.doctor,
 )

@@ -154,14 +154,14 @@ def log_algo_totals(starters: Iterable[StarterRecord]) -> None:
         )  # fmt: skip
 
 
-LOOK_S = 0.2
+REFRESH_S = 0.2
 """How often the live table is told of running scanners."""
 
 
 class ScanDisplay:
     """Follows a scan: on a terminal a live table, then the console lines; elsewhere the lines as they come.
 
-    Use as a context manager and hand `show` to `mp2.scan(observe=..., observe_every_s=LOOK_S)`. Every event but `running` goes
+    Use as a context manager and hand `show` to `mp2.scan(observe=..., observe_every_s=REFRESH_S)`. Every event but `running` goes
     into the log as JSON, and so do the scanners' own log lines.
     """
 

@@ -1,15 +1,13 @@
-"""`mp2 scanners ...`: which scanners there are, their settings, breakers and tests; and `mp2 scans ...` on stored scans.
-
-Scans have commands of their own because `mp2 runs` is about searches: `last` means the last search to `mp2 pick`, and a list
-of both would have hardly a column in common.
-"""
+"""`mp2 scanners`: list scanners, show their settings, reset their breakers, test one."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,10 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.logs import start_logging
-from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, reading
-from mp2.cli.scan import Plan, echo_scan, http_options, planned
+from mp2.cli.options import DB_OPTION, JSON_OPTION, reading
+from mp2.cli.scan import Plan, http_options, planned
 from mp2.cli.session import Interrupts
-from mp2.cli.views import echo_document, print_warnings, say
+from mp2.cli.views import console, document, duration, present, record_table
 from mp2.discovery.records import ANSWERED, console_line, counted
 from mp2.errors import ExitCode, InputError, Mp2Error, plain
 
@@ -34,10 +32,10 @@ if TYPE_CHECKING:
 @click.group()
 @DB_OPTION
 def scanners(db: Path) -> None:
-    """Look at scanners: which there are, what they need, how they fare."""
+    """Look at scanners: which there are, their settings, keys and breakers."""
 
 
-# --- mp2 scanners list -----------------------------------------------------------------------------------------------
+# --- mp2 scanners list -----------------------------------------------------------------------
 
 
 @scanners.command("list")
@@ -45,107 +43,86 @@ def scanners(db: Path) -> None:
 @DB_OPTION
 @click.pass_context
 def list_scanners(context: click.Context, db: Path, as_json: bool) -> int:
-    """List the scanners in registration order: whether they would run, their keys and their breakers."""
-    from mp2.cli.views import console, record_table
-
+    """List the scanners in registration order: whether they would run, their keys and breakers."""
     plan = planned(context)
+    discovery = plan.discovery()
     states = _breaker_states(db)
-    found = [_description(one, _discovery(plan), states) for one in plan.known]
-    if as_json:
-        echo_document(scanners=found)
-        return 0
+    described = [_description(one, discovery, states) for one in plan.known]
     headings = ("scanner", "pipeline", "enabled", "keys", "breaker", "summary")
-    console().print(record_table(headings, map(_line, found)))
-    return 0
+    table = record_table(headings, [_row(one) for one in described])
+    present(document(scanners=described), table, as_json=as_json)
+    return ExitCode.OK
 
 
-def _discovery(plan: Plan) -> Discovery:
-    from mp2.discovery.config import read_discovery
-
-    return read_discovery(
-        plan.config,
-        [one.name for one in plan.known],
-        [one.pipeline for one in plan.known if one.pipeline],
-    )
-
-
-def _breaker_states(db: Path) -> dict[str, BreakerState]:
-    """Without a database all breakers are closed."""
-    from mp2.storage.runs import Store
-
+def _breaker_states(db: Path) -> Mapping[str, BreakerState]:
+    """Return the breakers in the database; without one all are closed."""
     if not db.exists() or db.stat().st_size == 0:
         return {}
-    with Store(db, read_only=True) as store:
+    with reading(db) as store:
         return store.breakers()
 
 
 def _description(
     one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]
 ) -> dict[str, Any]:
-    """What is known of a scanner, as plain JSON values; of keys only whether they are there."""
+    """Describe a scanner as plain JSON values; of keys only whether they are set."""
     from mp2.discovery.breaker import BreakerState
     from mp2.discovery.scanner import find_key
 
-    scanner = one.scanner
-    error, why_off = _standing(one, discovery)
-    return {
+    described = {
         "name": one.name,
         "pipeline": one.pipeline,
-        "summary": "" if scanner is None else scanner.summary,
+        "summary": "",
         "where": one.where,
-        "enabled": error is None and why_off is None,
-        "why_off": why_off,
-        "error": error,
-        "keys": {}
-        if scanner is None
-        else {key: "missing" if find_key(key) is None else "present" for key in scanner.keys},
-        "isolation": None if scanner is None else scanner.isolation,
-        "offline": None if scanner is None else scanner.offline,
+        "enabled": False,
+        "why_off": None,
+        "error": one.error,
+        "keys": {},
+        "isolation": None,
+        "offline": None,
         "breaker": states.get(one.name, BreakerState()).to_dict(),
     }
-
-
-def _standing(one: Registered, discovery: Discovery) -> tuple[str | None, str | None]:
-    """What is wrong with a scanner or its settings, and why it is switched off."""
-    if one.scanner is None:
-        return one.error, None
+    scanner = one.scanner
+    if scanner is None:
+        return described
+    described["summary"] = scanner.summary
+    described["isolation"] = scanner.isolation
+    described["offline"] = scanner.offline
+    described["keys"] = {
+        key: "missing" if find_key(key) is None else "present" for key in scanner.keys
+    }
     try:
-        return None, discovery.why_off(one.name, one.pipeline, one.scanner)
+        described["why_off"] = discovery.why_off(one.name, one.pipeline, scanner)
+        described["enabled"] = described["why_off"] is None
     except InputError as error:
-        return "; ".join(error.problems), None
+        described["error"] = "; ".join(error.problems)
+    return described
 
 
-def _line(found: Mapping[str, Any]) -> tuple[str, ...]:
-    enabled = f"error: {found['error']}" if found["error"] else "no" if found["why_off"] else "yes"
-    keys = ", ".join(f"{key} {state}" for key, state in found["keys"].items()) or "-"
-    return (
-        found["name"],
-        found["pipeline"],
-        enabled,
-        keys,
-        _breaker_text(found["breaker"]),
-        found["summary"],
-    )
+def _row(described: Mapping[str, Any]) -> tuple[str, ...]:
+    if described["error"]:
+        enabled = f"error: {described['error']}"
+    else:
+        enabled = "yes" if described["enabled"] else "no"
+    keys = ", ".join(f"{key} {state}" for key, state in described["keys"].items())
+    breaker = _breaker_text(described["breaker"])
+    summary = described["summary"]
+    return described["name"], described["pipeline"], enabled, keys or "-", breaker, summary
 
 
 def _breaker_text(breaker: Mapping[str, Any]) -> str:
-    """`closed`, `closed (2 failures)`, `open since 2026-11-22 15:30 for 15 min`."""
-    from datetime import datetime
-
+    """Return `closed (2 failures)` or `open since 2026-11-22 15:30 for 15 min`."""
     if breaker["phase"] == "closed":
-        return (
-            f"closed ({counted(breaker['n_failures'], 'failure')})"
-            if breaker["n_failures"]
-            else "closed"
-        )
-    since = datetime.fromtimestamp(breaker["since"])
+        n_failures = breaker["n_failures"]
+        return f"closed ({counted(n_failures, 'failure')})" if n_failures else "closed"
+    since = f"{datetime.fromtimestamp(breaker['since']):%Y-%m-%d %H:%M}"
     if breaker["phase"] == "half_open":
-        return f"being tried since {since:%Y-%m-%d %H:%M}"
-    return f"open since {since:%Y-%m-%d %H:%M} for {round(breaker['cool_down_s'] / 60)} min"
+        return f"being tried since {since}"
+    return f"open since {since} for {round(breaker['cool_down_s'] / 60)} min"
 
 
 def _named(plan: Plan, name: str) -> Registered:
-    """The scanner of this name; `InputError` says which there are."""
+    """Return the scanner of this name; raises `InputError` with the known names."""
     for one in plan.known:
         if one.name == name:
             return one
@@ -153,7 +130,7 @@ def _named(plan: Plan, name: str) -> Registered:
     raise InputError(f"unknown scanner {plain(name)!r}; known are {listed}")
 
 
-# --- mp2 scanners show -----------------------------------------------------------------------------------------------
+# --- mp2 scanners show -----------------------------------------------------------------------
 
 
 @scanners.command("show")
@@ -163,64 +140,60 @@ def _named(plan: Plan, name: str) -> Registered:
 @click.pass_context
 def show_scanner(context: click.Context, db: Path, name: str, as_json: bool) -> int:
     """Show a scanner: where it comes from, and its settings with types, defaults and meaning."""
-    from mp2.cli.views import console, record_table
-
     plan = planned(context)
     one = _named(plan, name)
-    found = _description(one, _discovery(plan), _breaker_states(db))
-    given = plan.config.get("scanners", {}).get(one.name, {})
-    described = [] if one.scanner is None else describe_settings(one.scanner.Settings, given)
-    if as_json:
-        echo_document(**found, settings=described)
-        return 0
-    _, pipeline, enabled, keys, breaker, summary = _line(found)
+    described = _description(one, plan.discovery(), _breaker_states(db))
+    given = plan.config.get("scanners", {}).get(name, {})
+    options = [] if one.scanner is None else _describe_settings(one.scanner.Settings, given)
+    present(
+        document(**described, settings=options),
+        _facts_table(described),
+        f"\n[discovery.scanners.{name}]",
+        _settings_table(options),
+        as_json=as_json,
+    )
+    return ExitCode.OK
+
+
+def _facts_table(described: Mapping[str, Any]) -> Any:
+    name, pipeline, enabled, keys, breaker, summary = _row(described)
     facts = {
-        "scanner": one.name,
+        "scanner": name,
         "summary": summary,
         "pipeline": pipeline,
-        "enabled": found["why_off"] or enabled,
-    }
-    facts |= {
+        "enabled": described["why_off"] or enabled,
         "keys": keys,
         "breaker": breaker,
-        "registered by": one.where,
-        "isolation": found["isolation"] or "-",
+        "registered by": described["where"],
+        "isolation": described["isolation"] or "-",
     }
-    console().print(record_table(("what", "value"), facts.items()))
-    click.echo()
-    say(f"[discovery.scanners.{one.name}]")
-    rows = (
-        (
-            line["name"],
-            line["type"],
-            "required" if line["required"] else _value(line["default"]),
-            _set(line),
-            line["doc"],
-        )
-        for line in described
-    )
-    console().print(record_table(("setting", "type", "default", "in the file", "meaning"), rows))
-    return 0
+    return record_table(("what", "value"), facts.items())
 
 
-def _value(value: Any) -> str:
-    import json
+def _settings_table(options: Sequence[Mapping[str, Any]]) -> Any:
+    rows = []
+    for option in options:
+        default = "required" if option["required"] else _value_text(option["default"])
+        is_set = "set" if option["is_set"] else "-"
+        rows.append((option["name"], option["type"], default, is_set, option["doc"]))
+    return record_table(("setting", "type", "default", "in the file", "meaning"), rows)
 
+
+def _value_text(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _set(line: Mapping[str, Any]) -> str:
-    return "set" if line["is_set"] else "-"
+def _describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Describe each setting from the schema of its class, and whether the file sets it.
 
-
-def describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line per setting from the schema of its class; whether the file sets it, not to what: it may be a secret."""
+    The value in the file is left out: it may be a secret.
+    """
     schema = model.model_json_schema()
-    definitions, required = schema.get("$defs", {}), schema.get("required", ())
+    required = schema.get("required", ())
     return [
         {
             "name": name,
-            "type": type_text(field, definitions),
+            "type": _type_text(field),
             "required": name in required,
             "default": field.get("default"),
             "is_set": name in given,
@@ -240,26 +213,21 @@ _TYPES = {
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
-def type_text(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """A JSON schema in words: `whole number >= 1`, `list of text`, `"a" or "b"`."""
-    if "$ref" in field:
-        return type_text(definitions.get(field["$ref"].rpartition("/")[2], {}), definitions)
-    if choices := field.get("anyOf") or field.get("allOf") or field.get("oneOf"):
-        return " or ".join(dict.fromkeys(type_text(choice, definitions) for choice in choices))
-    if "enum" in field or "const" in field:
-        return " or ".join(map(_value, field.get("enum", [field.get("const")])))
+def _type_text(field: Mapping[str, Any]) -> str:
+    """Return a JSON schema in words: `whole number >= 1`, `list of text`, `"a" or "b"`."""
+    choices = field.get("anyOf")
+    if choices:
+        return " or ".join(_type_text(choice) for choice in choices)
+    if "enum" in field:
+        return " or ".join(_value_text(value) for value in field["enum"])
     if field.get("type") == "array":
-        return f"list of {type_text(field.get('items', {}), definitions)}"
-    kind = _TYPES.get(field.get("type", "any"), field.get("type", "any value"))
-    bounds = (
-        f"{sign} {field[key]:g}"
-        for key, sign in _BOUNDS.items()
-        if isinstance(field.get(key), int | float)
-    )
-    return " ".join((kind, ", ".join(bounds))).strip()
+        return f"list of {_type_text(field.get('items', {}))}"
+    kind = field.get("type", "any value")
+    bounds = [f"{sign} {field[key]:g}" for key, sign in _BOUNDS.items() if key in field]
+    return " ".join((_TYPES.get(kind, kind), ", ".join(bounds))).strip()
 
 
-# --- mp2 scanners reset ----------------------------------------------------------------------------------------------
+# --- mp2 scanners reset ----------------------------------------------------------------------
 
 
 @scanners.command()
@@ -277,20 +245,28 @@ def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool)
         with Store(db, must_exist=True) as store:
             before = store.breakers()
             for name in names:
-                if name not in before:  # that of a plug-in which is gone can be reset all the same
+                # The breaker of a plug-in that was removed can be reset too.
+                if name not in before:
                     _named(plan, name)
             for name in names:
                 store.change_breaker(name, lambda state: BreakerState())
-        if as_json:
-            echo_document(reset=list(names))
-            return interrupts.exit_code or 0
+        lines = []
         for name in names:
-            was = _breaker_text(before.get(name, BreakerState()).to_dict())
-            say(f"{name}: breaker closed (it was {was}).")
-        return interrupts.exit_code or 0
+            state = before.get(name, BreakerState())
+            lines.append(f"{name}: breaker closed (it was {_breaker_text(state.to_dict())}).")
+        present(document(reset=list(names)), *lines, as_json=as_json)
+        return interrupts.exit_code or ExitCode.OK
 
 
-# --- mp2 scanners test -----------------------------------------------------------------------------------------------
+# --- mp2 scanners test -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    outcome: ScanOutcome
+    candidates: tuple[Candidate, ...]
+    logs: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @scanners.command("test")
@@ -316,55 +292,53 @@ def test_scanner(
 ) -> int:
     """Run one scanner, switched off or not, and print its log, its candidates and its time.
 
-    Nothing is stored, and its breaker is neither asked nor changed. Exit code 1 when it fails, 4 when it names nothing.
+    Nothing is stored, and its breaker is neither checked nor changed. Exit code 1 when it fails,
+    4 when it has no candidates.
     """
     plan = planned(context)
     one = _named(plan, name)
-    config = _switched_on(plan.config, one)
+    config = _enabled(plan.config, name)
     if in_caller:
-        return _tell(*_in_caller(one, config, db), (), as_json)
+        return _print_tested(_run_in_caller(one, config, db), as_json)
     with Interrupts().caught() as interrupts:
         start_logging(context)
-        outcome, candidates, logs, warnings = _in_thread(one, config, db, timeout, interrupts)
-        code = _tell(outcome, candidates, logs, warnings, as_json)
+        tested = _run_in_thread(one, config, db, timeout, interrupts)
+        code = _print_tested(tested, as_json)
     return interrupts.exit_code or code
 
 
-def _switched_on(config: Mapping[str, Any], one: Registered) -> dict[str, Any]:
-    """The parts of the table that count for this scanner, with the scanner on."""
-    given = config.get("scanners", {}).get(one.name, {})
-    execution = (
-        {"scanner_execution": config["scanner_execution"]} if "scanner_execution" in config else {}
-    )
-    return {**execution, "scanners": {one.name: {**given, "enabled": True}}}
+def _enabled(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the parts of the table that count for a scanner, which is switched on."""
+    given = config.get("scanners", {}).get(name, {})
+    table: dict[str, Any] = {"scanners": {name: {**given, "enabled": True}}}
+    if "scanner_execution" in config:
+        table["scanner_execution"] = config["scanner_execution"]
+    return table
 
 
-Tested = tuple["ScanOutcome", "tuple[Candidate, ...]", "tuple[str, ...]"]
-
-
-def _in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> Tested:
+def _run_in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> _Tested:
     from mp2.discovery.runner import scan_in_caller
 
     try:
         with redirect_stdout(sys.stderr):
-            return scan_in_caller(one, config=config, http_options=http_options(db))
+            tested = scan_in_caller(one, config=config, http_options=http_options(db))
     except InputError as error:
         raise InputError([f"{one.name}: {problem}" for problem in error.problems]) from error
     except Mp2Error:
         raise
     except Exception as error:
-        raise Mp2Error(
-            f"{one.name}: {type(error).__name__}: {plain(error)} (--debug shows where)"
-        ) from error
+        cause = f"{type(error).__name__}: {plain(error)}"
+        raise Mp2Error(f"{one.name}: {cause} (--debug shows where)") from error
+    return _Tested(*tested)
 
 
-def _in_thread(
+def _run_in_thread(
     one: Registered,
     config: Mapping[str, Any],
     db: Path,
     timeout_s: float | None,
     interrupts: Interrupts,
-) -> tuple[ScanOutcome, tuple[Candidate, ...], tuple[str, ...], tuple[str, ...]]:
+) -> _Tested:
     from mp2.discovery.runner import scan
 
     candidates: list[Candidate] = []
@@ -376,137 +350,33 @@ def _in_thread(
         stop=interrupts.stop,
         observe=lambda event: candidates.extend(event.candidates),
     )
-    return result.outcomes[0], tuple(candidates), result.logs[one.name], result.warnings
+    return _Tested(result.outcomes[0], tuple(candidates), result.logs[one.name], result.warnings)
 
 
-def _tell(
-    outcome: ScanOutcome,
-    candidates: Sequence[Candidate],
-    logs: Sequence[str],
-    warnings: Sequence[str],
-    as_json: bool,
-) -> int:
-    code = (
-        ExitCode.FAILED
-        if outcome.status not in ANSWERED
-        else 0
-        if candidates
-        else ExitCode.NOTHING_FOUND
-    )
-    if as_json:
-        named = [candidate.to_dict() for candidate in candidates]
-        echo_document(
-            status=str(outcome.status),
-            warnings=warnings,
-            outcome=outcome.to_dict(),
-            candidates=named,
-            logs=list(logs),
-        )
-        return code
+def _print_tested(tested: _Tested, as_json: bool) -> int:
     from mp2.cli.scan_view import log_view
-    from mp2.cli.views import console, duration, record_table
 
-    print_warnings(warnings)
-    console(stderr=True).print(log_view(outcome.scanner, logs))
-    if candidates:
-        rows = (
-            (one.ticker, one.priority, one.context, "" if one.data is None else _value(one.data))
-            for one in candidates
-        )
-        console().print(record_table(("ticker", "priority", "why", "data"), rows))
+    outcome = tested.outcome
+    content = document(
+        status=str(outcome.status),
+        warnings=tested.warnings,
+        outcome=outcome.to_dict(),
+        candidates=[candidate.to_dict() for candidate in tested.candidates],
+        logs=list(tested.logs),
+    )
+    rows = []
+    for one in tested.candidates:
+        data = "" if one.data is None else _value_text(one.data)
+        rows.append((one.ticker, one.priority, one.context, data))
+    parts: list[Any] = [record_table(("ticker", "priority", "why", "data"), rows)] if rows else []
     dropped = f", {outcome.n_dropped} dropped" if outcome.n_dropped else ""
-    say(
-        f"{console_line(outcome)} in {duration(outcome.seconds)}, {outcome.attempts} requests{dropped}"
+    parts.append(
+        f"{console_line(outcome)} in {duration(outcome.seconds)}, "
+        f"{outcome.attempts} requests{dropped}"
     )
-    return code
-
-
-# --- mp2 scans -------------------------------------------------------------------------------------------------------
-
-
-@click.group()
-@DB_OPTION
-def scans(db: Path) -> None:
-    """Look at stored scans. SCAN is a scan's id, the beginning of it, or 'last'."""
-
-
-@scans.command("list")
-@JSON_OPTION
-@DB_OPTION
-def list_scans(db: Path, as_json: bool) -> int:
-    """List the stored scans, newest first."""
-    from mp2.cli.views import console, duration, record_table
-
-    with reading(db) as store:
-        summaries = store.scans()
-    if as_json:
-        echo_document(scans=[asdict(summary) for summary in summaries])
-        return 0
-    rows = (
-        (
-            one.scan_id,
-            one.status,
-            one.day,
-            "" if one.elapsed_s is None else duration(one.elapsed_s),
-            f"{one.n_outcomes} of {one.n_scanners}",
-            one.n_failed,
-            one.n_candidates,
-        )
-        for one in summaries
-    )
-    headings = ("scan", "status", "day", "time", "outcomes", "failed", "candidates")
-    console().print(record_table(headings, rows))
-    return 0
-
-
-@scans.command("show")
-@click.argument("scan")
-@click.option(
-    "--show",
-    "n_show",
-    type=click.IntRange(0),
-    default=20,
-    show_default=True,
-    help="candidates in the table",
-)
-@click.option("--logs", is_flag=True, help="the scanners' logs too")
-@JSON_OPTION
-@DB_OPTION
-def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> int:
-    """Show a scan as it was printed; of one that was interrupted what had ended by then."""
-    with reading(db) as store:
-        scan_id = store.find_scan(scan)
-        summary, result = store.scan_summary(scan_id), store.load_scan(scan_id)
-    if as_json:
-        added: dict[str, Any] = (
-            {"logs": {name: list(lines) for name, lines in result.logs.items()}} if logs else {}
-        )
-        echo_scan(
-            result, status=summary.status, day=summary.day, started_at=summary.started_at, **added
-        )
-        return 0
-    from mp2.cli.scan_view import log_view, scan_view
-    from mp2.cli.views import console
-
-    print_warnings(result.warnings)
-    for outcome in result.outcomes:
-        say(console_line(outcome))
-        if logs:
-            console().print(log_view(outcome.scanner, result.logs[outcome.scanner]))
-    console().print(scan_view(result, n_show=n_show, stored=True))
-    return 0
-
-
-@scans.command("delete")
-@click.argument("scan")
-@JSON_OPTION
-@DB_OPTION
-def delete_scan(db: Path, scan: str, as_json: bool) -> int:
-    """Delete a scan and everything stored with it."""
-    return delete_stored(
-        "scan",
-        db,
-        lambda store: store.find_scan(scan),
-        lambda store, scan_id: store.delete_scan(scan_id),
-        as_json,
-    )
+    if not as_json:
+        console(stderr=True).print(log_view(outcome.scanner, tested.logs))
+    present(content, *parts, as_json=as_json, warnings=tested.warnings)
+    if outcome.status not in ANSWERED:
+        return ExitCode.FAILED
+    return ExitCode.OK if rows else ExitCode.NOTHING_FOUND

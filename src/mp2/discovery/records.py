@@ -157,7 +157,7 @@ class ScanResult:
     """A scan: how every scanner ended, in registration order, and the merged candidates, best first.
 
     `workers`: scanners that could run at the same moment, 1 in sequential mode. `tool_logs`: entries of all tool logs, in
-    registration order. `logs`: each scanner's own log lines up to its end.
+    registration order. `logs`: each scanner's own log lines up to its end. `store_error`: why the scan is not (wholly) stored.
     """
 
     scan_id: str
@@ -170,6 +170,7 @@ class ScanResult:
     warnings: tuple[str, ...] = ()
     tool_logs: tuple[Mapping[str, Any], ...] = ()
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    store_error: str | None = None
 
     @property
     def n_failed(self) -> int:

@@ -1,0 +1,95 @@
+"""`mp2 scans`: stored scans.
+
+They are not part of `mp2 runs`: `last` means the last search to `mp2 pick`, and a list of both
+would have hardly a column in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, reading
+from mp2.cli.scan import scan_document
+from mp2.cli.views import document, duration, present, record_table
+from mp2.discovery.records import console_line
+from mp2.errors import ExitCode
+
+
+@click.group()
+@DB_OPTION
+def scans(db: Path) -> None:
+    """Look at stored scans. SCAN is a scan's id, the beginning of it, or 'last'."""
+
+
+@scans.command("list")
+@JSON_OPTION
+@DB_OPTION
+def list_scans(db: Path, as_json: bool) -> int:
+    """List the stored scans, newest first."""
+    with reading(db) as store:
+        summaries = store.scans()
+    rows = []
+    for one in summaries:
+        time = "" if one.elapsed_s is None else duration(one.elapsed_s)
+        outcomes = f"{one.n_outcomes} of {one.n_scanners}"
+        counts = (outcomes, one.n_failed, one.n_candidates)
+        rows.append((one.scan_id, one.status, one.day, time, *counts))
+    headings = ("scan", "status", "day", "time", "outcomes", "failed", "candidates")
+    content = document(scans=[asdict(summary) for summary in summaries])
+    present(content, record_table(headings, rows), as_json=as_json)
+    return ExitCode.OK
+
+
+@scans.command("show")
+@click.argument("scan")
+@click.option(
+    "--show",
+    "n_show",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="candidates in the table",
+)
+@click.option("--logs", is_flag=True, help="the scanners' logs too")
+@JSON_OPTION
+@DB_OPTION
+def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> int:
+    """Show a scan as it was printed; of an interrupted one, what had ended by then."""
+    from mp2.cli.scan_view import log_view, scan_view
+
+    with reading(db) as store:
+        scan_id = store.find_scan(scan)
+        summary = store.scan_summary(scan_id)
+        result = store.load_scan(scan_id)
+    content = scan_document(
+        result, status=summary.status, day=summary.day, started_at=summary.started_at
+    )
+    if logs:
+        content["logs"] = {name: list(lines) for name, lines in result.logs.items()}
+    parts: list[Any] = []
+    for outcome in result.outcomes:
+        parts.append(console_line(outcome))
+        if logs:
+            parts.append(log_view(outcome.scanner, result.logs[outcome.scanner]))
+    parts.append(scan_view(result, n_show=n_show, stored=True))
+    present(content, *parts, as_json=as_json, warnings=result.warnings)
+    return ExitCode.OK
+
+
+@scans.command("delete")
+@click.argument("scan")
+@JSON_OPTION
+@DB_OPTION
+def delete_scan(db: Path, scan: str, as_json: bool) -> int:
+    """Delete a scan and everything stored with it."""
+    return delete_stored(
+        "scan",
+        db,
+        lambda store: store.find_scan(scan),
+        lambda store, scan_id: store.delete_scan(scan_id),
+        as_json,
+    )

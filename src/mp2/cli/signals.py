@@ -1,0 +1,249 @@
+"""`mp2 signals` computes signals, `mp2 check lookahead` checks the algorithms, `mp2 download`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mp2.cli.logs import observed, start_logging
+from mp2.cli.options import (
+    GRIDS_OPTION,
+    JSON_OPTION,
+    PRICES_OPTIONS,
+    PROGRESS_OPTION,
+    SIGNALS_OPTIONS,
+    PriceOptions,
+    SignalOptions,
+    file_option,
+    options_record,
+    with_options,
+)
+from mp2.cli.output_files import writing
+from mp2.cli.session import Interrupts
+from mp2.cli.views import document, present
+from mp2.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from mp2.signals.sheet import SignalSheet
+
+OUTPUT_OPTION = file_option("-o", "--output", required=True, help="Parquet or CSV file to write")
+
+
+@click.command()
+@click.argument("prices", type=click.Path(path_type=Path))
+@with_options(PRICES_OPTIONS, SIGNALS_OPTIONS)
+@OUTPUT_OPTION
+@file_option(
+    "--next",
+    "next_output",
+    help="file for the signals of the day after, with null prices",
+)
+@click.option(
+    "--history",
+    type=click.IntRange(1),
+    help="bars before the first day to start from [default: all]",
+)
+@click.option("--threads", type=click.IntRange(1), help="threads [default: one per core]")
+@PROGRESS_OPTION
+@JSON_OPTION
+@click.pass_context
+def signals(
+    context: click.Context,
+    /,
+    prices: Path,
+    output: Path,
+    next_output: Path | None,
+    history: int | None,
+    threads: int | None,
+    no_progress: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
+    from mp2.signals.grids import load_grids
+    from mp2.signals.sheet import compute_signals
+
+    which = options_record(SignalOptions, options)
+    _check_outputs(prices, output, next_output)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
+        source = options_record(PriceOptions, options)
+        table = source.read(prices, interrupts.stop, end=which.end)
+        with observed(screen, "signals", live=not no_progress) as observe:
+            sheet = compute_signals(
+                table,
+                n_days=which.days,
+                end=which.end,
+                include_next=next_output is not None,
+                grids=load_grids(which.grids),
+                history=history,
+                threads=threads,
+                stop=interrupts.stop,
+                observe=observe,
+            )
+        n_rows = _write_signals(sheet, output, next_output)
+        content = document(
+            warnings=sheet.warnings,
+            output=str(output),
+            days=sheet.days,
+            assumed_day=sheet.assumed_day,
+            n_variations=len(sheet.variations),
+            n_tickers=len(sheet.tickers),
+            n_rows=n_rows,
+        )
+        lines = [
+            f"{n_rows:,} signals of {len(sheet.variations):,} variations, "
+            f"{len(sheet.tickers):,} tickers, {sheet.days[0]} to {sheet.days[which.days - 1]}: "
+            f"{output}"
+        ]
+        if next_output is not None:
+            assumed = " (assumed)" if sheet.assumed_day else ""
+            lines.append(f"signals for {sheet.days[-1]}{assumed}: {next_output}")
+        present(content, *lines, as_json=as_json, warnings=sheet.warnings)
+        return interrupts.exit_code or ExitCode.OK
+
+
+def _check_outputs(prices: Path, *outputs: Path | None) -> None:
+    """Check that no output overwrites the prices or another output, and that its kind is known."""
+    taken = {prices.resolve()}
+    for path in filter(None, outputs):
+        check_format(path)
+        if path.resolve() in taken:
+            raise InputError(
+                f"{path}: named twice, one would overwrite the other; name another file"
+            )
+        taken.add(path.resolve())
+
+
+def check_format(path: Path) -> None:
+    """Raise `InputError` unless a table can be written under this name."""
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise InputError(f"{path}: unknown kind of file; name it .parquet or .csv")
+
+
+def _write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -> int:
+    """Write the signals; return the number of rows in `output`.
+
+    The day after goes to a file of its own, so that a search never sees it.
+    """
+    import polars as pl
+
+    frame = sheet.to_frame()
+    if next_output is None:
+        write_table(frame, output)
+        return len(frame)
+    next_day = pl.lit(sheet.days[-1]).str.to_date()
+    searched = frame.filter(pl.col("day") != next_day)
+    write_table(searched, output)
+    unknown = pl.lit(None, dtype=pl.Float64)
+    later = frame.filter(pl.col("day") == next_day)
+    write_table(later.with_columns(open=unknown, close=unknown), next_output)
+    return len(searched)
+
+
+def write_table(frame: Any, path: Path) -> None:
+    """Write a polars frame as CSV or Parquet."""
+    with writing(path) as part:
+        if path.suffix.lower() == ".csv":
+            frame.write_csv(part)
+        else:
+            frame.write_parquet(part)
+
+
+# --- mp2 check -------------------------------------------------------------------------------
+
+
+@click.group()
+def check() -> None:
+    """Check what results rest on."""
+
+
+@check.command()
+@click.argument("prices", type=click.Path(path_type=Path))
+@with_options(PRICES_OPTIONS)
+@GRIDS_OPTION
+@JSON_OPTION
+@click.pass_context
+def lookahead(
+    context: click.Context, /, prices: Path, grids: Path | None, as_json: bool, **options: Any
+) -> int:
+    """Change the future bars of PRICES and check that no past signal changes.
+
+    Every algorithm is checked, also those of third parties.
+    """
+    from mp2.signals.grids import load_grids
+    from mp2.signals.lookahead import check as check_signals
+
+    with Interrupts().caught() as interrupts:
+        start_logging(context)
+        table = options_record(PriceOptions, options).read(prices, interrupts.stop)
+        checked = load_grids(grids)
+        findings = check_signals(table, checked, stop=interrupts.stop)
+        lines = [str(finding) for finding in findings]
+        warnings = (*table.warnings, *checked.warnings)
+        n_cheating = len({(finding.algo, finding.variation) for finding in findings})
+        present(
+            document(
+                status="failed" if findings else "ok",
+                warnings=warnings,
+                algorithms=[algorithm.name for algorithm in checked.algorithms],
+                findings=lines,
+            ),
+            *lines,
+            f"{len(checked.algorithms)} algorithms, {len(checked.variations):,} variations: "
+            f"{n_cheating} look ahead",
+            as_json=as_json,
+            warnings=warnings,
+        )
+        code = ExitCode.FAILED if findings else ExitCode.OK
+        return interrupts.exit_code or code
+
+
+# --- mp2 download ----------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("tickers", nargs=-1, required=True)
+@click.option("--start", required=True, help="first day, YYYY-MM-DD")
+@click.option("--end", required=True, help="last day, YYYY-MM-DD")
+@OUTPUT_OPTION
+@PROGRESS_OPTION
+@JSON_OPTION
+@click.pass_context
+def download(
+    context: click.Context,
+    /,
+    tickers: Sequence[str],
+    start: str,
+    end: str,
+    output: Path,
+    no_progress: bool,
+    as_json: bool,
+) -> int:
+    """Download daily bars of TICKERS from Yahoo (extra 'yahoo'): a file that `mp2 run` takes."""
+    from mp2.data.prices import to_frame
+    from mp2.data.yahoo import download as fetch
+
+    check_format(output)
+    with Interrupts().caught() as interrupts:
+        screen = start_logging(context)
+        with observed(screen, "download", live=not no_progress) as observe:
+            table = fetch(tickers, start=start, end=end, observe=observe, stop=interrupts.stop)
+        write_table(to_frame(table), output)
+        n_tickers = len(table.tickers)
+        n_dates = len(table.dates)
+        present(
+            document(
+                warnings=table.warnings,
+                output=str(output),
+                n_tickers=n_tickers,
+                n_dates=n_dates,
+            ),
+            f"{n_tickers:,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}",
+            as_json=as_json,
+            warnings=table.warnings,
+        )
+        return interrupts.exit_code or ExitCode.OK

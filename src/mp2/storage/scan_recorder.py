@@ -1,0 +1,130 @@
+"""A scan that is stored while it runs: an outcome is on the disk before an observer sees it.
+
+Once the scan has begun, the writer thread of the store both stores an outcome and calls the
+observer. So however long the database is locked, no scanner's time depends on it. The first
+failure of the store ends the storing, not the scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from mp2.discovery.breaker import Breakers, BreakerState, Change
+from mp2.discovery.config import breaker_rules
+from mp2.discovery.records import ScanEvent, ScanResult
+from mp2.errors import StoreError
+from mp2.storage.recorder import Keeper
+from mp2.storage.runs import Store
+
+
+class ScanRecorder:
+    """Stores one scan; give `observe` and `breakers()` to `discovery.runner.scan`.
+
+    `names` are the scanners that run, in registration order; `config` is the table `[discovery]`.
+    `observer` gets every event, one call at a time, also from the writer thread. `on_begin` is
+    called with the scan's id once the scan is in the store.
+    """
+
+    def __init__(
+        self,
+        writer: Keeper,
+        *,
+        names: Sequence[str],
+        day: date,
+        config: Mapping[str, Any],
+        observer: Callable[[ScanEvent], None] | None = None,
+        on_begin: Callable[[str], None] | None = None,
+    ) -> None:
+        self._writer = writer
+        self._names = names
+        self._day = day
+        self._config = config
+        self._observer = observer
+        self._on_begin = on_begin
+        self._observer_lock = threading.Lock()
+        self._scan_id: str | None = None
+        self._error: str | None = None
+
+    def breakers(self) -> Breakers:
+        """Return the breakers in the store; once it has failed, every scanner may run."""
+        return Breakers(self._change_breaker, rules=breaker_rules(self._config))
+
+    def observe(self, event: ScanEvent) -> None:
+        """Store what has to be stored of an event, then pass it on."""
+        if event.kind == "begun":
+            self._in_store(self._begin)
+            if self._on_begin is not None and self._scan_id is not None:
+                self._on_begin(self._scan_id)
+        scan_id = self._scan_id
+        if scan_id is None or event.outcome is None:
+            self._pass_on(event)
+            return
+
+        def store_and_pass_on(store: Store) -> None:
+            self._attempt(store, lambda store: store.add_outcome(scan_id, event))
+            self._pass_on(event)
+
+        self._writer.post(store_and_pass_on)
+
+    def finish(self, result: ScanResult) -> ScanResult:
+        """Store the end; return the result with its id in the store, or with the store's error."""
+        scan_id = self._scan_id
+        if scan_id is not None:
+            result = replace(result, scan_id=scan_id)
+            self._in_store(lambda store: store.finish_scan(scan_id, result))
+        return replace(result, store_error=self._error)
+
+    def abandon(self) -> None:
+        """Mark the scan as failed; what had ended stays."""
+        scan_id = self._scan_id
+        if scan_id is not None:
+            self._in_store(lambda store: store.abandon_scan(scan_id))
+
+    def _begin(self, store: Store) -> None:
+        self._scan_id = store.begin_scan(
+            scanners=self._names,
+            day=self._day.isoformat(),
+            config_fingerprint=config_fingerprint(self._config),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _pass_on(self, event: ScanEvent) -> None:
+        if self._observer is not None:
+            with self._observer_lock:
+                self._observer(event)
+
+    def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
+        after = [change(BreakerState())]
+
+        def apply(store: Store) -> None:
+            after[0] = store.change_breaker(scanner, change)
+
+        if self._scan_id is None:
+            self._in_store(apply)
+        else:
+            # The outcome of a run: nothing waits for the state after it.
+            self._writer.post(lambda store: self._attempt(store, apply))
+        return after[0]
+
+    def _in_store(self, work: Callable[[Store], object]) -> None:
+        self._writer.ask(lambda store: self._attempt(store, work))
+
+    def _attempt(self, store: Store, work: Callable[[Store], object]) -> None:
+        if self._error is not None:
+            return
+        try:
+            work(store)
+        except StoreError as error:
+            self._error = str(error)
+
+
+def config_fingerprint(config: Mapping[str, Any]) -> str:
+    """Return the sha256, in hex, of the table `[discovery]`: two scans with the same table agree."""
+    text = json.dumps(config, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
