@@ -159,6 +159,7 @@ CHECKED = re.compile(r"(sql_names?|_quoted)\(.*\)", re.DOTALL)
 KNOWN = {
     ("cache.py", "journal_mode"): "one of two words of this program",
     ("cache.py", "application_id"): "a number of this program",
+    ("_sqlite.py", "journal_mode"): "one of two words of this program",
     ("_sqlite.py", "application_id"): "a number of this program",
     (
         "quota.py",
