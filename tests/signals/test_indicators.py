@@ -100,8 +100,8 @@ def test_bands_of_a_price_that_does_not_move_are_unknown():
 @pytest.mark.parametrize("indicator", ALL, ids=lambda value: value.name)
 def test_a_first_value_takes_n_bars(indicator):
     (found,) = series_of(walk(2, 150), indicator)
-    assert np.isfinite(found).argmax(axis=1).tolist() == [indicator.n_bars - 1] * 2
-    assert np.isfinite(found[:, indicator.n_bars - 1 :]).all()
+    assert np.isfinite(found).argmax(axis=1).tolist() == [ta.n_bars(indicator) - 1] * 2
+    assert np.isfinite(found[:, ta.n_bars(indicator) - 1 :]).all()
 
 
 @pytest.mark.parametrize("indicator", ALL, ids=lambda value: value.name)

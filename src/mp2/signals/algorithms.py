@@ -1,9 +1,9 @@
-"""The ten algorithms: each a named rule over arrays, the parameters it takes, and the variations it is tried with.
+"""The ten algorithms: each a named rule over arrays, its parameters, and its default variations.
 
-A rule gets one float64[T, n] array per series its algorithm reads, as of the close of n bars, and its parameters by name;
-it answers bool[T, n]: whether to buy at the open that follows the bar. Where a series is NaN (too little history) nothing
-is bought, whatever the rule says. A rule may compare tickers of one bar with each other, never one bar with another: what
-needs earlier bars is an indicator (`mp2.signals.indicators`). `mp2.signals.lookahead` holds every algorithm to that.
+A rule takes one float64[T, n] array per series its algorithm reads, as of the close of n bars, and its parameters by name.
+It returns bool[T, n]: whether to buy at the open after each bar. Where a series is NaN (too little history) nothing is
+bought, even if the rule returns True. A rule may compare the tickers of one bar, but not different bars: what needs earlier
+bars is an indicator (`mp2.signals.indicators`). `mp2.signals.lookahead` checks this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number an algorithm takes: allowed are `low`..`high`, tried by default are `values`; `whole`: integers only."""
+    """A parameter of an algorithm: its range `low`..`high`, its default `values`, and whether it is a `whole` number."""
 
     name: str
     meaning: str
@@ -35,11 +35,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """A rule with its parameters; the default variations are the product of the parameters' values.
+    """A rule with its parameters; the default variations are the product of the values of all parameters.
 
     - `rule(*series, **params) -> bool[T, n]`: see the head of this module; the first line of its docstring is its summary.
-    - `reads(**params)`: the series the rule gets, in order.
-    - `rising`: parameters that have to rise in this order; other combinations are skipped.
+    - `reads(**params)`: the series for the rule, in order.
+    - `rising`: parameters whose values must rise in this order; other combinations are skipped.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Algorithm:
 
     @property
     def summary(self) -> str:
-        """The rule in one line."""
+        """Describe the rule in one line."""
         return (self.rule.__doc__ or "").strip().partition("\n")[0]
 
 
-# --- the rules ------------------------------------------------------------------------------------------------------
+# --- the rules
 
 
 def macd(histogram: FloatArray, *, fast: int, slow: int, signal: int) -> BoolArray:
@@ -107,14 +107,17 @@ def adx(
 def volatility(range_percent: FloatArray, *, period: int, share: float) -> BoolArray:
     """Among the calmest share of the tickers that day.
 
-    rank of NATR(period) over the tickers with a value <= share * their number, rank 1 being the smallest; ties count as the
-    best of them. NATR = 100 * ATR / close with the ATR of Wilder (1978), section 3; buying low volatility is Haugen and
+    rank of NATR(period) among the tickers with a value <= share * their number. Rank 1 is the smallest; ties get the best of
+    their ranks. NATR = 100 * ATR / close with the ATR of Wilder (1978), section 3; buying low volatility is Haugen and
     Heins, *Risk and the Rate of Return on Financial Assets* (1975).
     """
     n_ranked = np.isfinite(range_percent).sum(axis=0)
-    n_bought = np.floor(share * n_ranked + 1e-9).astype(np.int64)  # 0.29 * 100 is 28.999...
-    ascending = np.sort(range_percent, axis=0)  # NaN last
-    limit = np.take_along_axis(ascending, np.maximum(n_bought - 1, 0)[np.newaxis], axis=0)
+    # 1e-9: 0.29 * 100 is 28.999...
+    n_bought = np.floor(share * n_ranked + 1e-9).astype(np.int64)
+    # Sorted to the end, NaN is never a limit.
+    ascending = np.sort(range_percent, axis=0)
+    last_bought = np.maximum(n_bought - 1, 0)[np.newaxis]
+    limit = np.take_along_axis(ascending, last_bought, axis=0)
     bought: BoolArray = (range_percent <= limit) & (n_bought > 0)
     return bought
 
@@ -139,17 +142,11 @@ def bollinger(
 ) -> BoolArray:
     """Close low between its bands: buys weakness.
 
-    %B < level, where %B = (close - lower) / (upper - lower) and lower, upper = SMA(period) -+ width * deviation(period), the
-    population standard deviation. Bollinger, *Bollinger on Bollinger Bands* (2001), with 20 and 2.
+    %B < level, where %B = (close - lower) / (upper - lower), 0 at the lower band and 1 at the upper one. The bands are
+    SMA(period) -+ width * deviation(period), the population standard deviation. Bollinger, *Bollinger on Bollinger Bands* (2001), with 20 and 2.
     """
-    return _percent_b(close, middle, deviation, width) < level
-
-
-def _percent_b(
-    close: FloatArray, middle: FloatArray, deviation: FloatArray, width: float
-) -> FloatArray:
-    """0 at the lower band, 1 at the upper."""
-    return 0.5 + (close - middle) / (2 * width * deviation)
+    percent_b = 0.5 + (close - middle) / (2 * width * deviation)
+    return percent_b < level
 
 
 def ema_macd(
@@ -188,24 +185,26 @@ def rsi_bollinger(
     return (strength < level) & (close < middle - width * deviation)
 
 
-# --- parameters and default grids -----------------------------------------------------------------------------------
+# --- parameters and default grids
 
-_SIGNAL = 9  # of EMA_MACD, the customary one
-
-
-def _period(
-    name: str, meaning: str, low: int, values: Sequence[int], high: int = 1000
-) -> Parameter:
-    return Parameter(name, f"{meaning}, bars", low, high, tuple(values))
+_MACD_SIGNAL = 9
+_MAX_PERIOD = 1000
+_WILDER_PERIODS = range(5, 30, 2)
 
 
-def _level(name: str, meaning: str, low: float, high: float, values: Sequence[float]) -> Parameter:
+def _period(name: str, meaning: str, low: int, values: Sequence[int]) -> Parameter:
+    return Parameter(name, f"{meaning}, bars", low, _MAX_PERIOD, tuple(values))
+
+
+def _real(name: str, meaning: str, low: float, high: float, values: Sequence[float]) -> Parameter:
     return Parameter(name, meaning, low, high, tuple(values), whole=False)
 
 
-_MARGINS = (0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03)
-_SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
-_FAST, _SLOW = "span of the fast average", "span of the slow average"
+_FAST = "span of the fast average"
+_SLOW = "span of the slow average"
+_SMOOTHING = "span of Wilder's smoothing"
+_LENGTH = "length of the average"
+_OVERSOLD = "index below which to buy"
 _WIDTH = "distance of the bands from the average, standard deviations"
 
 ALGORITHMS: tuple[Algorithm, ...] = (
@@ -235,32 +234,39 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=rsi,
         reads=lambda period, level: (ta.rsi(period),),
         parameters=(
-            _period("period", "span of Wilder's smoothing", 2, range(2, 16)),
-            _level("level", "index below which to buy", 1, 99, (30, 34, 38, 42, 46, 50, 54, 58)),
+            _period("period", _SMOOTHING, 2, range(2, 16)),
+            _real("level", _OVERSOLD, 1, 99, range(30, 59, 4)),
         ),
     ),
     Algorithm(
         name="Breakout",
         rule=breakout,
-        reads=lambda period, margin: ("close", ta.channel_high(period)),
+        reads=lambda period, margin: (
+            "close",
+            ta.channel_high(period),
+        ),
         parameters=(
             _period("period", "length of the channel", 2, range(5, 56, 5)),
-            _level(
+            _real(
                 "margin",
                 "distance below the channel that still counts, share of it",
                 0,
                 0.5,
-                _MARGINS,
+                (0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03),
             ),
         ),
     ),
     Algorithm(
         name="ADX",
         rule=adx,
-        reads=lambda period, level: (ta.adx(period), ta.plus_di(period), ta.minus_di(period)),
+        reads=lambda period, level: (
+            ta.adx(period),
+            ta.plus_di(period),
+            ta.minus_di(period),
+        ),
         parameters=(
-            _period("period", "span of Wilder's smoothing", 2, range(5, 30, 2)),
-            _level(
+            _period("period", _SMOOTHING, 2, _WILDER_PERIODS),
+            _real(
                 "level",
                 "index above which the market is directed",
                 1,
@@ -274,8 +280,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=volatility,
         reads=lambda period, share: (ta.natr(period),),
         parameters=(
-            _period("period", "span of Wilder's smoothing", 2, range(5, 30, 2)),
-            _level(
+            _period("period", _SMOOTHING, 2, _WILDER_PERIODS),
+            _real(
                 "share",
                 "share of the tickers to buy, calmest first",
                 0.01,
@@ -287,10 +293,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="SMA",
         rule=sma,
-        reads=lambda period, margin: ("close", ta.sma(period)),
+        reads=lambda period, margin: (
+            "close",
+            ta.sma(period),
+        ),
         parameters=(
-            _period("period", "length of the average", 2, (*range(5, 58, 4), 75, 100, 150, 200)),
-            _level(
+            _period("period", _LENGTH, 2, (*range(5, 58, 4), 75, 100, 150, 200)),
+            _real(
                 "margin",
                 "distance above the average, share of it",
                 0,
@@ -302,11 +311,15 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="Bollinger",
         rule=bollinger,
-        reads=lambda period, width, level: ("close", ta.sma(period), ta.deviation(period)),
+        reads=lambda period, width, level: (
+            "close",
+            ta.sma(period),
+            ta.deviation(period),
+        ),
         parameters=(
-            _period("period", "length of the average", 2, range(8, 33, 4)),
-            _level("width", _WIDTH, 0.1, 5, (1, 1.5, 2, 2.5)),
-            _level(
+            _period("period", _LENGTH, 2, range(8, 33, 4)),
+            _real("width", _WIDTH, 0.1, 5, (1, 1.5, 2, 2.5)),
+            _real(
                 "level",
                 "%B below which to buy; 0 is the lower band, 1 the upper",
                 -1,
@@ -321,12 +334,12 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         reads=lambda trend, fast, slow: (
             "close",
             ta.ema(trend),
-            ta.macd_histogram(fast, slow, _SIGNAL),
+            ta.macd_histogram(fast, slow, _MACD_SIGNAL),
         ),
         parameters=(
-            _period("trend", "span of the trend's average", 2, (10, 20, 30, 40, 50)),
-            _period("fast", _FAST, 2, (6, 8, 10, 12, 14)),
-            _period("slow", _SLOW, 3, (20, 26, 32, 38)),
+            _period("trend", "span of the trend's average", 2, range(10, 51, 10)),
+            _period("fast", _FAST, 2, range(6, 15, 2)),
+            _period("slow", _SLOW, 3, range(20, 39, 6)),
         ),
         rising=("fast", "slow"),
     ),
@@ -341,9 +354,9 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         ),
         parameters=(
             _period("period", "span of the index", 2, (3, 5, 7, 10, 14)),
-            _level("level", "index below which to buy", 1, 99, (34, 38, 42, 46, 50)),
+            _real("level", _OVERSOLD, 1, 99, range(34, 51, 4)),
             _period("window", "length of the bands' average", 2, (10, 20, 30)),
-            _level("width", _WIDTH, 0.1, 5, (0.5, 1)),
+            _real("width", _WIDTH, 0.1, 5, (0.5, 1)),
         ),
     ),
 )

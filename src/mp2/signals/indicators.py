@@ -1,17 +1,16 @@
-"""Indicators of daily bars: each distinct one computed once per ticker, in threads, by TA-Lib.
+"""Indicators of daily bars, computed by TA-Lib: each distinct one once per ticker.
 
-An `Indicator` is a description, not a series: what is computed from which columns or other indicators. Descriptions are
-values: two that are equal are the same indicator, so EMA(12) is computed once however many variations read it.
+An `Indicator` is a description: which function of which columns or other indicators. Equal descriptions are the same
+indicator, so EMA(12) is computed once for all variations that read it.
 
-What is guaranteed:
+Guarantees:
 
-- A series is *as of the close* of each bar. Nothing here knows of days to trade; `mp2.signals.sheet` alone shifts by one.
-- Only bars before the stop index reach any indicator, so a later one cannot matter.
-- A ticker's series begin at its first bar in the window and are computed for that ticker alone: results do not depend on
-  chunks, threads or the other tickers, and equal those of a longer request bit for bit.
+- A series is as of the close of each bar. Only `mp2.signals.sheet` knows about trading days and shifts by one.
+- Only bars before the stop index reach an indicator, so later bars cannot matter.
+- A ticker's series begin at its first bar in the window and depend on no other ticker. Results do not depend on chunks or
+  threads, and equal those of a longer request bit for bit.
 
-Recursive indicators forget their start at a known pace; `n_warm_up` is the number of bars after which less than 1e-9 of it
-is left: 12 periods for an EMA, 15 for an EMA of EMAs, 25 for Wilder's smoothing, 30 for his ADX, which smooths twice.
+Recursive indicators forget their start at a known pace. After `n_warm_up` bars less than 1e-9 of it is left.
 """
 
 from __future__ import annotations
@@ -32,21 +31,24 @@ FloatArray = npt.NDArray[np.float64]
 Column = Literal["open", "high", "low", "close", "volume"]
 COLUMNS: tuple[Column, ...] = ("open", "high", "low", "close", "volume")
 
-EMA_PERIODS, NESTED_EMA_PERIODS, WILDER_PERIODS, ADX_PERIODS = 12, 15, 25, 30
-"""Warm-up in multiples of the (longest) period."""
+# Warm-up in multiples of the period, of the longest one for a nested EMA. ADX applies Wilder's smoothing twice.
+EMA_PERIODS = 12
+NESTED_EMA_PERIODS = 15
+WILDER_PERIODS = 25
+ADX_PERIODS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One series per ticker: `compute(*inputs, *params)`, all of them float64[n_bars], value i as of the close of bar i.
+    """One series per ticker: `compute(*inputs, *params)`, float64[n_bars] each, value i as of the close of bar i.
 
-    - `name`: how messages call it, `EMA(12)`.
-    - `compute`: a function over arrays, or the name of a TA-Lib function of one output. It returns float64 of the length
-      of its inputs, NaN where it has too little history, and never looks at a later bar than the one it computes.
-    - `inputs`: columns of the bars, or other indicators. A volume may be NaN inside, prices never are.
-    - `params`: what follows the inputs, whole numbers as int.
-    - `n_lookback`: bars before a bar that a first value takes, over those its inputs take.
-    - `n_warm_up`: bars until the start no longer shows; 0 for what has no memory beyond `n_lookback`.
+    - `name`: its name in messages, such as `EMA(12)`.
+    - `compute`: a function of arrays, or the name of a TA-Lib function with one output. It returns float64 of the length
+      of its inputs, NaN where the history is too short, and must not read bars later than the one it computes.
+    - `inputs`: columns of the bars, or other indicators. Volumes may contain NaN, prices never do.
+    - `params`: the arguments after the inputs, whole numbers as int.
+    - `n_lookback`: bars needed before the bar of a first value, beyond those its inputs need.
+    - `n_warm_up`: bars until the start no longer matters; 0 without memory beyond `n_lookback`.
     """
 
     name: str
@@ -56,41 +58,36 @@ class Indicator:
     n_lookback: int = 0
     n_warm_up: int = 0
 
-    @property
-    def n_bars(self) -> int:
-        """Bars that a first value takes."""
-        return self.n_lookback + max(map(n_bars, self.inputs), default=1)
-
 
 Series = Indicator | Column
 """What a rule can read."""
 
 
 def n_bars(series: Series) -> int:
-    """Bars that the first value of a series takes; 1 for a column."""
-    return series.n_bars if isinstance(series, Indicator) else 1
+    """Count the bars that the first value of a series needs; 1 for a column."""
+    if not isinstance(series, Indicator):
+        return 1
+    return series.n_lookback + max(map(n_bars, series.inputs), default=1)
 
 
 def n_warm_up(series: Series) -> int:
-    """Bars a series wants before its first value asked for: its own warm-up, its inputs' and its lookback."""
+    """Count the bars before the first wanted value: own warm-up, that of the inputs, and lookback."""
     if not isinstance(series, Indicator):
         return 1
-    return max(series.n_warm_up, series.n_bars, *map(n_warm_up, series.inputs))
+    return max(series.n_warm_up, n_bars(series), *map(n_warm_up, series.inputs))
 
 
-# --- the indicators of the ten algorithms ---------------------------------------------------------------------------
+# --- the indicators of the ten algorithms
 
 
 def ema(period: int) -> Indicator:
-    """Exponential moving average of the close, smoothing 2 / (period + 1), seeded with the mean of the first `period`."""
-    return Indicator(
-        f"EMA({period})", "EMA", ("close",), (period,), period - 1, EMA_PERIODS * period
-    )
+    """Exponential moving average of the close, smoothing 2 / (period + 1), seeded with the mean of `period` closes."""
+    return _talib("EMA", ("close",), period, period - 1, EMA_PERIODS)
 
 
 def sma(period: int) -> Indicator:
     """Mean of the last `period` closes."""
-    return Indicator(f"SMA({period})", "SMA", ("close",), (period,), period - 1)
+    return _talib("SMA", ("close",), period, period - 1)
 
 
 def macd_line(fast: int, slow: int) -> Indicator:
@@ -99,85 +96,97 @@ def macd_line(fast: int, slow: int) -> Indicator:
 
 
 def macd_histogram(fast: int, slow: int, signal: int) -> Indicator:
-    """MACD line minus its signal line, the EMA(signal) of it.
+    """MACD line minus its signal line, which is EMA(signal) of the MACD line.
 
-    Both EMAs start at their own first bar, so that every EMA is shared; TA-Lib's MACD seeds the fast one later, and agrees
-    after the warm-up.
+    Every EMA starts at its own first bar, so that it can be shared. TA-Lib's MACD seeds the fast one later; both agree after
+    the warm-up.
     """
+    periods = f"({fast},{slow},{signal})"
     line = macd_line(fast, slow)
-    n_settled = NESTED_EMA_PERIODS * max(slow, signal)
-    smoothed = Indicator(
-        f"MACD signal({fast},{slow},{signal})", "EMA", (line,), (signal,), signal - 1, n_settled
+    signal_line = Indicator(
+        f"MACD signal{periods}",
+        "EMA",
+        (line,),
+        (signal,),
+        signal - 1,
+        NESTED_EMA_PERIODS * max(slow, signal),
     )
-    return Indicator(f"MACD histogram({fast},{slow},{signal})", np.subtract, (line, smoothed))
+    return Indicator(f"MACD histogram{periods}", np.subtract, (line, signal_line))
 
 
 def rsi(period: int) -> Indicator:
     """Wilder's relative strength index, 0..100; 0 for a price that never moved."""
-    return Indicator(
-        f"RSI({period})", "RSI", ("close",), (period,), period, WILDER_PERIODS * period
-    )
+    return _talib("RSI", ("close",), period, period, WILDER_PERIODS)
 
 
 def adx(period: int) -> Indicator:
     """Wilder's average directional movement index, 0..100."""
-    return Indicator(
-        f"ADX({period})", "ADX", _RANGE, (period,), 2 * period - 1, ADX_PERIODS * period
-    )
+    return _talib("ADX", _RANGE, period, 2 * period - 1, ADX_PERIODS)
 
 
 def plus_di(period: int) -> Indicator:
     """Wilder's positive directional indicator, 0..100."""
-    return Indicator(
-        f"+DI({period})", "PLUS_DI", _RANGE, (period,), period, WILDER_PERIODS * period
-    )
+    return _talib("PLUS_DI", _RANGE, period, period, WILDER_PERIODS)
 
 
 def minus_di(period: int) -> Indicator:
     """Wilder's negative directional indicator, 0..100."""
-    return Indicator(
-        f"-DI({period})", "MINUS_DI", _RANGE, (period,), period, WILDER_PERIODS * period
-    )
+    return _talib("MINUS_DI", _RANGE, period, period, WILDER_PERIODS)
 
 
 def natr(period: int) -> Indicator:
     """Normalised average true range: Wilder's ATR in percent of the close."""
-    return Indicator(f"NATR({period})", "NATR", _RANGE, (period,), period, WILDER_PERIODS * period)
+    return _talib("NATR", _RANGE, period, period, WILDER_PERIODS)
 
 
 def channel_high(period: int) -> Indicator:
-    """Highest high of the `period` bars before a bar, itself not among them."""
-    highest = Indicator(f"MAX({period})", "MAX", ("high",), (period,), period - 1)
-    return Indicator(f"channel high({period})", _previous, (highest,), (), 1)
+    """Highest high of the `period` bars before a bar, without the bar itself."""
+    highest = _talib("MAX", ("high",), period, period - 1)
+    return Indicator(f"channel high({period})", _previous, (highest,), n_lookback=1)
 
 
 def deviation(period: int) -> Indicator:
-    """Population standard deviation of the last `period` closes; NaN where it is below a millionth of their mean.
-
-    TA-Lib's running sums leave rounding of that size, so that less of it is no measure of anything.
-    """
-    raw = Indicator(f"STDDEV({period})", "STDDEV", ("close",), (period,), period - 1)
+    """Population standard deviation of the last `period` closes; NaN where it is below a millionth of their mean."""
+    raw = _talib("STDDEV", ("close",), period, period - 1)
     return Indicator(f"deviation({period})", _above_rounding, (raw, sma(period)))
 
 
 _RANGE: tuple[Series, ...] = ("high", "low", "close")
 
 
+def _talib(
+    function: str,
+    inputs: tuple[Series, ...],
+    period: int,
+    n_lookback: int,
+    n_warm_up_periods: int = 0,
+) -> Indicator:
+    """A TA-Lib function with one period as its only parameter."""
+    return Indicator(
+        f"{function}({period})",
+        function,
+        inputs,
+        (period,),
+        n_lookback,
+        n_warm_up_periods * period,
+    )
+
+
 def _previous(values: FloatArray) -> FloatArray:
-    """The value of one bar earlier."""
     return np.concatenate(([np.nan], values[:-1]))
 
 
 def _above_rounding(spread: FloatArray, mean: FloatArray) -> FloatArray:
+    # TA-Lib's running sums leave rounding errors of this size: a smaller deviation measures nothing.
     return np.where(spread > 1e-6 * mean, spread, np.nan)
 
 
-# --- evaluation -----------------------------------------------------------------------------------------------------
+# --- evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """One indicator in order of need; slots 0..4 are the columns, the following ones the steps."""
+class Step:
+    """One indicator to compute; slots 0..4 are the columns, the following ones the steps in order."""
 
     indicator: Indicator
     compute: Callable[..., FloatArray]
@@ -186,36 +195,32 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Distinct series in an order in which each follows its inputs.
+    """The steps to compute some series, each after its inputs.
 
-    `series`: the S distinct series asked for, in order of first appearance; `slots`: where each is among columns and steps.
+    `series`: the S distinct series wanted, in order of first appearance; `slots`: the slot of each.
     """
 
     series: tuple[Series, ...]
     slots: tuple[int, ...]
-    steps: tuple[_Step, ...]
+    steps: tuple[Step, ...]
 
 
 def plan(wanted: Iterable[Series]) -> Plan:
-    """What to compute, and in which order; inputs that several indicators share are there once."""
+    """Order the series and their inputs; an input that several indicators share occurs once."""
     series = tuple(dict.fromkeys(wanted))
     slot_of: dict[Series, int] = {column: slot for slot, column in enumerate(COLUMNS)}
-    steps: list[_Step] = []
+    steps: list[Step] = []
     for indicator in _with_inputs(series):
-        if indicator not in slot_of:
-            slot_of[indicator] = len(slot_of)
-            steps.append(
-                _Step(
-                    indicator,
-                    _function(indicator.compute),
-                    tuple(slot_of[name] for name in indicator.inputs),
-                )
-            )
-    return Plan(series, tuple(slot_of[name] for name in series), tuple(steps))
+        if indicator in slot_of:
+            continue
+        slot_of[indicator] = len(slot_of)
+        inputs = tuple(slot_of[name] for name in indicator.inputs)
+        steps.append(Step(indicator, _function(indicator.compute), inputs))
+    slots = tuple(slot_of[name] for name in series)
+    return Plan(series, slots, tuple(steps))
 
 
 def _with_inputs(series: Iterable[Series]) -> Iterator[Indicator]:
-    """Every indicator after the ones it reads."""
     for indicator in series:
         if isinstance(indicator, Indicator):
             yield from _with_inputs(indicator.inputs)
@@ -224,19 +229,19 @@ def _with_inputs(series: Iterable[Series]) -> Iterator[Indicator]:
 
 @cache
 def _function(compute: Callable[..., FloatArray] | str) -> Callable[..., FloatArray]:
-    """TA-Lib's bare functions: the public ones look for frames in every argument, which takes as long as the work."""
     if callable(compute):
         return compute
     import talib
 
     if compute not in talib.get_functions():  # type: ignore[no-untyped-call]
         raise Mp2Error(f"TA-Lib has no function {compute!r}")
+    # The wrapper looks for data frames among its arguments, which takes as long as the computation.
     return inspect.unwrap(getattr(talib, compute))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bars `start_idx` up to, not including, `stop_idx` of a price table; the last `n_last` of them are asked for."""
+    """Bars `start_idx` up to, not including, `stop_idx` of a price table; the last `n_last` of them are wanted."""
 
     start_idx: int
     stop_idx: int
@@ -248,40 +253,42 @@ def evaluate(
 ) -> None:
     """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series, for a chunk of tickers.
 
-    Cells of bars a ticker does not have are left alone. Raises `Mp2Error` naming indicator and ticker when a function fails
-    or returns something else than one number per bar.
+    Cells of bars that a ticker does not have keep their value. Raises `Mp2Error` naming indicator and ticker when a function
+    fails or does not return one number per bar.
     """
     columns = [getattr(prices, name) for name in COLUMNS]
     for ticker in tickers:
         first_idx = max(window.start_idx, int(prices.first_idx[ticker]))
         n_here = min(window.n_last, window.stop_idx - first_idx)
-        if n_here > 0:
-            bars = [column[ticker, first_idx : window.stop_idx] for column in columns]
-            computed = _computed(plan.steps, bars, prices.tickers[ticker])
-            for row, slot in enumerate(plan.slots):
-                out[row, ticker, -n_here:] = computed[slot][-n_here:]
+        if n_here <= 0:
+            continue
+        bars = [column[ticker, first_idx : window.stop_idx] for column in columns]
+        computed = _computed(plan.steps, bars, prices.tickers[ticker])
+        for row, slot in enumerate(plan.slots):
+            out[row, ticker, -n_here:] = computed[slot][-n_here:]
 
 
-def _computed(steps: Sequence[_Step], bars: Sequence[FloatArray], ticker: str) -> list[FloatArray]:
-    """The columns, then every step's series, for one ticker."""
-    series = list(bars)
+def _computed(steps: Sequence[Step], bars: list[FloatArray], ticker: str) -> list[FloatArray]:
+    """Compute every step for one ticker and return the series by slot."""
+    series = bars
     for step in steps:
+        inputs = [series[slot] for slot in step.input_slots]
         try:
-            values = step.compute(
-                *[series[slot] for slot in step.input_slots], *step.indicator.params
-            )
+            values = step.compute(*inputs, *step.indicator.params)
             _check(values, len(bars[0]))
-        except Exception as error:  # whatever third-party code raises
-            raise Mp2Error(
-                f"{step.indicator.name} failed on {ticker}: {error or type(error).__name__}"
-            ) from error
-        values.flags.writeable = False  # others read it too
+        except Exception as error:  # third-party code may raise anything
+            message = f"{step.indicator.name} failed on {ticker}"
+            raise Mp2Error(f"{message}: {error or type(error).__name__}") from error
+        # Other steps and rules read the same array.
+        values.flags.writeable = False
         series.append(values)
     return series
 
 
 def _check(values: object, n_bars: int) -> None:
-    if not isinstance(values, np.ndarray):
-        raise TypeError(f"returned {type(values).__name__} for {n_bars} bars")
-    if values.shape != (n_bars,) or values.dtype != np.float64:
-        raise TypeError(f"returned {values.dtype}{list(values.shape)} for {n_bars} bars")
+    kind = type(values).__name__
+    if isinstance(values, np.ndarray):
+        if values.shape == (n_bars,) and values.dtype == np.float64:
+            return
+        kind = f"{values.dtype}{list(values.shape)}"
+    raise TypeError(f"returned {kind} for {n_bars} bars")
