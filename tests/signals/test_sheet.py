@@ -447,9 +447,9 @@ def test_a_history_shorter_than_the_warm_up_is_lengthened_and_says_so(monkeypatc
         (lambda close, n: 1 / 0, "Mine 1 failed: division by zero"),
         (
             lambda close, n: close,
-            r"Mine 1 failed: the rule answered float64\[70, 5\], not bool\[70, 5\]",
+            r"Mine 1 failed: the rule returned float64\[70, 5\], not bool\[70, 5\]",
         ),
-        (lambda close, n: [True], "Mine 1 failed: the rule answered list, not bool"),
+        (lambda close, n: [True], "Mine 1 failed: the rule returned list, not bool"),
         (lambda close, n: close.__setitem__(0, 1.0), "Mine 1 failed: .*read-only"),
     ],
 )

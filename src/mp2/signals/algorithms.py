@@ -1,9 +1,10 @@
 """The ten algorithms: each a named rule over arrays, its parameters, and its default variations.
 
-A rule takes one float64[T, n] array per series its algorithm reads, as of the close of n bars, and its parameters by name.
-It returns bool[T, n]: whether to buy at the open after each bar. Where a series is NaN (too little history) nothing is
-bought, even if the rule returns True. A rule may compare the tickers of one bar, but not different bars: what needs earlier
-bars is an indicator (`mp2.signals.indicators`). `mp2.signals.lookahead` checks this.
+A rule takes one float64[T, n] array per series its algorithm reads, as of the close of n bars, and
+its parameters by name. It returns bool[T, n]: whether to buy at the open after each bar. Where a
+series is NaN (too little history) nothing is bought, even if the rule returns True. A rule may
+compare the tickers of one bar, but not different bars: what needs earlier bars is an indicator
+(`mp2.signals.indicators`). `mp2.signals.lookahead` checks this.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an algorithm: its range `low`..`high`, its default `values`, and whether it is a `whole` number."""
+    """A parameter of an algorithm: its range `low`..`high` and its default `values`.
+
+    `whole`: whether it must be a whole number.
+    """
 
     name: str
     meaning: str
@@ -35,9 +39,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """A rule with its parameters; the default variations are the product of the values of all parameters.
+    """A rule with its parameters; its default variations are the product of all default values.
 
-    - `rule(*series, **params) -> bool[T, n]`: see the head of this module; the first line of its docstring is its summary.
+    - `rule(*series, **params) -> bool[T, n]`: see the head of this module; the first line of its
+      docstring is its summary.
     - `reads(**params)`: the series for the rule, in order.
     - `rising`: parameters whose values must rise in this order; other combinations are skipped.
     """
@@ -60,8 +65,8 @@ class Algorithm:
 def macd(histogram: FloatArray, *, fast: int, slow: int, signal: int) -> BoolArray:
     """MACD line above its signal line.
 
-    EMA(fast) - EMA(slow) > EMA(signal) of that difference, all of the close. Appel, *Technical Analysis: Power Tools for
-    Active Investors* (2005); the customary setting is 12-26-9.
+    EMA(fast) - EMA(slow) > EMA(signal) of that difference, all of the close. Appel, *Technical
+    Analysis: Power Tools for Active Investors* (2005); the customary setting is 12-26-9.
     """
     return histogram > 0
 
@@ -69,8 +74,8 @@ def macd(histogram: FloatArray, *, fast: int, slow: int, signal: int) -> BoolArr
 def ema(fast_average: FloatArray, slow_average: FloatArray, *, fast: int, slow: int) -> BoolArray:
     """Fast average above the slow one, the state after an upward cross.
 
-    EMA(fast) > EMA(slow) of the close. Two moving averages are Donchian's; see Murphy, *Technical Analysis of the Financial
-    Markets* (1999), chapter 9.
+    EMA(fast) > EMA(slow) of the close. Two moving averages are Donchian's; see Murphy, *Technical
+    Analysis of the Financial Markets* (1999), chapter 9.
     """
     return fast_average > slow_average
 
@@ -78,7 +83,8 @@ def ema(fast_average: FloatArray, slow_average: FloatArray, *, fast: int, slow: 
 def rsi(strength: FloatArray, *, period: int, level: float) -> BoolArray:
     """Relative strength below a level: buys weakness.
 
-    RSI(period) < level. Wilder, *New Concepts in Technical Trading Systems* (1978), section 6, with 14 and 30.
+    RSI(period) < level. Wilder, *New Concepts in Technical Trading Systems* (1978), section 6, with
+    14 and 30.
     """
     return strength < level
 
@@ -99,7 +105,8 @@ def adx(
 ) -> BoolArray:
     """A directed market whose direction is up.
 
-    ADX(period) > level and +DI(period) > -DI(period). Wilder (1978), section 4; customary are 14 and 25.
+    ADX(period) > level and +DI(period) > -DI(period). Wilder (1978), section 4; customary are 14
+    and 25.
     """
     return (index > level) & (plus > minus)
 
@@ -107,9 +114,10 @@ def adx(
 def volatility(range_percent: FloatArray, *, period: int, share: float) -> BoolArray:
     """Among the calmest share of the tickers that day.
 
-    rank of NATR(period) among the tickers with a value <= share * their number. Rank 1 is the smallest; ties get the best of
-    their ranks. NATR = 100 * ATR / close with the ATR of Wilder (1978), section 3; buying low volatility is Haugen and
-    Heins, *Risk and the Rate of Return on Financial Assets* (1975).
+    rank of NATR(period) among the tickers with a value <= share * their number. Rank 1 is the
+    smallest; ties get the best of their ranks. NATR = 100 * ATR / close with the ATR of Wilder
+    (1978), section 3; buying low volatility is Haugen and Heins, *Risk and the Rate of Return on
+    Financial Assets* (1975).
     """
     n_ranked = np.isfinite(range_percent).sum(axis=0)
     # 1e-9: 0.29 * 100 is 28.999...
@@ -125,8 +133,8 @@ def volatility(range_percent: FloatArray, *, period: int, share: float) -> BoolA
 def sma(close: FloatArray, average: FloatArray, *, period: int, margin: float) -> BoolArray:
     """Close above its average by a margin.
 
-    close > (1 + margin) * SMA(period). The filter over a moving average is tested in Brock, Lakonishok and LeBaron, *Simple
-    Technical Trading Rules* (1992).
+    close > (1 + margin) * SMA(period). The filter over a moving average is tested in Brock,
+    Lakonishok and LeBaron, *Simple Technical Trading Rules* (1992).
     """
     return close > (1 + margin) * average
 
@@ -142,8 +150,9 @@ def bollinger(
 ) -> BoolArray:
     """Close low between its bands: buys weakness.
 
-    %B < level, where %B = (close - lower) / (upper - lower), 0 at the lower band and 1 at the upper one. The bands are
-    SMA(period) -+ width * deviation(period), the population standard deviation. Bollinger, *Bollinger on Bollinger Bands* (2001), with 20 and 2.
+    %B < level, where %B = (close - lower) / (upper - lower), 0 at the lower band and 1 at the upper
+    one. The bands are SMA(period) -+ width * deviation(period), the population standard deviation.
+    Bollinger, *Bollinger on Bollinger Bands* (2001), with 20 and 2.
     """
     percent_b = 0.5 + (close - middle) / (2 * width * deviation)
     return percent_b < level
@@ -160,8 +169,8 @@ def ema_macd(
 ) -> BoolArray:
     """MACD line above its signal line while the close is above its trend.
 
-    close > EMA(trend) and EMA(fast) - EMA(slow) > EMA(9) of that difference: Appel's signal, taken only with the trend, as in
-    Elder's first screen (*Trading for a Living*, 1993).
+    close > EMA(trend) and EMA(fast) - EMA(slow) > EMA(9) of that difference: Appel's signal, taken
+    only with the trend, as in Elder's first screen (*Trading for a Living*, 1993).
     """
     return (close > average) & (histogram > 0)
 
@@ -179,8 +188,8 @@ def rsi_bollinger(
 ) -> BoolArray:
     """Weak by two measures: low relative strength and a close below its lower band.
 
-    RSI(period) < level and close < SMA(window) - width * deviation(window). Bollinger (2001) confirms a touch of the band
-    by an oscillator; here it is Wilder's (1978).
+    RSI(period) < level and close < SMA(window) - width * deviation(window). Bollinger (2001)
+    confirms a touch of the band by an oscillator; here it is Wilder's (1978).
     """
     return (strength < level) & (close < middle - width * deviation)
 

@@ -1,7 +1,7 @@
-"""Which variations run: default grids, a user's TOML file over them, and algorithms of third parties.
+"""The variations to compute: default grids, a user's TOML file over them, third-party algorithms.
 
-A grids file has one table per algorithm. A list of values takes the place of the parameter's default ones; parameters and
-algorithms it does not name keep theirs:
+A grids file has one table per algorithm. A list of values replaces the default values of a
+parameter; parameters and algorithms that the file does not name keep theirs:
 
     enabled = false             # at the top: only the algorithms named below; true if left out
 
@@ -14,8 +14,8 @@ algorithms it does not name keep theirs:
     [RSI]
     enabled = false
 
-A third party adds an algorithm through the entry-point group `mp2.algorithms`; the object is an `Algorithm` or a function
-without arguments that returns one.
+A third party adds an algorithm through the entry-point group `mp2.algorithms`; the object is an
+`Algorithm` or a function without arguments that returns one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from os import PathLike
@@ -34,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from mp2._toml import read_toml
-from mp2.data.prices import PriceTable, price_table
+from mp2.data.prices import price_table
 from mp2.errors import InputError
 from mp2.signals import indicators
 from mp2.signals.algorithms import ALGORITHMS, Algorithm, BoolArray, FloatArray, Parameter
@@ -44,7 +45,7 @@ GROUP = "mp2.algorithms"
 """The entry-point group of third-party algorithms."""
 
 MAX_VARIATIONS = 100_000
-"""As many as a search can take."""
+"""The limit of a search."""
 
 _RESERVED = ("enabled", "add")
 _NAME = re.compile(r"[^\W\d][\w.+]*")
@@ -52,7 +53,10 @@ _NAME = re.compile(r"[^\W\d][\w.+]*")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variation:
-    """An algorithm with fixed parameters: `name` is their values in order, `8-26-9`; `reads` the series its rule gets."""
+    """An algorithm with fixed parameters.
+
+    `name` joins the values in order, such as `8-26-9`; `reads` are the series for the rule.
+    """
 
     algorithm: Algorithm
     name: str
@@ -65,13 +69,26 @@ class Variation:
         return self.algorithm.name, self.name
 
     def buys(self, series: Sequence[FloatArray]) -> BoolArray:
-        """The rule's answer, bool[T, n], to one float64[T, n] per series read."""
-        return self.algorithm.rule(*series, **self.params)
+        """Apply the rule to one float64[T, n] per series read; returns bool[T, n].
+
+        Raises `TypeError` when the rule returns anything else, and what the rule itself raises.
+        """
+        bought = self.algorithm.rule(*series, **self.params)
+        shape = series[0].shape
+        kind = type(bought).__name__
+        if isinstance(bought, np.ndarray):
+            if bought.dtype == np.bool_ and bought.shape == shape:
+                return bought
+            kind = f"{bought.dtype}{list(bought.shape)}"
+        raise TypeError(f"the rule returned {kind}, not bool{list(shape)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grids:
-    """Variations in the order of their numbers, those of one algorithm together; `warnings`: what was tolerated."""
+    """Variations in the order of their numbers, those of one algorithm together.
+
+    `warnings`: what was tolerated, one line each.
+    """
 
     algorithms: tuple[Algorithm, ...]
     variations: tuple[Variation, ...]
@@ -79,313 +96,259 @@ class Grids:
 
 
 def load_grids(path: str | PathLike[str] | None = None) -> Grids:
-    """The default grids of the built-in and third-party algorithms, changed by a TOML file if one is given.
+    """Load the default grids of built-in and third-party algorithms, changed by a TOML file.
 
-    Combinations that do not rise (fast >= slow) are skipped and counted in `warnings`, where third-party algorithms that
-    cannot be used are named too. Raises `InputError` listing everything wrong with the file, and for a third-party algorithm
-    that takes a name already taken.
+    `warnings` count the skipped combinations (fast >= slow) and name the third-party algorithms
+    that cannot be used. Raises `InputError` listing all problems of the file, and for a third-party
+    algorithm whose name is taken.
     """
     added, warnings = _plug_ins()
-    document = {} if path is None else read_toml(Path(path), "grids file")
-    return _grids(
-        (*ALGORITHMS, *added), document, warnings, where="" if path is None else f"{path}: "
-    )
+    algorithms = [*ALGORITHMS, *added]
+    if path is None:
+        return _grids(algorithms, {}, warnings)
+    document = read_toml(Path(path), "grids file")
+    return _grids(algorithms, document, warnings, where=f"{path}: ")
 
 
 def grids_of(algorithms: Iterable[Algorithm]) -> Grids:
-    """The default grids of these algorithms alone.
+    """Return the default grids of these algorithms alone.
 
-    Each is tried on a few made-up bars. Raises `InputError` naming what is wrong with them, and whatever their code raises.
+    Each is tried on a few generated bars. Raises `InputError` naming what is wrong with them.
     """
-    chosen = tuple(algorithms)
-    if problems := [
-        f"{algorithm.name}: {problem}" for algorithm in chosen for problem in _faults(algorithm)
-    ]:
+    chosen = list(algorithms)
+    problems = []
+    for algorithm in chosen:
+        try:
+            _check(algorithm)
+        except (TypeError, ValueError) as error:
+            problems.append(f"{algorithm.name}: {error}")
+    if problems:
         raise InputError(problems)
-    return _grids(chosen, {}, ())
+    return _grids(chosen, {}, [])
 
 
 def _grids(
     algorithms: Sequence[Algorithm],
     document: Mapping[str, Any],
-    warnings: Iterable[str],
+    warnings: Sequence[str],
     where: str = "",
 ) -> Grids:
-    problems = [f"{where}{problem}" for problem in _unknown(document, algorithms)]
-    notes = list(warnings)
-    kept: list[tuple[Algorithm, list[Variation]]] = []
-    for algorithm in algorithms:
-        table = document.get(algorithm.name, {"enabled": document.get("enabled") is not False})
-        grid = _Grid(algorithm, table)
-        problems += [f"{where}[{algorithm.name}] {problem}" for problem in grid.problems]
-        if grid.enabled and not grid.problems:
-            kept.append((algorithm, grid.variations))
-            notes += grid.notes
-    n_variations = sum(len(variations) for _, variations in kept)
-    if n_variations > MAX_VARIATIONS:
-        problems.append(
-            f"{where}{n_variations:,} variations are more than {MAX_VARIATIONS:,}; narrow the lists"
-        )
-    if not kept and not problems:
-        problems.append(f"{where}every algorithm is switched off; leave one on")
-    if problems:
-        raise InputError(problems)
-    return Grids(
-        tuple(algorithm for algorithm, _ in kept),
-        tuple(v for _, grid in kept for v in grid),
-        tuple(notes),
-    )
-
-
-def _unknown(document: Mapping[str, Any], algorithms: Sequence[Algorithm]) -> Iterator[str]:
     names = [algorithm.name for algorithm in algorithms]
-    for key, value in document.items():
-        if key == "enabled":
-            if not isinstance(value, bool):
-                yield "enabled has to be true or false"
-        elif key not in names:
-            yield f"unknown algorithm {key!r}; known are {', '.join(names)}"
+    problems = _unknown_keys(document, [*names, "enabled"], "algorithm ")
+    enabled = document.get("enabled", True)
+    if not isinstance(enabled, bool):
+        problems.append("enabled must be true or false")
+    kept = []
+    variations: list[Variation] = []
+    notes = list(warnings)
+    for algorithm in algorithms:
+        name = algorithm.name
+        table = document.get(name, {"enabled": enabled is not False})
+        faults: list[str] = []
+        own = _expand(algorithm, table, faults, notes)
+        problems += [f"[{name}] {fault}" for fault in faults]
+        if own:
+            kept.append(algorithm)
+            variations += own
+    if len(variations) > MAX_VARIATIONS:
+        limit = f"{MAX_VARIATIONS:,}; narrow the lists"
+        problems.append(f"{len(variations):,} variations are more than {limit}")
+    if not kept and not problems:
+        problems.append("every algorithm is switched off; leave one on")
+    if problems:
+        raise InputError([f"{where}{problem}" for problem in problems])
+    return Grids(tuple(kept), tuple(variations), tuple(notes))
 
 
-class _Grid:
-    """One algorithm's variations under its table of a grids file, or what is wrong with the table."""
+def _unknown_keys(table: Mapping[str, Any], known: Sequence[str], kind: str = "") -> list[str]:
+    names = ", ".join(known)
+    return [f"{kind}{key!r} is unknown; known are {names}" for key in table if key not in known]
 
-    def __init__(self, algorithm: Algorithm, table: Any) -> None:
-        self.algorithm = algorithm
-        self.problems: list[str] = []
-        self.notes: list[str] = []
-        self.variations: list[Variation] = []
-        self.enabled = False
-        if not isinstance(table, Mapping):
-            self.problems.append("has to be a table")
-            return
-        self.enabled = table.get("enabled", True)
-        if not isinstance(self.enabled, bool):
-            self.problems.append("enabled has to be true or false")
-        combinations = self._combinations(table)
-        if self.enabled and not self.problems:
-            self._expand(combinations)
 
-    def _combinations(self, table: Mapping[str, Any]) -> list[tuple[float, ...]]:
-        parameters = self.algorithm.parameters
-        names = [parameter.name for parameter in parameters]
-        self.problems += [
-            f"{key} is unknown; known are {', '.join((*names, *_RESERVED))}"
-            for key in table
-            if key not in (*names, *_RESERVED)
-        ]
-        lists = [
-            self._values(parameter, table.get(parameter.name, parameter.values))
-            for parameter in parameters
-        ]
-        single = [self._added(row) for row in _listed(table.get("add", []))]
-        if math.prod(map(len, lists)) > MAX_VARIATIONS:
-            self.problems.append(f"more than {MAX_VARIATIONS:,} variations; narrow the lists")
-        return [] if self.problems else [*itertools.product(*lists), *single]
+def _expand(
+    algorithm: Algorithm,
+    table: Any,
+    problems: list[str],
+    notes: list[str],
+) -> list[Variation]:
+    """Return the variations of an algorithm under its table of a grids file.
 
-    def _values(self, parameter: Parameter, given: Any) -> list[float]:
-        values = _listed(given)
-        if not values:
-            self.problems.append(f"{parameter.name} has no value; give one, or enabled = false")
-        self.problems += [fault for value in values if (fault := value_fault(parameter, value))]
-        self.problems += [
-            f"{parameter.name}: {value} is there twice" for value in _repeated(values)
-        ]
-        return values
-
-    def _added(self, row: Any) -> tuple[float, ...]:
-        names = [parameter.name for parameter in self.algorithm.parameters]
+    Appends what is wrong with the table to `problems`, and what was skipped to `notes`.
+    """
+    if not isinstance(table, Mapping):
+        problems.append("must be a table")
+        return []
+    names = [parameter.name for parameter in algorithm.parameters]
+    problems += _unknown_keys(table, [*names, *_RESERVED])
+    enabled = table.get("enabled", True)
+    if not isinstance(enabled, bool):
+        problems.append("enabled must be true or false")
+    lists = [_values(parameter, table, problems) for parameter in algorithm.parameters]
+    rows = _listed(table.get("add", []))
+    for row in rows:
         if not isinstance(row, list) or len(row) != len(names):
-            self.problems.append(f"add: {row!r} has to be a list of {', '.join(names)}")
-            return ()
-        faults = map(value_fault, self.algorithm.parameters, row)
-        self.problems += [f"add: {fault}" for fault in faults if fault]
-        return tuple(row)
+            problems.append(f"add: {row!r} must be a list of {', '.join(names)}")
+            continue
+        faults = map(value_fault, algorithm.parameters, row)
+        problems += [f"add: {fault}" for fault in faults if fault]
+    # Counted before it is made: the product may not fit into memory.
+    if math.prod(map(len, lists)) > MAX_VARIATIONS:
+        problems.append(f"more than {MAX_VARIATIONS:,} variations; narrow the lists")
+    if problems or not enabled:
+        return []
+    combinations = [*itertools.product(*lists), *rows]
+    variations = _rising_variations(algorithm, combinations)
+    n_skipped = len(combinations) - len(variations)
+    rule = " < ".join(algorithm.rising)
+    if not variations:
+        problems.append(f"has no variation: none of {n_skipped} combinations has {rule}")
+    elif n_skipped:
+        notes.append(f"{algorithm.name}: {n_skipped} combinations without {rule} were skipped")
+    repeated = _repeated([variation.name for variation in variations])
+    problems += [f"add: {name} occurs already" for name in repeated]
+    return variations
 
-    def _expand(self, combinations: Sequence[tuple[float, ...]]) -> None:
-        self.variations = [
-            made for values in combinations if (made := _variation(self.algorithm, values))
-        ]
-        n_skipped = len(combinations) - len(self.variations)
-        rule = " < ".join(self.algorithm.rising)
-        if n_skipped:
-            self.notes.append(
-                f"{self.algorithm.name}: {n_skipped} combinations without {rule} were skipped"
-            )
-        if not self.variations:
-            self.problems.append(f"has no variation: none of {n_skipped} combinations has {rule}")
-        self.problems += [
-            f"add: {name} is there already"
-            for name in _repeated([made.name for made in self.variations])
-        ]
+
+def _rising_variations(
+    algorithm: Algorithm, combinations: Iterable[Sequence[float]]
+) -> list[Variation]:
+    names = [parameter.name for parameter in algorithm.parameters]
+    variations = []
+    for values in combinations:
+        params = dict(zip(names, values, strict=True))
+        rising = [params[name] for name in algorithm.rising]
+        if rising == sorted(set(rising)):
+            name = "-".join(map(_text, values))
+            reads = tuple(algorithm.reads(**params))
+            variations.append(Variation(algorithm, name, MappingProxyType(params), reads))
+    return variations
+
+
+def _values(parameter: Parameter, table: Mapping[str, Any], problems: list[str]) -> list[float]:
+    values = _listed(table.get(parameter.name, parameter.values))
+    faults = [fault for value in values if (fault := value_fault(parameter, value))]
+    if not values:
+        faults = [f"{parameter.name} has no value; give one, or enabled = false"]
+    elif not faults:
+        faults = [f"{parameter.name}: {value} occurs twice" for value in _repeated(values)]
+    problems += faults
+    return values
 
 
 def _listed(value: Any) -> list[Any]:
-    """A single value is a list of one."""
-    return list(value) if isinstance(value, list | tuple) else [value]
+    """A single value means a list of one."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [value]
 
 
-def _repeated(values: Sequence[Any]) -> list[Any]:
-    """Values that equal an earlier one; what is neither number nor text is a problem of its own."""
-    seen: set[Any] = set()
-    repeated = []
-    for value in values:
-        if isinstance(value, str | int | float):
-            repeated += [value] if value in seen else []
-            seen.add(value)
-    return repeated
+def _repeated(values: Iterable[Any]) -> list[Any]:
+    return [value for value, n in Counter(values).items() if n > 1]
 
 
 def value_fault(parameter: Parameter, value: Any) -> str | None:
-    """What is wrong with a parameter's value, if anything."""
+    """Describe what is wrong with the value of a parameter; None when nothing is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{parameter.name}: {value!r} is not a number"
     if not parameter.low <= value <= parameter.high:
         return f"{parameter.name} = {value} is outside {parameter.low:g}..{parameter.high:g}"
     if parameter.whole and not isinstance(value, int):
-        return f"{parameter.name} = {value} has to be a whole number"
+        return f"{parameter.name} = {value} must be a whole number"
     return None
 
 
-def _variation(algorithm: Algorithm, values: Sequence[float]) -> Variation | None:
-    """None where the parameters that have to rise do not."""
-    params = {
-        parameter.name: value for parameter, value in zip(algorithm.parameters, values, strict=True)
-    }
-    rising = [params[name] for name in algorithm.rising]
-    if any(low >= high for low, high in itertools.pairwise(rising)):
-        return None
-    name = "-".join(map(_text, values))
-    return Variation(algorithm, name, MappingProxyType(params), tuple(algorithm.reads(**params)))
-
-
 def _text(value: float) -> str:
-    """A number as short as it can be, without an exponent."""
+    """A number in its shortest form, without an exponent."""
     return np.format_float_positional(value, precision=12, trim="-")
 
 
 def grids_toml(algorithms: Iterable[Algorithm] = ALGORITHMS) -> str:
-    """The default grids as a grids file to start from; loading it changes nothing."""
-    return "\n".join(_table_toml(algorithm) for algorithm in algorithms)
+    """Write the default grids as a grids file to start from; loading it changes nothing."""
+    lines = []
+    for algorithm in algorithms:
+        lines += [f"# {algorithm.summary}", f"[{algorithm.name}]"]
+        for parameter in algorithm.parameters:
+            values = ", ".join(map(_text, parameter.values))
+            lines.append(f"# {parameter.meaning}; {parameter.low:g}..{parameter.high:g}")
+            lines.append(f"{parameter.name} = [{values}]")
+        lines.append("")
+    return "\n".join(lines)
 
 
-def _table_toml(algorithm: Algorithm) -> str:
-    lines = [f"# {algorithm.summary}", f"[{algorithm.name}]"]
-    for parameter in algorithm.parameters:
-        values = ", ".join(map(_text, parameter.values))
-        lines.append(f"# {parameter.meaning}; {parameter.low:g}..{parameter.high:g}")
-        lines.append(f"{parameter.name} = [{values}]")
-    return "\n".join(lines) + "\n"
-
-
-# --- third parties --------------------------------------------------------------------------------------------------
+# --- third parties
 
 
 def _plug_ins() -> tuple[list[Algorithm], list[str]]:
-    """The third-party algorithms that can be used, and a warning for each that cannot."""
-    taken = {algorithm.name: "a built-in algorithm" for algorithm in ALGORITHMS}
-    found, warnings, clashes = [], [], []
-    for entry in dict.fromkeys(
-        metadata.entry_points(group=GROUP)
-    ):  # an editable install may be listed twice
+    """Load the third-party algorithms; returns the usable ones and a warning for each other."""
+    owner_of = {algorithm.name: "a built-in algorithm" for algorithm in ALGORITHMS}
+    algorithms: list[Algorithm] = []
+    warnings: list[str] = []
+    clashes: list[str] = []
+    # An editable install may be listed twice.
+    for entry in dict.fromkeys(metadata.entry_points(group=GROUP)):
         where = f"algorithm plug-in {entry.name} ({entry.value})"
         try:
             algorithm = _loaded(entry)
-        except (Exception, SystemExit) as error:  # whatever third-party code raises
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
             warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
             continue
-        if algorithm.name in taken:
-            clashes.append(
-                f"{where}: {algorithm.name!r} is the name of {taken[algorithm.name]}; rename or uninstall it"
-            )
-        taken[algorithm.name] = where
-        found.append(algorithm)
+        name = algorithm.name
+        if name in owner_of:
+            owner = f"the name of {owner_of[name]}"
+            clashes.append(f"{where}: {name!r} is {owner}; rename or uninstall it")
+        owner_of[name] = where
+        algorithms.append(algorithm)
     if clashes:
         raise InputError(clashes)
-    return found, warnings
+    return algorithms, warnings
 
 
 def _loaded(entry: metadata.EntryPoint) -> Algorithm:
     target = entry.load()
     algorithm = target() if callable(target) else target
-    if faults := list(_faults(algorithm)):
-        raise ValueError("; ".join(faults))
-    return algorithm  # type: ignore[no-any-return]
-
-
-def _faults(algorithm: Any) -> Iterator[str]:
-    """What an algorithm declares that makes no sense, the last of it found by trying its first and last variation."""
     if not isinstance(algorithm, Algorithm):
-        yield f"is a {type(algorithm).__name__}, not an mp2.signals.algorithms.Algorithm"
-        return
-    declared = list(_declaration_faults(algorithm))
-    yield from declared
-    if not declared:
-        grid = _Grid(algorithm, {})
-        yield from grid.problems
-        for variation in [*grid.variations[:1], *grid.variations[1:][-1:]]:
-            yield from _trial_faults(variation)
+        kind = type(algorithm).__name__
+        raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
+    _check(algorithm)
+    return algorithm
 
 
-def _declaration_faults(algorithm: Algorithm) -> Iterator[str]:
-    names = [parameter.name for parameter in algorithm.parameters]
+def _check(algorithm: Algorithm) -> None:
+    """Check the declaration of an algorithm, and try its first and last variation.
+
+    Raises `ValueError` or `TypeError` with what is wrong, and what its own code raises.
+    """
+    names = {parameter.name for parameter in algorithm.parameters}
     if not _NAME.fullmatch(algorithm.name) or algorithm.name in _RESERVED:
-        yield f"the name {algorithm.name!r} has to be one word of letters, digits, '_', '.' and '+'"
-    yield from (
-        f"parameter {name!r} cannot be named so"
-        for name in names
-        if name in _RESERVED or not name.isidentifier()
-    )
-    yield from (f"parameter {name} is there twice" for name in _repeated(names))
-    yield from (
-        f"rising names {name!r}, which is no parameter"
-        for name in algorithm.rising
-        if name not in names
-    )
-    yield from (
-        f"parameter {p.name}: {p.low}..{p.high} is no range"
-        for p in algorithm.parameters
-        if not p.low <= p.high
-    )
+        rule = "must be one word of letters, digits, '_', '.' and '+'"
+        raise ValueError(f"the name {algorithm.name!r} {rule}")
+    for name in names.intersection(_RESERVED):
+        raise ValueError(f"parameter {name!r} has a reserved name")
+    for name in algorithm.rising:
+        if name not in names:
+            raise ValueError(f"rising names {name!r}, which is not a parameter")
+    problems: list[str] = []
+    variations = _expand(algorithm, {}, problems, [])
+    if problems:
+        raise ValueError("; ".join(problems))
+    _try(variations[0])
+    _try(variations[-1])
 
 
-def _trial_faults(variation: Variation) -> Iterator[str]:
-    """A variation is tried on a few made-up bars; whatever its code raises is the caller's to name."""
-    unknown = [
-        series
-        for series in variation.reads
-        if not isinstance(series, Indicator) and series not in COLUMNS
-    ]
+def _try(variation: Variation) -> None:
+    columns = {series for series in variation.reads if not isinstance(series, Indicator)}
+    unknown = columns.difference(COLUMNS)
     if unknown or not variation.reads:
-        yield f"{variation.name} reads {unknown or 'nothing'}; it has to read indicators or {', '.join(COLUMNS)}"
-        return
-    prices, n_last = _made_up_bars(), 4
+        remedy = f"it must read indicators or {', '.join(COLUMNS)}"
+        raise ValueError(f"{variation.name} reads {unknown or 'nothing'}; {remedy}")
     plan = indicators.plan(variation.reads)
-    out = np.full((len(plan.series), len(prices.tickers), n_last), np.nan)
-    indicators.evaluate(
-        plan, prices, Window(0, len(prices.dates), n_last), range(len(prices.tickers)), out
-    )
-    answer = variation.buys([out[plan.series.index(series)] for series in variation.reads])
-    yield from answer_faults(answer, out.shape[1:])
-
-
-def answer_faults(answer: Any, shape: tuple[int, ...]) -> Iterator[str]:
-    """A rule has to answer bool[T, n]."""
-    if not isinstance(answer, np.ndarray) or answer.dtype != np.bool_ or answer.shape != shape:
-        kind = (
-            f"{answer.dtype}{list(answer.shape)}"
-            if isinstance(answer, np.ndarray)
-            else type(answer).__name__
-        )
-        yield f"the rule answered {kind}, not bool{list(shape)}"
-
-
-def _made_up_bars() -> PriceTable:
-    """Three tickers, 60 bars of a drifting walk each."""
-    rng = np.random.default_rng(0)
-    n_tickers, n_bars = 3, 60
-    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, (n_tickers, n_bars)), axis=1))
-    fields = (close * 0.999, close * 1.01, close * 0.99, close, np.full_like(close, 1e6))
-    return price_table(
-        [str(np.datetime64("2024-01-01") + day) for day in range(n_bars)], ("A", "B", "C"), fields
-    )
+    n_tickers = 3
+    n_bars = 60
+    n_last = 4
+    close = np.random.default_rng(0).uniform(90, 110, (n_tickers, n_bars))
+    dates = np.datetime64("2024-01-01") + np.arange(n_bars)
+    fields = (close, close * 1.01, close * 0.99, close, close)
+    prices = price_table(dates.astype(str).tolist(), "ABC", fields)
+    out = np.full((len(plan.series), n_tickers, n_last), np.nan)
+    indicators.evaluate(plan, prices, Window(0, n_bars, n_last), range(n_tickers), out)
+    variation.buys([out[plan.series.index(series)] for series in variation.reads])

@@ -1,16 +1,18 @@
 """Indicators of daily bars, computed by TA-Lib: each distinct one once per ticker.
 
-An `Indicator` is a description: which function of which columns or other indicators. Equal descriptions are the same
-indicator, so EMA(12) is computed once for all variations that read it.
+An `Indicator` is a description: which function of which columns or other indicators. Equal
+descriptions are the same indicator, so EMA(12) is computed once for all variations that read it.
 
 Guarantees:
 
-- A series is as of the close of each bar. Only `mp2.signals.sheet` knows about trading days and shifts by one.
+- A series is as of the close of each bar. Only `mp2.signals.sheet` knows about trading days and
+  shifts by one.
 - Only bars before the stop index reach an indicator, so later bars cannot matter.
-- A ticker's series begin at its first bar in the window and depend on no other ticker. Results do not depend on chunks or
-  threads, and equal those of a longer request bit for bit.
+- A ticker's series begin at its first bar in the window and depend on no other ticker. Results do
+  not depend on chunks or threads, and equal those of a longer request bit for bit.
 
-Recursive indicators forget their start at a known pace. After `n_warm_up` bars less than 1e-9 of it is left.
+Recursive indicators forget their start at a known pace. After `n_warm_up` bars less than 1e-9 of it
+is left.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,7 @@ from mp2.errors import Mp2Error
 
 FloatArray = npt.NDArray[np.float64]
 Column = Literal["open", "high", "low", "close", "volume"]
-COLUMNS: tuple[Column, ...] = ("open", "high", "low", "close", "volume")
+COLUMNS: tuple[Column, ...] = get_args(Column)
 
 # Warm-up in multiples of the period, of the longest one for a nested EMA. ADX applies Wilder's smoothing twice.
 EMA_PERIODS = 12
@@ -40,11 +42,14 @@ ADX_PERIODS = 30
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One series per ticker: `compute(*inputs, *params)`, float64[n_bars] each, value i as of the close of bar i.
+    """One series per ticker, float64[n_bars]: `compute(*inputs, *params)`.
+
+    Value i is as of the close of bar i.
 
     - `name`: its name in messages, such as `EMA(12)`.
-    - `compute`: a function of arrays, or the name of a TA-Lib function with one output. It returns float64 of the length
-      of its inputs, NaN where the history is too short, and must not read bars later than the one it computes.
+    - `compute`: a function of arrays, or the name of a TA-Lib function with one output. It returns
+      float64 of the length of its inputs, NaN where the history is too short, and must not read
+      bars later than the one it computes.
     - `inputs`: columns of the bars, or other indicators. Volumes may contain NaN, prices never do.
     - `params`: the arguments after the inputs, whole numbers as int.
     - `n_lookback`: bars needed before the bar of a first value, beyond those its inputs need.
@@ -71,7 +76,7 @@ def n_bars(series: Series) -> int:
 
 
 def n_warm_up(series: Series) -> int:
-    """Count the bars before the first wanted value: own warm-up, that of the inputs, and lookback."""
+    """Count the bars before the first wanted value: the longest warm-up or lookback."""
     if not isinstance(series, Indicator):
         return 1
     return max(series.n_warm_up, n_bars(series), *map(n_warm_up, series.inputs))
@@ -81,7 +86,10 @@ def n_warm_up(series: Series) -> int:
 
 
 def ema(period: int) -> Indicator:
-    """Exponential moving average of the close, smoothing 2 / (period + 1), seeded with the mean of `period` closes."""
+    """Exponential moving average of the close, smoothing 2 / (period + 1).
+
+    It starts with the mean of the first `period` closes.
+    """
     return _talib("EMA", ("close",), period, period - 1, EMA_PERIODS)
 
 
@@ -98,8 +106,8 @@ def macd_line(fast: int, slow: int) -> Indicator:
 def macd_histogram(fast: int, slow: int, signal: int) -> Indicator:
     """MACD line minus its signal line, which is EMA(signal) of the MACD line.
 
-    Every EMA starts at its own first bar, so that it can be shared. TA-Lib's MACD seeds the fast one later; both agree after
-    the warm-up.
+    Every EMA starts at its own first bar, so that it can be shared. TA-Lib's MACD seeds the fast
+    one later; both agree after the warm-up.
     """
     periods = f"({fast},{slow},{signal})"
     line = macd_line(fast, slow)
@@ -146,7 +154,7 @@ def channel_high(period: int) -> Indicator:
 
 
 def deviation(period: int) -> Indicator:
-    """Population standard deviation of the last `period` closes; NaN where it is below a millionth of their mean."""
+    """Population standard deviation of `period` closes; NaN below a millionth of their mean."""
     raw = _talib("STDDEV", ("close",), period, period - 1)
     return Indicator(f"deviation({period})", _above_rounding, (raw, sma(period)))
 
@@ -186,7 +194,7 @@ def _above_rounding(spread: FloatArray, mean: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One indicator to compute; slots 0..4 are the columns, the following ones the steps in order."""
+    """One indicator to compute; slots 0..4 are the columns, the next ones the steps in order."""
 
     indicator: Indicator
     compute: Callable[..., FloatArray]
@@ -241,7 +249,7 @@ def _function(compute: Callable[..., FloatArray] | str) -> Callable[..., FloatAr
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bars `start_idx` up to, not including, `stop_idx` of a price table; the last `n_last` of them are wanted."""
+    """Bars `start_idx`..`stop_idx - 1` of a price table; the last `n_last` of them are wanted."""
 
     start_idx: int
     stop_idx: int
@@ -251,10 +259,10 @@ class Window:
 def evaluate(
     plan: Plan, prices: PriceTable, window: Window, tickers: range, out: FloatArray
 ) -> None:
-    """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series, for a chunk of tickers.
+    """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series.
 
-    Cells of bars that a ticker does not have keep their value. Raises `Mp2Error` naming indicator and ticker when a function
-    fails or does not return one number per bar.
+    Cells of bars that a ticker does not have keep their value. Raises `Mp2Error` naming indicator
+    and ticker when a function fails or does not return one number per bar.
     """
     columns = [getattr(prices, name) for name in COLUMNS]
     for ticker in tickers:
