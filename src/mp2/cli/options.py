@@ -13,14 +13,12 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.session import Interrupts, Session, note_kept
-from mp2.cli.views import echo_document, say
+from mp2.cli.views import document, present
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
     from mp2.storage.recorder import Keeper
     from mp2.storage.runs import Store
-
-JSON_GROUPS = 20
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 RecordT = TypeVar("RecordT")
@@ -44,9 +42,17 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Command
     return decorate
 
 
-def file_option(*names: str, **settings_of_option: Any) -> Callable[[CommandT], CommandT]:
+def file_option(*names: str, **more: Any) -> Callable[[CommandT], CommandT]:
     """Make an option whose value is a path."""
-    return click.option(*names, type=click.Path(path_type=Path), **settings_of_option)
+    return click.option(*names, type=click.Path(path_type=Path), **more)
+
+
+def number_option(
+    name: str, default: int, meaning: str, *, least: int = 1
+) -> Callable[[CommandT], CommandT]:
+    """Make an option whose value is a whole number from `least` up."""
+    kind = click.IntRange(least)
+    return click.option(name, type=kind, default=default, show_default=True, help=meaning)
 
 
 def flat(
@@ -59,11 +65,8 @@ def flat(
 # --- output ----------------------------------------------------------------------------------
 
 
-def _note_json(context: click.Context, option: click.Parameter, value: bool) -> bool:
-    session = context.find_object(Session)
-    if session is not None:
-        session.as_json = value
-    return value
+def _note_json(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.ensure_object(Session).as_json = value
 
 
 JSON_OPTION = click.option(
@@ -71,23 +74,16 @@ JSON_OPTION = click.option(
     "as_json",
     is_flag=True,
     is_eager=True,
+    expose_value=False,
     callback=_note_json,
     help="one JSON document on stdout",
 )
-JSON_GROUPS_OPTION = click.option(
-    "--json-groups",
-    type=click.IntRange(0),
-    default=JSON_GROUPS,
-    show_default=True,
-    help="groups per size in the JSON document",
+"""Noted in the session: `views.present` prints what was asked for."""
+
+JSON_GROUPS_OPTION = number_option(
+    "--json-groups", 20, "groups per size in the JSON document", least=0
 )
-SHOW_OPTION = click.option(
-    "--show",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="groups per size in the tables",
-)
+SHOW_OPTION = number_option("--show", 10, "groups per size in the tables", least=0)
 PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live display")
 
 
@@ -143,35 +139,20 @@ PRICES_OPTIONS = (
     click.option("--table", "sql_table", help="table of a SQLite file"),
     click.option("--query", help="query on a SQLite file"),
 )
-DAYS_OPTION = click.option(
-    "--days",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="trading days of signals",
-)
 END_OPTION = click.option(
     "--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"
 )
 GRIDS_OPTION = file_option(
     "--grids", help="TOML file of algorithms and parameters over the defaults"
 )
-SIGNALS_OPTIONS = (DAYS_OPTION, END_OPTION, GRIDS_OPTION)
+SIGNALS_OPTIONS = (
+    number_option("--days", 5, "trading days of signals"),
+    END_OPTION,
+    GRIDS_OPTION,
+)
 PICK_OPTIONS = (
-    click.option(
-        "--min-tickers",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="fewest tickers of a pick",
-    ),
-    click.option(
-        "--top-groups",
-        type=click.IntRange(1),
-        default=50,
-        show_default=True,
-        help="groups per size that vote",
-    ),
+    number_option("--min-tickers", 1, "fewest tickers of a pick"),
+    number_option("--top-groups", 50, "groups per size that vote"),
 )
 
 
@@ -215,13 +196,9 @@ def reading(db: Path) -> Iterator[Store]:
 
 
 def delete_stored(
-    what: str,
-    db: Path,
-    find: Callable[[Store], str],
-    delete: Callable[[Store, str], None],
-    as_json: bool,
+    what: str, db: Path, find: Callable[[Store], str], delete: Callable[[Store, str], None]
 ) -> int:
-    """Delete what `find` names (a run, a scan) and print it; return the exit code.
+    """Delete what `find` names (a run, a scan) and report it; return the exit code.
 
     A signal meanwhile waits until the deletion is done.
     """
@@ -232,8 +209,5 @@ def delete_stored(
             name = find(store)
             note_kept(f"{what} {name} is deleted, or whole")
             delete(store, name)
-        if as_json:
-            echo_document(deleted=name)
-        else:
-            say(f"Deleted {what} {name}.")
+        present(document(deleted=name), f"Deleted {what} {name}.")
         return interrupts.exit_code or 0

@@ -98,7 +98,6 @@ def pick(
     csv_output: Path | None,
     show: int,
     no_store: bool,
-    as_json: bool,
     **options: Any,
 ) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
@@ -138,7 +137,7 @@ def pick(
         errors = [failure] if failure else []
         content = {**picks.to_dict(), "warnings": warnings, "errors": errors, **scan.content}
         view = picks_view(picks, n_show=show, aliases=result.aliases)
-        present(content, view, *scan.view, as_json=as_json, warnings=warnings)
+        present(content, view, *scan.view)
         if failure:
             raise StoreError(failure)
         code = ExitCode.OK if picks.tickers() or picks.votes else ExitCode.NOTHING_FOUND
@@ -327,7 +326,6 @@ def outcome(
     prices: Path,
     db: Path,
     no_store: bool,
-    as_json: bool,
     **options: Any,
 ) -> int:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
@@ -359,8 +357,6 @@ def outcome(
                 outcomes=[scored.to_dict() for scored in outcomes],
             ),
             *map(outcome_view, outcomes),
-            as_json=as_json,
-            warnings=warnings,
         )
         return interrupts.exit_code or ExitCode.OK
 
@@ -419,7 +415,6 @@ def walkforward(
     count: str,
     without: tuple[str, ...],
     no_progress: bool,
-    as_json: bool,
     **options: Any,
 ) -> int:
     """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
@@ -448,5 +443,5 @@ def walkforward(
                 stop=interrupts.stop,
                 observe=observe,
             )
-        present(walk.to_dict(), walk_view(walk), as_json=as_json, warnings=walk.warnings)
+        present(walk.to_dict(), walk_view(walk))
         return interrupts.exit_code or ExitCode.OK

@@ -18,7 +18,7 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import writing
 from mp2.cli.search import Sequel, print_result
-from mp2.cli.session import note_kept
+from mp2.cli.session import current_session, note_kept
 from mp2.cli.views import echo_document, json_text
 from mp2.errors import InputError
 
@@ -36,13 +36,13 @@ def runs(db: Path) -> None:
 @runs.command("list")
 @JSON_OPTION
 @DB_OPTION
-def list_runs(db: Path, as_json: bool) -> int:
+def list_runs(db: Path) -> int:
     """List the stored runs, newest first."""
     from mp2.cli.views import console, count, duration, record_table, share
 
     with reading(db) as store:
         summaries = store.runs()
-    if as_json:
+    if current_session().as_json:
         echo_document(runs=[asdict(summary) for summary in summaries])
         return 0
     headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
@@ -132,27 +132,26 @@ def _write_text(text: str, output: Path | None) -> None:
 @click.argument("run")
 @JSON_OPTION
 @DB_OPTION
-def delete(db: Path, run: str, as_json: bool) -> int:
+def delete(db: Path, run: str) -> int:
     """Delete a run and everything stored with it."""
     return delete_stored(
         "run",
         db,
         lambda store: store.find(run),
         lambda store, run_id: store.delete(run_id),
-        as_json,
     )
 
 
 @click.command()
 @DB_OPTION
 @JSON_OPTION
-def doctor(db: Path, as_json: bool) -> int:
+def doctor(db: Path) -> int:
     """Print version, Python, cores, kernel build, clock, measured thread speed-up and the database's path."""
     from mp2.cli.doctor import report
     from mp2.cli.views import console, record_table
 
     facts = report(db.absolute())
-    if as_json:
+    if current_session().as_json:
         echo_document(**facts)
         return 0
     shown = {

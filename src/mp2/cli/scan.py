@@ -149,7 +149,7 @@ class ScanOptions:
 @JSON_OPTION
 @PROGRESS_OPTION
 @click.pass_context
-def scan(context: click.Context, /, show: int, verify: bool, as_json: bool, **options: Any) -> int:
+def scan(context: click.Context, /, show: int, verify: bool, **options: Any) -> int:
     """Run all scanners side by side and rank their candidates.
 
     The settings of scanners are the table [discovery] of the settings file, which --config FILE
@@ -164,15 +164,13 @@ def scan(context: click.Context, /, show: int, verify: bool, as_json: bool, **op
         screen = start_logging(context)
         plan = planned(context)
         if verify:
-            code = _verify(plan, how, interrupts.stop, as_json)
+            code = _verify(plan, how, interrupts.stop)
             return interrupts.exit_code or code
         result = run_scan(plan, how, interrupts.stop, screen)
         is_stored = not how.no_store and result.store_error is None
         present(
             scan_document(result),
             scan_view(result, n_show=show, stored=is_stored),
-            as_json=as_json,
-            warnings=result.warnings,
         )
         return interrupts.exit_code or _exit_code(result)
 
@@ -222,7 +220,7 @@ def _exit_code(result: ScanResult) -> ExitCode:
 # --- mp2 scan --verify -----------------------------------------------------------------------
 
 
-def _verify(plan: Plan, how: ScanOptions, stop: threading.Event, as_json: bool) -> int:
+def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> int:
     """Run the scanners that need no network both ways; store nothing, use no breaker."""
     from mp2.discovery.runner import scan as run
 
@@ -247,7 +245,7 @@ def _verify(plan: Plan, how: ScanOptions, stop: threading.Event, as_json: bool) 
     in_turn = run_offline(concurrent=False)
     if stop.is_set():
         return ExitCode.FAILED
-    return _print_verdict(side_by_side, in_turn, as_json)
+    return _print_verdict(side_by_side, in_turn)
 
 
 def _offline_scanners(plan: Plan, only: Sequence[str]) -> list[Registered]:
@@ -303,7 +301,7 @@ def _tickers(result: ScanResult) -> str:
     return ", ".join(one.ticker for one in result.candidates) or "none"
 
 
-def _print_verdict(concurrent: ScanResult, sequential: ScanResult, as_json: bool) -> int:
+def _print_verdict(concurrent: ScanResult, sequential: ScanResult) -> int:
     different = _differences(concurrent, sequential)
     n_scanners = len(concurrent.outcomes)
     n_candidates = len(concurrent.candidates)
@@ -330,7 +328,5 @@ def _print_verdict(concurrent: ScanResult, sequential: ScanResult, as_json: bool
         f"{n_scanners} offline scanners: {sequential.elapsed_s:.2f} s one at a time, "
         f"{concurrent.elapsed_s:.2f} s with at most {concurrent.workers} at once, "
         f"{speed_up:.2f} times as fast; {verdict}.",
-        as_json=as_json,
-        warnings=warnings,
     )
     return ExitCode.FAILED if different else ExitCode.OK

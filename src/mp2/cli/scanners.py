@@ -17,7 +17,7 @@ from mp2.cli import settings
 from mp2.cli.logs import start_logging
 from mp2.cli.options import DB_OPTION, JSON_OPTION, reading
 from mp2.cli.scan import Plan, http_options, planned
-from mp2.cli.session import Interrupts
+from mp2.cli.session import Interrupts, current_session
 from mp2.cli.views import console, document, duration, present, record_table
 from mp2.discovery.records import ANSWERED, console_line, counted
 from mp2.errors import ExitCode, InputError, Mp2Error, plain
@@ -42,7 +42,7 @@ def scanners(db: Path) -> None:
 @JSON_OPTION
 @DB_OPTION
 @click.pass_context
-def list_scanners(context: click.Context, db: Path, as_json: bool) -> int:
+def list_scanners(context: click.Context, db: Path) -> int:
     """List the scanners in registration order: whether they would run, their keys and breakers."""
     plan = planned(context)
     discovery = plan.discovery()
@@ -50,7 +50,7 @@ def list_scanners(context: click.Context, db: Path, as_json: bool) -> int:
     described = [_description(one, discovery, states) for one in plan.known]
     headings = ("scanner", "pipeline", "enabled", "keys", "breaker", "summary")
     table = record_table(headings, [_row(one) for one in described])
-    present(document(scanners=described), table, as_json=as_json)
+    present(document(scanners=described), table)
     return ExitCode.OK
 
 
@@ -138,7 +138,7 @@ def _named(plan: Plan, name: str) -> Registered:
 @JSON_OPTION
 @DB_OPTION
 @click.pass_context
-def show_scanner(context: click.Context, db: Path, name: str, as_json: bool) -> int:
+def show_scanner(context: click.Context, db: Path, name: str) -> int:
     """Show a scanner: where it comes from, and its settings with types, defaults and meaning."""
     plan = planned(context)
     one = _named(plan, name)
@@ -150,7 +150,6 @@ def show_scanner(context: click.Context, db: Path, name: str, as_json: bool) -> 
         _facts_table(described),
         f"\n[discovery.scanners.{name}]",
         _settings_table(options),
-        as_json=as_json,
     )
     return ExitCode.OK
 
@@ -235,7 +234,7 @@ def _type_text(field: Mapping[str, Any]) -> str:
 @JSON_OPTION
 @DB_OPTION
 @click.pass_context
-def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool) -> int:
+def reset(context: click.Context, db: Path, names: Sequence[str]) -> int:
     """Close the breakers of scanners and forget their failures: the next scan runs them again."""
     from mp2.discovery.breaker import BreakerState
     from mp2.storage.runs import Store
@@ -254,7 +253,7 @@ def reset(context: click.Context, db: Path, names: Sequence[str], as_json: bool)
         for name in names:
             state = before.get(name, BreakerState())
             lines.append(f"{name}: breaker closed (it was {_breaker_text(state.to_dict())}).")
-        present(document(reset=list(names)), *lines, as_json=as_json)
+        present(document(reset=list(names)), *lines)
         return interrupts.exit_code or ExitCode.OK
 
 
@@ -288,7 +287,6 @@ def test_scanner(
     name: str,
     in_caller: bool,
     timeout: float | None,
-    as_json: bool,
 ) -> int:
     """Run one scanner, switched off or not, and print its log, its candidates and its time.
 
@@ -299,11 +297,11 @@ def test_scanner(
     one = _named(plan, name)
     config = _enabled(plan.config, name)
     if in_caller:
-        return _print_tested(_run_in_caller(one, config, db), as_json)
+        return _print_tested(_run_in_caller(one, config, db))
     with Interrupts().caught() as interrupts:
         start_logging(context)
         tested = _run_in_thread(one, config, db, timeout, interrupts)
-        code = _print_tested(tested, as_json)
+        code = _print_tested(tested)
     return interrupts.exit_code or code
 
 
@@ -353,7 +351,7 @@ def _run_in_thread(
     return _Tested(result.outcomes[0], tuple(candidates), result.logs[one.name], result.warnings)
 
 
-def _print_tested(tested: _Tested, as_json: bool) -> int:
+def _print_tested(tested: _Tested) -> int:
     from mp2.cli.scan_view import log_view
 
     outcome = tested.outcome
@@ -374,9 +372,9 @@ def _print_tested(tested: _Tested, as_json: bool) -> int:
         f"{console_line(outcome)} in {duration(outcome.seconds)}, "
         f"{outcome.attempts} requests{dropped}"
     )
-    if not as_json:
+    if not current_session().as_json:
         console(stderr=True).print(log_view(outcome.scanner, tested.logs))
-    present(content, *parts, as_json=as_json, warnings=tested.warnings)
+    present(content, *parts)
     if outcome.status not in ANSWERED:
         return ExitCode.FAILED
     return ExitCode.OK if rows else ExitCode.NOTHING_FOUND

@@ -28,7 +28,7 @@ def scans(db: Path) -> None:
 @scans.command("list")
 @JSON_OPTION
 @DB_OPTION
-def list_scans(db: Path, as_json: bool) -> int:
+def list_scans(db: Path) -> int:
     """List the stored scans, newest first."""
     with reading(db) as store:
         summaries = store.scans()
@@ -40,7 +40,7 @@ def list_scans(db: Path, as_json: bool) -> int:
         rows.append((one.scan_id, one.status, one.day, time, *counts))
     headings = ("scan", "status", "day", "time", "outcomes", "failed", "candidates")
     content = document(scans=[asdict(summary) for summary in summaries])
-    present(content, record_table(headings, rows), as_json=as_json)
+    present(content, record_table(headings, rows))
     return ExitCode.OK
 
 
@@ -57,7 +57,7 @@ def list_scans(db: Path, as_json: bool) -> int:
 @click.option("--logs", is_flag=True, help="the scanners' logs too")
 @JSON_OPTION
 @DB_OPTION
-def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> int:
+def show_scan(db: Path, scan: str, n_show: int, logs: bool) -> int:
     """Show a scan as it was printed; of an interrupted one, what had ended by then."""
     from mp2.cli.scan_view import log_view, scan_view
 
@@ -76,7 +76,7 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
         if logs:
             parts.append(log_view(outcome.scanner, result.logs[outcome.scanner]))
     parts.append(scan_view(result, n_show=n_show, stored=True))
-    present(content, *parts, as_json=as_json, warnings=result.warnings)
+    present(content, *parts)
     return ExitCode.OK
 
 
@@ -84,12 +84,11 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool, as_json: bool) -> in
 @click.argument("scan")
 @JSON_OPTION
 @DB_OPTION
-def delete_scan(db: Path, scan: str, as_json: bool) -> int:
+def delete_scan(db: Path, scan: str) -> int:
     """Delete a scan and everything stored with it."""
     return delete_stored(
         "scan",
         db,
         lambda store: store.find_scan(scan),
         lambda store, scan_id: store.delete_scan(scan_id),
-        as_json,
     )

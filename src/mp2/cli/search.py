@@ -23,7 +23,7 @@ from mp2.cli.options import (
     flat,
     opened_keeper,
 )
-from mp2.cli.session import Interrupts, Session, note_kept
+from mp2.cli.session import Interrupts, Session, current_session, note_kept
 from mp2.cli.views import echo_document, json_text, print_document, print_warnings, say
 from mp2.errors import ExitCode, Mp2Error, StoreError
 from mp2.groups.result import SearchResult
@@ -259,7 +259,7 @@ def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) ->
 
     summary = panel_summary(panel, rules.max_size)
     needed = memory_needed(panel, rules, options["workers"])
-    if options["as_json"]:
+    if current_session().as_json:
         content = {**asdict(summary), "memory_bytes": needed}
         echo_document(status="dry_run", warnings=panel.warnings, **content)
         return 0
@@ -409,7 +409,7 @@ def _rescued(result: SearchResult, db: Path) -> str:
 
 OF_A_SESSION = frozenset(
     {"budget", "workers", "max_attempts", "db", "no_store", "checkpoint"}
-) | frozenset({"as_json", "json_groups", "show", "heartbeat", "no_progress"})
+) | frozenset({"json_groups", "show", "heartbeat", "no_progress"})
 """Options that are given anew when a run is taken up again."""
 
 
@@ -433,7 +433,7 @@ def print_result(
 
     if failure:
         say(f"mp2: {failure}", err=True)
-    if options["as_json"]:
+    if current_session().as_json:
         document = {
             **result.to_dict(options["json_groups"]),
             "errors": [failure] if failure else [],

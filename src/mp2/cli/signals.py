@@ -59,7 +59,6 @@ def signals(
     history: int | None,
     threads: int | None,
     no_progress: bool,
-    as_json: bool,
     **options: Any,
 ) -> int:
     """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
@@ -102,7 +101,7 @@ def signals(
         if next_output is not None:
             assumed = " (assumed)" if sheet.assumed_day else ""
             lines.append(f"signals for {sheet.days[-1]}{assumed}: {next_output}")
-        present(content, *lines, as_json=as_json, warnings=sheet.warnings)
+        present(content, *lines)
         return interrupts.exit_code or ExitCode.OK
 
 
@@ -167,9 +166,7 @@ def check() -> None:
 @GRIDS_OPTION
 @JSON_OPTION
 @click.pass_context
-def lookahead(
-    context: click.Context, /, prices: Path, grids: Path | None, as_json: bool, **options: Any
-) -> int:
+def lookahead(context: click.Context, /, prices: Path, grids: Path | None, **options: Any) -> int:
     """Change the future bars of PRICES and check that no past signal changes.
 
     Every algorithm is checked, also those of third parties.
@@ -195,8 +192,6 @@ def lookahead(
             *lines,
             f"{len(checked.algorithms)} algorithms, {len(checked.variations):,} variations: "
             f"{n_cheating} look ahead",
-            as_json=as_json,
-            warnings=warnings,
         )
         code = ExitCode.FAILED if findings else ExitCode.OK
         return interrupts.exit_code or code
@@ -221,7 +216,6 @@ def download(
     end: str,
     output: Path,
     no_progress: bool,
-    as_json: bool,
 ) -> int:
     """Download daily bars of TICKERS from Yahoo (extra 'yahoo'): a file that `mp2 run` takes."""
     from mp2.data.prices import to_frame
@@ -243,7 +237,5 @@ def download(
                 n_dates=n_dates,
             ),
             f"{n_tickers:,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}",
-            as_json=as_json,
-            warnings=table.warnings,
         )
         return interrupts.exit_code or ExitCode.OK

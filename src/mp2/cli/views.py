@@ -26,19 +26,15 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 160
 
 
-def present(
-    content: Mapping[str, Any], *parts: RenderableType, as_json: bool, warnings: Sequence[str] = ()
-) -> None:
-    """Print a command's result: `content` as its JSON document, or `warnings` and `parts` as text."""
-    if as_json:
+def present(content: Mapping[str, Any], *parts: RenderableType) -> None:
+    """Print the result of a command: `content` as its JSON document, or its warnings and `parts`.
+
+    Text among the parts is printed as it is, without markup.
+    """
+    if current_session().as_json:
         print_document(content)
         return
-    print_warnings(warnings)
-    show_parts(parts)
-
-
-def show_parts(parts: Iterable[RenderableType]) -> None:
-    """Print parts of a view on stdout; text is printed as it is, without markup."""
+    print_warnings(content["warnings"])
     screen = console()
     for part in parts:
         if isinstance(part, str):
