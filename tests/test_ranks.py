@@ -12,7 +12,6 @@ RANKS = (
     {"errors", "_document", "_last_words"},
     {"_files", "last_words"},
     {"_sqlite"},
-    {"_toml"},
     {"data"},
     {"signals", "groups", "_recurse"},
     {"evidence"},

@@ -1,31 +1,39 @@
-"""Paths as a user names them, and files that only their owner may read."""
+"""Paths as a user names them, settings files, and files that only their owner may read."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from mp2.errors import InputError, plain
 
+# A symbolic link that somebody else has put at the path is not followed.
 _NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_OWNER_ONLY = 0o600
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file unless there is something of that name, which is left as it is. Raises OSError."""
+    """Make an empty file for its owner only; an existing file stays as it is. Raises OSError."""
     with suppress(FileExistsError):
-        os.close(os.open(path, _NEW | os.O_RDWR, 0o600))
+        os.close(os.open(path, _NEW | os.O_RDWR, _OWNER_ONLY))
 
 
 def make_new(path: Path) -> None:
-    """Make an empty file as the umask says. Raises OSError, FileExistsError when there is something of that name."""
+    """Make an empty file with the permissions of the umask. Raises OSError if there is a file."""
     os.close(os.open(path, _NEW | os.O_WRONLY, 0o666))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file in UTF-8, whole or not at all. Raises OSError, FileExistsError when there is something of that name."""
-    with open(os.open(path, _NEW | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+    """Write a new file in UTF-8 for its owner only, whole or not at all.
+
+    Raises OSError, FileExistsError when there is a file of that name.
+    """
+    descriptor = os.open(path, _NEW | os.O_WRONLY, _OWNER_ONLY)
+    with open(descriptor, "w", encoding="utf-8") as file:
         try:
             file.write(text)
             file.flush()
@@ -36,12 +44,15 @@ def write_private(path: Path, text: str) -> None:
 
 
 def others_may_read(path: Path) -> bool:
-    """Whether anybody but the owner may read a file; False where the system has no such permissions. Raises OSError."""
+    """Return whether others than the owner may read a file. Raises OSError.
+
+    False where the system has no such permissions.
+    """
     return os.name == "posix" and bool(path.stat().st_mode & 0o077)
 
 
 def expanded(named: str | PathLike[str]) -> Path:
-    """The path with `~` and `~user` as home directories; as a shell does, a name of no user is left as it is.
+    """Return a path with `~` and `~user` as home directories, as a shell expands them.
 
     Raises `InputError` for a null character, which no path can hold.
     """
@@ -50,5 +61,25 @@ def expanded(named: str | PathLike[str]) -> Path:
         raise InputError(f"{plain(path)}: holds a null character; take it out")
     try:
         return path.expanduser()
-    except RuntimeError:
+    except RuntimeError:  # a shell leaves the name of an unknown user as it is
         return path
+
+
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """Read a TOML document in UTF-8, with or without a byte order mark.
+
+    `kind` is what messages call the file, "settings file". Raises `InputError` when it cannot be
+    read or parsed.
+    """
+    path = expanded(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a {kind} that can be read") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}; correct it there") from error

@@ -933,7 +933,7 @@ def test_wide_frames_of_every_kind(change: Callable[[pd.DataFrame], pd.DataFrame
 
 def test_wide_frames_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_signals(wide(), outcomes=OUTCOMES).fingerprint
-    monkeypatch.setattr("mp2.data.encoding._WIDE_CELLS", 6)
+    monkeypatch.setattr("mp2.data.wide_signals._BLOCK_CELLS", 6)
     assert read_signals(wide(), outcomes=OUTCOMES).fingerprint == expected
 
 
@@ -1082,7 +1082,7 @@ def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> No
 def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mp2.data.signal_reader._Encoder", None)
+    monkeypatch.setattr("mp2.data.signal_reader.Encoder", None)
     (line,) = problems_of(LONG, max_memory_bytes=100)
     assert line.startswith(
         "the panel is larger than memory: 4 variations x 2 days x 3 tickers take 0.0 MB to encode and 0.0 MB"
@@ -1094,7 +1094,7 @@ def test_an_allocation_that_fails_is_an_input_error(monkeypatch: pytest.MonkeyPa
     def refuse(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("mp2.data.signal_reader._Encoder", refuse)
+    monkeypatch.setattr("mp2.data.signal_reader.Encoder", refuse)
     assert problems_of(LONG)[0].startswith("the panel is larger than memory: 4 variations")
 
 
@@ -1105,9 +1105,9 @@ def test_the_limit_counts_both_arrays_while_encoding() -> None:
 
 
 def test_the_default_limit_is_the_memory_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mp2.data.signal_reader._available_bytes", lambda: 1)
+    monkeypatch.setattr("mp2.data.signal_reader.available_bytes", lambda: 1)
     assert "larger than memory" in problems_of(LONG)[0]
-    monkeypatch.setattr("mp2.data.signal_reader._available_bytes", lambda: None)
+    monkeypatch.setattr("mp2.data.signal_reader.available_bytes", lambda: None)
     assert read_signals(LONG).n_variations == 4
 
 

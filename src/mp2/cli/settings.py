@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mp2._toml import read_toml
+from mp2._files import read_toml
 from mp2.errors import InputError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}

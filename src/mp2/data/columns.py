@@ -1,21 +1,21 @@
-"""The canonical columns of a table: found, renamed, converted and checked.
+"""The columns of a table: found by name, renamed, converted and checked.
 
-`algo`, `variation`, `ticker` become text, `day` and `date` dates, `win` a boolean, prices and `volume` floats of their own
-width (two prices are compared as they were stored). Of everything that is wrong the count and the first row, from 1, are kept.
+`algo`, `variation` and `ticker` become text, `day` and `date` dates, `win` a boolean, prices and
+`volume` floats of their own width: two prices are compared as they were stored. Of every kind of
+fault the count and the first row, from 1, are kept.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mp2.data.tables import Table, series
-from mp2.errors import ReadStoppedError
+from mp2.data.tables import Table, raise_if_stopped, series
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,103 +24,161 @@ KEYS = ("algo", "variation", "day", "ticker")
 PRICES = ("open", "close")
 CANONICAL = (*KEYS, *PRICES, "win")
 
-_ALWAYS_GIVEN = (*KEYS, "date")
-_SHOWN_LENGTH = 80
+_REQUIRED = (*KEYS, "date")
+_MAX_LENGTH_SHOWN = 80
+_MAX_COLUMNS_SHOWN = 12
 _DAY_NS = 86_400 * 10**9
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
+def unknown_roles(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Return a problem for each of the caller's `columns` that means no known column."""
+    return [
+        f"columns: {role!r} is unknown; choose from {', '.join(known)}"
+        for role in names
+        if role not in known
+    ]
+
+
+def missing_line(table: Table, role: str, name: str, alternative: str = "") -> str:
+    """Return the problem of a column that a table lacks."""
+    shown = [str(column) for column in table.columns[:_MAX_COLUMNS_SHOWN]]
+    if len(table.columns) > _MAX_COLUMNS_SHOWN:
+        shown.append("...")
+    columns = ", ".join(shown) or "none"
+    return (
+        f"{table.name}: missing column {name!r}{alternative}; it has {columns}; "
+        f"give another name with columns ({role}=NAME)"
+    )
+
+
+def ambiguous_lines(table: Table, used: Iterable[str]) -> list[str]:
+    """Return a problem for each name in use that several columns have."""
+    problems = []
+    for name in dict.fromkeys(used):
+        n_columns = table.columns.count(name)
+        if n_columns > 1:
+            problems.append(
+                f"{table.name}: {n_columns} columns are called {name!r}; rename all but one"
+            )
+    return problems
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
 @dataclass(slots=True)
-class _Fault:
+class Fault:
+    """The first row, from 1, and its value, and the number of rows with this fault."""
+
     row: int
     value: Any
-    n: int = 0
+    n_rows: int = 0
 
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with a table's values: the count and first example per column and kind."""
+    """What is wrong with a table's values: the count and the first example by column and kind."""
 
     table: str
-    found: dict[tuple[str, str], _Fault] = field(default_factory=dict)
+    by_kind: dict[tuple[str, str], Fault] = field(default_factory=dict)
 
-    def note(self, what: str, bad: pl.Series, values: pl.Series, first_row: int) -> None:
-        """Add the rows where `bad` is true; `first_row` is the number of the batch's first row, from 1."""
-        n = int(bad.sum())
-        if n:
-            idx = bad.arg_max() or 0
-            value = _as_python(values.slice(idx, 1))
-            self.found.setdefault((values.name, what), _Fault(first_row + idx, value)).n += n
+    def note(self, what: str, is_bad: pl.Series, values: pl.Series, first_row: int) -> None:
+        """Add the rows where `is_bad`; `first_row` is the number of the batch's first row."""
+        idx = is_bad.arg_max()
+        if idx is None or not is_bad[idx]:
+            return
+        kind = (values.name, what)
+        if kind not in self.by_kind:
+            self.by_kind[kind] = Fault(first_row + idx, _python_value(values[idx : idx + 1]))
+        self.by_kind[kind].n_rows += int(is_bad.sum())
 
     def lines(self) -> list[str]:
-        """One line per column and kind, in the order found."""
-        return [self._line(column, what, fault) for (column, what), fault in self.found.items()]
+        """Return one line for each column and kind, in the order they were noted."""
+        lines = []
+        for (column, what), fault in self.by_kind.items():
+            value = "null" if fault.value is None else repr(fault.value)
+            if len(value) > _MAX_LENGTH_SHOWN:
+                value = f"{value[:_MAX_LENGTH_SHOWN]}..."
+            line = f"{self.table}: column {column!r}, row {fault.row}: {value} {what}"
+            if fault.n_rows > 1:
+                line += f" ({fault.n_rows} such rows)"
+            lines.append(line)
+        return lines
 
-    def _line(self, column: str, what: str, fault: _Fault) -> str:
-        value = "null" if fault.value is None else repr(fault.value)
-        shown = value if len(value) <= _SHOWN_LENGTH else f"{value[:_SHOWN_LENGTH]}..."
-        more = f" ({fault.n} such rows)" if fault.n > 1 else ""
-        return f"{self.table}: column {column!r}, row {fault.row}: {shown} {what}{more}"
 
-
-def _as_python(one: pl.Series) -> Any:
-    """The value of a series of one; of a time that Python has no type for (its dates end with the year 9999) the number."""
+def _python_value(one: pl.Series) -> Any:
+    """Return the value of a series of length 1; a number where Python has no such time."""
     import polars as pl
 
-    if not one.dtype.is_temporal():
-        return one.to_list()[0]
     number = one.to_physical()
+    # Python's dates end with the year 9999, and polars panics when it converts later timestamps.
     if one.dtype in (pl.Date, pl.Datetime):
-        is_python = one.dt.year().is_between(1, 9999)
+        fits = one.dt.year().is_between(1, 9999)
+    elif one.dtype == pl.Time:
+        fits = number.is_between(0, _DAY_NS - 1)
+    elif one.dtype == pl.Duration:
+        fits = number.is_null()
     else:
-        is_python = number.is_between(0, _DAY_NS - 1) if one.dtype == pl.Time else number.is_null()
-    return (one if is_python.fill_null(False).all() else number).to_list()[0]
+        return one.to_list()[0]
+    return one.to_list()[0] if fits.any() else number.to_list()[0]
+
+
+# --- reading -------------------------------------------------------------------------------------
 
 
 class Columns:
-    """Some columns of a table, converted: `names` maps their roles to the table's own names.
+    """Some columns of a table, converted; `names` maps their roles to the table's own names.
 
-    `batches` notes every fault of every value in `faults`. Between batches it raises `ReadStoppedError` once `stop` is set.
+    `batches` notes every fault of every value in `faults`. Between two batches it raises
+    `ReadStoppedError` once `stop` is set.
     """
 
     def __init__(
         self, table: Table, names: Mapping[str, str], stop: threading.Event | None
     ) -> None:
-        self.table, self.names, self.stop, self.faults = table, names, stop, Faults(table.name)
+        self.table = table
+        self.names = names
+        self.stop = stop
+        self.faults = Faults(table.name)
 
     def batches(self, roles: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """The rows in stored order, a batch at a time, with the roles as column names; values that are wrong are null."""
+        """Yield the rows in stored order, in batches, with the roles as column names.
+
+        Values that are wrong are null.
+        """
         import polars as pl
 
         if not roles:
             return
         first_row = 1
-        for batch in self.table.read(list(dict.fromkeys(self.names[role] for role in roles))):
-            if self.stop is not None and self.stop.is_set():
-                raise ReadStoppedError(
-                    f"{self.table.name}: stopped while reading; nothing was searched"
-                )
-            columns = [self._canonical(role, batch[self.names[role]], first_row) for role in roles]
+        # One column of the table may serve several roles.
+        names = dict.fromkeys(self.names[role] for role in roles)
+        for batch in self.table.read(list(names)):
+            raise_if_stopped(self.stop, self.table.name)
+            columns = [self._converted(role, batch[self.names[role]], first_row) for role in roles]
             yield pl.DataFrame(columns)
             first_row += batch.height
 
-    def _canonical(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
-        convert, what = _CONVERSIONS[role]
-        converted, bad = convert(values)
-        if bad is not None:
-            self.faults.note(what, bad, values, first_row)
-        if role in _ALWAYS_GIVEN and converted.null_count():
-            nulls = converted.is_null() if bad is None else converted.is_null() & ~bad
-            self.faults.note(f"is no {role}; every row needs one", nulls, values, first_row)
+    def _converted(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
+        convert, missing, what = _CONVERSIONS[role]
+        converted = convert(values)
+        if converted.null_count():
+            nulls = converted.is_null()
+            misread = nulls & _has_meaning(values, missing)
+            self.faults.note(what, misread, values, first_row)
+            if role in _REQUIRED:
+                line = f"is no {role}; every row needs one"
+                self.faults.note(line, nulls & ~misread, values, first_row)
         return converted.alias(role)
 
 
 class Reader(Columns):
     """A table of signals or outcomes seen through the canonical columns it has.
 
-    `names` maps the canonical columns in use to those of the table; `problems` says which are missing. `check()` yields
-    keys and notes every fault of every value; `rows()` yields them with `won` and `priced` and assumes a clean `check`.
+    `names` maps canonical columns to those of the table, which has the others under their own
+    names. `check()` yields keys and completes `problems`; `rows()` assumes that there is none.
     """
 
     def __init__(
@@ -133,136 +191,135 @@ class Reader(Columns):
         stop: threading.Event | None,
     ) -> None:
         wanted = {role: names.get(role, role) for role in CANONICAL}
-        super().__init__(
-            table, {role: name for role, name in wanted.items() if name in table.columns}, stop
-        )
-        self.n_rows = 0
-        self.keys = [role for role in keys if role in self.names]
-        self.absent = [role for role in keys if role not in self.names]
-        self.outcome = _outcome_columns(self.names) if outcome else ()
-        missing = [*self.absent]
+        present = {role: name for role, name in wanted.items() if name in table.columns}
+        super().__init__(table, present, stop)
+        self.keys = [role for role in keys if role in present]
+        self.absent = [role for role in keys if role not in present]
+        self.outcome: list[str] = []
+        if outcome:
+            absent_prices = [role for role in PRICES if role not in present]
+            if not absent_prices:
+                self.outcome += PRICES
+            if "win" in present:
+                self.outcome.append("win")
+        missing = list(self.absent)
         if outcome and not self.outcome:
-            missing += [role for role in PRICES if role not in self.names]
-        used = {*keys, *(CANONICAL if outcome else ())}
-        missing += [
-            role
-            for role in names
-            if role in used and role not in self.names and role not in missing
-        ]
-        self.problems = [
-            _missing_line(table, role, wanted[role], found_any=bool(self.outcome))
-            for role in missing
-        ]
+            missing += absent_prices
+        # A column that the caller names must exist, even where another one would do.
+        used = CANONICAL if outcome else keys
+        missing += [role for role in names if role in used and role not in present]
+        self.problems = []
+        for role in dict.fromkeys(missing):
+            or_win = " (or 'win')" if role in PRICES and not self.outcome else ""
+            self.problems.append(missing_line(table, role, wanted[role], or_win))
         self.problems += ambiguous_lines(
-            table, [self.names[role] for role in (*self.keys, *self.outcome)]
+            table, [present[role] for role in (*self.keys, *self.outcome)]
         )
 
     def check(self) -> Iterator[pl.DataFrame]:
-        """First pass: yields the keys, null where missing or wrong; `faults` is complete when it ends."""
+        """Yield the keys of every row, null where missing or wrong: the first pass."""
         import polars as pl
 
-        absent = [
-            pl.lit(None, pl.Date if role == "day" else pl.String).alias(role)
-            for role in self.absent
-        ]
+        n_rows = 0
+        keys: list[Any] = list(self.keys)
+        for role in self.absent:
+            dtype = pl.Date if role == "day" else pl.String
+            keys.append(pl.lit(None, dtype).alias(role))
         for batch in self.batches((*self.keys, *self.outcome)):
-            yield batch.select(*self.keys, *absent)
-            self.n_rows += batch.height
+            yield batch.select(keys)
+            n_rows += batch.height
+        self.problems += self.faults.lines()
+        if not self.problems and not n_rows:
+            self.problems.append(f"{self.table.name}: the table has no rows")
 
     def rows(self) -> Iterator[pl.DataFrame]:
-        """Keys, `won` (boolean, null when unknown) and `priced` (the pair counts for the base win rate)."""
+        """Yield keys, `won` (null: unknown) and `priced` (counts for the base win rate)."""
+        import polars as pl
+
+        won = pl.lit(False)
+        priced = pl.lit(True)
+        if "open" in self.outcome:
+            priced = pl.all_horizontal(pl.col(*PRICES).is_finite().fill_null(False))
+            won = pl.when(priced).then(pl.col("close") > pl.col("open"))
+        if "win" in self.outcome:
+            won = pl.col("win")
         for batch in self.batches((*self.keys, *self.outcome)):
-            yield batch.select(*self.keys, *_outcome_expressions(self.outcome))
+            yield batch.select(*self.keys, won.alias("won"), priced.alias("priced"))
 
 
-def _outcome_columns(names: Mapping[str, str]) -> tuple[str, ...]:
-    prices = PRICES if all(role in names for role in PRICES) else ()
-    return (*prices, "win") if "win" in names else prices
+# --- conversions ---------------------------------------------------------------------------------
 
 
-def _outcome_expressions(outcome: Sequence[str]) -> list[pl.Expr]:
-    import polars as pl
-
-    if not outcome:
-        return [pl.lit(False).alias("won"), pl.lit(True).alias("priced")]
-    finite = pl.all_horizontal(pl.col(role).is_finite().fill_null(False) for role in PRICES)
-    priced = finite if "open" in outcome else pl.lit(True)
-    won = (
-        pl.col("win")
-        if "win" in outcome
-        else pl.when(finite).then(pl.col("close") > pl.col("open"))
-    )
-    return [won.alias("won"), priced.alias("priced")]
+def _has_meaning(values: pl.Series, missing: Sequence[str]) -> pl.Series:
+    """Return which values are not null, not NaN and none of the texts that stand for a null."""
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    has_value = values.is_not_null()
+    if not missing:
+        return has_value
+    words = _text(values).str.strip_chars().str.to_lowercase()
+    return has_value & ~words.is_in(missing).fill_null(False)
 
 
-def _missing_line(table: Table, role: str, name: str, *, found_any: bool) -> str:
-    instead = " (or 'win')" if role in PRICES and not found_any else ""
-    found = ", ".join(map(str, table.columns)) or "none"
-    return f"{table.name}: missing column {name!r}{instead}; it has {found}; give another name with columns ({role}=NAME)"
-
-
-def ambiguous_lines(table: Table, used: Sequence[str]) -> list[str]:
-    """A problem for each name in use that several columns bear."""
-    return [
-        f"{table.name}: {table.columns.count(name)} columns are called {name!r}; rename all but one"
-        for name in dict.fromkeys(used)
-        if table.columns.count(name) > 1
-    ]
-
-
-Converted = tuple["pl.Series", "pl.Series | None"]
-
-
-def _text(values: pl.Series) -> Converted:
+def _text(values: pl.Series) -> pl.Series:
+    """Convert to text; NaN, lists, bytes and types of other libraries become null."""
     import polars as pl
 
     if values.dtype == pl.String:
-        return values, None
-    if values.dtype.is_nested() or values.dtype == pl.Binary:
-        return pl.Series(values.name, [None] * len(values), dtype=pl.String), values.is_not_null()
+        return values
     if values.dtype == pl.Object:
-        return series(
-            values.name, [None if value is None else str(value) for value in values]
-        ), None
+        return series(values.name, [None if value is None else str(value) for value in values])
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    # Polars would write lists as text and read bytes as UTF-8.
+    if values.dtype.is_nested() or values.dtype == pl.Binary:
+        return _nulls(values, pl.String)
     try:
-        return (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String), None
-    except pl.exceptions.PolarsError:  # an extension type of another library
-        return pl.Series(values.name, [None] * len(values), dtype=pl.String), values.is_not_null()
+        return values.cast(pl.String)
+    # An extension type of another library; a timestamp beyond polars' calendar.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return _nulls(values, pl.String)
 
 
-def _tickers(values: pl.Series) -> Converted:
-    """Text; an empty one is none, as it is in CSV without quotes."""
-    text, bad = _text(values)
-    empty = text == ""
-    return (text.set(empty.fill_null(False), None) if empty.any() else text), bad
+def _nulls(values: pl.Series, dtype: Any) -> pl.Series:
+    import polars as pl
+
+    return pl.repeat(None, len(values), dtype=dtype, eager=True).alias(values.name)
 
 
-def _dates(values: pl.Series) -> Converted:
-    """Dates stay, timestamps give their local day; text and whole numbers are read as YYYY-MM-DD... or YYYYMMDD."""
+def _tickers(values: pl.Series) -> pl.Series:
+    """Convert to text; an empty text becomes null, as an empty field of a CSV file is."""
+    text = _text(values)
+    is_empty = text == ""
+    if is_empty.any():
+        text = text.set(is_empty.fill_null(False), None)
+    return text
+
+
+def _dates(values: pl.Series) -> pl.Series:
+    """Convert to dates: a timestamp gives its local day; text is read by `parse_day`."""
     import polars as pl
 
     if values.dtype in (pl.Date, pl.Datetime):
         in_range = values.dt.year().is_between(1, 9999).fill_null(False)
-        return values.dt.date().set(~in_range, None), ~in_range & values.is_not_null()
-    text, unreadable = _text(values)
-    if unreadable is not None:
-        return pl.Series(values.name, [None] * len(values), dtype=pl.Date), unreadable
+        return values.dt.date().set(~in_range, None)
+    text = _text(values)
     if values.dtype.is_float():
         text = text.str.strip_suffix(".0")
+    # Each different text is parsed once: there are few days among many rows.
     distinct = text.unique().drop_nulls()
     if distinct.is_empty():
-        return text.cast(pl.Date), None
+        return _nulls(values, pl.Date)
     dates = pl.Series([parse_day(day) for day in distinct], dtype=pl.Date)
-    parsed = text.replace_strict(distinct, dates, default=None, return_dtype=pl.Date)
-    return parsed, parsed.is_null() & text.is_not_null()
+    return text.replace_strict(distinct, dates, default=None, return_dtype=pl.Date)
 
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
 
 
-@lru_cache(maxsize=1 << 14)  # sources name the same few thousand days over and over
+@lru_cache(maxsize=1 << 14)  # sources repeat the same few thousand days
 def parse_day(text: str) -> date | None:
-    """The day of `YYYY-MM-DD`, optionally with a time behind it, or of `YYYYMMDD`; None for anything else."""
+    """Return the day of `YYYY-MM-DD`, with or without a time, or `YYYYMMDD`; else None."""
     trimmed = text.strip()
     if not _DAY.fullmatch(trimmed):
         return None
@@ -272,55 +329,43 @@ def parse_day(text: str) -> date | None:
         return None
 
 
-def _prices(values: pl.Series) -> Converted:
+def _numbers(values: pl.Series) -> pl.Series:
     import polars as pl
 
     if values.dtype.is_float():
-        return values, None
-    if values.dtype.is_numeric() or values.dtype == pl.Null:
-        return values.cast(pl.Float64), None
-    if values.dtype != pl.String:
-        return pl.Series(values.name, [None] * len(values), dtype=pl.Float64), values.is_not_null()
-    numbers = values.cast(pl.Float64, strict=False)
-    if numbers.null_count() == values.null_count():
-        return numbers, None
-    text = values.str.strip_chars()
-    numbers = text.cast(pl.Float64, strict=False)
-    return numbers, _unread(numbers, text)
+        return values
+    if values.dtype.is_numeric():
+        return values.cast(pl.Float64)
+    return _text(values).str.strip_chars().cast(pl.Float64, strict=False)
 
 
-def _wins(values: pl.Series) -> Converted:
+def _wins(values: pl.Series) -> pl.Series:
     import polars as pl
 
     if values.dtype == pl.Boolean:
-        return values, None
-    text, unreadable = _text(values.cast(pl.Float64) if values.dtype.is_decimal() else values)
-    if unreadable is not None:
-        return text.cast(pl.Boolean), unreadable
-    text = text.str.strip_chars().str.to_lowercase()
-    wins = text.replace_strict(
-        list(_WIN_TEXTS), list(_WIN_TEXTS.values()), default=None, return_dtype=pl.Boolean
-    )
-    return wins, _unread(wins, text)
+        return values
+    if values.dtype.is_decimal():
+        values = values.cast(pl.Float64)
+    words = _text(values).str.strip_chars().str.to_lowercase()
+    return words.replace_strict(_WIN_TEXTS, default=None, return_dtype=pl.Boolean)
 
 
-def _unread(converted: pl.Series, text: pl.Series) -> pl.Series | None:
-    """Rows whose text means something that was not understood."""
-    if not converted.null_count():
-        return None
-    return (
-        converted.is_null()
-        & text.is_not_null()
-        & ~text.str.to_lowercase().is_in(_MISSING_TEXTS).fill_null(True)
-    )
+Conversion = tuple[Callable[["pl.Series"], "pl.Series"], tuple[str, ...], str]
 
+_TEXT: Conversion = (_text, (), "is not text")
+_NUMBER: Conversion = (_numbers, _MISSING_TEXTS, "is not a number")
 
-_CONVERSIONS: dict[str, tuple[Callable[[pl.Series], Converted], str]] = {
-    "algo": (_text, "is not text"),
-    "variation": (_text, "is not text"),
-    "ticker": (_tickers, "is not text"),
-    "day": (_dates, "is not a day; write YYYY-MM-DD or YYYYMMDD"),
-    "date": (_dates, "is not a date; write YYYY-MM-DD or YYYYMMDD"),
-    **dict.fromkeys(("open", "high", "low", "close", "volume"), (_prices, "is not a number")),
-    "win": (_wins, "is not a win; write 0, 1, true or false"),
+# By role: the conversion, the texts that stand for a null, and what is said of other values.
+_CONVERSIONS: dict[str, Conversion] = {
+    "algo": _TEXT,
+    "variation": _TEXT,
+    "ticker": (_tickers, ("",), "is not text"),
+    "day": (_dates, (), "is not a day; write YYYY-MM-DD or YYYYMMDD"),
+    "date": (_dates, (), "is not a date; write YYYY-MM-DD or YYYYMMDD"),
+    "open": _NUMBER,
+    "high": _NUMBER,
+    "low": _NUMBER,
+    "close": _NUMBER,
+    "volume": _NUMBER,
+    "win": (_wins, _MISSING_TEXTS, "is not a win; write 0, 1, true or false"),
 }

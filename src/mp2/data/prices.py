@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mp2.data.arrays import fingerprint
 from mp2.data.bars import PRICES, ROLES, Bars, BarSource
 from mp2.data.columns import parse_day
-from mp2.data.tables import stopped_first
+from mp2.data.tables import stop_explains_errors
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def read_prices(
         if role not in ROLES
     ]
     rows = _Rows(*day_limits(start, end, origin.problems))
-    with stopped_first(stop):
+    with stop_explains_errors(stop):
         for bars in origin.open_all():
             origin.problems += rows.read(bars)
         problems = origin.problems or [f"{origin.name}: {line}" for line in rows.emptiness()]

@@ -1,8 +1,8 @@
-"""Any source of signals or outcomes as rows in small polars frames.
+"""Any source of signals, outcomes or bars as rows in small polars frames.
 
-`open_table` gives a `Table`: a name for messages, the column names, and rows that can be read any number of times, a
-batch at a time, so that the memory needed does not grow with the source. Whatever a library raises on an unreadable
-source leaves here as `InputError`. Polars is imported on first use: it takes longer than starting the program.
+`open_table` gives a `Table`: a name for messages, the column names, and rows that can be read any
+number of times, a batch at a time, so that the memory needed does not grow with the source. Every
+error of a library on an unreadable source is raised as `InputError`.
 """
 
 from __future__ import annotations
@@ -15,39 +15,49 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mp2 import last_words
 from mp2._files import expanded
 from mp2.errors import InputError, ReadStoppedError
 
+# Polars is imported where it is used: that takes longer than starting the program.
 if TYPE_CHECKING:
     import polars as pl
 
 BATCH_ROWS = 1 << 17
-"""Rows in flight at once: large enough to amortise a call, small enough to stay within some ten megabytes."""
+"""Rows of a batch: many enough to amortise a call, few enough to take some ten megabytes."""
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
 _CSV_HEADER_BYTES = 8 << 20
-_SQLITE_VALUE_BYTES = (
-    1 << 20
-)  # names, days and prices are shorter; a longer text or blob is refused before it takes memory
-_SQLITE_ROWS = 1 << 14  # Python objects: fewer stay in the caches
-_SQLITE_STEPS = 100_000  # some milliseconds of a query between two looks at the stop
+# Names, days and prices are shorter: a longer text or blob is refused before it takes memory.
+_SQLITE_VALUE_BYTES = 1 << 20
+# Rows of Python objects: fewer than BATCH_ROWS stay in the processor's caches.
+_SQLITE_ROWS = 1 << 14
+# Instructions of a query between two checks of `stop`: some milliseconds.
+_SQLITE_STEPS = 100_000
+
+_PARQUET_MAGIC = b"PAR1"
+_PARQUET_END_BYTES = 8
+
+Names = Sequence[str]
+Rows = Iterator["pl.DataFrame"]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A source ready to be read: `read(names)` yields its rows in stored order, restricted to the named columns."""
+    """A source ready to be read.
+
+    `read(names)` yields its rows in stored order, restricted to the named columns.
+    """
 
     name: str
     columns: tuple[str, ...]
-    read: Callable[[Sequence[str]], Iterator[pl.DataFrame]]
+    read: Callable[[Names], Rows]
 
 
 @contextmanager
@@ -60,36 +70,49 @@ def open_table(
     n_header_rows: int = 1,
     stop: threading.Event | None = None,
 ) -> Iterator[Table]:
-    """Open a path (Parquet, CSV, CSV.gz, SQLite) or any frame narwhals knows; `name` stands for a frame in messages.
+    """Open a path (Parquet, CSV, CSV.gz, SQLite) or any frame that narwhals knows.
 
-    `table` or `query` choose what to read from a SQLite file; `stop` ends a query that yields nothing yet. The columns of a
-    CSV file with several `n_header_rows` are called by the text of a tuple of what is above them, `"('Close', 'AAPL')"`.
-    Raises `InputError` when nothing can be read.
+    `name` stands for a frame in messages. `table` or `query` choose what to read from a SQLite
+    file; `stop` interrupts a query. The columns of a CSV file with several `n_header_rows` are
+    called by the text of a tuple of the header's cells, `"('Close', 'AAPL')"`. Raises `InputError`
+    when nothing can be read.
     """
-    if not isinstance(source, str | os.PathLike):
-        _refuse_selection(name, table, query)
+    is_path = isinstance(source, str | os.PathLike)
+    kind = "frame"
+    if is_path:
+        path = expanded(source)
+        name = str(path)
+        kind = _file_kind(path)
+    if kind == "sqlite":
+        with closing(_connect(path)) as connection:
+            if stop is not None:
+                connection.set_progress_handler(stop.is_set, _SQLITE_STEPS)
+            yield _sqlite_table(connection, path, table, query)
+        return
+    if table is not None or query is not None:
+        raise InputError(f"{name}: table and query are for SQLite files; leave them out")
+    if kind == "parquet":
+        yield _parquet_table(path)
+    elif kind == "csv":
+        yield _csv_table(path, n_header_rows)
+    else:
         yield _frame_table(source, name)
-        return
-    path = expanded(source)
-    kind = _file_kind(path)
-    if kind != "sqlite":
-        _refuse_selection(str(path), table, query)
-        yield _parquet_table(path) if kind == "parquet" else _csv_table(path, n_header_rows)
-        return
-    with closing(_connect(path)) as connection:
-        if stop is not None:
-            connection.set_progress_handler(stop.is_set, _SQLITE_STEPS)
-        yield _sqlite_table(connection, path, table, query)
+
+
+def raise_if_stopped(stop: threading.Event | None, name: str = "") -> None:
+    """Raise `ReadStoppedError` once `stop` is set; `name` is what was being read."""
+    if stop is not None and stop.is_set():
+        where = f"{name}: " if name else ""
+        raise ReadStoppedError(f"{where}stopped while reading; nothing was searched")
 
 
 @contextmanager
-def stopped_first(stop: threading.Event | None) -> Iterator[None]:
-    """What goes wrong after a stop was asked for is its consequence (an interrupted query), not the input's fault."""
+def stop_explains_errors(stop: threading.Event | None) -> Iterator[None]:
+    """Report an input error as a stop when `stop` is set: an interrupted query fails."""
     try:
         yield
-    except InputError as error:
-        if stop is not None and stop.is_set():
-            raise ReadStoppedError("stopped while reading; nothing was searched") from error
+    except InputError:
+        raise_if_stopped(stop)
         raise
 
 
@@ -119,19 +142,13 @@ def _file_kind(path: Path) -> str:
     raise InputError(f"{path}: unknown kind of file; expected one of {', '.join(_KINDS)}")
 
 
-def _refuse_selection(name: str, table: str | None, query: str | None) -> None:
-    if table is not None or query is not None:
-        raise InputError(f"{name}: table and query are for SQLite files; leave them out")
+def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
+    return _library_errors(path, f"cannot be read as {kind}", "name a whole file of that kind")
 
 
 @contextmanager
-def _translated(path: Path, kind: str) -> Iterator[None]:
-    with _failures(path, f"cannot be read as {kind}", "name a whole file of that kind"):
-        yield
-
-
-@contextmanager
-def _failures(path: Path, failed: str, remedy: str) -> Iterator[None]:
+def _library_errors(path: Path, failure: str, remedy: str) -> Iterator[None]:
+    """Raise `InputError` for what the libraries raise on a file they cannot read."""
     from polars.exceptions import PanicException, PolarsError
 
     try:
@@ -146,113 +163,146 @@ def _failures(path: Path, failed: str, remedy: str) -> Iterator[None]:
         UnicodeError,
         zlib.error,
     ) as error:
-        reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        raise InputError(f"{path}: {failed}: {reason}; {remedy}") from error
+        reason = _first_line(error) or type(error).__name__
+        raise InputError(f"{path}: {failure}: {reason}; {remedy}") from error
 
 
-@contextmanager
-def _reading_parquet(path: Path) -> Iterator[None]:
-    with _translated(path, "a Parquet file"), last_words.reading(path):
-        yield
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+# --- Parquet -------------------------------------------------------------------------------------
 
 
 def _parquet_table(path: Path) -> Table:
     import polars as pl
 
-    def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    reading = partial(_reading, path, "a Parquet file")
+
+    def read(names: Names) -> Rows:
         for first in range(0, n_rows, BATCH_ROWS):
-            with _reading_parquet(path):
+            with reading():
                 batch = scan.select(names).slice(first, BATCH_ROWS).collect()
             yield batch
 
-    with _reading_parquet(path):
+    with reading():
+        _check_footer(path)
         scan = pl.scan_parquet(path, glob=False)
-        columns = tuple(scan.collect_schema().names())
+        columns = scan.collect_schema().names()
         n_rows = scan.select(pl.len()).collect().item()
-    return Table(str(path), columns, read)
+    return Table(str(path), tuple(columns), read)
+
+
+def _check_footer(path: Path) -> None:
+    """Raise EOFError when the length at the end of the file is more than the file has.
+
+    Polars may take the memory that a damaged footer claims, and aborts when there is not enough.
+    """
+    with path.open("rb") as file:
+        n_bytes = file.seek(0, os.SEEK_END)
+        file.seek(max(0, n_bytes - _PARQUET_END_BYTES))
+        end = file.read()
+    footer_bytes = int.from_bytes(end[:4], "little")
+    # The magic number stands at the beginning of the file as well. Polars reports where it is missing.
+    most_bytes = n_bytes - _PARQUET_END_BYTES - len(_PARQUET_MAGIC)
+    if end.endswith(_PARQUET_MAGIC) and footer_bytes > most_bytes:
+        raise EOFError("its footer is damaged")
+
+
+# --- CSV -----------------------------------------------------------------------------------------
 
 
 def _csv_table(path: Path, n_header_rows: int) -> Table:
-    """Every column is read as text: what a value means is decided by its column, not by a guess from the first rows."""
+    # The header is read as rows: as a header, polars would rename duplicates.
+    head = csv_head(path, n_header_rows)
+    if not any(any(cells) for cells in head):
+        raise InputError(f"{path}: the file is empty; expected a header line with the column names")
+    columns = head[0]
+    if n_header_rows > 1:
+        levels = zip(*head, strict=True)
+        columns = tuple(str(tuple(filter(None, cells))) for cells in levels)
 
-    def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def read(names: Names) -> Rows:
         first_row = 1
         for header, records in _csv_blocks(path, n_header_rows):
-            with _wrong_row_named(path, records, len(columns), first_row):
+            try:
                 if n_header_rows == 1:
                     rows = _parse_csv(path, header + records, columns=names)
                 elif records:
-                    rows = _parse_csv(path, records, has_header=False, new_columns=columns).select(
-                        names
-                    )
+                    rows = _parse_csv(path, records, has_header=False, new_columns=columns)
+                    rows = rows.select(names)
                 else:
                     continue
+            except InputError as error:
+                fault = _csv_fault(records, len(columns), first_row)
+                if fault is None:
+                    raise
+                raise InputError(f"{path}: {fault}") from error
             yield rows
             first_row += rows.height
 
-    # As rows, since a header would have its duplicates renamed.
-    rows = csv_head(path, n_header_rows)
-    if not any(map(any, rows)):
-        raise InputError(f"{path}: the file is empty; expected a header line with the column names")
-    columns = (
-        rows[0]
-        if n_header_rows == 1
-        else tuple(str(tuple(filter(None, cells))) for cells in zip(*rows, strict=True))
-    )
     return Table(str(path), columns, read)
 
 
 def _parse_csv(path: Path, text: bytes, **options: Any) -> pl.DataFrame:
     import polars as pl
 
-    with _translated(path, "a CSV file"):
-        # Blank lines at the end are no rows.
-        return pl.read_csv(io.BytesIO(text.rstrip(b"\r\n") + b"\n"), infer_schema=False, **options)
+    # Blank lines at the end are not rows.
+    trimmed = text.rstrip(b"\r\n") + b"\n"
+    with _reading(path, "a CSV file"):
+        # All as text: what a value means depends on its column, not on a guess from the first rows.
+        return pl.read_csv(io.BytesIO(trimmed), infer_schema=False, **options)
 
 
-@contextmanager
-def _wrong_row_named(path: Path, records: bytes, n_columns: int, first_row: int) -> Iterator[None]:
-    """When a block cannot be parsed, name the row that is to blame, if it can be told; `first_row` is the block's first."""
+def _csv_fault(records: bytes, n_columns: int, first_row: int) -> str | None:
+    """Return what is wrong with the first faulty record of a block, with its row; None if unclear.
+
+    Known faults: text that is not UTF-8, too many fields, a quote that is never closed.
+    """
     try:
-        yield
-    except InputError as error:
-        if wrong := _wrong_row(records, n_columns, first_row):
-            raise InputError(f"{path}: {wrong}") from error
-        raise
-
-
-def _wrong_row(records: bytes, n_columns: int, first_row: int) -> str | None:
-    """What is wrong with the first record that is not UTF-8, has too many fields, or has a quote that is never closed."""
-    try:
-        lines = list(io.StringIO(records.decode("utf-8"), newline=""))
+        text = records.decode()
     except UnicodeDecodeError as error:
         row = first_row + records.count(b"\n", 0, error.start)
         return f"row {row} is not UTF-8 text; save the file as UTF-8"
-    reader, row, begin = csv.reader(lines), first_row, 0
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines)
+    row = first_row
+    begin = 0
     with suppress(csv.Error):
         for fields in reader:
             if len(fields) > n_columns:
-                return f"row {row} has {len(fields)} fields for {n_columns} columns; quote a field that holds a comma"
-            if "".join(lines[begin : reader.line_num]).count('"') % 2:
+                return (
+                    f"row {row} has {len(fields)} fields for {n_columns} columns; "
+                    "quote a field that holds a comma"
+                )
+            record = "".join(lines[begin : reader.line_num])
+            if record.count('"') % 2:
                 break
-            row, begin = row + bool(fields), reader.line_num
-    return (
-        f"row {row} has a quote that is never closed; close it" if records.count(b'"') % 2 else None
-    )
+            begin = reader.line_num
+            # Blank lines are not rows.
+            row += bool(fields)
+    if records.count(b'"') % 2:
+        return f"row {row} has a quote that is never closed; close it"
+    return None
 
 
 def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
-    """The first lines of a CSV file as text, fewer when it is shorter; raises `InputError` when it cannot be read."""
-    head = next(_csv_blocks(path, n_rows), (b"", b""))[0]
-    rows = _parse_csv(path, head, has_header=False).rows() if head.strip() else []
-    return [tuple(cell or "" for cell in row) for row in rows]
+    """Return the first lines of a CSV file as text, fewer when the file is shorter.
+
+    Raises `InputError` when the file cannot be read.
+    """
+    header, _ = next(_csv_blocks(path, n_rows), (b"", b""))
+    if not header.strip():
+        return []
+    return _parse_csv(path, header, has_header=False).fill_null("").rows()
 
 
 def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]:
-    """The header lines and, block by block, whole records: a block ends at a line end outside quotes."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with _translated(path, "a CSV file"), opened(path, "rb") as file:
-        header = b"".join(file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows))
+    """Yield the header lines with, block by block, whole records; the first block has none."""
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    with _reading(path, "a CSV file"), opener(path, "rb") as file:
+        lines = [file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows)]
+        header = b"".join(lines)
         if len(header) >= _CSV_HEADER_BYTES:
             raise InputError(
                 f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is this a CSV file?"
@@ -267,16 +317,18 @@ def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]
                 pending = pending[end:]
             elif len(pending) > _CSV_RECORD_BYTES:
                 raise InputError(
-                    f"{path}: a record longer than {_CSV_RECORD_BYTES >> 20} MB; look for an unclosed quote"
+                    f"{path}: a record longer than {_CSV_RECORD_BYTES >> 20} MB; "
+                    "look for an unclosed quote"
                 )
         if pending:
             yield header, pending
 
 
 def _records_end(text: bytes) -> int:
-    """Length of the longest prefix that ends with a line end and holds an even number of quotes; 0 when there is none."""
+    """Return the length of the whole records in `text`: up to a line end outside quotes, or 0."""
     end = text.rfind(b"\n") + 1
     n_quotes = text.count(b'"', 0, end)
+    # An odd number of quotes before a line end means that it is part of a quoted field.
     while end and n_quotes % 2:
         shorter = text.rfind(b"\n", 0, end - 1) + 1
         n_quotes -= text.count(b'"', shorter, end)
@@ -284,53 +336,57 @@ def _records_end(text: bytes) -> int:
     return end
 
 
+# --- SQLite --------------------------------------------------------------------------------------
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    with _translated(path, "a SQLite database"):
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None
-        )
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with _reading(path, "a SQLite database"):
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_VALUE_BYTES)
-        connection.execute("BEGIN")  # one snapshot for all passes
-        return connection
+        # One snapshot for all passes.
+        connection.execute("BEGIN")
+    return connection
 
 
 def _sqlite_table(
     connection: sqlite3.Connection, path: Path, table: str | None, query: str | None
 ) -> Table:
+    import polars as pl
+
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
-    failures = partial(_translated, path, "a SQLite database")
-    if query is not None:
-        failures = partial(
-            _failures, path, "the query fails", "give a SELECT that can be run on it"
+    reading: Callable[[], AbstractContextManager[None]]
+    reading = partial(_reading, path, "a SQLite database")
+    statement = query
+    if statement is None:
+        with reading():
+            identifier = _chosen_table(connection, path, table).replace('"', '""')
+        statement = f'SELECT * FROM "{identifier}"'
+    else:
+        reading = partial(
+            _library_errors, path, "the query fails", "give a SELECT that can be run on it"
         )
-    with failures():
-        statement = (
-            f"SELECT * FROM {_quoted(_chosen_table(connection, path, table))}"
-            if query is None
-            else query
-        )
+    with reading():
         description = connection.execute(statement).description
-
-    def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
-        import polars as pl
-
-        positions = [(name, columns.index(name)) for name in names]
-        with failures():
-            cursor = connection.execute(statement)
-            while rows := cursor.fetchmany(_SQLITE_ROWS):
-                values = list(zip(*rows, strict=True))
-                yield pl.DataFrame([series(name, values[position]) for name, position in positions])
-
     if description is None:
         raise InputError(f"{path}: the query returns no columns; give a SELECT")
     columns = tuple(entry[0] for entry in description)
+
+    def read(names: Names) -> Rows:
+        with reading():
+            cursor = connection.execute(statement)
+            while rows := cursor.fetchmany(_SQLITE_ROWS):
+                values = list(zip(*rows, strict=True))
+                yield pl.DataFrame([series(name, values[columns.index(name)]) for name in names])
+
     return Table(str(path), columns, read)
 
 
 def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None) -> str:
     listing = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
+        "AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
     )
     names = [name for (name,) in listing]
     if not names:
@@ -342,24 +398,24 @@ def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None)
     return table or names[0]
 
 
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
+# --- frames --------------------------------------------------------------------------------------
 
 
 def _frame_table(source: Any, name: str) -> Table:
     import narwhals as nw
 
-    def read(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def read(names: Names) -> Rows:
         with _frame_errors(source, name):
-            chosen = frame.select(*names)
-            rows = chosen.collect("polars") if isinstance(chosen, nw.LazyFrame) else chosen
+            rows = frame.select(*names)
+            if isinstance(rows, nw.LazyFrame):
+                rows = rows.collect("polars")
         for first in range(0, rows.shape[0], BATCH_ROWS):
             yield _to_polars(rows[first : first + BATCH_ROWS])
 
     with _frame_errors(source, name):
         frame = nw.from_native(_with_index_columns(source))
-        columns = tuple(frame.collect_schema().names())
-    return Table(name, columns, read)
+        columns = frame.collect_schema().names()
+    return Table(name, tuple(columns), read)
 
 
 @contextmanager
@@ -367,44 +423,42 @@ def _frame_errors(source: Any, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # every library behind narwhals raises its own
-        reason = str(error).strip().split("\n", 1)[0]
-        kind = f"{type(source).__module__.partition('.')[0]}.{type(source).__name__}"
+        library = type(source).__module__.partition(".")[0]
         raise InputError(
-            f"{name}: cannot read this {kind}; give a path or a polars, pandas or pyarrow frame ({reason})"
+            f"{name}: cannot read this {library}.{type(source).__name__}; "
+            f"give a path or a polars, pandas or pyarrow frame ({_first_line(error)})"
         ) from error
 
 
 def _with_index_columns(source: Any) -> Any:
-    """A pandas frame whose index levels are named gets them as columns."""
-    index_names = getattr(getattr(source, "index", None), "names", None) or []
-    levels = [name for name in index_names if name is not None and name not in source.columns]
+    """Return a pandas frame with the named levels of its index as columns, others as they are."""
+    index = getattr(source, "index", None)
+    names = getattr(index, "names", None) or []
+    levels = [name for name in names if name is not None and name not in source.columns]
     return source.reset_index(level=levels) if levels else source
 
 
 def _to_polars(frame: Any) -> pl.DataFrame:
-    """Columns that polars cannot take over as they are (mixed types, no pyarrow) are taken value by value."""
     import polars as pl
 
     try:
         return frame.to_polars()  # type: ignore[no-any-return]
-    except Exception:  # pandas, pyarrow and polars each have their own
-        return pl.DataFrame([series(name, _values(frame[name])) for name in frame.columns])
-
-
-def _values(column: Any) -> list[Any]:
-    return [
-        None if null else value
-        for value, null in zip(column.to_list(), column.is_null(), strict=True)
-    ]
+    # Mixed types, or no pyarrow: each library has its own error. Then value by value.
+    except Exception:
+        columns = []
+        for name in frame.columns:
+            column = frame[name]
+            pairs = zip(column.to_list(), column.is_null(), strict=True)
+            columns.append(series(name, [None if null else value for value, null in pairs]))
+        return pl.DataFrame(columns)
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
-    """Values of one type as they are, of mixed types as text."""
+    """Make a series of values: of one type as they are, of mixed types as text."""
     import polars as pl
 
     try:
         return pl.Series(name, values, strict=True)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series(
-            name, [None if value is None else str(value) for value in values], dtype=pl.String
-        )
+        texts = [None if value is None else str(value) for value in values]
+        return pl.Series(name, texts, dtype=pl.String)

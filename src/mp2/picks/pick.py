@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mp2.data import bitset
-from mp2.data.columns import CANONICAL, PRICES
-from mp2.data.encoding import Axes, LongSignals, Names, arrange, parse_days
-from mp2.data.tables import Table, open_table, stopped_first
+from mp2.data.arrays import freeze
+from mp2.data.signal_reader import read_day_signals
 from mp2.errors import InputError
 from mp2.groups.result import Group, SearchResult
 from mp2.picks.records import DayPicks, SizePick, Vote
@@ -232,7 +229,7 @@ def _pickers(picks: DayPicks, ticker: str) -> list[str]:
     ]
 
 
-# --- a signal table instead of prices --------------------------------------------------------------------------------
+# --- a signal table instead of prices ------------------------------------------------------------
 
 
 def sheet_from_table(
@@ -245,99 +242,37 @@ def sheet_from_table(
     query: str | None = None,
     stop: threading.Event | None = None,
 ) -> SignalSheet:
-    """The signals of one day out of a long table `algo, variation, day, ticker`, read as `read_signals` reads it.
+    """Read the signals of one day from a long table `algo, variation, day, ticker`.
 
-    `day` (YYYY-MM-DD or YYYYMMDD) is by default the table's first after the run's last. Outcome columns are not needed:
-    prices of the sheet are NaN; its day is `assumed_day` when the table has prices and none of that day's is known. A table
-    of buys does not show variations that bought nothing, so members of kept groups that it lacks are added as such, with a
-    warning.
+    The table is read as `read_signals` reads it, and `day` is by default its first after the run's
+    last. Prices of the sheet are NaN; its day is `assumed_day` when the table has prices and none of
+    that day is known. Members of kept groups that the table lacks are added as variations without
+    a buy, with a warning.
 
-    Raises `InputError` listing what is wrong with the table, when it does not have the day, or none of the run's variations;
-    `ReadStoppedError` when `stop` is set.
+    Raises `InputError` with everything wrong with the table, when it does not have the day, or none
+    of the run's variations; `ReadStoppedError` when `stop` is set.
     """
-    names, problems = dict(columns or {}), list[str]()
-    problems += [
-        f"columns: {role!r} is unknown; choose from {', '.join(CANONICAL)}"
-        for role in names
-        if role not in CANONICAL
-    ]
-    asked = parse_days([] if day is None else [day], problems)
-    with (
-        stopped_first(stop),
-        open_table(source, "signals", table=table, query=query, stop=stop) as opened,
-    ):
-        signals = LongSignals(opened, names, stop, with_outcome=_has_prices(opened, names))
-        found = signals.scan()
-        problems += signals.problems
-        warnings = _add_silent_members(found, result, opened.name, problems)
-        axes = arrange(found, (), (), problems)
-        chosen = _chosen_day(axes, asked, result.days[-1], opened.name, problems)
-        if chosen is None or problems:
-            raise InputError(problems)
-        return _day_sheet(signals, axes, axes.days.index(chosen), warnings)
-
-
-def _has_prices(table: Table, names: Mapping[str, str]) -> bool:
-    return all(names.get(role, role) in table.columns for role in PRICES)
-
-
-def _add_silent_members(
-    found: Names, result: SearchResult, name: str, problems: list[str]
-) -> tuple[str, ...]:
-    """Adds the run's members that the table lacks to `found`; the warning about it."""
-    needed = members_needed(result)
-    silent = sorted(needed.difference(found.variations))
-    if not silent or not found.variations:
-        return ()
-    example = " ".join(silent[0])
-    if len(silent) == len(needed):
-        problems.append(
-            f"{name}: holds none of the run's variations, such as {example!r}; give signals of the same grids"
-        )
-        return ()
-    found.variations.update(dict.fromkeys(silent))
-    return (
-        f"{name}: variations of kept groups without any row: {len(silent)}, such as {example!r}; they count as no buy",
+    signals, has_outcome = read_day_signals(
+        source,
+        day=day,
+        after=result.days[-1],
+        expected=members_needed(result),
+        columns=columns,
+        table=table,
+        query=query,
+        stop=stop,
     )
-
-
-def _chosen_day(
-    axes: Axes, asked: Sequence[date], last_day: str, name: str, problems: list[str]
-) -> date | None:
-    """The day to read; a problem when the table does not have it."""
-    later = [day for day in axes.days if (day in asked if asked else day.isoformat() > last_day)]
-    if not later and axes.days:
-        wanted = f"on {asked[0]}" if asked else f"after the run's last day {last_day}"
-        problems.append(
-            f"{name}: no row {wanted}; its days end at {axes.days[-1]}; give signals of the day to pick for"
-        )
-    return later[0] if later else None
-
-
-def _day_sheet(
-    signals: LongSignals, axes: Axes, day_idx: int, warnings: tuple[str, ...]
-) -> SignalSheet:
-    n_words = bitset.n_words(len(axes.tickers))
-    buys: npt.NDArray[np.uint64] = np.zeros((len(axes.variations), 1, n_words), np.uint64)
-    n_priced = 0
-    for rows in signals.rows(axes, None):
-        own = rows.day == day_idx
-        bitset.set_bits(buys.reshape(-1), rows.variation[own] * n_words, rows.ticker[own])
-        n_priced += int(rows.priced[own].sum())
-    position = {algo: idx for idx, algo in enumerate(axes.algos)}
-    algo_of = np.array([position[algo] for algo, _ in axes.variations], np.int32)
-    unknown = np.full((1, len(axes.tickers)), np.nan)
-    for array in (buys, algo_of, unknown):
-        array.setflags(write=False)
+    unknown = np.full((1, len(signals.tickers)), np.nan)
+    freeze([unknown])
     return SignalSheet(
-        algos=axes.algos,
-        variations=tuple(variation for _, variation in axes.variations),
-        algo_of=algo_of,
-        days=(axes.days[day_idx].isoformat(),),
-        tickers=axes.tickers,
-        buys=buys,
+        algos=signals.algos,
+        variations=signals.variations,
+        algo_of=signals.algo_of,
+        days=signals.days,
+        tickers=signals.tickers,
+        buys=signals.buys,
         open=unknown,
         close=unknown,
-        assumed_day=n_priced == 0,
-        warnings=warnings,
+        assumed_day=not has_outcome,
+        warnings=signals.warnings,
     )

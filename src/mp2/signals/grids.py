@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from mp2._toml import read_toml
+from mp2._files import read_toml
 from mp2.data.prices import price_table
 from mp2.errors import InputError
 from mp2.signals import indicators

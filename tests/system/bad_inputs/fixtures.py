@@ -208,11 +208,6 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
         "ragged.csv.gz", gzip.compress(b"algo,variation,day,ticker,win\nA,1,2024-01-02,X,1,1\n")
     ),
     "pipe.csv": _maker(lambda folder: os.mkfifo(folder / "pipe.csv")),
-    "long.toml": _write("long.toml", b"\n" + b"a." * 50_000 + b"b = 1\n"),
-    "deep.toml": _write(
-        "deep.toml", b"[discovery.scanners.sql]\nparameters." + b"a." * 80 + b"a = 1\n"
-    ),
-    "digits.toml": _write("digits.toml", b"x = " + b"9" * 5000),
     "latin.toml": _write("latin.toml", b'log_file = "\xe9"\n'),
     "folder": _maker(lambda folder: (folder / "folder").mkdir()),
 }

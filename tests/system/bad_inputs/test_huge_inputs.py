@@ -85,17 +85,6 @@ def test_a_gzip_bomb_is_refused(tmp_path, header, what):
     assert f"bomb.csv.gz: {what}" in refused(tmp_path, "search", "bomb.csv.gz")
 
 
-def test_settings_and_grids_of_a_gigabyte_are_refused(tmp_path):
-    (tmp_path / "prices.csv").write_text("date,ticker,open,high,low,close\n2024-01-02,X,1,1,1,1\n")
-    with open(tmp_path / "big.toml", "wb") as file:
-        file.truncate(1 << 30)
-    said = "big.toml: larger than 8 MB; name a settings file"
-    assert said in refused(tmp_path, "--config", "big.toml", "search", "prices.csv")
-    assert "big.toml: larger than 8 MB; name a grids file" in refused(
-        tmp_path, "run", "prices.csv", "--grids", "big.toml"
-    )
-
-
 def test_a_database_of_blobs_is_refused(tmp_path):
     with closing(sqlite3.connect(tmp_path / "blobs.db")) as connection:
         connection.execute(
