@@ -1,8 +1,7 @@
-"""The command line: a thin skin over the Python API. Data on stdout, progress and logs on stderr.
+"""The command `mp2`: options that all commands share, and how errors become messages and exit codes.
 
-Exit codes, the first that applies: 130 / 143 stopped by a signal (results kept); 2 unusable input or setting; 1 internal
-error, store failure, or every scanner failed; 4 nothing found; 3 some scanners failed and others gave results; 0. The
-commands are in the modules `cli_*`, what they share in `cli_options`.
+Data goes to stdout, progress and logs to stderr. The exit codes are `mp2.errors.ExitCode`. Each
+group of commands is a module of this package.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
-from mp2 import last_words
-from mp2._document import SCHEMA_VERSION
 from mp2.cli import pick as cli_pick
 from mp2.cli import resume as cli_resume
 from mp2.cli import run as cli_run
@@ -29,85 +28,113 @@ from mp2.cli import scans as cli_scans
 from mp2.cli import search as cli_search
 from mp2.cli import settings
 from mp2.cli import signals as cli_signals
-from mp2.cli.options import DB_OPTION
+from mp2.cli.options import DB_OPTION, file_option
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
-from mp2.cli.views import json_text, say
-from mp2.errors import ExitCode, InputError, Mp2Error, plain
+from mp2.cli.views import document, json_text, say
+from mp2.errors import ExitCode, InputError, Mp2Error
+
+_OFF = ("", "0", "false", "no", "off")
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """The command line as a function; never returns and never shows a traceback unless `--debug` is given."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    args = _config_first([arg for arg in given if arg != "--debug"])
-    debug = len(args) < len(given) or os.environ.get("MP2_DEBUG", "").lower() not in (
-        "",
-        "0",
-        "false",
-        "no",
-        "off",
-    )
+    """Run the command line and exit; a traceback is shown with `--debug` only."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = _config_first([word for word in words if word != "--debug"])
+    debug = "--debug" in words or os.environ.get("MP2_DEBUG", "").lower() not in _OFF
     session = Session(as_json="--json" in args)
     try:
-        with (
-            handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated),
-            last_words.told_by(lambda problem: _last_words(problem, session.wants_document, debug)),
-        ):
-            code = cli.main(args=args, prog_name="mp2", standalone_mode=False, obj=session) or 0
+        with handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated):
+            code = _run(args, session)
             sys.stdout.flush()
-    except (_ClosedOutput, BrokenPipeError):
-        _close_output()
-        code = 0
-    except (KeyboardInterrupt, click.Abort):
-        code = _fail(session.stopped_text(), ExitCode.INTERRUPTED, session)
-    except Terminated:
-        code = _fail(session.stopped_text(), ExitCode.TERMINATED, session)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        code = error.exit_code
-    except click.ClickException as error:
-        _debug_trace(debug)
-        code = _fail(_usage_text(error), error.exit_code, session)
-    except InputError as error:
-        _debug_trace(debug)
-        code = _fail(error.problems, error.exit_code, session)
-    except Mp2Error as error:
-        _debug_trace(debug)
-        code = _fail([str(error)], error.exit_code, session)
-    except OSError as error:
-        _debug_trace(debug)
-        code = _fail(
-            f"{error.filename or 'output'}: {error.strerror or error}", ExitCode.FAILED, session
-        )
-        _close_output()
     except SystemExit:
         raise
-    except BaseException as error:  # a library in Rust that panics raises what is no Exception
-        _debug_trace(debug)
-        hint = "" if debug else " (--debug shows where)"
-        code = _fail(
-            [f"internal error: {type(error).__name__}: {error}{hint}"], ExitCode.FAILED, session
-        )
+    except BrokenPipeError:
+        # The reader of our output has seen enough: no error.
+        _discard_output()
+        code = ExitCode.OK
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        code = _report(error, session, debug)
     sys.exit(session.signal_code or code)
 
 
+def _run(args: list[str], session: Session) -> int:
+    """Run a command. Unlike `click.Command.main` this lets a closed pipe reach the caller."""
+    completion = os.environ.get("_MP2_COMPLETE")
+    if completion:
+        return shell_complete(cli, {}, "mp2", "_MP2_COMPLETE", completion)
+    try:
+        with cli.make_context("mp2", args, obj=session) as context:
+            return cli.invoke(context) or ExitCode.OK
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+
+
 def _config_first(args: list[str]) -> list[str]:
-    """The arguments with `--config FILE` at the front: the file is read before the command knows its defaults."""
-    for idx, arg in enumerate(args):
-        if arg == "--":
-            break
-        n_words = {"--config": 2}.get(arg, 1 if arg.startswith("--config=") else 0)
-        if n_words > len(args) - idx:
-            return [arg]
-        if n_words:
-            return [
-                *args[idx : idx + n_words],
-                *_config_first([*args[:idx], *args[idx + n_words :]]),
-            ]
-    return args
+    """Move `--config FILE` to the front: the file gives the commands their defaults."""
+    first = []
+    rest = []
+    words = iter(args)
+    for word in words:
+        if word == "--config":
+            value = next(words, None)
+            if value is None:
+                return [word]
+            first += [word, value]
+        elif word.startswith("--config="):
+            first.append(word)
+        else:
+            rest.append(word)
+        if word == "--":
+            rest += words
+    return first + rest
 
 
-def _close_output() -> None:
-    """What is still to be flushed at exit goes nowhere."""
+# --- errors ----------------------------------------------------------------------------------
+
+
+def _report(error: BaseException, session: Session, debug: bool) -> int:
+    """Print what ended a command, also as a document when JSON was asked for; return the code."""
+    code, lines = _code_and_lines(error, session, debug)
+    # An output that is full or closed cannot take a message.
+    with suppress(OSError):
+        if debug and code < ExitCode.INTERRUPTED:
+            for line in traceback.format_exception(error):
+                click.echo(line, err=True, nl=False)
+        for line in lines:
+            say(f"mp2: {line}", err=True)
+    with suppress(OSError):
+        if session.wants_document:
+            click.echo(json_text(document(status="failed", errors=lines)))
+    if isinstance(error, OSError):
+        _discard_output()
+    return code
+
+
+def _code_and_lines(  # noqa: PLR0911 - one case per kind of error
+    error: BaseException, session: Session, debug: bool
+) -> tuple[int, Sequence[str]]:
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            return ExitCode.INTERRUPTED, [session.stopped_text()]
+        case Terminated():
+            return ExitCode.TERMINATED, [session.stopped_text()]
+        case click.ClickException():
+            return error.exit_code, _usage_text(error).splitlines()
+        case InputError():
+            return error.exit_code, error.problems
+        case Mp2Error():
+            return error.exit_code, [str(error)]
+        case OSError():
+            return ExitCode.FAILED, [f"{error.filename or 'output'}: {error.strerror or error}"]
+    hint = "" if debug else " (--debug shows where)"
+    return ExitCode.FAILED, [f"internal error: {type(error).__name__}: {error}{hint}"]
+
+
+def _discard_output() -> None:
+    """Send what is still to be flushed at exit nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -115,8 +142,10 @@ def _usage_text(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     if isinstance(error, click.BadParameter) and context and error.param:
         error.param_hint = settings.origin(context, error.param) or error.param_hint
-    help_hint = f" (see '{context.command_path} --help')" if context else ""
-    return _plainer(error.format_message()) + help_hint
+    message = error.format_message()
+    for jargon, plainer in _PLAINER:
+        message = re.sub(jargon, plainer, message)
+    return f"{message} (see '{context.command_path} --help')" if context else message
 
 
 _PLAINER = (
@@ -130,109 +159,43 @@ _PLAINER = (
     (r"is not in the range (\S+)<=x<=(\S+)\.$", r"is outside \1..\2"),
     (r"Missing command\.$", "name one of its commands"),
 )
+"""Messages of click about a value, and what to write instead of programmers' words."""
 
 
-def _plainer(message: str) -> str:
-    """A message of click's about a value, without the words of programmers and with what to write instead."""
-    for jargon, plainer in _PLAINER:
-        message = re.sub(jargon, plainer, message)
-    return message
-
-
-def _debug_trace(debug: bool) -> None:
-    if debug:
-        import traceback
-
-        for line in traceback.format_exc().split("\n"):
-            say(line, err=True)
-
-
-def _fail(problems: str | Sequence[str], code: int, session: Session) -> int:
-    lines = problems.splitlines() if isinstance(problems, str) else list(problems)
-    with suppress(OSError):  # an output that is full or closed can be told nothing
-        for line in lines:
-            say(f"mp2: {line}", err=True)
-    with suppress(OSError):
-        if session.wants_document:
-            click.echo(_failed_document(lines))
-    return code
-
-
-def _failed_document(lines: Sequence[str]) -> str:
-    document = {"schema_version": SCHEMA_VERSION, "run_id": None, "status": "failed"}
-    return json_text({**document, "warnings": [], "errors": lines})
-
-
-def _last_words(problem: str, as_json: bool, debug: bool) -> tuple[bytes, bytes]:
-    """What `_fail` would print, made before the process is aborted; with --debug where that began, too."""
-    err = f"mp2: {plain(problem)}\n"
-    if debug:
-        import traceback
-
-        err = "".join(traceback.format_stack()) + err
-    out = _failed_document([problem]) + "\n" if as_json else ""
-    return err.encode("utf-8", "backslashreplace"), out.encode("utf-8", "backslashreplace")
-
-
-class _ClosedOutput(Exception):  # noqa: N818 - nobody's error: the reader of our output has seen enough
-    pass
-
-
-@contextmanager
-def _closed_output_told() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise _ClosedOutput from error
-
-
-class _Commands(click.Group):
-    """The commands; a closed pipe reaches `main` instead of click, which would call it a failure."""
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with _closed_output_told():
-            return super().make_context(*args, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _closed_output_told():
-            return super().invoke(ctx)
+# --- mp2 -------------------------------------------------------------------------------------
 
 
 def _read_settings(context: click.Context, option: click.Parameter, path: Path | None) -> None:
-    found = settings.find(path)
-    context.meta[settings.FILE] = found.path
-    context.default_map = found.defaults(cli)
-    session = context.find_object(Session)
-    if session is not None:
-        session.settings = found
+    file = settings.find(path)
+    context.meta[settings.FILE] = file.path
+    context.default_map = file.defaults(cli)
+    context.ensure_object(Session).settings = file
 
 
-@click.group(
-    cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="mp2", prog_name="mp2")
-@click.option(
+@file_option(
     "--config",
-    type=click.Path(path_type=Path),
     is_eager=True,
     expose_value=False,
     callback=_read_settings,
-    help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]; may stand anywhere",
+    help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]; "
+    "may stand anywhere",
 )
 @click.option("-v", "--verbose", count=True, help="log what is being done (-vv: everything)")
-@click.option("--log-file", type=click.Path(path_type=Path), help="write the log there as well")
+@file_option("--log-file", help="write the log there as well")
 @click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")
 @DB_OPTION
 @click.pass_obj
 def cli(session: Session, verbose: int, log_file: Path | None, debug: bool, db: Path) -> None:
-    """Find groups of technical signals that agree, inside a time budget, and say how sure one can be.
+    """Find groups of technical signals that agree, within a time budget, and judge them.
 
-    Settings are taken from the command line, then from the environment (MP2_SEARCH_BUDGET=30s), then from the settings
-    file (a table per command: [search] budget = "30s"), then from the defaults. The settings of scanners are the table
-    [discovery] of that file.
+    Settings are taken from the command line, then from the environment (MP2_SEARCH_BUDGET=30s),
+    then from the settings file (a table per command: [search] budget = "30s"), then from the
+    defaults. The settings of scanners are the table [discovery] of that file.
     """
-    session.verbose, session.log_file = verbose, log_file
+    session.verbose = verbose
+    session.log_file = log_file
 
 
 _COMMANDS = (
