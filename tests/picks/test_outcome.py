@@ -86,7 +86,7 @@ def test_a_ticker_whose_bars_begin_later_is_not_in_the_universe():
 def test_an_unchanged_price_is_no_hit_and_the_smallest_rise_is_one():
     open = np.array([10.0, 10.0, 1.0])
     universe = Universe("ABC", open, np.nextafter(open, [np.inf, 10.0, -np.inf]))
-    assert universe.hits.tolist() == [True, False, False]
+    assert [universe.score(ticker).n_hits for ticker in "ABC"] == [1, 0, 0]
 
 
 def test_nothing_picked_or_nothing_priced_has_no_rate():
@@ -110,7 +110,7 @@ def test_an_assumed_day_that_was_a_holiday_is_scored_on_the_next_session():
         replace(PICKS, assumed=True), prices_of(dates, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0))
     )
     assert (outcome.day, outcome.session) == (MONDAY, TUESDAY)
-    assert outcome.note == "2026-01-12 was no trading day; scored on 2026-01-13, the next one"
+    assert outcome.note == "2026-01-12 was not a trading day; scored on 2026-01-13, the next one"
     assert outcome.sizes == score(PICKS, PRICES).sizes
 
 

@@ -43,16 +43,16 @@ def outline(picks):
         ({2: 3, 3: 1}, 2, {2: (3, "AC", None), 3: (1, "BC", None)}, []),
         (
             {2: 1, 3: 1}, 2, {2: (2, "ABC", 1), 3: (1, "BC", None)},
-            ["size 2: the picked group, rank 1, has 1 ticker, fewer than 2; the group of rank 2 stands in"],
+            ["size 2: the picked group, rank 1, has 1 ticker, fewer than 2; the group of rank 2 replaces it"],
         ),
         (
             {2: 3, 3: 2}, 1, {2: (3, "AC", None), 3: (1, "BC", 2)},
-            ["size 3: the picked group, rank 2, has 0 tickers, fewer than 1; the group of rank 1 stands in"],
+            ["size 3: the picked group, rank 2, has 0 tickers, fewer than 1; the group of rank 1 replaces it"],
         ),
         (
             {2: 3, 3: 2}, 3, {2: (2, "ABC", 3), 3: None},
             [
-                "size 2: the picked group, rank 3, has 2 tickers, fewer than 3; the group of rank 2 stands in",
+                "size 2: the picked group, rank 3, has 2 tickers, fewer than 3; the group of rank 2 replaces it",
                 "size 3: none of the 2 kept groups has 3 tickers or more; no pick",
             ],
         ),

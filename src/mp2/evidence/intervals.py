@@ -1,4 +1,4 @@
-"""How sure a mean is: the two-sided 95% interval of Student's t."""
+"""The uncertainty of a mean: the two-sided 95% interval of Student's t."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 
 CONFIDENCE = 0.95
-_HALVINGS = 60  # of an angle below pi / 2: beyond the precision of a double
+
+# Halvings of an angle below pi / 2: beyond the precision of a double.
+_N_HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The mean of `n` values and its two-sided 95% interval; `low` and `high` are None when n is 1: one value has no spread.
+    """The mean of `n` values and its two-sided 95% interval, all in the unit of the values.
 
-    All three are in the unit of the values.
+    `low` and `high` are None when n is 1, because one value has no spread.
     """
 
     mean: float
@@ -26,10 +28,11 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Mean and 95% t interval of independent values; None without values."""
-    if not values:
+    """Return the mean and 95% t interval of independent values; None without values."""
+    n = len(values)
+    if n == 0:
         return None
-    mean, n = statistics.fmean(values), len(values)
+    mean = statistics.fmean(values)
     if n == 1:
         return Interval(mean, None, None, n)
     margin = t_quantile(n - 1) * statistics.stdev(values, mean) / math.sqrt(n)
@@ -38,19 +41,34 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 @cache
 def t_quantile(df: int, confidence: float = CONFIDENCE) -> float:
-    """The t that |T| stays below with probability `confidence` (0..1, exclusive), for `df` >= 1 degrees of freedom."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(_HALVINGS):
+    """Return the t that |T| stays below with probability `confidence` (0..1, exclusive).
+
+    `df` >= 1 are the degrees of freedom.
+    """
+    low = 0.0
+    high = math.pi / 2
+    for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, df) < confidence else (low, middle)
+        if _probability_within(middle, df) < confidence:
+            low = middle
+        else:
+            high = middle
     return math.sqrt(df) * math.tan(low)
 
 
-def _within(angle: float, df: int) -> float:
-    """P(|T| < sqrt(df) tan(angle)): the finite sums of Abramowitz and Stegun, 26.7.3 (odd `df`) and 26.7.4 (even)."""
-    odd, sine, cosine = df % 2, math.sin(angle), math.cos(angle)
-    term, total = (cosine if odd else 1.0), 0.0
+def _probability_within(angle: float, df: int) -> float:
+    """P(|T| < sqrt(df) tan(angle)), by the finite sums of Abramowitz and Stegun.
+
+    26.7.3 for odd `df`, 26.7.4 for even.
+    """
+    sine = math.sin(angle)
+    cosine = math.cos(angle)
+    odd = df % 2
+    term = cosine if odd else 1.0
+    total = 0.0
     for k in range(2 + odd, df + 1, 2):
         total += term
         term *= (k - 1) / k * cosine * cosine
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+    if odd:
+        return 2 / math.pi * (angle + sine * total)
+    return sine * total

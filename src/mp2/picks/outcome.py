@@ -1,4 +1,4 @@
-"""What came of picks: their hit rate and open-to-close return on the day, against every ticker with a bar that day.
+"""The outcome of picks: hit rate and open-to-close return, compared with all tickers of the day.
 
 A hit closes above its open. Picks are held in equal parts from open to close, without costs.
 """
@@ -9,33 +9,42 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def score(picks: DayPicks, prices: PriceTable) -> Outcome:
-    """Score the picks of every size and of the vote, or say that the day has no bar yet (`PickStatus.PENDING`).
+    """Score the picks of every size and of the vote; `PickStatus.PENDING` while the day has no bar.
 
-    An assumed day that turned out a holiday is scored on the next date of the file: no bar lies between, so the signals are
-    the same. Any other day the file spans but does not have raises `InputError`.
+    An assumed day that turned out to be a holiday is scored on the next date of the file: there is
+    no bar between them, so the signals are the same. Raises `InputError` for any other day that the
+    file spans but does not have.
     """
-    session = _session(picks, prices.dates)
-    if session is None:
-        note = f"{picks.day} has no bar yet; the prices end at {prices.dates[-1]}"
+    dates = prices.dates
+    if picks.day > dates[-1]:
         return Outcome(
             run_id=picks.run_id,
             day=picks.day,
             status=PickStatus.PENDING,
             sizes=dict.fromkeys(picks.picks),
-            note=note,
+            note=f"{picks.day} has no bar yet; the prices end at {dates[-1]}",
         )
-    date_idx = prices.dates.index(session)
+    date_idx = bisect_left(dates, picks.day)
+    session = dates[date_idx]
+    note = None
+    if session != picks.day:
+        if not picks.assumed or date_idx == 0:
+            span = f"though they cover {dates[0]} to {dates[-1]}"
+            remedy = "use the file the picks came from"
+            raise InputError(f"the prices have no bar on {picks.day}, {span}; {remedy}")
+        note = f"{picks.day} was not a trading day; scored on {session}, the next one"
     universe = Universe(prices.tickers, prices.open[:, date_idx], prices.close[:, date_idx])
+    sizes: dict[int, Score | None] = {}
+    for size, pick in picks.picks.items():
+        sizes[size] = universe.score(pick.tickers) if pick else None
     return Outcome(
         run_id=picks.run_id,
         day=picks.day,
@@ -44,71 +53,48 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
         n_universe=universe.n,
         universe_hit_rate_pp=universe.hit_rate_pp,
         universe_return_pp=universe.mean_return_pp,
-        sizes={
-            size: None if pick is None else universe.score(pick.tickers)
-            for size, pick in picks.picks.items()
-        },
+        sizes=sizes,
         votes=universe.score(vote.ticker for vote in picks.votes),
-        note=None
-        if session == picks.day
-        else f"{picks.day} was no trading day; scored on {session}, the next one",
-    )
-
-
-def _session(picks: DayPicks, dates: Sequence[str]) -> str | None:
-    """The date to score on; None when it is still to come."""
-    if picks.day > dates[-1]:
-        return None
-    place = bisect_left(dates, picks.day)
-    if dates[place] == picks.day or (picks.assumed and place > 0):
-        return dates[place]
-    raise InputError(
-        f"the prices have no bar on {picks.day}, though they cover {dates[0]} to {dates[-1]}; use the file the picks came from"
+        note=note,
     )
 
 
 class Universe:
-    """All tickers with a valid bar on one day: `open` and `close` are float64[T], NaN where there is none."""
+    """All tickers with a valid bar on one day.
+
+    `open` and `close` are float64[T], NaN where there is none. `n` tickers have a bar;
+    `hit_rate_pp` percent of them closed above their open, and `mean_return_pp` is their mean return
+    from open to close in percent. Both are None without a ticker.
+    """
 
     def __init__(self, tickers: Sequence[str], open: FloatArray, close: FloatArray) -> None:
-        valid = np.flatnonzero(np.isfinite(open) & np.isfinite(close))
-        self.hits: npt.NDArray[np.bool_] = close[valid] > open[valid]
-        self.returns_pp: FloatArray = 100.0 * (close[valid] / open[valid] - 1.0)
-        self._place = {tickers[t]: i for i, t in enumerate(valid.tolist())}
-
-    @property
-    def n(self) -> int:
-        """How many tickers have a bar."""
-        return len(self.hits)
-
-    @property
-    def hit_rate_pp(self) -> float | None:
-        """Percent of them that closed above their open; None without any."""
-        return 100.0 * float(self.hits.mean()) if self.n else None
-
-    @property
-    def mean_return_pp(self) -> float | None:
-        """Their mean return from open to close, percent; None without any."""
-        return float(self.returns_pp.mean()) if self.n else None
+        valid = np.flatnonzero(np.isfinite(open) & np.isfinite(close)).tolist()
+        self._index = {tickers[ticker]: i for i, ticker in enumerate(valid)}
+        self._hits = close[valid] > open[valid]
+        self._returns_pp = 100.0 * (close[valid] / open[valid] - 1.0)
+        self.n = len(valid)
+        self.hit_rate_pp = 100.0 * _mean(self._hits) if valid else None
+        self.mean_return_pp = _mean(self._returns_pp) if valid else None
 
     def score(self, tickers: Iterable[str]) -> Score:
-        """The tickers against all; those without a bar are counted apart."""
+        """Compare some tickers with all; tickers without a bar are counted apart."""
         picked = list(tickers)
-        own = [self._place[ticker] for ticker in picked if ticker in self._place]
-        all_rate, all_return = self.hit_rate_pp, self.mean_return_pp
-        n_hits = int(self.hits[own].sum())
-        rate = 100.0 * n_hits / len(own) if own else None
-        mean_return = float(self.returns_pp[own].mean()) if own else None
+        priced = [self._index[ticker] for ticker in picked if ticker in self._index]
+        n_unpriced = len(picked) - len(priced)
+        if self.hit_rate_pp is None or self.mean_return_pp is None or not priced:
+            return Score(n_unpriced=n_unpriced)
+        hit_rate_pp = 100.0 * _mean(self._hits[priced])
+        mean_return_pp = _mean(self._returns_pp[priced])
         return Score(
-            n_picks=len(own),
-            n_unpriced=len(picked) - len(own),
-            n_hits=n_hits,
-            hit_rate_pp=rate,
-            mean_return_pp=mean_return,
-            hit_difference_pp=_difference(rate, all_rate),
-            return_difference_pp=_difference(mean_return, all_return),
+            n_picks=len(priced),
+            n_unpriced=n_unpriced,
+            n_hits=int(self._hits[priced].sum()),
+            hit_rate_pp=hit_rate_pp,
+            mean_return_pp=mean_return_pp,
+            hit_difference_pp=hit_rate_pp - self.hit_rate_pp,
+            return_difference_pp=mean_return_pp - self.mean_return_pp,
         )
 
 
-def _difference(own: float | None, every: float | None) -> float | None:
-    return None if own is None or every is None else own - every
+def _mean(values: FloatArray | BoolArray) -> float:
+    return float(values.mean())

@@ -1,14 +1,14 @@
-"""From a run to a day's tickers: what its kept groups agree on once that day's signals are known.
+"""From a run to the tickers of a day: the consensus of its kept groups on that day's signals.
 
-The pick of a size is the consensus of the run's picked group. Where that is smaller than wanted, the kept groups follow in
-rank order until one is large enough. Beside the picks stands a vote: how many of the best groups of all sizes have a ticker
-in their consensus.
+The pick of a size is the consensus of the run's picked group. Where that has too few tickers, the
+other kept groups are tried in rank order. The vote counts, over the best groups of all sizes, the
+groups whose consensus holds a ticker.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +16,17 @@ import numpy as np
 from mp2.data import bitset
 from mp2.data.arrays import freeze
 from mp2.data.signal_reader import read_day_signals
+from mp2.data.signal_table import Key
 from mp2.errors import InputError
-from mp2.groups.result import Group, SearchResult
+from mp2.groups.result import Group, Member, SearchResult
 from mp2.picks.records import DayPicks, SizePick, Vote
 from mp2.signals.sheet import SignalSheet
 
 if TYPE_CHECKING:
     import polars as pl
 
-Variation = tuple[str, str]
-"""(algo, variation)"""
+ConsensusOf = Callable[[Group], tuple[str, ...]]
+"""Returns the tickers that all members of a group buy on the day, alphabetical."""
 
 
 def pick_day(
@@ -36,200 +37,182 @@ def pick_day(
     min_tickers: int = 1,
     top_groups: int = 50,
 ) -> DayPicks:
-    """Apply a run's kept groups to the signals of `day`, an ISO date of the sheet after the run's last day.
+    """Apply the kept groups of a run to the signals of `day`, an ISO date after the run's last day.
 
-    A pick has at least `min_tickers` tickers; the vote is over the best `top_groups` groups of every retained size. Members
-    are looked up by name, so the sheet may hold any further variations.
+    A pick has at least `min_tickers` tickers. The vote is over the best `top_groups` groups of
+    every retained size. Members are looked up by name, so the sheet may hold other variations too.
 
-    Raises `InputError` for settings below 1, for a day the sheet does not have or the run was searched on, and when a member
-    of a kept group is not among the sheet's variations.
+    Raises `InputError` for settings below 1, for a day that the sheet does not have or the run was
+    searched on, and when a member of a kept group is not among the sheet's variations.
     """
-    consensus = _Consensus(sheet, _checked(result, sheet, day, min_tickers, top_groups))
+    keys = sheet.keys
+    problems = _problems(result, sheet, day, keys)
+    for name, value in (("min_tickers", min_tickers), ("top_groups", top_groups)):
+        if value < 1:
+            problems.append(f"{name}: {value} is below 1; give 1 or more")
+    if problems:
+        raise InputError(problems)
+    day_idx = sheet.days.index(day)
+    number_of = {key: number for number, key in enumerate(keys)}
+
+    def consensus_of(group: Group) -> tuple[str, ...]:
+        numbers = [number_of[member.algo, member.variation] for member in group.members]
+        tickers = bitset.members(sheet.consensus(numbers)[day_idx])
+        return tuple(sheet.tickers[ticker] for ticker in tickers.tolist())
+
     warnings = list(sheet.warnings)
+    picks = {}
+    for size in sorted(result.kept):
+        picks[size] = _size_pick(result, size, consensus_of, min_tickers, warnings)
     return DayPicks(
         run_id=result.run_id,
         day=day,
         assumed=sheet.assumed_day and day == sheet.days[-1],
-        picks={
-            size: _size_pick(result, size, consensus, min_tickers, warnings)
-            for size in sorted(result.kept)
-        },
-        votes=_votes(result, consensus, top_groups),
+        picks=picks,
+        votes=_votes(result, consensus_of, top_groups),
         warnings=tuple(warnings),
     )
 
 
-def members_needed(result: SearchResult) -> set[Variation]:
-    """The variations `pick_day` looks up: the members of all kept groups, since any of them may have to stand in."""
-    return {
-        (member.algo, member.variation)
-        for groups in result.kept.values()
-        for group in groups
-        for member in group.members
-    }
+def members_needed(result: SearchResult) -> set[Key]:
+    """Return the members of all kept groups: any of these groups may replace the picked one."""
+    needed: set[Key] = set()
+    for groups in result.kept.values():
+        for group in groups:
+            needed.update((member.algo, member.variation) for member in group.members)
+    return needed
 
 
-def _checked(
-    result: SearchResult, sheet: SignalSheet, day: str, min_tickers: int, top_groups: int
-) -> int:
-    """The position of the day in the sheet, when everything else is in order too."""
-    settings = (("min_tickers", min_tickers), ("top_groups", top_groups))
-    problems = [
-        f"{name}: {value} is below 1; give 1 or more" for name, value in settings if value < 1
-    ]
+def _problems(result: SearchResult, sheet: SignalSheet, day: str, keys: Sequence[Key]) -> list[str]:
+    problems = []
     if day not in sheet.days:
-        span = (
-            f"they cover {sheet.days[0]} to {sheet.days[-1]}" if sheet.days else "they cover no day"
-        )
-        problems.append(f"day {day}: no signals for it; {span}")
+        days = f"{sheet.days[0]} to {sheet.days[-1]}" if sheet.days else "no day"
+        problems.append(f"day {day}: no signals for it; they cover {days}")
     if day <= result.days[-1]:
-        problems.append(
-            f"day {day}: not after the run's last day {result.days[-1]}, so its outcome chose the groups; pick later"
-        )
-    known = set(_variations_of(sheet))
-    missing = sorted(members_needed(result) - known)
+        # The groups were chosen by the outcome of these days: their picks would look too good.
+        last = f"the run's last day {result.days[-1]}"
+        problems.append(f"day {day}: not after {last}, so its outcome chose the groups; pick later")
+    missing = sorted(members_needed(result).difference(keys))
     if missing:
+        name = " ".join(missing[0])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        cause = "the grids have changed since"
+        remedy = "use the grids of the run, or search again"
         problems.append(
-            f"member {' '.join(missing[0])!r} of a kept group is not among the signals{more}: the grids have changed since; "
-            "use the grids of the run, or search again"
+            f"member {name!r} of a kept group is not among the signals{more}: {cause}; {remedy}"
         )
-    if problems:
-        raise InputError(problems)
-    return sheet.days.index(day)
+    return problems
 
 
-def _variations_of(sheet: SignalSheet) -> Iterator[Variation]:
-    """(algo, variation) of each of the sheet's variations."""
-    return zip((sheet.algos[a] for a in sheet.algo_of.tolist()), sheet.variations, strict=True)
-
-
-class _Consensus:
-    """The tickers all members of a group buy on one day of a sheet."""
-
-    def __init__(self, sheet: SignalSheet, day_idx: int) -> None:
-        self._buys = sheet.buys[:, day_idx]
-        self._row = {key: row for row, key in enumerate(_variations_of(sheet))}
-        self._tickers = sheet.tickers
-
-    def of(self, group: Group) -> tuple[str, ...]:
-        rows = [self._row[member.algo, member.variation] for member in group.members]
-        agreed = bitset.unpack(np.bitwise_and.reduce(self._buys[rows], axis=0), len(self._tickers))
-        return tuple(self._tickers[t] for t in np.flatnonzero(agreed))
-
-
-# --- picks ---------------------------------------------------------------------------------------------------------
+# --- picks
 
 
 def _size_pick(
-    result: SearchResult, size: int, consensus: _Consensus, min_tickers: int, warnings: list[str]
+    result: SearchResult,
+    size: int,
+    consensus_of: ConsensusOf,
+    min_tickers: int,
+    warnings: list[str],
 ) -> SizePick | None:
-    """The first group in line with enough tickers; says in `warnings` when that is not the run's own pick."""
+    """Return the picked group, or the best other one with enough tickers; warns of the latter."""
+    kept = result.groups(size)
     picked = result.pick(size)
-    for group in _line(picked, result.groups(size)):
-        tickers = consensus.of(group)
-        if len(tickers) < min_tickers:
-            continue
-        stands_in = picked is not None and group.rank != picked.rank
-        if picked is not None and stands_in:
-            n_own = len(consensus.of(picked))
-            own = f"the picked group, rank {picked.rank}, has {_counted(n_own)}, fewer than {min_tickers}"
-            warnings.append(f"size {size}: {own}; the group of rank {group.rank} stands in")
-        return SizePick(
-            rank=group.rank,
-            members=group.members,
-            tickers=tickers,
-            fallback_from=picked.rank if picked is not None and stands_in else None,
-        )
-    none = f"none of the {len(result.groups(size))} kept groups has {_counted(min_tickers)} or more"
-    warnings.append(f"size {size}: {none if result.groups(size) else 'no group was kept'}; no pick")
+    if picked is None:
+        warnings.append(f"size {size}: no group was kept; no pick")
+        return None
+    tickers = consensus_of(picked)
+    if len(tickers) >= min_tickers:
+        return SizePick(rank=picked.rank, members=picked.members, tickers=tickers)
+    few = f"rank {picked.rank}, has {_counted(len(tickers))}, fewer than {min_tickers}"
+    for group in kept:
+        tickers = consensus_of(group)
+        if len(tickers) >= min_tickers:
+            replaced = f"the group of rank {group.rank} replaces it"
+            warnings.append(f"size {size}: the picked group, {few}; {replaced}")
+            return SizePick(
+                rank=group.rank,
+                members=group.members,
+                tickers=tickers,
+                fallback_from=picked.rank,
+            )
+    wanted = _counted(min_tickers)
+    warnings.append(
+        f"size {size}: none of the {len(kept)} kept groups has {wanted} or more; no pick"
+    )
     return None
 
 
-def _line(picked: Group | None, kept: Iterable[Group]) -> Iterator[Group]:
-    """The picked group, then the others in rank order."""
-    if picked is not None:
-        yield picked
-    yield from (group for group in kept if picked is None or group.rank != picked.rank)
-
-
 def _counted(n: int) -> str:
-    return f"{n} ticker{'s' if n != 1 else ''}"
+    return f"{n} ticker{'' if n == 1 else 's'}"
 
 
-# --- votes ---------------------------------------------------------------------------------------------------------
+# --- votes
 
 
-def _votes(result: SearchResult, consensus: _Consensus, top_groups: int) -> tuple[Vote, ...]:
-    voters: dict[str, list[tuple[int, int, Group]]] = {}
-    for size, groups in sorted(result.kept.items()):
-        for group in groups[:top_groups]:
-            for ticker in consensus.of(group):
-                voters.setdefault(ticker, []).append((group.rank, size, group))
-    votes = (_vote(ticker, own) for ticker, own in voters.items())
+def _votes(result: SearchResult, consensus_of: ConsensusOf, top_groups: int) -> tuple[Vote, ...]:
+    groups_of: dict[str, list[Group]] = {}
+    for size in sorted(result.kept):
+        for group in result.groups(size)[:top_groups]:
+            for ticker in consensus_of(group):
+                groups_of.setdefault(ticker, []).append(group)
+    votes = []
+    for ticker, groups in groups_of.items():
+        # The first of equal ranks, so of the smallest size.
+        best = min(groups, key=lambda group: group.rank)
+        vote = Vote(
+            ticker=ticker,
+            n_groups=len(groups),
+            best_rank=best.rank,
+            size=len(best.members),
+            members=_names(groups),
+        )
+        votes.append(vote)
     return tuple(sorted(votes, key=lambda vote: (-vote.n_groups, vote.best_rank, vote.ticker)))
 
 
-def _vote(ticker: str, voters: Sequence[tuple[int, int, Group]]) -> Vote:
-    best_rank, size, _ = min(voters, key=lambda voter: voter[:2])
-    members = sorted(
-        {member for _, _, group in voters for member in group.members},
-        key=lambda member: member.variation_idx,
-    )
-    return Vote(
-        ticker=ticker,
-        n_groups=len(voters),
-        best_rank=best_rank,
-        size=size,
-        members=tuple(f"{member.algo} {member.variation}" for member in members),
-    )
+def _names(groups: Iterable[Group | SizePick]) -> tuple[str, ...]:
+    """The distinct members of some groups as `ALGO variation`, in variation order."""
+    members: set[Member] = set()
+    for group in groups:
+        members.update(group.members)
+    ordered = sorted(members, key=lambda member: member.variation_idx)
+    return tuple(f"{member.algo} {member.variation}" for member in ordered)
 
 
 def picks_table(picks: DayPicks) -> pl.DataFrame:
-    """One row per ticker voted for or picked, in the order of the vote, for spreadsheets and data frames.
+    """List the tickers voted for or picked, one row each, in the order of the vote.
 
-    Columns: `day`, `ticker` (String), `n_groups` (Int64, 0 when only picked), `best_rank`, `best_size` (Int64, null then),
-    `pick SIZE` (Boolean) for each retained size, `members` (String, joined by ' + ').
+    Columns: `day`, `ticker` (String), `n_groups` (Int64, 0 when only picked), `best_rank`,
+    `best_size` (Int64, null then), `pick SIZE` (Boolean) for each retained size, `members` (String,
+    joined by ' + ').
     """
     import polars as pl
 
-    voted = {vote.ticker: vote for vote in picks.votes}
-    tickers = [*voted, *(ticker for ticker in picks.tickers() if ticker not in voted)]
-    votes = [voted.get(ticker) for ticker in tickers]
-    columns = [
-        pl.Series("day", [picks.day] * len(tickers), dtype=pl.String),
-        pl.Series("ticker", tickers, dtype=pl.String),
-        pl.Series("n_groups", [vote.n_groups if vote else 0 for vote in votes], dtype=pl.Int64),
-        pl.Series("best_rank", [vote and vote.best_rank for vote in votes], dtype=pl.Int64),
-        pl.Series("best_size", [vote and vote.size for vote in votes], dtype=pl.Int64),
-    ]
-    for size, pick in picks.picks.items():
-        chosen = set(pick.tickers if pick else ())
-        columns.append(
-            pl.Series(f"pick {size}", [ticker in chosen for ticker in tickers], dtype=pl.Boolean)
-        )
-    members = [
-        " + ".join(vote.members if vote else _pickers(picks, ticker))
-        for vote, ticker in zip(votes, tickers, strict=True)
-    ]
-    return pl.DataFrame([*columns, pl.Series("members", members, dtype=pl.String)])
-
-
-def _pickers(picks: DayPicks, ticker: str) -> list[str]:
-    """The different members of the picks that hold a ticker, in variation order."""
-    own = {
-        member
-        for pick in picks.picks.values()
-        if pick and ticker in pick.tickers
-        for member in pick.members
+    schema = {
+        "ticker": pl.String,
+        "n_groups": pl.Int64,
+        "best_rank": pl.Int64,
+        "best_size": pl.Int64,
+        "members": pl.String,
     }
-    return [
-        f"{member.algo} {member.variation}"
-        for member in sorted(own, key=lambda member: member.variation_idx)
+    rows: list[tuple[Any, ...]] = [
+        (vote.ticker, vote.n_groups, vote.best_rank, vote.size, " + ".join(vote.members))
+        for vote in picks.votes
     ]
+    made = [pick for pick in picks.picks.values() if pick]
+    for ticker in sorted(set(picks.tickers()).difference(vote.ticker for vote in picks.votes)):
+        pickers = [pick for pick in made if ticker in pick.tickers]
+        rows.append((ticker, 0, None, None, " + ".join(_names(pickers))))
+    *facts, members = schema
+    marks = []
+    for size, pick in picks.picks.items():
+        tickers = pl.Series(pick.tickers if pick else (), dtype=pl.String)
+        marks.append(pl.col("ticker").is_in(tickers.implode()).alias(f"pick {size}"))
+    frame = pl.DataFrame(rows, schema, orient="row")
+    return frame.select(pl.lit(picks.day).alias("day"), *facts, *marks, members)
 
 
-# --- a signal table instead of prices ------------------------------------------------------------
+# --- a table of signals instead of prices
 
 
 def sheet_from_table(

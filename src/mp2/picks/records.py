@@ -1,4 +1,4 @@
-"""Records of what a run's kept groups pick on a later day, and of what came of it: frozen, slotted, stored as they are.
+"""Records of the picks of a run's kept groups on a later day, and of their outcome.
 
 Rates, returns and their differences (`*_pp`) are percentages and percentage points.
 """
@@ -15,7 +15,10 @@ from mp2.groups.result import Member
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizePick:
-    """The consensus of one kept group on the day; `fallback_from` is the rank of the run's own pick it stands in for."""
+    """The consensus of one kept group on the day.
+
+    `fallback_from`: the rank of the picked group that this one replaces.
+    """
 
     rank: int
     members: tuple[Member, ...]
@@ -25,9 +28,10 @@ class SizePick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """A ticker in the consensus of `n_groups` groups; `best_rank` is the best rank among them, `size` that group's size.
+    """A ticker in the consensus of `n_groups` groups.
 
-    `members` are the different `ALGO variation` of those groups, in variation order: all of them buy the ticker.
+    `best_rank` is the best rank among them, `size` the size of that group. `members` are the
+    distinct `ALGO variation` of these groups, in variation order: all of them buy the ticker.
     """
 
     ticker: str
@@ -39,9 +43,10 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayPicks:
-    """A run's picks for `day` (ISO date), by retained size, and its vote table, most groups first.
+    """A run's picks for `day` (ISO date), by retained size, and its votes, most groups first.
 
-    `assumed`: no bar of the day was known; it is the next weekday. A size is None where no kept group had enough tickers.
+    `assumed`: the day had no bar yet; it is the next weekday. The pick of a size is None where no
+    kept group had enough tickers.
     """
 
     run_id: str | None
@@ -52,32 +57,24 @@ class DayPicks:
     warnings: tuple[str, ...]
 
     def tickers(self) -> tuple[str, ...]:
-        """The tickers of the picks of all sizes together, alphabetical."""
-        return tuple(
-            sorted({ticker for pick in self.picks.values() if pick for ticker in pick.tickers})
-        )
+        """Return the distinct tickers of the picks of all sizes, alphabetical."""
+        tickers: set[str] = set()
+        for pick in self.picks.values():
+            if pick:
+                tickers.update(pick.tickers)
+        return tuple(sorted(tickers))
 
     def to_dict(self) -> dict[str, Any]:
-        """The picks as one JSON document."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "run_id": self.run_id,
-            "day": self.day,
-            "assumed": self.assumed,
-            "picks": {
-                str(size): None if pick is None else asdict(pick)
-                for size, pick in self.picks.items()
-            },
-            "votes": [
-                {name: value for name, value in asdict(vote).items() if name != "size"}
-                for vote in self.votes
-            ],
-            "warnings": list(self.warnings),
-        }
+        """Return the picks as one JSON document."""
+        document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        document["picks"] = _keyed_by_text(document["picks"])
+        for vote in document["votes"]:
+            del vote["size"]
+        return document
 
 
 class PickStatus(StrEnum):
-    """Whether the picks' day has been traded."""
+    """Whether the day of the picks has been traded."""
 
     SCORED = "scored"
     PENDING = "pending"
@@ -85,30 +82,31 @@ class PickStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Tickers held from open to close of one day against the universe, in equal parts.
+    """Tickers held from open to close of one day in equal parts, compared with the universe.
 
-    `n_picks` of them have a bar that day, `n_unpriced` have none and count nowhere; `n_hits` closed above their open. Rates,
-    returns (close / open - 1) and differences (picks less universe) are None without a pick.
+    `n_picks` have a bar that day, of which `n_hits` closed above their open; `n_unpriced` have none
+    and count nowhere else. Rates, returns (close / open - 1) and differences (picks - universe) are
+    None without a pick.
     """
 
-    n_picks: int
-    n_unpriced: int
-    n_hits: int
-    hit_rate_pp: float | None
-    mean_return_pp: float | None
-    hit_difference_pp: float | None
-    return_difference_pp: float | None
+    n_picks: int = 0
+    n_unpriced: int = 0
+    n_hits: int = 0
+    hit_rate_pp: float | None = None
+    mean_return_pp: float | None = None
+    hit_difference_pp: float | None = None
+    return_difference_pp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of the picks for `day`.
+    """The outcome of the picks for `day`.
 
-    - `session`: the date whose bars were scored; later than `day` where that was assumed and turned out a holiday. None while
-      pending.
-    - `universe_*`: all tickers with a valid bar on the session. `sizes`: by retained size, None where nothing was picked.
-      `votes`: the tickers of the vote table.
-    - `note`: what to know about the status, None when there is nothing.
+    - `session`: the date whose bars were scored; later than `day` where that was assumed and turned
+      out to be a holiday. None while pending.
+    - `universe_*`: all tickers with a valid bar on the session.
+    - `sizes`: by retained size, None without a pick. `votes`: the tickers of the vote.
+    - `note`: a remark on the status.
     """
 
     run_id: str | None
@@ -123,12 +121,12 @@ class Outcome:
     note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome as plain JSON values, sizes as text."""
-        return {
-            **asdict(self),
-            "status": str(self.status),
-            "sizes": {
-                str(size): None if score is None else asdict(score)
-                for size, score in self.sizes.items()
-            },
-        }
+        """Return the outcome as plain JSON values, sizes as text."""
+        document = asdict(self)
+        document["status"] = str(self.status)
+        document["sizes"] = _keyed_by_text(document["sizes"])
+        return document
+
+
+def _keyed_by_text(by_size: dict[int, Any]) -> dict[str, Any]:
+    return {str(size): value for size, value in by_size.items()}

@@ -1,16 +1,16 @@
 """Search and outcome over past weeks: would the picks have done better than the universe?
 
-Trading days are cut into blocks of five. Each block but the last is searched; the groups kept are applied to each day of the
-next block, with that day's signals, and scored on that day's bars. So no day is judged twice, and none by groups that were
-chosen with a look at it.
+Trading days are cut into blocks of five. Each block but the last is searched; the groups kept are
+applied to each day of the next block, with that day's signals, and scored on that day's bars. So no
+day is judged twice, and none by groups that were chosen with a look at it.
 
-What is judged, each on its own: the pick of each retained size (`"3"`, `"4"`, ...), the union of these picks (`"all"`) and
-the tickers of the vote (`"votes"`). The verdict of the whole is that of `"all"`, named here before any number is known: the
-best of several series looks better than it is.
+What is judged, each on its own: the pick of each retained size (`"3"`, `"4"`, ...), the union of
+these picks (`"all"`) and the tickers of the vote (`"votes"`). The verdict of the whole is that of
+`"all"`, named here before any number is known: the best of several series looks better than it is.
 
-A day counts once, however many tickers it has: the difference is the mean over days with picks of (picks - universe), its
-interval Student's t over these days, taken as independent. Tickers the price table leaves out (a gap, an early end) are
-missing from picks and universe alike.
+A day counts once, however many tickers it has: the difference is the mean over days with picks of
+(picks - universe), its interval Student's t over these days, taken as independent. Tickers the
+price table leaves out (a gap, an early end) are missing from picks and universe alike.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class WalkStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkDay:
-    """One day judged: the universe, and by series the score of its picks (None: no pick). Rates and returns in percent."""
+    """One day judged: the universe, and by series the score of its picks (None: no pick).
+
+    Rates and returns in percent.
+    """
 
     day: str
     n_universe: int
@@ -72,9 +75,9 @@ class WalkDay:
 class Judged:
     """One series over some days. Rates and returns are percent, differences (picks less universe) percentage points.
 
-    `n_days` days have picks, `n_days_without` have none. `n_picks` tickers on these days, of which `n_hits` closed above their
-    open. Rates and returns, the universe's too, are means over the days with picks, so that rate - universe rate is the mean
-    of the difference; None without such days.
+    `n_days` days have picks, `n_days_without` have none. `n_picks` tickers on these days, of which
+    `n_hits` closed above their open. Rates and returns, the universe's too, are means over the days
+    with picks, so that rate - universe rate is the mean of the difference; None without such days.
     """
 
     n_days: int
@@ -95,7 +98,8 @@ class Judged:
 class Week:
     """One block searched and the next one judged. `searched` are the days of the search, `status` is how it ended.
 
-    `n_fallbacks`: picks, over sizes and days, that are not the run's own but those of a group standing in.
+    `n_fallbacks`: picks, over sizes and days, that are not the run's own but those of a group
+    standing in.
     """
 
     searched: tuple[str, ...]
@@ -177,10 +181,10 @@ def walk_forward(
 ) -> WalkForward:
     """Search and judge `weeks` blocks of five trading days, the last ending at `end` (ISO; default: the last date).
 
-    The signals of all days are computed once. `budget_s_per_week` seconds, `workers`, `count` and `without` go to each
-    search; `min_tickers` and `top_groups` are those of `pick_day`, `grids` those of `compute_signals`. `observe` gets the
-    weeks done and to do. Setting `stop` ends the walk with the weeks finished so far; while signals are computed it raises
-    `ReadStoppedError`.
+    The signals of all days are computed once. `budget_s_per_week` seconds, `workers`, `count` and
+    `without` go to each search; `min_tickers` and `top_groups` are those of `pick_day`, `grids`
+    those of `compute_signals`. `observe` gets the weeks done and to do. Setting `stop` ends the
+    walk with the weeks finished so far; while signals are computed it raises `ReadStoppedError`.
 
     Raises `InputError` for unusable settings and for too short a history.
     """
@@ -223,7 +227,10 @@ def _is_set(stop: threading.Event | None) -> bool:
 
 
 def _n_days(dates: Sequence[str], weeks: int, end: str | None) -> int:
-    """Days whose signals are needed. The first date has no bar before it, so it cannot be one of them."""
+    """Days whose signals are needed.
+
+    The first date has no bar before it, so it cannot be one of them.
+    """
     if weeks < 1:
         raise InputError(f"weeks: {weeks} is below 1; give 1 or more")
     n_days = DAYS_PER_WEEK * (weeks + 1)
