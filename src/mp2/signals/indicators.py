@@ -33,7 +33,8 @@ FloatArray = npt.NDArray[np.float64]
 Column = Literal["open", "high", "low", "close", "volume"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
 
-# Warm-up in multiples of the period, of the longest one for a nested EMA. ADX applies Wilder's smoothing twice.
+# Warm-up in multiples of the period, of the longest one for a nested EMA. ADX applies Wilder's
+# smoothing twice.
 EMA_PERIODS = 12
 NESTED_EMA_PERIODS = 15
 WILDER_PERIODS = 25
@@ -185,7 +186,7 @@ def _previous(values: FloatArray) -> FloatArray:
 
 
 def _above_rounding(spread: FloatArray, mean: FloatArray) -> FloatArray:
-    # TA-Lib's running sums leave rounding errors of this size: a smaller deviation measures nothing.
+    # TA-Lib's running sums leave rounding errors of this size: less measures nothing.
     return np.where(spread > 1e-6 * mean, spread, np.nan)
 
 
