@@ -16,6 +16,14 @@ if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_state_of_the_user(tmp_path_factory):
+    """Keep responses and quotas out of the state folder of the user who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def endless_table(tmp_path_factory):
     """The path of a table whose search outlasts every test when the floor is off."""
@@ -30,6 +38,7 @@ def endless_table(tmp_path_factory):
 def here(tmp_path, monkeypatch):
     """A working directory, and so a database and settings, of its own, without settings from outside."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in [name for name in os.environ if name.startswith("MP2_") and name != "MP2_SIMD"]:
         monkeypatch.delenv(name)
     return tmp_path

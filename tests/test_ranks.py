@@ -9,7 +9,7 @@ import mp2
 
 SOURCE = Path(mp2.__file__).parent
 RANKS = (
-    {"errors", "_document", "_last_words"},
+    {"errors", "_document", "_intervals", "_last_words"},
     {"_files", "last_words"},
     {"_sqlite"},
     {"data"},

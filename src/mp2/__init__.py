@@ -39,10 +39,11 @@ _NAMES_OF = {
     "picks.pick": "pick_day",
     "picks.records": "DayPicks Outcome",
     "picks.walkforward": "WalkForward walk_forward",
+    "discovery.context": "ScanContext",
     "discovery.records": "Candidate MergedCandidate OutcomeStatus ScanError ScanEvent "
     "ScanOutcome ScanResult ScanStatus",
     "discovery.registry": "find_scanners",
-    "discovery.scanner": "Reply ScanContext Scanner ScannerSettings",
+    "discovery.scanner": "Reply Scanner ScannerSettings",
     "storage.runs": "Store",
     "pipeline": "PipelineRun run scan search",
 }

@@ -23,10 +23,11 @@ from mp2.signals.grids import Grids
 from mp2.signals.sheet import compute_signals
 
 if TYPE_CHECKING:
+    from mp2.discovery.context import ClientFactory
     from mp2.discovery.records import ScanEvent, ScanResult
     from mp2.discovery.registry import Registered
     from mp2.discovery.runner import Breakers
-    from mp2.discovery.scanner import ClientFactory, Scanner
+    from mp2.discovery.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,7 +357,7 @@ def test_breakers_open_between_commands_and_can_be_reset(mp2, scanners):
     assert "closed (1 failure)" in mp2("scanners", "list")[1]
 
 
-def test_cache_and_quotas_are_beside_the_database_and_their_warnings_are_told(
+def test_cache_and_quotas_are_in_the_state_folder_and_their_warnings_are_shown(
     mp2, scanners, here, monkeypatch
 ):
     def ask(context):
@@ -366,14 +366,13 @@ def test_cache_and_quotas_are_beside_the_database_and_their_warnings_are_told(
     (here / "sub").mkdir()
     scanners(make("asking", ask))
     assert mp2("scan", "--db", "sub/x.db")[0] == 0
-    assert {path.name for path in (here / "sub").iterdir()} >= {"scan_cache.db", "x.db"}
-    assert not (here / "scan_cache.db").exists()
-    (here / "sub" / "scan_cache.db").write_text(
-        "no database at all, but long enough to be looked at" * 10
-    )
+    assert {path.name for path in (here / "sub").iterdir()} == {"x.db"}
+    file = here / "state" / "mp2" / "sources.db"
+    assert file.exists()
+    file.write_text("not a database at all, but a long text" * 10)
     code, out, _ = mp2("scan", "--db", "sub/x.db", "--json")
     assert code == 0
-    assert "scan_cache.db: the cache of answers is not used" in of(out)["warnings"][0]
+    assert "sources.db: responses and requests are not kept" in of(out)["warnings"][0]
 
 
 def test_the_log_has_the_events_as_json(mp2, scanners, here):
@@ -708,7 +707,7 @@ def test_an_interrupted_scan_is_shown_with_what_had_ended(mp2, scanners):
 
 def test_help_needs_none_of_the_packages_of_scanners():
     code = "import sys; from mp2.cli.main import main\ntry: main(['scan', '--help'])\nexcept SystemExit: pass\n"
-    code += "heavy = {'pydantic', 'httpx2', 'tenacity', 'rich.live', 'sqlite3'} & set(sys.modules); assert not heavy, heavy"
+    code += "heavy = {'pydantic', 'httpx2', 'rich.live', 'sqlite3'} & set(sys.modules); assert not heavy, heavy"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )

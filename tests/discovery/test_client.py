@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 import logging
 import socket
 import threading
 import traceback
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from urllib.parse import quote
 
+import httpx2
 import pytest
 from stub_server import (
     CERTIFICATE,
@@ -25,6 +24,7 @@ from stub_server import (
     Reset,
     Silence,
     SlowHeaders,
+    Stalled,
     Status,
     StubServer,
     Trickle,
@@ -35,17 +35,18 @@ from stub_server import (
 )
 
 from mp2 import __version__
+from mp2.discovery.context import ScanContext
 from mp2.discovery.http import client as net
-from mp2.discovery.http.client import CACHE_NAME, QUOTA_NAME, Client
-from mp2.discovery.http.redact import Secrets
-from mp2.discovery.scanner import Reply, ScanContext, Scanner
+from mp2.discovery.http.client import Client
+from mp2.discovery.http.connection import tls_context
+from mp2.discovery.http.state import FILE_NAME
+from mp2.discovery.scanner import Reply, Scanner
 from mp2.errors import InputError, SourceError
 
 KEY = "pl4nted/key+with=signs"
 ROWS = {"rows": [1, 2, 3]}
-LATE_S = 0.25
-NOISE_S = 2.0
-"""Added to limits of time: the machine may be busy."""
+LATE_S = 1.0
+"""How long after its deadline a thread may end."""
 
 
 class Quiet(Scanner):
@@ -73,13 +74,14 @@ class Bench:
     """Clients whose sleeping is noted and moves the clock, and contexts for them."""
 
     def __init__(self, folder):
-        self.folder, self.now, self.slept, self.clients = folder, 1_790_000_000.0, [], []
+        self.folder, self.now = folder, 1_790_000_000.0
+        self.slept, self.clients, self.contexts = [], [], []
 
     def client(self, **options):
         settings = {
             "clock": lambda: self.now,
             "sleep": self.sleep,
-            "dice": lambda: 0.0,
+            "jitter": lambda: 0.0,
             "warn": pytest.fail,
         }
         self.clients.append(Client(self.folder, **settings | options))
@@ -91,17 +93,24 @@ class Bench:
 
     def context(self, client=None, *, timeout_s=30.0, scanner=Quiet):
         client = client or (self.clients[-1] if self.clients else self.client())
-        return ScanContext(
+        context = ScanContext(
             scanner, scanner.Settings(), timeout_s=timeout_s, http=client.for_scanner
         )
+        self.contexts.append(context)
+        return context
+
+    def close(self):
+        for context in self.contexts:
+            context.cancelled.set()
+        for client in self.clients:
+            client.close()
 
 
 @pytest.fixture
 def bench(tmp_path):
     bench = Bench(tmp_path)
     yield bench
-    for client in bench.clients:
-        client.close()
+    bench.close()
 
 
 def data(reply: Reply):
@@ -272,7 +281,7 @@ def test_errors_with_status_200_are_what_parse_says(server, bench):
         Redirect(""),
         Status(200, b"\x1f\x8bjunk", {"Content-Encoding": "gzip"}),
         Status(200, b"{}", {"Content-Encoding": "br"}),
-        Status(200, Gzip(ROWS).body[:-9], {"Content-Encoding": "gzip"}),
+        Status(200, Gzip(ROWS).body[:-16], {"Content-Encoding": "gzip"}),
     ],
 )
 def test_answers_of_the_wrong_kind(server, bench, reply):
@@ -308,14 +317,6 @@ def test_a_body_of_just_the_allowed_size_and_a_large_error_page(server, bench):
     )
 
 
-def test_several_gzip_members_and_padding(server, bench):
-    first, second = Gzip("a").body, Gzip("b").body
-    url = server.route(
-        "/rows", Status(200, first + second + b"\0" * 9, {"Content-Encoding": "gzip"})
-    )
-    assert bench.context().http.get(url, parse=lambda reply: reply.text()) == '"a""b"'
-
-
 # --- connections that break --------------------------------------------------------------------------------------------
 
 
@@ -332,7 +333,7 @@ def test_nobody_listens(bench):
         url = gone.url
     error = failure(bench.context(), url)
     assert error.code == "unavailable"
-    assert "no reply from 127.0.0.1" in str(error)
+    assert "no response from 127.0.0.1" in str(error)
 
 
 def test_names_of_hosts(server, bench, monkeypatch):
@@ -348,7 +349,7 @@ def test_names_of_hosts(server, bench, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     server.route("/rows", Json(ROWS))
     url = f"http://example.invalid:{server.port}/rows"
-    assert "is not known" in str(failure(bench.context(), url))
+    assert "Name or service not known" in str(failure(bench.context(), url))
     known["example.invalid"] = ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
     assert bench.context().http.get(url, parse=data) == [1, 2, 3]
     assert server.n_requests() == 1
@@ -381,6 +382,7 @@ def test_headers_that_cannot_be_sent_are_not_shown(server, bench, headers):
 
 def test_certificates_are_checked(bench, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    tls_context.cache_clear()
     with StubServer(tls=True) as server:
         url = server.route("/rows", Json(ROWS), Silence())
         error = failure(bench.context(bench.client()), url)
@@ -390,41 +392,58 @@ def test_certificates_are_checked(bench, monkeypatch):
             0,
         )
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        tls_context.cache_clear()
         client = bench.client()
         assert bench.context(client).http.get(url, parse=data) == [1, 2, 3]
         assert failure(bench.context(client, timeout_s=0.2), url).code == "timeout"
+    tls_context.cache_clear()
 
 
 # --- deadlines ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [Silence(), Trickle(), SlowHeaders(), Trickle(status=500)],
-    ids=lambda reply: type(reply).__name__,
-)
+HANGING = [Silence(), SlowHeaders(), Trickle(), Trickle(status=500), Stalled()]
+"""No response, trickled headers, trickled bodies, a body that begins and then stops."""
+
+
+@pytest.mark.parametrize("reply", HANGING, ids=repr)
 def test_a_call_ends_in_time(server, bench, reply):
     context = bench.context(timeout_s=0.2)
     error = failure(context, server.route("/rows", reply))
     assert (error.code, str(error)) == ("timeout", "timeout after 0.2s")
-    assert context.elapsed_s() < 0.2 + LATE_S + NOISE_S
+    assert context.elapsed_s() < 0.2 + LATE_S
     assert context.attempts == 1
 
 
-@pytest.mark.parametrize(
-    "reply", [Silence(), SlowHeaders(), Trickle()], ids=lambda reply: type(reply).__name__
-)
+def test_a_connection_that_hangs_ends_in_time(bench, monkeypatch):
+    """Connects to a socket whose queue is full: the system neither accepts nor refuses."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        context = bench.context(timeout_s=0.4)
+        port = listener.getsockname()[1]
+        error = failure(context, f"http://127.0.0.1:{port}/")
+    assert error.code in ("timeout", "unavailable")
+    assert context.elapsed_s() < 0.4 + LATE_S
+
+
+@pytest.mark.parametrize("reply", HANGING, ids=repr)
 def test_a_cancelled_scanner_lets_go(server, bench, reply):
     context, errors = bench.context(timeout_s=60), []
     url = server.route("/rows", reply)
     thread = threading.Thread(target=lambda: errors.append(failure(context, url)))
     thread.start()
     assert server.wait_for_requests()
+    cancelled_s = context.elapsed_s()
     context.cancelled.set()
     thread.join(20)
     assert not thread.is_alive()
     assert [error.code for error in errors] == ["timeout"]
-    assert context.elapsed_s() < 60
+    assert context.elapsed_s() < cancelled_s + LATE_S
 
 
 def test_nothing_is_sent_when_the_time_is_over(server, bench):
@@ -583,7 +602,7 @@ def test_a_rate_that_cannot_be_read_is_the_scanners_fault(bench):
     class Wrong(Quiet):
         rates = {"example.com": ("often",)}  # noqa: RUF012
 
-    with pytest.raises(InputError, match="'often' is no rate"):
+    with pytest.raises(InputError, match="'often' is not a rate"):
         bench.context(scanner=Wrong).http  # noqa: B018
 
 
@@ -710,8 +729,7 @@ def test_no_key_is_seen_anywhere(server, bench, caplog, reply, ttl_s):
     for client in bench.clients:
         client.close()
     files = list(bench.folder.iterdir())
-    assert bench.folder / CACHE_NAME in files
-    assert (bench.folder / QUOTA_NAME in files) == (ttl_s > 0)
+    assert bench.folder / FILE_NAME in files
     texts += [file.read_bytes().decode("latin-1") for file in files]
     assert [text for text in texts if any(form in text for form in FORMS)] == []
 
@@ -819,85 +837,28 @@ def test_ordinary_headers_do_not_keep_answers_out_of_the_cache(server, bench):
     assert server.n_requests() == 1
 
 
-ODD = 'ab/cd+ef=gh&12"q'
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        ODD,
-        quote(ODD),
-        quote(ODD, safe=""),
-        quote(ODD, safe="").replace("%2B", "%2b").replace("%3D", "%3d"),
-        "ab/cd%2Bef%3Dgh&12%22q",
-        quote(quote(ODD, safe="")),
-        html.escape(ODD),
-        html.escape(html.escape(ODD)),
-        ODD.replace("&", "&#038;").replace('"', "&#X22;").replace("/", "&#x2F;"),
-        json.dumps(ODD)[1:-1],
-        json.dumps(json.dumps(ODD))[3:-3],
-        ODD.replace("/", "\\/")
-        .replace("&", "\\u0026")
-        .replace('"', "\\u0022")
-        .replace("+", "\\u002B"),
-        base64.b64encode(ODD.encode()).decode().rstrip("="),
-    ],
-)
-def test_a_key_is_seen_in_every_form(form):
-    secrets = Secrets([ODD])
-    assert secrets.are_in(f"<{form}>")
-    assert secrets.mask(f"<{form}>") == "<***>"
-    assert secrets.mask_reply(f"<{form}>".encode()) == b"<***>"
-
-
-def test_a_key_is_seen_in_wide_charsets():
-    for charset in ("utf-16", "utf-16-be", "utf-32-le", "utf-32-be"):
-        for form in (ODD, quote(ODD), html.escape(ODD)):
-            assert (
-                Secrets([ODD]).mask_reply(f"<{form}>é".encode(charset)).decode(charset) == "<***>é"
-            )
-
-
-def test_what_only_resembles_a_key_stays():
-    other = ODD.replace("c", "C"), ODD.replace("+", "-"), ODD[:-1], quote(ODD).replace("%2B", "%2C")
-    assert not any(Secrets([ODD]).are_in(text) for text in other)
-    assert Secrets(["title"]).mask_reply(b'{"title": 1}') == b'{"title": 1}'
-
-
-def test_looking_for_keys_takes_no_time_that_grows_with_the_square():
-    secrets = Secrets(['/%&"/%&"', *(f"pl4nted-{number}" for number in range(20))])
-    for body in (b"\\" * 2_000_000, b"&amp;" * 400_000, b"%25" * 700_000, b"pl4nted-" * 200_000):
-        assert secrets.mask_reply(body) == body
-
-
-def test_secrets_are_masked_in_every_form_and_short_ones_not_at_all():
-    secrets = Secrets([KEY, KEY[:8], "abc", "", 'q"uote', "näme"])
-    for form in (*FORMS[:3], 'q\\"uote', "n\\u00e4me", "n%C3%A4me"):
-        assert secrets.are_in(f"<{form}>")
-        assert secrets.mask(f"<{form}>") == "<***>"
-    assert secrets.mask("abc") == "abc"
-
-
-def test_the_libraries_may_log_the_calls_of_others(bench):
-    logger = logging.getLogger("httpx2")
-    before = list(logger.filters)
-    client = Client()
-    assert len(logger.filters) == len(before) + 1
-    assert logger.filter(logger.makeRecord("httpx2", logging.INFO, "", 0, "x", (), None))
-    client.close()
-    assert logger.filters == before
+def test_the_libraries_may_log_the_calls_of_others(server, bench, caplog):
+    caplog.set_level(logging.DEBUG)
+    url = server.route("/rows", Json(ROWS))
+    bench.context().http.get(url, parse=data)
+    assert not [one for one in caplog.records if one.name.startswith(("httpx2", "httpcore2"))]
+    with httpx2.Client(trust_env=False) as client:
+        client.get(url)
+    assert "httpx2" in {one.name for one in caplog.records}
 
 
 # --- nothing lingers ---------------------------------------------------------------------------------------------------
 
 
-def test_connections_are_shared_and_closed(server, bench):
+def test_a_scanner_shares_its_connections_and_they_are_closed(server, bench):
     before = set(threading.enumerate())
     with Client() as client:
         url = server.route("/rows", Json(ROWS))
+        context = bench.context(client)
         for _ in range(5):
-            assert bench.context(client).http.get(url, parse=data) == [1, 2, 3]
+            assert context.http.get(url, parse=data) == [1, 2, 3]
         assert server.n_connections == 1
+        context.cancelled.set()
     assert server.all_gone(10)
     for thread in (
         set(threading.enumerate()) - before
@@ -935,9 +896,12 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_hosts_it_excludes(
     assert proxied["proxy-authorization"] == "Basic " + base64.b64encode(b"user:pass").decode()
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "://"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1"])
 def test_a_proxy_that_cannot_be_used_is_said_without_its_password(bench, monkeypatch, proxy):
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
     error = failure(bench.context(bench.client()), "http://example.invalid/")
-    assert (error.code, "proxy" in str(error)) == ("unavailable", True)
+    assert error.code == "unavailable"
+    assert str(error) == (
+        "invalid proxy URL in HTTP_PROXY/HTTPS_PROXY: expected http:// or https://"
+    )

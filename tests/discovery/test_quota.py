@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from mp2.discovery.http.quota import Quotas
-from mp2.discovery.http.retry import parse_rate
+from mp2.discovery.http.quota import Quotas, Rate, combined, parse_rate
+from mp2.discovery.http.state import FILE_NAME, StateFile
+from mp2.errors import InputError
 
 HOST = "www.example.com"
 
@@ -33,20 +34,20 @@ def open_quotas(tmp_path, clock):
     """Opens the file, as processes one after the other would; no warning is expected."""
     opened = []
 
-    def make(*rates, path=tmp_path / "quota.db"):
-        quotas = Quotas(path, clock=clock, warn=pytest.fail)
-        opened.append(quotas)
+    def make(*rates, folder=tmp_path):
+        opened.append(StateFile(folder, warn=pytest.fail))
+        quotas = Quotas(opened[-1], clock=clock)
         quotas.limit(HOST, map(parse_rate, rates))
         return quotas
 
     yield make
-    for quotas in opened:
-        quotas.close()
+    for file in opened:
+        file.close()
 
 
-@pytest.mark.parametrize("path", [None, "quota.db"])
-def test_several_rates_at_once(open_quotas, clock, tmp_path, path):
-    quotas = open_quotas("1/s", "3/day", path=path and tmp_path / path)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_several_rates_at_once(open_quotas, clock, tmp_path, in_memory):
+    quotas = open_quotas("1/s", "3/day", folder=None if in_memory else tmp_path)
     assert quotas.take(HOST) == 0
     assert quotas.take(HOST) == pytest.approx(1, abs=0.01)
     for _ in range(2):
@@ -77,10 +78,10 @@ def test_a_daily_quota_outlives_the_process(open_quotas, clock):
 
 def test_old_requests_are_swept(open_quotas, clock, tmp_path):
     open_quotas("2/s").take(HOST)
-    clock.now += 10
+    clock.now += 86401
     open_quotas("2/s").take(HOST)
-    connection = sqlite3.connect(tmp_path / "quota.db")
-    assert connection.execute(f"SELECT COUNT(*) FROM 'host_{HOST}'").fetchone() == (1,)
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    assert connection.execute("SELECT COUNT(*) FROM request").fetchone() == (1,)
     connection.close()
 
 
@@ -107,17 +108,18 @@ def test_threads_never_share_the_last_request(open_quotas):
 TAKER = """
 import sys
 from pathlib import Path
-from mp2.discovery.http.retry import parse_rate
-from mp2.discovery.http.quota import Quotas
-quotas = Quotas(Path(sys.argv[1]), warn=sys.exit)
+from mp2.discovery.http.quota import Quotas, parse_rate
+from mp2.discovery.http.state import StateFile
+file = StateFile(Path(sys.argv[1]), warn=sys.exit)
+quotas = Quotas(file)
 quotas.limit("h", [parse_rate("25/day")])
 print(sum(quotas.take("h") == 0 for _ in range(20)))
-quotas.close()
+file.close()
 """
 
 
 def test_processes_never_share_the_last_request(tmp_path):
-    command = [sys.executable, "-c", TAKER, str(tmp_path / "quota.db")]
+    command = [sys.executable, "-c", TAKER, str(tmp_path)]
     takers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     assert sum(int(taker.communicate(timeout=60)[0]) for taker in takers) == 25
     assert [taker.returncode for taker in takers] == [0, 0]
@@ -136,13 +138,41 @@ def test_no_thread_is_started(open_quotas):
     assert threading.enumerate() == before
 
 
-def test_a_bad_file_costs_one_warning(tmp_path, clock):
-    path, warnings = tmp_path / "quota.db", []
-    path.write_text("somebody's notes" * 99)
-    quotas = Quotas(path, clock=clock, warn=warnings.append)
-    quotas.limit(HOST, [parse_rate("1/day")])
-    assert [quotas.take(HOST) > 0 for _ in range(3)] == [False, True, True]
-    assert len(warnings) == 1
-    assert warnings[0].startswith(f"{path}: requests are counted for this process only: ")
-    assert path.read_text() == "somebody's notes" * 99
-    quotas.close()
+# --- rates -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "interval_s", "limit"),
+    [
+        ("1/s", 1, 1),
+        ("60/min", 60, 60),
+        ("25/day", 86400, 25),
+        (" 1000 / 10min ", 600, 1000),
+        ("5/h", 3600, 5),
+    ],
+)
+def test_rates_are_read_and_written(text, interval_s, limit):
+    assert parse_rate(text) == Rate(interval_s, limit)
+    assert parse_rate(str(parse_rate(text))) == parse_rate(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/s", "1/0s", "-1/s", "1/week", "1.5/s", "a/s", "٣/s"])
+def test_unreadable_rates_are_named(text):
+    with pytest.raises(InputError, match="is not a rate"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("rates", "kept"),
+    [
+        (["25/day", "1/s"], ["1/s", "25/day"]),
+        (["60/min", "30/s"], ["30/s", "60/min"]),
+        (["1/s", "60/min"], ["1/s"]),
+        (["1/s", "100/min"], ["1/s"]),
+        (["5/s", "3/s"], ["3/s"]),
+        (["30/s", "20/min"], ["20/min"]),
+        ([], []),
+    ],
+)
+def test_rates_combine_to_those_that_bind(rates, kept):
+    assert list(map(str, combined(map(parse_rate, rates)))) == kept

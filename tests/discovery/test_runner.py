@@ -458,7 +458,9 @@ def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch
 
 
 def test_without_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mp2.discovery.http.client", None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    for name in ("client", "connection", "request"):
+        monkeypatch.delitem(sys.modules, f"mp2.discovery.http.{name}", raising=False)
     result = mp2.scan([make("asking", lambda context: context.http)])
     assert "pip install 'mp2[net]'" in result.outcomes[0].error.message
 
@@ -990,13 +992,15 @@ def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(t
     folder = {"folder": tmp_path}
     result = mp2.scan([Asking, threaded], http_options=folder)
     assert statuses(result) == {"asking": "ok", "threaded": "ok"}
-    assert (tmp_path / "scan_cache.db").exists()
-    (tmp_path / "scan_cache.db").unlink()
-    (tmp_path / "scan_cache.db").mkdir()
+    assert (tmp_path / "sources.db").exists()
+    (tmp_path / "sources.db").unlink()
+    (tmp_path / "sources.db").mkdir()
     result = mp2.scan([Asking, threaded], http_options=folder)
     assert statuses(result) == {"asking": "ok", "threaded": "ok"}
-    assert [line.split(": ")[1] for line in result.warnings] == ["the cache of answers is not used"]
-    assert "the cache of answers is not used" in " ".join(result.logs["asking"])
+    assert [line.split(": ")[1] for line in result.warnings] == [
+        "responses and requests are not kept"
+    ]
+    assert "responses and requests are not kept" in " ".join(result.logs["asking"])
 
 
 def test_an_old_answer_counts_against_its_source_even_without_candidates():

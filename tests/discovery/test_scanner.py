@@ -9,8 +9,10 @@ import pytest
 from stub_scanners import make, naming
 
 import mp2
-from mp2.discovery import registry, scanner
-from mp2.discovery.scanner import Reply, ScanContext
+from mp2.discovery import context as context_module
+from mp2.discovery import registry
+from mp2.discovery.context import ScanContext
+from mp2.discovery.scanner import Reply
 
 
 class Clock:
@@ -64,11 +66,11 @@ def test_logs_stay_its_own(caplog):
 
 def test_logs_are_bounded():
     own = context()
-    for _ in range(scanner.MAX_LOG_LINES + 5):
+    for _ in range(context_module.MAX_LOG_LINES + 5):
         own.logger.info("x" * 100_000)
         own.log_tool("t")
-    assert len(own.logs) == len(own.tool_logs) == scanner.MAX_LOG_LINES
-    assert len(own.logs[0]) == scanner.MAX_LOG_CHARS
+    assert len(own.logs) == len(own.tool_logs) == context_module.MAX_LOG_LINES
+    assert len(own.logs[0]) == context_module.MAX_LOG_CHARS
 
 
 def test_the_tool_log_is_json():
@@ -147,7 +149,7 @@ def test_today_is_the_date_given():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000])
 def test_a_reply_that_is_no_json(body):
-    with pytest.raises(mp2.SourceError, match="answered no JSON") as caught:
+    with pytest.raises(mp2.SourceError, match="the response is not JSON") as caught:
         Reply(200, {}, body).json()
     assert caught.value.code == "bad_payload"
 

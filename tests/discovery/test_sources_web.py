@@ -35,10 +35,10 @@ from wire import KEY, reply
 
 import mp2
 from mp2 import SourceError, __version__
+from mp2.discovery.context import ScanContext
 from mp2.discovery.http.client import Client
-from mp2.discovery.http.retry import parse_rate
+from mp2.discovery.http.quota import parse_rate
 from mp2.discovery.runner import scan_in_caller
-from mp2.discovery.scanner import ScanContext
 from mp2.discovery.sources._fields import Row, usable_from
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import with_dot
@@ -86,7 +86,9 @@ class Bench:
             "clock": lambda: time.time() + self.later_s,
             "sleep": lambda cancelled, seconds: None,
         }
-        with Client(self.folder, **options, dice=lambda: 0.0, warn=self.warnings.append) as client:
+        with Client(
+            self.folder, **options, jitter=lambda: 0.0, warn=self.warnings.append
+        ) as client:
             self.result = mp2.scan(
                 [*chosen, healthy],
                 config=config,
@@ -902,15 +904,12 @@ def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
         ("abcd%2bef%2fgh12", "abcd%2bef%2fgh12"),
         ("abcd%2bef%2fgh12", "abcd+ef/gh12"),
         ("abcdefghijklmnopqrstuvwxyz0", f"{'x' * 269} abcdefghijklmnopqrstuvwxyz0"),
-        ("abcdef%26hijklmnopqrstuvwxy", f"{'x' * 270} abcdef&amp;amp;hijklmnopqrstuvwxy"),
         ("abcdefghijklmnopqrstuvwxyz0", f"{'<b>x</b>' * 990} abcdefghijklmnopqrstuvwxyz0"),
     ],
 )
-@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
-def test_a_key_of_a_feed_goes_nowhere_as_typed_or_cut(server, bench, typed, told, charset):
+def test_a_key_of_a_feed_goes_nowhere_as_typed_or_cut(server, bench, typed, told):
     head = "$ABC " if told[0] == "x" else "$ABC of "
-    text = wire.rss((f"{head}{told}", told)).replace('"1.0"', f'"1.0" encoding="{charset}"', 1)
-    (url,) = feeds(server, Status(200, text.encode(charset)))
+    (url,) = feeds(server, Status(200, wire.rss((f"{head}{told}", told))))
     bench.scan(News, news={"feeds": [f"{url}?token={typed}"]})
     assert set(bench.named("news")) == {"ABC"}
     assert [

@@ -11,7 +11,7 @@ Each route has a script: the replies it gives one after the other; the last one 
 `needs=` of a route makes it refuse requests, before the script is consulted and without using up a reply:
 `user_agent()` as SEC EDGAR (403, HTML), `token(value)` as Finnhub (401, JSON), `bearer(value)` as Reddit (403, HTML).
 
-Replies that hang (`Silence`, `Trickle`, `SlowHeaders`) end when the client leaves or the server is closed, so closing is
+Replies that hang (`Silence`, `Trickle`, `Stalled`, `SlowHeaders`) end when the client leaves or the server is closed, so closing is
 prompt. They wait on an event, never for a fixed time, unless told so.
 """
 
@@ -140,6 +140,20 @@ class Trickle:
 
 
 @dataclass(frozen=True)
+class Stalled:
+    """A body that begins after `begin_s` and never continues."""
+
+    begin_s: float = 0.1
+
+    def send(self, out: Handler) -> None:
+        out.head(200, {"Content-Type": "application/json", "Content-Length": "1000"})
+        if not out.stub.closing.wait(self.begin_s):
+            out.wfile.write(b'{"rows": [')
+            out.wfile.flush()
+        out.wait_for_the_end()
+
+
+@dataclass(frozen=True)
 class SlowHeaders:
     """Headers of which a byte comes every `every_s`, for ever."""
 
@@ -196,7 +210,7 @@ class After:
             self.reply.send(out)
 
 
-Reply = Status | Reset | Silence | Trickle | SlowHeaders | Huge | Held | After
+Reply = Status | Reset | Silence | Trickle | Stalled | SlowHeaders | Huge | Held | After
 Need = Callable[[Seen], "Status | None"]
 
 

@@ -72,7 +72,7 @@ MOMENTS = {
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},
     "discovery/http/quota": {"time.time"},
-    "discovery/scanner": {"datetime.date.today"},
+    "discovery/context": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
     "storage/runs": {"datetime.now"},
 }

@@ -31,8 +31,9 @@ from mp2.data import tables
 from mp2.data.bars import _levels
 from mp2.discovery import config as discovery
 from mp2.discovery import registry
-from mp2.discovery.http.quota import Quotas
-from mp2.discovery.http.retry import RetryRules, parse_rate
+from mp2.discovery.http.quota import Quotas, parse_rate
+from mp2.discovery.http.retry import RetryRules
+from mp2.discovery.http.state import StateFile
 from mp2.discovery.sources.news import Feed, News
 from mp2.groups.export import for_spreadsheets
 from mp2.storage import database
@@ -208,10 +209,11 @@ def test_a_name_that_is_no_plain_word_is_refused(name):
 
 def test_a_host_cannot_get_out_of_its_name_in_the_file_of_quotas(tmp_path):
     host = "x'; DROP TABLE y; --\"]"
-    quotas = Quotas(tmp_path / "quota.db")
+    file = StateFile(tmp_path)
+    quotas = Quotas(file)
     quotas.limit(host, [parse_rate("1/min")])
     assert (quotas.take(host), quotas.take(host) > 0) == (0.0, True)
-    quotas.close()
+    file.close()
 
 
 # --- what comes from outside acts nowhere --------------------------------------------------------------------------------
@@ -551,7 +553,7 @@ def test_no_key_stays_anywhere_whatever_the_sources_do(mp2, planted, here, ways)
             assert "scan" not in command or "***" in err, "nothing was blotted out"
     assert server.n_requests() > n_asked + len(ways) * len(names)
     kept = [path for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml"]
-    assert {"mp2.db", "scan_cache.db", "scan.log"} <= {path.name for path in kept}
+    assert {"mp2.db", "sources.db", "scan.log"} <= {path.name for path in kept}
     for path in kept:
         content = path.read_bytes()
         assert web_sources.KEY.encode() not in content, path.name
@@ -574,7 +576,7 @@ def test_the_password_of_a_proxy_is_in_no_message(mp2, planted, monkeypatch, her
     monkeypatch.setenv("HTTP_PROXY", f"http://me:{web_sources.KEY}-proxy@127.0.0.1:1")
     code, out, err = mp2("-vv", "--debug", "scan", "--timeout", "5")
     assert code == 1
-    assert "no reply from 127.0.0.1" in err
+    assert "no response from 127.0.0.1" in err
     assert web_sources.KEY not in out + err
     assert not any(web_sources.KEY.encode() in path.read_bytes() for path in here.glob("*.db*"))
 
@@ -633,23 +635,24 @@ def mode(path):
 def test_files_of_our_own_are_private_and_exports_follow_the_umask(mp2, scanners, here, open_umask):
     here.chmod(0o777)
     scanners(make("asking", lambda context: context.http and [context.candidate("A", "x")]))
-    quotas = Quotas(here / "scan_quota.db")
+    state = StateFile(here / "state" / "mp2")
+    quotas = Quotas(state)
     quotas.limit("host", [parse_rate("1/min")])
     quotas.take("host")
-    quotas.close()
+    state.close()
     assert mp2("--log-file", "run.log", "search", hostile_table(here / "t.parquet"), *RULES)[0] == 0
     assert mp2("scan", "--timeout", "5s")[0] == 0
     with Store("mp2.db") as store:
         store.scans()
         own = [
             path
-            for path in here.iterdir()
-            if path.name.startswith(("mp2.db", "scan_")) or path.suffix == ".log"
+            for path in here.rglob("*")
+            if path.name.startswith(("mp2.db", "sources.db")) or path.suffix == ".log"
         ]
         assert {path.name: oct(mode(path)) for path in own} == dict.fromkeys(
             (path.name for path in own), "0o600"
         )
-    assert {"mp2.db", "run.log", "scan_cache.db", "scan_quota.db"} <= {path.name for path in own}
+    assert {"mp2.db", "run.log", "sources.db"} <= {path.name for path in own}
     os.umask(0o022)
     mp2("runs", "export", "last", "-o", "groups.csv")
     assert mode(here / "groups.csv") == 0o644

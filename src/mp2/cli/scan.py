@@ -93,9 +93,11 @@ def planned(context: click.Context) -> Plan:
     return plan
 
 
-def http_options(db: Path) -> dict[str, str]:
-    """Return where scanners cache responses and count requests: beside the database."""
-    return {"folder": str(db.absolute().parent)}
+def http_options() -> dict[str, str]:
+    """Return where scanners cache responses and count requests: the user's state folder."""
+    from mp2.discovery.http.state import state_folder
+
+    return {"folder": str(state_folder())}
 
 
 # --- mp2 scan --------------------------------------------------------------------------------
@@ -153,8 +155,8 @@ def scan(context: click.Context, /, show: int, verify: bool, **options: Any) -> 
     """Run all scanners side by side and rank their candidates.
 
     The settings of scanners are the table [discovery] of the settings file, which --config FILE
-    names, here too. Responses of sources and request counts are kept beside the database, in
-    scan_cache.db and scan_quota.db. Keys are taken from the environment; 'mp2 scanners' shows
+    names, here too. Responses of sources and request counts are kept in sources.db in
+    the state folder of the user. Keys are taken from the environment; 'mp2 scanners' shows
     which scanners there are and what they need.
     """
     from mp2.cli.scan_view import scan_view
@@ -190,7 +192,7 @@ def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -
             workers=how.workers,
             timeout_s=how.timeout,
             concurrent=False if how.sequential else None,
-            http_options=http_options(how.db),
+            http_options=http_options(),
             stop=stop,
             observe=display.show,
             observe_every_s=REFRESH_S,
@@ -236,7 +238,7 @@ def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> int:
             workers=how.workers,
             timeout_s=how.timeout,
             stop=stop,
-            http_options=http_options(how.db),
+            http_options=http_options(),
         )
 
     # The first run pays for what is loaded only once; it is not compared.

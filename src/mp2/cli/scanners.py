@@ -67,7 +67,7 @@ def _description(
 ) -> dict[str, Any]:
     """Describe a scanner as plain JSON values; of keys only whether they are set."""
     from mp2.discovery.breaker import BreakerState
-    from mp2.discovery.scanner import find_key
+    from mp2.discovery.context import find_key
 
     described = {
         "name": one.name,
@@ -297,10 +297,10 @@ def test_scanner(
     one = _named(plan, name)
     config = _enabled(plan.config, name)
     if in_caller:
-        return _print_tested(_run_in_caller(one, config, db))
+        return _print_tested(_run_in_caller(one, config))
     with Interrupts().caught() as interrupts:
         start_logging(context)
-        tested = _run_in_thread(one, config, db, timeout, interrupts)
+        tested = _run_in_thread(one, config, timeout, interrupts)
         code = _print_tested(tested)
     return interrupts.exit_code or code
 
@@ -314,12 +314,12 @@ def _enabled(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return table
 
 
-def _run_in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> _Tested:
+def _run_in_caller(one: Registered, config: Mapping[str, Any]) -> _Tested:
     from mp2.discovery.runner import scan_in_caller
 
     try:
         with redirect_stdout(sys.stderr):
-            tested = scan_in_caller(one, config=config, http_options=http_options(db))
+            tested = scan_in_caller(one, config=config, http_options=http_options())
     except InputError as error:
         raise InputError([f"{one.name}: {problem}" for problem in error.problems]) from error
     except Mp2Error:
@@ -333,7 +333,6 @@ def _run_in_caller(one: Registered, config: Mapping[str, Any], db: Path) -> _Tes
 def _run_in_thread(
     one: Registered,
     config: Mapping[str, Any],
-    db: Path,
     timeout_s: float | None,
     interrupts: Interrupts,
 ) -> _Tested:
@@ -344,7 +343,7 @@ def _run_in_thread(
         [one],
         config=config,
         timeout_s=timeout_s,
-        http_options=http_options(db),
+        http_options=http_options(),
         stop=interrupts.stop,
         observe=lambda event: candidates.extend(event.candidates),
     )

@@ -29,8 +29,9 @@ from typing import IO, Any
 from mp2.discovery.candidates import checked, one_line, shown
 from mp2.discovery.collection import MAX_MESSAGE_CHARS, Collected, Found, collect
 from mp2.discovery.config import settings_from_json
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import OutcomeStatus, ScanError
-from mp2.discovery.scanner import Http, ScanContext, Scanner, class_path
+from mp2.discovery.scanner import Http, Scanner, class_path
 from mp2.errors import InputError, MissingExtraError, SourceError
 
 MAX_BYTES = 10_000_000
@@ -378,7 +379,7 @@ def _answer(request: Mapping[str, Any]) -> bytes:
         today=datetime.date.fromisoformat(request["today"]),
         http=client.for_scanner,
     )
-    context.started_s = min(context.started_s, request["started_s"])
+    context.deadline.started_s = min(context.deadline.started_s, request["started_s"])
     try:
         collected = collect(scanner, context, Found(context))
     finally:

@@ -60,6 +60,8 @@ from mp2.discovery.config import (
     own_settings,
     read_discovery,
 )
+from mp2.discovery.context import ClientFactory, ReplyKind, ScanContext, find_key, no_key_message
+from mp2.discovery.deadline import timeout_message
 from mp2.discovery.records import (
     ANSWERED,
     STOPPED,
@@ -75,16 +77,7 @@ from mp2.discovery.records import (
     ScanStatus,
 )
 from mp2.discovery.registry import Registered, find_scanners, registered
-from mp2.discovery.scanner import (
-    ClientFactory,
-    ReplyKind,
-    ScanContext,
-    Scanner,
-    ScannerSettings,
-    find_key,
-    no_key_message,
-    timeout_message,
-)
+from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.errors import InputError, plain
 
 POLL_S = 0.05

@@ -1,156 +1,132 @@
-"""How many requests each host has had: rates of seconds and of days, counted over all threads and processes.
-
-The counting is pyrate-limiter's; every host has one of its SQLite tables, all in one file. The file is not that of the
-cached answers, because whoever deletes those must not get a spent daily quota back. It has a rollback journal: with a write
-per request, readers that need not wait are worth less than the safety from SQLite's race between connections in WAL mode
-(sqlite.org/wal.html#walresetbug).
-
-pyrate-limiter looks and then inserts; here both happen in one transaction that no other process can enter, so two processes
-never share the last request of a day. Its buckets are used without its `Limiter`, whose thread and whose waiting, which
-cannot be broken off, nobody needs: `take` answers at once, and the caller waits.
-
-When the file cannot be used, one warning names it and the counting goes on in memory, for this process alone.
-"""
+"""How many requests each host has had: rates of seconds and of days, counted over all threads and processes."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from mp2.discovery.http.cache import open_private, reason
-from mp2.discovery.http.retry import Rate, combined
-from mp2.errors import MissingExtraError
+from mp2.discovery.http.state import StateFile
+from mp2.errors import InputError
 
-try:
-    from pyrate_limiter import Rate as BucketRate
-    from pyrate_limiter import RateItem, SQLiteBucket
-except ImportError as missing:
-    raise MissingExtraError("keeping to the rates of sources", "net") from missing
+_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{0,4})\s*(s|min|h|day)\s*", re.ASCII)
+_ROUNDING_S = 0.001
+"""Added to a wait, since adding it to the time of day may round down."""
 
-_APPLICATION_ID = 0x6D703271  # "mp2q"
-_BUSY_S = 1.0
-"""Longer than for the cache: a quota that is lost sight of costs more than a moment."""
+_UNIT_S = {"day": 86400, "h": 3600, "min": 60, "s": 1}
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS '{table}' (
-    name VARCHAR,           -- of no use to us
-    item_timestamp INTEGER  -- milliseconds since the epoch
-)"""
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
+    """At most `limit` requests in any `interval_s` seconds."""
+
+    interval_s: int
+    limit: int
+
+    def __str__(self) -> str:
+        unit = next(unit for unit, unit_s in _UNIT_S.items() if self.interval_s % unit_s == 0)
+        n_units = self.interval_s // _UNIT_S[unit]
+        if n_units == 1:
+            return f"{self.limit}/{unit}"
+        return f"{self.limit}/{n_units}{unit}"
+
+
+def parse_rate(text: str) -> Rate:
+    """Return the rate that a text such as `1/s`, `60/min`, `25/day` or `1000/10min` means.
+
+    Raises `InputError` for any other text.
+    """
+    match = _RATE.fullmatch(text)
+    if match is not None:
+        limit = int(match[1])
+        interval_s = int(match[2] or 1) * _UNIT_S[match[3]]
+        if limit > 0 and interval_s > 0:
+            return Rate(interval_s, limit)
+    raise InputError(
+        f"{text!r} is not a rate: write requests/time as in '1/s', '60/min', '25/day', '1000/10min'"
+    )
+
+
+def combined(rates: Iterable[Rate]) -> tuple[Rate, ...]:
+    """Return `rates` with the shortest interval first, without those that follow from the others."""
+    kept: list[Rate] = []
+    for rate in sorted(rates):
+        follows = any(
+            rate.limit * shorter.interval_s >= shorter.limit * rate.interval_s for shorter in kept
+        )
+        if not follows:
+            kept = [shorter for shorter in kept if shorter.limit < rate.limit]
+            kept.append(rate)
+    return tuple(kept)
 
 
 class Quotas:
-    """The requests each host may still have, shared by threads.
+    """The requests each host may still have. `clock` gives seconds since the epoch."""
 
-    `path` None counts in memory. `clock` gives seconds since the epoch. `warn` gets one sentence when the file cannot be
-    used.
-    """
-
-    def __init__(
-        self,
-        path: Path | None = None,
-        *,
-        clock: Callable[[], float] = time.time,
-        warn: Callable[[str], object] = lambda text: None,
-    ) -> None:
-        self._path, self._clock, self._warn = path, clock, warn
+    def __init__(self, file: StateFile, *, clock: Callable[[], float] = time.time) -> None:
+        self._file = file
+        self._clock = clock
         self._lock = threading.Lock()
         self._rates: dict[str, tuple[Rate, ...]] = {}
-        self._buckets: dict[str, SQLiteBucket] = {}
-        self._connection: sqlite3.Connection | None = None
 
     def limit(self, host: str, rates: Iterable[Rate]) -> None:
         """Hold the host to these rates as well as to those already set."""
         with self._lock:
-            self._rates[host] = combined((*self._rates.get(host, ()), *rates))
-            self._buckets.pop(host, None)
+            self._rates[host] = combined((*self.rates(host), *rates))
 
     def rates(self, host: str) -> tuple[Rate, ...]:
-        """What the host is held to."""
-        with self._lock:
-            return self._rates.get(host, ())
+        """Return the rates the host is held to."""
+        return self._rates.get(host, ())
 
     def take(self, host: str) -> float:
         """Count a request to the host and return 0, or count nothing and return the seconds until there is room."""
-        with self._lock:
-            if not self._rates.get(host):
-                return 0.0
-            try:
-                return self._take(host)
-            except (sqlite3.Error, OSError) as error:
-                self._warn(
-                    f"{self._path}: requests are counted for this process only: {reason(error)}"
-                )
-                self._drop()
-                self._path = None
-                return self._take(host)
+        rates = self.rates(host)
+        if not rates:
+            return 0.0
+        now = self._clock()
 
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._drop()
+        def take(connection: sqlite3.Connection) -> float:
+            # Looking and counting are one transaction, so two processes never share a last request.
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                _forget_useless(connection, host, now, rates)
+                wait_s = max(_wait_s(connection, host, now, rate) for rate in rates)
+                if wait_s <= 0:
+                    connection.execute("INSERT INTO request VALUES (?, ?)", (host, now))
+            return wait_s
 
-    def _take(self, host: str) -> float:
-        connection = self._open()
-        now_ms = int(self._clock() * 1000)
-        bucket = self._bucket(connection, host, now_ms)
-        item = RateItem(host, now_ms)
-        with _transaction(connection):
-            # Requests of a clock that was set back since count as made now, or they would count for ever.
-            connection.execute(
-                f"UPDATE '{bucket.table}' SET item_timestamp = :now WHERE item_timestamp > :now",
-                {"now": now_ms},
-            )
-            if bucket.put(item):
-                return 0.0
-        return max(int(bucket.waiting(item)), 1) / 1000  # type: ignore[arg-type]
-
-    def _bucket(self, connection: sqlite3.Connection, host: str, now_ms: int) -> SQLiteBucket:
-        if host not in self._buckets:
-            table = "".join(
-                char if char.isalnum() or char in ".-" else "_" for char in f"host_{host}"
-            )
-            with _transaction(connection):
-                connection.execute(_SCHEMA.format(table=table))
-                connection.execute(
-                    f"CREATE INDEX IF NOT EXISTS 'by_time_{table}' ON '{table}' (item_timestamp)"
-                )
-                rates = [
-                    BucketRate(rate.limit, rate.interval_s * 1000) for rate in self._rates[host]
-                ]
-                self._buckets[host] = SQLiteBucket(rates, connection, table)
-                self._buckets[host].leak(now_ms)
-        return self._buckets[host]
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = (
-                sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                if self._path is None
-                else open_private(
-                    self._path, _APPLICATION_ID, journal_mode="DELETE", busy_s=_BUSY_S
-                )
-            )
-        return self._connection
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        self._buckets.clear()
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
+        return self._file.use(take)
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Nobody else writes meanwhile. A bucket commits by itself what it has put; what is left then is taken back."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        if connection.in_transaction:
-            connection.commit()
-    finally:
-        if connection.in_transaction:
-            connection.rollback()
+def _forget_useless(
+    connection: sqlite3.Connection, host: str, now: float, rates: tuple[Rate, ...]
+) -> None:
+    # Requests of a clock that was set back since would count for ever.
+    connection.execute(
+        "UPDATE request SET sent_at = :now WHERE host = :host AND sent_at > :now",
+        {"host": host, "now": now},
+    )
+    # A later process may hold the host to a longer rate, but to none longer than a day as a rule.
+    longest_s = max(_UNIT_S["day"], rates[-1].interval_s)
+    connection.execute(
+        "DELETE FROM request WHERE host = ? AND sent_at <= ?", (host, now - longest_s)
+    )
+
+
+def _wait_s(connection: sqlite3.Connection, host: str, now: float, rate: Rate) -> float:
+    """Return the seconds until a request conforms to the rate, 0 when it does now."""
+    row = connection.execute(
+        "SELECT sent_at FROM request WHERE host = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?",
+        (host, rate.limit - 1),
+    ).fetchone()
+    if row is None:
+        return 0.0
+    # The request that has to leave the interval before there is room.
+    sent_at: float = row[0]
+    left_s = sent_at + rate.interval_s - now
+    if left_s <= 0:
+        return 0.0
+    return left_s + _ROUNDING_S

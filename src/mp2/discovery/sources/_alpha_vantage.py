@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from mp2.discovery.scanner import Reply, ScanContext
+from mp2.discovery.context import ScanContext
+from mp2.discovery.scanner import Reply
 from mp2.discovery.sources._fields import Refusal, Row, raise_refusal, read_object
 from mp2.errors import SourceError
 

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from mp2._files import expanded
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import PRIORITIES, Candidate
-from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
+from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.discovery.sources import POLL_S
 from mp2.errors import InputError, ReadStoppedError, SourceError
 

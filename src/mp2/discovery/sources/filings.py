@@ -30,8 +30,9 @@ from typing import Annotated, Any, TypedDict
 from pydantic import Field, StringConstraints
 
 from mp2.discovery.candidates import canonical_ticker, one_line
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
-from mp2.discovery.scanner import Reply, ScanContext, Scanner, ScannerSettings
+from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
 from mp2.discovery.sources._fields import Row, read_object, read_rows, usable_from
 from mp2.discovery.sources._options import BaseAddress, WebAddress, Words
 from mp2.errors import SourceError

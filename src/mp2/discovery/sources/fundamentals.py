@@ -21,8 +21,9 @@ from typing import ClassVar, Literal, TypedDict, cast
 
 from pydantic import Field
 
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, ScanContext, Scanner
+from mp2.discovery.scanner import Reply, Scanner
 from mp2.discovery.sources import _alpha_vantage, _finnhub
 from mp2.discovery.sources._fields import ABSENT, Row, as_row
 from mp2.discovery.sources._options import BaseAddress, SettingsWithInput, Symbols, with_dot

@@ -25,8 +25,9 @@ from typing import TypedDict
 
 from pydantic import Field
 
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
-from mp2.discovery.scanner import Reply, ScanContext, Scanner, ScannerSettings
+from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
 from mp2.discovery.sources import _finnhub
 from mp2.discovery.sources._fields import Row, usable_from
 from mp2.discovery.sources._options import BaseAddress, Symbols, with_dot

@@ -37,8 +37,9 @@ from pydantic import AfterValidator, Field
 
 from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
-from mp2.discovery.scanner import Http, Reply, ScanContext, Scanner, text_charset
+from mp2.discovery.scanner import Http, Reply, Scanner, text_charset
 from mp2.discovery.sources import POLL_S
 from mp2.discovery.sources._fields import Row
 from mp2.discovery.sources._mentions import Mentions

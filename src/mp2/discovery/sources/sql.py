@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from mp2._files import expanded
+from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
+from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.discovery.sources import POLL_S
 from mp2.errors import InputError, MissingExtraError, SourceError
 

@@ -1,0 +1,233 @@
+"""What a scanner is given for one run: time, HTTP, keys, logs. Nothing in it is shared with another scanner."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from mp2.discovery.deadline import Deadline
+from mp2.discovery.http.redact import Secrets
+from mp2.discovery.records import Candidate
+from mp2.discovery.scanner import Http, Scanner, ScannerSettings
+from mp2.errors import MissingExtraError, SourceError
+
+MAX_LOG_LINES = 1000
+"""Lines kept of one scanner's log, and entries of its tool log; later ones are dropped."""
+
+MAX_LOG_CHARS = 20_000
+"""Characters kept of a line."""
+
+ReplyKind = Literal["fresh", "cached", "stale"]
+"""Where a response came from: the source, the cache, or a cache entry past its time."""
+
+ClientFactory = Callable[["ScanContext", type[Scanner]], Http]
+"""Makes the HTTP client of one scanner's run."""
+
+
+class ScanContext:
+    """What a scanner is given for one run; it stays usable after the run has abandoned the scanner.
+
+    `state`: a deep copy of the run's. `today`: the date to scan for. `deadline`: when it has to end; `timeout_s` None:
+    never. `cancelled`: set when the result is not wanted any more. `logger`: writes to the scanner's own log.
+    """
+
+    def __init__(
+        self,
+        scanner: type[Scanner],
+        settings: ScannerSettings,
+        *,
+        state: dict[str, Any] | None = None,
+        timeout_s: float | None = None,
+        today: datetime.date | None = None,
+        http: ClientFactory | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.scanner = scanner.name
+        self.settings = settings
+        self.state = state if state is not None else {}
+        self.today = today or datetime.date.today()
+        self.timeout_s = timeout_s
+        self.deadline = Deadline(timeout_s, clock)
+        self.cancelled = self.deadline.cancelled
+        self.secrets = Secrets()
+        self._class = scanner
+        self._factory = http
+        self._http: Http | None = None
+        self._log = _Log(self)
+        self._tool_log: list[dict[str, Any]] = []
+        self._attempts = 0
+        self._replies: set[ReplyKind] = set()
+        self.logger = logging.Logger(f"mp2.discovery.scanner.{scanner.name}")
+        self.logger.propagate = False
+        self.logger.addHandler(self._log)
+        for name in scanner.keys:
+            self.hide(find_key(name) or "")
+
+    # --- for scanners
+
+    @property
+    def http(self) -> Http:
+        """The HTTP client. Raises `MissingExtraError` when the packages for it are not installed."""
+        if self._http is None:
+            if self._factory is None:
+                raise MissingExtraError(f"scanner {self.scanner}", "net")
+            self._http = self._factory(self, self._class)
+        return self._http
+
+    def remaining_s(self) -> float:
+        """Return the seconds left: 0 past the deadline or when cancelled, infinity without a deadline."""
+        return self.deadline.remaining_s()
+
+    def check(self) -> None:
+        """Raise `SourceError("timeout")` past the deadline and when cancelled."""
+        self.deadline.check()
+
+    def candidate(
+        self, ticker: str, context: str, priority: str = "medium", data: Any = None
+    ) -> Candidate:
+        """Return a candidate of this scanner."""
+        return Candidate(ticker, self.scanner, context, priority, data)
+
+    def key(self, name: str) -> str:
+        """Return the environment variable `MP2_<name>`, else `name`; it is redacted in logs and messages.
+
+        Raises `SourceError("missing_key")` when neither is set or both are empty.
+        """
+        value = find_key(name)
+        if value is None:
+            raise SourceError("missing_key", no_key_message(name))
+        self.hide(value)
+        return value
+
+    def hide(self, secret: str) -> None:
+        """Redact a secret of at least four characters in all later log lines, messages and candidates."""
+        self.secrets.add(secret)
+
+    def log_tool(self, tool: str, **fields: Any) -> None:
+        """Add an entry to the run's tool log, `{"scanner": ..., "tool": tool, ...fields}`.
+
+        Raises ValueError when a field is not JSON, NaN included.
+        """
+        try:
+            text = json.dumps({"scanner": self.scanner, "tool": tool, **fields}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"entry of the tool log {tool!r}: {error}") from error
+        if len(self._tool_log) < MAX_LOG_LINES and len(text) <= MAX_LOG_CHARS:
+            entry = self.redacted_data(json.loads(text))
+            self._tool_log.append(entry)
+
+    # --- for the HTTP client
+
+    def count_attempt(self) -> None:
+        """Count a request that is sent."""
+        self._attempts += 1
+
+    def note_reply(self, kind: ReplyKind) -> None:
+        """Note where a response came from."""
+        self._replies.add(kind)
+
+    # --- for the runner
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since the scanner's start."""
+        return self.deadline.elapsed_s()
+
+    def redacted(self, text: str) -> str:
+        """Return the text without secrets, and without halves of characters, which no file can hold."""
+        return self.secrets.redact(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def redacted_data(self, value: Any) -> Any:
+        """Return JSON data with all texts and keys `redacted`."""
+        if isinstance(value, str):
+            return self.redacted(value)
+        if isinstance(value, list):
+            return [self.redacted_data(item) for item in value]
+        if isinstance(value, dict):
+            return {self.redacted(key): self.redacted_data(item) for key, item in value.items()}
+        return value
+
+    @property
+    def attempts(self) -> int:
+        """Requests sent so far."""
+        return self._attempts
+
+    @property
+    def replies(self) -> frozenset[ReplyKind]:
+        """Where responses have come from so far."""
+        return frozenset(self._replies)
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """The log lines so far."""
+        return tuple(self._log.lines)
+
+    @property
+    def tool_logs(self) -> tuple[dict[str, Any], ...]:
+        """The entries of the tool log so far."""
+        return tuple(self._tool_log)
+
+    def take_over(
+        self,
+        attempts: int,
+        replies: Iterable[ReplyKind],
+        logs: Iterable[str],
+        tool_logs: Iterable[dict[str, Any]],
+    ) -> None:
+        """Add what a context in another process has noted."""
+        self._attempts += attempts
+        self._replies.update(replies)
+        for line in logs:
+            self._log.add(line)
+        n_free = MAX_LOG_LINES - len(self._tool_log)
+        self._tool_log += list(tool_logs)[:n_free]
+
+
+class _Log(logging.Handler):
+    """The log lines of one scanner: seconds since its start, level, message."""
+
+    def __init__(self, context: ScanContext) -> None:
+        super().__init__()
+        self._context = context
+        self.lines: list[str] = []
+
+    def createLock(self) -> None:  # noqa: N802 - the name is that of logging
+        """Have no lock.
+
+        A thread that hangs with a handler's lock would block `logging.shutdown`, and so the exit of the process.
+        """
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        # Without the lock; adding a line is atomic.
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:  # arguments that do not fit must not end the scan
+            text = f"a log line that cannot be written: {type(error).__name__}"
+        self.add(f"{self._context.elapsed_s():.3f}s {record.levelname}: {text}")
+
+    def add(self, line: str) -> None:
+        if len(self.lines) < MAX_LOG_LINES:
+            self.lines.append(self._context.redacted(line)[:MAX_LOG_CHARS])
+
+
+def find_key(name: str) -> str | None:
+    """Return the environment variable `MP2_<name>`, else `name`, without surrounding spaces; None if both are empty."""
+    for variable in (f"MP2_{name}", name):
+        value = os.environ.get(variable, "").strip()
+        if value:
+            return value
+    return None
+
+
+def no_key_message(name: str) -> str:
+    """Return `no key FINNHUB_API_KEY` and what to do."""
+    return f"no key {name}; set the environment variable"
