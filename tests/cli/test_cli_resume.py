@@ -165,11 +165,11 @@ def test_a_run_of_a_living_process_is_not_taken_over(mp2):
         ("UPDATE starter_state SET record = zeroblob(7)", "is damaged and cannot be read back"),
         (
             "UPDATE starter_state SET record = zeroblob(length(record))",
-            "the state cannot be used to go on",
+            "cannot resume from this state",
         ),
         (
             "UPDATE kept_state SET members = zeroblob(length(members))",
-            "the state cannot be used to go on",
+            "cannot resume from this state",
         ),
         ("UPDATE kept_state SET scores = zeroblob(3)", "is damaged and cannot be read back"),
         ("UPDATE run SET request = 'x'", "is damaged and cannot be read back"),

@@ -1,6 +1,7 @@
 """Identical variations: found, searched once, reported; and every pruning changes nothing but time."""
 
 import itertools
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,11 @@ from mp2.data.panel import SignalPanel
 from mp2.groups import aliases
 from mp2.groups import rules as rules_module
 from mp2.groups import search as group_search
-from mp2.groups.aliases import Found, Legacies
+from mp2.groups.aliases import AliasCache, SearchedStarter
 from mp2.groups.result import Member, Status
 from mp2.groups.rules import PRUNINGS, Rules
 from mp2.groups.search import running_order
+from mp2.groups.settings import SearchSettings
 from mp2.pipeline import search
 
 QUICK = settings(
@@ -218,6 +220,12 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
     assert workers > 1 or len(set(ran)) < 12
 
 
+def run_of(copies):
+    """A search that has been set up and has all the time it needs."""
+    session = group_search.Session(0, FAR_NS, threading.Event())
+    return group_search.SearchRun(copies, SearchSettings(rules=EVERYTHING), session)
+
+
 @pytest.mark.parametrize(
     ("control", "end"),
     [
@@ -227,7 +235,7 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
     ],
 )
 def test_stop_and_wall_are_heeded_the_deadline_lets_it_get_on(control, end):
-    run = group_search._Run(copied_panel((2, 2), 1), EVERYTHING, (), None, "exact", frozenset())
+    run = run_of(copied_panel((2, 2), 1))
     assert run.turn(0, Control(FAR_NS, FAR_NS)) == EXHAUSTED
     if end == STOPPED:
         control.stop()
@@ -235,16 +243,16 @@ def test_stop_and_wall_are_heeded_the_deadline_lets_it_get_on(control, end):
     assert (run.records["attempts"][1] > 0) == (end == EXHAUSTED)
 
 
-def test_a_closed_run_takes_nothing_over():
-    run = group_search._Run(copied_panel((2, 2), 1), EVERYTHING, (), None, "exact", frozenset())
+def test_a_closed_run_copies_nothing():
+    run = run_of(copied_panel((2, 2), 1))
     run.turn(0, Control(FAR_NS, FAR_NS))
-    run.close()
-    before = (run.records.tobytes(), len(run.kept[2]), run._n_visited())
+    run._closed = True
+    before = (run.records.tobytes(), len(run.heaps[2]), run._n_taken_over)
     assert run.turn(1, Control(FAR_NS, FAR_NS)) == EXHAUSTED
-    assert (run.records.tobytes(), len(run.kept[2]), run._n_visited()) == before
+    assert (run.records.tobytes(), len(run.heaps[2]), run._n_taken_over) == before
 
 
-def test_no_room_no_legacy(monkeypatch, ran):
+def test_without_room_each_alias_is_searched(monkeypatch, ran):
     copies = copied_panel((4, 3, 3), 1)
     expected = lasting(search(copies, workers=1, rules=EVERYTHING))
     ran.clear()
@@ -253,29 +261,29 @@ def test_no_room_no_legacy(monkeypatch, ran):
     assert sorted(ran) == list(range(10))
 
 
-def found_of(v):
+def searched(v):
     record = np.zeros(1, STARTER_DTYPE)
-    record["variation_idx"], record["n_rows_scanned"], record["attempts"] = v, 5, 7
-    return Found(record, {2: TopGroups(2, 10)})
+    record["variation_idx"] = v
+    record["n_rows_scanned"] = 5
+    record["attempts"] = 7
+    return SearchedStarter(record, {2: TopGroups(2, 10)})
 
 
-def test_legacies_are_forgotten_when_the_last_has_begun():
-    one = found_of(0).n_bytes
+def test_the_cache_drops_an_entry_with_its_last_alias():
+    one = searched(0).n_bytes
     assert one >= ENTRY_BYTES
-    legacies = Legacies(np.array([0, 0, 0, 3, 4, 4], np.int32), max_bytes=one)
-    assert legacies.begin(0) is None
-    legacies.keep(0, found_of(0))
-    legacies.keep(4, found_of(4))  # no room
-    inherited = legacies.begin(2).by(2)
-    assert {name: int(inherited.record[name][0]) for name in ("variation_idx", "n_rows_scanned", "attempts")} == {
-        "variation_idx": 2, "n_rows_scanned": 0, "attempts": 7
-    }  # fmt: skip
-    assert legacies.begin(4) is legacies.begin(3) is None
-    legacies.keep(3, found_of(3))  # nobody waits
-    assert legacies.begin(1) is not None
-    assert not legacies._found
-    legacies.keep(4, found_of(4))
-    assert legacies.begin(5) is not None
+    cache = AliasCache(np.array([0, 0, 0, 3, 4, 4], np.int32), max_bytes=one)
+    assert cache.begin(0) is None
+    cache.add(0, searched(0))
+    cache.add(4, searched(4))  # no room
+    copied = cache.begin(2).for_alias(2).record[0]
+    assert (copied["variation_idx"], copied["n_rows_scanned"], copied["attempts"]) == (2, 0, 7)
+    assert cache.begin(4) is cache.begin(3) is None
+    cache.add(3, searched(3))  # has no alias
+    assert cache.begin(1) is not None
+    assert not cache._searched
+    cache.add(4, searched(4))
+    assert cache.begin(5) is not None
 
 
 # ---- the same groups under another first member

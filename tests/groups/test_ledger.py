@@ -98,17 +98,15 @@ class Simulation:
         idx, ran = run.turn.starter_idx, self.t - run.turn.start_ns
         del self.running[idx]
         self.left[idx] = 0 if how is TurnEnd.EXHAUSTED else max(1, self.left[idx] - ran)
-        settled = self.ledger.end(run.turn, how, self.t)
-        assert settled.ran_ns == ran
+        used_before = self.ledger.used_ns[idx]
+        donated = max(0, run.turn.allowance_ns - ran)
+        raise_each = self.ledger.end(run.turn, how, self.t)
+        assert self.ledger.used_ns[idx] == used_before + ran
         if how is TurnEnd.EXHAUSTED:
-            detail = {
-                "donated": settled.donated_ns,
-                "raise_each": settled.raise_each_ns,
-                "bank": self.ledger.bank_ns,
-            }
-            self.note("exhausted", starter=idx, **detail)
+            bank = self.ledger.bank_ns
+            self.note("exhausted", starter=idx, donated=donated, raise_each=raise_each, bank=bank)
         else:
-            assert settled.donated_ns == settled.raise_each_ns == 0
+            assert raise_each == 0
             self.note("wall" if how is TurnEnd.WALL else "cut_off", starter=idx, ran=ran)
 
     def refill(self) -> None:
@@ -200,9 +198,10 @@ def test_missed_raise_is_not_lost() -> None:
     assert missed is not None
     assert donor is not None
     missed.allowance_ns = donor.allowance_ns = 40 * MS
-    assert ledger.end(donor, TurnEnd.EXHAUSTED, 10 * MS).raise_each_ns == 30 * MS
+    assert ledger.end(donor, TurnEnd.EXHAUSTED, 10 * MS) == 30 * MS
     assert missed.allowance_ns == 70 * MS
-    assert ledger.end(missed, TurnEnd.LIMIT, 41 * MS).ran_ns == 41 * MS
+    assert ledger.end(missed, TurnEnd.LIMIT, 41 * MS) == 0
+    assert ledger.used_ns == [41 * MS, 10 * MS]
     assert (ledger.booked_ns, ledger.bank_ns) == (51 * MS, 0)
     again = ledger.start(41 * MS)
     assert again is not None
@@ -214,13 +213,11 @@ def test_lateness_is_used_but_never_booked() -> None:
     ledger = Ledger(2, 1, 20 * MS)
     turn = ledger.start(0)
     assert turn is not None
-    settled = ledger.end(turn, TurnEnd.EXHAUSTED, 13 * MS)
-    assert (settled.donated_ns, ledger.booked_ns, ledger.used_ns[0], ledger.limit_end_ns[0]) == (
-        0,
-        10 * MS,
-        13 * MS,
-        10 * MS,
-    )
+    assert ledger.end(turn, TurnEnd.EXHAUSTED, 13 * MS) == 0
+    assert ledger.bank_ns == 0
+    assert ledger.booked_ns == 10 * MS
+    assert ledger.used_ns[0] == 13 * MS
+    assert ledger.limit_end_ns[0] == 10 * MS
 
 
 def test_a_late_turn_holds_nothing() -> None:
@@ -234,8 +231,7 @@ def test_work_limit_ends_a_starter_without_donation_or_second_turn() -> None:
         turn = ledger.start(t)
         assert turn is not None
         assert turn.allowance_ns == 50
-        settled = ledger.end(turn, how, t + 1)
-        assert settled.donated_ns == settled.raise_each_ns == 0
+        assert ledger.end(turn, how, t + 1) == 0
     assert ledger.start(10) is None
     assert ledger.bank_ns == 0
     assert ledger.n_turns == [1, 1, 1]

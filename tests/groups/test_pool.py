@@ -239,11 +239,11 @@ def test_backfill_raise_and_round(stage: Callable[..., Stage]) -> None:
         STARTED + 10 * S,
         (),
     )
-    assert list(done.used_ns) == [1 * S, 2 * S, 9 * S, 10 * S, 4 * S]
-    assert list(done.limit_start_ns) == [5 * S, 5 * S, 5 * S, 5 * S, 6 * S]
-    assert list(done.limit_end_ns) == [5 * S, 6 * S, 9 * S, 10 * S, 7_333_333_333]
-    assert list(done.n_turns) == [1, 1, 1, 2, 1]
-    assert list(done.state) == [EXHAUSTED, EXHAUSTED, EXHAUSTED, CUT_OFF, EXHAUSTED]
+    assert list(done.ledger.used_ns) == [1 * S, 2 * S, 9 * S, 10 * S, 4 * S]
+    assert list(done.ledger.limit_start_ns) == [5 * S, 5 * S, 5 * S, 5 * S, 6 * S]
+    assert list(done.ledger.limit_end_ns) == [5 * S, 6 * S, 9 * S, 10 * S, 7_333_333_333]
+    assert list(done.ledger.n_turns) == [1, 1, 1, 2, 1]
+    assert list(done.ledger.state) == [EXHAUSTED, EXHAUSTED, EXHAUSTED, CUT_OFF, EXHAUSTED]
 
 
 def test_a_raised_deadline_stays_before_the_wall(stage: Callable[..., Stage]) -> None:
@@ -253,7 +253,7 @@ def test_a_raised_deadline_stays_before_the_wall(stage: Callable[..., Stage]) ->
     show.expect(1)
     assert show.deadline_ns(1) == 10 * S
     show.end(1, TurnEnd.EXHAUSTED, 2 * S)
-    assert list(show.finished().limit_end_ns) == [5 * S, 9 * S]
+    assert list(show.finished().ledger.limit_end_ns) == [5 * S, 9 * S]
     again = stage(2, 2, 10 * S)
     again.expect(0, 1)
     again.end(0, TurnEnd.EXHAUSTED, 1 * S)
@@ -273,8 +273,8 @@ def test_status_is_believed_not_the_clock(stage: Callable[..., Stage]) -> None:
     show.expect(2)
     show.end(2, TurnEnd.WALL, 8 * S + 1)
     done = show.finished()
-    assert list(done.state) == [CUT_OFF, EXHAUSTED, CUT_OFF]
-    assert list(done.n_turns) == [1, 1, 1]
+    assert list(done.ledger.state) == [CUT_OFF, EXHAUSTED, CUT_OFF]
+    assert list(done.ledger.n_turns) == [1, 1, 1]
     assert done.status is Status.WALL
 
 
@@ -292,8 +292,8 @@ def test_missed_raise_returns_in_the_next_round(stage: Callable[..., Stage]) -> 
     show.expect(1)
     show.end(1, TurnEnd.EXHAUSTED, 9 * S)
     done = show.finished()
-    assert list(done.used_ns) == [2 * S, 9 * S]
-    assert list(done.limit_end_ns) == [10 * S, 18 * S + 6 * S]
+    assert list(done.ledger.used_ns) == [2 * S, 9 * S]
+    assert list(done.ledger.limit_end_ns) == [10 * S, 18 * S + 6 * S]
 
 
 def test_wall_leaves_waiting_starters_not_started(stage: Callable[..., Stage]) -> None:
@@ -304,8 +304,8 @@ def test_wall_leaves_waiting_starters_not_started(stage: Callable[..., Stage]) -
     show.end(2, TurnEnd.LIMIT, 4 * S)
     show.end(1, TurnEnd.WALL)
     done = show.finished()
-    assert list(done.state) == [CUT_OFF] * 3 + [NOT_STARTED] * 3
-    assert list(done.limit_start_ns[3:]) == list(done.n_turns[3:]) == [0, 0, 0]
+    assert list(done.ledger.state) == [CUT_OFF] * 3 + [NOT_STARTED] * 3
+    assert list(done.ledger.limit_start_ns[3:]) == list(done.ledger.n_turns[3:]) == [0, 0, 0]
     assert (done.status, done.ended_ns) == (Status.WALL, STARTED + 4 * S)
 
 
@@ -336,7 +336,7 @@ def test_in_flight_is_bounded_and_reached(
 
     done = alone(n_starters, run_turn, clock, workers=workers)
     assert peak[0] == bound
-    assert (done.status, list(done.state)) == (Status.COMPLETE, [EXHAUSTED] * n_starters)
+    assert (done.status, list(done.ledger.state)) == (Status.COMPLETE, [EXHAUSTED] * n_starters)
     assert len(threads) <= len(launched) == bound
     assert all(thread.daemon and thread is not threading.main_thread() for thread in threads)
     assert not any(thread.is_alive() for thread in threads)
@@ -370,9 +370,9 @@ def test_cut_off_starters_go_on_until_exhausted() -> None:
 
     done = alone(10, run_turn, clock, workers=1, budget_ns=50 * S)
     assert done.status is Status.COMPLETE
-    assert list(done.used_ns) == [(9 - idx) * S for idx in range(10)]
+    assert list(done.ledger.used_ns) == [(9 - idx) * S for idx in range(10)]
     assert turns[:12] == [*range(10), 0, 1]
-    assert list(done.n_turns) == [turns.count(idx) for idx in range(10)]
+    assert list(done.ledger.n_turns) == [turns.count(idx) for idx in range(10)]
 
 
 def test_stop_flags_come_before_joins(stage: Callable[..., Stage]) -> None:
@@ -386,7 +386,7 @@ def test_stop_flags_come_before_joins(stage: Callable[..., Stage]) -> None:
         show.end(idx, TurnEnd.STOPPED, 2 * S)
     done = show.finished()
     assert (done.status, done.stopped, done.ended_ns) == (Status.STOPPED, True, STARTED + 2 * S)
-    assert list(done.state) == [CUT_OFF] * 3 + [NOT_STARTED] * 6
+    assert list(done.ledger.state) == [CUT_OFF] * 3 + [NOT_STARTED] * 6
 
 
 def test_stop_before_the_start_runs_nothing(stage: Callable[..., Stage]) -> None:
@@ -394,7 +394,7 @@ def test_stop_before_the_start_runs_nothing(stage: Callable[..., Stage]) -> None
     stop.set()
     done = stage(5, 2, 10 * S, stop=stop).finished()
     assert (done.status, done.stopped) == (Status.STOPPED, True)
-    assert list(done.state) == [NOT_STARTED] * 5
+    assert list(done.ledger.state) == [NOT_STARTED] * 5
 
 
 def test_nothing_starts_between_the_stop_and_the_callers_next_look() -> None:
@@ -407,7 +407,7 @@ def test_nothing_starts_between_the_stop_and_the_callers_next_look() -> None:
 
     done = alone(50, run_turn, Clock(), workers=1, stop=stop)
     assert begun == [0]
-    assert (done.status, done.stopped, list(done.state[:2])) == (
+    assert (done.status, done.stopped, list(done.ledger.state[:2])) == (
         Status.STOPPED,
         True,
         [EXHAUSTED, NOT_STARTED],
@@ -437,7 +437,7 @@ def test_a_stop_after_the_last_return_changes_nothing(last: TurnEnd, status: Sta
     done = alone(1, run_turn, StoppingClock(), workers=1, stop=stop)
     assert stop.is_set()
     assert done.status is status
-    assert list(done.n_turns) == [1]
+    assert list(done.ledger.n_turns) == [1]
 
 
 def test_a_turn_stopped_by_others_stops_the_run(stage: Callable[..., Stage]) -> None:
@@ -513,7 +513,11 @@ def test_zero_starters_are_complete() -> None:
     clock = Clock()
     clock.set(3 * S)
     done = alone(0, lambda _, __: 0, clock, observe=seen.append)
-    assert (done.status, done.ended_ns, list(done.state)) == (Status.COMPLETE, STARTED + 3 * S, [])
+    assert (done.status, done.ended_ns, list(done.ledger.state)) == (
+        Status.COMPLETE,
+        STARTED + 3 * S,
+        [],
+    )
     assert [record.elapsed_ns for record in seen] == [3 * S]
 
 
@@ -576,9 +580,9 @@ def test_work_limit_replaces_time_limits(stage: Callable[..., Stage]) -> None:
     show.expect(2)
     show.end(2, TurnEnd.WORK_LIMIT, 26 * S)
     done = show.finished()
-    assert (done.status, list(done.n_turns)) == (Status.WORK_LIMIT, [1, 1, 1])
-    assert list(done.state) == [CUT_OFF, EXHAUSTED, CUT_OFF]
-    assert list(done.limit_end_ns) == [30 * S] * 3
+    assert (done.status, list(done.ledger.n_turns)) == (Status.WORK_LIMIT, [1, 1, 1])
+    assert list(done.ledger.state) == [CUT_OFF, EXHAUSTED, CUT_OFF]
+    assert list(done.ledger.limit_end_ns) == [30 * S] * 3
 
 
 def test_wall_holds_under_a_work_limit(stage: Callable[..., Stage]) -> None:
@@ -588,7 +592,7 @@ def test_wall_holds_under_a_work_limit(stage: Callable[..., Stage]) -> None:
     show.expect(1)
     show.end(1, TurnEnd.WALL, 30 * S)
     done = show.finished()
-    assert (done.status, list(done.state)) == (Status.WALL, [CUT_OFF, CUT_OFF, NOT_STARTED])
+    assert (done.status, list(done.ledger.state)) == (Status.WALL, [CUT_OFF, CUT_OFF, NOT_STARTED])
 
 
 @pytest.mark.parametrize("stopped", [True, False])
@@ -612,18 +616,18 @@ def test_a_turn_that_never_returns_is_abandoned(stage: Callable[..., Stage], sto
     assert done.status is (Status.STOPPED if stopped else Status.WALL)
     assert show.control(1).stopped, "it may see the flag after all"
     before = (
-        list(done.used_ns),
-        list(done.state),
-        list(done.limit_end_ns),
-        list(done.n_turns),
+        list(done.ledger.used_ns),
+        list(done.ledger.state),
+        list(done.ledger.limit_end_ns),
+        list(done.ledger.n_turns),
         show.clock.n_reads,
     )
     show.end(1, TurnEnd.EXHAUSTED)
     after = (
-        list(done.used_ns),
-        list(done.state),
-        list(done.limit_end_ns),
-        list(done.n_turns),
+        list(done.ledger.used_ns),
+        list(done.ledger.state),
+        list(done.ledger.limit_end_ns),
+        list(done.ledger.n_turns),
         show.clock.n_reads,
     )
     assert after == before
@@ -634,15 +638,15 @@ def test_turns_that_return_limit_at_once_end_at_the_wall() -> None:
     """A livelock is impossible as long as the clock moves, here by 10 us at every reading."""
     done = alone(3, lambda _, __: TurnEnd.LIMIT, Clock(tick_ns=10_000), budget_ns=20_000_000)
     assert done.status is Status.WALL
-    assert list(done.state) == [CUT_OFF] * 3
-    assert sum(done.n_turns) > 100
+    assert list(done.ledger.state) == [CUT_OFF] * 3
+    assert sum(done.ledger.n_turns) > 100
 
 
 @pytest.mark.parametrize("workers", range(1, 9))
 def test_exhausted_result_does_not_depend_on_workers(workers: int) -> None:
     clock = Clock(tick_ns=1000)
     done = alone(200, lambda _, __: TurnEnd.EXHAUSTED, clock, workers=workers)
-    assert (done.status, list(done.n_turns)) == (Status.COMPLETE, [1] * 200)
+    assert (done.status, list(done.ledger.n_turns)) == (Status.COMPLETE, [1] * 200)
 
 
 def test_outcome_and_progress_are_frozen() -> None:

@@ -20,10 +20,13 @@ from mp2.data import bitset
 from mp2.data.panel import SignalPanel
 from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError
+from mp2.groups import kept as kept_groups
 from mp2.groups import search as group_search
+from mp2.groups.kept import consensus_of
+from mp2.groups.memory import memory_needed
 from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
-from mp2.groups.search import consensus_of, memory_needed, running_order
+from mp2.groups.search import running_order
 from mp2.pipeline import search
 
 QUICK = settings(
@@ -351,37 +354,17 @@ def test_wall(endless):
     assert 0.0 < result.coverage < 1.0
 
 
-def test_a_search_on_a_busy_machine_may_end_early_to_be_on_time(small, monkeypatch):
-    told, kernel = [], group_search.Kernel
-    monkeypatch.setattr(
-        group_search,
-        "Kernel",
-        lambda *args, **settings: told.append(settings) or kernel(*args, **settings),
-    )
-    search(small, budget_s=0.02, rules=ALL_ELIGIBLE)
-    assert told[0]["max_early_ns"] == 5_000_000
-
-
-def test_the_time_to_get_ready_counts_the_longest_pause(monkeypatch):
-    now_ms, cpu_ms = [0], [0]
-    monkeypatch.setattr(_recurse, "now_ns", lambda: now_ms[0] * 1_000_000)
-    monkeypatch.setattr(group_search.time, "thread_time_ns", lambda: cpu_ms[0] * 1_000_000)
-    monkeypatch.setattr(group_search, "_CPU_TIME_IS_FINE", True)
-    budget = group_search._Budget(80_000_000, 0, 0)
-    looks = (
-        (10, 10, 0),
-        (30, 18, 12),
-        (40, 28, 12),
-        (50, 36, 12),
-        (67, 53, 12),
-        (68, 54, 12),
-        (69, 50, 12),
-    )
-    for now_ms[0], cpu_ms[0], longest in looks:
-        assert budget.is_over() == (now_ms[0] >= 68)
-        assert budget.spent() == now_ms[0] / 80
-        assert budget.longest_pause_ns == longest * 1_000_000
-    assert group_search._Budget(10**12, 0, 0).max_early_ns == 25_000_000
+def test_a_session_is_over_at_the_wall_or_a_stop(monkeypatch):
+    stop = threading.Event()
+    session = group_search.Session(1_000, 80, stop)
+    for t_ns, half, over in ((1_039, False, False), (1_040, True, False), (1_080, True, True)):
+        monkeypatch.setattr(group_search, "now_ns", lambda t_ns=t_ns: t_ns)
+        assert session.is_used(0.5) == half
+        assert session.is_over() == over
+    monkeypatch.setattr(group_search, "now_ns", lambda: 1_000)
+    assert not session.is_over()
+    stop.set()
+    assert session.is_over()
 
 
 def test_wall_before_anything_started(small):
@@ -481,13 +464,11 @@ def test_consensus_of(signals, data):
 
 def test_groups_come_in_chunks_too(small, monkeypatch):
     whole = search(small, rules=ALL_ELIGIBLE)
-    monkeypatch.setattr(group_search, "_CHUNK_BYTES", 3 * small.buys[:1].nbytes)
+    monkeypatch.setattr(kept_groups, "_CHUNK_BYTES", 3 * small.buys[:1].nbytes)
     assert lasting(search(small, rules=ALL_ELIGIBLE)) == lasting(whole)
 
 
-@pytest.mark.parametrize("n_at_once", [1, 7, 1000])
-def test_starter_table(small, monkeypatch, n_at_once):
-    monkeypatch.setattr(group_search, "_N_RECORDS_AT_ONCE", n_at_once)
+def test_starter_table(small):
     result = search(small, rules=ALL_ELIGIBLE, max_attempts=40)
     starters, every = result.starters, list(result.starters)
     assert [starter.variation_idx for starter in every] == list(range(19))

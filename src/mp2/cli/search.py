@@ -254,7 +254,7 @@ def now_ns() -> int:
 def _print_summary(panel: SignalPanel, rules: Rules, options: dict[str, Any]) -> int:
     from mp2.cli.search_view import summary_view
     from mp2.cli.views import console
-    from mp2.groups.search import memory_needed
+    from mp2.groups.memory import memory_needed
     from mp2.groups.space import panel_summary
 
     summary = panel_summary(panel, rules.max_size)

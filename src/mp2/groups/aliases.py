@@ -1,8 +1,9 @@
-"""Identical variations as starters: the first that is searched to its end leaves the others what they would find.
+"""Identical variations as starters: one is searched, and its aliases copy what it found.
 
-Variations of one algorithm that buy and win the same have the same later candidates, so their searches are the same visits
-with another first member. Counters and scores are equal to the last bit, and the kept groups differ in that member alone.
-What the first one's heaps refused for the score shared by all workers the others' would refuse as well: it only rises.
+Variations of one algorithm that buy and win the same have the same later candidates, so their
+searches make the same visits with another first member. Counters and scores are equal to the last
+bit, and the kept groups differ in that member alone. A group refused for the score shared by all
+workers would be refused for an alias too, because that score only rises.
 """
 
 from __future__ import annotations
@@ -15,63 +16,65 @@ import numpy.typing as npt
 from mp2._recurse import ENTRY_BYTES, TopGroups
 
 MAX_BYTES = 32 << 20
-"""What may be remembered at once; beyond it identical starters are searched each on its own."""
+"""Capacity of an `AliasCache`; aliases beyond it are searched one by one."""
 
-# Room a heap takes however few groups it holds.
+# A heap allocates room for this many groups even when it holds fewer.
 _LEAST_ENTRIES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a starter searched to its end leaves: its record of `STARTER_DTYPE`, shape (1,), and its groups by size."""
+class SearchedStarter:
+    """The record of one starter, STARTER_DTYPE[1], and the heaps of its groups by size."""
 
     record: npt.NDArray[np.void]
-    groups: dict[int, TopGroups]
+    heaps: dict[int, TopGroups]
 
-    def by(self, variation_idx: int) -> Found:
-        """The same as an identical starter would have found it, which looked at nothing itself."""
+    def for_alias(self, variation_idx: int) -> SearchedStarter:
+        """Return what a search of the alias `variation_idx` would find, with no rows scanned."""
         record = self.record.copy()
-        record["variation_idx"], record["n_rows_scanned"], record["n_rows_rescanned"] = (
-            variation_idx,
-            0,
-            0,
-        )
-        return Found(
-            record, {size: groups.with_first(variation_idx) for size, groups in self.groups.items()}
-        )
+        record["variation_idx"] = variation_idx
+        record["n_rows_scanned"] = 0
+        record["n_rows_rescanned"] = 0
+        heaps = {size: heap.with_first(variation_idx) for size, heap in self.heaps.items()}
+        return SearchedStarter(record, heaps)
 
     @property
     def n_bytes(self) -> int:
-        """Bytes taken at most; a heap holds room for up to twice its groups."""
-        n_entries = sum(max(_LEAST_ENTRIES, 2 * len(groups)) for groups in self.groups.values())
-        return self.record.nbytes + n_entries * ENTRY_BYTES
+        """Upper bound of the memory taken, in bytes."""
+        n_bytes = self.record.nbytes
+        for heap in self.heaps.values():
+            # A heap grows by doubling, so up to half of it is empty.
+            n_bytes += max(_LEAST_ENTRIES, 2 * len(heap)) * ENTRY_BYTES
+        return n_bytes
 
 
-class Legacies:
-    """What exhausted starters leave to identical ones that have not begun, forgotten once nobody waits for it.
+class AliasCache:
+    """Exhausted starters whose aliases have not begun; an entry is dropped with its last alias.
 
-    `alias_of` is that of the panel. Every starter is told of at its first turn, by `begin`. Not for two threads at once.
+    `alias_of` int32[V] maps each variation to the first one it is identical to. Every starter is
+    reported at its first turn by `begin`. Not thread-safe: the caller holds a lock.
     """
 
     def __init__(self, alias_of: npt.NDArray[np.int32], max_bytes: int = MAX_BYTES) -> None:
         self._alias_of = alias_of
         self._n_waiting = np.bincount(alias_of, minlength=len(alias_of))
-        self._found: dict[int, Found] = {}
-        self._room = max_bytes
+        self._searched: dict[int, SearchedStarter] = {}
+        self._free_bytes = max_bytes
 
-    def begin(self, variation_idx: int) -> Found | None:
-        """Note that a starter begins; returns what an identical one left, to be had by `Found.by`."""
+    def begin(self, variation_idx: int) -> SearchedStarter | None:
+        """Note that a starter begins; return the exhausted starter it is identical to, if any."""
         first = int(self._alias_of[variation_idx])
         self._n_waiting[first] -= 1
-        found = self._found.get(first)
-        if found is not None and not self._n_waiting[first]:
-            del self._found[first]
-            self._room += found.n_bytes
-        return found
+        searched = self._searched.get(first)
+        if searched is not None and not self._n_waiting[first]:
+            del self._searched[first]
+            self._free_bytes += searched.n_bytes
+        return searched
 
-    def keep(self, variation_idx: int, found: Found) -> None:
-        """Remember what an exhausted starter found, if anyone waits for it and there is room."""
+    def add(self, variation_idx: int, searched: SearchedStarter) -> None:
+        """Keep an exhausted starter if one of its aliases has yet to begin and there is room."""
         first = int(self._alias_of[variation_idx])
-        if self._n_waiting[first] and first not in self._found and found.n_bytes <= self._room:
-            self._found[first] = found
-            self._room -= found.n_bytes
+        is_needed = self._n_waiting[first] > 0 and first not in self._searched
+        if is_needed and searched.n_bytes <= self._free_bytes:
+            self._searched[first] = searched
+            self._free_bytes -= searched.n_bytes

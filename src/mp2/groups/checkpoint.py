@@ -1,7 +1,7 @@
-"""Where a search stands, so that it can go on in another process and end as if it had never stopped.
+"""The state of a search, from which another process can resume it without changing its result.
 
-Starters are the unit: a turn changes the state when it ends, never before, so whatever a state holds belongs together. What a
-turn had found when its process died is found again.
+Starters are the unit: a turn changes the state when it ends, never before, so all that a state
+holds belongs together. What a turn had found when its process died is found again.
 """
 
 from __future__ import annotations
@@ -17,20 +17,29 @@ from mp2._recurse import STARTER_DTYPE
 from mp2.groups.rules import Rules
 
 TIMES_DTYPE = np.dtype(
-    [("used_ns", "i8"), ("limit_start_ns", "i8"), ("limit_end_ns", "i8"), ("n_turns", "i8")]
+    [
+        ("used_ns", "i8"),
+        ("limit_start_ns", "i8"),
+        ("limit_end_ns", "i8"),
+        ("n_turns", "i8"),
+    ]
 )
-"""Per starter: running time, what it was granted at its start and in all, turns."""
+"""Times of a starter: running time, time granted at its start and in all, turns."""
 
 Kept = tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]
+"""Scores float64[k] and variation numbers int32[k, size] of groups of one size, best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """The starters that have begun and the groups kept; as a *part* of a state, the starters that changed and all groups.
+    """The starters that have begun and the kept groups.
 
-    `records` STARTER_DTYPE[n] with distinct variations, and `times` TIMES_DTYPE[n] beside them. `kept` maps a size to scores
-    float64[k] and variation numbers int32[k, size], best first. `elapsed_ns` and `budget_ns`: spent and given so far.
-    `n_taken_over`: starters that were not searched, because an identical one had been.
+    A *part* of a state holds only the starters that changed, but all groups.
+
+    - `records` STARTER_DTYPE[n] with distinct variations, `times` TIMES_DTYPE[n] beside them.
+    - `kept`: groups by size.
+    - `elapsed_ns`, `budget_ns`: spent and given so far.
+    - `n_taken_over`: starters that were not searched, because an alias of them was.
     """
 
     records: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, STARTER_DTYPE))
@@ -41,23 +50,28 @@ class SearchState:
     n_taken_over: int = 0
 
     def with_part(self, part: SearchState) -> SearchState:
-        """This state once a later part is taken in."""
-        mine = ~np.isin(self.records["variation_idx"], part.records["variation_idx"])
-        records, times = (
-            np.concatenate([self.records[mine], part.records]),
-            np.concatenate([self.times[mine], part.times]),
-        )
+        """Return this state with a later part merged in."""
+        is_newer = np.isin(self.records["variation_idx"], part.records["variation_idx"])
         return SearchState(
-            records, times, part.kept, part.elapsed_ns, part.budget_ns, part.n_taken_over
+            np.concatenate([self.records[~is_newer], part.records]),
+            np.concatenate([self.times[~is_newer], part.times]),
+            part.kept,
+            part.elapsed_ns,
+            part.budget_ns,
+            part.n_taken_over,
         )
 
     def problems(self, algo_of: npt.NDArray[np.int32], rules: Rules) -> Iterator[str]:
-        """What keeps a search of these variations (int32[V], never falling) from going on from here."""
+        """Why a search of these variations, int32[V] never falling, cannot resume from here.
+
+        The kernel trusts what it resumes from, and the state comes from a file.
+        """
         if self.records.dtype != STARTER_DTYPE or len(self.times) != len(self.records):
             yield "its starters are of another build"
             return
-        numbers = self.records["variation_idx"]
-        if len(np.unique(numbers)) != len(numbers) or not _all_within(numbers, 0, len(algo_of) - 1):
+        variations = self.records["variation_idx"]
+        is_distinct = len(np.unique(variations)) == len(variations)
+        if not is_distinct or not _all_within(variations, 0, len(algo_of) - 1):
             yield "its starters are not those of this panel"
         elif not _cursors_fit(self.records, algo_of, rules.max_size):
             yield "a cursor points nowhere"
@@ -66,7 +80,7 @@ class SearchState:
 
 
 class Resumable(Protocol):
-    """A search whose state can be recorded, while it runs and after it has ended, by one thread at a time."""
+    """A search whose state can be recorded, while it runs and after, by one thread at a time."""
 
     def take(self) -> SearchState:
         """Return what changed since the last confirmed part; the first time, the whole state."""
@@ -76,7 +90,7 @@ class Resumable(Protocol):
 
 
 class Recorder(Protocol):
-    """Where `search` gets a state to resume from, and whom it gives the running search to."""
+    """Provides the state a search resumes from, and records the state of the running search."""
 
     @property
     def resume_from(self) -> SearchState | None:
@@ -93,27 +107,31 @@ def _all_within(values: npt.NDArray[np.integer], low: int, high: int) -> bool:
 def _cursors_fit(
     records: npt.NDArray[np.void], algo_of: npt.NDArray[np.int32], max_size: int
 ) -> bool:
-    """Whether every cursor is one the kernel could have left: members of rising algorithms, and a place behind the last."""
-    n_variations, depth = len(algo_of), records["depth"]
+    """Whether the kernel could have left every cursor.
+
+    A cursor of depth k holds k next positions. All but the last are one past a member, members are
+    of rising algorithms, and the last is before the end.
+    """
+    n_variations = len(algo_of)
+    depth = records["depth"]
+    attempts = records["attempts"]
+    if not _all_within(depth, 0, max_size - 1) or not _all_within(attempts, 0, 2**62):
+        return False
+    has_cursor = (attempts > 0) & (records["exhausted"] != 1)
+    if (has_cursor != (depth > 0)).any():
+        return False
+
     next_algo = np.searchsorted(algo_of, algo_of, side="right")
-    if not _all_within(depth, 0, max_size - 1) or not _all_within(records["attempts"], 0, 2**62):
-        return False
-    if ((depth == 0) != ((records["exhausted"] == 1) | (records["attempts"] == 0))).any():
-        return False
     member = records["variation_idx"].astype(np.int64)
     for level in range(max_size - 1):
-        cursor, here, above = records["cursor"][:, level], depth > level, depth > level + 1
-        first = next_algo[member]
-        if (
-            here
-            & (
-                (cursor < first + above)
-                | (cursor > n_variations)
-                | (~above & (cursor == n_variations))
-            )
-        ).any():
+        cursor = records["cursor"][:, level]
+        is_used = depth > level
+        is_above = depth > level + 1
+        first = next_algo[member] + is_above
+        last = n_variations - 1 + is_above
+        if (is_used & ((cursor < first) | (cursor > last))).any():
             return False
-        member = np.where(above, cursor - 1, member)
+        member = np.where(is_above, cursor - 1, member)
     return True
 
 
@@ -124,11 +142,8 @@ def _groups_fit(
     algo_of: npt.NDArray[np.int32],
     rules: Rules,
 ) -> bool:
-    if (
-        size not in rules.retain_sizes
-        or members.shape != (len(scores), size)
-        or len(scores) > rules.top_k
-    ):
+    n_kept = len(scores)
+    if size not in rules.retain_sizes or n_kept > rules.top_k or members.shape != (n_kept, size):
         return False
     if not np.isfinite(scores).all() or not _all_within(members, 0, len(algo_of) - 1):
         return False

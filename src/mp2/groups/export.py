@@ -2,88 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mp2.groups.result import Group, Member, SearchResult
+from mp2.groups.result import Group, SearchResult
 
 if TYPE_CHECKING:
     import polars as pl
 
-_STATISTICS = tuple(
-    spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"
-)
+_STATISTICS = [spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"]
+_FORMULA = r"^[=+\-@\t\r]"
 
 
 def groups_table(result: SearchResult) -> pl.DataFrame:
     """One row per kept group, sizes ascending, best first within a size.
 
-    Columns: `size`, `rank` (Int64), `picked` (Boolean), `score` (Float64), `members` (String, `ALGO variation + ALGO
-    variation`), `variation_idx` (String, `1-2-3`), `aliases` (String, what members are identical to, `ALGO variation =
-    variation, variation`, joined by `; `; mostly empty), the statistics of `Group` (Float64), then for each day of the
-    result `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String, tickers joined by a space). The columns and their
-    types are the same when nothing was kept.
+    Columns, the same when no group was kept:
+
+    - `size`, `rank` (Int64), `picked` (Boolean), `score` (Float64)
+    - `members` (String): `ALGO variation + ALGO variation`
+    - `variation_idx` (String): `1-2-3`
+    - `aliases` (String): what members are identical to, `ALGO variation = variation, variation`,
+      joined by `; `
+    - the statistics of `Group` (Float64)
+    - for each day of the result `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String):
+      tickers joined by a space
     """
     import polars as pl
 
-    rows = [(size, group) for size in sorted(result.kept) for group in result.kept[size]]
-    groups = [group for _, group in rows]
-    columns = [
-        pl.Series("size", [size for size, _ in rows], dtype=pl.Int64),
-        pl.Series("rank", [group.rank for group in groups], dtype=pl.Int64),
-        pl.Series(
-            "picked",
-            [group.rank == result.picked_rank.get(size) for size, group in rows],
-            dtype=pl.Boolean,
-        ),
-        pl.Series("score", [group.score for group in groups], dtype=pl.Float64),
-        pl.Series("members", [_members(group) for group in groups], dtype=pl.String),
-        pl.Series(
-            "variation_idx",
-            ["-".join(map(str, group.variation_idx)) for group in groups],
-            dtype=pl.String,
-        ),
-        pl.Series("aliases", _aliases(result.aliases, groups), dtype=pl.String),
-    ]
-    columns += [
-        pl.Series(name, [getattr(group, name) for group in groups], dtype=pl.Float64)
-        for name in _STATISTICS
-    ]
-    return pl.DataFrame([*columns, *_day_columns(result.days, groups)])
-
-
-_FORMULA = r"^[=+\-@\t\r]"
+    schema: dict[str, Any] = {
+        "size": pl.Int64,
+        "rank": pl.Int64,
+        "picked": pl.Boolean,
+        "score": pl.Float64,
+        "members": pl.String,
+        "variation_idx": pl.String,
+        "aliases": pl.String,
+    }
+    schema |= dict.fromkeys(_STATISTICS, pl.Float64)
+    for day in result.days:
+        schema[f"buys {day}"] = pl.Int64
+        schema[f"hits {day}"] = pl.Int64
+        schema[f"consensus {day}"] = pl.String
+    return pl.DataFrame(list(_rows(result)), schema=schema, orient="row")
 
 
 def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
-    """The table with an apostrophe before texts that a spreadsheet would take for a formula: names come from anywhere."""
+    """Prefix texts that a spreadsheet would run as a formula with an apostrophe.
+
+    Names come from anywhere, so they are not trusted.
+    """
     import polars as pl
 
     return table.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'${0}"))
 
 
-def _members(group: Group) -> str:
-    return " + ".join(f"{member.algo} {member.variation}" for member in group.members)
+def _rows(result: SearchResult) -> Iterator[list[Any]]:
+    aliases = _alias_texts(result)
+    for size in sorted(result.kept):
+        for group in result.kept[size]:
+            numbers = group.variation_idx
+            row = [
+                size,
+                group.rank,
+                group.rank == result.picked_rank.get(size),
+                group.score,
+                " + ".join(f"{member.algo} {member.variation}" for member in group.members),
+                "-".join(map(str, numbers)),
+                "; ".join(aliases[number] for number in numbers if number in aliases),
+            ]
+            row += [getattr(group, name) for name in _STATISTICS]
+            for day, consensus in zip(group.days, group.consensus, strict=True):
+                row += [day.buys, day.hits, " ".join(consensus.tickers)]
+            yield row
 
 
-def _aliases(classes: Iterable[tuple[Member, ...]], groups: Iterable[Group]) -> list[str]:
-    others = {
-        member.variation_idx: f"{member.algo} {member.variation} = {', '.join(o.variation for o in members if o != member)}"
-        for members in classes
-        for member in members
-    }
-    return ["; ".join(others[v] for v in group.variation_idx if v in others) for group in groups]
-
-
-def _day_columns(days: tuple[str, ...], groups: list[Group]) -> Iterable[pl.Series]:
-    import polars as pl
-
-    for i, day in enumerate(days):
-        yield pl.Series(f"buys {day}", [group.days[i].buys for group in groups], dtype=pl.Int64)
-        yield pl.Series(f"hits {day}", [group.days[i].hits for group in groups], dtype=pl.Int64)
-        yield pl.Series(
-            f"consensus {day}",
-            [" ".join(group.consensus[i].tickers) for group in groups],
-            dtype=pl.String,
-        )
+def _alias_texts(result: SearchResult) -> dict[int, str]:
+    """Text by variation number, for variations that have an alias."""
+    texts = {}
+    for members in result.aliases:
+        for member in members:
+            others = [other.variation for other in members if other != member]
+            texts[member.variation_idx] = f"{member.algo} {member.variation} = {', '.join(others)}"
+    return texts

@@ -1,11 +1,10 @@
-"""Records of a search's result: frozen, slotted, without behaviour beyond reading themselves."""
+"""Records of a search's result: frozen, slotted, and they read only themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION
@@ -86,10 +85,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterRecord:
-    """What became of one starter. Seconds are running time; limits are seconds granted at its start and in all.
+    """How far one starter got, and what it counted.
 
-    `tested`, `eligible` and `retained` map a group size to a count; `cursor` holds the next position to visit at each
-    level (empty when exhausted or not started), `n_branches_done` of `n_branches` second members are behind it.
+    `elapsed_s` is running time; limits are seconds granted at its start and in all. `tested`,
+    `eligible` and `retained` map a group size to a count. `cursor` holds the next position to visit
+    at each level (empty when exhausted or not started); `n_branches_done` of `n_branches` second
+    members are behind it.
     """
 
     variation_idx: int
@@ -112,17 +113,15 @@ class StarterRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A search's outcome. Per-size mappings have int keys here and string keys in JSON.
+    """The outcome of a search. Per-size mappings have int keys here and string keys in JSON.
 
-    `starters` is in variation order and may be empty when the result was loaded without them. `tested_exact` is False when
-    `tested[max_size]` is a lower bound; every other count is exact.
-
-    `n_visited`: groups whose tickers were counted one by one, those of starters that are taken over from an identical one
-    not included. It tells of effort, not of the space: it varies with the number of workers and with where turns end. None
-    in results stored before it was counted.
-
-    `aliases`: the classes of two or more variations of one algorithm that buy the same on all days searched, and win the
-    same; members by number, classes by their first.
+    - `starters`: in variation order; may be empty when the result was loaded without them.
+    - `tested_exact`: False when `tested[max_size]` is a lower bound; other counts are exact.
+    - `n_visited`: groups whose tickers were counted one by one, without those of starters copied
+      from an alias. It measures effort, so it varies with the workers and with where turns end.
+      None in results that do not state it.
+    - `aliases`: classes of two or more variations of one algorithm that buy and win the same on all
+      days searched; members by number, classes by their first.
     """
 
     status: Status
@@ -160,83 +159,68 @@ class SearchResult:
 
     @property
     def n_decided(self) -> int | None:
-        """Attempts that were decided without a visit: `attempts - n_visited`.
+        """Attempts decided without a visit, `attempts - n_visited`; None without `n_visited`.
 
-        0 when more was looked at ahead than the search then got to; None when visits were not counted.
+        0 when rows were scanned ahead of where the search ended.
         """
-        return None if self.n_visited is None else max(0, self.attempts - self.n_visited)
+        if self.n_visited is None:
+            return None
+        return max(0, self.attempts - self.n_visited)
 
     def groups(self, size: int) -> tuple[Group, ...]:
-        """The kept groups of a retained size, best first."""
+        """Return the kept groups of a retained size, best first; `InputError` for other sizes."""
         if size not in self.kept:
-            raise InputError(
-                f"size {size} was not retained; the retained sizes are {', '.join(map(str, self.kept))}"
-            )
+            sizes = ", ".join(map(str, self.kept))
+            raise InputError(f"size {size} was not retained; the retained sizes are {sizes}")
         return self.kept[size]
 
     def pick(self, size: int) -> Group | None:
-        """The chosen group of a retained size, or None when none was kept."""
-        rank, kept = self.picked_rank.get(size), self.groups(size)
-        return None if rank is None else kept[rank - 1]
+        """Return the chosen group of a retained size, or None when none was kept."""
+        groups = self.groups(size)
+        rank = self.picked_rank.get(size)
+        if rank is None:
+            return None
+        return groups[rank - 1]
 
     def to_dict(self, n_groups: int | None = None) -> dict[str, Any]:
-        """The result as one JSON document; at most `n_groups` groups of each size (all when None)."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "run_id": self.run_id,
-            **{name: getattr(self, name) for name in _SCALARS},
-            "status": str(self.status),
-            **{
-                name: _by_size(getattr(self, name))
-                for name in ("tested", "eligible", "score_mean", "score_std")
-            },
-            "groups": {
-                str(size): [group_dict(group) for group in kept[:n_groups]]
-                for size, kept in self.kept.items()
-            },
-            "picks": {str(size): _group_or_none(self.pick(size)) for size in self.kept},
+        """Return the result as one JSON document, with at most `n_groups` groups of each size."""
+        document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for name, value in _plain(self).items():
+            if name in _BY_SIZE:
+                document[name] = {str(size): number for size, number in value.items()}
+            elif name in _LISTS:
+                document[name] = list(value)
+            elif name not in _NESTED:
+                document[name] = value
+
+        groups = {}
+        picks = {}
+        for size, kept in self.kept.items():
+            groups[str(size)] = [group_dict(group) for group in kept[:n_groups]]
+            picked = self.pick(size)
+            picks[str(size)] = group_dict(picked) if picked else None
+        return document | {
+            "n_decided": self.n_decided,
+            "groups": groups,
+            "picks": picks,
             "rules": self.rules.to_dict(),
-            "days": list(self.days),
-            "day_weights": list(self.day_weights),
-            "base_win_rates": list(self.base_win_rates),
-            "special": list(self.special),
-            "aliases": [[asdict(member) for member in members] for members in self.aliases],
-            "warnings": list(self.warnings),
+            "aliases": [[_plain(member) for member in members] for members in self.aliases],
             "errors": [],
         }
 
 
-_SCALARS = (
-    "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s", "workers", "n_starters", "n_exhausted",
-    "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "n_visited", "n_decided", "max_attempts",
-    "input_fingerprint",
-)  # fmt: skip
+_BY_SIZE = ("tested", "eligible", "score_mean", "score_std")
+_LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
+_NESTED = ("rules", "kept", "picked_rank", "starters", "aliases")
 
 
 def group_dict(group: Group) -> dict[str, Any]:
-    """One group as plain JSON values: what `asdict` gives, in a fifth of its time."""
-    values = dict(zip(_GROUP_FIELDS, _GROUP_VALUES(group), strict=True))
-    values["members"] = tuple(
-        dict(zip(_MEMBER_FIELDS, _MEMBER_VALUES(member), strict=True)) for member in group.members
-    )
-    values["days"] = tuple(
-        dict(zip(_DAY_FIELDS, _DAY_VALUES(day), strict=True)) for day in group.days
-    )
-    values["consensus"] = tuple({"day": one.day, "tickers": one.tickers} for one in group.consensus)
+    """Return one group as plain JSON values: equal to `asdict`, in a fifth of its time."""
+    values = _plain(group)
+    for name in ("members", "days", "consensus"):
+        values[name] = tuple(_plain(record) for record in values[name])
     return values
 
 
-_GROUP_FIELDS, _MEMBER_FIELDS, _DAY_FIELDS = (
-    tuple(spec.name for spec in fields(kind)) for kind in (Group, Member, DayStats)
-)
-_GROUP_VALUES, _MEMBER_VALUES, _DAY_VALUES = (
-    attrgetter(*names) for names in (_GROUP_FIELDS, _MEMBER_FIELDS, _DAY_FIELDS)
-)
-
-
-def _group_or_none(group: Group | None) -> dict[str, Any] | None:
-    return None if group is None else group_dict(group)
-
-
-def _by_size(values: Mapping[int, Any]) -> dict[str, Any]:
-    return {str(size): value for size, value in values.items()}
+def _plain(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}

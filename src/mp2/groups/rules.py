@@ -12,22 +12,22 @@ from mp2.errors import InputError
 MAX_GROUP_SIZE = 8
 
 COUNTS = ("exact", "fast")
-"""How groups are counted. `exact`: as the specification's recursion does. `fast`: `tested[max_size]` alone may be less."""
+"""How groups are counted: `exact`, or `fast`, where `tested[max_size]` may be a lower bound."""
 
 PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "nested", "threshold")
-"""Short cuts of the search that change neither a result nor an exact counter, each of which can be switched off.
+"""Short cuts that change neither a result nor an exact counter; each can be switched off.
 
 - `aliases`: identical variations of one algorithm are searched once and counted as many.
-- `hits_bound`: groups whose lower bound of hits reaches the floor pass without a count of their tickers.
+- `hits_bound`: groups whose lower bound of hits reaches the floor pass uncounted.
 - `cap_bound`: groups whose lower bound of buys exceeds `max_daily_buys` are not scored.
-- `tail_masks`: a candidate that fails with a group is not looked at again for the groups that contain it.
-- `nested`: where a variation's tickers contain another's of its algorithm, what passed with one decides for the other.
-- `threshold`: an eligible group below the score that all workers together have reached is scored and counted, but not
-  offered to the kept ones.
+- `tail_masks`: a candidate that fails with a group is skipped for the groups that contain it.
+- `nested`: where a variation's tickers are a superset of another's of its algorithm, what passed
+  with one decides for the other.
+- `threshold`: an eligible group below the score all workers together have reached is scored and
+  counted, but not offered to the kept groups.
 """
 
-
-# Large enough for any use and small enough that no score leaves the range of a double.
+# Large enough for any use, and small enough that no score leaves the range of a double.
 _LARGEST_WEIGHT = 1e9
 
 
@@ -41,8 +41,11 @@ def _rule(
 class Rules:
     """Every constant of the search; the defaults are those of the specification.
 
-    `*_pp` are percentage points (0..100), counts are whole numbers, weights have no unit. A value out of range, not
-    finite or of the wrong type raises `InputError` naming the rule.
+    `*_pp` are percentage points (0..100), counts are whole numbers, weights have no unit. A value
+    that is out of range, not finite or of the wrong type raises an `InputError` that names the rule.
+
+    A rule of the score is added here and in the kernel's struct of the same field names, which is
+    compared with these fields at import.
     """
 
     max_size: int = _rule(4, "largest group size", 2, MAX_GROUP_SIZE)
@@ -109,65 +112,57 @@ class Rules:
     )
 
     def __post_init__(self) -> None:
-        problems = [
-            problem
-            for spec in fields(self)
-            if (problem := _problem_with(spec, getattr(self, spec.name)))
-        ]
-        if problems:
-            raise InputError(problems)
-        sizes = tuple(sorted(set(self.retain_sizes))) or default_retain_sizes(self.max_size)
-        wrong = [size for size in sizes if not 2 <= size <= self.max_size]
-        if wrong:
-            raise InputError(
-                f"rule retain_sizes: {wrong[0]} is outside 2..{self.max_size} (max_size); leave it out or raise max_size"
-            )
+        problems = [_problem_with(spec, getattr(self, spec.name)) for spec in fields(self)]
+        found = [problem for problem in problems if problem]
+        if found:
+            raise InputError(found)
+
+        sizes = tuple(sorted(set(self.retain_sizes)))
+        if not sizes:
+            sizes = tuple(range(3, self.max_size + 1)) or (2,)
+        for size in sizes:
+            if not 2 <= size <= self.max_size:
+                raise InputError(
+                    f"rule retain_sizes: {size} is outside 2..{self.max_size} (max_size); "
+                    "leave it out or raise max_size"
+                )
         if self.day_weight_min > self.day_weight_max:
             raise InputError("rule day_weight_min: larger than day_weight_max; swap them")
         object.__setattr__(self, "retain_sizes", sizes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The rules as plain JSON values, retained sizes resolved."""
+        """Return the rules as plain JSON values, retained sizes resolved."""
         return {**asdict(self), "retain_sizes": list(self.retain_sizes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Rules:
-        """The inverse of `to_dict`; unknown names raise `InputError`."""
+        """Build rules from what `to_dict` returned; unknown names raise `InputError`."""
         known = {spec.name for spec in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise InputError(
-                f"unknown rule {unknown[0]!r}; the rules are {', '.join(sorted(known))}"
-            )
-        return cls(
-            **{
-                **values,
-                **(
-                    {"retain_sizes": tuple(values["retain_sizes"])}
-                    if "retain_sizes" in values
-                    else {}
-                ),
-            }
-        )
-
-
-def default_retain_sizes(max_size: int) -> tuple[int, ...]:
-    """Sizes 3..max_size, or 2 alone when nothing larger is searched."""
-    return tuple(range(3, max_size + 1)) or (2,)
+            names = ", ".join(sorted(known))
+            raise InputError(f"unknown rule {unknown[0]!r}; the rules are {names}")
+        arguments = dict(values)
+        if "retain_sizes" in arguments:
+            arguments["retain_sizes"] = tuple(arguments["retain_sizes"])
+        return cls(**arguments)
 
 
 def _problem_with(spec: Any, value: Any) -> str | None:
-    name, low, high = f"rule {spec.name}", spec.metadata["low"], spec.metadata["high"]
+    name = f"rule {spec.name}"
     if spec.name == "retain_sizes":
-        whole = isinstance(value, tuple) and all(
-            isinstance(size, int) and not isinstance(size, bool) for size in value
-        )
-        return None if whole else f"{name}: {value!r} is not a tuple of whole numbers"
-    wanted = int if spec.type == "int" else (int, float)
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        return f"{name}: {value!r} is not a {'whole number' if wanted is int else 'number'}"
+        if isinstance(value, tuple) and all(type(size) is int for size in value):
+            return None
+        return f"{name}: {value!r} is not a tuple of whole numbers"
+
+    accepted = int if spec.type == "int" else int | float
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        kind = "whole number" if accepted is int else "number"
+        return f"{name}: {value!r} is not a {kind}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name}: {value!r} is not finite"
+    low = spec.metadata["low"]
+    high = spec.metadata["high"]
     if not low <= value <= high:
         return f"{name}: {value!r} is outside {low}..{high}"
     return None

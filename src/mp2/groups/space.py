@@ -1,4 +1,4 @@
-"""The size of the search space: how many groups there are before any pruning, and which share of them is settled.
+"""The size of the search space: all groups before pruning, and the share that is decided.
 
 Counts are exact Python integers: 100,000 variations in groups of 8 go far beyond 64 bits.
 """
@@ -18,34 +18,42 @@ if TYPE_CHECKING:
 
 
 def n_groups(algo_sizes: Sequence[int], max_size: int) -> int:
-    """Number of groups of size 1..`max_size` of algorithms with `algo_sizes[a]` variations each."""
+    """Count the groups of size 1..`max_size`; algorithm `a` has `algo_sizes[a]` variations."""
     return sum(_choices_by_size(algo_sizes, max_size)[1:])
 
 
 def branch_weights(algo_sizes: Sequence[int], max_size: int) -> list[int]:
     """Weight of a branch by the algorithm of its second member.
 
-    Entry `b` is the number of groups of size 2..`max_size` that begin with a given starter of an earlier algorithm and
-    a given variation of algorithm `b`: the ways to choose 0..`max_size - 2` further members of the algorithms after `b`.
+    Entry `b` is the number of groups of size 2..`max_size` that begin with a given starter of an
+    earlier algorithm and a given variation of algorithm `b`: the ways to choose 0..`max_size - 2`
+    further members of the algorithms after `b`.
     """
-    return [
-        sum(_choices_by_size(algo_sizes[b + 1 :], max_size - 2)) for b in range(len(algo_sizes))
-    ]
+    weights = []
+    for algo in range(len(algo_sizes)):
+        later_sizes = algo_sizes[algo + 1 :]
+        weights.append(sum(_choices_by_size(later_sizes, max_size - 2)))
+    return weights
 
 
 def coverage(weight_done: int, weight_total: int, *, complete: bool) -> float:
-    """Share of the space that is settled, 0..1, from summed branch weights; 1.0 if and only if `complete`.
+    """Share of the space that is decided, 0..1, from summed branch weights.
 
-    Anything less stays below 1.0, also where the quotient would round up to it or where starters without a branch are
-    all that is left.
+    1.0 if and only if `complete`: other values stay below it, also where the quotient would round
+    up, or where only starters without a branch are left.
     """
     if complete:
         return 1.0
-    return min(weight_done / weight_total, math.nextafter(1.0, 0.0)) if weight_total else 0.0
+    if weight_total == 0:
+        return 0.0
+    return min(weight_done / weight_total, math.nextafter(1.0, 0.0))
 
 
 def _choices_by_size(algo_sizes: Sequence[int], max_size: int) -> list[int]:
-    """Entry `k`: ways to choose `k` variations of different algorithms (elementary symmetric polynomials)."""
+    """Ways to choose `k` variations of different algorithms, for k = 0..`max_size`.
+
+    They are the elementary symmetric polynomials of the sizes.
+    """
     choices = [1] + [0] * max_size
     for n_variations in algo_sizes:
         for k in range(max_size, 0, -1):
@@ -55,7 +63,11 @@ def _choices_by_size(algo_sizes: Sequence[int], max_size: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSummary:
-    """What a search over a panel would face: `n_groups` counts the groups of size 1..max_size before any pruning."""
+    """What a search over a panel faces.
+
+    `n_groups` counts the groups of size 1..max_size before pruning, `buys_per_day` sums over the
+    variations, `base_win_rates` are percent.
+    """
 
     variations_per_algo: dict[str, int]
     n_variations: int
@@ -70,14 +82,15 @@ class PanelSummary:
 
 
 def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
-    """Sizes of the panel and of its search space; `buys_per_day` sums over the variations, `panel_bytes` is its memory.
+    """Summarise a panel and the space of its groups of up to `max_size` members.
 
-    `max_size` is 1..8. Counts are exact at any size.
+    Raises `InputError` when `max_size` is outside 1..8.
     """
     if not 1 <= max_size <= MAX_GROUP_SIZE:
         raise InputError(f"max_size: {max_size} is outside 1..{MAX_GROUP_SIZE}")
+    algo_sizes = panel.variations_per_algo
     return PanelSummary(
-        variations_per_algo=dict(zip(panel.algos, panel.variations_per_algo, strict=True)),
+        variations_per_algo=dict(zip(panel.algos, algo_sizes, strict=True)),
         n_variations=panel.n_variations,
         days=panel.days,
         n_tickers=len(panel.tickers),
@@ -85,6 +98,6 @@ def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
         base_win_rates=tuple(panel.base_win_rates.tolist()),
         consistent=panel.consistent,
         max_size=max_size,
-        n_groups=n_groups(panel.variations_per_algo, max_size),
+        n_groups=n_groups(algo_sizes, max_size),
         panel_bytes=panel.n_bytes,
     )

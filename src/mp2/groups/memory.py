@@ -1,0 +1,41 @@
+"""How much memory a search takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mp2 import _recurse
+from mp2.data.panel import SignalPanel
+from mp2.groups import aliases
+from mp2.groups.rules import Rules
+
+# Of all workers together: enough for tables that pay, little beside a panel.
+_TABLE_BYTES = 200 << 20
+
+
+def turn_bytes(n_workers: int) -> int:
+    """Bytes the tables of one running starter may take."""
+    return min(_recurse.TURN_BYTES, _TABLE_BYTES // max(1, n_workers))
+
+
+def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
+    """Estimate the most bytes a search takes beside the interpreter, rounded up.
+
+    Counted are the panel, the starters' records, the alias cache, and per worker the kernel's
+    lists, consensus sets and tables.
+    """
+    n_variations = panel.n_variations
+    n_workers = min(workers, n_variations)
+    row_bytes = panel.buys[:1].nbytes
+
+    lists = rules.max_size * 8 * n_variations + (2 * rules.max_size + 16) * row_bytes
+    heaps = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
+    n_alias_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
+    alias_cache = min(aliases.MAX_BYTES, 2 * n_alias_classes * heaps)
+    return (
+        panel.n_bytes
+        + n_variations * _recurse.STARTER_DTYPE.itemsize
+        + alias_cache
+        + heaps
+        + n_workers * (lists + turn_bytes(n_workers) + heaps)
+    )

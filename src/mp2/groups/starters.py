@@ -1,0 +1,160 @@
+"""What a search reports about its starters: one record each, coverage, and the scores' moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mp2.data.panel import SignalPanel
+from mp2.groups import space
+from mp2.groups.result import StarterRecord, StarterStatus
+from mp2.groups.rules import Rules
+
+NS_PER_S = 1_000_000_000
+
+
+class StarterTable(Sequence[StarterRecord]):
+    """The records of all starters, in variation order, each built when it is read.
+
+    `records` STARTER_DTYPE[V] and `times` TIMES_DTYPE[V] are indexed by variation. `kept` maps a
+    retained size to the variation numbers int32[k, size] of its kept groups.
+    """
+
+    def __init__(
+        self,
+        panel: SignalPanel,
+        rules: Rules,
+        records: npt.NDArray[np.void],
+        times: npt.NDArray[np.void],
+        kept: dict[int, npt.NDArray[np.int32]],
+    ) -> None:
+        self._panel = panel
+        self._rules = rules
+        self._records = records
+        self._times = times
+        self._retained = {
+            size: np.bincount(members[:, 0], minlength=len(records))
+            for size, members in kept.items()
+        }
+        self._n_buys = panel.n_buys
+
+        # The branches of a starter are the variations of all later algorithms.
+        self._algo_sizes = np.bincount(panel.algo_of, minlength=len(panel.algos))
+        self._first_branch = np.cumsum(self._algo_sizes)[panel.algo_of]
+        self._n_branches = len(records) - self._first_branch
+
+        # A cursor of several levels stands inside the branch before its first position.
+        depth = records["depth"]
+        n_visited = records["cursor"][:, 0] - self._first_branch - (depth > 1)
+        is_exhausted = records["exhausted"] != 0
+        self._n_branches_done = np.where(
+            is_exhausted, self._n_branches, np.where(depth > 0, n_visited, 0)
+        )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> StarterRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[StarterRecord]: ...
+    def __getitem__(self, index: int | slice) -> StarterRecord | Sequence[StarterRecord]:
+        variations = range(len(self))[index]
+        if isinstance(variations, range):
+            return [self._build(variation_idx) for variation_idx in variations]
+        return self._build(variations)
+
+    @property
+    def n_branches(self) -> int:
+        """Branches (starter, second member) of all starters."""
+        return int(self._n_branches.sum())
+
+    @property
+    def n_branches_done(self) -> int:
+        """Branches that are wholly visited."""
+        return int(self._n_branches_done.sum())
+
+    def coverage(self, *, complete: bool) -> float:
+        """Weight of the branches done over the weight of all; 1.0 if and only if `complete`."""
+        weights = space.branch_weights(self._algo_sizes.tolist(), self._rules.max_size)
+        # Python integers: weights go far beyond 64 bits.
+        done = 0
+        total = 0
+        first = 0
+        for weight, algo_size in zip(weights, self._algo_sizes.tolist(), strict=True):
+            # Only starters before the algorithm, numbers below `first`, have branches into it.
+            next_branch = self._first_branch[:first] + self._n_branches_done[:first]
+            n_done = np.clip(next_branch - first, 0, algo_size).sum()
+            done += weight * int(n_done)
+            total += weight * first * algo_size
+            first += algo_size
+        return space.coverage(done, total, complete=complete)
+
+    def _build(self, variation_idx: int) -> StarterRecord:
+        record = self._records[variation_idx]
+        used_ns, limit_start_ns, limit_end_ns, n_turns = self._times[variation_idx].item()
+        tested = record["tested"].tolist()
+        eligible = record["eligible"].tolist()
+        cursor = record["cursor"].tolist()
+        attempts = int(record["attempts"])
+
+        status = StarterStatus.NOT_STARTED
+        if record["exhausted"]:
+            status = StarterStatus.EXHAUSTED
+        elif attempts:
+            status = StarterStatus.CUT_OFF
+
+        return StarterRecord(
+            variation_idx=variation_idx,
+            algo=self._panel.algos[self._panel.algo_of[variation_idx]],
+            variation=self._panel.variations[variation_idx],
+            n_buys=int(self._n_buys[variation_idx]),
+            status=status,
+            elapsed_s=used_ns / NS_PER_S,
+            limit_start_s=limit_start_ns / NS_PER_S,
+            limit_end_s=limit_end_ns / NS_PER_S,
+            n_turns=n_turns,
+            attempts=attempts,
+            tested={size: tested[size] for size in range(2, self._rules.max_size + 1)},
+            eligible={size: eligible[size] for size in self._rules.retain_sizes},
+            retained={size: int(counts[variation_idx]) for size, counts in self._retained.items()},
+            n_branches=int(self._n_branches[variation_idx]),
+            n_branches_done=int(self._n_branches_done[variation_idx]),
+            cursor=tuple(cursor[: int(record["depth"])]),
+        )
+
+
+def exact_sum(counts: npt.NDArray[Any]) -> int:
+    """Sum integer counts without wrapping: a total may exceed the 64 bits of one counter."""
+    return sum(counts.tolist())
+
+
+def score_moments(records: npt.NDArray[np.void], size: int) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation of all eligible scores of a size; None without scores.
+
+    Pairwise update of Chan, Golub and LeVeque (1979), in the order of variation numbers: a fixed
+    order gives the same bits for any number of workers. A single score has deviation 0.
+    """
+    counts = records["eligible"][:, size]
+    means = records["score_mean"][:, size]
+    squares = records["score_m2"][:, size]
+    n = 0
+    mean = 0.0
+    m2 = 0.0
+    for i in np.flatnonzero(counts).tolist():
+        n_more = int(counts[i])
+        delta = float(means[i]) - mean
+        n_both = n + n_more
+        mean += delta * (n_more / n_both)
+        m2 += float(squares[i]) + delta * delta * (n * n_more / n_both)
+        n = n_both
+
+    if n == 0:
+        return None, None
+    if n == 1:
+        return mean, 0.0
+    return mean, math.sqrt(m2 / (n - 1))
