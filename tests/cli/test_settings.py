@@ -60,14 +60,14 @@ def here(tmp_path, monkeypatch):
 
 
 def test_no_file_no_settings(here):
-    assert settings.load(None, cli) == {}
+    assert settings.find(None).defaults(cli) == {}
 
 
 def test_the_working_directorys_file_is_found(here):
     (here / "mp2.toml").write_text(
         'verbose = 1\n[search]\nbudget = "5s"\nmin_daily_hits = 3\ntop = 7\nretain_sizes = [3]\n'
     )
-    assert settings.load(None, cli) == {
+    assert settings.find(None).defaults(cli) == {
         "verbose": "1",
         "search": {"budget": "5s", "min_daily_hits": "3", "top_k": "7", "retain_sizes": [3]},
     }
@@ -75,7 +75,7 @@ def test_the_working_directorys_file_is_found(here):
 
 def test_the_projects_table_is_found(here):
     (here / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.mp2.search]\nworkers = 2\n')
-    assert settings.load(None, cli) == {"search": {"workers": "2"}}
+    assert settings.find(None).defaults(cli) == {"search": {"workers": "2"}}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_the_projects_table_is_found(here):
 def test_a_wrong_file_is_named(here, text, message):
     (here / "mp2.toml").write_text(text)
     with pytest.raises(InputError, match=message):
-        settings.load(None, cli)
+        settings.find(None).defaults(cli)
 
 
 def test_a_file_that_cannot_be_read_is_named(here):
     with pytest.raises(InputError, match=r"absent\.toml: No such file"):
-        settings.load(here / "absent.toml", cli)
+        settings.find(here / "absent.toml")
     (here / "latin.toml").write_bytes(b'log_file = "\xe9"\n')
     with pytest.raises(InputError, match=r"latin\.toml: not UTF-8 text at byte 12"):
-        settings.load(here / "latin.toml", cli)
+        settings.find(here / "latin.toml")

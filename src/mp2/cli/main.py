@@ -217,5 +217,4 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     cli.add_command(command)
-settings.name_variables(cli, "MP2")
-settings.name_origins(cli)
+settings.name_settings(cli, "MP2")

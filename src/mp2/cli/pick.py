@@ -167,8 +167,9 @@ def _sheet_of_day(
         )
     last = result.days[-1]
     wanted = _parsed_day(source.day)
-    if wanted is not None and wanted > date.min:
-        last = (wanted - timedelta(days=1)).isoformat()
+    if wanted is not None:
+        # The first day of the calendar has none before it.
+        last = str(wanted - timedelta(days=wanted > date.min))
     table = files.read(Path(source.prices or ""), stop, end=last)
     sheet = compute_signals(
         table,

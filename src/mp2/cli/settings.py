@@ -3,117 +3,102 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
+from click.types import FuncParamType
 
 from mp2._files import read_toml
 from mp2.errors import InputError
+
+# --- types of values -------------------------------------------------------------------------
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
-class Duration(click.ParamType[Any]):
-    """Seconds as a float, from 90, '90', '90s', '1.5m', '2h' or '250ms'."""
-
-    name = "duration"
-
-    def __init__(self, *, above_zero: bool = False, most_s: float | None = None) -> None:
-        self._above_zero, self._most_s = above_zero, most_s
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Seconds; a time that cannot be read, or that is too short or too long, is a usage error."""
-        match = _DURATION.fullmatch(str(value))
-        unit = (match[2].lower() or "s") if match else ""
-        if match is None or unit not in _UNITS_S:
-            self.fail(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms", param, ctx)
-        seconds = float(match[1]) * _UNITS_S[unit]
-        if self._above_zero and not seconds:
-            self.fail(f"{value!r} is no time at all; give more than 0s", param, ctx)
-        if self._most_s is not None and seconds > self._most_s:
-            self.fail(f"{value!r} is too long; give {self._most_s:g}s or less", param, ctx)
-        return seconds
+def duration(value: Any) -> float:
+    """Return seconds from 90, '90', '90s', '1.5m', '2h' or '250ms'."""
+    match = _DURATION.fullmatch(str(value))
+    unit_s = _UNITS_S.get(match[2].lower() or "s") if match else None
+    if match is None or unit_s is None:
+        raise click.BadParameter(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms")
+    return float(match[1]) * unit_s
 
 
-class Names(click.ParamType[Any]):
-    """A tuple of names, from a list or a text separated by commas; spaces around a name do not count."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names, in order."""
-        parts = (
-            [str(part) for part in value]
-            if isinstance(value, list | tuple)
-            else str(value).split(",")
-        )
-        return tuple(part.strip() for part in parts if part.strip())
+def _timeout(value: Any) -> float:
+    seconds = duration(value)
+    if seconds == 0:
+        raise click.BadParameter(f"{value!r}: duration must be greater than 0")
+    return seconds
 
 
-class Sizes(Names):
-    """A tuple of whole numbers, from a list or '3,4'."""
-
-    name = "sizes"
-
-    def convert(  # type: ignore[override]
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The numbers, in order."""
-        try:
-            return tuple(int(part) for part in super().convert(value, param, ctx))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers such as 3,4", param, ctx)
+# On another host a run that has been silent for longer counts as dead (`database.SILENCE_S`).
+_LONGEST_CHECKPOINT_S = 300.0
 
 
-class Pairs(click.ParamType[Any]):
-    """A mapping of names, from a table or 'algo=name,day=name'."""
-
-    name = "pairs"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, str]:
-        """The pairs, in order."""
-        if isinstance(value, dict):
-            return {str(key): str(name) for key, name in value.items()}
-        pairs = [part.partition("=") for part in str(value).split(",") if part.strip()]
-        if any(not (key.strip() and name.strip()) for key, _, name in pairs):
-            self.fail(f"{value!r} is not of the form algo=NAME,day=NAME", param, ctx)
-        return {key.strip(): name.strip() for key, _, name in pairs}
+def _checkpoint(value: Any) -> float:
+    seconds = duration(value)
+    if seconds > _LONGEST_CHECKPOINT_S:
+        raise click.BadParameter(f"{value!r} is too long; give {_LONGEST_CHECKPOINT_S:g}s or less")
+    return seconds
 
 
-_OUTSIDE = ("config", "debug", "version")
-"""Options that are none of a file's business."""
+def names(value: Any) -> tuple[str, ...]:
+    """Return names from a list or a text separated by commas; outer spaces are removed."""
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    stripped = [str(part).strip() for part in parts]
+    return tuple(part for part in stripped if part)
 
-DURATION, TIMEOUT, NAMES, SIZES, PAIRS = (
-    Duration(),
-    Duration(above_zero=True),
-    Names(),
-    Sizes(),
-    Pairs(),
-)
-CHECKPOINT = Duration(most_s=300)
-"""On another host a run that has been silent for longer counts as dead (`database.SILENCE_S`)."""
 
+def sizes(value: Any) -> tuple[int, ...]:
+    """Return whole numbers from a list or '3,4'."""
+    try:
+        return tuple(map(int, names(value)))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 3,4") from None
+
+
+def pairs(value: Any) -> dict[str, str]:
+    """Return a mapping of names from a table or 'algo=name,day=name'."""
+    if isinstance(value, dict):
+        return {str(key): str(name) for key, name in value.items()}
+    mapping = {}
+    for part in names(value):
+        key, _, name = (word.strip() for word in part.partition("="))
+        if not key or not name:
+            raise click.BadParameter(f"{value!r} is not of the form algo=NAME,day=NAME")
+        mapping[key] = name
+    return mapping
+
+
+DURATION = FuncParamType(duration)
+TIMEOUT = FuncParamType(_timeout)
+CHECKPOINT = FuncParamType(_checkpoint)
+TIMEOUT.name = CHECKPOINT.name = DURATION.name
+NAMES = FuncParamType(names)
+SIZES = FuncParamType(sizes)
+PAIRS = FuncParamType(pairs)
+
+
+# --- the settings file -----------------------------------------------------------------------
 
 FILE = "mp2.cli.settings"
-"""Under which the path of the settings file is kept with a command's context."""
+"""The key of the settings file's path in the `meta` of a click context."""
 
 _DISCOVERY = "discovery"
+# Options that count before a settings file is read, or end the command.
+_NOT_IN_FILES = ("config", "debug", "version")
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A settings file as it was read: a table per command, and `[discovery]`, which `mp2.discovery.config` checks."""
+    """A settings file: a table per command, and `[discovery]`, which `discovery.config` checks."""
 
     path: Path
     tables: dict[str, Any] = field(repr=False)
@@ -124,113 +109,113 @@ class SettingsFile:
         return self.tables.get(_DISCOVERY, {})
 
     def defaults(self, cli: click.Group) -> dict[str, Any]:
-        """Defaults for every command, as click's `default_map`. Raises `InputError` for an unknown table or key."""
+        """Return the file's values as click's `default_map`.
+
+        Keys are the long options with underscores. Raises `InputError` listing all unknown ones.
+        """
+        problems: list[str] = []
         own = {key: value for key, value in self.tables.items() if key != _DISCOVERY}
-        return _checked(own, cli, f"{self.path}: ", (_DISCOVERY,)) if own else {}
+        defaults = _defaults(own, cli, f"{self.path}: ", problems, others=[_DISCOVERY])
+        if problems:
+            raise InputError(problems)
+        return defaults
 
 
 def find(path: Path | None) -> SettingsFile:
-    """The settings file that counts: `path`, else `mp2.toml` in the working directory, else `[tool.mp2]` of `pyproject.toml`.
+    """Read the settings file: `path`, else mp2.toml, else [tool.mp2] of pyproject.toml, here.
 
     Without any it is empty. Raises `InputError` for a file that cannot be read or is not TOML.
     """
-    if path is not None:
-        return SettingsFile(path, read_toml(path, "settings file"))
-    own, project = Path("mp2.toml"), Path("pyproject.toml")
-    if own.is_file():
-        return SettingsFile(own, read_toml(own, "settings file"))
-    if project.is_file():
-        return SettingsFile(project, _own_table(project))
-    return SettingsFile(own, {})
+    if path is None:
+        path = Path("mp2.toml")
+        if not path.is_file():
+            return _project_settings(Path("pyproject.toml"))
+    return SettingsFile(path, read_toml(path, "settings file"))
 
 
-def _own_table(project: Path) -> dict[str, Any]:
-    """`[tool.mp2]` of a `pyproject.toml`, empty when there is none."""
-    table: dict[str, Any] = read_toml(project, "settings file")
+def _project_settings(project: Path) -> SettingsFile:
+    table = read_toml(project, "settings file") if project.is_file() else {}
     for key in ("tool", "mp2"):
         table = table.get(key, {})
         if not isinstance(table, dict):
             raise InputError(f"{project}: {key} has to be a table")
-    return table
+    return SettingsFile(project, table)
 
 
-def load(path: Path | None, cli: click.Group) -> dict[str, Any]:
-    """The defaults in the settings file that counts. Keys are the long options with underscores. Raises `InputError`."""
-    return find(path).defaults(cli)
-
-
-def _checked(
-    tables: dict[str, Any], command: click.Command, where: str, others: tuple[str, ...] = ()
+def _defaults(
+    table: dict[str, Any],
+    command: click.Command,
+    where: str,
+    problems: list[str],
+    others: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The tables by the names click knows them under; every key has to be an option or a subcommand."""
-    options = {
-        _key(param): param
-        for param in command.params
-        if isinstance(param, click.Option) and _key(param) not in _OUTSIDE
-    }
+    """Rename the keys of a table as click knows them; each has to be an option or a command."""
+    options = {_key(param): param for param in command.params if isinstance(param, click.Option)}
+    for key in _NOT_IN_FILES:
+        options.pop(key, None)
     commands = command.commands if isinstance(command, click.Group) else {}
-    known = sorted({*options, *commands, *others})
-    problems = [
-        f"{where}unknown key {key!r}; known are {', '.join(known)}"
-        for key in tables
-        if key not in known
-    ]
-    problems += [
-        f"{where}{key} has to be a table"
-        for key in tables
-        if key in commands and not isinstance(tables[key], dict)
-    ]
-    if problems:
-        raise InputError(problems)
-    below = {
-        key: _checked(value, commands[key], f"{where}[{key}] ")
-        for key, value in tables.items()
-        if key in commands
-    }
-    return below | {
-        str(options[key].name): _value(value, options[key])
-        for key, value in tables.items()
-        if key in options
-    }
+    defaults: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in options:
+            option = options[key]
+            defaults[str(option.name)] = _value(value, option)
+        elif key not in commands:
+            known = ", ".join(sorted({*options, *commands, *others}))
+            problems.append(f"{where}unknown key {key!r}; known are {known}")
+        elif isinstance(value, dict):
+            defaults[key] = _defaults(value, commands[key], f"{where}[{key}] ", problems)
+        else:
+            problems.append(f"{where}{key} has to be a table")
+    return defaults
 
 
 def _value(value: Any, option: click.Option) -> Any:
-    """Lists and tables for the types made for them, flags as they are, all else as on the command line: text."""
+    """Return what click converts: text as on the command line, except for flags and lists."""
     if option.multiple and not isinstance(value, list):
         return [str(value)]
-    if (option.is_flag and isinstance(value, bool)) or (
-        isinstance(value, list | dict) and isinstance(option.type, Names | Pairs)
-    ):
+    if option.is_flag and isinstance(value, bool):
+        return value
+    if option.type in (NAMES, SIZES, PAIRS) and isinstance(value, list | dict):
         return value
     return str(value)
 
 
-def name_variables(command: click.Command, prefix: str) -> None:
-    """Name every option's environment variable after its key in a file: `MP2_SEARCH_TOP` for `--top` of `search`."""
+def _key(option: click.Option) -> str:
+    """Return the name of an option in a file: its longest flag, with underscores."""
+    return max(option.opts, key=len).lstrip("-").replace("-", "_")
+
+
+# --- environment variables, and where a value came from --------------------------------------
+
+
+def name_settings(command: click.Command, prefix: str) -> None:
+    """Name the environment variable of each option, and have errors say where a value came from.
+
+    The variable follows the key in a file: `MP2_SEARCH_TOP` for `--top` of `search`.
+    """
     for param in command.params:
-        if isinstance(param, click.Option) and _key(param) != "version":
+        if isinstance(param, click.Option) and param.name != "version":
             param.envvar = f"{prefix}_{_key(param).upper()}"
-    for name, below in command.commands.items() if isinstance(command, click.Group) else ():
-        name_variables(below, f"{prefix}_{name.upper()}")
+    if command.callback is not None:
+        command.callback = _with_origins(command.callback)
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            name_settings(below, f"{prefix}_{name.upper()}")
 
 
 def origin(context: click.Context, param: click.Parameter) -> str | None:
-    """Where the value of an option came from, if not from the command line: its variable, or its key in a settings file."""
+    """Return the variable, or the key and file, that gave an option its value.
+
+    None for the command line and for defaults.
+    """
     source = context.get_parameter_source(str(param.name))
-    if source is click.core.ParameterSource.ENVIRONMENT:
+    if source is ParameterSource.ENVIRONMENT:
         return f"{param.envvar} in the environment"
-    if source is click.core.ParameterSource.DEFAULT_MAP and isinstance(param, click.Option):
-        table = ".".join(context.command_path.split()[1:])
-        return f"{f'[{table}] ' if table else ''}{_key(param)} in {context.meta.get(FILE, 'the settings file')}"
-    return None
-
-
-def name_origins(command: click.Command) -> None:
-    """Have the messages of a command, and of those below it, say of a setting where it was made."""
-    if command.callback is not None:
-        command.callback = _with_origins(command.callback)
-    for below in command.commands.values() if isinstance(command, click.Group) else ():
-        name_origins(below)
+    if source is not ParameterSource.DEFAULT_MAP or not isinstance(param, click.Option):
+        return None
+    _, _, table = context.command_path.partition(" ")
+    place = f"[{table.replace(' ', '.')}] " if table else ""
+    return f"{place}{_key(param)} in {context.meta.get(FILE, 'the settings file')}"
 
 
 def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -239,9 +224,8 @@ def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return callback(*args, **options)
         except InputError as error:
-            error.problems = tuple(
-                _with_origin(problem, click.get_current_context()) for problem in error.problems
-            )
+            context = click.get_current_context()
+            error.problems = tuple(_with_origin(problem, context) for problem in error.problems)
             raise
 
     return call
@@ -251,16 +235,10 @@ _SETTING = re.compile(r"(?:rule |--)?(\w+): ")
 
 
 def _with_origin(problem: str, context: click.Context) -> str:
-    """A problem that begins with the name of a setting, and where that was made."""
+    """Add the origin to a problem that begins with the name of a setting."""
     named = _SETTING.match(problem)
-    places = [
-        origin(context, param)
-        for param in context.command.params
-        if named and param.name == named[1]
-    ]
-    return f"{problem} (from {places[0]})" if places and places[0] else problem
-
-
-def _key(option: click.Option) -> str:
-    """The name of an option in a file: its longest flag, with underscores."""
-    return max(option.opts, key=len).lstrip("-").replace("-", "_")
+    for param in context.command.params:
+        if named is not None and param.name == named[1]:
+            place = origin(context, param)
+            return f"{problem} (from {place})" if place else problem
+    return problem
