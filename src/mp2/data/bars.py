@@ -1,8 +1,9 @@
-"""Any layout of daily bars as tables of rows `date, ticker, open, high, low, close, volume`.
+"""Any layout of daily bars as rows `date, ticker, open, high, low, close, volume`.
 
-A source holds one table with a ticker column (long), or a table for each ticker: a file in a folder, or columns that are
-called by field and ticker (wide), as yfinance makes them. Wide columns are known by names such as `('Close', 'AAPL')`, the
-text of a tuple; that is how pandas writes its column levels to Parquet, and how several header lines of a CSV file are read.
+A source holds one table with a ticker column (long), or a table for each ticker: a file in a folder,
+or columns that are called by field and ticker (wide), as yfinance makes them. Wide columns have names
+such as `('Close', 'AAPL')`, the text of a tuple: pandas writes its column levels to Parquet like
+that, and several header lines of a CSV file are read like that.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import ast
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2._files import expanded
-from mp2.data.columns import Columns, ambiguous_lines, parse_day
+from mp2.data.columns import Columns, ambiguous_lines, missing_line, parse_day
 from mp2.data.tables import Table, csv_head, open_table
 from mp2.errors import InputError
 
@@ -28,25 +29,19 @@ if TYPE_CHECKING:
 PRICES = ("open", "high", "low", "close")
 ROLES = ("date", "ticker", *PRICES, "volume")
 
-_USUAL = {"date": ("date", "datetime", "day", "timestamp"), "ticker": ("ticker", "symbol")}
+_USUAL_NAMES = {"date": ("date", "datetime", "day", "timestamp"), "ticker": ("ticker", "symbol")}
 _CSV = (".csv", ".csv.gz")
+# The first cells of a wide CSV file's two header lines, as pandas and yfinance write them.
 _LEVEL_NAMES = (["price", "ticker"], ["ticker", "price"], ["", ""])
 _N_WIDE_LEVELS = 2
-_N_SHOWN_COLUMNS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """A table of bars: `columns` gives its rows, `roles` what they have; `ticker` is the ticker of all of them or None."""
-
-    columns: Columns
-    roles: tuple[str, ...]
-    ticker: str | None
 
 
 @dataclass(slots=True)
 class BarSource:
-    """Where bars come from; `problems` is filled by `open_all`."""
+    """A source of bars; `batches` fills `problems` and `empty_tickers`.
+
+    `names` maps roles to the source's own names; `empty_tickers` are those of files without a row.
+    """
 
     source: Any
     names: Mapping[str, str]
@@ -54,117 +49,142 @@ class BarSource:
     query: str | None = None
     stop: threading.Event | None = None
     problems: list[str] = field(default_factory=list)
+    empty_tickers: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path | None:
+        """The path of a file or folder."""
+        return expanded(self.source) if isinstance(self.source, str | os.PathLike) else None
 
     @property
     def name(self) -> str:
         """What messages call the source."""
-        return str(_path(self.source) or "prices")
+        return str(self.path or "prices")
 
-    def open_all(self) -> Iterator[Bars]:
-        """Every table of the source that can be read, open until the next one is asked for."""
-        path = _path(self.source)
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows of every table that can be read, in batches with all roles as columns."""
+        path = self.path
         if path is None:
-            yield from self._opened(_with_plain_columns(self.source), None)
+            yield from self._read(_with_plain_columns(self.source), None)
         elif path.is_dir():
             for file, ticker in self._files(path):
-                yield from self._opened(file, ticker)
+                yield from self._read(file, ticker)
         else:
-            yield from self._opened(path, None)
+            yield from self._read(path, None)
 
     def _files(self, folder: Path) -> Iterator[tuple[Path, str]]:
         if self.table is not None or self.query is not None:
             self.problems.append(f"{folder}: table and query are for SQLite files; leave them out")
-        found: dict[str, Path] = {}
+        file_of: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            if path.name.lower().endswith(_CSV) and not path.name.startswith("."):
-                ticker = path.name[: path.name.lower().rindex(".csv")]
-                if found.setdefault(ticker, path) != path:
-                    self.problems.append(
-                        f"{path}: {found[ticker].name} is a file of ticker {ticker!r} too; keep one of them"
-                    )
-                yield path, ticker
-        if not found:
-            self.problems.append(
-                f"{folder}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"
-            )
-
-    def _opened(self, source: Any, ticker: str | None) -> Iterator[Bars]:
-        with ExitStack() as opened:
-            try:
-                n_header_rows = _n_header_rows(source)
-                table = opened.enter_context(
-                    open_table(
-                        source,
-                        "prices",
-                        table=self.table,
-                        query=self.query,
-                        n_header_rows=n_header_rows,
-                        stop=self.stop,
-                    )
+            name = path.name
+            if name.startswith(".") or not name.lower().endswith(_CSV):
+                continue
+            ticker = name[: name.lower().rindex(".csv")]
+            first = file_of.setdefault(ticker, path)
+            if first != path:
+                self.problems.append(
+                    f"{path}: {first.name} is a file of ticker {ticker!r} too; keep one of them"
                 )
-                parts = list(_split(table)) if _is_wide(table) else [(table, ticker)]
-            except InputError as error:
-                self.problems += error.problems
-                return
-            for part, part_ticker in parts:
-                yield from self._bars(part, part_ticker)
-
-    def _bars(self, table: Table, ticker: str | None) -> Iterator[Bars]:
-        problems: list[str] = []
-        names = {
-            role: name
-            for role in ROLES
-            if (name := _column(table, role, self.names, problems)) is not None
-        }
-        needed = [
-            role
-            for role in ROLES
-            if role in self.names or (role != "volume" and not (role == "ticker" and ticker))
-        ]
-        problems += [_missing_line(table, role, self.names) for role in needed if role not in names]
-        problems += ambiguous_lines(table, list(names.values()))
-        self.problems += problems
-        if not problems:
-            own_ticker = None if "ticker" in names else ticker
-            yield Bars(Columns(table, names, self.stop), tuple(names), own_ticker)
-
-
-def _column(table: Table, role: str, given: Mapping[str, str], problems: list[str]) -> str | None:
-    """The table's name of a role: the given one, else a usual one in any letter case; None when there is none."""
-    if role in given:
-        return given[role] if given[role] in table.columns else None
-    for usual in _USUAL.get(role, (role,)):
-        found = list(
-            dict.fromkeys(name for name in table.columns if str(name).strip().lower() == usual)
-        )
-        if len(found) > 1 and usual not in found:
-            pair = f"{found[0]!r} and {found[1]!r}"
-            problems.append(
-                f"{table.name}: columns {pair} could both be {role}; choose with columns ({role}=NAME)"
+            yield path, ticker
+        if not file_of:
+            self.problems.append(
+                f"{folder}: no CSV file in this folder; "
+                "it needs one for each ticker, such as AAPL.csv"
             )
-        if found:
-            return usual if usual in found else found[0]
-    return None
+
+    def _read(self, source: Any, ticker: str | None) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a file or frame; `ticker` is that of a file in a folder."""
+        try:
+            n_header_rows = _n_header_rows(source) if isinstance(source, Path) else 1
+            with open_table(
+                source,
+                "prices",
+                table=self.table,
+                query=self.query,
+                n_header_rows=n_header_rows,
+                stop=self.stop,
+            ) as table:
+                if any(len(_levels(name)) == _N_WIDE_LEVELS for name in table.columns):
+                    for part, part_ticker in _split(table):
+                        yield from self._rows(part, part_ticker)
+                else:
+                    yield from self._rows(table, ticker)
+        except InputError as error:
+            # The other files of a folder are still checked, so that all problems come at once.
+            self.problems += error.problems
+
+    def _rows(self, table: Table, ticker: str | None) -> Iterator[pl.DataFrame]:
+        import polars as pl
+
+        names = self._column_names(table, ticker)
+        constants = []
+        if "ticker" not in names:
+            constants.append(pl.lit(ticker, pl.String).alias("ticker"))
+        if "volume" not in names:
+            constants.append(pl.lit(float("nan")).alias("volume"))
+        columns = Columns(table, names, self.stop)
+        n_rows = 0
+        for batch in columns.batches(list(names)):
+            n_rows += batch.height
+            yield batch.with_columns(constants).drop_nulls(["date", "ticker"])
+        self.problems += columns.faults.lines()
+        if "ticker" not in names and ticker is not None and not n_rows:
+            self.empty_tickers.append(ticker)
+
+    def _column_names(self, table: Table, ticker: str | None) -> dict[str, str]:
+        """Return the table's name of every role it has; raises `InputError` without a needed one."""
+        names: dict[str, str] = {}
+        problems: list[str] = []
+        for role in ROLES:
+            candidates = _candidates(table, role, self.names)
+            if candidates:
+                names[role] = candidates[0]
+            elif role in self.names or not (role == "volume" or (role == "ticker" and ticker)):
+                line = missing_line(table, role, self.names.get(role, role))
+                if role == "ticker" and role not in self.names:
+                    line += (
+                        "; bars of one ticker: add such a column, or name the file after the "
+                        "ticker (AAPL.csv) and read its folder"
+                    )
+                problems.append(line)
+            if len(candidates) > 1:
+                first, second, *_ = candidates
+                problems.append(
+                    f"{table.name}: columns {first!r} and {second!r} could both be {role}; "
+                    f"choose with columns ({role}=NAME)"
+                )
+        problems += ambiguous_lines(table, names.values())
+        if problems:
+            raise InputError(problems)
+        return names
 
 
-def _missing_line(table: Table, role: str, given: Mapping[str, str]) -> str:
-    shown = ", ".join(map(str, table.columns[:_N_SHOWN_COLUMNS])) or "none"
-    more = ", ..." if len(table.columns) > _N_SHOWN_COLUMNS else ""
-    hint = f"give another name with columns ({role}=NAME)"
-    if role == "ticker" and role not in given:
-        hint += "; bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and read its folder"
-    return f"{table.name}: missing column {given.get(role, role)!r}; it has {shown}{more}; {hint}"
+def _candidates(table: Table, role: str, given: Mapping[str, str]) -> list[str]:
+    """Return the columns that may have a role: one, unless names differ in letter case alone."""
+    if role in given:
+        return [given[role]] if given[role] in table.columns else []
+    for usual in _USUAL_NAMES.get(role, (role,)):
+        if usual in table.columns:
+            return [usual]
+        columns = [name for name in table.columns if _plain(name) == usual]
+        if columns:
+            return list(dict.fromkeys(columns))
+    return []
 
 
-def _path(source: Any) -> Path | None:
-    return expanded(source) if isinstance(source, str | os.PathLike) else None
+def _plain(name: object) -> str:
+    return str(name).strip().lower()
 
 
-# --- wide tables ---------------------------------------------------------------------------------------------------
+# --- wide tables ---------------------------------------------------------------------------------
 
 
 def _with_plain_columns(source: Any) -> Any:
-    """A pandas frame with column levels gets the text of a tuple as each column's name; an index of dates gets a name."""
+    """Return a pandas frame with text for its column levels, and an index of dates named `date`.
+
+    Other sources are returned as they are.
+    """
     import narwhals as nw
 
     if not nw.dependencies.is_pandas_dataframe(source):
@@ -177,107 +197,97 @@ def _with_plain_columns(source: Any) -> Any:
     return frame
 
 
-def _n_header_rows(source: Any) -> int:
-    """1, or for a wide CSV file 2 or 3: the two levels and, where the index has a name, a line that holds it alone."""
-    if (
-        not isinstance(source, Path)
-        or not source.name.lower().endswith(_CSV)
-        or not source.is_file()
-    ):
+def _n_header_rows(path: Path) -> int:
+    """Return 1, or for a wide CSV file 2, or 3 when a line holds nothing but the index's name."""
+    if not path.name.lower().endswith(_CSV) or not path.is_file():
         return 1
-    if not any(row[0].lower() in names for row in csv_head(source, 1) for names in _LEVEL_NAMES):
+    head = csv_head(path, 1)
+    first_cells = {names[0] for names in _LEVEL_NAMES}
+    # The first line decides most files: the next ones may be long, or faulty.
+    if not head or head[0][0].lower() not in first_cells:
         return 1
-    head = csv_head(source, 3)
+    head = csv_head(path, 3)
     if [row[0].lower() for row in head[:2]] not in _LEVEL_NAMES:
         return 1
-    return 3 if len(head) > 2 and not any(head[2][1:]) and parse_day(head[2][0]) is None else 2
+    for first_cell, *others in head[2:]:
+        if not any(others) and parse_day(first_cell) is None:
+            return 3
+    return 2
 
 
 def _levels(name: object) -> tuple[str, ...]:
-    """The levels behind a column's name: those of a tuple's text, else the name itself."""
+    """Return the levels of a column's name: those of a tuple's text, else the name itself."""
     text = str(name)
+    levels: Any = None
     if text.startswith("(") and text.endswith(")"):
-        try:
+        # Else a name in brackets; the last two errors: brackets nested too deeply.
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             levels = ast.literal_eval(text)
-        except (
-            ValueError,
-            SyntaxError,
-            MemoryError,
-            RecursionError,
-        ):  # the last two: nested too deeply
-            return (text,)
-        if isinstance(levels, tuple):
-            return tuple(str(level) for level in levels if str(level))
+    if isinstance(levels, tuple):
+        return tuple(str(level) for level in levels if str(level))
     return (text,)
 
 
-def _is_wide(table: Table) -> bool:
-    return any(len(_levels(name)) == _N_WIDE_LEVELS for name in table.columns)
-
-
 def _split(table: Table) -> Iterator[tuple[Table, str]]:
-    """A table for each ticker of a wide one, which is read into memory for that."""
+    """Yield a table for each ticker of a wide one, which is read into memory for that."""
     import polars as pl
 
-    if problems := ambiguous_lines(table, table.columns):
+    problems = ambiguous_lines(table, table.columns)
+    if problems:
         raise InputError(problems)
     levels = {name: _levels(name) for name in table.columns}
-    date_name = next((name for name, found in levels.items() if _is_date(found)), table.columns[0])
-    tickers = _fields_by_ticker(
-        table, {name: found for name, found in levels.items() if name != date_name}
-    )
+    date_name = table.columns[0]
+    for name in reversed(table.columns):
+        if any(_plain(level) in _USUAL_NAMES["date"] for level in levels[name]):
+            date_name = name
+    del levels[date_name]
+    columns_of = _columns_by_ticker(table, levels)
     batches = [_compact(batch, date_name) for batch in table.read(table.columns)]
-    rows = pl.concat(batches or [pl.DataFrame(schema=table.columns)], how="vertical_relaxed")
-    for ticker, names in tickers.items():
-        # By column, since a query over thousands of them takes long.
-        part = pl.DataFrame(
-            [
-                rows[date_name].alias("date"),
-                *(rows[name].alias(role) for role, name in names.items()),
-            ]
-        )
-        yield (
-            Table(f"{table.name}[{ticker}]", tuple(part.columns), partial(_read_frame, part)),
-            ticker,
-        )
-
-
-def _compact(batch: pl.DataFrame, date_name: str) -> pl.DataFrame:
-    """Columns of text that are all numbers as such: thousands of text columns take ten times the memory."""
-    import polars as pl
-
-    columns = []
-    for column in batch:
-        numbers = (
-            column.cast(pl.Float64, strict=False)
-            if column.dtype == pl.String and column.name != date_name
-            else column
-        )
-        columns.append(numbers if numbers.null_count() == column.null_count() else column)
-    return pl.DataFrame(columns)
+    rows = pl.DataFrame(schema=table.columns)
+    if batches:
+        rows = pl.concat(batches, how="vertical_relaxed")
+    for ticker, names in columns_of.items():
+        # Column by column: a query over thousands of columns takes long.
+        columns = [rows[date_name].alias("date")]
+        columns += [rows[name].alias(field) for field, name in names.items()]
+        part = pl.DataFrame(columns)
+        name = f"{table.name}[{ticker}]"
+        yield Table(name, tuple(part.columns), partial(_read_frame, part)), ticker
 
 
 def _read_frame(frame: pl.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
     yield frame.select(names)
 
 
-def _is_date(levels: Sequence[str]) -> bool:
-    return any(level.strip().lower() in _USUAL["date"] for level in levels)
+def _compact(batch: pl.DataFrame, date_name: str) -> pl.DataFrame:
+    """Convert columns of text that are all numbers: text takes ten times the memory."""
+    import polars as pl
+
+    columns = []
+    for column in batch:
+        numbers = column
+        if column.dtype == pl.String and column.name != date_name:
+            numbers = column.cast(pl.Float64, strict=False)
+        is_exact = numbers.null_count() == column.null_count()
+        columns.append(numbers if is_exact else column)
+    return pl.DataFrame(columns)
 
 
-def _fields_by_ticker(
+def _columns_by_ticker(
     table: Table, levels: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, str]]:
-    """Ticker -> field in lower case -> column; which of the two levels holds the fields is seen from what is there."""
-    cells = [(name, found) for name, found in levels.items() if len(found) == _N_WIDE_LEVELS]
+    """Return, by ticker and field, the column; one of the two levels has all four prices."""
     for field_level in (0, 1):
-        tickers: dict[str, dict[str, str]] = {}
-        for name, found in cells:
-            tickers.setdefault(found[1 - field_level], {})[found[field_level].strip().lower()] = (
-                name
-            )
-        if set().union(*tickers.values()).issuperset(PRICES):
-            return tickers
+        columns: dict[str, dict[str, str]] = {}
+        fields = set()
+        for name, cells in levels.items():
+            if len(cells) == _N_WIDE_LEVELS:
+                price_field = _plain(cells[field_level])
+                columns.setdefault(cells[1 - field_level], {})[price_field] = name
+                fields.add(price_field)
+        if fields.issuperset(PRICES):
+            return columns
     raise InputError(
-        f"{table.name}: wide columns need the fields {', '.join(PRICES)} for each ticker, as yfinance makes them"
+        f"{table.name}: wide columns need the fields {', '.join(PRICES)} for each ticker, "
+        "as yfinance makes them"
     )
