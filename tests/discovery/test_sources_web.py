@@ -276,7 +276,6 @@ def test_refusals_of_finnhub(parse, body, status, code):
         (parse_companies, {"0": {"cik_str": "x", "ticker": 5}}, 200, "bad_payload"),
         (parse_token, wire.REDDIT_LOGIN_REFUSED, 200, "unauthorized"),
         (parse_token, {"access_token": "", "x": 1}, 200, "bad_payload"),
-        (parse_token, {"access_token": "two\nlines"}, 200, "bad_payload"),
         (parse_token, wire.REDDIT_BLOCKED, 403, "forbidden"),
         (parse_listing, wire.REDDIT_BLOCKED, 403, "forbidden"),
     ],
@@ -294,10 +293,10 @@ def test_rows_that_cannot_be_read_are_left_out_unless_all_are():
         wire.mover("", "5%"),
         wire.mover("B") | {"ticker": 7},
     ]
-    read = parse_movers(reply(wire.movers([*broken, wire.mover("C", price="", volume="x")])))
-    assert [
-        (row["ticker"], row["price"], row["volume"], row["change_pp"]) for row in read["rows"]
-    ] == [("C", None, None, 207.0796)]
+    _, read = parse_movers(reply(wire.movers([*broken, wire.mover("C", price="", volume="x")])))
+    assert [(row["ticker"], row["price"], row["volume"], row["change_pp"]) for row in read] == [
+        ("C", None, None, 207.0796)
+    ]
     assert code_of(parse_movers, reply(wire.movers(broken))).code == "bad_payload"
     undated = wire.movers() | {"last_updated": "today"}
     assert code_of(parse_movers, reply(undated)).code == "bad_payload"
@@ -323,19 +322,24 @@ def test_rows_that_cannot_be_read_are_left_out_unless_all_are():
     broken = [7, {"_source": 1}, wire.hit("no-number"), wire.hit(ADSH.format(1), filed="x")]
     odd = wire.hit(ADSH.format(2), items="8.01", form=None) | {"_id": 5}
     odd["_source"]["display_names"] = ["Apple Inc.  (AAPL, APLE)  (CIK 0000320193)", 7, "Somebody"]
-    (filing,) = parse_filings(reply(wire.found(*broken, odd)))["filings"]
-    assert filing["filers"] == [{"company": "Apple Inc.", "cik": "320193", "ticker": "AAPL"}]
-    assert (filing["items"], filing["form"], filing["file"]) == ([], "", "")
+    (filing,), n_hits = parse_filings(reply(wire.found(*broken, odd)))
+    assert n_hits == 5
+    assert (filing["company"], filing["ticker"], filing["ciks"]) == (
+        "Apple Inc.",
+        "AAPL",
+        ["320193"],
+    )
+    assert (filing["items"], filing["form"]) == ([], "")
+    assert filing["url"].endswith("/edgar/data/320193/000032019326000002/")
     assert code_of(parse_filings, reply(wire.found(*broken))).code == "bad_payload"
 
     broken = [0, {"kind": "t3"}, wire.post(1, ""), wire.post(2, "x", created_utc="soon")]
-    texts = wire.post(
-        3, "title", score="12", num_comments=None, selftext=None, permalink="https://evil.example"
-    )
-    (read,) = parse_listing(
-        reply(wire.listing(*broken, texts, wire.post(4, "rules", stickied=True)))
-    )["posts"]
-    assert (read["score"], read["comments"], read["text"], read["url"]) == (12, 0, "", "")
+    texts = wire.post(3, "title", score="12", num_comments=None, selftext=None)
+    rules = wire.post(4, "rules", stickied=True)
+    (read,), after = parse_listing(reply(wire.listing(*broken, texts, rules)))
+    assert after == ""
+    assert (read["score"], read["comments"], read["text"]) == (12, 0, "")
+    assert read["url"] == "https://www.reddit.com/r/stocks/comments/p3/"
     assert code_of(parse_listing, reply(wire.listing(*broken))).code == "bad_payload"
 
 

@@ -6,12 +6,12 @@ are in our own words because a sentence may hold the key (`We have detected your
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from mp2.discovery.context import ScanContext
 from mp2.discovery.scanner import Reply
-from mp2.discovery.sources._fields import Refusal, Row, raise_refusal, read_object
+from mp2.discovery.sources._fields import Parse, Refusal, Row, raise_refusal, read_object
 from mp2.errors import SourceError
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ _REFUSALS = (
 def get(
     context: ScanContext,
     base_url: str | None,
-    parse: Callable[[Reply], T],
+    parse: Parse[T],
     params: dict[str, str],
     ttl_s: float,
 ) -> T:

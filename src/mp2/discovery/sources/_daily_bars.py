@@ -14,19 +14,18 @@ import datetime
 import math
 import os
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, NonNegativeFloat
 
 from mp2._files import expanded
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import PRIORITIES, Candidate
 from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.discovery.sources import POLL_S
+from mp2.discovery.sources._options import Text
 from mp2.errors import InputError, ReadStoppedError, SourceError
 
 # numpy and TA-Lib are loaded when a scan runs, not when scanners are listed.
@@ -37,8 +36,12 @@ if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
     from mp2.signals.indicators import Indicator, Series
 
-    Values = Mapping[str, npt.NDArray[np.float64]]
-    Measures = Mapping[str, float]
+# Measures that are shown as prices.
+_PRICES = {"close", "highest_close", "mean"}
+
+Measures = Mapping[str, float]
+Values = Mapping[str, "npt.NDArray[np.float64]"]
+Wanted = Mapping[str, "tuple[Series, int]"]
 
 
 class BarSettings(ScannerSettings):
@@ -50,12 +53,14 @@ class BarSettings(ScannerSettings):
     - `min_close`: tickers that closed lower are left out.
     """
 
-    prices: str | None = Field(default=None, min_length=1, strict=True)
+    model_config = ConfigDict(strict=True)
+
+    prices: Text | None = None
     columns: dict[str, str] = Field(default_factory=dict)
-    table: str | None = Field(default=None, min_length=1, strict=True)
-    query: str | None = Field(default=None, min_length=1, strict=True)
-    max_age_days: int = Field(default=10, ge=1, le=3660, strict=True)
-    min_close: float = Field(default=0.0, ge=0, strict=True)
+    table: Text | None = None
+    query: Text | None = None
+    max_age_days: int = Field(default=10, ge=1, le=3660)
+    min_close: NonNegativeFloat = 0.0
 
 
 class Matches(NamedTuple):
@@ -72,16 +77,20 @@ class Matches(NamedTuple):
 
 
 class BarScanner(Scanner):
-    """A rule over all tickers. A subclass declares what it reads and implements the rule."""
+    """A rule over all tickers. A subclass declares what it reads and implements the rule.
+
+    `template`: the reason of a candidate, with names of settings and measures in braces.
+    """
 
     offline: ClassVar[bool] = True
+    template: ClassVar[str]
     settings: Any
 
     def needs_volume(self) -> bool:
         """Return whether the rule cannot hold without any volume."""
         return False
 
-    def series(self) -> dict[str, tuple[Series, int]]:
+    def series(self) -> Wanted:
         """Return the indicators and columns to read, and how many of the last values of each."""
         raise NotImplementedError
 
@@ -94,41 +103,48 @@ class BarScanner(Scanner):
         raise NotImplementedError
 
     def reason(self, measures: Measures) -> str:
-        """Describe the measures of a ticker in one line."""
-        raise NotImplementedError
+        """Return `template` with the settings and the measures of a ticker."""
+        fields = self.settings.model_dump() | dict(measures)
+        for name in _PRICES & measures.keys():
+            price = measures[name]
+            fields[name] = f"{price:.2f}" if price >= 1 else f"{price:.4g}"
+        return self.template.format_map(fields)
 
-    def scan(self, context: ScanContext) -> Iterator[Candidate]:
-        """Yield the tickers for which the rule holds, most urgent first.
+    def scan(self, context: ScanContext) -> list[Candidate]:
+        """Return the tickers for which the rule holds, most urgent first.
 
         Raises `SourceError`: `missing_key` without any prices, `bad_request` for prices that do not
         exist, `bad_payload` for prices that the rule cannot use.
         """
         import numpy as np
 
-        bars = bars_before_today(context, self.settings)
-        if self.needs_volume():
-            bars.require_volume()
-        values = self._read(bars, context)
+        prices, name = bars_before_today(context, self.settings)
+        if self.needs_volume() and np.isnan(prices.volume).all():
+            raise SourceError(
+                "bad_payload",
+                f"{name}: no bar has a volume, which this scanner needs; "
+                "add a column volume, or name it with columns (volume = NAME)",
+            )
+        values = self._read(prices, name, context)
         # A volume of zero divides by zero; the rules treat the result as unknown.
         with np.errstate(divide="ignore", invalid="ignore"):
             holds, strength, columns = self.apply(values)
-        matches = np.flatnonzero(holds & (columns["close"] >= self.settings.min_close)).tolist()
-        context.logger.info("%d of %d tickers match", len(matches), bars.prices.n_tickers)
+        matches = np.flatnonzero(holds & (columns["close"] >= self.settings.min_close))
         ranked = []
         for idx in matches:
-            measures = {name: float(column[idx]) for name, column in columns.items()}
-            data: dict[str, Any] = {"date": bars.last_date}
-            for name, value in measures.items():
-                data[name] = None if math.isnan(value) else round(value, 6)
-            ticker = bars.prices.tickers[idx]
+            ticker = prices.tickers[idx]
+            measures = {}
+            data: dict[str, Any] = {"date": prices.dates[-1]}
+            for measure, column in columns.items():
+                value = float(column[idx])
+                measures[measure] = value
+                data[measure] = None if math.isnan(value) else round(value, 6)
             priority = "high" if self.is_urgent(measures) else "medium"
             candidate = context.candidate(ticker, self.reason(measures), priority, data)
-            ranked.append((PRIORITIES.index(priority), -strength[idx], ticker, candidate))
-        ranked.sort(key=lambda entry: entry[:3])
-        for *_, candidate in ranked:
-            yield candidate
+            ranked.append(((PRIORITIES.index(priority), -strength[idx], ticker), candidate))
+        return [candidate for _, candidate in sorted(ranked)]
 
-    def _read(self, bars: DailyBars, context: ScanContext) -> Values:
+    def _read(self, prices: PriceTable, name: str, context: ScanContext) -> Values:
         """Return the last n values of each series, float64[T, n]; NaN for tickers of few bars."""
         import numpy as np
 
@@ -142,24 +158,28 @@ class BarScanner(Scanner):
             n_needed = max(n_needed, indicators.n_bars(series) + n_last - 1)
             n_useful = max(n_useful, indicators.n_warm_up(series) + n_last - 1)
             n_longest = max(n_longest, n_last)
-        n_available = bars.n_bars - bars.prices.first_idx
-        tickers = np.flatnonzero(n_available >= n_needed).tolist()
+        n_bars = prices.n_dates - prices.first_idx
+        tickers = np.flatnonzero(n_bars >= n_needed).tolist()
         if not tickers:
-            most = f"the most are {max(0, n_available.max())}"
-            problem = f"no ticker has the {n_needed} bars needed up to {bars.last_date}; {most}"
-            raise SourceError("bad_payload", f"{bars.name}: {problem}")
+            raise SourceError(
+                "bad_payload",
+                f"{name}: no ticker has the {n_needed} bars needed up to {prices.dates[-1]}; "
+                f"the most are {n_bars.max()}",
+            )
         plan = indicators.plan(series for series, _ in wanted.values())
-        window = indicators.Window(max(0, bars.n_bars - n_useful), bars.n_bars, n_longest)
-        values = np.full((len(plan.series), bars.prices.n_tickers, n_longest), np.nan)
+        # A volume that is missing earlier would turn the running sums of TA-Lib into NaN for good.
+        first_idx = max(0, prices.n_dates - n_useful)
+        window = indicators.Window(first_idx, prices.n_dates, n_longest)
+        values = np.full((len(plan.series), prices.n_tickers, n_longest), np.nan)
         for ticker in tickers:
             context.check()
-            indicators.evaluate(plan, bars.prices, window, range(ticker, ticker + 1), values)
-        n_tickers = len(n_available)
+            indicators.evaluate(plan, prices, window, range(ticker, ticker + 1), values)
+        n_tickers = prices.n_tickers
         context.logger.info("%d of %d tickers have %d bars", len(tickers), n_tickers, n_needed)
-        read = {}
-        for name, (series, n_last) in wanted.items():
-            read[name] = values[plan.series.index(series), :, -n_last:]
-        return read
+        return {
+            key: values[plan.series.index(series), :, -n_last:]
+            for key, (series, n_last) in wanted.items()
+        }
 
 
 def rolling(function: str, column: Literal["close", "volume"], period: int) -> Indicator:
@@ -169,52 +189,34 @@ def rolling(function: str, column: Literal["close", "volume"], period: int) -> I
     return Indicator(f"{column} {function}({period})", function, (column,), (period,), period - 1)
 
 
-def price_text(price: float) -> str:
-    """Return `45.20`; below 1 four significant digits."""
-    return f"{price:.2f}" if price >= 1 else f"{price:.4g}"
-
-
 # --- where the bars come from ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class DailyBars:
-    """Bars as a rule may see them: the first `n_bars` dates of `prices`. `name`: for messages."""
+def bars_before_today(context: ScanContext, settings: BarSettings) -> tuple[PriceTable, str]:
+    """Return the bars up to the day before the one scanned for, and their name for messages.
 
-    prices: PriceTable
-    n_bars: int
-    name: str
-
-    @property
-    def last_date(self) -> str:
-        """The last complete day, ISO."""
-        return self.prices.dates[self.n_bars - 1]
-
-    def require_volume(self) -> None:
-        """Raise `SourceError("bad_payload")` when no bar has a volume."""
-        import numpy as np
-
-        if np.isnan(self.prices.volume[:, : self.n_bars]).all():
-            problem = "no bar has a volume, which this scanner needs"
-            remedy = "add a column volume, or name it with columns (volume = NAME)"
-            raise SourceError("bad_payload", f"{self.name}: {problem}; {remedy}")
-
-
-def bars_before_today(context: ScanContext, settings: BarSettings) -> DailyBars:
-    """Return the bars up to the day before the one scanned for. Raises `SourceError`."""
+    Raises `SourceError`.
+    """
     prices, name = find_prices(context, settings)
     today = context.today
-    n_bars = bisect_left(prices.dates, today.isoformat())
-    if n_bars == 0:
-        problem = f"no bars before {today}; the first are of {prices.dates[0]}"
-        raise SourceError("bad_payload", f"{name}: {problem}")
-    bars = DailyBars(prices, n_bars, name)
-    age_days = (today - datetime.date.fromisoformat(bars.last_date)).days
+    if prices.dates[0] >= today.isoformat():
+        raise SourceError(
+            "bad_payload", f"{name}: no bars before {today}; the first are of {prices.dates[0]}"
+        )
+    prices = prices.until(yesterday(context))
+    age_days = (today - datetime.date.fromisoformat(prices.dates[-1])).days
     if age_days > settings.max_age_days:
-        problem = f"the last bars are of {bars.last_date}, {age_days} days before {today}"
-        limit = f"more than max_age_days = {settings.max_age_days}; update the prices"
-        raise SourceError("bad_payload", f"{name}: {problem}, {limit}")
-    return bars
+        raise SourceError(
+            "bad_payload",
+            f"{name}: the last bars are of {prices.dates[-1]}, {age_days} days before {today}, "
+            f"more than max_age_days = {settings.max_age_days}; update the prices",
+        )
+    return prices, name
+
+
+def yesterday(context: ScanContext) -> str:
+    """Return the day before the one scanned for, ISO."""
+    return (context.today - datetime.timedelta(days=1)).isoformat()
 
 
 def find_prices(context: ScanContext, settings: BarSettings) -> tuple[PriceTable, str]:
@@ -223,44 +225,44 @@ def find_prices(context: ScanContext, settings: BarSettings) -> tuple[PriceTable
 
     given = settings.prices or context.state.get("prices")
     if given is None:
-        setting = f"set prices in [discovery.scanners.{context.scanner}]"
-        remedy = f"{setting}, or pass state = {{'prices': ...}}"
-        raise SourceError("missing_key", f"no prices; {remedy}")
+        raise SourceError(
+            "missing_key",
+            f"no prices; set prices in [discovery.scanners.{context.scanner}], "
+            "or pass state = {'prices': ...}",
+        )
     if isinstance(given, PriceTable):
         return given, "state['prices']"
     if not isinstance(given, str | os.PathLike):
-        problem = f"state['prices'] is a {type(given).__name__}"
-        raise SourceError("bad_request", f"{problem}; pass what mp2.read_prices returns")
+        raise SourceError(
+            "bad_request",
+            f"state['prices'] is a {type(given).__name__}; pass what mp2.read_prices returns",
+        )
     try:
         path = expanded(given)
+        prices = read_once(path, context, settings)
     except InputError as error:
         raise SourceError("bad_request", f"prices: {error}") from error
-    prices = read_once(path, context, settings)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            reason = "no such file or folder"
+        raise SourceError("bad_request", f"prices: {path}: {reason}") from error
     for warning in prices.warnings:
         context.logger.warning("%s", warning)
     return prices, str(path)
 
 
 def read_once(path: Path, context: ScanContext, settings: BarSettings) -> PriceTable:
-    """Read a file or folder unless it has been read and not changed. Raises `SourceError`."""
+    """Read a file or folder unless it has been read and not changed.
+
+    Raises `SourceError`, and OSError when it does not exist or may not be read.
+    """
     from mp2.data import prices
 
-    yesterday = context.today - datetime.timedelta(days=1)
-    options: dict[str, Any] = {
-        "columns": settings.columns,
-        "table": settings.table,
-        "query": settings.query,
-        # Later bars must not decide which tickers there are either.
-        "end": yesterday.isoformat(),
-    }
-    try:
-        key = (path.absolute(), file_versions(path), repr(options))
-    except FileNotFoundError as error:
-        problem = f"prices: {path}: no such file or folder"
-        raise SourceError("bad_request", problem) from error
-    except OSError as error:
-        problem = f"prices: {path}: {error.strerror or error}"
-        raise SourceError("bad_request", problem) from error
+    # Later bars must not decide which tickers there are either.
+    options = settings.model_dump(include={"columns", "table", "query"})
+    options["end"] = yesterday(context)
+    key = (path.absolute(), file_versions(path), repr(options))
     return price_cache.get(
         key, lambda: prices.read_prices(path, stop=context.cancelled, **options), context
     )

@@ -10,14 +10,21 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from mp2.discovery.candidates import one_line
+from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Reply
 from mp2.errors import SourceError
 
 T = TypeVar("T")
+
+# Makes validated data of a reply of any status; raises `SourceError`.
+Parse = Callable[[Reply], T]
+
+# Makes a record of a row, or None when the row lacks something.
+Read = Callable[["Row"], T | None]
 
 # What sources write where they know nothing.
 ABSENT = (None, "", "None", "-", "N/A")
@@ -67,7 +74,7 @@ class Row(dict[str, Any]):
         value = self.get(name)
         return Row(value) if isinstance(value, dict) else Row()
 
-    def rows(self, name: str, read: Callable[[Row], T | None]) -> list[T]:
+    def rows(self, name: str, read: Read[T]) -> list[T]:
         """Return what `read` makes of the rows of a nested array.
 
         Raises `SourceError("bad_payload")` when it is not an array, or as `read_rows` does.
@@ -78,7 +85,7 @@ class Row(dict[str, Any]):
         return read_rows(values, read, name)
 
 
-def read_rows(values: Collection[Any], read: Callable[[Row], T | None], what: str) -> list[T]:
+def read_rows(values: Collection[Any], read: Read[T], what: str) -> list[T]:
     """Return what `read` makes of each row, without those for which it returns None.
 
     Raises `SourceError("bad_payload")` naming `what` when there are rows and none can be read.
@@ -124,6 +131,19 @@ def raise_refusal(sentence: str, refusals: Collection[Refusal]) -> None:
     for refusal in refusals:
         if re.search(refusal.pattern, sentence, re.IGNORECASE):
             raise SourceError(refusal.code, refusal.message, burst=refusal.burst)
+
+
+def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Return the fields of a record that belong in a candidate's data."""
+    return {name: record[name] for name in fields}
+
+
+def most_first(candidates: Iterable[Candidate], *fields: str) -> list[Candidate]:
+    """Sort by fields of the candidates' data, largest first, then by ticker."""
+    by_ticker = sorted(candidates, key=lambda candidate: candidate.ticker)
+    return sorted(
+        by_ticker, key=lambda candidate: [candidate.data[name] for name in fields], reverse=True
+    )
 
 
 def usable_from(filed: str) -> str:

@@ -6,12 +6,11 @@ here are in our own words. The key is sent in a header, so that no address conta
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from mp2.discovery.context import ScanContext
 from mp2.discovery.scanner import Reply
-from mp2.discovery.sources._fields import Refusal, Row, raise_refusal, read_object
+from mp2.discovery.sources._fields import Parse, Refusal, Row, raise_refusal, read_object
 from mp2.errors import SourceError
 
 T = TypeVar("T")
@@ -41,7 +40,7 @@ _REFUSALS = (
 def get(
     context: ScanContext,
     url: str,
-    parse: Callable[[Reply], T],
+    parse: Parse[T],
     params: dict[str, str],
     ttl_s: float,
 ) -> T:
@@ -59,8 +58,9 @@ def unwrap(reply: Reply, key: str) -> Row:
     response = read_object(reply, _RESPONSE) if is_json else Row(error=text)
     if isinstance(response.get("error"), str):
         raise_refusal(response.line("error", 1000), _REFUSALS)
-        problem = f"Finnhub sent a message instead of data (HTTP {reply.status})"
-        raise SourceError("bad_payload", problem)
+        raise SourceError(
+            "bad_payload", f"Finnhub sent a message instead of data (HTTP {reply.status})"
+        )
     if key not in response:
         raise SourceError("bad_payload", f"{_RESPONSE} has no {key}")
     return response

@@ -35,6 +35,9 @@ def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
+# At least one, and not a float or text that could pass for it.
+Count = Annotated[int, Field(ge=1, strict=True)]
+
 # A canonical ticker, `BRK-B`.
 Symbol = Annotated[str, AfterValidator(_symbol)]
 Symbols = Annotated[tuple[Symbol, ...], Field(max_length=500), AfterValidator(distinct)]
@@ -43,6 +46,7 @@ WebAddress = Annotated[str, AfterValidator(_web_address)]
 # The address of a service; paths are appended to it.
 BaseAddress = Annotated[WebAddress, AfterValidator(lambda text: text.rstrip("/"))]
 
+Text = Annotated[str, Field(min_length=1)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 

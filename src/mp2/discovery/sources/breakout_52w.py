@@ -18,15 +18,18 @@ Money in Stocks, for volume 40 to 50 percent above average as the sign of a true
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text, rolling
-
-if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import Measures, Values
-    from mp2.signals.indicators import Series
+from mp2.discovery.sources._daily_bars import (
+    BarScanner,
+    BarSettings,
+    Matches,
+    Measures,
+    Values,
+    Wanted,
+    rolling,
+)
 
 # From this ratio a breakout is urgent.
 HIGH_VOLUME_RATIO = 1.5
@@ -38,14 +41,15 @@ class Breakout52w(BarScanner):
     name = "breakout_52w"
     pipeline = "momentum"
     summary = "a close above the highest close of the 52 weeks before"
+    template = "close {close} is above the highest close of {sessions} sessions ({highest_close})"
 
     class Settings(BarSettings):
         """Lengths in sessions, `max_above_pp` in percent of the highest close."""
 
-        sessions: int = Field(default=252, ge=20, le=2520, strict=True)
-        max_above_pp: float = Field(default=10.0, gt=0, le=1000, strict=True)
-        volume_days: int = Field(default=50, ge=5, le=500, strict=True)
-        min_volume_ratio: float = Field(default=0.0, ge=0, le=100, strict=True)
+        sessions: int = Field(default=252, ge=20, le=2520)
+        max_above_pp: float = Field(default=10.0, gt=0, le=1000)
+        volume_days: int = Field(default=50, ge=5, le=500)
+        min_volume_ratio: float = Field(default=0.0, ge=0, le=100)
 
     settings: Settings
 
@@ -53,7 +57,7 @@ class Breakout52w(BarScanner):
         """Return whether the settings check volume."""
         return self.settings.min_volume_ratio > 0
 
-    def series(self) -> dict[str, tuple[Series, int]]:
+    def series(self) -> Wanted:
         """Read the last session, and the highest close and mean volume up to the one before."""
         return {
             "close": ("close", 1),
@@ -88,11 +92,8 @@ class Breakout52w(BarScanner):
         return measures["volume_ratio"] >= HIGH_VOLUME_RATIO
 
     def reason(self, measures: Measures) -> str:
-        """Describe the close, the level it broke, and the volume when it is known."""
-        close = price_text(measures["close"])
-        highest = price_text(measures["highest_close"])
-        sessions = self.settings.sessions
-        reason = f"close {close} is above the highest close of {sessions} sessions ({highest})"
+        """Describe the close and the level it broke, and the volume when it is known."""
+        reason = super().reason(measures)
         if math.isnan(measures["volume_ratio"]):
             return reason
         return f"{reason}, volume {measures['volume_ratio']:.1f} times the usual"

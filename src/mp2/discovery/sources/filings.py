@@ -24,16 +24,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 from pydantic import Field, StringConstraints
 
-from mp2.discovery.candidates import canonical_ticker, one_line
+from mp2.discovery.candidates import canonical_ticker
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
-from mp2.discovery.sources._fields import Row, read_object, read_rows, usable_from
+from mp2.discovery.sources._fields import Row, most_first, pick, read_object, read_rows, usable_from
 from mp2.discovery.sources._options import BaseAddress, WebAddress, Words
 from mp2.errors import SourceError
 
@@ -53,44 +52,32 @@ _DISPLAY_NAME = re.compile(
     re.ASCII,
 )
 _ADSH = re.compile(r"\d{10}-\d{2}-\d{6}", re.ASCII)
-_FILE = re.compile(r"[\w.-]{1,200}", re.ASCII)
 
 
 class Filing(TypedDict):
-    """A filing that matches; `file` is the name of the matching document."""
+    """A filing that matches; `company`, `ticker` and `ciks` are those of its filers.
+
+    `company`: the first one; `ticker`: the first that a filer names, empty when none does.
+    """
 
     adsh: str
     form: str
     filed: str
     items: list[str]
-    file: str
-    filers: list[Filer]
-
-
-class Filer(TypedDict):
-    """A company or person a filing is about or from; `ticker` is empty when there is none."""
-
+    url: str
     company: str
-    cik: str
     ticker: str
+    ciks: list[str]
 
 
-class Page(TypedDict):
-    """A response: the number of its hits, and their filings, one per hit."""
-
-    n_hits: int
-    filings: list[Filing]
-
-
-def parse_filings(reply: Reply) -> Page:
-    """Return the filings of a page. Raises `SourceError`."""
+def parse_filings(reply: Reply) -> tuple[list[Filing], int]:
+    """Return the filings of a page, one per hit, and the number of hits. Raises `SourceError`."""
     check_access(reply)
     response = read_object(reply, "the response of EDGAR")
     if response.get("timed_out") is True:
         raise SourceError("unavailable", "the search of EDGAR timed out")
     hits = response.part("hits")
-    filings = hits.rows("hits", read_hit)
-    return {"n_hits": len(hits["hits"]), "filings": filings}
+    return hits.rows("hits", read_hit), len(hits["hits"])
 
 
 def parse_companies(reply: Reply) -> dict[str, str]:
@@ -112,8 +99,10 @@ def check_access(reply: Reply) -> None:
         return
     if b"Request Rate Threshold" in reply.body:
         raise SourceError("rate_limited", "the SEC limits this address for ten minutes")
-    problem = f"the SEC rejects the user agent; set {USER_AGENT} to 'Company Name contact@domain'"
-    raise SourceError("forbidden", problem)
+    raise SourceError(
+        "forbidden",
+        f"the SEC rejects the user agent; set {USER_AGENT} to 'Company Name contact@domain'",
+    )
 
 
 def read_company(row: Row) -> tuple[str, str] | None:
@@ -126,33 +115,32 @@ def read_company(row: Row) -> tuple[str, str] | None:
 
 
 def read_hit(hit: Row) -> Filing | None:
-    """Return the filing of a document; None without its number or date."""
+    """Return the filing of a document; None without its number, date or filers."""
     source = hit.part("_source")
     adsh = source.line("adsh")
     filed = source.day("file_date")
-    if not _ADSH.fullmatch(adsh) or filed is None:
+    company = ""
+    tickers: list[str | None] = []
+    ciks = []
+    for display_name in source.texts("display_names", 300):
+        match = _DISPLAY_NAME.fullmatch(display_name)
+        if match:
+            company = company or match["company"]
+            ciks.append(match["cik"].lstrip("0"))
+            tickers += map(canonical_ticker, (match["tickers"] or "").split(","))
+    if not _ADSH.fullmatch(adsh) or filed is None or not ciks:
         return None
-    filers = map(read_filer, source.texts("display_names", 300))
+    folder = f"https://www.sec.gov/Archives/edgar/data/{ciks[0]}/{adsh.replace('-', '')}"
+    file = hit.line("_id").partition(":")[2]
     return {
         "adsh": adsh,
         "form": source.line("form", 20),
         "filed": filed,
         "items": source.texts("items", 10)[:20],
-        "file": hit.line("_id", 300).partition(":")[2],
-        "filers": [filer for filer in filers if filer is not None],
-    }
-
-
-def read_filer(display_name: str) -> Filer | None:
-    """Return a filer; None when the name has no CIK."""
-    match = _DISPLAY_NAME.fullmatch(display_name)
-    if match is None:
-        return None
-    tickers = map(canonical_ticker, (match["tickers"] or "").split(","))
-    return {
-        "company": one_line(match["company"], 100),
-        "cik": match["cik"].lstrip("0"),
+        "url": f"{folder}/{file}",
+        "company": company,
         "ticker": next(filter(None, tickers), ""),
+        "ciks": ciks,
     }
 
 
@@ -187,25 +175,24 @@ class Filings(Scanner):
 
     settings: Settings
 
-    def scan(self, context: ScanContext) -> Iterable[Candidate]:
+    def scan(self, context: ScanContext) -> list[Candidate]:
         """Search page by page, then group by ticker."""
         agent = self.settings.user_agent or context.key(USER_AGENT)
         if not re.fullmatch(_CONTACT, agent):
-            problem = f"set {USER_AGENT} to 'Company Name contact@domain'"
-            raise SourceError("bad_request", problem)
+            raise SourceError("bad_request", f"set {USER_AGENT} to 'Company Name contact@domain'")
         headers = {"User-Agent": agent}
         filings = self._search(context, headers)
         listed = self._listed_tickers(context, headers, filings)
         by_ticker: dict[str, list[Filing]] = {}
         for filing in filings:
-            ticker = find_ticker(filing, listed)
-            if ticker is not None:
+            tickers = [filing["ticker"], *(listed.get(cik) for cik in filing["ciks"])]
+            ticker = next(filter(None, tickers), None)
+            if ticker:
                 by_ticker.setdefault(ticker, []).append(filing)
-        ranked = sorted(by_ticker)
-        ranked.sort(
-            key=lambda ticker: (by_ticker[ticker][0]["filed"], len(by_ticker[ticker])), reverse=True
-        )
-        return [self._candidate(context, ticker, by_ticker[ticker]) for ticker in ranked]
+        candidates = [
+            self._candidate(context, ticker, filings) for ticker, filings in by_ticker.items()
+        ]
+        return most_first(candidates, "last_filed", "n_filings")
 
     def _search(self, context: ScanContext, headers: dict[str, str]) -> list[Filing]:
         """Return the filings of before today, newest first."""
@@ -221,17 +208,17 @@ class Filings(Scanner):
             params["forms"] = ",".join(self.settings.forms)
         filings: dict[str, Filing] = {}
         for page_idx in range(self.settings.max_pages):
-            page = context.http.get(
+            page, n_hits = context.http.get(
                 f"{self.settings.base_url}/search-index",
                 parse=parse_filings,
                 params={**params, "from": str(page_idx * PAGE)},
                 headers=headers,
                 ttl_s=TTL_S,
             )
-            for filing in page["filings"]:
+            for filing in page:
                 if filing["filed"] <= yesterday.isoformat():
                     filings.setdefault(filing["adsh"], filing)
-            if page["n_hits"] < PAGE:
+            if n_hits < PAGE:
                 break
         return sorted(
             filings.values(), key=lambda filing: (filing["filed"], filing["adsh"]), reverse=True
@@ -241,7 +228,7 @@ class Filings(Scanner):
         self, context: ScanContext, headers: dict[str, str], filings: list[Filing]
     ) -> dict[str, str]:
         """Return the SEC's list when a filing names no ticker; empty when it is unavailable."""
-        if all(find_ticker(filing, {}) for filing in filings):
+        if all(filing["ticker"] for filing in filings):
             return {}
         try:
             return context.http.get(
@@ -257,13 +244,14 @@ class Filings(Scanner):
 
     def _candidate(self, context: ScanContext, ticker: str, filings: list[Filing]) -> Candidate:
         newest = filings[0]
-        company = newest["filers"][0]["company"]
+        company = newest["company"]
+        fields = ("adsh", "form", "filed", "items", "url")
         data = {
             "company": company,
             "n_filings": len(filings),
             "last_filed": newest["filed"],
             "usable_from": usable_from(newest["filed"]),
-            "filings": [summarize(filing) for filing in filings[:MAX_FILINGS]],
+            "filings": [pick(filing, fields) for filing in filings[:MAX_FILINGS]],
         }
         reason = f"{company}: {newest['form']} of {newest['filed']}"
         priority = "medium"
@@ -271,23 +259,3 @@ class Filings(Scanner):
             reason += f" and {counted(len(filings) - 1, 'other filing')}"
             priority = "high"
         return context.candidate(ticker, f"{reason} with {self.settings.query}", priority, data)
-
-
-def find_ticker(filing: Filing, listed: dict[str, str]) -> str | None:
-    """Return the ticker of the first filer that names one, else of the first that is listed."""
-    named = [filer["ticker"] for filer in filing["filers"]]
-    named += [listed.get(filer["cik"], "") for filer in filing["filers"]]
-    return next(filter(None, named), None)
-
-
-def summarize(filing: Filing) -> dict[str, Any]:
-    """Return a filing as in a candidate's data, with the address of its document or folder."""
-    file = filing["file"] if _FILE.fullmatch(filing["file"]) else ""
-    folder = f"{filing['filers'][0]['cik']}/{filing['adsh'].replace('-', '')}"
-    return {
-        "adsh": filing["adsh"],
-        "form": filing["form"],
-        "filed": filing["filed"],
-        "items": filing["items"],
-        "url": f"https://www.sec.gov/Archives/edgar/data/{folder}/{file}",
-    }

@@ -15,11 +15,10 @@ Overview". Finnhub sends percentages and millions, Alpha Vantage fractions and u
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar, Literal, TypedDict, cast
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
@@ -34,15 +33,8 @@ from mp2.errors import SourceError
 TTL_S = 24 * 3600.0
 
 
-class Figures(TypedDict):
-    """A company's key figures, None when unknown."""
-
-    pe: float | None
-    price_to_book: float | None
-    return_on_equity_pct: float | None
-    dividend_yield_pct: float | None
-    market_cap_usd: float | None
-
+# Key figures by the names in the module's head, None when unknown.
+Figures = dict[str, float | None]
 
 # The source's fields for each figure, the first known one counts, and the factor to our unit.
 FieldNames = dict[str, tuple[float, tuple[str, ...]]]
@@ -78,7 +70,7 @@ def parse_overview(reply: Reply) -> Figures:
 
 def read_figures(row: Row, field_names: FieldNames) -> Figures:
     """Return the figures. Raises `SourceError` when some are there and none can be read."""
-    figures: dict[str, float | None] = {}
+    figures: Figures = {}
     has_values = False
     for figure, (factor, names) in field_names.items():
         figures[figure] = None
@@ -89,7 +81,7 @@ def read_figures(row: Row, field_names: FieldNames) -> Figures:
                 figures[figure] = round(number * factor, 6)
     if has_values and set(figures.values()) == {None}:
         raise SourceError("bad_payload", "cannot read any of the key figures")
-    return cast("Figures", figures)
+    return figures
 
 
 class Fundamentals(Scanner):
@@ -112,30 +104,31 @@ class Fundamentals(Scanner):
         needed: ClassVar[str] = "symbols"
         provider: Literal["finnhub", "alpha_vantage"] = "finnhub"
         symbols: Symbols = ()
-        max_pe: float | None = Field(default=20.0, gt=0)
-        min_market_cap_usd: float | None = Field(default=1e9, ge=0)
-        max_price_to_book: float | None = Field(default=None, gt=0)
+        max_pe: PositiveFloat | None = 20.0
+        min_market_cap_usd: NonNegativeFloat | None = 1e9
+        max_price_to_book: PositiveFloat | None = None
         min_return_on_equity_pct: float | None = None
-        min_dividend_yield_pct: float | None = Field(default=None, ge=0)
+        min_dividend_yield_pct: NonNegativeFloat | None = None
         base_url: BaseAddress | None = None
 
     settings: Settings
 
-    def scan(self, context: ScanContext) -> Iterator[Candidate]:
+    def scan(self, context: ScanContext) -> list[Candidate]:
         """Request the figures of every symbol, then filter and rank."""
         settings = self.settings
         ranked = []
         received = responses(context, settings.symbols, partial(self._request, context))
         for symbol, figures in received:
-            if self._passes(figures):
-                pe = figures["pe"]
-                ranked.append((pe is None, pe or 0.0, symbol, figures))
-        for _, pe, symbol, figures in sorted(ranked, key=lambda entry: entry[:3]):
-            # With this filter, what passes has a known P/E.
-            is_cheap = settings.max_pe is not None and pe <= settings.max_pe / 2
+            if not self._passes(figures):
+                continue
+            pe = figures["pe"]
+            priority = "medium"
+            if pe is not None and settings.max_pe is not None and pe <= settings.max_pe / 2:
+                priority = "high"
             data = {**figures, "provider": settings.provider}
-            priority = "high" if is_cheap else "medium"
-            yield context.candidate(symbol, describe(figures), priority, data)
+            candidate = context.candidate(symbol, describe(figures), priority, data)
+            ranked.append(((pe is None, pe or 0.0, symbol), candidate))
+        return [candidate for _, candidate in sorted(ranked)]
 
     def _request(self, context: ScanContext, symbol: str) -> Figures:
         base_url = self.settings.base_url
@@ -148,21 +141,16 @@ class Fundamentals(Scanner):
         return _alpha_vantage.get(context, base_url, parse_overview, params, TTL_S)
 
     def _passes(self, figures: Figures) -> bool:
-        settings = self.settings
-        pe = figures["pe"]
-        if settings.max_pe is not None and (pe is None or not 0 < pe <= settings.max_pe):
+        if self.settings.max_pe is not None and (figures["pe"] or 0.0) <= 0:
             return False
-        book = figures["price_to_book"]
-        limit = settings.max_price_to_book
-        if limit is not None and (book is None or book > limit):
-            return False
-        minimums = (
-            (figures["market_cap_usd"], settings.min_market_cap_usd),
-            (figures["return_on_equity_pct"], settings.min_return_on_equity_pct),
-            (figures["dividend_yield_pct"], settings.min_dividend_yield_pct),
-        )
-        for value, minimum in minimums:
-            if minimum is not None and (value is None or value < minimum):
+        for name, limit in self.settings:
+            kind, _, figure = name.partition("_")
+            if kind not in ("min", "max") or limit is None:
+                continue
+            value = figures[figure]
+            if value is None:
+                return False
+            if value < limit if kind == "min" else value > limit:
                 return False
         return True
 

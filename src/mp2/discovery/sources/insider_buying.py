@@ -23,13 +23,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TypedDict
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
 from mp2.discovery.sources import _finnhub
-from mp2.discovery.sources._fields import Row, usable_from
+from mp2.discovery.sources._fields import Row, most_first, pick, usable_from
 from mp2.discovery.sources._options import BaseAddress, Symbols, with_dot
 from mp2.discovery.sources._requests import responses
 from mp2.errors import SourceError
@@ -80,7 +80,7 @@ def read_transaction(company: str, row: Row) -> Transaction | None:
         "filed": filed,
         "traded": row.day("transactionDate"),
         "code": code,
-        "is_derivative": row.get("isDerivative") not in (None, False),
+        "is_derivative": bool(row.get("isDerivative")),
     }
 
 
@@ -125,24 +125,23 @@ class InsiderBuying(Scanner):
 
         symbols: Symbols = ()
         days: int = Field(default=7, ge=1, le=365, strict=True)
-        min_value_usd: float = Field(default=50_000.0, ge=0)
-        high_value_usd: float = Field(default=1_000_000.0, ge=0)
+        min_value_usd: NonNegativeFloat = 50_000.0
+        high_value_usd: NonNegativeFloat = 1_000_000.0
         cluster: int = Field(default=3, ge=2, strict=True)
         base_url: BaseAddress = _finnhub.BASE_URL
 
     settings: Settings
 
-    def scan(self, context: ScanContext) -> Iterator[Candidate]:
+    def scan(self, context: ScanContext) -> list[Candidate]:
         """Request the transactions of every symbol, then rank by value."""
         since = context.today - datetime.timedelta(days=self.settings.days)
         transactions = self._transactions(context, since)
-        ranked = []
+        candidates = []
         for symbol, bought in purchases(transactions, since, context.today).items():
             value_usd = sum(one["shares"] * (one["price"] or 0.0) for one in bought)
             if value_usd >= self.settings.min_value_usd:
-                ranked.append((-value_usd, symbol, bought))
-        for negative_value_usd, symbol, bought in sorted(ranked, key=lambda entry: entry[:2]):
-            yield self._candidate(context, symbol, -negative_value_usd, bought)
+                candidates.append(self._candidate(context, symbol, value_usd, bought))
+        return most_first(candidates, "value_usd")
 
     def _transactions(self, context: ScanContext, since: datetime.date) -> Iterator[Transaction]:
         first = since - datetime.timedelta(days=_LATE_DAYS)
@@ -169,15 +168,18 @@ class InsiderBuying(Scanner):
         except SourceError as error:
             if error.code != "forbidden":
                 raise
-            problem = "Finnhub serves the purchases of all companies to paid plans only"
-            raise SourceError("forbidden", f"{problem}; list some in `symbols`") from error
+            raise SourceError(
+                "forbidden",
+                "Finnhub serves the purchases of all companies to paid plans only; "
+                "list some in `symbols`",
+            ) from error
 
     def _candidate(
         self, context: ScanContext, symbol: str, value_usd: float, bought: list[Transaction]
     ) -> Candidate:
         n_insiders = len({one["name"] for one in bought})
         last_filed = bought[-1]["filed"]
-        newest = sorted(bought, key=lambda one: one["filed"], reverse=True)[:MAX_PURCHASES]
+        newest = reversed(bought[-MAX_PURCHASES:])
         fields = ("name", "shares", "price", "filed", "traded")
         data = {
             "value_usd": round(value_usd, 2),
@@ -185,7 +187,7 @@ class InsiderBuying(Scanner):
             "n_insiders": n_insiders,
             "last_filed": last_filed,
             "usable_from": usable_from(last_filed),
-            "purchases": [{key: one[key] for key in fields} for one in newest],  # type: ignore[literal-required]
+            "purchases": [pick(one, fields) for one in newest],
         }
         buyers = counted(n_insiders, "insider")
         reason = f"{buyers} bought for ${value_usd:,.0f}, last filed {last_filed}"

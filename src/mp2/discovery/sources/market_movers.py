@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Literal, TypedDict
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, StrictBool
 
 from mp2.discovery.candidates import canonical_ticker
 from mp2.discovery.context import ScanContext
@@ -31,7 +31,7 @@ from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
 from mp2.discovery.sources import _alpha_vantage
 from mp2.discovery.sources._fields import Row
-from mp2.discovery.sources._options import BaseAddress
+from mp2.discovery.sources._options import BaseAddress, Count
 from mp2.errors import SourceError
 
 # A free key gets the last close and 25 requests a day.
@@ -63,15 +63,8 @@ class Mover(TypedDict):
     volume: float | None
 
 
-class Movers(TypedDict):
-    """The lists of a day, one after the other."""
-
-    last_updated: str
-    rows: list[Mover]
-
-
-def parse_movers(reply: Reply) -> Movers:
-    """Return all lists. Raises `SourceError`."""
+def parse_movers(reply: Reply) -> tuple[str, list[Mover]]:
+    """Return the day of the lists, ISO, and their rows, list after list. Raises `SourceError`."""
     response = _alpha_vantage.unwrap(reply, tuple(LISTS.values()))
     last_updated = response.day("last_updated")
     if last_updated is None:
@@ -79,7 +72,7 @@ def parse_movers(reply: Reply) -> Movers:
     movers = []
     for name, key in LISTS.items():
         movers += response.rows(key, partial(read_mover, name))
-    return {"last_updated": last_updated, "rows": movers}
+    return last_updated, movers
 
 
 def read_mover(name: ListName, row: Row) -> Mover | None:
@@ -125,12 +118,12 @@ class MarketMovers(Scanner):
         """
 
         lists: tuple[ListName, ...] = Field(default=("gainers", "most_active"), min_length=1)
-        min_change_pp: float = Field(default=5.0, ge=0)
-        high_change_pp: float = Field(default=20.0, ge=0)
-        min_price_usd: float = Field(default=1.0, ge=0)
-        min_volume: float = Field(default=100_000.0, ge=0)
-        shares_only: bool = Field(default=True, strict=True)
-        max_age_days: int = Field(default=5, ge=1, strict=True)
+        min_change_pp: NonNegativeFloat = 5.0
+        high_change_pp: NonNegativeFloat = 20.0
+        min_price_usd: NonNegativeFloat = 1.0
+        min_volume: NonNegativeFloat = 100_000.0
+        shares_only: StrictBool = True
+        max_age_days: Count = 5
         base_url: BaseAddress = _alpha_vantage.BASE_URL
 
     settings: Settings
@@ -138,48 +131,51 @@ class MarketMovers(Scanner):
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
         """Send one request, then filter."""
         params = {"function": "TOP_GAINERS_LOSERS"}
-        movers = _alpha_vantage.get(context, self.settings.base_url, parse_movers, params, TTL_S)
-        last_updated = movers["last_updated"]
+        last_updated, movers = _alpha_vantage.get(
+            context, self.settings.base_url, parse_movers, params, TTL_S
+        )
         self._check_day(last_updated, context.today)
         seen = set()
         for name in self.settings.lists:
-            for row in movers["rows"]:
+            for row in movers:
                 ticker = row["ticker"]
-                if row["list"] != name or ticker in seen or not self._passes(row):
+                priority = self._priority(row)
+                if row["list"] != name or ticker in seen or priority is None:
                     continue
                 seen.add(ticker)
                 data = {**row, "last_updated": last_updated}
-                priority = self._priority(row)
                 yield context.candidate(ticker, _reason(row, last_updated), priority, data)
 
     def _check_day(self, last_updated: str, today: datetime.date) -> None:
         age_days = (today - datetime.date.fromisoformat(last_updated)).days
         # Movers of a day after `today` would be look-ahead.
         if age_days < 0:
-            problem = f"Alpha Vantage has only the movers of {last_updated}, not of {today}"
-            raise SourceError("bad_request", problem)
+            raise SourceError(
+                "bad_request",
+                f"Alpha Vantage has only the movers of {last_updated}, not of {today}",
+            )
         if age_days > self.settings.max_age_days:
-            problem = f"the movers are of {last_updated}, {age_days} days ago"
-            raise SourceError("unavailable", problem)
+            raise SourceError(
+                "unavailable", f"the movers are of {last_updated}, {age_days} days ago"
+            )
 
-    def _passes(self, row: Mover) -> bool:
+    def _priority(self, row: Mover) -> str | None:
+        """Return the priority of a row, None when it does not pass the filters."""
         settings = self.settings
         if settings.shares_only and not is_share(row["ticker"]):
-            return False
+            return None
         if (row["price"] or 0.0) < settings.min_price_usd:
-            return False
+            return None
         if (row["volume"] or 0.0) < settings.min_volume:
-            return False
-        # A stock is on this list for its volume: it needs no large change.
-        return row["list"] == "most_active" or abs(row["change_pp"]) >= settings.min_change_pp
-
-    def _priority(self, row: Mover) -> str:
+            return None
         change_pp = abs(row["change_pp"])
-        if change_pp >= self.settings.high_change_pp:
+        is_large = change_pp >= settings.min_change_pp
+        # A stock is on this list for its volume: it needs no large change.
+        if not is_large and row["list"] != "most_active":
+            return None
+        if change_pp >= settings.high_change_pp:
             return "high"
-        if change_pp >= self.settings.min_change_pp:
-            return "medium"
-        return "low"
+        return "medium" if is_large else "low"
 
 
 def _reason(row: Mover, last_updated: str) -> str:

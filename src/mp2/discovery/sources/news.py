@@ -27,7 +27,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypedDict
@@ -41,9 +41,16 @@ from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Http, Reply, Scanner, text_charset
 from mp2.discovery.sources import POLL_S
-from mp2.discovery.sources._fields import Row
+from mp2.discovery.sources._fields import Row, most_first, pick
 from mp2.discovery.sources._mentions import Mentions
-from mp2.discovery.sources._options import SettingsWithInput, Symbol, WebAddress, Words, distinct
+from mp2.discovery.sources._options import (
+    Count,
+    SettingsWithInput,
+    Symbol,
+    WebAddress,
+    Words,
+    distinct,
+)
 from mp2.errors import MissingExtraError, SourceError
 
 TTL_S = 600.0
@@ -73,6 +80,10 @@ class Headline(TypedDict):
     text: str
     link: str
     published: str | None
+
+
+# A headline and its feed, as in a candidate's data.
+Entry = dict[str, Any]
 
 
 def parse_feed(reply: Reply) -> list[Headline]:
@@ -188,36 +199,42 @@ class Feed:
         )
 
 
-def read_all(context: ScanContext, feeds: list[Feed]) -> list[list[Headline] | SourceError]:
-    """Return the headlines or the failure of each feed, shortly before the deadline at the latest.
+# The headlines of a feed, or why there are none.
+FeedResult = tuple[list[Headline], SourceError | None]
 
-    Raises any other exception of a feed.
+
+def read_all(context: ScanContext, feeds: list[Feed]) -> list[FeedResult]:
+    """Return the result of each feed, shortly before the deadline at the latest.
+
+    Raises what a feed raises other than `SourceError`.
     """
     late = SourceError("timeout", "no response before the scanner's deadline")
-    results: list[Any] = [late] * len(feeds)
+    results: list[FeedResult] = [([], late)] * len(feeds)
+    defects = []
     http = context.http
 
-    def read(idx: int) -> None:
+    def read(idx: int, feed: Feed) -> None:
         try:
-            results[idx] = feeds[idx].read(http)
+            results[idx] = (feed.read(http), None)
+        except SourceError as error:
+            results[idx] = ([], error)
         except BaseException as error:
-            results[idx] = error
+            defects.append(error)
 
     reserve_s = min(_RESERVE_S, context.remaining_s() / 5)
     threads = []
-    for idx in range(len(feeds)):
+    for idx_and_feed in enumerate(feeds):
         # A thread of our own: at exit Python would wait for those of an executor.
-        thread = threading.Thread(target=read, args=(idx,), name=f"mp2-feed-{idx}", daemon=True)
+        thread = threading.Thread(target=read, args=idx_and_feed, name="mp2-feed", daemon=True)
         thread.start()
         threads.append(thread)
     for thread in threads:
-        while thread.is_alive() and context.remaining_s() > reserve_s:
-            thread.join(min(POLL_S, context.remaining_s()))
-    finished = list(results)
-    for result in finished:
-        if isinstance(result, BaseException) and not isinstance(result, SourceError):
-            raise result
-    return finished
+        while thread.is_alive() and (left_s := context.remaining_s() - reserve_s) > 0:
+            thread.join(min(left_s, POLL_S))
+    if defects:
+        raise defects[0]
+    # A copy, which late threads do not change.
+    return list(results)
 
 
 class News(Scanner):
@@ -242,66 +259,57 @@ class News(Scanner):
             default=(), max_length=30, repr=False
         )
         names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)
-        min_feeds: int = Field(default=1, ge=1, strict=True)
+        min_feeds: Count = 1
         max_age_days: int = Field(default=2, ge=0, le=365, strict=True)
-        min_headlines: int = Field(default=1, ge=1, strict=True)
-        high_headlines: int = Field(default=3, ge=1, strict=True)
+        min_headlines: Count = 1
+        high_headlines: Count = 3
 
     settings: Settings
 
-    def scan(self, context: ScanContext) -> Iterator[Candidate]:
+    def scan(self, context: ScanContext) -> list[Candidate]:
         """Read all feeds, then group by ticker."""
         import_feedparser()  # a missing extra is reported before any request
-        ranked = []
+        candidates = []
         for ticker, headlines in self._by_ticker(context).items():
-            if len(headlines) >= self.settings.min_headlines:
-                n_sites = len({headline["feed"] for headline in headlines})
-                ranked.append((-len(headlines), -n_sites, ticker, headlines))
-        for _, negative_n_sites, ticker, headlines in sorted(ranked, key=lambda entry: entry[:3]):
+            n_headlines = len(headlines)
+            if n_headlines < self.settings.min_headlines:
+                continue
             headlines.sort(key=lambda headline: headline["published"] or "", reverse=True)
             newest = headlines[0]
+            reason = f"{counted(n_headlines, 'headline')}: {newest['title']} ({newest['feed']})"
+            priority = "high" if n_headlines >= self.settings.high_headlines else "medium"
             data = {
-                "n_headlines": len(headlines),
-                "n_sites": -negative_n_sites,
+                "n_headlines": n_headlines,
+                "n_sites": len({headline["feed"] for headline in headlines}),
                 "headlines": headlines[:MAX_HEADLINES],
             }
-            count = counted(len(headlines), "headline")
-            reason = f"{count}: {newest['title']} ({newest['feed']})"
-            priority = "high" if len(headlines) >= self.settings.high_headlines else "medium"
-            yield context.candidate(ticker, reason, priority, data)
+            candidates.append(context.candidate(ticker, reason, priority, data))
+        return most_first(candidates, "n_headlines", "n_sites")
 
-    def _by_ticker(self, context: ScanContext) -> dict[str, list[dict[str, Any]]]:
-        """Return the headlines by the tickers they name; the same title counts once per ticker.
+    def _by_ticker(self, context: ScanContext) -> dict[str, list[Entry]]:
+        """Return the headlines by the tickers they name, and log the result of each feed.
 
-        Reports each feed in the logs. Raises the first failure when too few feeds responded.
+        Raises the first failure when too few feeds responded.
         """
-        mentions = Mentions(names=self.settings.names)
-        by_ticker: dict[str, dict[str, dict[str, Any]]] = {}
+        mentions: Mentions[Entry] = Mentions(names=self.settings.names)
         feeds = [Feed.of(address) for address in self.settings.feeds]
         failures = []
-        for feed, result in zip(feeds, read_all(context, feeds), strict=True):
-            if isinstance(result, SourceError):
-                failures.append(result)
-                context.logger.warning("feed of %s: %s", feed.host, result)
-                context.log_tool("news.feed", host=feed.host, status=result.code, n_entries=0)
-                continue
-            context.log_tool("news.feed", host=feed.host, status="ok", n_entries=len(result))
-            for headline in result:
-                if not self._is_recent(context.today, headline):
-                    continue
-                title = headline["title"]
-                entry = {
-                    "title": title,
-                    "link": headline["link"],
-                    "feed": feed.host,
-                    "published": headline["published"],
-                }
-                for ticker in mentions.find(f"{title}\n{headline['text']}"):
-                    by_ticker.setdefault(ticker, {}).setdefault(title.casefold(), entry)
+        for feed, (headlines, error) in zip(feeds, read_all(context, feeds), strict=True):
+            status = "ok"
+            if error is not None:
+                status = error.code
+                failures.append(error)
+                context.logger.warning("feed of %s: %s", feed.host, error)
+            context.log_tool("news.feed", host=feed.host, status=status, n_entries=len(headlines))
+            for headline in headlines:
+                if self._is_recent(context.today, headline):
+                    title = headline["title"]
+                    entry = {**pick(headline, ("title", "link", "published")), "feed": feed.host}
+                    mentions.add(f"{title}\n{headline['text']}", title.casefold(), entry)
         n_wanted = min(self.settings.min_feeds, len(feeds))
         if failures and len(feeds) - len(failures) < n_wanted:
             raise failures[0]
-        return {ticker: list(by_title.values()) for ticker, by_title in by_ticker.items()}
+        return mentions.by_ticker()
 
     def _is_recent(self, today: datetime.date, headline: Headline) -> bool:
         # Feeds hold what is new, so a headline without a date counts.

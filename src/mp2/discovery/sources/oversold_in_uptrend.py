@@ -13,15 +13,16 @@ better below 5, above the 200-day average. For the usual reading of the RSI set 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text
-
-if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import Measures, Values
-    from mp2.signals.indicators import Series
+from mp2.discovery.sources._daily_bars import (
+    BarScanner,
+    BarSettings,
+    Matches,
+    Measures,
+    Values,
+    Wanted,
+)
 
 
 class OversoldInUptrend(BarScanner):
@@ -30,17 +31,21 @@ class OversoldInUptrend(BarScanner):
     name = "oversold_in_uptrend"
     pipeline = "reversal"
     summary = "a low RSI while the close is above its long mean"
+    template = (
+        "RSI({rsi_period}) is {rsi:.1f} while the close {close} is {above_mean_pp:.1f}% "
+        "above its mean of {sma_period} sessions ({mean})"
+    )
 
     class Settings(BarSettings):
         """Lengths in sessions, `rsi_below` on the RSI's scale of 0..100."""
 
-        rsi_period: int = Field(default=2, ge=2, le=100, strict=True)
-        rsi_below: float = Field(default=10.0, gt=0, le=50, strict=True)
-        sma_period: int = Field(default=200, ge=20, le=1000, strict=True)
+        rsi_period: int = Field(default=2, ge=2, le=100)
+        rsi_below: float = Field(default=10.0, gt=0, le=50)
+        sma_period: int = Field(default=200, ge=20, le=1000)
 
     settings: Settings
 
-    def series(self) -> dict[str, tuple[Series, int]]:
+    def series(self) -> Wanted:
         """Read RSI and mean, and the closes whose changes the RSI weighs most."""
         from mp2.signals import indicators
 
@@ -67,11 +72,3 @@ class OversoldInUptrend(BarScanner):
     def is_urgent(self, measures: Measures) -> bool:
         """Judge by how low the RSI is."""
         return measures["rsi"] < self.settings.rsi_below / 2
-
-    def reason(self, measures: Measures) -> str:
-        """Describe the RSI, and the close above its mean."""
-        close = price_text(measures["close"])
-        mean = price_text(measures["mean"])
-        fall = f"RSI({self.settings.rsi_period}) is {measures['rsi']:.1f}"
-        trend = f"{measures['above_mean_pp']:.1f}% above its mean of {self.settings.sma_period}"
-        return f"{fall} while the close {close} is {trend} sessions ({mean})"

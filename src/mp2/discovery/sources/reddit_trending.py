@@ -19,7 +19,6 @@ Source: github.com/reddit-archive/reddit/wiki/OAuth2 and /API.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, TypedDict
 
@@ -29,9 +28,9 @@ from mp2 import __version__
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
-from mp2.discovery.sources._fields import Row, read_object
+from mp2.discovery.sources._fields import Row, most_first, pick, read_object
 from mp2.discovery.sources._mentions import Mentions
-from mp2.discovery.sources._options import BaseAddress, Symbols
+from mp2.discovery.sources._options import BaseAddress, Count, Symbols
 from mp2.discovery.sources._requests import responses
 from mp2.errors import SourceError
 
@@ -66,34 +65,27 @@ class Post(TypedDict):
     is_pinned: bool
 
 
-class Listing(TypedDict):
-    """A page of posts, and the name after which the next page begins; empty for the last."""
-
-    after: str
-    posts: list[Post]
-
-
 def parse_token(reply: Reply) -> str:
     """Return an access token. Raises `SourceError`."""
     check_access(reply)
     response = read_object(reply, _LOGIN)
-    token = response.get("access_token")
-    if isinstance(token, str) and token and token.isascii() and token.isprintable():
+    token = response.line("access_token", 5000)
+    if token:
         return token
     if "error" in response and reply.status < 400:
         raise SourceError("unauthorized", f"Reddit rejects {CLIENT_ID} and {CLIENT_SECRET}")
     raise SourceError("bad_payload", f"{_LOGIN} has no access token")
 
 
-def parse_listing(reply: Reply) -> Listing:
-    """Return the posts of a page, without those pinned to its top. Raises `SourceError`."""
+def parse_listing(reply: Reply) -> tuple[list[Post], str]:
+    """Return the posts of a page, without those pinned to its top, and the name of the last one.
+
+    The next page begins after that name, which is empty for the last page. Raises `SourceError`.
+    """
     check_access(reply)
     data = read_object(reply, "Reddit's listing").part("data")
     posts = data.rows("children", read_post)
-    return {
-        "after": data.line("after", 20),
-        "posts": [post for post in posts if not post["is_pinned"]],
-    }
+    return [post for post in posts if not post["is_pinned"]], data.line("after")
 
 
 def check_access(reply: Reply) -> None:
@@ -119,8 +111,7 @@ def read_post(child: Row) -> Post | None:
         "score": int(row.number("score") or 0),
         "comments": int(row.number("num_comments") or 0),
         "created_s": created_s,
-        # Anything but a path would lead to another site.
-        "url": f"https://www.reddit.com{path}" if path.startswith("/") else "",
+        "url": f"https://www.reddit.com/{path.lstrip('/')}",
         "is_pinned": row.get("stickied") is True,
     }
 
@@ -153,8 +144,8 @@ class RedditTrending(Scanner):
         symbols: Symbols = ()
         n_pages: int = Field(default=1, ge=1, le=10, strict=True)
         max_age_days: int = Field(default=1, ge=1, le=30, strict=True)
-        min_posts: int = Field(default=3, ge=1, strict=True)
-        high_posts: int = Field(default=10, ge=1, strict=True)
+        min_posts: Count = 3
+        high_posts: Count = 10
         auth_url: BaseAddress = "https://www.reddit.com/api/v1/access_token"
         base_url: BaseAddress = "https://oauth.reddit.com"
 
@@ -166,7 +157,7 @@ class RedditTrending(Scanner):
 
     settings: Settings
 
-    def scan(self, context: ScanContext) -> Iterator[Candidate]:
+    def scan(self, context: ScanContext) -> list[Candidate]:
         """Log in, read every subreddit, then count."""
         agent = {"User-Agent": f"python:mp2:{__version__} (by /u/{self.settings.username})"}
         token = context.http.post(
@@ -177,61 +168,56 @@ class RedditTrending(Scanner):
             headers=agent,
         )
         headers = {**agent, "Authorization": f"Bearer {token}"}
-        # By id: a post that moves to the next page meanwhile is listed twice.
-        posts: dict[str, Post] = {}
         request = partial(self._posts, context, headers)
+        posts = []
         for _, found in responses(context, self.settings.subreddits, request):
-            posts |= {post["id"]: post for post in found}
-        ranked = []
-        for ticker, named in self._by_ticker(posts, context.today).items():
-            if len(named) >= self.settings.min_posts:
-                score = sum(post["score"] for post in named)
-                ranked.append((-len(named), -score, ticker, named))
-        for _, negative_score, ticker, named in sorted(ranked, key=lambda entry: entry[:3]):
-            yield self._candidate(context, ticker, -negative_score, named)
+            posts += found
+        candidates = [
+            self._candidate(context, ticker, named)
+            for ticker, named in self._by_ticker(posts, context.today).items()
+            if len(named) >= self.settings.min_posts
+        ]
+        return most_first(candidates, "n_posts", "score")
 
     def _posts(self, context: ScanContext, headers: dict[str, str], subreddit: str) -> list[Post]:
         posts = []
         params = {"limit": str(PAGE), "raw_json": "1"}
         for _ in range(self.settings.n_pages):
-            listing = context.http.get(
+            page, after = context.http.get(
                 f"{self.settings.base_url}/r/{subreddit}/hot",
                 parse=parse_listing,
                 params=params,
                 headers=headers,
                 ttl_s=TTL_S,
             )
-            posts += listing["posts"]
-            if not listing["after"]:
+            posts += page
+            if not after:
                 break
-            params["after"] = listing["after"]
+            params["after"] = after
         return posts
 
-    def _by_ticker(self, posts: dict[str, Post], today: datetime.date) -> dict[str, list[Post]]:
+    def _by_ticker(self, posts: list[Post], today: datetime.date) -> dict[str, list[Post]]:
         """Return the posts of the days that count by the tickers they name."""
         midnight = datetime.datetime.combine(today, datetime.time(), datetime.UTC)
         until_s = midnight.timestamp() + _LATEST_S
         since_s = midnight.timestamp() - self.settings.max_age_days * _DAY_S
-        mentions = Mentions(self.settings.symbols)
-        by_ticker: dict[str, list[Post]] = {}
-        for post in posts.values():
+        mentions: Mentions[Post] = Mentions(self.settings.symbols)
+        for post in posts:
             if since_s <= post["created_s"] < until_s:
-                for ticker in mentions.find(f"{post['title']}\n{post['text']}"):
-                    by_ticker.setdefault(ticker, []).append(post)
-        return by_ticker
+                # By id: a post that moves to the next page meanwhile is listed twice.
+                mentions.add(f"{post['title']}\n{post['text']}", post["id"], post)
+        return mentions.by_ticker()
 
-    def _candidate(
-        self, context: ScanContext, ticker: str, score: int, posts: list[Post]
-    ) -> Candidate:
+    def _candidate(self, context: ScanContext, ticker: str, posts: list[Post]) -> Candidate:
         best = sorted(posts, key=lambda post: (-post["score"], post["id"]))[:MAX_POSTS]
         subreddits = sorted({post["subreddit"] for post in posts} - {""})
         fields = ("title", "subreddit", "score", "url")
         data = {
             "n_posts": len(posts),
-            "score": score,
+            "score": sum(post["score"] for post in posts),
             "comments": sum(post["comments"] for post in posts),
             "subreddits": subreddits,
-            "posts": [{key: post[key] for key in fields} for post in best],  # type: ignore[literal-required]
+            "posts": [pick(post, fields) for post in best],
         }
         places = ", ".join(f"r/{name}" for name in subreddits)
         reason = f"named in {counted(len(posts), 'post')} on {places}: {best[0]['title']}"

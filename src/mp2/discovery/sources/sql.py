@@ -28,14 +28,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from mp2._files import expanded
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.discovery.sources import POLL_S
-from mp2.errors import InputError, MissingExtraError, SourceError
+from mp2.discovery.sources._options import Text
+from mp2.errors import MissingExtraError, SourceError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -72,24 +73,26 @@ class Sql(Scanner):
         - `max_rows`: rows that are read, 1..1,000,000.
         """
 
-        database: str | None = Field(default=None, min_length=1, strict=True)
-        password_key: str | None = Field(
-            default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", strict=True
-        )
-        query: str | None = Field(default=None, min_length=1, strict=True)
+        model_config = ConfigDict(strict=True)
+
+        database: Text | None = None
+        password_key: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+        query: Text | None = None
         parameters: dict[str, Value] = Field(default_factory=dict)
-        ticker_column: str = Field(default="ticker", min_length=1, strict=True)
-        context_column: str = Field(default="context", min_length=1, strict=True)
-        priority_column: str = Field(default="priority", min_length=1, strict=True)
+        ticker_column: Text = "ticker"
+        context_column: Text = "context"
+        priority_column: Text = "priority"
         priority: Literal["critical", "high", "medium", "low"] = "medium"
-        max_rows: int = Field(default=10_000, ge=1, le=1_000_000, strict=True)
+        max_rows: int = Field(default=10_000, ge=1, le=1_000_000)
 
         @field_validator("database")
         @classmethod
         def _has_no_password(cls, database: str | None) -> str | None:
             if database is not None and _PASSWORD.search(database):
-                remedy = "put it into an environment variable and name that with password_key"
-                raise ValueError(f"contains a password; {remedy}")
+                raise ValueError(
+                    "contains a password; "
+                    "put it into an environment variable and name that with password_key"
+                )
             return database
 
     settings: Settings
@@ -105,40 +108,36 @@ class Sql(Scanner):
         settings = self.settings
         for name in ("database", "query"):
             if getattr(settings, name) is None:
-                remedy = f"set {name} in [discovery.scanners.{context.scanner}]"
-                raise SourceError("missing_key", f"no {name}; {remedy}")
+                raise SourceError(
+                    "missing_key",
+                    f"no {name}; set {name} in [discovery.scanners.{context.scanner}]",
+                )
         # A slip such as DELETE is reported as one, whatever the database makes of it.
         if not _SELECT.match(settings.query or ""):
-            problem = "the query may only read; it has to begin with SELECT or WITH"
-            raise SourceError("forbidden", problem)
+            raise SourceError(
+                "forbidden", "the query may only read; it has to begin with SELECT or WITH"
+            )
         path = sqlite_path(settings.database or "")
         if path is None:
             opened = other_database(settings, context)
         else:
             opened = sqlite_file(path, settings, context)
         with opened as (columns, rows):
-            names = find_columns(columns, settings)
+            check_columns(columns, settings)
             for number, row in enumerate(rows):
                 if number == settings.max_rows:
                     context.logger.warning("only max_rows = %d rows of the query are read", number)
                     break
                 context.check()
-                values = dict(zip(columns, row, strict=True))
-                yield self._candidate(context, values, *names)
+                yield self._candidate(context, dict(zip(columns, row, strict=True)))
 
-    def _candidate(
-        self,
-        context: ScanContext,
-        values: dict[str, Any],
-        ticker_column: str,
-        context_column: str,
-        priority_column: str,
-    ) -> Candidate:
-        ticker = values.pop(ticker_column)
+    def _candidate(self, context: ScanContext, values: dict[str, Any]) -> Candidate:
+        settings = self.settings
+        ticker = take(values, settings.ticker_column)
         if isinstance(ticker, int):  # tickers in Tokyo and Hong Kong are numbers
             ticker = str(ticker)
-        reason = values.pop(context_column, None)
-        priority = values.pop(priority_column, None) or self.settings.priority
+        reason = take(values, settings.context_column)
+        priority = take(values, settings.priority_column) or settings.priority
         data = {name: json_value(value) for name, value in values.items()}
         if reason is None:
             reason = ", ".join(f"{name} {value}" for name, value in data.items())
@@ -146,25 +145,28 @@ class Sql(Scanner):
         return context.candidate(ticker, reason, str(priority).strip().lower(), data or None)
 
 
-def find_columns(columns: Sequence[str], settings: Sql.Settings) -> tuple[str, str, str]:
-    """Return the names of the ticker, context and priority columns as the query writes them.
+def check_columns(columns: Sequence[str], settings: Sql.Settings) -> None:
+    """Raise `SourceError("bad_request")` without tickers, and when a name occurs twice."""
+    names = [column.lower() for column in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise SourceError(
+                "bad_request", f"the query has two columns {name!r}; rename one with AS"
+            )
+    if settings.ticker_column.lower() not in names:
+        raise SourceError(
+            "bad_request",
+            f"the query has no column {settings.ticker_column!r}, only {listing(columns)}; "
+            "name the right one with ticker_column, or rename one with AS",
+        )
 
-    Raises `SourceError("bad_request")` without tickers, and when a name occurs twice.
-    """
-    by_lower: dict[str, str] = {}
-    for column in columns:
-        if column.lower() in by_lower:
-            problem = f"the query has two columns {column!r}"
-            raise SourceError("bad_request", f"{problem}; rename one with AS")
-        by_lower[column.lower()] = column
-    ticker_column = settings.ticker_column
-    if ticker_column.lower() not in by_lower:
-        problem = f"the query has no column {ticker_column!r}, only {listing(columns)}"
-        remedy = "name the right one with ticker_column, or rename one with AS"
-        raise SourceError("bad_request", f"{problem}; {remedy}")
-    wanted = (ticker_column, settings.context_column, settings.priority_column)
-    ticker, context, priority = (by_lower.get(name.lower(), name) for name in wanted)
-    return ticker, context, priority
+
+def take(values: dict[str, Any], column: str) -> Any:
+    """Remove a column, in any letter case, and return its value; None when there is none."""
+    for name in values:
+        if name.lower() == column.lower():
+            return values.pop(name)
+    return None
 
 
 def json_value(value: Any) -> Any:
@@ -205,13 +207,12 @@ _BUSY_S = 2.0
 
 # By SQLite's primary result code; any other is an error in the query.
 _SQLITE_CODES = {
-    sqlite3.SQLITE_READONLY: ("forbidden", "the query may only read: "),
-    sqlite3.SQLITE_BUSY: ("unavailable", "another program has locked it: "),
-    sqlite3.SQLITE_LOCKED: ("unavailable", "another program has locked it: "),
-    sqlite3.SQLITE_IOERR: ("unavailable", "it cannot be read: "),
-    sqlite3.SQLITE_CANTOPEN: ("bad_request", "check the permissions of the file and its folder: "),
-    sqlite3.SQLITE_CORRUPT: ("bad_payload", "the file is damaged: "),
-    sqlite3.SQLITE_NOTADB: ("bad_payload", "not an SQLite database, or an encrypted one: "),
+    sqlite3.SQLITE_READONLY: "forbidden",
+    sqlite3.SQLITE_BUSY: "unavailable",
+    sqlite3.SQLITE_LOCKED: "unavailable",
+    sqlite3.SQLITE_IOERR: "unavailable",
+    sqlite3.SQLITE_CORRUPT: "bad_payload",
+    sqlite3.SQLITE_NOTADB: "bad_payload",
 }
 
 
@@ -223,43 +224,32 @@ def sqlite_path(database: str) -> Path | None:
     path = re.sub(r"^sqlite(\+\w*)?:///?", "", database, flags=re.IGNORECASE)
     if "://" in path:
         return None
-    try:
-        return expanded(path)
-    except InputError as error:
-        raise SourceError("bad_request", f"database: {error}") from error
+    return expanded(path)
 
 
 @contextmanager
 def sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> Iterator[Result]:
     """Run the query on an SQLite file. Raises `SourceError`, also while rows are read."""
     if not path.is_file():
-        problem = "is not a file" if path.exists() else "no such file"
-        raise SourceError("bad_request", f"{path}: {problem}; set database")
+        raise SourceError("bad_request", f"{path}: no such file; set database")
     values = query_values(settings, context)
     for name, value in values.items():
         if isinstance(value, datetime.date):
             values[name] = value.isoformat()
     try:
         with closing(connect_read_only(path, context)) as connection:
-            try:
-                cursor = connection.execute(settings.query or "", values)
-            except sqlite3.OperationalError as error:
-                if str(error).startswith(("no such column", "no such table")):
-                    problem = f"{path}: {error}; it has {tables_of(connection)}"
-                    raise SourceError("bad_request", problem) from error
-                raise
+            cursor = connection.execute(settings.query or "", values)
             yield [entry[0] for entry in cursor.description], cursor
-    except OverflowError as error:
-        problem = f"parameters: {error}; SQLite takes integers of up to 64 bits"
-        raise SourceError("bad_request", problem) from error
     except sqlite3.Error as error:
         context.check()  # a query that was interrupted
-        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        code, prefix = _SQLITE_CODES.get(primary, ("bad_request", ""))
-        # The code of load_extension, which is off, is that of any error in a query.
-        if str(error) == "not authorized":
+        primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = _SQLITE_CODES.get(primary_code, "bad_request")
+        problem = f"{path}: {error}"
+        if str(error) == "not authorized":  # for load_extension, which is off
             code = "forbidden"
-        raise SourceError(code, f"{path}: {prefix}{error}") from error
+        elif str(error).startswith(("no such column", "no such table")):
+            problem += f"; it has {tables_of(path, context)}"
+        raise SourceError(code, problem) from error
 
 
 def connect_read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
@@ -276,15 +266,16 @@ def connect_read_only(path: Path, context: ScanContext) -> sqlite3.Connection:
     return connection
 
 
-def tables_of(connection: sqlite3.Connection) -> str:
-    """Return `quotes (day, ticker, close), names (ticker, name)`."""
-    rows = connection.execute(
-        "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
-        "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid"
-    )
+def tables_of(path: Path, context: ScanContext) -> str:
+    """Return `quotes (day, ticker, close), names (ticker, name)`. Raises sqlite3.Error."""
     columns: dict[str, list[str]] = {}
-    for table, column in rows:
-        columns.setdefault(table, []).append(column)
+    with closing(connect_read_only(path, context)) as connection:
+        for table, column in connection.execute(
+            "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
+            "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' "
+            "ORDER BY m.name, c.cid"
+        ):
+            columns.setdefault(table, []).append(column)
     return listing([f"{table} ({listing(names)})" for table, names in columns.items()])
 
 
@@ -407,7 +398,7 @@ def database_errors(context: ScanContext) -> Iterator[None]:
 
     try:
         yield
-    except (exc.SQLAlchemyError, ImportError, OverflowError) as error:
+    except (exc.SQLAlchemyError, ImportError) as error:
         context.check()  # a query that was cancelled
         cause = getattr(error, "orig", None) or error
         reason = str(cause).strip().split("\n", 1)[0] or type(cause).__name__

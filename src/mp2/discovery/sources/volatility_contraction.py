@@ -21,15 +21,16 @@ a long rise (VCP), whose measurable part this is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text
-
-if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import Measures, Values
-    from mp2.signals.indicators import Series
+from mp2.discovery.sources._daily_bars import (
+    BarScanner,
+    BarSettings,
+    Matches,
+    Measures,
+    Values,
+    Wanted,
+)
 
 
 class VolatilityContraction(BarScanner):
@@ -38,21 +39,26 @@ class VolatilityContraction(BarScanner):
     name = "volatility_contraction"
     pipeline = "volatility"
     summary = "bandwidth and range at their low of six months, in a long rise"
+    template = (
+        "bandwidth {bandwidth_pp:.1f}% was lower in {percentile:.0f}% of {lookback} sessions, "
+        "range {atr_pp:.1f}% is {atr_ratio:.2f} of its mean, "
+        "close {close} is above its mean of {trend_period} ({mean})"
+    )
 
     class Settings(BarSettings):
         """Lengths in sessions; `width` in standard deviations, `max_percentile` in percent."""
 
-        band_period: int = Field(default=20, ge=5, le=250, strict=True)
-        width: float = Field(default=2.0, gt=0, le=10, strict=True)
-        atr_period: int = Field(default=14, ge=2, le=100, strict=True)
-        lookback: int = Field(default=126, ge=20, le=1260, strict=True)
-        max_percentile: float = Field(default=5.0, ge=0, lt=100, strict=True)
-        max_atr_ratio: float = Field(default=0.8, gt=0, le=10, strict=True)
-        trend_period: int = Field(default=200, ge=20, le=1000, strict=True)
+        band_period: int = Field(default=20, ge=5, le=250)
+        width: float = Field(default=2.0, gt=0, le=10)
+        atr_period: int = Field(default=14, ge=2, le=100)
+        lookback: int = Field(default=126, ge=20, le=1260)
+        max_percentile: float = Field(default=5.0, ge=0, lt=100)
+        max_atr_ratio: float = Field(default=0.8, gt=0, le=10)
+        trend_period: int = Field(default=200, ge=20, le=1000)
 
     settings: Settings
 
-    def series(self) -> dict[str, tuple[Series, int]]:
+    def series(self) -> Wanted:
         """Read the bands and the range over the lookback, and the long mean."""
         from mp2.signals import indicators
 
@@ -93,13 +99,3 @@ class VolatilityContraction(BarScanner):
     def is_urgent(self, measures: Measures) -> bool:
         """Judge by the rank of the bandwidth."""
         return measures["percentile"] == 0
-
-    def reason(self, measures: Measures) -> str:
-        """Describe bandwidth, range and trend."""
-        settings = self.settings
-        bandwidth = f"bandwidth {measures['bandwidth_pp']:.1f}% was lower in"
-        sessions = f"{measures['percentile']:.0f}% of {settings.lookback} sessions"
-        atr = f"range {measures['atr_pp']:.1f}% is {measures['atr_ratio']:.2f} of its mean"
-        close = f"close {price_text(measures['close'])} is above its mean of"
-        mean = f"{settings.trend_period} ({price_text(measures['mean'])})"
-        return f"{bandwidth} {sessions}, {atr}, {close} {mean}"

@@ -18,15 +18,17 @@ forerunner of price; Wyckoff's law of effort and result for volume without movem
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
-from mp2.discovery.sources._daily_bars import BarScanner, BarSettings, Matches, price_text, rolling
-
-if TYPE_CHECKING:
-    from mp2.discovery.sources._daily_bars import Measures, Values
-    from mp2.signals.indicators import Series
+from mp2.discovery.sources._daily_bars import (
+    BarScanner,
+    BarSettings,
+    Matches,
+    Measures,
+    Values,
+    Wanted,
+    rolling,
+)
 
 
 class VolumeAccumulation(BarScanner):
@@ -35,15 +37,19 @@ class VolumeAccumulation(BarScanner):
     name = "volume_accumulation"
     pipeline = "volume"
     summary = "net buying in unusual volume while the price has hardly moved"
+    template = (
+        "volume of {days} sessions is {volume_ratio:.1f} times the usual, "
+        "{net_share:.0%} of it net buying, at a close of {close} ({move_pp:+.1f}%)"
+    )
 
     class Settings(BarSettings):
         """Lengths in sessions, `max_move_pp` in percent of the close."""
 
-        days: int = Field(default=5, ge=2, le=60, strict=True)
-        base_days: int = Field(default=60, ge=5, le=500, strict=True)
-        min_ratio: float = Field(default=1.5, ge=1, le=100, strict=True)
-        min_net_share: float = Field(default=0.3, ge=0, le=1, strict=True)
-        max_move_pp: float = Field(default=5.0, gt=0, le=100, strict=True)
+        days: int = Field(default=5, ge=2, le=60)
+        base_days: int = Field(default=60, ge=5, le=500)
+        min_ratio: float = Field(default=1.5, ge=1, le=100)
+        min_net_share: float = Field(default=0.3, ge=0, le=1)
+        max_move_pp: float = Field(default=5.0, gt=0, le=100)
 
     settings: Settings
 
@@ -51,7 +57,7 @@ class VolumeAccumulation(BarScanner):
         """Return True: the rule compares volumes."""
         return True
 
-    def series(self) -> dict[str, tuple[Series, int]]:
+    def series(self) -> Wanted:
         """Read volume summed over the days, its mean over the base, and on-balance volume."""
         from mp2.signals.indicators import Indicator
 
@@ -87,10 +93,3 @@ class VolumeAccumulation(BarScanner):
     def is_urgent(self, measures: Measures) -> bool:
         """Judge by the volume."""
         return measures["volume_ratio"] >= 2 * self.settings.min_ratio
-
-    def reason(self, measures: Measures) -> str:
-        """Describe volume, net buying and the move of the close."""
-        sessions = f"volume of {self.settings.days} sessions"
-        effort = f"{sessions} is {measures['volume_ratio']:.1f} times the usual"
-        close = f"{price_text(measures['close'])} ({measures['move_pp']:+.1f}%)"
-        return f"{effort}, {measures['net_share']:.0%} of it net buying, at a close of {close}"
