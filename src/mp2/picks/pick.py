@@ -227,10 +227,10 @@ def sheet_from_table(
 ) -> SignalSheet:
     """Read the signals of one day from a long table `algo, variation, day, ticker`.
 
-    The table is read as `read_signals` reads it, and `day` is by default its first after the run's
-    last. Prices of the sheet are NaN; its day is `assumed_day` when the table has prices and none of
-    that day is known. Members of kept groups that the table lacks are added as variations without
-    a buy, with a warning.
+    The table is read as `read_signals` reads it. `day` is by default its first day after the run's
+    last. Prices of the sheet are NaN; its day is `assumed_day` when the table has prices and none
+    of that day is known. Members of kept groups that the table lacks are added as variations
+    without a buy, with a warning.
 
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
     of the run's variations; `ReadStoppedError` when `stop` is set.
