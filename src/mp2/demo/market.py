@@ -1,132 +1,142 @@
-"""A synthetic stock market with an edge planted in its last week: what `mp2 demo` runs the main job on.
+"""A synthetic stock market with an edge in its last week: the data of `mp2 demo`.
 
-Prices follow a market factor whose volatility switches between a calm and a nervous regime, a factor per sector, and a drift
-of every ticker that changes now and then, so that trends exist for a while. Whether a ticker closes above its open is
-otherwise a matter of luck.
+Prices follow a market factor whose volatility switches between a calm and a nervous regime, a
+factor per sector, and a drift of every ticker that changes now and then, so that trends last for a
+while. Otherwise it is random whether a ticker closes above its open.
 
-The edge: three variations of different algorithms are chosen whose consensus is a handful of tickers on each of the last
-five days and on the day after. On these days, and only for that consensus, the day ends above its open. The signals of a
-day use the bars before it, so the days are planted one after the other, each on the signals of the market as changed so far.
+The edge: three variations of different algorithms are chosen whose consensus is a handful of
+tickers on each of the last five days and on the day after. On these days the tickers of that
+consensus, and no others, mostly close above their open. The signals of a day use the bars before
+it, so the days are changed one after the other, each by the signals of the market changed so far.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from mp2.data import bitset
+from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable, price_table
+from mp2.data.signal_table import Key
 from mp2.errors import InputError, Mp2Error
 from mp2.groups.result import Group, SearchResult
-from mp2.signals.algorithms import ALGORITHMS, Algorithm
+from mp2.signals.algorithms import ALGORITHMS
 from mp2.signals.grids import Grids, grids_of
 from mp2.signals.sheet import SignalSheet, compute_signals
 
-FloatArray = npt.NDArray[np.float64]
-Key = tuple[str, str]
-"""A variation: (algo, variation)."""
+N_TICKERS = 300
+N_SECTORS = 12
+N_DATES = 420
+LAST_DAY = datetime.date(2024, 3, 8)
+NEXT_DAY = datetime.date(2024, 3, 11)
 
-N_TICKERS, N_SECTORS, N_DATES = 300, 12, 420
-LAST_DAY, NEXT_DAY = datetime.date(2024, 3, 8), datetime.date(2024, 3, 11)
+# The week that is searched, and the day after it.
 N_PLANTED_DAYS = 6
-"""The week that is searched, and the day after it."""
 
-_CONSENSUS = (10, 17)
-_MOST_REPEATS = 1.8
+_MIN_CONSENSUS = 10
+_MAX_CONSENSUS = 17
+_MAX_REPEATS = 1.8
 _N_TRIES = 200_000
-_PLANTED_HIT_RATE, _LEAST_HITS, _LEAST_GAIN = 0.95, 8, 0.002
+_PLANTED_HIT_RATE = 0.95
+_MIN_HITS = 8
+_MIN_GAIN = 0.002
 _SESSIONS_A_YEAR = 252
 _SECTOR = np.arange(N_TICKERS) * N_SECTORS // N_TICKERS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoMarket:
-    """`prices` end on the last day to be searched, `later` on the day after it; `grids` are narrow enough for a quick search.
+    """A market and what is planted in it.
 
-    `planted`: the members of the planted group as (algo, variation), in algorithm order; empty when nothing was planted.
-    `edge`: (day, ticker) of every signal of that group in the week and on the day after.
+    - `prices` end on the last day to be searched, `later` on the day after it.
+    - `grids` are narrow enough for a quick search.
+    - `planted`: the members of the planted group, in algorithm order; empty without one.
+    - `edge`: (day, ticker) of every signal of that group in the week and on the day after.
     """
 
     prices: PriceTable
     later: PriceTable
     grids: Grids
-    planted: tuple[Key, ...]
-    edge: frozenset[tuple[str, str]]
+    planted: tuple[Key, ...] = ()
+    edge: frozenset[tuple[str, str]] = frozenset()
 
 
 def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
-    """The demo's market: 300 tickers in 12 sectors, 420 days and one more; the same for the same arguments.
+    """Make the market: 300 tickers in 12 sectors, 420 days and one more.
 
-    Another seed changes every price and the planted group. Raises `InputError` for a negative seed.
+    Equal arguments give equal markets; another seed changes every price and the planted group.
+    Raises `InputError` for a negative seed.
     """
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number from 0")
     market_rng, plant_rng = np.random.default_rng(seed).spawn(2)
     returns = _draw_returns(market_rng)
-    grids = grids_of(map(_narrowed, ALGORITHMS))
-    planted, returns = _plant(plant_rng, returns, grids) if plant else ((), returns)
+    grids = _narrow_grids()
+    if not plant:
+        later = _prices(returns)
+        return DemoMarket(later.until(LAST_DAY.isoformat()), later, grids)
+    planted, returns = _plant(plant_rng, returns, grids)
     later = _prices(returns)
-    edge = _signals_of(later, planted, grids) if planted else frozenset()
+    sheet = compute_signals(later, n_days=N_PLANTED_DAYS, grids=grids, only=planted)
+    consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
+    signals = np.argwhere(consensus).tolist()
+    edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
     return DemoMarket(later.until(LAST_DAY.isoformat()), later, grids, planted, edge)
 
 
 def recovered(group: Group, market: DemoMarket) -> tuple[int, int]:
-    """How many (day, ticker) of a group's consensus belong to the planted edge, and how many it has.
+    """Count the (day, ticker) of a group's consensus that belong to the edge, and all of them.
 
-    Groups that share the edge's tickers have found it, whether or not they name the planted members: variations of similar
-    parameters buy much the same.
+    A group that shares the tickers of the edge has found it, even with other members: variations
+    with similar parameters buy much the same.
     """
     signals = {(of_day.day, ticker) for of_day in group.consensus for ticker in of_day.tickers}
     return len(signals & market.edge), len(signals)
 
 
 def sentence(result: SearchResult, market: DemoMarket) -> str:
-    """What may be said of a search of this market, in one sentence."""
-    best = max(
-        (groups[0] for groups in result.kept.values() if groups),
-        key=lambda group: group.score,
-        default=None,
-    )
-    if best is None:
+    """Summarise a search of this market in one sentence."""
+    winners = [groups[0] for groups in result.kept.values() if groups]
+    if not winners:
         return "no group was kept, so nothing was found"
     if not market.planted:
-        return f"nothing was planted: the best group is the luckiest of {sum(result.tested.values()):,} tested, not a find"
+        n_tested = sum(result.tested.values())
+        luck = f"the best group is the luckiest of {n_tested:,} tested, not a find"
+        return f"nothing was planted: {luck}"
+    best = max(winners, key=lambda group: group.score)
     n_shared, n_signals = recovered(best, market)
+    verdict = "found it" if 2 * n_shared > n_signals else "did not find it"
     members = " + ".join(" ".join(key) for key in market.planted)
-    head = f"planted was an edge of {members}: {n_shared} of the {n_signals} signals of the best group belong to it"
-    return f"found it: {head}" if 2 * n_shared > n_signals else f"did not find it: {head}"
+    share = f"{n_shared} of the {n_signals} signals of the best group belong to it"
+    return f"{verdict}: planted was an edge of {members}: {share}"
 
 
-def _signals_of(
-    prices: PriceTable, members: Sequence[Key], grids: Grids
-) -> frozenset[tuple[str, str]]:
-    sheet = compute_signals(prices, n_days=N_PLANTED_DAYS, grids=grids, only=members)
-    consensus = bitset.unpack(np.bitwise_and.reduce(sheet.buys, axis=0), len(sheet.tickers))
-    return frozenset((sheet.days[d], sheet.tickers[t]) for d, t in np.argwhere(consensus).tolist())
+def _narrow_grids() -> Grids:
+    """The default grids with every other value of the longer lists, for a quick search."""
+    algorithms = []
+    for algorithm in ALGORITHMS:
+        parameters = []
+        for parameter in algorithm.parameters:
+            step = 2 if len(parameter.values) > 4 else 1
+            parameters.append(replace(parameter, values=parameter.values[::step]))
+        algorithms.append(replace(algorithm, parameters=tuple(parameters)))
+    return grids_of(algorithms)
 
 
-def _narrowed(algorithm: Algorithm) -> Algorithm:
-    """The algorithm with every other value of its longer lists: the demo is to be quick, not thorough."""
-    parameters = tuple(
-        replace(
-            parameter,
-            values=parameter.values[::2] if len(parameter.values) > 4 else parameter.values,
-        )
-        for parameter in algorithm.parameters
-    )
-    return replace(algorithm, parameters=parameters)
-
-
-# --- the market -----------------------------------------------------------------------------------------------------
+# --- the market
 
 
 @dataclass(frozen=True, slots=True)
 class _Returns:
-    """Log returns, float64[T, N] each: close to open (`overnight`), open to close (`session`), and the day's wicks."""
+    """Log returns, float64[T, N] each, and volumes.
+
+    `overnight` is close to open, `session` open to close; `wick` float64[2, T, N] is how far the
+    high and the low are beyond them.
+    """
 
     overnight: FloatArray
     session: FloatArray
@@ -135,101 +145,98 @@ class _Returns:
 
 
 def _draw_returns(rng: np.random.Generator) -> _Returns:
-    shape = (N_TICKERS, N_DATES + 1)
+    n_days = N_DATES + 1
+    shape = (N_TICKERS, n_days)
     scale = rng.uniform(0.8, 1.8, size=(N_TICKERS, 1)) * 0.25 / np.sqrt(_SESSIONS_A_YEAR)
-    nervous = np.where(_switches(rng, shape[1], 0.02), 1.8, 0.8)
-    market = 0.2 * rng.standard_normal(shape[1]) * nervous
-    sectors = (0.3 * rng.standard_normal((N_SECTORS, shape[1])) * nervous)[_SECTOR]
-    drift = 0.12 * np.array([_drift(rng, shape[1]) for _ in range(N_TICKERS)])
-    daily = scale * (market + sectors + drift + rng.standard_normal(shape) * nervous)
+    # Two regimes that last for 50 days on average.
+    is_nervous = np.logical_xor.accumulate(rng.random(n_days) < 0.02)
+    nervous = np.where(is_nervous, 1.8, 0.8)
+    market = 0.2 * rng.standard_normal(n_days) * nervous
+    sectors = 0.3 * rng.standard_normal((N_SECTORS, n_days)) * nervous
+    drift = np.empty(shape)
+    for ticker in range(N_TICKERS):
+        # A drift changes every 40 days on average.
+        period = np.cumsum(rng.random(n_days) < 1 / 40)
+        drift[ticker] = rng.standard_normal(int(period[-1]) + 1)[period]
+    own = rng.standard_normal(shape) * nervous
+    daily = scale * (market + sectors[_SECTOR] + 0.12 * drift + own)
     session = daily * 0.6 + scale * 0.4 * rng.standard_normal(shape)
     wick = scale * 0.5 * np.abs(rng.standard_normal((2, *shape)))
-    volume: FloatArray = np.exp(
-        rng.normal(13.0, 0.6, size=(N_TICKERS, 1)) + 0.4 * rng.standard_normal(shape)
-    ).round()
-    return _Returns(daily - 0.6 * daily, session, wick, volume)
-
-
-def _switches(rng: np.random.Generator, n: int, probability: float) -> npt.NDArray[np.bool_]:
-    """Two states that last for 1 / probability days on average."""
-    return np.logical_xor.accumulate(rng.random(n) < probability)
-
-
-def _drift(rng: np.random.Generator, n: int) -> FloatArray:
-    """A drift that is drawn anew every 40 days on average."""
-    regime = np.cumsum(rng.random(n) < 1 / 40)
-    return rng.standard_normal(int(regime[-1]) + 1)[regime]
+    log_volume = rng.normal(13.0, 0.6, size=(N_TICKERS, 1)) + 0.4 * rng.standard_normal(shape)
+    return _Returns(daily - 0.6 * daily, session, wick, np.exp(log_volume).round())
 
 
 def _prices(returns: _Returns) -> PriceTable:
-    """The bars of these returns, on weekdays up to the day after the last one searched."""
+    """The bars of these returns, on weekdays up to the day after the last searched one."""
     log_close = np.cumsum(returns.overnight + returns.session, axis=1) + np.log(60.0)
-    closes, opens = np.exp(log_close), np.exp(log_close - returns.session)
-    highs = np.maximum(opens, closes) * np.exp(returns.wick[0])
-    lows = np.minimum(opens, closes) * np.exp(-returns.wick[1])
+    close = np.exp(log_close)
+    open = np.exp(log_close - returns.session)
+    high = np.maximum(open, close) * np.exp(returns.wick[0])
+    low = np.minimum(open, close) * np.exp(-returns.wick[1])
     tickers = [f"{chr(ord('A') + sector)}{ticker:03d}" for ticker, sector in enumerate(_SECTOR)]
-    return price_table(_dates(), tickers, (opens, highs, lows, closes, returns.volume))
+    return price_table(_dates(), tickers, (open, high, low, close, returns.volume))
 
 
 def _dates() -> list[str]:
-    days = [LAST_DAY - datetime.timedelta(days=i) for i in range(2 * N_DATES)]
-    weekdays = [day.isoformat() for day in days if day.weekday() < 5][:N_DATES]
-    return [*weekdays[::-1], NEXT_DAY.isoformat()]
+    first = np.busday_offset(LAST_DAY, 1 - N_DATES)
+    weekdays = np.busday_offset(first, np.arange(N_DATES + 1))
+    return [str(day) for day in weekdays]
 
 
-# --- the edge -------------------------------------------------------------------------------------------------------
+# --- the edge
 
 
 def _plant(
     rng: np.random.Generator, returns: _Returns, grids: Grids
 ) -> tuple[tuple[Key, ...], _Returns]:
-    """A group that is chosen at random among those of the right consensus, and the market in which it has an edge."""
+    """Choose a random group with a consensus of the right size, and give it an edge."""
     sheet = compute_signals(_prices(returns), n_days=N_PLANTED_DAYS, grids=grids)
-    for members in _groups_of_right_size(rng, sheet):
-        keys = tuple((sheet.algos[sheet.algo_of[v]], sheet.variations[v]) for v in members)
-        changed = _with_edge(rng, returns, keys, grids)
+    keys = sheet.keys
+    for numbers in _groups_of_right_size(rng, sheet):
+        members = tuple(keys[number] for number in numbers)
+        changed = _with_edge(rng, returns, members, grids)
         if changed is not None:
-            return keys, changed
-    raise Mp2Error(
-        "no group of this market has a consensus of the right size on every day; choose another seed"
-    )
+            return members, changed
+    none = "no group of this market has a consensus of the right size on every day"
+    raise Mp2Error(f"{none}; choose another seed")
 
 
-def _groups_of_right_size(
-    rng: np.random.Generator, sheet: SignalSheet
-) -> Iterator[tuple[int, ...]]:
-    """Variation numbers of random groups of three algorithms: a handful of tickers a day, not the same ones every day."""
+def _groups_of_right_size(rng: np.random.Generator, sheet: SignalSheet) -> Iterator[list[int]]:
+    """Draw groups of three algorithms whose consensus is a handful of changing tickers a day."""
     tries = np.sort(rng.integers(len(sheet.variations), size=(_N_TRIES, 3)), axis=1)
     algo = sheet.algo_of[tries]
-    for members in tries[(algo[:, 0] < algo[:, 1]) & (algo[:, 1] < algo[:, 2])]:
-        consensus = np.bitwise_and.reduce(sheet.buys[members], axis=0)
-        sizes, n_different = (
-            bitset.count(consensus),
-            bitset.count(np.bitwise_or.reduce(consensus, axis=0)),
-        )
-        if (
-            sizes.min() >= _CONSENSUS[0]
-            and sizes.max() <= _CONSENSUS[1]
-            and sizes.sum() <= _MOST_REPEATS * n_different
-        ):
-            yield tuple(members.tolist())
+    different = (algo[:, 0] < algo[:, 1]) & (algo[:, 1] < algo[:, 2])
+    for numbers in tries[different].tolist():
+        consensus = sheet.consensus(numbers)
+        sizes = bitset.count(consensus)
+        if sizes.min() < _MIN_CONSENSUS or sizes.max() > _MAX_CONSENSUS:
+            continue
+        n_distinct = bitset.count(np.bitwise_or.reduce(consensus, axis=0))
+        if sizes.sum() <= _MAX_REPEATS * n_distinct:
+            yield numbers
 
 
 def _with_edge(
-    rng: np.random.Generator, returns: _Returns, members: Iterable[Key], grids: Grids
+    rng: np.random.Generator,
+    returns: _Returns,
+    members: Iterable[Key],
+    grids: Grids,
 ) -> _Returns | None:
-    """The market in which the members' consensus nearly always rises; None when its size leaves the range on the way."""
-    changed = replace(returns, session=returns.session.copy())
-    only, dates = set(members), _dates()
+    """Return the market in which the members' consensus mostly rises.
+
+    None when the size of the consensus leaves its range on the way.
+    """
+    session = returns.session.copy()
+    changed = replace(returns, session=session)
+    only = set(members)
+    dates = _dates()
     for day_idx in range(N_DATES + 1 - N_PLANTED_DAYS, N_DATES + 1):
-        before = _prices(changed).until(dates[day_idx - 1])
-        sheet = compute_signals(before, n_days=0, include_next=True, grids=grids, only=only)
-        consensus = np.flatnonzero(
-            bitset.unpack(np.bitwise_and.reduce(sheet.buys[:, 0], axis=0), N_TICKERS)
-        )
-        gains = np.maximum(np.abs(changed.session[consensus, day_idx]), _LEAST_GAIN)
-        rises = rng.random(len(consensus)) < _PLANTED_HIT_RATE
-        if not _CONSENSUS[0] <= len(consensus) <= _CONSENSUS[1] or rises.sum() < _LEAST_HITS:
+        past = _prices(changed).until(dates[day_idx - 1])
+        sheet = compute_signals(past, n_days=0, include_next=True, grids=grids, only=only)
+        tickers = bitset.members(sheet.consensus(range(len(only))))
+        gains = np.maximum(np.abs(session[tickers, day_idx]), _MIN_GAIN)
+        rises = rng.random(len(tickers)) < _PLANTED_HIT_RATE
+        if not _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS or rises.sum() < _MIN_HITS:
             return None
-        changed.session[consensus, day_idx] = np.where(rises, gains, -gains)
+        session[tickers, day_idx] = np.where(rises, gains, -gains)
     return changed
