@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mp2.discovery.scanner import Scanner
 
-# How often a waiting thread checks its deadline, in seconds: short against any timeout, and long
-# enough to cost nothing.
-POLL_S = 0.05
-
 # `module:Class` within this package, in registration order. The modules are imported when the
 # classes are wanted: the command line starts without them.
 BUILT_IN = (

@@ -14,7 +14,7 @@ import datetime
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from mp2._files import expanded
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import PRIORITIES, Candidate
 from mp2.discovery.scanner import Scanner, ScannerSettings
-from mp2.discovery.sources import POLL_S
+from mp2.discovery.single_flight import SingleFlight
 from mp2.discovery.sources._options import Text
 from mp2.errors import InputError, ReadStoppedError, SourceError
 
@@ -55,7 +55,7 @@ class BarSettings(ScannerSettings):
 
     model_config = ConfigDict(strict=True)
 
-    prices: Text | None = None
+    prices: str = ""
     columns: dict[str, str] = Field(default_factory=dict)
     table: Text | None = None
     query: Text | None = None
@@ -237,16 +237,11 @@ def find_prices(context: ScanContext, settings: BarSettings) -> tuple[PriceTable
             "bad_request",
             f"state['prices'] is a {type(given).__name__}; pass what mp2.read_prices returns",
         )
+    path = expanded(given)
     try:
-        path = expanded(given)
         prices = read_once(path, context, settings)
-    except InputError as error:
-        raise SourceError("bad_request", f"prices: {error}") from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        if isinstance(error, FileNotFoundError):
-            reason = "no such file or folder"
-        raise SourceError("bad_request", f"prices: {path}: {reason}") from error
+        raise SourceError("bad_request", f"prices: {path}: {error.strerror or error}") from error
     for warning in prices.warnings:
         context.logger.warning("%s", warning)
     return prices, str(path)
@@ -287,34 +282,40 @@ def file_versions(path: Path) -> tuple[object, ...]:
 class PriceCache:
     """The last tables read, shared by the threads of all scanners.
 
-    One thread reads at a time and the others wait, each until its own deadline: scanners that run
-    together want the same table. When the reading thread fails or is cancelled, the next one reads.
+    One thread reads a table while the others that want it wait, each until its own deadline. When
+    the reading thread fails or is cancelled, the next one reads.
     """
 
     def __init__(self, n_kept: int) -> None:
         self._n_kept = n_kept
         self._lock = threading.Lock()
-        self.tables: dict[object, PriceTable] = {}
+        self._flights = SingleFlight()
+        self.tables: dict[Hashable, PriceTable] = {}
 
-    def get(self, key: object, read: Callable[[], PriceTable], context: ScanContext) -> PriceTable:
+    def get(
+        self, key: Hashable, read: Callable[[], PriceTable], context: ScanContext
+    ) -> PriceTable:
         """Return the table of a key. Raises `SourceError`: `bad_payload` or `timeout`."""
-        context.check()
-        while not self._lock.acquire(timeout=min(POLL_S, context.remaining_s())):
-            context.check()
-        try:
-            table = self.tables.pop(key, None) or read()
-            # Put last: the first one is the least recently used.
-            self.tables[key] = table
-            if len(self.tables) > self._n_kept:
-                del self.tables[next(iter(self.tables))]
+
+        def make() -> PriceTable:
+            table = read()
+            with self._lock:
+                self.tables[key] = table
+                # The first key is the oldest.
+                while len(self.tables) > self._n_kept:
+                    del self.tables[next(iter(self.tables))]
             return table
+
+        context.check()
+        try:
+            return self._flights.get(
+                key, find=lambda: self.tables.get(key), make=make, wait=context.deadline.wait
+            )
         except ReadStoppedError:
             context.check()  # raises, because only the cancelled scanner stops a read
             raise
         except InputError as error:
             raise SourceError("bad_payload", "; ".join(error.problems)) from error
-        finally:
-            self._lock.release()
 
 
 # More than one market at a time is rare, and a table of 500 tickers and five years takes 30 MB.

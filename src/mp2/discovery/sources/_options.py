@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -60,9 +59,7 @@ class SettingsWithInput(ScannerSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _enabled_with_input(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
+    def _enabled_with_input(cls, given: dict[str, Any]) -> dict[str, Any]:
         has_input = bool(given.get(cls.needed))
         settings = {"enabled": has_input, **given}
         if settings["enabled"] is True and not has_input:

@@ -238,7 +238,6 @@ class Filings(Scanner):
                 ttl_s=COMPANIES_TTL_S,
             )
         except SourceError as error:
-            context.check()
             context.logger.warning("filings that name no ticker are left out: %s", error)
             return {}
 

@@ -55,6 +55,14 @@ _ALPHA_VANTAGE: FieldNames = {
 }
 
 
+_TEXTS = {
+    "pe": "P/E {:.1f}",
+    "price_to_book": "P/B {:.1f}",
+    "return_on_equity_pct": "return on equity {:.1f}%",
+    "dividend_yield_pct": "dividend yield {:.1f}%",
+}
+
+
 def parse_metric(reply: Reply) -> Figures:
     """Return Finnhub's figures, all None for a symbol it does not know. Raises `SourceError`."""
     response = _finnhub.unwrap(reply, "metric")
@@ -157,13 +165,12 @@ class Fundamentals(Scanner):
 
 def describe(figures: Figures) -> str:
     """Return the known figures in one line."""
+    known = []
+    for name, text in _TEXTS.items():
+        value = figures[name]
+        if value is not None:
+            known.append(text.format(value))
     market_cap_usd = figures["market_cap_usd"]
-    parts = (
-        ("P/E {:.1f}", figures["pe"]),
-        ("P/B {:.1f}", figures["price_to_book"]),
-        ("return on equity {:.1f}%", figures["return_on_equity_pct"]),
-        ("dividend yield {:.1f}%", figures["dividend_yield_pct"]),
-        ("market cap ${:,.1f} bn", market_cap_usd and market_cap_usd / 1e9),
-    )
-    known = [text.format(value) for text, value in parts if value is not None]
+    if market_cap_usd is not None:
+        known.append(f"market cap ${market_cap_usd / 1e9:,.1f} bn")
     return ", ".join(known) or "passes without known figures"

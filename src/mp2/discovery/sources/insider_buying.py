@@ -135,7 +135,7 @@ class InsiderBuying(Scanner):
     def scan(self, context: ScanContext) -> list[Candidate]:
         """Request the transactions of every symbol, then rank by value."""
         since = context.today - datetime.timedelta(days=self.settings.days)
-        transactions = self._transactions(context, since)
+        transactions = self._transactions(context)
         candidates = []
         for symbol, bought in purchases(transactions, since, context.today).items():
             value_usd = sum(one["shares"] * (one["price"] or 0.0) for one in bought)
@@ -143,22 +143,8 @@ class InsiderBuying(Scanner):
                 candidates.append(self._candidate(context, symbol, value_usd, bought))
         return most_first(candidates, "value_usd")
 
-    def _transactions(self, context: ScanContext, since: datetime.date) -> Iterator[Transaction]:
-        first = since - datetime.timedelta(days=_LATE_DAYS)
-
-        def request(symbol: str) -> list[Transaction]:
-            return _finnhub.get(
-                context,
-                f"{self.settings.base_url}/stock/insider-transactions",
-                parse_transactions,
-                {
-                    "symbol": with_dot(symbol),
-                    "from": first.isoformat(),
-                    "to": context.today.isoformat(),
-                },
-                TTL_S,
-            )
-
+    def _transactions(self, context: ScanContext) -> Iterator[Transaction]:
+        request = partial(self._request, context)
         if self.settings.symbols:
             for _, transactions in responses(context, self.settings.symbols, request):
                 yield from transactions
@@ -173,6 +159,16 @@ class InsiderBuying(Scanner):
                 "Finnhub serves the purchases of all companies to paid plans only; "
                 "list some in `symbols`",
             ) from error
+
+    def _request(self, context: ScanContext, symbol: str) -> list[Transaction]:
+        since = context.today - datetime.timedelta(days=self.settings.days + _LATE_DAYS)
+        url = f"{self.settings.base_url}/stock/insider-transactions"
+        params = {
+            "symbol": with_dot(symbol),
+            "from": since.isoformat(),
+            "to": context.today.isoformat(),
+        }
+        return _finnhub.get(context, url, parse_transactions, params, TTL_S)
 
     def _candidate(
         self, context: ScanContext, symbol: str, value_usd: float, bought: list[Transaction]

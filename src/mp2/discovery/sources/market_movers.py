@@ -134,7 +134,17 @@ class MarketMovers(Scanner):
         last_updated, movers = _alpha_vantage.get(
             context, self.settings.base_url, parse_movers, params, TTL_S
         )
-        self._check_day(last_updated, context.today)
+        age_days = (context.today - datetime.date.fromisoformat(last_updated)).days
+        # Movers of a day after `today` would be look-ahead.
+        if age_days < 0:
+            raise SourceError(
+                "bad_request",
+                f"Alpha Vantage has only the movers of {last_updated}, not of {context.today}",
+            )
+        if age_days > self.settings.max_age_days:
+            raise SourceError(
+                "unavailable", f"the movers are of {last_updated}, {age_days} days ago"
+            )
         seen = set()
         for name in self.settings.lists:
             for row in movers:
@@ -145,19 +155,6 @@ class MarketMovers(Scanner):
                 seen.add(ticker)
                 data = {**row, "last_updated": last_updated}
                 yield context.candidate(ticker, _reason(row, last_updated), priority, data)
-
-    def _check_day(self, last_updated: str, today: datetime.date) -> None:
-        age_days = (today - datetime.date.fromisoformat(last_updated)).days
-        # Movers of a day after `today` would be look-ahead.
-        if age_days < 0:
-            raise SourceError(
-                "bad_request",
-                f"Alpha Vantage has only the movers of {last_updated}, not of {today}",
-            )
-        if age_days > self.settings.max_age_days:
-            raise SourceError(
-                "unavailable", f"the movers are of {last_updated}, {age_days} days ago"
-            )
 
     def _priority(self, row: Mover) -> str | None:
         """Return the priority of a row, None when it does not pass the filters."""

@@ -30,18 +30,18 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, TypedDict
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
 
+from mp2._intervals import POLL_S
 from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate, counted
 from mp2.discovery.scanner import Http, Reply, Scanner, text_charset
-from mp2.discovery.sources import POLL_S
-from mp2.discovery.sources._fields import Row, most_first, pick
+from mp2.discovery.sources._fields import Row, most_first
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import (
     Count,
@@ -61,6 +61,7 @@ MAX_ENTRIES = 300
 MAX_HEADLINES = 10
 
 _MAX_TEXT = 2000
+_MAX_MARKUP = 8000
 # What is left to rank and report after the last feed, in seconds.
 _RESERVE_S = 0.5
 _TAG = re.compile(r"<[^<>]{0,2000}>")
@@ -73,17 +74,9 @@ _DECLARED = re.compile(rb"<\?xml\b[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,4
 _SUPERSETS = {"gb2312": "gb18030", "iso8859-1": "cp1252"}
 
 
-class Headline(TypedDict):
-    """An entry of a feed, without markup; `published` is an ISO time in UTC, None when unknown."""
-
-    title: str
-    text: str
-    link: str
-    published: str | None
-
-
-# A headline and its feed, as in a candidate's data.
-Entry = dict[str, Any]
+# `title`, `text`, `link`: without markup; `published`: an ISO time in UTC, None when unknown. In a
+# candidate's data there is `feed`, the host, and no `text`.
+Headline = dict[str, Any]
 
 
 def parse_feed(reply: Reply) -> list[Headline]:
@@ -99,8 +92,6 @@ def parse_feed(reply: Reply) -> list[Headline]:
         sanitize_html=False,
         resolve_relative_uris=False,
     )
-    if not parsed.get("version"):
-        raise SourceError("bad_payload", "the response is not an RSS or Atom feed")
     if parsed.get("bozo") and not _END.search(text[-1000:]):
         raise SourceError("bad_payload", "the feed is truncated")
     headlines = map(read_entry, parsed["entries"][:MAX_ENTRIES])
@@ -148,18 +139,16 @@ def read_entry(entry: Mapping[str, Any]) -> Headline:
             seconds = calendar.timegm(row[name])
             published = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
     return {
-        "title": plain_text(row.get("title"))[:300],
-        "text": plain_text(row.get("summary")),
+        "title": plain_text(row.line("title", _MAX_MARKUP))[:300],
+        "text": plain_text(row.line("summary", _MAX_MARKUP)),
         "link": link if link.startswith(("https://", "http://")) else "",
         "published": published,
     }
 
 
-def plain_text(value: Any) -> str:
+def plain_text(markup: str) -> str:
     """Return a text without tags and entities."""
-    if not isinstance(value, str):
-        return ""
-    without_tags = _TAG.sub(" ", value[: 4 * _MAX_TEXT])
+    without_tags = _TAG.sub(" ", markup)
     return one_line(html.unescape(without_tags), _MAX_TEXT)
 
 
@@ -221,7 +210,7 @@ def read_all(context: ScanContext, feeds: list[Feed]) -> list[FeedResult]:
         except BaseException as error:
             defects.append(error)
 
-    reserve_s = min(_RESERVE_S, context.remaining_s() / 5)
+    deadline = context.deadline.earlier(min(_RESERVE_S, context.remaining_s() / 5))
     threads = []
     for idx_and_feed in enumerate(feeds):
         # A thread of our own: at exit Python would wait for those of an executor.
@@ -229,8 +218,8 @@ def read_all(context: ScanContext, feeds: list[Feed]) -> list[FeedResult]:
         thread.start()
         threads.append(thread)
     for thread in threads:
-        while thread.is_alive() and (left_s := context.remaining_s() - reserve_s) > 0:
-            thread.join(min(left_s, POLL_S))
+        while thread.is_alive() and deadline.remaining_s() > 0:
+            thread.join(min(POLL_S, deadline.remaining_s()))
     if defects:
         raise defects[0]
     # A copy, which late threads do not change.
@@ -286,12 +275,12 @@ class News(Scanner):
             candidates.append(context.candidate(ticker, reason, priority, data))
         return most_first(candidates, "n_headlines", "n_sites")
 
-    def _by_ticker(self, context: ScanContext) -> dict[str, list[Entry]]:
+    def _by_ticker(self, context: ScanContext) -> dict[str, list[Headline]]:
         """Return the headlines by the tickers they name, and log the result of each feed.
 
         Raises the first failure when too few feeds responded.
         """
-        mentions: Mentions[Entry] = Mentions(names=self.settings.names)
+        mentions: Mentions[Headline] = Mentions(names=self.settings.names)
         feeds = [Feed.of(address) for address in self.settings.feeds]
         failures = []
         for feed, (headlines, error) in zip(feeds, read_all(context, feeds), strict=True):
@@ -303,9 +292,9 @@ class News(Scanner):
             context.log_tool("news.feed", host=feed.host, status=status, n_entries=len(headlines))
             for headline in headlines:
                 if self._is_recent(context.today, headline):
-                    title = headline["title"]
-                    entry = {**pick(headline, ("title", "link", "published")), "feed": feed.host}
-                    mentions.add(f"{title}\n{headline['text']}", title.casefold(), entry)
+                    text = headline["title"] + "\n" + headline.pop("text")
+                    headline["feed"] = feed.host
+                    mentions.add(text, headline["title"].casefold(), headline)
         n_wanted = min(self.settings.min_feeds, len(feeds))
         if failures and len(feeds) - len(failures) < n_wanted:
             raise failures[0]

@@ -101,12 +101,11 @@ def read_post(child: Row) -> Post | None:
     created_s = row.number("created_utc")
     if not title or created_s is None:
         return None
-    text = row.get("selftext")
     path = row.line("permalink", 300)
     return {
         "id": row.line("name", 20) or path or title,
         "title": title,
-        "text": text[:_MAX_TEXT] if isinstance(text, str) else "",
+        "text": row.line("selftext", _MAX_TEXT),
         "subreddit": row.line("subreddit", 50),
         "score": int(row.number("score") or 0),
         "comments": int(row.number("num_comments") or 0),

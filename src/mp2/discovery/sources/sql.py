@@ -34,7 +34,6 @@ from mp2._files import expanded
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Scanner, ScannerSettings
-from mp2.discovery.sources import POLL_S
 from mp2.discovery.sources._options import Text
 from mp2.errors import MissingExtraError, SourceError
 
@@ -75,9 +74,9 @@ class Sql(Scanner):
 
         model_config = ConfigDict(strict=True)
 
-        database: Text | None = None
+        database: str = ""
         password_key: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-        query: Text | None = None
+        query: str = ""
         parameters: dict[str, Value] = Field(default_factory=dict)
         ticker_column: Text = "ticker"
         context_column: Text = "context"
@@ -87,8 +86,8 @@ class Sql(Scanner):
 
         @field_validator("database")
         @classmethod
-        def _has_no_password(cls, database: str | None) -> str | None:
-            if database is not None and _PASSWORD.search(database):
+        def _has_no_password(cls, database: str) -> str:
+            if _PASSWORD.search(database):
                 raise ValueError(
                     "contains a password; "
                     "put it into an environment variable and name that with password_key"
@@ -107,17 +106,17 @@ class Sql(Scanner):
         """
         settings = self.settings
         for name in ("database", "query"):
-            if getattr(settings, name) is None:
+            if not getattr(settings, name):
                 raise SourceError(
                     "missing_key",
                     f"no {name}; set {name} in [discovery.scanners.{context.scanner}]",
                 )
         # A slip such as DELETE is reported as one, whatever the database makes of it.
-        if not _SELECT.match(settings.query or ""):
+        if not _SELECT.match(settings.query):
             raise SourceError(
                 "forbidden", "the query may only read; it has to begin with SELECT or WITH"
             )
-        path = sqlite_path(settings.database or "")
+        path = sqlite_path(settings.database)
         if path is None:
             opened = other_database(settings, context)
         else:
@@ -238,7 +237,7 @@ def sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> Ite
             values[name] = value.isoformat()
     try:
         with closing(connect_read_only(path, context)) as connection:
-            cursor = connection.execute(settings.query or "", values)
+            cursor = connection.execute(settings.query, values)
             yield [entry[0] for entry in cursor.description], cursor
     except sqlite3.Error as error:
         context.check()  # a query that was interrupted
@@ -290,17 +289,6 @@ _READ_ONLY = {
     "sqlite": "PRAGMA query_only = ON",
 }
 
-# The option of each driver; without one an unreachable host would hold the thread for minutes.
-_CONNECT_TIMEOUT = {
-    "mariadbconnector": "connect_timeout",
-    "mysqldb": "connect_timeout",
-    "pg8000": "timeout",
-    "psycopg": "connect_timeout",
-    "psycopg2": "connect_timeout",
-    "pymysql": "connect_timeout",
-}
-_CONNECT_S = 10.0
-
 _UNAUTHORIZED = re.compile(
     r"authentication failed|access denied|login failed|ORA-01017|no password supplied",
     re.IGNORECASE,
@@ -322,7 +310,7 @@ def other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[Res
         engine = make_engine(settings, context)
         with engine.connect() as connection, cancelled_at_deadline(connection, context):
             declare_read_only(connection, context)
-            statement = sa.text(settings.query or "")
+            statement = sa.text(settings.query)
             given = query_values(settings, context)
             # SQLAlchemy rejects parameters that the query does not use.
             values = {name: given[name] for name in statement.compile().params if name in given}
@@ -335,16 +323,10 @@ def make_engine(settings: Sql.Settings, context: ScanContext) -> sa.Engine:
     """Make an engine for this scan alone; no message of it contains the password."""
     import sqlalchemy as sa
 
-    url = sa.make_url(settings.database or "")
+    url = sa.make_url(settings.database)
     if settings.password_key is not None:
         url = url.set(password=context.key(settings.password_key))
-    connect_args = {}
-    option = _CONNECT_TIMEOUT.get(url.get_driver_name())
-    if option is not None:
-        connect_args[option] = math.ceil(min(_CONNECT_S, context.remaining_s()))
-    return sa.create_engine(
-        url, poolclass=sa.NullPool, hide_parameters=True, connect_args=connect_args
-    )
+    return sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True)
 
 
 def declare_read_only(connection: sa.Connection, context: ScanContext) -> None:
@@ -368,10 +350,10 @@ def cancelled_at_deadline(connection: sa.Connection, context: ScanContext) -> It
     driver = connection.connection.driver_connection
 
     def watch() -> None:
-        while not done.wait(min(POLL_S, context.remaining_s())):
-            if context.remaining_s() <= 0:
-                cancel(driver)
-                return
+        try:
+            context.deadline.wait(done)
+        except SourceError:
+            cancel(driver)
 
     threading.Thread(target=watch, name="mp2-scanner-sql-watch", daemon=True).start()
     try:
