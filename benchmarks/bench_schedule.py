@@ -3,6 +3,7 @@
 import pytest
 
 from mp2._recurse import EXHAUSTED, Control, now_ns
+from mp2.groups.ledger import Ledger
 from mp2.groups.pool import run_pool
 from mp2.groups.result import Status
 
@@ -11,23 +12,23 @@ BUDGET_NS = 60 * 10**9
 
 
 def run_idle(workers):
-    return run_pool(
-        N_STARTERS,
+    ledger = Ledger(N_STARTERS, workers, BUDGET_NS)
+    outcome = run_pool(
+        ledger,
         lambda starter_idx, control: EXHAUSTED,
-        budget_ns=BUDGET_NS,
-        workers=workers,
         started_ns=now_ns(),
         clock_ns=now_ns,
         new_control=Control,
     )
+    return outcome, ledger
 
 
 @pytest.mark.benchmark(group="scheduler, 10,000 starters")
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_idle_turns(benchmark, workers):
-    outcome = benchmark.pedantic(run_idle, args=(workers,), rounds=5, warmup_rounds=1)
+    outcome, ledger = benchmark.pedantic(run_idle, args=(workers,), rounds=5, warmup_rounds=1)
     assert outcome.status is Status.COMPLETE
-    assert set(outcome.n_turns) == {1}
+    assert set(ledger.n_turns) == {1}
     if benchmark.stats is not None:
         benchmark.extra_info["us_per_starter"] = round(
             benchmark.stats.stats.median / N_STARTERS * 1e6, 2

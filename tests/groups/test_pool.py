@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from mp2.errors import InputError
-from mp2.groups import pool as schedule
+from mp2.groups import pool as pool_module
+from mp2.groups.ledger import Ledger
 from mp2.groups.pool import GRACE_NS, PoolOutcome, Progress, TurnEnd, run_pool
 from mp2.groups.result import StarterStatus, Status
 
@@ -90,6 +91,22 @@ class Turn:
             pass
 
 
+@dataclass
+class Finished:
+    """How a pool ended, with its ledger."""
+
+    outcome: PoolOutcome
+    ledger: Ledger
+
+    @property
+    def status(self) -> Status:
+        return self.outcome.status
+
+    @property
+    def ended_ns(self) -> int:
+        return self.outcome.ended_ns
+
+
 class Stage:
     """Runs a pool in a thread of its own, so that the test can play the kernels."""
 
@@ -107,16 +124,17 @@ class Stage:
         self.playing: dict[int, Turn] = {}
         self.latest: dict[threading.Thread, Turn] = {}
         self.result: PoolOutcome | BaseException | None = None
-        options = {"stop": self.stop, "clock_ns": self.clock, "new_control": FakeControl, **options}
-        times = {"budget_ns": budget_ns, "workers": workers, "started_ns": STARTED}
-        self.caller = threading.Thread(
-            target=self._run, args=(n_starters, {**times, **options}), daemon=True
+        self.ledger = Ledger(
+            n_starters, workers, budget_ns, work_limited=options.pop("work_limited", False)
         )
+        fixed = {"started_ns": STARTED, "clock_ns": self.clock}
+        options = {"stop": self.stop, "new_control": FakeControl, **fixed, **options}
+        self.caller = threading.Thread(target=self._run, args=(options,), daemon=True)
         self.caller.start()
 
-    def _run(self, n_starters: int, options: dict[str, Any]) -> None:
+    def _run(self, options: dict[str, Any]) -> None:
         try:
-            self.result = run_pool(n_starters, self._turn, **options)
+            self.result = run_pool(self.ledger, self._turn, **options)
         except BaseException as error:
             self.result = error
 
@@ -151,11 +169,11 @@ class Stage:
     def deadline_ns(self, starter_idx: int) -> int:
         return self.control(starter_idx).deadlines[-1] - STARTED
 
-    def finished(self) -> PoolOutcome:
+    def finished(self) -> Finished:
         self.caller.join(PATIENCE_S)
         assert isinstance(self.result, PoolOutcome), self.result
         assert self.turns.empty()
-        return self.result
+        return Finished(self.result, self.ledger)
 
     def failed(self) -> BaseException:
         self.caller.join(PATIENCE_S)
@@ -180,17 +198,24 @@ def stage() -> Iterator[Callable[..., Stage]]:
 
 
 def alone(
-    n_starters: int, run_turn: Callable[[int, FakeControl], int], clock: Clock, **options: Any
-) -> PoolOutcome:
+    n_starters: int,
+    run_turn: Callable[[int, FakeControl], int],
+    clock: Clock,
+    *,
+    workers: int = 2,
+    budget_ns: int = 10 * S,
+    **options: Any,
+) -> Finished:
     """A pool in the calling thread whose starters play themselves."""
-    options = {"budget_ns": 10 * S, "workers": 2, **options}
-    return run_pool(
-        n_starters, run_turn, started_ns=STARTED, clock_ns=clock, new_control=FakeControl, **options
+    ledger = Ledger(n_starters, workers, budget_ns)
+    outcome = run_pool(
+        ledger, run_turn, started_ns=STARTED, clock_ns=clock, new_control=FakeControl, **options
     )
+    return Finished(outcome, ledger)
 
 
 def test_knows_nothing_of_kernel_and_panel() -> None:
-    tree = ast.parse(Path(schedule.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(pool_module.__file__).read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {
         alias.name
@@ -233,12 +258,8 @@ def test_backfill_raise_and_round(stage: Callable[..., Stage]) -> None:
     assert show.deadline_ns(3) == 10 * S
     show.end(3, TurnEnd.WALL, 10 * S)
     done = show.finished()
-    assert (done.status, done.stopped, done.ended_ns, done.abandoned) == (
-        Status.WALL,
-        False,
-        STARTED + 10 * S,
-        (),
-    )
+    assert (done.status, done.ended_ns) == (Status.WALL, STARTED + 10 * S)
+    assert done.outcome.abandoned == ()
     assert list(done.ledger.used_ns) == [1 * S, 2 * S, 9 * S, 10 * S, 4 * S]
     assert list(done.ledger.limit_start_ns) == [5 * S, 5 * S, 5 * S, 5 * S, 6 * S]
     assert list(done.ledger.limit_end_ns) == [5 * S, 6 * S, 9 * S, 10 * S, 7_333_333_333]
@@ -385,7 +406,7 @@ def test_stop_flags_come_before_joins(stage: Callable[..., Stage]) -> None:
     for idx in (0, 1, 2):
         show.end(idx, TurnEnd.STOPPED, 2 * S)
     done = show.finished()
-    assert (done.status, done.stopped, done.ended_ns) == (Status.STOPPED, True, STARTED + 2 * S)
+    assert (done.status, done.ended_ns) == (Status.STOPPED, STARTED + 2 * S)
     assert list(done.ledger.state) == [CUT_OFF] * 3 + [NOT_STARTED] * 6
 
 
@@ -393,7 +414,7 @@ def test_stop_before_the_start_runs_nothing(stage: Callable[..., Stage]) -> None
     stop = threading.Event()
     stop.set()
     done = stage(5, 2, 10 * S, stop=stop).finished()
-    assert (done.status, done.stopped) == (Status.STOPPED, True)
+    assert done.status is Status.STOPPED
     assert list(done.ledger.state) == [NOT_STARTED] * 5
 
 
@@ -407,11 +428,8 @@ def test_nothing_starts_between_the_stop_and_the_callers_next_look() -> None:
 
     done = alone(50, run_turn, Clock(), workers=1, stop=stop)
     assert begun == [0]
-    assert (done.status, done.stopped, list(done.ledger.state[:2])) == (
-        Status.STOPPED,
-        True,
-        [EXHAUSTED, NOT_STARTED],
-    )
+    assert done.status is Status.STOPPED
+    assert done.ledger.state[:2] == [EXHAUSTED, NOT_STARTED]
 
 
 @pytest.mark.parametrize(
@@ -481,8 +499,12 @@ def test_failing_control_reaches_the_caller() -> None:
 
     with pytest.raises(MemoryError):
         run_pool(
-            3, lambda _, __: 0, budget_ns=S, workers=2, started_ns=STARTED, clock_ns=Clock(), new_control=no_control
-        )  # fmt: skip
+            Ledger(3, 2, S),
+            lambda _, __: 0,
+            started_ns=STARTED,
+            clock_ns=Clock(),
+            new_control=no_control,
+        )
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -550,7 +572,6 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
         n_exhausted=1,
         limit_ns=10 * S + 9 * S // 4,
         bank_ns=0,
-        running=(2, 3),
     )
     for idx in (2, 3):
         show.end(idx, TurnEnd.EXHAUSTED)
@@ -559,13 +580,7 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
         show.end(idx, TurnEnd.EXHAUSTED)
     show.finished()
     last, _ = seen.get(timeout=PATIENCE_S)
-    assert (last.n_waiting, last.n_running, last.n_cut_off, last.n_exhausted, last.running) == (
-        0,
-        0,
-        0,
-        5,
-        (),
-    )
+    assert (last.n_waiting, last.n_running, last.n_cut_off, last.n_exhausted) == (0, 0, 0, 5)
     assert seen.empty(), "the clock stood still, so nothing was due but the last one"
 
 
@@ -612,7 +627,7 @@ def test_a_turn_that_never_returns_is_abandoned(stage: Callable[..., Stage], sto
     assert show.caller.is_alive(), "the grace is not over"
     show.clock.set(give_up_ns)
     done = show.finished()
-    assert (done.abandoned, done.stopped, done.ended_ns) == ((1,), stopped, STARTED + give_up_ns)
+    assert (done.outcome.abandoned, done.ended_ns) == ((1,), STARTED + give_up_ns)
     assert done.status is (Status.STOPPED if stopped else Status.WALL)
     assert show.control(1).stopped, "it may see the flag after all"
     before = (
@@ -652,6 +667,6 @@ def test_exhausted_result_does_not_depend_on_workers(workers: int) -> None:
 def test_outcome_and_progress_are_frozen() -> None:
     seen = list[Progress]()
     done = alone(1, lambda _, __: TurnEnd.EXHAUSTED, Clock(), observe=seen.append)
-    for record, name in ((done, "stopped"), (seen[0], "n_running")):
+    for record, name in ((done.outcome, "status"), (seen[0], "n_running")):
         with pytest.raises(AttributeError):
             setattr(record, name, 1)

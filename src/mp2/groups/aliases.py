@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mp2._recurse import ENTRY_BYTES, TopGroups
+from mp2.groups.checkpoint import NumberArray, RecordArray
 
 MAX_BYTES = 32 << 20
 """Capacity of an `AliasCache`; aliases beyond it are searched one by one."""
@@ -26,7 +26,7 @@ _LEAST_ENTRIES = 64
 class SearchedStarter:
     """The record of one starter, STARTER_DTYPE[1], and the heaps of its groups by size."""
 
-    record: npt.NDArray[np.void]
+    record: RecordArray
     heaps: dict[int, TopGroups]
 
     def for_alias(self, variation_idx: int) -> SearchedStarter:
@@ -55,7 +55,7 @@ class AliasCache:
     reported at its first turn by `begin`. Not thread-safe: the caller holds a lock.
     """
 
-    def __init__(self, alias_of: npt.NDArray[np.int32], max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, alias_of: NumberArray, max_bytes: int = MAX_BYTES) -> None:
         self._alias_of = alias_of
         self._n_waiting = np.bincount(alias_of, minlength=len(alias_of))
         self._searched: dict[int, SearchedStarter] = {}

@@ -26,7 +26,12 @@ TIMES_DTYPE = np.dtype(
 )
 """Times of a starter: running time, time granted at its start and in all, turns."""
 
-Kept = tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]
+RecordArray = npt.NDArray[np.void]
+ScoreArray = npt.NDArray[np.float64]
+NumberArray = npt.NDArray[np.int32]
+"""Numbers of variations or algorithms."""
+
+Kept = tuple[ScoreArray, NumberArray]
 """Scores float64[k] and variation numbers int32[k, size] of groups of one size, best first."""
 
 
@@ -42,8 +47,8 @@ class SearchState:
     - `n_taken_over`: starters that were not searched, because an alias of them was.
     """
 
-    records: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, STARTER_DTYPE))
-    times: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, TIMES_DTYPE))
+    records: RecordArray = field(default_factory=lambda: np.zeros(0, STARTER_DTYPE))
+    times: RecordArray = field(default_factory=lambda: np.zeros(0, TIMES_DTYPE))
     kept: dict[int, Kept] = field(default_factory=dict)
     elapsed_ns: int = 0
     budget_ns: int = 0
@@ -61,7 +66,7 @@ class SearchState:
             part.n_taken_over,
         )
 
-    def problems(self, algo_of: npt.NDArray[np.int32], rules: Rules) -> Iterator[str]:
+    def problems(self, algo_of: NumberArray, rules: Rules) -> Iterator[str]:
         """Why a search of these variations, int32[V] never falling, cannot resume from here.
 
         The kernel trusts what it resumes from, and the state comes from a file.
@@ -104,9 +109,7 @@ def _all_within(values: npt.NDArray[np.integer], low: int, high: int) -> bool:
     return bool(((values >= low) & (values <= high)).all())
 
 
-def _cursors_fit(
-    records: npt.NDArray[np.void], algo_of: npt.NDArray[np.int32], max_size: int
-) -> bool:
+def _cursors_fit(records: RecordArray, algo_of: NumberArray, max_size: int) -> bool:
     """Whether the kernel could have left every cursor.
 
     A cursor of depth k holds k next positions. All but the last are one past a member, members are
@@ -136,10 +139,10 @@ def _cursors_fit(
 
 
 def _groups_fit(
-    scores: npt.NDArray[np.float64],
-    members: npt.NDArray[np.int32],
+    scores: ScoreArray,
+    members: NumberArray,
     size: int,
-    algo_of: npt.NDArray[np.int32],
+    algo_of: NumberArray,
     rules: Rules,
 ) -> bool:
     n_kept = len(scores)

@@ -12,12 +12,11 @@ import numpy.typing as npt
 from mp2.data import bitset
 from mp2.data.panel import SignalPanel
 from mp2.groups import synergy
+from mp2.groups.checkpoint import NumberArray, ScoreArray
 from mp2.groups.result import DayConsensus, DayStats, Group, Member
 from mp2.groups.rules import Rules
 
-FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-MemberArray = npt.NDArray[np.int32]
 WordArray = npt.NDArray[np.uint64]
 
 # Consensus sets are formed this many bytes at a time: as ticker numbers they take up to 64 times
@@ -38,9 +37,9 @@ def member_of(panel: SignalPanel, variation_idx: int) -> Member:
 def describe_groups(
     panel: SignalPanel,
     rules: Rules,
-    day_weights: FloatArray,
-    scores: FloatArray,
-    members: MemberArray,
+    day_weights: ScoreArray,
+    scores: ScoreArray,
+    members: NumberArray,
 ) -> tuple[Group, ...]:
     """Describe n groups, best first, from their scores float64[n] and members int32[n, size]."""
     row_bytes = panel.buys[0].nbytes
@@ -57,10 +56,10 @@ def describe_groups(
 def _describe_chunk(
     panel: SignalPanel,
     rules: Rules,
-    day_weights: FloatArray,
+    day_weights: ScoreArray,
     first_rank: int,
-    scores: FloatArray,
-    members: MemberArray,
+    scores: ScoreArray,
+    members: NumberArray,
 ) -> list[Group]:
     consensus, hits = consensus_of(panel, members)
     buys = bitset.count(consensus)
@@ -104,7 +103,7 @@ def pick_rank(groups: Sequence[Group], rules: Rules) -> int | None:
     return picked + 1
 
 
-def consensus_of(panel: SignalPanel, members: MemberArray) -> tuple[WordArray, IntArray]:
+def consensus_of(panel: SignalPanel, members: NumberArray) -> tuple[WordArray, IntArray]:
     """Consensus uint64[n, D, W] and hits int64[n, D] of groups int32[n, size] of variations."""
     consensus = panel.buys[members[:, 0]]
     for column in members.T[1:]:

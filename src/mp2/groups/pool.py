@@ -20,8 +20,8 @@ Guarantees:
   in `PoolOutcome.abandoned`.
 - An exception, from `run_turn` or from the caller's thread (`observe`, KeyboardInterrupt), stops
   every running turn; it is raised to the caller after the others have returned.
-- Once `run_pool` has returned or raised, none of its threads changes the outcome, starts a turn or
-  calls `observe`.
+- Once `run_pool` has returned or raised, none of its threads changes the outcome or the ledger,
+  starts a turn or calls `observe`.
 
 Assumptions:
 
@@ -55,8 +55,7 @@ A stop meets a turn that is just being taken.
 A stop comes as the last turn returns.
     1. The last turn returns; its thread books it.
     2. The stop event is set.
-    Nothing runs and nothing could start, so it has no effect and `stopped` stays False: the run
-    ended by itself.
+    Nothing runs and nothing could start, so it has no effect: the run ended by itself.
 
 A thread finds nothing to run while others are still running.
     1. Thread A finds no starter waiting or cut off, and ends.
@@ -109,7 +108,7 @@ class Progress:
     Starters waiting for a first turn, running, cut off and exhausted add up to all starters.
     `elapsed_ns` and `wall_ns` count from the start of the run, so the wall is at the budget.
     `limit_ns` is the allowance of the next starter in the current round, `bank_ns` what the bank
-    holds, `running` the starters' indexes, ascending.
+    holds.
     """
 
     elapsed_ns: int
@@ -120,55 +119,44 @@ class Progress:
     n_exhausted: int
     limit_ns: int
     bank_ns: int
-    running: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOutcome:
     """How the run ended.
 
-    - `stopped`: the stop was seen while something ran or could have started.
     - `ended_ns`: the clock at the last turn's return. When nothing ran, at the start; with
       abandoned starters, when they were given up.
     - `abandoned`: starters whose turn had not returned `GRACE_NS` after the stop or the wall; they
       count as cut off.
-    - `ledger`: what each starter used and was granted, in running order; it does not change.
     """
 
     status: Status
-    stopped: bool
     ended_ns: int
     abandoned: tuple[int, ...]
-    ledger: Ledger
 
 
 def run_pool(
-    n_starters: int,
+    ledger: Ledger,
     run_turn: Callable[[int, ControlT], int],
     *,
-    budget_ns: int,
-    workers: int,
     started_ns: int,
     clock_ns: Callable[[], int],
     new_control: Callable[[int, int], ControlT],
     stop: threading.Event | None = None,
-    work_limited: bool = False,
     observe: Callable[[Progress], None] | None = None,
     observe_every_s: float = 0.1,
 ) -> PoolOutcome:
-    """Run starters 0..n_starters-1, in that order, until the wall at `started_ns + budget_ns`.
+    """Run the starters of a new ledger, in order, until the wall at `started_ns + budget_ns`.
 
     `run_turn(starter_idx, control)` runs one turn in a worker thread, continues where the starter's
     last turn stopped, merges its results and returns a `TurnEnd` as an int.
     `new_control(deadline_ns, wall_ns)` makes the turn's control; `clock_ns` is the clock of both.
     `observe` is called in the calling thread about every `observe_every_s` and once at the end.
-    With `work_limited` the wall is the only time limit. Guarantees and races: the head of this
-    module.
+    Guarantees and races: the head of this module.
 
-    Raises what `run_turn`, `new_control` or `observe` raised, and `InputError` for workers < 1 or
-    budget < 0.
+    Raises what `run_turn`, `new_control` or `observe` raised.
     """
-    ledger = Ledger(n_starters, workers, budget_ns, work_limited=work_limited)
     stop = stop or threading.Event()
     pool = _Pool(ledger, run_turn, new_control, clock_ns, started_ns, stop)
     try:
@@ -248,17 +236,16 @@ class _Pool(Generic[ControlT]):
         """The pool as it is now."""
         with self._lock:
             ledger = self._ledger
-            running = tuple(sorted(ledger.running))
+            n_running = len(ledger.running)
             return Progress(
                 elapsed_ns=self._now_ns(),
                 wall_ns=ledger.budget_ns,
                 n_waiting=ledger.n_starters - ledger.n_started,
-                n_running=len(running),
-                n_cut_off=ledger.n_started - ledger.n_exhausted - len(running),
+                n_running=n_running,
+                n_cut_off=ledger.n_started - ledger.n_exhausted - n_running,
                 n_exhausted=ledger.n_exhausted,
                 limit_ns=ledger.limit_ns,
                 bank_ns=ledger.bank_ns,
-                running=running,
             )
 
     def outcome(self) -> PoolOutcome:
@@ -273,10 +260,8 @@ class _Pool(Generic[ControlT]):
             status = Status.WORK_LIMIT
         return PoolOutcome(
             status=status,
-            stopped=self._stopped,
             ended_ns=self._started_ns + self._ended_ns,
             abandoned=self._abandoned,
-            ledger=ledger,
         )
 
     # ---- the worker threads

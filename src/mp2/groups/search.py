@@ -14,8 +14,9 @@ from mp2.data.panel import SignalPanel, buys_of, first_alike, never
 from mp2.errors import InputError
 from mp2.groups import aliases, synergy
 from mp2.groups.aliases import AliasCache, SearchedStarter
-from mp2.groups.checkpoint import TIMES_DTYPE, Kept, Recorder, SearchState
+from mp2.groups.checkpoint import TIMES_DTYPE, Kept, RecordArray, Recorder, SearchState
 from mp2.groups.kept import describe_groups, member_of, pick_rank
+from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
 from mp2.groups.result import Group, Member, SearchResult, Status
@@ -64,10 +65,9 @@ def search(
     budget_ns = max(1, round(settings.budget_s * NS_PER_S))
     session = Session(started_ns, budget_ns, stop or threading.Event())
 
-    run = SearchRun(panel, settings, session)
+    resume_from = None if recorder is None else recorder.resume_from
+    run = SearchRun(panel, settings, session, resume_from)
     if recorder is not None:
-        if recorder.resume_from is not None:
-            run.restore(recorder.resume_from)
         recorder.watch(run)
 
     def report(pool: Progress) -> None:
@@ -75,15 +75,12 @@ def search(
             observe(run.progress(pool))
 
     outcome = run_pool(
-        len(run.order),
+        run.ledger,
         run.turn,
-        budget_ns=budget_ns,
-        workers=settings.workers,
         started_ns=started_ns,
         clock_ns=now_ns,
         new_control=Control,
         stop=session.stop,
-        work_limited=settings.max_attempts is not None,
         observe=report,
         observe_every_s=observe_every_s,
     )
@@ -129,9 +126,17 @@ class SearchRun:
     A turn works on copies and changes the state when it ends, so a turn that fails or is abandoned
     leaves no trace, and what a recorder takes belongs together. Setup stops when the session is
     over. Records start zeroed, so pages are allocated as starters begin.
+
+    With a `state` the search resumes from it: exhausted starters do not run again.
     """
 
-    def __init__(self, panel: SignalPanel, settings: SearchSettings, session: Session) -> None:
+    def __init__(
+        self,
+        panel: SignalPanel,
+        settings: SearchSettings,
+        session: Session,
+        state: SearchState | None = None,
+    ) -> None:
         rules = settings.rules
         n_starters = panel.n_variations
         without = frozenset(settings.without)
@@ -140,8 +145,6 @@ class SearchRun:
         self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
         self.order = running_order(panel, settings.special, session.is_over)
         self.records = np.zeros(n_starters, STARTER_DTYPE)
-        self.times = np.zeros(n_starters, TIMES_DTYPE)
-        self._times_before = self.times.copy()
         self.kernel = Kernel(
             panel.buys,
             panel.wins,
@@ -165,11 +168,11 @@ class SearchRun:
         self._alias_cache = AliasCache(self.alias_of, cache_bytes)
         self._n_taken_over = 0
 
-        # Of earlier sessions, until `close` adds this one.
+        self._session = session
+        # Of earlier sessions. `close` adds the time of this one.
         self.elapsed_ns = 0
         self.budget_ns = 0
-        self.overrun_s = 0.0
-        self._session = session
+        self._times_before = np.zeros(n_starters, TIMES_DTYPE)
 
         self._lock = threading.Lock()
         self._running: dict[int, Control] = {}
@@ -179,6 +182,15 @@ class SearchRun:
         self._changed: set[int] = set()
         self._taken: set[int] = set()
 
+        if state is not None:
+            self._restore(state)
+        self.ledger = Ledger(
+            len(self.order),
+            settings.workers,
+            session.budget_ns,
+            work_limited=settings.max_attempts is not None,
+        )
+
     # ---- turns, in the worker threads
 
     def turn(self, starter_idx: int, control: Control) -> int:
@@ -187,22 +199,17 @@ class SearchRun:
         if self._copy_alias(variation_idx, control):
             return EXHAUSTED
 
-        started_ns = now_ns()
         record = self.records[variation_idx : variation_idx + 1].copy()
         record["variation_idx"] = variation_idx
         top_k = self.settings.rules.top_k
         heaps = {size: TopGroups(size, top_k, shared) for size, shared in self._thresholds.items()}
         with self._lock:
             self._running[starter_idx] = control
-        try:
-            max_attempts = self.settings.max_attempts or 0
-            return self.kernel.run(record, control, heaps, max_attempts)
-        finally:
-            used_ns = now_ns() - started_ns
-            granted_ns = max(used_ns, control.deadline_ns - started_ns)
-            with self._lock:
-                del self._running[starter_idx]
-                self._book(variation_idx, SearchedStarter(record, heaps), used_ns, granted_ns)
+        how = self.kernel.run(record, control, heaps, self.settings.max_attempts or 0)
+        with self._lock:
+            del self._running[starter_idx]
+            self._book(variation_idx, SearchedStarter(record, heaps))
+        return how
 
     def _copy_alias(self, variation_idx: int, control: Control) -> bool:
         """Book what an alias found, at a starter's first turn; False if there is nothing to copy.
@@ -219,12 +226,10 @@ class SearchRun:
         with self._lock:
             if not self._closed:
                 self._n_taken_over += 1
-            self._book(variation_idx, copied, used_ns=0, granted_ns=0)
+            self._book(variation_idx, copied)
         return True
 
-    def _book(
-        self, variation_idx: int, searched: SearchedStarter, used_ns: int, granted_ns: int
-    ) -> None:
+    def _book(self, variation_idx: int, searched: SearchedStarter) -> None:
         """Merge what a turn found, with the lock held; a closed run stays as it is."""
         if self._closed:
             return
@@ -235,14 +240,6 @@ class SearchRun:
             self.heaps[size].merge(heap)
         if not attempts_before and searched.record["exhausted"][0]:
             self._alias_cache.add(variation_idx, searched)
-
-        # For states taken while the search runs; `close` replaces them by the pool's ledger.
-        times = self.times[variation_idx]
-        if not times["n_turns"]:
-            times["limit_start_ns"] = granted_ns
-        times["used_ns"] += used_ns
-        times["limit_end_ns"] += granted_ns
-        times["n_turns"] += 1
         self._changed.add(variation_idx)
 
     # ---- the caller's thread and the recorder's
@@ -250,12 +247,12 @@ class SearchRun:
     def progress(self, pool: Progress) -> SearchProgress:
         """The search as it is now."""
         with self._lock:
-            attempts = self._attempts + sum(control.attempts for control in self._running.values())
+            running = [control.attempts for control in self._running.values()]
+            attempts = self._attempts + sum(running)
             best_score = {size: heap.best() for size, heap in self.heaps.items()}
         return SearchProgress(pool, len(self.order), attempts, best_score)
 
-    def restore(self, state: SearchState) -> None:
-        """Resume from `state`, before the first turn: exhausted starters do not run again."""
+    def _restore(self, state: SearchState) -> None:
         problems = list(state.problems(self.panel.algo_of, self.settings.rules))
         if problems:
             raise InputError([f"cannot resume from this state: {problem}" for problem in problems])
@@ -269,8 +266,7 @@ class SearchRun:
 
         begun = state.records["variation_idx"]
         self.records[begun] = state.records
-        self.times[begun] = state.times
-        self._times_before = self.times.copy()
+        self._times_before[begun] = state.times
         for size, (scores, members) in state.kept.items():
             self.heaps[size].restore(scores, members)
         self.elapsed_ns = state.elapsed_ns
@@ -292,7 +288,7 @@ class SearchRun:
                 budget_ns += self._session.budget_ns
             return SearchState(
                 records=self.records[variations],
-                times=self.times[variations],
+                times=self._times()[variations],
                 kept=self._ranked(),
                 elapsed_ns=elapsed_ns,
                 budget_ns=budget_ns,
@@ -304,33 +300,25 @@ class SearchRun:
         self._taken.clear()
 
     def close(self, outcome: PoolOutcome) -> None:
-        """Refuse later results and book the times of the session.
-
-        An abandoned turn may still be running when the pool has ended.
-        """
-        session = self._session
-        elapsed_ns = outcome.ended_ns - session.started_ns
+        """Refuse later results, as an abandoned turn may still run, and add up the times."""
         with self._lock:
             self._closed = True
-            self.elapsed_ns += elapsed_ns
-            self.budget_ns += session.budget_ns
-            self.overrun_s = max(0.0, elapsed_ns / NS_PER_S - session.budget_ns / NS_PER_S)
+            self.elapsed_ns += outcome.ended_ns - self._session.started_ns
+            self.budget_ns += self._session.budget_ns
+            # The ledger booked the last turns after their records; an abandoned first turn left none.
+            has_run = np.array(self.ledger.n_turns, np.int64) > 0
+            has_record = self.records["attempts"][self.order] > 0
+            self._changed.update(self.order[has_run & has_record].tolist())
 
-            ledger = outcome.ledger
-            limit_start_ns = np.array(ledger.limit_start_ns, np.int64)
-            n_turns = np.array(ledger.n_turns, np.int64)
-            self.times = self._times_before
-            times = self.times[self.order]
-            is_first = times["n_turns"] == 0
-            times["used_ns"] += np.array(ledger.used_ns, np.int64)
-            times["limit_start_ns"][is_first] = limit_start_ns[is_first]
-            times["limit_end_ns"] += np.array(ledger.limit_end_ns, np.int64)
-            times["n_turns"] += n_turns
-            self.times[self.order] = times
-
-            # A first turn that was abandoned left no record.
-            ran = self.order[n_turns > 0]
-            self._changed.update(ran[self.records["attempts"][ran] > 0].tolist())
+    def _times(self) -> RecordArray:
+        """Times TIMES_DTYPE[V] of all sessions, this one as the ledger has booked it."""
+        times = self._times_before.copy()
+        is_new = times["n_turns"][self.order] == 0
+        limit_start_ns = np.array(self.ledger.limit_start_ns, np.int64)
+        times["limit_start_ns"][self.order[is_new]] = limit_start_ns[is_new]
+        for name in ("used_ns", "limit_end_ns", "n_turns"):
+            times[name][self.order] += np.array(getattr(self.ledger, name), np.int64)
+        return times
 
     # ---- the result
 
@@ -339,27 +327,29 @@ class SearchRun:
         panel = self.panel
         rules = self.settings.rules
         records = self.records
-        ranked = self._ranked()
-        members_of = {size: members for size, (_, members) in ranked.items()}
-        starters = StarterTable(panel, rules, records, self.times, members_of)
-
         kept: dict[int, tuple[Group, ...]] = {}
         picked_rank: dict[int, int | None] = {}
-        for size, (scores, members) in ranked.items():
+        members_of = {}
+        score_mean = {}
+        score_std = {}
+        for size, (scores, members) in self._ranked().items():
             kept[size] = describe_groups(panel, rules, self.day_weights, scores, members)
             picked_rank[size] = pick_rank(kept[size], rules)
+            members_of[size] = members
+            score_mean[size], score_std[size] = score_moments(records, size)
 
-        sizes = range(2, rules.max_size + 1)
-        moments = {size: score_moments(records, size) for size in rules.retain_sizes}
-        attempts = exact_sum(records["attempts"])
+        session_s = (outcome.ended_ns - self._session.started_ns) / NS_PER_S
+        starters = StarterTable(panel, rules, records, self._times(), members_of)
         n_begun = int(np.count_nonzero(records["attempts"]))
         n_scanned = exact_sum(records["n_rows_scanned"])
+        tested = exact_sum(records["tested"])
+        eligible = exact_sum(records["eligible"])
         return SearchResult(
             status=outcome.status,
             rules=rules,
             budget_s=self.budget_ns / NS_PER_S,
             elapsed_s=self.elapsed_ns / NS_PER_S,
-            overrun_s=self.overrun_s,
+            overrun_s=max(0.0, session_s - self._session.budget_ns / NS_PER_S),
             workers=self.settings.workers,
             n_starters=len(records),
             n_exhausted=int(records["exhausted"].sum()),
@@ -367,11 +357,11 @@ class SearchRun:
             n_branches=starters.n_branches,
             n_branches_done=starters.n_branches_done,
             tested_exact=self.settings.count == "exact",
-            attempts=attempts,
-            tested={size: exact_sum(records["tested"][:, size]) for size in sizes},
-            eligible={size: exact_sum(records["eligible"][:, size]) for size in moments},
-            score_mean={size: mean for size, (mean, _) in moments.items()},
-            score_std={size: std for size, (_, std) in moments.items()},
+            attempts=exact_sum(records["attempts"]),
+            tested={size: tested[size] for size in range(2, rules.max_size + 1)},
+            eligible={size: eligible[size] for size in kept},
+            score_mean=score_mean,
+            score_std=score_std,
             kept=kept,
             picked_rank=picked_rank,
             days=panel.days,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mp2.data.panel import SignalPanel
 from mp2.groups import space
+from mp2.groups.checkpoint import NumberArray, RecordArray
 from mp2.groups.result import StarterRecord, StarterStatus
 from mp2.groups.rules import Rules
 
@@ -28,9 +29,9 @@ class StarterTable(Sequence[StarterRecord]):
         self,
         panel: SignalPanel,
         rules: Rules,
-        records: npt.NDArray[np.void],
-        times: npt.NDArray[np.void],
-        kept: dict[int, npt.NDArray[np.int32]],
+        records: RecordArray,
+        times: RecordArray,
+        kept: dict[int, NumberArray],
     ) -> None:
         self._panel = panel
         self._rules = rules
@@ -128,12 +129,12 @@ class StarterTable(Sequence[StarterRecord]):
         )
 
 
-def exact_sum(counts: npt.NDArray[Any]) -> int:
-    """Sum integer counts without wrapping: a total may exceed the 64 bits of one counter."""
-    return sum(counts.tolist())
+def exact_sum(counts: npt.NDArray[Any]) -> Any:
+    """Sum integers over the first axis without wrapping: a total may exceed 64 bits."""
+    return counts.sum(axis=0, dtype=object)
 
 
-def score_moments(records: npt.NDArray[np.void], size: int) -> tuple[float | None, float | None]:
+def score_moments(records: RecordArray, size: int) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation of all eligible scores of a size; None without scores.
 
     Pairwise update of Chan, Golub and LeVeque (1979), in the order of variation numbers: a fixed
