@@ -78,14 +78,29 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
     grids = _narrow_grids()
     if not plant:
         later = _prices(returns)
-        return DemoMarket(later.until(LAST_DAY.isoformat()), later, grids)
+        return DemoMarket(
+            later.until(LAST_DAY.isoformat()),
+            later,
+            grids,
+        )
     planted, returns = _plant(plant_rng, returns, grids)
     later = _prices(returns)
-    sheet = compute_signals(later, n_days=N_PLANTED_DAYS, grids=grids, only=planted)
+    sheet = compute_signals(
+        later,
+        n_days=N_PLANTED_DAYS,
+        grids=grids,
+        only=planted,
+    )
     consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
     signals = np.argwhere(consensus).tolist()
     edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
-    return DemoMarket(later.until(LAST_DAY.isoformat()), later, grids, planted, edge)
+    return DemoMarket(
+        later.until(LAST_DAY.isoformat()),
+        later,
+        grids,
+        planted,
+        edge,
+    )
 
 
 def recovered(group: Group, market: DemoMarket) -> tuple[int, int]:
@@ -190,7 +205,11 @@ def _plant(
     rng: np.random.Generator, returns: _Returns, grids: Grids
 ) -> tuple[tuple[Key, ...], _Returns]:
     """Choose a random group with a consensus of the right size, and give it an edge."""
-    sheet = compute_signals(_prices(returns), n_days=N_PLANTED_DAYS, grids=grids)
+    sheet = compute_signals(
+        _prices(returns),
+        n_days=N_PLANTED_DAYS,
+        grids=grids,
+    )
     keys = sheet.keys
     for numbers in _groups_of_right_size(rng, sheet):
         members = tuple(keys[number] for number in numbers)
@@ -232,7 +251,13 @@ def _with_edge(
     dates = _dates()
     for day_idx in range(N_DATES + 1 - N_PLANTED_DAYS, N_DATES + 1):
         past = _prices(changed).until(dates[day_idx - 1])
-        sheet = compute_signals(past, n_days=0, include_next=True, grids=grids, only=only)
+        sheet = compute_signals(
+            past,
+            n_days=0,
+            include_next=True,
+            grids=grids,
+            only=only,
+        )
         tickers = bitset.members(sheet.consensus(range(len(only))))
         gains = np.maximum(np.abs(session[tickers, day_idx]), _MIN_GAIN)
         rises = rng.random(len(tickers)) < _PLANTED_HIT_RATE

@@ -36,7 +36,12 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     if n == 1:
         return Interval(mean, None, None, n)
     margin = t_quantile(n - 1) * statistics.stdev(values, mean) / math.sqrt(n)
-    return Interval(mean, mean - margin, mean + margin, n)
+    return Interval(
+        mean,
+        mean - margin,
+        mean + margin,
+        n,
+    )
 
 
 @cache

@@ -41,7 +41,11 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
             remedy = "use the file the picks came from"
             raise InputError(f"the prices have no bar on {picks.day}, {span}; {remedy}")
         note = f"{picks.day} was not a trading day; scored on {session}, the next one"
-    universe = Universe(prices.tickers, prices.open[:, date_idx], prices.close[:, date_idx])
+    universe = Universe(
+        prices.tickers,
+        prices.open[:, date_idx],
+        prices.close[:, date_idx],
+    )
     sizes: dict[int, Score | None] = {}
     for size, pick in picks.picks.items():
         sizes[size] = universe.score(pick.tickers) if pick else None
@@ -67,7 +71,12 @@ class Universe:
     from open to close in percent. Both are None without a ticker.
     """
 
-    def __init__(self, tickers: Sequence[str], open: FloatArray, close: FloatArray) -> None:
+    def __init__(
+        self,
+        tickers: Sequence[str],
+        open: FloatArray,
+        close: FloatArray,
+    ) -> None:
         valid = np.flatnonzero(np.isfinite(open) & np.isfinite(close)).tolist()
         self._index = {tickers[ticker]: i for i, ticker in enumerate(valid)}
         self._hits = close[valid] > open[valid]

@@ -83,7 +83,12 @@ def members_needed(result: SearchResult) -> set[Key]:
     return needed
 
 
-def _problems(result: SearchResult, sheet: SignalSheet, day: str, keys: Sequence[Key]) -> list[str]:
+def _problems(
+    result: SearchResult,
+    sheet: SignalSheet,
+    day: str,
+    keys: Sequence[Key],
+) -> list[str]:
     problems = []
     if day not in sheet.days:
         days = f"{sheet.days[0]} to {sheet.days[-1]}" if sheet.days else "no day"
@@ -122,7 +127,11 @@ def _size_pick(
         return None
     tickers = consensus_of(picked)
     if len(tickers) >= min_tickers:
-        return SizePick(rank=picked.rank, members=picked.members, tickers=tickers)
+        return SizePick(
+            rank=picked.rank,
+            members=picked.members,
+            tickers=tickers,
+        )
     few = f"rank {picked.rank}, has {_counted(len(tickers))}, fewer than {min_tickers}"
     for group in kept:
         tickers = consensus_of(group)
@@ -149,7 +158,11 @@ def _counted(n: int) -> str:
 # --- votes
 
 
-def _votes(result: SearchResult, consensus_of: ConsensusOf, top_groups: int) -> tuple[Vote, ...]:
+def _votes(
+    result: SearchResult,
+    consensus_of: ConsensusOf,
+    top_groups: int,
+) -> tuple[Vote, ...]:
     groups_of: dict[str, list[Group]] = {}
     for size in sorted(result.kept):
         for group in result.groups(size)[:top_groups]:

@@ -153,7 +153,11 @@ class WalkForward:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as one JSON document."""
-        document = {"schema_version": SCHEMA_VERSION, "run_id": None, **asdict(self)}
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": None,
+            **asdict(self),
+        }
         for week in document["weeks"]:
             week["n_kept"] = {str(size): n for size, n in week["n_kept"].items()}
         document["rules"] = self.rules.to_dict()
@@ -194,7 +198,13 @@ def walk_forward(
     """
     rules = rules or Rules()
     n_days = _n_days(prices.dates, weeks, end)
-    sheet = signals(prices, n_days=n_days, end=end, grids=grids, stop=stop)
+    sheet = signals(
+        prices,
+        n_days=n_days,
+        end=end,
+        grids=grids,
+        stop=stop,
+    )
     settings = SearchSettings(
         budget_s=budget_s_per_week,
         workers=workers,
@@ -228,7 +238,11 @@ def walk_forward(
     )
 
 
-def _n_days(dates: Sequence[str], weeks: int, end: str | None) -> int:
+def _n_days(
+    dates: Sequence[str],
+    weeks: int,
+    end: str | None,
+) -> int:
     """Count the days whose signals are needed."""
     if weeks < 1:
         raise InputError(f"weeks: {weeks} is below 1; give 1 or more")
@@ -277,13 +291,21 @@ def _week(
     )
 
 
-def _walk_day(picks: DayPicks, sheet: SignalSheet, day_idx: int) -> WalkDay:
+def _walk_day(
+    picks: DayPicks,
+    sheet: SignalSheet,
+    day_idx: int,
+) -> WalkDay:
     tickers_of: dict[str, Iterable[str]] = {}
     for size, pick in picks.picks.items():
         tickers_of[str(size)] = pick.tickers if pick else ()
     tickers_of[ALL] = picks.tickers()
     tickers_of[VOTES] = [vote.ticker for vote in picks.votes]
-    universe = Universe(sheet.tickers, sheet.open[day_idx], sheet.close[day_idx])
+    universe = Universe(
+        sheet.tickers,
+        sheet.open[day_idx],
+        sheet.close[day_idx],
+    )
     scores: dict[str, Score | None] = {}
     for series, tickers in tickers_of.items():
         score = universe.score(tickers)

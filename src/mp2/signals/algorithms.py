@@ -62,7 +62,13 @@ class Algorithm:
 # --- the rules
 
 
-def macd(histogram: FloatArray, *, fast: int, slow: int, signal: int) -> BoolArray:
+def macd(
+    histogram: FloatArray,
+    *,
+    fast: int,
+    slow: int,
+    signal: int,
+) -> BoolArray:
     """MACD line above its signal line.
 
     EMA(fast) - EMA(slow) > EMA(signal) of that difference, all of the close. Appel, *Technical
@@ -71,7 +77,13 @@ def macd(histogram: FloatArray, *, fast: int, slow: int, signal: int) -> BoolArr
     return histogram > 0
 
 
-def ema(fast_average: FloatArray, slow_average: FloatArray, *, fast: int, slow: int) -> BoolArray:
+def ema(
+    fast_average: FloatArray,
+    slow_average: FloatArray,
+    *,
+    fast: int,
+    slow: int,
+) -> BoolArray:
     """Fast average above the slow one, the state after an upward cross.
 
     EMA(fast) > EMA(slow) of the close. Two moving averages are Donchian's; see Murphy, *Technical
@@ -80,7 +92,12 @@ def ema(fast_average: FloatArray, slow_average: FloatArray, *, fast: int, slow: 
     return fast_average > slow_average
 
 
-def rsi(strength: FloatArray, *, period: int, level: float) -> BoolArray:
+def rsi(
+    strength: FloatArray,
+    *,
+    period: int,
+    level: float,
+) -> BoolArray:
     """Relative strength below a level: buys weakness.
 
     RSI(period) < level. Wilder, *New Concepts in Technical Trading Systems* (1978), section 6, with
@@ -111,7 +128,12 @@ def adx(
     return (index > level) & (plus > minus)
 
 
-def volatility(range_percent: FloatArray, *, period: int, share: float) -> BoolArray:
+def volatility(
+    range_percent: FloatArray,
+    *,
+    period: int,
+    share: float,
+) -> BoolArray:
     """Among the calmest share of the tickers that day.
 
     rank of NATR(period) among the tickers with a value <= share * their number. Rank 1 is the
@@ -130,7 +152,13 @@ def volatility(range_percent: FloatArray, *, period: int, share: float) -> BoolA
     return bought
 
 
-def sma(close: FloatArray, average: FloatArray, *, period: int, margin: float) -> BoolArray:
+def sma(
+    close: FloatArray,
+    average: FloatArray,
+    *,
+    period: int,
+    margin: float,
+) -> BoolArray:
     """Close above its average by a margin.
 
     close > (1 + margin) * SMA(period). The filter over a moving average is tested in Brock,
@@ -201,11 +229,22 @@ _MAX_PERIOD = 1000
 _WILDER_PERIODS = range(5, 30, 2)
 
 
-def _period(name: str, meaning: str, low: int, values: Sequence[int]) -> Parameter:
+def _period(
+    name: str,
+    meaning: str,
+    low: int,
+    values: Sequence[int],
+) -> Parameter:
     return Parameter(name, f"{meaning}, bars", low, _MAX_PERIOD, tuple(values))
 
 
-def _real(name: str, meaning: str, low: float, high: float, values: Sequence[float]) -> Parameter:
+def _real(
+    name: str,
+    meaning: str,
+    low: float,
+    high: float,
+    values: Sequence[float],
+) -> Parameter:
     return Parameter(name, meaning, low, high, tuple(values), whole=False)
 
 

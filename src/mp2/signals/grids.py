@@ -157,10 +157,18 @@ def _grids(
         problems.append("every algorithm is switched off; leave one on")
     if problems:
         raise InputError([f"{where}{problem}" for problem in problems])
-    return Grids(tuple(kept), tuple(variations), tuple(notes))
+    return Grids(
+        tuple(kept),
+        tuple(variations),
+        tuple(notes),
+    )
 
 
-def _unknown_keys(table: Mapping[str, Any], known: Sequence[str], kind: str = "") -> list[str]:
+def _unknown_keys(
+    table: Mapping[str, Any],
+    known: Sequence[str],
+    kind: str = "",
+) -> list[str]:
     names = ", ".join(known)
     return [f"{kind}{key!r} is unknown; known are {names}" for key in table if key not in known]
 
@@ -220,11 +228,22 @@ def _rising_variations(
         if rising == sorted(set(rising)):
             name = "-".join(map(_text, values))
             reads = tuple(algorithm.reads(**params))
-            variations.append(Variation(algorithm, name, MappingProxyType(params), reads))
+            variations.append(
+                Variation(
+                    algorithm,
+                    name,
+                    MappingProxyType(params),
+                    reads,
+                )
+            )
     return variations
 
 
-def _values(parameter: Parameter, table: Mapping[str, Any], problems: list[str]) -> list[float]:
+def _values(
+    parameter: Parameter,
+    table: Mapping[str, Any],
+    problems: list[str],
+) -> list[float]:
     values = _listed(table.get(parameter.name, parameter.values))
     faults = [fault for value in values if (fault := value_fault(parameter, value))]
     if not values:

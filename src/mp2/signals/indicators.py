@@ -101,10 +101,18 @@ def sma(period: int) -> Indicator:
 
 def macd_line(fast: int, slow: int) -> Indicator:
     """EMA(fast) - EMA(slow)."""
-    return Indicator(f"MACD({fast},{slow})", np.subtract, (ema(fast), ema(slow)))
+    return Indicator(
+        f"MACD({fast},{slow})",
+        np.subtract,
+        (ema(fast), ema(slow)),
+    )
 
 
-def macd_histogram(fast: int, slow: int, signal: int) -> Indicator:
+def macd_histogram(
+    fast: int,
+    slow: int,
+    signal: int,
+) -> Indicator:
     """MACD line minus its signal line, which is EMA(signal) of the MACD line.
 
     Every EMA starts at its own first bar, so that it can be shared. TA-Lib's MACD seeds the fast
@@ -120,7 +128,11 @@ def macd_histogram(fast: int, slow: int, signal: int) -> Indicator:
         signal - 1,
         NESTED_EMA_PERIODS * max(slow, signal),
     )
-    return Indicator(f"MACD histogram{periods}", np.subtract, (line, signal_line))
+    return Indicator(
+        f"MACD histogram{periods}",
+        np.subtract,
+        (line, signal_line),
+    )
 
 
 def rsi(period: int) -> Indicator:
@@ -151,13 +163,22 @@ def natr(period: int) -> Indicator:
 def channel_high(period: int) -> Indicator:
     """Highest high of the `period` bars before a bar, without the bar itself."""
     highest = _talib("MAX", ("high",), period, period - 1)
-    return Indicator(f"channel high({period})", _previous, (highest,), n_lookback=1)
+    return Indicator(
+        f"channel high({period})",
+        _previous,
+        (highest,),
+        n_lookback=1,
+    )
 
 
 def deviation(period: int) -> Indicator:
     """Population standard deviation of `period` closes; NaN below a millionth of their mean."""
     raw = _talib("STDDEV", ("close",), period, period - 1)
-    return Indicator(f"deviation({period})", _above_rounding, (raw, sma(period)))
+    return Indicator(
+        f"deviation({period})",
+        _above_rounding,
+        (raw, sma(period)),
+    )
 
 
 _RANGE: tuple[Series, ...] = ("high", "low", "close")
@@ -224,9 +245,19 @@ def plan(wanted: Iterable[Series]) -> Plan:
             continue
         slot_of[indicator] = len(slot_of)
         inputs = tuple(slot_of[name] for name in indicator.inputs)
-        steps.append(Step(indicator, _function(indicator.compute), inputs))
+        steps.append(
+            Step(
+                indicator,
+                _function(indicator.compute),
+                inputs,
+            )
+        )
     slots = tuple(slot_of[name] for name in series)
-    return Plan(series, slots, tuple(steps))
+    return Plan(
+        series,
+        slots,
+        tuple(steps),
+    )
 
 
 def _with_inputs(series: Iterable[Series]) -> Iterator[Indicator]:
@@ -277,7 +308,11 @@ def evaluate(
             out[row, ticker, -n_here:] = computed[slot][-n_here:]
 
 
-def _computed(steps: Sequence[Step], bars: list[FloatArray], ticker: str) -> list[FloatArray]:
+def _computed(
+    steps: Sequence[Step],
+    bars: list[FloatArray],
+    ticker: str,
+) -> list[FloatArray]:
     """Compute every step for one ticker and return the series by slot."""
     series = bars
     for step in steps:

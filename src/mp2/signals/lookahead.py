@@ -93,8 +93,17 @@ def check(
         grids = algorithms
     else:
         grids = grids_of(algorithms)
-    compute = partial(compute_signals, grids=grids, threads=threads, stop=stop)
-    base = compute(prices, n_days=n_days, end=end)
+    compute = partial(
+        compute_signals,
+        grids=grids,
+        threads=threads,
+        stop=stop,
+    )
+    base = compute(
+        prices,
+        n_days=n_days,
+        end=end,
+    )
     rng = np.random.default_rng(seed)
     probes = list(_probes(prices, base, n_cuts, compute, rng))
     findings: list[tuple[int, Finding]] = []
@@ -115,7 +124,12 @@ def _probes(
 ) -> Iterator[_Probe]:
     n_days = len(base.days)
     end = base.days[-1]
-    again = partial(compute, prices, n_days=n_days, end=end)
+    again = partial(
+        compute,
+        prices,
+        n_days=n_days,
+        end=end,
+    )
     yield _Probe("when computed again", again, slice(0, n_days))
     n_fewer = (n_days + 1) // 2
     fewer = partial(again, n_days=n_fewer)
@@ -128,7 +142,12 @@ def _probes(
         cut_idx = prices.date_idx(day)
         days = slice(0, day_idx + 1)
         past = _before(prices, cut_idx)
-        cut_off = partial(compute, past, n_days=day_idx, include_next=True)
+        cut_off = partial(
+            compute,
+            past,
+            n_days=day_idx,
+            include_next=True,
+        )
         yield _Probe(f"when bars from {day} on are cut off", cut_off, days)
         shape = prices.close[:, cut_idx:].shape
         factors = {
@@ -138,7 +157,12 @@ def _probes(
         }
         for how, factor in factors.items():
             altered = _multiplied(prices, cut_idx, factor)
-            compute_altered = partial(compute, altered, n_days=n_days, end=end)
+            compute_altered = partial(
+                compute,
+                altered,
+                n_days=n_days,
+                end=end,
+            )
             yield _Probe(f"when bars from {day} on are {how}", compute_altered, days)
 
 
@@ -150,7 +174,11 @@ def _before(prices: PriceTable, cut_idx: int) -> PriceTable:
     return replace(prices, dates=prices.dates[:cut_idx], **columns)
 
 
-def _multiplied(prices: PriceTable, cut_idx: int, factors: FloatArray) -> PriceTable:
+def _multiplied(
+    prices: PriceTable,
+    cut_idx: int,
+    factors: FloatArray,
+) -> PriceTable:
     """The table with every column from `cut_idx` on multiplied; its bars are still valid."""
     columns: dict[str, Any] = {}
     for name in COLUMNS:

@@ -149,7 +149,12 @@ class _Days:
         return self.first_idx + len(self.names)
 
 
-def _wanted_days(prices: PriceTable, n_days: int, end: str | None, include_next: bool) -> _Days:
+def _wanted_days(
+    prices: PriceTable,
+    n_days: int,
+    end: str | None,
+    include_next: bool,
+) -> _Days:
     dates = prices.dates
     least = 0 if include_next else 1
     if n_days < least:
@@ -387,14 +392,24 @@ class _Computation:
             apply = partial(self._apply_rules, block, values)
             yield n_tickers * n_days, [partial(apply, rows) for rows in self.variation_chunks]
 
-    def _compute_series(self, block: slice, values: FloatArray, tickers: slice) -> None:
+    def _compute_series(
+        self,
+        block: slice,
+        values: FloatArray,
+        tickers: slice,
+    ) -> None:
         # The shift by one: the block's days see the bars before its last day and no other.
         stop_idx = self.days.first_idx + block.stop - 1
         window = Window(self.start_idx, stop_idx, block.stop - block.start)
         chunk = range(tickers.start, tickers.stop)
         indicators.evaluate(self.plan, self.prices, window, chunk, values)
 
-    def _apply_rules(self, block: slice, values: FloatArray, rows: slice) -> None:
+    def _apply_rules(
+        self,
+        block: slice,
+        values: FloatArray,
+        rows: slice,
+    ) -> None:
         with np.errstate(all="ignore"):
             for row in range(rows.start, rows.stop):
                 variation = self.variations[row]
