@@ -307,7 +307,12 @@ def _plug_ins() -> tuple[list[Algorithm], list[str]]:
     for entry in dict.fromkeys(metadata.entry_points(group=GROUP)):
         where = f"algorithm plug-in {entry.name} ({entry.value})"
         try:
-            algorithm = _loaded(entry)
+            target = entry.load()
+            algorithm = target() if callable(target) else target
+            if not isinstance(algorithm, Algorithm):
+                kind = type(algorithm).__name__
+                raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
+            _check(algorithm)
         except (Exception, SystemExit) as error:  # third-party code may raise anything
             warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
             continue
@@ -320,16 +325,6 @@ def _plug_ins() -> tuple[list[Algorithm], list[str]]:
     if clashes:
         raise InputError(clashes)
     return algorithms, warnings
-
-
-def _loaded(entry: metadata.EntryPoint) -> Algorithm:
-    target = entry.load()
-    algorithm = target() if callable(target) else target
-    if not isinstance(algorithm, Algorithm):
-        kind = type(algorithm).__name__
-        raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
-    _check(algorithm)
-    return algorithm
 
 
 def _check(algorithm: Algorithm) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError
 from mp2.signals.algorithms import Algorithm
@@ -124,15 +123,10 @@ def _probes(
 ) -> Iterator[_Probe]:
     n_days = len(base.days)
     end = base.days[-1]
-    again = partial(
-        compute,
-        prices,
-        n_days=n_days,
-        end=end,
-    )
-    yield _Probe("when computed again", again, slice(0, n_days))
+    again = partial(compute, n_days=n_days, end=end)
+    yield _Probe("when computed again", partial(again, prices), slice(0, n_days))
     n_fewer = (n_days + 1) // 2
-    fewer = partial(again, n_days=n_fewer)
+    fewer = partial(again, prices, n_days=n_fewer)
     change = f"when {n_fewer} days are computed instead of {n_days}"
     yield _Probe(change, fewer, slice(n_days - n_fewer, n_days))
     # After the last day there is no bar to change.
@@ -141,10 +135,13 @@ def _probes(
         day = base.days[day_idx]
         cut_idx = prices.date_idx(day)
         days = slice(0, day_idx + 1)
-        past = _before(prices, cut_idx)
+        # Not `prices.until(day)`, which drops the tickers that are listed later.
+        past: dict[str, Any] = {
+            name: np.ascontiguousarray(getattr(prices, name)[:, :cut_idx]) for name in COLUMNS
+        }
         cut_off = partial(
             compute,
-            past,
+            replace(prices, dates=prices.dates[:cut_idx], **past),
             n_days=day_idx,
             include_next=True,
         )
@@ -156,35 +153,12 @@ def _probes(
             "shaken": np.exp(rng.normal(0, 0.3, shape)),
         }
         for how, factor in factors.items():
-            altered = _multiplied(prices, cut_idx, factor)
-            compute_altered = partial(
-                compute,
-                altered,
-                n_days=n_days,
-                end=end,
-            )
-            yield _Probe(f"when bars from {day} on are {how}", compute_altered, days)
-
-
-def _before(prices: PriceTable, cut_idx: int) -> PriceTable:
-    """The table without the bars from `cut_idx` on; all tickers are kept."""
-    columns: dict[str, Any] = {}
-    for name in COLUMNS:
-        columns[name] = np.ascontiguousarray(getattr(prices, name)[:, :cut_idx])
-    return replace(prices, dates=prices.dates[:cut_idx], **columns)
-
-
-def _multiplied(
-    prices: PriceTable,
-    cut_idx: int,
-    factors: FloatArray,
-) -> PriceTable:
-    """The table with every column from `cut_idx` on multiplied; its bars are still valid."""
-    columns: dict[str, Any] = {}
-    for name in COLUMNS:
-        columns[name] = getattr(prices, name).copy()
-        columns[name][:, cut_idx:] *= factors
-    return replace(prices, **columns)
+            # All columns of a bar get the same factor, so that it stays a valid bar.
+            scale = np.ones(prices.close.shape)
+            scale[:, cut_idx:] = factor
+            scaled: dict[str, Any] = {name: getattr(prices, name) * scale for name in COLUMNS}
+            altered = partial(again, replace(prices, **scaled))
+            yield _Probe(f"when bars from {day} on are {how}", altered, days)
 
 
 def _differences(base: SignalSheet, probe: _Probe) -> Iterator[tuple[int, Finding]]:

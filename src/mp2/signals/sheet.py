@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import AnyArray, BoolArray, FloatArray, freeze
+from mp2.data.arrays import AnyArray, FloatArray, freeze
 from mp2.data.panel import SignalPanel, signal_panel
 from mp2.data.prices import PriceTable
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
@@ -220,8 +220,7 @@ def compute_signals(
     if grids is None:
         grids = load_grids()
     variations = _chosen(grids, only)
-    start_idx, notes = _start(variations, days, history)
-    notes += _short_histories(prices, variations, days, start_idx)
+    start_idx, notes = _start(prices, variations, days, history)
     computation = _Computation(prices, variations, days, start_idx)
     computation.run(threads, stop, observe)
     algo_names = [variation.algorithm.name for variation in variations]
@@ -270,25 +269,44 @@ def _outcome(values: FloatArray, days: _Days) -> FloatArray:
 
 
 def _start(
-    variations: Sequence[Variation], days: _Days, history: int | None
+    prices: PriceTable,
+    variations: Sequence[Variation],
+    days: _Days,
+    history: int | None,
 ) -> tuple[int, list[str]]:
-    """Return the index of the first bar to use, and warnings when there are too few."""
+    """Return the index of the first bar to use, and warnings where there are too few bars."""
     if history is not None and history < 1:
         remedy = "use at least 1 bar, or leave it out for all"
         raise InputError(f"history: {history} is too few; {remedy}")
     n_available = days.first_idx
     slowest = max(variations, key=_n_warm_up)
-    n_needed = _n_warm_up(slowest)
-    forgets = f"{' '.join(slowest.key)} takes {n_needed} bars to forget its start"
+    n_warm_up = _n_warm_up(slowest)
+    forgets = f"{' '.join(slowest.key)} takes {n_warm_up} bars to forget its start"
     n_used = n_available
-    notes = []
+    warnings = []
     if history is not None:
-        n_used = min(max(history, n_needed), n_available)
+        n_used = min(max(history, n_warm_up), n_available)
         if history < n_used:
-            notes.append(f"history: {forgets}; {n_used} are used instead of {history}")
-    if n_used < n_needed:
-        notes.append(f"prices: {forgets}; all {n_used} before {days.names[0]} are used")
-    return n_available - n_used, notes
+            warnings.append(f"history: {forgets}; {n_used} are used instead of {history}")
+    if n_used < n_warm_up:
+        warnings.append(f"prices: {forgets}; all {n_used} before {days.names[0]} are used")
+    start_idx = n_available - n_used
+    n_had = n_available - np.maximum(prices.first_idx, start_idx)
+    longest = max(variations, key=_n_bars)
+    n_bars = _n_bars(longest)
+    n_short = int((n_had < n_bars).sum())
+    # Tickers that are short of a first value are not counted again.
+    n_cold = int((n_had < min(n_warm_up, n_used)).sum()) - n_short
+    of_all = f"of {len(prices.tickers)} tickers have fewer than"
+    if n_short:
+        needed = f"the {n_bars} bars before {days.names[0]} that {' '.join(longest.key)} needs"
+        effect = "variations without them do not buy these"
+        warnings.append(f"prices: {n_short} {of_all} {needed}; {effect}")
+    if n_cold > 0:
+        needed = f"{min(n_warm_up, n_used)} bars before {days.names[0]}"
+        effect = f"{' '.join(slowest.key)} has not forgotten its start"
+        warnings.append(f"prices: {n_cold} {of_all} {needed}; {effect}")
+    return start_idx, warnings
 
 
 def _n_warm_up(variation: Variation) -> int:
@@ -297,28 +315,6 @@ def _n_warm_up(variation: Variation) -> int:
 
 def _n_bars(variation: Variation) -> int:
     return max(map(indicators.n_bars, variation.reads))
-
-
-def _short_histories(
-    prices: PriceTable, variations: Sequence[Variation], days: _Days, start_idx: int
-) -> Iterator[str]:
-    """Warn of tickers with too few bars for a first value, or for one free of the start."""
-    n_had = np.maximum(days.first_idx - np.maximum(prices.first_idx, start_idx), 0)
-    longest = max(variations, key=_n_bars)
-    slowest = max(variations, key=_n_warm_up)
-    n_bars = _n_bars(longest)
-    n_warm_up = min(_n_warm_up(slowest), days.first_idx - start_idx)
-    n_short = int((n_had < n_bars).sum())
-    n_cold = int(((n_had >= n_bars) & (n_had < n_warm_up)).sum())
-    of_all = f"of {len(prices.tickers)} tickers have fewer than"
-    if n_short:
-        needed = f"the {n_bars} bars before {days.names[0]} that {' '.join(longest.key)} needs"
-        effect = "variations without them do not buy these"
-        yield f"prices: {n_short} {of_all} {needed}; {effect}"
-    if n_cold:
-        needed = f"{n_warm_up} bars before {days.names[0]}"
-        effect = f"{' '.join(slowest.key)} has not forgotten its start"
-        yield f"prices: {n_cold} {of_all} {needed}; {effect}"
 
 
 # --- work
@@ -349,9 +345,10 @@ class _Computation:
         n_words = bitset.n_words(n_tickers)
         self.buys = np.zeros((len(variations), len(days.names), n_words), np.uint64)
         day_bytes = 8 * len(self.plan.series) * n_tickers
-        self.blocks = _slices(len(days.names), max(1, _BLOCK_BYTES // max(1, day_bytes)))
-        self.ticker_chunks = _slices(n_tickers, _CHUNK_TICKERS)
-        self.variation_chunks = _slices(len(variations), _CHUNK_VARIATIONS)
+        days_per_block = max(1, _BLOCK_BYTES // max(1, day_bytes))
+        self.blocks = _pieces(len(days.names), days_per_block)
+        self.ticker_chunks = _pieces(n_tickers, _CHUNK_TICKERS)
+        self.variation_chunks = _pieces(len(variations), _CHUNK_VARIATIONS)
 
     def run(
         self, threads: int | None, stop: threading.Event | None, observe: Observe | None
@@ -369,7 +366,8 @@ class _Computation:
             n_gaining = os.cpu_count() if n_cells >= _THREADED_CELLS else 1
             with ThreadPoolExecutor(threads or n_gaining) as pool:
                 try:
-                    for future in as_completed([pool.submit(run_job, job) for job in jobs]):
+                    futures = [pool.submit(run_job, job) for job in jobs]
+                    for future in as_completed(futures):
                         future.result()
                         n_done += 1
                         if observe:
@@ -379,57 +377,40 @@ class _Computation:
 
     def _phases(self) -> Iterator[tuple[int, list[Job]]]:
         """Yield the jobs of each phase, and how many numbers one call in them processes."""
+        n_series = len(self.plan.series)
         n_tickers = len(self.prices.tickers)
+        n_bars = self.days.stop_idx - self.start_idx
         for block in self.blocks:
-            n_days = block.stop - block.start
-            values = np.full((len(self.plan.series), n_tickers, n_days), np.nan)
+            values = np.full((n_series, n_tickers, len(block)), np.nan)
             compute = partial(self._compute_series, block, values)
-            yield (
-                self.days.stop_idx - self.start_idx,
-                [partial(compute, tickers) for tickers in self.ticker_chunks],
-            )
+            yield n_bars, [partial(compute, tickers) for tickers in self.ticker_chunks]
             freeze([values])
             apply = partial(self._apply_rules, block, values)
-            yield n_tickers * n_days, [partial(apply, rows) for rows in self.variation_chunks]
+            n_cells = n_tickers * len(block)
+            yield n_cells, [partial(apply, rows) for rows in self.variation_chunks]
 
-    def _compute_series(
-        self,
-        block: slice,
-        values: FloatArray,
-        tickers: slice,
-    ) -> None:
+    def _compute_series(self, block: range, values: FloatArray, tickers: range) -> None:
         # The shift by one: the block's days see the bars before its last day and no other.
         stop_idx = self.days.first_idx + block.stop - 1
-        window = Window(self.start_idx, stop_idx, block.stop - block.start)
-        chunk = range(tickers.start, tickers.stop)
-        indicators.evaluate(self.plan, self.prices, window, chunk, values)
+        window = Window(self.start_idx, stop_idx, len(block))
+        indicators.evaluate(self.plan, self.prices, window, tickers, values)
 
-    def _apply_rules(
-        self,
-        block: slice,
-        values: FloatArray,
-        rows: slice,
-    ) -> None:
-        with np.errstate(all="ignore"):
-            for row in range(rows.start, rows.stop):
-                variation = self.variations[row]
-                series = [values[self.row_of[name]] for name in variation.reads]
-                bought = _bought(variation, series)
-                self.buys[row, block] = bitset.pack(bought.T)
-
-
-def _bought(variation: Variation, series: Sequence[FloatArray]) -> BoolArray:
-    """The tickers with a value in every series that the rule buys, bool[T, n]."""
-    try:
-        bought = variation.buys(series)
-    except Exception as error:  # third-party code may raise anything
-        name = " ".join(variation.key)
-        raise Mp2Error(f"{name} failed: {error or type(error).__name__}") from error
-    for values in series:
-        bought = bought & np.isfinite(values)
-    return bought
+    def _apply_rules(self, block: range, values: FloatArray, rows: range) -> None:
+        for row in rows:
+            variation = self.variations[row]
+            series = [values[self.row_of[name]] for name in variation.reads]
+            try:
+                with np.errstate(all="ignore"):
+                    bought = variation.buys(series)
+            except Exception as error:  # third-party code may raise anything
+                name = " ".join(variation.key)
+                reason = str(error) or type(error).__name__
+                raise Mp2Error(f"{name} failed: {reason}") from error
+            # A rule may return True for NaN, but without a value nothing is bought.
+            known = np.isfinite(series).all(axis=0)
+            self.buys[row, block.start : block.stop] = bitset.pack((bought & known).T)
 
 
-def _slices(n: int, size: int) -> list[slice]:
+def _pieces(n: int, size: int) -> list[range]:
     """0..n in pieces of `size`, the last one shorter."""
-    return [slice(first, min(first + size, n)) for first in range(0, n, size)]
+    return [range(n)[first : first + size] for first in range(0, n, size)]
