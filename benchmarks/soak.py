@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import bench_scan
 import measured
@@ -26,11 +25,10 @@ import numpy as np
 import mp2
 from mp2._recurse import now_ns
 from mp2.demo.market import make_market
-from mp2.groups.checkpoint import Resumable
-from mp2.groups.search import search
+from mp2.discovery.breaker import BreakerState
 from mp2.groups.settings import SearchSettings
-from mp2.storage.recorder import Keeper
-from mp2.storage.runs import Store
+from mp2.pipeline import RunControl, run_request
+from mp2.storage.request import InMemory, Request, SignalSettings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from stub_scanners import Alone, make, naming
@@ -136,66 +134,36 @@ class Rounds:
 
     def run(self, idx: int) -> None:
         """One round."""
-        with Keeper(lambda: Store(self.store), every_s=0.05) as keeper:
-            run_id = self._search(keeper, idx)
-            scan_id = self._scan(keeper)
+        run_id = self._search(idx)
+        scan_id = self._scan()
+        with mp2.Store(self.store) as store:
+            self.n_groups += sum(map(len, store.load(run_id).kept.values()))
+            for scanner in store.breakers():
+                # Every scanner runs in every round.
+                store.change_breaker(scanner, lambda _: BreakerState())
             if idx >= 2:
-                keeper.ask(lambda store: store.delete(run_id))
-                keeper.ask(lambda store: store.delete_scan(scan_id))
+                store.delete(run_id)
+                store.delete_scan(scan_id)
 
-    def _search(self, keeper: Keeper, idx: int) -> str:
-        rules, budget_s = mp2.Rules(min_daily_hits=3, top_k=200), 0.4 + 0.4 * (idx % 3)
-        about = {
-            "rules": rules,
-            "budget_s": budget_s,
-            "workers": 2,
-            "source": "soak",
-            "input_fingerprint": "soak",
-        }
-        run_id = keeper.ask(
-            lambda store: store.begin(**about, started_at="2026-01-05T10:00:00+00:00")
+    def _search(self, idx: int) -> str:
+        rules = mp2.Rules(min_daily_hits=3, top_k=200)
+        budget_s = 0.4 + 0.4 * (idx % 3)
+        request = Request(
+            source=InMemory(holds="prices"),
+            search=SearchSettings(budget_s=budget_s, workers=2, rules=rules),
+            signals=SignalSettings(n_days=N_DAYS, grids_in_memory=True),
         )
-        sheet = mp2.compute_signals(
-            self.market.prices, n_days=N_DAYS, include_next=True, grids=self.market.grids
-        )
-        states: list[Resumable] = []
+        control = RunControl(store=self.store, checkpoint_s=0.05)
+        found = run_request(request, control, self.market.prices, self.market.grids)
+        assert found.result.store_error is None
+        return str(found.result.run_id)
 
-        class Recorder:
-            resume_from = None
-
-            def watch(self, search: Resumable) -> None:
-                states.append(search)
-                keeper.keep(run_id, search)
-
-        result = search(
-            sheet.panel(0, N_DAYS),
-            SearchSettings(budget_s=budget_s, workers=2, rules=rules),
-            recorder=Recorder(),
-        )
-        keeper.release()
-        keeper.ask(lambda store: store.finish(run_id, result, states[0].take()))
-        keeper.ask(
-            lambda store: store.save_picks(run_id, mp2.pick_day(result, sheet, sheet.days[-1]))
-        )
-        self.n_groups += sum(map(len, keeper.ask(lambda store: store.load(run_id)).kept.values()))
-        return run_id
-
-    def _scan(self, keeper: Keeper) -> str:
-        names = [scanner.name for scanner in self.scanners]
-        about = {"scanners": names, "day": "2026-01-05", "config_fingerprint": "soak"}
-        scan_id = keeper.ask(
-            lambda store: store.begin_scan(**about, started_at="2026-01-05T10:00:00+00:00")
-        )
-
-        def take(event: Any) -> None:
-            if event.outcome is not None:
-                keeper.ask(lambda store: store.add_outcome(scan_id, event))
-
-        result = mp2.scan(self.scanners, timeout_s=3.0, observe=take, http_options=self.http)
-        keeper.ask(lambda store: store.finish_scan(scan_id, result))
+    def _scan(self) -> str:
+        result = mp2.scan(self.scanners, store=self.store, timeout_s=3.0, http_options=self.http)
+        assert result.store_error is None
         self.n_candidates += len(result.candidates)
         self.n_timeouts += sum(str(outcome.status) == "timeout" for outcome in result.outcomes)
-        return scan_id
+        return result.scan_id
 
 
 def _fail(context: mp2.ScanContext) -> list[mp2.Candidate]:

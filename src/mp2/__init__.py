@@ -45,7 +45,7 @@ _NAMES_OF = {
     "discovery.registry": "find_scanners",
     "discovery.scanner": "Reply Scanner ScannerSettings",
     "storage.runs": "Store",
-    "pipeline": "PipelineRun run scan search",
+    "pipeline": "PipelineRun resume run scan search",
 }
 """Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""
 

@@ -42,6 +42,7 @@ from mp2.picks.records import Outcome as Outcome
 from mp2.picks.walkforward import WalkForward as WalkForward
 from mp2.picks.walkforward import walk_forward as walk_forward
 from mp2.pipeline import PipelineRun as PipelineRun
+from mp2.pipeline import resume as resume
 from mp2.pipeline import run as run
 from mp2.pipeline import scan as scan
 from mp2.pipeline import search as search

@@ -1,26 +1,50 @@
-"""The main job in one function: prices -> signals -> search -> picks for the next trading day."""
+"""The main job: prices -> signals -> search -> picks -> store.
+
+`run` does all of it, `search` begins with a panel of signals, and `resume` continues either one
+from the store. Each makes a `Request`, which the store keeps, and hands it to `run_request` or
+`search_request`; the command line does the same. What follows a search belongs between
+`recorder.keep` and `recorder.finish`: by then the result is stored even if it fails.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
-from mp2.data.prices import PriceTable
-from mp2.groups.result import SearchResult
+from mp2.data.prices import PriceTable, read_prices
+from mp2.data.signal_reader import read_signals
+from mp2.demo.market import DemoMarket, make_market
+from mp2.errors import InputError
+from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import SearchProgress
 from mp2.groups.search import search as search_groups
-from mp2.groups.settings import SearchSettings
+from mp2.groups.settings import SearchSettings, check_settings
 from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks
-from mp2.signals.grids import Grids
+from mp2.signals.grids import Grids, load_grids
 from mp2.signals.sheet import compute_signals
+from mp2.storage.recorder import CHECKPOINT_S, Recorder, WriterThread, recording
+from mp2.storage.request import (
+    DemoPrices,
+    InMemory,
+    PickSettings,
+    PricesFile,
+    Request,
+    SignalSettings,
+    SignalsFile,
+    Source,
+)
+from mp2.storage.runs import Store
 
 if TYPE_CHECKING:
     from mp2.discovery.context import ClientFactory
@@ -29,37 +53,72 @@ if TYPE_CHECKING:
     from mp2.discovery.runner import Breakers
     from mp2.discovery.scanner import Scanner
 
+PathText = str | PathLike[str]
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineRun:
-    """A search on the last days of a price table, and what its groups pick for the day after them."""
+    """A search on the last days of a price table, and what its groups pick for the day after them.
+
+    `market`: the synthetic market, when the prices were those of the demo.
+    """
 
     result: SearchResult
     next_day: DayPicks
+    market: DemoMarket | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunControl:
+    """How a call is stored, stopped and observed.
+
+    - `store`: the database the run is kept in, None for no storing.
+    - `run_id`: the stored run to resume; None begins one.
+    - `checkpoint_s`: seconds between two writes of a running search's state.
+    - `on_begin(run_id)` is called once the run is in the store.
+    - `stop`, when set, ends the work; a search keeps what it has found.
+    - `observe` follows the search, `observe_signals(done, total)` the signals before it.
+    """
+
+    store: Path | None = None
+    run_id: str | None = None
+    checkpoint_s: float = CHECKPOINT_S
+    on_begin: Callable[[str], None] | None = None
+    stop: threading.Event | None = None
+    observe: Callable[[SearchProgress], None] | None = None
+    observe_every_s: float = 0.1
+    observe_signals: Callable[[int, int], None] | None = None
+
+
+# --- the public functions -------------------------------------------------------------------------
 
 
 def search(
-    panel: SignalPanel,
+    panel: SignalPanel | PathText,
     *,
+    store: PathText | None = None,
     budget_s: float = 60.0,
     workers: int = 4,
     rules: Rules | None = None,
     special: Sequence[str] = (),
     max_attempts: int | None = None,
     count: str = "exact",
-    without: Collection[str] = (),
+    without: Sequence[str] = (),
     stop: threading.Event | None = None,
     observe: Callable[[SearchProgress], None] | None = None,
     observe_every_s: float = 0.1,
 ) -> SearchResult:
-    """Search a panel for the best consensus groups within `budget_s` seconds.
+    """Search a panel, or the table of signals at a path, for the best consensus groups.
 
-    The other settings are those of `mp2.groups.settings.SearchSettings`. Setting `stop` (from any
-    thread, or a signal handler) ends the search and keeps all groups found so far. `observe` is
+    With `store`, the path of a database, the run is kept there while it runs, and `resume` can
+    continue it: the result has its `run_id`. The search takes at most `budget_s` seconds; it and
+    the settings after it are those of `mp2.groups.settings.SearchSettings`. Setting `stop` (from
+    any thread, or a signal handler) ends the search and keeps all groups found so far. `observe` is
     called in the calling thread about every `observe_every_s` seconds.
 
-    Raises `InputError` for an unusable setting, `MemoryError` when a starter's working memory
-    cannot be had.
+    Raises `InputError` for an unusable setting or table, `StoreError` when the store cannot be used
+    at the beginning, `MemoryError` when a starter's working memory cannot be had. A store that
+    fails later costs only the storing: `store_error` of the result says why.
     """
     settings = SearchSettings(
         budget_s=budget_s,
@@ -70,58 +129,109 @@ def search(
         count=count,
         without=without,
     )
-    return search_groups(
-        panel, settings, stop=stop, observe=observe, observe_every_s=observe_every_s
+    control = RunControl(
+        store=_path(store), stop=stop, observe=observe, observe_every_s=observe_every_s
     )
+    if isinstance(panel, SignalPanel):
+        request = Request(source=InMemory(holds="signals"), search=settings)
+        return search_request(request, control, panel)
+    return search_request(Request(source=SignalsFile(path=Path(panel)), search=settings), control)
 
 
 def run(
-    prices: PriceTable,
+    prices: PriceTable | PathText,
     *,
+    store: PathText | None = None,
     budget_s: float = 60.0,
     workers: int = 4,
     rules: Rules | None = None,
     n_days: int = 5,
     end: str | None = None,
-    grids: Grids | None = None,
+    grids: Grids | PathText | None = None,
     special: Sequence[str] = (),
     max_attempts: int | None = None,
     count: str = "exact",
-    without: Collection[str] = (),
+    without: Sequence[str] = (),
     min_tickers: int = 1,
     top_groups: int = 50,
     stop: threading.Event | None = None,
     observe: Callable[[SearchProgress], None] | None = None,
 ) -> PipelineRun:
-    """Compute the signals of the last `n_days` days up to `end`, search them, and pick for the day after.
+    """Compute the signals of the last `n_days` days up to `end`, search them, pick for the day after.
 
-    The settings are those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
+    `prices` and `grids` are what `read_prices` and `load_grids` return, or paths that they read.
+    With `store`, the path of a database, the run is kept there as `search` does. The settings are
+    those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
     """
-    sheet = compute_signals(
-        prices, n_days=n_days, end=end, include_next=True, grids=grids, stop=stop
-    )
-    result = search(
-        sheet.panel(0, n_days),
+    settings = SearchSettings(
         budget_s=budget_s,
         workers=workers,
-        rules=rules,
+        rules=rules or Rules(),
         special=special,
         max_attempts=max_attempts,
         count=count,
         without=without,
-        stop=stop,
-        observe=observe,
     )
-    return PipelineRun(
-        result,
-        pick_day(result, sheet, sheet.days[-1], min_tickers=min_tickers, top_groups=top_groups),
+    source: Source
+    if isinstance(prices, PriceTable):
+        source = InMemory(holds="prices")
+        table = prices
+    else:
+        source = PricesFile(path=Path(prices))
+        table = None
+    if isinstance(grids, Grids):
+        signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)
+        given_grids = grids
+    else:
+        signals = SignalSettings(n_days=n_days, end=end, grids=_path(grids))
+        given_grids = None
+    request = Request(
+        source=source,
+        search=settings,
+        signals=signals,
+        picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
+    )
+    control = RunControl(store=_path(store), stop=stop, observe=observe)
+    return run_request(request, control, table, given_grids)
+
+
+def resume(
+    run_id: str = "last",
+    *,
+    store: PathText = "mp2.db",
+    source: SignalPanel | PriceTable | PathText | None = None,
+    grids: Grids | None = None,
+    budget_s: float | None = None,
+    workers: int | None = None,
+    max_attempts: int | None = None,
+    stop: threading.Event | None = None,
+    observe: Callable[[SearchProgress], None] | None = None,
+) -> SearchResult | PipelineRun:
+    """Continue a stored run that did not end, and return what an uninterrupted one would return.
+
+    `run_id` may be the beginning of an id, or "last". The input is read again from where the run
+    read it, or from `source`; a run that began with a panel, a price table or grids in memory needs
+    the same again. Rules and settings are those of the run; `budget_s` (of this session), `workers`
+    and `max_attempts` (of all sessions together) may be given anew.
+
+    Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
+    """
+    control = RunControl(store=Path(store), stop=stop, observe=observe)
+    return resume_request(
+        run_id,
+        control,
+        source=source,
+        grids=grids,
+        budget_s=budget_s,
+        workers=workers,
+        max_attempts=max_attempts,
     )
 
 
 def scan(
     scanners: Iterable[type[Scanner] | Registered] | None = None,
     *,
-    store: str | Path | None = None,
+    store: PathText | None = None,
     config: Mapping[str, Any] | None = None,
     state: dict[str, Any] | None = None,
     workers: int | None = None,
@@ -146,9 +256,10 @@ def scan(
     raises `StoreError`; one that fails later ends the storing, and `store_error` of the result
     gives the reason.
     """
-    # Both load pydantic, which a search has no use for.
+    # A search has no use for scanners.
     from mp2.discovery import runner
     from mp2.discovery.registry import find_scanners, registered
+    from mp2.storage.scan_recorder import ScanRecorder
 
     known = find_scanners() if scanners is None else registered(scanners)
     day = today or date.today()
@@ -171,12 +282,8 @@ def scan(
     if store is None:
         return run_scanners(breakers=breakers, observe=observe)
 
-    from mp2.storage.recorder import Keeper
-    from mp2.storage.runs import Store
-    from mp2.storage.scan_recorder import ScanRecorder
-
     names = [one.name for one in known if not only or one.name in only]
-    with Keeper(lambda: Store(store)) as writer:
+    with WriterThread(lambda: Store(Path(store))) as writer:
         recorder = ScanRecorder(
             writer, names=names, day=day, config=config or {}, observer=observe, on_begin=on_begin
         )
@@ -188,3 +295,196 @@ def scan(
             recorder.abandon()
             raise
         return recorder.finish(result)
+
+
+# --- the job --------------------------------------------------------------------------------------
+
+
+def search_request(
+    request: Request, control: RunControl, panel: SignalPanel | None = None
+) -> SearchResult:
+    """Search as `request` says. `panel` stands for a source in memory."""
+    started_ns = now_ns()
+    if panel is None:
+        panel = read_panel(request.source, control.stop)
+    read_s = (now_ns() - started_ns) / 1e9
+    with _recording(panel, request, control) as recorder:
+        _search(panel, request, control, recorder, read_s)
+        return recorder.finish()
+
+
+def run_request(
+    request: Request,
+    control: RunControl,
+    prices: PriceTable | None = None,
+    grids: Grids | None = None,
+) -> PipelineRun:
+    """Run the main job as `request` says. `prices` and `grids` stand for those in memory."""
+    started_ns = now_ns()
+    market = None
+    if isinstance(request.source, DemoPrices):
+        market = make_market(request.source.seed, plant=request.source.plant)
+        prices = market.prices
+        grids = market.grids
+    if prices is None:
+        prices = _read_prices(request, control.stop)
+    if grids is None:
+        grids = _read_grids(request)
+
+    n_days = request.signals.n_days
+    sheet = compute_signals(
+        prices,
+        n_days=n_days,
+        end=request.signals.end,
+        include_next=True,
+        grids=grids,
+        stop=control.stop,
+        observe=control.observe_signals,
+    )
+    panel = sheet.panel(0, n_days)
+    read_s = (now_ns() - started_ns) / 1e9
+
+    with _recording(panel, request, control) as recorder:
+        result = _search(panel, request, control, recorder, read_s)
+        picks = pick_day(
+            result,
+            sheet,
+            sheet.days[-1],
+            min_tickers=request.picks.min_tickers,
+            top_groups=request.picks.top_groups,
+        )
+        result = recorder.finish(picks)
+    # Picks of a result that could not be stored belong to no run.
+    picks = replace(picks, run_id=result.run_id)
+    return PipelineRun(result, picks, market)
+
+
+def resume_request(
+    name: str,
+    control: RunControl,
+    *,
+    source: SignalPanel | PriceTable | PathText | None = None,
+    grids: Grids | None = None,
+    budget_s: float | None = None,
+    workers: int | None = None,
+    max_attempts: int | None = None,
+) -> SearchResult | PipelineRun:
+    """Continue the run that `name` means in `control.store`; the settings are those of `resume`."""
+    if control.store is None:
+        raise InputError("store: name the database that has the run")
+    with Store(control.store, read_only=True) as opened:
+        run_id = opened.find(name)
+        request = opened.load_request(run_id)
+        status = opened.status(run_id)
+
+    settings = request.search
+    if max_attempts is None and status != Status.WORK_LIMIT:
+        # Attempts that were all made limit no later session: more is up to its budget.
+        max_attempts = settings.max_attempts
+    settings = replace(
+        settings,
+        budget_s=settings.budget_s if budget_s is None else budget_s,
+        workers=settings.workers if workers is None else workers,
+        max_attempts=max_attempts,
+    )
+    request = request.model_copy(update={"search": settings})
+    control = replace(control, run_id=run_id)
+
+    if isinstance(source, SignalPanel):
+        return search_request(request, control, source)
+    if isinstance(source, PriceTable):
+        return run_request(request, control, source, grids)
+    if source is not None:
+        request = request.model_copy(update={"source": _moved(request.source, Path(source))})
+    if isinstance(request.source, InMemory):
+        raise InputError(
+            f"run {run_id} began with {request.source.holds} in memory; pass the same again as "
+            "the source"
+        )
+    if isinstance(request.source, SignalsFile):
+        return search_request(request, control)
+    return run_request(request, control, None, grids)
+
+
+def _recording(
+    panel: SignalPanel, request: Request, control: RunControl
+) -> AbstractContextManager[Recorder]:
+    """The recorder of a search of `panel`; unusable settings are refused before there is a run."""
+    check_settings(panel, request.search)
+    return recording(
+        control.store,
+        request,
+        panel.fingerprint,
+        run_id=control.run_id,
+        every_s=control.checkpoint_s,
+        on_begin=control.on_begin,
+    )
+
+
+def _search(
+    panel: SignalPanel, request: Request, control: RunControl, recorder: Recorder, read_s: float
+) -> SearchResult:
+    result = search_groups(
+        panel,
+        request.search,
+        stop=control.stop,
+        observe=control.observe,
+        observe_every_s=control.observe_every_s,
+        recorder=recorder,
+    )
+    return recorder.keep(replace(result, read_s=read_s))
+
+
+# --- the input ------------------------------------------------------------------------------------
+
+
+def read_panel(source: Source, stop: threading.Event | None = None) -> SignalPanel:
+    """Read the table of signals that a request names."""
+    if not isinstance(source, SignalsFile):
+        raise InputError("the signals of this run are in memory; pass the panel again")
+    return read_signals(
+        source.path,
+        columns=source.columns or None,
+        outcomes=source.outcomes,
+        algos=source.algos or None,
+        days=source.days or None,
+        table=source.table,
+        query=source.query,
+        stop=stop,
+    )
+
+
+def _read_prices(request: Request, stop: threading.Event | None) -> PriceTable:
+    source = request.source
+    if not isinstance(source, PricesFile):
+        raise InputError("the prices of this run are in memory; pass the price table again")
+    return read_prices(
+        source.path,
+        columns=source.columns or None,
+        table=source.table,
+        query=source.query,
+        # Bars after the end must not decide which tickers there are.
+        end=request.signals.end,
+        stop=stop,
+    )
+
+
+def _read_grids(request: Request) -> Grids:
+    if request.signals.grids_in_memory:
+        raise InputError("the grids of this run are in memory; pass them again as grids")
+    return load_grids(request.signals.grids)
+
+
+def _moved(source: Source, path: Path) -> Source:
+    """The source at another path."""
+    if isinstance(source, DemoPrices):
+        raise InputError("--source: a run of mp2 demo reads no file; leave it out")
+    if not isinstance(source, InMemory):
+        return source.model_copy(update={"path": path})
+    if source.holds == "signals":
+        return SignalsFile(path=path)
+    return PricesFile(path=path)
+
+
+def _path(given: PathText | None) -> Path | None:
+    return None if given is None else Path(given)

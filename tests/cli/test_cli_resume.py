@@ -11,7 +11,8 @@ from test_cli_prices import GRIDS, SEARCH
 
 from mp2.data.prices import to_frame
 from mp2.demo.market import make_market
-from mp2.groups.rules import Rules
+from mp2.groups.settings import SearchSettings
+from mp2.storage.request import InMemory, Request
 from mp2.storage.runs import Store
 
 LASTING = (
@@ -72,8 +73,8 @@ def test_a_run_with_a_limit_of_work_that_died_before_it_goes_on_to_it(mp2):
         connection,
     ):  # as if it had died, and been given more to do
         request = json.loads(connection.execute("SELECT request FROM run").fetchone()[0])
-        assert request["last"]["max_attempts"] == 10
-        request["last"]["max_attempts"] = 30
+        assert request["search"]["max_attempts"] == 10
+        request["search"]["max_attempts"] = 30
         connection.execute(
             "UPDATE run SET status = 'running', process_start = '1', request = ?",
             (json.dumps(request),),
@@ -86,12 +87,8 @@ def test_a_limit_of_work_that_was_gone_beyond_limits_no_later_session(mp2):
     done = lasting(mp2("resume", "last", "--json", "--budget", "50s")[1])
     assert done["status"] == "complete"
     with closing(sqlite3.connect("mp2.db")) as connection, connection:
-        assert (
-            json.loads(connection.execute("SELECT request FROM run").fetchone()[0])["last"][
-                "max_attempts"
-            ]
-            is None
-        )
+        request = json.loads(connection.execute("SELECT request FROM run").fetchone()[0])
+    assert request["search"]["max_attempts"] is None
 
 
 @pytest.mark.slow
@@ -140,14 +137,8 @@ def test_a_table_that_has_changed_is_refused_and_one_that_was_moved_is_found(mp2
 
 def test_a_run_of_a_living_process_is_not_taken_over(mp2):
     with Store("mp2.db") as store:
-        about = {
-            "budget_s": 1.0,
-            "workers": 1,
-            "source": "x",
-            "input_fingerprint": "f",
-            "started_at": "2026-11-22T10:00:00",
-        }
-        store.begin(rules=Rules(), request={"command": "search"}, **about)
+        request = Request(source=InMemory(holds="signals"), search=SearchSettings())
+        store.begin(request, input_fingerprint="f")
     code, _, err = mp2("resume", "last")
     assert code == 2
     assert "cannot be resumed: it is still running" in err
@@ -156,12 +147,7 @@ def test_a_run_of_a_living_process_is_not_taken_over(mp2):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("UPDATE run SET request = NULL", "was stored without its options; search again"),
-        (
-            "UPDATE run SET rules = json_set(rules, '$.top_k', 7)",
-            "the rules have changed since it began",
-        ),
-        ("UPDATE run_state SET layout = 'other'", "written by another build of mp2"),
+        ("UPDATE run_state SET layout = '{}'", "is damaged and cannot be read back"),
         ("UPDATE starter_state SET record = zeroblob(7)", "is damaged and cannot be read back"),
         (
             "UPDATE starter_state SET record = zeroblob(length(record))",
@@ -172,7 +158,10 @@ def test_a_run_of_a_living_process_is_not_taken_over(mp2):
             "cannot resume from this state",
         ),
         ("UPDATE kept_state SET scores = zeroblob(3)", "is damaged and cannot be read back"),
-        ("UPDATE run SET request = 'x'", "is damaged and cannot be read back"),
+        (
+            "UPDATE run SET request = '{}'",
+            "damaged and cannot be read back (source: Field required",
+        ),
     ],
 )
 def test_what_cannot_go_on_says_why_and_is_kept(mp2, change, message):

@@ -14,9 +14,9 @@ import pytest
 from commands import ENDLESS, RULES, WEEK, start, strict_json
 from places import GOLDEN
 
+from mp2 import pipeline
 from mp2.cli.main import cli
 from mp2.errors import StoreError
-from mp2.groups import search as group_search
 from mp2.storage.runs import Store
 
 DOCUMENT_KEYS = {
@@ -253,13 +253,13 @@ def test_special_algorithms_are_recorded(mp2, here, monkeypatch, args, text):
     ],
 )
 def test_counting_and_prunings_are_options_everywhere(mp2, here, monkeypatch, args, text):
-    given, real = {}, group_search.search
+    given, real = {}, pipeline.search_groups
 
     def search(panel, settings, **rest):
         given.update(count=settings.count, without=settings.without)
         return real(panel, settings, **rest)
 
-    monkeypatch.setattr(group_search, "search", search)
+    monkeypatch.setattr(pipeline, "search_groups", search)
     if text == "environment":
         monkeypatch.setenv("MP2_SEARCH_COUNT", "fast")
         monkeypatch.setenv("MP2_SEARCH_WITHOUT", "aliases,threshold")
@@ -552,12 +552,10 @@ def test_a_run_that_is_deleted_as_soon_as_it_is_stored_costs_no_result(mp2, monk
 
 
 def test_picks_that_fail_cost_no_result(mp2, monkeypatch):
-    from mp2.cli import run as cli_run
-
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli_run, "_next_picks", fail)
+    monkeypatch.setattr(pipeline, "pick_day", fail)
     code, out, _ = mp2("demo", "--budget", "1s", "--max-attempts", "5", "--json")
     assert (code, strict_json(out)["status"]) == (1, "failed")
     assert strict_json(mp2("runs", "show", "last", "--json")[1])["status"] == "work_limit"

@@ -1,27 +1,31 @@
-"""The store's own thread: it answers, keeps states while a search runs, and outlives a disk that fails for a while."""
+"""The writer thread serves its calls and survives a failing disk; a recorder stores one search."""
 
+import json
 import logging
 import threading
 
 import pytest
+from test_runs import build_picks, build_result
 
-from mp2.errors import StoreError
+from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import SearchState
-from mp2.storage.recorder import Keeper
+from mp2.groups.settings import SearchSettings
+from mp2.storage.recorder import RunRecorder, WriterThread, recording
+from mp2.storage.request import InMemory, Request
 from mp2.storage.runs import Store
 
+REQUEST = Request(source=InMemory(holds="signals"), search=SearchSettings(budget_s=5.0, workers=2))
 
-class Recorder:
-    """A store that only notes; `save_state` fails as often as it is told to."""
+
+class FakeStore:
+    """A store that counts; `save_state` fails the first `n_failures` times."""
 
     def __init__(self, n_failures=0):
-        self.n_failures, self.saved, self.closed, self.thread = (
-            n_failures,
-            threading.Semaphore(0),
-            False,
-            threading.get_ident(),
-        )
+        self.n_failures = n_failures
         self.n_tries = 0
+        self.saved = threading.Semaphore(0)
+        self.closed = False
+        self.thread = threading.get_ident()
 
     def save_state(self, run_id, part):
         self.n_tries += 1
@@ -37,11 +41,12 @@ class Recorder:
         self.closed = True
 
 
-class Search:
+class FakeSearch:
     """A search whose parts are counted."""
 
     def __init__(self):
-        self.n_taken = self.n_confirmed = 0
+        self.n_taken = 0
+        self.n_confirmed = 0
 
     def take(self):
         self.n_taken += 1
@@ -51,58 +56,117 @@ class Search:
         self.n_confirmed += 1
 
 
-def test_answers_come_from_one_thread_and_errors_come_back():
+def test_calls_run_in_one_thread_and_errors_come_back():
     stores = []
-    with Keeper(lambda: stores.append(Recorder()) or stores[0]) as keeper:
-        assert keeper.ask(lambda store: store) is stores[0]
-        assert (
-            keeper.ask(lambda _: threading.get_ident()) == stores[0].thread != threading.get_ident()
-        )
+    with WriterThread(lambda: stores.append(FakeStore()) or stores[0]) as writer:
+        assert writer.call(lambda store: store) is stores[0]
+        thread = writer.call(lambda _: threading.get_ident())
+        assert thread == stores[0].thread != threading.get_ident()
         for error in (StoreError("no"), TimeoutError("of its own"), KeyboardInterrupt()):
 
             def fail(_, error=error):
                 raise error
 
             with pytest.raises(type(error)):
-                keeper.ask(fail)
-        assert keeper.ask(lambda _: "still there") == "still there"
+                writer.call(fail)
+        assert writer.call(lambda _: "still there") == "still there"
     assert stores[0].closed
-    keeper.close()
+    writer.close()
 
 
-def test_what_opening_raises_is_raised_here(tmp_path):
+def test_errors_of_opening_are_raised_to_the_caller(tmp_path):
     with pytest.raises(StoreError, match="is a directory"):
-        Keeper(lambda: Store(tmp_path))
+        WriterThread(lambda: Store(tmp_path))
     assert not any(thread.name == "mp2-store" for thread in threading.enumerate())
 
 
-def test_states_are_kept_until_released():
-    store, search = Recorder(), Search()
-    with Keeper(lambda: store, every_s=0.001) as keeper:
-        keeper.keep("run", search)
+def test_states_are_written_until_the_search_ends(tmp_path):
+    store, search = FakeStore(), FakeSearch()
+    with WriterThread(lambda: store) as writer:
+        RunRecorder(writer, tmp_path / "runs.db", "run", every_s=0.001).watch(search)
         for _ in range(3):
             assert store.saved.acquire(timeout=30)
-        keeper.release()
-        n_taken = keeper.ask(lambda _: search.n_taken)
-        assert keeper.ask(lambda _: None) is None
+        writer.repeat(None)
+        n_taken = writer.call(lambda _: search.n_taken)
+        assert writer.call(lambda _: None) is None
     assert search.n_taken == search.n_confirmed == n_taken >= 3
 
 
-def test_a_state_that_could_not_be_written_is_written_later_and_told_once(caplog):
-    store, search = Recorder(n_failures=3), Search()
+def test_a_failed_write_is_retried_and_reported_once(tmp_path, caplog):
+    store, search = FakeStore(n_failures=3), FakeSearch()
     with (
         caplog.at_level(logging.DEBUG, "mp2.storage.runs"),
-        Keeper(lambda: store, every_s=0.001) as keeper,
+        WriterThread(lambda: store) as writer,
     ):
-        keeper.keep("run", search)
+        RunRecorder(writer, tmp_path / "runs.db", "run", every_s=0.001).watch(search)
         assert store.saved.acquire(timeout=30)
-        keeper.release()
-        keeper.ask(lambda _: None)
-        n_confirmed = search.n_confirmed
-    assert search.n_taken == n_confirmed + 3
+        writer.repeat(None)
+        writer.call(lambda _: None)
+    assert search.n_taken == search.n_confirmed + 3
     warnings = [
         record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
     ]
     assert warnings == [
-        "the state of the search could not be stored, and is tried again: runs.db: the disk is full"
+        "the state of the search could not be stored; retrying: runs.db: the disk is full"
     ]
+
+
+def test_a_recorded_search_is_stored_with_its_picks(tmp_path):
+    db, ids = tmp_path / "runs.db", []
+    with recording(db, REQUEST, "f" * 64, on_begin=ids.append) as recorder:
+        assert recorder.resume_from is None
+        result = recorder.keep(build_result())
+        assert ids == [recorder.run_id] == [result.run_id]
+        result = recorder.finish(build_picks(run_id=result.run_id))
+    assert result.store_s > 0
+    with Store(db, read_only=True) as store:
+        assert store.load(result.run_id) == result
+        assert store.load_picks(result.run_id) == (build_picks(run_id=result.run_id),)
+
+
+def test_without_a_database_nothing_is_stored():
+    with recording(None, REQUEST, "f" * 64) as recorder:
+        recorder.watch(FakeSearch())
+        recorder.keep(build_result())
+        assert recorder.finish() == build_result()
+
+
+def test_a_search_that_raises_leaves_a_failed_run(tmp_path):
+    db = tmp_path / "runs.db"
+    with pytest.raises(MemoryError), recording(db, REQUEST, "f" * 64):
+        raise MemoryError
+    with Store(db, read_only=True) as store:
+        assert [run.status for run in store.runs()] == ["failed"]
+
+
+def test_a_result_is_stored_even_if_what_follows_raises(tmp_path):
+    db = tmp_path / "runs.db"
+    ids = []
+
+    def search_and_fail():
+        with recording(db, REQUEST, "f" * 64, on_begin=ids.append) as recorder:
+            recorder.keep(build_result())
+            raise InputError("no picks")
+
+    with pytest.raises(InputError, match="no picks"):
+        search_and_fail()
+    with Store(db, read_only=True) as store:
+        assert [run.status for run in store.runs()] == ["wall"]
+        assert store.load_picks(ids[0]) == ()
+
+
+def test_a_result_that_cannot_be_stored_is_written_to_a_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise StoreError("runs.db: the disk is full")
+
+    monkeypatch.setattr(Store, "finish", full)
+    with recording(tmp_path / "runs.db", REQUEST, "f" * 64) as recorder:
+        recorder.keep(build_result())
+        result = recorder.finish()
+    path = tmp_path / f"mp2-{recorder.run_id}.json"
+    assert result.run_id is None
+    assert result.store_error == (
+        f"runs.db: the disk is full; the whole result was written to {path} instead"
+    )
+    document = json.loads(path.read_text())
+    assert (document["run_id"], document["attempts"]) == (recorder.run_id, 2**70)

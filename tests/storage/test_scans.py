@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
 
 import pytest
 from commands import plug_in
@@ -18,7 +17,6 @@ from test_runs import dead_pid
 import mp2
 from mp2.discovery.breaker import BreakerRules, Breakers, BreakerState, Phase
 from mp2.errors import InputError, StoreError
-from mp2.storage import schema
 from mp2.storage.runs import Store
 
 NAMES = ("first", "second", "third")
@@ -173,44 +171,45 @@ def test_an_outcome_is_stored_with_its_candidates_or_not_at_all(opened):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "place"),
     [
-        "UPDATE scan SET scanners = 'x'",
-        "UPDATE scan_outcome SET status = 'fine'",
-        "UPDATE scan_candidate SET data = '{'",
-        "UPDATE scan_candidate SET priority = 'none'",
-        "UPDATE scan_outcome SET logs = 5",
+        ("UPDATE scan SET scanners = '7'", "TypeError"),
+        ("UPDATE scan SET warnings = '7'", "warnings: "),
+        ("UPDATE scan_outcome SET status = 'fine'", "outcomes.0.status: "),
+        ("UPDATE scan_outcome SET error = '{}'", "outcomes.0.error.code: Field required"),
+        ("UPDATE scan_outcome SET logs = '5'", "logs.first: "),
     ],
 )
-def test_values_that_make_no_sense_are_damage(opened, damage):
+def test_a_wrong_value_is_reported_with_its_place(opened, damage, place):
     scan_id, result = scanned(opened)
     opened.finish_scan(scan_id, result)
     opened._connection.execute(damage)
-    with pytest.raises(StoreError, match=f"scan {scan_id} is damaged and cannot be read back"):
+    with pytest.raises(StoreError, match=f"scan {scan_id} is damaged and cannot be read") as caught:
         opened.load_scan(scan_id)
+    assert place in str(caught.value)
 
 
-# --- older files -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE scan SET scanners = 'x'",
+        "UPDATE scan_candidate SET data = '{'",
+        "UPDATE scan_candidate SET priority = 'none'",
+        "UPDATE scan_outcome SET logs = ''",
+    ],
+)
+def test_the_tables_refuse_what_cannot_be(opened, damage):
+    scanned(opened)
+    with pytest.raises(sqlite3.IntegrityError):
+        opened._connection.execute(damage)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-def test_older_files_hold_no_scans_until_they_are_converted(path, monkeypatch, version):
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", version)
-        Store(path).close()
-    before = path.read_bytes()
-    with Store(path, read_only=True) as target:
-        assert (target.scans(), target.breakers()) == ([], {})
-        for ask in (target.find_scan, target.load_scan):
-            with pytest.raises(InputError, match="no scan"):
-                ask("last")
-    assert path.read_bytes() == before
-    with Store(path) as target:
-        scan_id, result = scanned(target)
-        target.finish_scan(scan_id, result)
-        assert target.load_scan(scan_id) == result
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
+def test_a_row_that_cannot_be_read_is_named_and_hides_no_other(opened):
+    (damaged, _), (sound, _) = scanned(opened), scanned(opened)
+    change = "UPDATE scan SET scanners = '7' WHERE scan_id = ?"
+    opened._connection.execute(change, (damaged,))
+    assert [summary.scan_id for summary in opened.scans()] == [sound]
+    assert [f"scan {damaged} is damaged" in problem for problem in opened.problems] == [True]
 
 
 # --- breakers --------------------------------------------------------------------------------------------------------

@@ -66,15 +66,12 @@ MOMENTS = {
     "discovery/http/cache": {"time.time"},
     "cli/pick": {"date.today"},
     "pipeline": {"date.today"},
-    "storage/scan_recorder": {"datetime.now"},
-    "cli/search": {"datetime.now"},
-    "storage/database": {"datetime.now"},
+    "storage/processes": {"datetime.now"},
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},
     "discovery/http/quota": {"time.time"},
     "discovery/context": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
-    "storage/runs": {"datetime.now"},
 }
 """Where wall time may be read: for labels, for the day of today, and as moments that files keep from one process to the next
 (answers, quotas, breakers, heartbeats). Never for how long something took or may take."""
@@ -261,7 +258,7 @@ READING = "mp2.data.signal_reader:read_signals::"
 PREPARING = "mp2.groups.search:running_order::after"
 STORING = "mp2.storage.runs:Store:finish:"
 STORED = "mp2.storage.runs:Store:finish:after"
-PRINTING = "mp2.cli.search:print_result::"
+PRINTING = "mp2.cli.found:print_found::"
 SEARCH = ("search", WEEK, *RULES, "--json")
 INT, TERM, HUP = (int(getattr(signal, name, 0)) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
 
@@ -421,7 +418,7 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
     ("numbers", "where", "words", "code", "expected"),
     [
         ([TERM], "mp2.storage.runs:Store:runs:", ("runs", "list"), 143, UNTOUCHED),
-        ([INT], "mp2.cli.runs:print_result::", ("runs", "show", "last"), 130, UNTOUCHED),
+        ([INT], "mp2.cli.found:print_found::", ("runs", "show", "last"), 130, UNTOUCHED),
         ([HUP], "mp2.groups.export:groups_table::", ("runs", "export", "last"), 143, UNTOUCHED),
         (
             [TERM],
@@ -589,21 +586,21 @@ def test_a_signal_has_its_exit_code_whatever_error_follows(searched, monkeypatch
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "where", ["mp2.cli.runs:echo_document::", "mp2.cli.runs:echo_document::after", "click:echo::"]
+    "where", ["mp2.cli.runs:present::", "mp2.cli.runs:present::after", "click:echo::"]
 )
 def test_a_signal_around_the_printing_leaves_one_document(searched, where):
     code, out, _ = interrupted([TERM], where, "runs", "list", "--json")
     assert (code, strict_json(out)["status"] in {"ok", "failed"}) == (143, True)
-    assert ("runs" in strict_json(out)) == (where != "mp2.cli.runs:echo_document::")
+    assert ("runs" in strict_json(out)) == (where != "mp2.cli.runs:present::")
 
 
 def test_a_failure_after_the_document_is_told_on_stderr_alone(searched, monkeypatch):
-    def print_and_fail(*_, **__):
-        real()
+    def print_and_fail(*content):
+        real(*content)
         raise StoreError("the store failed")
 
-    real = cli_runs.echo_document
-    monkeypatch.setattr(cli_runs, "echo_document", print_and_fail)
+    real = cli_runs.present
+    monkeypatch.setattr(cli_runs, "present", print_and_fail)
     code, out, err = searched("runs", "list", "--json")
     assert (code, strict_json(out)["status"], err) == (1, "ok", "mp2: the store failed\n")
 

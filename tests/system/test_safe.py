@@ -22,7 +22,6 @@ from stub_server import Status, StubServer
 
 import mp2 as package
 from mp2._files import make_private, others_may_read, write_private
-from mp2.cli import search as cli_search
 from mp2.cli import settings
 from mp2.cli.logs import PlainFormatter
 from mp2.cli.scan import Plan
@@ -36,7 +35,7 @@ from mp2.discovery.http.retry import RetryRules
 from mp2.discovery.http.state import StateFile
 from mp2.discovery.sources.news import Feed, News
 from mp2.groups.export import for_spreadsheets
-from mp2.storage import database
+from mp2.storage import database, recorder
 from mp2.storage.runs import Store
 
 SOURCE = Path(package.__file__).parent
@@ -167,7 +166,7 @@ KNOWN = {
         "bucket.table",
     ): "made of a host's letters, digits, dots and hyphens: see the test below",
     ("quota.py", "table"): "the same",
-    ("schema.py", "step"): "a number of this program",
+    ("schema.py", "version()"): "a number of this program",
 }
 
 
@@ -201,10 +200,10 @@ def test_values_are_bound_and_names_are_checked_in_sql(path):
     "name", ["", "a b", "a;b", "a'b", 'a"b', "A", "1a", "a--", "a\n", "é", "a" * 60]
 )
 def test_a_name_that_is_no_plain_word_is_refused(name):
-    with pytest.raises(ValueError, match="is no name of a table or column"):
-        database.insert("run", "status", name)
-    with pytest.raises(ValueError, match="is no name of a table or column"):
-        database.insert(name, "status")
+    with pytest.raises(ValueError, match="is not a name of a table or column"):
+        database.insert("run", ("status", name))
+    with pytest.raises(ValueError, match="is not a name of a table or column"):
+        database.insert(name, ("status",))
 
 
 def test_a_host_cannot_get_out_of_its_name_in_the_file_of_quotas(tmp_path):
@@ -669,7 +668,7 @@ def test_a_result_is_not_rescued_through_a_link_that_others_have_put_there(
     result = SimpleNamespace(run_id="20260105-000000-abcd", to_dict=lambda: {"all": 1})
     (shared / f"mp2-{result.run_id}.json").symlink_to(victim)
     monkeypatch.chdir(own)
-    told = cli_search._rescued(result, shared / "mp2.db")
+    told = recorder._rescue(result, shared / "mp2.db")
     assert victim.read_text() == "precious"
     rescued = own / f"mp2-{result.run_id}.json"
     assert (rescued.name in told, json.loads(rescued.read_text()), mode(rescued)) == (

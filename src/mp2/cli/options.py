@@ -17,7 +17,6 @@ from mp2.cli.views import document, present
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
-    from mp2.storage.recorder import Keeper
     from mp2.storage.runs import Store
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -171,19 +170,6 @@ def _database(context: click.Context, option: click.Parameter, value: Path | Non
 DB_OPTION = file_option(
     "--db", callback=_database, help="database of runs [default: mp2.db, or MP2_DB]"
 )
-
-
-@contextmanager
-def opened_keeper(options: Mapping[str, Any]) -> Iterator[Keeper | None]:
-    """The store a command writes to, in its own thread; None when its options say that nothing is stored."""
-    if options["no_store"]:
-        yield None
-        return
-    from mp2.storage.recorder import EVERY_S, Keeper
-    from mp2.storage.runs import Store
-
-    with Keeper(lambda: Store(options["db"]), every_s=options.get("checkpoint", EVERY_S)) as keeper:
-        yield keeper
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""The commands that search nothing: `mp2 runs ...` on stored runs, and `mp2 doctor`."""
+"""`mp2 runs ...` on stored runs, and `mp2 doctor`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,17 +14,15 @@ from mp2.cli.options import (
     JSON_OPTION,
     SHOW_OPTION,
     delete_stored,
+    file_option,
+    options_record,
     reading,
 )
 from mp2.cli.output_files import writing
-from mp2.cli.search import Sequel, print_result
-from mp2.cli.session import current_session, note_kept
-from mp2.cli.views import echo_document, json_text
-from mp2.errors import InputError
-
-if TYPE_CHECKING:
-    from mp2.groups.result import SearchResult
-    from mp2.picks.records import DayPicks
+from mp2.cli.search import ViewOptions
+from mp2.cli.session import note_kept
+from mp2.cli.views import count, document, duration, json_text, present, record_table, share
+from mp2.errors import ExitCode, InputError
 
 
 @click.group()
@@ -38,28 +36,20 @@ def runs(db: Path) -> None:
 @DB_OPTION
 def list_runs(db: Path) -> int:
     """List the stored runs, newest first."""
-    from mp2.cli.views import console, count, duration, record_table, share
-
     with reading(db) as store:
         summaries = store.runs()
-    if current_session().as_json:
-        echo_document(runs=[asdict(summary) for summary in summaries])
-        return 0
+        problems = store.problems
+    rows = []
+    for run in summaries:
+        time = "" if run.elapsed_s is None else duration(run.elapsed_s)
+        coverage = "" if run.coverage is None else share(run.coverage)
+        attempts = "" if run.attempts is None else count(run.attempts)
+        kept = ", ".join(f"{size}: {n}" for size, n in run.n_kept.items())
+        rows.append((run.run_id, run.status, time, coverage, attempts, kept, run.source))
     headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
-    rows = (
-        (
-            run.run_id,
-            run.status,
-            "" if run.elapsed_s is None else duration(run.elapsed_s),
-            "" if run.coverage is None else share(run.coverage),
-            "" if run.attempts is None else count(run.attempts),
-            ", ".join(f"{size}: {n}" for size, n in run.n_kept.items()),
-            run.source,
-        )
-        for run in summaries
-    )
-    console().print(record_table(headings, rows))
-    return 0
+    content = document(runs=[asdict(summary) for summary in summaries], warnings=problems)
+    present(content, record_table(headings, rows))
+    return ExitCode.OK
 
 
 @runs.command()
@@ -69,20 +59,17 @@ def list_runs(db: Path) -> int:
 @SHOW_OPTION
 @DB_OPTION
 def show(db: Path, run: str, **options: Any) -> int:
-    """Show a run as the search printed it."""
+    """Show a run as the search printed it, with the latest picks stored with it."""
+    from mp2.cli.found import print_found
+    from mp2.pipeline import PipelineRun
+
     with reading(db) as store:
         run_id = store.find(run)
-        result, picks = store.load(run_id), store.load_picks(run_id)
-    print_result(result, options, _picked(picks[-1], result, options) if picks else None, None)
-    return 0
-
-
-def _picked(picks: DayPicks, result: SearchResult, options: dict[str, Any]) -> Sequel:
-    """The latest picks stored with a run, shown below it."""
-    from mp2.cli.pick_view import picks_view
-
-    view = picks_view(picks, n_show=options["show"], aliases=result.aliases)
-    return Sequel({"next_day": picks.to_dict()}, (view,))
+        result = store.load(run_id)
+        picks = store.load_picks(run_id)
+    found = PipelineRun(result, picks[-1]) if picks else result
+    print_found(found, options_record(ViewOptions, options))
+    return ExitCode.OK
 
 
 @runs.command()
@@ -94,12 +81,7 @@ def _picked(picks: DayPicks, result: SearchResult, options: dict[str, Any]) -> S
     default="csv",
     show_default=True,
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="file to write [default: stdout; needed for parquet]",
-)
+@file_option("-o", "--output", help="file to write [default: stdout; needed for parquet]")
 @DB_OPTION
 def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     """Export every kept group of a run, one row per group (json: the whole result)."""
@@ -116,7 +98,7 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     elif output is not None:
         with writing(output) as path:
             groups_table(result).write_parquet(path)
-    return 0
+    return ExitCode.OK
 
 
 def _write_text(text: str, output: Path | None) -> None:
@@ -146,24 +128,13 @@ def delete(db: Path, run: str) -> int:
 @DB_OPTION
 @JSON_OPTION
 def doctor(db: Path) -> int:
-    """Print version, Python, cores, kernel build, clock, measured thread speed-up and the database's path."""
+    """Print version, Python, cores, kernel build, clock, thread speed-up and the database's path."""
     from mp2.cli.doctor import report
-    from mp2.cli.views import console, record_table
 
     facts = report(db.absolute())
-    if current_session().as_json:
-        echo_document(**facts)
-        return 0
-    shown = {
-        **facts,
-        "speed_up": ", ".join(
-            f"{ratio} with {n} threads" for n, ratio in facts["speed_up"].items()
-        ),
-        "simd_available": ", ".join(facts["simd_available"]),
-    }
-    console().print(
-        record_table(
-            ("what", "value"), ((name.replace("_", " "), value) for name, value in shown.items())
-        )
-    )
-    return 0
+    speed_up = [f"{ratio} with {n} threads" for n, ratio in facts["speed_up"].items()]
+    simd = ", ".join(facts["simd_available"])
+    shown = {**facts, "speed_up": ", ".join(speed_up), "simd_available": simd}
+    rows = [(name.replace("_", " "), value) for name, value in shown.items()]
+    present(document(**facts), record_table(("what", "value"), rows))
+    return ExitCode.OK

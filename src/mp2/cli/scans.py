@@ -32,6 +32,7 @@ def list_scans(db: Path) -> int:
     """List the stored scans, newest first."""
     with reading(db) as store:
         summaries = store.scans()
+        problems = store.problems
     rows = []
     for one in summaries:
         time = "" if one.elapsed_s is None else duration(one.elapsed_s)
@@ -39,7 +40,7 @@ def list_scans(db: Path) -> int:
         counts = (outcomes, one.n_failed, one.n_candidates)
         rows.append((one.scan_id, one.status, one.day, time, *counts))
     headings = ("scan", "status", "day", "time", "outcomes", "failed", "candidates")
-    content = document(scans=[asdict(summary) for summary in summaries])
+    content = document(scans=[asdict(summary) for summary in summaries], warnings=problems)
     present(content, record_table(headings, rows))
     return ExitCode.OK
 

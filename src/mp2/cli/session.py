@@ -21,7 +21,6 @@ from mp2.errors import ExitCode
 class Session:
     """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too.
 
-    `resume` is the run that a command which searches is to take up instead of beginning one.
     `kept`: what an interruption at once leaves behind, for the message about it. `signal_code`: the exit code of a signal that
     was caught, whatever came of it. `is_answered`: the document asked for is printed, there must be no other.
     """
@@ -29,7 +28,6 @@ class Session:
     verbose: int = 0
     log_file: Path | None = None
     as_json: bool = False
-    resume: str | None = None
     settings: SettingsFile = field(default_factory=lambda: SettingsFile(Path("mp2.toml"), {}))
     kept: list[str] = field(default_factory=list)
     interrupts: Interrupts | None = None

@@ -122,6 +122,7 @@ class SearchResult:
       None in results that do not state it.
     - `aliases`: classes of two or more variations of one algorithm that buy and win the same on all
       days searched; members by number, classes by their first.
+    - `store_error`: why the result is not in the store it was meant for, and where it is instead.
     """
 
     status: Status
@@ -156,6 +157,7 @@ class SearchResult:
     store_s: float = 0.0
     n_visited: int | None = None
     aliases: tuple[tuple[Member, ...], ...] = ()
+    store_error: str | None = None
 
     @property
     def n_decided(self) -> int | None:
@@ -205,13 +207,13 @@ class SearchResult:
             "picks": picks,
             "rules": self.rules.to_dict(),
             "aliases": [[_plain(member) for member in members] for members in self.aliases],
-            "errors": [],
+            "errors": [self.store_error] if self.store_error else [],
         }
 
 
 _BY_SIZE = ("tested", "eligible", "score_mean", "score_std")
 _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
-_NESTED = ("rules", "kept", "picked_rank", "starters", "aliases")
+_NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "store_error")
 
 
 def group_dict(group: Group) -> dict[str, Any]:

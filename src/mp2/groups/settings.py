@@ -34,7 +34,7 @@ class SearchSettings:
     special: Sequence[str] = ()
     max_attempts: int | None = None
     count: str = "exact"
-    without: Collection[str] = ()
+    without: Sequence[str] = ()
 
 
 def check_settings(panel: SignalPanel, settings: SearchSettings) -> None:

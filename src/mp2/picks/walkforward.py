@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from statistics import fmean
@@ -179,7 +179,7 @@ def walk_forward(
     top_groups: int = 50,
     grids: Grids | None = None,
     count: str = "exact",
-    without: Collection[str] = (),
+    without: Sequence[str] = (),
     stop: threading.Event | None = None,
     observe: Callable[[int, int], None] | None = None,
     search: Callable[..., SearchResult] = group_search.search,

@@ -1,1 +1,6 @@
-"""Runs and scans in one SQLite file."""
+"""Runs and scans in one SQLite file.
+
+For use from outside: `runs.Store` reads and writes, `recorder` stores a search while it runs,
+`request` records what a run was asked to do, `scans.StoredBreakers` shares scanners' breakers
+between processes.
+"""

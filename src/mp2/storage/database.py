@@ -1,47 +1,70 @@
-"""A database file of this program: opened, checked, brought to this version; transactions; who still works on something.
+"""A database file of this program: checked and opened, transactions, ids, and errors in plain words.
 
-The file is in WAL mode, so that others read while a run is open. SQLite before 3.51.3 can damage such a file when two
-connections write or checkpoint at the very same moment (sqlite.org/wal.html#walresetbug); so a process has one writing
-`Store`, used by one thread, and whoever only reads opens it with `read_only=True`, which never checkpoints.
+The file is in WAL mode, so others read it while a run is written. SQLite before 3.51.3 can damage
+such a file when two connections write or checkpoint at the same moment
+(sqlite.org/wal.html#walresetbug). Therefore a process has one writing `Store`, used by one thread,
+and readers open it with `read_only=True`, which never checkpoints.
 
-Whatever SQLite raises leaves here as `StoreError`, which names the file and what to do.
+Every error of SQLite leaves this module as a `StoreError` that names the file and the remedy.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import platform
 import re
 import secrets
 import sqlite3
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from mp2._files import expanded, make_private
+from pydantic import TypeAdapter, ValidationError
+
+from mp2._files import expanded
+from mp2._sqlite import ForeignFileError, connect
 from mp2.errors import InputError, StoreError
 from mp2.storage import schema
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
 
-SILENCE_S = 600.0
-"""How long a process of another host may be silent before what it works on counts as interrupted."""
+RecordT = TypeVar("RecordT")
+
+_N_LISTED = 5
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+# Text that is not UTF-8 in one row must not be an error of the whole table.
+_text = partial(str, encoding="utf-8", errors="replace")
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "the disk is full, nothing was stored; free some space or pass another "
+    "--db",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; check it or pass another --db",
+    sqlite3.SQLITE_NOTADB: "is not a database; pass another --db",
+    sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy or pass another --db",
+    sqlite3.SQLITE_READONLY: "cannot be written; change the permissions of the file and its "
+    "directory or pass another --db",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of its directory or pass "
+    "another --db",
+    sqlite3.SQLITE_TOOBIG: "a value is too large for a database",
+}
 
 
 class Database:
-    """A file of SQLite with the tables of `schema`: one connection, used by one thread, closed by `with` or `close`.
+    """A SQLite file with the tables of `schema`: one connection, used by one thread.
 
-    The file is made when missing, readable by its owner only, unless `must_exist`; `read_only=True` needs it to exist too
-    and changes nothing in it.
-    Raises `StoreError`, here and from every method, when the file cannot be used: a directory, no database, one of another
-    program or of a newer version of this one, damaged, not readable or writable, locked for `busy_timeout_s` seconds,
-    disk full. A failed write leaves what was there untouched.
+    Close it with `with` or `close`. The file is created when missing, readable by its owner only,
+    unless `must_exist`; `read_only=True` needs it to exist and changes nothing in it.
+
+    `problems`: rows that could not be read back so far, one line each, which name the row.
+
+    Raises `StoreError`, here and from every method, when the file cannot be used: a directory, not
+    a database, made by another program or another version, damaged, not readable or writable,
+    locked for `busy_timeout_s` seconds, disk full. A failed write leaves the file as it was.
     """
 
     def __init__(
@@ -52,16 +75,13 @@ class Database:
         must_exist: bool = False,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self.path, self.read_only, self.busy_timeout_s = expanded(path), read_only, busy_timeout_s
+        self.path = expanded(path)
+        self.read_only = read_only
+        self.busy_timeout_s = busy_timeout_s
+        self.problems: list[str] = []
         self._check_path(must_exist or read_only)
         with self._translated():
-            self._connection = sqlite3.connect(
-                self._uri(),
-                uri=True,
-                timeout=busy_timeout_s,
-                isolation_level=None,
-                cached_statements=32,
-            )
+            self._connection = self._connect()
             try:
                 self._prepare()
             except BaseException:
@@ -80,123 +100,107 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; calling it again does nothing."""
+        """Close the file; calling it again does nothing."""
         with self._translated():
             self._connection.close()
 
-    # --- the file --------------------------------------------------------------------------------------------------
+    # --- the file ---------------------------------------------------------------------------------
 
     def _check_path(self, must_exist: bool) -> None:
-        """Say plainly what SQLite would call `unable to open database file`, and make a missing file, private."""
+        """Explain what SQLite would only call `unable to open database file`."""
         if os.path.isdir(self.path):
             raise StoreError(f"{self.path}: is a directory; name a file in it")
-        exists = os.path.exists(self.path)  # False also where that cannot be told
+        exists = os.path.exists(self.path)
         if exists and not os.path.isfile(self.path):
             raise StoreError(f"{self.path}: is a pipe or a device; name a file")
         if not exists and os.path.islink(self.path):
+            target = os.readlink(self.path)
             raise StoreError(
-                f"{self.path}: is a link to {os.readlink(self.path)}, which is not there; pass another --db"
+                f"{self.path}: is a link to {target}, which does not exist; pass another --db"
             )
         if must_exist and not exists:
             raise StoreError(f"no database at {self.path}; run a search first or pass --db")
-        if not must_exist:
-            self._create_private()
-        if not os.access(self.path, os.R_OK if self.read_only else os.R_OK | os.W_OK):
-            wanted = "read" if self.read_only else "written"
+        wanted = "read" if self.read_only else "written"
+        mode = os.R_OK if self.read_only else os.R_OK | os.W_OK
+        if exists and not os.access(self.path, mode):
             raise StoreError(
                 f"{self.path}: cannot be {wanted}; change its permissions or pass another --db"
             )
 
-    def _create_private(self) -> None:
-        # Only ever a file of our making is opened and closed here: closing any descriptor of a database that another
-        # connection of this process has open would drop that connection's locks.
+    def _connect(self) -> sqlite3.Connection:
         try:
-            make_private(self.path)
+            return connect(
+                self.path,
+                schema.APPLICATION_ID,
+                read_only=self.read_only,
+                busy_timeout_s=self.busy_timeout_s,
+            )
+        except ForeignFileError as error:
+            if "mp2_meta" in error.tables:
+                raise StoreError(
+                    f"{self.path}: made by mp2 0.1.0: export with that version, or choose "
+                    "another --db"
+                ) from None
+            raise StoreError(
+                f"{self.path}: is a database of another program; pass another --db"
+            ) from None
         except OSError as error:
             raise StoreError(
-                f"{self.path}: cannot be made: {error.strerror}; pass another --db"
+                f"{self.path}: cannot be created: {error.strerror}; pass another --db"
             ) from error
 
-    def _uri(self) -> str:
-        """Where to open; a file in a directory without write permission is frozen unless others left a log beside it."""
-        uri, log = self.path.absolute().as_uri(), Path(f"{self.path}-wal")
-        if not self.read_only:
-            return f"{uri}?mode=rw"
-        frozen = not os.access(self.path.absolute().parent, os.W_OK) and not log.exists()
-        return f"{uri}?mode=ro{'&immutable=1' if frozen else ''}"
-
     def _prepare(self) -> None:
-        """Refuse what is not ours before anything in the file changes, then bring it to this version."""
+        """Bring the file to this version. A newer file is refused as it is."""
         self._connection.row_factory = sqlite3.Row
         self._connection.text_factory = _text
         self._execute("PRAGMA foreign_keys = ON")
         self._execute("PRAGMA synchronous = FULL")
         version = self._checked_version()
-        if self.read_only or version == schema.VERSION:
+        if self.read_only or version == schema.version():
             return
-        self._execute("PRAGMA journal_mode = WAL")
         with self._transaction("IMMEDIATE"):
-            # Another process may have done it while this one waited for the lock.
-            for statement in schema.steps(self._checked_version()):
+            # Read again under the lock: another process may have done it meanwhile.
+            for statement in schema.statements(self._checked_version()):
                 self._execute(statement)
 
     def _checked_version(self) -> int:
-        """The file's version, 0 when there is nothing in it yet (and it may be filled)."""
-        version = self._version()
-        if version > schema.VERSION:
+        row = self._execute("PRAGMA user_version").fetchone()
+        version = int(row[0])
+        if version > schema.version():
             raise StoreError(
-                f"{self.path}: was made by a newer mp2 (schema {version}, this one knows {schema.VERSION}); upgrade mp2 "
-                "or pass another --db"
+                f"{self.path}: was made by a newer mp2 (schema {version}, this one knows "
+                f"{schema.version()}); upgrade mp2 or pass another --db"
             )
-        if self.read_only and version < schema.OLDEST_READABLE:
-            what = (
-                "holds no run yet; run a search first"
-                if version == 0
-                else "is of an older mp2; run a search to convert it"
-            )
-            raise StoreError(f"{self.path}: {what}")
+        if self.read_only and version == 0:
+            raise StoreError(f"{self.path}: holds no run yet; run a search first")
         return version
 
-    def _version(self) -> int:
-        tables = {row["name"] for row in self._execute("SELECT name FROM sqlite_master")}
-        if tables and "mp2_meta" not in tables:
-            raise StoreError(f"{self.path}: is a database of another program; pass another --db")
-        versions = self._execute("PRAGMA user_version").fetchall()
-        if tables:
-            versions += self._execute(
-                "SELECT CAST(value AS INTEGER) FROM mp2_meta WHERE name = 'schema_version'"
-            ).fetchall()
-        return max(int(version) for (version,) in versions)
-
-    # --- ids -------------------------------------------------------------------------------------------------------
+    # --- ids --------------------------------------------------------------------------------------
 
     def _unused_id(self, kind: str, started_at: str) -> str:
-        """A new id in the table `kind`, which sorts by `started_at`."""
+        """A new id in the table `kind`, sortable by `started_at`."""
         label = time_label(started_at)
+        taken = set(self._ids(kind))
         while True:
             new = f"{label}-{secrets.token_hex(2)}"
-            if (
-                self._execute(
-                    f"SELECT 1 FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?", (new,)
-                ).fetchone()
-                is None
-            ):
+            if new not in taken:
                 return new
 
     def _ids(self, kind: str) -> list[str]:
         """The ids in a table, newest first."""
-        statement = (
+        rows = self._execute(
             f"SELECT {sql_name(kind)}_id FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC"
         )
-        return [str(row[0]) for row in self._execute(statement)]
+        return [str(row[0]) for row in rows]
 
-    def _meant(self, kind: str, name: str, ids: Sequence[str], advice: str) -> str:
-        """The id meant by an id, the unique beginning of one, or `last`; otherwise `InputError` says what there is."""
+    def _resolved(self, kind: str, name: str, advice: str) -> str:
+        """The id that `name` means: an id, the unique beginning of one, or `last`."""
+        ids = self._ids(kind)
         if not ids:
             raise InputError(f"{self.path}: holds no {kind} yet; {advice} first")
         if name == "last":
             return ids[0]
-        matches = [one for one in ids if name and one.startswith(name)]
+        matches = [known for known in ids if name and known.startswith(name)]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -205,21 +209,54 @@ class Database:
             )
         raise InputError(f"{self.path}: no {kind} {name!r}; there is {listing(ids)}")
 
-    # --- SQLite ----------------------------------------------------------------------------------------------------
+    def _row(self, kind: str, name: str) -> dict[str, Any]:
+        """The row of a run or scan; `InputError` when there is none of this id."""
+        row = self._find_row(kind, name)
+        if row is None:
+            known = listing(self._ids(kind))
+            raise InputError(f"{self.path}: no {kind} {name!r}; there is {known}")
+        return row
+
+    def _find_row(self, kind: str, name: str) -> dict[str, Any] | None:
+        statement = f"SELECT * FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?"
+        found = self._execute(statement, (name,)).fetchone()
+        return None if found is None else dict(found)
+
+    # --- statements -------------------------------------------------------------------------------
 
     def _execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
 
+    def _insert(self, table: str, values: Mapping[str, Any], *, replace: bool = False) -> None:
+        """Add a row, or put it in the place of the row with its key."""
+        self._insert_many(table, [values], replace=replace)
+
+    def _insert_many(
+        self, table: str, rows: Iterable[Mapping[str, Any]], *, replace: bool = False
+    ) -> None:
+        """Add rows with the same columns, one at a time: a lazy `rows` stays lazy."""
+        statement = ""
+        for row in rows:
+            if not statement:
+                statement = insert(table, row, replace=replace)
+            self._execute(statement, [to_sql(value) for value in row.values()])
+
+    def _update(self, table: str, key: int, values: Mapping[str, Any]) -> None:
+        """Change columns of the row whose key, a column called like the table, is `key`."""
+        changes = f"UPDATE {sql_name(table)} SET {sql_names(values, '{} = ?')}"
+        encoded = [to_sql(value) for value in values.values()]
+        self._execute(f"{changes} WHERE {sql_name(table)} = ?", [*encoded, key])
+
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:
-        """All or nothing, whatever ends the block."""
+        """All changes of the block, or none when it raises."""
         with self._translated():
             self._execute(f"BEGIN {sql_name(kind.lower())}")
             try:
                 yield
                 self._execute("COMMIT")
             except BaseException:
-                # After some errors SQLite has rolled back itself.
+                # After some errors SQLite has already rolled back.
                 with suppress(sqlite3.Error):
                     self._connection.rollback()
                 raise
@@ -232,123 +269,83 @@ class Database:
             raise StoreError(f"{self.path}: {self._explain(error)}") from error
 
     def _explain(self, error: sqlite3.Error) -> str:
-        primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if primary_code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return f"still locked by another program after {self.busy_timeout_s:g} s; try again when that has ended"
-        return f"{_ADVICE.get(primary_code, 'the database reports an error')} ({error})"
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return (
+                f"still locked by another program after {self.busy_timeout_s:g} s; try again "
+                "when that has ended"
+            )
+        advice = _ADVICE.get(code, "the database reports an error")
+        return f"{advice} ({error})"
 
     @contextmanager
     def _readable(self, what: str) -> Iterator[None]:
-        """Values that cannot be what this program wrote are damage, not a crash."""
+        """Report a row that this program cannot have written as a `StoreError` that names it."""
         try:
             yield
-        except DAMAGE as error:
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            reason = _first_line(error)
             raise StoreError(
-                f"{self.path}: {what} is damaged and cannot be read back ({error!r}); delete it"
+                f"{self.path}: {what} is damaged and cannot be read back ({reason}); delete it"
             ) from error
 
 
-_text = partial(str, encoding="utf-8", errors="replace")
-"""Text that is none, in one row, must not be an error of the whole table."""
+# --- values ---------------------------------------------------------------------------------------
 
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading a row back raises when it holds what this program did not write."""
-
-_ADVICE = {
-    sqlite3.SQLITE_FULL: "the disk is full, nothing was stored; free some space or pass another --db",
-    sqlite3.SQLITE_IOERR: "the disk reports an error; check it or pass another --db",
-    sqlite3.SQLITE_NOTADB: "is not a database; pass another --db",
-    sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy or pass another --db",
-    sqlite3.SQLITE_READONLY: "cannot be written; change the permissions of the file and its directory or pass another --db",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of its directory or pass another --db",
-    sqlite3.SQLITE_TOOBIG: "a value is too large for a database",
-}
+to_json = json.JSONEncoder(separators=(",", ":"), default=list).encode
+"""JSON in ASCII, so that every name can be stored; a set becomes an array."""
 
 
-# --- who is running ------------------------------------------------------------------------------------------------
+def to_sql(value: Any) -> Any:
+    """A value as a column holds it: collections as JSON, counts beyond 64 bits as decimal text."""
+    if isinstance(value, dict | list | tuple):
+        return to_json(value)
+    if isinstance(value, int) and value.bit_length() > 63:
+        return str(value)
+    return value
 
 
-def process_start(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None where the system does not tell (field 22 of proc(5) stat)."""
-    fields = _stat(pid)
-    return fields[19] if fields else None
+def from_sql(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values, JSON decoded. Raises ValueError."""
+    values = dict(row)
+    for name in _json_columns() & values.keys():
+        if values[name] is not None:
+            values[name] = json.loads(values[name])
+    return values
 
 
-def _stat(pid: int) -> list[str]:
-    """What proc(5) stat says of a process from its third field, the state, on; empty where the system does not tell."""
+_json_columns = cache(schema.json_columns)
+
+
+def validated(kind: type[RecordT], values: Mapping[str, Any]) -> RecordT:
+    """The record with these values, converted and checked by its types. Raises ValueError."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return []
-    # The second field is the program's name in parentheses, which may hold spaces and parentheses.
-    return stat.rpartition(")")[2].split()
+        record: RecordT = _adapter(kind).validate_python(values)
+    except InputError as error:
+        # A record that checks itself, such as `Rules`.
+        raise ValueError(str(error)) from error
+    return record
 
 
-def is_running(pid: int, start: str | None) -> bool:
-    """Whether the process that had this number and start still runs; when that cannot be told it does."""
-    if not isinstance(pid, int) or pid <= 0:  # damage; to the system, a group of processes
-        return False
-    if sys.platform == "win32":  # signal 0 is Ctrl-C there
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    fields = _stat(pid)
-    if fields and fields[0] in _DEAD:
-        return False
-    return not fields or start is None or fields[19] == start
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
-_DEAD = ("Z", "X")
-"""States of a process that has ended and that its parent has not asked about yet."""
-
-
-def owner() -> dict[str, Any]:
-    """The columns that say which process works on something: this one."""
-    return {
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "process_start": process_start(os.getpid()),
-    }
-
-
-def is_at_work(row: sqlite3.Row) -> bool:
-    """Whether a process of this host still works on it."""
-    return row["host"] == platform.node() and status_now(row) == "running"
-
-
-def status_now(row: sqlite3.Row) -> str:
-    """The status in the row, or `interrupted` when the process that should have ended it is gone.
-
-    A process of another host is taken for gone when it has not written for `SILENCE_S`.
-    """
-    if row["status"] != "running":
-        return str(row["status"])
-    here = row["host"] == platform.node()
-    gone = not is_running(row["pid"], row["process_start"]) if here else _is_silent(row)
-    return "interrupted" if gone else "running"
-
-
-def _is_silent(row: sqlite3.Row) -> bool:
-    heartbeat_at = row["heartbeat_at"] if "heartbeat_at" in row.keys() else None  # noqa: SIM118 - `in row` looks at the values
-    if heartbeat_at is None:
-        return False
-    return (datetime.now(UTC) - datetime.fromisoformat(heartbeat_at)).total_seconds() > SILENCE_S
-
-
-# --- statements and names --------------------------------------------------------------------------------------------
-
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+def _first_line(error: Exception) -> str:
+    """Where the first wrong value is and what is wrong with it, on one line."""
+    if not isinstance(error, ValidationError):
+        return repr(error)
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}"
 
 
 def sql_name(name: str) -> str:
-    """A table's or column's name as it is, for a statement: SQLite binds values only. ValueError when it is no plain word."""
+    """The name of a table or column, for a statement: SQLite binds only values.
+
+    ValueError when it is not a plain word.
+    """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a table or column of this program")
+        raise ValueError(f"{name!r} is not a name of a table or column of this program")
     return name
 
 
@@ -357,16 +354,13 @@ def sql_names(names: Iterable[str], form: str = "{}") -> str:
     return ", ".join(form.format(sql_name(name)) for name in names)
 
 
-def insert(table: str, *columns: str) -> str:
-    """The statement that adds a row with these columns."""
-    return (
-        f"INSERT INTO {sql_name(table)} ({sql_names(columns)}) VALUES ({sql_names(columns, '?')})"
+def insert(table: str, columns: Iterable[str], *, replace: bool = False) -> str:
+    """The statement that adds a row, or puts it in the place of the row with its key."""
+    names = tuple(columns)
+    statement = (
+        f"INSERT INTO {sql_name(table)} ({sql_names(names)}) VALUES ({sql_names(names, '?')})"
     )
-
-
-def replacing(table: str, *columns: str) -> str:
-    """The statement that adds a row with these columns, or puts it in the place of the one with its key."""
-    return insert(table, *columns).replace("INSERT", "INSERT OR REPLACE", 1)
+    return statement.replace("INSERT", "INSERT OR REPLACE", 1) if replace else statement
 
 
 def time_label(started_at: str) -> str:
@@ -377,13 +371,13 @@ def time_label(started_at: str) -> str:
         raise InputError(
             f"started_at: {started_at!r} is not an ISO 8601 time such as 2026-11-22T15:30:12+00:00"
         ) from None
-    return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y%m%d-%H%M%S}"
-
-
-_N_LISTED = 5
+    if moment.tzinfo:
+        moment = moment.astimezone(UTC)
+    return f"{moment:%Y%m%d-%H%M%S}"
 
 
 def listing(ids: Sequence[str]) -> str:
-    """The first few of them, and how many more there are."""
-    more = f" and {len(ids) - _N_LISTED} more" if len(ids) > _N_LISTED else ""
-    return (", ".join(ids[:_N_LISTED]) or "none") + more
+    """The first few ids, and how many more there are."""
+    shown = ", ".join(ids[:_N_LISTED]) or "none"
+    n_more = len(ids) - _N_LISTED
+    return f"{shown} and {n_more} more" if n_more > 0 else shown

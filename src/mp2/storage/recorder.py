@@ -1,53 +1,64 @@
-"""The one thread that writes to the store: everybody else asks it, and a running search never waits for it.
+"""Storing a search while it runs: the thread that writes, and what is written when.
 
-SQLite before 3.51.3 can damage a write-ahead log when two connections of one file write at the same instant
-(sqlite.org/wal.html#walresetbug), so a process has one connection, and the connection one thread.
+SQLite before 3.51.3 can damage a write-ahead log when two connections of one file write at the same
+moment (sqlite.org/wal.html#walresetbug). Therefore a process has one writing connection, and the
+connection one thread. All others call into that thread, and a running search never waits for it.
 
-While a search runs its state is written every `EVERY_S` seconds, or less often where writing takes long: never more than a
-twentieth of the time. A part that could not be written is written with the next one; the search goes on meanwhile.
+The state of a search is written every second, or less often where writing takes long: never more
+than a twentieth of the time. A part that could not be written is written with the next one, while
+the search goes on. When its result cannot be stored, it is written to a JSON file instead.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from mp2._files import write_private
 from mp2._recurse import now_ns
-from mp2.groups.checkpoint import Resumable
+from mp2.errors import Mp2Error, StoreError
+from mp2.groups.checkpoint import Resumable, SearchState
+from mp2.groups.result import SearchResult
+from mp2.picks.records import DayPicks
+from mp2.storage.database import to_json
+from mp2.storage.request import Request
 from mp2.storage.runs import Store
 
-EVERY_S = 1.0
+CHECKPOINT_S = 1.0
 _SHARE = 20
+# `Future.result` and `Thread.join` are waited for in short waits, so that signal handlers run.
 _POLL_S = 0.2
 
 ResultT = TypeVar("ResultT")
+Work = Callable[[Store], object]
 _log = logging.getLogger("mp2.storage.runs")
 
 
-class Keeper:
-    """A store in a thread of its own, closed by `with` or `close`. `open_store` is called in that thread.
+class WriterThread:
+    """A store in a thread of its own, closed by `with` or `close`.
 
-    Raises here what `open_store` raises.
+    `open_store` is called in that thread; what it raises is raised here.
     """
 
-    def __init__(self, open_store: Callable[[], Store], *, every_s: float = EVERY_S) -> None:
-        self._every_s = every_s
-        self._asked: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._kept: tuple[str, Resumable] | None = None
-        self._warned = False
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._calls: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._repeated: Work | None = None
+        self._every_s = CHECKPOINT_S
         opened: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._work, args=(open_store, opened), name="mp2-store", daemon=True
+            target=self._run, args=(open_store, opened), name="mp2-store", daemon=True
         )
         self._thread.start()
-        self._result(opened)
+        self._wait(opened)
 
     def __enter__(self) -> Self:
         return self
@@ -61,41 +72,43 @@ class Keeper:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file once all that was asked is done; calling it again does nothing."""
-        self._asked.put(None)
+        """Close the store once all calls are done; calling it again does nothing."""
+        self._calls.put(None)
         while self._thread.is_alive():
             self._thread.join(_POLL_S)
 
-    def ask(self, what: Callable[[Store], ResultT]) -> ResultT:
-        """What `what` returns, or raises, when the store's thread calls it."""
-        answer: Future[ResultT] = Future()
-        self._asked.put((what, answer))
-        return self._result(answer)
+    def call(self, work: Callable[[Store], ResultT]) -> ResultT:
+        """Call `work` in the store's thread; return what it returns, raise what it raises."""
+        result: Future[ResultT] = Future()
+        self._calls.put((work, result))
+        return self._wait(result)
 
-    def post(self, what: Callable[[Store], object]) -> None:
-        """Have the store's thread call `what`, in turn, without waiting for it; `what` has to mind its own errors."""
-        self._asked.put((what, Future()))
+    def post(self, work: Work) -> None:
+        """Have the store's thread call `work` in turn, without waiting; its errors are dropped."""
+        self._calls.put((work, Future()))
 
-    def keep(self, run_id: str, search: Resumable) -> None:
-        """From now on write the state of a running run again and again, until it ends."""
-        self._kept = run_id, search
+    def repeat(self, work: Work | None, every_s: float = CHECKPOINT_S) -> None:
+        """Call `work` every `every_s` seconds from now on, until replaced; None ends it.
 
-    def release(self) -> None:
-        """Write no more states."""
-        self._kept = None
+        `work` handles its own errors.
+        """
+        self._repeated = work
+        self._every_s = every_s
+        # Wakes the thread, which waits by the interval of before.
+        self.post(lambda store: None)
 
-    def _result(self, answer: Future[ResultT]) -> ResultT:
-        """The answer, waited for in short waits, so that signal handlers run."""
+    def _wait(self, result: Future[ResultT]) -> ResultT:
         while True:
             try:
-                return answer.result(timeout=_POLL_S)
+                return result.result(timeout=_POLL_S)
             except TimeoutError:
-                if answer.done():
+                if result.done():
+                    # Raised by the work itself.
                     raise
-                if not self._thread.is_alive() and not answer.done():
+                if not self._thread.is_alive() and not result.done():
                     raise RuntimeError("the store's thread has ended") from None
 
-    def _work(self, open_store: Callable[[], Store], opened: Future[None]) -> None:
+    def _run(self, open_store: Callable[[], Store], opened: Future[None]) -> None:
         try:
             store = open_store()
         except BaseException as error:
@@ -106,42 +119,180 @@ class Keeper:
             self._serve(store)
 
     def _serve(self, store: Store) -> None:
-        due_ns = now_ns() + round(self._every_s * 1e9)
+        last_ns = now_ns()
+        wait_s = self._every_s
         while True:
+            left_s = wait_s - (now_ns() - last_ns) / 1e9
             try:
-                asked = self._asked.get(timeout=max(0.0, (due_ns - now_ns()) / 1e9))
+                call = self._calls.get(timeout=max(0.0, left_s))
             except queue.Empty:
                 started_ns = now_ns()
-                self._write_state(store)
-                wait_s = max(self._every_s, _SHARE * (now_ns() - started_ns) / 1e9)
-                due_ns = now_ns() + round(wait_s * 1e9)
+                if self._repeated is not None:
+                    self._repeated(store)
+                last_ns = now_ns()
+                wait_s = max(self._every_s, _SHARE * (last_ns - started_ns) / 1e9)
                 continue
-            if asked is None:
+            if call is None:
                 return
-            _answer(store, *asked)
+            work, result = call
+            try:
+                result.set_result(work(store))
+            except BaseException as error:
+                result.set_exception(error)
+            wait_s = min(wait_s, self._every_s)
 
-    def _write_state(self, store: Store) -> None:
-        kept = self._kept
-        if kept is None:
-            return
-        run_id, search = kept
+
+class Recorder:
+    """Follows a search without storing it. `RunRecorder` stores it in the same steps.
+
+    A search gets it as its recorder; `keep` takes the result, `finish` ends the run.
+
+    - `run_id`: the id of the run, None when nothing is stored.
+    - `resume_from`: the state that the search continues, None for a new one.
+    """
+
+    def __init__(self, run_id: str | None = None, resume_from: SearchState | None = None) -> None:
+        self.run_id = run_id
+        self.resume_from = resume_from
+        self._result: SearchResult | None = None
+
+    def watch(self, search: Resumable) -> None:
+        """Receive the search before it begins."""
+
+    def keep(self, result: SearchResult) -> SearchResult:
+        """Take the result, which is stored from now on even if what follows fails.
+
+        Returns it with the run's id.
+        """
+        self._result = replace(result, run_id=self.run_id)
+        return self._result
+
+    def finish(self, picks: DayPicks | None = None) -> SearchResult:
+        """End the run. Returns the result; with `store_error` when it could not be stored."""
+        if self._result is None:
+            raise RuntimeError("there is no result yet: call keep first")
+        return self._result
+
+
+class RunRecorder(Recorder):
+    """Stores one search: its state while it runs, then its result and picks."""
+
+    def __init__(
+        self,
+        writer: WriterThread,
+        db: Path,
+        run_id: str,
+        resume_from: SearchState | None = None,
+        every_s: float = CHECKPOINT_S,
+    ) -> None:
+        super().__init__(run_id, resume_from)
+        self._writer = writer
+        self._db = db
+        self._id = run_id
+        self._every_s = every_s
+        self._search: Resumable | None = None
+        self._warned = False
+
+    def watch(self, search: Resumable) -> None:
+        """Write the state of the search from now on, while it runs."""
+        self._search = search
+        self._writer.repeat(self._checkpoint, self._every_s)
+
+    def finish(self, picks: DayPicks | None = None) -> SearchResult:
+        """Store the result and the picks. Returns the result with the time that took.
+
+        When the store fails the result is of no stored run. It is written whole to a file, and
+        `store_error` says where.
+        """
+        result = super().finish(picks)
+        started_ns = now_ns()
+        self._writer.repeat(None)
         try:
-            part = search.take()
-            n_exhausted = store.save_state(run_id, part)
+            self._writer.call(lambda store: self._store(store, result, picks))
+        except StoreError as error:
+            problem = f"{error}; {_rescue(result, self._db)}"
+            return replace(result, run_id=None, store_error=problem)
+        store_s = (now_ns() - started_ns) / 1e9
+        # The result is stored by now; only its storing time may be lost.
+        with suppress(Mp2Error):
+            self._writer.call(lambda store: store.set_store_s(self._id, store_s))
+        return replace(result, store_s=store_s)
+
+    def end_after_error(self) -> None:
+        """Store the result if there is one, else mark the run as failed; its state stays."""
+        if self._result is not None:
+            self.finish()
+            return
+        self._writer.repeat(None)
+        self._writer.call(lambda store: store.abandon(self._id))
+
+    def _store(self, store: Store, result: SearchResult, picks: DayPicks | None) -> None:
+        state = None if self._search is None else self._search.take()
+        store.finish(self._id, result, state, picks)
+
+    def _checkpoint(self, store: Store) -> None:
+        """Write what has changed since the last time; report a failure once in a row."""
+        search = self._search
+        if search is None:
+            return
+        try:
+            n_exhausted = store.save_state(self._id, search.take())
             search.confirm()
-        except Exception as error:  # also what no store raises, such as want of memory: whoever asks next wants an answer
+        except Exception as error:
+            # Any error, such as a lack of memory: the thread has to serve the calls that follow.
             if not self._warned:
-                _log.warning(
-                    "the state of the search could not be stored, and is tried again: %s", error
-                )
+                _log.warning("the state of the search could not be stored; retrying: %s", error)
             self._warned = True
             return
         self._warned = False
-        _log.debug("stored the state of run %s: %d more starters finished", run_id, n_exhausted)
+        _log.debug("stored the state of run %s: %d more starters finished", self._id, n_exhausted)
 
 
-def _answer(store: Store, what: Callable[[Store], Any], answer: Future[Any]) -> None:
-    try:
-        answer.set_result(what(store))
-    except BaseException as error:
-        answer.set_exception(error)
+@contextmanager
+def recording(
+    db: Path | None,
+    request: Request,
+    input_fingerprint: str,
+    *,
+    run_id: str | None = None,
+    every_s: float = CHECKPOINT_S,
+    on_begin: Callable[[str], None] | None = None,
+) -> Iterator[Recorder]:
+    """Record a search in the database `db`, or nowhere when that is None.
+
+    With `run_id` a stored run is resumed, else one begins; `on_begin` gets its id. A block that raises
+    before its result was kept leaves a failed run, which can be resumed.
+    """
+    if db is None:
+        yield Recorder()
+        return
+    with WriterThread(lambda: Store(db)) as writer:
+        state = None
+        if run_id is None:
+            new_id = writer.call(
+                lambda store: store.begin(request, input_fingerprint=input_fingerprint)
+            )
+        else:
+            new_id = run_id
+            state = writer.call(
+                lambda store: store.resume(new_id, request, input_fingerprint=input_fingerprint)
+            )
+        if on_begin is not None:
+            on_begin(new_id)
+        recorder = RunRecorder(writer, db, new_id, state, every_s)
+        try:
+            yield recorder
+        except BaseException:
+            recorder.end_after_error()
+            raise
+
+
+def _rescue(result: SearchResult, db: Path) -> str:
+    """Write the whole result beside the database, or where there is room. Returns where it is."""
+    text = to_json(result.to_dict())
+    for folder in (db.parent, Path(), Path(tempfile.gettempdir())):
+        path = folder / f"mp2-{result.run_id}.json"
+        with suppress(OSError):
+            write_private(path, text)
+            return f"the whole result was written to {path} instead"
+    return "nor could it be written to a file: only the output has it"

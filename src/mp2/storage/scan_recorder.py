@@ -12,14 +12,14 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from mp2.discovery.breaker import Breakers, BreakerState, Change
 from mp2.discovery.config import breaker_rules
 from mp2.discovery.records import ScanEvent, ScanResult
 from mp2.errors import StoreError
-from mp2.storage.recorder import Keeper
+from mp2.storage.recorder import WriterThread
 from mp2.storage.runs import Store
 
 
@@ -33,7 +33,7 @@ class ScanRecorder:
 
     def __init__(
         self,
-        writer: Keeper,
+        writer: WriterThread,
         *,
         names: Sequence[str],
         day: date,
@@ -91,7 +91,6 @@ class ScanRecorder:
             scanners=self._names,
             day=self._day.isoformat(),
             config_fingerprint=config_fingerprint(self._config),
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
     def _pass_on(self, event: ScanEvent) -> None:
@@ -113,7 +112,7 @@ class ScanRecorder:
         return after[0]
 
     def _in_store(self, work: Callable[[Store], object]) -> None:
-        self._writer.ask(lambda store: self._attempt(store, work))
+        self._writer.call(lambda store: self._attempt(store, work))
 
     def _attempt(self, store: Store, work: Callable[[Store], object]) -> None:
         if self._error is not None:

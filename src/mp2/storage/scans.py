@@ -1,44 +1,45 @@
-"""Scans kept in the store: an outcome with its candidates the moment it is known, and the breakers of scanners.
+"""Scans in the store: each outcome with its candidates when it is known, and scanners' breakers.
 
-A scan is a row from the moment it begins. Every outcome is a transaction of its own that is on the disk when `add_outcome`
-returns, so whoever shows an outcome afterwards shows what no kill can take back. The merged candidates are not stored: they
-follow from the outcomes and the order of the scanners, also in a scan whose process died.
+A scan is a row from the moment it begins. Every outcome is a transaction of its own, which is on
+the disk when `add_outcome` returns, so an outcome that is shown afterwards survives a kill. The
+merged candidates are not stored: they follow from the outcomes and the order of the scanners, also
+for a scan whose process died.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mp2.discovery.breaker import BreakerState, Change
 from mp2.discovery.candidates import merged
 from mp2.discovery.records import (
     Candidate,
-    OutcomeStatus,
-    ScanError,
     ScanEvent,
     ScanOutcome,
     ScanResult,
     ScanStatus,
 )
 from mp2.errors import InputError, StoreError
-from mp2.storage import schema
-from mp2.storage.database import DAMAGE, Database, insert, is_at_work, listing, owner, status_now
-from mp2.storage.intact import intact
-from mp2.storage.rows import to_json
+from mp2.storage.database import Database, from_sql, to_json, validated
+from mp2.storage.processes import is_at_work, now_text, owner, status_now
+
+_UNENDED = {
+    "running": "the scan is still running: this is what has ended so far",
+    "interrupted": "the process of the scan ended before it did: this is what had ended by then",
+    "failed": "the scan failed: this is what had ended by then",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanSummary:
     """One line of the list of scans.
 
-    `day`: the ISO date that was scanned for. `status`: that of the result, or `running`, `failed`, or `interrupted` when its
-    process ended without a word. `n_scanners` were to end, `n_outcomes` have, `n_failed` of them badly. `n_candidates`:
-    different tickers. `elapsed_s` is None without an end, `mode` and `workers` before the first outcome. A row that cannot be
-    read back has the status `damaged` and nothing but its id.
+    `day`: the ISO date that was scanned for. `status`: that of the result, or `running`, `failed`,
+    or `interrupted` when its process died. Of `n_scanners`, `n_outcomes` have ended, `n_failed` of
+    them with a failure. `n_candidates`: different tickers. `elapsed_s` is None until the end, `mode`
+    and `workers` until the first outcome.
     """
 
     scan_id: str
@@ -55,29 +56,41 @@ class ScanSummary:
 
 
 class ScanStore(Database):
-    """What the store knows of scans; `mp2.Store` is the whole of it."""
+    """The scans of a store; `mp2.Store` is the whole store."""
 
-    # --- a scan's life ---------------------------------------------------------------------------------------------
+    # --- a scan from begin to end -----------------------------------------------------------------
 
     def begin_scan(
-        self, *, scanners: Sequence[str], day: str, config_fingerprint: str, started_at: str
+        self,
+        *,
+        scanners: Sequence[str],
+        day: str,
+        config_fingerprint: str,
+        started_at: str | None = None,
     ) -> str:
-        """Note that a scan of these scanners, in registration order, starts; `started_at` is ISO 8601 in UTC. Its id."""
-        values = {
-            "started_at": started_at,
-            "day": day,
-            "status": "running",
-            **owner(),
-            "config_fingerprint": config_fingerprint,
-            "scanners": to_json(list(scanners)),
-        }
+        """Store that a scan of these scanners, in registration order, starts. Returns its id.
+
+        `started_at` is ISO 8601 (default: now); `InputError` when it is not.
+        """
+        begun_at = started_at or now_text()
         with self._transaction("IMMEDIATE"):
-            values["scan_id"] = self._unused_id("scan", started_at)
-            self._execute(insert("scan", *values), tuple(values.values()))
-        return str(values["scan_id"])
+            scan_id = self._unused_id("scan", begun_at)
+            values = {
+                "scan_id": scan_id,
+                "started_at": begun_at,
+                "day": day,
+                "status": "running",
+                "config_fingerprint": config_fingerprint,
+                "scanners": list(scanners),
+            }
+            self._insert("scan", values | owner())
+        return scan_id
 
     def add_outcome(self, scan_id: str, event: ScanEvent) -> None:
-        """Store a `finished` event of a running scan; its outcome and candidates survive a power cut once this returns."""
+        """Store a `finished` event of a running scan: its outcome and its candidates.
+
+        They survive a power cut once this returns. `InputError` for an event without an outcome.
+        """
         outcome = event.outcome
         if outcome is None:
             raise InputError(
@@ -85,247 +98,175 @@ class ScanStore(Database):
             )
         with self._transaction("IMMEDIATE"):
             scan = self._running_scan(scan_id)
-            self._execute(
-                "UPDATE scan SET mode = ?, workers = ? WHERE scan = ?",
-                (event.mode, event.workers, scan),
-            )
-            self._execute(
-                _INSERT_OUTCOME,
-                (scan, *_outcome_row(outcome), event.elapsed_s, to_json(event.logs)),
-            )
-            self._connection.executemany(_INSERT_CANDIDATE, _candidate_rows(scan, event.candidates))
+            self._update("scan", scan, {"mode": event.mode, "workers": event.workers})
+            values = {"scan": scan, "ended_s": event.elapsed_s, "logs": event.logs}
+            self._insert("scan_outcome", values | asdict(outcome))
+            self._insert_many("scan_candidate", _candidate_rows(scan, event.candidates))
 
     def finish_scan(self, scan_id: str, result: ScanResult) -> None:
-        """Store how a running scan ended; its outcomes are there."""
+        """Store how a running scan ended; its outcomes are already stored."""
         with self._transaction("IMMEDIATE"):
             scan = self._running_scan(scan_id)
-            values = (
-                str(result.status),
-                result.mode,
-                result.workers,
-                result.elapsed_s,
-                to_json(result.warnings),
-                scan,
-            )
-            self._execute(
-                "UPDATE scan SET status = ?, mode = ?, workers = ?, elapsed_s = ?, warnings = ? WHERE scan = ?",
-                values,
-            )
+            values = {
+                "status": result.status,
+                "mode": result.mode,
+                "workers": result.workers,
+                "elapsed_s": result.elapsed_s,
+                "warnings": result.warnings,
+            }
+            self._update("scan", scan, values)
 
     def abandon_scan(self, scan_id: str) -> None:
-        """Mark a running scan as failed; what had ended stays."""
+        """Mark a running scan as failed; its outcomes stay."""
         with self._transaction("IMMEDIATE"):
-            self._execute(
-                "UPDATE scan SET status = 'failed' WHERE scan = ?", (self._running_scan(scan_id),)
-            )
+            self._update("scan", self._running_scan(scan_id), {"status": "failed"})
 
     def delete_scan(self, scan_id: str) -> None:
-        """Remove a scan; `InputError` when there is no such scan or a process of this host still works on it."""
+        """Remove a scan; `InputError` when a process of this host still works on it."""
         with self._transaction("IMMEDIATE"):
-            row = self._scan_row(scan_id)
+            row = self._row("scan", scan_id)
             if is_at_work(row):
                 raise InputError(
-                    f"scan {scan_id}: process {row['pid']} still works on it; stop that first, then delete the scan"
+                    f"scan {scan_id}: process {row['pid']} still works on it; stop that first, "
+                    "then delete the scan"
                 )
             self._execute("DELETE FROM scan WHERE scan = ?", (row["scan"],))
 
-    # --- reading ---------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def scans(self) -> list[ScanSummary]:
-        """Every scan, newest first."""
+        """Every scan, newest first. Rows that cannot be read back are named in `problems`."""
+        summaries: list[ScanSummary] = []
         with self._transaction("DEFERRED"):
-            stored = (
-                self._execute("SELECT * FROM scan ORDER BY scan DESC").fetchall()
-                if self._has_scans()
-                else ()
-            )
-            return [self._listed(row) for row in stored]
+            for row in self._execute("SELECT * FROM scan ORDER BY scan DESC").fetchall():
+                try:
+                    with self._readable(f"scan {row['scan_id']}"):
+                        summaries.append(self._summary(dict(row)))
+                except StoreError as error:
+                    self.problems.append(str(error))
+        return summaries
 
     def find_scan(self, name: str) -> str:
-        """The scan id meant by a scan id, the unique beginning of one, or `last`; else `InputError` says what there is."""
+        """The scan id meant by a scan id, the unique beginning of one, or `last`.
+
+        `InputError` lists the scans when `name` fits none or several.
+        """
         with self._translated():
-            return self._meant("scan", name, self._scan_ids(), "run mp2 scan")
+            return self._resolved("scan", name, "run mp2 scan")
 
     def scan_summary(self, scan_id: str) -> ScanSummary:
         """The scan's line of the list; `InputError` when there is no such scan."""
         with self._transaction("DEFERRED"), self._readable(f"scan {scan_id}"):
-            return self._scan_summary(self._scan_row(scan_id))
+            return self._summary(self._row("scan", scan_id))
 
     def load_scan(self, scan_id: str) -> ScanResult:
-        """The scan's result without tool logs; of one that has no end what there is up to now, as a stopped one.
+        """The scan's result without tool logs; `InputError` when there is no such scan.
 
-        Its `elapsed_s` is then that of its last outcome. Raises `InputError` when there is no such scan.
+        A scan that has not ended is a stopped one with the outcomes so far; its `elapsed_s` is that
+        of the last outcome.
         """
         with self._transaction("DEFERRED"), self._readable(f"scan {scan_id}"):
-            row = self._scan_row(scan_id)
-            order = {name: idx for idx, name in enumerate(json.loads(row["scanners"]))}
-            stored = sorted(
-                self._execute(_SELECT_OUTCOMES, (row["scan"],)).fetchall(),
-                key=lambda one: order.get(one["scanner"], len(order)),
-            )
-            candidates = self._candidates(row["scan"])
-            return _result(row, stored, candidates)
+            row = self._row("scan", scan_id)
+            return self._result(row, from_sql(row))
+
+    def _result(self, row: dict[str, Any], values: dict[str, Any]) -> ScanResult:
+        registered = {name: idx for idx, name in enumerate(values["scanners"])}
+        outcomes = self._outcome_rows(row["scan"])
+        outcomes.sort(key=lambda outcome: registered.get(outcome["scanner"], len(registered)))
+        candidates = self._candidates(row["scan"])
+        unended = _UNENDED.get(status_now(row))
+        if unended is not None:
+            ended_s = [outcome["ended_s"] for outcome in outcomes]
+            values["status"] = ScanStatus.STOPPED
+            values["elapsed_s"] = max(ended_s, default=0.0)
+            values["warnings"] = [unended]
+        # Unknown before the first outcome.
+        values["mode"] = values["mode"] or "concurrent"
+        values["workers"] = values["workers"] or 0
+        values["outcomes"] = outcomes
+        values["logs"] = {outcome["scanner"]: outcome["logs"] for outcome in outcomes}
+        values["candidates"] = merged(
+            (outcome["pipeline"], candidates.get(outcome["scanner"], ())) for outcome in outcomes
+        )
+        return validated(ScanResult, values)
+
+    def _summary(self, row: dict[str, Any]) -> ScanSummary:
+        scan = row["scan"]
+        values = from_sql(row)
+        stored = self._outcome_rows(scan)
+        outcomes = [validated(ScanOutcome, outcome) for outcome in stored]
+        tickers = self._execute(
+            "SELECT count(DISTINCT ticker) FROM scan_candidate WHERE scan = ?", (scan,)
+        )
+        values["status"] = status_now(row)
+        values["n_scanners"] = len(values["scanners"])
+        values["n_outcomes"] = len(outcomes)
+        values["n_failed"] = sum(outcome.failed for outcome in outcomes)
+        values["n_candidates"] = tickers.fetchone()[0]
+        return validated(ScanSummary, values)
+
+    def _outcome_rows(self, scan: int) -> list[dict[str, Any]]:
+        stored = self._execute(
+            "SELECT * FROM scan_outcome WHERE scan = ? ORDER BY ended_s", (scan,)
+        )
+        return [from_sql(dict(row)) for row in stored]
 
     def _candidates(self, scan: int) -> dict[str, list[Candidate]]:
-        found: dict[str, list[Candidate]] = {}
-        for row in self._execute(_SELECT_CANDIDATES, (scan,)):
-            candidate = Candidate(
-                row["ticker"],
-                row["scanner"],
-                row["context"],
-                row["priority"],
-                json.loads(row["data"]),
-            )
-            found.setdefault(row["scanner"], []).append(intact(candidate))
-        return found
+        """The candidates by scanner, in the order in which it yielded them."""
+        by_scanner: dict[str, list[Candidate]] = {}
+        stored = self._execute(
+            "SELECT * FROM scan_candidate WHERE scan = ? ORDER BY scanner, candidate_idx", (scan,)
+        )
+        for row in stored:
+            values = from_sql(dict(row))
+            candidate = validated(Candidate, {**values, "source": row["scanner"]})
+            by_scanner.setdefault(row["scanner"], []).append(candidate)
+        return by_scanner
 
-    # --- breakers --------------------------------------------------------------------------------------------------
+    # --- breakers ---------------------------------------------------------------------------------
 
     def breakers(self) -> dict[str, BreakerState]:
         """The breakers that are not closed or have failures counted, by scanner."""
         with self._translated():
-            stored = self._execute("SELECT * FROM breaker").fetchall() if self._has_scans() else ()
+            stored = self._execute("SELECT * FROM breaker")
             return {row["scanner"]: BreakerState.from_dict(dict(row)) for row in stored}
 
     def change_breaker(self, scanner: str, change: Change) -> BreakerState:
-        """Apply a change that no other process can come between; the state after it."""
+        """Apply a change that no other process can come between. Returns the state after it."""
         with self._transaction("IMMEDIATE"):
             row = self._execute("SELECT * FROM breaker WHERE scanner = ?", (scanner,)).fetchone()
             before = BreakerState() if row is None else BreakerState.from_dict(dict(row))
             after = change(before)
             if after == BreakerState():
                 self._execute("DELETE FROM breaker WHERE scanner = ?", (scanner,))
-            elif after != before or row is None:
-                values = after.to_dict()
-                statement = insert("breaker", "scanner", *values).replace(
-                    "INSERT", "INSERT OR REPLACE", 1
-                )
-                self._execute(statement, (scanner, *map(_plain, values.values())))
+            else:
+                values = {"scanner": scanner, **after.to_dict()}
+                self._insert("breaker", values, replace=True)
         return after
 
-    # --- rows ------------------------------------------------------------------------------------------------------
-
-    def _has_scans(self) -> bool:
-        return self._version() >= schema.SCANS_SINCE
-
-    def _scan_ids(self) -> list[str]:
-        return self._ids("scan") if self._has_scans() else []
-
-    def _scan_row(self, scan_id: str) -> sqlite3.Row:
-        found = (
-            self._execute("SELECT * FROM scan WHERE scan_id = ?", (scan_id,)).fetchone()
-            if self._has_scans()
-            else None
-        )
-        if found is None:
-            raise InputError(
-                f"{self.path}: no scan {scan_id!r}; there is {listing(self._scan_ids())}"
-            )
-        return found  # type: ignore[no-any-return]
+    # --- rows -------------------------------------------------------------------------------------
 
     def _running_scan(self, scan_id: str) -> int:
-        row = self._execute(
-            "SELECT scan, status FROM scan WHERE scan_id = ?", (scan_id,)
-        ).fetchone()
-        if row is None or row["status"] != "running":
-            fate = (
-                "was deleted meanwhile" if row is None else f"has already ended ({row['status']})"
-            )
-            raise StoreError(f"{self.path}: scan {scan_id} {fate}; nothing was stored")
+        row = self._find_row("scan", scan_id)
+        problem = None
+        if row is None:
+            problem = "was deleted meanwhile"
+        elif row["status"] != "running":
+            problem = f"has already ended ({row['status']})"
+        if row is None or problem is not None:
+            raise StoreError(f"{self.path}: scan {scan_id} {problem}; nothing was stored")
         return int(row["scan"])
 
-    def _listed(self, row: sqlite3.Row) -> ScanSummary:
-        try:
-            return self._scan_summary(row)
-        except DAMAGE:
-            return ScanSummary(scan_id=str(row["scan_id"]), **_UNREADABLE)
 
-    def _scan_summary(self, row: sqlite3.Row) -> ScanSummary:
-        outcomes = [_to_outcome(one) for one in self._execute(_SELECT_OUTCOMES, (row["scan"],))]
-        statement = "SELECT COUNT(DISTINCT ticker) FROM scan_candidate WHERE scan = ?"
-        (n_candidates,) = self._execute(statement, (row["scan"],)).fetchone()
-        return intact(
-            ScanSummary(
-                **{
-                    name: row[name]
-                    for name in ("scan_id", "started_at", "day", "mode", "workers", "elapsed_s")
-                },
-                status=status_now(row),
-                n_scanners=len(json.loads(row["scanners"])),
-                n_outcomes=len(outcomes),
-                n_failed=sum(outcome.failed for outcome in outcomes),
-                n_candidates=n_candidates,
-            )
-        )
-
-
-# --- rows and records -------------------------------------------------------------------------------------------------
-
-_OUTCOME_COLUMNS = tuple(spec.name for spec in fields(ScanOutcome) if spec.name != "error")
-_INSERT_OUTCOME = insert(
-    "scan_outcome", "scan", *_OUTCOME_COLUMNS, "error_code", "error_message", "ended_s", "logs"
-)
-_INSERT_CANDIDATE = insert(
-    "scan_candidate", "scan", "scanner", "candidate_idx", "ticker", "priority", "context", "data"
-)
-_SELECT_OUTCOMES = "SELECT * FROM scan_outcome WHERE scan = ? ORDER BY ended_s"
-_SELECT_CANDIDATES = "SELECT * FROM scan_candidate WHERE scan = ? ORDER BY scanner, candidate_idx"
-
-
-def _plain(value: Any) -> Any:
-    """An enum's member as text."""
-    return str(value) if isinstance(value, str) else value
-
-
-def _outcome_row(outcome: ScanOutcome) -> tuple[Any, ...]:
-    error = (None, None) if outcome.error is None else astuple(outcome.error)
-    return (*(_plain(getattr(outcome, name)) for name in _OUTCOME_COLUMNS), *error)
-
-
-def _candidate_rows(scan: int, candidates: Sequence[Candidate]) -> Iterator[tuple[Any, ...]]:
-    for idx, one in enumerate(candidates):
-        yield (scan, one.source, idx, one.ticker, one.priority, one.context, to_json(one.data))
-
-
-def _to_outcome(row: sqlite3.Row) -> ScanOutcome:
-    values = {name: row[name] for name in _OUTCOME_COLUMNS} | {
-        "status": OutcomeStatus(row["status"])
-    }
-    return ScanOutcome(
-        **values,
-        error=None
-        if row["error_code"] is None
-        else ScanError(row["error_code"], row["error_message"]),
-    )
-
-
-_UNREADABLE: dict[str, Any] = {
-    "status": "damaged", "started_at": "", "day": "", "mode": None, "workers": None, "elapsed_s": None,
-    "n_scanners": 0, "n_outcomes": 0, "n_failed": 0, "n_candidates": 0,
-}  # fmt: skip
-
-_UNENDED = {
-    "running": "the scan is still running: this is what has ended so far",
-    "interrupted": "the process of the scan ended before it did: this is what had ended by then",
-    "failed": "the scan failed: this is what had ended by then",
-}
-
-
-def _result(
-    row: sqlite3.Row, stored: Sequence[sqlite3.Row], candidates: Mapping[str, Sequence[Candidate]]
-) -> ScanResult:
-    unended = _UNENDED.get(status_now(row))
-    result = ScanResult(
-        scan_id=row["scan_id"],
-        status=ScanStatus.STOPPED if unended else ScanStatus(row["status"]),
-        elapsed_s=max((one["ended_s"] for one in stored), default=0.0)
-        if unended
-        else row["elapsed_s"],
-        workers=row["workers"] or 0,
-        mode=row["mode"] or "concurrent",
-        outcomes=tuple(map(_to_outcome, stored)),
-        candidates=merged((one["pipeline"], candidates.get(one["scanner"], ())) for one in stored),
-        warnings=(unended,) if unended else tuple(json.loads(row["warnings"])),
-        logs={one["scanner"]: tuple(json.loads(one["logs"])) for one in stored},
-    )
-    return intact(result)
+def _candidate_rows(scan: int, candidates: Sequence[Candidate]) -> Iterator[dict[str, Any]]:
+    for idx, candidate in enumerate(candidates):
+        yield {
+            "scan": scan,
+            "scanner": candidate.source,
+            "candidate_idx": idx,
+            "ticker": candidate.ticker,
+            "priority": candidate.priority,
+            "context": candidate.context,
+            # Encoded here: plain text is JSON too.
+            "data": to_json(candidate.data),
+        }

@@ -1,66 +1,65 @@
-"""Makes one of the files beside this one with the code of an older version: see the README here."""
+"""Makes one of the files beside this one: see the README here."""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
+import mp2
+
 TESTS = Path(__file__).parents[2]
-GRIDS = "enabled = false\n[EMA]\nfast = [5, 8]\nslow = [16, 22]\n[RSI]\nperiod = [2, 5]\nlevel = [45, 50]\n"
-GRIDS += "[SMA]\nperiod = [13, 25]\nmargin = [0, 0.01]\n"
-RULES = ("--min-daily-hits", "3", "--top", "3", "--no-progress", "--budget", "50s")
-
-
-def command(*args: object) -> None:
-    """A command of the version that is imported."""
-    from mp2.cli.main import main
-
-    with suppress(SystemExit):
-        main([str(arg) for arg in args])
+sys.path.insert(0, str(TESTS / "support"))
+GRIDS = """enabled = false
+[EMA]
+fast = [5, 8]
+slow = [16, 22]
+[RSI]
+period = [2, 5]
+level = [45, 50]
+[SMA]
+period = [13, 25]
+margin = [0, 0.01]
+"""
 
 
 def make(path: Path) -> None:
-    """A search and whatever else the version can store, in a file of one piece that names no machine."""
-    from mp2.storage import schema
+    """Store two searches, a run and a scan in a file of one piece that names no machine."""
+    from stub_scanners import naming
 
-    folder = Path.cwd()
-    (folder / "week.csv").write_bytes(
-        (TESTS / "oracle" / "golden" / "week-prices.csv").read_bytes()
-    )
-    command("search", "week.csv", *RULES, "--db", path)
-    if schema.VERSION >= 2:
-        from mp2.data.prices import to_frame
-        from mp2.demo.market import make_market
+    from mp2.demo.market import make_market
 
-        (folder / "grids.toml").write_text(GRIDS)
-        to_frame(make_market(5, plant=False).prices).write_parquet("bars.parquet")
-        command("run", "bars.parquet", "--grids", "grids.toml", *RULES, "--db", path)
-    if schema.VERSION >= 4:
-        store_scan(path)
+    rules = mp2.Rules(min_daily_hits=3, top_k=3)
+    week = TESTS / "oracle" / "golden" / "week-prices.csv"
+    mp2.search(week, store=path, rules=rules)
+
+    market = make_market(5)
+    grids = path.with_suffix(".toml")
+    grids.write_text(GRIDS)
+    run = mp2.run(market.prices, store=path, rules=rules, grids=mp2.load_grids(grids))
+    grids.unlink()
+    with mp2.Store(path) as store:
+        store.save_outcome(str(run.result.run_id), mp2.score(run.next_day, market.later))
+
+    mp2.scan([naming("good", "AAPL")], store=path)
+    mp2.search(week, store=path, rules=rules, max_attempts=10)
+    _anonymise(path)
+
+
+def _anonymise(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for table in ("run", "scan") if schema.VERSION >= 4 else ("run",):
+        for table in ("run", "scan"):
             connection.execute(
                 f"UPDATE {table} SET host = 'elsewhere', pid = 1, process_start = '1'"
             )
+        connection.execute("UPDATE run SET source = 'week.csv' WHERE source LIKE '%.csv'")
+        connection.execute(
+            "UPDATE run SET request = json_set(request, '$.source.path', '/moved/week.csv') "
+            "WHERE json_extract(request, '$.source.kind') = 'signals'"
+        )
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("VACUUM")
-
-
-def store_scan(path: Path) -> None:
-    """A scan of one scanner, put there by hand: there is no command for it yet in that version."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(
-            "INSERT INTO scan VALUES (1, '20260105-100000-abcd', '2026-01-05T10:00:00+00:00', '2026-01-05', 'complete', "
-            "'h', 1, '1', 'f', '[\"good\"]', 'concurrent', 8, 0.5, '[]')"
-        )
-        connection.execute(
-            "INSERT INTO scan_outcome VALUES (1, 'good', 'test', 'ok', 0.4, 1, 1, 0, NULL, NULL, 0.4, '[]')"
-        )
-        connection.execute(
-            "INSERT INTO scan_candidate VALUES (1, 'good', 0, 'AAPL', 'high', 'seen often', 'null')"
-        )
 
 
 if __name__ == "__main__":

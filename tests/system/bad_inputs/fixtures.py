@@ -168,17 +168,19 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
         lambda folder: _replace_store(folder, "CREATE TABLE notes (a)")
     ),
     "store is newer": _change("PRAGMA user_version = 99"),
-    "store is older": _change("PRAGMA user_version = 0", "UPDATE mp2_meta SET value = '0'"),
+    "store is of the old format": _maker(
+        lambda folder: _replace_store(folder, "CREATE TABLE mp2_meta (name, value)")
+    ),
     "store has damaged pages": _maker(_damage_pages),
     "store is cut": _maker(_cut_store),
     "store is locked": _locked,
     "store without runs": _change("DELETE FROM run"),
     "run is interrupted": _change(_INTERRUPT),
-    "run is damaged": _change("UPDATE run SET rules = '{'"),
-    "run has a wrong type": _change("UPDATE run SET elapsed_s = '[]'"),
-    "run is too large": _change("UPDATE run SET coverage = 9e999"),
-    "group has a wrong type": _change("UPDATE kept_group SET score = 'x'"),
-    "group is nested": _change(f"UPDATE group_day SET tickers = '{'[' * 5000}'"),
+    "run is damaged": _change("UPDATE run SET days = NULL"),
+    "run has a wrong type": _change("UPDATE run SET attempts = 'x'"),
+    "group has a wrong type": _change(
+        "UPDATE kept_group SET body = json_remove(body, '$.members[0].algo')"
+    ),
     "two runs": _change("UPDATE run SET run_id = '20260101-000000-aaa' || run"),
     "signals.db": _change("CREATE TABLE a (x)", "CREATE TABLE b (y)", name="signals.db"),
     "empty.db": _write("empty.db", b""),

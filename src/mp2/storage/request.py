@@ -1,0 +1,117 @@
+"""What a stored run was asked to do: enough to do it again.
+
+The record is written when the run begins, by the API and the command line alike, and read when it
+is resumed. A field that is added later needs a default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+
+from mp2._files import expanded
+from mp2.groups.settings import SearchSettings
+
+
+def _to_path(value: object) -> Path:
+    # Not validated as text: a name in a file system need not be Unicode.
+    if not isinstance(value, str | Path):
+        raise ValueError("not a path")
+    return Path(value)
+
+
+def _to_text(path: Path) -> str:
+    # A run may be resumed from another folder.
+    return str(expanded(path).absolute())
+
+
+StoredPath = Annotated[Path, PlainValidator(_to_path), PlainSerializer(_to_text)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SignalsFile(_Record):
+    """A table of signals on disk and how to read it; the fields are those of `mp2.read_signals`."""
+
+    kind: Literal["signals"] = "signals"
+    path: StoredPath
+    columns: dict[str, str] = {}
+    outcomes: StoredPath | None = None
+    algos: tuple[str, ...] = ()
+    days: tuple[str, ...] = ()
+    table: str | None = None
+    query: str | None = None
+
+
+class PricesFile(_Record):
+    """Daily bars on disk and how to read them; the fields are those of `mp2.read_prices`."""
+
+    kind: Literal["prices"] = "prices"
+    path: StoredPath
+    columns: dict[str, str] = {}
+    table: str | None = None
+    query: str | None = None
+
+
+class DemoPrices(_Record):
+    """The synthetic market of `mp2 demo`."""
+
+    kind: Literal["demo"] = "demo"
+    seed: int = 0
+    plant: bool = True
+
+
+class InMemory(_Record):
+    """A panel of signals or a price table that the caller passed, and has to pass again."""
+
+    kind: Literal["memory"] = "memory"
+    holds: Literal["signals", "prices"]
+
+
+Source = SignalsFile | PricesFile | DemoPrices | InMemory
+
+
+class SignalSettings(_Record):
+    """How signals are computed from prices.
+
+    `grids`: a TOML file, None for the default grids. `grids_in_memory`: the caller passed grids, and
+    has to pass them again.
+    """
+
+    n_days: int = 5
+    end: str | None = None
+    grids: StoredPath | None = None
+    grids_in_memory: bool = False
+
+
+class PickSettings(_Record):
+    """How picks are made for the next day; the fields are those of `mp2.pick_day`."""
+
+    min_tickers: int = 1
+    top_groups: int = 50
+
+
+class Request(_Record):
+    """A run: where its input is and what is done with it. `signals` and `picks` apply to prices."""
+
+    source: Annotated[Source, Field(discriminator="kind")]
+    search: SearchSettings
+    signals: SignalSettings = SignalSettings()
+    picks: PickSettings = PickSettings()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request as the store keeps it, paths absolute."""
+        return self.model_dump(warnings=False)
+
+    @property
+    def label(self) -> str:
+        """The source as a list of runs shows it."""
+        if isinstance(self.source, SignalsFile | PricesFile):
+            return str(self.source.path)
+        if isinstance(self.source, DemoPrices):
+            return f"demo --seed {self.source.seed}"
+        return f"{self.source.holds} in memory"
