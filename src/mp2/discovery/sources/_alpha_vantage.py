@@ -27,16 +27,32 @@ _BAD_KEY = r"api ?key.{0,40}(invalid|missing|for demo)|(invalid|missing).{0,40}a
 # quota and "all premium endpoints", so the order and the end of the word matter.
 _REFUSALS = (
     Refusal(_BAD_KEY, "unauthorized", f"Alpha Vantage rejects the key {KEY}"),
-    Refusal("^Error Message", "bad_request", "Alpha Vantage rejects the request (symbol unknown?)"),
-    Refusal(r"premium endpoint\b", "forbidden", "Alpha Vantage serves this to paid plans only"),
+    Refusal(
+        "^Error Message",
+        "bad_request",
+        "Alpha Vantage rejects the request (symbol unknown?)",
+    ),
+    Refusal(
+        r"premium endpoint\b",
+        "forbidden",
+        "Alpha Vantage serves this to paid plans only",
+    ),
     Refusal(
         "sparingly|per second",
         "rate_limited",
         "Alpha Vantage limits requests per second",
         burst=True,
     ),
-    Refusal("per minute", "rate_limited", "Alpha Vantage limits requests per minute"),
-    Refusal("per day", "rate_limited", "the daily requests to Alpha Vantage are used up"),
+    Refusal(
+        "per minute",
+        "rate_limited",
+        "Alpha Vantage limits requests per minute",
+    ),
+    Refusal(
+        "per day",
+        "rate_limited",
+        "the daily requests to Alpha Vantage are used up",
+    ),
     Refusal("", "rate_limited", "Alpha Vantage limits requests"),
 )
 

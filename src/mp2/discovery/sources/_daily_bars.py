@@ -56,10 +56,10 @@ class BarSettings(ScannerSettings):
     model_config = ConfigDict(strict=True)
 
     prices: str = ""
-    columns: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, str] = Field({})
     table: Text | None = None
     query: Text | None = None
-    max_age_days: int = Field(default=10, ge=1, le=3660)
+    max_age_days: int = Field(10, ge=1, le=3660)
     min_close: NonNegativeFloat = 0.0
 
 
@@ -82,9 +82,8 @@ class BarScanner(Scanner):
     `template`: the reason of a candidate, with names of settings and measures in braces.
     """
 
-    offline: ClassVar[bool] = True
+    offline = True
     template: ClassVar[str]
-    settings: Any
 
     def needs_volume(self) -> bool:
         """Return whether the rule cannot hold without any volume."""
@@ -140,11 +139,21 @@ class BarScanner(Scanner):
                 measures[measure] = value
                 data[measure] = None if math.isnan(value) else round(value, 6)
             priority = "high" if self.is_urgent(measures) else "medium"
-            candidate = context.candidate(ticker, self.reason(measures), priority, data)
+            candidate = context.candidate(
+                ticker,
+                self.reason(measures),
+                priority,
+                data,
+            )
             ranked.append(((PRIORITIES.index(priority), -strength[idx], ticker), candidate))
         return [candidate for _, candidate in sorted(ranked)]
 
-    def _read(self, prices: PriceTable, name: str, context: ScanContext) -> Values:
+    def _read(
+        self,
+        prices: PriceTable,
+        name: str,
+        context: ScanContext,
+    ) -> Values:
         """Return the last n values of each series, float64[T, n]; NaN for tickers of few bars."""
         import numpy as np
 
@@ -173,16 +182,27 @@ class BarScanner(Scanner):
         values = np.full((len(plan.series), prices.n_tickers, n_longest), np.nan)
         for ticker in tickers:
             context.check()
-            indicators.evaluate(plan, prices, window, range(ticker, ticker + 1), values)
-        n_tickers = prices.n_tickers
-        context.logger.info("%d of %d tickers have %d bars", len(tickers), n_tickers, n_needed)
+            indicators.evaluate(
+                plan,
+                prices,
+                window,
+                range(ticker, ticker + 1),
+                values,
+            )
+        context.logger.info(
+            "%d of %d tickers have %d bars", len(tickers), prices.n_tickers, n_needed
+        )
         return {
             key: values[plan.series.index(series), :, -n_last:]
             for key, (series, n_last) in wanted.items()
         }
 
 
-def rolling(function: str, column: Literal["close", "volume"], period: int) -> Indicator:
+def rolling(
+    function: str,
+    column: Literal["close", "volume"],
+    period: int,
+) -> Indicator:
     """Return the TA-Lib function (MAX, SMA, SUM) over the last `period` bars of a column."""
     from mp2.signals.indicators import Indicator
 
@@ -241,13 +261,20 @@ def find_prices(context: ScanContext, settings: BarSettings) -> tuple[PriceTable
     try:
         prices = read_once(path, context, settings)
     except OSError as error:
-        raise SourceError("bad_request", f"prices: {path}: {error.strerror or error}") from error
+        raise SourceError(
+            "bad_request",
+            f"prices: {path}: {error.strerror or error}",
+        ) from error
     for warning in prices.warnings:
         context.logger.warning("%s", warning)
     return prices, str(path)
 
 
-def read_once(path: Path, context: ScanContext, settings: BarSettings) -> PriceTable:
+def read_once(
+    path: Path,
+    context: ScanContext,
+    settings: BarSettings,
+) -> PriceTable:
     """Read a file or folder unless it has been read and not changed.
 
     Raises `SourceError`, and OSError when it does not exist or may not be read.
@@ -275,7 +302,7 @@ def file_versions(path: Path) -> tuple[object, ...]:
     versions = []
     for file in files:
         stat = file.stat()
-        versions.append((file.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        versions.append((file.name, stat.st_size, stat.st_mtime_ns))
     return tuple(versions)
 
 
@@ -315,7 +342,10 @@ class PriceCache:
             context.check()  # raises, because only the cancelled scanner stops a read
             raise
         except InputError as error:
-            raise SourceError("bad_payload", "; ".join(error.problems)) from error
+            raise SourceError(
+                "bad_payload",
+                "; ".join(error.problems),
+            ) from error
 
 
 # More than one market at a time is rare, and a table of 500 tickers and five years takes 30 MB.

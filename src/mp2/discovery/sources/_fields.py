@@ -96,7 +96,10 @@ def read_rows(values: Collection[Any], read: Read[T], what: str) -> list[T]:
         if result is not None:
             found.append(result)
     if values and not found:
-        raise SourceError("bad_payload", f"{what}: cannot read any of the {len(values)} rows")
+        raise SourceError(
+            "bad_payload",
+            f"{what}: cannot read any of the {len(values)} rows",
+        )
     return found
 
 
@@ -114,7 +117,10 @@ def as_row(value: Any, what: str) -> Row:
 
 def _wrong_type(what: str, wanted: str, value: Any) -> SourceError:
     # The message omits the value: a source may repeat the key it was called with.
-    return SourceError("bad_payload", f"{what}: expected {wanted}, got {type(value).__name__}")
+    return SourceError(
+        "bad_payload",
+        f"{what}: expected {wanted}, got {type(value).__name__}",
+    )
 
 
 class Refusal(NamedTuple):
@@ -130,7 +136,11 @@ def raise_refusal(sentence: str, refusals: Collection[Refusal]) -> None:
     """Raise the `SourceError` of the first refusal that the sentence matches, if any."""
     for refusal in refusals:
         if re.search(refusal.pattern, sentence, re.IGNORECASE):
-            raise SourceError(refusal.code, refusal.message, burst=refusal.burst)
+            raise SourceError(
+                refusal.code,
+                refusal.message,
+                burst=refusal.burst,
+            )
 
 
 def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:

@@ -46,14 +46,23 @@ def get(
 ) -> T:
     """Send a request with the key. Raises `SourceError`."""
     headers = {"X-Finnhub-Token": context.key(KEY)}
-    return context.http.get(url, parse=parse, params=params, headers=headers, ttl_s=ttl_s)
+    return context.http.get(
+        url,
+        parse=parse,
+        params=params,
+        headers=headers,
+        ttl_s=ttl_s,
+    )
 
 
 def unwrap(reply: Reply, key: str) -> Row:
     """Return the response, which has `key`. Raises `SourceError` for anything else."""
     text = reply.text().lstrip()
     if text.startswith("<") and reply.status < 400:
-        raise SourceError("rate_limited", "Finnhub sent a web page, as it does above its limit")
+        raise SourceError(
+            "rate_limited",
+            "Finnhub sent a web page, as it does above its limit",
+        )
     is_json = text.startswith(("{", "["))
     response = read_object(reply, _RESPONSE) if is_json else Row(error=text)
     if isinstance(response.get("error"), str):

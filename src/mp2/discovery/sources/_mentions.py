@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Any
 
 from mp2.discovery.candidates import canonical_ticker
-
-T = TypeVar("T")
 
 _TICKER = r"([A-Za-z]{1,5}(?:[.-][A-Za-z]{1,2})?)"
 _CASHTAG = re.compile(rf"(?<![\w$&])\${_TICKER}(?![\w$])", re.ASCII)
@@ -26,7 +24,7 @@ _CAPITALS = re.compile(r"(?<![\w$.&-])[A-Z][A-Z0-9]{0,5}(?:[.-][A-Z]{1,2})?(?!\w
 _SUFFIXES = {"": "", "TSX": ".TO", "TSXV": ".V", "LSE": ".L"}
 
 
-class Mentions(Generic[T]):
+class Mentions:
     """Finds tickers in texts, and groups what the texts belong to by them.
 
     `symbols`: canonical tickers that bare words may name. `names`: names (whole words, in any
@@ -38,25 +36,24 @@ class Mentions(Generic[T]):
         self._names = {name.casefold(): ticker for name, ticker in (names or {}).items()}
         # The longest first: `Alphabet Inc.` before `Alphabet`.
         words = sorted(map(re.escape, self._names), key=len, reverse=True)
-        self._found: dict[str, dict[str, T]] = {}
-        self._named = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)")
+        self._found: dict[str, dict[str, Any]] = {}
+        # Without names a pattern that matches nothing.
+        self._named = re.compile(rf"(?<!\w)(?:{'|'.join(words) or '(?!)'})(?!\w)")
 
     def find(self, text: str) -> set[str]:
         """Return the tickers that the text names, in canonical form."""
         written = _CASHTAG.findall(text)
         for exchange, ticker in _LISTED.findall(text):
             written.append(ticker + _SUFFIXES[exchange.upper()])
-        if self._symbols:
-            written += self._symbols.intersection(map(canonical_ticker, _CAPITALS.findall(text)))
-        if self._names:
-            written += map(self._names.__getitem__, self._named.findall(text.casefold()))
+        written += self._symbols.intersection(map(canonical_ticker, _CAPITALS.findall(text)))
+        written += map(self._names.get, self._named.findall(text.casefold()))
         return set(filter(None, map(canonical_ticker, written)))
 
-    def add(self, text: str, key: str, item: T) -> None:
+    def add(self, text: str, key: str, item: Any) -> None:
         """Note `item` for each ticker that its text names; the first one with a key counts."""
         for ticker in self.find(text):
             self._found.setdefault(ticker, {}).setdefault(key, item)
 
-    def by_ticker(self) -> dict[str, list[T]]:
+    def by_ticker(self) -> dict[str, list[Any]]:
         """Return the items that were added, by ticker."""
         return {ticker: list(items.values()) for ticker, items in self._found.items()}

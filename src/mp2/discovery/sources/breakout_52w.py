@@ -46,10 +46,10 @@ class Breakout52w(BarScanner):
     class Settings(BarSettings):
         """Lengths in sessions, `max_above_pp` in percent of the highest close."""
 
-        sessions: int = Field(default=252, ge=20, le=2520)
-        max_above_pp: float = Field(default=10.0, gt=0, le=1000)
-        volume_days: int = Field(default=50, ge=5, le=500)
-        min_volume_ratio: float = Field(default=0.0, ge=0, le=100)
+        sessions: int = Field(252, ge=20, le=2520)
+        max_above_pp: float = Field(10.0, gt=0, le=1000)
+        volume_days: int = Field(50, ge=5, le=500)
+        min_volume_ratio: float = Field(0.0, ge=0, le=100)
 
     settings: Settings
 

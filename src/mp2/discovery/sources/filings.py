@@ -98,7 +98,10 @@ def check_access(reply: Reply) -> None:
     if reply.status != 403:
         return
     if b"Request Rate Threshold" in reply.body:
-        raise SourceError("rate_limited", "the SEC limits this address for ten minutes")
+        raise SourceError(
+            "rate_limited",
+            "the SEC limits this address for ten minutes",
+        )
     raise SourceError(
         "forbidden",
         f"the SEC rejects the user agent; set {USER_AGENT} to 'Company Name contact@domain'",
@@ -150,7 +153,8 @@ class Filings(Scanner):
     name = "filings"
     pipeline = "filings"
     summary = "companies whose SEC filings contain certain words (EDGAR full-text search)"
-    rates = {"efts.sec.gov": ("5/s",), "www.sec.gov": ("5/s",)}  # noqa: RUF012 - never changed
+    # Ten a second in all, for which the SEC counts both hosts together; never changed.
+    rates = {"efts.sec.gov": ("5/s",), "www.sec.gov": ("5/s",)}  # noqa: RUF012
 
     class Settings(ScannerSettings):
         """The search, and the user agent.
@@ -165,8 +169,8 @@ class Filings(Scanner):
 
         query: Words = '"share repurchase program"'
         forms: tuple[Words, ...] = ("8-K",)
-        days: int = Field(default=3, ge=1, le=90, strict=True)
-        max_pages: int = Field(default=2, ge=1, le=10, strict=True)
+        days: int = Field(3, ge=1, le=90, strict=True)
+        max_pages: int = Field(2, ge=1, le=10, strict=True)
         user_agent: (
             Annotated[str, StringConstraints(strip_whitespace=True, pattern=f"^{_CONTACT}$")] | None
         ) = None
@@ -179,7 +183,10 @@ class Filings(Scanner):
         """Search page by page, then group by ticker."""
         agent = self.settings.user_agent or context.key(USER_AGENT)
         if not re.fullmatch(_CONTACT, agent):
-            raise SourceError("bad_request", f"set {USER_AGENT} to 'Company Name contact@domain'")
+            raise SourceError(
+                "bad_request",
+                f"set {USER_AGENT} to 'Company Name contact@domain'",
+            )
         headers = {"User-Agent": agent}
         filings = self._search(context, headers)
         listed = self._listed_tickers(context, headers, filings)
@@ -241,7 +248,12 @@ class Filings(Scanner):
             context.logger.warning("filings that name no ticker are left out: %s", error)
             return {}
 
-    def _candidate(self, context: ScanContext, ticker: str, filings: list[Filing]) -> Candidate:
+    def _candidate(
+        self,
+        context: ScanContext,
+        ticker: str,
+        filings: list[Filing],
+    ) -> Candidate:
         newest = filings[0]
         company = newest["company"]
         fields = ("adsh", "form", "filed", "items", "url")
@@ -257,4 +269,9 @@ class Filings(Scanner):
         if len(filings) > 1:
             reason += f" and {counted(len(filings) - 1, 'other filing')}"
             priority = "high"
-        return context.candidate(ticker, f"{reason} with {self.settings.query}", priority, data)
+        return context.candidate(
+            ticker,
+            f"{reason} with {self.settings.query}",
+            priority,
+            data,
+        )

@@ -16,7 +16,7 @@ Overview". Finnhub sends percentages and millions, Alpha Vantage fractions and u
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
@@ -109,7 +109,7 @@ class Fundamentals(Scanner):
         - `base_url`: of the provider.
         """
 
-        needed: ClassVar[str] = "symbols"
+        needed = "symbols"
         provider: Literal["finnhub", "alpha_vantage"] = "finnhub"
         symbols: Symbols = ()
         max_pe: PositiveFloat | None = 20.0
@@ -134,7 +134,12 @@ class Fundamentals(Scanner):
             if pe is not None and settings.max_pe is not None and pe <= settings.max_pe / 2:
                 priority = "high"
             data = {**figures, "provider": settings.provider}
-            candidate = context.candidate(symbol, describe(figures), priority, data)
+            candidate = context.candidate(
+                symbol,
+                describe(figures),
+                priority,
+                data,
+            )
             ranked.append(((pe is None, pe or 0.0, symbol), candidate))
         return [candidate for _, candidate in sorted(ranked)]
 
@@ -146,7 +151,13 @@ class Fundamentals(Scanner):
             params = {"symbol": symbol, "metric": "all"}
             return _finnhub.get(context, url, parse_metric, params, TTL_S)
         params = {"function": "OVERVIEW", "symbol": symbol}
-        return _alpha_vantage.get(context, base_url, parse_overview, params, TTL_S)
+        return _alpha_vantage.get(
+            context,
+            base_url,
+            parse_overview,
+            params,
+            TTL_S,
+        )
 
     def _passes(self, figures: Figures) -> bool:
         if self.settings.max_pe is not None and (figures["pe"] or 0.0) <= 0:

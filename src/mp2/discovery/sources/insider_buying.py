@@ -124,10 +124,10 @@ class InsiderBuying(Scanner):
         """
 
         symbols: Symbols = ()
-        days: int = Field(default=7, ge=1, le=365, strict=True)
+        days: int = Field(7, ge=1, le=365, strict=True)
         min_value_usd: NonNegativeFloat = 50_000.0
         high_value_usd: NonNegativeFloat = 1_000_000.0
-        cluster: int = Field(default=3, ge=2, strict=True)
+        cluster: int = Field(3, ge=2, strict=True)
         base_url: BaseAddress = _finnhub.BASE_URL
 
     settings: Settings

@@ -63,15 +63,16 @@ class Mover(TypedDict):
     volume: float | None
 
 
-def parse_movers(reply: Reply) -> tuple[str, list[Mover]]:
-    """Return the day of the lists, ISO, and their rows, list after list. Raises `SourceError`."""
+def parse_movers(reply: Reply) -> tuple[str, dict[ListName, list[Mover]]]:
+    """Return the day of the lists, ISO, and their rows. Raises `SourceError`."""
     response = _alpha_vantage.unwrap(reply, tuple(LISTS.values()))
     last_updated = response.day("last_updated")
     if last_updated is None:
-        raise SourceError("bad_payload", "the movers have no date (last_updated)")
-    movers = []
-    for name, key in LISTS.items():
-        movers += response.rows(key, partial(read_mover, name))
+        raise SourceError(
+            "bad_payload",
+            "the movers have no date (last_updated)",
+        )
+    movers = {name: response.rows(key, partial(read_mover, name)) for name, key in LISTS.items()}
     return last_updated, movers
 
 
@@ -117,7 +118,7 @@ class MarketMovers(Scanner):
         - `base_url`: of the service.
         """
 
-        lists: tuple[ListName, ...] = Field(default=("gainers", "most_active"), min_length=1)
+        lists: tuple[ListName, ...] = Field(("gainers", "most_active"), min_length=1)
         min_change_pp: NonNegativeFloat = 5.0
         high_change_pp: NonNegativeFloat = 20.0
         min_price_usd: NonNegativeFloat = 1.0
@@ -147,14 +148,18 @@ class MarketMovers(Scanner):
             )
         seen = set()
         for name in self.settings.lists:
-            for row in movers:
+            for row in movers[name]:
                 ticker = row["ticker"]
                 priority = self._priority(row)
-                if row["list"] != name or ticker in seen or priority is None:
-                    continue
-                seen.add(ticker)
-                data = {**row, "last_updated": last_updated}
-                yield context.candidate(ticker, _reason(row, last_updated), priority, data)
+                if priority is not None and ticker not in seen:
+                    seen.add(ticker)
+                    data = {**row, "last_updated": last_updated}
+                    yield context.candidate(
+                        ticker,
+                        _reason(row, last_updated),
+                        priority,
+                        data,
+                    )
 
     def _priority(self, row: Mover) -> str | None:
         """Return the priority of a row, None when it does not pass the filters."""

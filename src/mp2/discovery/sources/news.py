@@ -30,7 +30,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
@@ -84,7 +84,10 @@ def parse_feed(reply: Reply) -> list[Headline]:
     text = decode_feed(reply)
     # feedparser takes seconds to find out.
     if not _BEGIN.search(text[:_HEAD]):
-        raise SourceError("bad_payload", "the response is not an RSS or Atom feed")
+        raise SourceError(
+            "bad_payload",
+            "the response is not an RSS or Atom feed",
+        )
     parsed = import_feedparser().parse(
         # feedparser would open text or bytes as a file of that name, if there is one.
         io.BytesIO(text.encode()),
@@ -214,7 +217,12 @@ def read_all(context: ScanContext, feeds: list[Feed]) -> list[FeedResult]:
     threads = []
     for idx_and_feed in enumerate(feeds):
         # A thread of our own: at exit Python would wait for those of an executor.
-        thread = threading.Thread(target=read, args=idx_and_feed, name="mp2-feed", daemon=True)
+        thread = threading.Thread(
+            target=read,
+            args=idx_and_feed,
+            name="mp2-feed",
+            daemon=True,
+        )
         thread.start()
         threads.append(thread)
     for thread in threads:
@@ -243,13 +251,13 @@ class News(Scanner):
         - `min_headlines`: that name a ticker; `high_headlines`: where the priority becomes high.
         """
 
-        needed: ClassVar[str] = "feeds"
+        needed = "feeds"
         feeds: Annotated[tuple[WebAddress, ...], AfterValidator(distinct)] = Field(
-            default=(), max_length=30, repr=False
+            (), max_length=30, repr=False
         )
-        names: dict[Words, Symbol] = Field(default_factory=dict, max_length=5000)
+        names: dict[Words, Symbol] = Field({}, max_length=5000)
         min_feeds: Count = 1
-        max_age_days: int = Field(default=2, ge=0, le=365, strict=True)
+        max_age_days: int = Field(2, ge=0, le=365, strict=True)
         min_headlines: Count = 1
         high_headlines: Count = 3
 
@@ -280,7 +288,7 @@ class News(Scanner):
 
         Raises the first failure when too few feeds responded.
         """
-        mentions: Mentions[Headline] = Mentions(names=self.settings.names)
+        mentions = Mentions(names=self.settings.names)
         feeds = [Feed.of(address) for address in self.settings.feeds]
         failures = []
         for feed, (headlines, error) in zip(feeds, read_all(context, feeds), strict=True):
@@ -295,8 +303,7 @@ class News(Scanner):
                     text = headline["title"] + "\n" + headline.pop("text")
                     headline["feed"] = feed.host
                     mentions.add(text, headline["title"].casefold(), headline)
-        n_wanted = min(self.settings.min_feeds, len(feeds))
-        if failures and len(feeds) - len(failures) < n_wanted:
+        if len(feeds) - len(failures) < min(self.settings.min_feeds, len(feeds)):
             raise failures[0]
         return mentions.by_ticker()
 

@@ -39,9 +39,9 @@ class OversoldInUptrend(BarScanner):
     class Settings(BarSettings):
         """Lengths in sessions, `rsi_below` on the RSI's scale of 0..100."""
 
-        rsi_period: int = Field(default=2, ge=2, le=100)
-        rsi_below: float = Field(default=10.0, gt=0, le=50)
-        sma_period: int = Field(default=200, ge=20, le=1000)
+        rsi_period: int = Field(2, ge=2, le=100)
+        rsi_below: float = Field(10.0, gt=0, le=50)
+        sma_period: int = Field(200, ge=20, le=1000)
 
     settings: Settings
 

@@ -73,7 +73,10 @@ def parse_token(reply: Reply) -> str:
     if token:
         return token
     if "error" in response and reply.status < 400:
-        raise SourceError("unauthorized", f"Reddit rejects {CLIENT_ID} and {CLIENT_SECRET}")
+        raise SourceError(
+            "unauthorized",
+            f"Reddit rejects {CLIENT_ID} and {CLIENT_SECRET}",
+        )
     raise SourceError("bad_payload", f"{_LOGIN} has no access token")
 
 
@@ -91,7 +94,10 @@ def parse_listing(reply: Reply) -> tuple[list[Post], str]:
 def check_access(reply: Reply) -> None:
     """Raise `SourceError` for the page that Reddit sends to applications it does not know."""
     if reply.status == 403 and reply.body.lstrip().startswith(b"<"):
-        raise SourceError("forbidden", "Reddit blocks the application; it needs Reddit's approval")
+        raise SourceError(
+            "forbidden",
+            "Reddit blocks the application; it needs Reddit's approval",
+        )
 
 
 def read_post(child: Row) -> Post | None:
@@ -122,7 +128,8 @@ class RedditTrending(Scanner):
     pipeline = "social"
     summary = "tickers that many posts on Reddit name (needs an approved application)"
     keys = (CLIENT_ID, CLIENT_SECRET)
-    rates = {"oauth.reddit.com": ("100/min",), "www.reddit.com": ("100/min",)}  # noqa: RUF012 - never changed
+    # Never changed.
+    rates = {"oauth.reddit.com": ("100/min",), "www.reddit.com": ("100/min",)}  # noqa: RUF012
 
     class Settings(ScannerSettings):
         """Subreddits, and how often a ticker has to be named.
@@ -135,14 +142,14 @@ class RedditTrending(Scanner):
         - `auth_url`: where tokens come from; `base_url`: of the service.
         """
 
-        enabled: bool = Field(default=False, strict=True)
+        enabled: bool = Field(False, strict=True)
         username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{2,30}$")] | None = None
         subreddits: tuple[
             Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{2,30}$")], ...
-        ] = Field(default=("stocks", "wallstreetbets", "investing"), min_length=1, max_length=20)
+        ] = Field(("stocks", "wallstreetbets", "investing"), min_length=1, max_length=20)
         symbols: Symbols = ()
-        n_pages: int = Field(default=1, ge=1, le=10, strict=True)
-        max_age_days: int = Field(default=1, ge=1, le=30, strict=True)
+        n_pages: int = Field(1, ge=1, le=10, strict=True)
+        max_age_days: int = Field(1, ge=1, le=30, strict=True)
         min_posts: Count = 3
         high_posts: Count = 10
         auth_url: BaseAddress = "https://www.reddit.com/api/v1/access_token"
@@ -178,7 +185,12 @@ class RedditTrending(Scanner):
         ]
         return most_first(candidates, "n_posts", "score")
 
-    def _posts(self, context: ScanContext, headers: dict[str, str], subreddit: str) -> list[Post]:
+    def _posts(
+        self,
+        context: ScanContext,
+        headers: dict[str, str],
+        subreddit: str,
+    ) -> list[Post]:
         posts = []
         params = {"limit": str(PAGE), "raw_json": "1"}
         for _ in range(self.settings.n_pages):
@@ -198,16 +210,21 @@ class RedditTrending(Scanner):
     def _by_ticker(self, posts: list[Post], today: datetime.date) -> dict[str, list[Post]]:
         """Return the posts of the days that count by the tickers they name."""
         midnight = datetime.datetime.combine(today, datetime.time(), datetime.UTC)
-        until_s = midnight.timestamp() + _LATEST_S
-        since_s = midnight.timestamp() - self.settings.max_age_days * _DAY_S
-        mentions: Mentions[Post] = Mentions(self.settings.symbols)
+        midnight_s = midnight.timestamp()
+        since_s = midnight_s - self.settings.max_age_days * _DAY_S
+        mentions = Mentions(self.settings.symbols)
         for post in posts:
-            if since_s <= post["created_s"] < until_s:
+            if since_s <= post["created_s"] < midnight_s + _LATEST_S:
                 # By id: a post that moves to the next page meanwhile is listed twice.
                 mentions.add(f"{post['title']}\n{post['text']}", post["id"], post)
         return mentions.by_ticker()
 
-    def _candidate(self, context: ScanContext, ticker: str, posts: list[Post]) -> Candidate:
+    def _candidate(
+        self,
+        context: ScanContext,
+        ticker: str,
+        posts: list[Post],
+    ) -> Candidate:
         best = sorted(posts, key=lambda post: (-post["score"], post["id"]))[:MAX_POSTS]
         subreddits = sorted({post["subreddit"] for post in posts} - {""})
         fields = ("title", "subreddit", "score", "url")

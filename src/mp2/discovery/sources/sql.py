@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -58,7 +58,7 @@ class Sql(Scanner):
     name = "sql"
     pipeline = "database"
     summary = "the rows of a query of your own"
-    offline: ClassVar[bool] = True
+    offline = True
 
     class Settings(ScannerSettings):
         """The query, and the meaning of its columns.
@@ -75,14 +75,14 @@ class Sql(Scanner):
         model_config = ConfigDict(strict=True)
 
         database: str = ""
-        password_key: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+        password_key: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
         query: str = ""
-        parameters: dict[str, Value] = Field(default_factory=dict)
+        parameters: dict[str, Value] = Field({})
         ticker_column: Text = "ticker"
         context_column: Text = "context"
         priority_column: Text = "priority"
         priority: Literal["critical", "high", "medium", "low"] = "medium"
-        max_rows: int = Field(default=10_000, ge=1, le=1_000_000)
+        max_rows: int = Field(10_000, ge=1, le=1_000_000)
 
         @field_validator("database")
         @classmethod
@@ -141,7 +141,12 @@ class Sql(Scanner):
         if reason is None:
             reason = ", ".join(f"{name} {value}" for name, value in data.items())
         reason = str(reason) or "named by the query"
-        return context.candidate(ticker, reason, str(priority).strip().lower(), data or None)
+        return context.candidate(
+            ticker,
+            reason,
+            str(priority).strip().lower(),
+            data or None,
+        )
 
 
 def check_columns(columns: Sequence[str], settings: Sql.Settings) -> None:
@@ -227,7 +232,11 @@ def sqlite_path(database: str) -> Path | None:
 
 
 @contextmanager
-def sqlite_file(path: Path, settings: Sql.Settings, context: ScanContext) -> Iterator[Result]:
+def sqlite_file(
+    path: Path,
+    settings: Sql.Settings,
+    context: ScanContext,
+) -> Iterator[Result]:
     """Run the query on an SQLite file. Raises `SourceError`, also while rows are read."""
     if not path.is_file():
         raise SourceError("bad_request", f"{path}: no such file; set database")
@@ -307,9 +316,22 @@ def other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[Res
     except ImportError as missing:
         raise MissingExtraError("scanner sql, for anything but SQLite files,", "sql") from missing
     with database_errors(context):
-        engine = make_engine(settings, context)
+        url = sa.make_url(settings.database)
+        if settings.password_key is not None:
+            url = url.set(password=context.key(settings.password_key))
+        # An engine for this scan alone; its messages do not show parameters.
+        engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True)
         with engine.connect() as connection, cancelled_at_deadline(connection, context):
-            declare_read_only(connection, context)
+            dialect = connection.dialect.name
+            if dialect in _READ_ONLY:
+                connection.exec_driver_sql(_READ_ONLY[dialect])
+            else:
+                context.logger.warning(
+                    "%s has no read-only transactions; use an account that may only read", dialect
+                )
+            # SET SESSION concerns the transactions that follow.
+            if "SESSION" in _READ_ONLY.get(dialect, ""):
+                connection.commit()
             statement = sa.text(settings.query)
             given = query_values(settings, context)
             # SQLAlchemy rejects parameters that the query does not use.
@@ -317,30 +339,6 @@ def other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[Res
             streaming = connection.execution_options(stream_results=True, max_row_buffer=1000)
             with streaming.execute(statement, values) as result:
                 yield list(result.keys()), result
-
-
-def make_engine(settings: Sql.Settings, context: ScanContext) -> sa.Engine:
-    """Make an engine for this scan alone; no message of it contains the password."""
-    import sqlalchemy as sa
-
-    url = sa.make_url(settings.database)
-    if settings.password_key is not None:
-        url = url.set(password=context.key(settings.password_key))
-    return sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True)
-
-
-def declare_read_only(connection: sa.Connection, context: ScanContext) -> None:
-    """Make the transaction read-only where the database supports that, else log a warning."""
-    dialect = connection.dialect.name
-    if dialect not in _READ_ONLY:
-        context.logger.warning(
-            "%s has no read-only transactions; use an account that may only read", dialect
-        )
-        return
-    connection.exec_driver_sql(_READ_ONLY[dialect])
-    # SET SESSION concerns the transactions that follow.
-    if "SESSION" in _READ_ONLY[dialect]:
-        connection.commit()
 
 
 @contextmanager
@@ -375,7 +373,10 @@ def cancel(driver: Any) -> None:
 
 @contextmanager
 def database_errors(context: ScanContext) -> Iterator[None]:
-    """Raise `SourceError` for the errors of SQLAlchemy and the drivers."""
+    """Raise `SourceError` for the errors of SQLAlchemy and the drivers.
+
+    The code follows from SQLSTATE, from the driver's message, or from the class of the error.
+    """
     from sqlalchemy import exc
 
     try:
@@ -384,20 +385,17 @@ def database_errors(context: ScanContext) -> Iterator[None]:
         context.check()  # a query that was cancelled
         cause = getattr(error, "orig", None) or error
         reason = str(cause).strip().split("\n", 1)[0] or type(cause).__name__
-        raise SourceError(error_code(error, cause, reason), reason) from error
-
-
-def error_code(error: Exception, cause: BaseException, reason: str) -> str:
-    """Return the code of `SourceError` by SQLSTATE, by the driver's message, or by the class."""
-    from sqlalchemy import exc
-
-    state = str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or "")
-    if state.startswith("28") or _UNAUTHORIZED.search(reason):
-        return "unauthorized"
-    if state in ("42501", "25006") or _FORBIDDEN.search(reason):
-        return "forbidden"
-    # 42: wrong SQL; 22: wrong data. Both also come as OperationalError.
-    if state.startswith(("42", "22")):
-        return "bad_request"
-    unavailable = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
-    return "unavailable" if isinstance(error, unavailable) else "bad_request"
+        # psycopg has `sqlstate`, psycopg2 has `pgcode`.
+        state = str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None))
+        code = "bad_request"
+        if state.startswith("28") or _UNAUTHORIZED.search(reason):
+            code = "unauthorized"
+        elif state in ("42501", "25006") or _FORBIDDEN.search(reason):
+            code = "forbidden"
+        # 42: wrong SQL; 22: wrong data. Both also come as OperationalError.
+        elif not state.startswith(("42", "22")) and isinstance(
+            error,
+            exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError,
+        ):
+            code = "unavailable"
+        raise SourceError(code, reason) from error

@@ -48,13 +48,13 @@ class VolatilityContraction(BarScanner):
     class Settings(BarSettings):
         """Lengths in sessions; `width` in standard deviations, `max_percentile` in percent."""
 
-        band_period: int = Field(default=20, ge=5, le=250)
-        width: float = Field(default=2.0, gt=0, le=10)
-        atr_period: int = Field(default=14, ge=2, le=100)
-        lookback: int = Field(default=126, ge=20, le=1260)
-        max_percentile: float = Field(default=5.0, ge=0, lt=100)
-        max_atr_ratio: float = Field(default=0.8, gt=0, le=10)
-        trend_period: int = Field(default=200, ge=20, le=1000)
+        band_period: int = Field(20, ge=5, le=250)
+        width: float = Field(2.0, gt=0, le=10)
+        atr_period: int = Field(14, ge=2, le=100)
+        lookback: int = Field(126, ge=20, le=1260)
+        max_percentile: float = Field(5.0, ge=0, lt=100)
+        max_atr_ratio: float = Field(0.8, gt=0, le=10)
+        trend_period: int = Field(200, ge=20, le=1000)
 
     settings: Settings
 

@@ -45,11 +45,11 @@ class VolumeAccumulation(BarScanner):
     class Settings(BarSettings):
         """Lengths in sessions, `max_move_pp` in percent of the close."""
 
-        days: int = Field(default=5, ge=2, le=60)
-        base_days: int = Field(default=60, ge=5, le=500)
-        min_ratio: float = Field(default=1.5, ge=1, le=100)
-        min_net_share: float = Field(default=0.3, ge=0, le=1)
-        max_move_pp: float = Field(default=5.0, gt=0, le=100)
+        days: int = Field(5, ge=2, le=60)
+        base_days: int = Field(60, ge=5, le=500)
+        min_ratio: float = Field(1.5, ge=1, le=100)
+        min_net_share: float = Field(0.3, ge=0, le=1)
+        max_move_pp: float = Field(5.0, gt=0, le=100)
 
     settings: Settings
 
