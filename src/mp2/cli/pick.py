@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from mp2.cli.options import (
     PickOptions,
     PriceOptions,
     file_option,
+    number_option,
     options_record,
     reading,
     with_options,
@@ -38,7 +39,7 @@ from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
-    from mp2.discovery.records import ScanResult
+    from mp2.discovery.records import MergedCandidate, ScanResult
     from mp2.groups.result import SearchResult
     from mp2.picks.records import DayPicks, Outcome
     from mp2.signals.sheet import SignalSheet
@@ -59,6 +60,16 @@ class _DaySource:
     grids: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class _ScanChoice:
+    """Which scan is shown beside the picks, if any."""
+
+    db: Path
+    no_store: bool
+    with_scan: bool
+    scan_id: str | None
+
+
 @click.command()
 @click.argument("run")
 @file_option("--prices", help="daily bars up to the day before the one picked for")
@@ -77,28 +88,13 @@ class _DaySource:
     "--scan-id", help="take a stored scan instead: its id, the beginning of it, or 'last'"
 )
 @file_option("--csv", "csv_output", help="write the table of tickers there")
-@click.option(
-    "--show",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="tickers of the vote in the table",
-)
+@number_option("--show", 10, "tickers of the vote in the table", least=0)
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
 @click.pass_context
 def pick(
-    context: click.Context,
-    /,
-    run: str,
-    db: Path,
-    with_scan: bool,
-    scan_id: str | None,
-    csv_output: Path | None,
-    show: int,
-    no_store: bool,
-    **options: Any,
+    context: click.Context, /, run: str, csv_output: Path | None, show: int, **options: Any
 ) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
 
@@ -106,38 +102,36 @@ def pick(
     fails is a warning.
     """
     from mp2.cli.pick_view import picks_view
+    from mp2.cli.scan_view import named_view
     from mp2.picks.pick import pick_day
 
     source = options_record(_DaySource, options)
+    files = options_record(PriceOptions, options)
+    how = options_record(PickOptions, options)
+    choice = options_record(_ScanChoice, options)
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
-        with reading(db) as store:
+        with reading(choice.db) as store:
             result = store.load(store.find(run), starters=False)
-        files = options_record(PriceOptions, options)
         sheet = _sheet_of_day(result, source, files, interrupts.stop)
-        how = options_record(PickOptions, options)
-        picks = pick_day(
-            result,
-            sheet,
-            sheet.days[-1],
-            min_tickers=how.min_tickers,
-            top_groups=how.top_groups,
-        )
-        failure = None if no_store else _save(db, picks)
-        if with_scan and scan_id is None:
-            scan_options = ScanOptions(db=db, no_store=no_store)
-            scan = _new_scan(context, picks, scan_options, interrupts.stop, screen, show)
-        else:
-            scan = _stored_scan(picks, db, scan_id, show)
+        day = sheet.days[-1]
+        picks = pick_day(result, sheet, day, **asdict(how))
+        failure = None if choice.no_store else _save(choice.db, picks)
+        scan = _scan_beside(picks, choice, context, interrupts.stop, screen)
         if csv_output is not None:
             _write_csv(picks, csv_output)
-        warnings = [*picks.warnings, *scan.warnings]
-        errors = [failure] if failure else []
-        content = {**picks.to_dict(), "warnings": warnings, "errors": errors, **scan.content}
-        view = picks_view(picks, n_show=show, aliases=result.aliases)
-        present(content, view, *scan.view)
+        content = {
+            **picks.to_dict(),
+            "warnings": [*picks.warnings, *scan.warnings],
+            "errors": [failure] if failure else [],
+            **scan.content,
+        }
+        parts = [picks_view(picks, n_show=show, aliases=result.aliases)]
+        if scan.result is not None:
+            parts.append(named_view(picks, scan.named, scan.result, n_votes=show))
+        present(content, *parts)
         if failure:
             raise StoreError(failure)
         code = ExitCode.OK if picks.tickers() or picks.votes else ExitCode.NOTHING_FOUND
@@ -165,12 +159,13 @@ def _sheet_of_day(
             query=files.query,
             stop=stop,
         )
-    last = result.days[-1]
     wanted = _parsed_day(source.day)
+    last_searched = result.days[-1]
+    end = last_searched
     if wanted is not None:
         # The first day of the calendar has none before it.
-        last = str(wanted - timedelta(days=wanted > date.min))
-    table = files.read(Path(source.prices or ""), stop, end=last)
+        end = str(wanted - timedelta(days=wanted > date.min))
+    table = files.read(Path(source.prices or ""), stop, end=end)
     sheet = compute_signals(
         table,
         n_days=0,
@@ -179,7 +174,16 @@ def _sheet_of_day(
         only=members_needed(result) or None,
         stop=stop,
     )
-    _check_day(sheet, table, wanted, result.days[-1])
+    last = table.dates[-1]
+    if last < last_searched:
+        raise InputError(
+            f"the prices end at {last}, before the run's last day {last_searched}; "
+            "give a file that reaches it"
+        )
+    day = sheet.days[-1]
+    if wanted is not None and str(wanted) != day:
+        how = "is assumed to follow" if sheet.assumed_day else "follows"
+        raise InputError(f"day {wanted}: the prices have no such date; after {last} {day} {how}")
     return sheet
 
 
@@ -192,22 +196,6 @@ def _parsed_day(text: str | None) -> date | None:
     if day is None:
         raise InputError(f"day: {text!r} is not a date; write YYYY-MM-DD")
     return day
-
-
-def _check_day(
-    sheet: SignalSheet, table: PriceTable, wanted: date | None, last_searched: str
-) -> None:
-    """Check that the prices reach the day before, and that the sheet is for the wanted day."""
-    last = table.dates[-1]
-    if last < last_searched:
-        raise InputError(
-            f"the prices end at {last}, before the run's last day {last_searched}; "
-            "give a file that reaches it"
-        )
-    day = sheet.days[-1]
-    if wanted is not None and wanted.isoformat() != day:
-        how = "is assumed to follow" if sheet.assumed_day else "follows"
-        raise InputError(f"day {wanted}: the prices have no such date; after {last} {day} {how}")
 
 
 def _save(db: Path, picks: DayPicks) -> str | None:
@@ -236,56 +224,44 @@ def _write_csv(picks: DayPicks, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _ScanBeside:
-    """What a scan adds to picks: keys of the document, parts of the view, warnings."""
+    """What a scan adds to picks: keys of the document, warnings, and the picked tickers it names."""
 
     content: dict[str, Any]
-    view: tuple[Any, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
+    result: ScanResult | None = None
+    named: Mapping[str, MergedCandidate] = field(default_factory=dict)
 
 
-def _new_scan(
-    context: click.Context,
+def _scan_beside(
     picks: DayPicks,
-    how: ScanOptions,
+    choice: _ScanChoice,
+    context: click.Context,
     stop: threading.Event,
     screen: Any,
-    n_votes: int,
 ) -> _ScanBeside:
-    try:
-        result = run_scan(planned(context), how, stop, screen)
-    except Mp2Error as error:
-        return _failed_scan(error)
-    return _beside(result, date.today().isoformat(), picks, n_votes)
-
-
-def _stored_scan(picks: DayPicks, db: Path, name: str | None, n_votes: int) -> _ScanBeside:
-    if name is None:
-        return _ScanBeside({})
-    try:
-        with reading(db) as store:
-            scan_id = store.find_scan(name)
-            result = store.load_scan(scan_id)
-            day = store.scan_summary(scan_id).day
-    except Mp2Error as error:
-        return _failed_scan(error)
-    return _beside(result, day, picks, n_votes)
-
-
-def _failed_scan(error: Mp2Error) -> _ScanBeside:
-    warnings = tuple(f"scan: {line}" for line in str(error).splitlines())
-    return _ScanBeside({"scan": None}, warnings=warnings)
-
-
-def _beside(result: ScanResult, day: str, picks: DayPicks, n_votes: int) -> _ScanBeside:
-    from mp2.cli.scan_view import named_view
+    """Run or load the scan that was chosen; what goes wrong with it is a warning."""
     from mp2.discovery.candidates import named_among
 
+    day = date.today().isoformat()
+    try:
+        if choice.scan_id is not None:
+            with reading(choice.db) as store:
+                scan_id = store.find_scan(choice.scan_id)
+                result = store.load_scan(scan_id)
+                day = store.scan_summary(scan_id).day
+        elif choice.with_scan:
+            how = ScanOptions(db=choice.db, no_store=choice.no_store)
+            result = run_scan(planned(context), how, stop, screen)
+        else:
+            return _ScanBeside({})
+    except Mp2Error as error:
+        lines = str(error).splitlines()
+        return _ScanBeside({"scan": None}, [f"scan: {line}" for line in lines])
     voted = [vote.ticker for vote in picks.votes]
     named = named_among([*picks.tickers(), *voted], result.candidates)
-    reasons = {}
-    for ticker, candidate in named.items():
-        reasons[ticker] = candidate.to_dict()
-        del reasons[ticker]["ticker"], reasons[ticker]["data"]
+    reasons = {ticker: candidate.to_dict() for ticker, candidate in named.items()}
+    for reason in reasons.values():
+        del reason["ticker"], reason["data"]
     content = {
         "scan_id": result.scan_id,
         "status": str(result.status),
@@ -293,8 +269,7 @@ def _beside(result: ScanResult, day: str, picks: DayPicks, n_votes: int) -> _Sca
         "n_candidates": len(result.candidates),
         "named": reasons,
     }
-    view = named_view(picks, named, result, n_votes=n_votes)
-    return _ScanBeside({"scan": content}, (view,), tuple(_scan_warnings(result, day)))
+    return _ScanBeside({"scan": content}, list(_scan_warnings(result, day)), result, named)
 
 
 def _scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
@@ -321,18 +296,13 @@ def _scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 @JSON_OPTION
 @click.pass_context
 def outcome(
-    context: click.Context,
-    /,
-    run: str,
-    prices: Path,
-    db: Path,
-    no_store: bool,
-    **options: Any,
+    context: click.Context, /, run: str, prices: Path, db: Path, no_store: bool, **options: Any
 ) -> int:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.cli.pick_view import outcome_view
     from mp2.storage.runs import Store
 
+    files = options_record(PriceOptions, options)
     with Interrupts().caught() as interrupts, Store(db, must_exist=True) as store:
         start_logging(context)
         run_id = store.find(run)
@@ -342,23 +312,20 @@ def outcome(
                 f"run {run_id} has no picks yet; "
                 f"make some with: mp2 pick {run_id} --prices {prices}"
             )
-        table = options_record(PriceOptions, options).read(prices, interrupts.stop)
-        outcomes, notes = _scored(stored, table)
+        table = files.read(prices, interrupts.stop)
+        outcomes, problems = _scored(stored, table)
         note_kept("the outcomes stored by then stay")
         if not no_store:
             for scored in outcomes:
                 # The store refuses pending outcomes, which are printed only.
                 with suppress(InputError):
                     store.save_outcome(run_id, scored)
-        warnings = (*table.warnings, *notes)
-        present(
-            document(
-                warnings=warnings,
-                run_id=run_id,
-                outcomes=[scored.to_dict() for scored in outcomes],
-            ),
-            *map(outcome_view, outcomes),
+        content = document(
+            warnings=[*table.warnings, *problems],
+            run_id=run_id,
+            outcomes=[scored.to_dict() for scored in outcomes],
         )
+        present(content, *map(outcome_view, outcomes))
         return interrupts.exit_code or ExitCode.OK
 
 
@@ -384,13 +351,25 @@ def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome
 # --- mp2 walkforward -------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _WalkOptions:
+    """Settings of `walk_forward` that are options of the same names."""
+
+    weeks: int
+    budget_s_per_week: float
+    workers: int
+    min_tickers: int
+    top_groups: int
+    count: str
+    without: tuple[str, ...]
+
+
 @click.command(cls=RulesCommand)
 @click.argument("prices", type=click.Path(path_type=Path))
-@click.option(
-    "--weeks", type=click.IntRange(1), default=26, show_default=True, help="weeks that are judged"
-)
+@number_option("--weeks", 26, "weeks that are judged")
 @click.option(
     "--budget-per-week",
+    "budget_s_per_week",
     type=settings.DURATION,
     default="10s",
     show_default=True,
@@ -408,13 +387,8 @@ def walkforward(
     context: click.Context,
     /,
     prices: Path,
-    weeks: int,
-    budget_per_week: float,
-    workers: int,
     end: str | None,
     grids: Path | None,
-    count: str,
-    without: tuple[str, ...],
     no_progress: bool,
     **options: Any,
 ) -> int:
@@ -424,25 +398,20 @@ def walkforward(
     from mp2.signals.grids import load_grids
 
     rules = rules_from(options)
-    how = options_record(PickOptions, options)
+    files = options_record(PriceOptions, options)
+    how = options_record(_WalkOptions, options)
     with Interrupts().caught() as interrupts:
         screen = start_logging(context)
-        table = options_record(PriceOptions, options).read(prices, interrupts.stop, end=end)
+        table = files.read(prices, interrupts.stop, end=end)
         with observed(screen, "weeks", live=not no_progress) as observe:
             walk = walk_forward(
                 table,
-                weeks=weeks,
-                budget_s_per_week=budget_per_week,
-                workers=workers,
                 rules=rules,
                 end=end,
-                min_tickers=how.min_tickers,
-                top_groups=how.top_groups,
                 grids=load_grids(grids),
-                count=count,
-                without=without,
                 stop=interrupts.stop,
                 observe=observe,
+                **asdict(how),
             )
         present(walk.to_dict(), walk_view(walk))
         return interrupts.exit_code or ExitCode.OK
