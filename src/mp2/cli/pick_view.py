@@ -2,125 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Group as Stack
-from rich.text import Text
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from mp2.cli.search_view import alias_hints, members_text
-from mp2.cli.views import record_table
-from mp2.errors import plain
+from mp2.cli.views import record_table, stacked, styled
 from mp2.groups.result import Member
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from mp2.picks.records import DayPicks, Outcome
     from mp2.picks.walkforward import Judged, WalkForward
 
+_N_MEMBERS = 4
+"""Members of a vote in the table."""
 
-def picks_view(picks: DayPicks, *, n_show: int, aliases: Iterable[Sequence[Member]] = ()) -> Stack:
-    """A day's tickers by size, and the best `n_show` of the vote. `aliases` are those of the run's result."""
+
+@stacked
+def picks_view(
+    picks: DayPicks, *, n_show: int, aliases: Iterable[Sequence[Member]] = ()
+) -> Iterator[RenderableType]:
+    """Show a day's tickers by size, and the best `n_show` of the vote.
+
+    `aliases` are those of the run's result.
+    """
     hints = alias_hints(aliases)
-    when = f"{picks.day} ({'assumed next trading day' if picks.assumed else 'next trading day'})"
-    parts: list[Any] = [Text(), Text(f"Picks for {when}", style="bold")]
+    assumed = "assumed " if picks.assumed else ""
+    yield ""
+    yield styled(f"Picks for {picks.day} ({assumed}next trading day)", "bold")
     for size, pick in picks.picks.items():
         if pick is None:
-            parts.append(Text(f"Size {size}: no pick"))
+            yield f"Size {size}: no pick"
             continue
-        instead = (
-            "" if pick.fallback_from is None else f", standing in for rank {pick.fallback_from}"
-        )
-        parts.append(
-            Text(f"Size {size}: {plain(' '.join(pick.tickers)) or 'no ticker'}", style="green")
-        )
-        parts.append(
-            Text(f"  rank {pick.rank}{instead}: {members_text(pick.members, hints)}", style="dim")
-        )
-    if picks.votes and n_show:
-        rows = [
-            (vote.ticker, vote.n_groups, vote.best_rank, _first_of(vote.members))
-            for vote in picks.votes[:n_show]
-        ]
-        parts += [
-            Text(),
-            record_table(("ticker", "groups", "best rank", "members that agree"), rows),
-        ]
-    return Stack(*parts)
+        rank = f"rank {pick.rank}"
+        if pick.fallback_from is not None:
+            rank += f", standing in for rank {pick.fallback_from}"
+        yield styled(f"Size {size}: {' '.join(pick.tickers) or 'no ticker'}", "green")
+        yield styled(f"  {rank}: {members_text(pick.members, hints)}", "dim")
+    rows = []
+    for vote in picks.votes[:n_show]:
+        members = ", ".join(vote.members[:_N_MEMBERS])
+        if len(vote.members) > _N_MEMBERS:
+            members += f" and {len(vote.members) - _N_MEMBERS} more"
+        rows.append((vote.ticker, vote.n_groups, vote.best_rank, members))
+    if rows:
+        yield ""
+        yield record_table(("ticker", "groups", "best rank", "members that agree"), rows)
 
 
-def _first_of(members: Sequence[str], n_shown: int = 4) -> str:
-    more = f" and {len(members) - n_shown} more" if len(members) > n_shown else ""
-    return ", ".join(members[:n_shown]) + more
-
-
-def outcome_view(outcome: Outcome) -> Stack:
-    """How a day's picks did against all tickers."""
+@stacked
+def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
+    """Show how a day's picks did against all tickers."""
+    note = outcome.note or ""
     if outcome.session is None:
-        return Stack(
-            Text(f"Outcome of {outcome.day}: {outcome.status}. {plain(outcome.note or '')}")
-        )
-    head = (
-        f"Outcome of {outcome.session}: {outcome.n_universe} tickers, {_percent(outcome.universe_hit_rate_pp)} closed above "
-        f"their open, mean {_percent(outcome.universe_return_pp, 2)}"
+        yield f"Outcome of {outcome.day}: {outcome.status}. {note}"
+        return
+    yield ""
+    yield styled(
+        f"Outcome of {outcome.session}: {outcome.n_universe} tickers, "
+        f"{_percent(outcome.universe_hit_rate_pp)} closed above their open, "
+        f"mean {_percent(outcome.universe_return_pp, 2)}",
+        "bold",
     )
-    named = {
-        **{f"size {size}": score for size, score in outcome.sizes.items()},
-        "votes": outcome.votes,
-    }
-    rows = [
-        (
-            name,
-            score.n_picks,
-            _percent(score.hit_rate_pp),
-            _points(score.hit_difference_pp),
-            _percent(score.mean_return_pp, 2),
-            _points(score.return_difference_pp, 2),
-        )
-        for name, score in named.items()
-        if score is not None
-    ]
-    table = record_table(
-        ("picks of", "tickers", "hit rate", "difference", "mean return", "difference"), rows
-    )
-    note = [Text(plain(outcome.note))] if outcome.note else []
-    return Stack(Text(), Text(head, style="bold"), table, *note)
+    scores = {f"size {size}": score for size, score in outcome.sizes.items()}
+    scores["votes"] = outcome.votes
+    rows = []
+    for name, score in scores.items():
+        if score is not None:
+            hits = (_percent(score.hit_rate_pp), _points(score.hit_difference_pp))
+            gain = (_percent(score.mean_return_pp, 2), _points(score.return_difference_pp, 2))
+            rows.append((name, score.n_picks, *hits, *gain))
+    headings = ("picks of", "tickers", "hit rate", "difference", "mean return", "difference")
+    yield record_table(headings, rows)
+    if note:
+        yield note
 
 
-def walk_view(walk: WalkForward) -> Stack:
-    """A row per week and per series in total, and the verdict."""
-    weeks = [
-        _walk_row(f"{week.days[0].day} to {week.days[-1].day}", week.judged["all"])
-        for week in walk.weeks
-    ]
+_WALK_HEADINGS = (
+    "picks",
+    "days",
+    "without",
+    "hit rate",
+    "universe",
+    "difference",
+    "95% interval",
+    "mean return",
+    "difference",
+)
+
+
+@stacked
+def walk_view(walk: WalkForward) -> Iterator[RenderableType]:
+    """Show a row per week and per series in total, and the verdict."""
+    weeks = []
+    for week in walk.weeks:
+        name = f"{week.days[0].day} to {week.days[-1].day}"
+        weeks.append(_walk_row(name, week.judged["all"]))
     totals = [_walk_row(name, judged) for name, judged in walk.total.items()]
-    headings = (
-        "picks",
-        "days",
-        "without",
-        "hit rate",
-        "universe",
-        "difference",
-        "95% interval",
-        "mean return",
-        "difference",
-    )
-    parts = (
-        record_table(("week", *headings), weeks),
-        Text(),
-        record_table(("in total", *headings), totals),
-        Text(),
-        Text(walk.sentence(), style="bold"),
-    )
-    return Stack(*parts)
+    yield record_table(("week", *_WALK_HEADINGS), weeks)
+    yield ""
+    yield record_table(("in total", *_WALK_HEADINGS), totals)
+    yield ""
+    yield styled(walk.sentence(), "bold")
 
 
 def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
-    hits, returns = judged.hit_difference, judged.return_difference
-    interval = (
-        "too few days"
-        if hits is None or hits.low is None
-        else f"{hits.low:+.1f} to {hits.high:+.1f}"
-    )
+    hits = judged.hit_difference
+    gain = judged.return_difference
+    interval = "too few days"
+    if hits is not None and hits.low is not None:
+        interval = f"{hits.low:+.1f} to {hits.high:+.1f}"
     return (
         name,
         judged.n_picks,
@@ -128,10 +120,10 @@ def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
         judged.n_days_without,
         _percent(judged.hit_rate_pp),
         _percent(judged.universe_hit_rate_pp),
-        _points(None if hits is None else hits.mean),
+        _points(hits.mean if hits else None),
         interval,
         _percent(judged.mean_return_pp, 2),
-        _points(None if returns is None else returns.mean, 2),
+        _points(gain.mean if gain else None, 2),
     )
 
 

@@ -1,87 +1,75 @@
-"""What a person sees of scans: ranked candidates, the scan beside picks, and the logs of scanners."""
+"""What a person sees of scans: ranked candidates, the scan beside picks, logs of scanners."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Group as Stack
-from rich.table import Table
-from rich.text import Text
-
-from mp2.cli.views import duration, record_table
+from mp2.cli.views import duration, record_table, stacked, styled
 from mp2.discovery.records import ANSWERED, MergedCandidate, ScanResult, counted
-from mp2.errors import plain
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from mp2.picks.records import DayPicks
 
 
-def scan_view(result: ScanResult, *, n_show: int, stored: bool) -> Stack:
-    """The ranked candidates, the best `n_show` of them, and how the scan went in one sentence."""
-    parts: list[Any] = (
-        [candidates_table(result.candidates[:n_show]), Text()]
-        if result.candidates and n_show
-        else []
-    )
-    return Stack(*parts, Text(scan_sentence(result, stored=stored), style="bold"))
+@stacked
+def scan_view(result: ScanResult, *, n_show: int, stored: bool) -> Iterator[RenderableType]:
+    """Show the best `n_show` of the ranked candidates, and one sentence on the scan."""
+    rows = []
+    for one in result.candidates[:n_show]:
+        pipelines = ", ".join(one.pipelines)
+        rows.append((one.ticker, one.priority, one.n_sources, pipelines, _reasons(one)))
+    if rows:
+        yield record_table(("ticker", "priority", "sources", "pipelines", "why"), rows)
+        yield ""
+    sentence = _sentence(result)
+    if stored:
+        sentence += f" Stored as scan {result.scan_id}."
+    yield styled(sentence, "bold")
 
 
-def candidates_table(candidates: Iterable[MergedCandidate]) -> Table:
-    """A row per ticker: priority, sources, reasons."""
-    rows = (
-        (one.ticker, one.priority, one.n_sources, ", ".join(one.pipelines), reasons(one))
-        for one in candidates
-    )
-    return record_table(("ticker", "priority", "sources", "pipelines", "why"), rows)
-
-
-def reasons(candidate: MergedCandidate) -> str:
-    """Who named it and why: `market_movers: up 12%; news: in 3 headlines`."""
-    return "; ".join(
-        f"{source}: {why}"
-        for source, why in zip(candidate.sources, candidate.contexts, strict=True)
-    )
-
-
-def scan_sentence(result: ScanResult, *, stored: bool) -> str:
-    """`2 candidates from 3 of 4 scanners in 1.20 s, status partial. Stored as scan 20261122-153012-1a2b.`"""
+def _sentence(result: ScanResult) -> str:
+    """Return `2 candidates from 3 of 4 scanners in 1.20 s, status partial.`"""
     n_answered = sum(outcome.status in ANSWERED for outcome in result.outcomes)
-    what = f"{counted(len(result.candidates), 'candidate')} from {n_answered} of {counted(len(result.outcomes), 'scanner')}"
-    where = f" Stored as scan {plain(result.scan_id)}." if stored else ""
-    return f"{what} in {duration(result.elapsed_s)}, status {result.status}.{where}"
+    candidates = counted(len(result.candidates), "candidate")
+    scanners = counted(len(result.outcomes), "scanner")
+    time = duration(result.elapsed_s)
+    return f"{candidates} from {n_answered} of {scanners} in {time}, status {result.status}."
 
 
+def _reasons(candidate: MergedCandidate) -> str:
+    """Return which scanners name it and why: `market_movers: up 12%; news: in 3 headlines`."""
+    pairs = zip(candidate.sources, candidate.contexts, strict=True)
+    return "; ".join(f"{source}: {why}" for source, why in pairs)
+
+
+@stacked
 def named_view(
     picks: DayPicks, named: Mapping[str, MergedCandidate], result: ScanResult, *, n_votes: int
-) -> Stack:
-    """Beside every picked ticker, and the best `n_votes` of the vote, which scanners named it too and why."""
-    votes = {vote.ticker: vote.n_groups for vote in picks.votes}
-    shown = dict.fromkeys([*picks.tickers(), *(vote.ticker for vote in picks.votes[:n_votes])])
-    rows = (
-        (ticker, _picked_by(picks, ticker, votes), *_named(named.get(ticker))) for ticker in shown
-    )
-    head = f"Also named by scanners ({scan_sentence(result, stored=False)})"
-    table = record_table(("ticker", "picked by", "priority", "scanners and why"), rows)
-    return Stack(Text(), Text(head, style="bold"), table)
+) -> Iterator[RenderableType]:
+    """Show which scanners also name the picked tickers, and the best `n_votes` of the vote."""
+    picked_by: dict[str, list[str]] = {ticker: [] for ticker in picks.tickers()}
+    for size, pick in picks.picks.items():
+        for ticker in pick.tickers if pick is not None else ():
+            picked_by[ticker].append(f"size {size}")
+    for idx, vote in enumerate(picks.votes):
+        if idx < n_votes or vote.ticker in picked_by:
+            picked_by.setdefault(vote.ticker, []).append(counted(vote.n_groups, "vote"))
+    rows = []
+    for ticker, picked in picked_by.items():
+        one = named.get(ticker)
+        why = ("-", "-") if one is None else (one.priority, _reasons(one))
+        rows.append((ticker, ", ".join(picked), *why))
+    yield ""
+    yield styled(f"Also named by scanners ({_sentence(result)})", "bold")
+    yield record_table(("ticker", "picked by", "priority", "scanners and why"), rows)
 
 
-def _picked_by(picks: DayPicks, ticker: str, votes: Mapping[str, int]) -> str:
-    sizes = [
-        f"size {size}"
-        for size, pick in picks.picks.items()
-        if pick is not None and ticker in pick.tickers
-    ]
-    return ", ".join([*sizes, *([counted(votes[ticker], "vote")] if ticker in votes else [])])
-
-
-def _named(candidate: MergedCandidate | None) -> tuple[str, str]:
-    return ("-", "-") if candidate is None else (candidate.priority, reasons(candidate))
-
-
-def log_view(scanner: str, lines: Sequence[str]) -> Stack:
-    """A scanner's log; the lines of a traceback stay lines."""
-    shown = [Text(f"  {plain(part)}", style="dim") for line in lines for part in line.splitlines()]
-    return Stack(
-        Text(f"log of {scanner}:", style="bold"), *(shown or [Text("  empty", style="dim")])
-    )
+@stacked
+def log_view(scanner: str, lines: Sequence[str]) -> Iterator[RenderableType]:
+    """Show a scanner's log; the lines of a traceback stay lines."""
+    yield styled(f"log of {scanner}:", "bold")
+    for part in "\n".join(lines or ["empty"]).splitlines():
+        yield styled(f"  {part}", "dim")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_WIDTH = 160
+ParamsT = ParamSpec("ParamsT")
 
 
 def present(content: Mapping[str, Any], *parts: RenderableType) -> None:
@@ -41,6 +43,27 @@ def present(content: Mapping[str, Any], *parts: RenderableType) -> None:
             say(part)
         else:
             screen.print(part)
+
+
+def stacked(
+    view: Callable[ParamsT, Iterable[RenderableType]],
+) -> Callable[ParamsT, RenderableType]:
+    """Make a view of a function that yields its parts; text is shown as it is, without markup."""
+
+    @wraps(view)
+    def stack(*args: ParamsT.args, **settings: ParamsT.kwargs) -> RenderableType:
+        from rich.console import Group
+
+        return Group(*(styled(part) for part in view(*args, **settings)))
+
+    return stack
+
+
+def styled(part: RenderableType, style: str = "") -> RenderableType:
+    """Return text as a renderable without markup and control characters; others as they are."""
+    from rich.text import Text
+
+    return Text(plain(part), style=style) if isinstance(part, str) else part
 
 
 def document(
@@ -110,11 +133,9 @@ def say(line: str, *, err: bool = False) -> None:
 
 def print_warnings(warnings: Iterable[str]) -> None:
     """Print warnings to stderr, one line each."""
-    from rich.text import Text
-
     screen = console(stderr=True)
     for warning in warnings:
-        screen.print(Text(f"warning: {plain(warning)}", style="yellow"))
+        screen.print(styled(f"warning: {warning}", "yellow"))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -137,14 +158,25 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def record_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Build a table of text; where it is too wide, all columns but the first are folded."""
+def record_table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: int = 0
+) -> Table:
+    """Build a table of text; where it is too wide, all columns but the first are folded.
+
+    The last `right` columns hold numbers and are aligned to the right.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading == headings[0], overflow="fold")
+    n_left = len(headings) - right
+    for idx, heading in enumerate(headings):
+        table.add_column(
+            heading,
+            justify="left" if idx < n_left else "right",
+            no_wrap=idx == 0,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(plain(value)) for value in row))
     return table
