@@ -7,64 +7,67 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mp2._files import make_private
-from mp2.cli.session import Session
+from mp2.cli.session import current_session
+from mp2.cli.views import console
 from mp2.errors import InputError, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class PlainFormatter(logging.Formatter):
-    """A log line is one line, whatever is logged; a traceback's lines stay lines. Control characters are made visible."""
+    """Makes a log record one line, whatever it quotes; the lines of a traceback stay lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The line."""
+        """Return the line with control characters made visible."""
         record.message = plain(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """The traceback."""
-        return "\n".join(map(plain, super().formatException(ei).split("\n")))
+        """Return the traceback with control characters made visible."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(map(plain, lines))
 
 
-def start_logging(context: click.Context) -> Any:
-    """Log to stderr through the console of the live display; without a terminal the heartbeat is the progress."""
+def start_logging(context: click.Context) -> Console:
+    """Log to stderr, and to the log file if one is named; return the console on stderr.
+
+    Without a terminal there is no live display: the heartbeat of a search is its progress.
+    """
     from rich.logging import RichHandler
 
-    from mp2.cli.views import console
-
-    session = context.find_object(Session) or Session()
-    verbose, log_file = session.verbose, session.log_file
+    session = current_session()
     screen = console(stderr=True)
     logger = logging.getLogger("mp2")
     logger.handlers.clear()
+    logger.setLevel(logging.DEBUG)
     if screen.is_terminal:
+        show_level = session.verbose > 1
         to_screen: logging.Handler = RichHandler(
-            console=screen, show_path=False, markup=False, show_level=verbose > 1
+            console=screen, show_path=False, markup=False, show_level=show_level
         )
         to_screen.setFormatter(PlainFormatter("%(message)s"))
+        to_screen.setLevel(logging.INFO if session.verbose else logging.WARNING)
     else:
         to_screen = logging.StreamHandler()
         to_screen.setFormatter(PlainFormatter("mp2: %(message)s"))
-    to_screen.setLevel(
-        logging.DEBUG
-        if verbose > 1
-        else logging.INFO
-        if verbose or not screen.is_terminal
-        else logging.WARNING
-    )
+        to_screen.setLevel(logging.INFO)
+    if session.verbose > 1:
+        to_screen.setLevel(logging.DEBUG)
     logger.addHandler(to_screen)
-    logger.setLevel(logging.DEBUG)
-    logging.raiseExceptions = False  # a log file that is full does not spoil the display
-    if log_file is not None:
-        to_file = _file_handler(log_file)
-        context.call_on_close(to_file.close)
-        context.call_on_close(
-            lambda: logger.removeHandler(to_file)
-        )  # before it is closed: a record would open it again
+    # A log file that is full must not spoil the display.
+    logging.raiseExceptions = False
+    if session.log_file is not None:
+        to_file = _file_handler(session.log_file)
         logger.addHandler(to_file)
+        # Called in reverse: a record after the closing would open the file again.
+        context.call_on_close(to_file.close)
+        context.call_on_close(lambda: logger.removeHandler(to_file))
     return screen
 
 
@@ -72,23 +75,24 @@ def _file_handler(path: Path) -> logging.Handler:
     try:
         target = path if path.exists() else Path(os.path.realpath(path))
         make_private(target)
-        os.close(
-            os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
-        )  # a pipe that nobody reads would be waited for
+        # Opening a pipe that has no reader would block.
+        os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
         handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise InputError(
-            f"--log-file {path}: {error.strerror}; choose a file that can be written"
-        ) from error
+        message = f"--log-file {path}: {error.strerror}; choose a file that can be written"
+        raise InputError(message) from error
     handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
 
 
 @contextmanager
 def observed(
-    screen: Any, what: str, *, live: bool = True
+    screen: Console, what: str, *, live: bool = True
 ) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal, as the `observe(done, total)` that long work takes; None elsewhere."""
+    """Show a progress bar on a terminal; yields the `observe(done, total)` of long work.
+
+    Yields None where there is no terminal.
+    """
     if not live or not screen.is_terminal:
         yield None
         return

@@ -8,14 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
-from mp2.cli.views import count, duration, record_table
+from mp2.cli.views import count, duration, record_table, styled
 from mp2.errors import plain
 from mp2.groups.result import StarterRecord, StarterStatus
 
@@ -26,10 +25,110 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mp2")
 NS_PER_S = 1e9
+REFRESH_S = 0.2
+"""How often a scan reports running scanners to the live table."""
+
+
+class _LiveDisplay:
+    """A live display on a terminal; elsewhere `_live` is None. Use as a context manager."""
+
+    def __init__(self, screen: Console, *, live: bool) -> None:
+        self._screen = screen
+        self._live: Live | None = None
+        if live and screen.is_terminal:
+            self._live = Live(console=screen, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._draw(Live.start)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._draw(Live.stop)
+
+    def _show(self, table: Table) -> None:
+        self._draw(lambda live: live.update(table, refresh=True))
+
+    def _draw(self, change: Callable[[Live], None]) -> None:
+        if self._live:
+            try:
+                change(self._live)
+            except OSError:
+                # A terminal that has gone away ends the display, not the command.
+                self._live = None
+
+
+# --- a search --------------------------------------------------------------------------------
+
+
+class SearchDisplay(_LiveDisplay):
+    """Follows a running search; `update` is its observer. A heartbeat is logged everywhere."""
+
+    def __init__(self, screen: Console, *, heartbeat_s: float, live: bool) -> None:
+        super().__init__(screen, live=live)
+        self._heartbeat_ns = round(heartbeat_s * NS_PER_S)
+        self._next_beat_ns = self._heartbeat_ns
+        self._last_ns = 0
+        self._last_attempts = 0
+        self._rate = 0.0
+
+    def update(self, progress: SearchProgress) -> None:
+        """Show the state of the search; log a heartbeat when one is due."""
+        elapsed_ns = progress.pool.elapsed_ns
+        if elapsed_ns >= self._next_beat_ns:
+            self._next_beat_ns = elapsed_ns + self._heartbeat_ns
+            log.info(_heartbeat_line(progress))
+        if self._live:
+            self._measure_rate(elapsed_ns, progress.attempts)
+            self._show(self._table(progress))
+
+    def _measure_rate(self, elapsed_ns: int, attempts: int) -> None:
+        span_ns = elapsed_ns - self._last_ns
+        if span_ns <= 0:
+            return
+        rate = (attempts - self._last_attempts) * NS_PER_S / span_ns
+        # Smoothed: a turn ends now and then, its attempts are counted then.
+        self._rate = 0.7 * self._rate + 0.3 * rate if self._rate else rate
+        self._last_ns = elapsed_ns
+        self._last_attempts = attempts
+
+    def _table(self, progress: SearchProgress) -> Table:
+        pool = progress.pool
+        left_s = max(0, pool.wall_ns - pool.elapsed_ns) / NS_PER_S
+        limit = duration(pool.limit_ns / NS_PER_S)
+        bank = duration(pool.bank_ns / NS_PER_S)
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row("to the wall", duration(left_s))
+        grid.add_row(
+            "starters",
+            f"{pool.n_exhausted} done, {pool.n_running} running, {pool.n_cut_off} cut off, "
+            f"{pool.n_waiting} waiting",
+        )
+        grid.add_row("limit, bank", f"{limit}, {bank}")
+        grid.add_row("attempts", f"{count(progress.attempts)}, {count(self._rate)} a second")
+        for size, score in progress.best_score.items():
+            grid.add_row(f"best of size {size}", "none yet" if score is None else f"{score:.2f}")
+        return grid
+
+
+def _heartbeat_line(progress: SearchProgress) -> str:
+    pool = progress.pool
+    left = progress.n_starters - pool.n_exhausted
+    return (
+        f"{pool.elapsed_ns / NS_PER_S:.1f}s elapsed, {pool.n_exhausted} starters done, "
+        f"{left} left ({pool.n_running} running, {pool.n_cut_off} cut off, "
+        f"{pool.n_waiting} waiting), limit {pool.limit_ns / NS_PER_S:.3f}s, "
+        f"bank {pool.bank_ns / NS_PER_S:.3f}s, {count(progress.attempts)} attempts, "
+        f"{resident_bytes() >> 20} MB"
+    )
 
 
 def resident_bytes() -> int:
-    """Memory this process holds now (its peak where the system does not tell)."""
+    """Return the memory this process holds now; its peak where there is no /proc."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -46,139 +145,36 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def heartbeat_line(progress: SearchProgress) -> str:
-    """One log line: elapsed, starters done and left, limit, bank, attempts, memory."""
-    pool = progress.pool
-    left = progress.n_starters - pool.n_exhausted
-    return (
-        f"{pool.elapsed_ns / NS_PER_S:.1f}s elapsed, {pool.n_exhausted} starters done, {left} left ({pool.n_running} running, "
-        f"{pool.n_cut_off} cut off, {pool.n_waiting} waiting), limit {pool.limit_ns / NS_PER_S:.3f}s, "
-        f"bank {pool.bank_ns / NS_PER_S:.3f}s, {count(progress.attempts)} attempts, {resident_bytes() >> 20} MB"
-    )
-
-
-class SearchDisplay:
-    """Follows a running search: a live display on a terminal, and a heartbeat in the log everywhere.
-
-    Use as a context manager and hand `update` to `mp2.search(observe=...)`.
-    """
-
-    def __init__(self, screen: Console, *, heartbeat_s: float, live: bool) -> None:
-        self._heartbeat_ns = round(heartbeat_s * NS_PER_S)
-        self._next_beat_ns = self._heartbeat_ns
-        self._last = (0, 0)
-        self._rate = 0.0
-        self._live = (
-            Live(console=screen, auto_refresh=False, transient=True)
-            if live and screen.is_terminal
-            else None
-        )
-
-    def __enter__(self) -> SearchDisplay:
-        self._draw(Live.start)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._draw(Live.stop)
-
-    def update(self, progress: SearchProgress) -> None:
-        """Show the state of the search; logs a heartbeat when one is due."""
-        elapsed_ns = progress.pool.elapsed_ns
-        if elapsed_ns >= self._next_beat_ns:
-            self._next_beat_ns = elapsed_ns + self._heartbeat_ns
-            log.info(heartbeat_line(progress))
-        if self._live:
-            self._measure(elapsed_ns, progress.attempts)
-            shown = self._render(progress)
-            self._draw(lambda live: live.update(shown, refresh=True))
-
-    def _draw(self, change: Callable[[Live], None]) -> None:
-        """A terminal that has gone away costs the display, not the search."""
-        if self._live:
-            try:
-                change(self._live)
-            except OSError:
-                self._live = None
-
-    def _measure(self, elapsed_ns: int, attempts: int) -> None:
-        span_ns, more = elapsed_ns - self._last[0], attempts - self._last[1]
-        if span_ns > 0:
-            now = more * NS_PER_S / span_ns
-            self._rate = now if self._rate == 0 else 0.7 * self._rate + 0.3 * now
-            self._last = (elapsed_ns, attempts)
-
-    def _render(self, progress: SearchProgress) -> Table:
-        pool = progress.pool
-        left_s = max(0, pool.wall_ns - pool.elapsed_ns) / NS_PER_S
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row("to the wall", duration(left_s))
-        grid.add_row(
-            "starters",
-            f"{pool.n_exhausted} done, {pool.n_running} running, {pool.n_cut_off} cut off, {pool.n_waiting} waiting",
-        )
-        grid.add_row(
-            "limit, bank",
-            f"{duration(pool.limit_ns / NS_PER_S)}, {duration(pool.bank_ns / NS_PER_S)}",
-        )
-        grid.add_row("attempts", f"{count(progress.attempts)}, {count(self._rate)} a second")
-        for size, score in progress.best_score.items():
-            grid.add_row(f"best of size {size}", "none yet" if score is None else f"{score:.2f}")
-        return grid
-
-
-def algo_totals(starters: Iterable[StarterRecord]) -> dict[str, dict[str, float]]:
-    """Per algorithm: starters, cut-offs, seconds run and mean buys of a starter."""
-    totals: dict[str, dict[str, float]] = {}
-    for starter in starters:
-        row = totals.setdefault(
-            starter.algo, {"n_starters": 0, "n_cut_off": 0, "elapsed_s": 0.0, "n_buys": 0}
-        )
-        row["n_starters"] += 1
-        row["n_cut_off"] += starter.status is StarterStatus.CUT_OFF
-        row["elapsed_s"] += starter.elapsed_s
-        row["n_buys"] += starter.n_buys
-    return totals
-
-
 def log_algo_totals(starters: Iterable[StarterRecord]) -> None:
     """Log one line per algorithm at the end of a run."""
-    for algo, row in algo_totals(starters).items():
+    by_algo: dict[str, list[StarterRecord]] = {}
+    for starter in starters:
+        by_algo.setdefault(starter.algo, []).append(starter)
+    for algo, own in by_algo.items():
         log.info(
             "%s: %d starters, %d cut off, %.2fs, %.1f buys a starter on average",
-            plain(algo), row["n_starters"], row["n_cut_off"], row["elapsed_s"], row["n_buys"] / row["n_starters"],
-        )  # fmt: skip
+            plain(algo),
+            len(own),
+            sum(starter.status is StarterStatus.CUT_OFF for starter in own),
+            sum(starter.elapsed_s for starter in own),
+            sum(starter.n_buys for starter in own) / len(own),
+        )
 
 
-REFRESH_S = 0.2
-"""How often the live table is told of running scanners."""
+# --- a scan ----------------------------------------------------------------------------------
 
 
-class ScanDisplay:
-    """Follows a scan: on a terminal a live table, then the console lines; elsewhere the lines as they come.
+class ScanDisplay(_LiveDisplay):
+    """Follows a scan; `show` is its observer.
 
-    Use as a context manager and hand `show` to `mp2.scan(observe=..., observe_every_s=REFRESH_S)`. Every event but `running` goes
-    into the log as JSON, and so do the scanners' own log lines.
+    On a terminal it is a live table, and the console lines at its end; elsewhere the lines as
+    they come. Every event but `running`, and the scanners' own log lines, go into the log.
     """
 
     def __init__(self, screen: Console, scanners: Iterable[str], *, live: bool) -> None:
-        self._screen = screen
+        super().__init__(screen, live=live)
         self._rows: dict[str, tuple[object, ...]] = dict.fromkeys(scanners, ("waiting", "", "", ""))
         self._lines: list[str] = []
-        self._live = (
-            Live(console=screen, auto_refresh=False, transient=True)
-            if live and screen.is_terminal
-            else None
-        )
-
-    def __enter__(self) -> ScanDisplay:
-        if self._live:
-            self._live.start()
-        return self
 
     def __exit__(
         self,
@@ -186,39 +182,35 @@ class ScanDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._live:
-            self._live.stop()
-            for line in self._lines:
-                self.say(line)
-
-    def say(self, line: str) -> None:
-        """Print a line now."""
-        self._screen.print(Text(plain(line)))
+        super().__exit__(kind, error, trace)
+        for line in self._lines:
+            self._screen.print(styled(line))
 
     def show(self, event: ScanEvent) -> None:
         """Show what happened."""
         _log_event(event)
         line = event.line
         if line is not None and self._live is None:
-            self.say(line)
+            self._screen.print(styled(line))
         elif line is not None:
             self._lines.append(line)
+        if event.scanner:
+            self._rows[event.scanner] = _live_row(event)
         if self._live:
-            if event.scanner:
-                self._rows[event.scanner] = _live_row(event)
-            self._live.update(self._table(), refresh=True)
-
-    def _table(self) -> Table:
-        rows = ((name, *row) for name, row in self._rows.items())
-        return record_table(("scanner", "state", "time", "attempts", "candidates"), rows)
+            rows = [(name, *row) for name, row in self._rows.items()]
+            headings = ("scanner", "state", "time", "attempts", "candidates")
+            self._show(record_table(headings, rows))
 
 
 def _live_row(event: ScanEvent) -> tuple[object, ...]:
     outcome = event.outcome
-    if outcome is None:
-        limit = "" if event.timeout_s is None else f" of {duration(event.timeout_s)}"
-        return ("running", f"{event.seconds:.1f} s{limit}", event.attempts, "")
-    return (outcome.status, duration(outcome.seconds), outcome.attempts, outcome.n_candidates)
+    if outcome is not None:
+        time = duration(outcome.seconds)
+        return outcome.status, time, outcome.attempts, outcome.n_candidates
+    time = f"{event.seconds:.1f} s"
+    if event.timeout_s is not None:
+        time += f" of {duration(event.timeout_s)}"
+    return "running", time, event.attempts, ""
 
 
 def _log_event(event: ScanEvent) -> None:
@@ -226,5 +218,6 @@ def _log_event(event: ScanEvent) -> None:
         return
     log.debug("%s", json.dumps(event.to_dict(), ensure_ascii=False))
     for line in event.logs:
-        for part in line.splitlines():  # those of a traceback
+        # A traceback is one log line of a scanner and several of this log.
+        for part in line.splitlines():
             log.debug("%s: %s", event.scanner, part)
