@@ -33,7 +33,7 @@ def followed(
     context: click.Context, how: RunOptions, stop: threading.Event
 ) -> Iterator[RunControl]:
     """The control of a run whose progress is shown until the block ends."""
-    screen = start_logging(context)
+    screen = start_logging()
     with ExitStack() as displays:
         progress = _Progress(screen, how, displays)
         yield RunControl(

@@ -34,7 +34,7 @@ class PlainFormatter(logging.Formatter):
         return "\n".join(map(plain, lines))
 
 
-def start_logging(context: click.Context) -> Console:
+def start_logging() -> Console:
     """Log to stderr, and to the log file if one is named; return the console on stderr.
 
     Without a terminal there is no live display: the heartbeat of a search is its progress.
@@ -65,6 +65,7 @@ def start_logging(context: click.Context) -> Console:
     if session.log_file is not None:
         to_file = _file_handler(session.log_file)
         logger.addHandler(to_file)
+        context = click.get_current_context()
         # Called in reverse: a record after the closing would open the file again.
         context.call_on_close(to_file.close)
         context.call_on_close(lambda: logger.removeHandler(to_file))

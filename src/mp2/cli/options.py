@@ -183,17 +183,16 @@ def reading(db: Path) -> Iterator[Store]:
 
 def delete_stored(
     what: str, db: Path, find: Callable[[Store], str], delete: Callable[[Store, str], None]
-) -> int:
-    """Delete what `find` names (a run, a scan) and report it; return the exit code.
+) -> None:
+    """Delete what `find` names (a run, a scan) and report it.
 
     A signal meanwhile waits until the deletion is done.
     """
     from mp2.storage.runs import Store
 
-    with Interrupts().caught() as interrupts:
+    with Interrupts().caught():
         with Store(db, must_exist=True) as store:
             name = find(store)
             note_kept(f"{what} {name} is deleted, or whole")
             delete(store, name)
         present(document(deleted=name), f"Deleted {what} {name}.")
-        return interrupts.exit_code or 0

@@ -92,10 +92,7 @@ class _ScanChoice:
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
-@click.pass_context
-def pick(
-    context: click.Context, /, run: str, csv_output: Path | None, show: int, **options: Any
-) -> int:
+def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
 
     With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that
@@ -112,14 +109,14 @@ def pick(
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
     with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
+        screen = start_logging()
         with reading(choice.db) as store:
             result = store.load(store.find(run), starters=False)
         sheet = _sheet_of_day(result, source, files, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, **asdict(how))
         failure = None if choice.no_store else _save(choice.db, picks)
-        scan = _scan_beside(picks, choice, context, interrupts.stop, screen)
+        scan = _scan_beside(picks, choice, interrupts.stop, screen)
         if csv_output is not None:
             _write_csv(picks, csv_output)
         content = {
@@ -134,8 +131,7 @@ def pick(
         present(content, *parts)
         if failure:
             raise StoreError(failure)
-        code = ExitCode.OK if picks.tickers() or picks.votes else ExitCode.NOTHING_FOUND
-        return interrupts.exit_code or code
+        return ExitCode.OK if picks.tickers() or picks.votes else ExitCode.NOTHING_FOUND
 
 
 def _sheet_of_day(
@@ -235,7 +231,6 @@ class _ScanBeside:
 def _scan_beside(
     picks: DayPicks,
     choice: _ScanChoice,
-    context: click.Context,
     stop: threading.Event,
     screen: Any,
 ) -> _ScanBeside:
@@ -251,7 +246,7 @@ def _scan_beside(
                 day = store.scan_summary(scan_id).day
         elif choice.with_scan:
             how = ScanOptions(db=choice.db, no_store=choice.no_store)
-            result = run_scan(planned(context), how, stop, screen)
+            result = run_scan(planned(), how, stop, screen)
         else:
             return _ScanBeside({})
     except Mp2Error as error:
@@ -294,17 +289,14 @@ def _scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
-@click.pass_context
-def outcome(
-    context: click.Context, /, run: str, prices: Path, db: Path, no_store: bool, **options: Any
-) -> int:
+def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) -> None:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.cli.pick_view import outcome_view
     from mp2.storage.runs import Store
 
     files = options_record(PriceOptions, options)
     with Interrupts().caught() as interrupts, Store(db, must_exist=True) as store:
-        start_logging(context)
+        start_logging()
         run_id = store.find(run)
         stored = store.load_picks(run_id)
         if not stored:
@@ -326,7 +318,6 @@ def outcome(
             outcomes=[scored.to_dict() for scored in outcomes],
         )
         present(content, *map(outcome_view, outcomes))
-        return interrupts.exit_code or ExitCode.OK
 
 
 def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome], list[str]]:
@@ -382,16 +373,13 @@ class _WalkOptions:
 @rule_options
 @PROGRESS_OPTION
 @JSON_OPTION
-@click.pass_context
 def walkforward(
-    context: click.Context,
-    /,
     prices: Path,
     end: str | None,
     grids: Path | None,
     no_progress: bool,
     **options: Any,
-) -> int:
+) -> None:
     """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
     from mp2.cli.pick_view import walk_view
     from mp2.picks.walkforward import walk_forward
@@ -401,7 +389,7 @@ def walkforward(
     files = options_record(PriceOptions, options)
     how = options_record(_WalkOptions, options)
     with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
+        screen = start_logging()
         table = files.read(prices, interrupts.stop, end=end)
         with observed(screen, "weeks", live=not no_progress) as observe:
             walk = walk_forward(
@@ -414,4 +402,3 @@ def walkforward(
                 **asdict(how),
             )
         present(walk.to_dict(), walk_view(walk))
-        return interrupts.exit_code or ExitCode.OK

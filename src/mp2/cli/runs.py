@@ -114,9 +114,9 @@ def _write_text(text: str, output: Path | None) -> None:
 @click.argument("run")
 @JSON_OPTION
 @DB_OPTION
-def delete(db: Path, run: str) -> int:
+def delete(db: Path, run: str) -> None:
     """Delete a run and everything stored with it."""
-    return delete_stored(
+    delete_stored(
         "run",
         db,
         lambda store: store.find(run),

@@ -20,6 +20,7 @@ from mp2.cli.options import (
     JSON_OPTION,
     PROGRESS_OPTION,
     flat,
+    number_option,
     options_record,
 )
 from mp2.cli.session import Interrupts, current_session, note_kept
@@ -66,7 +67,7 @@ class _OwnStdout:
         return getattr(self._stdout if is_own else sys.stderr, name)
 
 
-def planned(context: click.Context) -> Plan:
+def planned() -> Plan:
     """Find all scanners and check the settings file's table for them.
 
     A file that holds a key in an address must be readable by its owner alone. Raises `InputError`
@@ -75,7 +76,7 @@ def planned(context: click.Context) -> Plan:
     from mp2.discovery.config import holds_a_key
     from mp2.discovery.registry import find_scanners
 
-    context.with_resource(redirect_stdout(_OwnStdout(sys.stdout)))
+    click.get_current_context().with_resource(redirect_stdout(_OwnStdout(sys.stdout)))
     # Importing plug-ins runs their code in this thread.
     with redirect_stdout(sys.stderr):
         known = find_scanners()
@@ -139,9 +140,7 @@ class ScanOptions:
     is_flag=True,
     help="run the offline scanners both ways and compare results and times",
 )
-@click.option(
-    "--show", type=click.IntRange(0), default=20, show_default=True, help="candidates in the table"
-)
+@number_option("--show", 20, "candidates in the table", least=0)
 @DB_OPTION
 @click.option(
     "--no-store",
@@ -150,8 +149,7 @@ class ScanOptions:
 )
 @JSON_OPTION
 @PROGRESS_OPTION
-@click.pass_context
-def scan(context: click.Context, /, show: int, verify: bool, **options: Any) -> int:
+def scan(show: int, verify: bool, **options: Any) -> int:
     """Run all scanners side by side and rank their candidates.
 
     The settings of scanners are the table [discovery] of the settings file, which --config FILE
@@ -163,18 +161,17 @@ def scan(context: click.Context, /, show: int, verify: bool, **options: Any) -> 
 
     how = options_record(ScanOptions, options)
     with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
-        plan = planned(context)
+        screen = start_logging()
+        plan = planned()
         if verify:
-            code = _verify(plan, how, interrupts.stop)
-            return interrupts.exit_code or code
+            return _verify(plan, how, interrupts.stop)
         result = run_scan(plan, how, interrupts.stop, screen)
         is_stored = not how.no_store and result.store_error is None
         present(
             scan_document(result),
             scan_view(result, n_show=show, stored=is_stored),
         )
-        return interrupts.exit_code or _exit_code(result)
+        return _exit_code(result)
 
 
 def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -> ScanResult:
@@ -222,19 +219,18 @@ def _exit_code(result: ScanResult) -> ExitCode:
 # --- mp2 scan --verify -----------------------------------------------------------------------
 
 
-def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> int:
+def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
     """Run the scanners that need no network both ways; store nothing, use no breaker."""
     from mp2.discovery.runner import scan as run
 
-    offline = _offline_scanners(plan, how.only)
-    config = _table_of(plan.config, offline)
+    names = _offline_names(plan, how.only)
 
-    def run_offline(concurrent: bool) -> ScanResult:
+    def run_offline(*, concurrent: bool) -> ScanResult:
         return run(
-            offline,
+            plan.known,
             concurrent=concurrent,
-            config=config,
-            only=how.only,
+            config=plan.config,
+            only=names,
             workers=how.workers,
             timeout_s=how.timeout,
             stop=stop,
@@ -250,47 +246,52 @@ def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> int:
     return _print_verdict(side_by_side, in_turn)
 
 
-def _offline_scanners(plan: Plan, only: Sequence[str]) -> list[Registered]:
-    offline = [one for one in plan.known if one.scanner is not None and one.scanner.offline]
-    if not offline:
+def _offline_names(plan: Plan, only: Sequence[str]) -> Sequence[str]:
+    names = [one.name for one in plan.known if one.scanner is not None and one.scanner.offline]
+    if not names:
         raise InputError(
             "--verify: there is no offline scanner; plug-ins can add one (offline = True)"
         )
-    names = [one.name for one in offline]
-    unknown = [name for name in only if name not in names]
-    if unknown:
-        listed = ", ".join(names)
-        raise InputError(
-            [f"--verify: {name!r} is no offline scanner; there are {listed}" for name in unknown]
-        )
-    return offline
+    for name in only:
+        if name not in names:
+            listed = ", ".join(names)
+            raise InputError(f"--verify: {name!r} is no offline scanner; there are {listed}")
+    return only or names
 
 
-def _table_of(config: Mapping[str, Any], scanners: Sequence[Registered]) -> dict[str, Any]:
-    """Return the table `[discovery]` without the settings of other scanners and pipelines."""
-    table = dict(config)
-    for key, kept in (
-        ("scanners", {one.name for one in scanners}),
-        ("pipelines", {one.pipeline for one in scanners}),
-    ):
-        if key in table:
-            table[key] = {name: value for name, value in table[key].items() if name in kept}
-    return table
-
-
-def _differences(concurrent: ScanResult, sequential: ScanResult) -> list[str]:
-    """Compare two results of the same scanners, times apart; one line per difference."""
-    lines = []
+def _print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:
+    """Print what differs between two results of the same scanners, and how long each took."""
+    differences = []
+    warnings = []
     for first, second in zip(concurrent.outcomes, sequential.outcomes, strict=True):
-        one, other = _ending(first), _ending(second)
+        one = _ending(first)
+        other = _ending(second)
         if one != other:
-            lines.append(f"{first.scanner}: {one} concurrently, {other} sequentially")
+            differences.append(f"{first.scanner}: {one} concurrently, {other} sequentially")
+        if first.error is not None:
+            warnings.append(f"{first.scanner}: {first.error.message}")
     if concurrent.candidates != sequential.candidates:
-        lines.append(
+        differences.append(
             f"candidates differ: concurrently {_tickers(concurrent)}; "
             f"sequentially {_tickers(sequential)}"
         )
-    return lines
+    facts: dict[str, Any] = {
+        "n_scanners": len(concurrent.outcomes),
+        "n_candidates": len(concurrent.candidates),
+        "workers": concurrent.workers,
+        "concurrent_s": concurrent.elapsed_s,
+        "sequential_s": sequential.elapsed_s,
+        "speed_up": round(sequential.elapsed_s / max(concurrent.elapsed_s, 1e-9), 2),
+    }
+    status = "differs" if differences else "ok"
+    verdict = "the results differ" if differences else "the same {n_candidates} candidates"
+    sentence = (
+        "{n_scanners} offline scanners: {sequential_s:.2f} s one at a time, {concurrent_s:.2f} s "
+        "with at most {workers} at once, {speed_up:.2f} times as fast; " + verdict + "."
+    )
+    content = document(status=status, warnings=warnings, **facts, differences=differences)
+    present(content, *differences, sentence.format(**facts))
+    return ExitCode.FAILED if differences else ExitCode.OK
 
 
 def _ending(outcome: ScanOutcome) -> str:
@@ -301,34 +302,3 @@ def _ending(outcome: ScanOutcome) -> str:
 
 def _tickers(result: ScanResult) -> str:
     return ", ".join(one.ticker for one in result.candidates) or "none"
-
-
-def _print_verdict(concurrent: ScanResult, sequential: ScanResult) -> int:
-    different = _differences(concurrent, sequential)
-    n_scanners = len(concurrent.outcomes)
-    n_candidates = len(concurrent.candidates)
-    speed_up = round(sequential.elapsed_s / max(concurrent.elapsed_s, 1e-9), 2)
-    warnings = [
-        f"{one.scanner}: {one.error.message}"
-        for one in concurrent.outcomes
-        if one.error is not None
-    ]
-    verdict = "the results differ" if different else f"the same {n_candidates} candidates"
-    present(
-        document(
-            status="differs" if different else "ok",
-            warnings=warnings,
-            n_scanners=n_scanners,
-            n_candidates=n_candidates,
-            workers=concurrent.workers,
-            concurrent_s=concurrent.elapsed_s,
-            sequential_s=sequential.elapsed_s,
-            speed_up=speed_up,
-            differences=different,
-        ),
-        *different,
-        f"{n_scanners} offline scanners: {sequential.elapsed_s:.2f} s one at a time, "
-        f"{concurrent.elapsed_s:.2f} s with at most {concurrent.workers} at once, "
-        f"{speed_up:.2f} times as fast; {verdict}.",
-    )
-    return ExitCode.FAILED if different else ExitCode.OK

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,17 +40,15 @@ def scanners(db: Path) -> None:
 @scanners.command("list")
 @JSON_OPTION
 @DB_OPTION
-@click.pass_context
-def list_scanners(context: click.Context, db: Path) -> int:
+def list_scanners(db: Path) -> None:
     """List the scanners in registration order: whether they would run, their keys and breakers."""
-    plan = planned(context)
+    plan = planned()
     discovery = plan.discovery()
     states = _breaker_states(db)
     described = [_description(one, discovery, states) for one in plan.known]
     headings = ("scanner", "pipeline", "enabled", "keys", "breaker", "summary")
     table = record_table(headings, [_row(one) for one in described])
     present(document(scanners=described), table)
-    return ExitCode.OK
 
 
 def _breaker_states(db: Path) -> Mapping[str, BreakerState]:
@@ -137,10 +134,9 @@ def _named(plan: Plan, name: str) -> Registered:
 @click.argument("name")
 @JSON_OPTION
 @DB_OPTION
-@click.pass_context
-def show_scanner(context: click.Context, db: Path, name: str) -> int:
+def show_scanner(db: Path, name: str) -> None:
     """Show a scanner: where it comes from, and its settings with types, defaults and meaning."""
-    plan = planned(context)
+    plan = planned()
     one = _named(plan, name)
     described = _description(one, plan.discovery(), _breaker_states(db))
     given = plan.config.get("scanners", {}).get(name, {})
@@ -151,7 +147,6 @@ def show_scanner(context: click.Context, db: Path, name: str) -> int:
         f"\n[discovery.scanners.{name}]",
         _settings_table(options),
     )
-    return ExitCode.OK
 
 
 def _facts_table(described: Mapping[str, Any]) -> Any:
@@ -233,14 +228,13 @@ def _type_text(field: Mapping[str, Any]) -> str:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @JSON_OPTION
 @DB_OPTION
-@click.pass_context
-def reset(context: click.Context, db: Path, names: Sequence[str]) -> int:
+def reset(db: Path, names: Sequence[str]) -> None:
     """Close the breakers of scanners and forget their failures: the next scan runs them again."""
     from mp2.discovery.breaker import BreakerState
     from mp2.storage.runs import Store
 
-    plan = planned(context)
-    with Interrupts().caught() as interrupts:
+    plan = planned()
+    with Interrupts().caught():
         with Store(db, must_exist=True) as store:
             before = store.breakers()
             for name in names:
@@ -254,18 +248,9 @@ def reset(context: click.Context, db: Path, names: Sequence[str]) -> int:
             state = before.get(name, BreakerState())
             lines.append(f"{name}: breaker closed (it was {_breaker_text(state.to_dict())}).")
         present(document(reset=list(names)), *lines)
-        return interrupts.exit_code or ExitCode.OK
 
 
 # --- mp2 scanners test -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Tested:
-    outcome: ScanOutcome
-    candidates: tuple[Candidate, ...]
-    logs: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
 
 
 @scanners.command("test")
@@ -280,29 +265,32 @@ class _Tested:
 )
 @JSON_OPTION
 @DB_OPTION
-@click.pass_context
-def test_scanner(
-    context: click.Context,
-    db: Path,
-    name: str,
-    in_caller: bool,
-    timeout: float | None,
-) -> int:
+def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) -> ExitCode:
     """Run one scanner, switched off or not, and print its log, its candidates and its time.
 
     Nothing is stored, and its breaker is neither checked nor changed. Exit code 1 when it fails,
     4 when it has no candidates.
     """
-    plan = planned(context)
+    from mp2.discovery.runner import scan
+
+    plan = planned()
     one = _named(plan, name)
     config = _enabled(plan.config, name)
     if in_caller:
-        return _print_tested(_run_in_caller(one, config))
+        return _print_tested(*_run_in_caller(one, config))
+    candidates: list[Candidate] = []
     with Interrupts().caught() as interrupts:
-        start_logging(context)
-        tested = _run_in_thread(one, config, timeout, interrupts)
-        code = _print_tested(tested)
-    return interrupts.exit_code or code
+        start_logging()
+        result = scan(
+            [one],
+            config=config,
+            timeout_s=timeout,
+            http_options=http_options(),
+            stop=interrupts.stop,
+            observe=lambda event: candidates.extend(event.candidates),
+        )
+        logs = result.logs[name]
+        return _print_tested(result.outcomes[0], candidates, logs, result.warnings)
 
 
 def _enabled(config: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -314,12 +302,14 @@ def _enabled(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return table
 
 
-def _run_in_caller(one: Registered, config: Mapping[str, Any]) -> _Tested:
+def _run_in_caller(
+    one: Registered, config: Mapping[str, Any]
+) -> tuple[ScanOutcome, Sequence[Candidate], Sequence[str]]:
     from mp2.discovery.runner import scan_in_caller
 
     try:
         with redirect_stdout(sys.stderr):
-            tested = scan_in_caller(one, config=config, http_options=http_options())
+            return scan_in_caller(one, config=config, http_options=http_options())
     except InputError as error:
         raise InputError([f"{one.name}: {problem}" for problem in error.problems]) from error
     except Mp2Error:
@@ -327,53 +317,36 @@ def _run_in_caller(one: Registered, config: Mapping[str, Any]) -> _Tested:
     except Exception as error:
         cause = f"{type(error).__name__}: {plain(error)}"
         raise Mp2Error(f"{one.name}: {cause} (--debug shows where)") from error
-    return _Tested(*tested)
 
 
-def _run_in_thread(
-    one: Registered,
-    config: Mapping[str, Any],
-    timeout_s: float | None,
-    interrupts: Interrupts,
-) -> _Tested:
-    from mp2.discovery.runner import scan
-
-    candidates: list[Candidate] = []
-    result = scan(
-        [one],
-        config=config,
-        timeout_s=timeout_s,
-        http_options=http_options(),
-        stop=interrupts.stop,
-        observe=lambda event: candidates.extend(event.candidates),
-    )
-    return _Tested(result.outcomes[0], tuple(candidates), result.logs[one.name], result.warnings)
-
-
-def _print_tested(tested: _Tested) -> int:
+def _print_tested(
+    outcome: ScanOutcome,
+    candidates: Sequence[Candidate],
+    logs: Sequence[str],
+    warnings: Sequence[str] = (),
+) -> ExitCode:
     from mp2.cli.scan_view import log_view
 
-    outcome = tested.outcome
     content = document(
         status=str(outcome.status),
-        warnings=tested.warnings,
+        warnings=warnings,
         outcome=outcome.to_dict(),
-        candidates=[candidate.to_dict() for candidate in tested.candidates],
-        logs=list(tested.logs),
+        candidates=[candidate.to_dict() for candidate in candidates],
+        logs=list(logs),
     )
-    rows = []
-    for one in tested.candidates:
-        data = "" if one.data is None else _value_text(one.data)
-        rows.append((one.ticker, one.priority, one.context, data))
-    parts: list[Any] = [record_table(("ticker", "priority", "why", "data"), rows)] if rows else []
+    parts: list[Any] = []
+    if candidates:
+        rows = []
+        for one in candidates:
+            data = "" if one.data is None else _value_text(one.data)
+            rows.append((one.ticker, one.priority, one.context, data))
+        parts.append(record_table(("ticker", "priority", "why", "data"), rows))
     dropped = f", {outcome.n_dropped} dropped" if outcome.n_dropped else ""
-    parts.append(
-        f"{console_line(outcome)} in {duration(outcome.seconds)}, "
-        f"{outcome.attempts} requests{dropped}"
-    )
+    time = duration(outcome.seconds)
+    parts.append(f"{console_line(outcome)} in {time}, {outcome.attempts} requests{dropped}")
     if not current_session().as_json:
-        console(stderr=True).print(log_view(outcome.scanner, tested.logs))
+        console(stderr=True).print(log_view(outcome.scanner, logs))
     present(content, *parts)
     if outcome.status not in ANSWERED:
         return ExitCode.FAILED
-    return ExitCode.OK if rows else ExitCode.NOTHING_FOUND
+    return ExitCode.OK if candidates else ExitCode.NOTHING_FOUND

@@ -12,11 +12,10 @@ from typing import Any
 
 import click
 
-from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, reading
+from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, number_option, reading
 from mp2.cli.scan import scan_document
 from mp2.cli.views import document, duration, present, record_table
 from mp2.discovery.records import console_line
-from mp2.errors import ExitCode
 
 
 @click.group()
@@ -28,7 +27,7 @@ def scans(db: Path) -> None:
 @scans.command("list")
 @JSON_OPTION
 @DB_OPTION
-def list_scans(db: Path) -> int:
+def list_scans(db: Path) -> None:
     """List the stored scans, newest first."""
     with reading(db) as store:
         summaries = store.scans()
@@ -42,23 +41,15 @@ def list_scans(db: Path) -> int:
     headings = ("scan", "status", "day", "time", "outcomes", "failed", "candidates")
     content = document(scans=[asdict(summary) for summary in summaries], warnings=problems)
     present(content, record_table(headings, rows))
-    return ExitCode.OK
 
 
 @scans.command("show")
 @click.argument("scan")
-@click.option(
-    "--show",
-    "n_show",
-    type=click.IntRange(0),
-    default=20,
-    show_default=True,
-    help="candidates in the table",
-)
+@number_option("--show", 20, "candidates in the table", least=0)
 @click.option("--logs", is_flag=True, help="the scanners' logs too")
 @JSON_OPTION
 @DB_OPTION
-def show_scan(db: Path, scan: str, n_show: int, logs: bool) -> int:
+def show_scan(db: Path, scan: str, show: int, logs: bool) -> None:
     """Show a scan as it was printed; of an interrupted one, what had ended by then."""
     from mp2.cli.scan_view import log_view, scan_view
 
@@ -76,18 +67,17 @@ def show_scan(db: Path, scan: str, n_show: int, logs: bool) -> int:
         parts.append(console_line(outcome))
         if logs:
             parts.append(log_view(outcome.scanner, result.logs[outcome.scanner]))
-    parts.append(scan_view(result, n_show=n_show, stored=True))
+    parts.append(scan_view(result, n_show=show, stored=True))
     present(content, *parts)
-    return ExitCode.OK
 
 
 @scans.command("delete")
 @click.argument("scan")
 @JSON_OPTION
 @DB_OPTION
-def delete_scan(db: Path, scan: str) -> int:
+def delete_scan(db: Path, scan: str) -> None:
     """Delete a scan and everything stored with it."""
-    return delete_stored(
+    delete_stored(
         "scan",
         db,
         lambda store: store.find_scan(scan),

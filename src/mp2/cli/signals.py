@@ -49,10 +49,7 @@ OUTPUT_OPTION = file_option("-o", "--output", required=True, help="Parquet or CS
 @click.option("--threads", type=click.IntRange(1), help="threads [default: one per core]")
 @PROGRESS_OPTION
 @JSON_OPTION
-@click.pass_context
 def signals(
-    context: click.Context,
-    /,
     prices: Path,
     output: Path,
     next_output: Path | None,
@@ -60,7 +57,7 @@ def signals(
     threads: int | None,
     no_progress: bool,
     **options: Any,
-) -> int:
+) -> None:
     """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
@@ -68,7 +65,7 @@ def signals(
     which = options_record(SignalOptions, options)
     _check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
+        screen = start_logging()
         source = options_record(PriceOptions, options)
         table = source.read(prices, interrupts.stop, end=which.end)
         with observed(screen, "signals", live=not no_progress) as observe:
@@ -102,7 +99,6 @@ def signals(
             assumed = " (assumed)" if sheet.assumed_day else ""
             lines.append(f"signals for {sheet.days[-1]}{assumed}: {next_output}")
         present(content, *lines)
-        return interrupts.exit_code or ExitCode.OK
 
 
 def _check_outputs(prices: Path, *outputs: Path | None) -> None:
@@ -165,8 +161,7 @@ def check() -> None:
 @with_options(PRICES_OPTIONS)
 @GRIDS_OPTION
 @JSON_OPTION
-@click.pass_context
-def lookahead(context: click.Context, /, prices: Path, grids: Path | None, **options: Any) -> int:
+def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
     """Change the future bars of PRICES and check that no past signal changes.
 
     Every algorithm is checked, also those of third parties.
@@ -175,7 +170,7 @@ def lookahead(context: click.Context, /, prices: Path, grids: Path | None, **opt
     from mp2.signals.lookahead import check as check_signals
 
     with Interrupts().caught() as interrupts:
-        start_logging(context)
+        start_logging()
         table = options_record(PriceOptions, options).read(prices, interrupts.stop)
         checked = load_grids(grids)
         findings = check_signals(table, checked, stop=interrupts.stop)
@@ -193,8 +188,7 @@ def lookahead(context: click.Context, /, prices: Path, grids: Path | None, **opt
             f"{len(checked.algorithms)} algorithms, {len(checked.variations):,} variations: "
             f"{n_cheating} look ahead",
         )
-        code = ExitCode.FAILED if findings else ExitCode.OK
-        return interrupts.exit_code or code
+        return ExitCode.FAILED if findings else ExitCode.OK
 
 
 # --- mp2 download ----------------------------------------------------------------------------
@@ -207,23 +201,20 @@ def lookahead(context: click.Context, /, prices: Path, grids: Path | None, **opt
 @OUTPUT_OPTION
 @PROGRESS_OPTION
 @JSON_OPTION
-@click.pass_context
 def download(
-    context: click.Context,
-    /,
     tickers: Sequence[str],
     start: str,
     end: str,
     output: Path,
     no_progress: bool,
-) -> int:
+) -> None:
     """Download daily bars of TICKERS from Yahoo (extra 'yahoo'): a file that `mp2 run` takes."""
     from mp2.data.prices import to_frame
     from mp2.data.yahoo import download as fetch
 
     check_format(output)
     with Interrupts().caught() as interrupts:
-        screen = start_logging(context)
+        screen = start_logging()
         with observed(screen, "download", live=not no_progress) as observe:
             table = fetch(tickers, start=start, end=end, observe=observe, stop=interrupts.stop)
         write_table(to_frame(table), output)
@@ -238,4 +229,3 @@ def download(
             ),
             f"{n_tickers:,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}",
         )
-        return interrupts.exit_code or ExitCode.OK
