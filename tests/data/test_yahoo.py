@@ -95,7 +95,7 @@ def test_failed_tickers_are_told() -> None:
     )
     assert prices.tickers == ("AAPL",)
     assert prices.warnings == (
-        "yahoo: tickers without an answer: 1, left out: LOST (not in the answer); try again later",
+        "yahoo: tickers without bars: 1, left out: LOST (not in the response); try again later",
         "prices: tickers without any bar: 1, left out: GONE",
     )
 
@@ -118,8 +118,8 @@ def failing(*tickers: str, error: Exception | None = None, answer: Any = None) -
     ("fetch", "reason"),
     [
         (failing("B0", error=OSError("no route\nto host")), "OSError: no route"),
-        (failing("B0", answer=None), "not in the answer"),
-        (failing("B0", answer=pd.DataFrame()), "not in the answer"),
+        (failing("B0", answer=None), "not in the response"),
+        (failing("B0", answer=pd.DataFrame()), "not in the response"),
     ],
 )
 def test_a_lost_batch_does_not_stop_the_others(
@@ -131,7 +131,7 @@ def test_a_lost_batch_does_not_stop_the_others(
     )
     assert prices.n_tickers == 12
     assert prices.warnings == (
-        f"yahoo: tickers without an answer: 6, left out: B0, B1, B2, B3, B4, ... ({reason}); try again later",
+        f"yahoo: tickers without bars: 6, left out: B0, B1, B2, B3, B4, ... ({reason}); try again later",
     )
 
 
@@ -149,7 +149,7 @@ def test_a_batch_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
     released.set()
     assert prices.tickers == ("AAPL",)
     assert prices.warnings == (
-        "yahoo: tickers without an answer: 1, left out: HANG (TimeoutError: no answer within 0.2 s); try again later",
+        "yahoo: tickers without bars: 1, left out: HANG (TimeoutError: no response within 0.2 s); try again later",
     )
 
 
@@ -160,18 +160,18 @@ def test_a_stop_ends_the_download_at_once() -> None:
         stop.set()
         released.wait(30)
 
-    with pytest.raises(ReadStoppedError, match="stopped while downloading"):
+    with pytest.raises(ReadStoppedError, match="stopped while reading"):
         yahoo.download(["AAPL"], **SPAN, fetch=fetch, stop=stop)
     released.set()
 
 
-def test_no_answer_at_all_is_no_fault_of_the_input() -> None:
+def test_no_response_at_all_is_not_an_input_error() -> None:
     with pytest.raises(Mp2Error) as caught:
         yahoo.download(["AAPL"], **SPAN, fetch=failing("AAPL", error=OSError("offline")))
     assert caught.value.exit_code == 1
     assert str(caught.value).splitlines() == [
-        "yahoo: no bars were answered; check the names, the dates and the connection",
-        "yahoo: tickers without an answer: 1, left out: AAPL (OSError: offline); try again later",
+        "yahoo: no bars in any response; check the names, the dates and the connection",
+        "yahoo: tickers without bars: 1, left out: AAPL (OSError: offline); try again later",
     ]
 
 

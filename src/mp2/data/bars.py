@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2._files import expanded
-from mp2.data.columns import Columns, ambiguous_lines, missing_line, parse_day
-from mp2.data.tables import Table, csv_head, open_table
+from mp2.data.columns import ColumnNames, Columns, ambiguous_lines, missing_line, parse_day
+from mp2.data.tables import Names, Rows, Stop, Table, csv_head, open_table
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,10 +43,10 @@ class BarSource:
     """
 
     source: Any
-    names: Mapping[str, str]
+    names: ColumnNames
     table: str | None = None
     query: str | None = None
-    stop: threading.Event | None = None
+    stop: Stop = None
     problems: list[str] = field(default_factory=list)
     empty_tickers: list[str] = field(default_factory=list)
 
@@ -61,7 +60,7 @@ class BarSource:
         """What messages call the source."""
         return str(self.path or "prices")
 
-    def batches(self) -> Iterator[pl.DataFrame]:
+    def batches(self) -> Rows:
         """Yield the rows of every table that can be read, in batches with all roles as columns."""
         path = self.path
         if path is None:
@@ -93,7 +92,7 @@ class BarSource:
                 "it needs one for each ticker, such as AAPL.csv"
             )
 
-    def _read(self, source: Any, ticker: str | None) -> Iterator[pl.DataFrame]:
+    def _read(self, source: Any, ticker: str | None) -> Rows:
         """Yield the rows of a file or frame; `ticker` is that of a file in a folder."""
         try:
             n_header_rows = _n_header_rows(source) if isinstance(source, Path) else 1
@@ -114,7 +113,7 @@ class BarSource:
             # The other files of a folder are still checked, so that all problems come at once.
             self.problems += error.problems
 
-    def _rows(self, table: Table, ticker: str | None) -> Iterator[pl.DataFrame]:
+    def _rows(self, table: Table, ticker: str | None) -> Rows:
         import polars as pl
 
         names = self._column_names(table, ticker)
@@ -160,7 +159,7 @@ class BarSource:
         return names
 
 
-def _candidates(table: Table, role: str, given: Mapping[str, str]) -> list[str]:
+def _candidates(table: Table, role: str, given: ColumnNames) -> list[str]:
     """Return the columns that may have a role: one, unless names differ in letter case alone."""
     if role in given:
         return [given[role]] if given[role] in table.columns else []
@@ -255,7 +254,7 @@ def _split(table: Table) -> Iterator[tuple[Table, str]]:
         yield Table(name, tuple(part.columns), partial(_read_frame, part)), ticker
 
 
-def _read_frame(frame: pl.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+def _read_frame(frame: pl.DataFrame, names: Names) -> Rows:
     yield frame.select(names)
 
 

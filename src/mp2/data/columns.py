@@ -8,17 +8,19 @@ fault the count and the first row, from 1, are kept.
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mp2.data.tables import Table, raise_if_stopped, series
+from mp2.data.tables import Rows, Stop, Table, raise_if_stopped, series
 
 if TYPE_CHECKING:
-    import polars as pl
+    from polars import Series
+
+ColumnNames = Mapping[str, str]
+"""The names in a table by role, such as `{"day": "Date"}`."""
 
 KEYS = ("algo", "variation", "day", "ticker")
 PRICES = ("open", "close")
@@ -27,7 +29,6 @@ CANONICAL = (*KEYS, *PRICES, "win")
 _REQUIRED = (*KEYS, "date")
 _MAX_LENGTH_SHOWN = 80
 _MAX_COLUMNS_SHOWN = 12
-_DAY_NS = 86_400 * 10**9
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -43,14 +44,19 @@ def unknown_roles(names: Iterable[str], known: Sequence[str]) -> list[str]:
 
 def missing_line(table: Table, role: str, name: str, alternative: str = "") -> str:
     """Return the problem of a column that a table lacks."""
-    shown = [str(column) for column in table.columns[:_MAX_COLUMNS_SHOWN]]
-    if len(table.columns) > _MAX_COLUMNS_SHOWN:
-        shown.append("...")
-    columns = ", ".join(shown) or "none"
+    columns = named(table.columns, _MAX_COLUMNS_SHOWN) or "none"
     return (
         f"{table.name}: missing column {name!r}{alternative}; it has {columns}; "
         f"give another name with columns ({role}=NAME)"
     )
+
+
+def named(names: Sequence[object], n_shown: int) -> str:
+    """Return the first names of a list for a message, with "..." for the others."""
+    texts = [str(name) for name in names[:n_shown]]
+    if len(names) > n_shown:
+        texts.append("...")
+    return ", ".join(texts)
 
 
 def ambiguous_lines(table: Table, used: Iterable[str]) -> list[str]:
@@ -84,7 +90,7 @@ class Faults:
     table: str
     by_kind: dict[tuple[str, str], Fault] = field(default_factory=dict)
 
-    def note(self, what: str, is_bad: pl.Series, values: pl.Series, first_row: int) -> None:
+    def note(self, what: str, is_bad: Series, values: Series, first_row: int) -> None:
         """Add the rows where `is_bad`; `first_row` is the number of the batch's first row."""
         idx = is_bad.arg_max()
         if idx is None or not is_bad[idx]:
@@ -108,21 +114,15 @@ class Faults:
         return lines
 
 
-def _python_value(one: pl.Series) -> Any:
+def _python_value(one: Series) -> Any:
     """Return the value of a series of length 1; a number where Python has no such time."""
     import polars as pl
 
-    number = one.to_physical()
     # Python's dates end with the year 9999, and polars panics when it converts later timestamps.
-    if one.dtype in (pl.Date, pl.Datetime):
-        fits = one.dt.year().is_between(1, 9999)
-    elif one.dtype == pl.Time:
-        fits = number.is_between(0, _DAY_NS - 1)
-    elif one.dtype == pl.Duration:
-        fits = number.is_null()
-    else:
-        return one.to_list()[0]
-    return one.to_list()[0] if fits.any() else number.to_list()[0]
+    is_date = one.dtype in (pl.Date, pl.Datetime)
+    if one.dtype == pl.Duration or (is_date and not one.dt.year().is_between(1, 9999).any()):
+        one = one.to_physical()
+    return one.to_list()[0]
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -135,15 +135,13 @@ class Columns:
     `ReadStoppedError` once `stop` is set.
     """
 
-    def __init__(
-        self, table: Table, names: Mapping[str, str], stop: threading.Event | None
-    ) -> None:
+    def __init__(self, table: Table, names: ColumnNames, stop: Stop) -> None:
         self.table = table
         self.names = names
         self.stop = stop
         self.faults = Faults(table.name)
 
-    def batches(self, roles: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def batches(self, roles: Sequence[str]) -> Rows:
         """Yield the rows in stored order, in batches, with the roles as column names.
 
         Values that are wrong are null.
@@ -161,7 +159,7 @@ class Columns:
             yield pl.DataFrame(columns)
             first_row += batch.height
 
-    def _converted(self, role: str, values: pl.Series, first_row: int) -> pl.Series:
+    def _converted(self, role: str, values: Series, first_row: int) -> Series:
         convert, missing, what = _CONVERSIONS[role]
         converted = convert(values)
         if converted.null_count():
@@ -185,54 +183,49 @@ class Reader(Columns):
         self,
         table: Table,
         keys: Sequence[str],
-        names: Mapping[str, str],
+        names: ColumnNames,
         *,
         outcome: bool,
-        stop: threading.Event | None,
+        stop: Stop,
     ) -> None:
         wanted = {role: names.get(role, role) for role in CANONICAL}
         present = {role: name for role, name in wanted.items() if name in table.columns}
         super().__init__(table, present, stop)
         self.keys = [role for role in keys if role in present]
-        self.absent = [role for role in keys if role not in present]
+        self.is_complete = len(self.keys) == len(keys)
         self.outcome: list[str] = []
-        if outcome:
-            absent_prices = [role for role in PRICES if role not in present]
-            if not absent_prices:
-                self.outcome += PRICES
-            if "win" in present:
-                self.outcome.append("win")
-        missing = list(self.absent)
+        if outcome and present.keys() >= set(PRICES):
+            self.outcome += PRICES
+        if outcome and "win" in present:
+            self.outcome.append("win")
+        needed = list(keys)
+        or_win = ""
         if outcome and not self.outcome:
-            missing += absent_prices
+            needed += PRICES
+            or_win = " (or 'win')"
         # A column that the caller names must exist, even where another one would do.
         used = CANONICAL if outcome else keys
-        missing += [role for role in names if role in used and role not in present]
-        self.problems = []
-        for role in dict.fromkeys(missing):
-            or_win = " (or 'win')" if role in PRICES and not self.outcome else ""
-            self.problems.append(missing_line(table, role, wanted[role], or_win))
-        self.problems += ambiguous_lines(
-            table, [present[role] for role in (*self.keys, *self.outcome)]
-        )
+        needed += [role for role in names if role in used]
+        self.problems = [
+            missing_line(table, role, wanted[role], or_win if role in PRICES else "")
+            for role in dict.fromkeys(needed)
+            if role not in present
+        ]
+        used_names = [present[role] for role in (*self.keys, *self.outcome)]
+        self.problems += ambiguous_lines(table, used_names)
 
-    def check(self) -> Iterator[pl.DataFrame]:
-        """Yield the keys of every row, null where missing or wrong: the first pass."""
-        import polars as pl
-
+    def check(self) -> Rows:
+        """Yield the keys of every row, null where wrong, unless a key has no column: the first pass."""
         n_rows = 0
-        keys: list[Any] = list(self.keys)
-        for role in self.absent:
-            dtype = pl.Date if role == "day" else pl.String
-            keys.append(pl.lit(None, dtype).alias(role))
         for batch in self.batches((*self.keys, *self.outcome)):
-            yield batch.select(keys)
             n_rows += batch.height
+            if self.is_complete:
+                yield batch.select(self.keys)
         self.problems += self.faults.lines()
         if not self.problems and not n_rows:
             self.problems.append(f"{self.table.name}: the table has no rows")
 
-    def rows(self) -> Iterator[pl.DataFrame]:
+    def rows(self) -> Rows:
         """Yield keys, `won` (null: unknown) and `priced` (counts for the base win rate)."""
         import polars as pl
 
@@ -250,7 +243,7 @@ class Reader(Columns):
 # --- conversions ---------------------------------------------------------------------------------
 
 
-def _has_meaning(values: pl.Series, missing: Sequence[str]) -> pl.Series:
+def _has_meaning(values: Series, missing: Sequence[str]) -> Series:
     """Return which values are not null, not NaN and none of the texts that stand for a null."""
     if values.dtype.is_float():
         values = values.fill_nan(None)
@@ -261,7 +254,7 @@ def _has_meaning(values: pl.Series, missing: Sequence[str]) -> pl.Series:
     return has_value & ~words.is_in(missing).fill_null(False)
 
 
-def _text(values: pl.Series) -> pl.Series:
+def _text(values: Series) -> Series:
     """Convert to text; NaN, lists, bytes and types of other libraries become null."""
     import polars as pl
 
@@ -281,13 +274,13 @@ def _text(values: pl.Series) -> pl.Series:
         return _nulls(values, pl.String)
 
 
-def _nulls(values: pl.Series, dtype: Any) -> pl.Series:
+def _nulls(values: Series, dtype: Any) -> Series:
     import polars as pl
 
     return pl.repeat(None, len(values), dtype=dtype, eager=True).alias(values.name)
 
 
-def _tickers(values: pl.Series) -> pl.Series:
+def _tickers(values: Series) -> Series:
     """Convert to text; an empty text becomes null, as an empty field of a CSV file is."""
     text = _text(values)
     is_empty = text == ""
@@ -296,7 +289,7 @@ def _tickers(values: pl.Series) -> pl.Series:
     return text
 
 
-def _dates(values: pl.Series) -> pl.Series:
+def _dates(values: Series) -> Series:
     """Convert to dates: a timestamp gives its local day; text is read by `parse_day`."""
     import polars as pl
 
@@ -329,7 +322,7 @@ def parse_day(text: str) -> date | None:
         return None
 
 
-def _numbers(values: pl.Series) -> pl.Series:
+def _numbers(values: Series) -> Series:
     import polars as pl
 
     if values.dtype.is_float():
@@ -339,7 +332,7 @@ def _numbers(values: pl.Series) -> pl.Series:
     return _text(values).str.strip_chars().cast(pl.Float64, strict=False)
 
 
-def _wins(values: pl.Series) -> pl.Series:
+def _wins(values: Series) -> Series:
     import polars as pl
 
     if values.dtype == pl.Boolean:
@@ -350,7 +343,7 @@ def _wins(values: pl.Series) -> pl.Series:
     return words.replace_strict(_WIN_TEXTS, default=None, return_dtype=pl.Boolean)
 
 
-Conversion = tuple[Callable[["pl.Series"], "pl.Series"], tuple[str, ...], str]
+Conversion = tuple[Callable[["Series"], "Series"], tuple[str, ...], str]
 
 _TEXT: Conversion = (_text, (), "is not text")
 _NUMBER: Conversion = (_numbers, _MISSING_TEXTS, "is not a number")

@@ -7,8 +7,7 @@ on these axes.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mp2.data.arrays import BoolArray, IndexArray
-from mp2.data.columns import KEYS, Reader, parse_day
+from mp2.data.columns import KEYS, ColumnNames, Reader, parse_day
 from mp2.data.signal_table import Key
-from mp2.data.tables import Table
+from mp2.data.tables import Stop, Table
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 MAX_ALGOS = 64
 """The search keeps the algorithms of a group in one word of 64 bits."""
-
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(slots=True)
@@ -92,11 +89,11 @@ def arrange(
             f"{len(appeared)} algorithms; at most {MAX_ALGOS} can be searched together: "
             "leave some out"
         )
-    position = {algo: number for number, algo in enumerate(dict.fromkeys([*order, *appeared]))}
+    axis = list(dict.fromkeys([*order, *appeared]))
     return Axes(
         algos=tuple(order),
-        variations=tuple(sorted(names.variations, key=lambda key: position[key[0]])),
-        days=tuple(sorted({*names.days, *extra_days})),
+        variations=tuple(sorted(names.variations, key=lambda key: axis.index(key[0]))),
+        days=tuple(sorted(names.days.union(extra_days))),
         tickers=tuple(sorted(names.tickers)),
     )
 
@@ -116,24 +113,21 @@ def parse_days(days: Iterable[Any], problems: list[str]) -> list[date]:
 # --- outcomes ------------------------------------------------------------------------------------
 
 
-class Market:
+class Market(NamedTuple):
     """The outcomes of every (day, ticker): bool[D, T'] each.
 
     The tickers of the axes come first, then those that only the outcome table has.
     """
 
-    def __init__(self, n_days: int, n_tickers: int) -> None:
-        self.known = np.zeros((n_days, n_tickers), np.bool_)
-        self.won = np.zeros_like(self.known)
-        self.priced = np.zeros_like(self.known)
+    known: BoolArray
+    won: BoolArray
+    priced: BoolArray
 
 
 class Outcomes:
     """A table `day, ticker` with `open, close` or `win`, separate from the signals."""
 
-    def __init__(
-        self, table: Table, columns: Mapping[str, str], stop: threading.Event | None
-    ) -> None:
+    def __init__(self, table: Table, columns: ColumnNames, stop: Stop) -> None:
         # A name given for a column of the signals need not be one of this table.
         names = {role: name for role, name in columns.items() if name in table.columns}
         self.reader = Reader(table, ("day", "ticker"), names, outcome=True, stop=stop)
@@ -152,8 +146,8 @@ class Outcomes:
 
         others = self.tickers.difference(axes.tickers)
         tickers = [*axes.tickers, *sorted(others)]
-        market = Market(len(axes.days), len(tickers))
-        tally = Tally(self.reader)
+        market = Market(*np.zeros((3, len(axes.days), len(tickers)), np.bool_))
+        tally = tally_of(self.reader)
         with unchanged(tally.name):
             for batch in self.reader.rows():
                 rows = batch.filter(pl.col("day").is_in(axes.days))
@@ -167,16 +161,16 @@ class Outcomes:
         return market
 
 
+@dataclass(slots=True)
 class Tally:
-    """Counts what is tolerated in the rows of a table."""
+    """Counts what is tolerated in the rows of a table; `has_win`: it has a column of wins."""
 
-    def __init__(self, reader: Reader | None = None, name: str = "signals") -> None:
-        self.name = reader.table.name if reader else name
-        self.has_win = reader is not None and "win" in reader.outcome
-        self.n_rows = 0
-        self.n_null_wins = 0
-        self.n_unpriced = 0
-        self.n_unknown = 0
+    name: str
+    has_win: bool = False
+    n_rows: int = 0
+    n_null_wins: int = 0
+    n_unpriced: int = 0
+    n_unknown: int = 0
 
     def read(self, batch: pl.DataFrame) -> tuple[BoolArray, BoolArray]:
         """Return `won` and `priced` of the rows; an unknown win counts as no win."""
@@ -213,6 +207,11 @@ class Tally:
             yield f"{self.name}: duplicate rows of one {unit}: {n_duplicates}, collapsed"
 
 
+def tally_of(reader: Reader) -> Tally:
+    """Return an empty tally for the rows of a reader."""
+    return Tally(reader.table.name, "win" in reader.outcome)
+
+
 # --- signals -------------------------------------------------------------------------------------
 
 
@@ -225,14 +224,14 @@ class LongSignals:
     def __init__(
         self,
         table: Table,
-        columns: Mapping[str, str],
-        stop: threading.Event | None,
+        columns: ColumnNames,
+        stop: Stop,
         *,
         with_outcome: bool,
     ) -> None:
         self.reader = Reader(table, KEYS, columns, outcome=with_outcome, stop=stop)
         self.problems = self.reader.problems
-        self.tally = Tally(self.reader)
+        self.tally = tally_of(self.reader)
 
     def scan(self) -> Names:
         """Check every value and collect the names: the first pass."""
@@ -280,13 +279,10 @@ def _variation_runs(batch: pl.DataFrame) -> tuple[pl.Series, IndexArray]:
 
     algo = pl.col("algo")
     variation = pl.col("variation")
-    changed = algo.ne_missing(algo.shift()) | variation.ne_missing(variation.shift())
-    is_start = batch.select(changed).to_series().to_numpy().copy()
-    is_start[:1] = True
-    runs = batch.filter(pl.Series(is_start))
-    keys = runs.select(pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, variation))
-    lengths = np.diff(np.flatnonzero(is_start), append=batch.height)
-    return keys.to_series(), lengths
+    runs = batch.select(pl.struct(algo, variation).rle().struct.unnest())
+    names = runs["value"].struct.unnest()
+    keys = names.select(pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, variation))
+    return keys.to_series(), runs["len"].to_numpy()
 
 
 def _joined_key(algo: str, variation: str) -> str:
@@ -308,13 +304,8 @@ def positions(values: pl.Series, axis: Sequence[str]) -> IndexArray:
 
 
 def day_positions(values: pl.Series, days: Sequence[date]) -> IndexArray:
-    """Return the position of each date among ascending `days`; fails for one that is not there."""
-    numbers = np.array([day.toordinal() - _EPOCH for day in days])
-    wanted = values.to_physical().to_numpy()
-    found = np.searchsorted(numbers, wanted).clip(max=len(days) - 1)
-    if (numbers[found] != wanted).any():
-        raise LookupError(values.name)
-    return found
+    """Return the position of each date among `days`; fails for one that is not there."""
+    return values.replace_strict(days, range(len(days))).to_numpy()
 
 
 @contextmanager
@@ -324,7 +315,7 @@ def unchanged(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (InvalidOperationError, LookupError) as error:
+    except InvalidOperationError as error:
         raise InputError(
             f"{name}: the table changed while it was read; read it again when nothing writes to it"
         ) from error

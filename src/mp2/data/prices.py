@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ import numpy as np
 
 from mp2.data.arrays import BoolArray, FloatArray, IndexArray, fingerprint, freeze
 from mp2.data.bars import PRICES, ROLES, BarSource
-from mp2.data.columns import parse_day, unknown_roles
+from mp2.data.columns import ColumnNames, named, parse_day, unknown_roles
 from mp2.data.encoding import day_positions, positions
-from mp2.data.tables import stop_explains_errors
+from mp2.data.tables import Stop, stop_explains_errors
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -159,12 +158,12 @@ def to_frame(prices: PriceTable) -> pl.DataFrame:
 def read_prices(
     source: Any,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
     table: str | None = None,
     query: str | None = None,
     start: str | None = None,
     end: str | None = None,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
 ) -> PriceTable:
     """Read daily bars from a file, a folder or a frame.
 
@@ -382,10 +381,8 @@ class _Grid:
         """Leave out tickers, bool[T], with a warning."""
         names = [self.tickers[idx] for idx in np.flatnonzero(self.kept & is_wrong)]
         if names:
-            shown = names[:_MAX_NAMED]
-            if len(names) > _MAX_NAMED:
-                shown.append("...")
-            self.warn(f"tickers {what}: {len(names)}, left out: {', '.join(shown)}{first}")
+            shown = named(names, _MAX_NAMED)
+            self.warn(f"tickers {what}: {len(names)}, left out: {shown}{first}")
         self.kept &= ~is_wrong
 
     def _gaps(self) -> BoolArray:

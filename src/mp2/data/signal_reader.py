@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,12 +15,12 @@ import numpy as np
 
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray, IndexArray, WordArray, freeze
-from mp2.data.columns import CANONICAL, PRICES, parse_day, unknown_roles
-from mp2.data.encoding import Axes, Buys, LongSignals, Names, Outcomes, arrange, parse_days
+from mp2.data.columns import CANONICAL, PRICES, ColumnNames, parse_day, unknown_roles
+from mp2.data.encoding import Axes, Buys, LongSignals, Market, Names, Outcomes, arrange, parse_days
 from mp2.data.panel import SignalPanel, blocks, signal_panel
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
-from mp2.data.tables import open_table, stop_explains_errors
-from mp2.data.wide_signals import WideSignals
+from mp2.data.tables import Stop, open_table, stop_explains_errors
+from mp2.data.wide_signals import wide_table
 from mp2.errors import InputError
 
 Rates = Sequence[float] | Mapping[str, float]
@@ -30,14 +29,14 @@ Rates = Sequence[float] | Mapping[str, float]
 def read_signals(
     source: Any,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
     outcomes: Any = None,
     algos: Sequence[str] | None = None,
     days: Sequence[Any] | None = None,
     base_win_rates: Rates | None = None,
     table: str | None = None,
     query: str | None = None,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
     max_memory_bytes: int | None = None,
 ) -> SignalPanel:
     """Read signals from a file or frame into a panel.
@@ -70,20 +69,20 @@ def read_signals(
             outcome_table = opened.enter_context(open_table(outcomes, "outcomes", stop=stop))
             market = Outcomes(outcome_table, names, stop)
             market.scan()
-        signals: LongSignals | WideSignals
         if is_wide(source):
             if market is None:
                 raise InputError(
                     "signals: a wide frame needs outcomes, "
                     "a table day, ticker with open, close or win"
                 )
-            signals = WideSignals(source, names, stop)
+            wide, found = wide_table(source, names, problems, stop)
+            signals = LongSignals(wide, {}, stop, with_outcome=False)
         else:
             signal_table = opened.enter_context(
                 open_table(source, "signals", table=table, query=query, stop=stop)
             )
             signals = LongSignals(signal_table, names, stop, with_outcome=market is None)
-        found = signals.scan()
+            found = signals.scan()
         problems += signals.problems
         if market is not None:
             problems += market.problems
@@ -119,24 +118,21 @@ def _given_rates(
     rates: dict[int, float] = {}
     if given is None or not days:
         return rates
+    items: Any = zip(days, given, strict=False)
     if isinstance(given, Mapping):
-        for text, rate in given.items():
-            day = parse_day(str(text))
-            if day in days:
-                rates[days.index(day)] = rate
-            else:
-                problems.append(f"base_win_rates: {text!r} is not among the days; add it with days")
-    else:
-        rates.update(enumerate(given))
-        if len(rates) != len(days):
-            problems.append(
-                f"base_win_rates: {len(rates)} given for {len(days)} days; give one for each"
-            )
-    problems += [
-        f"base_win_rates: {rate!r} is not a percentage between 0 and 100"
-        for rate in rates.values()
-        if not isinstance(rate, Real) or not 0 <= rate <= 100
-    ]
+        items = given.items()
+    elif len(given) != len(days):
+        problems.append(
+            f"base_win_rates: {len(given)} given for {len(days)} days; give one for each"
+        )
+    for text, rate in items:
+        if not (isinstance(rate, Real) and 0 <= float(rate) <= 100):
+            problems.append(f"base_win_rates: {rate!r} is not a percentage between 0 and 100")
+        day = parse_day(str(text))
+        if day in days:
+            rates[days.index(day)] = rate
+        else:
+            problems.append(f"base_win_rates: {text!r} is not among the days; add it with days")
     return rates
 
 
@@ -176,43 +172,51 @@ class Encoder:
     """Sets the bits of one buy after another, in arrays of two packed panels."""
 
     def __init__(self, axes: Axes) -> None:
-        self.shape = (len(axes.variations), len(axes.days), bitset.n_words(len(axes.tickers)))
-        self.buys = np.zeros(self.shape, np.uint64)
-        self.wins = np.zeros(self.shape, np.uint64)
-        self.priced = np.zeros((len(axes.days), len(axes.tickers)), np.bool_)
+        n_days = len(axes.days)
+        n_tickers = len(axes.tickers)
+        shape = (len(axes.variations), n_days, bitset.n_words(n_tickers))
+        self.buys = np.zeros(shape, np.uint64)
+        self.wins = np.zeros(shape, np.uint64)
+        self.priced = np.zeros((n_days, n_tickers), np.bool_)
 
     def add(self, rows: Buys) -> None:
         """Set the bits of a batch of buys."""
-        _, n_days, n_words = self.shape
-        won = rows.won
+        _, n_days, n_words = self.buys.shape
         sets = (rows.variation * n_days + rows.day) * n_words
+        won = rows.won
         bitset.set_bits(self.buys.reshape(-1), sets, rows.ticker)
         bitset.set_bits(self.wins.reshape(-1), sets[won], rows.ticker[won])
         self.priced[rows.day[rows.priced], rows.ticker[rows.priced]] = True
 
 
-def _panel(
-    signals: LongSignals | WideSignals,
-    axes: Axes,
-    outcomes: Outcomes | None,
-    given_rates: Mapping[int, float],
-) -> SignalPanel:
-    market = outcomes.load(axes) if outcomes else None
+def _encode(signals: LongSignals, axes: Axes, market: Market | None) -> Encoder:
     try:
         encoder = Encoder(axes)
     except MemoryError as error:
         raise InputError(f"{_too_large(axes)}; drop variations or days") from error
     for rows in signals.rows(axes, market):
         encoder.add(rows)
+    return encoder
+
+
+def _panel(
+    signals: LongSignals,
+    axes: Axes,
+    outcomes: Outcomes | None,
+    given_rates: Mapping[int, float],
+) -> SignalPanel:
+    market = outcomes.load(axes) if outcomes else None
+    encoder = _encode(signals, axes, market)
     buys = encoder.buys
     wins: WordArray = np.bitwise_or.reduce(encoder.wins, axis=0)
-    if market is None:
-        priced = bitset.pack(encoder.priced)
-        rates = _percent(bitset.count(priced & wins), bitset.count(priced))
-    else:
-        n_won = (market.priced & market.won).sum(axis=1)
-        rates = _percent(n_won, market.priced.sum(axis=1))
-    rates[list(given_rates)] = list(given_rates.values())
+    priced = encoder.priced
+    won = bitset.unpack(wins, len(axes.tickers))
+    if market is not None:
+        priced = market.priced
+        won = market.won
+    rates = _percent((priced & won).sum(axis=1), priced.sum(axis=1))
+    for number, rate in given_rates.items():
+        rates[number] = rate
     n_buys = 0
     is_consistent = True
     for block in blocks(buys):
@@ -259,10 +263,10 @@ def read_day_signals(
     day: str | None,
     after: str,
     expected: Collection[Key],
-    columns: Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
     table: str | None = None,
     query: str | None = None,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
 ) -> tuple[SignalTable, bool]:
     """Read the signals of one day for a run, and whether its outcome may be known.
 
@@ -298,17 +302,16 @@ def read_day_signals(
             )
         if problems:
             raise InputError(problems)
-        one_day = replace(axes, days=tuple(chosen))
         day_idx = axes.days.index(chosen[0])
-        encoder = Encoder(one_day)
-        for rows in signals.rows(axes, None):
-            is_chosen = rows.day == day_idx
-            buys = Buys(*(values[is_chosen] for values in rows))
-            encoder.add(buys._replace(day=buys.day - day_idx))
-        freeze([encoder.buys])
-        fields = _axis_fields(one_day)
-        signal_table = SignalTable(**fields, buys=encoder.buys, warnings=tuple(warnings))
-        return signal_table, bool(encoder.priced.any())
+        encoder = _encode(signals, axes, None)
+        buys = np.ascontiguousarray(encoder.buys[:, [day_idx]])
+        freeze([buys])
+        signal_table = SignalTable(
+            **_axis_fields(replace(axes, days=tuple(chosen))),
+            buys=buys,
+            warnings=tuple(warnings),
+        )
+        return signal_table, bool(encoder.priced[day_idx].any())
 
 
 def _add_silent(

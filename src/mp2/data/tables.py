@@ -13,9 +13,8 @@ import io
 import os
 import sqlite3
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,11 +40,14 @@ _SQLITE_ROWS = 1 << 14
 # Instructions of a query between two checks of `stop`: some milliseconds.
 _SQLITE_STEPS = 100_000
 
+_CSV_FAILURE = "cannot be read as a CSV file"
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_END_BYTES = 8
 
 Names = Sequence[str]
 Rows = Iterator["pl.DataFrame"]
+Stop = threading.Event | None
+"""Set by another thread to end the reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def open_table(
     table: str | None = None,
     query: str | None = None,
     n_header_rows: int = 1,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
 ) -> Iterator[Table]:
     """Open a path (Parquet, CSV, CSV.gz, SQLite) or any frame that narwhals knows.
 
@@ -78,28 +80,24 @@ def open_table(
     when nothing can be read.
     """
     is_path = isinstance(source, str | os.PathLike)
-    kind = "frame"
-    if is_path:
-        path = expanded(source)
-        name = str(path)
-        kind = _file_kind(path)
+    path = expanded(source) if is_path else Path()
+    kind = file_kind(path) if is_path else "frame"
     if kind == "sqlite":
-        with closing(_connect(path)) as connection:
-            if stop is not None:
-                connection.set_progress_handler(stop.is_set, _SQLITE_STEPS)
-            yield _sqlite_table(connection, path, table, query)
+        with sqlite_table(path, table, query, stop) as opened:
+            yield opened
         return
     if table is not None or query is not None:
-        raise InputError(f"{name}: table and query are for SQLite files; leave them out")
+        place = path if is_path else name
+        raise InputError(f"{place}: table and query are for SQLite files; leave them out")
     if kind == "parquet":
-        yield _parquet_table(path)
+        yield parquet_table(path)
     elif kind == "csv":
-        yield _csv_table(path, n_header_rows)
+        yield csv_table(path, n_header_rows)
     else:
-        yield _frame_table(source, name)
+        yield frame_table(source, name)
 
 
-def raise_if_stopped(stop: threading.Event | None, name: str = "") -> None:
+def raise_if_stopped(stop: Stop, name: str = "") -> None:
     """Raise `ReadStoppedError` once `stop` is set; `name` is what was being read."""
     if stop is not None and stop.is_set():
         where = f"{name}: " if name else ""
@@ -107,7 +105,7 @@ def raise_if_stopped(stop: threading.Event | None, name: str = "") -> None:
 
 
 @contextmanager
-def stop_explains_errors(stop: threading.Event | None) -> Iterator[None]:
+def stop_explains_errors(stop: Stop) -> Iterator[None]:
     """Report an input error as a stop when `stop` is set: an interrupted query fails."""
     try:
         yield
@@ -127,7 +125,8 @@ _KINDS = {
 }
 
 
-def _file_kind(path: Path) -> str:
+def file_kind(path: Path) -> str:
+    """Return the kind of a file by its name; raises `InputError` for what cannot be a table."""
     if path.is_dir():
         raise InputError(f"{path}: is a directory; name a file in it")
     if not path.exists():
@@ -142,50 +141,42 @@ def _file_kind(path: Path) -> str:
     raise InputError(f"{path}: unknown kind of file; expected one of {', '.join(_KINDS)}")
 
 
-def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
-    return _library_errors(path, f"cannot be read as {kind}", "name a whole file of that kind")
-
-
 @contextmanager
-def _library_errors(path: Path, failure: str, remedy: str) -> Iterator[None]:
-    """Raise `InputError` for what the libraries raise on a file they cannot read."""
-    from polars.exceptions import PanicException, PolarsError
+def library_errors(
+    name: object,
+    failure: str,
+    remedy: str = "name a whole file of that kind",
+) -> Iterator[None]:
+    """Raise `InputError` for what a library raises on a source that it cannot read."""
+    from polars.exceptions import PanicException
 
     try:
         yield
-    except (
-        PolarsError,
-        PanicException,
-        OSError,
-        EOFError,
-        MemoryError,
-        sqlite3.Error,
-        UnicodeError,
-        zlib.error,
-    ) as error:
-        reason = _first_line(error) or type(error).__name__
-        raise InputError(f"{path}: {failure}: {reason}; {remedy}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+    except InputError:
+        raise
+    # Each library has its own errors; a panic of polars is no Exception.
+    except (Exception, PanicException) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(
+            f"{name}: {failure}: {reason or type(error).__name__}; {remedy}"
+        ) from error
 
 
 # --- Parquet -------------------------------------------------------------------------------------
 
 
-def _parquet_table(path: Path) -> Table:
+def parquet_table(path: Path) -> Table:
+    """Open a Parquet file."""
     import polars as pl
-
-    reading = partial(_reading, path, "a Parquet file")
 
     def read(names: Names) -> Rows:
         for first in range(0, n_rows, BATCH_ROWS):
-            with reading():
+            with library_errors(path, failure):
                 batch = scan.select(names).slice(first, BATCH_ROWS).collect()
             yield batch
 
-    with reading():
+    failure = "cannot be read as a Parquet file"
+    with library_errors(path, failure):
         _check_footer(path)
         scan = pl.scan_parquet(path, glob=False)
         columns = scan.collect_schema().names()
@@ -212,7 +203,8 @@ def _check_footer(path: Path) -> None:
 # --- CSV -----------------------------------------------------------------------------------------
 
 
-def _csv_table(path: Path, n_header_rows: int) -> Table:
+def csv_table(path: Path, n_header_rows: int) -> Table:
+    """Open a CSV file, packed by gzip or not."""
     # The header is read as rows: as a header, polars would rename duplicates.
     head = csv_head(path, n_header_rows)
     if not any(any(cells) for cells in head):
@@ -234,10 +226,10 @@ def _csv_table(path: Path, n_header_rows: int) -> Table:
                 else:
                     continue
             except InputError as error:
-                fault = _csv_fault(records, len(columns), first_row)
-                if fault is None:
-                    raise
-                raise InputError(f"{path}: {fault}") from error
+                fault = csv_fault(records, len(columns), first_row)
+                if fault:
+                    raise InputError(f"{path}: {fault}") from error
+                raise
             yield rows
             first_row += rows.height
 
@@ -249,12 +241,12 @@ def _parse_csv(path: Path, text: bytes, **options: Any) -> pl.DataFrame:
 
     # Blank lines at the end are not rows.
     trimmed = text.rstrip(b"\r\n") + b"\n"
-    with _reading(path, "a CSV file"):
+    with library_errors(path, _CSV_FAILURE):
         # All as text: what a value means depends on its column, not on a guess from the first rows.
         return pl.read_csv(io.BytesIO(trimmed), infer_schema=False, **options)
 
 
-def _csv_fault(records: bytes, n_columns: int, first_row: int) -> str | None:
+def csv_fault(records: bytes, n_columns: int, first_row: int) -> str | None:
     """Return what is wrong with the first faulty record of a block, with its row; None if unclear.
 
     Known faults: text that is not UTF-8, too many fields, a quote that is never closed.
@@ -300,7 +292,7 @@ def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
 def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the header lines with, block by block, whole records; the first block has none."""
     opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    with _reading(path, "a CSV file"), opener(path, "rb") as file:
+    with library_errors(path, _CSV_FAILURE), opener(path, "rb") as file:
         lines = [file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows)]
         header = b"".join(lines)
         if len(header) >= _CSV_HEADER_BYTES:
@@ -339,48 +331,52 @@ def _records_end(text: bytes) -> int:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    with _reading(path, "a SQLite database"):
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_VALUE_BYTES)
-        # One snapshot for all passes.
-        connection.execute("BEGIN")
-    return connection
-
-
-def _sqlite_table(
-    connection: sqlite3.Connection, path: Path, table: str | None, query: str | None
-) -> Table:
+@contextmanager
+def sqlite_table(
+    path: Path,
+    table: str | None,
+    query: str | None,
+    stop: Stop,
+) -> Iterator[Table]:
+    """Open a table, or what a query selects, of a SQLite file."""
     import polars as pl
 
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
-    reading: Callable[[], AbstractContextManager[None]]
-    reading = partial(_reading, path, "a SQLite database")
-    statement = query
-    if statement is None:
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    reading = partial(library_errors, path, "cannot be read as a SQLite database")
+    with ExitStack() as opened:
         with reading():
-            identifier = _chosen_table(connection, path, table).replace('"', '""')
-        statement = f'SELECT * FROM "{identifier}"'
-    else:
-        reading = partial(
-            _library_errors, path, "the query fails", "give a SELECT that can be run on it"
-        )
-    with reading():
-        description = connection.execute(statement).description
-    if description is None:
-        raise InputError(f"{path}: the query returns no columns; give a SELECT")
-    columns = tuple(entry[0] for entry in description)
-
-    def read(names: Names) -> Rows:
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            opened.enter_context(closing(connection))
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_VALUE_BYTES)
+            if stop is not None:
+                connection.set_progress_handler(stop.is_set, _SQLITE_STEPS)
+            # One snapshot for all passes.
+            connection.execute("BEGIN")
+            statement = query or ""
+            if query is None:
+                identifier = _chosen_table(connection, path, table).replace('"', '""')
+                statement = f'SELECT * FROM "{identifier}"'
+        if query is not None:
+            remedy = "give a SELECT that can be run on it"
+            reading = partial(library_errors, path, "the query fails", remedy)
         with reading():
-            cursor = connection.execute(statement)
-            while rows := cursor.fetchmany(_SQLITE_ROWS):
-                values = list(zip(*rows, strict=True))
-                yield pl.DataFrame([series(name, values[columns.index(name)]) for name in names])
+            description = connection.execute(statement).description
+        if description is None:
+            raise InputError(f"{path}: the query returns no columns; give a SELECT")
+        columns = tuple(entry[0] for entry in description)
 
-    return Table(str(path), columns, read)
+        def read(names: Names) -> Rows:
+            with reading():
+                cursor = connection.execute(statement)
+                while rows := cursor.fetchmany(_SQLITE_ROWS):
+                    values = list(zip(*rows, strict=True))
+                    yield pl.DataFrame(
+                        [series(name, values[columns.index(name)]) for name in names]
+                    )
+
+        yield Table(str(path), columns, read)
 
 
 def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None) -> str:
@@ -401,41 +397,33 @@ def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None)
 # --- frames --------------------------------------------------------------------------------------
 
 
-def _frame_table(source: Any, name: str) -> Table:
+def frame_table(source: Any, name: str) -> Table:
+    """Open a frame; the named levels of a pandas index are columns, too."""
     import narwhals as nw
 
+    library = type(source).__module__.partition(".")[0]
+    reading = partial(
+        library_errors,
+        name,
+        f"cannot read this {library}.{type(source).__name__}",
+        "give a path or a polars, pandas or pyarrow frame",
+    )
+    with reading():
+        index = getattr(source, "index", None)
+        levels = getattr(index, "names", None) or []
+        levels = [level for level in levels if level not in (None, *source.columns)]
+        frame = nw.from_native(source.reset_index(level=levels) if levels else source)
+        columns = frame.collect_schema().names()
+
     def read(names: Names) -> Rows:
-        with _frame_errors(source, name):
+        with reading():
             rows = frame.select(*names)
             if isinstance(rows, nw.LazyFrame):
                 rows = rows.collect("polars")
         for first in range(0, rows.shape[0], BATCH_ROWS):
             yield _to_polars(rows[first : first + BATCH_ROWS])
 
-    with _frame_errors(source, name):
-        frame = nw.from_native(_with_index_columns(source))
-        columns = frame.collect_schema().names()
     return Table(name, tuple(columns), read)
-
-
-@contextmanager
-def _frame_errors(source: Any, name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # every library behind narwhals raises its own
-        library = type(source).__module__.partition(".")[0]
-        raise InputError(
-            f"{name}: cannot read this {library}.{type(source).__name__}; "
-            f"give a path or a polars, pandas or pyarrow frame ({_first_line(error)})"
-        ) from error
-
-
-def _with_index_columns(source: Any) -> Any:
-    """Return a pandas frame with the named levels of its index as columns, others as they are."""
-    index = getattr(source, "index", None)
-    names = getattr(index, "names", None) or []
-    levels = [name for name in names if name is not None and name not in source.columns]
-    return source.reset_index(level=levels) if levels else source
 
 
 def _to_polars(frame: Any) -> pl.DataFrame:
@@ -446,10 +434,10 @@ def _to_polars(frame: Any) -> pl.DataFrame:
     # Mixed types, or no pyarrow: each library has its own error. Then value by value.
     except Exception:
         columns = []
-        for name in frame.columns:
-            column = frame[name]
+        for column in frame.iter_columns():
             pairs = zip(column.to_list(), column.is_null(), strict=True)
-            columns.append(series(name, [None if null else value for value, null in pairs]))
+            values = [None if null else value for value, null in pairs]
+            columns.append(series(column.name, values))
         return pl.DataFrame(columns)
 
 

@@ -2,162 +2,145 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from mp2.data.arrays import BoolArray, IndexArray
-from mp2.data.columns import parse_day
-from mp2.data.encoding import Axes, Buys, Market, Names, Tally
+from mp2.data.arrays import BoolArray
+from mp2.data.columns import KEYS, ColumnNames, parse_day
+from mp2.data.encoding import Names
 from mp2.data.signal_table import Key
-from mp2.data.tables import raise_if_stopped
+from mp2.data.tables import Rows, Stop, Table, raise_if_stopped
 
 # Cells that are converted at once.
 _BLOCK_CELLS = 1 << 20
+_NAME = "signals"
 
 
-class WideSignals:
-    """Index = time, columns = levels algo, parameters and ticker (or symbol).
+def wide_table(
+    frame: Any, columns: ColumnNames, problems: list[str], stop: Stop
+) -> tuple[Table, Names]:
+    """Return a wide frame as a long table of buys, and all its names, also those without a buy.
 
-    A variation is named by its parameter values joined with '-'; parameters that a column leaves
-    null are skipped. Cells are true, false, 1, 0 or null. Every column and index entry counts, also
-    without a buy.
+    Index = time, columns = levels algo, parameters and ticker (or symbol). A variation is named by
+    its parameter values joined with '-'; parameters that a column leaves null are skipped. Cells
+    are true, false, 1, 0 or null. Adds everything wrong with the frame to `problems`.
     """
+    import polars as pl
 
-    def __init__(
-        self, frame: Any, columns: Mapping[str, str], stop: threading.Event | None
-    ) -> None:
-        self.frame = frame
-        self.stop = stop
-        self.tally = Tally()
-        self.problems: list[str] = []
-        levels = list(frame.columns.names)
-        usual_ticker = "symbol" if "symbol" in levels and "ticker" not in levels else "ticker"
-        self.algo_level = columns.get("algo", "algo")
-        self.ticker_level = columns.get("ticker", usual_ticker)
-        self.levels = levels
-        self.days: list[date] = []
-        self.variations: list[Key] = []
-        self.tickers: list[str] = []
+    levels = list(frame.columns.names)
+    ticker_level = columns.get("ticker", "ticker")
+    if "ticker" not in columns and ticker_level not in levels and "symbol" in levels:
+        ticker_level = "symbol"
+    roles = {"algo": columns.get("algo", "algo"), "ticker": ticker_level}
+    wrong_levels = _level_problems(frame, roles)
+    problems += wrong_levels
+    days = [parse_day(str(entry)) for entry in frame.index]
+    if None in days:
+        number = days.index(None)
+        problems.append(
+            f"{_NAME}: index entry {number + 1}: {str(frame.index[number])!r} is not a day; "
+            f"use timestamps, YYYY-MM-DD or YYYYMMDD ({days.count(None)} such entries)"
+        )
+    names = Names(days={day for day in days if day is not None})
+    tickers: Any = []
+    keys: list[Key] = []
+    if not wrong_levels:
+        tickers = _texts(frame, ticker_level)
+        keys = _variations(frame, roles, problems)
+        names.tickers.update(tickers)
+        names.variations.update(dict.fromkeys(keys))
+    problems += _cell_problems(frame, stop)
+    key_columns = pl.DataFrame(keys, schema=["algo", "variation"], orient="row")
+    key_columns = key_columns.with_columns(pl.Series("ticker", tickers, pl.String))
+    day_column = pl.Series("day", days, pl.Date)
 
-    def scan(self) -> Names:
-        """Check every cell; the names are those of the columns and the index: the first pass."""
-        self._check_levels()
-        self._read_days()
-        if not self.problems:
-            self._read_variations()
-        self._check_cells()
-        variations = dict.fromkeys(self.variations)
-        return Names(variations, set(self.days), set(self.tickers))
-
-    def rows(self, axes: Axes, market: Market | None) -> Iterator[Buys]:
-        """Yield every true cell as positions: the second pass."""
-        assert market is not None, "the reader requires outcomes for a wide frame"
-        variation = _positions(self.variations, axes.variations)
-        ticker = _positions(self.tickers, axes.tickers)
-        day = _positions(self.days, axes.days)
-        for first_column, block in self._blocks():
+    def read(_: Any) -> Rows:
+        for first_column, block in _blocks(frame, stop):
             is_bought, _ = _cells(block)
             row, column = np.nonzero(is_bought)
-            column += first_column
-            won = self.tally.look_up(market, day[row], ticker[column])
-            priced = np.ones_like(won)
-            self.tally.n_rows += len(row)
-            yield Buys(variation[column], day[row], ticker[column], won, priced)
+            buys = key_columns[column + first_column]
+            yield buys.with_columns(day_column.gather(row))
 
-    def _check_levels(self) -> None:
-        shown = ", ".join(map(str, self.levels))
-        if None in self.levels or len(set(self.levels)) < len(self.levels):
-            self.problems.append(
-                f"signals: every column level needs a name of its own; the levels are {shown}"
+    return Table(_NAME, KEYS, read), names
+
+
+def _level_problems(frame: Any, roles: Mapping[str, str]) -> list[str]:
+    levels = list(frame.columns.names)
+    shown = f"the levels are {', '.join(map(str, levels))}"
+    if None in levels or len(set(levels)) < len(levels):
+        return [f"{_NAME}: every column level needs a name of its own; {shown}"]
+    problems = []
+    for role, level in roles.items():
+        if level not in levels:
+            problems.append(
+                f"{_NAME}: no column level {level!r}; {shown}; name it with columns ({role}=NAME)"
             )
-            return
-        for role, level in (("algo", self.algo_level), ("ticker", self.ticker_level)):
-            if level not in self.levels:
-                self.problems.append(
-                    f"signals: no column level {level!r}; the levels are {shown}; "
-                    f"name it with columns ({role}=NAME)"
-                )
-            elif None in self._texts(level):
-                column = self._texts(level).index(None) + 1
-                self.problems.append(
-                    f"signals: column level {level!r} holds nulls, the first in column {column}"
-                )
-        if len(self.levels) < 3:
-            self.problems.append(
-                "signals: a wide frame needs a parameter level beside algo and ticker; "
-                f"the levels are {shown}"
+        elif None in _texts(frame, level):
+            number = _texts(frame, level).index(None) + 1
+            problems.append(
+                f"{_NAME}: column level {level!r} holds nulls, the first in column {number}"
             )
-        for what, n in zip(("rows", "columns"), self.frame.shape, strict=True):
-            if not n:
-                self.problems.append(f"signals: the frame has no {what}")
+    if len(levels) <= len(roles):
+        problems.append(
+            f"{_NAME}: a wide frame needs a parameter level beside algo and ticker; {shown}"
+        )
+    for axis, n in zip(("rows", "columns"), frame.shape, strict=True):
+        if not n:
+            problems.append(f"{_NAME}: the frame has no {axis}")
+    return problems
 
-    def _read_days(self) -> None:
-        n_wrong = 0
-        first = ""
-        for number, entry in enumerate(self.frame.index, 1):
-            day = parse_day(str(entry))
-            if day is not None:
-                self.days.append(day)
-                continue
-            n_wrong += 1
-            first = first or f"signals: index entry {number}: {str(entry)!r} is not a day"
-        if n_wrong:
-            self.problems.append(
-                f"{first}; use timestamps, YYYY-MM-DD or YYYYMMDD ({n_wrong} such entries)"
+
+def _texts(frame: Any, level: str) -> list[str | None]:
+    """Return the value of a level for every column, as text."""
+    values = frame.columns.get_level_values(level)
+    pairs = zip(values, values.isna(), strict=True)
+    return [None if null else str(value) for value, null in pairs]
+
+
+def _variations(frame: Any, roles: Mapping[str, str], problems: list[str]) -> list[Key]:
+    """Name every column; different parameters must not give the same name."""
+    keys = []
+    parameters_of: dict[Key, Any] = {}
+    levels = [level for level in frame.columns.names if level not in roles.values()]
+    texts = [_texts(frame, level) for level in levels]
+    for algo, *parameters in zip(_texts(frame, roles["algo"]), *texts, strict=True):
+        variation = "-".join(text for text in parameters if text is not None)
+        key = (str(algo), variation)
+        keys.append(key)
+        if parameters_of.setdefault(key, parameters) != parameters:
+            problems.append(
+                f"{_NAME}: two variations of {algo!r} would both be called {variation!r}; "
+                "rename a parameter value"
             )
+            break
+    return keys
 
-    def _texts(self, level: str) -> list[str | None]:
-        """Return the value of a level for every column, as text."""
-        values = self.frame.columns.get_level_values(level)
-        return [
-            None if null else str(value) for value, null in zip(values, values.isna(), strict=True)
-        ]
 
-    def _read_variations(self) -> None:
-        """Name every column; different parameters must not give the same name."""
-        own_levels = [level for level in self.levels if level != self.ticker_level]
-        parameters_of: dict[Key, Any] = {}
-        is_unique = True
-        for values in zip(*map(self._texts, own_levels), strict=True):
-            by_level = dict(zip(own_levels, values, strict=True))
-            algo = str(by_level.pop(self.algo_level))
-            parameters = list(by_level.values())
-            key = (algo, "-".join(text for text in parameters if text is not None))
-            self.variations.append(key)
-            if parameters_of.setdefault(key, parameters) != parameters and is_unique:
-                is_unique = False
-                self.problems.append(
-                    f"signals: two variations of {algo!r} would both be called {key[1]!r}; "
-                    "rename a parameter value"
-                )
-        self.tickers = [str(ticker) for ticker in self._texts(self.ticker_level)]
+def _cell_problems(frame: Any, stop: Stop) -> list[str]:
+    n_wrong = 0
+    first = ""
+    for _, block in _blocks(frame, stop):
+        _, is_wrong = _cells(block)
+        n_wrong += int(np.count_nonzero(is_wrong))
+        if n_wrong and not first:
+            row, column = np.argwhere(is_wrong)[0]
+            levels = ", ".join(map(str, block.columns[column]))
+            value = block.iat[row, column]
+            first = f"{_NAME}: column {levels}, row {row + 1}: {value} is neither true nor false"
+    if n_wrong > 1:
+        first += f" ({n_wrong} such cells)"
+    return [first] if n_wrong else []
 
-    def _check_cells(self) -> None:
-        n_wrong = 0
-        first = ""
-        for _, block in self._blocks():
-            _, is_wrong = _cells(block)
-            n_wrong += int(np.count_nonzero(is_wrong))
-            if n_wrong and not first:
-                row, column = np.argwhere(is_wrong)[0]
-                place = f"column {', '.join(map(str, block.columns[column]))}, row {row + 1}"
-                first = f"signals: {place}: {block.iat[row, column]} is neither true nor false"
-        if n_wrong > 1:
-            first += f" ({n_wrong} such cells)"
-        if n_wrong:
-            self.problems.append(first)
 
-    def _blocks(self) -> Iterator[tuple[int, Any]]:
-        """Yield blocks of columns with the number of their first column."""
-        n_rows, n_columns = self.frame.shape
-        width = max(1, _BLOCK_CELLS // max(1, n_rows))
-        for first in range(0, n_columns, width):
-            raise_if_stopped(self.stop, "signals")
-            yield first, self.frame.iloc[:, first : first + width]
+def _blocks(frame: Any, stop: Stop) -> Iterator[tuple[int, Any]]:
+    """Yield blocks of columns with the number of their first column."""
+    n_rows, n_columns = frame.shape
+    width = max(1, _BLOCK_CELLS // max(1, n_rows))
+    for first in range(0, n_columns, width):
+        raise_if_stopped(stop, _NAME)
+        yield first, frame.iloc[:, first : first + width]
 
 
 def _cells(block: Any) -> tuple[BoolArray, BoolArray]:
@@ -169,8 +152,3 @@ def _cells(block: Any) -> tuple[BoolArray, BoolArray]:
     is_true = np.asarray(values == 1, np.bool_)
     is_false = np.asarray(values == 0, np.bool_)
     return is_true, ~(is_true | is_false)
-
-
-def _positions(names: Sequence[Any], axis: Sequence[Any]) -> IndexArray:
-    position = {name: number for number, name in enumerate(axis)}
-    return np.array([position[name] for name in names], np.int64)
