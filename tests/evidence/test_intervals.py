@@ -8,7 +8,8 @@ import pytest
 
 from mp2.evidence.intervals import Interval, mean_interval, t_quantile
 
-# NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2, column 0.975; df 120 from the usual printed tables.
+# NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2, column 0.975; df 120 from the usual
+# printed tables.
 TABLE = {
     1: 12.706,
     2: 4.303,

@@ -119,7 +119,8 @@ def test_an_assumed_day_that_was_a_holiday_is_scored_on_the_next_session():
     [(False, (*WEEK, TUESDAY)), (True, (TUESDAY, "2026-01-14")), (False, (TUESDAY, "2026-01-14"))],
 )
 def test_prices_that_do_not_have_the_day_are_refused(assumed, dates):
-    message = f"the prices have no bar on {MONDAY}, though they cover {dates[0]} to {dates[-1]}; use the file the picks"
+    span = f"though they cover {dates[0]} to {dates[-1]}"
+    message = f"the prices have no bar on {MONDAY}, {span}; use the file the picks"
     with pytest.raises(InputError, match=message):
         score(replace(PICKS, assumed=assumed), prices_of(dates, {"A": [1.0] * len(dates)}))
 

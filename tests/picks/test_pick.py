@@ -1,4 +1,4 @@
-"""Picks of a day: consensus, stand-ins, votes, and signals that come from a table."""
+"""Picks of a day: consensus, replacements, votes, and signals from a table."""
 
 import json
 import threading
@@ -13,7 +13,8 @@ from mp2.errors import InputError, ReadStoppedError
 from mp2.picks.pick import members_needed, pick_day, picks_table, sheet_from_table
 from mp2.picks.records import Vote
 
-# Consensus on Monday: A1+B1 ABC, A1+B2 (nothing), A2+B1 AC, A2+B2 E, A1+B1+C1 BC, A2+B2+C1 (nothing)
+# Consensus on Monday: A1+B1 ABC, A1+B2 (nothing), A2+B1 AC, A2+B2 E, A1+B1+C1 BC,
+# A2+B2+C1 (nothing).
 SHEET = sheet_of(
     {
         "A 1": ["ABCD"],
@@ -36,6 +37,11 @@ def outline(picks):
     }
 
 
+def replaced(size, rank, tickers, least, other):
+    head = f"size {size}: the picked group, rank {rank}, has {tickers}, fewer than {least}"
+    return f"{head}; the group of rank {other} replaces it"
+
+
 @pytest.mark.parametrize(
     ("picked", "min_tickers", "expected", "warnings"),
     [
@@ -43,16 +49,16 @@ def outline(picks):
         ({2: 3, 3: 1}, 2, {2: (3, "AC", None), 3: (1, "BC", None)}, []),
         (
             {2: 1, 3: 1}, 2, {2: (2, "ABC", 1), 3: (1, "BC", None)},
-            ["size 2: the picked group, rank 1, has 1 ticker, fewer than 2; the group of rank 2 replaces it"],
+            [replaced(2, 1, "1 ticker", 2, 2)],
         ),
         (
             {2: 3, 3: 2}, 1, {2: (3, "AC", None), 3: (1, "BC", 2)},
-            ["size 3: the picked group, rank 2, has 0 tickers, fewer than 1; the group of rank 1 replaces it"],
+            [replaced(3, 2, "0 tickers", 1, 1)],
         ),
         (
             {2: 3, 3: 2}, 3, {2: (2, "ABC", 3), 3: None},
             [
-                "size 2: the picked group, rank 3, has 2 tickers, fewer than 3; the group of rank 2 replaces it",
+                replaced(2, 3, "2 tickers", 3, 2),
                 "size 3: none of the 2 kept groups has 3 tickers or more; no pick",
             ],
         ),
@@ -97,7 +103,7 @@ def test_only_the_best_groups_of_each_size_vote():
     ]
 
 
-def test_members_are_found_by_name_whatever_their_number():
+def test_members_are_found_by_name_not_by_number():
     extra = {"A 0": ["H"], "0 1": ["H"], "C 0": ["H"]}
     words = {"A 1": ["ABCD"], "A 2": ["ACEF"], "B 1": ["ABCG"], "B 2": ["EH"], "C 1": ["BCD"]}
     picks, more = (pick_day(RESULT, sheet_of(buys), MONDAY) for buys in (words, {**extra, **words}))
@@ -130,12 +136,13 @@ def test_each_day_has_its_own_signals_and_only_the_last_can_be_assumed():
     [
         ({"min_tickers": 0}, MONDAY, ["min_tickers: 0 is below 1; give 1 or more"]),
         ({"top_groups": 0, "min_tickers": -1}, MONDAY, [
-            "min_tickers: -1 is below 1; give 1 or more", "top_groups: 0 is below 1; give 1 or more",
+            "min_tickers: -1 is below 1; give 1 or more",
+            "top_groups: 0 is below 1; give 1 or more",
         ]),
         ({}, TUESDAY, [f"day {TUESDAY}: no signals for it; they cover {MONDAY} to {MONDAY}"]),
     ],
 )  # fmt: skip
-def test_settings_out_of_range_are_told(settings, day, messages):
+def test_settings_out_of_range_are_reported(settings, day, messages):
     with pytest.raises(InputError) as caught:
         pick_day(RESULT, SHEET, day, **settings)
     assert list(caught.value.problems) == messages
@@ -150,11 +157,11 @@ def test_a_day_the_groups_were_chosen_on_is_refused():
         pick_day(result_of({2: ["A 1 + B 1"]}), sheet, WEEK[-1])
 
 
-def test_a_member_that_is_gone_is_named():
+def test_a_missing_member_is_named():
     result = result_of({2: ["A 1 + B 1", "A 7 + B 8"]})
     message = (
-        r"member 'A 7' of a kept group is not among the signals \(and 1 more\): the grids have changed since; "
-        "use the grids of the run, or search again"
+        r"member 'A 7' of a kept group is not among the signals \(and 1 more\): "
+        "the grids have changed since; use the grids of the run, or search again"
     )
     with pytest.raises(InputError, match=message):
         pick_day(result, SHEET, MONDAY)
@@ -216,7 +223,7 @@ def test_the_table_has_every_ticker_voted_for_or_picked():
     assert nothing.height == 0
 
 
-# --- signals from a table ------------------------------------------------------------------------------------------
+# --- signals from a table
 
 
 def rows_of(sheet, prices=None):
@@ -288,7 +295,7 @@ def test_a_day_whose_prices_are_all_null_is_assumed(tmp_path):
     assert picks.picks == pick_day(RESULT, TWO_DAYS, TUESDAY).picks
 
 
-def test_members_without_a_row_buy_nothing_and_are_told():
+def test_members_without_a_row_buy_nothing_and_are_reported():
     table = rows_of(TWO_DAYS).filter(~((pl.col("algo") == "A") & (pl.col("variation") == "1")))
     picks = pick_day(RESULT, sheet_from_table(table, RESULT), MONDAY)
     assert outline(picks) == {2: (1, "E", None), 3: None}
@@ -336,7 +343,7 @@ def test_other_column_names():
         ),
     ],
 )
-def test_what_is_wrong_with_a_table_is_told(change, settings, message):
+def test_problems_of_a_table_are_reported(change, settings, message):
     with pytest.raises(InputError) as caught:
         sheet_from_table(change(rows_of(TWO_DAYS)), RESULT, **settings)
     assert any(line.startswith(message) for line in caught.value.problems), caught.value.problems

@@ -1,4 +1,4 @@
-"""Weeks that follow one another, what is judged, and a verdict that neither misses an edge nor makes one up."""
+"""Walk-forwards: the weeks, what is judged, and verdicts with and without an edge."""
 
 import datetime
 import json
@@ -37,7 +37,7 @@ PRICES = prices_of(DATES, {ticker: [1.0] * len(DATES) for ticker in TICKERS})
 
 
 class Script:
-    """Stands in for signals and search: serves a sheet, and a result that keeps the same groups every week."""
+    """A sheet in place of signals, and a result with constant groups in place of search."""
 
     def __init__(self, buys, moves_pp, kept, **result):
         self.buys, self.moves, self.kept, self.result = (
@@ -76,7 +76,7 @@ def constant_script():
     )
 
 
-# --- time ----------------------------------------------------------------------------------------------------------
+# --- time
 
 
 @pytest.mark.parametrize("end", [None, DATES[-1], DATES[22]])
@@ -171,7 +171,7 @@ def test_a_stop_keeps_the_weeks_that_were_finished(n_before):
         ),
     ],
 )
-def test_too_short_a_history_is_told_before_anything_is_computed(settings, message):
+def test_too_short_a_history_is_reported_before_anything_is_computed(settings, message):
     script = constant_script()
     with pytest.raises(InputError, match=message):
         script.walk(**settings)
@@ -182,19 +182,23 @@ def test_the_longest_walk_a_history_allows():
     assert len(constant_script().walk(weeks=5, rules=Rules(retain_sizes=(2,))).weeks) == 5
 
 
-# --- what is judged ------------------------------------------------------------------------------------------------
+# --- what is judged
 
 
 def test_the_numbers_by_hand():
-    """Of five days, picks hit 100, 0, 100, 0 percent against 25, 25, 50, 25 of the universe; the fifth has no pick."""
+    """Of five days, picks hit 100, 0, 100, 0 percent, the universe 25, 25, 50, 25."""
     words = {
         "A 1": ["AB", "E", "AB", "E", ""],
         "B 1": ["ABC", "ED", "AB", "EF", "ABCD"],
         "C 1": ["B", "", "", "", ""],
     }
     moves = [
-        [2, 2, -1, -1, 0, 0, 0, 0], [2, 2, -1, -1, -4, 0, 0, 0], [2, 2, 1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [9] * 8,
-    ]  # fmt: skip
+        [2, 2, -1, -1, 0, 0, 0, 0],
+        [2, 2, -1, -1, -4, 0, 0, 0],
+        [2, 2, 1, 1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0, 0, 0],
+        [9] * 8,
+    ]
     script = Script(words, moves, {2: ["A 1 + B 1"], 3: ["A 1 + B 1 + C 1"]})
     walk = script.walk(weeks=2, rules=Rules(retain_sizes=(2, 3)))
     two, three, union, votes = (walk.total[series] for series in ("2", "3", "all", "votes"))
@@ -231,7 +235,7 @@ def test_the_union_holds_a_ticker_once():
     }
 
 
-def test_stand_ins_are_counted_and_the_settings_of_the_picks_count():
+def test_replacements_are_counted_and_the_settings_of_the_picks_apply():
     script = Script(
         {"A 1": ["A"], "B 1": ["AB"], "C 1": ["BC"]},
         [[1.0] * 8],
@@ -307,12 +311,13 @@ def test_the_document_is_plain_json():
         "n": 10,
     }
     assert document["sentence"] == (
-        "2 of 2 weeks, 10 days with picks, 0 without: hit rate 100.0% against 25.0% of the universe, "
+        "2 of 2 weeks, 10 days with picks, 0 without: "
+        "hit rate 100.0% against 25.0% of the universe, "
         "difference +75.0 points (95% interval +75.0 to +75.0): better than the universe."
     )
 
 
-# --- the verdict is honest -------------------------------------------------------------------------------------------
+# --- the verdict is honest
 
 N_WEEKS, N_TICKERS = 4, 60
 LENIENT = Rules(max_size=3, retain_sizes=(2, 3), min_daily_hits=0, top_k=8, **strategies.LOOSE)
@@ -323,7 +328,10 @@ MARKET = prices_of(
 
 
 def crowd(seed, edge):
-    """Three algorithms of three variations that mostly agree on 12 tickers a day, which win more often by `edge`."""
+    """Three algorithms of three variations that mostly agree on 12 tickers a day.
+
+    These tickers win more often by `edge`.
+    """
     rng = np.random.default_rng(seed)
     n_days = len(LONG) - 1
     liked = np.argsort(rng.random((n_days, N_TICKERS)), axis=1) < 12
@@ -348,7 +356,7 @@ def crowd(seed, edge):
 
 
 def shuffled(sheet, seed):
-    """The same signals, each day's outcomes dealt anew among its tickers."""
+    """The same signals, the outcomes of each day permuted among its tickers."""
     return replace(sheet, close=np.random.default_rng(seed).permuted(sheet.close, axis=1))
 
 

@@ -1,4 +1,4 @@
-"""Grids: the defaults, what a TOML file changes, and third parties' algorithms as they are installed."""
+"""Grids: the defaults, the changes of a TOML file, and installed third-party algorithms."""
 
 import textwrap
 
@@ -123,7 +123,7 @@ def test_the_default_grids_as_a_file_change_nothing(load):
         ("[MACD", "not valid TOML: "),
     ],
 )
-def test_what_is_wrong_with_a_file(load, text, problem):
+def test_problems_of_a_file(load, text, problem):
     with pytest.raises(InputError) as error:
         load(text)
     (line,) = error.value.problems
@@ -144,7 +144,8 @@ def test_more_variations_than_a_search_takes(load):
         load(f"[RSI_Bollinger]\nperiod = {wide}\nwindow = {wide}")
     with pytest.raises(InputError, match=r"1\d\d,\d\d\d variations are more than 100,000"):
         load(
-            f"[SMA]\nperiod = {wide}\nmargin = {shares}\n[RSI]\nperiod = {wide}\nlevel = {wide[:89]}"
+            f"[SMA]\nperiod = {wide}\nmargin = {shares}\n"
+            f"[RSI]\nperiod = {wide}\nlevel = {wide[:89]}"
         )
 
 
@@ -156,7 +157,7 @@ def test_files_that_cannot_be_read(tmp_path):
         load_grids(tmp_path / "latin.toml")
 
 
-# --- third parties --------------------------------------------------------------------------------------------------
+# --- third parties
 
 PLUG_IN = '''
 import sys
@@ -175,7 +176,8 @@ def make(name="Williams", **changes):
             Indicator(f"WILLR({period})", "WILLR", ("high", "low", "close"), (period,), period - 1),
         ),
         parameters=(
-            Parameter("period", "bars", 2, 100, (7, 14)), Parameter("level", "percent", -100, 0, (-90, -80), whole=False)
+            Parameter("period", "bars", 2, 100, (7, 14)),
+            Parameter("level", "percent", -100, 0, (-90, -80), whole=False),
         )), **changes})
 
 record = make()
@@ -196,7 +198,8 @@ reads_unknown = lambda: make(reads=lambda period, level: ("vwap",))
 reads_others = lambda: make(reads=lambda fast: ("close",))
 floats = lambda: make(rule=lambda percent_r, period, level: percent_r)
 flat = lambda: make(rule=lambda percent_r, period, level: (percent_r < level).any(axis=0))
-bad_indicator = lambda: make(reads=lambda period, level: (Indicator("half", lambda close: close[::2], ("close",)),))
+half = Indicator("half", lambda close: close[::2], ("close",))
+bad_indicator = lambda: make(reads=lambda period, level: (half,))
 bad_rule = lambda: make(rule=lambda percent_r, period: percent_r < 0)
 '''
 
@@ -259,7 +262,7 @@ def test_a_third_partys_algorithm_runs_with_the_others(installed, load, target):
         ("MODULE:bad_rule", "unexpected keyword argument 'level'"),
     ],
 )
-def test_one_that_cannot_be_used_is_named_and_the_rest_run(installed, target, reason):
+def test_an_unusable_algorithm_is_named_and_the_others_run(installed, target, reason):
     installed({"mine": target})
     grids = load_grids()
     (warning,) = grids.warnings

@@ -1,4 +1,4 @@
-"""Indicators: TA-Lib's values, how many bars they need and how long they remember, each computed once."""
+"""Indicators: TA-Lib's values, the bars they need, their memory, and that each is computed once."""
 
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def test_warm_ups_are_the_documented_multiples(indicator, periods, period):
     assert ta.n_warm_up(indicator) >= periods * period
 
 
-def test_what_has_no_memory_wants_its_own_bars_only():
+def test_without_memory_only_the_own_bars_are_needed():
     assert ta.n_warm_up(ta.sma(200)) == 200
     assert ta.n_warm_up(ta.channel_high(20)) == 21
     assert ta.n_warm_up("close") == 1
@@ -221,7 +221,7 @@ def failing(close):
         ("BBANDS", r"mine failed on T000: returned tuple for 20 bars"),
     ],
 )
-def test_what_goes_wrong_names_indicator_and_ticker(compute, message):
+def test_errors_name_indicator_and_ticker(compute, message):
     with pytest.raises(Mp2Error, match=message):
         series_of(walk(1, 20), Indicator("mine", compute, ("close",)))
 

@@ -1,4 +1,4 @@
-"""Look-ahead: none in the ten algorithms, whatever the prices, and found in those that cheat."""
+"""Look-ahead: none in the ten algorithms on any prices, and found in algorithms that cheat."""
 
 from dataclasses import replace
 
@@ -74,7 +74,7 @@ def test_every_probe_passes_for_the_ten():
     )
 
 
-# --- cheats ---------------------------------------------------------------------------------------------------------
+# --- cheats
 
 
 def algorithm(reads, rule=lambda series, n: series > 0, name="Cheat"):
@@ -140,7 +140,7 @@ def test_cheats_are_caught(cheat):
 
 
 @pytest.mark.parametrize(("least", "most", "how"), [(1.5, 9, "doubled"), (0, 0.6, "halved")])
-def test_a_cheat_that_only_great_moves_betray_is_caught(least, most, how):
+def test_a_cheat_that_only_large_moves_reveal_is_caught(least, most, how):
     def moved(close, n):
         following = np.append(close[1:], close[-1]) / close
         return np.where((following > least) & (following < most), 1.0, -1.0)
@@ -153,8 +153,10 @@ def test_a_cheat_that_only_great_moves_betray_is_caught(least, most, how):
 
 def test_signals_that_are_not_repeatable_are_found():
     rng = np.random.default_rng(0)
-    dice = algorithm(lambda n: ("close",), lambda close, n: rng.random(close.shape) < 0.5, "Dice")
-    findings = lookahead.check(walk(20, 100), [dice])
+    random_rule = algorithm(
+        lambda n: ("close",), lambda close, n: rng.random(close.shape) < 0.5, "Random"
+    )
+    findings = lookahead.check(walk(20, 100), [random_rule])
     assert {finding.change for finding in findings} >= {"when computed again"}
 
 
@@ -168,7 +170,7 @@ def test_signals_that_depend_on_the_days_asked_for_are_found():
     assert {finding.change for finding in findings} == {"when 4 days are computed instead of 7"}
 
 
-def test_a_finding_says_what_changed():
+def test_the_text_of_a_finding():
     prices = walk(20, 100)
     grids = grids_of([algorithm(derived(tomorrow))])
     (first, *_) = lookahead.check(prices, grids, n_days=3, n_cuts=1)
@@ -176,9 +178,8 @@ def test_a_finding_says_what_changed():
     assert first.day == day
     assert len(first.tickers) > 3
     n_tickers, named = len(first.tickers), ", ".join(first.tickers[:3])
-    assert str(first) == (
-        f"Cheat 1: the signals of {day} change for {n_tickers} tickers ({named}, ..) when bars from {day} on are cut off"
-    )
+    effect = f"the signals of {day} change for {n_tickers} tickers ({named}, ..)"
+    assert str(first) == f"Cheat 1: {effect} when bars from {day} on are cut off"
     single = replace(first, tickers=("A",))
     assert "for 1 ticker (A) when" in str(single)
 

@@ -1,4 +1,7 @@
-"""Signals of days from bars before them: against TA-Lib called by hand on each day's past, under any split of the work."""
+"""Signals of days from the bars before them.
+
+They are compared with TA-Lib called by hand on each day's past, under any split of the work.
+"""
 
 import threading
 from dataclasses import replace
@@ -48,7 +51,7 @@ def same_buys(sheet, other, days=None):
     return np.array_equal(sheet.buys[:, first], other.buys[:, second])
 
 
-# --- the rule of time -----------------------------------------------------------------------------------------------
+# --- the rule of time
 
 
 def ema_macd(high, low, c):
@@ -141,7 +144,7 @@ def test_the_day_and_what_follows_do_not_matter():
     )
 
 
-# --- days -----------------------------------------------------------------------------------------------------------
+# --- days
 
 
 def test_fewer_days_are_the_last_of_more():
@@ -223,8 +226,8 @@ def test_next_weekday(day, following):
         ({"n_days": -1, "include_next": True}, "days: -1 is too few; ask for at least 0"),
         (
             {"n_days": 140},
-            "days: 140 up to 2023-07-14 need 141 dates, one of them before; the file has 140 dates up to it, "
-            "2023-01-02..2023-07-14",
+            "days: 140 up to 2023-07-14 need 141 dates, one of them before; "
+            "the file has 140 dates up to it, 2023-01-02..2023-07-14",
         ),
         (
             {"n_days": 3, "end": "2023-01-04"},
@@ -244,7 +247,7 @@ def test_next_weekday(day, following):
         ),
     ],
 )
-def test_what_cannot_be_asked_for(settings, problem):
+def test_invalid_requests(settings, problem):
     with pytest.raises(InputError) as error:
         compute_signals(PRICES, grids=GRIDS, **settings)
     (line,) = error.value.problems
@@ -273,7 +276,7 @@ def test_only_some_variations_in_the_order_of_the_grids():
         )
 
 
-# --- chunks, threads, memory ----------------------------------------------------------------------------------------
+# --- chunks, threads, memory
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -341,7 +344,7 @@ def test_an_interrupt_drops_the_jobs_that_wait(monkeypatch):
     ]
 
 
-# --- too little history ---------------------------------------------------------------------------------------------
+# --- too little history
 
 
 def test_a_ticker_without_the_bars_a_variation_needs_is_not_bought():
@@ -377,11 +380,12 @@ def test_warnings_name_the_longest_parameter_and_count_tickers():
     assert sheet.warnings == (
         f"prices: 1 of 5 tickers have fewer than the 11 bars before {day} that RSI 10-50 needs; "
         "variations without them do not buy these",
-        f"prices: 2 of 5 tickers have fewer than 250 bars before {day}; RSI 10-50 has not forgotten its start",
+        f"prices: 2 of 5 tickers have fewer than 250 bars before {day}; "
+        "RSI 10-50 has not forgotten its start",
     )
 
 
-def test_a_file_shorter_than_the_warm_up_says_so():
+def test_a_file_shorter_than_the_warm_up_is_reported():
     sheet = compute_signals(walk(2, 300), n_days=5, only=[("ADX", "15-20")])
     assert sheet.warnings == (
         "prices: ADX 15-20 takes 450 bars to forget its start; all 295 before 2024-02-19 are used",
@@ -413,7 +417,7 @@ def test_a_cut_history_gives_the_same_signals():
     assert cut.warnings == ()
 
 
-def test_a_history_shorter_than_the_warm_up_is_lengthened_and_says_so(monkeypatch):
+def test_a_history_shorter_than_the_warm_up_is_lengthened_and_reported(monkeypatch):
     windows = []
     evaluate = indicators.evaluate
 
@@ -438,7 +442,7 @@ def test_a_history_shorter_than_the_warm_up_is_lengthened_and_says_so(monkeypatc
     )
 
 
-# --- third parties' mistakes ----------------------------------------------------------------------------------------
+# --- third parties' mistakes
 
 
 @pytest.mark.parametrize(
@@ -453,7 +457,7 @@ def test_a_history_shorter_than_the_warm_up_is_lengthened_and_says_so(monkeypatc
         (lambda close, n: close.__setitem__(0, 1.0), "Mine 1 failed: .*read-only"),
     ],
 )
-def test_rules_that_fail_are_named(rule, message):
+def test_failing_rules_are_named(rule, message):
     mine = Algorithm(
         name="Mine",
         rule=lambda close, n: close > 0,
@@ -467,11 +471,11 @@ def test_rules_that_fail_are_named(rule, message):
         compute_signals(PRICES, grids=broken)
 
 
-# --- panel and table ------------------------------------------------------------------------------------------------
+# --- panel and table
 
 
 def everybody():
-    """A grid with a variation that buys whatever has a bar."""
+    """A grid with a variation that buys every ticker with a bar."""
     always = Algorithm(
         name="Always",
         rule=lambda close, n: close > 0,
