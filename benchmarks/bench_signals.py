@@ -1,11 +1,13 @@
-"""Prices to signals: all default grids on 503 tickers and 300 bars of history, 5 days; the goal is under 10 s on 2 cores.
+"""Prices to signals: all default grids on 503 tickers, 300 bars of history and 5 days.
+
+The goal is under 10 s on 2 cores.
 
     python -m pytest benchmarks/bench_signals.py --benchmark-only -q
     python -m pytest benchmarks/bench_signals.py -m realdata -q
 
-`extra_info` has the variations and distinct indicators, and, since one run of two threads says little on a busy machine,
-`two_threads_over_one`: the median speed-up of 5 interleaved pairs. Bars of the real market are used where it is kept beside
-the checkout, on its whole history.
+`extra_info` has the variations and distinct indicators, and, because one run of two threads proves
+little on a busy machine, `two_threads_over_one`: the median speed-up of 5 interleaved pairs. Bars
+of the real market are used where it is kept beside the checkout, on its whole history.
 """
 
 from __future__ import annotations

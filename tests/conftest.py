@@ -1,4 +1,4 @@
-"""What the tests share, and those of the command line."""
+"""Fixtures of all tests."""
 
 import os
 import signal
@@ -6,11 +6,11 @@ import signal
 import hypothesis
 import pytest
 
-# An example that takes long tells of the machine, not of the code.
+# A slow example depends on the machine, not on the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-# Started by nohup or in the background the tests, and the commands they start, would rightly ignore what they are to heed.
+# Started by nohup or in the background, the tests and their commands would ignore these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -36,7 +36,7 @@ def endless_table(tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A working directory, and so a database and settings, of its own, without settings from outside."""
+    """An empty working directory, so without a database or settings; also none from outside."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in [name for name in os.environ if name.startswith("MP2_") and name != "MP2_SIMD"]:

@@ -1,4 +1,4 @@
-"""A search finds the groups planted in a synthetic table, clear of every lucky group, and nothing like them without."""
+"""A search finds the groups planted in a synthetic table, far ahead of every lucky group."""
 
 from functools import cache
 
@@ -13,7 +13,10 @@ from mp2.pipeline import search
 
 QUICK_SEEDS, MORE_SEEDS = range(2), range(2, 20)
 CLEAR_GAP = 10.0
-"""Points of score between the worst planted and the luckiest other group; over 150 seeds the smallest seen was 16."""
+"""Points of score between the worst planted and the luckiest other group.
+
+Over 150 seeds the smallest gap was 16.
+"""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Hand-made sheets, results and prices: what one would write on a blackboard. Tickers are letters, buys are words of them."""
+"""Hand-made sheets, results and prices. Tickers are letters, buys are words of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def sheet_of(
     close: Any = None,
     **changes: Any,
 ) -> SignalSheet:
-    """`buys` maps `ALGO variation` to a word of tickers per day; prices (days x tickers) are NaN unless given."""
+    """`buys` maps `ALGO variation` to a word of tickers per day.
+
+    Prices (days x tickers) are NaN unless given.
+    """
     keys = sorted(key.split(" ", 1) for key in buys)
     algos = tuple(dict.fromkeys(algo for algo, _ in keys))
     words = [
@@ -87,7 +90,7 @@ def result_of(
     picked: Mapping[int, int | None] | None = None,
     **changes: Any,
 ) -> SearchResult:
-    """Groups by size, best first, each written `A 1 + B 2`; the first of a size is picked unless said otherwise."""
+    """Groups by size, best first, each written `A 1 + B 2`; the first of a size is picked."""
     groups = {
         size: tuple(group_of(rank, *text.split(" + ")) for rank, text in enumerate(texts, 1))
         for size, texts in kept.items()
@@ -125,7 +128,7 @@ def result_of(
 
 
 def prices_of(dates: Sequence[str], moves_pp: Mapping[str, Sequence[float]]) -> PriceTable:
-    """Bars that open at 100 and close `moves_pp` percent away, by ticker and date; NaN is no bar yet."""
+    """Bars that open at 100 and close `moves_pp` percent away, by ticker and date; NaN: no bar."""
     tickers = tuple(sorted(moves_pp))
     moves = np.array([moves_pp[ticker] for ticker in tickers], float)
     open = np.where(np.isnan(moves), np.nan, 100.0)

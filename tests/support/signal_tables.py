@@ -1,11 +1,12 @@
 """A synthetic signal table with planted groups, whose search is also one that outlasts any test.
 
-Every variation buys at random and wins at the base rate of the day. A few tickers of a day are bought by most variations, as
-in real signals, so that some groups look good by chance.
+Every variation buys at random and wins at the base rate of the day. A few tickers of a day are
+bought by most variations, as in real signals, so that some groups look good by chance.
 
-A planted group agrees, on every day, on a dozen tickers and on nothing else; all but one of them a week win. Its members are
-ordinary draws in which tickers were exchanged for others with the same outcome. So each member keeps its daily numbers of
-buys and of winners, and only the consensus of the group differs from chance.
+A planted group agrees, on every day, on a dozen tickers and on nothing else; all but one of them a
+week win. Its members are ordinary draws in which tickers were exchanged for others with the same
+outcome. So each member keeps its daily numbers of buys and of winners, and only the consensus of
+the group differs from chance.
 """
 
 import datetime
@@ -45,8 +46,9 @@ PLANTED_BUYS = (13, 14)
 class SignalTable:
     """A long signal table and the groups planted in it.
 
-    `signals`: one row per buy, columns algo, variation, ticker (text), day (date), open, close (floats, in cents).
-    `planted`: the members of each planted group as (algo, variation), in algorithm order.
+    `signals`: one row per buy, columns algo, variation, ticker (text), day (date), open, close
+    (floats, in cents). `planted`: the members of each planted group as (algo, variation), in
+    algorithm order.
     """
 
     signals: pl.DataFrame
@@ -54,9 +56,12 @@ class SignalTable:
 
 
 def make_signals(seed=0, plant=True):
-    """Make a table of 8 algorithms with 80 variations each, 400 tickers and 5 days; equal arguments give equal tables.
+    """Make a table of 8 algorithms with 80 variations each, 400 tickers and 5 days.
 
-    Without `plant` the table is the same except for the members of the planted groups, which stay ordinary.
+    Equal arguments give equal tables.
+
+    Without `plant` the table is the same except for the members of the planted groups, which stay
+    ordinary.
     """
     market_rng, buys_rng, plant_rng = np.random.default_rng(seed).spawn(3)
     keys = [
@@ -84,7 +89,7 @@ def draw_wins(rng):
 
 
 def draw_prices(rng, wins):
-    """Draw open and close, float64[D, T] in cents; every move is large enough to survive the rounding."""
+    """Draw open and close, float64[D, T], rounded to cents; every move survives the rounding."""
     drift = np.cumsum(rng.normal(0.0, 0.01, wins.shape), axis=0)
     opens = np.round(rng.uniform(12.0, 400.0, N_TICKERS) * np.exp(drift), 2)
     moves = rng.uniform(0.002, 0.04, wins.shape)
@@ -92,7 +97,10 @@ def draw_prices(rng, wins):
 
 
 def draw_buy_rates(rng, wins):
-    """Draw the probability that a variation buys each ticker, float64[D, T]; popular tickers win at the base rate too."""
+    """Draw the probability of a buy of each ticker, float64[D, T].
+
+    Popular tickers win at the base rate too.
+    """
     rates = np.full(wins.shape, BUY_RATE)
     for day, won in enumerate(wins):
         n_winners = round(N_POPULAR * won.mean())
@@ -105,7 +113,10 @@ def draw_buy_rates(rng, wins):
 
 
 def draw_groups(rng, keys):
-    """Draw the members of each planted group as ascending indexes into `keys`: different algorithms, no variation twice."""
+    """Draw the members of each planted group as ascending indexes into `keys`.
+
+    Their algorithms differ, and no variation is a member of two groups.
+    """
     numbers_of = {algo: [v for v, key in enumerate(keys) if key[0] == algo] for algo in GRIDS}
     groups = []
     for size in PLANTED_SIZES:
@@ -120,7 +131,10 @@ def draw_groups(rng, keys):
 
 
 def plant_group(rng, buys, wins, members):
-    """Make the consensus of the members exactly the planted tickers, in place; no ticker is planted on two days."""
+    """Make the consensus of the members exactly the planted tickers, in place.
+
+    No ticker is planted on two days.
+    """
     unused = np.ones(N_TICKERS, dtype=bool)
     losing_day = rng.integers(len(DAYS))
     for day, won in enumerate(wins):
@@ -135,7 +149,7 @@ def plant_group(rng, buys, wins, members):
 
 
 def agree(rng, rows, planted, won):
-    """Make every row buy the planted tickers, each in exchange for another with the same outcome."""
+    """Make every row buy the planted tickers, each for another with the same outcome."""
     for row, outcome in itertools.product(rows, (won, ~won)):
         missing = planted & outcome & ~row
         row[choose(rng, row & outcome & ~planted, int(missing.sum()))] = False
@@ -143,7 +157,7 @@ def agree(rng, rows, planted, won):
 
 
 def differ(rng, rows, planted, won):
-    """Remove every other common ticker from one of the rows, in exchange for one with the same outcome."""
+    """Remove every other common ticker from one row, for another with the same outcome."""
     for ticker in np.flatnonzero(rows.all(axis=0) & ~planted):
         row = rows[rng.integers(len(rows))]
         harmless = ~row & (rows.sum(axis=0) < len(rows) - 1) & (won == won[ticker])
