@@ -26,7 +26,11 @@ _BAD_KEY = r"api ?key.{0,40}(invalid|missing|for demo)|(invalid|missing).{0,40}a
 # The first match counts. The sentence about one request per second also advertises the daily
 # quota and "all premium endpoints", so the order and the end of the word matter.
 _REFUSALS = (
-    Refusal(_BAD_KEY, "unauthorized", f"Alpha Vantage rejects the key {KEY}"),
+    Refusal(
+        _BAD_KEY,
+        "unauthorized",
+        f"Alpha Vantage rejects the key {KEY}",
+    ),
     Refusal(
         "^Error Message",
         "bad_request",
@@ -84,4 +88,7 @@ def unwrap(reply: Reply, keys: Sequence[str]) -> Row:
         sentence = response.line(key, 1000)
         if sentence:
             raise_refusal(f"{key}: {sentence}", _REFUSALS)
-    raise SourceError("bad_payload", f"{_RESPONSE} has no {', '.join(missing)}")
+    raise SourceError(
+        "bad_payload",
+        f"{_RESPONSE} has no {', '.join(missing)}",
+    )

@@ -145,7 +145,8 @@ class BarScanner(Scanner):
                 priority,
                 data,
             )
-            ranked.append(((PRIORITIES.index(priority), -strength[idx], ticker), candidate))
+            rank = (PRIORITIES.index(priority), -strength[idx], ticker)
+            ranked.append((rank, candidate))
         return [candidate for _, candidate in sorted(ranked)]
 
     def _read(
@@ -206,7 +207,13 @@ def rolling(
     """Return the TA-Lib function (MAX, SMA, SUM) over the last `period` bars of a column."""
     from mp2.signals.indicators import Indicator
 
-    return Indicator(f"{column} {function}({period})", function, (column,), (period,), period - 1)
+    return Indicator(
+        f"{column} {function}({period})",
+        function,
+        (column,),
+        (period,),
+        period - 1,
+    )
 
 
 # --- where the bars come from ---------------------------------------------------------------------

@@ -85,7 +85,11 @@ class Row(dict[str, Any]):
         return read_rows(values, read, name)
 
 
-def read_rows(values: Collection[Any], read: Read[T], what: str) -> list[T]:
+def read_rows(
+    values: Collection[Any],
+    read: Read[T],
+    what: str,
+) -> list[T]:
     """Return what `read` makes of each row, without those for which it returns None.
 
     Raises `SourceError("bad_payload")` naming `what` when there are rows and none can be read.
@@ -143,7 +147,10 @@ def raise_refusal(sentence: str, refusals: Collection[Refusal]) -> None:
             )
 
 
-def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+def pick(
+    record: Mapping[str, Any],
+    fields: Collection[str],
+) -> dict[str, Any]:
     """Return the fields of a record that belong in a candidate's data."""
     return {name: record[name] for name in fields}
 

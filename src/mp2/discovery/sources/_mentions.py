@@ -18,7 +18,10 @@ _EXCHANGES = (
     r"(TSXV?|LSE)|NYSE(?:\s?(?:American|Arca|MKT))?|NASDAQ(?:[\s-]?(?:GS|GM|CM))?"
     r"|AMEX|CBOE|OTC\s?(?:QX|QB|MKTS|BB)?"
 )
-_LISTED = re.compile(rf"\(\s*(?:{_EXCHANGES})\s*:\s*{_TICKER}\s*[;,)]", re.ASCII | re.IGNORECASE)
+_LISTED = re.compile(
+    rf"\(\s*(?:{_EXCHANGES})\s*:\s*{_TICKER}\s*[;,)]",
+    re.ASCII | re.IGNORECASE,
+)
 _CAPITALS = re.compile(r"(?<![\w$.&-])[A-Z][A-Z0-9]{0,5}(?:[.-][A-Z]{1,2})?(?!\w)", re.ASCII)
 # Price files name listings outside the US by a suffix.
 _SUFFIXES = {"": "", "TSX": ".TO", "TSXV": ".V", "LSE": ".L"}
@@ -31,7 +34,11 @@ class Mentions:
     letter case) and the tickers they stand for.
     """
 
-    def __init__(self, symbols: Iterable[str] = (), names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        symbols: Iterable[str] = (),
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         self._symbols = frozenset(symbols)
         self._names = {name.casefold(): ticker for name, ticker in (names or {}).items()}
         # The longest first: `Alphabet Inc.` before `Alphabet`.
@@ -47,7 +54,8 @@ class Mentions:
             written.append(ticker + _SUFFIXES[exchange.upper()])
         written += self._symbols.intersection(map(canonical_ticker, _CAPITALS.findall(text)))
         written += map(self._names.get, self._named.findall(text.casefold()))
-        return set(filter(None, map(canonical_ticker, written)))
+        tickers = map(canonical_ticker, written)
+        return set(filter(None, tickers))
 
     def add(self, text: str, key: str, item: Any) -> None:
         """Note `item` for each ticker that its text names; the first one with a key counts."""

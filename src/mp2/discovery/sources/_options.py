@@ -12,14 +12,16 @@ from mp2.discovery.candidates import canonical_ticker
 from mp2.discovery.scanner import ScannerSettings
 
 
-def _symbol(text: str) -> str:
+def check_symbol(text: str) -> str:
+    """Return the canonical ticker. Raises ValueError."""
     ticker = canonical_ticker(text)
     if ticker is None:
         raise ValueError("a symbol has 1 to 10 letters, digits, '.' and '-'")
     return ticker
 
 
-def _web_address(text: str) -> str:
+def check_web_address(text: str) -> str:
+    """Return an address of http or https. Raises ValueError."""
     parts = urlsplit(text)
     is_web = parts.scheme in ("http", "https") and parts.hostname
     if not is_web or parts.username or parts.password:
@@ -38,10 +40,14 @@ def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 Count = Annotated[int, Field(ge=1, strict=True)]
 
 # A canonical ticker, `BRK-B`.
-Symbol = Annotated[str, AfterValidator(_symbol)]
-Symbols = Annotated[tuple[Symbol, ...], Field(max_length=500), AfterValidator(distinct)]
+Symbol = Annotated[str, AfterValidator(check_symbol)]
+Symbols = Annotated[
+    tuple[Symbol, ...],
+    Field(max_length=500),
+    AfterValidator(distinct),
+]
 
-WebAddress = Annotated[str, AfterValidator(_web_address)]
+WebAddress = Annotated[str, AfterValidator(check_web_address)]
 # The address of a service; paths are appended to it.
 BaseAddress = Annotated[WebAddress, AfterValidator(lambda text: text.rstrip("/"))]
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from operator import itemgetter
 from typing import Annotated, TypedDict
 
 from pydantic import Field, StringConstraints
@@ -48,7 +49,9 @@ USER_AGENT = "SEC_USER_AGENT"
 _COMPANIES = "the SEC's list of companies"
 _CONTACT = r"[ -~]*[!-?A-~]@[!-?A-~]+\.[!-?A-~]+[ -~]*"
 _DISPLAY_NAME = re.compile(
-    r"(?P<company>.*?)\s*(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*\(CIK (?P<cik>\d{1,10})\)\s*",
+    r"(?P<company>.*?)\s*"
+    r"(?:\((?P<tickers>[A-Z0-9][A-Z0-9 .,-]*)\))?\s*"
+    r"\(CIK (?P<cik>\d{1,10})\)\s*",
     re.ASCII,
 )
 _ADSH = re.compile(r"\d{10}-\d{2}-\d{6}", re.ASCII)
@@ -75,7 +78,10 @@ def parse_filings(reply: Reply) -> tuple[list[Filing], int]:
     check_access(reply)
     response = read_object(reply, "the response of EDGAR")
     if response.get("timed_out") is True:
-        raise SourceError("unavailable", "the search of EDGAR timed out")
+        raise SourceError(
+            "unavailable",
+            "the search of EDGAR timed out",
+        )
     hits = response.part("hits")
     return hits.rows("hits", read_hit), len(hits["hits"])
 
@@ -192,7 +198,10 @@ class Filings(Scanner):
         listed = self._listed_tickers(context, headers, filings)
         by_ticker: dict[str, list[Filing]] = {}
         for filing in filings:
-            tickers = [filing["ticker"], *(listed.get(cik) for cik in filing["ciks"])]
+            tickers = [
+                filing["ticker"],
+                *(listed.get(cik) for cik in filing["ciks"]),
+            ]
             ticker = next(filter(None, tickers), None)
             if ticker:
                 by_ticker.setdefault(ticker, []).append(filing)
@@ -227,9 +236,7 @@ class Filings(Scanner):
                     filings.setdefault(filing["adsh"], filing)
             if n_hits < PAGE:
                 break
-        return sorted(
-            filings.values(), key=lambda filing: (filing["filed"], filing["adsh"]), reverse=True
-        )
+        return sorted(filings.values(), key=itemgetter("filed", "adsh"), reverse=True)
 
     def _listed_tickers(
         self, context: ScanContext, headers: dict[str, str], filings: list[Filing]

@@ -88,7 +88,10 @@ def read_figures(row: Row, field_names: FieldNames) -> Figures:
             if number is not None:
                 figures[figure] = round(number * factor, 6)
     if has_values and set(figures.values()) == {None}:
-        raise SourceError("bad_payload", "cannot read any of the key figures")
+        raise SourceError(
+            "bad_payload",
+            "cannot read any of the key figures",
+        )
     return figures
 
 

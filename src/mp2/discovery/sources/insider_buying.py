@@ -21,6 +21,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator
 from functools import partial
+from operator import itemgetter
 from typing import TypedDict
 
 from pydantic import Field, NonNegativeFloat
@@ -91,13 +92,19 @@ def purchases(
     by_symbol: dict[str, list[Transaction]] = {}
     seen = set()
     # An amended filing repeats the transaction: the first filing made it public.
-    for bought in sorted(transactions, key=lambda transaction: transaction["filed"]):
+    for bought in sorted(transactions, key=itemgetter("filed")):
         if bought["code"] != "P" or bought["is_derivative"] or bought["shares"] <= 0:
             continue
         if not since.isoformat() <= bought["filed"] < before.isoformat():
             continue
         symbol = bought["symbol"]
-        key = (symbol, bought["name"], bought["traded"], bought["shares"], bought["price"])
+        key = (
+            symbol,
+            bought["name"],
+            bought["traded"],
+            bought["shares"],
+            bought["price"],
+        )
         if key not in seen:
             seen.add(key)
             by_symbol.setdefault(symbol, []).append(bought)
@@ -168,7 +175,13 @@ class InsiderBuying(Scanner):
             "from": since.isoformat(),
             "to": context.today.isoformat(),
         }
-        return _finnhub.get(context, url, parse_transactions, params, TTL_S)
+        return _finnhub.get(
+            context,
+            url,
+            parse_transactions,
+            params,
+            TTL_S,
+        )
 
     def _candidate(
         self, context: ScanContext, symbol: str, value_usd: float, bought: list[Transaction]

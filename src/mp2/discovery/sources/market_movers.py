@@ -156,7 +156,7 @@ class MarketMovers(Scanner):
                     data = {**row, "last_updated": last_updated}
                     yield context.candidate(
                         ticker,
-                        _reason(row, last_updated),
+                        describe(row, last_updated),
                         priority,
                         data,
                     )
@@ -180,7 +180,8 @@ class MarketMovers(Scanner):
         return "medium" if is_large else "low"
 
 
-def _reason(row: Mover, last_updated: str) -> str:
+def describe(row: Mover, last_updated: str) -> str:
+    """Return the list, the change, and the numbers that are known, in one line."""
     reason = f"{LABELS[row['list']]} of {last_updated}: {row['change_pp']:+.1f}%"
     if row["price"] is not None:
         reason += f" to ${row['price']:,.2f}"

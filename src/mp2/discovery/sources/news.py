@@ -200,7 +200,10 @@ def read_all(context: ScanContext, feeds: list[Feed]) -> list[FeedResult]:
 
     Raises what a feed raises other than `SourceError`.
     """
-    late = SourceError("timeout", "no response before the scanner's deadline")
+    late = SourceError(
+        "timeout",
+        "no response before the scanner's deadline",
+    )
     results: list[FeedResult] = [([], late)] * len(feeds)
     defects = []
     http = context.http
@@ -280,7 +283,8 @@ class News(Scanner):
                 "n_sites": len({headline["feed"] for headline in headlines}),
                 "headlines": headlines[:MAX_HEADLINES],
             }
-            candidates.append(context.candidate(ticker, reason, priority, data))
+            candidate = context.candidate(ticker, reason, priority, data)
+            candidates.append(candidate)
         return most_first(candidates, "n_headlines", "n_sites")
 
     def _by_ticker(self, context: ScanContext) -> dict[str, list[Headline]]:
@@ -311,6 +315,7 @@ class News(Scanner):
         # Feeds hold what is new, so a headline without a date counts.
         if headline["published"] is None:
             return True
-        published = datetime.datetime.fromisoformat(headline["published"]).date()
+        published = datetime.datetime.fromisoformat(headline["published"])
+        age_days = (today - published.date()).days
         # In New York it is still `today` when UTC has the next day.
-        return -1 <= (today - published).days <= self.settings.max_age_days
+        return -1 <= age_days <= self.settings.max_age_days

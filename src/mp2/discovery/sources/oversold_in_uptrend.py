@@ -66,7 +66,12 @@ class OversoldInUptrend(BarScanner):
         rsi = np.where(has_moved, values["rsi"][:, -1], np.nan)
         holds = (rsi < self.settings.rsi_below) & (close > mean)
         above_mean_pp = 100 * (close / mean - 1)
-        measures = {"close": close, "rsi": rsi, "mean": mean, "above_mean_pp": above_mean_pp}
+        measures = {
+            "close": close,
+            "rsi": rsi,
+            "mean": mean,
+            "above_mean_pp": above_mean_pp,
+        }
         return Matches(holds, -rsi, measures)
 
     def is_urgent(self, measures: Measures) -> bool:

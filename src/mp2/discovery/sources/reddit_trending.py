@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import datetime
 from functools import partial
+from operator import itemgetter
 from typing import Annotated, TypedDict
 
 from pydantic import Field, StringConstraints, model_validator
@@ -116,7 +117,7 @@ def read_post(child: Row) -> Post | None:
         "score": int(row.number("score") or 0),
         "comments": int(row.number("num_comments") or 0),
         "created_s": created_s,
-        "url": f"https://www.reddit.com/{path.lstrip('/')}",
+        "url": f"https://www.reddit.com{path}",
         "is_pinned": row.get("stickied") is True,
     }
 
@@ -207,7 +208,11 @@ class RedditTrending(Scanner):
             params["after"] = after
         return posts
 
-    def _by_ticker(self, posts: list[Post], today: datetime.date) -> dict[str, list[Post]]:
+    def _by_ticker(
+        self,
+        posts: list[Post],
+        today: datetime.date,
+    ) -> dict[str, list[Post]]:
         """Return the posts of the days that count by the tickers they name."""
         midnight = datetime.datetime.combine(today, datetime.time(), datetime.UTC)
         midnight_s = midnight.timestamp()
@@ -225,7 +230,7 @@ class RedditTrending(Scanner):
         ticker: str,
         posts: list[Post],
     ) -> Candidate:
-        best = sorted(posts, key=lambda post: (-post["score"], post["id"]))[:MAX_POSTS]
+        best = sorted(posts, key=itemgetter("score"), reverse=True)[:MAX_POSTS]
         subreddits = sorted({post["subreddit"] for post in posts} - {""})
         fields = ("title", "subreddit", "score", "url")
         data = {

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from mp2._files import expanded
+from mp2.discovery.candidates import one_line
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Scanner, ScannerSettings
@@ -191,9 +192,8 @@ def json_value(value: Any) -> Any:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Return the first twelve names in one line."""
-    more = ["..."] if len(names) > 12 else []
-    return ", ".join([*names[:12], *more]) or "none"
+    """Return the names in one line, cut at 300 characters."""
+    return one_line(", ".join(names), 300) or "none"
 
 
 def query_values(settings: Sql.Settings, context: ScanContext) -> dict[str, Any]:
@@ -239,7 +239,10 @@ def sqlite_file(
 ) -> Iterator[Result]:
     """Run the query on an SQLite file. Raises `SourceError`, also while rows are read."""
     if not path.is_file():
-        raise SourceError("bad_request", f"{path}: no such file; set database")
+        raise SourceError(
+            "bad_request",
+            f"{path}: no such file; set database",
+        )
     values = query_values(settings, context)
     for name, value in values.items():
         if isinstance(value, datetime.date):
