@@ -427,7 +427,7 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
             143,
             ([], 0, 0),
         ),
-        ([TERM], "mp2.cli.scanners:_description::", ("scanners", "list"), 143, UNTOUCHED),
+        ([TERM], "mp2.cli.scanners:describe_scanner::", ("scanners", "list"), 143, UNTOUCHED),
         (
             [INT],
             "mp2.storage.runs:Store:change_breaker:after",

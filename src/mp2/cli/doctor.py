@@ -24,7 +24,7 @@ def report(db_path: Path) -> dict[str, Any]:
 
     All are plain JSON values.
     """
-    cores = _usable_cores()
+    cores = usable_cores()
     numbers = sorted({2, min(4, cores)} - {1})
     return {
         "version": __version__,
@@ -35,21 +35,21 @@ def report(db_path: Path) -> dict[str, Any]:
         "simd_available": list(_recurse.simd_available()),
         "kernel_build": _recurse.build_info(),
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "clock_resolution_ns": _clock_resolution_ns(),
-        "speed_up": {str(n_threads): _speed_up(n_threads) for n_threads in numbers},
+        "clock_resolution_ns": clock_resolution_ns(),
+        "speed_up": {str(n_threads): speed_up(n_threads) for n_threads in numbers},
         "database": str(db_path),
         "database_exists": db_path.exists(),
     }
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Return the number of cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _clock_resolution_ns() -> int:
+def clock_resolution_ns() -> int:
     """Return the smallest step between two different readings of the kernel's clock."""
     readings = [_recurse.now_ns()]
     while len(readings) < 200:
@@ -59,7 +59,7 @@ def _clock_resolution_ns() -> int:
     return int(np.diff(readings).min())
 
 
-def _speed_up(n_threads: int) -> float:
+def speed_up(n_threads: int) -> float:
     """Measure attempts a second of `n_threads` kernels at once over those of one."""
     # Nearly every ticker is bought and wins, so that every group passes the floor and a
     # starter takes hours.

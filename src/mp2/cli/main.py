@@ -106,7 +106,7 @@ def _report(error: BaseException, session: Session, debug: bool) -> int:
         for line in lines:
             say(f"mp2: {line}", err=True)
     with suppress(OSError):
-        if session.wants_document:
+        if session.as_json and not session.is_answered:
             click.echo(json_text(document(status="failed", errors=lines)))
     if isinstance(error, OSError):
         _discard_output()

@@ -81,20 +81,17 @@ class SearchDisplay(_LiveDisplay):
         elapsed_ns = progress.pool.elapsed_ns
         if elapsed_ns >= self._next_beat_ns:
             self._next_beat_ns = elapsed_ns + self._heartbeat_ns
-            log.info(_heartbeat_line(progress))
-        if self._live:
-            self._measure_rate(elapsed_ns, progress.attempts)
-            self._show(self._table(progress))
-
-    def _measure_rate(self, elapsed_ns: int, attempts: int) -> None:
-        span_ns = elapsed_ns - self._last_ns
-        if span_ns <= 0:
+            log.info(heartbeat_line(progress))
+        if self._live is None:
             return
-        rate = (attempts - self._last_attempts) * NS_PER_S / span_ns
-        # Smoothed: a turn ends now and then, its attempts are counted then.
-        self._rate = 0.7 * self._rate + 0.3 * rate if self._rate else rate
-        self._last_ns = elapsed_ns
-        self._last_attempts = attempts
+        span_ns = elapsed_ns - self._last_ns
+        if span_ns > 0:
+            rate = (progress.attempts - self._last_attempts) * NS_PER_S / span_ns
+            # Smoothed, because attempts are counted at the end of a turn.
+            self._rate = 0.7 * self._rate + 0.3 * rate if self._rate else rate
+            self._last_ns = elapsed_ns
+            self._last_attempts = progress.attempts
+        self._show(self._table(progress))
 
     def _table(self, progress: SearchProgress) -> Table:
         pool = progress.pool
@@ -115,7 +112,8 @@ class SearchDisplay(_LiveDisplay):
         return grid
 
 
-def _heartbeat_line(progress: SearchProgress) -> str:
+def heartbeat_line(progress: SearchProgress) -> str:
+    """Return one log line: time, starters, limit, bank, attempts and memory."""
     pool = progress.pool
     left = progress.n_starters - pool.n_exhausted
     return (
@@ -131,17 +129,16 @@ def resident_bytes() -> int:
     """Return the memory this process holds now; its peak where there is no /proc."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            n_pages = int(statm.read().split()[1])
+        return n_pages * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return _peak_bytes()
-
-
-def _peak_bytes() -> int:
+        pass
     try:
         import resource
     except ImportError:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # In bytes on macOS, in KiB elsewhere.
     return peak if sys.platform == "darwin" else peak * 1024
 
 
@@ -194,23 +191,19 @@ class ScanDisplay(_LiveDisplay):
             self._screen.print(styled(line))
         elif line is not None:
             self._lines.append(line)
-        if event.scanner:
-            self._rows[event.scanner] = _live_row(event)
+        outcome = event.outcome
+        if outcome is not None:
+            time = duration(outcome.seconds)
+            row = (outcome.status, time, outcome.attempts, outcome.n_candidates)
+            self._rows[event.scanner] = row
+        elif event.scanner:
+            limit = "" if event.timeout_s is None else f" of {duration(event.timeout_s)}"
+            time = f"{event.seconds:.1f} s{limit}"
+            self._rows[event.scanner] = ("running", time, event.attempts, "")
         if self._live:
             rows = [(name, *row) for name, row in self._rows.items()]
             headings = ("scanner", "state", "time", "attempts", "candidates")
             self._show(record_table(headings, rows))
-
-
-def _live_row(event: ScanEvent) -> tuple[object, ...]:
-    outcome = event.outcome
-    if outcome is not None:
-        time = duration(outcome.seconds)
-        return outcome.status, time, outcome.attempts, outcome.n_candidates
-    time = f"{event.seconds:.1f} s"
-    if event.timeout_s is not None:
-        time += f" of {duration(event.timeout_s)}"
-    return "running", time, event.attempts, ""
 
 
 def _log_event(event: ScanEvent) -> None:

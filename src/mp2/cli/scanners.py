@@ -45,7 +45,7 @@ def list_scanners(db: Path) -> None:
     plan = planned()
     discovery = plan.discovery()
     states = _breaker_states(db)
-    described = [_description(one, discovery, states) for one in plan.known]
+    described = [describe_scanner(one, discovery, states) for one in plan.known]
     headings = ("scanner", "pipeline", "enabled", "keys", "breaker", "summary")
     table = record_table(headings, [_row(one) for one in described])
     present(document(scanners=described), table)
@@ -59,7 +59,7 @@ def _breaker_states(db: Path) -> Mapping[str, BreakerState]:
         return store.breakers()
 
 
-def _description(
+def describe_scanner(
     one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]
 ) -> dict[str, Any]:
     """Describe a scanner as plain JSON values; of keys only whether they are set."""
@@ -138,19 +138,10 @@ def show_scanner(db: Path, name: str) -> None:
     """Show a scanner: where it comes from, and its settings with types, defaults and meaning."""
     plan = planned()
     one = _named(plan, name)
-    described = _description(one, plan.discovery(), _breaker_states(db))
+    described = describe_scanner(one, plan.discovery(), _breaker_states(db))
     given = plan.config.get("scanners", {}).get(name, {})
-    options = [] if one.scanner is None else _describe_settings(one.scanner.Settings, given)
-    present(
-        document(**described, settings=options),
-        _facts_table(described),
-        f"\n[discovery.scanners.{name}]",
-        _settings_table(options),
-    )
-
-
-def _facts_table(described: Mapping[str, Any]) -> Any:
-    name, pipeline, enabled, keys, breaker, summary = _row(described)
+    options = [] if one.scanner is None else describe_settings(one.scanner.Settings, given)
+    _, pipeline, enabled, keys, breaker, summary = _row(described)
     facts = {
         "scanner": name,
         "summary": summary,
@@ -161,23 +152,25 @@ def _facts_table(described: Mapping[str, Any]) -> Any:
         "registered by": described["where"],
         "isolation": described["isolation"] or "-",
     }
-    return record_table(("what", "value"), facts.items())
-
-
-def _settings_table(options: Sequence[Mapping[str, Any]]) -> Any:
     rows = []
     for option in options:
         default = "required" if option["required"] else _value_text(option["default"])
         is_set = "set" if option["is_set"] else "-"
         rows.append((option["name"], option["type"], default, is_set, option["doc"]))
-    return record_table(("setting", "type", "default", "in the file", "meaning"), rows)
+    headings = ("setting", "type", "default", "in the file", "meaning")
+    present(
+        document(**described, settings=options),
+        record_table(("what", "value"), facts.items()),
+        f"\n[discovery.scanners.{name}]",
+        record_table(headings, rows),
+    )
 
 
 def _value_text(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Describe each setting from the schema of its class, and whether the file sets it.
 
     The value in the file is left out: it may be a secret.
@@ -187,7 +180,7 @@ def _describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, A
     return [
         {
             "name": name,
-            "type": _type_text(field),
+            "type": type_text(field),
             "required": name in required,
             "default": field.get("default"),
             "is_set": name in given,
@@ -207,15 +200,15 @@ _TYPES = {
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
-def _type_text(field: Mapping[str, Any]) -> str:
+def type_text(field: Mapping[str, Any]) -> str:
     """Return a JSON schema in words: `whole number >= 1`, `list of text`, `"a" or "b"`."""
     choices = field.get("anyOf")
     if choices:
-        return " or ".join(_type_text(choice) for choice in choices)
+        return " or ".join(type_text(choice) for choice in choices)
     if "enum" in field:
         return " or ".join(_value_text(value) for value in field["enum"])
     if field.get("type") == "array":
-        return f"list of {_type_text(field.get('items', {}))}"
+        return f"list of {type_text(field.get('items', {}))}"
     kind = field.get("type", "any value")
     bounds = [f"{sign} {field[key]:g}" for key, sign in _BOUNDS.items() if key in field]
     return " ".join((_TYPES.get(kind, kind), ", ".join(bounds))).strip()
@@ -234,6 +227,8 @@ def reset(db: Path, names: Sequence[str]) -> None:
     from mp2.storage.runs import Store
 
     plan = planned()
+    closed = BreakerState()
+    lines = []
     with Interrupts().caught():
         with Store(db, must_exist=True) as store:
             before = store.breakers()
@@ -242,11 +237,9 @@ def reset(db: Path, names: Sequence[str]) -> None:
                 if name not in before:
                     _named(plan, name)
             for name in names:
-                store.change_breaker(name, lambda state: BreakerState())
-        lines = []
-        for name in names:
-            state = before.get(name, BreakerState())
-            lines.append(f"{name}: breaker closed (it was {_breaker_text(state.to_dict())}).")
+                store.change_breaker(name, lambda state: closed)
+                state = before.get(name, closed)
+                lines.append(f"{name}: breaker closed (it was {_breaker_text(state.to_dict())}).")
         present(document(reset=list(names)), *lines)
 
 
@@ -275,7 +268,11 @@ def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) ->
 
     plan = planned()
     one = _named(plan, name)
-    config = _enabled(plan.config, name)
+    given = plan.config.get("scanners", {}).get(name, {})
+    # Only the parts of the table that count for this scanner, which is switched on.
+    config = {"scanners": {name: {**given, "enabled": True}}}
+    if "scanner_execution" in plan.config:
+        config["scanner_execution"] = plan.config["scanner_execution"]
     if in_caller:
         return _print_tested(*_run_in_caller(one, config))
     candidates: list[Candidate] = []
@@ -291,15 +288,6 @@ def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) ->
         )
         logs = result.logs[name]
         return _print_tested(result.outcomes[0], candidates, logs, result.warnings)
-
-
-def _enabled(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the parts of the table that count for a scanner, which is switched on."""
-    given = config.get("scanners", {}).get(name, {})
-    table: dict[str, Any] = {"scanners": {name: {**given, "enabled": True}}}
-    if "scanner_execution" in config:
-        table["scanner_execution"] = config["scanner_execution"]
-    return table
 
 
 def _run_in_caller(

@@ -19,10 +19,12 @@ from mp2.errors import ExitCode
 
 @dataclass(slots=True)
 class Session:
-    """What the options before the command say, and whether the command was asked for JSON: its errors are JSON then too.
+    """Options given before the command, and the state of its output.
 
-    `kept`: what an interruption at once leaves behind, for the message about it. `signal_code`: the exit code of a signal that
-    was caught, whatever came of it. `is_answered`: the document asked for is printed, there must be no other.
+    - `as_json`: JSON was asked for; errors are a JSON document then too.
+    - `kept`: what a second interruption leaves behind, for the message about it.
+    - `signal_code`: the exit code of a signal that was caught; it outranks that of the command.
+    - `is_answered`: the JSON document is printed; a second one must not follow.
     """
 
     verbose: int = 0
@@ -34,53 +36,49 @@ class Session:
     signal_code: int | None = None
     is_answered: bool = False
 
-    @property
-    def wants_document(self) -> bool:
-        """Whether a failure has to be told as a document, too."""
-        return self.as_json and not self.is_answered
-
     def stopped_text(self) -> str:
-        """What is said of an interruption at once."""
+        """Return the message of a command that was interrupted before its end."""
         return "; ".join(("stopped by a signal", *(self.kept or ["nothing was stored"])))
 
 
 def current_session() -> Session:
-    """The session of the command that runs; outside of one (a test, a notebook) one of its own."""
+    """Return the session of the running command; a new one outside of a command."""
     context = click.get_current_context(silent=True)
-    return Session() if context is None else context.ensure_object(Session)
+    return context.ensure_object(Session) if context else Session()
 
 
 def note_kept(text: str) -> None:
-    """What an interruption at once leaves behind from now on, beside what was noted before."""
+    """Note what an interruption leaves behind from now on, beside what was noted before."""
     current_session().kept.append(text)
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came while a command ran that cannot be stopped kindly: as KeyboardInterrupt for SIGINT."""
+    """SIGTERM or SIGHUP came where no stop event is checked; what KeyboardInterrupt is to SIGINT."""
 
 
 def raise_terminated(number: int, frame: FrameType | None) -> None:
-    """A handler of signals."""
+    """Handle a signal by raising `Terminated`."""
     raise Terminated
 
 
 def stop_signals(*names: str) -> list[int]:
-    """Those of the named signals that there are; SIGHUP not for a process that `nohup` made ignore it."""
+    """Return the numbers of the named signals that exist here.
+
+    SIGHUP and SIGTERM are left out when the process ignores them, as under `nohup`.
+    """
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    return [
-        one
-        for one in numbers
-        if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN
-    ]
+    is_ignored = {number: signal.getsignal(number) is signal.SIG_IGN for number in numbers}
+    return [number for number in numbers if number == signal.SIGINT or not is_ignored[number]]
 
 
 @contextmanager
 def handled(
     numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Inside of the block the signals have this handler; only the main thread may say so, in any other nothing happens."""
+    """Handle signals inside the block; outside of the main thread do nothing."""
     before: dict[int, Any] = {}
     try:
+        # Python lets only the main thread set handlers.
         if threading.current_thread() is threading.main_thread():
             for number in numbers:
                 before[number] = signal.signal(number, handler)
@@ -91,38 +89,35 @@ def handled(
 
 
 class Interrupts:
-    """Turns SIGINT, SIGTERM and SIGHUP into a stop event; a second SIGINT ends the process without waiting."""
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop event; a second SIGINT ends the command at once.
+
+    `exit_code`: 130 for SIGINT, 143 for SIGTERM and SIGHUP, None when no signal came.
+    """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.signal_number: int | None = None
-        self._is_noted = False
+        self.exit_code: ExitCode | None = None
+        self._is_set = False
 
     @contextmanager
     def caught(self) -> Iterator[Interrupts]:
-        """Catch signals inside the `with` block; the command gets the exit code of the first, whatever error follows."""
+        """Catch signals inside the block; the first one decides the exit code of the command."""
         session = current_session()
         session.interrupts = self
         try:
             with handled(stop_signals("SIGINT", "SIGTERM", "SIGHUP"), self._note):
                 yield self
         finally:
-            session.interrupts, session.signal_code = None, session.signal_code or self.exit_code
-
-    @property
-    def exit_code(self) -> int | None:
-        """130 for SIGINT, 143 for SIGTERM and SIGHUP, None when no signal came."""
-        if self.signal_number is None:
-            return None
-        if self.signal_number == signal.SIGINT:
-            return ExitCode.INTERRUPTED
-        return ExitCode.TERMINATED
+            session.interrupts = None
+            session.signal_code = session.signal_code or self.exit_code
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # The next signal may come inside of `set`, which holds a lock: it must not call it again, nor leave it by an exception.
-        if self.signal_number is None:
-            self.signal_number = number
+        # `Event.set` holds a lock. A signal inside of it must neither call it again nor leave it
+        # by an exception.
+        is_sigint = number == signal.SIGINT
+        if self.exit_code is None:
+            self.exit_code = ExitCode.INTERRUPTED if is_sigint else ExitCode.TERMINATED
             self.stop.set()
-            self._is_noted = True
-        elif self._is_noted and number == signal.SIGINT:
+            self._is_set = True
+        elif self._is_set and is_sigint:
             raise KeyboardInterrupt
