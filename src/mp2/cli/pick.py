@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -38,7 +37,6 @@ from mp2.cli.views import document, present
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
-    from mp2.data.prices import PriceTable
     from mp2.discovery.records import MergedCandidate, ScanResult
     from mp2.groups.result import SearchResult
     from mp2.picks.records import DayPicks, Outcome
@@ -100,7 +98,8 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
     """
     from mp2.cli.pick_view import picks_view
     from mp2.cli.scan_view import named_view
-    from mp2.picks.pick import pick_day
+    from mp2.groups.export import for_spreadsheets
+    from mp2.picks.pick import pick_day, picks_table
 
     source = options_record(_DaySource, options)
     files = options_record(PriceOptions, options)
@@ -118,7 +117,8 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         failure = None if choice.no_store else _save(choice.db, picks)
         scan = _scan_beside(picks, choice, interrupts.stop, screen)
         if csv_output is not None:
-            _write_csv(picks, csv_output)
+            with writing(csv_output) as part:
+                for_spreadsheets(picks_table(picks)).write_csv(part)
         content = {
             **picks.to_dict(),
             "warnings": [*picks.warnings, *scan.warnings],
@@ -141,6 +141,7 @@ def _sheet_of_day(
 
     It is read from a table, or computed for the members of the kept groups alone.
     """
+    from mp2.data.columns import parse_day
     from mp2.picks.pick import members_needed, sheet_from_table
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
@@ -155,12 +156,14 @@ def _sheet_of_day(
             query=files.query,
             stop=stop,
         )
-    wanted = _parsed_day(source.day)
     last_searched = result.days[-1]
     end = last_searched
+    wanted = parse_day(source.day) if source.day is not None else None
     if wanted is not None:
         # The first day of the calendar has none before it.
         end = str(wanted - timedelta(days=wanted > date.min))
+    elif source.day is not None:
+        raise InputError(f"day: {source.day!r} is not a date; write YYYY-MM-DD")
     table = files.read(Path(source.prices or ""), stop, end=end)
     sheet = compute_signals(
         table,
@@ -183,17 +186,6 @@ def _sheet_of_day(
     return sheet
 
 
-def _parsed_day(text: str | None) -> date | None:
-    from mp2.data.columns import parse_day
-
-    if text is None:
-        return None
-    day = parse_day(text)
-    if day is None:
-        raise InputError(f"day: {text!r} is not a date; write YYYY-MM-DD")
-    return day
-
-
 def _save(db: Path, picks: DayPicks) -> str | None:
     """Store the picks with their run; return the message of a store that fails."""
     from mp2.storage.runs import Store
@@ -205,14 +197,6 @@ def _save(db: Path, picks: DayPicks) -> str | None:
     except StoreError as error:
         return str(error)
     return None
-
-
-def _write_csv(picks: DayPicks, path: Path) -> None:
-    from mp2.groups.export import for_spreadsheets
-    from mp2.picks.pick import picks_table
-
-    with writing(path) as part:
-        for_spreadsheets(picks_table(picks)).write_csv(part)
 
 
 # --- the scan beside picks -------------------------------------------------------------------
@@ -292,6 +276,8 @@ def _scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) -> None:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.cli.pick_view import outcome_view
+    from mp2.picks.outcome import score
+    from mp2.picks.records import PickStatus
     from mp2.storage.runs import Store
 
     files = options_record(PriceOptions, options)
@@ -305,38 +291,25 @@ def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) ->
                 f"make some with: mp2 pick {run_id} --prices {prices}"
             )
         table = files.read(prices, interrupts.stop)
-        outcomes, problems = _scored(stored, table)
+        outcomes: list[Outcome] = []
+        problems: list[str] = []
+        for picks in stored:
+            try:
+                outcomes.append(score(picks, table))
+            except InputError as error:
+                problems += error.problems
+        if not outcomes:
+            raise InputError(problems)
         note_kept("the outcomes stored by then stay")
-        if not no_store:
-            for scored in outcomes:
-                # The store refuses pending outcomes, which are printed only.
-                with suppress(InputError):
-                    store.save_outcome(run_id, scored)
+        for scored in outcomes:
+            if not no_store and scored.status is PickStatus.SCORED:
+                store.save_outcome(run_id, scored)
         content = document(
             warnings=[*table.warnings, *problems],
             run_id=run_id,
             outcomes=[scored.to_dict() for scored in outcomes],
         )
         present(content, *map(outcome_view, outcomes))
-
-
-def _scored(stored: Sequence[DayPicks], table: PriceTable) -> tuple[list[Outcome], list[str]]:
-    """Score each day that the prices cover; return the problems of the others.
-
-    Raises `InputError` when no day can be scored.
-    """
-    from mp2.picks.outcome import score
-
-    outcomes: list[Outcome] = []
-    problems: list[str] = []
-    for picks in stored:
-        try:
-            outcomes.append(score(picks, table))
-        except InputError as error:
-            problems += error.problems
-    if not outcomes:
-        raise InputError(problems)
-    return outcomes, problems
 
 
 # --- mp2 walkforward -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from mp2.cli.options import (
     PROGRESS_OPTION,
     SIGNALS_OPTIONS,
     PriceOptions,
-    SignalOptions,
     file_option,
     options_record,
     with_options,
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
 
 OUTPUT_OPTION = file_option("-o", "--output", required=True, help="Parquet or CSV file to write")
+
+
+@dataclass(frozen=True, slots=True)
+class _ComputeOptions:
+    """Settings of `compute_signals` that are options of the same names."""
+
+    end: str | None
+    history: int | None
+    threads: int | None
 
 
 @click.command()
@@ -51,10 +60,10 @@ OUTPUT_OPTION = file_option("-o", "--output", required=True, help="Parquet or CS
 @JSON_OPTION
 def signals(
     prices: Path,
+    days: int,
+    grids: Path | None,
     output: Path,
     next_output: Path | None,
-    history: int | None,
-    threads: int | None,
     no_progress: bool,
     **options: Any,
 ) -> None:
@@ -62,42 +71,41 @@ def signals(
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
 
-    which = options_record(SignalOptions, options)
+    files = options_record(PriceOptions, options)
+    how = options_record(_ComputeOptions, options)
     _check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
-        source = options_record(PriceOptions, options)
-        table = source.read(prices, interrupts.stop, end=which.end)
+        table = files.read(prices, interrupts.stop, end=how.end)
         with observed(screen, "signals", live=not no_progress) as observe:
             sheet = compute_signals(
                 table,
-                n_days=which.days,
-                end=which.end,
+                n_days=days,
                 include_next=next_output is not None,
-                grids=load_grids(which.grids),
-                history=history,
-                threads=threads,
+                grids=load_grids(grids),
                 stop=interrupts.stop,
                 observe=observe,
+                **asdict(how),
             )
         n_rows = _write_signals(sheet, output, next_output)
+        n_variations = len(sheet.variations)
+        n_tickers = len(sheet.tickers)
+        lines = [
+            f"{n_rows:,} signals of {n_variations:,} variations, {n_tickers:,} tickers, "
+            f"{sheet.days[0]} to {sheet.days[days - 1]}: {output}"
+        ]
+        if next_output is not None:
+            assumed = " (assumed)" if sheet.assumed_day else ""
+            lines.append(f"signals for {sheet.days[-1]}{assumed}: {next_output}")
         content = document(
             warnings=sheet.warnings,
             output=str(output),
             days=sheet.days,
             assumed_day=sheet.assumed_day,
-            n_variations=len(sheet.variations),
-            n_tickers=len(sheet.tickers),
+            n_variations=n_variations,
+            n_tickers=n_tickers,
             n_rows=n_rows,
         )
-        lines = [
-            f"{n_rows:,} signals of {len(sheet.variations):,} variations, "
-            f"{len(sheet.tickers):,} tickers, {sheet.days[0]} to {sheet.days[which.days - 1]}: "
-            f"{output}"
-        ]
-        if next_output is not None:
-            assumed = " (assumed)" if sheet.assumed_day else ""
-            lines.append(f"signals for {sheet.days[-1]}{assumed}: {next_output}")
         present(content, *lines)
 
 
