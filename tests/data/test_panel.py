@@ -1082,7 +1082,7 @@ def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> No
 def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mp2.data.signal_reader.Encoder", None)
+    monkeypatch.setattr("mp2.data.signal_reader.encode", None)
     (line,) = problems_of(LONG, max_memory_bytes=100)
     assert line.startswith(
         "the panel is larger than memory: 4 variations x 2 days x 3 tickers take 0.0 MB to encode and 0.0 MB"
@@ -1091,10 +1091,10 @@ def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
 
 
 def test_an_allocation_that_fails_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("mp2.data.signal_reader.Encoder", refuse)
+    monkeypatch.setattr("mp2.data.signal_reader.np.zeros", refuse)
     assert problems_of(LONG)[0].startswith("the panel is larger than memory: 4 variations")
 
 

@@ -24,7 +24,10 @@ def freeze(arrays: Iterable[AnyArray]) -> None:
         array.setflags(write=False)
 
 
-def fingerprint(names: Sequence[Sequence[str]], arrays: Sequence[AnyArray]) -> str:
+def fingerprint(
+    names: Sequence[Sequence[str]],
+    arrays: Sequence[AnyArray],
+) -> str:
     """Return the sha256 of names and arrays, as hex; it is the same on machines of any byte order."""
     # Shapes are part of it, so that different contents never give the same bytes.
     shapes = [array.shape for array in arrays]

@@ -92,7 +92,11 @@ class BarSource:
                 "it needs one for each ticker, such as AAPL.csv"
             )
 
-    def _read(self, source: Any, ticker: str | None) -> Rows:
+    def _read(
+        self,
+        source: Any,
+        ticker: str | None,
+    ) -> Rows:
         """Yield the rows of a file or frame; `ticker` is that of a file in a folder."""
         try:
             n_header_rows = _n_header_rows(source) if isinstance(source, Path) else 1
@@ -113,7 +117,11 @@ class BarSource:
             # The other files of a folder are still checked, so that all problems come at once.
             self.problems += error.problems
 
-    def _rows(self, table: Table, ticker: str | None) -> Rows:
+    def _rows(
+        self,
+        table: Table,
+        ticker: str | None,
+    ) -> Rows:
         import polars as pl
 
         names = self._column_names(table, ticker)
@@ -131,7 +139,11 @@ class BarSource:
         if "ticker" not in names and ticker is not None and not n_rows:
             self.empty_tickers.append(ticker)
 
-    def _column_names(self, table: Table, ticker: str | None) -> dict[str, str]:
+    def _column_names(
+        self,
+        table: Table,
+        ticker: str | None,
+    ) -> dict[str, str]:
         """Return the table's name of every role it has; raises `InputError` without a needed one."""
         names: dict[str, str] = {}
         problems: list[str] = []
@@ -159,7 +171,11 @@ class BarSource:
         return names
 
 
-def _candidates(table: Table, role: str, given: ColumnNames) -> list[str]:
+def _candidates(
+    table: Table,
+    role: str,
+    given: ColumnNames,
+) -> list[str]:
     """Return the columns that may have a role: one, unless names differ in letter case alone."""
     if role in given:
         return [given[role]] if given[role] in table.columns else []
@@ -241,10 +257,14 @@ def _split(table: Table) -> Iterator[tuple[Table, str]]:
             date_name = name
     del levels[date_name]
     columns_of = _columns_by_ticker(table, levels)
-    batches = [_compact(batch, date_name) for batch in table.read(table.columns)]
-    rows = pl.DataFrame(schema=table.columns)
-    if batches:
-        rows = pl.concat(batches, how="vertical_relaxed")
+    # Texts that are all numbers are converted: text takes ten times the memory.
+    number = pl.col(pl.String).exclude(date_name).cast(pl.Float64, strict=False)
+    batches = [pl.DataFrame(schema=table.columns)]
+    for batch in table.read(table.columns):
+        numbers = batch.select(number)
+        exact = [one for one in numbers if one.null_count() == batch[one.name].null_count()]
+        batches.append(batch.with_columns(exact))
+    rows = pl.concat(batches[1:] or batches, how="vertical_relaxed")
     for ticker, names in columns_of.items():
         # Column by column: a query over thousands of columns takes long.
         columns = [rows[date_name].alias("date")]
@@ -254,26 +274,16 @@ def _split(table: Table) -> Iterator[tuple[Table, str]]:
         yield Table(name, tuple(part.columns), partial(_read_frame, part)), ticker
 
 
-def _read_frame(frame: pl.DataFrame, names: Names) -> Rows:
+def _read_frame(
+    frame: pl.DataFrame,
+    names: Names,
+) -> Rows:
     yield frame.select(names)
 
 
-def _compact(batch: pl.DataFrame, date_name: str) -> pl.DataFrame:
-    """Convert columns of text that are all numbers: text takes ten times the memory."""
-    import polars as pl
-
-    columns = []
-    for column in batch:
-        numbers = column
-        if column.dtype == pl.String and column.name != date_name:
-            numbers = column.cast(pl.Float64, strict=False)
-        is_exact = numbers.null_count() == column.null_count()
-        columns.append(numbers if is_exact else column)
-    return pl.DataFrame(columns)
-
-
 def _columns_by_ticker(
-    table: Table, levels: Mapping[str, Sequence[str]]
+    table: Table,
+    levels: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, str]]:
     """Return, by ticker and field, the column; one of the two levels has all four prices."""
     for field_level in (0, 1):

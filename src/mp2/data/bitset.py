@@ -29,7 +29,10 @@ def pack(members: BoolArray) -> WordArray:
     return octets.view("<u8").astype(np.uint64, copy=False)
 
 
-def unpack(words: WordArray, n_bits: int) -> BoolArray:
+def unpack(
+    words: WordArray,
+    n_bits: int,
+) -> BoolArray:
     """Unpack uint64[..., w] into bool[..., n_bits]; the inverse of `pack`."""
     octets = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(octets, axis=-1, count=n_bits, bitorder="little").view(np.bool_)
@@ -55,7 +58,11 @@ def members(words: WordArray) -> IndexArray:
     return numbers
 
 
-def set_bits(flat_words: WordArray, row_starts: IndexArray, bits: IndexArray) -> None:
+def set_bits(
+    flat_words: WordArray,
+    row_starts: IndexArray,
+    bits: IndexArray,
+) -> None:
     """Set bit `bits[i]` of the set that starts at `flat_words[row_starts[i]]`, in place.
 
     A bit may be set more than once.

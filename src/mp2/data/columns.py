@@ -8,6 +8,7 @@ fault the count and the first row, from 1, are kept.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -33,7 +34,10 @@ _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 _WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
-def unknown_roles(names: Iterable[str], known: Sequence[str]) -> list[str]:
+def unknown_roles(
+    names: Iterable[str],
+    known: Sequence[str],
+) -> list[str]:
     """Return a problem for each of the caller's `columns` that means no known column."""
     return [
         f"columns: {role!r} is unknown; choose from {', '.join(known)}"
@@ -42,7 +46,12 @@ def unknown_roles(names: Iterable[str], known: Sequence[str]) -> list[str]:
     ]
 
 
-def missing_line(table: Table, role: str, name: str, alternative: str = "") -> str:
+def missing_line(
+    table: Table,
+    role: str,
+    name: str,
+    alternative: str = "",
+) -> str:
     """Return the problem of a column that a table lacks."""
     columns = named(table.columns, _MAX_COLUMNS_SHOWN) or "none"
     return (
@@ -51,7 +60,10 @@ def missing_line(table: Table, role: str, name: str, alternative: str = "") -> s
     )
 
 
-def named(names: Sequence[object], n_shown: int) -> str:
+def named(
+    names: Sequence[object],
+    n_shown: int,
+) -> str:
     """Return the first names of a list for a message, with "..." for the others."""
     texts = [str(name) for name in names[:n_shown]]
     if len(names) > n_shown:
@@ -59,7 +71,10 @@ def named(names: Sequence[object], n_shown: int) -> str:
     return ", ".join(texts)
 
 
-def ambiguous_lines(table: Table, used: Iterable[str]) -> list[str]:
+def ambiguous_lines(
+    table: Table,
+    used: Iterable[str],
+) -> list[str]:
     """Return a problem for each name in use that several columns have."""
     problems = []
     for name in dict.fromkeys(used):
@@ -75,54 +90,49 @@ def ambiguous_lines(table: Table, used: Iterable[str]) -> list[str]:
 
 
 @dataclass(slots=True)
-class Fault:
-    """The first row, from 1, and its value, and the number of rows with this fault."""
-
-    row: int
-    value: Any
-    n_rows: int = 0
-
-
-@dataclass(slots=True)
 class Faults:
-    """What is wrong with a table's values: the count and the first example by column and kind."""
+    """What is wrong with a table's values, by column and kind: the first example and the count."""
 
     table: str
-    by_kind: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    first_line: dict[tuple[str, str], str] = field(default_factory=dict)
+    n_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def note(self, what: str, is_bad: Series, values: Series, first_row: int) -> None:
+    def note(
+        self,
+        what: str,
+        is_bad: Series,
+        values: Series,
+        first_row: int,
+    ) -> None:
         """Add the rows where `is_bad`; `first_row` is the number of the batch's first row."""
+        import polars as pl
+
         idx = is_bad.arg_max()
         if idx is None or not is_bad[idx]:
             return
         kind = (values.name, what)
-        if kind not in self.by_kind:
-            self.by_kind[kind] = Fault(first_row + idx, _python_value(values[idx : idx + 1]))
-        self.by_kind[kind].n_rows += int(is_bad.sum())
+        self.n_rows[kind] += int(is_bad.sum())
+        if kind in self.first_line:
+            return
+        one = values[idx : idx + 1]
+        # Python's dates end with the year 9999, and polars panics when it converts later times.
+        is_date = one.dtype in (pl.Date, pl.Datetime)
+        if one.dtype == pl.Duration or (is_date and not one.dt.year().is_between(1, 9999).any()):
+            one = one.to_physical()
+        value = one.to_list()[0]
+        text = "null" if value is None else repr(value)
+        if len(text) > _MAX_LENGTH_SHOWN:
+            text = f"{text[:_MAX_LENGTH_SHOWN]}..."
+        row = first_row + idx
+        self.first_line[kind] = f"{self.table}: column {values.name!r}, row {row}: {text} {what}"
 
     def lines(self) -> list[str]:
         """Return one line for each column and kind, in the order they were noted."""
         lines = []
-        for (column, what), fault in self.by_kind.items():
-            value = "null" if fault.value is None else repr(fault.value)
-            if len(value) > _MAX_LENGTH_SHOWN:
-                value = f"{value[:_MAX_LENGTH_SHOWN]}..."
-            line = f"{self.table}: column {column!r}, row {fault.row}: {value} {what}"
-            if fault.n_rows > 1:
-                line += f" ({fault.n_rows} such rows)"
-            lines.append(line)
+        for kind, line in self.first_line.items():
+            n_rows = self.n_rows[kind]
+            lines.append(f"{line} ({n_rows} such rows)" if n_rows > 1 else line)
         return lines
-
-
-def _python_value(one: Series) -> Any:
-    """Return the value of a series of length 1; a number where Python has no such time."""
-    import polars as pl
-
-    # Python's dates end with the year 9999, and polars panics when it converts later timestamps.
-    is_date = one.dtype in (pl.Date, pl.Datetime)
-    if one.dtype == pl.Duration or (is_date and not one.dt.year().is_between(1, 9999).any()):
-        one = one.to_physical()
-    return one.to_list()[0]
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -135,7 +145,12 @@ class Columns:
     `ReadStoppedError` once `stop` is set.
     """
 
-    def __init__(self, table: Table, names: ColumnNames, stop: Stop) -> None:
+    def __init__(
+        self,
+        table: Table,
+        names: ColumnNames,
+        stop: Stop,
+    ) -> None:
         self.table = table
         self.names = names
         self.stop = stop
@@ -155,21 +170,22 @@ class Columns:
         names = dict.fromkeys(self.names[role] for role in roles)
         for batch in self.table.read(list(names)):
             raise_if_stopped(self.stop, self.table.name)
-            columns = [self._converted(role, batch[self.names[role]], first_row) for role in roles]
+            columns = []
+            for role in roles:
+                convert, missing, what = _CONVERSIONS[role]
+                values = batch[self.names[role]]
+                converted = convert(values).alias(role)
+                columns.append(converted)
+                if not converted.null_count():
+                    continue
+                nulls = converted.is_null()
+                misread = nulls & _has_meaning(values, missing)
+                self.faults.note(what, misread, values, first_row)
+                if role in _REQUIRED:
+                    line = f"is no {role}; every row needs one"
+                    self.faults.note(line, nulls & ~misread, values, first_row)
             yield pl.DataFrame(columns)
             first_row += batch.height
-
-    def _converted(self, role: str, values: Series, first_row: int) -> Series:
-        convert, missing, what = _CONVERSIONS[role]
-        converted = convert(values)
-        if converted.null_count():
-            nulls = converted.is_null()
-            misread = nulls & _has_meaning(values, missing)
-            self.faults.note(what, misread, values, first_row)
-            if role in _REQUIRED:
-                line = f"is no {role}; every row needs one"
-                self.faults.note(line, nulls & ~misread, values, first_row)
-        return converted.alias(role)
 
 
 class Reader(Columns):
@@ -243,18 +259,21 @@ class Reader(Columns):
 # --- conversions ---------------------------------------------------------------------------------
 
 
-def _has_meaning(values: Series, missing: Sequence[str]) -> Series:
+def _has_meaning(
+    values: Series,
+    missing: Sequence[str],
+) -> Series:
     """Return which values are not null, not NaN and none of the texts that stand for a null."""
     if values.dtype.is_float():
         values = values.fill_nan(None)
     has_value = values.is_not_null()
     if not missing:
         return has_value
-    words = _text(values).str.strip_chars().str.to_lowercase()
+    words = texts_of(values).str.strip_chars().str.to_lowercase()
     return has_value & ~words.is_in(missing).fill_null(False)
 
 
-def _text(values: Series) -> Series:
+def texts_of(values: Series) -> Series:
     """Convert to text; NaN, lists, bytes and types of other libraries become null."""
     import polars as pl
 
@@ -274,29 +293,32 @@ def _text(values: Series) -> Series:
         return _nulls(values, pl.String)
 
 
-def _nulls(values: Series, dtype: Any) -> Series:
+def _nulls(
+    values: Series,
+    dtype: Any,
+) -> Series:
     import polars as pl
 
     return pl.repeat(None, len(values), dtype=dtype, eager=True).alias(values.name)
 
 
-def _tickers(values: Series) -> Series:
+def tickers_of(values: Series) -> Series:
     """Convert to text; an empty text becomes null, as an empty field of a CSV file is."""
-    text = _text(values)
+    text = texts_of(values)
     is_empty = text == ""
     if is_empty.any():
         text = text.set(is_empty.fill_null(False), None)
     return text
 
 
-def _dates(values: Series) -> Series:
+def dates_of(values: Series) -> Series:
     """Convert to dates: a timestamp gives its local day; text is read by `parse_day`."""
     import polars as pl
 
     if values.dtype in (pl.Date, pl.Datetime):
         in_range = values.dt.year().is_between(1, 9999).fill_null(False)
         return values.dt.date().set(~in_range, None)
-    text = _text(values)
+    text = texts_of(values)
     if values.dtype.is_float():
         text = text.str.strip_suffix(".0")
     # Each different text is parsed once: there are few days among many rows.
@@ -322,43 +344,45 @@ def parse_day(text: str) -> date | None:
         return None
 
 
-def _numbers(values: Series) -> Series:
+def numbers_of(values: Series) -> Series:
+    """Convert to floats; floats keep their width."""
     import polars as pl
 
     if values.dtype.is_float():
         return values
     if values.dtype.is_numeric():
         return values.cast(pl.Float64)
-    return _text(values).str.strip_chars().cast(pl.Float64, strict=False)
+    return texts_of(values).str.strip_chars().cast(pl.Float64, strict=False)
 
 
-def _wins(values: Series) -> Series:
+def wins_of(values: Series) -> Series:
+    """Convert to booleans; 0, 1, true and false are read."""
     import polars as pl
 
     if values.dtype == pl.Boolean:
         return values
     if values.dtype.is_decimal():
         values = values.cast(pl.Float64)
-    words = _text(values).str.strip_chars().str.to_lowercase()
+    words = texts_of(values).str.strip_chars().str.to_lowercase()
     return words.replace_strict(_WIN_TEXTS, default=None, return_dtype=pl.Boolean)
 
 
 Conversion = tuple[Callable[["Series"], "Series"], tuple[str, ...], str]
 
-_TEXT: Conversion = (_text, (), "is not text")
-_NUMBER: Conversion = (_numbers, _MISSING_TEXTS, "is not a number")
+_TEXT: Conversion = (texts_of, (), "is not text")
+_NUMBER: Conversion = (numbers_of, _MISSING_TEXTS, "is not a number")
 
 # By role: the conversion, the texts that stand for a null, and what is said of other values.
 _CONVERSIONS: dict[str, Conversion] = {
     "algo": _TEXT,
     "variation": _TEXT,
-    "ticker": (_tickers, ("",), "is not text"),
-    "day": (_dates, (), "is not a day; write YYYY-MM-DD or YYYYMMDD"),
-    "date": (_dates, (), "is not a date; write YYYY-MM-DD or YYYYMMDD"),
+    "ticker": (tickers_of, ("",), "is not text"),
+    "day": (dates_of, (), "is not a day; write YYYY-MM-DD or YYYYMMDD"),
+    "date": (dates_of, (), "is not a date; write YYYY-MM-DD or YYYYMMDD"),
     "open": _NUMBER,
     "high": _NUMBER,
     "low": _NUMBER,
     "close": _NUMBER,
     "volume": _NUMBER,
-    "win": (_wins, _MISSING_TEXTS, "is not a win; write 0, 1, true or false"),
+    "win": (wins_of, _MISSING_TEXTS, "is not a win; write 0, 1, true or false"),
 }

@@ -61,7 +61,10 @@ class Buys(NamedTuple):
 
 
 def arrange(
-    names: Names, algos: Sequence[str], extra_days: Iterable[date], problems: list[str]
+    names: Names,
+    algos: Sequence[str],
+    extra_days: Iterable[date],
+    problems: list[str],
 ) -> Axes:
     """Order the names: algorithms as in `algos` or as they appeared, days and tickers ascending.
 
@@ -98,7 +101,10 @@ def arrange(
     )
 
 
-def parse_days(days: Iterable[Any], problems: list[str]) -> list[date]:
+def parse_days(
+    days: Iterable[Any],
+    problems: list[str],
+) -> list[date]:
     """Return the days of a setting; adds a problem for each value that is not a day."""
     parsed = []
     for day in days:
@@ -127,7 +133,12 @@ class Market(NamedTuple):
 class Outcomes:
     """A table `day, ticker` with `open, close` or `win`, separate from the signals."""
 
-    def __init__(self, table: Table, columns: ColumnNames, stop: Stop) -> None:
+    def __init__(
+        self,
+        table: Table,
+        columns: ColumnNames,
+        stop: Stop,
+    ) -> None:
         # A name given for a column of the signals need not be one of this table.
         names = {role: name for role, name in columns.items() if name in table.columns}
         self.reader = Reader(table, ("day", "ticker"), names, outcome=True, stop=stop)
@@ -182,12 +193,21 @@ class Tally:
             self.n_null_wins += won.null_count()
         return won.fill_null(False).to_numpy(), priced
 
-    def look_up(self, market: Market, day: IndexArray, ticker: IndexArray) -> BoolArray:
+    def look_up(
+        self,
+        market: Market,
+        day: IndexArray,
+        ticker: IndexArray,
+    ) -> BoolArray:
         """Return `won` of buys according to the outcome table."""
         self.n_unknown += int(np.count_nonzero(~market.known[day, ticker]))
         return market.won[day, ticker]
 
-    def warnings(self, n_distinct: int, unit: str) -> Iterator[str]:
+    def warnings(
+        self,
+        n_distinct: int,
+        unit: str,
+    ) -> Iterator[str]:
         """Yield a line for each kind; `n_distinct` is the number of different `unit` in the rows."""
         effect = "left out of the base win rates" if self.has_win else "counted as no win"
         n_duplicates = self.n_rows - n_distinct
@@ -239,17 +259,21 @@ class LongSignals:
         for batch in self.reader.check():
             keys, _ = _variation_runs(batch)
             for key in distinct(keys):
-                names.variations[_split_key(key)] = None
+                names.variations[split_key(key)] = None
             names.days.update(distinct(batch["day"]))
             names.tickers.update(distinct(batch["ticker"]))
         return names
 
-    def rows(self, axes: Axes, market: Market | None) -> Iterator[Buys]:
+    def rows(
+        self,
+        axes: Axes,
+        market: Market | None,
+    ) -> Iterator[Buys]:
         """Yield every row as positions: the second pass; `market` has the outcomes, if separate.
 
         Raises `InputError` when the table has changed since the first pass.
         """
-        keys_in_order = [_joined_key(algo, variation) for algo, variation in axes.variations]
+        keys_in_order = [join_key(algo, variation) for algo, variation in axes.variations]
         with unchanged(self.tally.name):
             for batch in self.reader.rows():
                 keys, n_rows = _variation_runs(batch)
@@ -285,17 +309,24 @@ def _variation_runs(batch: pl.DataFrame) -> tuple[pl.Series, IndexArray]:
     return keys.to_series(), runs["len"].to_numpy()
 
 
-def _joined_key(algo: str, variation: str) -> str:
+def join_key(
+    algo: str,
+    variation: str,
+) -> str:
     """Join a key into one text; the length says where `algo` ends, so no two keys are the same."""
     return f"{len(algo)}:{algo}{variation}"
 
 
-def _split_key(key: str) -> Key:
+def split_key(key: str) -> Key:
+    """Return (algo, variation) of a joined key."""
     length, _, names = key.partition(":")
     return names[: int(length)], names[int(length) :]
 
 
-def positions(values: pl.Series, axis: Sequence[str]) -> IndexArray:
+def positions(
+    values: pl.Series,
+    axis: Sequence[str],
+) -> IndexArray:
     """Return the position of each text on an axis; fails for one that is not there."""
     import polars as pl
 
@@ -303,7 +334,10 @@ def positions(values: pl.Series, axis: Sequence[str]) -> IndexArray:
     return numbers.to_numpy().astype(np.int64)
 
 
-def day_positions(values: pl.Series, days: Sequence[date]) -> IndexArray:
+def day_positions(
+    values: pl.Series,
+    days: Sequence[date],
+) -> IndexArray:
     """Return the position of each date among `days`; fails for one that is not there."""
     return values.replace_strict(days, range(len(days))).to_numpy()
 

@@ -124,7 +124,10 @@ def signal_panel(
     )
 
 
-def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> IndexArray:
+def buys_of(
+    panel: SignalPanel,
+    late: Callable[[], bool] = never,
+) -> IndexArray:
     """Count the buys of each variation: `panel.n_buys`.
 
     Stops once `late()` is true; the variations that are left have 0 then.
@@ -138,7 +141,10 @@ def buys_of(panel: SignalPanel, late: Callable[[], bool] = never) -> IndexArray:
     return counts
 
 
-def first_alike(panel: SignalPanel, late: Callable[[], bool] = never) -> NumberArray:
+def first_alike(
+    panel: SignalPanel,
+    late: Callable[[], bool] = never,
+) -> NumberArray:
     """Find the alias of each variation: `panel.alias_of`.
 
     Stops once `late()` is true; the variations that are left are their own aliases then.
@@ -172,7 +178,11 @@ def digest_of(rows: Sequence[AnyArray]) -> bytes:
     return digest.digest()
 
 
-def blocks(array: AnyArray, n_bytes: int = BLOCK_BYTES, n_rows: int = 1 << 30) -> Iterator[slice]:
+def blocks(
+    array: AnyArray,
+    n_bytes: int = BLOCK_BYTES,
+    n_rows: int = 1 << 30,
+) -> Iterator[slice]:
     """Cut the first axis of an array into slices of at most `n_bytes` and `n_rows`."""
     rows_of_size = n_bytes * len(array) // max(1, array.nbytes)
     step = min(n_rows, max(1, rows_of_size))

@@ -212,7 +212,9 @@ def read_prices(
 
 
 def day_limits(
-    start: str | None, end: str | None, problems: list[str]
+    start: str | None,
+    end: str | None,
+    problems: list[str],
 ) -> tuple[date | None, date | None]:
     """Return the first and last day of a setting; adds to `problems` what is wrong with them."""
     first = _parse_limit("start", start, problems)
@@ -222,7 +224,11 @@ def day_limits(
     return first, last
 
 
-def _parse_limit(name: str, day: str | None, problems: list[str]) -> date | None:
+def _parse_limit(
+    name: str,
+    day: str | None,
+    problems: list[str],
+) -> date | None:
     parsed = None
     if day is not None:
         parsed = parse_day(str(day))
@@ -234,7 +240,11 @@ def _parse_limit(name: str, day: str | None, problems: list[str]) -> date | None
 class _Rows:
     """Collects the bars between two dates: 32 bytes a bar when prices are float32."""
 
-    def __init__(self, first: date, last: date) -> None:
+    def __init__(
+        self,
+        first: date,
+        last: date,
+    ) -> None:
         self.first = first
         self.last = last
         self.parts: list[pl.DataFrame] = []
@@ -286,7 +296,11 @@ class _Grid:
     one; `kept` bool[T].
     """
 
-    def __init__(self, name: str, rows: _Rows) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: _Rows,
+    ) -> None:
         import polars as pl
 
         frame = pl.concat(rows.parts, how="vertical_relaxed")
@@ -300,39 +314,34 @@ class _Grid:
         self.bars = np.zeros(shape, np.bool_)
         self.values = np.full((len(_FIELDS), *shape), np.nan)
         ticker = positions(frame["ticker"], self.tickers)
-        idx = day_positions(frame["date"], days)
-        cells = ticker * len(days) + idx
+        cells = ticker * len(days) + day_positions(frame["date"], days)
         self.bars.reshape(-1)[cells] = True
-        columns = [frame[name].to_numpy() for name in _FIELDS]
-        for grid, column in zip(self.values, columns, strict=True):
+        differs = np.zeros(len(cells), np.bool_)
+        for field, grid in zip(_FIELDS, self.values, strict=True):
+            column = frame[field].to_numpy()
+            flat = grid.reshape(-1)
             # Other cells keep NaN of one bit pattern: the fingerprint must not depend on it.
             known = ~np.isnan(column)
-            grid.reshape(-1)[cells[known]] = column[known]
+            flat[cells[known]] = column[known]
+            # A cell holds the last of its rows.
+            last = flat[cells]
+            differs |= (last != column) & ~np.isnan(last)
+        if differs.any():
+            place = self._place(cells[differs].min())
+            raise InputError(
+                f"{name}: rows that disagree about one (ticker, date): "
+                f"{np.count_nonzero(differs)}, the first about {place}; keep one of them"
+            )
         is_late = pl.col("date") < pl.col("date").shift().over("ticker")
         n_late = frame.select(is_late.sum()).item()
         if n_late:
             self.warn(f"rows that come after a later one of their ticker: {n_late}, sorted")
         n_repeated = len(cells) - np.count_nonzero(self.bars)
         if n_repeated:
-            self._check_repeated(cells, columns)
             self.warn(f"duplicate rows of one (ticker, date): {n_repeated}, collapsed")
 
-    def _check_repeated(self, cells: IndexArray, columns: Sequence[FloatArray]) -> None:
-        """Raise `InputError` when two rows of one ticker and date disagree."""
-        differs = np.zeros(len(cells), np.bool_)
-        for grid, column in zip(self.values, columns, strict=True):
-            # A cell holds the last of its rows.
-            last = grid.reshape(-1)[cells]
-            differs |= (last != column) & ~(np.isnan(last) & np.isnan(column))
-        if differs.any():
-            place = self._place(int(cells[differs].min()))
-            raise InputError(
-                f"{self.name}: rows that disagree about one (ticker, date): "
-                f"{np.count_nonzero(differs)}, the first about {place}; keep one of them"
-            )
-
-    def _place(self, cell: int) -> str:
-        ticker, idx = divmod(cell, len(self.dates))
+    def _place(self, cell: Any) -> str:
+        ticker, idx = divmod(int(cell), len(self.dates))
         return f"{self.tickers[ticker]} {self.dates[idx]}"
 
     def warn(self, line: str) -> None:
@@ -344,11 +353,12 @@ class _Grid:
         prices = self.values[: len(PRICES)]
         opened, high, low, close = prices
         is_missing = ~np.isfinite(prices).all(axis=0)
-        self._leave_out("without any bar", ~np.any(self.bars, axis=1))
-        self._leave_out_cells("with a missing or non-finite price", self.bars & is_missing)
-        self._leave_out_cells("with a price that is not above 0", np.any(prices <= 0, axis=0))
-        self._leave_out_cells("with high below low", high < low)
-        self._leave_out_cells(
+        has_bar = np.any(self.bars, axis=1, keepdims=True)
+        self._leave_out("without any bar", ~has_bar)
+        self._leave_out("with a missing or non-finite price", self.bars & is_missing)
+        self._leave_out("with a price that is not above 0", np.any(prices <= 0, axis=0))
+        self._leave_out("with high below low", high < low)
+        self._leave_out(
             "without a bar on a date, after their first one, that others have", self._gaps()
         )
         if not self.kept.any():
@@ -359,7 +369,7 @@ class _Grid:
         if len(outside):
             self.warn(
                 f"bars with open or close outside low..high: {len(outside)}, kept; "
-                f"the first: {self._place(int(outside[0]))}"
+                f"the first: {self._place(outside[0])}"
             )
         dates = np.flatnonzero(self.bars[self.kept].any(axis=0))
         return price_table(
@@ -370,20 +380,22 @@ class _Grid:
             next_date=next_date,
         )
 
-    def _leave_out_cells(self, what: str, is_wrong: BoolArray) -> None:
-        """Leave out the tickers that are wrong somewhere, bool[T, N]."""
-        wrong = np.flatnonzero(is_wrong & self.kept[:, np.newaxis])
-        if len(wrong):
-            first = f"; the first: {self._place(int(wrong[0]))}"
-            self._leave_out(what, np.any(is_wrong, axis=1), first)
-
-    def _leave_out(self, what: str, is_wrong: BoolArray, first: str = "") -> None:
-        """Leave out tickers, bool[T], with a warning."""
-        names = [self.tickers[idx] for idx in np.flatnonzero(self.kept & is_wrong)]
-        if names:
-            shown = named(names, _MAX_NAMED)
-            self.warn(f"tickers {what}: {len(names)}, left out: {shown}{first}")
-        self.kept &= ~is_wrong
+    def _leave_out(
+        self,
+        what: str,
+        is_wrong: BoolArray,
+    ) -> None:
+        """Leave out the tickers that are wrong on some date, bool[T, N], or altogether, bool[T, 1]."""
+        wrong = is_wrong & self.kept[:, np.newaxis]
+        numbers = np.flatnonzero(np.any(wrong, axis=1))
+        if not len(numbers):
+            return
+        names = [self.tickers[number] for number in numbers]
+        line = f"tickers {what}: {len(names)}, left out: {named(names, _MAX_NAMED)}"
+        if wrong.shape == self.bars.shape:
+            line += f"; the first: {self._place(wrong.argmax())}"
+        self.warn(line)
+        self.kept[numbers] = False
 
     def _gaps(self) -> BoolArray:
         """Return where, bool[T, N], a kept ticker lacks a bar after its first one.

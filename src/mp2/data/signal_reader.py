@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import date
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import FloatArray, IndexArray, WordArray, freeze
+from mp2.data.arrays import BoolArray, WordArray, freeze
 from mp2.data.columns import CANONICAL, PRICES, ColumnNames, parse_day, unknown_roles
-from mp2.data.encoding import Axes, Buys, LongSignals, Market, Names, Outcomes, arrange, parse_days
+from mp2.data.encoding import Axes, LongSignals, Market, Names, Outcomes, arrange, parse_days
 from mp2.data.panel import SignalPanel, blocks, signal_panel
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop, open_table, stop_explains_errors
@@ -112,7 +112,9 @@ def is_wide(source: Any) -> bool:
 
 
 def _given_rates(
-    given: Rates | None, days: Sequence[date], problems: list[str]
+    given: Rates | None,
+    days: Sequence[date],
+    problems: list[str],
 ) -> dict[int, float]:
     """Return the caller's base win rates by day number."""
     rates: dict[int, float] = {}
@@ -168,35 +170,36 @@ def available_bytes() -> int | None:
 # --- encoding ------------------------------------------------------------------------------------
 
 
-class Encoder:
-    """Sets the bits of one buy after another, in arrays of two packed panels."""
+class Encoded(NamedTuple):
+    """Buys and wins uint64[V, D, W], and which (day, ticker) count for base rates, bool[D, T]."""
 
-    def __init__(self, axes: Axes) -> None:
-        n_days = len(axes.days)
-        n_tickers = len(axes.tickers)
-        shape = (len(axes.variations), n_days, bitset.n_words(n_tickers))
-        self.buys = np.zeros(shape, np.uint64)
-        self.wins = np.zeros(shape, np.uint64)
-        self.priced = np.zeros((n_days, n_tickers), np.bool_)
-
-    def add(self, rows: Buys) -> None:
-        """Set the bits of a batch of buys."""
-        _, n_days, n_words = self.buys.shape
-        sets = (rows.variation * n_days + rows.day) * n_words
-        won = rows.won
-        bitset.set_bits(self.buys.reshape(-1), sets, rows.ticker)
-        bitset.set_bits(self.wins.reshape(-1), sets[won], rows.ticker[won])
-        self.priced[rows.day[rows.priced], rows.ticker[rows.priced]] = True
+    buys: WordArray
+    wins: WordArray
+    priced: BoolArray
 
 
-def _encode(signals: LongSignals, axes: Axes, market: Market | None) -> Encoder:
+def encode(
+    signals: LongSignals,
+    axes: Axes,
+    market: Market | None,
+) -> Encoded:
+    """Read the signals into arrays of two packed panels."""
+    n_days = len(axes.days)
+    n_tickers = len(axes.tickers)
+    n_words = bitset.n_words(n_tickers)
+    shape = (len(axes.variations), n_days, n_words)
     try:
-        encoder = Encoder(axes)
+        buys = np.zeros(shape, np.uint64)
+        wins = np.zeros(shape, np.uint64)
     except MemoryError as error:
         raise InputError(f"{_too_large(axes)}; drop variations or days") from error
-    for rows in signals.rows(axes, market):
-        encoder.add(rows)
-    return encoder
+    priced = np.zeros((n_days, n_tickers), np.bool_)
+    for variation, day, ticker, is_won, is_priced in signals.rows(axes, market):
+        sets = (variation * n_days + day) * n_words
+        bitset.set_bits(buys.reshape(-1), sets, ticker)
+        bitset.set_bits(wins.reshape(-1), sets[is_won], ticker[is_won])
+        priced[day[is_priced], ticker[is_priced]] = True
+    return Encoded(buys, wins, priced)
 
 
 def _panel(
@@ -206,15 +209,14 @@ def _panel(
     given_rates: Mapping[int, float],
 ) -> SignalPanel:
     market = outcomes.load(axes) if outcomes else None
-    encoder = _encode(signals, axes, market)
-    buys = encoder.buys
-    wins: WordArray = np.bitwise_or.reduce(encoder.wins, axis=0)
-    priced = encoder.priced
+    buys, all_wins, priced = encode(signals, axes, market)
+    wins: WordArray = np.bitwise_or.reduce(all_wins, axis=0)
     won = bitset.unpack(wins, len(axes.tickers))
     if market is not None:
-        priced = market.priced
-        won = market.won
-    rates = _percent((priced & won).sum(axis=1), priced.sum(axis=1))
+        _, won, priced = market
+    n_priced = priced.sum(axis=1)
+    n_won = (priced & won).sum(axis=1)
+    rates = 100.0 * n_won / np.maximum(n_priced, 1)
     for number, rate in given_rates.items():
         rates[number] = rate
     n_buys = 0
@@ -222,11 +224,11 @@ def _panel(
     for block in blocks(buys):
         n_buys += int(bitset.count(buys[block]).sum())
         # Consistent: every buy of a (day, ticker) that wins in some row is a win.
-        is_consistent &= np.array_equal(buys[block] & wins, encoder.wins[block])
+        is_consistent &= np.array_equal(buys[block] & wins, all_wins[block])
     warnings = list(outcomes.warnings) if outcomes else []
     warnings += signals.tally.warnings(n_buys, "(variation, day, ticker)")
     if not is_consistent:
-        wins = encoder.wins
+        wins = all_wins
         warnings.append(
             f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; "
             "each buy keeps its own"
@@ -234,12 +236,6 @@ def _panel(
     return signal_panel(
         **_axis_fields(axes), buys=buys, wins=wins, base_win_rates=rates, warnings=warnings
     )
-
-
-def _percent(n_won: IndexArray, n: IndexArray) -> FloatArray:
-    """Return percentages, zero where there is nothing to divide by."""
-    percent = 100.0 * n_won / np.maximum(n, 1)
-    return np.where(n > 0, percent, 0.0)
 
 
 def _axis_fields(axes: Axes) -> dict[str, Any]:
@@ -303,19 +299,22 @@ def read_day_signals(
         if problems:
             raise InputError(problems)
         day_idx = axes.days.index(chosen[0])
-        encoder = _encode(signals, axes, None)
-        buys = np.ascontiguousarray(encoder.buys[:, [day_idx]])
+        encoded = encode(signals, axes, None)
+        buys = np.ascontiguousarray(encoded.buys[:, [day_idx]])
         freeze([buys])
         signal_table = SignalTable(
             **_axis_fields(replace(axes, days=tuple(chosen))),
             buys=buys,
             warnings=tuple(warnings),
         )
-        return signal_table, bool(encoder.priced[day_idx].any())
+        return signal_table, bool(encoded.priced[day_idx].any())
 
 
 def _add_silent(
-    found: Names, expected: Collection[Key], table: str, problems: list[str]
+    found: Names,
+    expected: Collection[Key],
+    table: str,
+    problems: list[str],
 ) -> list[str]:
     """Add the expected variations without a row to `found`; return the warning about it."""
     silent = sorted(set(expected).difference(found.variations))

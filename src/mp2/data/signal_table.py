@@ -54,7 +54,10 @@ class SignalTable:
         return agreed
 
 
-def algo_numbers(algos: Sequence[str], algo_names: Iterable[str]) -> NumberArray:
+def algo_numbers(
+    algos: Sequence[str],
+    algo_names: Iterable[str],
+) -> NumberArray:
     """Return the position in `algos` of the algorithm of each variation: int32[V], read-only."""
     position = {algo: number for number, algo in enumerate(algos)}
     numbers = np.array([position[name] for name in algo_names], np.int32)

@@ -97,7 +97,10 @@ def open_table(
         yield frame_table(source, name)
 
 
-def raise_if_stopped(stop: Stop, name: str = "") -> None:
+def raise_if_stopped(
+    stop: Stop,
+    name: str = "",
+) -> None:
     """Raise `ReadStoppedError` once `stop` is set; `name` is what was being read."""
     if stop is not None and stop.is_set():
         where = f"{name}: " if name else ""
@@ -203,7 +206,10 @@ def _check_footer(path: Path) -> None:
 # --- CSV -----------------------------------------------------------------------------------------
 
 
-def csv_table(path: Path, n_header_rows: int) -> Table:
+def csv_table(
+    path: Path,
+    n_header_rows: int,
+) -> Table:
     """Open a CSV file, packed by gzip or not."""
     # The header is read as rows: as a header, polars would rename duplicates.
     head = csv_head(path, n_header_rows)
@@ -246,7 +252,11 @@ def _parse_csv(path: Path, text: bytes, **options: Any) -> pl.DataFrame:
         return pl.read_csv(io.BytesIO(trimmed), infer_schema=False, **options)
 
 
-def csv_fault(records: bytes, n_columns: int, first_row: int) -> str | None:
+def csv_fault(
+    records: bytes,
+    n_columns: int,
+    first_row: int,
+) -> str | None:
     """Return what is wrong with the first faulty record of a block, with its row; None if unclear.
 
     Known faults: text that is not UTF-8, too many fields, a quote that is never closed.
@@ -278,7 +288,10 @@ def csv_fault(records: bytes, n_columns: int, first_row: int) -> str | None:
     return None
 
 
-def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
+def csv_head(
+    path: Path,
+    n_rows: int,
+) -> list[tuple[str, ...]]:
     """Return the first lines of a CSV file as text, fewer when the file is shorter.
 
     Raises `InputError` when the file cannot be read.
@@ -289,7 +302,10 @@ def csv_head(path: Path, n_rows: int) -> list[tuple[str, ...]]:
     return _parse_csv(path, header, has_header=False).fill_null("").rows()
 
 
-def _csv_blocks(path: Path, n_header_rows: int) -> Iterator[tuple[bytes, bytes]]:
+def _csv_blocks(
+    path: Path,
+    n_header_rows: int,
+) -> Iterator[tuple[bytes, bytes]]:
     """Yield the header lines with, block by block, whole records; the first block has none."""
     opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
     with library_errors(path, _CSV_FAILURE), opener(path, "rb") as file:
@@ -379,7 +395,11 @@ def sqlite_table(
         yield Table(str(path), columns, read)
 
 
-def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None) -> str:
+def _chosen_table(
+    connection: sqlite3.Connection,
+    path: Path,
+    table: str | None,
+) -> str:
     listing = connection.execute(
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
         "AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
@@ -397,7 +417,10 @@ def _chosen_table(connection: sqlite3.Connection, path: Path, table: str | None)
 # --- frames --------------------------------------------------------------------------------------
 
 
-def frame_table(source: Any, name: str) -> Table:
+def frame_table(
+    source: Any,
+    name: str,
+) -> Table:
     """Open a frame; the named levels of a pandas index are columns, too."""
     import narwhals as nw
 
@@ -441,7 +464,10 @@ def _to_polars(frame: Any) -> pl.DataFrame:
         return pl.DataFrame(columns)
 
 
-def series(name: str, values: Sequence[Any]) -> pl.Series:
+def series(
+    name: str,
+    values: Sequence[Any],
+) -> pl.Series:
     """Make a series of values: of one type as they are, of mixed types as text."""
     import polars as pl
 

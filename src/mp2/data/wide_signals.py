@@ -19,7 +19,10 @@ _NAME = "signals"
 
 
 def wide_table(
-    frame: Any, columns: ColumnNames, problems: list[str], stop: Stop
+    frame: Any,
+    columns: ColumnNames,
+    problems: list[str],
+    stop: Stop,
 ) -> tuple[Table, Names]:
     """Return a wide frame as a long table of buys, and all its names, also those without a buy.
 
@@ -66,7 +69,10 @@ def wide_table(
     return Table(_NAME, KEYS, read), names
 
 
-def _level_problems(frame: Any, roles: Mapping[str, str]) -> list[str]:
+def _level_problems(
+    frame: Any,
+    roles: Mapping[str, str],
+) -> list[str]:
     levels = list(frame.columns.names)
     shown = f"the levels are {', '.join(map(str, levels))}"
     if None in levels or len(set(levels)) < len(levels):
@@ -92,14 +98,21 @@ def _level_problems(frame: Any, roles: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _texts(frame: Any, level: str) -> list[str | None]:
+def _texts(
+    frame: Any,
+    level: str,
+) -> list[str | None]:
     """Return the value of a level for every column, as text."""
     values = frame.columns.get_level_values(level)
     pairs = zip(values, values.isna(), strict=True)
     return [None if null else str(value) for value, null in pairs]
 
 
-def _variations(frame: Any, roles: Mapping[str, str], problems: list[str]) -> list[Key]:
+def _variations(
+    frame: Any,
+    roles: Mapping[str, str],
+    problems: list[str],
+) -> list[Key]:
     """Name every column; different parameters must not give the same name."""
     keys = []
     parameters_of: dict[Key, Any] = {}
@@ -118,7 +131,10 @@ def _variations(frame: Any, roles: Mapping[str, str], problems: list[str]) -> li
     return keys
 
 
-def _cell_problems(frame: Any, stop: Stop) -> list[str]:
+def _cell_problems(
+    frame: Any,
+    stop: Stop,
+) -> list[str]:
     n_wrong = 0
     first = ""
     for _, block in _blocks(frame, stop):
@@ -134,7 +150,10 @@ def _cell_problems(frame: Any, stop: Stop) -> list[str]:
     return [first] if n_wrong else []
 
 
-def _blocks(frame: Any, stop: Stop) -> Iterator[tuple[int, Any]]:
+def _blocks(
+    frame: Any,
+    stop: Stop,
+) -> Iterator[tuple[int, Any]]:
     """Yield blocks of columns with the number of their first column."""
     n_rows, n_columns = frame.shape
     width = max(1, _BLOCK_CELLS // max(1, n_rows))

@@ -80,7 +80,11 @@ def _yfinance() -> Fetch:
     except ModuleNotFoundError as error:
         raise MissingExtraError("downloading from Yahoo", "yahoo") from error
 
-    def fetch(tickers: Sequence[str], start: str, end: str) -> Any:
+    def fetch(
+        tickers: Sequence[str],
+        start: str,
+        end: str,
+    ) -> Any:
         return yfinance.download(
             list(tickers),
             start=start,
