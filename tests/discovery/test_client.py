@@ -64,6 +64,12 @@ def no_proxy(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def certificates():
+    """Load them once, so that no test with a short deadline pays for it."""
+    tls_context()
+
+
 @pytest.fixture
 def server():
     with StubServer() as server:
