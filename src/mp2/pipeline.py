@@ -47,10 +47,10 @@ from mp2.storage.request import (
 from mp2.storage.runs import Store
 
 if TYPE_CHECKING:
+    from mp2.discovery.breaker import Breakers
     from mp2.discovery.context import ClientFactory
     from mp2.discovery.records import ScanEvent, ScanResult
     from mp2.discovery.registry import Registered
-    from mp2.discovery.runner import Breakers
     from mp2.discovery.scanner import Scanner
 
 PathText = str | PathLike[str]

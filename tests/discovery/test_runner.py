@@ -242,7 +242,9 @@ def test_statuses_of_replies():
     assert statuses(result) == {"fresh": "ok", "cached": "cached", "stale": "stale"}
     assert [each.attempts for each in result.outcomes] == [2, 2, 2]
     assert result.status == "complete"
-    assert result.warnings == ("stale: its source failed; the candidates are of an earlier answer",)
+    assert result.warnings == (
+        "stale: its source failed; the candidates are of an earlier response",
+    )
     assert sorted(told.calls) == [
         ("cancel", "cached"),
         ("success", "fresh"),
@@ -332,7 +334,7 @@ def test_a_result_delivered_past_its_time_does_not_count(monkeypatch):
 
 
 def test_many_hung_threads_are_the_last_ones(never, monkeypatch):
-    monkeypatch.setattr(source_scan, "_hung", source_scan._Hung())
+    monkeypatch.setattr(source_scan, "_hung", source_scan.HungThreads())
     monkeypatch.setattr(source_scan, "MAX_HUNG", 3)
     scanners = [make(f"hung{n}", lambda context: never.wait()) for n in range(4)] + [
         naming("good", "A")
@@ -449,7 +451,7 @@ def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch
     ]
     result = mp2.scan(asking, http_options={"a": 1}, workers=1)
     assert calls == [
-        ("made", {"a": 1, "folder": None, "warn": ANY}),
+        ("made", {"a": 1, "warn": ANY}),
         ("for", "one"),
         ("for", "two"),
         "closed",
@@ -838,7 +840,7 @@ def test_a_process_of_its_own(monkeypatch):
     assert "stderr: on standard output" in log
     assert (
         outcome(result, "dying").error.message
-        == "ChildError: the child process ended without an answer (exit code 7)"
+        == "ChildError: the child process ended without a response (exit code 7)"
     )
     assert any("last words" in line for line in result.logs["dying"])
     assert "more than 10,000,000" in "\n".join(result.logs["talkative"])
@@ -1010,6 +1012,6 @@ def test_an_old_answer_counts_against_its_source_even_without_candidates():
     )
     assert statuses(result) == {"stale": "stale"}
     assert result.warnings == (
-        "stale: its source failed; there were no candidates in an earlier answer",
+        "stale: its source failed; there were no candidates in an earlier response",
     )
     assert told.calls == [("unavailable", "stale")]

@@ -300,5 +300,5 @@ def test_two_of_one_name():
 
 def test_what_is_no_scanner():
     for thing in (object(), dict, naming("made")({})):
-        with pytest.raises(mp2.InputError, match="is no scanner"):
+        with pytest.raises(mp2.InputError, match="is not a scanner"):
             registry.registered([thing])

@@ -1,34 +1,34 @@
-"""When to stop calling a scanner whose source keeps failing, and when to try it again.
+"""When to stop running a scanner whose source keeps failing, and when to try it again.
 
-Decisions are pure functions of numbers and the clock is an argument. Points in time are seconds since the epoch, because a
-breaker outlives the process and the wall clock is the only one that processes share: every rule says what it does when that
-clock was set back.
+Decisions are pure functions of numbers and the clock is an argument. Points in time are seconds since the epoch, because
+a breaker outlives the process and the wall clock is the only one that processes share: every rule says what it does when
+that clock was set back.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from mp2.errors import TRANSIENT_CODES
 
 COUNTED_CODES = TRANSIENT_CODES | {"exception"}
-"""Failures that count towards opening a breaker; `exception` is an error that the scanner did not handle."""
+"""Failures that count towards opening a breaker; `exception` is one that the scanner did not handle."""
+
+_FAR_S = 1e11
+"""Since the epoch: a thousand years beyond any date that is meant."""
 
 
 class Phase(StrEnum):
-    """Closed: the scanner runs. Open: it is skipped. Half open: one run tries whether it works again."""
+    """Closed: the scanner runs. Open: it is skipped. Half open: one run, the probe, tries whether it works again."""
 
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
-
-
-_FAR_S = 1e11
-"""Since the epoch: a thousand years beyond any date that is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class BreakerRules:
     """When a breaker opens and for how long.
 
     After `n_failures` failed runs in a row it opens for `cool_down_s`, doubled per failed probe up to `max_cool_down_s`. A
-    probe of which nothing was heard for `probe_s` is taken for dead, and another run may try.
+    probe that has not ended after `probe_s` counts as dead, and another run may try.
     """
 
     n_failures: int = 5
@@ -47,7 +47,7 @@ class BreakerRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerState:
-    """One scanner's breaker; `since` is when it opened, or when its probe was let through (seconds since the epoch)."""
+    """One scanner's breaker; `since`: when it opened, or when its probe started (seconds since the epoch)."""
 
     phase: Phase = Phase.CLOSED
     n_failures: int = 0
@@ -55,12 +55,12 @@ class BreakerState:
     cool_down_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """For a store; `from_dict` reads it."""
+        """Return the state as plain values, which `from_dict` reads."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The state that `to_dict` wrote; a closed breaker when the values make no sense."""
+        """Return the state that `to_dict` wrote; a closed breaker when the values make no sense."""
         try:
             state = cls(
                 phase=Phase(values["phase"]),
@@ -70,62 +70,68 @@ class BreakerState:
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             return cls()
-        sound = (
-            state.n_failures >= 0
-            and abs(state.since) < _FAR_S
-            and 0.0 <= state.cool_down_s < float("inf")
-        )
-        return state if sound else cls()
+        if state.n_failures < 0 or not abs(state.since) < _FAR_S:
+            return cls()
+        if not 0.0 <= state.cool_down_s < math.inf:
+            return cls()
+        return state
 
 
-Change = Callable[[BreakerState], BreakerState]
-ChangeState = Callable[[str, Change], BreakerState]
+def admit(state: BreakerState, now: float, rules: BreakerRules) -> tuple[BreakerState, float]:
+    """Decide whether the scanner may run: return the state afterwards and the seconds to wait, 0 to run now.
 
-
-def ask(state: BreakerState, now: float, rules: BreakerRules) -> tuple[BreakerState, float]:
-    """May the scanner run? Returns the state after asking and the seconds left to wait; 0 lets it run.
-
-    Of an open breaker whose time is over one caller is let through, the probe. A clock that was set back starts the
-    cool-down anew instead of prolonging it by the jump.
+    Of an open breaker whose time is over one caller is admitted, the probe. A clock that was set back starts the
+    cool-down again instead of prolonging it by the jump.
     """
     if state.phase is Phase.CLOSED:
         return state, 0.0
     state = replace(state, since=min(state.since, now))
-    limit_s = state.cool_down_s if state.phase is Phase.OPEN else rules.probe_s
+    limit_s = state.cool_down_s
+    if state.phase is Phase.HALF_OPEN:
+        limit_s = rules.probe_s
     left_s = state.since + limit_s - now
-    return (
-        (state, left_s) if left_s > 0 else (replace(state, phase=Phase.HALF_OPEN, since=now), 0.0)
-    )
+    if left_s > 0:
+        return state, left_s
+    return replace(state, phase=Phase.HALF_OPEN, since=now), 0.0
 
 
 def failed(state: BreakerState, code: str, now: float, rules: BreakerRules) -> BreakerState:
-    """The state after a run that failed with `code`, a `SourceError` code or `exception`."""
+    """Return the state after a run that failed with `code`, a `SourceError` code or `exception`."""
     if code not in COUNTED_CODES:
         return released(state)
     counted = replace(state, n_failures=state.n_failures + 1)
     if state.phase is Phase.HALF_OPEN:
-        return _opened(counted, min(2 * state.cool_down_s, rules.max_cool_down_s), now)
-    if state.phase is Phase.CLOSED and counted.n_failures >= rules.n_failures:
-        return _opened(counted, min(rules.cool_down_s, rules.max_cool_down_s), now)
-    return counted
+        cool_down_s = 2 * state.cool_down_s
+    elif state.phase is Phase.CLOSED and counted.n_failures >= rules.n_failures:
+        cool_down_s = rules.cool_down_s
+    else:
+        return counted
+    cool_down_s = min(cool_down_s, rules.max_cool_down_s)
+    return replace(counted, phase=Phase.OPEN, since=now, cool_down_s=cool_down_s)
 
 
 def released(state: BreakerState) -> BreakerState:
-    """The state after a run that says nothing about the source: a probe is given back, and the next caller may try."""
+    """Return the state after a run that says nothing about the source: the next caller may be the probe."""
     if state.phase is not Phase.HALF_OPEN:
         return state
     return replace(state, phase=Phase.OPEN, since=state.since - state.cool_down_s)
 
 
-def _opened(state: BreakerState, cool_down_s: float, now: float) -> BreakerState:
-    return replace(state, phase=Phase.OPEN, since=now, cool_down_s=cool_down_s)
+Change = Callable[[BreakerState], BreakerState]
+
+
+class ChangeState(Protocol):
+    """The place where states are kept (`ScanStore.change_breaker`)."""
+
+    def __call__(self, scanner: str, change: Change, /) -> BreakerState:
+        """Apply `change` to a scanner's state and keep it, in one step; return the state afterwards."""
 
 
 class Breakers:
-    """The breakers of many scanners, whose states are kept elsewhere (`ScanStore.change_breaker`).
+    """The breakers of many scanners.
 
-    `change_state(scanner, change)` reads a scanner's state, applies `change` to it, keeps the state
-    after it and returns that, all in one step: so of several callers at once one gets the probe.
+    Reading, changing and keeping a state is one step of `change_state`, so of several processes one gets the probe.
+    Every `allow` that lets a scanner run is followed by one of the other calls.
     """
 
     def __init__(
@@ -140,35 +146,30 @@ class Breakers:
         self._clock = clock
 
     def allow(self, scanner: str) -> bool | str:
-        """Return True when the scanner may run, otherwise the reason as a sentence.
-
-        A half-open breaker allows one caller.
-        """
+        """Return True when the scanner may run, otherwise the reason why not, as a sentence."""
         left_s = 0.0
 
         def change(state: BreakerState) -> BreakerState:
             nonlocal left_s
-            state, left_s = ask(state, self._clock(), self._rules)
+            state, left_s = admit(state, self._clock(), self._rules)
             return state
 
         state = self._change(scanner, change)
-        return True if left_s <= 0 else _why(state, left_s)
+        if left_s <= 0:
+            return True
+        if state.phase is Phase.HALF_OPEN:
+            return "another run is trying whether it works again"
+        minutes = max(1, round(left_s / 60))
+        return f"skipped after {state.n_failures} failures in a row; next try in {minutes} min"
 
     def success(self, scanner: str) -> None:
-        """Close the breaker after a run that worked."""
+        """Close the breaker: the source responded."""
         self._change(scanner, lambda state: BreakerState())
 
     def failure(self, scanner: str, code: str) -> None:
-        """Count a failed run; codes outside of `COUNTED_CODES` only give back a probe."""
+        """Count a failure; codes outside of `COUNTED_CODES` only give back a probe."""
         self._change(scanner, lambda state: failed(state, code, self._clock(), self._rules))
 
     def cancel(self, scanner: str) -> None:
-        """Give back a probe: the run was stopped by the user."""
+        """Give back a probe: nothing is known about the source."""
         self._change(scanner, released)
-
-
-def _why(state: BreakerState, left_s: float) -> str:
-    if state.phase is Phase.HALF_OPEN:
-        return "another run is trying whether it works again"
-    minutes = max(1, round(left_s / 60))
-    return f"skipped after {state.n_failures} failures in a row; next try in {minutes} min"

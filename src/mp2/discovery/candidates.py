@@ -1,7 +1,7 @@
 """From what scanners yield to the ranked candidates of a scan: each one checked, then merged by ticker.
 
-One ticker has one form here. Spaces around it and letter case do not count, and a class share is written with a hyphen, as in
-price files: `BRK.B` is `BRK-B`. A dot before an exchange stays: `VOD.L`, `RY.TO`.
+One ticker has one form here. Surrounding spaces and letter case do not count, and a class share is written with a hyphen,
+as in price files: `BRK.B` is `BRK-B`. A dot before an exchange stays: `VOD.L`, `RY.TO`.
 """
 
 from __future__ import annotations
@@ -18,31 +18,34 @@ MAX_CONTEXT_CHARS = 500
 """A longer reason is cut."""
 
 MAX_DATA_BYTES = 100_000
-"""A candidate whose data takes more as JSON is not valid."""
+"""A candidate whose data takes more as JSON is invalid."""
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,9}")
-_CLASS_SHARE = re.compile(
-    r"([A-Z]+)\.((?![FLTV])[A-Z])"
-)  # these four are exchanges: Frankfurt, London, Tokyo, TSX Venture
+
+# F, L, T and V are exchanges: Frankfurt, London, Tokyo, TSX Venture.
+_CLASS_SHARE = re.compile(r"([A-Z]+)\.((?![FLTV])[A-Z])")
+
 _FIELDS = ("ticker", "context", "priority", "data")
 
 
 def canonical_ticker(text: Any) -> str | None:
-    """The one form of a ticker, or None when it is no text or not of the accepted shape."""
+    """Return the one form of a ticker, None when it is not text or not of the accepted shape."""
     if not isinstance(text, str) or not text.isascii():
         return None
     ticker = text.strip().upper()
-    if not _TICKER.fullmatch(ticker):
+    if _TICKER.fullmatch(ticker) is None:
         return None
     share = _CLASS_SHARE.fullmatch(ticker)
-    return f"{share[1]}-{share[2]}" if share else ticker
+    if share is not None:
+        return f"{share[1]}-{share[2]}"
+    return ticker
 
 
 def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Candidate:
-    """What a scanner yielded as a candidate of `source`, in copies of its own. Raises ValueError saying what is wrong.
+    """Return what a scanner yielded as a candidate of `source`, in copies. Raises ValueError with what is wrong.
 
-    A `Candidate`, or a mapping with its fields; the source it names itself does not count. `redacted` takes secrets out of the
-    reason before it is cut, which might leave half of one.
+    `item` is a `Candidate` or a mapping with its fields; the source it names itself does not count. `redacted` removes
+    secrets from the reason before it is cut, which might leave half of one.
     """
     ticker, context, priority, data = _parts(item)
     name = canonical_ticker(ticker)
@@ -51,16 +54,10 @@ def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Can
     if not isinstance(context, str):
         raise ValueError(f"{name}: context {shown(context)} is not text")
     if not isinstance(priority, str) or priority not in PRIORITIES:
-        raise ValueError(
-            f"{name}: priority {shown(priority)} is not one of {', '.join(PRIORITIES)}"
-        )
-    return Candidate(
-        name,
-        source,
-        one_line(redacted(context), MAX_CONTEXT_CHARS),
-        str(priority),
-        _json_copy(name, data),
-    )
+        known = ", ".join(PRIORITIES)
+        raise ValueError(f"{name}: priority {shown(priority)} is not one of {known}")
+    reason = one_line(redacted(context), MAX_CONTEXT_CHARS)
+    return Candidate(name, source, reason, str(priority), _json_copy(name, data))
 
 
 def _parts(item: Any) -> tuple[Any, Any, Any, Any]:
@@ -68,8 +65,9 @@ def _parts(item: Any) -> tuple[Any, Any, Any, Any]:
         return item.ticker, item.context, item.priority, item.data
     if not isinstance(item, Mapping):
         raise ValueError(f"{shown(item)} is neither a candidate nor a mapping")
-    if unknown := [key for key in item if key not in (*_FIELDS, "source")]:
-        raise ValueError(f"unknown field {shown(unknown[0])}; the fields are {', '.join(_FIELDS)}")
+    for key in item:
+        if key not in _FIELDS and key != "source":
+            raise ValueError(f"unknown field {shown(key)}; the fields are {', '.join(_FIELDS)}")
     return item.get("ticker"), item.get("context"), item.get("priority", "medium"), item.get("data")
 
 
@@ -87,54 +85,61 @@ def _json_copy(ticker: str, data: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value from outside in a message, short and on one line."""
+    """Return a value from outside for a message, short and on one line."""
     return one_line(repr(value), 80)
 
 
 def one_line(text: str, n_chars: int) -> str:
-    """The text on one line, control characters made visible, cut at `n_chars`."""
-    line = plain(" ".join(text[: 4 * n_chars].split()))
-    return line if len(line) <= n_chars else f"{line[: n_chars - 1]}…"
+    """Return the text on one line, control characters made visible, cut at `n_chars`."""
+    words = text[: 4 * n_chars].split()
+    line = plain(" ".join(words))
+    if len(line) <= n_chars:
+        return line
+    return f"{line[: n_chars - 1]}…"
 
 
 def merged(groups: Iterable[tuple[str, Sequence[Candidate]]]) -> tuple[MergedCandidate, ...]:
-    """One candidate per ticker, best first, from (pipeline, candidates) of each scanner in registration order.
+    """Return one candidate per ticker, best first, from (pipeline, candidates) of each scanner in registration order.
 
-    A scanner counts once per ticker: its first context and data stay, its highest priority counts. Ranked by priority, then
-    number of sources, then ticker.
+    A scanner counts once per ticker: its first context and data stay, its highest priority counts. Ranked by priority,
+    then number of sources, then ticker.
     """
-    by_ticker: dict[str, dict[str, tuple[str, list[Candidate]]]] = {}
+    by_ticker: dict[str, list[tuple[str, Candidate]]] = {}
     for pipeline, candidates in groups:
         for candidate in candidates:
-            by_source = by_ticker.setdefault(candidate.ticker, {})
-            by_source.setdefault(candidate.source, (pipeline, []))[1].append(candidate)
-    found = [_merge(ticker, by_source) for ticker, by_source in by_ticker.items()]
-    return tuple(
-        sorted(found, key=lambda one: (PRIORITIES.index(one.priority), -one.n_sources, one.ticker))
+            by_ticker.setdefault(candidate.ticker, []).append((pipeline, candidate))
+    tickers = [_merge(ticker, named) for ticker, named in by_ticker.items()]
+    return tuple(sorted(tickers, key=_rank))
+
+
+def _rank(candidate: MergedCandidate) -> tuple[int, int, str]:
+    return PRIORITIES.index(candidate.priority), -candidate.n_sources, candidate.ticker
+
+
+def _merge(ticker: str, named: Sequence[tuple[str, Candidate]]) -> MergedCandidate:
+    firsts: dict[str, Candidate] = {}
+    for _, candidate in named:
+        firsts.setdefault(candidate.source, candidate)
+    priorities = {candidate.priority for _, candidate in named}
+    return MergedCandidate(
+        ticker=ticker,
+        priority=min(priorities, key=PRIORITIES.index),
+        n_sources=len(firsts),
+        sources=tuple(firsts),
+        pipelines=tuple(dict.fromkeys(pipeline for pipeline, _ in named)),
+        contexts=tuple(first.context for first in firsts.values()),
+        data={source: first.data for source, first in firsts.items() if first.data is not None},
     )
 
 
 def named_among(
     tickers: Iterable[str], candidates: Iterable[MergedCandidate]
 ) -> dict[str, MergedCandidate]:
-    """Of these tickers, in any form, those that scanners named, each with its candidate."""
-    by_ticker = {one.ticker: one for one in candidates}
-    found = (
-        (ticker, by_ticker.get(canonical_ticker(ticker) or "")) for ticker in dict.fromkeys(tickers)
-    )
-    return {ticker: one for ticker, one in found if one is not None}
-
-
-def _merge(ticker: str, by_source: Mapping[str, tuple[str, list[Candidate]]]) -> MergedCandidate:
-    firsts = [named[0] for _, named in by_source.values()]
-    return MergedCandidate(
-        ticker=ticker,
-        priority=min(
-            (one.priority for _, named in by_source.values() for one in named), key=PRIORITIES.index
-        ),
-        n_sources=len(by_source),
-        sources=tuple(by_source),
-        pipelines=tuple(dict.fromkeys(pipeline for pipeline, _ in by_source.values())),
-        contexts=tuple(first.context for first in firsts),
-        data={first.source: first.data for first in firsts if first.data is not None},
-    )
+    """Return those of the tickers, in any form, that scanners named, each with its candidate."""
+    by_ticker = {candidate.ticker: candidate for candidate in candidates}
+    named: dict[str, MergedCandidate] = {}
+    for ticker in tickers:
+        candidate = by_ticker.get(canonical_ticker(ticker) or "")
+        if candidate is not None:
+            named[ticker] = candidate
+    return named

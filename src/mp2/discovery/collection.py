@@ -1,9 +1,8 @@
-"""One scanner's candidates: it is made and called, what it yields is checked and cut, and how that ended is told."""
+"""One scanner's run in one thread: its candidates are checked and cut, and its end becomes a status."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,21 +13,32 @@ from mp2.discovery.scanner import Scanner
 from mp2.errors import SourceError
 
 MAX_MESSAGE_CHARS = 300
-"""A longer message of an error is cut; its log has it whole."""
+"""A longer message of an error is cut; the log has it whole."""
 
 _N_DROPS_LOGGED = 20
 
-_STATUS_OF = {
+_STATUS_OF_CODE = {
     "rate_limited": OutcomeStatus.RATE_LIMITED,
     "unauthorized": OutcomeStatus.UNAUTHORIZED,
     "timeout": OutcomeStatus.TIMEOUT,
     "missing_key": OutcomeStatus.SKIPPED,
 }
-"""Statuses of source errors; all others are errors."""
+"""Statuses of source errors; all others are `ERROR`."""
 
 
-class Found:
-    """What a scanner has named so far. Only its own thread changes it; the counts may be read from another at any time."""
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How a scanner ended by itself; `candidates` is empty after an error."""
+
+    status: OutcomeStatus
+    error: ScanError | None = None
+    candidates: tuple[Candidate, ...] = ()
+    n_candidates: int = 0
+    n_dropped: int = 0
+
+
+class Collection:
+    """What a scanner has yielded so far. Its own thread changes it; any thread may read the counts."""
 
     def __init__(self, context: ScanContext) -> None:
         self._context = context
@@ -36,103 +46,75 @@ class Found:
         self.n_dropped = 0
 
     def take(self, item: Any) -> None:
-        """Keep a valid candidate; count and log anything else."""
+        """Keep a valid candidate, without secrets; count and log anything else."""
+        context = self._context
         try:
-            self.candidates.append(
-                _redacted(
-                    checked(item, self._context.scanner, self._context.redacted), self._context
-                )
-            )
+            candidate = checked(item, context.scanner, context.redacted)
+            # Sources repeat what they were requested with: in links, in messages.
+            data = context.redacted_data(candidate.data)
+            self.candidates.append(replace(candidate, data=data))
         except Exception as error:  # a mapping of a third party may raise anything
             self.n_dropped += 1
             if self.n_dropped <= _N_DROPS_LOGGED:
-                self._context.logger.warning("dropped: %s", error)
+                context.logger.warning("dropped: %s", error)
 
-    def log_drops(self) -> None:
-        """Say how many were dropped in all when not each of them was logged."""
-        if self.n_dropped > _N_DROPS_LOGGED:
-            self._context.logger.warning("dropped %s in all", counted(self.n_dropped, "candidate"))
-
-
-def _redacted(one: Candidate, context: ScanContext) -> Candidate:
-    """Sources repeat what they were asked with: in links, in messages."""
-    return replace(one, data=context.redacted_data(one.data))
+    def ended(self, status: OutcomeStatus, error: ScanError | None = None) -> Collected:
+        """Return the end of the scanner; an error discards the candidates but not their number."""
+        candidates = tuple(self.candidates)
+        n_candidates = len(candidates)
+        if error is not None:
+            candidates = ()
+        return Collected(status, error, candidates, n_candidates, self.n_dropped)
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """How a scanner ended by itself: the candidates are there only without an error."""
-
-    status: OutcomeStatus
-    error: ScanError | None
-    candidates: tuple[Candidate, ...]
-    n_candidates: int
-    n_dropped: int
-
-
-def collect(scanner: type[Scanner], context: ScanContext, found: Found) -> Collected:
-    """Run a scanner in this thread, to its end or to its limit. Whatever it raises, SystemExit too, is its own failure."""
+def collect(scanner: type[Scanner], context: ScanContext, collection: Collection) -> Collected:
+    """Run a scanner to its end or its limit. What it raises, SystemExit too, is its own failure."""
     try:
-        return gather(scanner, context, found)
+        return gather(scanner, context, collection)
     except BaseException as error:
-        status, told = failure(error, context)
-        return Collected(status, told, (), len(found.candidates), found.n_dropped)
+        return collection.ended(*failure(error, context))
 
 
-def gather(scanner: type[Scanner], context: ScanContext, found: Found) -> Collected:
-    """As `collect`, but raises whatever the scanner raises."""
+def gather(scanner: type[Scanner], context: ScanContext, collection: Collection) -> Collected:
+    """Run a scanner as `collect` does, but raise what the scanner raises."""
+    items = scanner(context.settings).scan(context)
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise TypeError(f"scan() has to return an iterable of candidates, not {shown(items)}")
     try:
-        with _items(scanner(context.settings).scan(context)) as items:
-            for item in items:
-                found.take(item)
-                if len(found.candidates) >= context.settings.limit:
-                    break
-                context.check()
+        for item in items:
+            collection.take(item)
+            if len(collection.candidates) >= context.settings.limit:
+                break
+            context.check()
     finally:
-        found.log_drops()
-    return Collected(
-        _status(context, found),
-        None,
-        tuple(found.candidates),
-        len(found.candidates),
-        found.n_dropped,
-    )
-
-
-@contextmanager
-def _items(answer: Any) -> Iterator[Iterable[Any]]:
-    """What to go through; a generator is closed here, in the thread that ran it."""
-    if isinstance(answer, str | bytes | Mapping) or not isinstance(answer, Iterable):
-        raise TypeError(f"scan() has to return an iterable of candidates, not {shown(answer)}")
-    try:
-        yield answer
-    finally:
-        if isinstance(answer, Generator):
-            answer.close()
-
-
-def _status(context: ScanContext, found: Found) -> OutcomeStatus:
-    if "stale" in context.replies:  # that nothing is named may be old news too
-        return OutcomeStatus.STALE
-    if not found.candidates:
-        return OutcomeStatus.EMPTY
-    return OutcomeStatus.CACHED if context.replies == {"cached"} else OutcomeStatus.OK
+        # Here, in the thread that ran it.
+        if isinstance(items, Generator):
+            items.close()
+        if collection.n_dropped > _N_DROPS_LOGGED:
+            n_dropped = counted(collection.n_dropped, "candidate")
+            context.logger.warning("dropped %s in all", n_dropped)
+    # Without candidates too: that there are none may be outdated.
+    if "stale" in context.replies:
+        return collection.ended(OutcomeStatus.STALE)
+    if not collection.candidates:
+        return collection.ended(OutcomeStatus.EMPTY)
+    if context.replies == {"cached"}:
+        return collection.ended(OutcomeStatus.CACHED)
+    return collection.ended(OutcomeStatus.OK)
 
 
 def failure(error: BaseException, context: ScanContext) -> tuple[OutcomeStatus, ScanError]:
-    """What an exception says, without any key; its traceback goes into the scanner's log."""
+    """Return the status and the message of an exception, without secrets; its traceback goes into the log."""
     context.logger.error("failed", exc_info=error)
-    if isinstance(error, SourceError):
-        told = ScanError(error.code, _message(error, context))
-        return _STATUS_OF.get(error.code, OutcomeStatus.ERROR), told
-    name = type(error).__name__
-    text = _message(error, context)
-    return OutcomeStatus.ERROR, ScanError("exception", f"{name}: {text}" if text else name)
-
-
-def _message(error: BaseException, context: ScanContext) -> str:
     try:
         text = str(error)
-    except Exception:  # an exception of a third party may fail to say what it is
+    except Exception:  # of a third party
         text = "(no message)"
-    return one_line(context.redacted(text), MAX_MESSAGE_CHARS)
+    message = one_line(context.redacted(text), MAX_MESSAGE_CHARS)
+    if isinstance(error, SourceError):
+        status = _STATUS_OF_CODE.get(error.code, OutcomeStatus.ERROR)
+        return status, ScanError(error.code, message)
+    name = type(error).__name__
+    if message:
+        name = f"{name}: {message}"
+    return OutcomeStatus.ERROR, ScanError("exception", name)

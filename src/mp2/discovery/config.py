@@ -4,7 +4,7 @@
 concurrent = true
 max_workers = 8
 timeout_seconds = 30
-breaker_failures = 5                    # failed runs in a row, after which a scanner is left alone
+breaker_failures = 5                    # failed runs in a row, after which a scanner is skipped
 breaker_cool_down_seconds = 900         # at first; doubled per failed try
 breaker_longest_seconds = 86400
 
@@ -17,31 +17,37 @@ enabled = false
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from mp2.discovery.breaker import BreakerRules
 from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.errors import InputError, plain
 
 MAX_HUNG = 64
-"""Threads of timed-out scanners that are tolerated in a process; there are never more workers either."""
+"""Abandoned threads of scanners that a process tolerates; there are never more workers either."""
 
 KEY_LIKE = re.compile(
-    r"(api|access|auth)key$|(^|[_-])(key|pass|pwd|auth|sig(nature)?)$|token$|secret|passw|credential",
+    r"(api|access|auth)key$|(^|[_-])(key|pass|pwd|auth|sig(nature)?)$"
+    r"|token$|secret|passw|credential",
     re.IGNORECASE,
 )
-"""In the name of a parameter of an address: its value is a secret. `keyword`, `author` and `design` are none."""
-_RULES = BreakerRules()
+"""In the name of a parameter of an address: its value is a secret. `keyword`, `author` and `design` do not match."""
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
+_RULES = BreakerRules()
 
 
 class _Table(BaseModel):
@@ -49,10 +55,10 @@ class _Table(BaseModel):
 
 
 class ExecutionSettings(_Table):
-    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` at most unless it says otherwise.
+    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` unless it has its own limit.
 
-    After `breaker_failures` failed runs in a row one is left alone for `breaker_cool_down_seconds`, doubled per failed try
-    up to `breaker_longest_seconds`, which must not be less.
+    After `breaker_failures` failed runs in a row one is skipped for `breaker_cool_down_seconds`, doubled per failed try up
+    to `breaker_longest_seconds`, which must not be less.
     """
 
     concurrent: bool = True
@@ -66,7 +72,7 @@ class ExecutionSettings(_Table):
     def _in_order(self) -> Self:
         if self.breaker_longest_seconds < self.breaker_cool_down_seconds:
             raise PydanticCustomError(
-                "order", "breaker_longest_seconds is less than breaker_cool_down_seconds"
+                "table", "breaker_longest_seconds is less than breaker_cool_down_seconds"
             )
         return self
 
@@ -77,18 +83,35 @@ class PipelineSettings(_Table):
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """The whole table. `scanners` are the scanners' own tables as they were given, in copies."""
+def _known_name(kind: str) -> AfterValidator:
+    """Check the name of a table against the names in the validation context."""
 
-    execution: ExecutionSettings
-    scanners: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    pipelines: Mapping[str, PipelineSettings]
+    def check(name: str, info: ValidationInfo) -> str:
+        context: dict[str, tuple[str, ...]] = info.context or {}
+        known = context[kind]
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            message = "unknown {kind} {name}; known are {known}"
+            values = {"kind": kind, "name": repr(plain(name)), "known": listed}
+            raise PydanticCustomError("unknown_name", message, values)
+        return name
+
+    return AfterValidator(check)
+
+
+class Discovery(_Table):
+    """The whole table. `scanners` are the scanners' own tables as they were given."""
+
+    scanner_execution: ExecutionSettings = ExecutionSettings()
+    scanners: dict[Annotated[str, _known_name("scanner")], dict[str, Any]] = Field(
+        default={}, repr=False
+    )
+    pipelines: dict[Annotated[str, _known_name("pipeline")], PipelineSettings] = {}
 
     def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
-        """Why a scanner is switched off, and where to change that; None when it is on.
+        """Return why a scanner is switched off, and where to change that; None when it is on.
 
-        Raises `InputError` when its settings are wrong, unless they say themselves that it is off.
+        Raises `InputError` when its settings are wrong, unless they switch it off.
         """
         group = self.pipelines.get(pipeline)
         if group is not None and not group.enabled:
@@ -99,96 +122,49 @@ class Discovery:
         return f"switched off; set enabled = true in [discovery.scanners.{name}]"
 
 
-_TABLES = ("scanner_execution", "scanners", "pipelines")
-
-
 def read_discovery(
     config: Mapping[str, Any] | None, scanners: Iterable[str], pipelines: Iterable[str]
 ) -> Discovery:
-    """The table `[discovery]`, given as a mapping, for these scanners and pipelines.
+    """Return the table `[discovery]`, given as a mapping, for these scanners and pipelines.
 
-    Raises `InputError` naming every key that is not known or has an unusable value, but for what is inside a scanner's own
-    table: that is for the scanner's settings to say.
+    Raises `InputError` naming every key that is unknown or has an unusable value. What is inside a scanner's own table is
+    checked by the scanner's settings.
     """
-    given = _table({} if config is None else config, "[discovery]")
-    tables = {key: _table(given.get(key, {}), f"[discovery.{key}]") for key in _TABLES}
-    problems = list(_unknown(given, _TABLES, "[discovery]", "key"))
-    problems += _unknown(tables["scanners"], scanners, "[discovery.scanners]", "scanner")
-    problems += _unknown(tables["pipelines"], pipelines, "[discovery.pipelines]", "pipeline")
-    execution = _checked(
-        ExecutionSettings, tables["scanner_execution"], "[discovery.scanner_execution]", problems
-    )
-    groups = {
-        name: _checked(PipelineSettings, _table(table, where), where, problems)
-        for name, table in tables["pipelines"].items()
-        for where in (f"[discovery.pipelines.{plain(name)}]",)
-    }
-    own = {
-        name: _table(table, f"[discovery.scanners.{plain(name)}]")
-        for name, table in tables["scanners"].items()
-    }
-    if problems:
-        raise InputError(problems)
-    return Discovery(execution, copy.deepcopy(own), groups)
+    table: Any = config
+    if config is None or isinstance(config, Mapping):
+        table = dict(config or {})
+    known = {"scanner": tuple(scanners), "pipeline": tuple(dict.fromkeys(pipelines))}
+    try:
+        return Discovery.model_validate(table, context=known)
+    except ValidationError as error:
+        raise InputError(map(_placed, _details(error))) from error
+
+
+def execution_settings(**given: Any) -> ExecutionSettings:
+    """Return the settings. Raises `InputError` naming every one that is wrong."""
+    try:
+        return ExecutionSettings.model_validate(given)
+    except ValidationError as error:
+        raise InputError(_message(one, ExecutionSettings) for one in _details(error)) from error
 
 
 def breaker_rules(config: Mapping[str, Any]) -> BreakerRules:
-    """When breakers open, from a table `[discovery]` that has been checked."""
-    told = ExecutionSettings.model_validate(config.get("scanner_execution", {}))
+    """Return when breakers open, from a table `[discovery]` that has been checked."""
+    execution = ExecutionSettings.model_validate(config.get("scanner_execution", {}))
     return BreakerRules(
-        n_failures=told.breaker_failures,
-        cool_down_s=told.breaker_cool_down_seconds,
-        max_cool_down_s=told.breaker_longest_seconds,
+        n_failures=execution.breaker_failures,
+        cool_down_s=execution.breaker_cool_down_seconds,
+        max_cool_down_s=execution.breaker_longest_seconds,
     )
 
 
-def _table(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{where} has to be a table")
-    return value
-
-
-def _unknown(
-    table: Mapping[str, Any], known: Iterable[str], where: str, kind: str
-) -> Iterator[str]:
-    names = tuple(dict.fromkeys(known))
-    for key in table:
-        if key not in names:
-            yield f"{where} unknown {kind} {plain(key)!r}; known are {', '.join(names) or 'none'}"
-
-
-def _checked(
-    model: type[ModelT], table: Mapping[str, Any], where: str, problems: list[str]
-) -> ModelT:
-    """The table as a model; its defaults when something is wrong, which is then added to `problems`."""
-    try:
-        return model.model_validate(dict(table))
-    except ValidationError as error:
-        problems += [f"{where} {complaint}" for complaint in complaints(error, model)]
-        return model()
-
-
-def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """What is wrong, one line per setting, without the values: a setting may be a secret."""
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
-        key, said = (
-            plain(".".join(map(str, one["loc"]))),
-            plain(one["msg"].removeprefix("Value error, ")),
-        )
-        if one["type"] == "extra_forbidden":
-            known = f"; known are {', '.join(model.model_fields)}" if len(one["loc"]) == 1 else ""
-            yield f"unknown key {key!r}{known}"
-        else:
-            yield f"{key}: {said}" if key else said
-
-
 def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
-    """A scanner's table as its settings. Raises `InputError` naming every setting that is wrong."""
+    """Return a scanner's table as its settings. Raises `InputError` naming every setting that is wrong."""
     return _own(scanner, lambda: scanner.Settings.model_validate(dict(given)))
 
 
 def settings_from_json(scanner: type[Scanner], text: str) -> ScannerSettings:
-    """As `own_settings`, of a JSON object, where a date is text even to settings that are strict."""
+    """Return a JSON object as settings; even a strict date may be text. Raises as `own_settings` does."""
     return _own(scanner, lambda: scanner.Settings.model_validate_json(text))
 
 
@@ -196,36 +172,88 @@ def _own(scanner: type[Scanner], read: Callable[[], ScannerSettings]) -> Scanner
     try:
         return read()
     except ValidationError as error:
-        raise InputError(
-            [f"settings: {complaint}" for complaint in complaints(error, scanner.Settings)]
-        ) from error
+        messages = [_message(one, scanner.Settings) for one in _details(error)]
+        raise InputError(f"settings: {message}" for message in messages) from error
     except Exception as error:  # a validator of a third party may raise anything
         raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
 
 
+# --- messages
+
+
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    # Without the values: a setting may be a secret.
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what is wrong with a key of a table of `model`."""
+    key = plain(".".join(map(str, error["loc"])))
+    message = plain(error["msg"].removeprefix("Value error, "))
+    if error["type"] == "extra_forbidden":
+        message = f"unknown key {key!r}"
+        if len(error["loc"]) == 1:
+            message += f"; known are {', '.join(model.model_fields)}"
+        return message
+    if not key:
+        return message
+    return f"{key}: {message}"
+
+
+def _placed(error: ErrorDetails) -> str:
+    """Return what is wrong in the table `[discovery]`, with the table's name."""
+    loc = error["loc"]
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{_name_of(loc)} has to be a table"
+    if error["type"] == "table":
+        return f"{_name_of(loc)} {error['msg']}"
+    if error["type"] == "unknown_name":
+        # The place of a key is its table, the key, and "[key]".
+        return f"{_name_of(loc[:-2])} {error['msg']}"
+    n_tables = 0
+    model: type[BaseModel] = Discovery
+    if loc[0] == "scanner_execution":
+        n_tables = 1
+        model = ExecutionSettings
+    elif loc[0] == "pipelines":
+        n_tables = 2
+        model = PipelineSettings
+    inside = error.copy()
+    inside["loc"] = loc[n_tables:]
+    return f"{_name_of(loc[:n_tables])} {_message(inside, model)}"
+
+
+def _name_of(path: tuple[int | str, ...]) -> str:
+    names = ["discovery", *map(str, path)]
+    return f"[{plain('.'.join(names))}]"
+
+
+# --- keys in addresses
+
+
 def holds_a_key(config: Any) -> bool:
-    """Whether an address anywhere in the table has a parameter that looks like a key."""
+    """Return whether an address anywhere in the table has a parameter that looks like a key."""
     if isinstance(config, Mapping):
         return any(map(holds_a_key, config.values()))
     if isinstance(config, list | tuple):
         return any(map(holds_a_key, config))
-    return (
-        isinstance(config, str)
-        and "://" in config
-        and any(KEY_LIKE.search(name) for name in _parameters(config))
-    )
+    if not isinstance(config, str) or "://" not in config:
+        return False
+    return any(KEY_LIKE.search(name) for name in _parameter_names(config))
 
 
-def _parameters(address: str) -> list[str]:
+def _parameter_names(address: str) -> Iterator[str]:
     try:
-        return [name for name, _ in parameters(urlsplit(address).query)]
+        query = urlsplit(address).query
     except ValueError:
-        return []
+        return
+    for name, _ in parameters(query):
+        yield name
 
 
 def parameters(query: str) -> list[tuple[str, str]]:
-    """The names and values in the query of an address, parted by `&`, or by `;` where a name and `=` follow."""
-    return parse_qsl(_PARTING.sub("&", query), keep_blank_values=True)
+    """Return the names and values in the query of an address, split at `&`, and at `;` where a name and `=` follow."""
+    return parse_qsl(_SEMICOLON.sub("&", query), keep_blank_values=True)
 
 
-_PARTING = re.compile(r";(?=[^&;=]+=)")
+_SEMICOLON = re.compile(r";(?=[^&;=]+=)")

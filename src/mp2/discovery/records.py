@@ -1,6 +1,6 @@
-"""Records of a scan: what scanners name, how each of them ended, and the merged result; and the lines a console shows.
+"""Records of a scan: candidates, how each scanner ended, the merged result; and their lines for a console.
 
-All records are frozen and slotted. Times end in `_s` or are called `seconds`; a scanner's seconds count from its own start.
+All records are frozen and slotted. Times end in `_s` or are called `seconds`; a scanner's seconds count from its start.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ EventKind = Literal["begun", "started", "running", "finished"]
 class OutcomeStatus(StrEnum):
     """How one scanner ended.
 
-    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every reply came from the cache. `STALE`: it
-      named candidates or none, and some reply came from a cache entry past its time, because the source failed.
+    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every response came from the cache. `STALE`: it
+      named candidates or none, and some response came from a cache entry past its time, because the source failed.
     - `TIMEOUT`, `ERROR`, `RATE_LIMITED`, `UNAUTHORIZED`: it failed.
     - `SKIPPED`: it was not run (no key, too many hung threads) or not waited for (the scan was stopped).
-    - `OPEN_CIRCUIT`: it failed too often lately and is left alone for a while. `DISABLED`: it is switched off.
+    - `OPEN_CIRCUIT`: it failed too often lately and is skipped for a while. `DISABLED`: it is switched off.
     """
 
     OK = "ok"
@@ -43,7 +43,7 @@ class OutcomeStatus(StrEnum):
 
 
 class ScanStatus(StrEnum):
-    """How a scan ended: nothing failed; something failed; somebody stopped it."""
+    """How a scan ended: nothing failed; something failed; it was stopped."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -64,7 +64,8 @@ _FAILED = frozenset(
     }
 )
 
-STOPPED, TOO_MANY_HUNG = "stopped", "too_many_hung"
+STOPPED = "stopped"
+TOO_MANY_HUNG = "too_many_hung"
 """Codes of skipped scanners besides those of `mp2.errors.SOURCE_ERROR_CODES`."""
 
 
@@ -72,8 +73,8 @@ STOPPED, TOO_MANY_HUNG = "stopped", "too_many_hung"
 class Candidate:
     """A ticker worth a look, as a scanner names it.
 
-    `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one of `PRIORITIES`. `data`:
-    anything that is JSON. Nothing is checked here; `mp2.discovery.candidates.checked` does that for whatever a scanner yields.
+    `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one of `PRIORITIES`.
+    `data`: anything that is JSON. Nothing is checked here; `mp2.discovery.candidates.checked` checks what a scanner yields.
     """
 
     ticker: str
@@ -83,16 +84,16 @@ class Candidate:
     data: Any = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The candidate as plain JSON values."""
+        """Return the candidate as plain JSON values."""
         return _plain_dict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergedCandidate:
-    """One ticker with everything that all scanners said of it.
+    """One ticker with everything that scanners reported about it.
 
     `sources` (scanners) and `contexts` go together, in registration order; `pipelines` are the different ones of those
-    scanners, in the same order. `priority` is the highest. `data` holds the data of the sources that gave some, by source.
+    scanners, in the same order. `priority` is the highest. `data` holds the data of the sources that have some, by source.
     """
 
     ticker: str
@@ -104,13 +105,13 @@ class MergedCandidate:
     data: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """The candidate as plain JSON values."""
+        """Return the candidate as plain JSON values."""
         return _plain_dict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ScanError:
-    """Why a scanner gave nothing: a word for programs and a line for people."""
+    """Why a scanner has no result: a word for programs and a line for people."""
 
     code: str
     message: str
@@ -122,7 +123,7 @@ class ScanOutcome:
 
     `seconds` count from its start, 0 when it was not started. `attempts`: requests sent, repeated ones included.
     `n_candidates`: valid candidates up to its limit; after a failure those it had named by then, all discarded.
-    `n_dropped`: invalid ones. `error` is None when it answered.
+    `n_dropped`: invalid ones. `error` is None when it succeeded.
     """
 
     scanner: str
@@ -136,20 +137,21 @@ class ScanOutcome:
 
     @property
     def failed(self) -> bool:
-        """Whether it should have answered and did not, which makes the scan a partial one.
+        """Whether it should have a result and has none, which makes the scan a partial one.
 
-        A missing key, a scanner that is switched off, an open circuit and a stop by the user are no failures.
+        A missing key, a scanner that is switched off, an open circuit and a stop by the user are not failures.
         """
-        return self.status in _FAILED or (
-            self.error is not None and self.error.code == TOO_MANY_HUNG
-        )
+        if self.error is not None and self.error.code == TOO_MANY_HUNG:
+            return True
+        return self.status in _FAILED
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome as plain JSON values."""
-        error = (
-            None if self.error is None else {"code": self.error.code, "message": self.error.message}
-        )
-        return {**_plain_dict(self), "status": str(self.status), "error": error}
+        """Return the outcome as plain JSON values."""
+        values = _plain_dict(self)
+        values["status"] = str(self.status)
+        if self.error is not None:
+            values["error"] = _plain_dict(self.error)
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,11 +176,11 @@ class ScanResult:
 
     @property
     def n_failed(self) -> int:
-        """Scanners that should have answered and did not."""
+        """Scanners that should have a result and have none."""
         return sum(outcome.failed for outcome in self.outcomes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as one JSON document, without the logs."""
+        """Return the result as one JSON document, without the logs."""
         return {
             "schema_version": SCHEMA_VERSION,
             "scan_id": self.scan_id,
@@ -197,8 +199,8 @@ class ScanEvent:
     """Something that happened in a running scan, `elapsed_s` after its begin.
 
     - `begun`, once and first: `n_scanners` are about to run, at most `workers` at a time.
-    - `started`, `running` (again and again, if asked for) and `finished`, of one scanner: `seconds` since its start, requests
-      sent so far, its time limit. A scanner that is not run at all has its `finished` without a `started`.
+    - `started`, `running` (repeatedly, if wanted) and `finished`, of one scanner: `seconds` since its start, requests sent
+      so far, its time limit. A scanner that is not run at all has its `finished` without a `started`.
     - With `finished` come the outcome, the candidates that count (none after a failure) and the scanner's log lines.
     """
 
@@ -218,81 +220,82 @@ class ScanEvent:
 
     @property
     def line(self) -> str | None:
-        """The console line that tells it, if there is one."""
+        """The event's line on the console, if it has one."""
         if self.kind == "begun":
             return start_line(self.n_scanners, self.workers, self.mode)
-        return None if self.outcome is None else console_line(self.outcome)
+        if self.outcome is None:
+            return None
+        return console_line(self.outcome)
 
     def to_dict(self) -> dict[str, Any]:
-        """The console line in a structured form, as plain JSON values."""
-        told = {} if self.outcome is None else self.outcome.to_dict()
-        run = (
-            {"n_scanners": self.n_scanners, "workers": self.workers, "mode": self.mode}
-            if self.kind == "begun"
-            else {}
-        )
-        one = (
-            {}
-            if self.kind == "begun"
-            else {"scanner": self.scanner, "pipeline": self.pipeline, "seconds": self.seconds}
-        )
-        return {
-            "event": self.kind,
-            "elapsed_s": self.elapsed_s,
-            **run,
-            **one,
-            **told,
-            "line": self.line,
-        }
+        """Return the console line in a structured form, as plain JSON values."""
+        values: dict[str, Any] = {"event": self.kind, "elapsed_s": self.elapsed_s}
+        names = ("scanner", "pipeline", "seconds")
+        if self.kind == "begun":
+            names = ("n_scanners", "workers", "mode")
+        for name in names:
+            values[name] = getattr(self, name)
+        if self.outcome is not None:
+            values |= self.outcome.to_dict()
+        values["line"] = self.line
+        return values
 
 
 def _plain_dict(record: Any) -> dict[str, Any]:
-    """The fields of a record, tuples as lists; nothing is copied any deeper."""
-    values = {name: getattr(record, name) for name in record.__slots__}
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
-    }
+    """Return the fields of a record, tuples as lists; nothing is copied any deeper."""
+    values: dict[str, Any] = {}
+    for name in record.__slots__:
+        value = getattr(record, name)
+        if isinstance(value, tuple):
+            value = list(value)
+        values[name] = value
+    return values
 
 
-# --- what a console shows -------------------------------------------------------------------------------------------
+# --- lines of a console
 
 
 def start_line(n_scanners: int, workers: int, mode: Mode) -> str:
-    """`Running 8 scanners concurrently (max 8 workers)...`."""
-    how = (
-        "one at a time"
-        if mode == "sequential"
-        else f"concurrently (max {counted(workers, 'worker')})"
-    )
+    """Return `Running 8 scanners concurrently (max 8 workers)...`."""
+    how = f"concurrently (max {counted(workers, 'worker')})"
+    if mode == "sequential":
+        how = "one at a time"
     return f"Running {counted(n_scanners, 'scanner')} {how}..."
 
 
-_LEFT_OUT = {
+_NOT_RUN = {
     OutcomeStatus.SKIPPED: "skipped: ",
     OutcomeStatus.OPEN_CIRCUIT: "skipped: ",
     OutcomeStatus.DISABLED: "",
 }
-_MARKS = {OutcomeStatus.TIMEOUT: "⏱️", **dict.fromkeys(_LEFT_OUT, "⏭️")}
 
 
 def console_line(outcome: ScanOutcome) -> str:
-    """How a scanner ended, on one line: `✓ market_movers: 10 candidates`, `⏱️ slow_scanner: timeout after 30s`."""
-    if outcome.status in ANSWERED:
-        origin = (
-            f" ({outcome.status})"
-            if outcome.status in (OutcomeStatus.CACHED, OutcomeStatus.STALE)
-            else ""
-        )
-        return f"✓ {outcome.scanner}: {counted(outcome.n_candidates, 'candidate')}{origin}"
-    message = str(outcome.status) if outcome.error is None else outcome.error.message
-    return f"{_MARKS.get(outcome.status, '⚠️')} {outcome.scanner}: {_LEFT_OUT.get(outcome.status, '')}{message}"
+    """Return how a scanner ended: `✓ market_movers: 10 candidates`, `⏱️ slow_scanner: timeout after 30s`."""
+    status = outcome.status
+    if status in ANSWERED:
+        line = f"✓ {outcome.scanner}: {counted(outcome.n_candidates, 'candidate')}"
+        if status in (OutcomeStatus.CACHED, OutcomeStatus.STALE):
+            line += f" ({status})"
+        return line
+    message = str(status)
+    if outcome.error is not None:
+        message = outcome.error.message
+    if status in _NOT_RUN:
+        return f"⏭️ {outcome.scanner}: {_NOT_RUN[status]}{message}"
+    mark = "⚠️"
+    if status is OutcomeStatus.TIMEOUT:
+        mark = "⏱️"
+    return f"{mark} {outcome.scanner}: {message}"
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 candidate`, `10 candidates`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    """Return `1 candidate`, `10 candidates`."""
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number} {thing}s"
 
 
 def seconds_text(seconds: float) -> str:
-    """`30s`, `1.5s`: as many decimals as say something, three at most."""
+    """Return `30s`, `1.5s`: up to three decimals, without zeros at the end."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
-from itertools import count
 from typing import Any
 
-from mp2.discovery import sources as scanners
+from mp2.discovery import sources
 from mp2.discovery.scanner import Scanner, ScannerSettings, class_path
 from mp2.errors import InputError, plain
 
 GROUP = "mp2.scanners"
 """The entry-point group of third-party scanners."""
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A scanner that is known: its name, where it comes from, and its class, or why there is none."""
+    """A known scanner: its name, where it comes from, and its class, or why it has none."""
 
     name: str
     where: str
@@ -32,104 +33,106 @@ class Registered:
     @property
     def pipeline(self) -> str:
         """The group it reports under; empty when its class is not known."""
-        return "" if self.scanner is None else self.scanner.pipeline
+        if self.scanner is None:
+            return ""
+        return self.scanner.pipeline
 
 
 def builtin_scanners() -> tuple[type[Scanner], ...]:
-    """The classes that come with the package."""
-    return scanners.built_in()
+    """Return the classes that come with the package."""
+    return sources.built_in()
 
 
 def find_scanners(extra: Iterable[type[Scanner] | Registered] = ()) -> tuple[Registered, ...]:
-    """All scanners, in registration order: built-in ones, those of installed plug-ins, then `extra`.
+    """Return all scanners in registration order: built-in ones, those of installed plug-ins, then `extra`.
 
-    A plug-in that cannot be imported, or has the name of a scanner before it, is there with its error. Raises `InputError` when
-    one of `extra` has the name of another scanner.
+    A plug-in that cannot be imported, or has the name of a scanner before it, is listed with its error. Raises
+    `InputError` when one of `extra` has the name of another scanner.
     """
-    return registered((*_apart((*_built_in(), *_plug_ins())), *extra))
-
-
-def _apart(found: Iterable[Registered]) -> Iterator[Registered]:
-    """The scanners; one whose name is taken comes without its class, under a name that is free, and takes no other down."""
-    taken: dict[str, str] = {}
-    for one in found:
+    installed: dict[str, Registered] = {}
+    for one in (*_built_in(), *_plug_ins()):
         name = one.name
-        if name in taken:
-            name = next(free for n in count(2) if (free := f"{one.name}-{n}") not in taken)
-            fault = (
-                f"{one.where} is called {one.name!r} as is {taken[one.name]}; rename or remove it"
-            )
-            yield Registered(name, one.where, None, one.error or fault)
-        else:
-            yield one
-        taken[name] = one.where
+        other = installed.get(name)
+        if other is None:
+            installed[name] = one
+            continue
+        # Listed without its class, under a free name, so that it disables no other.
+        number = 2
+        while f"{name}-{number}" in installed:
+            number += 1
+        free = f"{name}-{number}"
+        clash = f"{one.where} is called {name!r} as is {other.where}; rename or remove it"
+        installed[free] = Registered(free, one.where, None, one.error or clash)
+    return registered((*installed.values(), *extra))
 
 
 def registered(chosen: Iterable[type[Scanner] | Registered]) -> tuple[Registered, ...]:
-    """These scanners and no others, in this order. Raises `InputError` for what is none and for a name that is there twice."""
-    found = tuple(map(_as_registered, chosen))
-    seen: dict[str, str] = {}
+    """Return these scanners and no others, in this order.
+
+    Raises `InputError` for what is not a scanner, and for a name that occurs twice.
+    """
+    by_name: dict[str, Registered] = {}
     problems = []
-    for one in found:
-        if one.name in seen:
+    for scanner in chosen:
+        one = scanner
+        if not isinstance(one, Registered):
+            one = _of_class(one)
+        other = by_name.get(one.name)
+        if other is not None:
             problems.append(
-                f"two scanners are called {one.name!r}: {seen[one.name]} and {one.where}; rename or remove one"
+                f"two scanners are called {one.name!r}: {other.where} and {one.where}; "
+                "rename or remove one"
             )
-        seen[one.name] = one.where
+        by_name[one.name] = one
     if problems:
         raise InputError(problems)
-    return found
+    return tuple(by_name.values())
 
 
-def _as_registered(scanner: Any) -> Registered:
-    if isinstance(scanner, Registered):
-        return scanner
-    if not (isinstance(scanner, type) and issubclass(scanner, Scanner)):
-        raise InputError(
-            f"{plain(repr(scanner)[:200])} is no scanner; pass subclasses of mp2.Scanner"
-        )
-    return _registered(scanner, class_path(scanner), scanner.__name__)
-
-
-def _registered(scanner: type[Scanner], where: str, fallback: str) -> Registered:
-    try:
-        faults = "; ".join(_faults(scanner))
-    except Exception as error:  # a class of a third party may raise anything when it is looked at
-        return Registered(
-            fallback, where, None, f"{where} cannot be used: {type(error).__name__}: {plain(error)}"
-        )
-    name = fallback if not _is_name(scanner.name) else scanner.name
-    return Registered(name, where, None, faults) if faults else Registered(name, where, scanner)
+def _of_class(scanner: Any) -> Registered:
+    if not _is_scanner(scanner):
+        text = plain(repr(scanner)[:200])
+        raise InputError(f"{text} is not a scanner; pass subclasses of mp2.Scanner")
+    return _checked(scanner, class_path(scanner), scanner.__name__)
 
 
 def _built_in() -> Iterator[Registered]:
     for scanner in builtin_scanners():
-        yield _registered(scanner, f"built-in {class_path(scanner)}", scanner.__name__)
+        yield _checked(scanner, f"built-in {class_path(scanner)}", scanner.__name__)
 
 
 def _plug_ins() -> Iterator[Registered]:
-    for entry in dict.fromkeys(
-        metadata.entry_points(group=GROUP)
-    ):  # an editable install may be listed twice
+    # An editable install may be listed twice.
+    for entry in dict.fromkeys(metadata.entry_points(group=GROUP)):
         where = f"plug-in {entry.name} ({entry.value})"
         try:
             target = entry.load()
-            if not (isinstance(target, type) and issubclass(target, Scanner)):
-                raise TypeError(
-                    f"{entry.value} is a {type(target).__name__}, not a subclass of mp2.Scanner"
-                )
-        except (Exception, SystemExit) as error:  # whatever third-party code raises
-            yield Registered(
-                entry.name,
-                where,
-                None,
-                f"{where} cannot be loaded: {type(error).__name__}: {plain(error)}",
-            )
+            if not _is_scanner(target):
+                kind = type(target).__name__
+                raise TypeError(f"{entry.value} is a {kind}, not a subclass of mp2.Scanner")
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
+            fault = f"{where} cannot be loaded: {type(error).__name__}: {plain(error)}"
+            yield Registered(entry.name, where, None, fault)
         else:
-            yield _registered(target, where, entry.name)
+            yield _checked(target, where, entry.name)
 
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+def _is_scanner(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Scanner)
+
+
+def _checked(scanner: type[Scanner], where: str, fallback: str) -> Registered:
+    """Return the scanner, without its class if what it declares makes no sense; `fallback` replaces an unusable name."""
+    one = Registered(fallback, where, scanner)
+    try:
+        faults = "; ".join(_faults(scanner))
+        if _is_name(scanner.name):
+            one = replace(one, name=scanner.name)
+    except Exception as error:  # a class of a third party may raise anything when it is inspected
+        faults = f"{where} cannot be used: {type(error).__name__}: {plain(error)}"
+    if faults:
+        return replace(one, scanner=None, error=faults)
+    return one
 
 
 def _is_name(value: Any) -> bool:
@@ -137,17 +140,16 @@ def _is_name(value: Any) -> bool:
 
 
 def _faults(scanner: type[Scanner]) -> Iterator[str]:
-    """What a class declares that makes no sense."""
     for field in ("name", "pipeline"):
-        if not _is_name(value := getattr(scanner, field)):
+        value = getattr(scanner, field)
+        if not _is_name(value):
             yield f"{field} {value!r} has to be a letter, then up to 63 letters, digits, '_' or '-'"
     if not (isinstance(scanner.Settings, type) and issubclass(scanner.Settings, ScannerSettings)):
         yield "Settings has to be a subclass of mp2.ScannerSettings"
     if scanner.isolation not in ("thread", "process"):
         yield f"isolation {scanner.isolation!r} has to be 'thread' or 'process'"
-    if not isinstance(scanner.keys, tuple | list) or not all(
-        isinstance(key, str) for key in scanner.keys
-    ):
+    keys = scanner.keys
+    if not isinstance(keys, tuple | list) or not all(isinstance(key, str) for key in keys):
         yield "keys has to be a tuple of names"
     if not isinstance(scanner.summary, str):
         yield "summary has to be text"

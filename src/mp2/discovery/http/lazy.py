@@ -1,0 +1,52 @@
+"""The HTTP client of a scan that was given none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mp2.errors import SourceError
+
+if TYPE_CHECKING:
+    from mp2.discovery.context import ScanContext
+    from mp2.discovery.http.client import Client
+    from mp2.discovery.scanner import Http, Scanner
+
+
+class LazyClient:
+    """A `Client`, made when a scanner first needs it: loading its packages takes time, and they may be missing.
+
+    `options` are its arguments, the folder as text or path; `warn` gets its warnings.
+    """
+
+    def __init__(self, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:
+        self._options = {"warn": warn, **options}
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._is_closed = False
+
+    def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
+        """Return a scanner's client. Raises `MissingExtraError` when the packages it needs are not installed."""
+        with self._lock:
+            if self._is_closed:
+                raise SourceError("timeout", "cancelled")
+            if self._client is None:
+                self._client = self._open()
+        return self._client.for_scanner(context, scanner)
+
+    def close(self) -> None:
+        """Close the client, if there is one; no scanner gets one any more."""
+        with self._lock:
+            self._is_closed = True
+            if self._client is not None:
+                self._client.close()
+
+    def _open(self) -> Client:
+        from mp2.discovery.http.client import Client
+
+        options = dict(self._options)
+        if options.get("folder") is not None:
+            options["folder"] = Path(options["folder"])
+        return Client(**options)

@@ -1,0 +1,81 @@
+"""What the ends of all scanners mean: for their breakers, and for the result of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mp2.discovery.breaker import Breakers
+from mp2.discovery.candidates import merged
+from mp2.discovery.job import Ending
+from mp2.discovery.records import (
+    ANSWERED,
+    Mode,
+    OutcomeStatus,
+    ScanOutcome,
+    ScanResult,
+    ScanStatus,
+)
+
+
+def notify_breaker(breakers: Breakers, ending: Ending) -> None:
+    """Report to a scanner's breaker how it ended."""
+    outcome = ending.outcome
+    if outcome.status in ANSWERED:
+        if "stale" in ending.replies:
+            # The source failed. All failures for which the cache stands in count alike.
+            breakers.failure(outcome.scanner, "unavailable")
+        elif ending.replies == {"cached"}:
+            breakers.cancel(outcome.scanner)
+        else:
+            breakers.success(outcome.scanner)
+    elif outcome.status is OutcomeStatus.SKIPPED or outcome.error is None:
+        breakers.cancel(outcome.scanner)
+    else:
+        breakers.failure(outcome.scanner, outcome.error.code)
+
+
+def result_of(
+    endings: Sequence[Ending],
+    *,
+    scan_id: str,
+    is_stopped: bool,
+    elapsed_s: float,
+    workers: int,
+    mode: Mode,
+    warnings: Iterable[str],
+) -> ScanResult:
+    """Return the result of a scan; `endings` and all that follows from them are in registration order."""
+    outcomes = tuple(ending.outcome for ending in endings)
+    status = ScanStatus.COMPLETE
+    if is_stopped:
+        status = ScanStatus.STOPPED
+    elif any(outcome.failed for outcome in outcomes):
+        status = ScanStatus.PARTIAL
+    tool_logs: list[Mapping[str, Any]] = []
+    for ending in endings:
+        tool_logs += ending.tool_logs
+    return ScanResult(
+        scan_id=scan_id,
+        status=status,
+        elapsed_s=round(elapsed_s, 6),
+        workers=workers,
+        mode=mode,
+        outcomes=outcomes,
+        candidates=merged((ending.outcome.pipeline, ending.candidates) for ending in endings),
+        warnings=(*_warnings(outcomes), *dict.fromkeys(warnings)),
+        tool_logs=tuple(tool_logs),
+        logs={ending.scanner: ending.logs for ending in endings},
+    )
+
+
+def _warnings(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        if outcome.status in (OutcomeStatus.SKIPPED, OutcomeStatus.OPEN_CIRCUIT):
+            if outcome.error is not None:
+                yield f"{outcome.scanner}: skipped: {outcome.error.message}"
+        elif outcome.status is OutcomeStatus.STALE:
+            what = "the candidates are of"
+            if outcome.n_candidates == 0:
+                what = "there were no candidates in"
+            yield f"{outcome.scanner}: its source failed; {what} an earlier response"
