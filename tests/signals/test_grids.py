@@ -93,7 +93,7 @@ def test_the_default_grids_as_a_file_change_nothing(load):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[MCAD]", "algorithm 'MCAD' is unknown; known are MACD, EMA,"),
+        ("[MCAD]", "'MCAD' is unknown; known are MACD, EMA,"),
         ("MACD = 3", "[MACD] must be a table"),
         ("enabled = 1", "enabled must be true or false"),
         ("[MACD]\nenabled = 'no'", "[MACD] enabled must be true or false"),

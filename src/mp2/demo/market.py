@@ -39,10 +39,12 @@ N_PLANTED_DAYS = 6
 
 _MIN_CONSENSUS = 10
 _MAX_CONSENSUS = 17
+# A consensus of the same tickers every day would be their trend, not a find of the signals.
 _MAX_REPEATS = 1.8
 _N_TRIES = 200_000
 _PLANTED_HIT_RATE = 0.95
 _MIN_HITS = 8
+# A planted rise must close visibly above the open.
 _MIN_GAIN = 0.002
 _SESSIONS_A_YEAR = 252
 _SECTOR = np.arange(N_TICKERS) * N_SECTORS // N_TICKERS
@@ -73,6 +75,7 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
     """
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number from 0")
+    # Two generators, so that the same seed makes the same market without planting.
     market_rng, plant_rng = np.random.default_rng(seed).spawn(2)
     returns = _draw_returns(market_rng)
     grids = _narrow_grids()
@@ -178,7 +181,12 @@ def _draw_returns(rng: np.random.Generator) -> _Returns:
     session = daily * 0.6 + scale * 0.4 * rng.standard_normal(shape)
     wick = scale * 0.5 * np.abs(rng.standard_normal((2, *shape)))
     log_volume = rng.normal(13.0, 0.6, size=(N_TICKERS, 1)) + 0.4 * rng.standard_normal(shape)
-    return _Returns(daily - 0.6 * daily, session, wick, np.exp(log_volume).round())
+    return _Returns(
+        daily - 0.6 * daily,
+        session,
+        wick,
+        np.exp(log_volume).round(),
+    )
 
 
 def _prices(returns: _Returns) -> PriceTable:
@@ -220,7 +228,10 @@ def _plant(
     raise Mp2Error(f"{none}; choose another seed")
 
 
-def _groups_of_right_size(rng: np.random.Generator, sheet: SignalSheet) -> Iterator[list[int]]:
+def _groups_of_right_size(
+    rng: np.random.Generator,
+    sheet: SignalSheet,
+) -> Iterator[list[int]]:
     """Draw groups of three algorithms whose consensus is a handful of changing tickers a day."""
     tries = np.sort(rng.integers(len(sheet.variations), size=(_N_TRIES, 3)), axis=1)
     algo = sheet.algo_of[tries]
@@ -250,6 +261,7 @@ def _with_edge(
     only = set(members)
     dates = _dates()
     for day_idx in range(N_DATES + 1 - N_PLANTED_DAYS, N_DATES + 1):
+        # Only the bars before the day: its own are not yet known to the signals.
         past = _prices(changed).until(dates[day_idx - 1])
         sheet = compute_signals(
             past,

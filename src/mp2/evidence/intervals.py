@@ -33,6 +33,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     if n == 0:
         return None
     mean = statistics.fmean(values)
+    # One value has no spread.
     if n == 1:
         return Interval(mean, None, None, n)
     margin = t_quantile(n - 1) * statistics.stdev(values, mean) / math.sqrt(n)

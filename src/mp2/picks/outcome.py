@@ -40,6 +40,7 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
             span = f"though they cover {dates[0]} to {dates[-1]}"
             remedy = "use the file the picks came from"
             raise InputError(f"the prices have no bar on {picks.day}, {span}; {remedy}")
+        # No bar lies between the two days, so the signals are the same.
         note = f"{picks.day} was not a trading day; scored on {session}, the next one"
     universe = Universe(
         prices.tickers,
@@ -77,6 +78,7 @@ class Universe:
         open: FloatArray,
         close: FloatArray,
     ) -> None:
+        # A hit and a return need both prices.
         valid = np.flatnonzero(np.isfinite(open) & np.isfinite(close)).tolist()
         self._index = {tickers[ticker]: i for i, ticker in enumerate(valid)}
         self._hits = close[valid] > open[valid]
@@ -90,6 +92,7 @@ class Universe:
         picked = list(tickers)
         priced = [self._index[ticker] for ticker in picked if ticker in self._index]
         n_unpriced = len(picked) - len(priced)
+        # Without a rate on either side there is nothing to compare.
         if self.hit_rate_pp is None or self.mean_return_pp is None or not priced:
             return Score(n_unpriced=n_unpriced)
         hit_rate_pp = 100.0 * _mean(self._hits[priced])

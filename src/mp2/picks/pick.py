@@ -56,6 +56,7 @@ def pick_day(
     number_of = {key: number for number, key in enumerate(keys)}
 
     def consensus_of(group: Group) -> tuple[str, ...]:
+        # By name: the numbers in the result are those of the panel that was searched.
         numbers = [number_of[member.algo, member.variation] for member in group.members]
         tickers = bitset.members(sheet.consensus(numbers)[day_idx])
         return tuple(sheet.tickers[ticker] for ticker in tickers.tolist())
@@ -63,7 +64,13 @@ def pick_day(
     warnings = list(sheet.warnings)
     picks = {}
     for size in sorted(result.kept):
-        picks[size] = _size_pick(result, size, consensus_of, min_tickers, warnings)
+        picks[size] = _size_pick(
+            result,
+            size,
+            consensus_of,
+            min_tickers,
+            warnings,
+        )
     return DayPicks(
         run_id=result.run_id,
         day=day,
@@ -133,6 +140,7 @@ def _size_pick(
             tickers=tickers,
         )
     few = f"rank {picked.rank}, has {_counted(len(tickers))}, fewer than {min_tickers}"
+    # In rank order, so the first one large enough is the best.
     for group in kept:
         tickers = consensus_of(group)
         if len(tickers) >= min_tickers:
@@ -164,6 +172,7 @@ def _votes(
     top_groups: int,
 ) -> tuple[Vote, ...]:
     groups_of: dict[str, list[Group]] = {}
+    # By ascending size, so that `min` below prefers the smaller of equally ranked groups.
     for size in sorted(result.kept):
         for group in result.groups(size)[:top_groups]:
             for ticker in consensus_of(group):
@@ -219,6 +228,7 @@ def picks_table(picks: DayPicks) -> pl.DataFrame:
     *facts, members = schema
     marks = []
     for size, pick in picks.picks.items():
+        # One list for all rows; `is_in` would compare a plain series row by row.
         tickers = pl.Series(pick.tickers if pick else (), dtype=pl.String)
         marks.append(pl.col("ticker").is_in(tickers.implode()).alias(f"pick {size}"))
     frame = pl.DataFrame(rows, schema, orient="row")
@@ -258,6 +268,7 @@ def sheet_from_table(
         query=query,
         stop=stop,
     )
+    # The day is still to come: its prices would not be used.
     unknown = np.full((1, len(signals.tickers)), np.nan)
     freeze([unknown])
     return SignalSheet(

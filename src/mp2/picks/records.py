@@ -66,9 +66,13 @@ class DayPicks:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the picks as one JSON document."""
-        document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            **asdict(self),
+        }
         document["picks"] = _keyed_by_text(document["picks"])
         for vote in document["votes"]:
+            # Kept for the table, where it is `best_size`.
             del vote["size"]
         return document
 
@@ -129,4 +133,5 @@ class Outcome:
 
 
 def _keyed_by_text(by_size: dict[int, Any]) -> dict[str, Any]:
+    # JSON keys are text.
     return {str(size): value for size, value in by_size.items()}

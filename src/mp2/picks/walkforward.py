@@ -79,9 +79,9 @@ class Judged:
     Rates and returns are in percent, differences (picks - universe) in percentage points.
 
     `n_days` days have picks, `n_days_without` have none. `n_picks` tickers were picked on these
-    days, of which `n_hits` closed above their open. Rates and returns, the universe's too, are means over
-    the days with picks, so that rate - universe rate is the mean of the difference; None without
-    such days.
+    days, of which `n_hits` closed above their open. Rates and returns, the universe's too, are
+    means over the days with picks, so that rate - universe rate is the mean of the difference; None
+    without such days.
     """
 
     n_days: int
@@ -159,6 +159,7 @@ class WalkForward:
             **asdict(self),
         }
         for week in document["weeks"]:
+            # JSON keys are text.
             week["n_kept"] = {str(size): n for size, n in week["n_kept"].items()}
         document["rules"] = self.rules.to_dict()
         document["verdict"] = self.verdict
@@ -198,6 +199,7 @@ def walk_forward(
     """
     rules = rules or Rules()
     n_days = _n_days(prices.dates, weeks, end)
+    # Once for all weeks: the signals of a day do not depend on the other days.
     sheet = signals(
         prices,
         n_days=n_days,
@@ -222,7 +224,14 @@ def walk_forward(
         if stop is not None and stop.is_set():
             # This search had less time than the others.
             break
-        done.append(_week(result, sheet, first + DAYS_PER_WEEK, min_tickers, top_groups))
+        week = _week(
+            result,
+            sheet,
+            first + DAYS_PER_WEEK,
+            min_tickers,
+            top_groups,
+        )
+        done.append(week)
     if observe is not None:
         observe(len(done), weeks)
     days = [day for week in done for day in week.days]
@@ -233,6 +242,7 @@ def walk_forward(
         budget_s_per_week=budget_s_per_week,
         rules=rules,
         weeks=tuple(done),
+        # Sizes of the rules, not of results: a stop may leave no week.
         total=_judge_each(rules.retain_sizes, days),
         warnings=sheet.warnings,
     )
@@ -313,6 +323,7 @@ def _walk_day(
     return WalkDay(
         day=picks.day,
         n_universe=universe.n,
+        # None only without a bar; then no series has a pick either.
         universe_hit_rate_pp=universe.hit_rate_pp or 0.0,
         universe_return_pp=universe.mean_return_pp or 0.0,
         scores=scores,
@@ -322,13 +333,17 @@ def _walk_day(
 # --- judging
 
 
-def _judge_each(sizes: Iterable[int], days: Sequence[WalkDay]) -> dict[str, Judged]:
+def _judge_each(
+    sizes: Iterable[int],
+    days: Sequence[WalkDay],
+) -> dict[str, Judged]:
     series = (*map(str, sorted(sizes)), ALL, VOTES)
     return {name: judge(days, name) for name in series}
 
 
 def judge(days: Sequence[WalkDay], series: str) -> Judged:
     """Judge one series over some days."""
+    # A day without a pick is not a miss: it counts as a day without.
     with_picks = [day for day in days if day.scores[series]]
     scores = [day.scores[series] for day in with_picks]
     hit_difference = mean_interval(_column(scores, "hit_difference_pp"))

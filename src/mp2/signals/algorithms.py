@@ -224,6 +224,7 @@ def rsi_bollinger(
 
 # --- parameters and default grids
 
+# The customary span; as a parameter it would multiply the grid of EMA_MACD.
 _MACD_SIGNAL = 9
 _MAX_PERIOD = 1000
 _WILDER_PERIODS = range(5, 30, 2)

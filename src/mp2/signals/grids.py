@@ -107,7 +107,12 @@ def load_grids(path: str | PathLike[str] | None = None) -> Grids:
     if path is None:
         return _grids(algorithms, {}, warnings)
     document = read_toml(Path(path), "grids file")
-    return _grids(algorithms, document, warnings, where=f"{path}: ")
+    return _grids(
+        algorithms,
+        document,
+        warnings,
+        where=f"{path}: ",
+    )
 
 
 def grids_of(algorithms: Iterable[Algorithm]) -> Grids:
@@ -134,7 +139,7 @@ def _grids(
     where: str = "",
 ) -> Grids:
     names = [algorithm.name for algorithm in algorithms]
-    problems = _unknown_keys(document, [*names, "enabled"], "algorithm ")
+    problems = _unknown_keys(document, [*names, "enabled"])
     enabled = document.get("enabled", True)
     if not isinstance(enabled, bool):
         problems.append("enabled must be true or false")
@@ -167,10 +172,9 @@ def _grids(
 def _unknown_keys(
     table: Mapping[str, Any],
     known: Sequence[str],
-    kind: str = "",
 ) -> list[str]:
     names = ", ".join(known)
-    return [f"{kind}{key!r} is unknown; known are {names}" for key in table if key not in known]
+    return [f"{key!r} is unknown; known are {names}" for key in table if key not in known]
 
 
 def _expand(
@@ -224,6 +228,7 @@ def _rising_variations(
     variations = []
     for values in combinations:
         params = dict(zip(names, values, strict=True))
+        # Strictly: a fast average as slow as the slow one compares a series with itself.
         rising = [params[name] for name in algorithm.rising]
         if rising == sorted(set(rising)):
             name = "-".join(map(_text, values))
@@ -248,6 +253,7 @@ def _values(
     faults = [fault for value in values if (fault := value_fault(parameter, value))]
     if not values:
         faults = [f"{parameter.name} has no value; give one, or enabled = false"]
+    # Faulty values may be lists, which cannot be counted.
     elif not faults:
         faults = [f"{parameter.name}: {value} occurs twice" for value in _repeated(values)]
     problems += faults
@@ -345,6 +351,7 @@ def _check(algorithm: Algorithm) -> None:
     variations = _expand(algorithm, {}, problems, [])
     if problems:
         raise ValueError("; ".join(problems))
+    # The ends of the lists find most mistakes at the cost of two variations.
     _try(variations[0])
     _try(variations[-1])
 
@@ -364,5 +371,11 @@ def _try(variation: Variation) -> None:
     fields = (close, close * 1.01, close * 0.99, close, close)
     prices = price_table(dates.astype(str).tolist(), "ABC", fields)
     out = np.full((len(plan.series), n_tickers, n_last), np.nan)
-    indicators.evaluate(plan, prices, Window(0, n_bars, n_last), range(n_tickers), out)
+    indicators.evaluate(
+        plan,
+        prices,
+        Window(0, n_bars, n_last),
+        range(n_tickers),
+        out,
+    )
     variation.buys([out[plan.series.index(series)] for series in variation.reads])

@@ -91,12 +91,23 @@ def ema(period: int) -> Indicator:
 
     It starts with the mean of the first `period` closes.
     """
-    return _talib("EMA", ("close",), period, period - 1, EMA_PERIODS)
+    return _talib(
+        "EMA",
+        ("close",),
+        period,
+        n_lookback=period - 1,
+        n_warm_up_periods=EMA_PERIODS,
+    )
 
 
 def sma(period: int) -> Indicator:
     """Mean of the last `period` closes."""
-    return _talib("SMA", ("close",), period, period - 1)
+    return _talib(
+        "SMA",
+        ("close",),
+        period,
+        n_lookback=period - 1,
+    )
 
 
 def macd_line(fast: int, slow: int) -> Indicator:
@@ -137,32 +148,67 @@ def macd_histogram(
 
 def rsi(period: int) -> Indicator:
     """Wilder's relative strength index, 0..100; 0 for a price that never moved."""
-    return _talib("RSI", ("close",), period, period, WILDER_PERIODS)
+    return _talib(
+        "RSI",
+        ("close",),
+        period,
+        n_lookback=period,
+        n_warm_up_periods=WILDER_PERIODS,
+    )
 
 
 def adx(period: int) -> Indicator:
     """Wilder's average directional movement index, 0..100."""
-    return _talib("ADX", _RANGE, period, 2 * period - 1, ADX_PERIODS)
+    return _talib(
+        "ADX",
+        _RANGE,
+        period,
+        n_lookback=2 * period - 1,
+        n_warm_up_periods=ADX_PERIODS,
+    )
 
 
 def plus_di(period: int) -> Indicator:
     """Wilder's positive directional indicator, 0..100."""
-    return _talib("PLUS_DI", _RANGE, period, period, WILDER_PERIODS)
+    return _talib(
+        "PLUS_DI",
+        _RANGE,
+        period,
+        n_lookback=period,
+        n_warm_up_periods=WILDER_PERIODS,
+    )
 
 
 def minus_di(period: int) -> Indicator:
     """Wilder's negative directional indicator, 0..100."""
-    return _talib("MINUS_DI", _RANGE, period, period, WILDER_PERIODS)
+    return _talib(
+        "MINUS_DI",
+        _RANGE,
+        period,
+        n_lookback=period,
+        n_warm_up_periods=WILDER_PERIODS,
+    )
 
 
 def natr(period: int) -> Indicator:
     """Normalised average true range: Wilder's ATR in percent of the close."""
-    return _talib("NATR", _RANGE, period, period, WILDER_PERIODS)
+    return _talib(
+        "NATR",
+        _RANGE,
+        period,
+        n_lookback=period,
+        n_warm_up_periods=WILDER_PERIODS,
+    )
 
 
 def channel_high(period: int) -> Indicator:
     """Highest high of the `period` bars before a bar, without the bar itself."""
-    highest = _talib("MAX", ("high",), period, period - 1)
+    highest = _talib(
+        "MAX",
+        ("high",),
+        period,
+        n_lookback=period - 1,
+    )
     return Indicator(
         f"channel high({period})",
         _previous,
@@ -173,7 +219,12 @@ def channel_high(period: int) -> Indicator:
 
 def deviation(period: int) -> Indicator:
     """Population standard deviation of `period` closes; NaN below a millionth of their mean."""
-    raw = _talib("STDDEV", ("close",), period, period - 1)
+    raw = _talib(
+        "STDDEV",
+        ("close",),
+        period,
+        n_lookback=period - 1,
+    )
     return Indicator(
         f"deviation({period})",
         _above_rounding,
@@ -263,6 +314,7 @@ def plan(wanted: Iterable[Series]) -> Plan:
 def _with_inputs(series: Iterable[Series]) -> Iterator[Indicator]:
     for indicator in series:
         if isinstance(indicator, Indicator):
+            # Inputs first, so that every step finds them computed.
             yield from _with_inputs(indicator.inputs)
             yield indicator
 
@@ -298,6 +350,7 @@ def evaluate(
     """
     columns = [getattr(prices, name) for name in COLUMNS]
     for ticker in tickers:
+        # Starting at the ticker's own first bar keeps tickers independent of each other.
         first_idx = max(window.start_idx, int(prices.first_idx[ticker]))
         n_here = min(window.n_last, window.stop_idx - first_idx)
         if n_here <= 0:

@@ -105,6 +105,7 @@ def check(
     )
     rng = np.random.default_rng(seed)
     probes = list(_probes(prices, base, n_cuts, compute, rng))
+    # Numbered, because probes end one after the other and findings go by variation.
     findings: list[tuple[int, Finding]] = []
     for n_done, probe in enumerate(probes, 1):
         findings += _differences(base, probe)
@@ -161,7 +162,10 @@ def _probes(
             yield _Probe(f"when bars from {day} on are {how}", altered, days)
 
 
-def _differences(base: SignalSheet, probe: _Probe) -> Iterator[tuple[int, Finding]]:
+def _differences(
+    base: SignalSheet,
+    probe: _Probe,
+) -> Iterator[tuple[int, Finding]]:
     """Yield the first day that differs, with the number of the variation."""
     expected = base.buys[:, probe.days]
     n_days = expected.shape[1]

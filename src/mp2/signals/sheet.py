@@ -70,7 +70,11 @@ class SignalSheet(SignalTable):
         last_known = bool(np.isfinite(self.close[-1]).any())
         return len(self.days) - (not last_known)
 
-    def panel(self, first_day_idx: int = 0, n_days: int | None = None) -> SignalPanel:
+    def panel(
+        self,
+        first_day_idx: int = 0,
+        n_days: int | None = None,
+    ) -> SignalPanel:
         """Make a panel of `n_days` days from `first_day_idx` on (default: all with an outcome).
 
         A win is close > open. The base win rate of a day, in percent, is over every ticker with a
@@ -86,6 +90,7 @@ class SignalSheet(SignalTable):
         chosen = slice(first_day_idx, stop)
         known = np.isfinite(self.open[chosen]) & np.isfinite(self.close[chosen])
         won = known & (self.close[chosen] > self.open[chosen])
+        # A day without a bar has rate 0.
         n_known_tickers = np.maximum(known.sum(axis=1), 1)
         return signal_panel(
             algos=self.algos,
@@ -113,6 +118,7 @@ class SignalSheet(SignalTable):
         day = np.repeat(np.tile(np.arange(n_days), n_variations), counts.reshape(-1))
         ticker = bitset.members(self.buys)
 
+        # Gathering from the few distinct names makes no Python object per row.
         def texts(names: Sequence[str], numbers: AnyArray) -> pl.Series:
             return pl.Series(list(names), dtype=pl.String).gather(numbers)
 
@@ -171,7 +177,11 @@ def _wanted_days(
     if include_next and stop_idx == len(dates):
         following = prices.next_date or next_weekday(dates[-1])
         names = (*dates[first_idx:], following)
-        return _Days(names, first_idx, assumed=prices.next_date is None)
+        return _Days(
+            names,
+            first_idx,
+            assumed=prices.next_date is None,
+        )
     return _Days(dates[first_idx : stop_idx + include_next], first_idx)
 
 
@@ -214,14 +224,29 @@ def compute_signals(
     Raises `InputError` for days or variations that do not exist, `Mp2Error` when an algorithm
     fails. Memory: the sheet, and at most 256 MB of series unless one day takes more.
     """
-    days = _wanted_days(prices, n_days, end, include_next)
+    days = _wanted_days(
+        prices,
+        n_days,
+        end,
+        include_next,
+    )
     if threads is not None and threads < 1:
         raise InputError(f"threads: {threads} is too few; use at least 1")
     if grids is None:
         grids = load_grids()
     variations = _chosen(grids, only)
-    start_idx, notes = _start(prices, variations, days, history)
-    computation = _Computation(prices, variations, days, start_idx)
+    start_idx, notes = _start(
+        prices,
+        variations,
+        days,
+        history,
+    )
+    computation = _Computation(
+        prices,
+        variations,
+        days,
+        start_idx,
+    )
     computation.run(threads, stop, observe)
     algo_names = [variation.algorithm.name for variation in variations]
     algos = tuple(dict.fromkeys(algo_names))
@@ -242,7 +267,10 @@ def compute_signals(
     )
 
 
-def _chosen(grids: Grids, only: Collection[Key] | None) -> tuple[Variation, ...]:
+def _chosen(
+    grids: Grids,
+    only: Collection[Key] | None,
+) -> tuple[Variation, ...]:
     if only is None:
         return grids.variations
     wanted = set(map(tuple, only))
@@ -261,6 +289,7 @@ def _outcome(values: FloatArray, days: _Days) -> FloatArray:
     """float64[D, T] from float64[T, N], NaN on a day after the prices."""
     outcome = np.full((len(days.names), len(values)), np.nan)
     known = values[:, days.first_idx : days.stop_idx].T
+    # A day after the prices has no column.
     outcome[: len(known)] = known
     return outcome
 
@@ -364,6 +393,7 @@ class _Computation:
         n_done = 0
         for n_cells, jobs in self._phases():
             n_gaining = os.cpu_count() if n_cells >= _THREADED_CELLS else 1
+            # Also for one thread: the main thread must stay free to handle signals.
             with ThreadPoolExecutor(threads or n_gaining) as pool:
                 try:
                     futures = [pool.submit(run_job, job) for job in jobs]
@@ -384,18 +414,35 @@ class _Computation:
             values = np.full((n_series, n_tickers, len(block)), np.nan)
             compute = partial(self._compute_series, block, values)
             yield n_bars, [partial(compute, tickers) for tickers in self.ticker_chunks]
+            # Rules in several threads read the same arrays.
             freeze([values])
             apply = partial(self._apply_rules, block, values)
             n_cells = n_tickers * len(block)
             yield n_cells, [partial(apply, rows) for rows in self.variation_chunks]
 
-    def _compute_series(self, block: range, values: FloatArray, tickers: range) -> None:
+    def _compute_series(
+        self,
+        block: range,
+        values: FloatArray,
+        tickers: range,
+    ) -> None:
         # The shift by one: the block's days see the bars before its last day and no other.
         stop_idx = self.days.first_idx + block.stop - 1
         window = Window(self.start_idx, stop_idx, len(block))
-        indicators.evaluate(self.plan, self.prices, window, tickers, values)
+        indicators.evaluate(
+            self.plan,
+            self.prices,
+            window,
+            tickers,
+            values,
+        )
 
-    def _apply_rules(self, block: range, values: FloatArray, rows: range) -> None:
+    def _apply_rules(
+        self,
+        block: range,
+        values: FloatArray,
+        rows: range,
+    ) -> None:
         for row in rows:
             variation = self.variations[row]
             series = [values[self.row_of[name]] for name in variation.reads]
