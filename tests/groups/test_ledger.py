@@ -276,9 +276,10 @@ class Laws:
 
     def __call__(self, simulation: Simulation) -> None:
         ledger = simulation.ledger
-        assert (
-            ledger.granted_ns + ledger.bank_ns <= ledger.workers * ledger.budget_ns + ledger.lent_ns
-        )
+        running_ns = sum(turn.allowance_ns for turn in ledger.running.values())
+        granted_ns = ledger.booked_ns + running_ns + ledger.n_waiting * ledger.limit_ns
+        total_ns = ledger.workers * ledger.budget_ns + ledger.lent_ns
+        assert granted_ns + ledger.bank_ns <= total_ns
         assert ledger.booked_ns <= ledger.workers * min(simulation.t, ledger.budget_ns)
         assert ledger.lent_ns == 0 or ledger.round_no > 0
         assert len(ledger.running) <= min(ledger.workers, ledger.n_starters)

@@ -359,7 +359,7 @@ def test_a_session_is_over_at_the_wall_or_a_stop(monkeypatch):
     session = group_search.Session(1_000, 80, stop)
     for t_ns, half, over in ((1_039, False, False), (1_040, True, False), (1_080, True, True)):
         monkeypatch.setattr(group_search, "now_ns", lambda t_ns=t_ns: t_ns)
-        assert session.is_used(0.5) == half
+        assert session.is_over(0.5) == half
         assert session.is_over() == over
     monkeypatch.setattr(group_search, "now_ns", lambda: 1_000)
     assert not session.is_over()

@@ -55,7 +55,11 @@ class AliasCache:
     reported at its first turn by `begin`. Not thread-safe: the caller holds a lock.
     """
 
-    def __init__(self, alias_of: NumberArray, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        alias_of: NumberArray,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._alias_of = alias_of
         self._n_waiting = np.bincount(alias_of, minlength=len(alias_of))
         self._searched: dict[int, SearchedStarter] = {}
@@ -71,7 +75,11 @@ class AliasCache:
             self._free_bytes += searched.n_bytes
         return searched
 
-    def add(self, variation_idx: int, searched: SearchedStarter) -> None:
+    def add(
+        self,
+        variation_idx: int,
+        searched: SearchedStarter,
+    ) -> None:
         """Keep an exhausted starter if one of its aliases has yet to begin and there is room."""
         first = int(self._alias_of[variation_idx])
         is_needed = self._n_waiting[first] > 0 and first not in self._searched

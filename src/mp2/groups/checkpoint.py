@@ -66,7 +66,11 @@ class SearchState:
             part.n_taken_over,
         )
 
-    def problems(self, algo_of: NumberArray, rules: Rules) -> Iterator[str]:
+    def problems(
+        self,
+        algo_of: NumberArray,
+        rules: Rules,
+    ) -> Iterator[str]:
         """Why a search of these variations, int32[V] never falling, cannot resume from here.
 
         The kernel trusts what it resumes from, and the state comes from a file.
@@ -80,7 +84,15 @@ class SearchState:
             yield "its starters are not those of this panel"
         elif not _cursors_fit(self.records, algo_of, rules.max_size):
             yield "a cursor points nowhere"
-        elif not all(_groups_fit(*kept, size, algo_of, rules) for size, kept in self.kept.items()):
+        elif not all(
+            _groups_fit(
+                *kept,
+                size,
+                algo_of,
+                rules,
+            )
+            for size, kept in self.kept.items()
+        ):
             yield "its groups are not those of this panel"
 
 
@@ -105,11 +117,19 @@ class Recorder(Protocol):
         """Receive the search before it begins; from then on its state can be taken in parts."""
 
 
-def _all_within(values: npt.NDArray[np.integer], low: int, high: int) -> bool:
+def _all_within(
+    values: npt.NDArray[np.integer],
+    low: int,
+    high: int,
+) -> bool:
     return bool(((values >= low) & (values <= high)).all())
 
 
-def _cursors_fit(records: RecordArray, algo_of: NumberArray, max_size: int) -> bool:
+def _cursors_fit(
+    records: RecordArray,
+    algo_of: NumberArray,
+    max_size: int,
+) -> bool:
     """Whether the kernel could have left every cursor.
 
     A cursor of depth k holds k next positions. All but the last are one past a member, members are

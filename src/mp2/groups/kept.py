@@ -28,7 +28,10 @@ _STATISTICS = tuple(
 )
 
 
-def member_of(panel: SignalPanel, variation_idx: int) -> Member:
+def member_of(
+    panel: SignalPanel,
+    variation_idx: int,
+) -> Member:
     """Return the member with this variation number."""
     algo = panel.algos[panel.algo_of[variation_idx]]
     return Member(algo, panel.variations[variation_idx], variation_idx)
@@ -48,7 +51,12 @@ def describe_groups(
     for start in range(0, len(scores), n_at_once):
         chunk = slice(start, start + n_at_once)
         groups += _describe_chunk(
-            panel, rules, day_weights, start + 1, scores[chunk], members[chunk]
+            panel,
+            rules,
+            day_weights,
+            start + 1,
+            scores[chunk],
+            members[chunk],
         )
     return tuple(groups)
 
@@ -64,7 +72,13 @@ def _describe_chunk(
     consensus, hits = consensus_of(panel, members)
     buys = bitset.count(consensus)
     n_union = bitset.count(np.bitwise_or.reduce(consensus, axis=1))
-    statistics = synergy.describe(buys, hits, n_union, day_weights, rules)
+    statistics = synergy.describe(
+        buys,
+        hits,
+        n_union,
+        day_weights,
+        rules,
+    )
 
     # Columns become lists at once: numpy hands out single values slowly.
     columns = {name: getattr(statistics, name).tolist() for name in _STATISTICS}
@@ -76,7 +90,14 @@ def _describe_chunk(
 
     groups = []
     for i, score in enumerate(scores.tolist()):
-        days = map(DayStats, panel.days, buys_of[i], hits_of[i], pp_of[i], weights)
+        days = map(
+            DayStats,
+            panel.days,
+            buys_of[i],
+            hits_of[i],
+            pp_of[i],
+            weights,
+        )
         agreed = [
             DayConsensus(day, tuple(islice(tickers, n_buys)))
             for day, n_buys in zip(panel.days, buys_of[i], strict=True)
@@ -93,7 +114,10 @@ def _describe_chunk(
     return groups
 
 
-def pick_rank(groups: Sequence[Group], rules: Rules) -> int | None:
+def pick_rank(
+    groups: Sequence[Group],
+    rules: Rules,
+) -> int | None:
     """Rank of the chosen group among the kept ones of a size, best first; None without groups."""
     scores = np.array([group.score for group in groups])
     daily_pp = np.array([[day.pp for day in group.days] for group in groups])
@@ -103,7 +127,10 @@ def pick_rank(groups: Sequence[Group], rules: Rules) -> int | None:
     return picked + 1
 
 
-def consensus_of(panel: SignalPanel, members: NumberArray) -> tuple[WordArray, IntArray]:
+def consensus_of(
+    panel: SignalPanel,
+    members: NumberArray,
+) -> tuple[WordArray, IntArray]:
     """Consensus uint64[n, D, W] and hits int64[n, D] of groups int32[n, size] of variations."""
     consensus = panel.buys[members[:, 0]]
     for column in members.T[1:]:

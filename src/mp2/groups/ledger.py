@@ -39,20 +39,31 @@ class TurnEnd(IntEnum):
     WORK_LIMIT = 4
 
 
-def base_limit_ns(n_starters: int, workers: int, budget_ns: int) -> int:
+def base_limit_ns(
+    n_starters: int,
+    workers: int,
+    budget_ns: int,
+) -> int:
     """Allowance of every first turn: the budget over the turns one worker has to fit in."""
     turns_per_worker = -(-n_starters // workers)
     return budget_ns // max(1, turns_per_worker)
 
 
-def spread_bank_ns(bank_ns: int, n_remaining: int) -> tuple[int, int]:
+def spread_bank_ns(
+    bank_ns: int,
+    n_remaining: int,
+) -> tuple[int, int]:
     """Split the bank: the rise of each remaining starter's allowance, and what stays."""
     if n_remaining == 0:
         return 0, bank_ns
     return divmod(bank_ns, n_remaining)
 
 
-def round_pot_ns(workers: int, left_ns: int, running_left_ns: Iterable[int]) -> int:
+def round_pot_ns(
+    workers: int,
+    left_ns: int,
+    running_left_ns: Iterable[int],
+) -> int:
     """Time a new round may grant: what all workers have up to the wall, less running allowances.
 
     `left_ns` is the time to the wall, `running_left_ns` the unused allowance of each running turn.
@@ -61,7 +72,11 @@ def round_pot_ns(workers: int, left_ns: int, running_left_ns: Iterable[int]) -> 
     return workers * left_ns - held_ns
 
 
-def round_grant_ns(pot_ns: int, n_cut_off: int, left_ns: int) -> int:
+def round_grant_ns(
+    pot_ns: int,
+    n_cut_off: int,
+    left_ns: int,
+) -> int:
     """Allowance of each cut-off starter: an equal part, at least 1 ms, never beyond the wall."""
     return min(max(pot_ns // n_cut_off, MIN_GRANT_NS), left_ns)
 
@@ -94,7 +109,12 @@ class Ledger:
     """
 
     def __init__(
-        self, n_starters: int, workers: int, budget_ns: int, *, work_limited: bool = False
+        self,
+        n_starters: int,
+        workers: int,
+        budget_ns: int,
+        *,
+        work_limited: bool = False,
     ) -> None:
         problems = []
         if workers < 1:
@@ -141,12 +161,6 @@ class Ledger:
         """Number of `waiting` starters, in O(1)."""
         return len(self._round) - self._n_taken
 
-    @property
-    def granted_ns(self) -> int:
-        """Time granted: booked, running and waiting (see the head of this module)."""
-        running_ns = sum(turn.allowance_ns for turn in self.running.values())
-        return self.booked_ns + running_ns + self.n_waiting * self.limit_ns
-
     def deadline_ns(self, turn: Turn) -> int:
         """When the turn has to end: its allowance or the wall, the earlier of the two."""
         return min(turn.start_ns + turn.allowance_ns, self.budget_ns)
@@ -172,7 +186,12 @@ class Ledger:
             self._begin_round(t_ns)
         idx = self._round[self._n_taken]
         self._n_taken += 1
-        turn = Turn(idx, self.round_no, t_ns, self.limit_ns)
+        turn = Turn(
+            idx,
+            self.round_no,
+            t_ns,
+            self.limit_ns,
+        )
         self.running[idx] = turn
         if not self.n_turns[idx]:
             self.n_started += 1
@@ -181,7 +200,12 @@ class Ledger:
         self.n_turns[idx] += 1
         return turn
 
-    def end(self, turn: Turn, how: TurnEnd, t_ns: int) -> int:
+    def end(
+        self,
+        turn: Turn,
+        how: TurnEnd,
+        t_ns: int,
+    ) -> int:
         """Book a running turn that ended at `t_ns`; return the rise of each remaining allowance.
 
         `WALL` and `STOPPED` close the ledger.

@@ -18,7 +18,11 @@ def turn_bytes(n_workers: int) -> int:
     return min(_recurse.TURN_BYTES, _TABLE_BYTES // max(1, n_workers))
 
 
-def memory_needed(panel: SignalPanel, rules: Rules, workers: int) -> int:
+def memory_needed(
+    panel: SignalPanel,
+    rules: Rules,
+    workers: int,
+) -> int:
     """Estimate the most bytes a search takes beside the interpreter, rounded up.
 
     Counted are the panel, the starters' records, the alias cache, and per worker the kernel's

@@ -158,7 +158,14 @@ def run_pool(
     Raises what `run_turn`, `new_control` or `observe` raised.
     """
     stop = stop or threading.Event()
-    pool = _Pool(ledger, run_turn, new_control, clock_ns, started_ns, stop)
+    pool = _Pool(
+        ledger,
+        run_turn,
+        new_control,
+        clock_ns,
+        started_ns,
+        stop,
+    )
     try:
         pool.launch()
         pool.watch(observe, round(observe_every_s * 1e9))
@@ -211,7 +218,11 @@ class _Pool(Generic[ControlT]):
             self._threads.append(thread)
             thread.start()
 
-    def watch(self, observe: Callable[[Progress], None] | None, every_ns: int) -> None:
+    def watch(
+        self,
+        observe: Callable[[Progress], None] | None,
+        every_ns: int,
+    ) -> None:
         """Wait until every thread has ended or the late ones were given up."""
         due_ns = every_ns
         for thread in self._threads:
@@ -281,7 +292,9 @@ class _Pool(Generic[ControlT]):
                 self._halt(self._now_ns())
 
     def next_turn(
-        self, ended: Turn | None = None, how: TurnEnd = TurnEnd.LIMIT
+        self,
+        ended: Turn | None = None,
+        how: TurnEnd = TurnEnd.LIMIT,
     ) -> tuple[Turn, ControlT] | None:
         """Book the turn that ended and take the next one; None ends the thread."""
         with self._lock:
@@ -299,7 +312,12 @@ class _Pool(Generic[ControlT]):
             self._controls[turn.starter_idx] = control
             return turn, control
 
-    def _book(self, turn: Turn, how: TurnEnd, t_ns: int) -> None:
+    def _book(
+        self,
+        turn: Turn,
+        how: TurnEnd,
+        t_ns: int,
+    ) -> None:
         del self._controls[turn.starter_idx]
         self._ended_ns = t_ns
         if how is TurnEnd.STOPPED:

@@ -32,7 +32,10 @@ _LARGEST_WEIGHT = 1e9
 
 
 def _rule(
-    default: Any, help_text: str, low: float = -_LARGEST_WEIGHT, high: float = _LARGEST_WEIGHT
+    default: Any,
+    help_text: str,
+    low: float = -_LARGEST_WEIGHT,
+    high: float = _LARGEST_WEIGHT,
 ) -> Any:
     return field(default=default, metadata={"help": help_text, "low": low, "high": high})
 
@@ -148,7 +151,10 @@ class Rules:
         return cls(**arguments)
 
 
-def _problem_with(spec: Any, value: Any) -> str | None:
+def _problem_with(
+    spec: Any,
+    value: Any,
+) -> str | None:
     name = f"rule {spec.name}"
     if spec.name == "retain_sizes":
         if isinstance(value, tuple) and all(type(size) is int for size in value):

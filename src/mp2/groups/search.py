@@ -66,7 +66,12 @@ def search(
     session = Session(started_ns, budget_ns, stop or threading.Event())
 
     resume_from = None if recorder is None else recorder.resume_from
-    run = SearchRun(panel, settings, session, resume_from)
+    run = SearchRun(
+        panel,
+        settings,
+        session,
+        resume_from,
+    )
     if recorder is not None:
         recorder.watch(run)
 
@@ -89,7 +94,9 @@ def search(
 
 
 def running_order(
-    panel: SignalPanel, special: Sequence[str] = (), late: Callable[[], bool] = never
+    panel: SignalPanel,
+    special: Sequence[str] = (),
+    late: Callable[[], bool] = never,
 ) -> npt.NDArray[np.int64]:
     """Variation numbers int64[V] in the order their starters run.
 
@@ -111,12 +118,8 @@ class Session:
     budget_ns: int
     stop: threading.Event
 
-    def is_over(self) -> bool:
-        """Whether the wall is reached or `stop` is set."""
-        return self.is_used(1.0)
-
-    def is_used(self, share: float) -> bool:
-        """Whether this share of the budget is used or `stop` is set."""
+    def is_over(self, share: float = 1.0) -> bool:
+        """Whether this share of the budget is used, all of it by default, or `stop` is set."""
         return self.stop.is_set() or now_ns() - self.started_ns >= share * self.budget_ns
 
 
@@ -162,8 +165,8 @@ class SearchRun:
         if "threshold" in without:
             self._thresholds = dict.fromkeys(self.heaps)
 
-        self.alias_of = first_alike(panel, lambda: session.is_used(_ALIAS_SHARE))
-        self._all_compared = not session.is_used(_ALIAS_SHARE)
+        self.alias_of = first_alike(panel, lambda: session.is_over(_ALIAS_SHARE))
+        self._all_compared = not session.is_over(_ALIAS_SHARE)
         cache_bytes = 0 if "aliases" in without else aliases.MAX_BYTES
         self._alias_cache = AliasCache(self.alias_of, cache_bytes)
         self._n_taken_over = 0
@@ -175,8 +178,7 @@ class SearchRun:
         self._times_before = np.zeros(n_starters, TIMES_DTYPE)
 
         self._lock = threading.Lock()
-        self._running: dict[int, Control] = {}
-        self._attempts = 0
+        self._running: set[Control] = set()
         self._closed = False
         # Variations that changed since the last part was taken, and those in unconfirmed parts.
         self._changed: set[int] = set()
@@ -193,7 +195,11 @@ class SearchRun:
 
     # ---- turns, in the worker threads
 
-    def turn(self, starter_idx: int, control: Control) -> int:
+    def turn(
+        self,
+        starter_idx: int,
+        control: Control,
+    ) -> int:
         """Run one turn of the starter at `starter_idx` in running order; return how it ended."""
         variation_idx = int(self.order[starter_idx])
         if self._copy_alias(variation_idx, control):
@@ -204,14 +210,23 @@ class SearchRun:
         top_k = self.settings.rules.top_k
         heaps = {size: TopGroups(size, top_k, shared) for size, shared in self._thresholds.items()}
         with self._lock:
-            self._running[starter_idx] = control
-        how = self.kernel.run(record, control, heaps, self.settings.max_attempts or 0)
+            self._running.add(control)
+        how = self.kernel.run(
+            record,
+            control,
+            heaps,
+            self.settings.max_attempts or 0,
+        )
         with self._lock:
-            del self._running[starter_idx]
+            self._running.remove(control)
             self._book(variation_idx, SearchedStarter(record, heaps))
         return how
 
-    def _copy_alias(self, variation_idx: int, control: Control) -> bool:
+    def _copy_alias(
+        self,
+        variation_idx: int,
+        control: Control,
+    ) -> bool:
         """Book what an alias found, at a starter's first turn; False if there is nothing to copy.
 
         Checks stop and wall as the kernel does.
@@ -229,16 +244,20 @@ class SearchRun:
             self._book(variation_idx, copied)
         return True
 
-    def _book(self, variation_idx: int, searched: SearchedStarter) -> None:
+    def _book(
+        self,
+        variation_idx: int,
+        searched: SearchedStarter,
+    ) -> None:
         """Merge what a turn found, with the lock held; a closed run stays as it is."""
         if self._closed:
             return
-        attempts_before = int(self.records["attempts"][variation_idx])
+        is_first_turn = not self.records["attempts"][variation_idx]
         self.records[variation_idx] = searched.record[0]
-        self._attempts += int(searched.record["attempts"][0]) - attempts_before
         for size, heap in searched.heaps.items():
             self.heaps[size].merge(heap)
-        if not attempts_before and searched.record["exhausted"][0]:
+        # A starter that took several turns handed part of its groups over before.
+        if is_first_turn and searched.record["exhausted"][0]:
             self._alias_cache.add(variation_idx, searched)
         self._changed.add(variation_idx)
 
@@ -247,10 +266,15 @@ class SearchRun:
     def progress(self, pool: Progress) -> SearchProgress:
         """The search as it is now."""
         with self._lock:
-            running = [control.attempts for control in self._running.values()]
-            attempts = self._attempts + sum(running)
+            attempts = int(self.records["attempts"].sum())
+            attempts += sum(control.attempts for control in self._running)
             best_score = {size: heap.best() for size, heap in self.heaps.items()}
-        return SearchProgress(pool, len(self.order), attempts, best_score)
+        return SearchProgress(
+            pool,
+            len(self.order),
+            attempts,
+            best_score,
+        )
 
     def _restore(self, state: SearchState) -> None:
         problems = list(state.problems(self.panel.algo_of, self.settings.rules))
@@ -272,7 +296,6 @@ class SearchRun:
         self.elapsed_ns = state.elapsed_ns
         self.budget_ns = state.budget_ns
         self._n_taken_over = state.n_taken_over
-        self._attempts = exact_sum(state.records["attempts"])
         self.order = self.order[self.records["exhausted"][self.order] == 0]
 
     def take(self) -> SearchState:
@@ -333,13 +356,25 @@ class SearchRun:
         score_mean = {}
         score_std = {}
         for size, (scores, members) in self._ranked().items():
-            kept[size] = describe_groups(panel, rules, self.day_weights, scores, members)
+            kept[size] = describe_groups(
+                panel,
+                rules,
+                self.day_weights,
+                scores,
+                members,
+            )
             picked_rank[size] = pick_rank(kept[size], rules)
             members_of[size] = members
             score_mean[size], score_std[size] = score_moments(records, size)
 
         session_s = (outcome.ended_ns - self._session.started_ns) / NS_PER_S
-        starters = StarterTable(panel, rules, records, self._times(), members_of)
+        starters = StarterTable(
+            panel,
+            rules,
+            records,
+            self._times(),
+            members_of,
+        )
         n_begun = int(np.count_nonzero(records["attempts"]))
         n_scanned = exact_sum(records["n_rows_scanned"])
         tested = exact_sum(records["tested"])

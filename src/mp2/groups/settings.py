@@ -37,7 +37,10 @@ class SearchSettings:
     without: Sequence[str] = ()
 
 
-def check_settings(panel: SignalPanel, settings: SearchSettings) -> None:
+def check_settings(
+    panel: SignalPanel,
+    settings: SearchSettings,
+) -> None:
     """Raise one `InputError` that lists every setting a search of `panel` cannot use."""
     budget_s = settings.budget_s
     workers = settings.workers
@@ -60,19 +63,35 @@ def check_settings(panel: SignalPanel, settings: SearchSettings) -> None:
         )
     if settings.count not in COUNTS:
         problems.append(f"count: {settings.count!r} is unknown; choose from {', '.join(COUNTS)}")
-    problems += _unknown_names("special", settings.special, "algorithm", panel.algos)
-    problems += _unknown_names("without", settings.without, "pruning", PRUNINGS)
+    problems += _unknown_names(
+        "special",
+        settings.special,
+        "algorithm",
+        panel.algos,
+    )
+    problems += _unknown_names(
+        "without",
+        settings.without,
+        "pruning",
+        PRUNINGS,
+    )
 
     if problems:
         raise InputError(problems)
 
 
-def _is_number(value: object, kind: type[Integral] | type[Real]) -> bool:
+def _is_number(
+    value: object,
+    kind: type[Integral] | type[Real],
+) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _unknown_names(
-    setting: str, names: Collection[str], what: str, known: Sequence[str]
+    setting: str,
+    names: Collection[str],
+    what: str,
+    known: Sequence[str],
 ) -> list[str]:
     if isinstance(names, str):
         return [f"{setting}: {names!r} is a text; give a list of {what}s"]

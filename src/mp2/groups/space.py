@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from mp2.data.panel import SignalPanel
 
 
-def n_groups(algo_sizes: Sequence[int], max_size: int) -> int:
+def n_groups(
+    algo_sizes: Sequence[int],
+    max_size: int,
+) -> int:
     """Count the groups of size 1..`max_size`; algorithm `a` has `algo_sizes[a]` variations."""
     return sum(_choices_by_size(algo_sizes, max_size)[1:])
 
 
-def branch_weights(algo_sizes: Sequence[int], max_size: int) -> list[int]:
+def branch_weights(
+    algo_sizes: Sequence[int],
+    max_size: int,
+) -> list[int]:
     """Weight of a branch by the algorithm of its second member.
 
     Entry `b` is the number of groups of size 2..`max_size` that begin with a given starter of an
@@ -36,7 +42,12 @@ def branch_weights(algo_sizes: Sequence[int], max_size: int) -> list[int]:
     return weights
 
 
-def coverage(weight_done: int, weight_total: int, *, complete: bool) -> float:
+def coverage(
+    weight_done: int,
+    weight_total: int,
+    *,
+    complete: bool,
+) -> float:
     """Share of the space that is decided, 0..1, from summed branch weights.
 
     1.0 if and only if `complete`: other values stay below it, also where the quotient would round
@@ -49,7 +60,10 @@ def coverage(weight_done: int, weight_total: int, *, complete: bool) -> float:
     return min(weight_done / weight_total, math.nextafter(1.0, 0.0))
 
 
-def _choices_by_size(algo_sizes: Sequence[int], max_size: int) -> list[int]:
+def _choices_by_size(
+    algo_sizes: Sequence[int],
+    max_size: int,
+) -> list[int]:
     """Ways to choose `k` variations of different algorithms, for k = 0..`max_size`.
 
     They are the elementary symmetric polynomials of the sizes.
@@ -81,7 +95,10 @@ class PanelSummary:
     panel_bytes: int
 
 
-def panel_summary(panel: SignalPanel, max_size: int) -> PanelSummary:
+def panel_summary(
+    panel: SignalPanel,
+    max_size: int,
+) -> PanelSummary:
     """Summarise a panel and the space of its groups of up to `max_size` members.
 
     Raises `InputError` when `max_size` is outside 1..8.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +59,8 @@ class StarterTable(Sequence[StarterRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
-    @overload
-    def __getitem__(self, index: int) -> StarterRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[StarterRecord]: ...
-    def __getitem__(self, index: int | slice) -> StarterRecord | Sequence[StarterRecord]:
+    def __getitem__(self, index: Any) -> Any:
+        """Return one record, or a list of records for a slice."""
         variations = range(len(self))[index]
         if isinstance(variations, range):
             return [self._build(variation_idx) for variation_idx in variations]
@@ -134,7 +131,10 @@ def exact_sum(counts: npt.NDArray[Any]) -> Any:
     return counts.sum(axis=0, dtype=object)
 
 
-def score_moments(records: RecordArray, size: int) -> tuple[float | None, float | None]:
+def score_moments(
+    records: RecordArray,
+    size: int,
+) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation of all eligible scores of a size; None without scores.
 
     Pairwise update of Chan, Golub and LeVeque (1979), in the order of variation numbers: a fixed
