@@ -13,7 +13,16 @@ from mp2 import _recurse
 from mp2.groups.result import Group, SearchResult, StarterRecord
 
 # What depends on the clock, on the number of workers and on where turns end.
-VOLATILE = ("budget_s", "elapsed_s", "overrun_s", "workers", "n_visited", "n_decided")
+VOLATILE = (
+    "budget_s",
+    "elapsed_s",
+    "overrun_s",
+    "read_s",
+    "store_s",
+    "workers",
+    "n_visited",
+    "n_decided",
+)
 
 
 @contextlib.contextmanager
