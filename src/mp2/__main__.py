@@ -1,4 +1,4 @@
-"""The installed command `mp2`, and `python -m mp2`: the command line in a process of its own."""
+"""The installed command `mp2`, and `python -m mp2`: the command line in its own process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from mp2.errors import ExitCode
+
 
 def script() -> NoReturn:
-    """Run the command line, and end the process at once when all its output is written.
+    """Run the command line, and end the process as soon as its output is written.
 
-    Taking down the interpreter and its libraries would take 0.1 s more, and would wait for what hangs in them.
+    An orderly end of the interpreter takes 0.1 s more, and waits for threads that hang.
     """
-    code: Any = 1
+    code: Any = ExitCode.FAILED
     _open_streams()
-    gc.set_threshold(
-        50_000, 20
-    )  # the records of a run all live to its end: looking for garbage among them finds none
+    # The records of a run live to its end: a search for garbage among them finds none.
+    gc.set_threshold(50_000, 20)
     main, stop_signals = _command_line()
     try:
         main()
@@ -38,21 +39,25 @@ def script() -> NoReturn:
 
 
 def _open_streams() -> None:
-    """What the process was started without (`mp2 ... >&-`) goes nowhere."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
+    """Send streams that the process was started without (`mp2 ... >&-`) to the null device."""
+    for name, mode in (("stdin", "r"), ("stdout", "r+"), ("stderr", "r+")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for good
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - for good
+            setattr(sys, name, stream)
 
 
 def _command_line() -> tuple[Callable[[], NoReturn], Callable[..., list[int]]]:
-    """`main` and `stop_signals`; while they are imported Ctrl-C just ends the process, where Python would print a traceback."""
-    heeded = signal.getsignal(signal.SIGINT)
-    if heeded is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    """Import `main` and `stop_signals`.
+
+    Ctrl-C during the imports ends the process without the traceback Python would print.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    if former is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(ExitCode.INTERRUPTED))
     from mp2.cli.main import main
     from mp2.cli.session import stop_signals
 
-    signal.signal(signal.SIGINT, heeded)
+    signal.signal(signal.SIGINT, former)
     return main, stop_signals
 
 

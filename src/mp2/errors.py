@@ -1,7 +1,8 @@
-"""Every error the package raises on purpose.
+"""Exit codes, and every error the package raises on purpose.
 
-`Mp2Error` and its children carry a message a user can act on: it names the file, column, row or setting and says
-what to do. The command line prints the message alone and exits with `exit_code`; `--debug` adds the traceback.
+`Mp2Error` and its children carry a message a user can act on: it names the file, column, row or
+setting and the remedy. The command line prints the message alone and exits with `exit_code`;
+`--debug` adds the traceback.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ class ExitCode(IntEnum):
     """SIGTERM or SIGHUP; results are kept."""
 
 
-def plain(text: object) -> str:
-    """Text from outside, with control characters and others that nobody sees made visible."""
-    return "".join(
-        char if char.isprintable() and char not in _UNSEEN else f"\\x{ord(char):02x}"
-        for char in str(text)
-    )
-
-
+# Characters that count as printable and show nothing: joiners, fillers, the blank Braille pattern.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""What counts as printable and shows nothing: joiners, fillers, the blank Braille pattern."""
+
+
+def plain(text: object) -> str:
+    """Return text with control characters and invisible ones escaped, such as `\\x1b`."""
+    chars = []
+    for char in str(text):
+        is_visible = char.isprintable() and char not in _UNSEEN
+        chars.append(char if is_visible else f"\\x{ord(char):02x}")
+    return "".join(chars)
 
 
 class Mp2Error(Exception):
-    """Base class: something went wrong that is not the user's input (exit code 1)."""
+    """Base class: something failed that is not the user's input (exit code 1)."""
 
     exit_code = ExitCode.FAILED
 
@@ -47,31 +49,31 @@ class Mp2Error(Exception):
 class InputError(Mp2Error):
     """The input or a setting is unusable (exit code 2).
 
-    `problems` lists everything found wrong, so that a user mends it all in one go.
+    `problems` lists everything that was wrong, so that a user can correct it all at once.
     """
 
     exit_code = ExitCode.BAD_INPUT
 
     def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems: tuple[str, ...] = (
-            (problems,) if isinstance(problems, str) else tuple(problems)
-        )
+        if isinstance(problems, str):
+            problems = (problems,)
+        self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
 
 class MissingExtraError(InputError):
-    """A feature needs a package that was not installed; the message names the extra that brings it."""
+    """A feature needs a package that is not installed; the message names the extra with it."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra '{extra}': pip install 'mp2[{extra}]'")
 
 
 class StoreError(Mp2Error):
-    """The database cannot be read or written; what it held before is untouched (exit code 1)."""
+    """The database cannot be read or written; its content is unchanged (exit code 1)."""
 
 
 class ReadStoppedError(Mp2Error):
-    """A stop was asked for while the input was still being read: there is no search to keep (exit code 130)."""
+    """A stop was requested while the input was read: there is no result (exit code 130)."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -86,27 +88,32 @@ SOURCE_ERROR_CODES = (
     "timeout",
     "missing_key",
 )
-"""What can be wrong with a source: it asks for patience, does not know the key, does not allow what was asked, does not
-understand it, answers something else than agreed, is down, is too slow; or there is no key to ask it with."""
+"""What can be wrong with a source of candidates.
 
+In order: its rate limit is reached, the key is unknown, the key does not allow the request, the
+request is invalid, the response is not in the documented form, the source is down, it is too slow,
+there is no key.
+"""
 
 TRANSIENT_CODES = frozenset({"rate_limited", "unavailable", "timeout", "bad_payload"})
-"""Failures of the source itself, which may pass. The user fixes the others: a key, a permission, a request."""
+"""Failures of the source itself, which may pass. The user corrects the others."""
 
 
 class SourceError(Mp2Error):
-    """A source of candidates did not give what was asked; it ends its scanner, never the run.
+    """A source of candidates did not respond as documented; ends its scanner, never the run.
 
-    `code` is one of `SOURCE_ERROR_CODES` (ValueError otherwise). `retry_after_s`: seconds the source asks to wait.
-    `burst`: with `rate_limited`, a limit of seconds, so that a short wait helps; a quota that is used up it is otherwise.
+    `code` is one of `SOURCE_ERROR_CODES` (ValueError otherwise). `retry_after_s`: seconds the
+    source requests to wait. `burst`: with `rate_limited`, a limit per seconds, so that a short wait
+    helps; otherwise a quota is used up.
     """
 
     def __init__(
         self, code: str, message: str, *, retry_after_s: float | None = None, burst: bool = False
     ) -> None:
         if code not in SOURCE_ERROR_CODES:
-            raise ValueError(
-                f"{code!r} is no code of a source error; the codes are {', '.join(SOURCE_ERROR_CODES)}"
-            )
-        self.code, self.retry_after_s, self.burst = code, retry_after_s, burst
+            known = ", ".join(SOURCE_ERROR_CODES)
+            raise ValueError(f"unknown code of a source error: {code!r}; the codes are {known}")
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.burst = burst
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The command `mp2`: options that all commands share, and how errors become messages and exit codes.
+"""The command `mp2`: its common options, and how errors become messages and exit codes.
 
 Data goes to stdout, progress and logs to stderr. The exit codes are `mp2.errors.ExitCode`. Each
 group of commands is a module of this package.
@@ -101,8 +101,8 @@ def _report(error: BaseException, session: Session, debug: bool) -> int:
     # An output that is full or closed cannot take a message.
     with suppress(OSError):
         if debug and code < ExitCode.INTERRUPTED:
-            for line in traceback.format_exception(error):
-                click.echo(line, err=True, nl=False)
+            for line in "".join(traceback.format_exception(error)).split("\n"):
+                say(line, err=True)
         for line in lines:
             say(f"mp2: {line}", err=True)
     with suppress(OSError):

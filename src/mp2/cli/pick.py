@@ -204,7 +204,7 @@ def _save(db: Path, picks: DayPicks) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _ScanBeside:
-    """What a scan adds to picks: keys of the document, warnings, and the picked tickers it names."""
+    """What a scan adds to picks: keys of the document, warnings, picked tickers it names."""
 
     content: dict[str, Any]
     warnings: Sequence[str] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,14 +223,22 @@ def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
     """Run the scanners that need no network both ways; store nothing, use no breaker."""
     from mp2.discovery.runner import scan as run
 
-    names = _offline_names(plan, how.only)
+    names = [one.name for one in plan.known if one.scanner is not None and one.scanner.offline]
+    if not names:
+        raise InputError(
+            "--verify: there is no offline scanner; plug-ins can add one (offline = True)"
+        )
+    for name in how.only:
+        if name not in names:
+            listed = ", ".join(names)
+            raise InputError(f"--verify: {name!r} is no offline scanner; there are {listed}")
 
     def run_offline(*, concurrent: bool) -> ScanResult:
         return run(
             plan.known,
             concurrent=concurrent,
             config=plan.config,
-            only=names,
+            only=how.only or names,
             workers=how.workers,
             timeout_s=how.timeout,
             stop=stop,
@@ -244,19 +252,6 @@ def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
     if stop.is_set():
         return ExitCode.FAILED
     return _print_verdict(side_by_side, in_turn)
-
-
-def _offline_names(plan: Plan, only: Sequence[str]) -> Sequence[str]:
-    names = [one.name for one in plan.known if one.scanner is not None and one.scanner.offline]
-    if not names:
-        raise InputError(
-            "--verify: there is no offline scanner; plug-ins can add one (offline = True)"
-        )
-    for name in only:
-        if name not in names:
-            listed = ", ".join(names)
-            raise InputError(f"--verify: {name!r} is no offline scanner; there are {listed}")
-    return only or names
 
 
 def _print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:

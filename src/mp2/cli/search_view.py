@@ -29,7 +29,14 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
             yield _groups_table(result, size, kept[:n_show], hints)
         else:
             yield styled(f"Size {size}: no eligible group found.", "bold")
-        yield from _pick_lines(result, size, hints)
+        pick = result.pick(size)
+        if pick is None:
+            yield f"No pick of size {size}: no group was kept."
+        else:
+            members = members_text(pick.members, hints)
+            last = pick.consensus[-1]
+            yield styled(f"Pick of size {size}: rank {pick.rank}, {members}", "green")
+            yield f"  consensus on {last.day}: {' '.join(last.tickers) or 'no ticker'}"
         yield ""
     yield from _totals(result)
     yield styled(coverage_sentence(result), "bold")
@@ -86,19 +93,6 @@ def alias_hints(aliases: Iterable[Sequence[Member]]) -> dict[int, str]:
             other = members[1] if member == members[0] else members[0]
             hints[member.variation_idx] = f" (= {other.variation}{more})"
     return hints
-
-
-def _pick_lines(
-    result: SearchResult, size: int, hints: Mapping[int, str]
-) -> Iterator[RenderableType]:
-    pick = result.pick(size)
-    if pick is None:
-        yield f"No pick of size {size}: no group was kept."
-        return
-    members = members_text(pick.members, hints)
-    last = pick.consensus[-1]
-    yield styled(f"Pick of size {size}: rank {pick.rank}, {members}", "green")
-    yield f"  consensus on {last.day}: {' '.join(last.tickers) or 'no ticker'}"
 
 
 def _totals(result: SearchResult) -> Iterator[str]:

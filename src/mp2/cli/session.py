@@ -53,7 +53,7 @@ def note_kept(text: str) -> None:
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came where no stop event is checked; what KeyboardInterrupt is to SIGINT."""
+    """SIGTERM or SIGHUP where no stop event is checked; what KeyboardInterrupt is to SIGINT."""
 
 
 def raise_terminated(number: int, frame: FrameType | None) -> None:

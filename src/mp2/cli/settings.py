@@ -129,17 +129,14 @@ def find(path: Path | None) -> SettingsFile:
     if path is None:
         path = Path("mp2.toml")
         if not path.is_file():
-            return _project_settings(Path("pyproject.toml"))
+            path = Path("pyproject.toml")
+            table = read_toml(path, "settings file") if path.is_file() else {}
+            for key in ("tool", "mp2"):
+                table = table.get(key, {})
+                if not isinstance(table, dict):
+                    raise InputError(f"{path}: {key} has to be a table")
+            return SettingsFile(path, table)
     return SettingsFile(path, read_toml(path, "settings file"))
-
-
-def _project_settings(project: Path) -> SettingsFile:
-    table = read_toml(project, "settings file") if project.is_file() else {}
-    for key in ("tool", "mp2"):
-        table = table.get(key, {})
-        if not isinstance(table, dict):
-            raise InputError(f"{project}: {key} has to be a table")
-    return SettingsFile(project, table)
 
 
 def _defaults(
@@ -218,6 +215,10 @@ def origin(context: click.Context, param: click.Parameter) -> str | None:
     return f"{place}{_key(param)} in {context.meta.get(FILE, 'the settings file')}"
 
 
+_SETTING = re.compile(r"(?:rule |--)?(\w+): ")
+"""The begin of a problem that names a setting."""
+
+
 def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(callback)
     def call(*args: Any, **options: Any) -> Any:
@@ -225,20 +226,14 @@ def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
             return callback(*args, **options)
         except InputError as error:
             context = click.get_current_context()
-            error.problems = tuple(_with_origin(problem, context) for problem in error.problems)
+            params = {param.name: param for param in context.command.params}
+            problems = []
+            for problem in error.problems:
+                named = _SETTING.match(problem)
+                param = params.get(named[1]) if named else None
+                place = origin(context, param) if param else None
+                problems.append(f"{problem} (from {place})" if place else problem)
+            error.problems = tuple(problems)
             raise
 
     return call
-
-
-_SETTING = re.compile(r"(?:rule |--)?(\w+): ")
-
-
-def _with_origin(problem: str, context: click.Context) -> str:
-    """Add the origin to a problem that begins with the name of a setting."""
-    named = _SETTING.match(problem)
-    for param in context.command.params:
-        if named is not None and param.name == named[1]:
-            place = origin(context, param)
-            return f"{problem} (from {place})" if place else problem
-    return problem

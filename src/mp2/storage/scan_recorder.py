@@ -124,6 +124,6 @@ class ScanRecorder:
 
 
 def config_fingerprint(config: Mapping[str, Any]) -> str:
-    """Return the sha256, in hex, of the table `[discovery]`: two scans with the same table agree."""
+    """Return the sha256, in hex, of a table `[discovery]`: the same for the same table."""
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
