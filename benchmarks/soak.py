@@ -28,6 +28,7 @@ from mp2.demo.market import make_market
 from mp2.discovery.breaker import BreakerState
 from mp2.groups.settings import SearchSettings
 from mp2.pipeline import RunControl, run_request
+from mp2.storage.recorder import Storing
 from mp2.storage.request import InMemory, Request, SignalSettings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
@@ -153,7 +154,7 @@ class Rounds:
             search=SearchSettings(budget_s=budget_s, workers=2, rules=rules),
             signals=SignalSettings(n_days=N_DAYS, grids_in_memory=True),
         )
-        control = RunControl(store=self.store, checkpoint_s=0.05)
+        control = RunControl(storing=Storing(db=self.store, every_s=0.05))
         found = run_request(request, control, self.market.prices, self.market.grids)
         assert found.result.store_error is None
         return str(found.result.run_id)

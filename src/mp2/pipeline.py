@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from os import PathLike
@@ -33,7 +32,7 @@ from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks
 from mp2.signals.grids import Grids, load_grids
 from mp2.signals.sheet import compute_signals
-from mp2.storage.recorder import CHECKPOINT_S, Recorder, WriterThread, recording
+from mp2.storage.recorder import Storing, WriterThread, recording
 from mp2.storage.request import (
     DemoPrices,
     InMemory,
@@ -72,18 +71,11 @@ class PipelineRun:
 class RunControl:
     """How a call is stored, stopped and observed.
 
-    - `store`: the database the run is kept in, None for no storing.
-    - `run_id`: the stored run to resume; None begins one.
-    - `checkpoint_s`: seconds between two writes of a running search's state.
-    - `on_begin(run_id)` is called once the run is in the store.
-    - `stop`, when set, ends the work; a search keeps what it has found.
-    - `observe` follows the search, `observe_signals(done, total)` the signals before it.
+    `stop`, when set, ends the work; a search keeps what it has found. `observe` follows the search,
+    `observe_signals(done, total)` the signals before it.
     """
 
-    store: Path | None = None
-    run_id: str | None = None
-    checkpoint_s: float = CHECKPOINT_S
-    on_begin: Callable[[str], None] | None = None
+    storing: Storing = field(default_factory=Storing)
     stop: threading.Event | None = None
     observe: Callable[[SearchProgress], None] | None = None
     observe_every_s: float = 0.1
@@ -130,7 +122,10 @@ def search(
         without=without,
     )
     control = RunControl(
-        store=_path(store), stop=stop, observe=observe, observe_every_s=observe_every_s
+        storing=Storing(db=_path(store)),
+        stop=stop,
+        observe=observe,
+        observe_every_s=observe_every_s,
     )
     if isinstance(panel, SignalPanel):
         request = Request(source=InMemory(holds="signals"), search=settings)
@@ -191,7 +186,7 @@ def run(
         signals=signals,
         picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
     )
-    control = RunControl(store=_path(store), stop=stop, observe=observe)
+    control = RunControl(storing=Storing(db=_path(store)), stop=stop, observe=observe)
     return run_request(request, control, table, given_grids)
 
 
@@ -216,7 +211,7 @@ def resume(
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """
-    control = RunControl(store=Path(store), stop=stop, observe=observe)
+    control = RunControl(storing=Storing(db=Path(store)), stop=stop, observe=observe)
     return resume_request(
         run_id,
         control,
@@ -304,12 +299,22 @@ def search_request(
     request: Request, control: RunControl, panel: SignalPanel | None = None
 ) -> SearchResult:
     """Search as `request` says. `panel` stands for a source in memory."""
-    started_ns = now_ns()
+    read_s = 0.0
     if panel is None:
+        started_ns = now_ns()
         panel = read_panel(request.source, control.stop)
-    read_s = (now_ns() - started_ns) / 1e9
-    with _recording(panel, request, control) as recorder:
-        _search(panel, request, control, recorder, read_s)
+        read_s = (now_ns() - started_ns) / 1e9
+    check_settings(request.search, panel.algos)
+    with recording(request, panel.fingerprint, control.storing) as recorder:
+        result = search_groups(
+            panel,
+            request.search,
+            stop=control.stop,
+            observe=control.observe,
+            observe_every_s=control.observe_every_s,
+            recorder=recorder,
+        )
+        recorder.keep(replace(result, read_s=read_s))
         return recorder.finish()
 
 
@@ -330,22 +335,30 @@ def run_request(
         prices = _read_prices(request, control.stop)
     if grids is None:
         grids = _read_grids(request)
+    check_settings(request.search, [algorithm.name for algorithm in grids.algorithms])
 
-    n_days = request.signals.n_days
     sheet = compute_signals(
         prices,
-        n_days=n_days,
+        n_days=request.signals.n_days,
         end=request.signals.end,
         include_next=True,
         grids=grids,
         stop=control.stop,
         observe=control.observe_signals,
     )
-    panel = sheet.panel(0, n_days)
+    panel = sheet.panel(0, request.signals.n_days)
     read_s = (now_ns() - started_ns) / 1e9
 
-    with _recording(panel, request, control) as recorder:
-        result = _search(panel, request, control, recorder, read_s)
+    with recording(request, panel.fingerprint, control.storing) as recorder:
+        result = search_groups(
+            panel,
+            request.search,
+            stop=control.stop,
+            observe=control.observe,
+            observe_every_s=control.observe_every_s,
+            recorder=recorder,
+        )
+        result = recorder.keep(replace(result, read_s=read_s))
         picks = pick_day(
             result,
             sheet,
@@ -355,8 +368,7 @@ def run_request(
         )
         result = recorder.finish(picks)
     # Picks of a result that could not be stored belong to no run.
-    picks = replace(picks, run_id=result.run_id)
-    return PipelineRun(result, picks, market)
+    return PipelineRun(result, replace(picks, run_id=result.run_id), market)
 
 
 def resume_request(
@@ -369,10 +381,11 @@ def resume_request(
     workers: int | None = None,
     max_attempts: int | None = None,
 ) -> SearchResult | PipelineRun:
-    """Continue the run that `name` means in `control.store`; the settings are those of `resume`."""
-    if control.store is None:
+    """Continue the run that `name` means in the database; the settings are those of `resume`."""
+    db = control.storing.db
+    if db is None:
         raise InputError("store: name the database that has the run")
-    with Store(control.store, read_only=True) as opened:
+    with Store(db, read_only=True) as opened:
         run_id = opened.find(name)
         request = opened.load_request(run_id)
         status = opened.status(run_id)
@@ -388,7 +401,7 @@ def resume_request(
         max_attempts=max_attempts,
     )
     request = request.model_copy(update={"search": settings})
-    control = replace(control, run_id=run_id)
+    control = replace(control, storing=replace(control.storing, run_id=run_id))
 
     if isinstance(source, SignalPanel):
         return search_request(request, control, source)
@@ -404,35 +417,6 @@ def resume_request(
     if isinstance(request.source, SignalsFile):
         return search_request(request, control)
     return run_request(request, control, None, grids)
-
-
-def _recording(
-    panel: SignalPanel, request: Request, control: RunControl
-) -> AbstractContextManager[Recorder]:
-    """The recorder of a search of `panel`; unusable settings are refused before there is a run."""
-    check_settings(panel, request.search)
-    return recording(
-        control.store,
-        request,
-        panel.fingerprint,
-        run_id=control.run_id,
-        every_s=control.checkpoint_s,
-        on_begin=control.on_begin,
-    )
-
-
-def _search(
-    panel: SignalPanel, request: Request, control: RunControl, recorder: Recorder, read_s: float
-) -> SearchResult:
-    result = search_groups(
-        panel,
-        request.search,
-        stop=control.stop,
-        observe=control.observe,
-        observe_every_s=control.observe_every_s,
-        recorder=recorder,
-    )
-    return recorder.keep(replace(result, read_s=read_s))
 
 
 # --- the input ------------------------------------------------------------------------------------

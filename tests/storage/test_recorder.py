@@ -10,7 +10,7 @@ from test_runs import build_picks, build_result
 from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import SearchState
 from mp2.groups.settings import SearchSettings
-from mp2.storage.recorder import RunRecorder, WriterThread, recording
+from mp2.storage.recorder import RunRecorder, Storing, WriterThread, recording
 from mp2.storage.request import InMemory, Request
 from mp2.storage.runs import Store
 
@@ -83,7 +83,7 @@ def test_errors_of_opening_are_raised_to_the_caller(tmp_path):
 def test_states_are_written_until_the_search_ends(tmp_path):
     store, search = FakeStore(), FakeSearch()
     with WriterThread(lambda: store) as writer:
-        RunRecorder(writer, tmp_path / "runs.db", "run", every_s=0.001).watch(search)
+        RunRecorder(writer, tmp_path / "runs.db", every_s=0.001).watch(search)
         for _ in range(3):
             assert store.saved.acquire(timeout=30)
         writer.repeat(None)
@@ -98,7 +98,7 @@ def test_a_failed_write_is_retried_and_reported_once(tmp_path, caplog):
         caplog.at_level(logging.DEBUG, "mp2.storage.runs"),
         WriterThread(lambda: store) as writer,
     ):
-        RunRecorder(writer, tmp_path / "runs.db", "run", every_s=0.001).watch(search)
+        RunRecorder(writer, tmp_path / "runs.db", every_s=0.001).watch(search)
         assert store.saved.acquire(timeout=30)
         writer.repeat(None)
         writer.call(lambda _: None)
@@ -113,7 +113,7 @@ def test_a_failed_write_is_retried_and_reported_once(tmp_path, caplog):
 
 def test_a_recorded_search_is_stored_with_its_picks(tmp_path):
     db, ids = tmp_path / "runs.db", []
-    with recording(db, REQUEST, "f" * 64, on_begin=ids.append) as recorder:
+    with recording(REQUEST, "f" * 64, Storing(db=db, on_begin=ids.append)) as recorder:
         assert recorder.resume_from is None
         result = recorder.keep(build_result())
         assert ids == [recorder.run_id] == [result.run_id]
@@ -125,7 +125,7 @@ def test_a_recorded_search_is_stored_with_its_picks(tmp_path):
 
 
 def test_without_a_database_nothing_is_stored():
-    with recording(None, REQUEST, "f" * 64) as recorder:
+    with recording(REQUEST, "f" * 64, Storing()) as recorder:
         recorder.watch(FakeSearch())
         recorder.keep(build_result())
         assert recorder.finish() == build_result()
@@ -133,7 +133,7 @@ def test_without_a_database_nothing_is_stored():
 
 def test_a_search_that_raises_leaves_a_failed_run(tmp_path):
     db = tmp_path / "runs.db"
-    with pytest.raises(MemoryError), recording(db, REQUEST, "f" * 64):
+    with pytest.raises(MemoryError), recording(REQUEST, "f" * 64, Storing(db=db)):
         raise MemoryError
     with Store(db, read_only=True) as store:
         assert [run.status for run in store.runs()] == ["failed"]
@@ -144,7 +144,7 @@ def test_a_result_is_stored_even_if_what_follows_raises(tmp_path):
     ids = []
 
     def search_and_fail():
-        with recording(db, REQUEST, "f" * 64, on_begin=ids.append) as recorder:
+        with recording(REQUEST, "f" * 64, Storing(db=db, on_begin=ids.append)) as recorder:
             recorder.keep(build_result())
             raise InputError("no picks")
 
@@ -160,7 +160,7 @@ def test_a_result_that_cannot_be_stored_is_written_to_a_file(tmp_path, monkeypat
         raise StoreError("runs.db: the disk is full")
 
     monkeypatch.setattr(Store, "finish", full)
-    with recording(tmp_path / "runs.db", REQUEST, "f" * 64) as recorder:
+    with recording(REQUEST, "f" * 64, Storing(db=tmp_path / "runs.db")) as recorder:
         recorder.keep(build_result())
         result = recorder.finish()
     path = tmp_path / f"mp2-{recorder.run_id}.json"

@@ -21,6 +21,7 @@ from mp2.errors import ExitCode
 from mp2.groups.result import SearchResult
 from mp2.picks.outcome import score
 from mp2.pipeline import PipelineRun, RunControl
+from mp2.storage.recorder import Storing
 
 if TYPE_CHECKING:
     from mp2.groups.search import SearchProgress
@@ -36,16 +37,21 @@ def followed(
     screen = start_logging()
     with ExitStack() as displays:
         progress = _Progress(screen, how, displays)
+        storing = Storing(
+            db=None if how.no_store else how.db,
+            every_s=how.checkpoint,
+            on_begin=_note_run,
+        )
         yield RunControl(
-            store=None if how.no_store else how.db,
-            checkpoint_s=how.checkpoint,
-            on_begin=lambda run_id: note_kept(
-                f"mp2 resume {run_id} goes on with what had been stored"
-            ),
+            storing=storing,
             stop=stop,
             observe=progress.search,
             observe_signals=progress.signals,
         )
+
+
+def _note_run(run_id: str) -> None:
+    note_kept(f"mp2 resume {run_id} goes on with what had been stored")
 
 
 class _Progress:

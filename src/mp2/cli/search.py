@@ -253,7 +253,7 @@ def _dry_run(request: Request, interrupts: Interrupts) -> int:
     from mp2.pipeline import read_panel
 
     panel = read_panel(request.source, interrupts.stop)
-    check_settings(panel, request.search)
+    check_settings(request.search, panel.algos)
     rules = request.search.rules
     summary = panel_summary(panel, rules.max_size)
     needed = memory_needed(panel, rules, request.search.workers)

@@ -61,7 +61,7 @@ def search(
     """
     started_ns = now_ns()
     settings = settings or SearchSettings()
-    check_settings(panel, settings)
+    check_settings(settings, panel.algos)
     budget_ns = max(1, round(settings.budget_s * NS_PER_S))
     session = Session(started_ns, budget_ns, stop or threading.Event())
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
-from mp2.data.panel import SignalPanel
 from mp2.errors import InputError
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
@@ -25,7 +24,7 @@ class SearchSettings:
     - `count`: one of `mp2.groups.rules.COUNTS`. With "fast", `tested[max_size]` is a lower bound.
     - `without`: names from `mp2.groups.rules.PRUNINGS` to switch off; they change only the time.
 
-    The values are checked by `check_settings`, against the panel they are used for.
+    The values are checked by `check_settings`, against the algorithms they are used for.
     """
 
     budget_s: float = 60.0
@@ -38,10 +37,10 @@ class SearchSettings:
 
 
 def check_settings(
-    panel: SignalPanel,
     settings: SearchSettings,
+    algos: Sequence[str],
 ) -> None:
-    """Raise one `InputError` that lists every setting a search of `panel` cannot use."""
+    """Raise one `InputError` that lists every setting a search of these algorithms cannot use."""
     budget_s = settings.budget_s
     workers = settings.workers
     max_attempts = settings.max_attempts
@@ -67,7 +66,7 @@ def check_settings(
         "special",
         settings.special,
         "algorithm",
-        panel.algos,
+        algos,
     )
     problems += _unknown_names(
         "without",

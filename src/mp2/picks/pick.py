@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import freeze
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
 from mp2.errors import InputError
@@ -127,11 +126,12 @@ def _size_pick(
     warnings: list[str],
 ) -> SizePick | None:
     """Return the picked group, or the best other one with enough tickers; warns of the latter."""
-    kept = result.groups(size)
-    picked = result.pick(size)
-    if picked is None:
+    kept = result.kept[size]
+    rank = result.picked_rank[size]
+    if rank is None:
         warnings.append(f"size {size}: no group was kept; no pick")
         return None
+    picked = kept[rank - 1]
     tickers = consensus_of(picked)
     if len(tickers) >= min_tickers:
         return SizePick(
@@ -174,7 +174,7 @@ def _votes(
     groups_of: dict[str, list[Group]] = {}
     # By ascending size, so that `min` below prefers the smaller of equally ranked groups.
     for size in sorted(result.kept):
-        for group in result.groups(size)[:top_groups]:
+        for group in result.kept[size][:top_groups]:
             for ticker in consensus_of(group):
                 groups_of.setdefault(ticker, []).append(group)
     votes = []
@@ -270,7 +270,6 @@ def sheet_from_table(
     )
     # The day is still to come: its prices would not be used.
     unknown = np.full((1, len(signals.tickers)), np.nan)
-    freeze([unknown])
     return SignalSheet(
         algos=signals.algos,
         variations=signals.variations,

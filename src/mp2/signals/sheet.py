@@ -64,6 +64,9 @@ class SignalSheet(SignalTable):
     close: FloatArray
     assumed_day: bool
 
+    def __post_init__(self) -> None:
+        freeze((self.buys, self.open, self.close))
+
     @property
     def n_outcome_days(self) -> int:
         """The number of days whose outcome the prices know: all, or all but the last."""
@@ -252,7 +255,6 @@ def compute_signals(
     algos = tuple(dict.fromkeys(algo_names))
     opens = _outcome(prices.open, days)
     closes = _outcome(prices.close, days)
-    freeze((computation.buys, opens, closes))
     return SignalSheet(
         algos=algos,
         variations=tuple(variation.name for variation in variations),

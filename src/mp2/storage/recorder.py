@@ -18,7 +18,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -142,6 +143,22 @@ class WriterThread:
             wait_s = min(wait_s, self._every_s)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storing:
+    """Where and how a run is stored.
+
+    - `db`: the database, None for no storing.
+    - `run_id`: the stored run to resume; None begins one.
+    - `every_s`: seconds between two writes of a running search's state.
+    - `on_begin(run_id)` is called once the run is in the store.
+    """
+
+    db: Path | None = None
+    run_id: str | None = None
+    every_s: float = CHECKPOINT_S
+    on_begin: Callable[[str], None] | None = None
+
+
 class Recorder:
     """Follows a search without storing it. `RunRecorder` stores it in the same steps.
 
@@ -151,9 +168,9 @@ class Recorder:
     - `resume_from`: the state that the search continues, None for a new one.
     """
 
-    def __init__(self, run_id: str | None = None, resume_from: SearchState | None = None) -> None:
-        self.run_id = run_id
-        self.resume_from = resume_from
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self.resume_from: SearchState | None = None
         self._result: SearchResult | None = None
 
     def watch(self, search: Resumable) -> None:
@@ -177,21 +194,24 @@ class Recorder:
 class RunRecorder(Recorder):
     """Stores one search: its state while it runs, then its result and picks."""
 
-    def __init__(
-        self,
-        writer: WriterThread,
-        db: Path,
-        run_id: str,
-        resume_from: SearchState | None = None,
-        every_s: float = CHECKPOINT_S,
-    ) -> None:
-        super().__init__(run_id, resume_from)
+    def __init__(self, writer: WriterThread, db: Path, every_s: float = CHECKPOINT_S) -> None:
+        super().__init__()
         self._writer = writer
         self._db = db
-        self._id = run_id
         self._every_s = every_s
         self._search: Resumable | None = None
         self._warned = False
+
+    def begin(self, request: Request, input_fingerprint: str, run_id: str | None = None) -> None:
+        """Begin a run, or resume the stored run `run_id`; raises what the store raises."""
+        if run_id is None:
+            begin = partial(Store.begin, request=request, input_fingerprint=input_fingerprint)
+            self.run_id = self._writer.call(begin)
+            return
+        self.run_id = run_id
+        self.resume_from = self._writer.call(
+            lambda store: store.resume(run_id, request, input_fingerprint=input_fingerprint)
+        )
 
     def watch(self, search: Resumable) -> None:
         """Write the state of the search from now on, while it runs."""
@@ -215,7 +235,7 @@ class RunRecorder(Recorder):
         store_s = (now_ns() - started_ns) / 1e9
         # The result is stored by now; only its storing time may be lost.
         with suppress(Mp2Error):
-            self._writer.call(lambda store: store.set_store_s(self._id, store_s))
+            self._writer.call(lambda store: store.set_store_s(str(self.run_id), store_s))
         return replace(result, store_s=store_s)
 
     def end_after_error(self) -> None:
@@ -224,11 +244,11 @@ class RunRecorder(Recorder):
             self.finish()
             return
         self._writer.repeat(None)
-        self._writer.call(lambda store: store.abandon(self._id))
+        self._writer.call(lambda store: store.abandon(str(self.run_id)))
 
     def _store(self, store: Store, result: SearchResult, picks: DayPicks | None) -> None:
         state = None if self._search is None else self._search.take()
-        store.finish(self._id, result, state, picks)
+        store.finish(str(self.run_id), result, state, picks)
 
     def _checkpoint(self, store: Store) -> None:
         """Write what has changed since the last time; report a failure once in a row."""
@@ -236,7 +256,7 @@ class RunRecorder(Recorder):
         if search is None:
             return
         try:
-            n_exhausted = store.save_state(self._id, search.take())
+            n_exhausted = store.save_state(str(self.run_id), search.take())
             search.confirm()
         except Exception as error:
             # Any error, such as a lack of memory: the thread has to serve the calls that follow.
@@ -245,41 +265,26 @@ class RunRecorder(Recorder):
             self._warned = True
             return
         self._warned = False
-        _log.debug("stored the state of run %s: %d more starters finished", self._id, n_exhausted)
+        _log.debug(
+            "stored the state of run %s: %d more starters finished", str(self.run_id), n_exhausted
+        )
 
 
 @contextmanager
-def recording(
-    db: Path | None,
-    request: Request,
-    input_fingerprint: str,
-    *,
-    run_id: str | None = None,
-    every_s: float = CHECKPOINT_S,
-    on_begin: Callable[[str], None] | None = None,
-) -> Iterator[Recorder]:
-    """Record a search in the database `db`, or nowhere when that is None.
+def recording(request: Request, input_fingerprint: str, storing: Storing) -> Iterator[Recorder]:
+    """Record a search as `storing` says.
 
-    With `run_id` a stored run is resumed, else one begins; `on_begin` gets its id. A block that raises
-    before its result was kept leaves a failed run, which can be resumed.
+    A block that raises before its result was kept leaves a failed run, which can be resumed.
     """
+    db = storing.db
     if db is None:
         yield Recorder()
         return
     with WriterThread(lambda: Store(db)) as writer:
-        state = None
-        if run_id is None:
-            new_id = writer.call(
-                lambda store: store.begin(request, input_fingerprint=input_fingerprint)
-            )
-        else:
-            new_id = run_id
-            state = writer.call(
-                lambda store: store.resume(new_id, request, input_fingerprint=input_fingerprint)
-            )
-        if on_begin is not None:
-            on_begin(new_id)
-        recorder = RunRecorder(writer, db, new_id, state, every_s)
+        recorder = RunRecorder(writer, db, storing.every_s)
+        recorder.begin(request, input_fingerprint, storing.run_id)
+        if storing.on_begin is not None:
+            storing.on_begin(str(recorder.run_id))
         try:
             yield recorder
         except BaseException:
