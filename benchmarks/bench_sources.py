@@ -1,9 +1,11 @@
-"""How late scanners are when their sources hang or fail: `python benchmarks/bench_sources.py [--quick] [--json]`.
+"""Measure how late scanners end when sources hang or fail.
 
-Every built-in scanner that asks the web, with a limit of 1 s, against the stub server of the tests, with real waits between
-tries: answers that never come, that come byte by byte, and every other failure of `tests/support/web_sources.py`. All scanners,
-on one slot each. Late is what a scanner's outcome has beyond its limit, and what the scan takes beyond it; the limit of
-the project is 0.25 s.
+Usage: `python benchmarks/bench_sources.py [--quick] [--json]`.
+
+Every built-in web scanner runs with a timeout of 1 s against the stub server of the tests, with
+real waits between retries: responses that never come, that come byte by byte, and every other
+failure of `tests/support/web_sources.py`. Each scanner has its own worker. Lateness is the time
+beyond the timeout, of a scanner and of the whole scan; the aim is at most 0.25 s.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ TODAY = date(2026, 1, 6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A failure: how the scanners ended, and the longest times of `n_runs` scans, in seconds."""
+    """A failure: the scanners' codes and the longest times of `n_runs` scans, in seconds."""
 
     failure: str
     n_runs: int
@@ -44,15 +46,15 @@ class Row:
     exceeded_s: float
 
 
-def scanned(answer: object) -> tuple[mp2.ScanResult, float]:
-    """One scan in which everybody gets this answer, and what it took."""
+def run_scan(response: object) -> tuple[mp2.ScanResult, float]:
+    """Return a scan in which every source sends this response, and its duration in seconds."""
     with (
         StubServer() as server,
         tempfile.TemporaryDirectory() as folder,
         Client(Path(folder)) as client,
     ):
-        web_sources.well(server)
-        web_sources.spoil(server, answer)
+        web_sources.serve_valid(server)
+        web_sources.serve_everywhere(server, response)
         own = {
             scanner.name: web_sources.settings(server.url)[scanner.name]
             for scanner in web_sources.SCANNERS
@@ -69,9 +71,9 @@ def scanned(answer: object) -> tuple[mp2.ScanResult, float]:
         return result, time.monotonic() - begun_s
 
 
-def measure(failure: str, answer: object, n_runs: int) -> Row:
-    """All runs of one failure."""
-    runs = [scanned(answer) for _ in range(n_runs)]
+def measure(failure: str, response: object, n_runs: int) -> Row:
+    """Run the scans of one failure."""
+    runs = [run_scan(response) for _ in range(n_runs)]
     codes = {
         outcome.error.code if outcome.error else "none"
         for result, _ in runs
@@ -90,18 +92,24 @@ def measure(failure: str, answer: object, n_runs: int) -> Row:
     )
 
 
-def noted(n_runs: int) -> Iterator[Row]:
-    """All rows, each told as it comes."""
-    failures = {name: answer for name, (answer, _) in web_sources.FAILURES.items()}
-    for failure, answer in {**web_sources.HANGING, **failures, **web_sources.LARGE}.items():
-        row = measure(failure, answer, n_runs)
+def measure_all(n_runs: int) -> Iterator[Row]:
+    """Yield the row of each failure, and print it to stderr."""
+    failures = {name: response for name, (response, _) in web_sources.FAILURES.items()}
+    for failure, response in {**web_sources.HANGING, **failures, **web_sources.LARGE}.items():
+        row = measure(failure, response, n_runs)
         print(*_cells(row), sep="; ", file=sys.stderr)
         yield row
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The table, in seconds."""
-    header = ("what the sources do", "codes", "slowest scanner", "slowest scan", "beyond the limit")
+    """Return a Markdown table, in seconds."""
+    header = (
+        "response of the sources",
+        "codes",
+        "slowest scanner",
+        "slowest scan",
+        "beyond the timeout",
+    )
     return measured.markdown(header, map(_cells, rows))
 
 
@@ -119,10 +127,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ.update(web_sources.KEYS)
-    rows = list(noted(1 if asked.quick else 5))
-    measured.print_json([asdict(row) for row in rows]) if asked.json else print(table(rows))
+    rows = list(measure_all(1 if options.quick else 5))
+    measured.print_json([asdict(row) for row in rows]) if options.json else print(table(rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The scanner `sql`: rows to candidates, nothing but reading, an end in time, and databases that are of no use."""
+"""Tests of the scanner `sql`: candidates, read-only access, deadlines and unusable databases."""
 
 import datetime
 import os
@@ -40,8 +40,8 @@ def database(here):
     return "quotes.db"
 
 
-def asked(query, database="quotes.db", **settings):
-    """The outcome, the candidates in order, the log."""
+def run(query, database="quotes.db", **settings):
+    """Return the outcome, the candidates in order, and the log."""
     config = {"scanners": {"sql": {"database": database, "query": query, **settings}}}
     return scan_in_caller(Sql, config=config, today=TODAY)
 
@@ -65,12 +65,15 @@ def either(request, database, monkeypatch):
     return database
 
 
-# --- rows to candidates ---------------------------------------------------------------------------------------------
+# --- rows to candidates ---------------------------------------------------------------------------
 
 
 def test_rows_become_candidates(either):
-    query = "SELECT ticker, why AS Context, urgency AS priority, close, odd FROM quotes WHERE day = :today ORDER BY ticker DESC"
-    outcome, (first, second), _ = asked(query, either, ticker_column="TICKER")
+    query = (
+        "SELECT ticker, why AS Context, urgency AS priority, close, odd FROM quotes "
+        "WHERE day = :today ORDER BY ticker DESC"
+    )
+    outcome, (first, second), _ = run(query, either, ticker_column="TICKER")
     assert outcome.status == "ok"
     assert (first.ticker, first.context, first.priority) == (
         "AAPL",
@@ -89,7 +92,7 @@ def test_parameters_and_names_of_columns(either):
         "priority": "low",
         "parameters": {"least": 2.5, "day": TODAY},
     }
-    outcome, (only,), _ = asked(query, either, **settings)
+    outcome, (only,), _ = run(query, either, **settings)
     assert outcome.status == "ok"
     assert (only.ticker, only.context, only.priority, only.data) == (
         "MSFT",
@@ -100,13 +103,13 @@ def test_parameters_and_names_of_columns(either):
 
 
 def test_a_column_of_tickers_is_enough(either):
-    _, (one, two), _ = asked("SELECT 7203 AS ticker UNION SELECT 9984", either)
+    _, (one, two), _ = run("SELECT 7203 AS ticker UNION SELECT 9984", either)
     assert (one.ticker, one.context, one.data) == ("7203", "named by the query", None)
     assert two.ticker == "9984"
 
 
 def test_rows_without_a_ticker_are_dropped(either):
-    outcome, found, log = asked(
+    outcome, found, log = run(
         "SELECT NULL AS ticker UNION ALL SELECT 'A B' UNION ALL SELECT 'ABC'", either
     )
     assert [one.ticker for one in found] == ["ABC"]
@@ -114,37 +117,37 @@ def test_rows_without_a_ticker_are_dropped(either):
     assert any("dropped: ticker None" in line for line in log)
 
 
-def test_no_more_rows_than_are_wanted(either):
+def test_max_rows_and_limit(either):
     query = "SELECT NULL AS ticker UNION ALL SELECT 'A' UNION ALL SELECT 'B' UNION ALL SELECT 'C'"
-    _, found, log = asked(query, either, max_rows=3)
+    _, found, log = run(query, either, max_rows=3)
     assert [one.ticker for one in found] == ["A", "B"]
     assert any("only max_rows = 3 rows" in line for line in log)
-    _, found, log = asked(query, either, limit=1)
+    _, found, log = run(query, either, limit=1)
     assert [one.ticker for one in found] == ["A"]
-    _, _, log = asked(query, either, max_rows=4)
+    _, _, log = run(query, either, max_rows=4)
     assert not any("max_rows" in line for line in log)
 
 
 def test_values_of_other_databases_are_json():
-    told = {
+    json_values = {
         Decimal("1.5"): 1.5,
         Decimal("NaN"): None,
         datetime.date(2024, 1, 2): "2024-01-02",
         b"abc": "<3 bytes>",
         True: True,
     }
-    assert {value: sql_module.json_value(value) for value in told} == told
+    assert {value: sql_module.json_value(value) for value in json_values} == json_values
     assert sql_module.json_value(float("nan")) is None
     assert sql_module.json_value(memoryview(b"ab")) == "<2 bytes>"
     assert sql_module.json_value([1]) == "[1]"
 
 
-def test_text_that_is_none_is_read_all_the_same(database):
-    _, (one,), _ = asked("SELECT 'A' AS ticker, CAST(x'41ff42' AS TEXT) AS name")
+def test_invalid_utf8_is_replaced(database):
+    _, (one,), _ = run("SELECT 'A' AS ticker, CAST(x'41ff42' AS TEXT) AS name")
     assert one.data == {"name": "A\ufffdB"}
 
 
-# --- nothing but reading --------------------------------------------------------------------------------------------
+# --- read-only access -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_text_that_is_none_is_read_all_the_same(database):
         "SELECT load_extension('x') AS ticker",
     ],
 )
-def test_whatever_does_not_only_read_is_refused(query, either, here):
+def test_queries_that_write_are_refused(query, either, here):
     before = (here / "quotes.db").read_bytes()
     config = {"scanners": {"sql": {"database": either, "query": query}}}
     error = mp2.scan([Sql], config=config, today=TODAY).outcomes[0].error
@@ -175,10 +178,10 @@ def test_whatever_does_not_only_read_is_refused(query, either, here):
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite+pysqlite:///", "SQLite+aiosqlite:///"])
-def test_no_url_of_sqlite_gets_around_the_guard(url, database, here):
+def test_every_sqlite_url_is_opened_read_only(url, database, here):
     assert [
         one.ticker
-        for one in asked("SELECT ticker FROM quotes WHERE close = 3", f"{url}{database}")[1]
+        for one in run("SELECT ticker FROM quotes WHERE close = 3", f"{url}{database}")[1]
     ] == ["MSFT"]
     fails(
         "bad_request", f"{here}/new.db: no such file", "SELECT 'A' AS ticker", f"{url}{here}/new.db"
@@ -187,7 +190,7 @@ def test_no_url_of_sqlite_gets_around_the_guard(url, database, here):
     assert [path.name for path in here.iterdir() if path.suffix == ".db"] == [database]
 
 
-def test_a_write_hidden_behind_with_is_refused(either, here):
+def test_a_write_after_with_is_refused(either, here):
     before = (here / "quotes.db").read_bytes()
     fails(
         "forbidden",
@@ -198,16 +201,17 @@ def test_a_write_hidden_behind_with_is_refused(either, here):
     assert (here / "quotes.db").read_bytes() == before
 
 
-def test_two_statements_are_one_too_many(either, here):
+def test_two_statements_are_refused(either, here):
     before = (here / "quotes.db").read_bytes()
     fails("bad_request", "", "SELECT 'A' AS ticker; DROP TABLE quotes", either)
     assert (here / "quotes.db").read_bytes() == before
 
 
-def test_what_reads_is_allowed(database):
+def test_reading_queries_are_allowed(database):
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript("""
-            CREATE VIEW late AS SELECT ticker, upper(why) AS context FROM quotes WHERE day > '2024-03-02';
+            CREATE VIEW late AS
+                SELECT ticker, upper(why) AS context FROM quotes WHERE day > '2024-03-02';
             CREATE VIRTUAL TABLE words USING fts5(ticker, body);
             INSERT INTO words VALUES ('TSLA', 'deliveries beat estimates'), ('F', 'recall');
         """)
@@ -216,17 +220,18 @@ def test_what_reads_is_allowed(database):
         ("SELECT ticker FROM words WHERE words MATCH 'beat'", "TSLA"),
         ("SELECT value AS ticker FROM json_each('[\"GOOG\"]')", "GOOG"),
         (
-            "WITH a AS (SELECT ticker, row_number() OVER (ORDER BY close) AS n FROM quotes) SELECT ticker FROM a WHERE n = 2",
+            "WITH a AS (SELECT ticker, row_number() OVER (ORDER BY close) AS n FROM quotes) "
+            "SELECT ticker FROM a WHERE n = 2",
             "MSFT",
         ),
         ("SELECT name AS ticker FROM pragma_table_info('quotes') WHERE name = 'odd'", "ODD"),
     ):
-        outcome, found, _ = asked(query)
+        outcome, found, _ = run(query)
         assert outcome.error is None
         assert [one.ticker for one in found] == [ticker]
 
 
-# --- an end in time -------------------------------------------------------------------------------------------------
+# --- deadlines ------------------------------------------------------------------------------------
 
 
 def wait_for(thread):
@@ -234,8 +239,8 @@ def wait_for(thread):
     assert not thread.is_alive()
 
 
-def test_a_query_without_an_end_is_ended(either):
-    """The thread itself comes to its end, not only the scan."""
+def test_an_endless_query_is_cancelled_at_the_deadline(either):
+    """The thread itself ends, not only the scan."""
     before = set(threading.enumerate())
     found = fails("timeout", "timeout after 0.2s", FOREVER, either, timeout_seconds=0.2)
     assert found.outcomes[0].status == "timeout"
@@ -243,7 +248,7 @@ def test_a_query_without_an_end_is_ended(either):
         wait_for(thread)
 
 
-def test_a_stop_ends_a_query_too(either):
+def test_a_stop_cancels_a_query(either):
     before = set(threading.enumerate())
     stop = threading.Event()
     config = {"scanners": {"sql": {"database": either, "query": FOREVER}}}
@@ -259,7 +264,7 @@ def test_a_stop_ends_a_query_too(either):
 
 
 @pytest.mark.parametrize("method", ["cancel", "interrupt", "close"])
-def test_a_driver_is_told_in_its_own_words(method):
+def test_cancel_uses_the_method_of_the_driver(method):
     calls = []
 
     def call(self):
@@ -270,7 +275,7 @@ def test_a_driver_is_told_in_its_own_words(method):
     assert calls == [method]
 
 
-# --- databases and queries that are of no use -----------------------------------------------------------------------
+# --- unusable databases and queries ---------------------------------------------------------------
 
 
 def test_without_database_or_query_it_is_skipped():
@@ -287,7 +292,7 @@ def test_without_database_or_query_it_is_skipped():
         )
 
 
-def test_a_column_that_is_not_there(either):
+def test_missing_and_duplicate_columns(either):
     message = (
         "the query has no column 'ticker', only day, why; name the right one with ticker_column,"
         " or rename one with AS"
@@ -301,7 +306,7 @@ def test_a_column_that_is_not_there(either):
     )
 
 
-def test_what_a_file_has_is_told(database):
+def test_a_missing_name_lists_the_tables(database):
     has = "it has quotes (day, ticker, why, urgency, close, odd)"
     fails("bad_request", f"quotes.db: no such column: closing; {has}", "SELECT closing FROM quotes")
     fails("bad_request", f"quotes.db: no such table: quote; {has}", "SELECT ticker FROM quote")
@@ -342,12 +347,12 @@ def test_a_locked_file(database, monkeypatch):
     assert found.outcomes[0].status == "error"
 
 
-def test_a_file_that_is_written_to_meanwhile(database):
+def test_a_file_that_is_being_written(database):
     with closing(sqlite3.connect(database)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
         other.execute("INSERT INTO quotes (ticker) VALUES ('NEW')")
-        outcome, found, _ = asked("SELECT ticker FROM quotes")
+        outcome, found, _ = run("SELECT ticker FROM quotes")
     assert outcome.error is None
     assert len(found) == 3
 
@@ -355,15 +360,15 @@ def test_a_file_that_is_written_to_meanwhile(database):
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
 )
-def test_a_file_that_may_not_be_read(database, here):
+def test_a_file_without_read_permission(database, here):
     (here / database).chmod(0)
     fails("bad_request", "quotes.db: unable to open database file", "SELECT ticker FROM quotes")
 
 
-# --- other databases ------------------------------------------------------------------------------------------------
+# --- other databases ------------------------------------------------------------------------------
 
 
-def test_without_the_extra_it_says_which(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     found = fails(
         "exception", "MissingExtraError", "SELECT 1 AS ticker", "postgresql://me@127.0.0.1/quotes"
@@ -371,7 +376,7 @@ def test_without_the_extra_it_says_which(monkeypatch):
     assert "pip install 'mp2[sql]'" in found.outcomes[0].error.message
 
 
-def test_a_driver_or_database_kind_that_is_not_there():
+def test_unknown_dialects_and_urls():
     pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
     fails(
         "bad_request",
@@ -382,7 +387,7 @@ def test_a_driver_or_database_kind_that_is_not_there():
     fails("bad_request", "Could not parse SQLAlchemy URL", "SELECT 1 AS ticker", "://nothing")
 
 
-def test_the_first_word_has_to_be_one_of_reading():
+def test_a_query_begins_with_select():
     pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
     fails(
         "forbidden",
@@ -401,7 +406,7 @@ def test_the_first_word_has_to_be_one_of_reading():
         "mysql://h/d?password=s3cret",
     ],
 )
-def test_a_password_does_not_belong_in_the_settings(database):
+def test_a_password_in_the_settings_is_refused(database):
     found = fails("preparation", "settings: database: contains a password", "SELECT 1", database)
     assert "s3cret" not in repr(found)
 
@@ -410,7 +415,7 @@ def test_an_unknown_home_directory():
     fails("bad_request", "~nosuch/a.db: no such file", "SELECT 1 AS ticker", "~nosuch/a.db")
 
 
-def test_a_password_is_in_no_message_and_no_log(monkeypatch):
+def test_the_password_is_redacted(monkeypatch):
     sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
     monkeypatch.setenv("QUOTES_PASSWORD", SECRET)
     urls = []
@@ -430,9 +435,9 @@ def test_a_password_is_in_no_message_and_no_log(monkeypatch):
         "unavailable", "no connection with ***, postgresql", "SELECT 1 AS ticker", **given
     )
     assert urls[0].password == SECRET
-    told = repr(found) + repr(found.logs) + str(found.to_dict())
-    assert "Traceback" in told
-    assert "s3cret" not in told
+    texts = repr(found) + repr(found.logs) + str(found.to_dict())
+    assert "Traceback" in texts
+    assert "s3cret" not in texts
 
 
 def test_without_the_password_it_is_skipped(here):
@@ -457,7 +462,7 @@ def test_without_the_password_it_is_skipped(here):
         (None, "connection refused", "unavailable"),
     ],
 )
-def test_what_a_server_says_has_a_code(state, reason, code):
+def test_codes_of_database_errors(state, reason, code):
     exc = pytest.importorskip("sqlalchemy.exc", reason="needs the extra 'sql'")
     cause = type("DriverError", (Exception,), {"sqlstate": state})(reason)
     own = ScanContext(Sql, Sql.Settings(), timeout_s=30)

@@ -1,4 +1,4 @@
-"""The scanners over daily bars: their rules against plain numpy, what they may see, and prices that are of no use."""
+"""Tests of the scanners over daily bars: rules, look-ahead, reading and unusable prices."""
 
 import copy
 import datetime
@@ -17,7 +17,7 @@ from mp2.data import prices as prices_module
 from mp2.data.prices import price_table, to_frame
 from mp2.discovery.context import ScanContext
 from mp2.discovery.runner import scan_in_caller
-from mp2.discovery.sources import _daily_bars as daily_bars
+from mp2.discovery.sources import _daily_bars
 from mp2.discovery.sources.breakout_52w import Breakout52w
 from mp2.discovery.sources.oversold_in_uptrend import OversoldInUptrend
 from mp2.discovery.sources.volatility_contraction import VolatilityContraction
@@ -45,13 +45,13 @@ SHORT = {
 
 
 def day_after(table, n_dates=None):
-    """The first day on which `n_dates` of the table are complete; all of them without a number."""
+    """Return the first day on which `n_dates` (default: all) dates of the table are complete."""
     last = table.dates[(n_dates or table.n_dates) - 1]
     return datetime.date.fromisoformat(last) + datetime.timedelta(days=1)
 
 
 def run(scanner, table=None, today=None, **settings):
-    """The outcome, and the candidates by ticker, in order."""
+    """Return the outcome, and the candidates by ticker, in order."""
     found = mp2.scan(
         [scanner],
         config={"scanners": {scanner.name: {"limit": 1000, **settings}}},
@@ -62,13 +62,13 @@ def run(scanner, table=None, today=None, **settings):
 
 
 def in_order(scanner, table, **settings):
-    """The candidates in the order in which they are named."""
+    """Return the candidates in the order in which they are named."""
     given = {"scanners": {scanner.name: {"limit": 1000, **settings}}}
     return scan_in_caller(scanner, config=given, state={"prices": table}, today=day_after(table))[1]
 
 
 def fails(code, message, scanner=Breakout52w, table=None, **settings):
-    """It fails so, and not in any other way."""
+    """Assert that the scanner fails with this code and message."""
     outcome, found = run(scanner, table, **settings)
     assert found == {}
     assert outcome.error.code == code
@@ -81,10 +81,10 @@ def with_volume(table, volume):
     return price_table(table.dates, table.tickers, [*values, volume])
 
 
-# --- each rule on bars made for it ----------------------------------------------------------------------------------
+# --- each rule on bars made for it ----------------------------------------------------------------
 
 
-def test_volume_accumulation_tells_what_it_saw():
+def test_volume_accumulation():
     close = np.tile(100.0 + np.arange(30) % 2, (4, 1))
     close[:, -6:] = [100, 101, 100.5, 101, 101.5, 101]
     volume = np.full((4, 30), 1000.0)
@@ -98,7 +98,8 @@ def test_volume_accumulation_tells_what_it_saw():
     assert list(found) == ["BUY", "SOME"]
     assert [one.priority for one in found.values()] == ["high", "medium"]
     assert found["BUY"].contexts == (
-        "volume of 5 sessions is 4.0 times the usual, 80% of it net buying, at a close of 101.00 (+1.0%)",
+        "volume of 5 sessions is 4.0 times the usual, "
+        "80% of it net buying, at a close of 101.00 (+1.0%)",
     )
     assert found["BUY"].data == {
         "volume_accumulation": {
@@ -113,7 +114,7 @@ def test_volume_accumulation_tells_what_it_saw():
     assert still == {}
 
 
-def test_breakout_52w_tells_what_it_saw():
+def test_breakout_52w():
     flat = [44.9, *[40.0] * 29]
     table = bars(NEW=[*flat, 45.2], SAME=[*flat, 44.9], FAR=[*flat, 60.0], OLD=[*flat, 41.0])
     volume = np.full((4, 31), 100.0)
@@ -126,10 +127,13 @@ def test_breakout_52w_tells_what_it_saw():
     )
     assert found["NEW"].priority == "high"
     later = in_order(Breakout52w, table, sessions=29, volume_days=20, max_above_pp=100.0)
-    told = [(one.ticker, one.priority) for one in later]
-    assert told == [("FAR", "medium"), ("NEW", "medium"), ("SAME", "medium"), ("OLD", "medium")], (
-        "the old high is out of sight"
-    )
+    priorities = [(one.ticker, one.priority) for one in later]
+    assert priorities == [
+        ("FAR", "medium"),
+        ("NEW", "medium"),
+        ("SAME", "medium"),
+        ("OLD", "medium"),
+    ], "the old high is outside the window"
 
 
 def test_breakout_52w_without_volume():
@@ -149,7 +153,7 @@ def test_breakout_52w_without_volume():
     )
 
 
-def test_oversold_in_uptrend_tells_what_it_saw():
+def test_oversold_in_uptrend():
     rise = [*np.linspace(20, 60, 40)]
     table = bars(FELL=[*rise, 56.0, 53.0], ROSE=[*rise, 61.0, 62.0], BROKE=[*rise, 40.0, 20.0])
     outcome, found = run(OversoldInUptrend, table, sma_period=40)
@@ -167,15 +171,15 @@ def test_oversold_in_uptrend_tells_what_it_saw():
     assert found["FELL"].contexts[0].endswith(f"above its mean of 40 sessions ({mean:.2f})")
 
 
-def test_a_price_that_stands_still_is_not_oversold():
-    """Its RSI stays for ever where the last move left it."""
+def test_an_unchanged_price_is_not_oversold():
+    """Its RSI stays where the last move left it."""
     fallen = [*np.linspace(20, 60, 40), 56.0, 53.0]
     table = bars(FELL=[*[20.0] * 19, *fallen, 53.0], HALTED=[*fallen, *[53.0] * 20])
     _, found = run(OversoldInUptrend, table, sma_period=60)
-    assert list(found) == ["FELL"], "one day of rest is none of standing still"
+    assert list(found) == ["FELL"], "one unchanged day is not enough"
 
 
-def test_volatility_contraction_tells_what_it_saw():
+def test_volatility_contraction():
     swing = np.tile([1.0, -1.0], 80)
     steps = np.array([swing * np.linspace(1, 0.05, 160), swing, swing * np.linspace(1, 0.05, 160)])
     close = 100 + np.cumsum(steps + np.array([[0.02], [0.02], [-0.02]]), axis=1)
@@ -190,13 +194,16 @@ def test_volatility_contraction_tells_what_it_saw():
         100 * 4 * close[0, -20:].std() / close[0, -20:].mean()
     )
     assert data["percentile"] == 0
-    start = f"bandwidth {data['bandwidth_pp']:.1f}% was lower in 0% of 60 sessions, range {data['atr_pp']:.1f}% is"
+    start = (
+        f"bandwidth {data['bandwidth_pp']:.1f}% was lower in 0% of 60 sessions, "
+        f"range {data['atr_pp']:.1f}% is"
+    )
     assert found["QUIET"].contexts[0].startswith(start)
     _, louder = run(VolatilityContraction, table, lookback=60, trend_period=100, max_atr_ratio=1.0)
     assert set(louder) == {"QUIET", "LOUD"}
 
 
-def test_no_trading_is_no_contraction():
+def test_halted_trading_is_not_a_contraction():
     close = np.r_[100 + np.arange(160) * 0.1 + np.tile([1, -1], 80), np.full(40, 115.0)]
     columns = [
         close,
@@ -211,14 +218,14 @@ def test_no_trading_is_no_contraction():
     _, found = run(
         VolatilityContraction, table, day_after(table, 178), lookback=60, trend_period=100
     )
-    assert list(found) == ["HALTED"], "up to then it is the calm that is looked for"
+    assert list(found) == ["HALTED"], "until then it contracts"
 
 
-# --- against plain numpy --------------------------------------------------------------------------------------------
+# --- against plain numpy --------------------------------------------------------------------------
 
 
 def wilder(values, period):
-    """Wilder's smoothing along the last axis, from the mean of the first `period`; the last value only."""
+    """Return the last value of Wilder's smoothing, which begins with a mean of `period`."""
     smooth = values[:, :period].mean(axis=1)
     for idx in range(period, values.shape[1]):
         smooth = (smooth * (period - 1) + values[:, idx]) / period
@@ -294,14 +301,14 @@ IN_NUMPY = {
 
 
 def expected(scanner, table, n_dates, **settings):
-    """Tickers that are there on every date for which the rule holds, by plain numpy."""
+    """Return the tickers with bars on every date for which the rule holds, by plain numpy."""
     whole = np.flatnonzero(table.first_idx == 0)
     columns = [getattr(table, name)[whole, :n_dates] for name in ("high", "low", "close", "volume")]
     return {table.tickers[idx] for idx in whole[IN_NUMPY[scanner.name](*columns, **settings)]}
 
 
 @pytest.mark.parametrize("scanner", SCANNERS)
-def test_the_rule_is_the_one_that_is_told(scanner):
+def test_the_rule_equals_plain_numpy(scanner):
     table = walk(60, 500, seed=3)
     n_found = 0
     for n_dates in (450, 470, 500):
@@ -309,7 +316,7 @@ def test_the_rule_is_the_one_that_is_told(scanner):
         wanted = expected(scanner, table, n_dates, **SHORT[scanner.name])
         assert set(found) == wanted
         n_found += len(wanted)
-    assert 5 < n_found < 120, "a rule that always or never holds is not tested"
+    assert 5 < n_found < 120, "a rule that always or never holds tests nothing"
 
 
 @pytest.mark.realdata
@@ -329,7 +336,8 @@ def test_the_real_market():
             } == canonical
             n_found[scanner.name] += len(wanted)
     assert min(n_found.values()) > 2
-    # Lockheed and Raytheon after 2020-01-03, from the file by hand: day's close, and the highest one of 252 sessions before.
+    # Lockheed and Raytheon on 2020-01-03, from the file by hand: the close, and the highest close
+    # of the 252 sessions before.
     _, found = run(Breakout52w, table, datetime.date(2020, 1, 6))
     assert found["LMT"].priority == "high"
     assert (
@@ -344,7 +352,7 @@ def test_the_real_market():
     )
 
 
-# --- what a rule may see --------------------------------------------------------------------------------------------
+# --- look-ahead -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scanner", SCANNERS)
@@ -356,9 +364,9 @@ def test_later_bars_make_no_difference(scanner):
         column[:, 280:] *= np.random.default_rng(0).uniform(0.5, 2)
     changed = price_table(table.dates, table.tickers, columns)
     cut = table.until(table.dates[279])
-    answers = [run(scanner, one, today, **SHORT[scanner.name])[1] for one in (table, changed, cut)]
-    assert answers[0]
-    assert answers[0] == answers[1] == answers[2]
+    results = [run(scanner, one, today, **SHORT[scanner.name])[1] for one in (table, changed, cut)]
+    assert results[0]
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("scanner", SCANNERS)
@@ -393,11 +401,11 @@ def test_a_late_listing_counts_once_it_has_the_bars(scanner):
     table = walk(60, 200, seed=7, late={ticker: 200 - needed + ticker % 2 for ticker in range(30)})
     _, found = run(scanner, table, **SHORT[scanner.name])
     late = {ticker for ticker in found if ticker < "T030"}
-    assert late, "those that have just enough bars count"
-    assert all(int(ticker[1:]) % 2 == 0 for ticker in late), "those that lack one do not"
+    assert late, "tickers with just enough bars count"
+    assert all(int(ticker[1:]) % 2 == 0 for ticker in late), "tickers that lack one do not"
 
 
-def test_what_is_unknown_holds_for_no_rule():
+def test_no_rule_holds_for_unknown_values():
     table = walk(40, 100, seed=2)
     settings = SHORT["volume_accumulation"]
     _, before = run(VolumeAccumulation, table, **settings)
@@ -412,7 +420,7 @@ def test_what_is_unknown_holds_for_no_rule():
     assert set(found) == set(before) - {hit, missed}
 
 
-def test_a_volume_of_nothing_is_no_measure():
+def test_a_base_volume_of_zero_matches_nothing():
     table = walk(10, 60)
     volume = np.zeros((10, 60))
     volume[:5, -4:] = 1000
@@ -448,7 +456,7 @@ def test_data_is_plain_json():
             )
 
 
-# --- where prices come from -----------------------------------------------------------------------------------------
+# --- reading prices -------------------------------------------------------------------------------
 
 
 def test_a_price_table_is_not_copied():
@@ -466,7 +474,7 @@ def config(**settings):
 @pytest.fixture
 def n_reads(monkeypatch):
     """How often prices were read."""
-    monkeypatch.setattr(daily_bars, "price_cache", daily_bars.PriceCache(n_kept=2))
+    monkeypatch.setattr(_daily_bars, "price_cache", _daily_bars.PriceCache(n_kept=2))
     reads = []
     read_prices = prices_module.read_prices
 
@@ -492,7 +500,7 @@ def test_a_file_is_read_once(concurrent, tmp_path, n_reads):
     assert again.candidates == found.candidates
     to_frame(table.until(table.dates[298])).write_csv(path)
     mp2.scan(SCANNERS, config=config(prices=str(path)), today=today, concurrent=concurrent)
-    assert len(n_reads) == 2, "what has changed is read again"
+    assert len(n_reads) == 2, "a changed file is read again"
 
 
 def test_a_folder_and_an_sqlite_file_are_read_again_when_they_change(tmp_path, n_reads):
@@ -519,16 +527,16 @@ def test_few_tables_are_kept(tmp_path, n_reads):
             today=datetime.date(2023, 3, 1),
             **SHORT["breakout_52w"],
         )
-    assert len(daily_bars.price_cache.tables) == 2
+    assert len(_daily_bars.price_cache.tables) == 2
 
 
 def context(timeout_s=None):
     return ScanContext(Breakout52w, Breakout52w.Settings(), timeout_s=timeout_s)
 
 
-def test_who_waits_for_a_read_that_is_given_up_reads_itself():
+def test_the_next_thread_reads_after_a_cancelled_read():
     reads, began, go_on, table = (
-        daily_bars.PriceCache(2),
+        _daily_bars.PriceCache(2),
         threading.Event(),
         threading.Event(),
         walk(),
@@ -539,7 +547,7 @@ def test_who_waits_for_a_read_that_is_given_up_reads_itself():
         assert go_on.wait(30)
         raise mp2.ReadStoppedError("stopped")
 
-    first, answers = context(), []
+    first, results = context(), []
 
     def reader():
         with pytest.raises(mp2.SourceError, match="cancelled"):
@@ -547,7 +555,7 @@ def test_who_waits_for_a_read_that_is_given_up_reads_itself():
 
     threads = [
         threading.Thread(target=reader),
-        threading.Thread(target=lambda: answers.append(reads.get("key", lambda: table, context()))),
+        threading.Thread(target=lambda: results.append(reads.get("key", lambda: table, context()))),
     ]
     threads[0].start()
     assert began.wait(30)
@@ -556,11 +564,11 @@ def test_who_waits_for_a_read_that_is_given_up_reads_itself():
     go_on.set()
     for thread in threads:
         thread.join(30)
-    assert answers == [table]
+    assert results == [table]
 
 
-def test_who_waits_does_so_for_no_longer_than_it_has_time():
-    reads, began, go_on = daily_bars.PriceCache(2), threading.Event(), threading.Event()
+def test_waiting_for_a_read_ends_at_the_deadline():
+    reads, began, go_on = _daily_bars.PriceCache(2), threading.Event(), threading.Event()
 
     def slow():
         began.set()
@@ -576,8 +584,8 @@ def test_who_waits_does_so_for_no_longer_than_it_has_time():
     reader.join(30)
 
 
-def test_a_fault_is_told_to_all_who_wait_and_not_kept():
-    reads = daily_bars.PriceCache(2)
+def test_a_failed_read_is_reported_and_not_cached():
+    reads = _daily_bars.PriceCache(2)
 
     def fails():
         raise mp2.InputError(["one", "two"])
@@ -589,7 +597,7 @@ def test_a_fault_is_told_to_all_who_wait_and_not_kept():
     assert reads.get("key", walk, context()).n_tickers == 6
 
 
-# --- prices that are of no use --------------------------------------------------------------------------------------
+# --- unusable prices ------------------------------------------------------------------------------
 
 
 def test_without_prices_it_is_skipped():
@@ -601,7 +609,7 @@ def test_without_prices_it_is_skipped():
         assert not outcome.failed
 
 
-def test_prices_that_are_not_there(tmp_path):
+def test_missing_prices(tmp_path):
     path = tmp_path / "none.parquet"
     assert fails("bad_request", f"prices: {path}: ", prices=str(path)).status == "error"
     fails("bad_request", "prices: ~nosuch/p.csv: ", prices="~nosuch/p.csv")
@@ -621,7 +629,7 @@ def test_prices_that_cannot_be_read(tmp_path):
     )
 
 
-def test_too_few_bars_and_none_at_all():
+def test_too_few_bars():
     table = walk(3, 100, late={0: 50})
     last = table.dates[-1]
     message = f"state['prices']: no ticker has the 253 bars needed up to {last}; the most are 100"
@@ -630,7 +638,7 @@ def test_too_few_bars_and_none_at_all():
     fails("bad_payload", message, table=table, today=datetime.date(2023, 1, 2))
 
 
-def test_prices_of_long_ago_are_not_those_of_today():
+def test_outdated_prices_are_refused():
     table = walk(3, 100)
     late = datetime.date.fromisoformat(table.dates[-1]) + datetime.timedelta(days=11)
     fails(
@@ -655,7 +663,7 @@ def test_no_volume_at_all(tmp_path):
     )
 
 
-def test_what_was_left_out_is_in_the_log(tmp_path):
+def test_left_out_tickers_are_logged(tmp_path):
     table = walk(5, 60)
     frame = to_frame(table)
     path = tmp_path / "prices.csv"
@@ -671,7 +679,7 @@ def test_what_was_left_out_is_in_the_log(tmp_path):
     assert any("4 of 4 tickers have 51 bars" in line for line in found.logs["breakout_52w"])
 
 
-def test_it_stops_when_its_time_is_over():
+def test_a_scan_stops_at_its_deadline():
     table = walk(50, 60)
     own = ScanContext(
         Breakout52w,
@@ -703,6 +711,6 @@ def test_settings_out_of_range_are_named(scanner, setting, value):
     assert setting in outcome.error.message
 
 
-def test_a_table_in_the_state_gives_way_to_the_setting(tmp_path):
+def test_the_setting_takes_precedence_over_the_state(tmp_path):
     path = tmp_path / "none.csv"
     fails("bad_request", f"prices: {path}", table=replace(walk()), prices=str(path))

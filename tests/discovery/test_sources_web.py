@@ -1,4 +1,4 @@
-"""The scanners that ask the web: what they read of replies, what they name, and that no failure of a source goes further."""
+"""Tests of the web scanners: parsing, candidates, and containment of failures."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from stub_server import Json, Reset, Silence, Status, StubServer, Trickle
 from web_sources import (
     ADSH,
     AGENT,
-    ASKED,
     BASIC,
     FAILURES,
     HANGING,
     KEYS,
     LARGE,
+    PATHS,
     SCANNERS,
     TOKEN,
     Overview,
-    each,
+    expect,
+    serve_everywhere,
+    serve_valid,
     settings,
-    spoil,
-    well,
 )
 from wire import KEY, reply
 
@@ -70,7 +70,7 @@ def server():
 
 
 class Bench:
-    """Scans of the real scanners through `mp2.scan`, with a client whose waits between tries take no time."""
+    """Runs the built-in scanners through `mp2.scan`, with a client that retries without waiting."""
 
     def __init__(self, server, folder):
         self.server, self.folder, self.warnings, self.later_s = server, folder, [], 0.0
@@ -113,7 +113,7 @@ class Bench:
         }
 
     def named(self, source):
-        """The candidates of one scanner: ticker -> (priority, context, data)."""
+        """Return the candidates of one scanner by ticker: (priority, context, data)."""
         return {
             one.ticker: (one.priority, one.contexts[one.sources.index(source)], one.data[source])
             for one in self.result.candidates
@@ -121,7 +121,7 @@ class Bench:
         }
 
     def traces(self):
-        """All that stays of a scan: its result, logs, and the bytes of the client's files."""
+        """Yield what remains of a scan: its result, logs, and the bytes of the client's files."""
         result = self.result
         yield json.dumps(result.to_dict())
         yield from (line for lines in result.logs.values() for line in lines)
@@ -131,11 +131,11 @@ class Bench:
 
 @pytest.fixture
 def bench(server, tmp_path):
-    well(server)
+    serve_valid(server)
     return Bench(server, tmp_path)
 
 
-# --- values of replies ------------------------------------------------------------------------------------------------
+# --- values of replies ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_numbers(value, expected):
     assert Row(field=value).number("field") == expected
 
 
-def test_days_and_the_next_day_of_trading():
+def test_days_and_next_weekdays():
     assert Row(field="2026-01-05 16:15:59 US/Eastern").day("field") == "2026-01-05"
     for value in ("2026-13-05", "05.01.2026", "", None, 20260105):
         assert Row(field=value).day("field") is None
@@ -183,9 +183,9 @@ def test_days_and_the_next_day_of_trading():
     assert [day[-2:] for day in week] == ["06", "07", "08", "09", "12", "12", "12"]
 
 
-def code_of(parse, answer):
+def code_of(parse, response):
     with pytest.raises(SourceError) as caught:
-        parse(answer)
+        parse(response)
     assert KEY not in str(caught.value)
     return caught.value
 
@@ -203,7 +203,7 @@ PARSERS = {
 
 
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
-def test_what_was_not_agreed_is_a_bad_payload(parse):
+def test_unexpected_formats_are_bad_payloads(parse):
     good, key = PARSERS[parse]
     parse(reply(good))
     bodies = [*map(json.dumps, NOT_AGREED), "", json.dumps(good)[:-9], b"\xff\xfe"]
@@ -220,28 +220,23 @@ def test_what_was_not_agreed_is_a_bad_payload(parse):
 
 @pytest.mark.parametrize("parse", [parse_movers, parse_overview])
 @pytest.mark.parametrize(
-    ("body", "code", "burst", "retry_after_s"),
+    ("body", "code", "burst"),
     [
-        (wire.AV_BURST, "rate_limited", True, None),
-        (wire.AV_DAY, "rate_limited", False, None),
-        (wire.AV_OLD_NOTE, "rate_limited", False, None),
-        ({"Note": "please wait"}, "rate_limited", False, None),
-        (wire.AV_PREMIUM, "forbidden", False, None),
-        (wire.AV_BAD_KEY, "unauthorized", False, None),
-        (wire.AV_BAD_KEY_TOLD_SO, "unauthorized", False, None),
-        (wire.AV_DEMO, "unauthorized", False, None),
-        (wire.AV_BAD_CALL, "bad_request", False, None),
-        ({"Information": 5}, "bad_payload", False, None),
+        (wire.AV_BURST, "rate_limited", True),
+        (wire.AV_DAY, "rate_limited", False),
+        (wire.AV_OLD_NOTE, "rate_limited", False),
+        ({"Note": "please wait"}, "rate_limited", False),
+        (wire.AV_PREMIUM, "forbidden", False),
+        (wire.AV_BAD_KEY, "unauthorized", False),
+        (wire.AV_BAD_KEY_INFORMATION, "unauthorized", False),
+        (wire.AV_DEMO, "unauthorized", False),
+        (wire.AV_BAD_CALL, "bad_request", False),
+        ({"Information": 5}, "bad_payload", False),
     ],
 )
-def test_refusals_of_alpha_vantage(parse, body, code, burst, retry_after_s):
-    error = code_of(parse, reply(body, date="Tue, 06 Jan 2026 04:00:00 GMT"))
-    assert (error.code, error.burst, error.retry_after_s) == (code, burst, retry_after_s)
-
-
-def test_a_daily_quota_without_a_date_is_not_waited_for():
-    for date in ("", "yesterday"):
-        assert code_of(parse_movers, reply(wire.AV_DAY, date=date)).retry_after_s is None
+def test_refusals_of_alpha_vantage(parse, body, code, burst):
+    error = code_of(parse, reply(body))
+    assert (error.code, error.burst) == (code, burst)
 
 
 @pytest.mark.parametrize("parse", [parse_transactions, parse_metric])
@@ -280,11 +275,11 @@ def test_refusals_of_finnhub(parse, body, status, code):
         (parse_listing, wire.REDDIT_BLOCKED, 403, "forbidden"),
     ],
 )
-def test_refusals_of_the_others(parse, body, status, code):
+def test_refusals_of_other_sources(parse, body, status, code):
     assert code_of(parse, reply(body, status)).code == code
 
 
-def test_rows_that_cannot_be_read_are_left_out_unless_all_are():
+def test_unreadable_rows_are_left_out_unless_all_are():
     broken = [
         5,
         None,
@@ -372,7 +367,7 @@ def test_key_figures():
     )
 
 
-# --- feeds ------------------------------------------------------------------------------------------------------------
+# --- feeds ----------------------------------------------------------------------------------------
 
 
 def test_feeds_of_both_kinds_without_their_markup():
@@ -429,11 +424,11 @@ def test_charsets_of_feeds(body, content_type):
 
 @pytest.fixture
 def slow_codec():
-    """The name of a codec that is none of the common charsets, and what it was given to decode."""
-    asked = []
+    """Yield the name of a codec that is not a common charset, and what it was given to decode."""
+    decoded = []
 
     def decode(data, errors="strict"):
-        asked.append(data)
+        decoded.append(data)
         return bytes(data).decode("latin-1"), len(data)
 
     def search(name):
@@ -444,12 +439,12 @@ def slow_codec():
         )
 
     codecs.register(search)
-    yield "slow_one", asked
+    yield "slow_one", decoded
     codecs.unregister(search)
 
 
 def test_a_reply_cannot_choose_its_codec(slow_codec):
-    name, asked = slow_codec
+    name, decoded = slow_codec
     feed = wire.rss(("$ABC", ""))
     declared = feed.replace('"1.0"', f'"1.0" encoding="{name}"', 1)
     for body in (feed, declared, declared.replace("?>", "?>\n")):
@@ -458,19 +453,19 @@ def test_a_reply_cannot_choose_its_codec(slow_codec):
             f"text/xml; charset={name}",
             f"application/rss+xml; charset='{name}'",
         ):
-            answer = reply(body, content_type=content_type)
-            assert (parse_feed(answer)[0]["title"], answer.text()) == ("$ABC", body)
-    assert asked == []
+            response = reply(body, content_type=content_type)
+            assert (parse_feed(response)[0]["title"], response.text()) == ("$ABC", body)
+    assert decoded == []
 
 
 def test_punycode_takes_no_time():
     body = wire.rss(("$ABC", "")) + "-" + "a1" * 700_000  # decoding this takes minutes
-    answer = reply(body, content_type="text/xml; charset=punycode")
-    assert code_of(parse_feed, answer).code == "bad_payload"
-    assert answer.text() == body
+    response = reply(body, content_type="text/xml; charset=punycode")
+    assert code_of(parse_feed, response).code == "bad_payload"
+    assert response.text() == body
 
 
-def test_a_feed_with_a_small_fault_is_read():
+def test_a_feed_with_a_minor_error_is_read():
     assert len(parse_feed(reply(wire.rss(("Q&A of $ABC", "&nbsp;"))))) == 1
 
 
@@ -486,11 +481,11 @@ def test_a_feed_with_a_small_fault_is_read():
         "<?xml version='1.0'?><a/>",
     ],
 )
-def test_what_is_no_whole_feed(body):
+def test_incomplete_and_other_documents_are_refused(body):
     assert code_of(parse_feed, reply(body)).code == "bad_payload"
 
 
-def test_feeds_open_no_files_and_no_addresses(tmp_path, server):
+def test_feeds_open_neither_files_nor_addresses(tmp_path, server):
     file = tmp_path / "feed.xml"
     file.write_text(wire.rss(("secret", "")), encoding="utf-8")
     url = server.route("/inside", Status(200, wire.rss(("inside", ""))))
@@ -503,7 +498,7 @@ def test_feeds_open_no_files_and_no_addresses(tmp_path, server):
     assert server.n_requests() == 0
 
 
-# --- tickers in texts -------------------------------------------------------------------------------------------------
+# --- tickers in texts -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -530,7 +525,7 @@ def test_without_lists_only_marked_tickers_count():
     assert Mentions().find("NVDA Apple $A") == {"A"}
 
 
-def test_shares_and_what_is_none():
+def test_shares_and_other_securities():
     assert all(map(is_share, ["A", "AAPL", "GOOGL", "BRK.B", "BRK-B", "FOAW", "RUN", "U"]))
     assert not any(
         map(
@@ -546,14 +541,14 @@ def test_shares_and_what_is_none():
     ]
 
 
-# --- what they name ---------------------------------------------------------------------------------------------------
+# --- what they name -------------------------------------------------------------------------------
 
 
-def test_everything_works(server, bench, caplog):
+def test_candidates_of_valid_responses(server, bench, caplog):
     caplog.set_level(logging.DEBUG)
     result = bench.scan()
     assert [(one.scanner, str(one.status)) for one in result.outcomes] == [
-        (name, "ok") for name in (*ASKED, "healthy")
+        (name, "ok") for name in (*PATHS, "healthy")
     ]
     assert bench.named("market_movers") == {
         "UPP": (
@@ -594,15 +589,15 @@ def test_everything_works(server, bench, caplog):
     assert [text for text in (*bench.traces(), caplog.text) if KEY in text or BASIC in text] == []
 
 
-def test_what_the_server_saw(server, bench):
+def test_requests_received_by_the_server(server, bench):
     bench.scan()
-    (movers,) = server.requests(ASKED["market_movers"])
+    (movers,) = server.requests(PATHS["market_movers"])
     assert movers.query == {"function": "TOP_GAINERS_LOSERS", "apikey": f"{KEY}-av"}
-    apple, berkshire = server.requests(ASKED["insider_buying"])
+    apple, berkshire = server.requests(PATHS["insider_buying"])
     assert apple.query == {"symbol": "AAPL", "from": "2025-11-30", "to": "2026-01-06"}
     assert berkshire.query["symbol"] == "BRK.B"
     assert apple.headers["x-finnhub-token"] == f"{KEY}-fh"
-    (search,) = server.requests(ASKED["filings"])
+    (search,) = server.requests(PATHS["filings"])
     assert search.query == {
         "q": '"share repurchase program"',
         "forms": "8-K",
@@ -619,23 +614,23 @@ def test_what_the_server_saw(server, bench):
     (login,) = server.requests("/token")
     assert (login.method, login.form) == ("POST", {"grant_type": "client_credentials"})
     assert login.headers["authorization"] == f"Basic {BASIC}"
-    (posts, *_) = server.requests(ASKED["reddit_trending"])
+    (posts, *_) = server.requests(PATHS["reddit_trending"])
     assert posts.query == {"limit": "100", "raw_json": "1"}
     assert (
         posts.headers["user-agent"]
         == login.headers["user-agent"]
         == f"python:mp2:{__version__} (by /u/someone)"
     )
-    assert server.requests(ASKED["news"])[0].query == {"page": "1", "token": f"{KEY}-feed"}
-    assert server.requests(ASKED["fundamentals"])[0].query == {"symbol": "AAPL", "metric": "all"}
-    assert server.requests(ASKED["overview"])[0].query == {
+    assert server.requests(PATHS["news"])[0].query == {"page": "1", "token": f"{KEY}-feed"}
+    assert server.requests(PATHS["fundamentals"])[0].query == {"symbol": "AAPL", "metric": "all"}
+    assert server.requests(PATHS["overview"])[0].query == {
         "function": "OVERVIEW",
         "symbol": "IBM",
         "apikey": f"{KEY}-av",
     }
 
 
-def test_a_second_scan_asks_for_nothing_but_reddits_token(server, bench):
+def test_a_second_scan_requests_only_tokens_of_reddit(server, bench):
     first = bench.scan().candidates
     n_before = server.n_requests()
     assert bench.scan().candidates == first
@@ -644,7 +639,7 @@ def test_a_second_scan_asks_for_nothing_but_reddits_token(server, bench):
         ["/login", "/token"],
     )
     cached = {one.scanner for one in bench.result.outcomes if one.status == "cached"}
-    assert cached == set(ASKED) - {"reddit_trending", "login"}
+    assert cached == set(PATHS) - {"reddit_trending", "login"}
 
 
 def test_lists_and_limits_of_movers(server, bench):
@@ -655,7 +650,7 @@ def test_lists_and_limits_of_movers(server, bench):
         wire.mover("NONE", price=""),
     ]
     down = [wire.mover("DOWN", "-8.5%"), wire.mover("CRASH", "-50%")]
-    server.route(ASKED["market_movers"], Json(wire.movers(rows, down)))
+    server.route(PATHS["market_movers"], Json(wire.movers(rows, down)))
     assert bench.scan(MarketMovers).outcomes[0].status == "empty"
     bench.scan(MarketMovers, market_movers={"lists": ["losers"]})
     assert {ticker: named[0] for ticker, named in bench.named("market_movers").items()} == {
@@ -676,14 +671,14 @@ def test_lists_and_limits_of_movers(server, bench):
     ("today", "code"),
     [(datetime.date(2026, 1, 4), "bad_request"), (datetime.date(2026, 1, 11), "unavailable")],
 )
-def test_movers_of_another_time_are_none(bench, today, code):
+def test_movers_of_another_day_are_a_failure(bench, today, code):
     bench.scan(MarketMovers, today=today)
     assert bench.codes() == {"market_movers": code}
 
 
 def test_only_purchases_filed_before_today_count(server, bench):
     rows = [
-        wire.transaction("A", filingDate="2026-01-06"),  # of today: nobody knows at what hour
+        wire.transaction("A", filingDate="2026-01-06"),  # of today, at an unknown hour
         wire.transaction("B", filingDate="2025-12-29"),  # too old
         wire.transaction("C", transactionDate="2025-12-01", transactionPrice=60.0),
         wire.transaction(
@@ -695,7 +690,7 @@ def test_only_purchases_filed_before_today_count(server, bench):
         wire.transaction("G", change=-1000),
         wire.transaction("H", transactionPrice=None),
     ]
-    server.route(ASKED["insider_buying"], Json(wire.transactions(*rows)))
+    server.route(PATHS["insider_buying"], Json(wire.transactions(*rows)))
     bench.scan(InsiderBuying, insider_buying={"symbols": ["AAPL"]})
     priority, _, data = bench.named("insider_buying")["AAPL"]
     assert (priority, data["value_usd"], data["n_insiders"], data["usable_from"]) == (
@@ -716,9 +711,9 @@ def test_only_purchases_filed_before_today_count(server, bench):
     ("price", "n_insiders", "priority"),
     [(60, 1, "medium"), (1000, 1, "high"), (60, 3, "high"), (900, 3, "critical")],
 )
-def test_how_urgent_purchases_are(server, bench, price, n_insiders, priority):
+def test_priority_of_purchases(server, bench, price, n_insiders, priority):
     rows = [wire.transaction(f"N{idx}", transactionPrice=price) for idx in range(n_insiders)]
-    server.route(ASKED["insider_buying"], Json(wire.transactions(*rows)))
+    server.route(PATHS["insider_buying"], Json(wire.transactions(*rows)))
     bench.scan(InsiderBuying)
     assert bench.named("insider_buying")["AAPL"][0] == priority
 
@@ -726,7 +721,7 @@ def test_how_urgent_purchases_are(server, bench, price, n_insiders, priority):
 def test_the_purchases_of_all_companies_need_a_plan(server, bench):
     row = wire.transaction(symbol="XYZ")
     server.route(
-        ASKED["insider_buying"],
+        PATHS["insider_buying"],
         Json(wire.transactions(row, symbol="")),
         Json(wire.FH_FORBIDDEN, 403),
     )
@@ -737,7 +732,7 @@ def test_the_purchases_of_all_companies_need_a_plan(server, bench):
     assert "list some in `symbols`" in bench.outcome("insider_buying").error.message
 
 
-def test_filings_are_gathered_by_filing_and_company(server, bench):
+def test_documents_are_grouped_by_filing_and_company(server, bench):
     hits = [wire.hit(ADSH.format(1), file=f"ex{idx}.htm") for idx in range(98)]
     hits += [
         wire.hit(ADSH.format(3), filed="2026-01-06"),
@@ -749,9 +744,9 @@ def test_filings_are_gathered_by_filing_and_company(server, bench):
             ADSH.format(2), "COOK TIMOTHY  (CIK 0001214156)", "Apple Inc.  (AAPL)  (CIK 0000320193)"
         ),
     ]
-    server.route(ASKED["filings"], Json(wire.found(*hits)), Json(wire.found(*more)))
+    server.route(PATHS["filings"], Json(wire.found(*hits)), Json(wire.found(*more)))
     bench.scan(Filings)
-    assert [seen.query["from"] for seen in server.requests(ASKED["filings"])] == ["0", "100"]
+    assert [seen.query["from"] for seen in server.requests(PATHS["filings"])] == ["0", "100"]
     (named,) = bench.named("filings").items()
     assert (named[0], named[1][0], named[1][2]["n_filings"]) == ("AAPL", "high", 2)
     assert "and 1 other filing with" in named[1][1]
@@ -759,7 +754,7 @@ def test_filings_are_gathered_by_filing_and_company(server, bench):
 
 def test_all_forms(server, bench):
     bench.scan(Filings, filings={"forms": []})
-    assert "forms" not in server.requests(ASKED["filings"])[0].query
+    assert "forms" not in server.requests(PATHS["filings"])[0].query
 
 
 def test_without_the_list_of_companies_filings_with_tickers_are_left(server, bench):
@@ -769,7 +764,7 @@ def test_without_the_list_of_companies_filings_with_tickers_are_left(server, ben
     assert any("left out" in line for line in bench.result.logs["filings"])
 
 
-def test_who_asks_the_sec(bench, monkeypatch):
+def test_user_agent_for_the_sec(bench, monkeypatch):
     bench.scan(Filings, filings={"user_agent": None})
     assert (bench.outcome("filings").status, bench.codes()) == (
         "skipped",
@@ -785,7 +780,7 @@ def test_who_asks_the_sec(bench, monkeypatch):
     assert bench.outcome("filings").status == "ok"
 
 
-def test_posts_of_other_days_and_twice_listed_ones_do_not_count(server, bench):
+def test_posts_of_other_days_and_repeated_posts_do_not_count(server, bench):
     old, later = wire.JAN_5_NOON - 2 * 86400, wire.JAN_5_NOON + 3 * 86400
     first = wire.listing(
         wire.post(1, "$ABC"),
@@ -794,11 +789,11 @@ def test_posts_of_other_days_and_twice_listed_ones_do_not_count(server, bench):
         after="t3_p3",
     )
     second = wire.listing(wire.post(1, "$ABC"), wire.post(4, "$ABC $ABC"))
-    server.route(ASKED["reddit_trending"], Json(first), Json(second))
+    server.route(PATHS["reddit_trending"], Json(first), Json(second))
     bench.scan(RedditTrending, reddit_trending={"n_pages": 5, "high_posts": 2})
     (priority, _, data) = bench.named("reddit_trending")["ABC"]
     assert (priority, data["n_posts"], data["score"], data["comments"]) == ("high", 2, 25, 10)
-    assert [seen.query.get("after") for seen in server.requests(ASKED["reddit_trending"])] == [
+    assert [seen.query.get("after") for seen in server.requests(PATHS["reddit_trending"])] == [
         None,
         "t3_p3",
     ]
@@ -814,7 +809,7 @@ def test_figures_are_filtered_and_ranked(server, bench):
     figures = [wire.metric(peTTM=pe) for pe in (18, -3, 4, None, 25)] + [
         wire.metric(peTTM=5, marketCapitalization=None)
     ]
-    server.route(ASKED["fundamentals"], *map(Json, figures), Json(wire.FH_FORBIDDEN, 403))
+    server.route(PATHS["fundamentals"], *map(Json, figures), Json(wire.FH_FORBIDDEN, 403))
     bench.scan(Fundamentals, fundamentals={"symbols": list("ABCDEFG")})
     assert {ticker: named[0] for ticker, named in bench.named("fundamentals").items()} == {
         "A": "medium",
@@ -829,10 +824,10 @@ def test_figures_are_filtered_and_ranked(server, bench):
     assert set(bench.named("fundamentals")) == {"B", "C", "F"}
 
 
-# --- several requests, some of which fail -----------------------------------------------------------------------------
+# --- several requests, some of which fail ---------------------------------------------------------
 
 
-def asked(context, outcomes):
+def request_all(context, outcomes):
     def ask(name):
         if isinstance(outcomes[name], str):
             raise SourceError(outcomes[name], name)
@@ -841,40 +836,40 @@ def asked(context, outcomes):
     return list(responses(context, outcomes, ask))
 
 
-def test_a_refusal_of_one_name_is_not_that_of_all():
+def test_one_refused_name_is_left_out():
     context = ScanContext(MarketMovers, MarketMovers.Settings())
-    assert asked(
+    assert request_all(
         context, {"a": "forbidden", "b": 1, "c": "bad_payload", "d": 2, "e": "bad_request"}
     ) == [("b", 1), ("d", 2)]
-    assert asked(context, {}) == []
+    assert request_all(context, {}) == []
     for outcomes in (
         {"a": "forbidden", "b": "bad_request"},
         {"a": "forbidden", "b": "bad_payload", "c": "bad_request", "d": 1},
     ):
         with pytest.raises(SourceError, match=r"^a$"):
-            asked(context, outcomes)
+            request_all(context, outcomes)
     for code in ("rate_limited", "unauthorized", "unavailable", "timeout"):
         with pytest.raises(SourceError, match=r"^b$"):
-            asked(context, {"a": 1, "b": code, "c": 2})
+            request_all(context, {"a": 1, "b": code, "c": 2})
     context.cancelled.set()
     with pytest.raises(SourceError, match="cancelled"):
-        asked(context, {"a": 1})
+        request_all(context, {"a": 1})
 
 
 def feeds(server, *replies):
-    return [server.route(f"/feed/{idx}", answer) for idx, answer in enumerate(replies)]
+    return [server.route(f"/feed/{idx}", response) for idx, response in enumerate(replies)]
 
 
-def test_feeds_that_work_count_without_those_that_do_not(server, bench):
+def test_failed_feeds_are_left_out(server, bench):
     good, also = Status(200, wire.rss(("$ABC", "up"))), Status(200, wire.atom("$ABC"))
     urls = feeds(server, Status(404), good, Json([]), also, Status(500))
     bench.scan(News, news={"feeds": urls})
     assert bench.outcome("news").status == "ok"
     assert bench.named("news")["ABC"][2]["n_headlines"] == 1  # the same headline from both
-    told = [
+    entries = [
         (entry["host"], entry["status"], entry["n_entries"]) for entry in bench.result.tool_logs
     ]
-    assert told == [
+    assert entries == [
         ("127.0.0.1", status, n)
         for status, n in (
             ("bad_request", 0),
@@ -890,7 +885,7 @@ def test_feeds_that_work_count_without_those_that_do_not(server, bench):
         assert bench.codes() == {"news": code}
 
 
-def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
+def test_a_token_repeated_by_a_feed_is_redacted(server, bench):
     body = wire.rss(("$ABC of tok3nvalue", "up")).replace(
         "<title>$ABC", "<link>https://h.example/?t=tok3nvalue</link><title>$ABC"
     )
@@ -902,7 +897,7 @@ def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "repeated"),
     [
         ("ab/cd%2Bef%3Dgh12", "ab/cd%2Bef%3Dgh12"),
         ("abcd%2bef%2fgh12", "abcd%2bef%2fgh12"),
@@ -911,29 +906,29 @@ def test_a_token_that_a_feed_repeats_goes_nowhere(server, bench):
         ("abcdefghijklmnopqrstuvwxyz0", f"{'<b>x</b>' * 990} abcdefghijklmnopqrstuvwxyz0"),
     ],
 )
-def test_a_key_of_a_feed_goes_nowhere_as_typed_or_cut(server, bench, typed, told):
-    head = "$ABC " if told[0] == "x" else "$ABC of "
-    (url,) = feeds(server, Status(200, wire.rss((f"{head}{told}", told))))
+def test_a_key_of_a_feed_is_redacted_in_every_form(server, bench, typed, repeated):
+    head = "$ABC " if repeated[0] == "x" else "$ABC of "
+    (url,) = feeds(server, Status(200, wire.rss((f"{head}{repeated}", repeated))))
     bench.scan(News, news={"feeds": [f"{url}?token={typed}"]})
     assert set(bench.named("news")) == {"ABC"}
     assert [
         trace
         for trace in bench.traces()
-        if typed[:6] in trace.replace("\0", "") or told[-6:] in trace
+        if typed[:6] in trace.replace("\0", "") or repeated[-6:] in trace
     ] == []
 
 
-def test_what_a_login_and_its_token_repeat_goes_nowhere(server, bench):
+def test_login_and_token_are_redacted(server, bench):
     posts = [
         wire.post(number, f"$TSLA {TOKEN} Basic {BASIC}", f"Bearer {TOKEN}") for number in (1, 2)
     ]
-    server.route(ASKED["reddit_trending"], Json(wire.listing(*posts)))
+    server.route(PATHS["reddit_trending"], Json(wire.listing(*posts)))
     bench.scan(RedditTrending)
     assert "***" in str(bench.named("reddit_trending")["TSLA"])
     assert [trace for trace in bench.traces() if TOKEN in trace or BASIC in trace] == []
 
 
-def test_a_reason_is_cut_after_keys_are_out_of_it():
+def test_a_reason_is_redacted_before_it_is_cut():
     def named(context):
         context.hide("hidden-one-that-is-long")
         yield {"ticker": "A", "context": f"{'x' * 490} hidden-one-that-is-long"}
@@ -942,7 +937,7 @@ def test_a_reason_is_cut_after_keys_are_out_of_it():
     assert found.context == f"{'x' * 490} ***"
 
 
-def test_parameters_parted_by_semicolons_are_parameters():
+def test_parameters_may_be_separated_by_semicolons():
     taken = Feed.of("https://a.example/feed?page=1;token=hidden-one&q=a;b")
     assert (taken.url, taken.secret_params) == (
         "https://a.example/feed?page=1&q=a%3Bb",
@@ -1000,7 +995,7 @@ def test_feeds_that_differ_in_their_query_are_different_feeds(server, bench):
     assert server.n_requests() == 4
 
 
-def test_a_feed_that_hangs_takes_nobodys_time(server, bench):
+def test_a_hanging_feed_does_not_delay_the_others(server, bench):
     urls = feeds(server, Silence(), Status(200, wire.rss(("$ABC", "up"))), Trickle())
     bench.scan(News, timeout_s=1.0, news={"feeds": urls})
     assert bench.codes() == {"news": None}
@@ -1026,13 +1021,13 @@ def test_old_headlines_and_those_of_later_days_do_not_count(server, bench):
     assert set(bench.named("news")) == {"B", "C"}
 
 
-def test_an_error_of_our_own_while_reading_feeds_is_reported(bench, monkeypatch):
+def test_a_defect_while_reading_feeds_is_reported(bench, monkeypatch):
     monkeypatch.setattr("mp2.discovery.sources.news.Feed.read", lambda feed, http: 1 / 0)
     bench.scan(News)
     assert bench.codes() == {"news": "exception"}
 
 
-def test_without_feedparser_nothing_is_asked(bench, monkeypatch):
+def test_without_feedparser_no_request_is_sent(bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "feedparser", None)
     bench.scan(News)
     assert "mp2[net]" in bench.outcome("news").error.message
@@ -1040,7 +1035,7 @@ def test_without_feedparser_nothing_is_asked(bench, monkeypatch):
 
 
 @pytest.mark.parametrize("scanner", SCANNERS, ids=lambda scanner: scanner.name)
-def test_in_the_callers_thread_without_a_limit(bench, scanner):
+def test_scan_in_the_calling_thread(bench, scanner):
     own = {scanner.name: settings(bench.server.url)[scanner.name]}
     with Client() as client:
         outcome, candidates, _ = scan_in_caller(
@@ -1049,12 +1044,12 @@ def test_in_the_callers_thread_without_a_limit(bench, scanner):
     assert (outcome.status, outcome.n_candidates, outcome.n_dropped) == ("ok", len(candidates), 0)
 
 
-# --- every failure, every scanner -------------------------------------------------------------------------------------
+# --- every failure, every scanner -----------------------------------------------------------------
 
 
-def fail(bench, answer, **options):
-    """A scan in which everybody gets this answer."""
-    spoil(bench.server, answer)
+def fail(bench, response, **options):
+    """Run a scan in which every source sends this response."""
+    serve_everywhere(bench.server, response)
     return bench.scan(**options)
 
 
@@ -1067,25 +1062,25 @@ def assert_contained(bench, caplog, expected):
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_failure_goes_further(bench, caplog, failure):
+def test_failures_are_contained(bench, caplog, failure):
     caplog.set_level(logging.DEBUG)
-    answer, expected = FAILURES[failure]
-    fail(bench, answer)
+    response, expected = FAILURES[failure]
+    fail(bench, response)
     assert_contained(bench, caplog, expected)
     may_pass = (
         expected["news"] in ("rate_limited", "unavailable")
-        and "3600" not in str(answer)
-        and "2099" not in str(answer)
+        and "3600" not in str(response)
+        and "2099" not in str(response)
     )
-    assert bench.server.n_requests(ASKED["news"]) == (4 if may_pass else 1)
+    assert bench.server.n_requests(PATHS["news"]) == (4 if may_pass else 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("failure", LARGE)
-def test_no_large_answer_goes_further(bench, caplog, failure):
+def test_large_responses_are_contained(bench, caplog, failure):
     caplog.set_level(logging.DEBUG)
     fail(bench, LARGE[failure], timeout_s=60)
-    assert_contained(bench, caplog, each("bad_payload"))
+    assert_contained(bench, caplog, expect("bad_payload"))
 
 
 @pytest.mark.parametrize(
@@ -1096,27 +1091,27 @@ def test_no_large_answer_goes_further(bench, caplog, failure):
         *(pytest.param(name, marks=pytest.mark.slow) for name in list(HANGING)[2:]),
     ],
 )
-def test_no_source_that_hangs_holds_up_the_scan(bench, caplog, failure):
+def test_hanging_sources_time_out(bench, caplog, failure):
     caplog.set_level(logging.DEBUG)
     fail(bench, HANGING[failure], timeout_s=0.3)
-    assert_contained(bench, caplog, each("timeout"))
+    assert_contained(bench, caplog, expect("timeout"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("failure", HANGING)
 @pytest.mark.parametrize("timeout_s", [0.1, 1.0, 3.0])
-def test_how_late_hanging_sources_end(bench, failure, timeout_s):
+def test_hanging_sources_end_within_a_second(bench, failure, timeout_s):
     begun_s = time.monotonic()
     fail(bench, HANGING[failure], timeout_s=timeout_s)
     assert time.monotonic() - begun_s < timeout_s + 2.0
     assert max(one.seconds for one in bench.result.outcomes) < timeout_s + 1.0
-    assert bench.codes() == each("timeout")
+    assert bench.codes() == expect("timeout")
 
 
-def test_a_burst_and_a_moment_of_weakness_pass(server, bench):
+def test_transient_failures_are_retried(server, bench):
     day = wire.movers([wire.mover("UPP")])
-    server.route(ASKED["market_movers"], Json(wire.AV_BURST), Json(day))
-    server.route(ASKED["fundamentals"], Status(503), Reset(), Json(wire.metric()))
+    server.route(PATHS["market_movers"], Json(wire.AV_BURST), Json(day))
+    server.route(PATHS["fundamentals"], Status(503), Reset(), Json(wire.metric()))
     bench.scan(MarketMovers, Fundamentals)
     assert [(one.status, one.attempts) for one in bench.result.outcomes[:2]] == [
         ("ok", 2),
@@ -1124,21 +1119,21 @@ def test_a_burst_and_a_moment_of_weakness_pass(server, bench):
     ]
 
 
-def test_old_answers_stand_in_for_sources_that_fail(bench):
+def test_stale_responses_replace_failed_ones(bench):
     first = bench.scan()
     bench.later_s = 24 * 3600 + 60
-    for path in set(ASKED.values()) - {"/login"}:
+    for path in set(PATHS.values()) - {"/login"}:
         bench.server.route(path, Status(503))
     bench.server.route("/companies.json", Status(503))
     assert [one.to_dict() for one in bench.scan().candidates] == [
         one.to_dict() for one in first.candidates
     ]
     assert {str(one.status) for one in bench.result.outcomes} == {"stale", "ok"}
-    assert bench.codes() == each(None)
+    assert bench.codes() == expect(None)
 
 
 @pytest.mark.parametrize("scanner", [one for one in SCANNERS if one.keys], ids=lambda one: one.name)
-def test_without_a_key_nothing_is_asked(bench, monkeypatch, scanner):
+def test_without_a_key_no_request_is_sent(bench, monkeypatch, scanner):
     monkeypatch.setenv(scanner.keys[-1], "")
     bench.scan(scanner)
     assert (bench.outcome(scanner.name).status, bench.codes()) == (
@@ -1163,10 +1158,10 @@ def test_only_the_key_of_the_chosen_provider_is_needed(bench, monkeypatch, scann
     assert bench.codes() == {scanner.name: "missing_key"}
 
 
-# --- declarations and settings ----------------------------------------------------------------------------------------
+# --- declarations and settings --------------------------------------------------------------------
 
 
-def test_they_come_with_the_package_in_their_order():
+def test_built_in_scanners_are_registered_in_order():
     names = [one.name for one in mp2.find_scanners() if one.scanner in SCANNERS]
     assert names == [
         "market_movers",
@@ -1182,7 +1177,7 @@ def test_they_come_with_the_package_in_their_order():
 @pytest.mark.parametrize(
     "scanner", [one for one in SCANNERS if one is not News], ids=lambda one: one.name
 )
-def test_the_rates_are_those_of_the_hosts_asked(scanner):
+def test_rates_are_declared_for_the_hosts(scanner):
     given = scanner.Settings()
     urls = [
         getattr(given, name)
@@ -1228,11 +1223,11 @@ def test_scanners_without_input_are_off(name, setting):
         (Fundamentals, {"symbols": ["A"], "provider": "yahoo"}),
     ],
 )
-def test_settings_that_make_no_sense(server, tmp_path, scanner, given):
+def test_invalid_settings(server, tmp_path, scanner, given):
     result = mp2.scan(
         [scanner],
         config={"scanners": {scanner.name: given}},
-        http=lambda context, one: pytest.fail("asked"),
+        http=lambda context, one: pytest.fail("sent a request"),
     )
     (outcome,) = result.outcomes
     assert (outcome.status, outcome.error.code) == ("error", "preparation")

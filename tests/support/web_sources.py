@@ -1,4 +1,4 @@
-"""All sources of the scanners that ask the web, played by one stub server, and every failure they can show."""
+"""All sources of the web scanners on one stub server, and every failure they can show."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Overview(Fundamentals):
 
 
 class Login(RedditTrending):
-    """The same scanner, whose login is what fails."""
+    """The same scanner, whose login fails."""
 
     name = "login"
 
@@ -64,7 +64,7 @@ SCANNERS = (
     Fundamentals,
     Overview,
 )
-ASKED = {
+PATHS = {
     "market_movers": "/av/query",
     "insider_buying": "/fh/stock/insider-transactions",
     "filings": "/sec/search-index",
@@ -74,11 +74,11 @@ ASKED = {
     "fundamentals": "/fh/stock/metric",
     "overview": "/av2/query",
 }
-"""The path whose replies a test changes."""
+"""The path whose responses a test changes."""
 
 
 def settings(url):
-    """Every scanner pointed at the stub server."""
+    """Return the settings that point every scanner at the stub server."""
     reddit = {
         "enabled": True,
         "username": "someone",
@@ -99,17 +99,17 @@ def settings(url):
     }
 
 
-def well(server):
-    """Routes on which everything is as it should be."""
+def serve_valid(server):
+    """Serve a valid response on every route."""
     av, fh = token(f"{KEY}-av", param="apikey"), token(f"{KEY}-fh")
     day = wire.movers(
         [wire.mover("UPP"), wire.mover("ZCARW")],
         active=[wire.mover("BIG", "1.0%"), wire.mover("UPP")],
     )
-    server.route(ASKED["market_movers"], Json(day), needs=av)
+    server.route(PATHS["market_movers"], Json(day), needs=av)
     buys = [wire.transaction(name) for name in ("A", "B", "C")]
     server.route(
-        ASKED["insider_buying"],
+        PATHS["insider_buying"],
         Json(wire.transactions(*buys)),
         Json(wire.transactions(symbol="BRK.B")),
         needs=fh,
@@ -117,70 +117,73 @@ def well(server):
     page = wire.found(
         wire.hit(ADSH.format(1)), wire.hit(ADSH.format(2), "Berkshire  (CIK 0001067983)")
     )
-    server.route(ASKED["filings"], Json(page), needs=user_agent(AGENT))
+    server.route(PATHS["filings"], Json(page), needs=user_agent(AGENT))
     server.route("/companies.json", Json(wire.COMPANIES), needs=user_agent(AGENT))
     for path in ("/token", "/login"):
         server.route(path, Json(wire.login(TOKEN)))
     posts = [wire.post(1, "$tsla up"), wire.post(2, "why", "TSLA? no, $TSLA and NVDA")]
     server.route(
-        ASKED["reddit_trending"],
+        PATHS["reddit_trending"],
         Json(wire.listing(*posts)),
         needs=(bearer(TOKEN), user_agent("(by /u/someone)")),
     )
     feed = wire.rss(("Apple &amp;amp; co", "<p>up"), ("Deal of XYZ Corp. (NYSE: XYZ)", "and Apple"))
     server.route(
-        ASKED["news"],
+        PATHS["news"],
         Status(200, feed, content_type="application/rss+xml"),
         needs=token(f"{KEY}-feed"),
     )
-    server.route(ASKED["fundamentals"], Json(wire.metric()), needs=fh)
-    server.route(ASKED["overview"], Json(wire.overview()), needs=av)
+    server.route(PATHS["fundamentals"], Json(wire.metric()), needs=fh)
+    server.route(PATHS["overview"], Json(wire.overview()), needs=av)
 
 
 ECHO = f"no {KEY}-av {KEY}-fh {KEY}-id {KEY}-secret {TOKEN} {KEY}-feed {BASIC}"
 LOOPING = "/loop"
 
 
-def each(code, **others):
-    return dict.fromkeys(ASKED, code) | others
+def expect(code, **others):
+    return dict.fromkeys(PATHS, code) | others
 
 
 FINNHUB_LIMITED = {"insider_buying": "rate_limited", "fundamentals": "rate_limited"}
 FAILURES = {
-    "429": (Status(429, ECHO), each("rate_limited")),
-    "429, retry after seconds": (Status(429, ECHO, {"Retry-After": "2"}), each("rate_limited")),
-    "429, retry after an hour": (Status(429, ECHO, {"Retry-After": "3600"}), each("rate_limited")),
+    "429": (Status(429, ECHO), expect("rate_limited")),
+    "429, retry after seconds": (Status(429, ECHO, {"Retry-After": "2"}), expect("rate_limited")),
+    "429, retry after an hour": (
+        Status(429, ECHO, {"Retry-After": "3600"}),
+        expect("rate_limited"),
+    ),
     "429, retry at a date": (
         Status(429, ECHO, {"Retry-After": "Fri, 31 Dec 2099 23:59:59 GMT"}),
-        each("rate_limited"),
+        expect("rate_limited"),
     ),
-    "401": (Json({"error": ECHO}, 401), each("unauthorized")),
-    "403": (Json({"error": ECHO}, 403), each("forbidden")),
-    "403, a page": (Status(403, f"<html>{ECHO}</html>"), each("forbidden")),
-    "400": (Json({"error": ECHO}, 400), each("bad_request")),
-    "404": (Status(404, ECHO), each("bad_request")),
-    "500": (Status(500, ECHO), each("unavailable")),
-    "502": (Status(502, f"<html>{ECHO}</html>"), each("unavailable")),
-    "503": (Status(503, ECHO), each("unavailable")),
+    "401": (Json({"error": ECHO}, 401), expect("unauthorized")),
+    "403": (Json({"error": ECHO}, 403), expect("forbidden")),
+    "403, a page": (Status(403, f"<html>{ECHO}</html>"), expect("forbidden")),
+    "400": (Json({"error": ECHO}, 400), expect("bad_request")),
+    "404": (Status(404, ECHO), expect("bad_request")),
+    "500": (Status(500, ECHO), expect("unavailable")),
+    "502": (Status(502, f"<html>{ECHO}</html>"), expect("unavailable")),
+    "503": (Status(503, ECHO), expect("unavailable")),
     "302 without a place": (
         Status(302, f"<html>{ECHO}</html>"),
-        each("bad_payload", **FINNHUB_LIMITED),
+        expect("bad_payload", **FINNHUB_LIMITED),
     ),
-    "302 in a circle": (Redirect(LOOPING), each("bad_payload")),
-    "200, a page": (Status(200, f"<html>{ECHO}</html>"), each("bad_payload", **FINNHUB_LIMITED)),
-    "200, text": (Status(200, ECHO, content_type="text/plain"), each("bad_payload")),
-    "200, nothing": (Status(200), each("bad_payload")),
-    "200, an error in JSON": (Json({"error": ECHO}), each("bad_payload", login="unauthorized")),
+    "302 in a circle": (Redirect(LOOPING), expect("bad_payload")),
+    "200, a page": (Status(200, f"<html>{ECHO}</html>"), expect("bad_payload", **FINNHUB_LIMITED)),
+    "200, text": (Status(200, ECHO, content_type="text/plain"), expect("bad_payload")),
+    "200, nothing": (Status(200), expect("bad_payload")),
+    "200, an error in JSON": (Json({"error": ECHO}), expect("bad_payload", login="unauthorized")),
     "200, Alpha Vantage's quota": (
         Json(wire.AV_DAY),
-        each("bad_payload", market_movers="rate_limited", overview="rate_limited"),
+        expect("bad_payload", market_movers="rate_limited", overview="rate_limited"),
     ),
     "200, Finnhub's limit": (
         Json(wire.FH_LIMIT),
-        each("bad_payload", login="unauthorized", **FINNHUB_LIMITED),
+        expect("bad_payload", login="unauthorized", **FINNHUB_LIMITED),
     ),
-    "truncated": (Truncated({"metric": ECHO, "data": [ECHO] * 50}), each("bad_payload")),
-    "wrong type": (Json([ECHO, 1, None]), each("bad_payload")),
+    "truncated": (Truncated({"metric": ECHO, "data": [ECHO] * 50}), expect("bad_payload")),
+    "wrong type": (Json([ECHO, 1, None]), expect("bad_payload")),
     "wrong types inside": (
         Json(
             {
@@ -193,21 +196,21 @@ FAILURES = {
                 "top_gainers": 1,
             }
         ),
-        each("bad_payload"),
+        expect("bad_payload"),
     ),
     "wrong content type": (
         Status(200, b"\x89PNG\r\n", content_type="image/png"),
-        each("bad_payload"),
+        expect("bad_payload"),
     ),
     "damaged gzip": (
         Status(200, b"\x1f\x8bjunk", {"Content-Encoding": "gzip"}),
-        each("bad_payload"),
+        expect("bad_payload"),
     ),
-    "unknown encoding": (Status(200, ECHO, {"Content-Encoding": "br"}), each("bad_payload")),
-    "gzip, of the wrong type": (Gzip([ECHO]), each("bad_payload")),
-    "50 MB": (Huge(), each("bad_payload")),
-    "reset in the body": (Reset(), each("unavailable")),
-    "reset before it": (Reset(after_headers=False), each("unavailable")),
+    "unknown encoding": (Status(200, ECHO, {"Content-Encoding": "br"}), expect("bad_payload")),
+    "gzip, of the wrong type": (Gzip([ECHO]), expect("bad_payload")),
+    "50 MB": (Huge(), expect("bad_payload")),
+    "reset in the body": (Reset(), expect("unavailable")),
+    "reset before it": (Reset(after_headers=False), expect("unavailable")),
 }
 LARGE = {"50 MB of unknown length": Huge(says_length=False), "gzip bomb": GzipBomb()}
 HANGING = {
@@ -218,8 +221,8 @@ HANGING = {
 }
 
 
-def spoil(server, answer):
-    """Everybody gets this answer, but the login of `reddit_trending`, which works."""
-    for path in ASKED.values():
-        server.route(path, answer)
+def serve_everywhere(server, response):
+    """Serve this response to every scanner, except to the login of `reddit_trending`."""
+    for path in PATHS.values():
+        server.route(path, response)
     server.route(LOOPING, Redirect(LOOPING))

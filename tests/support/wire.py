@@ -1,4 +1,7 @@
-"""What the sources answer, as far as scanners read it; refusals with `KEY` where the real ones repeat a key."""
+"""Responses of the sources, as far as scanners read them.
+
+Refusals have `KEY` where the real ones repeat a key.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ KEY = "pl4nted-k3y"
 
 
 def reply(body: Any, status: int = 200, **headers: str) -> Reply:
-    """A reply as the HTTP client hands it on; what is neither bytes nor text is sent as JSON."""
+    """Return a reply; a body that is neither bytes nor text is sent as JSON."""
     if not isinstance(body, bytes | str):
         body = json.dumps(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -21,25 +24,30 @@ def reply(body: Any, status: int = 200, **headers: str) -> Reply:
 # --- Alpha Vantage
 
 AV_BURST = {
-    "Information": "Thank you for using Alpha Vantage! Please consider spreading out your free API requests more sparingly "
-    "(1 request per second). You may subscribe to any of the premium plans to lift the free key rate limit (25 requests per "
-    "day), raise the per-second burst limit, and instantly unlock all premium endpoints."
+    "Information": "Thank you for using Alpha Vantage! Please consider spreading out your free API "
+    "requests more sparingly (1 request per second). You may subscribe to any of the premium plans "
+    "to lift the free key rate limit (25 requests per day), raise the per-second burst limit, and "
+    "instantly unlock all premium endpoints."
 }
 AV_DAY = {
-    "Information": f"We have detected your API key as {KEY} and our standard API rate limit is 25 requests per day. Please "
-    "subscribe to any of the premium plans to instantly remove all daily rate limits."
+    "Information": f"We have detected your API key as {KEY} and our standard API rate limit is 25 "
+    "requests per day. Please subscribe to any of the premium plans to instantly remove all daily "
+    "rate limits."
 }
 AV_OLD_NOTE = {
-    "Note": "Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute and 500 calls per day."
+    "Note": "Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per "
+    "minute and 500 calls per day."
 }
 AV_PREMIUM = {
-    "Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may subscribe to any of the premium "
-    "plans to instantly unlock all premium endpoints, up to 600 requests per minute and no limit per day."
+    "Information": "Thank you for using Alpha Vantage! This is a premium endpoint. You may "
+    "subscribe to any of the premium plans to instantly unlock all premium endpoints, up to 600 "
+    "requests per minute and no limit per day."
 }
 AV_BAD_KEY = {
-    "Error Message": f"the parameter apikey is invalid or missing ({KEY}). Please claim your free API key."
+    "Error Message": f"the parameter apikey is invalid or missing ({KEY}). Please claim your free "
+    "API key."
 }
-AV_BAD_KEY_TOLD_SO = {
+AV_BAD_KEY_INFORMATION = {
     "Information": "the parameter apikey is invalid or missing. Please claim your free API key."
 }
 AV_DEMO = {
@@ -198,13 +206,17 @@ def listing(*posts: Any, after: str | None = None) -> dict[str, Any]:
 
 def rss(*items: tuple[str, str], date: str = "Mon, 05 Jan 2026 14:00:00 GMT") -> str:
     entries = "".join(
-        f"<item><title>{title}</title><description>{text}</description><link>https://news.example/{number}</link>"
+        f"<item><title>{title}</title><description>{text}</description>"
+        f"<link>https://news.example/{number}</link>"
         f"<pubDate>{date}</pubDate></item>"
         for number, (title, text) in enumerate(items)
     )
-    return f'<?xml version="1.0"?><rss version="2.0"><channel><title>Wire</title>{entries}</channel></rss>'
+    channel = f"<channel><title>Wire</title>{entries}</channel>"
+    return f'<?xml version="1.0"?><rss version="2.0">{channel}</rss>'
 
 
 def atom(title: str) -> str:
-    entry = f'<entry><title>{title}</title><link href="https://a.example/1"/><updated>2026-01-05T10:00:00Z</updated></entry>'
-    return f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>A</title>{entry}</feed>'
+    link = '<link href="https://a.example/1"/>'
+    entry = f"<entry><title>{title}</title>{link}<updated>2026-01-05T10:00:00Z</updated></entry>"
+    feed = f'<feed xmlns="http://www.w3.org/2005/Atom"><title>A</title>{entry}</feed>'
+    return f'<?xml version="1.0"?>{feed}'

@@ -519,7 +519,7 @@ def planted(monkeypatch, here):
     monkeypatch.setattr(registry, "_plug_ins", tuple)
     monkeypatch.setattr(registry, "builtin_scanners", lambda: tuple(chosen))
     with StubServer() as server:
-        web_sources.well(server)
+        web_sources.serve_valid(server)
         own = web_sources.settings(server.url)
         (here / "mp2.toml").write_text(
             toml_of({one.name: own[one.name] for one in chosen if one.name in own})
@@ -535,7 +535,7 @@ def test_no_key_stays_anywhere_whatever_the_sources_do(mp2, planted, here, ways)
     server, names = planted
     n_asked = server.n_requests()
     for spoiled in ways:
-        web_sources.spoil(server, web_sources.FAILURES[spoiled][0])
+        web_sources.serve_everywhere(server, web_sources.FAILURES[spoiled][0])
         tests = [
             ("scanners", "test", name, "--in-caller", "--debug")
             for name in (names if spoiled == "401" else ())
