@@ -280,7 +280,10 @@ def test_the_demo_scores_the_votes_it_prints(mp2):
 
 
 def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
-    """A run as of a past day is the run of that day, though a ticker went later; only the name of the next day is known."""
+    """A run as of a past day is the run of that day, though a ticker was delisted later.
+
+    Only the name of the next day is known.
+    """
     import polars as pl
 
     later = pl.read_parquet(bars / "later.parquet")
@@ -328,7 +331,7 @@ def test_bad_usage_is_one_message(mp2, bars, args, message):
     assert out == ""
 
 
-# --- picks with scanners ---------------------------------------------------------------------------------------------
+# --- picks with scanners ----------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Scanning from the command line: documents, tables, messages, exit codes, signals; scanners and stored scans."""
+"""Scanning from the command line: documents, tables, messages, exit codes, signals, the store."""
 
 import json
 import re
@@ -19,8 +19,8 @@ from mp2.errors import StoreError
 from mp2.storage.runs import Store
 
 DOCUMENT_KEYS = {
-    "schema_version", "scan_id", "status", "elapsed_s", "workers", "mode", "outcomes", "candidates", "warnings",
-    "run_id", "errors",
+    "schema_version", "scan_id", "status", "elapsed_s", "workers", "mode", "outcomes",
+    "candidates", "warnings", "run_id", "errors",
 }  # fmt: skip
 OUTCOME_KEYS = {
     "scanner",
@@ -72,7 +72,7 @@ def of(out):
     return json.loads(out, parse_constant=pytest.fail)
 
 
-# --- mp2 scan --------------------------------------------------------------------------------------------------------
+# --- mp2 scan ---------------------------------------------------------------------------------
 
 
 def test_a_scan_prints_one_document_and_stores_it(mp2, scanners, here):
@@ -104,7 +104,8 @@ def test_a_scan_prints_one_document_and_stores_it(mp2, scanners, here):
 
 def test_the_console_lines_are_those_of_the_specification(mp2, scanners, here):
     (here / "mp2.toml").write_text(
-        "[discovery.scanners.late]\ntimeout_seconds = 0.05\n[discovery.pipelines.news]\nenabled = false\n"
+        "[discovery.scanners.late]\ntimeout_seconds = 0.05\n"
+        "[discovery.pipelines.news]\nenabled = false\n"
     )
     scanners(
         GOOD, BROKEN, KEYED, make("late", lambda context: context.cancelled.wait(GUARD_S) and [])
@@ -209,10 +210,12 @@ def test_the_settings_file_may_be_named_anywhere_and_its_errors_name_it(mp2, sca
     code, _, err = mp2("scan", "--config", "mine.toml")
     assert code == 2
     assert err.splitlines() == [
-        "mp2: mine.toml: [discovery.scanner_execution] unknown key 'x'; known are concurrent, max_workers, timeout_seconds, "
+        "mp2: mine.toml: [discovery.scanner_execution] unknown key 'x'; known are concurrent, "
+        "max_workers, timeout_seconds, "
         "breaker_failures, breaker_cool_down_seconds, breaker_longest_seconds",
         "mp2: mine.toml: [discovery.scanners] unknown scanner 'god'; known are good",
-        "mp2: mine.toml: [discovery] unknown key 'scanner'; known are scanner_execution, scanners, pipelines",
+        "mp2: mine.toml: [discovery] unknown key 'scanner'; known are scanner_execution, "
+        "scanners, pipelines",
     ]
     (here / "mine.toml").write_text("discovery = 1\n")
     assert (
@@ -412,7 +415,7 @@ def test_the_live_table_and_then_the_lines(scanners, here):
     assert [line.strip() in after for line in lines] == [True] * 3
 
 
-# --- stop ------------------------------------------------------------------------------------------------------------
+# --- stop -------------------------------------------------------------------------------------
 
 SLOW = """
 import sys, mp2
@@ -478,7 +481,7 @@ def test_a_second_interruption_leaves_at_once_and_says_what_is_kept(mp2, scanner
     assert summary["n_outcomes"] == 1
 
 
-# --- mp2 scan --verify -------------------------------------------------------------------------------------------------
+# --- mp2 scan --verify ------------------------------------------------------------------------
 
 
 def test_verify_compares_both_ways_on_offline_scanners(mp2, scanners, here):
@@ -496,7 +499,7 @@ def test_verify_compares_both_ways_on_offline_scanners(mp2, scanners, here):
     assert not (here / "mp2.db").exists()
 
 
-def test_verify_tells_what_differs(mp2, scanners):
+def test_verify_reports_what_differs(mp2, scanners):
     runs = []
 
     def moody(context):
@@ -507,7 +510,8 @@ def test_verify_tells_what_differs(mp2, scanners):
     code, out, _ = mp2("scan", "--verify")
     assert code == 1
     assert out.splitlines()[:2] == [
-        "moody: ok with 2 candidates and 0 dropped concurrently, ok with 3 candidates and 0 dropped sequentially",
+        "moody: ok with 2 candidates and 0 dropped concurrently, "
+        "ok with 3 candidates and 0 dropped sequentially",
         "candidates differ: concurrently T2; sequentially T3",
     ]
     code, out, _ = mp2("scan", "--verify", "--json")
@@ -524,7 +528,7 @@ def test_verify_needs_offline_scanners(mp2, scanners):
     assert "there is no offline scanner" in mp2("scan", "--verify")[2]
 
 
-# --- mp2 scanners ----------------------------------------------------------------------------------------------------
+# --- mp2 scanners -----------------------------------------------------------------------------
 
 
 class Settled(package.Scanner):
@@ -658,7 +662,7 @@ def test_what_a_tested_scanner_raises(mp2, scanners):
     assert mp2("scanners", "test", "god")[0] == 2
 
 
-# --- mp2 scans -------------------------------------------------------------------------------------------------------
+# --- mp2 scans --------------------------------------------------------------------------------
 
 
 def test_stored_scans_are_listed_shown_and_deleted(mp2, scanners):
@@ -702,12 +706,16 @@ def test_an_interrupted_scan_is_shown_with_what_had_ended(mp2, scanners):
     assert "interrupted" in mp2("scans", "list")[1]
 
 
-# --- imports ---------------------------------------------------------------------------------------------------------
+# --- imports ----------------------------------------------------------------------------------
 
 
-def test_help_needs_none_of_the_packages_of_scanners():
-    code = "import sys; from mp2.cli.main import main\ntry: main(['scan', '--help'])\nexcept SystemExit: pass\n"
-    code += "heavy = {'pydantic', 'httpx2', 'rich.live', 'sqlite3'} & set(sys.modules); assert not heavy, heavy"
+def test_help_imports_no_package_of_scanners():
+    code = (
+        "import sys; from mp2.cli.main import main\n"
+        "try: main(['scan', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'pydantic', 'httpx2', 'rich.live', 'sqlite3'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
