@@ -27,9 +27,9 @@ from mp2._document import SCHEMA_VERSION
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError
 from mp2.evidence.intervals import Interval, mean_interval
-from mp2.groups import search as group_search
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
+from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
@@ -183,7 +183,7 @@ def walk_forward(
     without: Sequence[str] = (),
     stop: threading.Event | None = None,
     observe: Callable[[int, int], None] | None = None,
-    search: Callable[..., SearchResult] = group_search.search,
+    search: Callable[..., SearchResult] = search_groups,
     signals: Callable[..., SignalSheet] = compute_signals,
 ) -> WalkForward:
     """Search and judge `weeks` blocks of five trading days, the last ending at `end`.

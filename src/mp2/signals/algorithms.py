@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mp2.signals import indicators as ta
+from mp2.signals import indicators
 from mp2.signals.indicators import Series
 
 FloatArray = npt.NDArray[np.float64]
@@ -260,7 +260,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="MACD",
         rule=macd,
-        reads=lambda fast, slow, signal: (ta.macd_histogram(fast, slow, signal),),
+        reads=lambda fast, slow, signal: (indicators.macd_histogram(fast, slow, signal),),
         parameters=(
             _period("fast", _FAST, 2, (5, 6, 8, 10, 12, 14)),
             _period("slow", _SLOW, 3, (20, 23, 26, 30, 34)),
@@ -271,7 +271,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="EMA",
         rule=ema,
-        reads=lambda fast, slow: (ta.ema(fast), ta.ema(slow)),
+        reads=lambda fast, slow: (indicators.ema(fast), indicators.ema(slow)),
         parameters=(
             _period("fast", _FAST, 2, range(3, 15)),
             _period("slow", _SLOW, 3, range(16, 50, 3)),
@@ -281,7 +281,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="RSI",
         rule=rsi,
-        reads=lambda period, level: (ta.rsi(period),),
+        reads=lambda period, level: (indicators.rsi(period),),
         parameters=(
             _period("period", _SMOOTHING, 2, range(2, 16)),
             _real("level", _OVERSOLD, 1, 99, range(30, 59, 4)),
@@ -292,7 +292,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=breakout,
         reads=lambda period, margin: (
             "close",
-            ta.channel_high(period),
+            indicators.channel_high(period),
         ),
         parameters=(
             _period("period", "length of the channel", 2, range(5, 56, 5)),
@@ -309,9 +309,9 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         name="ADX",
         rule=adx,
         reads=lambda period, level: (
-            ta.adx(period),
-            ta.plus_di(period),
-            ta.minus_di(period),
+            indicators.adx(period),
+            indicators.plus_di(period),
+            indicators.minus_di(period),
         ),
         parameters=(
             _period("period", _SMOOTHING, 2, _WILDER_PERIODS),
@@ -327,7 +327,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="Volatility",
         rule=volatility,
-        reads=lambda period, share: (ta.natr(period),),
+        reads=lambda period, share: (indicators.natr(period),),
         parameters=(
             _period("period", _SMOOTHING, 2, _WILDER_PERIODS),
             _real(
@@ -344,7 +344,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=sma,
         reads=lambda period, margin: (
             "close",
-            ta.sma(period),
+            indicators.sma(period),
         ),
         parameters=(
             _period("period", _LENGTH, 2, (*range(5, 58, 4), 75, 100, 150, 200)),
@@ -362,8 +362,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=bollinger,
         reads=lambda period, width, level: (
             "close",
-            ta.sma(period),
-            ta.deviation(period),
+            indicators.sma(period),
+            indicators.deviation(period),
         ),
         parameters=(
             _period("period", _LENGTH, 2, range(8, 33, 4)),
@@ -382,8 +382,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=ema_macd,
         reads=lambda trend, fast, slow: (
             "close",
-            ta.ema(trend),
-            ta.macd_histogram(fast, slow, _MACD_SIGNAL),
+            indicators.ema(trend),
+            indicators.macd_histogram(fast, slow, _MACD_SIGNAL),
         ),
         parameters=(
             _period("trend", "span of the trend's average", 2, range(10, 51, 10)),
@@ -397,9 +397,9 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         rule=rsi_bollinger,
         reads=lambda period, level, window, width: (
             "close",
-            ta.rsi(period),
-            ta.sma(window),
-            ta.deviation(window),
+            indicators.rsi(period),
+            indicators.sma(window),
+            indicators.deviation(window),
         ),
         parameters=(
             _period("period", "span of the index", 2, (3, 5, 7, 10, 14)),
