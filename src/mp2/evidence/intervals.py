@@ -70,8 +70,10 @@ def _probability_within(angle: float, df: int) -> float:
     sine = math.sin(angle)
     cosine = math.cos(angle)
     odd = df % 2
-    term = cosine if odd else 1.0
     total = 0.0
+    term = 1.0
+    if odd:
+        term = cosine
     for k in range(2 + odd, df + 1, 2):
         total += term
         term *= (k - 1) / k * cosine * cosine

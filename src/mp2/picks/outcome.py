@@ -47,9 +47,10 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
         prices.open[:, date_idx],
         prices.close[:, date_idx],
     )
-    sizes: dict[int, Score | None] = {}
+    sizes: dict[int, Score | None] = dict.fromkeys(picks.picks)
     for size, pick in picks.picks.items():
-        sizes[size] = universe.score(pick.tickers) if pick else None
+        if pick:
+            sizes[size] = universe.score(pick.tickers)
     return Outcome(
         run_id=picks.run_id,
         day=picks.day,
@@ -84,8 +85,11 @@ class Universe:
         self._hits = close[valid] > open[valid]
         self._returns_pp = 100.0 * (close[valid] / open[valid] - 1.0)
         self.n = len(valid)
-        self.hit_rate_pp = 100.0 * _mean(self._hits) if valid else None
-        self.mean_return_pp = _mean(self._returns_pp) if valid else None
+        self.hit_rate_pp: float | None = None
+        self.mean_return_pp: float | None = None
+        if valid:
+            self.hit_rate_pp = 100.0 * _mean(self._hits)
+            self.mean_return_pp = _mean(self._returns_pp)
 
     def score(self, tickers: Iterable[str]) -> Score:
         """Compare some tickers with all; tickers without a bar are counted apart."""

@@ -18,7 +18,7 @@ from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
 from mp2.errors import InputError
 from mp2.groups.result import Group, Member, SearchResult
-from mp2.picks.records import DayPicks, SizePick, Vote
+from mp2.picks.records import DayPicks, SizePick, Vote, counted
 from mp2.signals.sheet import SignalSheet
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def _problems(
         problems.append(f"day {day}: not after {last}, so its outcome chose the groups; pick later")
     missing = sorted(members_needed(result).difference(keys))
     if missing:
+        # A changed grid may lose hundreds: the first is named, the others are counted.
         name = " ".join(missing[0])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         cause = "the grids have changed since"
@@ -139,7 +140,7 @@ def _size_pick(
             members=picked.members,
             tickers=tickers,
         )
-    few = f"rank {picked.rank}, has {_counted(len(tickers))}, fewer than {min_tickers}"
+    few = f"rank {picked.rank}, has {counted(len(tickers), 'ticker')}, fewer than {min_tickers}"
     # In rank order, so the first one large enough is the best.
     for group in kept:
         tickers = consensus_of(group)
@@ -152,15 +153,11 @@ def _size_pick(
                 tickers=tickers,
                 fallback_from=picked.rank,
             )
-    wanted = _counted(min_tickers)
+    wanted = counted(min_tickers, "ticker")
     warnings.append(
         f"size {size}: none of the {len(kept)} kept groups has {wanted} or more; no pick"
     )
     return None
-
-
-def _counted(n: int) -> str:
-    return f"{n} ticker{'' if n == 1 else 's'}"
 
 
 # --- votes
@@ -189,6 +186,7 @@ def _votes(
             members=_names(groups),
         )
         votes.append(vote)
+    # The ticker comes last, so that the order depends on nothing else.
     return tuple(sorted(votes, key=lambda vote: (-vote.n_groups, vote.best_rank, vote.ticker)))
 
 

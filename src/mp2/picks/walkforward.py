@@ -33,7 +33,7 @@ from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
-from mp2.picks.records import DayPicks, Score
+from mp2.picks.records import DayPicks, Score, counted
 from mp2.signals.grids import Grids
 from mp2.signals.sheet import SignalSheet, compute_signals
 
@@ -139,8 +139,7 @@ class WalkForward:
     def sentence(self) -> str:
         """Return the verdict with the numbers behind it."""
         judged = self.total[ALL]
-        plural = "" if judged.n_days == 1 else "s"
-        days = f"{judged.n_days} day{plural} with picks, {judged.n_days_without} without"
+        days = f"{counted(judged.n_days, 'day')} with picks, {judged.n_days_without} without"
         head = f"{len(self.weeks)} of {self.n_weeks} weeks, {days}"
         difference = judged.hit_difference
         if difference is None or difference.low is None:
@@ -234,10 +233,13 @@ def walk_forward(
         done.append(week)
     if observe is not None:
         observe(len(done), weeks)
+    # A stopped walk is judged on the weeks it has.
     days = [day for week in done for day in week.days]
-    complete = len(done) == weeks
+    status = WalkStatus.COMPLETE
+    if len(done) < weeks:
+        status = WalkStatus.STOPPED
     return WalkForward(
-        status=WalkStatus.COMPLETE if complete else WalkStatus.STOPPED,
+        status=status,
         n_weeks=weeks,
         budget_s_per_week=budget_s_per_week,
         rules=rules,
@@ -257,13 +259,18 @@ def _n_days(
     if weeks < 1:
         raise InputError(f"weeks: {weeks} is below 1; give 1 or more")
     n_days = DAYS_PER_WEEK * (weeks + 1)
-    n_dates = len(dates) if end is None else bisect_right(dates, end)
+    n_dates = len(dates)
+    until = ""
+    if end is not None:
+        n_dates = bisect_right(dates, end)
+        until = f" up to {end}"
     # The signals of a day need a bar before it.
     if n_days < n_dates:
         return n_days
     at_most = (n_dates - 1) // DAYS_PER_WEEK - 1
-    remedy = f"ask for {at_most} weeks or fewer" if at_most > 0 else "give a longer history"
-    until = f" up to {end}" if end else ""
+    remedy = "give a longer history"
+    if at_most > 0:
+        remedy = f"ask for {at_most} weeks or fewer"
     known = f"the prices have {n_dates}{until}"
     raise InputError(f"weeks: {weeks} need {n_days + 1} dates; {known}; {remedy}")
 
@@ -316,10 +323,11 @@ def _walk_day(
         sheet.open[day_idx],
         sheet.close[day_idx],
     )
-    scores: dict[str, Score | None] = {}
+    scores: dict[str, Score | None] = dict.fromkeys(tickers_of)
     for series, tickers in tickers_of.items():
         score = universe.score(tickers)
-        scores[series] = score if score.n_picks else None
+        if score.n_picks:
+            scores[series] = score
     return WalkDay(
         day=picks.day,
         n_universe=universe.n,

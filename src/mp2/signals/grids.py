@@ -48,6 +48,7 @@ MAX_VARIATIONS = 100_000
 """The limit of a search."""
 
 _RESERVED = ("enabled", "add")
+# One word, because a variation is written `NAME VALUES` and the name is a TOML key.
 _NAME = re.compile(r"[^\W\d][\w.+]*")
 
 
@@ -319,6 +320,7 @@ def _plug_ins() -> tuple[list[Algorithm], list[str]]:
                 kind = type(algorithm).__name__
                 raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
             _check(algorithm)
+        # A broken plug-in must not stop the other algorithms.
         except (Exception, SystemExit) as error:  # third-party code may raise anything
             warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
             continue

@@ -108,6 +108,7 @@ def check(
     # Numbered, because probes end one after the other and findings go by variation.
     findings: list[tuple[int, Finding]] = []
     for n_done, probe in enumerate(probes, 1):
+        # One probe at a time: a sheet of all variations is large.
         findings += _differences(base, probe)
         if observe:
             observe(n_done, len(probes))

@@ -172,6 +172,7 @@ def _wanted_days(
         raise InputError("prices: there is no bar")
     stop_idx = len(dates) if end is None else prices.date_idx(end) + 1
     first_idx = stop_idx - n_days
+    # The signal of the first day needs a bar before it.
     if first_idx < 1:
         last = dates[stop_idx - 1]
         need = f"{n_days} up to {last} need {n_days + 1} dates, one of them before"
