@@ -224,8 +224,8 @@ def test_statuses_of_replies():
     def replying(*kinds):
         def work(context):
             for kind in kinds:
-                context.count_attempt()
-                context.note_reply(kind)
+                context.attempts += 1
+                context.replies.add(kind)
             return [context.candidate("A", "x")]
 
         return work
@@ -1008,7 +1008,7 @@ def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(t
 def test_an_old_answer_counts_against_its_source_even_without_candidates():
     told = Told()
     result = mp2.scan(
-        [make("stale", lambda context: context.note_reply("stale") or [])], breakers=told
+        [make("stale", lambda context: context.replies.add("stale") or [])], breakers=told
     )
     assert statuses(result) == {"stale": "stale"}
     assert result.warnings == (

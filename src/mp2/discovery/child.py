@@ -27,19 +27,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from mp2.discovery.candidates import checked, one_line, shown
-from mp2.discovery.collection import MAX_MESSAGE_CHARS, Collected, Collection, collect
+from mp2.discovery.candidates import shown
+from mp2.discovery.collection import Collected, Collection, collect
 from mp2.discovery.config import settings_from_json
 from mp2.discovery.context import ScanContext
 from mp2.discovery.http.lazy import LazyClient
-from mp2.discovery.records import OutcomeStatus, ScanError
+from mp2.discovery.records import Candidate, OutcomeStatus, ScanError
 from mp2.discovery.scanner import Scanner, class_path
 from mp2.errors import InputError
 
 MAX_BYTES = 10_000_000
 """The longest request and the longest response."""
 
-_PIECE_BYTES = 65_536
+_LINE_BYTES = 65_536
+"""A longer line of standard error is kept as several."""
 
 _LOG_BYTES = 1_000_000
 """What is kept of a child's standard error."""
@@ -158,21 +159,42 @@ class ChildScan:
         process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        log = threading.Thread(target=_keep_log, args=(process.stderr, context), daemon=True)
+        moment = {
+            "today": context.today.isoformat(),
+            "timeout_s": context.timeout_s,
+            # That clock is one for all processes of a machine.
+            "started_s": time.monotonic() - context.elapsed_s(),
+        }
+        request = f"{self._request[:-1]}, {json.dumps(moment)[1:]}\n"
+        log = threading.Thread(target=keep_log, args=(process.stderr, context), daemon=True)
         try:
             log.start()
             with contextlib.suppress(BrokenPipeError):
-                _write_all(process.stdin.fileno(), self._first_line(context))
-            line = _read_line(process.stdout)
+                _write_all(process.stdin.fileno(), request.encode())
+            line = process.stdout.readline(MAX_BYTES + 1)
         finally:
             self.kill()
             code = process.wait()
             process.stdin.close()
             process.stdout.close()
         log.join(min(_LOG_END_S, context.remaining_s() / 2))
-        if line is None:
+        if len(line) > MAX_BYTES:
+            raise ChildError(f"the child process sent more than {MAX_BYTES:,} bytes")
+        if not line.endswith(b"\n"):
             raise ChildError(f"the child process ended without a response ({_exit_text(code)})")
-        return _response(line, context)
+        response = json.loads(line)
+        context.attempts = response["attempts"]
+        context.replies.update(response["replies"])
+        context.logs += response["logs"]
+        context.tool_logs += response["tool_logs"]
+        error = response["error"]
+        return Collected(
+            OutcomeStatus(response["status"]),
+            error and ScanError(**error),
+            tuple(Candidate(**candidate) for candidate in response["candidates"]),
+            response["n_candidates"],
+            response["n_dropped"],
+        )
 
     def kill(self) -> None:
         """End the child and all processes of its group, now or as soon as it is started."""
@@ -190,7 +212,6 @@ class ChildScan:
                 raise ChildError("killed before it was started")
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "mp2.discovery.child"],
-                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -198,15 +219,6 @@ class ChildScan:
                 **_OWN_GROUP,
             )
             return self._process
-
-    def _first_line(self, context: ScanContext) -> bytes:
-        moment = {
-            "today": context.today.isoformat(),
-            "timeout_s": context.timeout_s,
-            # That clock is one for all processes of a machine.
-            "started_s": time.monotonic() - context.elapsed_s(),
-        }
-        return f"{self._request[:-1]}, {json.dumps(moment)[1:]}\n".encode()
 
 
 if os.name == "nt":
@@ -225,41 +237,21 @@ else:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _read_line(pipe: IO[bytes]) -> bytes | None:
-    """Return everything up to the end of the line; None when the pipe ends before."""
-    line = bytearray()
-    while piece := pipe.read(_PIECE_BYTES):
-        line += piece
-        if piece.endswith(b"\n"):
-            return bytes(line)
-        if len(line) > MAX_BYTES:
-            raise ChildError(f"the child process sent more than {MAX_BYTES:,} bytes")
-    return None
-
-
-def _keep_log(pipe: IO[bytes], context: ScanContext) -> None:
+def keep_log(pipe: IO[bytes], context: ScanContext) -> None:
     """Copy lines into the scanner's log, up to a limit; the rest is read too, so that the child is not blocked."""
     n_bytes = 0
-    rest = b""
     with pipe:
-        while piece := pipe.read(_PIECE_BYTES):
-            n_bytes += len(piece)
-            if n_bytes <= _LOG_BYTES:
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    _log_line(line, context)
-    if rest:
-        _log_line(rest, context)
-
-
-def _log_line(line: bytes, context: ScanContext) -> None:
-    text, mark, secret = line.partition(_SECRET)
-    if mark:
-        # A scanner may print anything, also what looks like a secret.
-        with contextlib.suppress(ValueError, RecursionError):
-            context.hide(str(json.loads(secret)))
-    if text or not mark:
-        context.logger.info("stderr: %s", text.decode("utf-8", "replace").rstrip())
+        while line := pipe.readline(_LINE_BYTES):
+            n_bytes += len(line)
+            if n_bytes > _LOG_BYTES:
+                continue
+            text, mark, secret = line.partition(_SECRET)
+            if mark:
+                # A scanner may print anything, also what looks like a secret.
+                with contextlib.suppress(ValueError, RecursionError):
+                    context.hide(str(json.loads(secret)))
+            if text or not mark:
+                context.logger.info("stderr: %s", text.decode("utf-8", "replace").rstrip())
 
 
 def _exit_text(code: int) -> str:
@@ -272,31 +264,6 @@ def _exit_text(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def _response(line: bytes, context: ScanContext) -> Collected:
-    try:
-        values = json.loads(line)
-        context.take_over(
-            int(values["attempts"]),
-            values["replies"],
-            map(str, values["logs"]),
-            values["tool_logs"],
-        )
-        error = None
-        if values["error"] is not None:
-            message = one_line(values["error"]["message"], MAX_MESSAGE_CHARS)
-            error = ScanError(str(values["error"]["code"]), message)
-        return Collected(
-            OutcomeStatus(values["status"]),
-            error,
-            tuple(checked(candidate, context.scanner) for candidate in values["candidates"]),
-            int(values["n_candidates"]),
-            int(values["n_dropped"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        name = type(error).__name__
-        raise ChildError(f"the child process sent an unreadable response: {name}") from error
-
-
 # --- the child
 
 
@@ -307,11 +274,12 @@ def main() -> None:
     output = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    threading.Thread(target=_die_with, args=(requester,), daemon=True).start()
-    _write_all(output, _scanned(request))
+    threading.Thread(target=die_with, args=(requester,), daemon=True).start()
+    _write_all(output, scanned(request))
 
 
-def _die_with(requester: int) -> None:
+def die_with(requester: int) -> None:
+    """End this process and its group when the requesting process is gone."""
     os.read(requester, 1)
     if os.name != "nt":
         os.killpg(0, signal.SIGKILL)
@@ -334,7 +302,8 @@ class _ReportingContext(ScanContext):
         super().hide(secret)
 
 
-def _scanned(request: Mapping[str, Any]) -> bytes:
+def scanned(request: Mapping[str, Any]) -> bytes:
+    """Run the scanner of a request; return the response."""
     scanner: type[Scanner] = _load(request["scanner"])
     client = LazyClient(request["http"], warn=lambda text: context.logger.warning("%s", text))
     context = _ReportingContext(

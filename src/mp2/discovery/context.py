@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal
 
 from mp2.discovery.deadline import Deadline
@@ -34,6 +34,9 @@ class ScanContext:
 
     `state`: a deep copy of the run's. `today`: the date to scan for. `deadline`: when it has to end; `timeout_s` None:
     never. `cancelled`: set when the result is not wanted any more. `logger`: writes to the scanner's own log.
+
+    What the run reads in the end: `attempts`, the requests sent; `replies`, where responses came from; `logs`, the log
+    lines; `tool_logs`, the entries of the tool log.
     """
 
     def __init__(
@@ -58,13 +61,13 @@ class ScanContext:
         self._class = scanner
         self._factory = http
         self._http: Http | None = None
-        self._log = _Log(self)
-        self._tool_log: list[dict[str, Any]] = []
-        self._attempts = 0
-        self._replies: set[ReplyKind] = set()
+        self.attempts = 0
+        self.replies: set[ReplyKind] = set()
+        self.logs: list[str] = []
+        self.tool_logs: list[dict[str, Any]] = []
         self.logger = logging.Logger(f"mp2.discovery.scanner.{scanner.name}")
         self.logger.propagate = False
-        self.logger.addHandler(self._log)
+        self.logger.addHandler(_Log(self))
         for name in scanner.keys:
             self.hide(find_key(name) or "")
 
@@ -117,19 +120,9 @@ class ScanContext:
             text = json.dumps({"scanner": self.scanner, "tool": tool, **fields}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"entry of the tool log {tool!r}: {error}") from error
-        if len(self._tool_log) < MAX_LOG_LINES and len(text) <= MAX_LOG_CHARS:
+        if len(self.tool_logs) < MAX_LOG_LINES and len(text) <= MAX_LOG_CHARS:
             entry = self.redacted_data(json.loads(text))
-            self._tool_log.append(entry)
-
-    # --- for the HTTP client
-
-    def count_attempt(self) -> None:
-        """Count a request that is sent."""
-        self._attempts += 1
-
-    def note_reply(self, kind: ReplyKind) -> None:
-        """Note where a response came from."""
-        self._replies.add(kind)
+            self.tool_logs.append(entry)
 
     # --- for the runner
 
@@ -151,41 +144,6 @@ class ScanContext:
             return {self.redacted(key): self.redacted_data(item) for key, item in value.items()}
         return value
 
-    @property
-    def attempts(self) -> int:
-        """Requests sent so far."""
-        return self._attempts
-
-    @property
-    def replies(self) -> frozenset[ReplyKind]:
-        """Where responses have come from so far."""
-        return frozenset(self._replies)
-
-    @property
-    def logs(self) -> tuple[str, ...]:
-        """The log lines so far."""
-        return tuple(self._log.lines)
-
-    @property
-    def tool_logs(self) -> tuple[dict[str, Any], ...]:
-        """The entries of the tool log so far."""
-        return tuple(self._tool_log)
-
-    def take_over(
-        self,
-        attempts: int,
-        replies: Iterable[ReplyKind],
-        logs: Iterable[str],
-        tool_logs: Iterable[dict[str, Any]],
-    ) -> None:
-        """Add what a context in another process has noted."""
-        self._attempts += attempts
-        self._replies.update(replies)
-        for line in logs:
-            self._log.add(line)
-        n_free = MAX_LOG_LINES - len(self._tool_log)
-        self._tool_log += list(tool_logs)[:n_free]
-
 
 class _Log(logging.Handler):
     """The log lines of one scanner: seconds since its start, level, message."""
@@ -193,7 +151,6 @@ class _Log(logging.Handler):
     def __init__(self, context: ScanContext) -> None:
         super().__init__()
         self._context = context
-        self.lines: list[str] = []
 
     def createLock(self) -> None:  # noqa: N802 - the name is that of logging
         """Have no lock.
@@ -212,11 +169,9 @@ class _Log(logging.Handler):
             text = self.format(record)
         except Exception as error:  # arguments that do not fit must not end the scan
             text = f"a log line that cannot be written: {type(error).__name__}"
-        self.add(f"{self._context.elapsed_s():.3f}s {record.levelname}: {text}")
-
-    def add(self, line: str) -> None:
-        if len(self.lines) < MAX_LOG_LINES:
-            self.lines.append(self._context.redacted(line)[:MAX_LOG_CHARS])
+        line = f"{self._context.elapsed_s():.3f}s {record.levelname}: {text}"
+        if len(self._context.logs) < MAX_LOG_LINES:
+            self._context.logs.append(self._context.redacted(line)[:MAX_LOG_CHARS])
 
 
 def find_key(name: str) -> str | None:

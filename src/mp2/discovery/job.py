@@ -44,7 +44,13 @@ def ending_of(scanner: type[Scanner], context: ScanContext, collected: Collected
         n_dropped=collected.n_dropped,
         error=collected.error,
     )
-    return Ending(outcome, collected.candidates, context.replies, context.logs, context.tool_logs)
+    return Ending(
+        outcome,
+        collected.candidates,
+        frozenset(context.replies),
+        tuple(context.logs),
+        tuple(context.tool_logs),
+    )
 
 
 class Job:
@@ -102,7 +108,8 @@ class Job:
             self._child.kill()
         ending = self._ending
         if ending is None:
-            return self._ended(self._collection.ended(status, error))
+            collected = self._collection.ended(status, error)
+            return ending_of(self.scanner, self.context, collected)
         timeout_s = self.context.timeout_s
         if timeout_s is None or ending.outcome.seconds <= timeout_s:
             return ending
@@ -118,23 +125,18 @@ class Job:
         collected = Collected(OutcomeStatus.ERROR, unknown)
         # Raised only by exceptions that fail to say what they are.
         with suppress(BaseException):
-            collected = self._collected()
-        ending = self._ended(collected)
+            try:
+                if self._child is None:
+                    collected = collect(self.scanner, self.context, self._collection)
+                else:
+                    collected = self._child.run(self.context)
+            except BaseException as error:
+                collected = Collected(*failure(error, self.context))
+        ending = ending_of(self.scanner, self.context, collected)
         with self._lock:
             if not self._is_closed:
                 self._ending = ending
                 deliver(self)
-
-    def _collected(self) -> Collected:
-        if self._child is None:
-            return collect(self.scanner, self.context, self._collection)
-        try:
-            return self._child.run(self.context)
-        except BaseException as error:
-            return Collected(*failure(error, self.context))
-
-    def _ended(self, collected: Collected) -> Ending:
-        return ending_of(self.scanner, self.context, collected)
 
 
 class HungThreads:

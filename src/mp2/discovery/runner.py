@@ -148,9 +148,10 @@ def scan(
                 run.go()
         finally:
             run.cancel()
+    now = datetime.datetime.now(datetime.UTC)
     result = result_of(
         [run.endings[one.name] for one in chosen],
-        scan_id=scan_id or _new_id(),
+        scan_id=scan_id or f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         is_stopped=run.is_stopped,
         elapsed_s=run.elapsed_s(),
         workers=run.workers,
@@ -206,11 +207,6 @@ def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Regist
     return [one for one in known if one.name in only]
 
 
-def _new_id() -> str:
-    now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
 # --- the run
 
 
@@ -257,25 +253,36 @@ class _Run:
 
     def go(self) -> None:
         """Run everything."""
-        ended = [item for item in self._prepared if isinstance(item, Ending)]
+        ended: list[Ending] = []
         for item in self._prepared:
-            if isinstance(item, Job):
-                refusal = self._refusal(item)
-                if refusal is None:
-                    self._waiting.append(item)
-                else:
-                    ended.append(refusal)
+            if isinstance(item, Ending):
+                ended.append(item)
+                continue
+            allowed: bool | str = True
+            if self._breakers is not None:
+                allowed = self._breakers.allow(item.scanner.name)
+            if allowed is True:
+                self._allowed.add(item.scanner.name)
+                self._waiting.append(item)
+            else:
+                reason = allowed or "open circuit"
+                ended.append(
+                    not_run(item.scanner, OutcomeStatus.OPEN_CIRCUIT, "open_circuit", reason)
+                )
         self._n_scanners = len(self._waiting)
         self._emit("begun")
         while ended or self._waiting or self._running:
             # Free slots are filled before anything is reported, which may take time.
-            started, refused = self._fill()
+            started, refused = self.fill()
             for ending in (*ended, *refused):
-                self._conclude(ending)
+                self.conclude(ending)
             for job in started:
                 self._emit_job("started", job)
-            self._emit_running()
-            ended = self._wait()
+            if self._observe_every_s is not None and self._clock() >= self._next_look_s:
+                self._next_look_s = self._clock() + self._observe_every_s
+                for job in self._running:
+                    self._emit_job("running", job)
+            ended = self.wait()
 
     def cancel(self) -> None:
         """Abandon everything that has not ended; without effect after a run that was completed."""
@@ -291,18 +298,7 @@ class _Run:
 
     # --- slots
 
-    def _refusal(self, job: Job) -> Ending | None:
-        """Return the end of a scanner whose breaker is open."""
-        if self._breakers is None:
-            return None
-        allowed = self._breakers.allow(job.scanner.name)
-        if allowed is True:
-            self._allowed.add(job.scanner.name)
-            return None
-        reason = allowed or "open circuit"
-        return not_run(job.scanner, OutcomeStatus.OPEN_CIRCUIT, "open_circuit", reason)
-
-    def _fill(self) -> tuple[list[Job], list[Ending]]:
+    def fill(self) -> tuple[list[Job], list[Ending]]:
         """Start as many as fit; return those that were started, and the ends of those that could not be."""
         started: list[Job] = []
         refused: list[Ending] = []
@@ -327,11 +323,16 @@ class _Run:
                 started.append(job)
         return started, refused
 
-    def _wait(self) -> list[Ending]:
+    def wait(self) -> list[Ending]:
         """Wait for `POLL_S` at most; return the ends of scanners that have ended, are due, or are stopped."""
         if not self._running and not self._waiting:
             return []
-        due = self._deliveries()
+        due = []
+        nearest_s = min((job.remaining_s() for job in self._running), default=0.0)
+        with suppress(queue.Empty):
+            due.append(self._delivered.get(timeout=min(POLL_S, nearest_s)))
+            while True:
+                due.append(self._delivered.get_nowait())
         due += [job for job in self._running if job not in due and job.remaining_s() <= 0]
         endings = []
         for job in due:
@@ -341,20 +342,10 @@ class _Run:
                 message = timeout_message(job.context.timeout_s)
                 endings.append(self._close(job, OutcomeStatus.TIMEOUT, "timeout", message))
         if self._stop.is_set():
-            endings += self._stop_all()
+            endings += self.stop_all()
         return endings
 
-    def _deliveries(self) -> list[Job]:
-        nearest_s = min((job.remaining_s() for job in self._running), default=0.0)
-        delivered = []
-        with suppress(queue.Empty):
-            job = self._delivered.get(timeout=min(POLL_S, nearest_s))
-            delivered.append(job)
-            while True:
-                delivered.append(self._delivered.get_nowait())
-        return delivered
-
-    def _stop_all(self) -> list[Ending]:
+    def stop_all(self) -> list[Ending]:
         skipped = OutcomeStatus.SKIPPED
         endings = [self._close(job, skipped, STOPPED, STOPPED) for job in self._running]
         endings += [not_run(job.scanner, skipped, STOPPED, STOPPED) for job in self._waiting]
@@ -375,7 +366,7 @@ class _Run:
 
     # --- reports
 
-    def _conclude(self, ending: Ending) -> None:
+    def conclude(self, ending: Ending) -> None:
         """Keep the end of a scanner; report it to its breaker, then to the observer."""
         outcome = ending.outcome
         self.endings[outcome.scanner] = ending
@@ -392,13 +383,6 @@ class _Run:
             candidates=ending.candidates,
             logs=ending.logs,
         )
-
-    def _emit_running(self) -> None:
-        if self._observe_every_s is None or self._clock() < self._next_look_s:
-            return
-        self._next_look_s = self._clock() + self._observe_every_s
-        for job in self._running:
-            self._emit_job("running", job)
 
     def _emit_job(self, kind: EventKind, job: Job) -> None:
         context = job.context

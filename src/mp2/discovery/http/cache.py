@@ -111,8 +111,17 @@ class Cache:
 
         def make_and_keep() -> tuple[str, Freshness]:
             body = make()
+            now = self._clock()
+
+            def keep(connection: sqlite3.Connection) -> None:
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.execute(_INSERT, (key, now, now + ttl_s, len(body), body))
+                    connection.execute(_DELETE_OLD, {"now": now, "stale_s": STALE_S})
+                    connection.execute(_DELETE_SURPLUS, (self._max_bytes,))
+
             if may_keep(body):
-                self._keep(key, ttl_s, body)
+                self._file.use(keep)
             return body, "fresh"
 
         try:
@@ -134,15 +143,3 @@ class Cache:
         if row is None:
             return None
         return Entry(*row)
-
-    def _keep(self, key: str, ttl_s: float, body: str) -> None:
-        now = self._clock()
-
-        def keep(connection: sqlite3.Connection) -> None:
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute(_INSERT, (key, now, now + ttl_s, len(body), body))
-                connection.execute(_DELETE_OLD, {"now": now, "stale_s": STALE_S})
-                connection.execute(_DELETE_SURPLUS, (self._max_bytes,))
-
-        self._file.use(keep)

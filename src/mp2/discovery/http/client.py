@@ -6,20 +6,10 @@ One `Client` serves all scanners of a run; `Client.for_scanner` is the `ClientFa
 
 and ends shortly before the scanner's deadline, so that what the scanner makes of it still counts.
 
-How a response is judged
-- `parse` sees every response, of any status. Below 400 its value is returned, and what it raises is the failure: a
-  `SourceError` as it is, anything else as `bad_payload`. So a scanner recognises errors that come with status 200.
-- From 400 on the call fails. The status makes the error: 401 unauthorized; 402 and 403 forbidden; 429 rate_limited;
-  408 and from 500 on unavailable; the others bad_request. A `SourceError` raised by `parse` replaces it, except
-  `bad_payload`, which a `parse` that expects data raises for any error page. So plain cases need no code in a
-  scanner, and special ones (a 403 that means too many requests) a few lines in its `parse`.
-- A redirect is followed for GET, three times at most and to http and https only; `parse` sees where it led to. Neither
-  secrets nor headers go to another origin (`user-agent` and `accept` apart). A redirected POST is not repeated: `parse`
-  sees the redirect.
-
-Sent again, after the time that the source requests, else after growing waits, is a request whose connection failed,
-whose status is 429 or from 500 on (unless `parse` found a lasting reason), or whose `SourceError` has `burst`. A wait
-that would not end before the deadline is not begun: the error is raised at once, with `retry_after_s`.
+Connections that fail are tried again, and responses that `judgement` finds to be transient. A wait that would not end
+before the deadline is not begun: the error is raised at once, with `retry_after_s`. A redirect is followed for GET, three
+times at most and to http and https only; `parse` sees where it led to. Neither secrets nor headers go to another origin
+(`user-agent` and `accept` apart). A redirected POST is not repeated: `parse` sees the redirect.
 
 The cache holds the JSON of what `parse` returned, never a response, and every caller gets a copy. Secrets -
 `secret_params`, `auth`, and header values other than a few plain headers' - are not part of log lines, messages or keys,
@@ -35,18 +25,18 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mp2 import __version__
 from mp2.discovery.context import ScanContext
 from mp2.discovery.http.cache import Cache
+from mp2.discovery.http.judgement import MAX_TEXT, judged
 from mp2.discovery.http.quota import Quotas, parse_rate
-from mp2.discovery.http.retry import RetryRules, Transient, retry_after_s, retrying
+from mp2.discovery.http.retry import RetryRules, retrying
 from mp2.discovery.http.state import StateFile
 from mp2.discovery.scanner import Http, Reply, Scanner
-from mp2.errors import TRANSIENT_CODES, MissingExtraError, SourceError, plain
+from mp2.errors import MissingExtraError, SourceError, plain
 
 try:
     from mp2.discovery.http.connection import Connection
@@ -61,19 +51,6 @@ MAX_WAIT_S = 120.0
 
 _RESERVE_S = 0.1
 """How long before the scanner's deadline its calls end, or a tenth of a time shorter than a second."""
-
-_BURST_S = 1.1
-"""The wait after reaching a limit per second, unless the source asks for another."""
-
-_MAX_TEXT = 300
-
-_CODE_OF_STATUS = {
-    401: "unauthorized",
-    402: "forbidden",
-    403: "forbidden",
-    408: "unavailable",
-    429: "rate_limited",
-}
 
 T = TypeVar("T")
 
@@ -179,18 +156,29 @@ class _ScannerHttp:
             self._context.hide(secret)
         if ttl_s <= 0:
             value = self._request(request, parse)
-            self._context.note_reply("fresh")
+            self._context.replies.add("fresh")
             return value
-        body, freshness = self._client.cache.fetch(
+
+        def body() -> str:
+            value = self._request(request, parse)
+            try:
+                # In ASCII: a lone surrogate is text to JSON, but not to a file.
+                return json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                problem = plain(f"{type(error).__name__}: {error}")[:MAX_TEXT]
+            message = f"the scanner's parse returned what JSON cannot hold ({problem})"
+            raise SourceError("bad_payload", message)
+
+        kept, freshness = self._client.cache.fetch(
             request.cache_key(_parser_name(parse, self._context.scanner)),
             ttl_s,
-            lambda: _to_json(self._request(request, parse)),
+            body,
             wait=self._deadline.wait,
             may_keep=lambda body: not self._secrets.are_in(body),
         )
-        self._context.note_reply(freshness)
-        kept: T = json.loads(body)
-        return kept
+        self._context.replies.add(freshness)
+        copy: T = json.loads(kept)
+        return copy
 
     def _request(self, request: Request, parse: Callable[[Reply], T]) -> T:
         """Return what `parse` makes of the response, after as many attempts as it takes."""
@@ -205,30 +193,28 @@ class _ScannerHttp:
         )
 
     def _attempt(self, request: Request, parse: Callable[[Reply], T]) -> T:
+        """Return the value of one response, after redirects."""
         for _ in range(MAX_REDIRECTS + 1):
-            reply = self._exchange(request)
+            self._wait_for_room(request.host)
+            self._deadline.check()
+            self._context.attempts += 1
+            reply = self.connection.send(request)
+            self._context.logger.debug(
+                "%s %s: HTTP %d, %d bytes",
+                request.method,
+                request.host,
+                reply.status,
+                len(reply.body),
+            )
             location = reply.headers.get("location")
             is_redirect = reply.status in (301, 302, 303, 307, 308)
             if request.method != "GET" or not is_redirect or not location:
-                return self._judged(request.host, reply, parse)
+                now = self._client.clock()
+                return judged(reply, parse, host=request.host, secrets=self._secrets, now=now)
             request = request.redirected(location, self._secrets)
         raise SourceError(
             "bad_payload", f"{request.host}: redirected more than {MAX_REDIRECTS} times"
         )
-
-    def _exchange(self, request: Request) -> Reply:
-        self._wait_for_room(request.host)
-        self._deadline.check()
-        self._context.count_attempt()
-        reply = self.connection.send(request)
-        self._context.logger.debug(
-            "%s %s: HTTP %d, %d bytes",
-            request.method,
-            request.host,
-            reply.status,
-            len(reply.body),
-        )
-        return reply
 
     def _wait_for_room(self, host: str) -> None:
         quotas = self._client.quotas
@@ -251,53 +237,6 @@ class _ScannerHttp:
         self._client.sleep(self._context.cancelled, seconds)
         self._deadline.check()
 
-    def _judged(self, host: str, reply: Reply, parse: Callable[[Reply], T]) -> T:
-        """Return the value of a response; see the head of this module. Raises `SourceError` and `Transient`."""
-        redact = self._secrets.redact
-        failure = None
-        try:
-            value = parse(self._redacted(reply))
-        except SourceError as error:
-            failure = SourceError(
-                error.code,
-                redact(str(error)),
-                retry_after_s=error.retry_after_s,
-                burst=error.burst,
-            )
-        except Exception as error:
-            text = redact(f"{type(error).__name__}: {plain(error)}")[:_MAX_TEXT]
-            failure = SourceError("bad_payload", f"unexpected response ({text})")
-        if reply.status >= 400 and (failure is None or failure.code == "bad_payload"):
-            failure = _error_of_status(host, reply.status)
-        if failure is None:
-            return value
-        raise self._with_wait(failure, reply)
-
-    def _with_wait(self, failure: SourceError, reply: Reply) -> Exception:
-        """Return the failure with the wait that the source asks for, as `Transient` if another attempt may help."""
-        if failure.retry_after_s is None:
-            is_limit = failure.code == "rate_limited"
-            now = self._client.clock()
-            failure.retry_after_s = retry_after_s(reply.headers, now, limited=is_limit)
-        if failure.burst:
-            return Transient(failure, failure.retry_after_s or _BURST_S)
-        may_pass = reply.status == 429 or reply.status >= 500
-        if may_pass and failure.code in TRANSIENT_CODES:
-            return Transient(failure, failure.retry_after_s)
-        return failure
-
-    def _redacted(self, reply: Reply) -> Reply:
-        """Return the response without the secrets it was requested with, before any part of it is cut or kept."""
-        headers = {name: self._secrets.redact(value) for name, value in reply.headers.items()}
-        return replace(reply, headers=headers, body=self._secrets.redact_body(reply.body))
-
-
-def _error_of_status(host: str, status: int) -> SourceError:
-    code = _CODE_OF_STATUS.get(status, "bad_request")
-    if status >= 500:
-        code = "unavailable"
-    return SourceError(code, f"HTTP {status} from {host}")
-
 
 def _parser_name(parse: Callable[[Reply], Any], scanner: str) -> str:
     """Return the name of a `parse` in this version of the package.
@@ -308,14 +247,3 @@ def _parser_name(parse: Callable[[Reply], Any], scanner: str) -> str:
     if name is None or "<" in name or hasattr(parse, "__self__"):
         name = f"{scanner} {name or type(parse).__qualname__}"
     return f"{__version__} {parse.__module__}:{name}"
-
-
-def _to_json(value: object) -> str:
-    try:
-        # In ASCII: a lone surrogate is text to JSON, but not to a file.
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        problem = plain(f"{type(error).__name__}: {error}")[:_MAX_TEXT]
-    raise SourceError(
-        "bad_payload", f"the scanner's parse returned what JSON cannot hold ({problem})"
-    )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import socket
 import ssl
 import threading
@@ -27,6 +28,7 @@ import httpx2
 
 from mp2 import __version__
 from mp2.discovery.deadline import Deadline, timeout_message
+from mp2.discovery.http.judgement import MAX_TEXT
 from mp2.discovery.http.redact import Secrets
 from mp2.discovery.http.request import Request
 from mp2.discovery.http.retry import Transient
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 _CONNECT_S = 10.0
 _MAX_ERROR_BYTES = 65_536
 """Of the body of an error, which is cut and not refused."""
-
-_MAX_TEXT = 300
 
 _UNSENDABLE = (TypeError, ValueError, httpx2.InvalidURL, httpx2.LocalProtocolError)
 """Raised for arguments of which no request can be made."""
@@ -74,7 +74,7 @@ class Connection:
         failure: Exception
         try:
             with _quiet.calls():
-                return self._received(request)
+                return self._response(request)
         except httpx2.DecodingError as error:
             failure = SourceError("bad_payload", f"the body cannot be decompressed ({error})")
         except _UNSENDABLE as error:
@@ -84,9 +84,45 @@ class Connection:
                 "bad_request", f"a request to {request.host} cannot be made of its values ({name})"
             )
         except _BROKEN as error:
-            failure = self._broken(request.host, error)
+            text = self._secrets.redact(plain(error))[:MAX_TEXT] or type(error).__name__
+            failure = Transient(
+                SourceError("unavailable", f"no response from {request.host}: {text}")
+            )
+            if self._deadline.remaining_s() <= 0:
+                failure = SourceError("timeout", timeout_message(self._deadline.timeout_s))
         # Outside of the handlers, so that no exception with an address or a header is attached.
         raise failure
+
+    def _response(self, request: Request) -> Reply:
+        remaining_s = self._deadline.remaining_s()
+        # A name often has two addresses, which are tried one after the other.
+        timeout = httpx2.Timeout(_CONNECT_S)
+        if remaining_s < math.inf:
+            timeout = httpx2.Timeout(remaining_s, connect=min(_CONNECT_S, remaining_s / 2))
+        message = self._http.build_request(
+            request.method,
+            request.full_url(),
+            headers=dict(request.headers),
+            data=request.form,
+            timeout=timeout,
+            extensions={"trace": self._note_stream},
+        )
+        response = self._http.send(message, stream=True, auth=request.auth)
+        is_error = response.status_code >= 400
+        max_bytes = request.max_bytes
+        if is_error:
+            max_bytes = min(max_bytes, _MAX_ERROR_BYTES)
+        body = bytearray()
+        with closing(response):
+            # The pieces are decompressed, and of 1 MiB at most.
+            for piece in response.iter_bytes():
+                self._deadline.check()
+                body += piece
+                if len(body) > max_bytes:
+                    break
+        if len(body) > max_bytes and not is_error:
+            raise SourceError("bad_payload", f"the body is larger than {max_bytes} bytes")
+        return Reply(response.status_code, dict(response.headers), bytes(body[:max_bytes]))
 
     def close(self) -> None:
         """Close all connections; reads that wait end at once."""
@@ -99,35 +135,6 @@ class Connection:
         self._deadline.cancelled.wait(self._deadline.remaining_s())
         self.close()
 
-    def _received(self, request: Request) -> Reply:
-        message = self._http.build_request(
-            request.method,
-            request.full_url(),
-            headers=dict(request.headers),
-            data=request.form,
-            timeout=_timeout(self._deadline.remaining_s()),
-            extensions={"trace": self._note_stream},
-        )
-        response = self._http.send(message, stream=True, auth=request.auth)
-        with closing(response):
-            body = self._body(response, request.max_bytes)
-        return Reply(response.status_code, dict(response.headers), body)
-
-    def _body(self, response: httpx2.Response, max_bytes: int) -> bytes:
-        is_error = response.status_code >= 400
-        if is_error:
-            max_bytes = min(max_bytes, _MAX_ERROR_BYTES)
-        body = bytearray()
-        # The pieces are decompressed and of 1 MiB at most.
-        for piece in response.iter_bytes():
-            self._deadline.check()
-            body += piece
-            if len(body) > max_bytes:
-                break
-        if len(body) > max_bytes and not is_error:
-            raise SourceError("bad_payload", f"the body is larger than {max_bytes} bytes")
-        return bytes(body[:max_bytes])
-
     def _note_stream(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by httpx2 with what happens in a request; a stream over TLS comes after the plain one."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
@@ -137,12 +144,6 @@ class Connection:
             if self._is_closed:
                 _shut(stream)
 
-    def _broken(self, host: str, error: Exception) -> Exception:
-        if self._deadline.remaining_s() <= 0:
-            return SourceError("timeout", timeout_message(self._deadline.timeout_s))
-        text = self._secrets.redact(plain(error))[:_MAX_TEXT] or type(error).__name__
-        return Transient(SourceError("unavailable", f"no response from {host}: {text}"))
-
 
 def _shut(stream: Any) -> None:
     sock = stream.get_extra_info("socket")
@@ -150,14 +151,6 @@ def _shut(stream: Any) -> None:
         # Closing would not wake a thread that reads. The plain method, since that of an SSL socket
         # would take away the state the reading thread uses.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def _timeout(remaining_s: float) -> httpx2.Timeout:
-    # A name often has two addresses, which are tried one after the other.
-    connect_s = min(_CONNECT_S, remaining_s / 2)
-    if remaining_s == float("inf"):
-        return httpx2.Timeout(None, connect=connect_s)
-    return httpx2.Timeout(remaining_s, connect=connect_s)
 
 
 def _client() -> httpx2.Client:

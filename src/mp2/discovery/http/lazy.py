@@ -23,6 +23,9 @@ class LazyClient:
 
     def __init__(self, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:
         self._options = {"warn": warn, **options}
+        folder = options.get("folder")
+        if folder is not None:
+            self._options["folder"] = Path(folder)
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._is_closed = False
@@ -33,7 +36,9 @@ class LazyClient:
             if self._is_closed:
                 raise SourceError("timeout", "cancelled")
             if self._client is None:
-                self._client = self._open()
+                from mp2.discovery.http.client import Client
+
+                self._client = Client(**self._options)
         return self._client.for_scanner(context, scanner)
 
     def close(self) -> None:
@@ -42,11 +47,3 @@ class LazyClient:
             self._is_closed = True
             if self._client is not None:
                 self._client.close()
-
-    def _open(self) -> Client:
-        from mp2.discovery.http.client import Client
-
-        options = dict(self._options)
-        if options.get("folder") is not None:
-            options["folder"] = Path(options["folder"])
-        return Client(**options)

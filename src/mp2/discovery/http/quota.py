@@ -13,6 +13,10 @@ from mp2.discovery.http.state import StateFile
 from mp2.errors import InputError
 
 _RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{0,4})\s*(s|min|h|day)\s*", re.ASCII)
+_SET_BACK = "UPDATE request SET sent_at = :now WHERE host = :host AND sent_at > :now"
+_DELETE_OLD = "DELETE FROM request WHERE host = ? AND sent_at <= ?"
+_SELECT = "SELECT sent_at FROM request WHERE host = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?"
+
 _ROUNDING_S = 0.001
 """Added to a wait, since adding it to the time of day may round down."""
 
@@ -92,41 +96,20 @@ class Quotas:
             # Looking and counting are one transaction, so two processes never share a last request.
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                _forget_useless(connection, host, now, rates)
-                wait_s = max(_wait_s(connection, host, now, rate) for rate in rates)
-                if wait_s <= 0:
-                    connection.execute("INSERT INTO request VALUES (?, ?)", (host, now))
-            return wait_s
+                # Requests of a clock that was set back since would count for ever.
+                connection.execute(_SET_BACK, {"host": host, "now": now})
+                # A later process may hold the host to a longer rate, as a rule of a day at most.
+                kept_s = max(_UNIT_S["day"], rates[-1].interval_s)
+                connection.execute(_DELETE_OLD, (host, now - kept_s))
+                wait_s = 0.0
+                for rate in rates:
+                    # The request that has to leave the interval before there is room.
+                    row = connection.execute(_SELECT, (host, rate.limit - 1)).fetchone()
+                    if row is not None:
+                        wait_s = max(wait_s, row[0] + rate.interval_s - now)
+                if wait_s > 0:
+                    return wait_s + _ROUNDING_S
+                connection.execute("INSERT INTO request VALUES (?, ?)", (host, now))
+            return 0.0
 
         return self._file.use(take)
-
-
-def _forget_useless(
-    connection: sqlite3.Connection, host: str, now: float, rates: tuple[Rate, ...]
-) -> None:
-    # Requests of a clock that was set back since would count for ever.
-    connection.execute(
-        "UPDATE request SET sent_at = :now WHERE host = :host AND sent_at > :now",
-        {"host": host, "now": now},
-    )
-    # A later process may hold the host to a longer rate, but to none longer than a day as a rule.
-    longest_s = max(_UNIT_S["day"], rates[-1].interval_s)
-    connection.execute(
-        "DELETE FROM request WHERE host = ? AND sent_at <= ?", (host, now - longest_s)
-    )
-
-
-def _wait_s(connection: sqlite3.Connection, host: str, now: float, rate: Rate) -> float:
-    """Return the seconds until a request conforms to the rate, 0 when it does now."""
-    row = connection.execute(
-        "SELECT sent_at FROM request WHERE host = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?",
-        (host, rate.limit - 1),
-    ).fetchone()
-    if row is None:
-        return 0.0
-    # The request that has to leave the interval before there is room.
-    sent_at: float = row[0]
-    left_s = sent_at + rate.interval_s - now
-    if left_s <= 0:
-        return 0.0
-    return left_s + _ROUNDING_S

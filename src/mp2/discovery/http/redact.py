@@ -29,7 +29,7 @@ class Secrets:
         """Redact the value from now on, unless it is shorter than `SHORTEST`."""
         if len(value) < SHORTEST or value in self._forms:
             return
-        forms = {**self._forms, **dict.fromkeys(_forms_of(value), len(value))}
+        forms = {**self._forms, **dict.fromkeys(encodings(value), len(value))}
         # Longest first, so that a part never uncovers the whole. Replaced as a whole, because
         # other threads may be reading.
         longest_first = sorted(forms, key=len, reverse=True)
@@ -53,7 +53,7 @@ class Secrets:
         return body
 
 
-def _forms_of(value: str) -> list[str]:
+def encodings(value: str) -> list[str]:
     """Return the value itself and its percent, JSON and base64 encodings."""
     # Variables of the environment may hold halves of characters, hence `surrogatepass`.
     raw = value.encode("utf-8", "surrogatepass")

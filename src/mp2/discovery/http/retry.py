@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -94,7 +95,11 @@ def retry_after_s(headers: Mapping[str, str], now: float, *, limited: bool = Tru
     value = headers.get("retry-after", "").strip()
     wait_s = _seconds(value)
     if wait_s is None:
-        wait_s = _until_date(value, now)
+        with suppress(TypeError, ValueError, IndexError, OverflowError):
+            date = parsedate_to_datetime(value)
+            if date.tzinfo is None:
+                date = date.replace(tzinfo=UTC)
+            wait_s = max(0.0, date.timestamp() - now)
     if wait_s is not None or not limited:
         return wait_s
     reset = _seconds(headers.get("x-ratelimit-reset", "").strip())
@@ -107,13 +112,3 @@ def _seconds(text: str) -> float | None:
     if _SECONDS.fullmatch(text) is None:
         return None
     return float(text)
-
-
-def _until_date(text: str, now: float) -> float | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, date.timestamp() - now)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,17 +44,15 @@ T = TypeVar("T")
 
 
 def state_folder() -> Path:
-    """Return the folder where programs of this user keep what outlives a process, as the system has it.
+    """Return the user's folder for what outlives a process: `$XDG_STATE_HOME/mp2`, by default `~/.local/state/mp2`.
 
-    `$XDG_STATE_HOME/mp2` where that variable is set.
+    On Windows the default is `~/AppData/Local/mp2`.
     """
     base = os.environ.get("XDG_STATE_HOME")
     if base:
         return Path(base) / "mp2"
     if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser() / "mp2"
-    if sys.platform == "darwin":
-        return Path("~/Library/Application Support/mp2").expanduser()
+        return Path("~/AppData/Local/mp2").expanduser()
     return Path("~/.local/state/mp2").expanduser()
 
 
@@ -90,7 +87,8 @@ class StateFile:
             except (sqlite3.Error, OSError) as error:
                 if self._path is None:
                     raise
-                self._warn(f"{self._path}: responses and requests are not kept: {_reason(error)}")
+                reason = _reason(error)
+                self._warn(f"{self._path}: responses and requests are not kept: {reason}")
             self._path = None
             self._disconnect()
             return action(self._connected())
@@ -102,24 +100,23 @@ class StateFile:
             self._disconnect()
 
     def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._connect()
-            self._connection.executescript(_SCHEMA)
-        return self._connection
-
-    def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
         if self._path is None:
-            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = _sqlite.connect(
-            self._path,
-            _APPLICATION_ID,
-            journal_mode="DELETE",
-            busy_timeout_s=_BUSY_S,
-            any_thread=True,
-        )
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        else:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            connection = _sqlite.connect(
+                self._path,
+                _APPLICATION_ID,
+                journal_mode="DELETE",
+                busy_timeout_s=_BUSY_S,
+                any_thread=True,
+            )
+        self._connection = connection
         # What a power cut may lose here can be requested again.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_SCHEMA)
         return connection
 
     def _disconnect(self) -> None:
