@@ -47,28 +47,28 @@ def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Can
     `item` is a `Candidate` or a mapping with its fields; the source it names itself does not count. `redacted` removes
     secrets from the reason before it is cut, which might leave half of one.
     """
-    ticker, context, priority, data = _parts(item)
+    fields = item
+    if isinstance(item, Candidate):
+        fields = item.to_dict()
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{shown(item)} is neither a candidate nor a mapping")
+    for key in fields:
+        if key not in _FIELDS and key != "source":
+            raise ValueError(f"unknown field {shown(key)}; the fields are {', '.join(_FIELDS)}")
+    ticker = fields.get("ticker")
     name = canonical_ticker(ticker)
     if name is None:
         raise ValueError(f"ticker {shown(ticker)} is not 1 to 10 letters, digits, '.' and '-'")
+    context = fields.get("context")
     if not isinstance(context, str):
         raise ValueError(f"{name}: context {shown(context)} is not text")
+    priority = fields.get("priority", "medium")
     if not isinstance(priority, str) or priority not in PRIORITIES:
         known = ", ".join(PRIORITIES)
         raise ValueError(f"{name}: priority {shown(priority)} is not one of {known}")
     reason = one_line(redacted(context), MAX_CONTEXT_CHARS)
-    return Candidate(name, source, reason, str(priority), _json_copy(name, data))
-
-
-def _parts(item: Any) -> tuple[Any, Any, Any, Any]:
-    if isinstance(item, Candidate):
-        return item.ticker, item.context, item.priority, item.data
-    if not isinstance(item, Mapping):
-        raise ValueError(f"{shown(item)} is neither a candidate nor a mapping")
-    for key in item:
-        if key not in _FIELDS and key != "source":
-            raise ValueError(f"unknown field {shown(key)}; the fields are {', '.join(_FIELDS)}")
-    return item.get("ticker"), item.get("context"), item.get("priority", "medium"), item.get("data")
+    data = _json_copy(name, fields.get("data"))
+    return Candidate(name, source, reason, str(priority), data)
 
 
 def _json_copy(ticker: str, data: Any) -> Any:
@@ -109,11 +109,8 @@ def merged(groups: Iterable[tuple[str, Sequence[Candidate]]]) -> tuple[MergedCan
         for candidate in candidates:
             by_ticker.setdefault(candidate.ticker, []).append((pipeline, candidate))
     tickers = [_merge(ticker, named) for ticker, named in by_ticker.items()]
-    return tuple(sorted(tickers, key=_rank))
-
-
-def _rank(candidate: MergedCandidate) -> tuple[int, int, str]:
-    return PRIORITIES.index(candidate.priority), -candidate.n_sources, candidate.ticker
+    tickers.sort(key=lambda one: (PRIORITIES.index(one.priority), -one.n_sources, one.ticker))
+    return tuple(tickers)
 
 
 def _merge(ticker: str, named: Sequence[tuple[str, Candidate]]) -> MergedCandidate:

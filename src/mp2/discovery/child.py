@@ -29,7 +29,7 @@ from typing import IO, Any
 
 from mp2.discovery.candidates import shown
 from mp2.discovery.collection import Collected, Collection, collect
-from mp2.discovery.config import settings_from_json
+from mp2.discovery.config import own_settings
 from mp2.discovery.context import ScanContext
 from mp2.discovery.http.lazy import LazyClient
 from mp2.discovery.records import Candidate, OutcomeStatus, ScanError
@@ -67,7 +67,7 @@ def request_text(
     `settings` are those given, `http` the arguments of the child's HTTP client. Raises `InputError` when the class cannot
     be imported by name, for the first value that is not JSON, and when there is too much of it.
     """
-    fault = _import_fault(scanner)
+    fault = import_fault(scanner)
     if fault is not None:
         raise InputError(f"isolation = 'process' needs a class that can be imported: {fault}")
     fields = {
@@ -81,7 +81,7 @@ def request_text(
             raise InputError(f"state[{shown(key)}]: isolation = 'process' needs text as keys")
         fields["state"][key] = _json(f"state[{key!r}]", value)
     # As the child will read them.
-    settings_from_json(scanner, json.dumps(fields["settings"]))
+    own_settings(scanner, json.dumps(fields["settings"]))
     text = json.dumps(fields, allow_nan=False)
     if len(text) > MAX_BYTES:
         raise InputError(
@@ -109,7 +109,8 @@ def _text(value: Any) -> str:
     raise TypeError(f"{shown(value)} is a {type(value).__name__}")
 
 
-def _import_fault(scanner: type[Scanner]) -> str | None:
+def import_fault(scanner: type[Scanner]) -> str | None:
+    """Return why a child cannot import the class, None when it can."""
     path = class_path(scanner)
     if scanner.__module__ == "__main__" or "<" in scanner.__qualname__:
         return f"{path} is made in a script or a function; put it at the top of a module"
@@ -181,7 +182,10 @@ class ChildScan:
         if len(line) > MAX_BYTES:
             raise ChildError(f"the child process sent more than {MAX_BYTES:,} bytes")
         if not line.endswith(b"\n"):
-            raise ChildError(f"the child process ended without a response ({_exit_text(code)})")
+            how = f"exit code {code}"
+            if code < 0:
+                how = f"killed by signal {-code}"
+            raise ChildError(f"the child process ended without a response ({how})")
         response = json.loads(line)
         context.attempts = response["attempts"]
         context.replies.update(response["replies"])
@@ -254,16 +258,6 @@ def keep_log(pipe: IO[bytes], context: ScanContext) -> None:
                 context.logger.info("stderr: %s", text.decode("utf-8", "replace").rstrip())
 
 
-def _exit_text(code: int) -> str:
-    """Return `exit code 3` or `killed by SIGSEGV`."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
-
-
 # --- the child
 
 
@@ -310,7 +304,7 @@ def scanned(request: Mapping[str, Any]) -> bytes:
         # A copy, since the scanner may replace its standard error.
         os.dup(2),
         scanner,
-        settings_from_json(scanner, json.dumps(request["settings"])),
+        own_settings(scanner, json.dumps(request["settings"])),
         state=request["state"],
         timeout_s=request["timeout_s"],
         today=datetime.date.fromisoformat(request["today"]),

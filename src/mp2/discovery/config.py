@@ -18,7 +18,7 @@ enabled = false
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -158,22 +158,19 @@ def breaker_rules(config: Mapping[str, Any]) -> BreakerRules:
     )
 
 
-def own_settings(scanner: type[Scanner], given: Mapping[str, Any]) -> ScannerSettings:
-    """Return a scanner's table as its settings. Raises `InputError` naming every setting that is wrong."""
-    return _own(scanner, lambda: scanner.Settings.model_validate(dict(given)))
+def own_settings(scanner: type[Scanner], given: Mapping[str, Any] | str) -> ScannerSettings:
+    """Return a scanner's table as its settings; in JSON, even a strict date may be text.
 
-
-def settings_from_json(scanner: type[Scanner], text: str) -> ScannerSettings:
-    """Return a JSON object as settings; even a strict date may be text. Raises as `own_settings` does."""
-    return _own(scanner, lambda: scanner.Settings.model_validate_json(text))
-
-
-def _own(scanner: type[Scanner], read: Callable[[], ScannerSettings]) -> ScannerSettings:
+    Raises `InputError` naming every setting that is wrong.
+    """
+    model = scanner.Settings
     try:
-        return read()
+        if isinstance(given, str):
+            return model.model_validate_json(given)
+        return model.model_validate(dict(given))
     except ValidationError as error:
-        messages = [_message(one, scanner.Settings) for one in _details(error)]
-        raise InputError(f"settings: {message}" for message in messages) from error
+        messages = [f"settings: {_message(one, model)}" for one in _details(error)]
+        raise InputError(messages) from error
     except Exception as error:  # a validator of a third party may raise anything
         raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
 
@@ -239,16 +236,11 @@ def holds_a_key(config: Any) -> bool:
         return any(map(holds_a_key, config))
     if not isinstance(config, str) or "://" not in config:
         return False
-    return any(KEY_LIKE.search(name) for name in _parameter_names(config))
-
-
-def _parameter_names(address: str) -> Iterator[str]:
     try:
-        query = urlsplit(address).query
+        query = urlsplit(config).query
     except ValueError:
-        return
-    for name, _ in parameters(query):
-        yield name
+        return False
+    return any(KEY_LIKE.search(name) for name, _ in parameters(query))
 
 
 def parameters(query: str) -> list[tuple[str, str]]:

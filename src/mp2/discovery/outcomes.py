@@ -63,13 +63,14 @@ def result_of(
         mode=mode,
         outcomes=outcomes,
         candidates=merged((ending.outcome.pipeline, ending.candidates) for ending in endings),
-        warnings=(*_warnings(outcomes), *dict.fromkeys(warnings)),
+        warnings=(*warnings_of(outcomes), *dict.fromkeys(warnings)),
         tool_logs=tuple(tool_logs),
         logs={ending.scanner: ending.logs for ending in endings},
     )
 
 
-def _warnings(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
+def warnings_of(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
+    """Yield a sentence for every scanner that was skipped or whose source failed."""
     for outcome in outcomes:
         if outcome.status in (OutcomeStatus.SKIPPED, OutcomeStatus.OPEN_CIRCUIT):
             if outcome.error is not None:

@@ -50,7 +50,11 @@ def find_scanners(extra: Iterable[type[Scanner] | Registered] = ()) -> tuple[Reg
     `InputError` when one of `extra` has the name of another scanner.
     """
     installed: dict[str, Registered] = {}
-    for one in (*_built_in(), *_plug_ins()):
+    built_in = [
+        _checked(scanner, f"built-in {class_path(scanner)}", scanner.__name__)
+        for scanner in builtin_scanners()
+    ]
+    for one in (*built_in, *_plug_ins()):
         name = one.name
         other = installed.get(name)
         if other is None:
@@ -74,9 +78,13 @@ def registered(chosen: Iterable[type[Scanner] | Registered]) -> tuple[Registered
     by_name: dict[str, Registered] = {}
     problems = []
     for scanner in chosen:
-        one = scanner
-        if not isinstance(one, Registered):
-            one = _of_class(one)
+        if isinstance(scanner, Registered):
+            one = scanner
+        elif _is_scanner(scanner):
+            one = _checked(scanner, class_path(scanner), scanner.__name__)
+        else:
+            text = plain(repr(scanner)[:200])
+            raise InputError(f"{text} is not a scanner; pass subclasses of mp2.Scanner")
         other = by_name.get(one.name)
         if other is not None:
             problems.append(
@@ -87,18 +95,6 @@ def registered(chosen: Iterable[type[Scanner] | Registered]) -> tuple[Registered
     if problems:
         raise InputError(problems)
     return tuple(by_name.values())
-
-
-def _of_class(scanner: Any) -> Registered:
-    if not _is_scanner(scanner):
-        text = plain(repr(scanner)[:200])
-        raise InputError(f"{text} is not a scanner; pass subclasses of mp2.Scanner")
-    return _checked(scanner, class_path(scanner), scanner.__name__)
-
-
-def _built_in() -> Iterator[Registered]:
-    for scanner in builtin_scanners():
-        yield _checked(scanner, f"built-in {class_path(scanner)}", scanner.__name__)
 
 
 def _plug_ins() -> Iterator[Registered]:
@@ -125,7 +121,7 @@ def _checked(scanner: type[Scanner], where: str, fallback: str) -> Registered:
     """Return the scanner, without its class if what it declares makes no sense; `fallback` replaces an unusable name."""
     one = Registered(fallback, where, scanner)
     try:
-        faults = "; ".join(_faults(scanner))
+        faults = "; ".join(faults_of(scanner))
         if _is_name(scanner.name):
             one = replace(one, name=scanner.name)
     except Exception as error:  # a class of a third party may raise anything when it is inspected
@@ -139,7 +135,8 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
-def _faults(scanner: type[Scanner]) -> Iterator[str]:
+def faults_of(scanner: type[Scanner]) -> Iterator[str]:
+    """Yield what is wrong with what a class declares."""
     for field in ("name", "pipeline"):
         value = getattr(scanner, field)
         if not _is_name(value):

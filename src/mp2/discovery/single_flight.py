@@ -33,7 +33,10 @@ class SingleFlight:
             value = find()
             if value is not None:
                 return value
-            done = self._claim(key)
+            with self._lock:
+                done = self._flights.get(key)
+                if done is None:
+                    self._flights[key] = threading.Event()
             if done is not None:
                 wait(done)
                 continue
@@ -46,11 +49,3 @@ class SingleFlight:
             finally:
                 with self._lock:
                     self._flights.pop(key).set()
-
-    def _claim(self, key: Hashable) -> threading.Event | None:
-        """Return None when the caller is to make the value, otherwise the event to wait for."""
-        with self._lock:
-            done = self._flights.get(key)
-            if done is None:
-                self._flights[key] = threading.Event()
-            return done

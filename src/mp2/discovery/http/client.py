@@ -109,7 +109,6 @@ class _ScannerHttp:
     def __init__(self, client: Client, context: ScanContext) -> None:
         self._client = client
         self._context = context
-        self._secrets = context.secrets
         reserve_s = min(_RESERVE_S, context.remaining_s() / 10)
         self._deadline = context.deadline.earlier(reserve_s)
         self.connection = Connection(self._deadline, context.secrets)
@@ -174,7 +173,7 @@ class _ScannerHttp:
             ttl_s,
             body,
             wait=self._deadline.wait,
-            may_keep=lambda body: not self._secrets.are_in(body),
+            may_keep=lambda body: not self._context.secrets.are_in(body),
         )
         self._context.replies.add(freshness)
         copy: T = json.loads(kept)
@@ -182,38 +181,46 @@ class _ScannerHttp:
 
     def _request(self, request: Request, parse: Callable[[Reply], T]) -> T:
         """Return what `parse` makes of the response, after as many attempts as it takes."""
-        logger = self._context.logger
+        context = self._context
+
+        def attempt() -> T:
+            target = request
+            for _ in range(MAX_REDIRECTS + 1):
+                self._wait_for_room(target.host)
+                self._deadline.check()
+                context.attempts += 1
+                reply = self.connection.send(target)
+                context.logger.debug(
+                    "%s %s: HTTP %d, %d bytes",
+                    target.method,
+                    target.host,
+                    reply.status,
+                    len(reply.body),
+                )
+                location = reply.headers.get("location")
+                is_redirect = reply.status in (301, 302, 303, 307, 308)
+                if target.method != "GET" or not is_redirect or not location:
+                    return judged(
+                        reply,
+                        parse,
+                        host=target.host,
+                        secrets=context.secrets,
+                        now=self._client.clock(),
+                    )
+                target = target.redirected(location, context.secrets)
+            message = f"{target.host}: redirected more than {MAX_REDIRECTS} times"
+            raise SourceError("bad_payload", message)
+
+        def observe(error: SourceError, wait_s: float) -> None:
+            context.logger.info("%s; again in %.1f s", error, wait_s)
+
         return retrying(
-            lambda: self._attempt(request, parse),
+            attempt,
             remaining_s=self._longest_wait_s,
             sleep=self._sleep,
             jitter=self._client.jitter,
             rules=self._client.rules,
-            observe=lambda error, wait_s: logger.info("%s; again in %.1f s", error, wait_s),
-        )
-
-    def _attempt(self, request: Request, parse: Callable[[Reply], T]) -> T:
-        """Return the value of one response, after redirects."""
-        for _ in range(MAX_REDIRECTS + 1):
-            self._wait_for_room(request.host)
-            self._deadline.check()
-            self._context.attempts += 1
-            reply = self.connection.send(request)
-            self._context.logger.debug(
-                "%s %s: HTTP %d, %d bytes",
-                request.method,
-                request.host,
-                reply.status,
-                len(reply.body),
-            )
-            location = reply.headers.get("location")
-            is_redirect = reply.status in (301, 302, 303, 307, 308)
-            if request.method != "GET" or not is_redirect or not location:
-                now = self._client.clock()
-                return judged(reply, parse, host=request.host, secrets=self._secrets, now=now)
-            request = request.redirected(location, self._secrets)
-        raise SourceError(
-            "bad_payload", f"{request.host}: redirected more than {MAX_REDIRECTS} times"
+            observe=observe,
         )
 
     def _wait_for_room(self, host: str) -> None:
