@@ -166,7 +166,7 @@ def test_replies():
 
 def test_codes_of_source_errors():
     assert mp2.SourceError("rate_limited", "x", retry_after_s=2, burst=True).retry_after_s == 2
-    with pytest.raises(ValueError, match="'nonsense' is no code"):
+    with pytest.raises(ValueError, match="unknown code of a source error: 'nonsense'"):
         mp2.SourceError("nonsense", "x")
 
 
