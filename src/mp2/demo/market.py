@@ -165,39 +165,55 @@ class _Returns:
 def _draw_returns(rng: np.random.Generator) -> _Returns:
     n_days = N_DATES + 1
     shape = (N_TICKERS, n_days)
-    scale = rng.uniform(0.8, 1.8, size=(N_TICKERS, 1)) * 0.25 / np.sqrt(_SESSIONS_A_YEAR)
+    yearly = rng.uniform(0.8, 1.8, size=(N_TICKERS, 1)) * 0.25
+    scale = yearly / np.sqrt(_SESSIONS_A_YEAR)
     # Two regimes that last for 50 days on average.
     is_nervous = np.logical_xor.accumulate(rng.random(n_days) < 0.02)
     nervous = np.where(is_nervous, 1.8, 0.8)
-    market = 0.2 * rng.standard_normal(n_days) * nervous
-    sectors = 0.3 * rng.standard_normal((N_SECTORS, n_days)) * nervous
+    market = 0.2 * rng.standard_normal(n_days)
+    market *= nervous
+    sectors = 0.3 * rng.standard_normal((N_SECTORS, n_days))
+    sectors *= nervous
     drift = np.empty(shape)
     for ticker in range(N_TICKERS):
         # A drift changes every 40 days on average.
-        period = np.cumsum(rng.random(n_days) < 1 / 40)
-        drift[ticker] = rng.standard_normal(int(period[-1]) + 1)[period]
-    own = rng.standard_normal(shape) * nervous
+        changes = rng.random(n_days) < 1 / 40
+        period = np.cumsum(changes)
+        drifts = rng.standard_normal(int(period[-1]) + 1)
+        drift[ticker] = drifts[period]
+    own = rng.standard_normal(shape)
+    own *= nervous
     daily = scale * (market + sectors[_SECTOR] + 0.12 * drift + own)
-    session = daily * 0.6 + scale * 0.4 * rng.standard_normal(shape)
-    wick = scale * 0.5 * np.abs(rng.standard_normal((2, *shape)))
-    log_volume = rng.normal(13.0, 0.6, size=(N_TICKERS, 1)) + 0.4 * rng.standard_normal(shape)
+    noise = scale * 0.4 * rng.standard_normal(shape)
+    session = daily * 0.6 + noise
+    wick = np.abs(rng.standard_normal((2, *shape)))
+    wick *= scale * 0.5
+    log_volume = rng.normal(13.0, 0.6, size=(N_TICKERS, 1))
+    log_volume = log_volume + 0.4 * rng.standard_normal(shape)
     return _Returns(
-        daily - 0.6 * daily,
-        session,
-        wick,
-        np.exp(log_volume).round(),
+        overnight=daily - 0.6 * daily,
+        session=session,
+        wick=wick,
+        volume=np.exp(log_volume).round(),
     )
 
 
 def _prices(returns: _Returns) -> PriceTable:
     """The bars of these returns, on weekdays up to the day after the last searched one."""
-    log_close = np.cumsum(returns.overnight + returns.session, axis=1) + np.log(60.0)
+    log_close = np.cumsum(returns.overnight + returns.session, axis=1)
+    log_close += np.log(60.0)
+    log_open = log_close - returns.session
     close = np.exp(log_close)
-    open = np.exp(log_close - returns.session)
-    high = np.maximum(open, close) * np.exp(returns.wick[0])
-    low = np.minimum(open, close) * np.exp(-returns.wick[1])
-    tickers = [f"{chr(ord('A') + sector)}{ticker:03d}" for ticker, sector in enumerate(_SECTOR)]
-    return price_table(_dates(), tickers, (open, high, low, close, returns.volume))
+    open = np.exp(log_open)
+    up, down = returns.wick
+    high = np.maximum(open, close) * np.exp(up)
+    low = np.minimum(open, close) * np.exp(-down)
+    tickers = []
+    for ticker, sector in enumerate(_SECTOR.tolist()):
+        letter = chr(ord("A") + sector)
+        tickers.append(f"{letter}{ticker:03d}")
+    fields = (open, high, low, close, returns.volume)
+    return price_table(_dates(), tickers, fields)
 
 
 def _dates() -> list[str]:
@@ -233,15 +249,17 @@ def _groups_of_right_size(
     sheet: SignalSheet,
 ) -> Iterator[list[int]]:
     """Draw groups of three algorithms whose consensus is a handful of changing tickers a day."""
-    tries = np.sort(rng.integers(len(sheet.variations), size=(_N_TRIES, 3)), axis=1)
-    algo = sheet.algo_of[tries]
-    different = (algo[:, 0] < algo[:, 1]) & (algo[:, 1] < algo[:, 2])
-    for numbers in tries[different].tolist():
+    tries = rng.integers(len(sheet.variations), size=(_N_TRIES, 3))
+    tries.sort(axis=1)
+    first, second, third = sheet.algo_of[tries].T
+    is_group = (first < second) & (second < third)
+    for numbers in tries[is_group].tolist():
         consensus = sheet.consensus(numbers)
         sizes = bitset.count(consensus)
         if sizes.min() < _MIN_CONSENSUS or sizes.max() > _MAX_CONSENSUS:
             continue
-        n_distinct = bitset.count(np.bitwise_or.reduce(consensus, axis=0))
+        distinct = np.bitwise_or.reduce(consensus, axis=0)
+        n_distinct = bitset.count(distinct)
         if sizes.sum() <= _MAX_REPEATS * n_distinct:
             yield numbers
 
@@ -270,10 +288,14 @@ def _with_edge(
             grids=grids,
             only=only,
         )
-        tickers = bitset.members(sheet.consensus(range(len(only))))
-        gains = np.maximum(np.abs(session[tickers, day_idx]), _MIN_GAIN)
+        consensus = sheet.consensus(range(len(only)))
+        tickers = bitset.members(consensus)
+        moves = np.abs(session[tickers, day_idx])
+        gains = np.maximum(moves, _MIN_GAIN)
         rises = rng.random(len(tickers)) < _PLANTED_HIT_RATE
-        if not _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS or rises.sum() < _MIN_HITS:
+        if rises.sum() < _MIN_HITS:
+            return None
+        if not _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS:
             return None
         session[tickers, day_idx] = np.where(rises, gains, -gains)
     return changed
