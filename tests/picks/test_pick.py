@@ -266,10 +266,10 @@ TWO_DAYS = sheet_of(
     ],
 )
 @pytest.mark.parametrize(
-    ("day", "asked"), [(MONDAY, None), (TUESDAY, TUESDAY), (TUESDAY, "20260113")]
+    ("day", "wanted"), [(MONDAY, None), (TUESDAY, TUESDAY), (TUESDAY, "20260113")]
 )
-def test_a_table_gives_the_same_picks_as_the_sheet(columns, day, asked):
-    sheet = sheet_from_table(rows_of(TWO_DAYS).select(columns), RESULT, day=asked)
+def test_a_table_gives_the_same_picks_as_the_sheet(columns, day, wanted):
+    sheet = sheet_from_table(rows_of(TWO_DAYS).select(columns), RESULT, day=wanted)
     assert sheet.days == (day,)
     assert not sheet.assumed_day
     assert pick_day(RESULT, sheet, day) == pick_day(RESULT, TWO_DAYS, day)

@@ -46,10 +46,10 @@ class Script:
             kept,
             result,
         )
-        self.asked, self.searched, self.searched_with = None, [], []
+        self.requested, self.searched, self.searched_with = None, [], []
 
     def signals(self, prices, *, n_days, end, grids, stop):
-        self.asked = (n_days, end, grids)
+        self.requested = (n_days, end, grids)
         idx = len(prices.dates) if end is None else prices.dates.index(end) + 1
         days = prices.dates[idx - n_days : idx]
         open = np.full((n_days, len(TICKERS)), 100.0)
@@ -96,7 +96,7 @@ def test_every_week_is_searched_and_the_next_one_judged(end):
     )
     last = DATES.index(end or DATES[-1]) + 1
     blocks = [DATES[last - 20 + 5 * k : last - 15 + 5 * k] for k in range(4)]
-    assert script.asked == (20, end, "some grids")
+    assert script.requested == (20, end, "some grids")
     assert script.searched == blocks[:3]
     settings = SearchSettings(budget_s=0.5, workers=3, rules=rules, **counted)
     assert script.searched_with == [(settings, stop)] * 3
@@ -175,7 +175,7 @@ def test_too_short_a_history_is_reported_before_anything_is_computed(settings, m
     script = constant_script()
     with pytest.raises(InputError, match=message):
         script.walk(**settings)
-    assert script.asked is None
+    assert script.requested is None
 
 
 def test_the_longest_walk_a_history_allows():

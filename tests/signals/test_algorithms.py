@@ -23,7 +23,7 @@ def row(*values):
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("bought", "expected"),
     [
         (rules.macd(row(-1, 0, 0.01, NAN), fast=2, slow=3, signal=2), [0, 0, 1, 0]),
         (rules.ema(row(1, 2, 3, NAN), row(2, 2, 2, 2), fast=2, slow=3), [0, 0, 1, 0]),
@@ -70,9 +70,9 @@ def row(*values):
         ),
     ],
 )
-def test_rules(answer, expected):
-    assert answer.dtype == np.bool_
-    assert answer.tolist() == [[bool(value) for value in expected]]
+def test_rules(bought, expected):
+    assert bought.dtype == np.bool_
+    assert bought.tolist() == [[bool(value) for value in expected]]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_extreme_values_of_every_parameter_run():
                 for p, end in zip(algorithm.parameters, ends, strict=True)
             }
             reads = algorithm.reads(**values)
-            answer = algorithm.rule(*[prices.close[:, -4:]] * len(reads), **values)
-            assert answer.shape == (3, 4)
-            assert answer.dtype == np.bool_
+            bought = algorithm.rule(*[prices.close[:, -4:]] * len(reads), **values)
+            assert bought.shape == (3, 4)
+            assert bought.dtype == np.bool_
 
 
 DOCS = ROOT / "docs" / "algorithms.md"

@@ -540,11 +540,11 @@ def test_a_panel_of_some_days():
     assert panel.buys.flags.c_contiguous
 
 
-@pytest.mark.parametrize("asked", [(0, 9), (8, 1), (-1, 3), (0, 0), (3, -1), (8, None)])
-def test_panels_of_days_without_an_outcome_are_refused(asked):
+@pytest.mark.parametrize("span", [(0, 9), (8, 1), (-1, 3), (0, 0), (3, -1), (8, None)])
+def test_panels_of_days_without_an_outcome_are_refused(span):
     sheet = compute_signals(PRICES, n_days=8, include_next=True, grids=GRIDS)
     with pytest.raises(InputError, match="are not among the 8 days with an outcome"):
-        sheet.panel(*asked)
+        sheet.panel(*span)
 
 
 def test_the_long_table():

@@ -181,9 +181,9 @@ def _draw_returns(rng: np.random.Generator) -> _Returns:
         period = np.cumsum(changes)
         drifts = rng.standard_normal(int(period[-1]) + 1)
         drift[ticker] = drifts[period]
-    own = rng.standard_normal(shape)
-    own *= nervous
-    daily = scale * (market + sectors[_SECTOR] + 0.12 * drift + own)
+    residual = rng.standard_normal(shape)
+    residual *= nervous
+    daily = scale * (market + sectors[_SECTOR] + 0.12 * drift + residual)
     noise = scale * 0.4 * rng.standard_normal(shape)
     session = daily * 0.6 + noise
     wick = np.abs(rng.standard_normal((2, *shape)))

@@ -151,11 +151,11 @@ def _grids(
         name = algorithm.name
         table = document.get(name, {"enabled": enabled is not False})
         faults: list[str] = []
-        own = _expand(algorithm, table, faults, notes)
+        expanded = _expand(algorithm, table, faults, notes)
         problems += [f"[{name}] {fault}" for fault in faults]
-        if own:
+        if expanded:
             kept.append(algorithm)
-            variations += own
+            variations += expanded
     if len(variations) > MAX_VARIATIONS:
         limit = f"{MAX_VARIATIONS:,}; narrow the lists"
         problems.append(f"{len(variations):,} variations are more than {limit}")
