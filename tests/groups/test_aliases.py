@@ -1,4 +1,4 @@
-"""Identical variations: found, searched once, reported; and every pruning changes nothing but time."""
+"""Identical variations are found, searched once and reported; prunings change only time."""
 
 import itertools
 import threading
@@ -134,7 +134,7 @@ def test_alias_of_needs_the_same_wins():
 
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 1 << 20])
-def test_equal_digests_are_not_believed(monkeypatch, block_bytes):
+def test_rows_with_equal_digests_are_compared(monkeypatch, block_bytes):
     rows = np.random.default_rng(0).random((3, 2, 100)) < 0.5
     monkeypatch.setattr(panel, "digest_of", lambda rows: b"")
     monkeypatch.setattr(panel, "_TIMED_BLOCK_BYTES", block_bytes)
@@ -197,9 +197,9 @@ def test_a_starter_that_its_work_limit_ends_leaves_nothing(ran):
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("consistent", [True, False])
 def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
-    """Every turn ends at the kernel's first check; only what is done in its first turn is taken over."""
+    """Every turn ends at the kernel's first check; starters done in one turn are copied."""
 
-    class Impatient(Control):
+    class EndingAtOnce(Control):
         def __init__(self, deadline_ns, wall_ns):
             super().__init__(0, wall_ns)
 
@@ -211,7 +211,7 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
     )
     rules = Rules(min_daily_hits=1, top_k=2, retain_sizes=(2, 3, 4), **strategies.LOOSE)
     whole = search(copies, workers=workers, rules=rules, without=("aliases",))
-    monkeypatch.setattr(group_search, "Control", Impatient)
+    monkeypatch.setattr(group_search, "Control", EndingAtOnce)
     ran.clear()
     sliced = search(copies, budget_s=600, workers=workers, rules=rules)
     assert whole.status is sliced.status is Status.COMPLETE
@@ -234,7 +234,7 @@ def run_of(copies):
         (Control(0, FAR_NS), EXHAUSTED),
     ],
 )
-def test_stop_and_wall_are_heeded_the_deadline_lets_it_get_on(control, end):
+def test_a_copy_checks_stop_and_wall_but_not_the_deadline(control, end):
     run = run_of(copied_panel((2, 2), 1))
     assert run.turn(0, Control(FAR_NS, FAR_NS)) == EXHAUSTED
     if end == STOPPED:

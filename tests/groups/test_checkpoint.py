@@ -1,4 +1,4 @@
-"""A search that goes on from a state ends as one that was never interrupted, wherever and however that state was taken."""
+"""A search resumed from any state ends as one that was never interrupted."""
 
 import dataclasses
 import threading
@@ -37,7 +37,7 @@ LASTING = (
 
 
 def lasting(result):
-    """What no interruption may change."""
+    """The fields that an interruption must not change."""
     return {name: getattr(result, name) for name in LASTING}
 
 
@@ -74,7 +74,7 @@ def search(panel, *, recorder=None, stop=None, observe=None, **settings):
 
 
 def interrupted(panel, rules, lengths, **options):
-    """Sessions of at most so many attempts a starter each, and a last one without a limit; the last result."""
+    """Result of sessions of `lengths` more attempts a starter, and a last one without a limit."""
     recorder, limit = MemoryRecorder(), 0
     for length in lengths:
         limit += length
@@ -112,14 +112,12 @@ def test_sessions_are_one_search(signals, rules, as_inconsistent, lengths, worke
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_killed_search_had_kept_is_enough(workers):
-    """Only the parts kept while it ran are there, each from between two turns; what came later is found again."""
+    """Only the parts recorded while it ran are there; what came later is found again."""
     panel = panel_of((14,) * 5)
-    whole, recorder, stop, n_kept = (
-        search(panel, budget_s=600, rules=ALL_ELIGIBLE),
-        MemoryRecorder(),
-        threading.Event(),
-        0,
-    )
+    whole = search(panel, budget_s=600, rules=ALL_ELIGIBLE)
+    recorder = MemoryRecorder()
+    stop = threading.Event()
+    n_kept = 0
     for _ in range(1000):
         stop.clear()
 
@@ -145,21 +143,19 @@ def test_what_a_killed_search_had_kept_is_enough(workers):
 
 
 def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
-    """The pool has booked the turn, but its record was never written: all zero, it would be taken for variation 0's."""
-    panel, recorder, stop, stuck, go_on = (
-        panel_of((6,) * 4),
-        MemoryRecorder(),
-        threading.Event(),
-        threading.Event(),
-        threading.Event(),
-    )
+    """The ledger booked the turn, but its record is still zero: it would be variation 0's."""
+    panel = panel_of((6,) * 4)
+    recorder = MemoryRecorder()
+    stop = threading.Event()
+    stuck = threading.Event()
+    release = threading.Event()
 
     class Stuck(Kernel):
         def run(self, record, control, groups, max_attempts=0):
             if record["variation_idx"][0] != 5:
                 return super().run(record, control, groups, max_attempts)
             stuck.set()
-            go_on.wait(60)
+            release.wait(60)
             return STOPPED
 
     def stop_when_stuck(progress):
@@ -175,7 +171,7 @@ def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
             "recorder": recorder,
         }
         result = search(panel, budget_s=600, rules=ALL_ELIGIBLE, workers=2, **options)
-        go_on.set()
+        release.set()
     assert (result.status, result.starters[5].n_turns) == (Status.STOPPED, 1)
     assert "was abandoned" in result.warnings[-1]
     recorder.record()
@@ -322,9 +318,11 @@ def test_a_state_taken_meanwhile_counts_the_session_it_is_from():
 
 def test_starters_taken_over_are_counted_over_all_sessions():
     panel, recorder = panel_of((4,) * 4), MemoryRecorder()
-    twins = dataclasses.replace(panel, buys=np.repeat(panel.buys[::2], 2, axis=0))
-    whole = search(twins, budget_s=600, rules=ALL_ELIGIBLE, workers=1, recorder=recorder)
+    copies = dataclasses.replace(panel, buys=np.repeat(panel.buys[::2], 2, axis=0))
+    whole = search(copies, budget_s=600, rules=ALL_ELIGIBLE, workers=1, recorder=recorder)
     recorder.record()
-    again = search(twins, budget_s=600, rules=ALL_ELIGIBLE, recorder=MemoryRecorder(recorder.state))
+    again = search(
+        copies, budget_s=600, rules=ALL_ELIGIBLE, recorder=MemoryRecorder(recorder.state)
+    )
     assert whole.aliases
     assert (again.n_visited, again.n_decided) == (whole.n_visited, whole.n_decided)

@@ -1,4 +1,4 @@
-"""The ledger against the worked bank traces, and its laws under random starters, lateness and missed raises."""
+"""The ledger against the worked bank traces, and its laws under random starters and lateness."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MS = 1_000_000
 
 @dataclass
 class Running:
-    """A turn of a simulated starter; `seen` is what its kernel has found out, and when it will return."""
+    """A turn of a simulated starter; `seen`: how and when its kernel returns, once decided."""
 
     turn: Turn
     early_ns: int | None
@@ -44,8 +44,9 @@ class Running:
 class Simulation:
     """Discrete events over a ledger: starter i needs `work[i]`.
 
-    `late_ns()` is how long after the deciding moment a kernel returns; a raise in between is missed. `early_share()` in
-    (0, 1] is the share of its allowance after which a kernel returns LIMIT by itself (1: never early).
+    `late_ns()` is how long after the deciding moment a kernel returns; a raise in between is
+    missed. `early_share()` in (0, 1] is the share of its allowance after which a kernel returns
+    LIMIT by itself (1: never early).
     """
 
     work: list[int]
@@ -75,7 +76,7 @@ class Simulation:
         return self
 
     def next_event(self, run: Running) -> tuple[TurnEnd, int]:
-        """What the kernel will find and when, were nothing raised until then; once found, its return."""
+        """How and when the kernel returns if no raise comes before."""
         if run.seen:
             return run.seen
         turn, deadline = run.turn, self.ledger.deadline_ns(run.turn)
@@ -192,7 +193,7 @@ def test_bad_settings_are_all_named(workers: int, budget: int, named: list[str])
 
 
 def test_missed_raise_is_not_lost() -> None:
-    """LIMIT although a raise has come: the unused part is neither booked nor held, and the next round hands it out."""
+    """LIMIT despite a raise: the unused part is not booked, and the next round grants it."""
     ledger = Ledger(2, 2, 100 * MS)
     missed, donor = ledger.start(0), ledger.start(0)
     assert missed is not None
@@ -240,7 +241,7 @@ def test_work_limit_ends_a_starter_without_donation_or_second_turn() -> None:
 
 
 @pytest.mark.parametrize("how", [TurnEnd.WALL, TurnEnd.STOPPED])
-def test_nothing_starts_after_wall_or_stop_whatever_the_time(how: TurnEnd) -> None:
+def test_nothing_starts_after_wall_or_stop_at_any_time(how: TurnEnd) -> None:
     ledger = Ledger(2, 1, 100)
     turn = ledger.start(0)
     assert turn is not None
@@ -348,7 +349,7 @@ def test_punctual_kernels(case: Case) -> None:
     assert ledger.booked_ns == sum(ledger.used_ns)
     if base_limit_ns(len(case.work), case.workers, case.budget):
         assert ledger.n_started == ledger.n_starters, (
-            "with a base limit everyone gets a first turn before the wall"
+            "with a base limit every starter gets a first turn before the wall"
         )
     if case.work and sum(case.work) + case.workers * max(case.work) <= case.workers * case.budget:
         assert ledger.n_exhausted == ledger.n_starters, (
@@ -360,7 +361,7 @@ def test_punctual_kernels(case: Case) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(cases(), st.integers(0, 2**32), st.sampled_from([1, 1000, 10 * MS]))
-def test_late_early_and_deaf_kernels(case: Case, seed: int, most_late: int) -> None:
+def test_late_early_and_unresponsive_kernels(case: Case, seed: int, most_late: int) -> None:
     rng = random.Random(seed)
     early = rng.choice([lambda: 1.0, lambda: rng.uniform(0.2, 1.2)])
     done = Simulation(
@@ -385,7 +386,7 @@ def test_turns_that_return_at_once_do_not_outlive_the_wall() -> None:
     assert done.t == 5 * MS
     assert min(done.ledger.n_turns) > 5
     assert 2 * min(done.ledger.n_turns) >= max(done.ledger.n_turns) - 2, (
-        "who runs when a round begins is in the next one"
+        "a starter that runs when a round begins is in the next one"
     )
 
 

@@ -1,4 +1,4 @@
-"""The pool with a fake clock and fake starters in real threads; every step waits for an event, never for time to pass."""
+"""The pool with a fake clock and fake starters in real threads; steps wait for events."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from mp2.groups.result import StarterStatus, Status
 
 S = 1_000_000_000
 STARTED = 7 * S
-PATIENCE_S = 20.0
-EXHAUSTED, CUT_OFF, NOT_STARTED = (
-    StarterStatus.EXHAUSTED,
-    StarterStatus.CUT_OFF,
-    StarterStatus.NOT_STARTED,
-)
+GUARD_S = 20.0
+EXHAUSTED = StarterStatus.EXHAUSTED
+CUT_OFF = StarterStatus.CUT_OFF
+NOT_STARTED = StarterStatus.NOT_STARTED
 
 
 class Clock:
-    """Nanoseconds that move only when told; `tick_ns` is added at every reading."""
+    """Nanoseconds that move only by `set` and `add`; `tick_ns` is added at every reading."""
 
     def __init__(self, tick_ns: int = 0) -> None:
-        self.now_ns, self.tick_ns, self._lock = STARTED, tick_ns, threading.Lock()
+        self.now_ns = STARTED
+        self.tick_ns = tick_ns
         self.n_reads = 0
+        self._lock = threading.Lock()
 
     def __call__(self) -> int:
         with self._lock:
@@ -51,10 +51,12 @@ class Clock:
 
 
 class FakeControl:
-    """Records what the pool does to a turn; `changed` tells whoever waits for it."""
+    """Records what the pool does to a turn; `changed` notifies waiting tests."""
 
     def __init__(self, deadline_ns: int, wall_ns: int) -> None:
-        self.deadlines, self.wall_ns, self.stopped = [deadline_ns], wall_ns, False
+        self.deadlines = [deadline_ns]
+        self.wall_ns = wall_ns
+        self.stopped = False
         self.changed = threading.Condition()
 
     def stop(self) -> None:
@@ -69,7 +71,7 @@ class FakeControl:
 
     def wait(self, condition: Callable[[], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(condition, PATIENCE_S)
+            assert self.changed.wait_for(condition, GUARD_S)
 
     def wait_for_stop(self) -> None:
         self.wait(lambda: self.stopped)
@@ -85,7 +87,7 @@ class Turn:
     answer: queue.SimpleQueue[int | BaseException] = field(default_factory=queue.SimpleQueue)
     followed: threading.Event = field(default_factory=threading.Event)
 
-    def wait_until_settled(self) -> None:
+    def wait_until_booked(self) -> None:
         """Its thread has another turn, or has ended: the pool has dealt with this one."""
         while self.thread.is_alive() and not self.followed.wait(0.001):
             pass
@@ -151,17 +153,17 @@ class Stage:
 
     def expect(self, *starters: int) -> None:
         """These starters begin, in any order."""
-        begun = [self.turns.get(timeout=PATIENCE_S) for _ in starters]
+        begun = [self.turns.get(timeout=GUARD_S) for _ in starters]
         assert sorted(turn.starter_idx for turn in begun) == sorted(starters)
         self.playing.update({turn.starter_idx: turn for turn in begun})
 
     def end(self, starter_idx: int, answer: int | BaseException, t_ns: int | None = None) -> None:
-        """Let a turn return, at a time, and wait until the pool has settled it."""
+        """Let a turn return, at a time, and wait until the pool has booked it."""
         if t_ns is not None:
             self.clock.set(t_ns)
         turn = self.playing.pop(starter_idx)
         turn.answer.put(answer)
-        turn.wait_until_settled()
+        turn.wait_until_booked()
 
     def control(self, starter_idx: int) -> FakeControl:
         return self.playing[starter_idx].control
@@ -170,13 +172,13 @@ class Stage:
         return self.control(starter_idx).deadlines[-1] - STARTED
 
     def finished(self) -> Finished:
-        self.caller.join(PATIENCE_S)
+        self.caller.join(GUARD_S)
         assert isinstance(self.result, PoolOutcome), self.result
         assert self.turns.empty()
         return Finished(self.result, self.ledger)
 
     def failed(self) -> BaseException:
-        self.caller.join(PATIENCE_S)
+        self.caller.join(GUARD_S)
         assert isinstance(self.result, BaseException), self.result
         return self.result
 
@@ -193,7 +195,7 @@ def stage() -> Iterator[Callable[..., Stage]]:
     for made in stages:
         for turn in made.playing.values():
             turn.answer.put(TurnEnd.STOPPED)
-        made.caller.join(PATIENCE_S)
+        made.caller.join(GUARD_S)
         assert not made.caller.is_alive()
 
 
@@ -240,7 +242,7 @@ def test_turn_ends_are_the_kernels_ints() -> None:
 
 
 def test_backfill_raise_and_round(stage: Callable[..., Stage]) -> None:
-    """Trace n5-w4 of the budget's examples, in threads: base 5 s, three donations, one cut-off continued to the wall."""
+    """Trace n5-w4 of the budget's examples, in threads: base 5 s, three donations, one cut-off."""
     show = stage(5, 4, 10 * S)
     show.expect(0, 1, 2, 3)
     assert [show.deadline_ns(idx) for idx in range(4)] == [5 * S] * 4
@@ -285,7 +287,7 @@ def test_a_raised_deadline_stays_before_the_wall(stage: Callable[..., Stage]) ->
 
 
 def test_status_is_believed_not_the_clock(stage: Callable[..., Stage]) -> None:
-    """LIMIT long before the deadline cuts off, EXHAUSTED long after it exhausts, WALL before the wall ends the run."""
+    """LIMIT before the deadline cuts off, EXHAUSTED after it exhausts, WALL early ends the run."""
     show = stage(3, 1, 9 * S)
     show.expect(0)
     show.end(0, TurnEnd.LIMIT, 1)
@@ -339,7 +341,7 @@ def test_in_flight_is_bounded_and_reached(
         threading.Thread, "start", lambda thread: (launched.append(thread), start(thread))
     )
     clock, lock, bound = Clock(), threading.Lock(), min(workers, n_starters)
-    everyone_in = threading.Barrier(max(bound, 1))
+    all_inside = threading.Barrier(max(bound, 1))
     inside, peak, threads = set[int](), [0], set[threading.Thread]()
 
     def run_turn(starter_idx: int, _: FakeControl) -> int:
@@ -349,7 +351,7 @@ def test_in_flight_is_bounded_and_reached(
             threads.add(threading.current_thread())
             peak[0] = max(peak[0], len(inside))
         if starter_idx < bound:
-            everyone_in.wait(PATIENCE_S)
+            all_inside.wait(GUARD_S)
         clock.add(1000)
         with lock:
             inside.remove(starter_idx)
@@ -377,8 +379,8 @@ def test_one_worker_keeps_the_order_within_rounds() -> None:
     assert done.ended_ns == STARTED + 10 * S
 
 
-def test_cut_off_starters_go_on_until_exhausted() -> None:
-    """Needs of 9, 8, .. 0 s and a base limit of 5 s: the first ones are cut off, live on donations and rounds, and end."""
+def test_cut_off_starters_continue_until_exhausted() -> None:
+    """Needs of 9, 8, .. 0 s, base limit 5 s: the first are cut off and end in later rounds."""
     clock, turns = Clock(), list[int]()
     left_ns = [(9 - idx) * S for idx in range(10)]
 
@@ -397,7 +399,7 @@ def test_cut_off_starters_go_on_until_exhausted() -> None:
 
 
 def test_stop_flags_come_before_joins(stage: Callable[..., Stage]) -> None:
-    """No turn returns before every running control has its flag: were one joined first, this would never end."""
+    """No turn returns before every running control has its flag: a join before it would hang."""
     show = stage(9, 3, 10 * S)
     show.expect(0, 1, 2)
     show.stop.set()
@@ -439,7 +441,7 @@ def test_a_stop_after_the_last_return_changes_nothing(last: TurnEnd, status: Sta
     stop = threading.Event()
 
     class StoppingClock(Clock):
-        """Sets the stop event when the last turn is settled: after its return, before anything else."""
+        """Sets the stop event when the last turn is booked, right after its return."""
 
         def __call__(self) -> int:
             if returned.is_set() and threading.current_thread() is not threading.main_thread():
@@ -561,7 +563,7 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
     show.expect(3)
     assert seen.empty(), "nothing is due before 2 s"
     show.clock.set(2 * S)
-    record, thread = seen.get(timeout=PATIENCE_S)
+    record, thread = seen.get(timeout=GUARD_S)
     assert thread is show.caller
     assert record == Progress(
         elapsed_ns=2 * S,
@@ -579,7 +581,7 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
     for idx in (4, 1):
         show.end(idx, TurnEnd.EXHAUSTED)
     show.finished()
-    last, _ = seen.get(timeout=PATIENCE_S)
+    last, _ = seen.get(timeout=GUARD_S)
     assert (last.n_waiting, last.n_running, last.n_cut_off, last.n_exhausted) == (0, 0, 0, 5)
     assert seen.empty(), "the clock stood still, so nothing was due but the last one"
 

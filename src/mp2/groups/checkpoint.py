@@ -56,6 +56,7 @@ class SearchState:
 
     def with_part(self, part: SearchState) -> SearchState:
         """Return this state with a later part merged in."""
+        # A part has all groups, but only the starters that changed.
         is_newer = np.isin(self.records["variation_idx"], part.records["variation_idx"])
         return SearchState(
             np.concatenate([self.records[~is_newer], part.records]),
@@ -75,6 +76,7 @@ class SearchState:
 
         The kernel trusts what it resumes from, and the state comes from a file.
         """
+        # The columns are looked up by name below, so their layout comes first.
         if self.records.dtype != STARTER_DTYPE or len(self.times) != len(self.records):
             yield "its starters are of another build"
             return
@@ -140,6 +142,7 @@ def _cursors_fit(
     attempts = records["attempts"]
     if not _all_within(depth, 0, max_size - 1) or not _all_within(attempts, 0, 2**62):
         return False
+    # A starter has a cursor between its first attempt and its last.
     has_cursor = (attempts > 0) & (records["exhausted"] != 1)
     if (has_cursor != (depth > 0)).any():
         return False
@@ -168,6 +171,8 @@ def _groups_fit(
     n_kept = len(scores)
     if size not in rules.retain_sizes or n_kept > rules.top_k or members.shape != (n_kept, size):
         return False
+    # A NaN would break the order of the heaps; a number out of range, an index into the panel.
     if not np.isfinite(scores).all() or not _all_within(members, 0, len(algo_of) - 1):
         return False
+    # A group has its algorithms in order, none of them twice.
     return bool((np.diff(algo_of[members], axis=1) > 0).all())

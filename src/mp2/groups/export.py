@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _STATISTICS = [spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"]
+# What spreadsheets take for the beginning of a formula.
 _FORMULA = r"^[=+\-@\t\r]"
 
 
@@ -29,6 +30,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
     - for each day of the result `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String):
       tickers joined by a space
     """
+    # Not at the head: commands that write no table need not wait for polars.
     import polars as pl
 
     schema: dict[str, Any] = {
@@ -40,6 +42,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
         "variation_idx": pl.String,
         "aliases": pl.String,
     }
+    # Stated, not inferred: an empty table has the same columns and types.
     schema |= dict.fromkeys(_STATISTICS, pl.Float64)
     for day in result.days:
         schema[f"buys {day}"] = pl.Int64

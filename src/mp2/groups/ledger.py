@@ -128,6 +128,7 @@ class Ledger:
         self.workers = workers
         self.budget_ns = budget_ns
         self.work_limited = work_limited
+        # Attempts end a work-limited starter, so it may take all the time there is.
         self.limit_ns = budget_ns
         if not work_limited:
             self.limit_ns = base_limit_ns(n_starters, workers, budget_ns)
@@ -140,6 +141,7 @@ class Ledger:
         self.n_work_limited = 0
         self.running: dict[int, Turn] = {}
         self.round_no = 0
+        # A range: the first round may have 100,000 starters.
         self._round: Sequence[int] = range(n_starters)
         self._n_taken = 0
         self._cut_off: list[int] = []
@@ -226,6 +228,7 @@ class Ledger:
         elif how is TurnEnd.WORK_LIMIT:
             self.n_work_limited += 1
         elif how is not TurnEnd.LIMIT:
+            # The wall or the stop has ended this turn, so it ends all others too.
             self.close()
         elif not self.work_limited:
             self._cut_off.append(idx)
@@ -237,6 +240,7 @@ class Ledger:
         A turn that was late has less than 0 unused, and donates nothing.
         """
         self.bank_ns += max(0, unused_ns)
+        # Turns of earlier rounds keep the allowance they had.
         running = [turn for turn in self.running.values() if turn.round_no == self.round_no]
         n_remaining = self.n_waiting + len(running)
         raise_each_ns, self.bank_ns = spread_bank_ns(self.bank_ns, n_remaining)
@@ -252,6 +256,7 @@ class Ledger:
         self._cut_off = []
         self.round_no += 1
 
+        # Running turns keep their allowance up to the wall; beyond it they cannot use it.
         n_cut_off = len(self._round)
         left_ns = self.budget_ns - t_ns
         held_ns = [turn.left_ns(t_ns) for turn in self.running.values()]
@@ -259,5 +264,6 @@ class Ledger:
         self.limit_ns = round_grant_ns(pot_ns, n_cut_off, left_ns)
         self.bank_ns = 0
 
+        # The two parts of the grants that the conservation law lends.
         beyond_wall_ns = sum(max(0, unused_ns - left_ns) for unused_ns in held_ns)
         self.lent_ns = beyond_wall_ns + max(0, n_cut_off * self.limit_ns - pot_ns)

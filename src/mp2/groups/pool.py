@@ -170,6 +170,7 @@ def run_pool(
         pool.launch()
         pool.watch(observe, round(observe_every_s * 1e9))
     except BaseException:
+        # The turns still run; the error is raised once they have returned.
         pool.halt()
         pool.watch(None, 0)
         raise
@@ -214,6 +215,7 @@ class _Pool(Generic[ControlT]):
         """Start the threads; each takes its first turn as soon as it runs."""
         for worker_idx in range(min(self._ledger.workers, self._ledger.n_starters)):
             name = f"mp2-worker-{worker_idx}"
+            # Daemon: the interpreter does not wait at its exit for a turn that never returns.
             thread = threading.Thread(target=self.work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -227,6 +229,7 @@ class _Pool(Generic[ControlT]):
         due_ns = every_ns
         for thread in self._threads:
             while thread.is_alive():
+                # A timed wait: Python runs signal handlers in this thread, between waits.
                 thread.join(POLL_S)
                 with self._lock:
                     t_ns = self._now_ns()
@@ -300,6 +303,7 @@ class _Pool(Generic[ControlT]):
         with self._lock:
             if self._closed:
                 return None
+            # One reading for both turns, so that the time between them belongs to neither.
             t_ns = self._now_ns()
             if ended is not None:
                 self._book(ended, how, t_ns)
@@ -320,6 +324,7 @@ class _Pool(Generic[ControlT]):
     ) -> None:
         del self._controls[turn.starter_idx]
         self._ended_ns = t_ns
+        # The turn saw its stop flag or the event before the watcher did.
         if how is TurnEnd.STOPPED:
             self._stopped = True
             self._halt(t_ns)
@@ -346,11 +351,13 @@ class _Pool(Generic[ControlT]):
 
     def _halt(self, t_ns: int) -> None:
         self._ledger.close()
+        # A second halt does not prolong the grace.
         self._give_up_ns = min(self._give_up_ns, t_ns + GRACE_NS)
         for control in self._controls.values():
             control.stop()
 
     def _abandon(self, t_ns: int) -> None:
+        # Closed first: a turn that returns from now on must not be booked a second time.
         self._halt(t_ns)
         self._closed = True
         self._abandoned = tuple(sorted(self._ledger.running))

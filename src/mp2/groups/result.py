@@ -40,7 +40,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class DayStats:
-    """A group on one day: consensus size, winners among it, hit rate in percent, the day's weight."""
+    """A group on one day: consensus size, its winners, hit rate in percent, the day's weight."""
 
     day: str
     buys: int
@@ -186,6 +186,7 @@ class SearchResult:
 
     def to_dict(self, n_groups: int | None = None) -> dict[str, Any]:
         """Return the result as one JSON document, with at most `n_groups` groups of each size."""
+        # JSON has text keys and lists only; the values are equal to what comes back from JSON.
         document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
         for name, value in _plain(self).items():
             if name in _BY_SIZE:
@@ -211,6 +212,7 @@ class SearchResult:
         }
 
 
+# Fields that `to_dict` converts; a new plain field is part of the document by itself.
 _BY_SIZE = ("tested", "eligible", "score_mean", "score_std")
 _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
 _NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "store_error")

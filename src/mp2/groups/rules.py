@@ -45,7 +45,7 @@ class Rules:
     """Every constant of the search; the defaults are those of the specification.
 
     `*_pp` are percentage points (0..100), counts are whole numbers, weights have no unit. A value
-    that is out of range, not finite or of the wrong type raises an `InputError` that names the rule.
+    that is out of range, not finite or of the wrong type raises an `InputError` naming the rule.
 
     A rule of the score is added here and in the kernel's struct of the same field names, which is
     compared with these fields at import.

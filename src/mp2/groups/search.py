@@ -328,7 +328,7 @@ class SearchRun:
             self._closed = True
             self.elapsed_ns += outcome.ended_ns - self._session.started_ns
             self.budget_ns += self._session.budget_ns
-            # The ledger booked the last turns after their records; an abandoned first turn left none.
+            # Times change after records: the ledger books a turn last. Abandoned ones left no record.
             has_run = np.array(self.ledger.n_turns, np.int64) > 0
             has_record = self.records["attempts"][self.order] > 0
             self._changed.update(self.order[has_run & has_record].tolist())

@@ -1,4 +1,4 @@
-"""What a caller decides about a search, as one record that travels from the command line to the kernel."""
+"""What a caller decides about a search, in one record from the command line to the kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from numbers import Integral, Real
 from mp2.errors import InputError
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
+# Ten years: far from where nanoseconds leave 64 bits.
 MAX_BUDGET_S = 10 * 365 * 86_400.0
+# Beyond it a typing error is likelier than a machine with that many cores.
 MAX_WORKERS = 1024
 
 
@@ -46,6 +48,7 @@ def check_settings(
     max_attempts = settings.max_attempts
     problems = []
 
+    # NaN fails every comparison, so the range is what has to hold.
     if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
         problems.append(
             f"budget: {budget_s!r} seconds is not between 0 and {MAX_BUDGET_S:.0f}; "
@@ -83,6 +86,7 @@ def _is_number(
     value: object,
     kind: type[Integral] | type[Real],
 ) -> bool:
+    # A bool is an int to Python, but `workers=True` is a mistake.
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -92,6 +96,7 @@ def _unknown_names(
     what: str,
     known: Sequence[str],
 ) -> list[str]:
+    # A text is a sequence too: "RSI" would be read as the names R, S and I.
     if isinstance(names, str):
         return [f"{setting}: {names!r} is a text; give a list of {what}s"]
     return [

@@ -71,6 +71,7 @@ def _choices_by_size(
     choices = [1] + [0] * max_size
     for n_variations in algo_sizes:
         for k in range(max_size, 0, -1):
+            # From the largest k down, so that an algorithm contributes at most one member.
             choices[k] += n_variations * choices[k - 1]
     return choices
 

@@ -94,6 +94,7 @@ class StarterTable(Sequence[StarterRecord]):
 
     def _build(self, variation_idx: int) -> StarterRecord:
         record = self._records[variation_idx]
+        # `item` and `tolist` convert at once: numpy hands out single values slowly.
         used_ns, limit_start_ns, limit_end_ns, n_turns = self._times[variation_idx].item()
         tested = record["tested"].tolist()
         eligible = record["eligible"].tolist()
@@ -140,6 +141,7 @@ def score_moments(
     Pairwise update of Chan, Golub and LeVeque (1979), in the order of variation numbers: a fixed
     order gives the same bits for any number of workers. A single score has deviation 0.
     """
+    # Scores vary little beside their mean, so plain sums of squares would cancel.
     counts = records["eligible"][:, size]
     means = records["score_mean"][:, size]
     squares = records["score_m2"][:, size]
