@@ -22,7 +22,7 @@ from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError
 from mp2.groups import kept as kept_groups
 from mp2.groups import search as group_search
-from mp2.groups.kept import consensus_of
+from mp2.groups.kept import wins_of
 from mp2.groups.memory import memory_needed
 from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
@@ -448,13 +448,15 @@ def test_a_kernel_that_fails_fails_the_search(small, monkeypatch):
 
 @given(signals=strategies.signals(), data=st.data())
 @QUICK
-def test_consensus_of(signals, data):
+def test_consensus_and_wins(signals, data):
     panel = oracle.to_panel(signals, as_inconsistent=data.draw(st.booleans()))
     n_variations = len(panel.variations)
     size = data.draw(st.integers(1, min(4, n_variations)))
     group = st.lists(st.integers(0, n_variations - 1), min_size=size, max_size=size)
     groups = data.draw(st.lists(group, min_size=1, max_size=5))
-    consensus, hits = consensus_of(panel, np.array(groups, dtype=np.int32))
+    members = np.array(groups, dtype=np.int32)
+    consensus = panel.consensus(members)
+    hits = bitset.count(consensus & wins_of(panel, members))
     for group, words, counts in zip(groups, consensus, hits.tolist(), strict=True):
         expected = oracle.consensus_of(signals, group)
         members = bitset.unpack(words, len(signals.tickers))

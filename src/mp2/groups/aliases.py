@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mp2._recurse import ENTRY_BYTES, TopGroups
-from mp2.groups.checkpoint import NumberArray, RecordArray
+from mp2.data.arrays import NumberArray
+from mp2.groups.checkpoint import RecordArray
 
 MAX_BYTES = 32 << 20
 """Capacity of an `AliasCache`; aliases beyond it are searched one by one."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mp2._recurse import STARTER_DTYPE
+from mp2.data.arrays import AnyArray, FloatArray, NumberArray
 from mp2.groups.rules import Rules
 
 TIMES_DTYPE = np.dtype(
@@ -27,11 +28,8 @@ TIMES_DTYPE = np.dtype(
 """Times of a starter: running time, time granted at its start and in all, turns."""
 
 RecordArray = npt.NDArray[np.void]
-ScoreArray = npt.NDArray[np.float64]
-NumberArray = npt.NDArray[np.int32]
-"""Numbers of variations or algorithms."""
 
-Kept = tuple[ScoreArray, NumberArray]
+Kept = tuple[FloatArray, NumberArray]
 """Scores float64[k] and variation numbers int32[k, size] of groups of one size, best first."""
 
 
@@ -120,7 +118,7 @@ class Recorder(Protocol):
 
 
 def _all_within(
-    values: npt.NDArray[np.integer],
+    values: AnyArray,
     low: int,
     high: int,
 ) -> bool:
@@ -162,7 +160,7 @@ def _cursors_fit(
 
 
 def _groups_fit(
-    scores: ScoreArray,
+    scores: FloatArray,
     members: NumberArray,
     size: int,
     algo_of: NumberArray,

@@ -7,17 +7,13 @@ from dataclasses import fields
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
 from mp2.data import bitset
+from mp2.data.arrays import FloatArray, NumberArray, WordArray
 from mp2.data.panel import SignalPanel
 from mp2.groups import synergy
-from mp2.groups.checkpoint import NumberArray, ScoreArray
 from mp2.groups.result import DayConsensus, DayStats, Group, Member
 from mp2.groups.rules import Rules
-
-IntArray = npt.NDArray[np.int64]
-WordArray = npt.NDArray[np.uint64]
 
 # Consensus sets are formed this many bytes at a time: as ticker numbers they take up to 64 times
 # as much.
@@ -40,8 +36,8 @@ def member_of(
 def describe_groups(
     panel: SignalPanel,
     rules: Rules,
-    day_weights: ScoreArray,
-    scores: ScoreArray,
+    day_weights: FloatArray,
+    scores: FloatArray,
     members: NumberArray,
 ) -> tuple[Group, ...]:
     """Describe n groups, best first, from their scores float64[n] and members int32[n, size]."""
@@ -64,13 +60,14 @@ def describe_groups(
 def _describe_chunk(
     panel: SignalPanel,
     rules: Rules,
-    day_weights: ScoreArray,
+    day_weights: FloatArray,
     first_rank: int,
-    scores: ScoreArray,
+    scores: FloatArray,
     members: NumberArray,
 ) -> list[Group]:
-    consensus, hits = consensus_of(panel, members)
+    consensus = panel.consensus(members)
     buys = bitset.count(consensus)
+    hits = bitset.count(consensus & wins_of(panel, members))
     n_union = bitset.count(np.bitwise_or.reduce(consensus, axis=1))
     statistics = synergy.describe(
         buys,
@@ -127,18 +124,14 @@ def pick_rank(
     return picked + 1
 
 
-def consensus_of(
-    panel: SignalPanel,
-    members: NumberArray,
-) -> tuple[WordArray, IntArray]:
-    """Consensus uint64[n, D, W] and hits int64[n, D] of groups int32[n, size] of variations."""
-    consensus = panel.buys[members[:, 0]]
-    for column in members.T[1:]:
-        consensus &= panel.buys[column]
-    if panel.consistent:
-        return consensus, bitset.count(consensus & panel.wins)
+def wins_of(panel: SignalPanel, members: NumberArray) -> WordArray:
+    """Tickers that won for any member of n groups, members int32[n, size]: uint64[..., D, W].
 
+    The winners of a consistent panel are the same for all groups.
+    """
+    if panel.consistent:
+        return panel.wins
     won = panel.wins[members[:, 0]]
     for column in members.T[1:]:
         won |= panel.wins[column]
-    return consensus, bitset.count(consensus & won)
+    return won

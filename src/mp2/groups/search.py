@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mp2._recurse import EXHAUSTED, STARTER_DTYPE, Control, Kernel, TopGroups, now_ns
+from mp2.data.arrays import IndexArray
 from mp2.data.panel import SignalPanel, buys_of, first_alike, never
 from mp2.errors import InputError
 from mp2.groups import aliases, synergy
@@ -97,7 +97,7 @@ def running_order(
     panel: SignalPanel,
     special: Sequence[str] = (),
     late: Callable[[], bool] = never,
-) -> npt.NDArray[np.int64]:
+) -> IndexArray:
     """Variation numbers int64[V] in the order their starters run.
 
     Starters run by ascending number of buys, then by number; those of `special` algorithms last.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mp2.data.arrays import AnyArray, NumberArray
 from mp2.data.panel import SignalPanel
 from mp2.groups import space
-from mp2.groups.checkpoint import NumberArray, RecordArray
+from mp2.groups.checkpoint import RecordArray
 from mp2.groups.result import StarterRecord, StarterStatus
 from mp2.groups.rules import Rules
 
@@ -127,7 +127,7 @@ class StarterTable(Sequence[StarterRecord]):
         )
 
 
-def exact_sum(counts: npt.NDArray[Any]) -> Any:
+def exact_sum(counts: AnyArray) -> Any:
     """Sum integers over the first axis without wrapping: a total may exceed 64 bits."""
     return counts.sum(axis=0, dtype=object)
 
