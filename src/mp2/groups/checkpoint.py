@@ -79,8 +79,9 @@ class SearchState:
             yield "its starters are of another build"
             return
         variations = self.records["variation_idx"]
-        is_distinct = len(np.unique(variations)) == len(variations)
-        if not is_distinct or not _all_within(variations, 0, len(algo_of) - 1):
+        n_distinct = len(np.unique(variations))
+        is_known = _all_within(variations, 0, len(algo_of) - 1)
+        if n_distinct < len(variations) or not is_known:
             yield "its starters are not those of this panel"
         elif not _cursors_fit(self.records, algo_of, rules.max_size):
             yield "a cursor points nowhere"
@@ -138,7 +139,9 @@ def _cursors_fit(
     n_variations = len(algo_of)
     depth = records["depth"]
     attempts = records["attempts"]
-    if not _all_within(depth, 0, max_size - 1) or not _all_within(attempts, 0, 2**62):
+    if not _all_within(depth, 0, max_size - 1):
+        return False
+    if not _all_within(attempts, 0, 2**62):
         return False
     # A starter has a cursor between its first attempt and its last.
     has_cursor = (attempts > 0) & (records["exhausted"] != 1)
@@ -153,7 +156,8 @@ def _cursors_fit(
         is_above = depth > level + 1
         first = next_algo[member] + is_above
         last = n_variations - 1 + is_above
-        if (is_used & ((cursor < first) | (cursor > last))).any():
+        is_outside = (cursor < first) | (cursor > last)
+        if (is_used & is_outside).any():
             return False
         member = np.where(is_above, cursor - 1, member)
     return True
@@ -167,10 +171,15 @@ def _groups_fit(
     rules: Rules,
 ) -> bool:
     n_kept = len(scores)
-    if size not in rules.retain_sizes or n_kept > rules.top_k or members.shape != (n_kept, size):
+    if size not in rules.retain_sizes or n_kept > rules.top_k:
+        return False
+    if members.shape != (n_kept, size):
         return False
     # A NaN would break the order of the heaps; a number out of range, an index into the panel.
-    if not np.isfinite(scores).all() or not _all_within(members, 0, len(algo_of) - 1):
+    if not np.isfinite(scores).all():
+        return False
+    if not _all_within(members, 0, len(algo_of) - 1):
         return False
     # A group has its algorithms in order, none of them twice.
-    return bool((np.diff(algo_of[members], axis=1) > 0).all())
+    algo_steps = np.diff(algo_of[members], axis=1)
+    return bool((algo_steps > 0).all())

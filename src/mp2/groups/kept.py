@@ -124,7 +124,10 @@ def pick_rank(
     return picked + 1
 
 
-def wins_of(panel: SignalPanel, members: NumberArray) -> WordArray:
+def wins_of(
+    panel: SignalPanel,
+    members: NumberArray,
+) -> WordArray:
     """Tickers that won for any member of n groups, members int32[n, size]: uint64[..., D, W].
 
     The winners of a consistent panel are the same for all groups.

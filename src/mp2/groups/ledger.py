@@ -131,7 +131,11 @@ class Ledger:
         # Attempts end a work-limited starter, so it may take all the time there is.
         self.limit_ns = budget_ns
         if not work_limited:
-            self.limit_ns = base_limit_ns(n_starters, workers, budget_ns)
+            self.limit_ns = base_limit_ns(
+                n_starters,
+                workers,
+                budget_ns,
+            )
         self.bank_ns = 0
         self.booked_ns = 0
         self.lent_ns = 0

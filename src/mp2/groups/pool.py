@@ -73,7 +73,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from mp2.groups.ledger import Ledger, Turn, TurnEnd
 from mp2.groups.result import Status
@@ -96,9 +96,6 @@ class Control(Protocol):
 
     def raise_deadline(self, deadline_ns: int, /) -> None:
         """Move the deadline to a later time; an earlier one has no effect."""
-
-
-ControlT = TypeVar("ControlT", bound=Control)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +135,11 @@ class PoolOutcome:
 
 def run_pool(
     ledger: Ledger,
-    run_turn: Callable[[int, ControlT], int],
+    run_turn: Callable[[int, Any], int],
     *,
     started_ns: int,
     clock_ns: Callable[[], int],
-    new_control: Callable[[int, int], ControlT],
+    new_control: Callable[[int, int], Control],
     stop: threading.Event | None = None,
     observe: Callable[[Progress], None] | None = None,
     observe_every_s: float = 0.1,
@@ -181,14 +178,14 @@ def run_pool(
     return pool.outcome()
 
 
-class _Pool(Generic[ControlT]):
+class _Pool:
     """What the threads share; private methods are called with the lock held."""
 
     def __init__(
         self,
         ledger: Ledger,
-        run_turn: Callable[[int, ControlT], int],
-        new_control: Callable[[int, int], ControlT],
+        run_turn: Callable[[int, Any], int],
+        new_control: Callable[[int, int], Control],
         clock_ns: Callable[[], int],
         started_ns: int,
         stop: threading.Event,
@@ -201,7 +198,7 @@ class _Pool(Generic[ControlT]):
         self._stop = stop
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._controls: dict[int, ControlT] = {}
+        self._controls: dict[int, Control] = {}
         self._ended_ns = self._now_ns()
         self._give_up_ns = ledger.budget_ns + GRACE_NS
         self._stopped = False
@@ -216,7 +213,11 @@ class _Pool(Generic[ControlT]):
         for worker_idx in range(min(self._ledger.workers, self._ledger.n_starters)):
             name = f"mp2-worker-{worker_idx}"
             # Daemon: the interpreter does not wait at its exit for a turn that never returns.
-            thread = threading.Thread(target=self.work, name=name, daemon=True)
+            thread = threading.Thread(
+                target=self.work,
+                name=name,
+                daemon=True,
+            )
             self._threads.append(thread)
             thread.start()
 
@@ -298,7 +299,7 @@ class _Pool(Generic[ControlT]):
         self,
         ended: Turn | None = None,
         how: TurnEnd = TurnEnd.LIMIT,
-    ) -> tuple[Turn, ControlT] | None:
+    ) -> tuple[Turn, Control] | None:
         """Book the turn that ended and take the next one; None ends the thread."""
         with self._lock:
             if self._closed:

@@ -51,10 +51,9 @@ class StarterTable(Sequence[StarterRecord]):
         # A cursor of several levels stands inside the branch before its first position.
         depth = records["depth"]
         n_visited = records["cursor"][:, 0] - self._first_branch - (depth > 1)
+        n_done = np.where(depth > 0, n_visited, 0)
         is_exhausted = records["exhausted"] != 0
-        self._n_branches_done = np.where(
-            is_exhausted, self._n_branches, np.where(depth > 0, n_visited, 0)
-        )
+        self._n_branches_done = np.where(is_exhausted, self._n_branches, n_done)
 
     def __len__(self) -> int:
         return len(self._records)
