@@ -334,12 +334,16 @@ def positions(
     return numbers.to_numpy().astype(np.int64)
 
 
-def day_positions(
-    values: pl.Series,
-    days: Sequence[date],
-) -> IndexArray:
-    """Return the position of each date among `days`; fails for one that is not there."""
-    return values.replace_strict(days, range(len(days))).to_numpy()
+def day_positions(values: pl.Series, days: Sequence[date]) -> IndexArray:
+    """Return the position of each date among ascending `days`; fails for one that is not there."""
+    import polars as pl
+
+    numbers = pl.Series(days, dtype=pl.Date).to_physical().to_numpy()
+    wanted = values.to_physical().to_numpy()
+    found = np.searchsorted(numbers, wanted)
+    if not np.array_equal(numbers.take(found, mode="clip"), wanted):
+        raise LookupError(values.name)
+    return found
 
 
 @contextmanager
@@ -349,7 +353,7 @@ def unchanged(name: str) -> Iterator[None]:
 
     try:
         yield
-    except InvalidOperationError as error:
+    except (InvalidOperationError, LookupError) as error:
         raise InputError(
             f"{name}: the table changed while it was read; read it again when nothing writes to it"
         ) from error

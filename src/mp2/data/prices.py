@@ -318,22 +318,22 @@ class _Grid:
         self.bars.reshape(-1)[cells] = True
         differs = np.zeros(len(cells), np.bool_)
         for field, grid in zip(_FIELDS, self.values, strict=True):
-            column = frame[field].to_numpy()
+            # All NaN get one bit pattern: the fingerprint must not depend on it.
+            column = frame[field].fill_nan(None).to_numpy()
             flat = grid.reshape(-1)
-            # Other cells keep NaN of one bit pattern: the fingerprint must not depend on it.
-            known = ~np.isnan(column)
-            flat[cells[known]] = column[known]
+            flat[cells] = column
             # A cell holds the last of its rows.
             last = flat[cells]
-            differs |= (last != column) & ~np.isnan(last)
+            differs |= (last != column) & ~(np.isnan(last) & np.isnan(column))
         if differs.any():
             place = self._place(cells[differs].min())
             raise InputError(
                 f"{name}: rows that disagree about one (ticker, date): "
                 f"{np.count_nonzero(differs)}, the first about {place}; keep one of them"
             )
-        is_late = pl.col("date") < pl.col("date").shift().over("ticker")
-        n_late = frame.select(is_late.sum()).item()
+        # Cells fall from one row of a ticker to its next one where the date does.
+        by_ticker = cells[np.argsort(ticker, kind="stable")]
+        n_late = np.count_nonzero(np.diff(by_ticker) < 0)
         if n_late:
             self.warn(f"rows that come after a later one of their ticker: {n_late}, sorted")
         n_repeated = len(cells) - np.count_nonzero(self.bars)
