@@ -18,8 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2._files import expanded
-from mp2.data.columns import ColumnNames, Columns, ambiguous_lines, missing_line, parse_day
-from mp2.data.tables import Names, Rows, Stop, Table, csv_head, open_table
+from mp2.data.columns import (
+    ColumnNames,
+    Columns,
+    ambiguous_lines,
+    missing_line,
+    parse_day,
+)
+from mp2.data.tables import (
+    Names,
+    Rows,
+    Stop,
+    Table,
+    csv_head,
+    open_table,
+)
 from mp2.errors import InputError
 
 if TYPE_CHECKING:

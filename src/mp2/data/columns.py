@@ -15,7 +15,13 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mp2.data.tables import Rows, Stop, Table, raise_if_stopped, series
+from mp2.data.tables import (
+    Rows,
+    Stop,
+    Table,
+    raise_if_stopped,
+    series,
+)
 
 if TYPE_CHECKING:
     from polars import Series
@@ -183,7 +189,12 @@ class Columns:
                 self.faults.note(what, misread, values, first_row)
                 if role in _REQUIRED:
                     line = f"is no {role}; every row needs one"
-                    self.faults.note(line, nulls & ~misread, values, first_row)
+                    self.faults.note(
+                        line,
+                        nulls & ~misread,
+                        values,
+                        first_row,
+                    )
             yield pl.DataFrame(columns)
             first_row += batch.height
 
@@ -223,7 +234,12 @@ class Reader(Columns):
         used = CANONICAL if outcome else keys
         needed += [role for role in names if role in used]
         self.problems = [
-            missing_line(table, role, wanted[role], or_win if role in PRICES else "")
+            missing_line(
+                table,
+                role,
+                wanted[role],
+                or_win if role in PRICES else "",
+            )
             for role in dict.fromkeys(needed)
             if role not in present
         ]
@@ -326,7 +342,12 @@ def dates_of(values: Series) -> Series:
     if distinct.is_empty():
         return _nulls(values, pl.Date)
     dates = pl.Series([parse_day(day) for day in distinct], dtype=pl.Date)
-    return text.replace_strict(distinct, dates, default=None, return_dtype=pl.Date)
+    return text.replace_strict(
+        distinct,
+        dates,
+        default=None,
+        return_dtype=pl.Date,
+    )
 
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")

@@ -141,7 +141,13 @@ class Outcomes:
     ) -> None:
         # A name given for a column of the signals need not be one of this table.
         names = {role: name for role, name in columns.items() if name in table.columns}
-        self.reader = Reader(table, ("day", "ticker"), names, outcome=True, stop=stop)
+        self.reader = Reader(
+            table,
+            ("day", "ticker"),
+            names,
+            outcome=True,
+            stop=stop,
+        )
         self.problems = self.reader.problems
         self.warnings: list[str] = []
         self.tickers: set[str] = set()
@@ -249,7 +255,13 @@ class LongSignals:
         *,
         with_outcome: bool,
     ) -> None:
-        self.reader = Reader(table, KEYS, columns, outcome=with_outcome, stop=stop)
+        self.reader = Reader(
+            table,
+            KEYS,
+            columns,
+            outcome=with_outcome,
+            stop=stop,
+        )
         self.problems = self.reader.problems
         self.tally = tally_of(self.reader)
 
@@ -305,7 +317,14 @@ def _variation_runs(batch: pl.DataFrame) -> tuple[pl.Series, IndexArray]:
     variation = pl.col("variation")
     runs = batch.select(pl.struct(algo, variation).rle().struct.unnest())
     names = runs["value"].struct.unnest()
-    keys = names.select(pl.concat_str(algo.str.len_chars(), pl.lit(":"), algo, variation))
+    keys = names.select(
+        pl.concat_str(
+            algo.str.len_chars(),
+            pl.lit(":"),
+            algo,
+            variation,
+        )
+    )
     return keys.to_series(), runs["len"].to_numpy()
 
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import AnyArray, FloatArray, IndexArray, NumberArray, WordArray, freeze
+from mp2.data.arrays import (
+    AnyArray,
+    FloatArray,
+    IndexArray,
+    NumberArray,
+    WordArray,
+    freeze,
+)
 from mp2.data.arrays import fingerprint as fingerprint_of
 from mp2.data.signal_table import SignalTable
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mp2.data.arrays import BoolArray, FloatArray, IndexArray, fingerprint, freeze
+from mp2.data.arrays import (
+    BoolArray,
+    FloatArray,
+    IndexArray,
+    fingerprint,
+    freeze,
+)
 from mp2.data.bars import PRICES, ROLES, BarSource
 from mp2.data.columns import ColumnNames, named, parse_day, unknown_roles
 from mp2.data.encoding import day_positions, positions

@@ -15,8 +15,22 @@ import numpy as np
 
 from mp2.data import bitset
 from mp2.data.arrays import BoolArray, WordArray, freeze
-from mp2.data.columns import CANONICAL, PRICES, ColumnNames, parse_day, unknown_roles
-from mp2.data.encoding import Axes, LongSignals, Market, Names, Outcomes, arrange, parse_days
+from mp2.data.columns import (
+    CANONICAL,
+    PRICES,
+    ColumnNames,
+    parse_day,
+    unknown_roles,
+)
+from mp2.data.encoding import (
+    Axes,
+    LongSignals,
+    Market,
+    Names,
+    Outcomes,
+    arrange,
+    parse_days,
+)
 from mp2.data.panel import SignalPanel, blocks, signal_panel
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop, open_table, stop_explains_errors
@@ -79,9 +93,20 @@ def read_signals(
             signals = LongSignals(wide, {}, stop, with_outcome=False)
         else:
             signal_table = opened.enter_context(
-                open_table(source, "signals", table=table, query=query, stop=stop)
+                open_table(
+                    source,
+                    "signals",
+                    table=table,
+                    query=query,
+                    stop=stop,
+                )
             )
-            signals = LongSignals(signal_table, names, stop, with_outcome=market is None)
+            signals = LongSignals(
+                signal_table,
+                names,
+                stop,
+                with_outcome=market is None,
+            )
             found = signals.scan()
         problems += signals.problems
         if market is not None:
@@ -139,7 +164,7 @@ def _given_rates(
 
 
 def encoding_bytes(axes: Axes) -> int:
-    """Return the bytes that an `Encoder` takes: both arrays by variation, and one row for a day."""
+    """Return the bytes that `encode` takes: two arrays by variation, and two by day."""
     day_bytes = 8 * len(axes.days) * bitset.n_words(len(axes.tickers))
     return day_bytes * 2 * (len(axes.variations) + 1)
 
@@ -280,10 +305,21 @@ def read_day_signals(
     asked = parse_days([] if day is None else [day], problems)
     with (
         stop_explains_errors(stop),
-        open_table(source, "signals", table=table, query=query, stop=stop) as opened,
+        open_table(
+            source,
+            "signals",
+            table=table,
+            query=query,
+            stop=stop,
+        ) as opened,
     ):
         has_prices = all(names.get(role, role) in opened.columns for role in PRICES)
-        signals = LongSignals(opened, names, stop, with_outcome=has_prices)
+        signals = LongSignals(
+            opened,
+            names,
+            stop,
+            with_outcome=has_prices,
+        )
         found = signals.scan()
         problems += signals.problems
         warnings = _add_silent(found, expected, opened.name, problems)

@@ -227,7 +227,12 @@ def csv_table(
                 if n_header_rows == 1:
                     rows = _parse_csv(path, header + records, columns=names)
                 elif records:
-                    rows = _parse_csv(path, records, has_header=False, new_columns=columns)
+                    rows = _parse_csv(
+                        path,
+                        records,
+                        has_header=False,
+                        new_columns=columns,
+                    )
                     rows = rows.select(names)
                 else:
                     continue
@@ -376,7 +381,12 @@ def sqlite_table(
                 statement = f'SELECT * FROM "{identifier}"'
         if query is not None:
             remedy = "give a SELECT that can be run on it"
-            reading = partial(library_errors, path, "the query fails", remedy)
+            reading = partial(
+                library_errors,
+                path,
+                "the query fails",
+                remedy,
+            )
         with reading():
             description = connection.execute(statement).description
         if description is None:

@@ -58,7 +58,12 @@ def download(
     if problems or first is None or last is None:
         raise InputError(problems or "start and end: both are needed, as YYYY-MM-DD")
     day_after = last + timedelta(days=1)
-    requests = _Requests(fetch or _yfinance(), first.isoformat(), day_after.isoformat(), stop)
+    requests = _Requests(
+        fetch or _yfinance(),
+        first.isoformat(),
+        day_after.isoformat(),
+        stop,
+    )
     for n_done in range(0, len(names), BATCH_TICKERS):
         if observe is not None:
             observe(n_done, len(names))
