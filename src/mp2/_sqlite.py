@@ -1,7 +1,7 @@
-"""One way to open a SQLite file of this program: private, marked as its own, and waiting for locks only so long.
+"""One way to open a SQLite file of this program: private, marked as its own, with a busy timeout.
 
-A file belongs to one purpose, which `PRAGMA application_id` names. A file with another mark is refused before anything
-in it changes.
+A file belongs to one purpose, which `PRAGMA application_id` names. A file with another mark is
+refused before anything in it changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mp2._files import make_private
 
 
 class ForeignFileError(sqlite3.DatabaseError):
-    """The database does not have the expected `application_id`. `tables`: the names of its tables."""
+    """The database has not the expected `application_id`; `tables` are the names of its tables."""
 
     def __init__(self, tables: frozenset[str]) -> None:
         super().__init__("it is a database of another program")
@@ -32,16 +32,17 @@ def connect(
     busy_timeout_s: float = 5.0,
     any_thread: bool = False,
 ) -> sqlite3.Connection:
-    """Open a database in autocommit mode. A missing file is created for its owner only, unless `read_only`.
+    """Open a database in autocommit mode; unless `read_only`, create a missing one, private.
 
-    A connection waits `busy_timeout_s` for another program's lock. With `any_thread` every thread may use it, one at a
-    time. Raises `ForeignFileError`, any other `sqlite3.Error`, or `OSError` when the file cannot be created.
+    The connection waits `busy_timeout_s` for another program's lock. With `any_thread` every thread
+    may use it, one at a time. Raises `ForeignFileError`, any other `sqlite3.Error`, or `OSError`
+    when the file cannot be created.
     """
     if read_only:
         uri = _read_only_uri(path)
     else:
-        # Only a new file is opened and closed here: closing any descriptor of a database that another connection of
-        # this process has open would drop that connection's locks.
+        # Only a new file is opened and closed here: closing any descriptor of a database that
+        # another connection of this process has open would drop that connection's locks.
         make_private(path)
         uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(

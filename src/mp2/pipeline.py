@@ -152,7 +152,7 @@ def run(
     stop: threading.Event | None = None,
     observe: Callable[[SearchProgress], None] | None = None,
 ) -> PipelineRun:
-    """Compute the signals of the last `n_days` days up to `end`, search them, pick for the day after.
+    """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
 
     `prices` and `grids` are what `read_prices` and `load_grids` return, or paths that they read.
     With `store`, the path of a database, the run is kept there as `search` does. The settings are

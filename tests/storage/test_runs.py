@@ -662,7 +662,7 @@ def test_picks_are_stored_with_the_result_or_neither(
 ) -> None:
     run_id = begin(opened)
     with monkeypatch.context() as patched:
-        patched.setattr(rows, "picks_row", lambda *_: {"run": None})
+        patched.setattr(rows, "day_row", lambda *_: {"run": None})
         with pytest.raises(StoreError):
             opened.finish(run_id, build_result(), picks=build_picks())
     assert opened.runs()[0].status == "running"

@@ -1,4 +1,4 @@
-"""A searching command from its control to its exit code: progress while it runs, then its result."""
+"""A searching command from its control to its exit code: progress, then the result."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from mp2.cli.options import (
     PRICES_OPTIONS,
     SIGNALS_OPTIONS,
     PickOptions,
+    PriceOptions,
     SignalOptions,
+    number_option,
     options_record,
     with_options,
 )
@@ -35,11 +37,12 @@ def run(context: click.Context, /, prices: Path, **options: Any) -> int:
     """
     from mp2.storage.request import PricesFile
 
+    reading = options_record(PriceOptions, options)
     source = PricesFile(
         path=prices,
-        columns=options["columns"],
-        table=options["sql_table"],
-        query=options["query"],
+        columns=dict(reading.columns),
+        table=reading.sql_table,
+        query=reading.query,
     )
     signals = options_record(SignalOptions, options)
     return _run(context, source, signals, options)
@@ -48,13 +51,7 @@ def run(context: click.Context, /, prices: Path, **options: Any) -> int:
 @click.command(cls=RulesCommand)
 @search_options
 @with_options(PICK_OPTIONS)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="another seed, another market",
-)
+@number_option("--seed", 0, "another seed, another market", least=0)
 @click.option("--no-plant", is_flag=True, help="plant nothing: every group found is luck")
 @click.pass_context
 def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -> int:

@@ -128,7 +128,7 @@ def delete(db: Path, run: str) -> None:
 @DB_OPTION
 @JSON_OPTION
 def doctor(db: Path) -> int:
-    """Print version, Python, cores, kernel build, clock, thread speed-up and the database's path."""
+    """Print version, Python, cores, kernel build, clock, speed-up by threads, database path."""
     from mp2.cli.doctor import report
 
     facts = report(db.absolute())

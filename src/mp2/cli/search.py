@@ -163,6 +163,30 @@ class RunOptions(ViewOptions):
     no_progress: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """How a search is limited and counted."""
+
+    budget: float
+    workers: int
+    max_attempts: int | None
+    special: tuple[str, ...]
+    count: str
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOptions:
+    """How a table of signals is read."""
+
+    columns: Mapping[str, str]
+    outcomes: Path | None
+    algos: tuple[str, ...]
+    days: tuple[str, ...]
+    sql_table: str | None
+    query: str | None
+
+
 def rules_from(options: Mapping[str, Any]) -> Rules:
     """Return the rules among a command's options."""
     given = {name: options[name] for name in _RULES if options.get(name) is not None}
@@ -173,14 +197,15 @@ def settings_from(options: Mapping[str, Any]) -> SearchSettings:
     """Return the settings of the search among a command's options."""
     from mp2.groups.settings import SearchSettings
 
+    how = options_record(SearchOptions, options)
     return SearchSettings(
-        budget_s=options["budget"],
-        workers=options["workers"],
+        budget_s=how.budget,
+        workers=how.workers,
         rules=rules_from(options),
-        special=options["special"],
-        max_attempts=options["max_attempts"],
-        count=options["count"],
-        without=options["without"],
+        special=how.special,
+        max_attempts=how.max_attempts,
+        count=how.count,
+        without=how.without,
     )
 
 
@@ -226,14 +251,15 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
     from mp2.storage.request import Request, SignalsFile
 
     how = options_record(RunOptions, options)
+    reading = options_record(TableOptions, options)
     source = SignalsFile(
         path=table,
-        columns=options["columns"],
-        outcomes=options["outcomes"],
-        algos=options["algos"],
-        days=options["days"],
-        table=options["sql_table"],
-        query=options["query"],
+        columns=dict(reading.columns),
+        outcomes=reading.outcomes,
+        algos=reading.algos,
+        days=reading.days,
+        table=reading.sql_table,
+        query=reading.query,
     )
     request = Request(source=source, search=settings_from(options))
     with Interrupts().caught() as interrupts:

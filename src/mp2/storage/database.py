@@ -1,4 +1,4 @@
-"""A database file of this program: checked and opened, transactions, ids, and errors in plain words.
+"""A database file of this program: opened and checked, transactions, ids, errors in plain words.
 
 The file is in WAL mode, so others read it while a run is written. SQLite before 3.51.3 can damage
 such a file when two connections write or checkpoint at the same moment
@@ -29,11 +29,13 @@ from mp2._files import expanded
 from mp2._sqlite import ForeignFileError, connect
 from mp2.errors import InputError, StoreError
 from mp2.storage import schema
+from mp2.storage.processes import is_at_work, owner
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
 
 RecordT = TypeVar("RecordT")
+Row = dict[str, Any]
 
 _N_LISTED = 5
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -175,7 +177,7 @@ class Database:
             raise StoreError(f"{self.path}: holds no run yet; run a search first")
         return version
 
-    # --- ids --------------------------------------------------------------------------------------
+    # --- runs and scans: rows with an id and an owner ---------------------------------------------
 
     def _unused_id(self, kind: str, started_at: str) -> str:
         """A new id in the table `kind`, sortable by `started_at`."""
@@ -209,7 +211,7 @@ class Database:
             )
         raise InputError(f"{self.path}: no {kind} {name!r}; there is {listing(ids)}")
 
-    def _row(self, kind: str, name: str) -> dict[str, Any]:
+    def _row(self, kind: str, name: str) -> Row:
         """The row of a run or scan; `InputError` when there is none of this id."""
         row = self._find_row(kind, name)
         if row is None:
@@ -217,10 +219,47 @@ class Database:
             raise InputError(f"{self.path}: no {kind} {name!r}; there is {known}")
         return row
 
-    def _find_row(self, kind: str, name: str) -> dict[str, Any] | None:
+    def _find_row(self, kind: str, name: str) -> Row | None:
         statement = f"SELECT * FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?"
         found = self._execute(statement, (name,)).fetchone()
         return None if found is None else dict(found)
+
+    def _running(self, kind: str, name: str) -> int:
+        """The key of a run or scan that this process works on; `StoreError` when it does not."""
+        row = self._find_row(kind, name)
+        if row is None:
+            problem = "was deleted meanwhile"
+        elif row["status"] != "running":
+            problem = f"has already ended ({row['status']})"
+        elif any(row[column] != value for column, value in owner().items()):
+            # Silent for so long that another process took it for dead.
+            problem = "was resumed by another process meanwhile"
+        else:
+            return int(row[kind])
+        raise StoreError(f"{self.path}: {kind} {name} {problem}; nothing was stored")
+
+    def _summaries(self, kind: str, convert: Callable[[Row], RecordT]) -> list[RecordT]:
+        """Every row of the table, newest first; one that cannot be read back hides no other."""
+        summaries: list[RecordT] = []
+        with self._transaction("DEFERRED"):
+            stored = self._execute(f"SELECT * FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC")
+            for row in stored.fetchall():
+                try:
+                    with self._readable(f"{kind} {row[f'{kind}_id']}"):
+                        summaries.append(convert(dict(row)))
+                except StoreError as error:
+                    self.problems.append(str(error))
+        return summaries
+
+    def _delete(self, kind: str, name: str) -> None:
+        with self._transaction("IMMEDIATE"):
+            row = self._row(kind, name)
+            if is_at_work(row):
+                raise InputError(
+                    f"{kind} {name}: process {row['pid']} still works on it; stop that first, "
+                    f"then delete the {kind}"
+                )
+            self._execute(f"DELETE FROM {sql_name(kind)} WHERE {sql_name(kind)} = ?", (row[kind],))
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -305,7 +344,7 @@ def to_sql(value: Any) -> Any:
     return value
 
 
-def from_sql(row: Mapping[str, Any]) -> dict[str, Any]:
+def from_sql(row: Mapping[str, Any]) -> Row:
     """A row's values, JSON decoded. Raises ValueError."""
     values = dict(row)
     for name in _json_columns() & values.keys():

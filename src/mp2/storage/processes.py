@@ -27,7 +27,7 @@ def owner() -> dict[str, Any]:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot (field 22 of proc(5) stat); None if unknown."""
+    """When a process started, in clock ticks since boot (proc(5) stat, field 22), if known."""
     fields = _stat(pid)
     return fields[19] if fields else None
 

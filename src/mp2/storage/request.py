@@ -78,8 +78,8 @@ Source = SignalsFile | PricesFile | DemoPrices | InMemory
 class SignalSettings(_Record):
     """How signals are computed from prices.
 
-    `grids`: a TOML file, None for the default grids. `grids_in_memory`: the caller passed grids, and
-    has to pass them again.
+    `grids`: a TOML file, None for the default grids. `grids_in_memory`: the caller passed grids,
+    and has to pass them again.
     """
 
     n_days: int = 5

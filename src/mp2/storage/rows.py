@@ -13,9 +13,7 @@ from mp2._recurse import STARTER_DTYPE
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, SearchState
 from mp2.groups.result import Group, SearchResult, StarterRecord, group_dict
 from mp2.picks.records import DayPicks, Outcome
-from mp2.storage.database import from_sql, validated
-
-Row = dict[str, Any]
+from mp2.storage.database import Row, from_sql, validated
 
 _NO_COLUMN = ("kept", "starters", "run_id", "store_error")
 _RUN_COLUMNS = [spec.name for spec in fields(SearchResult) if spec.name not in _NO_COLUMN]
@@ -61,21 +59,14 @@ def group_rows(run: int, kept: Mapping[int, Iterable[Group]]) -> Iterator[Row]:
             }
 
 
-def picks_row(run: int, picks: DayPicks) -> Row:
-    """The row of one day's picks."""
-    row = asdict(picks)
+def day_row(run: int, record: DayPicks | Outcome) -> Row:
+    """The row of one day's picks, or of their outcome."""
+    row = asdict(record) | {"run": run}
     del row["run_id"]
-    return {"run": run, **row}
+    return row
 
 
-def outcome_row(run: int, outcome: Outcome) -> Row:
-    """The row of one day's scored outcome."""
-    row = asdict(outcome)
-    del row["run_id"]
-    return {"run": run, **row}
-
-
-# --- from rows: each raises ValueError for a row that this program cannot have written ------------
+# --- from rows: ValueError for what this program cannot have written ------------------------------
 
 
 def to_result(row: Row, groups: Iterable[Row], starters: Iterable[Row]) -> SearchResult:
@@ -101,16 +92,6 @@ def _check_consistent(result: SearchResult) -> None:
         rank = result.picked_rank.get(size)
         if rank is not None and not 1 <= rank <= len(kept):
             raise ValueError(f"picked_rank: no group of size {size} has rank {rank}")
-
-
-def to_day_picks(run_id: str, row: Row) -> DayPicks:
-    """A day's picks from their row."""
-    return validated(DayPicks, {**from_sql(row), "run_id": run_id})
-
-
-def to_outcome(run_id: str, row: Row) -> Outcome:
-    """A scored outcome from its row."""
-    return validated(Outcome, {**from_sql(row), "run_id": run_id})
 
 
 # --- the state of a running search: bytes, because it is written every second ---------------------

@@ -9,17 +9,16 @@ died is distinguished from one that still runs by its process number, start and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mp2.errors import InputError, StoreError
+from mp2.errors import InputError
 from mp2.groups.checkpoint import SearchState
 from mp2.groups.result import SearchResult, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows
-from mp2.storage.database import from_sql, sql_name, sql_names, validated
-from mp2.storage.processes import is_at_work, now_text, owner, status_now
+from mp2.storage.database import Row, from_sql, sql_name, sql_names, validated
+from mp2.storage.processes import now_text, owner, status_now
 from mp2.storage.request import Request
 from mp2.storage.scans import ScanStore
 
@@ -99,7 +98,7 @@ class Store(ScanStore):
         The part survives a power cut once this returns.
         """
         with self._transaction("IMMEDIATE"):
-            run = self._running(run_id)
+            run = self._running("run", run_id)
             self._write_state(run, part)
             self._update("run", run, {"heartbeat_at": now_text()})
         return int(part.records["exhausted"].sum())
@@ -118,7 +117,7 @@ class Store(ScanStore):
         one at a time, so that a lazy sequence stays lazy.
         """
         with self._transaction("IMMEDIATE"):
-            run = self._running(run_id)
+            run = self._running("run", run_id)
             self._delete_rows(run, "starter", "kept_group")
             if result.status is Status.COMPLETE:
                 self._delete_rows(run, "run_state", "starter_state", "kept_state")
@@ -134,7 +133,7 @@ class Store(ScanStore):
     def abandon(self, run_id: str) -> None:
         """Mark a running run as failed. One that had a result before has that again."""
         with self._transaction("IMMEDIATE"):
-            run = self._running(run_id)
+            run = self._running("run", run_id)
             self._execute(
                 "UPDATE run SET status = coalesce(ended_as, 'failed') WHERE run = ?", (run,)
             )
@@ -199,7 +198,7 @@ class Store(ScanStore):
     # --- picks and outcomes -----------------------------------------------------------------------
 
     def save_picks(self, run_id: str, picks: DayPicks) -> None:
-        """Store the picks of one day with an ended run, in place of earlier ones and their outcome."""
+        """Store one day's picks with an ended run, in place of earlier ones and their outcome."""
         with self._transaction("IMMEDIATE"):
             self._replace_picks(self._ended(run_id), picks)
 
@@ -220,26 +219,18 @@ class Store(ScanStore):
                     f"{self.path}: run {run_id} has no picks for {outcome.day}; pick for that day "
                     "first"
                 )
-            self._insert("outcome", rows.outcome_row(run, outcome), replace=True)
+            self._insert("outcome", rows.day_row(run, outcome), replace=True)
 
     def _replace_picks(self, run: int, picks: DayPicks) -> None:
         # Not "INSERT OR REPLACE": a deletion takes the outcome of the earlier picks along.
         self._execute("DELETE FROM day_picks WHERE run = ? AND day = ?", (run, picks.day))
-        self._insert("day_picks", rows.picks_row(run, picks))
+        self._insert("day_picks", rows.day_row(run, picks))
 
     # --- reading ----------------------------------------------------------------------------------
 
     def runs(self) -> list[RunSummary]:
         """Every run, newest first. Rows that cannot be read back are named in `problems`."""
-        summaries: list[RunSummary] = []
-        with self._translated():
-            for row in self._execute("SELECT * FROM run ORDER BY run DESC"):
-                try:
-                    with self._readable(f"run {row['run_id']}"):
-                        summaries.append(_summary(dict(row)))
-                except StoreError as error:
-                    self.problems.append(str(error))
-        return summaries
+        return self._summaries("run", _summary)
 
     def status(self, run_id: str) -> str:
         """The status of a run, as `runs` shows it."""
@@ -270,36 +261,28 @@ class Store(ScanStore):
 
     def load_picks(self, run_id: str) -> tuple[DayPicks, ...]:
         """The picks stored with a run, by day."""
-        return self._by_day("day_picks", run_id, rows.to_day_picks)
+        return self._by_day("day_picks", DayPicks, run_id)
 
     def load_outcomes(self, run_id: str) -> tuple[Outcome, ...]:
         """The outcomes stored with a run, by day."""
-        return self._by_day("outcome", run_id, rows.to_outcome)
+        return self._by_day("outcome", Outcome, run_id)
 
     def delete(self, run_id: str) -> None:
         """Remove a run and everything that belongs to it; later runs use the space again.
 
         `InputError` when a process of this host still works on it.
         """
-        with self._transaction("IMMEDIATE"):
-            row = self._row("run", run_id)
-            if is_at_work(row):
-                raise InputError(
-                    f"run {run_id}: process {row['pid']} still works on it; stop that first, then "
-                    "delete the run"
-                )
-            self._delete_rows(row["run"], "run")
+        self._delete("run", run_id)
 
     # --- rows -------------------------------------------------------------------------------------
 
-    def _by_day(
-        self, table: str, run_id: str, convert: Callable[[str, rows.Row], RecordT]
-    ) -> tuple[RecordT, ...]:
+    def _by_day(self, table: str, kind: type[RecordT], run_id: str) -> tuple[RecordT, ...]:
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             run = self._row("run", run_id)["run"]
-            return tuple(convert(run_id, row) for row in self._rows_of(table, run, "day"))
+            stored = self._rows_of(table, run, "day")
+            return tuple(validated(kind, from_sql(row) | {"run_id": run_id}) for row in stored)
 
-    def _rows_of(self, table: str, run: int, *order: str) -> list[rows.Row]:
+    def _rows_of(self, table: str, run: int, *order: str) -> list[Row]:
         """The rows of a run, in the order of these columns."""
         statement = f"SELECT * FROM {sql_name(table)} WHERE run = ? ORDER BY {sql_names(order)}"
         return [dict(row) for row in self._execute(statement, (run,))]
@@ -307,20 +290,6 @@ class Store(ScanStore):
     def _delete_rows(self, run: int, *tables: str) -> None:
         for table in tables:
             self._execute(f"DELETE FROM {sql_name(table)} WHERE run = ?", (run,))
-
-    def _running(self, run_id: str) -> int:
-        """The key of a run that this process works on; another process may have resumed it."""
-        row = self._find_row("run", run_id)
-        problem = None
-        if row is None:
-            problem = "was deleted meanwhile"
-        elif row["status"] != "running":
-            problem = f"has already ended ({row['status']})"
-        elif any(row[name] != value for name, value in owner().items()):
-            problem = "was resumed by another process meanwhile"
-        if row is None or problem is not None:
-            raise StoreError(f"{self.path}: run {run_id} {problem}; nothing was stored")
-        return int(row["run"])
 
     def _ended(self, run_id: str) -> int:
         """The key of a run with a result on which no process works."""
@@ -331,7 +300,7 @@ class Store(ScanStore):
             )
         return int(row["run"])
 
-    def _with_result(self, run_id: str) -> rows.Row:
+    def _with_result(self, run_id: str) -> Row:
         row = self._row("run", run_id)
         if row["ended_as"] is None:
             reason = _NO_RESULT.get(status_now(row), "it stored none")
@@ -339,7 +308,7 @@ class Store(ScanStore):
         return row
 
 
-def _summary(row: rows.Row) -> RunSummary:
+def _summary(row: Row) -> RunSummary:
     values = from_sql(row)
     values["status"] = status_now(row)
     # Empty until the run has ended.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mp2.discovery.breaker import BreakerState, Change
 from mp2.discovery.candidates import merged
@@ -21,9 +20,9 @@ from mp2.discovery.records import (
     ScanResult,
     ScanStatus,
 )
-from mp2.errors import InputError, StoreError
-from mp2.storage.database import Database, from_sql, to_json, validated
-from mp2.storage.processes import is_at_work, now_text, owner, status_now
+from mp2.errors import InputError
+from mp2.storage.database import Database, Row, from_sql, to_json, validated
+from mp2.storage.processes import now_text, owner, status_now
 
 _UNENDED = {
     "running": "the scan is still running: this is what has ended so far",
@@ -38,8 +37,8 @@ class ScanSummary:
 
     `day`: the ISO date that was scanned for. `status`: that of the result, or `running`, `failed`,
     or `interrupted` when its process died. Of `n_scanners`, `n_outcomes` have ended, `n_failed` of
-    them with a failure. `n_candidates`: different tickers. `elapsed_s` is None until the end, `mode`
-    and `workers` until the first outcome.
+    them with a failure. `n_candidates`: different tickers. `elapsed_s` is None until the end,
+    `mode` and `workers` until the first outcome.
     """
 
     scan_id: str
@@ -97,7 +96,7 @@ class ScanStore(Database):
                 f"scan {scan_id}: only an event with an outcome can be stored, not {event.kind!r}"
             )
         with self._transaction("IMMEDIATE"):
-            scan = self._running_scan(scan_id)
+            scan = self._running("scan", scan_id)
             self._update("scan", scan, {"mode": event.mode, "workers": event.workers})
             values = {"scan": scan, "ended_s": event.elapsed_s, "logs": event.logs}
             self._insert("scan_outcome", values | asdict(outcome))
@@ -106,7 +105,7 @@ class ScanStore(Database):
     def finish_scan(self, scan_id: str, result: ScanResult) -> None:
         """Store how a running scan ended; its outcomes are already stored."""
         with self._transaction("IMMEDIATE"):
-            scan = self._running_scan(scan_id)
+            scan = self._running("scan", scan_id)
             values = {
                 "status": result.status,
                 "mode": result.mode,
@@ -119,32 +118,17 @@ class ScanStore(Database):
     def abandon_scan(self, scan_id: str) -> None:
         """Mark a running scan as failed; its outcomes stay."""
         with self._transaction("IMMEDIATE"):
-            self._update("scan", self._running_scan(scan_id), {"status": "failed"})
+            self._update("scan", self._running("scan", scan_id), {"status": "failed"})
 
     def delete_scan(self, scan_id: str) -> None:
         """Remove a scan; `InputError` when a process of this host still works on it."""
-        with self._transaction("IMMEDIATE"):
-            row = self._row("scan", scan_id)
-            if is_at_work(row):
-                raise InputError(
-                    f"scan {scan_id}: process {row['pid']} still works on it; stop that first, "
-                    "then delete the scan"
-                )
-            self._execute("DELETE FROM scan WHERE scan = ?", (row["scan"],))
+        self._delete("scan", scan_id)
 
     # --- reading ----------------------------------------------------------------------------------
 
     def scans(self) -> list[ScanSummary]:
         """Every scan, newest first. Rows that cannot be read back are named in `problems`."""
-        summaries: list[ScanSummary] = []
-        with self._transaction("DEFERRED"):
-            for row in self._execute("SELECT * FROM scan ORDER BY scan DESC").fetchall():
-                try:
-                    with self._readable(f"scan {row['scan_id']}"):
-                        summaries.append(self._summary(dict(row)))
-                except StoreError as error:
-                    self.problems.append(str(error))
-        return summaries
+        return self._summaries("scan", self._summary)
 
     def find_scan(self, name: str) -> str:
         """The scan id meant by a scan id, the unique beginning of one, or `last`.
@@ -167,9 +151,10 @@ class ScanStore(Database):
         """
         with self._transaction("DEFERRED"), self._readable(f"scan {scan_id}"):
             row = self._row("scan", scan_id)
-            return self._result(row, from_sql(row))
+            return self._result(row)
 
-    def _result(self, row: dict[str, Any], values: dict[str, Any]) -> ScanResult:
+    def _result(self, row: Row) -> ScanResult:
+        values = from_sql(row)
         registered = {name: idx for idx, name in enumerate(values["scanners"])}
         outcomes = self._outcome_rows(row["scan"])
         outcomes.sort(key=lambda outcome: registered.get(outcome["scanner"], len(registered)))
@@ -190,7 +175,7 @@ class ScanStore(Database):
         )
         return validated(ScanResult, values)
 
-    def _summary(self, row: dict[str, Any]) -> ScanSummary:
+    def _summary(self, row: Row) -> ScanSummary:
         scan = row["scan"]
         values = from_sql(row)
         stored = self._outcome_rows(scan)
@@ -205,7 +190,7 @@ class ScanStore(Database):
         values["n_candidates"] = tickers.fetchone()[0]
         return validated(ScanSummary, values)
 
-    def _outcome_rows(self, scan: int) -> list[dict[str, Any]]:
+    def _outcome_rows(self, scan: int) -> list[Row]:
         stored = self._execute(
             "SELECT * FROM scan_outcome WHERE scan = ? ORDER BY ended_s", (scan,)
         )
@@ -244,21 +229,8 @@ class ScanStore(Database):
                 self._insert("breaker", values, replace=True)
         return after
 
-    # --- rows -------------------------------------------------------------------------------------
 
-    def _running_scan(self, scan_id: str) -> int:
-        row = self._find_row("scan", scan_id)
-        problem = None
-        if row is None:
-            problem = "was deleted meanwhile"
-        elif row["status"] != "running":
-            problem = f"has already ended ({row['status']})"
-        if row is None or problem is not None:
-            raise StoreError(f"{self.path}: scan {scan_id} {problem}; nothing was stored")
-        return int(row["scan"])
-
-
-def _candidate_rows(scan: int, candidates: Sequence[Candidate]) -> Iterator[dict[str, Any]]:
+def _candidate_rows(scan: int, candidates: Sequence[Candidate]) -> Iterator[Row]:
     for idx, candidate in enumerate(candidates):
         yield {
             "scan": scan,

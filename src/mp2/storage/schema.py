@@ -127,7 +127,7 @@ CREATE TABLE outcome (
 -- Where a run stands that is not complete. Rewritten while it runs.
 CREATE TABLE run_state (
     run INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,
-    layout TEXT NOT NULL CHECK (json_valid(layout)),    -- fields of the records below, as numpy has it
+    layout TEXT NOT NULL CHECK (json_valid(layout)),    -- fields of the records, as in numpy
     elapsed_ns INTEGER NOT NULL,        -- of all sessions
     budget_ns INTEGER NOT NULL,         -- of all sessions
     n_taken_over INTEGER NOT NULL       -- starters that took the result of an identical one
