@@ -145,7 +145,9 @@ def _usage_text(error: click.ClickException) -> str:
     message = error.format_message()
     for jargon, plainer in _PLAINER:
         message = re.sub(jargon, plainer, message)
-    return f"{message} (see '{context.command_path} --help')" if context else message
+    if context:
+        message += f" (see '{context.command_path} --help')"
+    return message
 
 
 _PLAINER = (

@@ -114,7 +114,7 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         sheet = _sheet_of_day(result, source, files, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, **asdict(how))
-        failure = None if choice.no_store else _save(choice.db, picks)
+        errors = [] if choice.no_store else _save(choice.db, picks)
         scan = _scan_beside(picks, choice, interrupts.stop, screen)
         if csv_output is not None:
             with writing(csv_output) as part:
@@ -122,16 +122,19 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         content = {
             **picks.to_dict(),
             "warnings": [*picks.warnings, *scan.warnings],
-            "errors": [failure] if failure else [],
+            "errors": errors,
             **scan.content,
         }
         parts = [picks_view(picks, n_show=show, aliases=result.aliases)]
         if scan.result is not None:
             parts.append(named_view(picks, scan.named, scan.result, n_votes=show))
         present(content, *parts)
-        if failure:
-            raise StoreError(failure)
-        return ExitCode.OK if picks.tickers() or picks.votes else ExitCode.NOTHING_FOUND
+        # The picks are printed first: a store that fails must not take them away.
+        for error in errors:
+            raise StoreError(error)
+        if picks.tickers() or picks.votes:
+            return ExitCode.OK
+        return ExitCode.NOTHING_FOUND
 
 
 def _sheet_of_day(
@@ -158,18 +161,21 @@ def _sheet_of_day(
         )
     last_searched = result.days[-1]
     end = last_searched
-    wanted = parse_day(source.day) if source.day is not None else None
-    if wanted is not None:
-        # The first day of the calendar has none before it.
+    wanted = None
+    if source.day is not None:
+        wanted = parse_day(source.day)
+        if wanted is None:
+            raise InputError(f"day: {source.day!r} is not a date; write YYYY-MM-DD")
+        # Bars of the day itself must not decide its signals. The first day of the calendar has
+        # none before it.
         end = str(wanted - timedelta(days=wanted > date.min))
-    elif source.day is not None:
-        raise InputError(f"day: {source.day!r} is not a date; write YYYY-MM-DD")
     table = files.read(Path(source.prices or ""), stop, end=end)
     sheet = compute_signals(
         table,
         n_days=0,
         include_next=True,
         grids=load_grids(source.grids),
+        # Members of kept groups are a few of thousands of variations.
         only=members_needed(result) or None,
         stop=stop,
     )
@@ -186,8 +192,8 @@ def _sheet_of_day(
     return sheet
 
 
-def _save(db: Path, picks: DayPicks) -> str | None:
-    """Store the picks with their run; return the message of a store that fails."""
+def _save(db: Path, picks: DayPicks) -> list[str]:
+    """Store the picks with their run; return the errors of the store."""
     from mp2.storage.runs import Store
 
     note_kept("the picks are stored with the run, or those before them stay")
@@ -195,8 +201,8 @@ def _save(db: Path, picks: DayPicks) -> str | None:
         with Store(db, must_exist=True) as store:
             store.save_picks(str(picks.run_id), picks)
     except StoreError as error:
-        return str(error)
-    return None
+        return [str(error)]
+    return []
 
 
 # --- the scan beside picks -------------------------------------------------------------------

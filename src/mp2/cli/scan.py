@@ -202,8 +202,8 @@ def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -
 
 def scan_document(result: ScanResult, **changes: Any) -> dict[str, Any]:
     """Build the JSON document of a scan."""
-    errors = [result.store_error] if result.store_error else []
-    return {**result.to_dict(), **changes, "run_id": None, "errors": errors}
+    errors = filter(None, [result.store_error])
+    return {**result.to_dict(), **changes, "run_id": None, "errors": list(errors)}
 
 
 def _exit_code(result: ScanResult) -> ExitCode:
@@ -213,7 +213,9 @@ def _exit_code(result: ScanResult) -> ExitCode:
         return ExitCode.FAILED
     if not result.candidates:
         return ExitCode.NOTHING_FOUND
-    return ExitCode.SOME_SCANNERS_FAILED if result.n_failed else ExitCode.OK
+    if result.n_failed:
+        return ExitCode.SOME_SCANNERS_FAILED
+    return ExitCode.OK
 
 
 # --- mp2 scan --verify -----------------------------------------------------------------------
@@ -278,15 +280,20 @@ def _print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:
         "sequential_s": sequential.elapsed_s,
         "speed_up": round(sequential.elapsed_s / max(concurrent.elapsed_s, 1e-9), 2),
     }
-    status = "differs" if differences else "ok"
-    verdict = "the results differ" if differences else "the same {n_candidates} candidates"
+    status = "ok"
+    verdict = "the same {n_candidates} candidates"
+    if differences:
+        status = "differs"
+        verdict = "the results differ"
     sentence = (
         "{n_scanners} offline scanners: {sequential_s:.2f} s one at a time, {concurrent_s:.2f} s "
         "with at most {workers} at once, {speed_up:.2f} times as fast; " + verdict + "."
     )
     content = document(status=status, warnings=warnings, **facts, differences=differences)
     present(content, *differences, sentence.format(**facts))
-    return ExitCode.FAILED if differences else ExitCode.OK
+    if differences:
+        return ExitCode.FAILED
+    return ExitCode.OK
 
 
 def _ending(outcome: ScanOutcome) -> str:

@@ -97,10 +97,11 @@ def describe_scanner(
 
 
 def _row(described: Mapping[str, Any]) -> tuple[str, ...]:
+    enabled = "yes"
     if described["error"]:
         enabled = f"error: {described['error']}"
-    else:
-        enabled = "yes" if described["enabled"] else "no"
+    elif not described["enabled"]:
+        enabled = "no"
     keys = ", ".join(f"{key} {state}" for key, state in described["keys"].items())
     breaker = _breaker_text(described["breaker"])
     summary = described["summary"]
@@ -109,9 +110,11 @@ def _row(described: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _breaker_text(breaker: Mapping[str, Any]) -> str:
     """Return `closed (2 failures)` or `open since 2026-11-22 15:30 for 15 min`."""
+    n_failures = breaker["n_failures"]
+    if breaker["phase"] == "closed" and n_failures:
+        return f"closed ({counted(n_failures, 'failure')})"
     if breaker["phase"] == "closed":
-        n_failures = breaker["n_failures"]
-        return f"closed ({counted(n_failures, 'failure')})" if n_failures else "closed"
+        return "closed"
     since = f"{datetime.fromtimestamp(breaker['since']):%Y-%m-%d %H:%M}"
     if breaker["phase"] == "half_open":
         return f"being tried since {since}"
@@ -337,4 +340,6 @@ def _print_tested(
     present(content, *parts)
     if outcome.status not in ANSWERED:
         return ExitCode.FAILED
-    return ExitCode.OK if candidates else ExitCode.NOTHING_FOUND
+    if not candidates:
+        return ExitCode.NOTHING_FOUND
+    return ExitCode.OK

@@ -126,11 +126,13 @@ def coverage_sentence(result: SearchResult) -> str:
     """Return one sentence on how much of the space the result covers."""
     has_groups = any(result.kept.values())
     if result.status is Status.COMPLETE:
-        what = "no better group exists" if has_groups else "no group is eligible"
-        return f"Complete: {what} under these rules."
-    tail = "better groups may exist" if has_groups else "none found so far"
-    covered = share(result.coverage)
-    return f"{_ENDINGS[result.status]}: {covered} of the space exhausted; {tail}."
+        if has_groups:
+            return "Complete: no better group exists under these rules."
+        return "Complete: no group is eligible under these rules."
+    covered = f"{_ENDINGS[result.status]}: {share(result.coverage)} of the space exhausted"
+    if has_groups:
+        return f"{covered}; better groups may exist."
+    return f"{covered}; none found so far."
 
 
 @stacked

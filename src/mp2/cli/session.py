@@ -44,7 +44,9 @@ class Session:
 def current_session() -> Session:
     """Return the session of the running command; a new one outside of a command."""
     context = click.get_current_context(silent=True)
-    return context.ensure_object(Session) if context else Session()
+    if context is None:
+        return Session()
+    return context.ensure_object(Session)
 
 
 def note_kept(text: str) -> None:
@@ -114,10 +116,11 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         # `Event.set` holds a lock. A signal inside of it must neither call it again nor leave it
         # by an exception.
-        is_sigint = number == signal.SIGINT
         if self.exit_code is None:
-            self.exit_code = ExitCode.INTERRUPTED if is_sigint else ExitCode.TERMINATED
+            self.exit_code = ExitCode.TERMINATED
+            if number == signal.SIGINT:
+                self.exit_code = ExitCode.INTERRUPTED
             self.stop.set()
             self._is_set = True
-        elif self._is_set and is_sigint:
+        elif self._is_set and number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -211,8 +211,10 @@ def origin(context: click.Context, param: click.Parameter) -> str | None:
     if source is not ParameterSource.DEFAULT_MAP or not isinstance(param, click.Option):
         return None
     _, _, table = context.command_path.partition(" ")
-    place = f"[{table.replace(' ', '.')}] " if table else ""
-    return f"{place}{_key(param)} in {context.meta.get(FILE, 'the settings file')}"
+    place = f"{_key(param)} in {context.meta[FILE]}"
+    if table:
+        place = f"[{table.replace(' ', '.')}] {place}"
+    return place
 
 
 _SETTING = re.compile(r"(?:rule |--)?(\w+): ")

@@ -196,7 +196,9 @@ def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
             f"{len(checked.algorithms)} algorithms, {len(checked.variations):,} variations: "
             f"{n_cheating} look ahead",
         )
-        return ExitCode.FAILED if findings else ExitCode.OK
+        if findings:
+            return ExitCode.FAILED
+        return ExitCode.OK
 
 
 # --- mp2 download ----------------------------------------------------------------------------

@@ -63,7 +63,9 @@ def styled(part: RenderableType, style: str = "") -> RenderableType:
     """Return text as a renderable without markup and control characters; others as they are."""
     from rich.text import Text
 
-    return Text(plain(part), style=style) if isinstance(part, str) else part
+    if isinstance(part, str):
+        return Text(plain(part), style=style)
+    return part
 
 
 def document(
@@ -123,7 +125,9 @@ def json_text(content: Any) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     char = match[0]
-    return char if char.isprintable() else json.dumps(char)[1:-1]
+    if char.isprintable():
+        return char
+    return json.dumps(char)[1:-1]
 
 
 def say(line: str, *, err: bool = False) -> None:
