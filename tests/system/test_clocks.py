@@ -681,7 +681,7 @@ PRINTERS = (
 @pytest.mark.slow
 def test_an_output_that_is_closed_early_is_quiet(mp2):
     mp2("search", WEEK, *RULES, "--max-attempts", "20")
-    command = "import sys; from mp2 import registry; registry.builtin_scanners = registry._plug_ins = tuple\n"
+    command = "from mp2.discovery import registry; registry.builtin_scanners = registry._plug_ins = tuple\n"
     command += "from mp2.__main__ import script; script()"
     reader, writer = os.pipe()
     os.close(reader)  # from the first byte on nobody reads
