@@ -3,13 +3,14 @@
 POLL_S = 0.05
 """Between two looks at a deadline or a stop event.
 
-A thread can wait for one event only, so it wakes at this interval to check the others. A stop is noticed 25 ms late on
-average, which no user sees; waking more often would only take time from the scanners of the same process.
+A thread can wait for one event only, so it wakes at this interval to check the others. A stop is
+noticed 25 ms late on average, which no user sees; waking more often would only take time from the
+scanners of the same process.
 """
 
 DISPLAY_S = 0.2
-"""Between two updates of a live display, and between two chances for Ctrl-C to reach the main thread.
+"""Between two updates of a live display, or two chances for Ctrl-C in the main thread.
 
-Five updates a second are as many as an eye follows. Before Python 3.14, Windows runs signal handlers only between two
-waits of the main thread.
+Five updates a second are as many as an eye follows. Before Python 3.14, Windows runs signal
+handlers only between two waits of the main thread.
 """

@@ -1,1 +1,1 @@
-"""Scanners: many sources side by side, each with its own timeout and isolated from the others' failures."""
+"""Scanners: many sources side by side, isolated from each other's failures."""

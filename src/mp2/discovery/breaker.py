@@ -1,8 +1,8 @@
 """When to stop running a scanner whose source keeps failing, and when to try it again.
 
-Decisions are pure functions of numbers and the clock is an argument. Points in time are seconds since the epoch, because
-a breaker outlives the process and the wall clock is the only one that processes share: every rule says what it does when
-that clock was set back.
+Decisions are pure functions of numbers and the clock is an argument. Points in time are seconds
+since the epoch, because a breaker outlives the process and the wall clock is the only one that
+processes share: every rule says what it does when that clock was set back.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from typing import Any, Protocol, Self
 from mp2.errors import TRANSIENT_CODES
 
 COUNTED_CODES = TRANSIENT_CODES | {"exception"}
-"""Failures that count towards opening a breaker; `exception` is one that the scanner did not handle."""
+"""Failures that count; `exception` is one that the scanner did not handle."""
 
 _FAR_S = 1e11
 """Since the epoch: a thousand years beyond any date that is meant."""
 
 
 class Phase(StrEnum):
-    """Closed: the scanner runs. Open: it is skipped. Half open: one run, the probe, tries whether it works again."""
+    """Closed: the scanner runs.
+
+    Open: it is skipped. Half open: one run, the probe, tries whether it works again.
+    """
 
     CLOSED = "closed"
     OPEN = "open"
@@ -35,8 +38,9 @@ class Phase(StrEnum):
 class BreakerRules:
     """When a breaker opens and for how long.
 
-    After `n_failures` failed runs in a row it opens for `cool_down_s`, doubled per failed probe up to `max_cool_down_s`. A
-    probe that has not ended after `probe_s` counts as dead, and another run may try.
+    After `n_failures` failed runs in a row it opens for `cool_down_s`, doubled per failed probe up
+    to `max_cool_down_s`. A probe that has not ended after `probe_s` counts as dead, and another run
+    may try.
     """
 
     n_failures: int = 5
@@ -47,7 +51,10 @@ class BreakerRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerState:
-    """One scanner's breaker; `since`: when it opened, or when its probe started (seconds since the epoch)."""
+    """One scanner's breaker.
+
+    `since`: when it opened, or when its probe started (seconds since the epoch).
+    """
 
     phase: Phase = Phase.CLOSED
     n_failures: int = 0
@@ -78,13 +85,14 @@ class BreakerState:
 
 
 def admit(state: BreakerState, now: float, rules: BreakerRules) -> tuple[BreakerState, float]:
-    """Decide whether the scanner may run: return the state afterwards and the seconds to wait, 0 to run now.
+    """Return the state after a request to run, and the seconds to wait; 0 admits it.
 
-    Of an open breaker whose time is over one caller is admitted, the probe. A clock that was set back starts the
-    cool-down again instead of prolonging it by the jump.
+    Of an open breaker whose time is over one caller is admitted, the probe. A clock that was set
+    back starts the cool-down again instead of prolonging it by the jump.
     """
     if state.phase is Phase.CLOSED:
         return state, 0.0
+    # A start in the future would prolong the cool-down by the jump of the clock.
     state = replace(state, since=min(state.since, now))
     limit_s = state.cool_down_s
     if state.phase is Phase.HALF_OPEN:
@@ -111,9 +119,10 @@ def failed(state: BreakerState, code: str, now: float, rules: BreakerRules) -> B
 
 
 def released(state: BreakerState) -> BreakerState:
-    """Return the state after a run that says nothing about the source: the next caller may be the probe."""
+    """Return the state after a run that says nothing about the source."""
     if state.phase is not Phase.HALF_OPEN:
         return state
+    # As if the cool-down were over, so that the next caller is the probe.
     return replace(state, phase=Phase.OPEN, since=state.since - state.cool_down_s)
 
 
@@ -124,14 +133,14 @@ class ChangeState(Protocol):
     """The place where states are kept (`ScanStore.change_breaker`)."""
 
     def __call__(self, scanner: str, change: Change, /) -> BreakerState:
-        """Apply `change` to a scanner's state and keep it, in one step; return the state afterwards."""
+        """Apply `change` to a scanner's state in one step; return the state afterwards."""
 
 
 class Breakers:
     """The breakers of many scanners.
 
-    Reading, changing and keeping a state is one step of `change_state`, so of several processes one gets the probe.
-    Every `allow` that lets a scanner run is followed by one of the other calls.
+    Reading, changing and keeping a state is one step of `change_state`, so of several processes one
+    gets the probe. Every `allow` that lets a scanner run is followed by one of the other calls.
     """
 
     def __init__(
@@ -168,7 +177,10 @@ class Breakers:
 
     def failure(self, scanner: str, code: str) -> None:
         """Count a failure; codes outside of `COUNTED_CODES` only give back a probe."""
-        self._change(scanner, lambda state: failed(state, code, self._clock(), self._rules))
+        self._change(
+            scanner,
+            lambda state: failed(state, code, self._clock(), self._rules),
+        )
 
     def cancel(self, scanner: str) -> None:
         """Give back a probe: nothing is known about the source."""

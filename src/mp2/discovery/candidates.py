@@ -1,7 +1,8 @@
-"""From what scanners yield to the ranked candidates of a scan: each one checked, then merged by ticker.
+"""From what scanners yield to ranked candidates: checked, then merged by ticker.
 
-One ticker has one form here. Surrounding spaces and letter case do not count, and a class share is written with a hyphen,
-as in price files: `BRK.B` is `BRK-B`. A dot before an exchange stays: `VOD.L`, `RY.TO`.
+One ticker has one form here. Surrounding spaces and letter case do not count, and a class share is
+written with a hyphen, as in price files: `BRK.B` is `BRK-B`. A dot before an exchange stays:
+`VOD.L`, `RY.TO`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _FIELDS = ("ticker", "context", "priority", "data")
 
 def canonical_ticker(text: Any) -> str | None:
     """Return the one form of a ticker, None when it is not text or not of the accepted shape."""
+    # Other alphabets have letters that look the same.
     if not isinstance(text, str) or not text.isascii():
         return None
     ticker = text.strip().upper()
@@ -42,10 +44,12 @@ def canonical_ticker(text: Any) -> str | None:
 
 
 def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Candidate:
-    """Return what a scanner yielded as a candidate of `source`, in copies. Raises ValueError with what is wrong.
+    """Return what a scanner yielded as a candidate of `source`, in copies.
 
-    `item` is a `Candidate` or a mapping with its fields; the source it names itself does not count. `redacted` removes
-    secrets from the reason before it is cut, which might leave half of one.
+    Raises ValueError with what is wrong.
+
+    `item` is a `Candidate` or a mapping with its fields; the source it names itself does not count.
+    `redacted` removes secrets from the reason before it is cut, which might leave half of one.
     """
     fields = item
     if isinstance(item, Candidate):
@@ -91,6 +95,7 @@ def shown(value: Any) -> str:
 
 def one_line(text: str, n_chars: int) -> str:
     """Return the text on one line, control characters made visible, cut at `n_chars`."""
+    # Splitting megabytes of which a line is kept would take time for nothing.
     words = text[: 4 * n_chars].split()
     line = plain(" ".join(words))
     if len(line) <= n_chars:
@@ -98,18 +103,28 @@ def one_line(text: str, n_chars: int) -> str:
     return f"{line[: n_chars - 1]}…"
 
 
-def merged(groups: Iterable[tuple[str, Sequence[Candidate]]]) -> tuple[MergedCandidate, ...]:
-    """Return one candidate per ticker, best first, from (pipeline, candidates) of each scanner in registration order.
+def merged(
+    groups: Iterable[tuple[str, Sequence[Candidate]]],
+) -> tuple[MergedCandidate, ...]:
+    """Return one candidate per ticker, best first.
 
-    A scanner counts once per ticker: its first context and data stay, its highest priority counts. Ranked by priority,
-    then number of sources, then ticker.
+    `groups`: (pipeline, candidates) of each scanner in registration order.
+
+    A scanner counts once per ticker: its first context and data stay, its highest priority counts.
+    Ranked by priority, then number of sources, then ticker.
     """
     by_ticker: dict[str, list[tuple[str, Candidate]]] = {}
     for pipeline, candidates in groups:
         for candidate in candidates:
             by_ticker.setdefault(candidate.ticker, []).append((pipeline, candidate))
     tickers = [_merge(ticker, named) for ticker, named in by_ticker.items()]
-    tickers.sort(key=lambda one: (PRIORITIES.index(one.priority), -one.n_sources, one.ticker))
+    tickers.sort(
+        key=lambda one: (
+            PRIORITIES.index(one.priority),
+            -one.n_sources,
+            one.ticker,
+        )
+    )
     return tuple(tickers)
 
 

@@ -1,13 +1,13 @@
 """One scanner in an interpreter of its own, which can be killed: both ends of the pipe.
 
-`python -m mp2.discovery.child` reads a request, one line of JSON, from its standard input, runs the scanner and writes
-its response, one line of JSON, to its standard output. What the scanner itself prints goes to standard error, and that
-into its log. State, settings and candidates travel as JSON of at most `MAX_BYTES`; only the module's name is on the
-command line.
+`python -m mp2.discovery.child` reads a request, one line of JSON, from its standard input, runs the
+scanner and writes its response, one line of JSON, to its standard output. What the scanner itself
+prints goes to standard error, and that into its log. State, settings and candidates travel as JSON
+of at most `MAX_BYTES`; only the module's name is on the command line.
 
-The child leads a process group. The group is killed when the response is there, at the scanner's timeout and at a stop,
-so that processes a scanner starts end with it; and the child kills its own group when its standard input ends, that is
-when the requesting process is gone, however it ended.
+The child leads a process group. The group is killed when the response is there, at the scanner's
+timeout and at a stop, so that processes a scanner starts end with it; and the child kills its own
+group when its standard input ends, that is when the requesting process is gone, however it ended.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LOG_BYTES = 1_000_000
 """What is kept of a child's standard error."""
 
 _SECRET = b"\0mp2 secret "
-"""On a line of a child's standard error: what follows, as JSON, has to be redacted in all later lines."""
+"""Marks a secret, in JSON, on standard error; it is redacted in all later lines."""
 
 _LOG_END_S = 1.0
 """How long to wait for the last lines of a child's standard error."""
@@ -64,8 +64,9 @@ def request_text(
 ) -> str:
     """Return what a child has to know, as a JSON object.
 
-    `settings` are those given, `http` the arguments of the child's HTTP client. Raises `InputError` when the class cannot
-    be imported by name, for the first value that is not JSON, and when there is too much of it.
+    `settings` are those given, `http` the arguments of the child's HTTP client. Raises `InputError`
+    when the class cannot be imported by name, for the first value that is not JSON, and when there
+    is too much of it.
     """
     fault = import_fault(scanner)
     if fault is not None:
@@ -144,7 +145,10 @@ def _write_all(pipe: int, data: bytes) -> None:
 
 
 class ChildScan:
-    """A scanner's run in a child process. `run` blocks one thread; `kill` may come from another at any time."""
+    """A scanner's run in a child process.
+
+    `run` blocks one thread; `kill` may come from another at any time.
+    """
 
     def __init__(self, request: str) -> None:
         self._request = request
@@ -173,6 +177,7 @@ class ChildScan:
             with contextlib.suppress(BrokenPipeError):
                 _write_all(process.stdin.fileno(), request.encode())
             line = process.stdout.readline(MAX_BYTES + 1)
+        # After a response too: processes that the scanner has started end with it.
         finally:
             self.kill()
             code = process.wait()
@@ -210,15 +215,18 @@ class ChildScan:
                 _kill_group(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        # An empty entry means the working directory, but not in a variable of the environment.
         path = [folder or os.curdir for folder in sys.path]
         with self._lock:
             if self._is_killed:
                 raise ChildError("killed before it was started")
             self._process = subprocess.Popen(
+                # -P: files of the working directory must not shadow modules.
                 [sys.executable, "-P", "-m", "mp2.discovery.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                # The child imports from where this process does.
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
                 **_OWN_GROUP,
             )
@@ -242,7 +250,10 @@ else:
 
 
 def keep_log(pipe: IO[bytes], context: ScanContext) -> None:
-    """Copy lines into the scanner's log, up to a limit; the rest is read too, so that the child is not blocked."""
+    """Copy lines into the scanner's log, up to a limit.
+
+    What is beyond is read too, so that the child is not blocked.
+    """
     n_bytes = 0
     with pipe:
         while line := pipe.readline(_LINE_BYTES):
@@ -264,6 +275,8 @@ def keep_log(pipe: IO[bytes], context: ScanContext) -> None:
 def main() -> None:
     """Read a request, run its scanner, write the response."""
     request = json.loads(sys.stdin.buffer.readline(2 * MAX_BYTES))
+    # Copies that the scanner does not know: it can neither read what tells whether the
+    # requester is alive, nor print into the response.
     requester = os.dup(0)
     output = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -281,7 +294,7 @@ def die_with(requester: int) -> None:
 
 
 class _ReportingContext(ScanContext):
-    """A context whose secrets reach the requester before the scanner has them, and so before it can print them.
+    """A context whose secrets reach the requester before the scanner can print them.
 
     They are sent with what is printed, which keeps the order.
     """
@@ -310,6 +323,7 @@ def scanned(request: Mapping[str, Any]) -> bytes:
         today=datetime.date.fromisoformat(request["today"]),
         http=client.for_scanner,
     )
+    # Starting the interpreter belongs to the scanner's time.
     context.deadline.started_s = min(context.deadline.started_s, request["started_s"])
     with contextlib.closing(client):
         collected = collect(scanner, context, Collection(context))

@@ -1,4 +1,4 @@
-"""One scanner's run in one thread: its candidates are checked and cut, and its end becomes a status."""
+"""One scanner's run in one thread: candidates are checked, its end becomes a status."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class Collected:
 
 
 class Collection:
-    """What a scanner has yielded so far. Its own thread changes it; any thread may read the counts."""
+    """What a scanner has yielded so far.
+
+    Its own thread changes it; any thread may read the counts.
+    """
 
     def __init__(self, context: ScanContext) -> None:
         self._context = context
@@ -85,6 +88,7 @@ def gather(scanner: type[Scanner], context: ScanContext, collection: Collection)
             collection.take(item)
             if len(collection.candidates) >= context.settings.limit:
                 break
+            # After each item: a generator without valid candidates might never end.
             context.check()
     finally:
         # Here, in the thread that ran it.
@@ -104,7 +108,10 @@ def gather(scanner: type[Scanner], context: ScanContext, collection: Collection)
 
 
 def failure(error: BaseException, context: ScanContext) -> tuple[OutcomeStatus, ScanError]:
-    """Return the status and the message of an exception, without secrets; its traceback goes into the log."""
+    """Return the status and the message of an exception, without secrets.
+
+    Its traceback goes into the log.
+    """
     context.logger.error("failed", exc_info=error)
     try:
         text = str(error)

@@ -1,4 +1,4 @@
-"""The table `[discovery]` of a settings file, checked: how scanners are run, and the settings of each.
+"""The table `[discovery]` of a settings file: how scanners run, and their settings.
 
 [discovery.scanner_execution]
 concurrent = true
@@ -45,20 +45,26 @@ KEY_LIKE = re.compile(
     r"|token$|secret|passw|credential",
     re.IGNORECASE,
 )
-"""In the name of a parameter of an address: its value is a secret. `keyword`, `author` and `design` do not match."""
+"""In the name of a parameter of an address: its value is a secret.
+
+`keyword`, `author` and `design` do not match.
+"""
 
 _RULES = BreakerRules()
 
 
 class _Table(BaseModel):
+    # Strict, since TOML has types: a number in quotes is an error.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ExecutionSettings(_Table):
-    """How scanners are run: `max_workers` (1..64) at a time, each for `timeout_seconds` unless it has its own limit.
+    """How scanners are run.
 
-    After `breaker_failures` failed runs in a row one is skipped for `breaker_cool_down_seconds`, doubled per failed try up
-    to `breaker_longest_seconds`, which must not be less.
+    `max_workers` (1..64) at a time, each for `timeout_seconds` unless it has its own limit.
+
+    After `breaker_failures` failed runs in a row one is skipped for `breaker_cool_down_seconds`,
+    doubled per failed try up to `breaker_longest_seconds`, which must not be less.
     """
 
     concurrent: bool = True
@@ -72,7 +78,8 @@ class ExecutionSettings(_Table):
     def _in_order(self) -> Self:
         if self.breaker_longest_seconds < self.breaker_cool_down_seconds:
             raise PydanticCustomError(
-                "table", "breaker_longest_seconds is less than breaker_cool_down_seconds"
+                "table",
+                "breaker_longest_seconds is less than breaker_cool_down_seconds",
             )
         return self
 
@@ -117,23 +124,30 @@ class Discovery(_Table):
         if group is not None and not group.enabled:
             return f"switched off by [discovery.pipelines.{pipeline}]"
         given = self.scanners.get(name, {})
+        # Looked at first: a scanner that is switched off may have a table of another version.
         if given.get("enabled") is not False and own_settings(scanner, given).enabled:
             return None
         return f"switched off; set enabled = true in [discovery.scanners.{name}]"
 
 
 def read_discovery(
-    config: Mapping[str, Any] | None, scanners: Iterable[str], pipelines: Iterable[str]
+    config: Mapping[str, Any] | None,
+    scanners: Iterable[str],
+    pipelines: Iterable[str],
 ) -> Discovery:
     """Return the table `[discovery]`, given as a mapping, for these scanners and pipelines.
 
-    Raises `InputError` naming every key that is unknown or has an unusable value. What is inside a scanner's own table is
-    checked by the scanner's settings.
+    Raises `InputError` naming every key that is unknown or has an unusable value. What is inside a
+    scanner's own table is checked by the scanner's settings.
     """
     table: Any = config
+    # Anything else is for pydantic to refuse; it accepts no mappings but dict.
     if config is None or isinstance(config, Mapping):
         table = dict(config or {})
-    known = {"scanner": tuple(scanners), "pipeline": tuple(dict.fromkeys(pipelines))}
+    known = {
+        "scanner": tuple(scanners),
+        "pipeline": tuple(dict.fromkeys(pipelines)),
+    }
     try:
         return Discovery.model_validate(table, context=known)
     except ValidationError as error:
@@ -244,7 +258,10 @@ def holds_a_key(config: Any) -> bool:
 
 
 def parameters(query: str) -> list[tuple[str, str]]:
-    """Return the names and values in the query of an address, split at `&`, and at `;` where a name and `=` follow."""
+    """Return the names and values in the query of an address.
+
+    It is split at `&`, and at `;` where a name and `=` follow.
+    """
     return parse_qsl(_SEMICOLON.sub("&", query), keep_blank_values=True)
 
 

@@ -1,4 +1,7 @@
-"""What a scanner is given for one run: time, HTTP, keys, logs. Nothing in it is shared with another scanner."""
+"""What a scanner is given for one run: time, HTTP, keys, logs.
+
+Nothing in it is shared with another scanner.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,12 @@ ClientFactory = Callable[["ScanContext", type[Scanner]], Http]
 class ScanContext:
     """What a scanner is given for one run; it stays usable after the run has abandoned the scanner.
 
-    `state`: a deep copy of the run's. `today`: the date to scan for. `deadline`: when it has to end; `timeout_s` None:
-    never. `cancelled`: set when the result is not wanted any more. `logger`: writes to the scanner's own log.
+    `state`: a deep copy of the run's. `today`: the date to scan for. `deadline`: when it has to
+    end; `timeout_s` None: never. `cancelled`: set when the result is not wanted any more. `logger`:
+    writes to the scanner's own log.
 
-    What the run reads in the end: `attempts`, the requests sent; `replies`, where responses came from; `logs`, the log
-    lines; `tool_logs`, the entries of the tool log.
+    What the run reads in the end: `attempts`, the requests sent; `replies`, where responses came
+    from; `logs`, the log lines; `tool_logs`, the entries of the tool log.
     """
 
     def __init__(
@@ -65,9 +69,11 @@ class ScanContext:
         self.replies: set[ReplyKind] = set()
         self.logs: list[str] = []
         self.tool_logs: list[dict[str, Any]] = []
+        # Not from the manager of loggers, which would keep it and share it between runs.
         self.logger = logging.Logger(f"mp2.discovery.scanner.{scanner.name}")
         self.logger.propagate = False
         self.logger.addHandler(_Log(self))
+        # Also keys that the scanner reads without `key`.
         for name in scanner.keys:
             self.hide(find_key(name) or "")
 
@@ -75,7 +81,10 @@ class ScanContext:
 
     @property
     def http(self) -> Http:
-        """The HTTP client. Raises `MissingExtraError` when the packages for it are not installed."""
+        """The HTTP client.
+
+        Raises `MissingExtraError` when the packages for it are not installed.
+        """
         if self._http is None:
             if self._factory is None:
                 raise MissingExtraError(f"scanner {self.scanner}", "net")
@@ -83,7 +92,7 @@ class ScanContext:
         return self._http
 
     def remaining_s(self) -> float:
-        """Return the seconds left: 0 past the deadline or when cancelled, infinity without a deadline."""
+        """Return the seconds left: 0 past the end or when cancelled, else up to infinity."""
         return self.deadline.remaining_s()
 
     def check(self) -> None:
@@ -91,13 +100,17 @@ class ScanContext:
         self.deadline.check()
 
     def candidate(
-        self, ticker: str, context: str, priority: str = "medium", data: Any = None
+        self,
+        ticker: str,
+        context: str,
+        priority: str = "medium",
+        data: Any = None,
     ) -> Candidate:
         """Return a candidate of this scanner."""
         return Candidate(ticker, self.scanner, context, priority, data)
 
     def key(self, name: str) -> str:
-        """Return the environment variable `MP2_<name>`, else `name`; it is redacted in logs and messages.
+        """Return the environment variable `MP2_<name>`, else `name`, redacted from now on.
 
         Raises `SourceError("missing_key")` when neither is set or both are empty.
         """
@@ -108,7 +121,7 @@ class ScanContext:
         return value
 
     def hide(self, secret: str) -> None:
-        """Redact a secret of at least four characters in all later log lines, messages and candidates."""
+        """Redact a secret from now on, if it has at least four characters."""
         self.secrets.add(secret)
 
     def log_tool(self, tool: str, **fields: Any) -> None:
@@ -117,10 +130,14 @@ class ScanContext:
         Raises ValueError when a field is not JSON, NaN included.
         """
         try:
-            text = json.dumps({"scanner": self.scanner, "tool": tool, **fields}, allow_nan=False)
+            text = json.dumps(
+                {"scanner": self.scanner, "tool": tool, **fields},
+                allow_nan=False,
+            )
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"entry of the tool log {tool!r}: {error}") from error
         if len(self.tool_logs) < MAX_LOG_LINES and len(text) <= MAX_LOG_CHARS:
+            # A copy, which the scanner cannot change later.
             entry = self.redacted_data(json.loads(text))
             self.tool_logs.append(entry)
 
@@ -131,7 +148,10 @@ class ScanContext:
         return self.deadline.elapsed_s()
 
     def redacted(self, text: str) -> str:
-        """Return the text without secrets, and without halves of characters, which no file can hold."""
+        """Return the text without secrets.
+
+        Halves of characters, which no file can hold, are escaped.
+        """
         return self.secrets.redact(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def redacted_data(self, value: Any) -> Any:
@@ -155,7 +175,8 @@ class _Log(logging.Handler):
     def createLock(self) -> None:  # noqa: N802 - the name is that of logging
         """Have no lock.
 
-        A thread that hangs with a handler's lock would block `logging.shutdown`, and so the exit of the process.
+        A thread that hangs with a handler's lock would block `logging.shutdown`, and so the exit of
+        the process.
         """
         self.lock = None
 
@@ -171,11 +192,15 @@ class _Log(logging.Handler):
             text = f"a log line that cannot be written: {type(error).__name__}"
         line = f"{self._context.elapsed_s():.3f}s {record.levelname}: {text}"
         if len(self._context.logs) < MAX_LOG_LINES:
+            # Redacted first: a cut might leave half of a secret.
             self._context.logs.append(self._context.redacted(line)[:MAX_LOG_CHARS])
 
 
 def find_key(name: str) -> str | None:
-    """Return the environment variable `MP2_<name>`, else `name`, without surrounding spaces; None if both are empty."""
+    """Return the environment variable `MP2_<name>`, else `name`, without outer spaces.
+
+    None if both are empty.
+    """
     for variable in (f"MP2_{name}", name):
         value = os.environ.get(variable, "").strip()
         if value:

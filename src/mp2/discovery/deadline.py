@@ -14,7 +14,9 @@ from mp2.errors import SourceError
 
 
 class Deadline:
-    """Work ends `timeout_s` seconds after its start (None: never), or as soon as `cancelled` is set.
+    """The end of work: `timeout_s` seconds after its start, or when `cancelled` is set.
+
+    `timeout_s` None: no limit.
 
     `clock` gives seconds that never go back; the start is the moment of construction.
     """
@@ -28,6 +30,7 @@ class Deadline:
 
     def earlier(self, reserve_s: float) -> Self:
         """Return the same deadline, `reserve_s` seconds earlier."""
+        # The start and `cancelled` are shared.
         other = copy.copy(self)
         other._reserve_s += reserve_s
         return other

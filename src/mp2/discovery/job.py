@@ -12,7 +12,12 @@ from mp2.discovery.child import ChildScan
 from mp2.discovery.collection import Collected, Collection, collect, failure
 from mp2.discovery.context import ReplyKind, ScanContext
 from mp2.discovery.deadline import timeout_message
-from mp2.discovery.records import Candidate, OutcomeStatus, ScanError, ScanOutcome
+from mp2.discovery.records import (
+    Candidate,
+    OutcomeStatus,
+    ScanError,
+    ScanOutcome,
+)
 from mp2.discovery.scanner import Scanner
 
 
@@ -54,7 +59,10 @@ def ending_of(scanner: type[Scanner], context: ScanContext, collected: Collected
 
 
 class Job:
-    """A scanner that is ready to run. `_work` is its thread; everything else is called by the supervisor."""
+    """A scanner that is ready to run.
+
+    `_work` is its thread; everything else is called by the supervisor.
+    """
 
     context: ScanContext
     """Set by `start`."""
@@ -76,9 +84,13 @@ class Job:
         self._ending: Ending | None = None
 
     def start(self, clock: Callable[[], float], deliver: Callable[[Job], None]) -> None:
-        """Start; the scanner's thread calls `deliver` at its end. Raises RuntimeError when there is no thread left."""
+        """Start; the scanner's thread calls `deliver` at its end.
+
+        Raises RuntimeError when there is no thread left.
+        """
         self.context = self._new_context(clock)
         self._collection = Collection(self.context)
+        # A daemon: a scanner that hangs must not block the exit of the process.
         self.thread = threading.Thread(
             target=self._work,
             args=(deliver,),
@@ -101,6 +113,7 @@ class Job:
 
         The scanner is notified by `context.cancelled`, and a child process is killed.
         """
+        # Closed before it is notified: what it does about `cancelled` is too late to count.
         with self._lock:
             self._is_closed = True
         self.context.cancelled.set()
@@ -111,6 +124,7 @@ class Job:
             collected = self._collection.ended(status, error)
             return ending_of(self.scanner, self.context, collected)
         timeout_s = self.context.timeout_s
+        # Its own clock decides, so a delay of the supervisor does not count against it.
         if timeout_s is None or ending.outcome.seconds <= timeout_s:
             return ending
         late = replace(
@@ -133,6 +147,7 @@ class Job:
             except BaseException as error:
                 collected = Collected(*failure(error, self.context))
         ending = ending_of(self.scanner, self.context, collected)
+        # Under the lock, so that not both a delivery and a close count.
         with self._lock:
             if not self._is_closed:
                 self._ending = ending

@@ -10,6 +10,7 @@ from mp2.discovery.candidates import merged
 from mp2.discovery.job import Ending
 from mp2.discovery.records import (
     ANSWERED,
+    STOPPED,
     Mode,
     OutcomeStatus,
     ScanOutcome,
@@ -25,6 +26,7 @@ def notify_breaker(breakers: Breakers, ending: Ending) -> None:
         if "stale" in ending.replies:
             # The source failed. All failures for which the cache stands in count alike.
             breakers.failure(outcome.scanner, "unavailable")
+        # Nothing was requested, so nothing is known about the source.
         elif ending.replies == {"cached"}:
             breakers.cancel(outcome.scanner)
         else:
@@ -39,16 +41,16 @@ def result_of(
     endings: Sequence[Ending],
     *,
     scan_id: str,
-    is_stopped: bool,
     elapsed_s: float,
     workers: int,
     mode: Mode,
     warnings: Iterable[str],
 ) -> ScanResult:
-    """Return the result of a scan; `endings` and all that follows from them are in registration order."""
+    """Return the result of a scan from its endings in registration order."""
     outcomes = tuple(ending.outcome for ending in endings)
     status = ScanStatus.COMPLETE
-    if is_stopped:
+    codes = {outcome.error.code for outcome in outcomes if outcome.error is not None}
+    if STOPPED in codes:
         status = ScanStatus.STOPPED
     elif any(outcome.failed for outcome in outcomes):
         status = ScanStatus.PARTIAL
@@ -72,7 +74,10 @@ def result_of(
 def warnings_of(outcomes: Iterable[ScanOutcome]) -> Iterator[str]:
     """Yield a sentence for every scanner that was skipped or whose source failed."""
     for outcome in outcomes:
-        if outcome.status in (OutcomeStatus.SKIPPED, OutcomeStatus.OPEN_CIRCUIT):
+        if outcome.status in (
+            OutcomeStatus.SKIPPED,
+            OutcomeStatus.OPEN_CIRCUIT,
+        ):
             if outcome.error is not None:
                 yield f"{outcome.scanner}: skipped: {outcome.error.message}"
         elif outcome.status is OutcomeStatus.STALE:

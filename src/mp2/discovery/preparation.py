@@ -12,7 +12,12 @@ from mp2.discovery.candidates import one_line, shown
 from mp2.discovery.child import ChildScan, request_text
 from mp2.discovery.collection import MAX_MESSAGE_CHARS
 from mp2.discovery.config import Discovery, own_settings
-from mp2.discovery.context import ClientFactory, ScanContext, find_key, no_key_message
+from mp2.discovery.context import (
+    ClientFactory,
+    ScanContext,
+    find_key,
+    no_key_message,
+)
 from mp2.discovery.job import Ending, Job
 from mp2.discovery.records import OutcomeStatus, ScanError, ScanOutcome
 from mp2.discovery.registry import Registered
@@ -35,11 +40,18 @@ class Preparation:
         """Return the scanner's job, or its end when it does not run."""
         scanner = known.scanner
         if scanner is None:
-            return not_run(known, OutcomeStatus.ERROR, "preparation", known.error or "no class")
+            return not_run(
+                known,
+                OutcomeStatus.ERROR,
+                "preparation",
+                known.error or "no class",
+            )
         try:
+            # First: the other settings of a scanner that is switched off need not be valid.
             reason = self.discovery.why_off(known.name, known.pipeline, scanner)
             if reason is not None:
                 return not_run(known, OutcomeStatus.DISABLED, "disabled", reason)
+            # Before the start, so that a missing key is not a failed run.
             for name in scanner.keys:
                 if find_key(name) is None:
                     message = no_key_message(name)
@@ -55,6 +67,7 @@ class Preparation:
         child = None
         state = None
         if scanner.isolation == "process":
+            # The state is part of the request; a copy for this process has no reader.
             request = request_text(scanner, given, self.state, self.http_options)
             child = ChildScan(request)
         else:
@@ -75,12 +88,18 @@ class Preparation:
 
 
 def not_run(
-    scanner: Registered | type[Scanner], status: OutcomeStatus, code: str, message: str
+    scanner: Registered | type[Scanner],
+    status: OutcomeStatus,
+    code: str,
+    message: str,
 ) -> Ending:
     """Return the end of a scanner that is not started."""
     error = ScanError(code, one_line(message, MAX_MESSAGE_CHARS))
     outcome = ScanOutcome(
-        scanner=scanner.name, pipeline=scanner.pipeline, status=status, error=error
+        scanner=scanner.name,
+        pipeline=scanner.pipeline,
+        status=status,
+        error=error,
     )
     return Ending(outcome)
 

@@ -1,6 +1,7 @@
-"""Records of a scan: candidates, how each scanner ended, the merged result; and their lines for a console.
+"""Records of a scan: candidates, outcomes, the result; and their lines for a console.
 
-All records are frozen and slotted. Times end in `_s` or are called `seconds`; a scanner's seconds count from its start.
+All records are frozen and slotted. Times end in `_s` or are called `seconds`; a scanner's seconds
+count from its start.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ EventKind = Literal["begun", "started", "running", "finished"]
 class OutcomeStatus(StrEnum):
     """How one scanner ended.
 
-    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every response came from the cache. `STALE`: it
-      named candidates or none, and some response came from a cache entry past its time, because the source failed.
+    - `OK`, `EMPTY`: it named candidates, or none. `CACHED`: as `OK`, and every response came from
+      the cache. `STALE`: it named candidates or none, and some response came from a cache entry
+      past its time, because the source failed.
     - `TIMEOUT`, `ERROR`, `RATE_LIMITED`, `UNAUTHORIZED`: it failed.
-    - `SKIPPED`: it was not run (no key, too many hung threads) or not waited for (the scan was stopped).
-    - `OPEN_CIRCUIT`: it failed too often lately and is skipped for a while. `DISABLED`: it is switched off.
+    - `SKIPPED`: it was not run (no key, too many hung threads) or not waited for (the scan was
+      stopped).
+    - `OPEN_CIRCUIT`: it failed too often lately and is skipped for a while. `DISABLED`: it is
+      switched off.
     """
 
     OK = "ok"
@@ -51,7 +55,12 @@ class ScanStatus(StrEnum):
 
 
 ANSWERED = frozenset(
-    {OutcomeStatus.OK, OutcomeStatus.EMPTY, OutcomeStatus.CACHED, OutcomeStatus.STALE}
+    {
+        OutcomeStatus.OK,
+        OutcomeStatus.EMPTY,
+        OutcomeStatus.CACHED,
+        OutcomeStatus.STALE,
+    }
 )
 """The scanner did its work; its candidates are in the result."""
 
@@ -73,8 +82,9 @@ TOO_MANY_HUNG = "too_many_hung"
 class Candidate:
     """A ticker worth a look, as a scanner names it.
 
-    `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one of `PRIORITIES`.
-    `data`: anything that is JSON. Nothing is checked here; `mp2.discovery.candidates.checked` checks what a scanner yields.
+    `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one
+    of `PRIORITIES`. `data`: anything that is JSON. Nothing is checked here;
+    `mp2.discovery.candidates.checked` checks what a scanner yields.
     """
 
     ticker: str
@@ -92,8 +102,9 @@ class Candidate:
 class MergedCandidate:
     """One ticker with everything that scanners reported about it.
 
-    `sources` (scanners) and `contexts` go together, in registration order; `pipelines` are the different ones of those
-    scanners, in the same order. `priority` is the highest. `data` holds the data of the sources that have some, by source.
+    `sources` (scanners) and `contexts` go together, in registration order; `pipelines` are the
+    different ones of those scanners, in the same order. `priority` is the highest. `data` holds the
+    data of the sources that have some, by source.
     """
 
     ticker: str
@@ -121,9 +132,9 @@ class ScanError:
 class ScanOutcome:
     """How one scanner ended.
 
-    `seconds` count from its start, 0 when it was not started. `attempts`: requests sent, repeated ones included.
-    `n_candidates`: valid candidates up to its limit; after a failure those it had named by then, all discarded.
-    `n_dropped`: invalid ones. `error` is None when it succeeded.
+    `seconds` count from its start, 0 when it was not started. `attempts`: requests sent, repeated
+    ones included. `n_candidates`: valid candidates up to its limit; after a failure those it had
+    named by then, all discarded. `n_dropped`: invalid ones. `error` is None when it succeeded.
     """
 
     scanner: str
@@ -139,7 +150,8 @@ class ScanOutcome:
     def failed(self) -> bool:
         """Whether it should have a result and has none, which makes the scan a partial one.
 
-        A missing key, a scanner that is switched off, an open circuit and a stop by the user are not failures.
+        A missing key, a scanner that is switched off, an open circuit and a stop by the user are
+        not failures.
         """
         if self.error is not None and self.error.code == TOO_MANY_HUNG:
             return True
@@ -156,10 +168,11 @@ class ScanOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
-    """A scan: how every scanner ended, in registration order, and the merged candidates, best first.
+    """A scan: outcomes in registration order, and the merged candidates, best first.
 
-    `workers`: scanners that could run at the same moment, 1 in sequential mode. `tool_logs`: entries of all tool logs, in
-    registration order. `logs`: each scanner's own log lines up to its end. `store_error`: why the scan is not (wholly) stored.
+    `workers`: scanners that could run at the same moment, 1 in sequential mode. `tool_logs`:
+    entries of all tool logs, in registration order. `logs`: each scanner's own log lines up to its
+    end. `store_error`: why the scan is not (wholly) stored.
     """
 
     scan_id: str
@@ -199,9 +212,11 @@ class ScanEvent:
     """Something that happened in a running scan, `elapsed_s` after its begin.
 
     - `begun`, once and first: `n_scanners` are about to run, at most `workers` at a time.
-    - `started`, `running` (repeatedly, if wanted) and `finished`, of one scanner: `seconds` since its start, requests sent
-      so far, its time limit. A scanner that is not run at all has its `finished` without a `started`.
-    - With `finished` come the outcome, the candidates that count (none after a failure) and the scanner's log lines.
+    - `started`, `running` (repeatedly, if wanted) and `finished`, of one scanner: `seconds` since
+      its start, requests sent so far, its time limit. A scanner that is not run at all has its
+      `finished` without a `started`.
+    - With `finished` come the outcome, the candidates that count (none after a failure) and the
+      scanner's log lines.
     """
 
     kind: EventKind
@@ -229,7 +244,10 @@ class ScanEvent:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the console line in a structured form, as plain JSON values."""
-        values: dict[str, Any] = {"event": self.kind, "elapsed_s": self.elapsed_s}
+        values: dict[str, Any] = {
+            "event": self.kind,
+            "elapsed_s": self.elapsed_s,
+        }
         names = ("scanner", "pipeline", "seconds")
         if self.kind == "begun":
             names = ("n_scanners", "workers", "mode")
@@ -271,7 +289,7 @@ _NOT_RUN = {
 
 
 def console_line(outcome: ScanOutcome) -> str:
-    """Return how a scanner ended: `✓ market_movers: 10 candidates`, `⏱️ slow_scanner: timeout after 30s`."""
+    """Return `✓ market_movers: 10 candidates` or `⏱️ slow_scanner: timeout after 30s`."""
     status = outcome.status
     if status in ANSWERED:
         line = f"✓ {outcome.scanner}: {counted(outcome.n_candidates, 'candidate')}"

@@ -1,4 +1,4 @@
-"""Which scanners there are: those of the package, of installed plug-ins, and classes a program passes in.
+"""The known scanners: of the package, of installed plug-ins, and passed in.
 
 A third party adds scanners through the entry-point group `mp2.scanners`; the object is the class.
 """
@@ -43,11 +43,13 @@ def builtin_scanners() -> tuple[type[Scanner], ...]:
     return sources.built_in()
 
 
-def find_scanners(extra: Iterable[type[Scanner] | Registered] = ()) -> tuple[Registered, ...]:
-    """Return all scanners in registration order: built-in ones, those of installed plug-ins, then `extra`.
+def find_scanners(
+    extra: Iterable[type[Scanner] | Registered] = (),
+) -> tuple[Registered, ...]:
+    """Return all scanners: built-in ones, those of installed plug-ins, then `extra`.
 
-    A plug-in that cannot be imported, or has the name of a scanner before it, is listed with its error. Raises
-    `InputError` when one of `extra` has the name of another scanner.
+    A plug-in that cannot be imported, or has the name of a scanner before it, is listed with its
+    error. Raises `InputError` when one of `extra` has the name of another scanner.
     """
     installed: dict[str, Registered] = {}
     built_in = [
@@ -70,7 +72,9 @@ def find_scanners(extra: Iterable[type[Scanner] | Registered] = ()) -> tuple[Reg
     return registered((*installed.values(), *extra))
 
 
-def registered(chosen: Iterable[type[Scanner] | Registered]) -> tuple[Registered, ...]:
+def registered(
+    chosen: Iterable[type[Scanner] | Registered],
+) -> tuple[Registered, ...]:
     """Return these scanners and no others, in this order.
 
     Raises `InputError` for what is not a scanner, and for a name that occurs twice.
@@ -106,7 +110,10 @@ def _plug_ins() -> Iterator[Registered]:
             if not _is_scanner(target):
                 kind = type(target).__name__
                 raise TypeError(f"{entry.value} is a {kind}, not a subclass of mp2.Scanner")
-        except (Exception, SystemExit) as error:  # third-party code may raise anything
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # third-party code may raise anything
             fault = f"{where} cannot be loaded: {type(error).__name__}: {plain(error)}"
             yield Registered(entry.name, where, None, fault)
         else:
@@ -118,7 +125,11 @@ def _is_scanner(value: Any) -> bool:
 
 
 def _checked(scanner: type[Scanner], where: str, fallback: str) -> Registered:
-    """Return the scanner, without its class if what it declares makes no sense; `fallback` replaces an unusable name."""
+    """Return the scanner, without its class if what it declares makes no sense.
+
+    `fallback` replaces an unusable name.
+    """
+    # Under the fallback until the class has shown a usable name.
     one = Registered(fallback, where, scanner)
     try:
         faults = "; ".join(faults_of(scanner))

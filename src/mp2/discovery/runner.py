@@ -1,35 +1,40 @@
-"""Runs scanners side by side: each in its own thread or process, for its own time, isolated from the others.
+"""Runs scanners side by side, each for its own time, isolated from the others.
 
-Purpose. `scan` prepares the scanners, runs them in registration order in at most `workers` slots, and merges their
-candidates. It knows nothing of HTTP and nothing of the store: a client factory, breakers and an observer are arguments.
+Purpose. `scan` prepares the scanners, runs them in registration order in at most `workers` slots,
+and merges their candidates. It knows nothing of HTTP and nothing of the store: a client factory,
+breakers and an observer are arguments.
 
-How it works. The calling thread supervises: it starts a new daemon thread per scanner (an executor's threads would be
-joined at exit, hung ones for ever), waits for the first that ends or is due, and closes it. A scanner of its own process
-has a thread too, which waits for the child. Sequential mode is the same with one slot.
+How it works. The calling thread supervises: it starts a new daemon thread per scanner (an
+executor's threads would be joined at exit, hung ones for ever), waits for the first that ends or is
+due, and closes it. A scanner of its own process has a thread too, which waits for the child.
+Sequential mode is the same with one slot.
 
 Guarantees:
 
-- A scanner's time counts from its own start. On timeout the slot is released immediately, `context.cancelled` is set, a
-  child process is killed with its whole group, and any late result is discarded.
+- A scanner's time counts from its own start. On timeout the slot is released immediately,
+  `context.cancelled` is set, a child process is killed with its whole group, and any late result is
+  discarded.
 - A result counts if and only if the scanner's own clock was within its time when it ended.
-- At most `MAX_HUNG` threads of scanners are alive in the process, abandoned ones of earlier scans included; when all of
-  them are abandoned, further scanners are skipped.
-- Breakers and `observe` are called in the calling thread, one call at a time; what they raise ends the scan: everything is
-  cancelled, children are killed, and the exception goes to the caller. The same holds for a KeyboardInterrupt.
+- At most `MAX_HUNG` threads of scanners are alive in the process, abandoned ones of earlier scans
+  included; when all of them are abandoned, further scanners are skipped.
+- Breakers and `observe` are called in the calling thread, one call at a time; what they raise ends
+  the scan: everything is cancelled, children are killed, and the exception goes to the caller. The
+  same holds for a KeyboardInterrupt.
 - Nothing is waited for after a stop; what was delivered before counts.
-- Once `scan` has returned or raised, no thread of it can change its result, start a scanner or call an argument.
+- Once `scan` has returned or raised, no thread of it can change its result, start a scanner or call
+  an argument.
 
 Races, and why they are harmless:
 
 A scanner ends as its time runs out.
     1. The thread delivers its result; the supervisor finds the scanner due.
-    Both happen under the job's lock. Delivered first, the result is there and its own time decides whether it counts;
-    closed first, the thread finds the job closed and its result is discarded.
+    Both happen under the job's lock. Delivered first, the result is there and its own time decides
+    whether it counts; closed first, the thread finds the job closed and its result is discarded.
 
 A stop comes as a scanner ends. The same lock decides: delivered results count.
 
-A child is to be killed while it is being started. `mp2.discovery.child.ChildScan` starts and kills under one lock; a
-child that is killed before its start is not started.
+A child is to be killed while it is being started. `mp2.discovery.child.ChildScan` starts and kills
+under one lock; a child that is killed before its start is not started.
 """
 
 from __future__ import annotations
@@ -78,8 +83,11 @@ from mp2.discovery.scanner import Scanner
 from mp2.errors import InputError, plain
 
 SWITCH_INTERVAL_S = 0.0005
-"""The interpreter's switch interval while scanners run. Four scanners in pure Python delay a deadline by 50-60 ms at the
-default of 5 ms, by 12-15 ms at this (95th percentile), and less brings nothing."""
+"""The interpreter's switch interval while scanners run.
+
+Four scanners in pure Python delay a deadline by 50-60 ms at the default of 5 ms, by 12-15 ms at
+this (95th percentile), and less brings nothing.
+"""
 
 
 def scan(
@@ -102,19 +110,24 @@ def scan(
 ) -> ScanResult:
     """Run scanners and merge their candidates; the guarantees are at the head of this module.
 
-    - `scanners`: classes, or what `mp2.find_scanners` returned; None: all built-in ones and plug-ins.
-    - `config`: the table `[discovery]` of a settings file. `workers` (1..64), `timeout_s` (seconds per scanner, for those
-      without a limit of their own) and `concurrent` override it. `only`: names; the others are left out of the result.
-    - `state`: every scanner gets a deep copy; entries of the tool logs are appended to its `tool_logs`.
-    - `http` makes the clients of scanners in threads, and `http_options` are the arguments of `http.client.Client` for those
-      in processes; without `http` such a client is made for this scan from the same arguments, and its warnings are the
-      result's.
+    - `scanners`: classes, or what `mp2.find_scanners` returned; None: all built-in ones and
+      plug-ins.
+    - `config`: the table `[discovery]` of a settings file. `workers` (1..64), `timeout_s` (seconds
+      per scanner, for those without a limit of their own) and `concurrent` override it. `only`:
+      names; the others are left out of the result.
+    - `state`: every scanner gets a deep copy; entries of the tool logs are appended to its
+      `tool_logs`.
+    - `http` makes the clients of scanners in threads, and `http_options` are the arguments of
+      `http.client.Client` for those in processes; without `http` such a client is made for this
+      scan from the same arguments, and its warnings are the result's.
     - `stop`: once it is set the scan ends within about `POLL_S` with what it has.
     - `observe` gets every event; with `observe_every_s` also every running scanner that often.
-    - `today`: the date to scan for (default: the local date). `scan_id`: the result's (default: a new one).
+    - `today`: the date to scan for (default: the local date). `scan_id`: the result's (default: a
+      new one).
 
-    A fault of one scanner is its outcome. Raises `InputError` for a fault of the call or the configuration: unknown keys
-    and names (`only` included), values out of range, two scanners of one name.
+    A fault of one scanner is its outcome. Raises `InputError` for a fault of the call or the
+    configuration: unknown keys and names (`only` included), values out of range, two scanners of
+    one name.
     """
     known = find_scanners() if scanners is None else registered(scanners)
     chosen = _chosen(known, only)
@@ -122,10 +135,15 @@ def scan(
     discovery = read_discovery(config, [one.name for one in known], pipelines)
     if state is not None and not isinstance(state.get("tool_logs", []), list):
         raise InputError("state['tool_logs'] has to be a list: tool logs are appended to it")
-    given = {"max_workers": workers, "timeout_seconds": timeout_s, "concurrent": concurrent}
+    given = {
+        "max_workers": workers,
+        "timeout_seconds": timeout_s,
+        "concurrent": concurrent,
+    }
     overrides = {name: value for name, value in given.items() if value is not None}
     execution = execution_settings(**{**discovery.scanner_execution.model_dump(), **overrides})
     warnings: list[str] = []
+    # Closed before the result is made, so that abandoned threads cannot send any more.
     with closing(LazyClient(http_options or {}, warnings.append)) as client:
         preparation = Preparation(
             discovery=discovery,
@@ -152,7 +170,6 @@ def scan(
     result = result_of(
         [run.endings[one.name] for one in chosen],
         scan_id=scan_id or f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
-        is_stopped=run.is_stopped,
         elapsed_s=run.elapsed_s(),
         workers=run.workers,
         mode=run.mode,
@@ -172,10 +189,12 @@ def scan_in_caller(
     http_options: Mapping[str, Any] | None = None,
     today: datetime.date | None = None,
 ) -> tuple[ScanOutcome, tuple[Candidate, ...], tuple[str, ...]]:
-    """Run one scanner in this thread, without a time limit, for a debugger: its outcome, candidates and log lines.
+    """Run one scanner in this thread, without a time limit, for a debugger.
 
-    Isolation, keys and `enabled` do not matter here. Raises what the scanner raises, and `InputError` for faults of its
-    class, its settings or the state.
+    Returns its outcome, its candidates and its log lines.
+
+    Isolation, keys and `enabled` do not matter here. Raises what the scanner raises, and
+    `InputError` for faults of its class, its settings or the state.
     """
     (known,) = registered([scanner])
     discovery = read_discovery(config, [known.name], [known.pipeline])
@@ -193,6 +212,7 @@ def scan_in_caller(
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:
+    # The letters of a single name would be taken for names.
     if isinstance(only, str):
         only = (only,)
     names = [one.name for one in known]
@@ -237,6 +257,7 @@ class _Run:
         if not execution.concurrent:
             self.mode = "sequential"
             self.workers = 1
+        # One clock for all scanners, so that their times can be compared.
         self._clock = time.monotonic
         self._started_s = self._clock()
         self._n_scanners = 0
@@ -245,7 +266,6 @@ class _Run:
         self._delivered: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._allowed: set[str] = set()
         self.endings: dict[str, Ending] = {}
-        self.is_stopped = False
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
@@ -267,7 +287,12 @@ class _Run:
             else:
                 reason = allowed or "open circuit"
                 ended.append(
-                    not_run(item.scanner, OutcomeStatus.OPEN_CIRCUIT, "open_circuit", reason)
+                    not_run(
+                        item.scanner,
+                        OutcomeStatus.OPEN_CIRCUIT,
+                        "open_circuit",
+                        reason,
+                    )
                 )
         self._n_scanners = len(self._waiting)
         self._emit("begun")
@@ -299,16 +324,22 @@ class _Run:
     # --- slots
 
     def fill(self) -> tuple[list[Job], list[Ending]]:
-        """Start as many as fit; return those that were started, and the ends of those that could not be."""
+        """Start as many as fit; return them, and the ends of those that could not start."""
         started: list[Job] = []
         refused: list[Ending] = []
         while self._waiting and len(self._running) < self.workers and not self._stop.is_set():
             n_hung = _hung.count()
+            # Each running scanner may become hung, and a hung one may end: wait.
             if n_hung < MAX_HUNG <= n_hung + len(self._running):
                 break
             job = self._waiting.popleft()
             if n_hung >= MAX_HUNG:
-                ending = not_run(job.scanner, OutcomeStatus.SKIPPED, TOO_MANY_HUNG, "too many hung")
+                ending = not_run(
+                    job.scanner,
+                    OutcomeStatus.SKIPPED,
+                    TOO_MANY_HUNG,
+                    "too many hung",
+                )
                 refused.append(ending)
                 continue
             # Before the start, so that `cancel` finds it after any exception.
@@ -324,10 +355,11 @@ class _Run:
         return started, refused
 
     def wait(self) -> list[Ending]:
-        """Wait for `POLL_S` at most; return the ends of scanners that have ended, are due, or are stopped."""
+        """Return the scanners that end within `POLL_S`, are due, or are stopped."""
         if not self._running and not self._waiting:
             return []
         due = []
+        # Up to a delivery, the first scanner that is due, or the next look at `stop`.
         nearest_s = min((job.remaining_s() for job in self._running), default=0.0)
         with suppress(queue.Empty):
             due.append(self._delivered.get(timeout=min(POLL_S, nearest_s)))
@@ -348,17 +380,14 @@ class _Run:
     def stop_all(self) -> list[Ending]:
         skipped = OutcomeStatus.SKIPPED
         endings = [self._close(job, skipped, STOPPED, STOPPED) for job in self._running]
+        # Without a start there is neither a time nor a log.
         endings += [not_run(job.scanner, skipped, STOPPED, STOPPED) for job in self._waiting]
         self._running.clear()
         self._waiting.clear()
-        for ending in endings:
-            error = ending.outcome.error
-            if error is not None and error.code == STOPPED:
-                self.is_stopped = True
         return endings
 
     def _close(self, job: Job, status: OutcomeStatus, code: str, message: str) -> Ending:
-        """End a job with what it has delivered, else with this status; remember a thread that goes on."""
+        """End a job with what it delivered, else with this status."""
         ending = job.close(status, ScanError(code, message))
         if job.thread is not None and not job.has_ended:
             _hung.add(job.thread)
@@ -371,6 +400,7 @@ class _Run:
         outcome = ending.outcome
         self.endings[outcome.scanner] = ending
         if outcome.scanner in self._allowed and self._breakers is not None:
+            # Removed first: if the breaker raises, `cancel` must not report to it again.
             self._allowed.remove(outcome.scanner)
             notify_breaker(self._breakers, ending)
         self._emit(
@@ -412,7 +442,7 @@ class _Run:
 
 
 class _Switching:
-    """The interpreter's switch interval: short while any scan of the process runs, then what it was before the first."""
+    """The interpreter's switch interval, short while any scan of the process runs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -422,6 +452,7 @@ class _Switching:
     @contextmanager
     def quick(self) -> Iterator[None]:
         with self._lock:
+            # Scans may overlap: the first changes the interval, the last restores it.
             if self._n_inside == 0:
                 self._before_s = sys.getswitchinterval()
                 sys.setswitchinterval(min(self._before_s, SWITCH_INTERVAL_S))

@@ -1,10 +1,12 @@
 """What a scanner is: its class, its settings, and the HTTP client it may use.
 
-A scanner looks at one source and yields candidates. It declares itself on its class and gets everything else through the
-context of its run.
+A scanner looks at one source and yields candidates. It declares itself on its class and gets
+everything else through the context of its run.
 
     class Gappers(mp2.Scanner):
-        name, pipeline, summary = "gappers", "momentum", "stocks that opened far above the last close"
+        name = "gappers"
+        pipeline = "momentum"
+        summary = "stocks that opened far above the last close"
 
         class Settings(mp2.ScannerSettings):
             min_gap_pp: float = 5.0
@@ -23,7 +25,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    Protocol,
+    TypeVar,
+)
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,20 +51,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP response of any status: header names in lower case, the body whole and decompressed."""
+    """An HTTP response of any status.
+
+    Header names are in lower case, the body is whole and decompressed.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """Return the body as JSON. Raises `SourceError("bad_payload")` when it is not, NaN and infinities included."""
+        """Return the body as JSON.
+
+        Raises `SourceError("bad_payload")` when it is not, NaN and infinities included.
+        """
         try:
             return json.loads(self.body, parse_constant=_no_number)
         except (ValueError, RecursionError):
             # Neither the text nor its error, which holds it: a source may repeat a key.
             raise SourceError(
-                "bad_payload", f"the response is not JSON ({len(self.body):,} bytes)"
+                "bad_payload",
+                f"the response is not JSON ({len(self.body):,} bytes)",
             ) from None
 
     @property
@@ -67,12 +84,18 @@ class Reply:
         return text_charset(match[1])
 
     def text(self) -> str:
-        """Return the body as text in the charset of its content type, else UTF-8; bad bytes are replaced."""
+        """Return the body as text, in the charset of its content type, else UTF-8.
+
+        Bad bytes are replaced.
+        """
         return self.body.decode(self.charset or "utf-8", "replace")
 
 
 def text_charset(name: str) -> str | None:
-    """Return Python's name of a charset of texts, None for any other codec: some decode in quadratic time."""
+    """Return Python's name of a charset of texts, None for any other codec.
+
+    Some codecs decode in quadratic time.
+    """
     try:
         known = codecs.lookup(name).name
     except (LookupError, ValueError):
@@ -93,13 +116,16 @@ def _no_number(name: str) -> NoReturn:
 
 
 class Http(Protocol):
-    """The HTTP client of one scanner: its calls end before the scanner's deadline and obey the rates of their host.
+    """The HTTP client of one scanner.
 
-    `parse` is a pure function from a response of any status to validated, JSON-serialisable data; it raises
-    `SourceError` for anything else. Only its value is ever cached, for `ttl_s` seconds (0: not at all), under the request
-    and the name of `parse`; one made inside a function must not depend on what may differ between its scanner's calls.
-    `secret_params` are sent but never part of a log line, a message or a candidate, nor, except for a short hash, of a
-    cache key. Both calls raise `SourceError`.
+    Its calls end before the scanner's deadline and obey the rates of their host.
+
+    `parse` is a pure function from a response of any status to validated, JSON-serialisable data;
+    it raises `SourceError` for anything else. Only its value is ever cached, for `ttl_s` seconds
+    (0: not at all), under the request and the name of `parse`; one made inside a function must not
+    depend on what may differ between its scanner's calls. `secret_params` are sent but never part
+    of a log line, a message or a candidate, nor, except for a short hash, of a cache key. Both
+    calls raise `SourceError`.
     """
 
     def get(
@@ -135,14 +161,18 @@ class Http(Protocol):
 class ScannerSettings(BaseModel):
     """Settings every scanner has; a scanner's own class adds its own. Unknown names are errors.
 
-    `limit`: candidates that count, in the order yielded. `timeout_seconds`: from the scanner's start; None: the run's.
+    `limit`: candidates that count, in the order yielded. `timeout_seconds`: from the scanner's
+    start; None: the run's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     enabled: bool = Field(default=True, strict=True, description="whether it runs")
     limit: int = Field(
-        default=10, ge=1, strict=True, description="candidates that count, in the order named"
+        default=10,
+        ge=1,
+        strict=True,
+        description="candidates that count, in the order named",
     )
     timeout_seconds: float | None = Field(
         default=None,
@@ -153,11 +183,16 @@ class ScannerSettings(BaseModel):
 
 
 class Scanner:
-    """One source. A subclass declares itself and implements `scan`; every run makes a new object, in its own thread.
+    """One source.
 
-    - `name`: unique. `pipeline`: the group it reports under. `summary`: one line of what it looks for.
+    A subclass declares itself and implements `scan`; every run makes a new object, in its own
+    thread.
+
+    - `name`: unique. `pipeline`: the group it reports under. `summary`: one line of what it looks
+      for.
     - `Settings`: the class of its settings, validated before any scanner runs.
-    - `isolation`: "process" runs it in a new interpreter that is killed at its timeout; its class has to be importable.
+    - `isolation`: "process" runs it in a new interpreter that is killed at its timeout; its class
+      has to be importable.
     - `keys`: environment variables it needs; it is skipped where one is missing.
     - `offline`: it needs no network.
     - `rates`: most requests per host, "1/s" or "25/day", shared by all scanners of the run.
@@ -170,16 +205,19 @@ class Scanner:
     isolation: ClassVar[Literal["thread", "process"]] = "thread"
     keys: ClassVar[tuple[str, ...]] = ()
     offline: ClassVar[bool] = False
+    # Read-only, because subclasses share it.
     rates: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
     def scan(self, context: ScanContext) -> Iterable[Candidate | Mapping[str, Any]]:
-        """Return the candidates, most promising first; a generator is not resumed once `limit` are valid.
+        """Return the candidates, most promising first.
 
-        A mapping has the keys of `context.candidate`. Raises `SourceError` when the source failed; any other exception
-        is reported with its traceback. Both discard what was yielded before.
+        A generator is not resumed once `limit` are valid.
+
+        A mapping has the keys of `context.candidate`. Raises `SourceError` when the source failed;
+        any other exception is reported with its traceback. Both discard what was yielded before.
         """
         raise NotImplementedError
 

@@ -26,8 +26,9 @@ class SingleFlight:
     ) -> T:
         """Return what `find` finds, otherwise what `make` returns in one thread at a time.
 
-        `make` keeps its value where `find` looks. `wait(done)` blocks until the event is set and raises to give up
-        waiting. When `make` raises, its own caller gets the exception and the next thread makes the value.
+        `make` keeps its value where `find` looks. `wait(done)` blocks until the event is set and
+        raises to give up waiting. When `make` raises, its own caller gets the exception and the
+        next thread makes the value.
         """
         while True:
             value = find()

@@ -1,8 +1,9 @@
 """Responses kept for a while, so that the next process need not request them again.
 
-An entry is the JSON of validated data under a key that is a hash. It is fresh while its age lies between 0 and its time
-to live, as both its reader and its writer set it; so an entry from the future, which a clock that was set back leaves
-behind, is never used. A stale entry can still stand in for a source that fails, for `STALE_S` more.
+An entry is the JSON of validated data under a key that is a hash. It is fresh while its age lies
+between 0 and its time to live, as both its reader and its writer set it; so an entry from the
+future, which a clock that was set back leaves behind, is never used. A stale entry can still stand
+in for a source that fails, for `STALE_S` more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from mp2.discovery.http.state import StateFile
@@ -27,7 +27,11 @@ STALE_S = 24 * 3600.0
 MAX_BYTES = 64 * 2**20
 """Of all bodies together; the newest are kept."""
 
-_SELECT = "SELECT stored_at, expires_at, body FROM response WHERE key = ?"
+_SELECT = """
+SELECT body FROM response
+WHERE key = :key AND stored_at <= :now
+    AND :now - stored_at < MIN(:ttl_s, expires_at - stored_at + :stale_s)
+"""
 _INSERT = "INSERT OR REPLACE INTO response VALUES (?, ?, ?, ?, ?)"
 _DELETE_OLD = "DELETE FROM response WHERE expires_at < :now - :stale_s OR stored_at > :now + 60"
 _DELETE_SURPLUS = """
@@ -41,31 +45,11 @@ DELETE FROM response WHERE key IN (
 Freshness = Literal["fresh", "cached", "stale"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A body and when it was stored, in seconds since the epoch."""
-
-    stored_at: float
-    expires_at: float
-    body: str
-
-    def age_s(self, now: float) -> float:
-        """Return the seconds since it was stored; infinity for an entry from the future."""
-        if now < self.stored_at:
-            return math.inf
-        return now - self.stored_at
-
-    def is_fresh(self, now: float, ttl_s: float) -> bool:
-        """Return whether it serves a reader who accepts entries up to `ttl_s` old."""
-        return self.age_s(now) < min(ttl_s, self.expires_at - self.stored_at)
-
-    def can_stand_in(self, now: float) -> bool:
-        """Return whether it may be used when the source fails."""
-        return self.age_s(now) < self.expires_at - self.stored_at + STALE_S
-
-
 def key_of(method: str, url: str, values: Iterable[tuple[str, str]]) -> str:
-    """Return the key of a request, the same for any order of `values`, which must not hold secrets."""
+    """Return the key of a request, the same for any order of `values`.
+
+    `values` must not hold secrets.
+    """
     text = json.dumps([method, url, sorted(values)])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -97,17 +81,19 @@ class Cache:
         wait: Callable[[threading.Event], None],
         may_keep: Callable[[str], bool] = lambda body: True,
     ) -> tuple[str, Freshness]:
-        """Return an entry younger than `ttl_s`, otherwise what `make` returns, kept if it `may_keep`.
+        """Return an entry younger than `ttl_s`, otherwise what `make` returns.
 
-        `wait(done)` blocks while another thread makes it, and raises to give up. When `make` or `wait` raises a
-        `SourceError` that may pass, an old entry is returned as `stale`.
+        That is kept if it `may_keep`.
+
+        `wait(done)` blocks while another thread makes it, and raises to give up. When `make` or
+        `wait` raises a `SourceError` that may pass, an old entry is returned as `stale`.
         """
 
         def find() -> tuple[str, Freshness] | None:
-            entry = self._find(key)
-            if entry is None or not entry.is_fresh(self._clock(), ttl_s):
+            body = self._find(key, ttl_s)
+            if body is None:
                 return None
-            return entry.body, "cached"
+            return body, "cached"
 
         def make_and_keep() -> tuple[str, Freshness]:
             body = make()
@@ -127,19 +113,29 @@ class Cache:
         try:
             return self._flights.get(key, find=find, make=make_and_keep, wait=wait)
         except SourceError as error:
-            if error.code not in TRANSIENT_CODES:
-                raise
-            entry = self._find(key)
-            if entry is None or not entry.can_stand_in(self._clock()):
-                raise
-            return entry.body, "stale"
+            if error.code in TRANSIENT_CODES:
+                body = self._find(key, math.inf, stale_s=STALE_S)
+                if body is not None:
+                    return body, "stale"
+            raise
 
     def clear(self) -> None:
         """Remove every entry; requests stay counted."""
         self._file.use(lambda connection: connection.execute("DELETE FROM response"))
 
-    def _find(self, key: str) -> Entry | None:
-        row = self._file.use(lambda connection: connection.execute(_SELECT, (key,)).fetchone())
+    def _find(self, key: str, ttl_s: float, *, stale_s: float = 0.0) -> str | None:
+        """Return the body of an entry younger than `ttl_s`.
+
+        It is also younger than its own time to live plus `stale_s`.
+        """
+        values = {
+            "key": key,
+            "now": self._clock(),
+            "ttl_s": ttl_s,
+            "stale_s": stale_s,
+        }
+        row = self._file.use(lambda connection: connection.execute(_SELECT, values).fetchone())
         if row is None:
             return None
-        return Entry(*row)
+        body: str = row[0]
+        return body

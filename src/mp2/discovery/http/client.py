@@ -1,21 +1,25 @@
-"""The HTTP client of scanners: a limit for the whole of a call, retries, the rates of hosts, a cache.
+"""The HTTP client of scanners: time limits, retries, the rates of hosts, a cache.
 
-One `Client` serves all scanners of a run; `Client.for_scanner` is the `ClientFactory` the runner wants. A call goes
+One `Client` serves all scanners of a run; `Client.for_scanner` is the `ClientFactory` the runner
+wants. A call goes
 
-    cache -> retries -> redirects -> rate of the host -> connection -> judgement of the response -> cache
+    cache -> retries -> redirects -> rate of the host -> connection -> judgement of the response ->
+    cache
 
 and ends shortly before the scanner's deadline, so that what the scanner makes of it still counts.
 
-Connections that fail are tried again, and responses that `judgement` finds to be transient. A wait that would not end
-before the deadline is not begun: the error is raised at once, with `retry_after_s`. A redirect is followed for GET, three
-times at most and to http and https only; `parse` sees where it led to. Neither secrets nor headers go to another origin
-(`user-agent` and `accept` apart). A redirected POST is not repeated: `parse` sees the redirect.
+Connections that fail are tried again, and responses that `judgement` finds to be transient. A wait
+that would not end before the deadline is not begun: the error is raised at once, with
+`retry_after_s`. A redirect is followed for GET, three times at most and to http and https only;
+`parse` sees where it led to. Neither secrets nor headers go to another origin (`user-agent` and
+`accept` apart). A redirected POST is not repeated: `parse` sees the redirect.
 
-The cache holds the JSON of what `parse` returned, never a response, and every caller gets a copy. Secrets -
-`secret_params`, `auth`, and header values other than a few plain headers' - are not part of log lines, messages or keys,
-except for a short hash of `secret_params` that separates accounts. They are redacted in responses before `parse` sees
-them, and a value that holds one all the same is not stored. A value that is itself a secret, such as an access token,
-has to be requested with `ttl_s=0`.
+The cache holds the JSON of what `parse` returned, never a response, and every caller gets a copy.
+Secrets - `secret_params`, `auth`, and header values other than a few plain headers' - are not part
+of log lines, messages or keys, except for a short hash of `secret_params` that separates accounts.
+They are redacted in responses before `parse` sees them, and a value that holds one all the same is
+not stored. A value that is itself a secret, such as an access token, has to be requested with
+`ttl_s=0`.
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ MAX_WAIT_S = 120.0
 """Longer waits are not begun even without a deadline."""
 
 _RESERVE_S = 0.1
-"""How long before the scanner's deadline its calls end, or a tenth of a time shorter than a second."""
+"""How long before the scanner's deadline its calls end; a tenth of a shorter second."""
 
 T = TypeVar("T")
 
@@ -58,9 +62,10 @@ T = TypeVar("T")
 class Client:
     """The client of a run: cache and quotas shared by all scanners; closed by `with` or `close`.
 
-    `folder` holds the cache and the quotas between runs; None keeps them in memory. `clock` gives seconds since the
-    epoch, `sleep(cancelled, seconds)` waits until the event is set or the time is over, `jitter` gives numbers in [0, 1).
-    `warn` gets a sentence when the file in the folder cannot be used.
+    `folder` holds the cache and the quotas between runs; None keeps them in memory. `clock` gives
+    seconds since the epoch, `sleep(cancelled, seconds)` waits until the event is set or the time is
+    over, `jitter` gives numbers in [0, 1). `warn` gets a sentence when the file in the folder
+    cannot be used.
     """
 
     def __init__(
@@ -89,7 +94,10 @@ class Client:
         self.close()
 
     def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
-        """Return the client of one scanner's run. Raises `InputError` when a rate it declares cannot be read."""
+        """Return the client of one scanner's run.
+
+        Raises `InputError` when a rate it declares cannot be read.
+        """
         for host, texts in scanner.rates.items():
             self.quotas.limit(host.lower(), map(parse_rate, texts))
         http = _ScannerHttp(self, context)
@@ -145,7 +153,12 @@ class _ScannerHttp:
         max_bytes: int = 10_000_000,
     ) -> T:
         request = Request(
-            "POST", checked_url(url), headers or {}, max_bytes, form=form or {}, auth=auth
+            "POST",
+            checked_url(url),
+            headers or {},
+            max_bytes,
+            form=form or {},
+            auth=auth,
         )
         return self._fetch(request, parse, ttl_s)
 
@@ -173,6 +186,7 @@ class _ScannerHttp:
             ttl_s,
             body,
             wait=self._deadline.wait,
+            # Redaction leaves short secrets in a body.
             may_keep=lambda body: not self._context.secrets.are_in(body),
         )
         self._context.replies.add(freshness)
@@ -226,6 +240,7 @@ class _ScannerHttp:
     def _wait_for_room(self, host: str) -> None:
         quotas = self._client.quotas
         while (wait_s := quotas.take(host)) > 0:
+            # A quota of days is reported at once: waiting for it is pointless.
             if wait_s >= self._longest_wait_s():
                 self._deadline.check()
                 rates = ", ".join(map(str, quotas.rates(host)))
@@ -251,6 +266,7 @@ def _parser_name(parse: Callable[[Reply], Any], scanner: str) -> str:
     One that cannot be imported by its name is its scanner's own.
     """
     name = getattr(parse, "__qualname__", None)
+    # Bound methods and functions made inside others may depend on settings of a scanner.
     if name is None or "<" in name or hasattr(parse, "__self__"):
         name = f"{scanner} {name or type(parse).__qualname__}"
     return f"{__version__} {parse.__module__}:{name}"

@@ -1,14 +1,15 @@
 """One scanner's HTTP connections, which are closed at its deadline.
 
-No HTTP client limits a whole call: each of its reads may take the timeout again, so a server that sends a byte now and
-then holds it for ever, in the headers as in the body. Therefore
+No HTTP client limits a whole call: each of its reads may take the timeout again, so a server that
+sends a byte now and then holds it for ever, in the headers as in the body. Therefore
 
 1. every wait has the time left as its timeout: connecting, sending, and the first read;
 2. the deadline is checked between the chunks of a body;
-3. a thread shuts the sockets at the deadline, or when the scanner is cancelled, which ends any read at once.
+3. a thread shuts the sockets at the deadline, or when the scanner is cancelled, which ends any read
+   at once.
 
-The look-up of a host name cannot be ended; connecting to a host with more than two addresses that are all silent may
-end after the deadline.
+The look-up of a host name cannot be ended; connecting to a host with more than two addresses that
+are all silent may end after the deadline.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ _CONNECT_S = 10.0
 _MAX_ERROR_BYTES = 65_536
 """Of the body of an error, which is cut and not refused."""
 
-_UNSENDABLE = (TypeError, ValueError, httpx2.InvalidURL, httpx2.LocalProtocolError)
+_UNSENDABLE = (
+    TypeError,
+    ValueError,
+    httpx2.InvalidURL,
+    httpx2.LocalProtocolError,
+)
 """Raised for arguments of which no request can be made."""
 
 _BROKEN = (httpx2.TransportError, RuntimeError)
@@ -67,8 +73,8 @@ class Connection:
     def send(self, request: Request) -> Reply:
         """Send a request once and return the response, whatever its status.
 
-        Raises `Transient` when the connection fails, and `SourceError` for a request that cannot be sent, a body that
-        is too large or not readable, and past the deadline.
+        Raises `Transient` when the connection fails, and `SourceError` for a request that cannot be
+        sent, a body that is too large or not readable, and past the deadline.
         """
         self._deadline.check()
         failure: Exception
@@ -81,7 +87,8 @@ class Connection:
             # The text of the error may hold the value, which may be a secret.
             name = type(error).__name__
             failure = SourceError(
-                "bad_request", f"a request to {request.host} cannot be made of its values ({name})"
+                "bad_request",
+                f"a request to {request.host} cannot be made of its values ({name})",
             )
         except _BROKEN as error:
             text = self._secrets.redact(plain(error))[:MAX_TEXT] or type(error).__name__
@@ -122,7 +129,11 @@ class Connection:
                     break
         if len(body) > max_bytes and not is_error:
             raise SourceError("bad_payload", f"the body is larger than {max_bytes} bytes")
-        return Reply(response.status_code, dict(response.headers), bytes(body[:max_bytes]))
+        return Reply(
+            response.status_code,
+            dict(response.headers),
+            bytes(body[:max_bytes]),
+        )
 
     def close(self) -> None:
         """Close all connections; reads that wait end at once."""
@@ -136,7 +147,7 @@ class Connection:
         self.close()
 
     def _note_stream(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by httpx2 with what happens in a request; a stream over TLS comes after the plain one."""
+        """Note a stream that httpx2 has opened; one over TLS comes after the plain one."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             stream = info["return_value"]
             self._streams.append(stream)
@@ -157,7 +168,11 @@ def _client() -> httpx2.Client:
     try:
         return httpx2.Client(
             verify=tls_context(),
-            headers={"user-agent": f"mp2/{__version__}", "accept-encoding": "gzip, deflate"},
+            # Only encodings that decompress in bounded pieces.
+            headers={
+                "user-agent": f"mp2/{__version__}",
+                "accept-encoding": "gzip, deflate",
+            },
             # A cookie would make a response depend on the calls before.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
@@ -169,12 +184,15 @@ def _client() -> httpx2.Client:
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """Return the certificates to trust, once per process: loading them takes longer than many a request."""
+    """Return the certificates to trust, loaded once per process because that is slow."""
     return httpx2.create_ssl_context()
 
 
 class _Quiet(threading.local):
-    """A filter of the libraries' log lines in threads that send: they hold addresses and headers unredacted."""
+    """A filter of the libraries' log lines, which hold addresses and headers unredacted.
+
+    It is active in threads that send.
+    """
 
     is_sending = False
 
@@ -191,5 +209,10 @@ class _Quiet(threading.local):
 
 
 _quiet = _Quiet()
-for _name in ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy"):
+for _name in (
+    "httpx2",
+    "httpcore2.connection",
+    "httpcore2.http11",
+    "httpcore2.proxy",
+):
     logging.getLogger(_name).addFilter(_quiet)

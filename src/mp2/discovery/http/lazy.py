@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LazyClient:
-    """A `Client`, made when a scanner first needs it: loading its packages takes time, and they may be missing.
+    """A `Client`, made when a scanner first needs it.
 
     `options` are its arguments, the folder as text or path; `warn` gets its warnings.
     """
@@ -31,11 +31,15 @@ class LazyClient:
         self._is_closed = False
 
     def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
-        """Return a scanner's client. Raises `MissingExtraError` when the packages it needs are not installed."""
+        """Return a scanner's client.
+
+        Raises `MissingExtraError` when the packages it needs are not installed.
+        """
         with self._lock:
             if self._is_closed:
                 raise SourceError("timeout", "cancelled")
             if self._client is None:
+                # Here, because the packages take time to load and may be missing.
                 from mp2.discovery.http.client import Client
 
                 self._client = Client(**self._options)

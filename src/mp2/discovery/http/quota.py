@@ -1,4 +1,4 @@
-"""How many requests each host has had: rates of seconds and of days, counted over all threads and processes."""
+"""How many requests hosts have had: rates counted over all threads and processes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def parse_rate(text: str) -> Rate:
 
 
 def combined(rates: Iterable[Rate]) -> tuple[Rate, ...]:
-    """Return `rates` with the shortest interval first, without those that follow from the others."""
+    """Return `rates`, shortest interval first, without those that others imply."""
     kept: list[Rate] = []
     for rate in sorted(rates):
         follows = any(
@@ -79,6 +79,7 @@ class Quotas:
     def limit(self, host: str, rates: Iterable[Rate]) -> None:
         """Hold the host to these rates as well as to those already set."""
         with self._lock:
+            # Several scanners may declare rates of one host; all of them hold.
             self._rates[host] = combined((*self.rates(host), *rates))
 
     def rates(self, host: str) -> tuple[Rate, ...]:
@@ -86,7 +87,7 @@ class Quotas:
         return self._rates.get(host, ())
 
     def take(self, host: str) -> float:
-        """Count a request to the host and return 0, or count nothing and return the seconds until there is room."""
+        """Count a request and return 0, or only return the seconds until there is room."""
         rates = self.rates(host)
         if not rates:
             return 0.0

@@ -11,7 +11,7 @@ SHORTEST = 4
 """Shorter values are not secrets: replacing them would make every log unreadable."""
 
 SHORTEST_IN_BODIES = 8
-"""Shorter values stay in a body that is yet to be parsed: they may be the name of one of its fields."""
+"""Shorter values stay in a body to be parsed: they may be names of its fields."""
 
 MASK = "***"
 
@@ -46,7 +46,10 @@ class Secrets:
         return text
 
     def redact_body(self, body: bytes) -> bytes:
-        """Return the body with `***` in place of secrets of at least `SHORTEST_IN_BODIES` characters."""
+        """Return the body with `***` in place of every secret.
+
+        Those of less than `SHORTEST_IN_BODIES` characters stay.
+        """
         for form, n_chars in self._forms.items():
             if n_chars >= SHORTEST_IN_BODIES:
                 body = body.replace(form.encode("utf-8", "surrogatepass"), MASK.encode())
@@ -60,5 +63,13 @@ def encodings(value: str) -> list[str]:
     in_json = json.dumps(value)[1:-1]
     percent = [quote(raw, safe=""), quote(raw), quote_plus(raw)]
     lower_case = [re.sub("%..", lambda digits: digits[0].lower(), form) for form in percent]
+    # Without padding, which not every encoder writes.
     base64 = [encode(raw).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode)]
-    return [value, in_json, in_json.replace("/", "\\/"), *percent, *lower_case, *base64]
+    return [
+        value,
+        in_json,
+        in_json.replace("/", "\\/"),
+        *percent,
+        *lower_case,
+        *base64,
+    ]

@@ -1,4 +1,4 @@
-"""A request of a scanner: where it may go, which of its values are secret, and its key in the cache."""
+"""A request of a scanner: its address, its secrets, and its key in the cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from mp2.discovery.http.redact import Secrets
 from mp2.errors import SourceError, plain
 
 _PLAIN_HEADERS = frozenset(
-    {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "content-type",
+        "user-agent",
+    }
 )
 """Headers whose values are never secret."""
 
@@ -25,7 +31,7 @@ _FOREIGN_HEADERS = frozenset({"accept", "user-agent"})
 """Headers that go along to another origin."""
 
 _SHORTEST_GUESS = 8
-"""A value that was not declared a secret counts as one from this length on; a header `true` must not be redacted."""
+"""From this length on a value that looks like a secret counts as one, but not `true`."""
 
 _SECRET_FIELD = re.compile(r"secret|passw|api_?key|(access|refresh)_token", re.IGNORECASE)
 
@@ -77,8 +83,8 @@ class Request:
     def cache_key(self, parser: str) -> str:
         """Return the key of the data that `parser` makes of the response.
 
-        Of the secret parameters it depends on 32 bits of a hash: enough to separate a few accounts, too few to find a
-        secret by.
+        Of the secret parameters it depends on 32 bits of a hash: enough to separate a few accounts,
+        too few to find a secret by.
         """
         values = self.url.params.multi_items()
         for name, value in (self.form or {}).items():
@@ -87,11 +93,14 @@ class Request:
         if self.secret_params:
             text = json.dumps(sorted(self.secret_params.items()))
             values.append(("", hashlib.sha256(text.encode()).hexdigest()[:8]))
+        # A fragment is never sent.
         address = str(self.url.copy_with(query=None, fragment=None))
         return key_of(f"{parser} {self.method}", address, values)
 
     def redirected(self, location: str, secrets: Secrets) -> Request:
-        """Return the request after a redirect; secrets and most headers do not go to another origin.
+        """Return the request after a redirect.
+
+        Secrets and most headers do not go to another origin.
 
         Raises `SourceError("bad_payload")` for a location that is not followed.
         """
@@ -99,12 +108,14 @@ class Request:
             url = self.url.join(location)
         except (httpx2.InvalidURL, ValueError):
             url = httpx2.URL()
+        # The source may send them back in the address; `full_url` adds them again.
         for name in self.secret_params:
             url = url.copy_remove_param(name)
         is_web = url.scheme in _DEFAULT_PORT and bool(url.host)
         if not is_web or url.userinfo or secrets.are_in(str(url)):
             raise SourceError(
-                "bad_payload", f"{self.host} redirects to an address that is not followed"
+                "bad_payload",
+                f"{self.host} redirects to an address that is not followed",
             )
         if _origin(url) == _origin(self.url):
             return replace(self, url=url)
@@ -119,7 +130,10 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int]:
 
 
 def checked_url(text: str, params: Mapping[str, Any] | None = None) -> httpx2.URL:
-    """Return the URL of a request. Raises `SourceError("bad_request")`, without the address, which may be private."""
+    """Return the URL of a request.
+
+    Raises `SourceError("bad_request")`, without the address, which may be private.
+    """
     try:
         url = httpx2.URL(text)
         if params:

@@ -1,6 +1,7 @@
 """When to send a request again.
 
-Decisions are pure functions of numbers; clock, sleep and jitter are arguments. Durations are in seconds.
+Decisions are pure functions of numbers; clock, sleep and jitter are arguments. Durations are in
+seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRules:
-    """At most `n_attempts`. Waits begin at `first_wait_s` and double up to `max_wait_s`, minus jitter of up to half.
+    """At most `n_attempts`.
+
+    Waits begin at `first_wait_s` and double up to `max_wait_s`, minus jitter of up to half.
 
     A wait is not begun unless `reserve_s` is left after it, because an attempt takes time too.
     """
@@ -60,8 +63,8 @@ def retrying(
 ) -> T:
     """Return what `attempt` returns, called again while it raises `Transient` and time is left.
 
-    `observe(error, wait_s)` is called before each wait. `sleep` may return early, or raise to end the call.
-    Raises the error of the last `Transient`, and at once what else `attempt` raises.
+    `observe(error, wait_s)` is called before each wait. `sleep` may return early, or raise to end
+    the call. Raises the error of the last `Transient`, and at once what else `attempt` raises.
     """
     n_failed = 0
     while True:
@@ -83,14 +86,17 @@ def retrying(
 _SECONDS = re.compile(r"\d{1,12}(\.\d*)?", re.ASCII)
 
 _EPOCH_S = 1e9
-"""A reset time above this is a point in time (as Finnhub sends it), below it a duration (as Reddit does)."""
+"""A reset time above this is a point in time (Finnhub), below it a duration (Reddit)."""
 
 
 def retry_after_s(headers: Mapping[str, str], now: float, *, limited: bool = True) -> float | None:
-    """Return the seconds to wait by `retry-after` (a number or an HTTP date), else by `x-ratelimit-reset`.
+    """Return the seconds to wait that a response asks for.
 
-    The latter counts only for a reply that reports the limit as reached (`limited`): many sources send it with every
-    reply. Header names are in lower case. Unreadable values count as absent (None); a date in the past is 0.
+    By `retry-after` (a number or an HTTP date), else by `x-ratelimit-reset`.
+
+    The latter counts only for a reply that reports the limit as reached (`limited`): many sources
+    send it with every reply. Header names are in lower case. Unreadable values count as absent
+    (None); a date in the past is 0.
     """
     value = headers.get("retry-after", "").strip()
     wait_s = _seconds(value)

@@ -1,8 +1,9 @@
 """What HTTP calls remember between processes: one SQLite file in the user's state folder.
 
-It holds the cached responses (`cache`) and the requests that hosts have had (`quota`), each in a table of its own, so
-that clearing the one leaves the other. The file has a rollback journal: with a write per request, readers that need not
-wait are worth less than safety from SQLite's race between connections in WAL mode (sqlite.org/wal.html#walresetbug).
+It holds the cached responses (`cache`) and the requests that hosts have had (`quota`), each in a
+table of its own, so that clearing the one leaves the other. The file has a rollback journal: with a
+write per request, readers that need not wait are worth less than safety from SQLite's race between
+connections in WAL mode (sqlite.org/wal.html#walresetbug).
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ T = TypeVar("T")
 
 
 def state_folder() -> Path:
-    """Return the user's folder for what outlives a process: `$XDG_STATE_HOME/mp2`, by default `~/.local/state/mp2`.
+    """Return the user's folder for what outlives a process.
+
+    `$XDG_STATE_HOME/mp2`, by default `~/.local/state/mp2`.
 
     On Windows the default is `~/AppData/Local/mp2`.
     """
@@ -59,12 +62,15 @@ def state_folder() -> Path:
 class StateFile:
     """The file, shared by the threads of a process. `folder` None keeps everything in memory.
 
-    A file that cannot be used (locked, damaged, of another program, on a full disk) is left as it is: `warn` gets one
-    sentence that names it, and this process continues in memory.
+    A file that cannot be used (locked, damaged, of another program, on a full disk) is left as it
+    is: `warn` gets one sentence that names it, and this process continues in memory.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, warn: Callable[[str], object] = lambda text: None
+        self,
+        folder: Path | None = None,
+        *,
+        warn: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._path = None if folder is None else folder / FILE_NAME
         self._warn = warn
@@ -89,6 +95,7 @@ class StateFile:
                     raise
                 reason = _reason(error)
                 self._warn(f"{self._path}: responses and requests are not kept: {reason}")
+            # For the rest of the process: a file used now and then would miss counts.
             self._path = None
             self._disconnect()
             return action(self._connected())
