@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -77,12 +78,12 @@ def link_flags():
     return ["-Wl,-s"] if sys.platform == "linux" and not CHECKED else []
 
 
-def extension(name, *parts):
+def extension(name):
     macros = [("MP2_CHECKED", "1")] if CHECKED else []
     return Extension(
         f"mp2.{name}",
         [f"src/mp2/{name}.pyx"],
-        depends=[f"src/mp2/{part}" for part in parts],
+        depends=glob("src/mp2/_kernel/*"),
         define_macros=macros + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
         py_limited_api=ABI3,
         extra_compile_args=compile_flags(),
@@ -93,16 +94,12 @@ def extension(name, *parts):
 def cythonized():
     from Cython.Build import cythonize
 
+    # Divisors are never 0: without `cdivision` each division would have to check for it.
+    directives = {"language_level": 3, "cdivision": True}
+    directives |= {"boundscheck": CHECKED, "initializedcheck": CHECKED}
     return cythonize(
-        [
-            extension("_recurse", "_scan.h", "_portable.h", "_score.pxd", "_top.pxd"),
-            extension("_last_words"),
-        ],
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": CHECKED,
-            "initializedcheck": CHECKED,
-        },
+        [extension("_recurse")],
+        compiler_directives=directives,
         show_all_warnings=False,
         force=True,  # what an other MP2_BUILD left in the tree is newer than its source, and not what is wanted
     )

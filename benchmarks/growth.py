@@ -185,9 +185,8 @@ def measure_prunings(path: Path, step: int, n_repeats: int) -> list[Pruned]:
     runs: dict[str, list[measured.Run]] = {name: [] for name in chosen}
     for _ in range(n_repeats):
         for name, kernel in kernels.items():
-            share = "threshold" not in chosen[name]
             if sum(run.seconds for run in runs[name]) < _ENOUGH_S:
-                runs[name].append(measured.run_once(kernel, rules, starters, share=share))
+                runs[name].append(measured.run_once(kernel, rules, starters))
     best = {name: measured.fastest(of) for name, of in runs.items()}
     full = best["none"]
     return [

@@ -81,21 +81,14 @@ def run_once(
     rules: Rules,
     starters: Sequence[int],
     budget_s: float | None = None,
-    share: bool = True,
 ) -> Run:
-    """Search `starters` one after the other, each to its end or for at most `budget_s`.
-
-    With `share` eligible groups below what is kept already are not offered, as in a whole search.
-    """
+    """Search `starters` one after the other, each to its end or for at most `budget_s`."""
     kept = {size: _recurse.TopGroups(size, rules.top_k) for size in rules.retain_sizes}
     records = np.zeros(len(starters), dtype=_recurse.STARTER_DTYPE)
     records["variation_idx"] = starters
     started_ns = time.process_time_ns()
     for i in range(len(starters)):
-        heaps = {
-            size: _recurse.TopGroups(size, rules.top_k, groups if share else None)
-            for size, groups in kept.items()
-        }
+        heaps = {size: _recurse.TopGroups(size, rules.top_k) for size in kept}
         wall_ns = _recurse.now_ns() + int(1e9 * (1e6 if budget_s is None else budget_s))
         kernel.run(records[i : i + 1], _recurse.Control(wall_ns, wall_ns), heaps)
         for size, groups in heaps.items():

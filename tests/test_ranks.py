@@ -9,8 +9,8 @@ import mp2
 
 SOURCE = Path(mp2.__file__).parent
 RANKS = (
-    {"errors", "_document", "_intervals", "_last_words"},
-    {"_files", "last_words"},
+    {"errors", "_document", "_intervals"},
+    {"_files"},
     {"_sqlite"},
     {"data"},
     {"signals", "groups", "_recurse"},

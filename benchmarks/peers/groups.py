@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mp2 import _recurse
 from mp2.data import bitset
 from mp2.groups import synergy
 from peers import Answer, Cut
@@ -66,8 +67,8 @@ def _judge(cut: Cut, members: np.ndarray) -> tuple[int, np.ndarray]:
     kept = passed & (buys <= rules.max_daily_buys).all(axis=1)
     n_union = bitset.count(np.bitwise_or.reduce(consensus[kept], axis=1))
     weights = synergy.day_weights(panel.base_win_rates, rules)
-    found = synergy.describe(buys[kept], hits[kept], n_union, weights, rules)
-    return int(passed.sum()), found.score[synergy.eligible(found, rules)]
+    statistics, _ = _recurse.describe(buys[kept], hits[kept], n_union, weights, rules)
+    return int(passed.sum()), statistics["score"][statistics["eligible"] != 0]
 
 
 def answer_for(

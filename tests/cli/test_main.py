@@ -245,10 +245,10 @@ def test_special_algorithms_are_recorded(mp2, here, monkeypatch, args, text):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (("--count", "fast", "--without", "aliases,threshold"), ""),
-        (("--count", "fast", "--without", "aliases", "--without", "threshold"), ""),
-        ((), '[search]\ncount = "fast"\nwithout = ["aliases", "threshold"]\n'),
-        ((), '[search]\ncount = "fast"\nwithout = "aliases, threshold"\n'),
+        (("--count", "fast", "--without", "aliases,cap_bound"), ""),
+        (("--count", "fast", "--without", "aliases", "--without", "cap_bound"), ""),
+        ((), '[search]\ncount = "fast"\nwithout = ["aliases", "cap_bound"]\n'),
+        ((), '[search]\ncount = "fast"\nwithout = "aliases, cap_bound"\n'),
         ((), "environment"),
     ],
 )
@@ -262,12 +262,12 @@ def test_counting_and_prunings_are_options_everywhere(mp2, here, monkeypatch, ar
     monkeypatch.setattr(pipeline, "search_groups", search)
     if text == "environment":
         monkeypatch.setenv("MP2_SEARCH_COUNT", "fast")
-        monkeypatch.setenv("MP2_SEARCH_WITHOUT", "aliases,threshold")
+        monkeypatch.setenv("MP2_SEARCH_WITHOUT", "aliases,cap_bound")
     elif text:
         (here / "mp2.toml").write_text(text)
     code, out, _ = mp2("search", WEEK, *RULES, "--json", *args)
     assert (code, json.loads(out)["tested_exact"]) == (0, False)
-    assert (given["count"], given["without"]) == ("fast", ("aliases", "threshold"))
+    assert (given["count"], given["without"]) == ("fast", ("aliases", "cap_bound"))
 
 
 def test_a_fast_count_is_shown_as_the_bound_it_is(mp2):

@@ -447,20 +447,3 @@ def test_the_kernel_knows_the_prunings():
 def test_each_pruning_is_described():
     text = Path(rules_module.__file__).read_text(encoding="utf-8")
     assert all(f"- `{name}`:" in text for name in PRUNINGS)
-
-
-def test_without_the_threshold_heaps_stand_alone(monkeypatch, ran):
-    shared = []
-
-    class Noting(TopGroups):
-        def __init__(self, size, top_k, shared_heap=None):
-            super().__init__(size, top_k, shared_heap)
-            shared.append(shared_heap)
-
-    monkeypatch.setattr(group_search, "TopGroups", Noting)
-    copies = copied_panel((2, 2, 2), 6)
-    search(copies, rules=EVERYTHING)
-    assert sum(heap is not None for heap in shared) == 3 * len(ran) > 0
-    shared.clear()
-    search(copies, rules=EVERYTHING, without=("threshold",))
-    assert set(shared) == {None}

@@ -12,7 +12,6 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,17 +52,12 @@ class Way:
     without: frozenset[str]
     count: str = "exact"
     turn_bytes: int = _recurse.TURN_BYTES
+    check_words: int = _recurse.CHECK_WORDS
 
 
-@contextlib.contextmanager
-def small_limits(rng: np.random.Generator) -> Iterator[None]:
-    """Looks at the clock far more often, hardly anything remembered, tables given up for want of time."""
-    choices = (1, 64, 1000, 65536), (1, 10, 300, 1 << 13), (0, _recurse.MIN_LATE_WORDS)
-    before = _recurse.limits(*(int(rng.choice(among)) for among in choices))
-    try:
-        yield
-    finally:
-        _recurse.limits(*before)
+def small_checks(rng: np.random.Generator) -> int:
+    """Words of work between two looks at the clock: as usual, or far fewer."""
+    return int(rng.choice((1, 64, 1000, _recurse.CHECK_WORDS)))
 
 
 def small_tables(rng: np.random.Generator) -> int:
@@ -230,15 +224,18 @@ def starter_of(first: int) -> npt.NDArray[np.void]:
     return record
 
 
-def heaps_of(rules: Rules, shared: dict[int, TopGroups] | None = None) -> dict[int, TopGroups]:
-    return {
-        size: TopGroups(size, rules.top_k, shared and shared[size]) for size in rules.retain_sizes
-    }
+def heaps_of(rules: Rules) -> dict[int, TopGroups]:
+    return {size: TopGroups(size, rules.top_k) for size in rules.retain_sizes}
 
 
 def kernel_of(case: Case, way: Way) -> Kernel:
     return Kernel(
-        *case.arrays, case.rules, count=way.count, without=way.without, turn_bytes=way.turn_bytes
+        *case.arrays,
+        case.rules,
+        count=way.count,
+        without=way.without,
+        turn_bytes=way.turn_bytes,
+        check_words=way.check_words,
     )
 
 
@@ -262,8 +259,9 @@ def sliced_run(
             str(rng.choice(SIMD)),
             frozenset(name for name in PRUNINGS if rng.random() < 0.25),
             turn_bytes=small_tables(rng),
+            check_words=small_checks(rng),
         )
-        found = heaps_of(case.rules, kept)
+        found = heaps_of(case.rules)
         left = case.found.attempts - int(record["attempts"][0])
         step = 0 if n_turns >= max_turns else int(rng.integers(1, 2 + left))
         with using(way.simd):
@@ -375,9 +373,8 @@ def check(case: Case, rng: np.random.Generator) -> list[str]:
     lines: list[str] = []
     first: tuple[Any, Any] | None = None
     for plain_way in ways(rng):
-        way = replace(plain_way, turn_bytes=small_tables(rng))
-        with small_limits(rng):
-            record, heaps = whole_run(case, way)
+        way = replace(plain_way, turn_bytes=small_tables(rng), check_words=small_checks(rng))
+        record, heaps = whole_run(case, way)
         lines += [f"{way}: {line}" for line in problems(case, record, heaps, way.count)]
         if way.count == "fast":
             record["tested"][0, case.rules.max_size] = case.found.tested[case.rules.max_size]
@@ -386,8 +383,7 @@ def check(case: Case, rng: np.random.Generator) -> list[str]:
         if seen != first:
             lines.append(f"{way}: not bit-identical with the first way")
     for _ in range(2):
-        with small_limits(rng):
-            record, heaps = sliced_run(case, rng)
+        record, heaps = sliced_run(case, rng)
         if (content(record), plain(heaps)) != first:
             lines += [
                 f"sliced: {line}"

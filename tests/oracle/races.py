@@ -3,7 +3,7 @@
     python tests/oracle/races.py --minutes 3
 
 What it does with 4 to 8 threads on small random panels: whole searches that end by themselves, by the wall, by a work limit or
-by a stop, watched and checkpointed all the while; and kernels run directly, with shared thresholds, while other threads raise
+by a stop, watched and checkpointed all the while; and kernels run directly while other threads raise
 their deadlines, stop them and read what they publish. A search that ended by itself or at its limit of work has to equal
 the one of a single worker.
 
@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import differential
 import numpy as np
@@ -28,6 +29,7 @@ from mp2 import _recurse
 from mp2._recurse import Control, Kernel
 from mp2.data import bitset
 from mp2.data.panel import SignalPanel
+from mp2.groups import search as group_search
 from mp2.groups.checkpoint import Resumable
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -38,6 +40,9 @@ RACE_EXIT_CODE = 66
 """What `TSAN_OPTIONS=exitcode=` is set to by `nox -s tsan`."""
 
 REPORT = "WARNING: ThreadSanitizer: data race"
+HurriedKernel = partial(Kernel, check_words=64)
+"""Looks at the flags far more often than a search does by itself."""
+
 RULES = Rules(
     max_size=4, retain_sizes=(2, 3, 4), min_daily_hits=2, max_mad_pp=60.0, max_iqr_pp=90.0, top_k=50
 )
@@ -171,9 +176,9 @@ def check_search(rng: np.random.Generator) -> list[str]:
 
 
 def check_kernels(rng: np.random.Generator) -> list[str]:
-    """Kernels of one panel side by side: merged under a lock, thresholds shared, deadlines raised, stops, attempts read."""
+    """Kernels of one panel side by side: merged under a lock, deadlines raised, stops, attempts read."""
     panel = draw_panel(rng)
-    kernel = Kernel(panel.buys, panel.wins, panel.algo_of, np.ones(len(panel.days)), RULES)
+    kernel = HurriedKernel(panel.buys, panel.wins, panel.algo_of, np.ones(len(panel.days)), RULES)
     kept, lock, over = differential.heaps_of(RULES), threading.Lock(), threading.Event()
     queue, running = list(range(len(panel.buys))), dict[int, Control]()
     n_threads, stopped = int(rng.integers(4, 9)), bool(rng.random() < 0.3)
@@ -188,7 +193,7 @@ def check_kernels(rng: np.random.Generator) -> list[str]:
             record = differential.starter_of(first)
             end = _recurse.LIMIT
             while end == _recurse.LIMIT:
-                found = differential.heaps_of(RULES, kept)
+                found = differential.heaps_of(RULES)
                 end = kernel.run(record, control, found)
                 with lock:
                     for size, groups in found.items():
@@ -275,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "a seeded race was not reported: the kernel or the process is not under the thread sanitizer (nox -s tsan)"
         )
         return 1
-    before = _recurse.limits(64)  # looks at the flags far more often
+    group_search.Kernel = HurriedKernel  # type: ignore[misc]
     end_s, seed, n_failed = time.monotonic() + 60 * options.minutes, options.seed, 0
     while time.monotonic() < end_s:
         rng = np.random.default_rng(seed)
@@ -284,7 +289,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         n_failed += bool(lines)
         print(*(f"seed {seed}: {line}\n" for line in lines), sep="", end="", flush=True)
         seed += 1
-    _recurse.limits(*before)
     seen = "not looked for" if options.unwatched else "reported"
     print(
         f"{seed - options.seed} rounds of a search and of shared kernels, {n_failed} failed; the seeded race was {seen}"

@@ -2,8 +2,7 @@
 
 Variations of one algorithm that buy and win the same have the same later candidates, so their
 searches make the same visits with another first member. Counters and scores are equal to the last
-bit, and the kept groups differ in that member alone. A group refused for the score shared by all
-workers would be refused for an alias too, because that score only rises.
+bit, and the kept groups differ in that member alone.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 
+from mp2 import _recurse
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray, NumberArray, WordArray
 from mp2.data.panel import SignalPanel
@@ -69,19 +70,13 @@ def _describe_chunk(
     buys = bitset.count(consensus)
     hits = bitset.count(consensus & wins_of(panel, members))
     n_union = bitset.count(np.bitwise_or.reduce(consensus, axis=1))
-    statistics = synergy.describe(
-        buys,
-        hits,
-        n_union,
-        day_weights,
-        rules,
-    )
+    statistics, pp = _recurse.describe(buys, hits, n_union, day_weights, rules)
 
     # Columns become lists at once: numpy hands out single values slowly.
-    columns = {name: getattr(statistics, name).tolist() for name in _STATISTICS}
+    columns = {name: statistics[name].tolist() for name in _STATISTICS}
     buys_of = buys.tolist()
     hits_of = hits.tolist()
-    pp_of = statistics.pp.tolist()
+    pp_of = pp.tolist()
     weights = day_weights.tolist()
     tickers = (panel.tickers[ticker] for ticker in bitset.members(consensus).tolist())
 

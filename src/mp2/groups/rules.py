@@ -14,17 +14,13 @@ MAX_GROUP_SIZE = 8
 COUNTS = ("exact", "fast")
 """How groups are counted: `exact`, or `fast`, where `tested[max_size]` may be a lower bound."""
 
-PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks", "nested", "threshold")
+PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks")
 """Short cuts that change neither a result nor an exact counter; each can be switched off.
 
-- `aliases`: identical variations of one algorithm are searched once and counted as many.
+- `aliases`: identical starters are searched once and counted as many.
 - `hits_bound`: groups whose lower bound of hits reaches the floor pass uncounted.
 - `cap_bound`: groups whose lower bound of buys exceeds `max_daily_buys` are not scored.
 - `tail_masks`: a candidate that fails with a group is skipped for the groups that contain it.
-- `nested`: where a variation's tickers are a superset of another's of its algorithm, what passed
-  with one decides for the other.
-- `threshold`: an eligible group below the score all workers together have reached is scored and
-  counted, but not offered to the kept groups.
 """
 
 # Large enough for any use, and small enough that no score leaves the range of a double.

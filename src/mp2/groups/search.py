@@ -160,10 +160,6 @@ class SearchRun:
         )
 
         self.heaps = {size: TopGroups(size, rules.top_k) for size in rules.retain_sizes}
-        # The heaps whose worst score a turn need not beat; None: it keeps its own top groups.
-        self._thresholds: dict[int, TopGroups | None] = dict(self.heaps)
-        if "threshold" in without:
-            self._thresholds = dict.fromkeys(self.heaps)
 
         self.alias_of = first_alike(panel, lambda: session.is_over(_ALIAS_SHARE))
         self._all_compared = not session.is_over(_ALIAS_SHARE)
@@ -208,7 +204,7 @@ class SearchRun:
         record = self.records[variation_idx : variation_idx + 1].copy()
         record["variation_idx"] = variation_idx
         top_k = self.settings.rules.top_k
-        heaps = {size: TopGroups(size, top_k, shared) for size, shared in self._thresholds.items()}
+        heaps = {size: TopGroups(size, top_k) for size in self.heaps}
         with self._lock:
             self._running.add(control)
         how = self.kernel.run(
@@ -235,7 +231,7 @@ class SearchRun:
             return False
         with self._lock:
             searched = self._alias_cache.begin(variation_idx)
-        if searched is None or self.kernel.would_end(control):
+        if searched is None or control.is_over():
             return False
         copied = searched.for_alias(variation_idx)
         with self._lock:

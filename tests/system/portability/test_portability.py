@@ -15,7 +15,7 @@ from places import ROOT
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "compare_loops.c"
-HEADERS = ROOT / "src" / "mp2"
+HEADERS = ROOT / "src" / "mp2" / "_kernel"
 FLAGS = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{HEADERS}", str(SOURCE), "-o"]
 NATIVE = [name for name in ("gcc", "clang") if shutil.which(name)]
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
@@ -32,7 +32,7 @@ TARGETS = (
 )
 
 pytestmark = pytest.mark.skipif(
-    not (HEADERS / "_scan.h").exists(), reason="tests of an installed wheel: no sources"
+    not (HEADERS / "simd.h").exists(), reason="tests of an installed wheel: no sources"
 )
 needs_zig = pytest.mark.skipif(
     importlib.util.find_spec("ziglang") is None, reason="not run: pip install ziglang"

@@ -1,10 +1,11 @@
-/* What C leaves to the platform: one monotonic clock, relaxed atomics, aligned to nothing else.
+/* What C leaves to the platform: one monotonic clock and relaxed atomics.
  *
- * The clock is the only one the package measures durations with: CLOCK_MONOTONIC on Linux and CLOCK_UPTIME_RAW on macOS
- * stop while the machine sleeps, QueryPerformanceCounter on Windows goes on. Relaxed order is enough for the atomics:
- * nothing else is published through them, results are handed over under a Python lock. */
-#ifndef MP2_PORTABLE_H
-#define MP2_PORTABLE_H
+ * The clock is the only one the package measures durations with: CLOCK_MONOTONIC on Linux and
+ * CLOCK_UPTIME_RAW on macOS stop while the machine sleeps, QueryPerformanceCounter on Windows goes
+ * on. Relaxed order is enough for the atomics: nothing else is published through them, results are
+ * handed over under a Python lock. */
+#ifndef MP2_PLATFORM_H
+#define MP2_PLATFORM_H
 
 #include <stdint.h>
 
@@ -45,28 +46,44 @@ static inline int64_t mp2_now_ns(void)
 #if defined(_MSC_VER)
 #include <intrin.h>
 static inline int64_t mp2_load(const volatile int64_t *cell) { return *cell; }
-static inline void mp2_store(volatile int64_t *cell, int64_t value) { _InterlockedExchange64(cell, value); }
-static inline int64_t mp2_add(volatile int64_t *cell, int64_t value) { return _InterlockedExchangeAdd64(cell, value) + value; }
+static inline void mp2_store(volatile int64_t *cell, int64_t value)
+{
+    _InterlockedExchange64(cell, value);
+}
 static inline int mp2_swap_if(volatile int64_t *cell, int64_t seen, int64_t value)
 {
     return _InterlockedCompareExchange64(cell, value, seen) == seen;
 }
 #else
-static inline int64_t mp2_load(const int64_t *cell) { return __atomic_load_n(cell, __ATOMIC_RELAXED); }
-static inline void mp2_store(int64_t *cell, int64_t value) { __atomic_store_n(cell, value, __ATOMIC_RELAXED); }
-static inline int64_t mp2_add(int64_t *cell, int64_t value) { return __atomic_add_fetch(cell, value, __ATOMIC_RELAXED); }
+static inline int64_t mp2_load(const int64_t *cell)
+{
+    return __atomic_load_n(cell, __ATOMIC_RELAXED);
+}
+static inline void mp2_store(int64_t *cell, int64_t value)
+{
+    __atomic_store_n(cell, value, __ATOMIC_RELAXED);
+}
 static inline int mp2_swap_if(int64_t *cell, int64_t seen, int64_t value)
 {
     return __atomic_compare_exchange_n(cell, &seen, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 #endif
 
-/* Raises a cell to `value`; a smaller value changes nothing, whoever else raises it meanwhile. */
+/* Raises a cell to `value`; a smaller value changes nothing. Safe beside other threads that raise.
+ */
 static inline void mp2_raise(int64_t *cell, int64_t value)
 {
     int64_t seen = mp2_load(cell);
     while (seen < value && !mp2_swap_if(cell, seen, value))
         seen = mp2_load(cell);
+}
+
+/* For tests of checked builds: most words of work between two looks at the clock, in any thread. */
+static int64_t mp2_most_words;
+static inline void mp2_note_words(int64_t words)
+{
+    if (MP2_CHECKED)
+        mp2_raise(&mp2_most_words, words);
 }
 
 #endif

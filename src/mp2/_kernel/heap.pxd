@@ -1,15 +1,11 @@
 # cython: language_level=3
-"""A bounded heap of the best groups of one size, ties won by the lexicographically smaller group."""
+"""A bounded heap of the best groups of one size; ties go to the lexicographically smaller group."""
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport realloc
-from libc.string cimport memcpy
-
-cdef extern from "_portable.h" nogil:
-    int64_t mp2_load(int64_t *cell)
 
 cdef enum:
-    MAX_SIZE = 8                 # largest group, as in mp2.groups.rules
+    MAX_SIZE = 8                 # largest group, as in `Rules`
 
 
 cdef struct Entry:
@@ -18,22 +14,11 @@ cdef struct Entry:
 
 
 cdef struct Heap:
-    # The worst entry is at the root; `shared` is a score below which nothing can be kept any more.
+    # The worst entry is at the root.
     Entry *entries
     int64_t n
     int64_t capacity
     int64_t top_k
-    int64_t *shared
-    int32_t size
-    int32_t failed
-
-
-cdef inline int64_t sortable(double value) noexcept nogil:
-    """The bits of a double as an integer of the same order, so that a threshold can be raised atomically."""
-    cdef int64_t bits
-    value += 0.0                                 # -0.0, which compares equal, gets the bits of 0.0
-    memcpy(&bits, &value, sizeof(bits))
-    return bits ^ INT64_MAX if bits < 0 else bits
 
 
 cdef inline bint better(const Entry *a, const Entry *b) noexcept nogil:
@@ -46,27 +31,25 @@ cdef inline bint better(const Entry *a, const Entry *b) noexcept nogil:
     return False
 
 
-cdef inline void offer(Heap *heap, const Entry *entry) noexcept nogil:
-    """Keep an entry if it is among the best `top_k`; a full heap gives up its worst."""
-    if sortable(entry.score) < mp2_load(heap.shared):
-        return
+cdef inline bint offer(Heap *heap, const Entry *entry) noexcept nogil:
+    """Keep an entry that is among the best `top_k`, perhaps for the worst. False: no memory."""
     if heap.n == heap.top_k:
         if better(entry, &heap.entries[0]):
             sift_down(heap, entry)
-        return
-    if heap.n == heap.capacity and not grow(heap):
-        heap.failed = 1
-        return
+        return True
+    if heap.n == heap.capacity and not grow(heap, min(heap.top_k, max(64, 2 * heap.capacity))):
+        return False
     heap.n += 1
     sift_up(heap, entry)
+    return True
 
 
-cdef inline bint grow(Heap *heap) noexcept nogil:
-    cdef int64_t capacity = min(heap.top_k, max(64, 2 * heap.capacity))
+cdef inline bint grow(Heap *heap, int64_t capacity) noexcept nogil:
     cdef Entry *entries = <Entry *>realloc(heap.entries, capacity * sizeof(Entry))
     if entries == NULL:
         return False
-    heap.entries, heap.capacity = entries, capacity
+    heap.entries = entries
+    heap.capacity = capacity
     return True
 
 

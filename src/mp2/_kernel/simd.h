@@ -1,0 +1,371 @@
+/* What an instruction set offers, and the loops compiled once for each.
+ *
+ * `loops_panel.h` and `loops_block.h` hold the innermost loops of the search as plain C. Both come
+ * in two parts: structs, read once, and functions, read once per MP2_ISA. `MP2_FN(name)` gives a
+ * function a name of its own in each pass. Which pass a process uses is looked up by name in
+ * `mp2_find_loops`. */
+#ifndef MP2_ISA /* read once */
+#ifndef MP2_SIMD_H
+#define MP2_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#define MP2_INLINE static __forceinline
+#else
+#define MP2_INLINE static inline __attribute__((always_inline))
+#if defined(__x86_64__)
+#define MP2_X86 1
+#include <immintrin.h>
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#define MP2_NEON 1
+#include <arm_neon.h>
+#endif
+#endif
+
+/* x86-64 has no popcount in its baseline and the compiler's substitute is a table in memory: count
+ * in parallel instead. */
+MP2_INLINE int32_t mp2_count(uint64_t word)
+{
+#if defined(MP2_NEON)
+    return __builtin_popcountll(word);
+#else
+    word -= (word >> 1) & 0x5555555555555555ULL;
+    word = (word & 0x3333333333333333ULL) + ((word >> 2) & 0x3333333333333333ULL);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+    return (int32_t)((word * 0x0101010101010101ULL) >> 56);
+#endif
+}
+
+MP2_INLINE int32_t mp2_lowest_bit(uint64_t word)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    unsigned long at;
+    _BitScanForward64(&at, word);
+    return (int32_t)at;
+#else
+    return __builtin_ctzll(word);
+#endif
+}
+
+/* The six masks that compress one word (Warren, Hacker's Delight, 2nd ed., section 7-4), computed
+ * once per mask word. */
+static inline void mp2_compress_moves(uint64_t mask, uint64_t *moves)
+{
+    uint64_t zeros_right = ~mask << 1;
+    for (int32_t s = 0; s < 6; s++) {
+        uint64_t parity = zeros_right ^ (zeros_right << 1);
+        parity ^= parity << 2, parity ^= parity << 4, parity ^= parity << 8, parity ^= parity << 16,
+            parity ^= parity << 32;
+        uint64_t move = parity & mask;
+        mask = (mask ^ move) | (move >> (1 << s));
+        moves[s] = move;
+        zeros_right &= ~parity;
+    }
+}
+
+/* Projects `row` onto the bits set in `mask`, day by day: the k-th 64 of day d become
+ * out[k][lane[d]]. `out` is zero on entry. */
+static inline void mp2_project(const uint64_t *row, const uint64_t *mask, const uint64_t *moves,
+    int32_t n_days, int32_t n_words, const int32_t *lane, int32_t n_lanes, uint64_t *out)
+{
+    for (int32_t d = 0; d < n_days; d++) {
+        int32_t at = 0;
+        for (int32_t i = d * n_words; i < (d + 1) * n_words; i++) {
+            uint64_t bits = row[i] & mask[i];
+            int32_t n = mp2_count(mask[i]);
+            if (n == 0)
+                continue;
+            for (int32_t s = 0; s < 6; s++) {
+                uint64_t moved = bits & moves[i * 6 + s];
+                bits = (bits ^ moved) | (moved >> (1 << s));
+            }
+            out[(at >> 6) * n_lanes + lane[d]] |= bits << (at & 63);
+            if ((at & 63) + n > 64)
+                out[((at >> 6) + 1) * n_lanes + lane[d]] |= bits >> (64 - (at & 63));
+            at += n;
+        }
+    }
+}
+
+/* Exchanges the bits of `mask` in `b` with those `shift` higher in `a`. */
+MP2_INLINE void mp2_swap(uint64_t *a, uint64_t *b, int32_t shift, uint64_t mask)
+{
+    uint64_t swapped = ((*a >> shift) ^ *b) & mask;
+    *b ^= swapped;
+    *a ^= swapped << shift;
+}
+
+/* Transposes 64 x 64 bits in place (Warren, section 7-3). */
+static inline void mp2_transpose(uint64_t *words)
+{
+    uint64_t mask = 0x00000000ffffffffULL;
+    for (int32_t j = 32; j; j >>= 1, mask ^= mask << j)
+        for (int32_t k = 0; k < 64; k = ((k | j) + 1) & ~j)
+            mp2_swap(words + k, words + (k | j), j, mask);
+}
+
+/* Transposes 8 x 8 bytes in place, the same way. */
+MP2_INLINE void mp2_transpose_bytes(uint64_t *words)
+{
+    for (int32_t k = 0; k < 4; k++)
+        mp2_swap(words + k, words + k + 4, 32, 0x00000000ffffffffULL);
+    for (int32_t k = 0; k < 8; k += 4) {
+        mp2_swap(words + k, words + k + 2, 16, 0x0000ffff0000ffffULL);
+        mp2_swap(words + k + 1, words + k + 3, 16, 0x0000ffff0000ffffULL);
+    }
+    for (int32_t k = 0; k < 8; k += 2)
+        mp2_swap(words + k, words + k + 1, 8, 0x00ff00ff00ff00ffULL);
+}
+
+#include "loops_panel.h"
+#include "loops_block.h"
+
+/* The loops of one instruction set; each is described where it is defined. */
+typedef struct mp2_loops {
+    const char *name;
+    void (*sort_out)(
+        const mp2_panel *, const uint64_t *, const int32_t *, int32_t, mp2_survivors *);
+    void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
+    uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *);
+    void (*decide)(const mp2_base *, const mp2_triple *, mp2_decided *);
+} mp2_loops;
+
+#define MP2_JOIN_(a, b) a##b
+#define MP2_JOIN(a, b) MP2_JOIN_(a, b)
+#define MP2_FN(name) MP2_JOIN(MP2_JOIN(mp2_, MP2_ISA), MP2_JOIN(_, name))
+#define MP2_LOOP MP2_TARGET MP2_INLINE
+
+/* One pass per instruction set; each pass undefines the macros below at its end. */
+#define MP2_ISA portable
+#define MP2_ISA_NAME "portable"
+#define MP2_TARGET
+#include "simd.h"
+
+#if defined(MP2_X86)
+#define MP2_ISA avx2
+#define MP2_ISA_NAME "avx2"
+#define MP2_TARGET __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt")))
+#define MP2_HAS_AVX2 1
+#include "simd.h"
+
+#define MP2_ISA avx512
+#define MP2_ISA_NAME "avx512"
+#define MP2_TARGET  \
+    __attribute__(( \
+        target("avx2,bmi,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")))
+#define MP2_HAS_AVX512 1
+#include "simd.h"
+#endif
+
+#if defined(MP2_NEON)
+#define MP2_ISA neon
+#define MP2_ISA_NAME "neon"
+#define MP2_TARGET
+#define MP2_HAS_NEON 1
+#include "simd.h"
+#endif
+
+/* Returns the loops named `name`, or NULL when this build or this machine does not have them. */
+static const mp2_loops *mp2_find_loops(const char *name)
+{
+    if (strcmp(name, "portable") == 0)
+        return &mp2_portable_loops;
+#if defined(MP2_X86)
+    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
+                   __builtin_cpu_supports("bmi2");
+    int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512vpopcntdq");
+    if (strcmp(name, "avx2") == 0 && has_avx2)
+        return &mp2_avx2_loops;
+    if (strcmp(name, "avx512") == 0 && has_avx512)
+        return &mp2_avx512_loops;
+#endif
+#if defined(MP2_NEON)
+    if (strcmp(name, "neon") == 0)
+        return &mp2_neon_loops;
+#endif
+    return 0;
+}
+
+#endif
+#else /* read once per MP2_ISA */
+
+/* Flags: 64 truth values, one a candidate, in the form in which the instruction set compares bytes.
+ * Each set says how it loads, repeats and compares bytes, and how it makes bits of the outcome;
+ * `+`, `-`, `&` and `|` work on all of them. Differences and sums of counts leave no byte's range
+ * (`loops_block.h`), so it does not matter how wide the lanes are that they are taken in. */
+#if defined(MP2_HAS_AVX512)
+typedef __m512i MP2_FN(bytes);
+typedef __mmask64 MP2_FN(flag);
+
+MP2_LOOP __m512i MP2_FN(load)(const uint8_t *bytes) { return _mm512_loadu_si512(bytes); }
+MP2_LOOP __m512i MP2_FN(repeat)(uint8_t byte) { return _mm512_set1_epi8((char)byte); }
+MP2_LOOP __mmask64 MP2_FN(not_less)(__m512i a, __m512i b) { return _mm512_cmpge_epu8_mask(a, b); }
+MP2_LOOP uint64_t MP2_FN(bits_of)(__mmask64 flag) { return (uint64_t)flag; }
+
+#elif defined(MP2_HAS_AVX2)
+typedef __m256i MP2_FN(bytes);
+typedef __m256i MP2_FN(flag);
+
+MP2_LOOP __m256i MP2_FN(load)(const uint8_t *bytes)
+{
+    return _mm256_loadu_si256((const __m256i *)bytes);
+}
+
+MP2_LOOP __m256i MP2_FN(repeat)(uint8_t byte) { return _mm256_set1_epi8((char)byte); }
+
+MP2_LOOP __m256i MP2_FN(not_less)(__m256i a, __m256i b)
+{
+    return _mm256_cmpeq_epi8(_mm256_max_epu8(a, b), a);
+}
+
+MP2_LOOP uint64_t MP2_FN(bits_of)(__m256i flag) { return (uint32_t)_mm256_movemask_epi8(flag); }
+
+#elif defined(MP2_HAS_NEON)
+typedef uint8x16_t MP2_FN(bytes);
+typedef uint8x16_t MP2_FN(flag);
+
+MP2_LOOP uint8x16_t MP2_FN(load)(const uint8_t *bytes) { return vld1q_u8(bytes); }
+MP2_LOOP uint8x16_t MP2_FN(repeat)(uint8_t byte) { return vdupq_n_u8(byte); }
+MP2_LOOP uint8x16_t MP2_FN(not_less)(uint8x16_t a, uint8x16_t b) { return vcgeq_u8(a, b); }
+
+MP2_LOOP uint64_t MP2_FN(bits_of)(uint8x16_t flag)
+{
+    uint8x16_t sums = vandq_u8(flag, vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ULL)));
+    for (int32_t k = 0; k < 3; k++)
+        sums = vpaddq_u8(sums, sums);
+    return vgetq_lane_u16(vreinterpretq_u16_u8(sums), 0);
+}
+
+#else
+/* Eight bytes in a word; the highest bit of each byte is the flag. */
+#define MP2_HIGH 0x8080808080808080ULL
+#define MP2_ONES 0x0101010101010101ULL
+typedef uint64_t MP2_FN(bytes);
+typedef uint64_t MP2_FN(flag);
+
+MP2_LOOP uint64_t MP2_FN(load)(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, 8);
+    return word;
+}
+
+MP2_LOOP uint64_t MP2_FN(repeat)(uint8_t byte) { return byte * MP2_ONES; }
+
+/* The subtraction never borrows from the next byte, because a's highest bits are set. */
+MP2_LOOP uint64_t MP2_FN(not_less)(uint64_t a, uint64_t b)
+{
+    uint64_t difference = (a | MP2_HIGH) - (b & ~MP2_HIGH);
+    return (a & ~b) | (~(a ^ b) & difference);
+}
+
+/* The multiplication gathers the lowest bit of byte k in bit 56 + k; no partial products meet. */
+MP2_LOOP uint64_t MP2_FN(bits_of)(uint64_t flag)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    flag = __builtin_bswap64(flag);
+#endif
+    return (flag >> 7 & MP2_ONES) * 0x0102040810204080ULL >> 56;
+}
+#endif
+
+enum { MP2_FN(WIDTH) = sizeof(MP2_FN(bytes)), MP2_FN(PARTS) = 64 / MP2_FN(WIDTH) };
+
+typedef struct {
+    MP2_FN(flag) part[MP2_FN(PARTS)];
+} MP2_FN(flags);
+
+/* Per byte: bytes >= threshold. */
+MP2_LOOP MP2_FN(flags) MP2_FN(at_least)(const uint8_t *bytes, uint8_t threshold)
+{
+    MP2_FN(flags) f;
+    for (int32_t i = 0, at = 0; i < MP2_FN(PARTS); i++, at += MP2_FN(WIDTH))
+        f.part[i] = MP2_FN(not_less)(MP2_FN(load)(bytes + at), MP2_FN(repeat)(threshold));
+    return f;
+}
+
+/* Per byte: a + b >= upper + need. */
+MP2_LOOP MP2_FN(flags)
+    MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, uint8_t need)
+{
+    MP2_FN(flags) f;
+    for (int32_t i = 0, at = 0; i < MP2_FN(PARTS); i++, at += MP2_FN(WIDTH)) {
+        MP2_FN(bytes) missing = MP2_FN(load)(upper + at) - MP2_FN(load)(b + at);
+        f.part[i] = MP2_FN(not_less)(MP2_FN(load)(a + at), missing + MP2_FN(repeat)(need));
+    }
+    return f;
+}
+
+MP2_LOOP MP2_FN(flags) MP2_FN(both)(MP2_FN(flags) a, MP2_FN(flags) b)
+{
+    for (int32_t i = 0; i < MP2_FN(PARTS); i++)
+        a.part[i] = a.part[i] & b.part[i];
+    return a;
+}
+
+MP2_LOOP MP2_FN(flags) MP2_FN(either)(MP2_FN(flags) a, MP2_FN(flags) b)
+{
+    for (int32_t i = 0; i < MP2_FN(PARTS); i++)
+        a.part[i] = a.part[i] | b.part[i];
+    return a;
+}
+
+MP2_LOOP uint64_t MP2_FN(bits)(MP2_FN(flags) f)
+{
+    uint64_t bits = 0;
+    for (int32_t i = 0, at = 0; i < MP2_FN(PARTS); i++, at += MP2_FN(WIDTH))
+        bits |= MP2_FN(bits_of)(f.part[i]) << at;
+    return bits;
+}
+
+/* A vector of words, for counting by columns. */
+#if defined(MP2_HAS_AVX512)
+typedef uint64_t MP2_FN(vector) __attribute__((vector_size(64), aligned(8)));
+#elif defined(MP2_HAS_AVX2)
+typedef uint64_t MP2_FN(vector) __attribute__((vector_size(32), aligned(8)));
+#elif defined(MP2_X86) || defined(MP2_HAS_NEON)
+typedef uint64_t MP2_FN(vector) __attribute__((vector_size(16), aligned(8)));
+#else
+typedef uint64_t MP2_FN(vector);
+#endif
+
+MP2_LOOP int32_t MP2_FN(count)(uint64_t word)
+{
+#if defined(MP2_HAS_AVX512) || defined(MP2_HAS_AVX2)
+    return (int32_t)_mm_popcnt_u64(word);
+#else
+    return mp2_count(word);
+#endif
+}
+
+#if defined(MP2_HAS_AVX512)
+/* Tickers in both `a` and `b`, for eight words side by side. */
+MP2_LOOP __m512i MP2_FN(count_8)(const uint64_t *a, const uint64_t *b)
+{
+    return _mm512_popcnt_epi64(_mm512_and_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b)));
+}
+#endif
+
+#include "loops_panel.h"
+#include "loops_block.h"
+
+static const mp2_loops MP2_FN(loops) = {
+    MP2_ISA_NAME,
+    MP2_FN(sort_out),
+    MP2_FN(count_days),
+    MP2_FN(count_block),
+    MP2_FN(decide),
+};
+
+#undef MP2_ISA
+#undef MP2_ISA_NAME
+#undef MP2_TARGET
+#undef MP2_HAS_AVX2
+#undef MP2_HAS_AVX512
+#undef MP2_HAS_NEON
+#endif

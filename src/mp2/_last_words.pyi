@@ -1,6 +1,0 @@
-"""What `_last_words.pyx` offers; it documents how."""
-
-MAX_BYTES: int
-
-def prepare(err: bytes, out: bytes, code: int) -> None: ...
-def drop() -> None: ...
