@@ -94,17 +94,17 @@ def read_rows(
 
     Raises `SourceError("bad_payload")` naming `what` when there are rows and none can be read.
     """
-    found = []
+    records = []
     for value in values:
-        result = read(Row(value)) if isinstance(value, dict) else None
-        if result is not None:
-            found.append(result)
-    if values and not found:
+        record = read(Row(value)) if isinstance(value, dict) else None
+        if record is not None:
+            records.append(record)
+    if values and not records:
         raise SourceError(
             "bad_payload",
             f"{what}: cannot read any of the {len(values)} rows",
         )
-    return found
+    return records
 
 
 def read_object(reply: Reply, what: str) -> Row:

@@ -145,7 +145,7 @@ class InsiderBuying(Scanner):
         transactions = self._transactions(context)
         candidates = []
         for symbol, bought in purchases(transactions, since, context.today).items():
-            value_usd = sum(one["shares"] * (one["price"] or 0.0) for one in bought)
+            value_usd = sum(purchase["shares"] * (purchase["price"] or 0.0) for purchase in bought)
             if value_usd >= self.settings.min_value_usd:
                 candidates.append(self._candidate(context, symbol, value_usd, bought))
         return most_first(candidates, "value_usd")
@@ -186,17 +186,17 @@ class InsiderBuying(Scanner):
     def _candidate(
         self, context: ScanContext, symbol: str, value_usd: float, bought: list[Transaction]
     ) -> Candidate:
-        n_insiders = len({one["name"] for one in bought})
+        n_insiders = len({purchase["name"] for purchase in bought})
         last_filed = bought[-1]["filed"]
         newest = reversed(bought[-MAX_PURCHASES:])
         fields = ("name", "shares", "price", "filed", "traded")
         data = {
             "value_usd": round(value_usd, 2),
-            "shares": sum(one["shares"] for one in bought),
+            "shares": sum(purchase["shares"] for purchase in bought),
             "n_insiders": n_insiders,
             "last_filed": last_filed,
             "usable_from": usable_from(last_filed),
-            "purchases": [pick(one, fields) for one in newest],
+            "purchases": [pick(purchase, fields) for purchase in newest],
         }
         buyers = counted(n_insiders, "insider")
         reason = f"{buyers} bought for ${value_usd:,.0f}, last filed {last_filed}"

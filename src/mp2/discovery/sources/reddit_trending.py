@@ -177,8 +177,8 @@ class RedditTrending(Scanner):
         headers = {**agent, "Authorization": f"Bearer {token}"}
         request = partial(self._posts, context, headers)
         posts = []
-        for _, found in responses(context, self.settings.subreddits, request):
-            posts += found
+        for _, hot in responses(context, self.settings.subreddits, request):
+            posts += hot
         candidates = [
             self._candidate(context, ticker, named)
             for ticker, named in self._by_ticker(posts, context.today).items()

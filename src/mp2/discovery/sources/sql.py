@@ -112,7 +112,7 @@ class Sql(Scanner):
                     "missing_key",
                     f"no {name}; set {name} in [discovery.scanners.{context.scanner}]",
                 )
-        # A slip such as DELETE is reported as one, whatever the database makes of it.
+        # A DELETE by mistake gets the same message from every database.
         if not _SELECT.match(settings.query):
             raise SourceError(
                 "forbidden", "the query may only read; it has to begin with SELECT or WITH"
