@@ -1,7 +1,7 @@
 """Every reader of the program as a function of bytes, with small valid inputs to start from.
 
-`READERS` maps a name to a `Target`: `read` gets any bytes, and either returns or raises an `Mp2Error`; whatever else it
-raises is a finding.
+`READERS` maps a name to a `Target`: `read` gets any bytes, and either returns or raises an
+`Mp2Error`; any other exception is a finding.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Target:
 
 
 def _each(calls: Iterable[Callable[[], Any]]) -> None:
-    """All of the calls; errors that the program raises on purpose are answers too."""
+    """All of the calls; errors that the program raises on purpose are results too."""
     for call in calls:
         with suppress(Mp2Error):
             call()
@@ -156,7 +156,7 @@ _PARSERS = (
 
 
 def _json(data: bytes) -> None:
-    """A body as the reply of each source that answers JSON, well and refusing."""
+    """A body as the response of each source that sends JSON, with a good and a bad status."""
     for status in (200, 403):
         reply = Reply(status, {"content-type": "application/json"}, data)
         _each(partial(_cacheable, parse, reply) for parse in _PARSERS)
@@ -172,7 +172,7 @@ def _feed(data: bytes) -> None:
     _each((partial(_cacheable, parse_feed, Reply(200, {"content-type": "text/xml"}, data)),))
 
 
-# --- inputs to start from --------------------------------------------------------------------------------------------
+# --- inputs to start from ------------------------------------------------------------------------
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:
@@ -244,7 +244,15 @@ limit = 20
 [discovery.pipelines.social]
 enabled = false
 """
-_SETTINGS = b'db = "a.db"\n[search]\nbudget = "5m"\nspecial = ["RSI"]\ncolumns = { day = "date" }\n[runs.list]\njson = true\n'
+_SETTINGS = b"""
+db = "a.db"
+[search]
+budget = "5m"
+special = ["RSI"]
+columns = { day = "date" }
+[runs.list]
+json = true
+"""
 
 
 def _replies() -> tuple[bytes, ...]:
@@ -330,7 +338,8 @@ def _replies() -> tuple[bytes, ...]:
 
 
 _RSS = (
-    b'<?xml version="1.0"?><rss version="2.0"><channel><title>Wire</title><item><title>Apple &amp;amp; co</title>'
+    b'<?xml version="1.0"?><rss version="2.0"><channel><title>Wire</title>'
+    b"<item><title>Apple &amp;amp; co</title>"
     b"<description>&lt;p&gt;up</description><link>https://news.example/1</link>"
     b"<pubDate>Mon, 05 Jan 2026 14:00:00 GMT</pubDate></item></channel></rss>"
 )

@@ -1,11 +1,11 @@
 """A coverage-guided fuzzer over every reader: `python fuzz/run.py --minutes 10 [--reader csv]`.
 
-Each reader runs in a process of its own, as many side by side as `--jobs` says. Atheris (libFuzzer)
-changes the inputs and keeps those that reach new code of `mp2`. A finding is an exception other than
-`Mp2Error`, an input that takes longer than 5 s, a process that dies, or one that needs more memory
-than `--memory-mb`. Each finding is a file in `--findings`; with any, the exit code is 1. An input
-for which polars cannot get its memory and aborts is counted, but not a finding: no Python code can
-catch that. Without Atheris the fuzzer prints a notice and ends with 0.
+Each reader runs in a process of its own, as many side by side as `--jobs` says. Atheris
+(libFuzzer) changes the inputs and keeps those that reach new code of `mp2`. A finding is an
+exception other than `Mp2Error`, an input that takes longer than 5 s, a process that dies, or one
+that needs more memory than `--memory-mb`. Each finding is a file in `--findings`; with any, the
+exit code is 1. An input for which polars cannot get its memory and aborts is counted, but not a
+finding: no Python code can catch that. Without Atheris the fuzzer prints a notice and ends with 0.
 
 `--input FILE --reader NAME` gives one file to a reader, to see the traceback of a finding.
 """

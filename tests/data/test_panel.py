@@ -1,4 +1,4 @@
-"""Reading signals: every source gives the same panel, everything wrong is told at once, memory stays small."""
+"""Reading signals: every source gives the same panel, all problems come at once, little memory."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def problems_of(*args: Any, **kwargs: Any) -> list[str]:
     return list(caught.value.problems)
 
 
-# --- sources -------------------------------------------------------------------------------------------------------
+# --- sources -------------------------------------------------------------------------------------
 
 
 def to_parquet(table: pl.DataFrame, folder: Path) -> Path:
@@ -290,7 +290,8 @@ def test_days_beyond_the_calendar_are_no_days(values: list[int], dtype: Any) -> 
         algo=pl.lit("A"), variation=pl.lit("1"), ticker=pl.lit("T"), win=pl.lit(1)
     )
     assert problems_of(rows) == [
-        f"signals: column 'day', row 1: {values[0]} is not a day; write YYYY-MM-DD or YYYYMMDD (2 such rows)",
+        f"signals: column 'day', row 1: {values[0]} is not a day; "
+        "write YYYY-MM-DD or YYYYMMDD (2 such rows)",
         "signals: column 'day', row 3: null is no day; every row needs one",
     ]
 
@@ -319,12 +320,13 @@ def test_unclosed_quote_is_found_before_memory_runs_out(
     assert "unclosed quote" in problems_of(path)[0]
 
 
-# --- what a win is -------------------------------------------------------------------------------------------------
+# --- what a win is -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("open_", "close", "won"),
-    [(1.0, 2.0, True), (2.0, 2.0, False), (2.0, 1.0, False), (None, 2.0, False), (1.0, None, False), (1.0, nan, False),
+    [(1.0, 2.0, True), (2.0, 2.0, False), (2.0, 1.0, False), (None, 2.0, False),
+     (1.0, None, False), (1.0, nan, False),
      (1.0, inf, False), (-inf, 1.0, False), (nan, nan, False)],
 )  # fmt: skip
 @pytest.mark.parametrize("source", ["polars", "csv", "sqlite", "pandas", "parquet"])
@@ -367,7 +369,8 @@ def test_prices_of_every_numeric_type(dtype: Any) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[True, False, None], [1, 0, None], [1.0, 0.0, nan], [1.0, 0.0, None], ["1", "0", ""], [" TRUE", "false", "NA"],
+    [[True, False, None], [1, 0, None], [1.0, 0.0, nan], [1.0, 0.0, None], ["1", "0", ""],
+     [" TRUE", "false", "NA"],
      ["1.0", "0.0", "nan"]],
 )  # fmt: skip
 def test_the_win_column_is_used_as_it_is_and_nulls_are_counted(
@@ -433,7 +436,7 @@ def test_inconsistent_wins_are_kept_by_variation() -> None:
     assert "some rows and lose in others" in panel.warnings[0]
 
 
-# --- days ----------------------------------------------------------------------------------------------------------
+# --- days ----------------------------------------------------------------------------------------
 
 
 BERLIN = "Europe/Berlin"
@@ -465,8 +468,10 @@ def test_days_in_every_form(days: pl.Series) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("05.01.2026", "'05.01.2026'"), ("2026-13-01", "'2026-13-01'"), ("2026-01", "'2026-01'"), (1767571200, "1767571200"),
-     (20260105.5, "20260105.5"), ("2026-01-05 noon", "'2026-01-05 noon'"), (True, "True"), ("2026-W02-1", "'2026-W02-1'"),
+    [("05.01.2026", "'05.01.2026'"), ("2026-13-01", "'2026-13-01'"), ("2026-01", "'2026-01'"),
+     (1767571200, "1767571200"),
+     (20260105.5, "20260105.5"), ("2026-01-05 noon", "'2026-01-05 noon'"), (True, "True"),
+     ("2026-W02-1", "'2026-W02-1'"),
      ([1], "[1]"), (b"x", "b'x'"), (datetime.time(9), "datetime.time(9, 0)")],
 )  # fmt: skip
 def test_unparsable_days(value: Any, shown: str) -> None:
@@ -485,7 +490,7 @@ def test_days_adds_days_without_a_buy() -> None:
     assert panel.buys.shape == (4, 4, 1)
 
 
-# --- order, rates, fingerprint -------------------------------------------------------------------------------------
+# --- order, rates, fingerprint -------------------------------------------------------------------
 
 
 def test_algos_fixes_the_order() -> None:
@@ -588,7 +593,7 @@ PRICE = st.sampled_from(["1", "2.5", "", "nan", "inf", "-inf", "1e3"])
 
 @st.composite
 def long_rows(draw: st.DrawFn) -> list[dict[str, str]]:
-    """Rows as a CSV reader gives them, with prices or a win column; few names, so that duplicates and clashes occur."""
+    """Rows as a CSV reader gives them, with prices or wins; few names, so that duplicates occur."""
     names = {
         "algo": draw(st.lists(NAMES, min_size=1, max_size=3)),
         "variation": draw(st.lists(NAMES, min_size=1, max_size=4)),
@@ -626,7 +631,7 @@ def test_long_values_are_cut_in_messages() -> None:
     assert len(line) < 250
 
 
-# --- everything wrong at once --------------------------------------------------------------------------------------
+# --- everything wrong at once --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -648,7 +653,8 @@ def test_long_values_are_cut_in_messages() -> None:
                 "signals: missing column 'ticker'; it has algo, variation, day, open, close; "
                 "give another name with columns (ticker=NAME)",
                 "signals: column 'algo', row 1: null is no algo; every row needs one (5 such rows)",
-                "signals: column 'day', row 1: 'x' is not a day; write YYYY-MM-DD or YYYYMMDD (5 such rows)",
+                "signals: column 'day', row 1: 'x' is not a day; "
+                "write YYYY-MM-DD or YYYYMMDD (5 such rows)",
             ],
         ),
         (
@@ -662,7 +668,8 @@ def test_long_values_are_cut_in_messages() -> None:
         (
             LONG.with_columns(win=pl.Series([0, 1, 2, None, 3])),
             [
-                "signals: column 'win', row 3: 2 is not a win; write 0, 1, true or false (2 such rows)"
+                "signals: column 'win', row 3: 2 is not a win; "
+                "write 0, 1, true or false (2 such rows)"
             ],
         ),
         (
@@ -712,14 +719,15 @@ def test_a_mapped_column_must_exist_even_where_another_would_do() -> None:
 
 
 def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
-    """Name of an unreadable file below `folder` and what is said of it."""
+    """Name of an unreadable file below `folder` and its message."""
     (folder / "folder.parquet").mkdir()
     yield "folder.parquet", "is a directory; name a file in it"
     yield "absent.parquet", "no such file"
     (folder / "signals.xlsx").touch()
     yield (
         "signals.xlsx",
-        "unknown kind of file; expected one of .parquet, .pq, .csv, .csv.gz, .db, .sqlite, .sqlite3",
+        "unknown kind of file; expected one of .parquet, .pq, .csv, .csv.gz, .db, .sqlite, "
+        ".sqlite3",
     )
     for name in ("text.parquet", "text.db"):
         (folder / name).write_text("algo,variation\n" * 100)
@@ -795,7 +803,7 @@ def test_a_table_that_changes_between_the_passes_is_refused() -> None:
     )
 
 
-# --- SQLite --------------------------------------------------------------------------------------------------------
+# --- SQLite --------------------------------------------------------------------------------------
 
 
 def test_sqlite_table_and_query(tmp_path: Path) -> None:
@@ -825,7 +833,8 @@ def test_sqlite_table_and_query(tmp_path: Path) -> None:
         ),
         (
             {"query": "DELETE FROM signals"},
-            "the query fails: attempt to write a readonly database; give a SELECT that can be run on it",
+            "the query fails: attempt to write a readonly database; "
+            "give a SELECT that can be run on it",
         ),
         ({"query": ""}, "the query returns no columns; give a SELECT"),
     ],
@@ -864,10 +873,11 @@ def test_a_selection_needs_sqlite(selection: Mapping[str, str], tmp_path: Path) 
         ]
 
 
-# --- wide frames and outcomes --------------------------------------------------------------------------------------
+# --- wide frames and outcomes --------------------------------------------------------------------
 
 OUTCOMES = pl.DataFrame(
-    [("2026-01-05", "AAPL", 7.0, 7.0), ("2026-01-05", "ZION", 3.0, 3.5), ("2026-01-06", "AAPL", 10.0, 9.0),
+    [("2026-01-05", "AAPL", 7.0, 7.0), ("2026-01-05", "ZION", 3.0, 3.5),
+     ("2026-01-06", "AAPL", 10.0, 9.0),
      ("2026-01-06", "MSFT", 10.0, 11.0)],
     schema=["day", "ticker", "open", "close"], orient="row",
 )  # fmt: skip
@@ -876,9 +886,10 @@ OUTCOMES = pl.DataFrame(
 def wide(
     values: Any = None, names: tuple[str, ...] = ("algo", "window", "limit", "symbol")
 ) -> pd.DataFrame:
-    """The buys of `LONG`, EMA's second parameter left null, plus a variation and a day without a buy."""
+    """The buys of `LONG`, EMA's limit left null, plus a variation and a day without a buy."""
     columns = pd.MultiIndex.from_tuples(
-        [("RSI", 14, 30, "MSFT"), ("RSI", 14, 30, "AAPL"), ("RSI", 7, 20, "ZION"), ("EMA", 5, None, "AAPL"),
+        [("RSI", 14, 30, "MSFT"), ("RSI", 14, 30, "AAPL"), ("RSI", 7, 20, "ZION"),
+         ("EMA", 5, None, "AAPL"),
          ("EMA", 9, None, "MSFT"), ("EMA", 99, None, "MSFT")],
         names=names,
     )  # fmt: skip
@@ -955,20 +966,24 @@ def test_two_index_entries_of_one_day_collapse() -> None:
             for role in ("algo", "ticker")
         ]),
         (wide().droplevel(["window", "limit"], axis=1), [
-            "signals: a wide frame needs a parameter level beside algo and ticker; the levels are algo, symbol",
+            "signals: a wide frame needs a parameter level beside algo and ticker; "
+            "the levels are algo, symbol",
         ]),
         (wide().set_axis(["2026-01-05", "x", "y"]), [
-            "signals: index entry 2: 'x' is not a day; use timestamps, YYYY-MM-DD or YYYYMMDD (2 such entries)",
+            "signals: index entry 2: 'x' is not a day; "
+            "use timestamps, YYYY-MM-DD or YYYYMMDD (2 such entries)",
         ]),
         (wide(names=("algo", None, "limit", "symbol")), [
-            "signals: every column level needs a name of its own; the levels are algo, None, limit, symbol",
+            "signals: every column level needs a name of its own; "
+            "the levels are algo, None, limit, symbol",
         ]),
         (wide()[:0], ["signals: the frame has no rows"]),
         (wide().astype(int) * 3, [
             "signals: column RSI, 7, 20, ZION, row 1: 3 is neither true nor false (5 such cells)",
         ]),
         (pd.DataFrame([[True, True]], index=["2026-01-05"], columns=pd.MultiIndex.from_tuples(
-            [("A", "1", "2-3", "T"), ("A", "1-2", "3", "T")], names=["algo", "x", "y", "ticker"])), [
+            [("A", "1", "2-3", "T"),
+             ("A", "1-2", "3", "T")], names=["algo", "x", "y", "ticker"])), [
             "signals: two variations of 'A' would both be called '1-2-3'; rename a parameter value",
         ]),
     ],
@@ -1006,7 +1021,8 @@ def test_outcomes_take_the_place_of_the_tables_own() -> None:
 
 
 def test_base_rates_cover_every_pair_of_the_outcomes_on_the_panels_days() -> None:
-    extra = [("2026-01-05", "OTHER", 1.0, 2.0), ("2026-01-05", "OTHER", 2.0, 1.0), ("2026-01-05", "FLAT", 1.0, 1.0),
+    extra = [("2026-01-05", "OTHER", 1.0, 2.0), ("2026-01-05", "OTHER", 2.0, 1.0),
+    ("2026-01-05", "FLAT", 1.0, 1.0),
              ("2026-01-05", "HALTED", None, 1.0), ("2030-01-01", "OTHER", 1.0, 2.0)]  # fmt: skip
     outcomes = pl.concat([OUTCOMES, pl.DataFrame(extra, schema=OUTCOMES.schema, orient="row")])
     panel = read_signals(wide(), outcomes=outcomes)
@@ -1041,7 +1057,7 @@ def test_outcomes_that_are_refused(outcomes: Any, reason: str) -> None:
     assert any(line.startswith(reason) for line in problems_of(wide(), outcomes=outcomes))
 
 
-# --- stop, memory, speed -------------------------------------------------------------------------------------------
+# --- stop, memory, speed -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", [LONG, wide()])
@@ -1070,7 +1086,10 @@ def test_a_stop_is_seen_between_two_batches(
 
 def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> None:
     path = to_sqlite(LONG, tmp_path)
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS algo FROM n"
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT max(i) AS algo FROM n"
+    )
     stop = threading.Event()
     timer = threading.Timer(0.05, stop.set)
     timer.start()
@@ -1085,7 +1104,8 @@ def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
     monkeypatch.setattr("mp2.data.signal_reader.encode", None)
     (line,) = problems_of(LONG, max_memory_bytes=100)
     assert line.startswith(
-        "the panel is larger than memory: 4 variations x 2 days x 3 tickers take 0.0 MB to encode and 0.0 MB"
+        "the panel is larger than memory: 4 variations x 2 days x 3 tickers take 0.0 MB to "
+        "encode and 0.0 MB"
     )
     assert problems_of(LONG, max_memory_bytes=100, algos=["EMA"])[0].startswith("algos:")
 
@@ -1148,11 +1168,12 @@ def run_python(code: str, *args: str) -> str:
 
 
 def test_importing_the_panel_does_not_import_the_table_libraries() -> None:
-    code = "import sys, mp2.data.signal_reader; print(sorted({'polars', 'pandas', 'narwhals', 'pyarrow'} & set(sys.modules)))"
+    heavy = "{'polars', 'pandas', 'narwhals', 'pyarrow'}"
+    code = f"import sys, mp2.data.signal_reader; print(sorted({heavy} & set(sys.modules)))"
     assert run_python(code) == "[]\n"
 
 
-# --- summary -------------------------------------------------------------------------------------------------------
+# --- summary -------------------------------------------------------------------------------------
 
 
 def test_summary_counts_the_space_before_pruning() -> None:
@@ -1190,13 +1211,14 @@ def test_summary_of_an_impossible_size(max_size: int) -> None:
         panel_summary(read_signals(LONG), max_size)
 
 
-# --- the real week -------------------------------------------------------------------------------------------------
+# --- the real week -------------------------------------------------------------------------------
 
 READ_AND_MEASURE = """
 import sys, mp2.data.signal_reader
 panel = mp2.data.signal_reader.read_signals(sys.argv[1])
-peak_kb = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-print(panel.n_variations, len(panel.tickers), len(panel.days), int(panel.n_buys.sum()), panel.consistent, peak_kb)
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+sizes = panel.n_variations, len(panel.tickers), len(panel.days), int(panel.n_buys.sum())
+print(*sizes, panel.consistent, peak.split()[1])
 """
 
 

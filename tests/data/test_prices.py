@@ -1,4 +1,4 @@
-"""Reading prices: every layout gives the same table, everything wrong is told at once, bad tickers never pass."""
+"""Reading prices: every layout gives the same table, all problems come at once, bad tickers go."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def problems_of(source: Any, **kwargs: Any) -> list[str]:
     return list(caught.value.problems)
 
 
-# --- layouts -------------------------------------------------------------------------------------------------------
+# --- layouts -------------------------------------------------------------------------------------
 
 
 def yfinance_frame(table: pl.DataFrame, *, adjusted: bool = True) -> pd.DataFrame:
@@ -281,7 +281,7 @@ def test_batches_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [read_prices(path).fingerprint for path in paths] == whole
 
 
-# --- what is tolerated ---------------------------------------------------------------------------------------------
+# --- what is tolerated ---------------------------------------------------------------------------
 
 GAP = "tickers without a bar on a date, after their first one, that others have"
 BAD = "tickers with a missing or non-finite price"
@@ -375,7 +375,7 @@ TOLERATED: dict[str, tuple[pl.DataFrame, tuple[str, ...], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", TOLERATED)
-def test_what_is_tolerated_is_told(case: str) -> None:
+def test_what_is_tolerated_is_a_warning(case: str) -> None:
     table, tickers, warnings = TOLERATED[case]
     prices = read_prices(table)
     assert prices.tickers == tickers
@@ -402,7 +402,10 @@ def test_up_to_five_tickers_are_named() -> None:
         many.with_columns(high=pl.when(pl.col("ticker") == "T6").then(1.0).otherwise(0.5)),
     )
     assert good.warnings == ()
-    expected = "prices: tickers with high below low: 6, left out: T0, T1, T2, T3, T4, ...; the first: T0 2024-01-02"
+    expected = (
+        "prices: tickers with high below low: 6, left out: T0, T1, T2, T3, T4, ...; "
+        "the first: T0 2024-01-02"
+    )
     assert read_prices(bad).warnings == (expected,)
 
 
@@ -438,21 +441,24 @@ def test_a_file_with_a_header_alone_is_a_ticker_without_bars(tmp_path: Path) -> 
     )
 
 
-# --- what is wrong -------------------------------------------------------------------------------------------------
+# --- what is wrong -------------------------------------------------------------------------------
 
 NAMES = "it has date, ticker, open, high, low, close, volume"
 WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "a date that only a minority has": (
         pl.concat([LONG, long_frame([("2024-01-06", "LOW", 1.0, 1.0, 1.0, 1.0, 0.0)])]),
         [
-            "only 1 of 3 tickers have a bar on 2024-01-06; complete that date, end the prices before it, or leave it out"
+            "only 1 of 3 tickers have a bar on 2024-01-06; "
+            "complete that date, end the prices before it, or leave it out"
         ],
     ),
     "missing columns": (
         LONG.drop("open", "date"),
         [
-            "missing column 'date'; it has ticker, high, low, close, volume; give another name with columns (date=NAME)",
-            "missing column 'open'; it has ticker, high, low, close, volume; give another name with columns (open=NAME)",
+            "missing column 'date'; it has ticker, high, low, close, volume; "
+            "give another name with columns (date=NAME)",
+            "missing column 'open'; it has ticker, high, low, close, volume; "
+            "give another name with columns (open=NAME)",
         ],
     ),
     "two spellings": (
@@ -477,7 +483,8 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "unreadable values": (
         LONG.with_columns(date=pl.lit("03/01/2024"), open=pl.lit("ten"), volume=pl.lit("many")),
         [
-            "column 'date', row 1: '03/01/2024' is not a date; write YYYY-MM-DD or YYYYMMDD (8 such rows)",
+            "column 'date', row 1: '03/01/2024' is not a date; "
+            "write YYYY-MM-DD or YYYYMMDD (8 such rows)",
             "column 'open', row 1: 'ten' is not a number (8 such rows)",
             "column 'volume', row 1: 'many' is not a number (8 such rows)",
         ],
@@ -485,27 +492,30 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "duplicates that disagree": (
         pl.concat([LONG, changed((1, "LOW"), close=12.0)]),
         [
-            "rows that disagree about one (ticker, date): 1, the first about LOW 2024-01-03; keep one of them"
+            "rows that disagree about one (ticker, date): 1, the first about LOW 2024-01-03; "
+            "keep one of them"
         ],
     ),
     "duplicates that disagree on volume": (
         pl.concat([LONG, LONG.with_columns(volume=pl.lit(None, pl.Float64))]),
         [
-            "rows that disagree about one (ticker, date): 8, the first about AAPL 2024-01-02; keep one of them"
+            "rows that disagree about one (ticker, date): 8, the first about AAPL "
+            "2024-01-02; keep one of them"
         ],
     ),
     "nothing good": (
         LONG.with_columns(low=pl.lit(0.0)),
         [
             "no ticker is left",
-            "tickers with a price that is not above 0: 3, left out: AAPL, LOW, OPEN; the first: AAPL 2024-01-02",
+            "tickers with a price that is not above 0: 3, left out: AAPL, LOW, OPEN; "
+            "the first: AAPL 2024-01-02",
         ],
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_everything_wrong_is_told_at_once(case: str, tmp_path: Path) -> None:
+def test_all_problems_come_at_once(case: str, tmp_path: Path) -> None:
     table, problems = WRONG[case]
     assert problems_of(table) == [f"prices: {line}" for line in problems]
     path = to_csv(table, tmp_path)
@@ -516,8 +526,10 @@ def test_one_ticker_needs_its_name() -> None:
     one = yfinance_frame(LONG).xs("AAPL", axis=1, level="Ticker")
     (problem,) = problems_of(one)
     assert problem == (
-        "prices: missing column 'ticker'; it has Date, Adj Close, Open, High, Low, Close, Volume; give another name with "
-        "columns (ticker=NAME); bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and "
+        "prices: missing column 'ticker'; "
+        "it has Date, Adj Close, Open, High, Low, Close, Volume; give another name with "
+        "columns (ticker=NAME); "
+        "bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and "
         "read its folder"
     )
     assert read_prices(one.assign(ticker="AAPL")).tickers == ("AAPL",)
@@ -580,10 +592,12 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
         == f"{folder}: table and query are for SQLite files; leave them out"
     )
     assert problems_of(folder) == [
-        f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; give another name with columns (close=NAME)",
+        f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; "
+        "give another name with columns (close=NAME)",
         f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
         f"{folder}/RAGGED.csv: row 1 has 7 fields for 5 columns; quote a field that holds a comma",
-        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no'); name a whole file of that kind",
+        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no'); "
+        "name a whole file of that kind",
         f"{folder}/WORSE.csv: column 'Close', row 1: 'one' is not a number",
     ]
 
@@ -591,7 +605,8 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
 def test_an_interrupted_query_is_a_stop(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    endless = "WITH RECURSIVE n(date) AS (SELECT 1 UNION ALL SELECT date + 1 FROM n) SELECT *, 1 AS ticker, 1 AS open, 1 AS high, "
+    endless = "WITH RECURSIVE n(date) AS (SELECT 1 UNION ALL SELECT date + 1 FROM n) "
+    endless += "SELECT *, 1 AS ticker, 1 AS open, 1 AS high, "
     query = endless + "1 AS high, 1 AS low, 1 AS close FROM n WHERE date < 0"
     with pytest.raises(ReadStoppedError):
         read_prices(to_sqlite(LONG, tmp_path), query=query, stop=stop)
@@ -617,7 +632,8 @@ def test_wide_tables_are_checked_ticker_by_ticker(tmp_path: Path) -> None:
     ]
     path.write_text("Price,Close,Close\nTicker,A,B\nDate,,\n2024-01-02,1,1\n")
     assert problems_of(path) == [
-        f"{path}: wide columns need the fields open, high, low, close for each ticker, as yfinance makes them"
+        f"{path}: wide columns need the fields open, high, low, close for each ticker, as "
+        "yfinance makes them"
     ]
     wide = yfinance_frame(LONG)
     pd.concat([wide, wide[[("Open", "AAPL")]]], axis=1).to_csv(path)
@@ -635,7 +651,7 @@ def test_a_stop_ends_the_reading(tmp_path: Path) -> None:
             read_prices(source, stop=stop)
 
 
-# --- dates ---------------------------------------------------------------------------------------------------------
+# --- dates ---------------------------------------------------------------------------------------
 
 
 def test_start_and_end_are_included() -> None:
@@ -688,14 +704,14 @@ def test_dates_are_found() -> None:
             prices.date_idx(day)
 
 
-# --- round trips ---------------------------------------------------------------------------------------------------
+# --- round trips ---------------------------------------------------------------------------------
 
 PRICE = st.floats(1e-3, 1e6)
 
 
 @st.composite
 def price_tables(draw: st.DrawFn) -> PriceTable:
-    """Tables with late listings; some bars have open or close outside their range, some no volume."""
+    """Tables with late listings; some bars have prices outside their range, some no volume."""
     n_dates = draw(st.integers(1, 6))
     tickers = sorted(
         draw(st.sets(st.text("ABCZ.-^=é", min_size=1, max_size=4), min_size=1, max_size=4))
@@ -748,7 +764,7 @@ BREAKS = st.sampled_from(["gap", "nan", "zero", "crossed", "unpriced", "infinite
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(prices=price_tables(), breaks=st.lists(st.tuples(BREAKS, st.integers(0, 99)), max_size=4))
-def test_whatever_is_broken_the_promises_are_kept(
+def test_a_table_keeps_its_promises_for_any_broken_bars(
     prices: PriceTable, breaks: list[tuple[str, int]]
 ) -> None:
     frame = to_frame(prices)
@@ -780,7 +796,7 @@ def test_whatever_is_broken_the_promises_are_kept(
         assert set(contents(read)) <= set(contents(prices))
 
 
-# --- real data -----------------------------------------------------------------------------------------------------
+# --- real data -----------------------------------------------------------------------------------
 
 READ_AND_MEASURE = """
 import sys, time
@@ -789,7 +805,8 @@ begin = time.perf_counter()
 from mp2.data.prices import read_prices
 prices = read_prices(sys.argv[1])
 complete = int((prices.first_idx == 0).sum())
-peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+lines = Path("/proc/self/status").read_text().splitlines()
+peak = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
 print(prices.n_tickers, prices.n_dates, complete, time.perf_counter() - begin, peak)
 """
 
@@ -822,7 +839,7 @@ def test_the_real_file_and_its_prices() -> None:
 
 
 def test_what_comes_after_the_end_decides_nothing():
-    """A ticker that breaks or goes after `end` is there all the same, and the next date is known."""
+    """A ticker that breaks or goes after `end` is kept, and the next date is known."""
     ends = LONG.filter(~((pl.col("ticker") == "LOW") & (pl.col("date") == LONG["date"].max())))
     dates = [str(day) for day in LONG["date"].unique().sort()]
     whole, cut = read_prices(LONG, end=dates[-2]), read_prices(ends, end=dates[-2])

@@ -1,4 +1,4 @@
-"""Downloading: batches become one table, what fails is told, nothing hangs. Yahoo itself is never asked."""
+"""Downloading: batches become one table, failures are warnings, nothing hangs; Yahoo is a stub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def first_price(ticker: str) -> float:
 
 
 class Exchange:
-    """Answers as `yfinance.download` does: tickers that failed have columns without values."""
+    """Responds as `yfinance.download` does: tickers that failed have columns without values."""
 
     def __init__(self, *, failed: Sequence[str] = (), omitted: Sequence[str] = ()) -> None:
         self.failed, self.omitted = failed, omitted
@@ -89,7 +89,7 @@ def test_batches_of_different_dates_are_aligned(monkeypatch: pytest.MonkeyPatch)
     assert prices.first_idx.tolist() == [1, 0]
 
 
-def test_failed_tickers_are_told() -> None:
+def test_failed_tickers_are_a_warning() -> None:
     prices = yahoo.download(
         ["AAPL", "GONE", "LOST"], **SPAN, fetch=Exchange(failed=["GONE"], omitted=["LOST"])
     )
@@ -101,7 +101,7 @@ def test_failed_tickers_are_told() -> None:
 
 
 def failing(*tickers: str, error: Exception | None = None, answer: Any = None) -> yahoo.Fetch:
-    """Asked for any of `tickers`, it raises `error` or answers with `answer`."""
+    """Raises `error` or returns `answer` for a request of any of `tickers`."""
     exchange = Exchange()
 
     def fetch(asked: Sequence[str], start: str, end: str) -> Any:
@@ -131,7 +131,8 @@ def test_a_lost_batch_does_not_stop_the_others(
     )
     assert prices.n_tickers == 12
     assert prices.warnings == (
-        f"yahoo: tickers without bars: 6, left out: B0, B1, B2, B3, B4, ... ({reason}); try again later",
+        f"yahoo: tickers without bars: 6, left out: B0, B1, B2, B3, B4, ... ({reason}); "
+        "try again later",
     )
 
 
@@ -149,7 +150,8 @@ def test_a_batch_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
     released.set()
     assert prices.tickers == ("AAPL",)
     assert prices.warnings == (
-        "yahoo: tickers without bars: 1, left out: HANG (TimeoutError: no response within 0.2 s); try again later",
+        "yahoo: tickers without bars: 1, left out: HANG (TimeoutError: no response within "
+        "0.2 s); try again later",
     )
 
 

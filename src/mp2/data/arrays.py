@@ -28,7 +28,7 @@ def fingerprint(
     names: Sequence[Sequence[str]],
     arrays: Sequence[AnyArray],
 ) -> str:
-    """Return the sha256 of names and arrays, as hex; it is the same on machines of any byte order."""
+    """Return the sha256 of names and arrays, as hex; the same for any byte order of the machine."""
     # Shapes are part of it, so that different contents never give the same bytes.
     shapes = [array.shape for array in arrays]
     header = json.dumps([names, shapes])

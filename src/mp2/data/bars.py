@@ -1,9 +1,9 @@
 """Any layout of daily bars as rows `date, ticker, open, high, low, close, volume`.
 
-A source holds one table with a ticker column (long), or a table for each ticker: a file in a folder,
-or columns that are called by field and ticker (wide), as yfinance makes them. Wide columns have names
-such as `('Close', 'AAPL')`, the text of a tuple: pandas writes its column levels to Parquet like
-that, and several header lines of a CSV file are read like that.
+A source holds one table with a ticker column (long), or a table for each ticker: a file in a
+folder, or columns that are called by field and ticker (wide), as yfinance makes them. Wide columns
+have names such as `('Close', 'AAPL')`, the text of a tuple: pandas writes its column levels to
+Parquet like that, and several header lines of a CSV file are read like that.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class BarSource:
         table: Table,
         ticker: str | None,
     ) -> dict[str, str]:
-        """Return the table's name of every role it has; raises `InputError` without a needed one."""
+        """Return the table's name of every role; raises `InputError` without a needed one."""
         names: dict[str, str] = {}
         problems: list[str] = []
         for role in ROLES:

@@ -1,8 +1,8 @@
 """Sets of small numbers as rows of 64-bit words; no other module knows the layout.
 
 Bit `i` of a set is in word `i >> 6`, at position `i & 63`. A set over `n` items is a row of
-`n_words(n)` uint64 words; bits at and past `n` are zero. All functions work over the last axis, so a
-batch of sets is one array.
+`n_words(n)` uint64 words; bits at and past `n` are zero. All functions work over the last axis, so
+a batch of sets is one array.
 """
 
 from __future__ import annotations

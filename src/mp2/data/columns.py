@@ -203,7 +203,7 @@ class Reader(Columns):
     """A table of signals or outcomes seen through the canonical columns it has.
 
     `names` maps canonical columns to those of the table, which has the others under their own
-    names. `check()` yields keys and completes `problems`; `rows()` assumes that there is none.
+    names. `check()` yields keys and completes `problems`; `rows()` assumes that it is empty.
     """
 
     def __init__(
@@ -247,7 +247,10 @@ class Reader(Columns):
         self.problems += ambiguous_lines(table, used_names)
 
     def check(self) -> Rows:
-        """Yield the keys of every row, null where wrong, unless a key has no column: the first pass."""
+        """Yield the keys of every row, null where wrong: the first pass.
+
+        Nothing is yielded when a key has no column; the other columns are checked all the same.
+        """
         n_rows = 0
         for batch in self.batches((*self.keys, *self.outcome)):
             n_rows += batch.height
@@ -393,7 +396,7 @@ Conversion = tuple[Callable[["Series"], "Series"], tuple[str, ...], str]
 _TEXT: Conversion = (texts_of, (), "is not text")
 _NUMBER: Conversion = (numbers_of, _MISSING_TEXTS, "is not a number")
 
-# By role: the conversion, the texts that stand for a null, and what is said of other values.
+# By role: the conversion, the texts that stand for a null, and the fault of other values.
 _CONVERSIONS: dict[str, Conversion] = {
     "algo": _TEXT,
     "variation": _TEXT,

@@ -214,7 +214,7 @@ class Tally:
         n_distinct: int,
         unit: str,
     ) -> Iterator[str]:
-        """Yield a line for each kind; `n_distinct` is the number of different `unit` in the rows."""
+        """Yield a line for each kind; the rows have `n_distinct` different `unit`."""
         effect = "left out of the base win rates" if self.has_win else "counted as no win"
         n_duplicates = self.n_rows - n_distinct
         if self.n_unpriced:

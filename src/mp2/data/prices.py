@@ -355,7 +355,10 @@ class _Grid:
         self.warnings.append(f"{self.name}: {line}")
 
     def table(self, next_date: str | None) -> PriceTable:
-        """Return the tickers whose bars are all there and valid; `InputError` when there is none."""
+        """Return the tickers whose bars are complete and valid.
+
+        Raises `InputError` when no ticker is left.
+        """
         prices = self.values[: len(PRICES)]
         opened, high, low, close = prices
         is_missing = ~np.isfinite(prices).all(axis=0)
@@ -391,7 +394,7 @@ class _Grid:
         what: str,
         is_wrong: BoolArray,
     ) -> None:
-        """Leave out the tickers that are wrong on some date, bool[T, N], or altogether, bool[T, 1]."""
+        """Leave out the tickers that are wrong on a date, bool[T, N], or at all, bool[T, 1]."""
         wrong = is_wrong & self.kept[:, np.newaxis]
         numbers = np.flatnonzero(np.any(wrong, axis=1))
         if not len(numbers):
@@ -419,6 +422,7 @@ class _Grid:
         if 2 * n_gaps[worst] > n_listed:
             raise InputError(
                 f"{self.name}: only {n_bars[worst]} of {n_listed} tickers have a bar on "
-                f"{self.dates[worst]}; complete that date, end the prices before it, or leave it out"
+                f"{self.dates[worst]}; complete that date, end the prices before it, "
+                "or leave it out"
             )
         return gaps

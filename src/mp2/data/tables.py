@@ -197,7 +197,7 @@ def _check_footer(path: Path) -> None:
         file.seek(max(0, n_bytes - _PARQUET_END_BYTES))
         end = file.read()
     footer_bytes = int.from_bytes(end[:4], "little")
-    # The magic number stands at the beginning of the file as well. Polars reports where it is missing.
+    # The magic number is at the beginning of the file as well. Polars reports where it is missing.
     most_bytes = n_bytes - _PARQUET_END_BYTES - len(_PARQUET_MAGIC)
     if end.endswith(_PARQUET_MAGIC) and footer_bytes > most_bytes:
         raise EOFError("its footer is damaged")

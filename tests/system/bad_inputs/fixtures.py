@@ -1,4 +1,4 @@
-"""What the cases find in their working directory, and the files that one cannot write down as text."""
+"""The files of a case's working directory, and those that cannot be written down as text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,18 @@ SIGNALS = "algo,variation,day,ticker,open,close\n" + "".join(
     for ticker, close in (("T000", 11), ("T001", 9))
 )
 """Three algorithms with two variations each, two days, two tickers."""
-GRIDS = "enabled = false\n[EMA]\nfast = 5\nslow = 16\n[SMA]\nperiod = 13\nmargin = 0\n[RSI]\nperiod = 9\nlevel = 60\n"
+GRIDS = """
+enabled = false
+[EMA]
+fast = 5
+slow = 16
+[SMA]
+period = 13
+margin = 0
+[RSI]
+period = 9
+level = 60
+"""
 LENIENT = (
     "--min-pooled-pp=0",
     "--max-mad-pp=100",
@@ -47,7 +58,7 @@ _INTERRUPT = "UPDATE run SET status = 'running', pid = 2000000000, process_start
 
 
 def make_standard(folder: Path) -> None:
-    """Signals and prices, `mp2.db` with a search and a run, `stopped.db` with a search cut short."""
+    """Signals and prices, `mp2.db` with a search and a run, `stopped.db` with a cut search."""
     (folder / "signals.csv").write_text(SIGNALS)
     to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
     (folder / "grids.toml").write_text(GRIDS)
@@ -73,7 +84,7 @@ def _run(*words: object) -> None:
     assert ended.value.code == 0
 
 
-# --- made for a case ----------------------------------------------------------------------------------------------------
+# --- made for a case -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -103,7 +114,7 @@ def _write(name: str, content: bytes) -> Callable[[Path], AbstractContextManager
 def _change(
     *statements: str, name: str = "mp2.db"
 ) -> Callable[[Path], AbstractContextManager[None]]:
-    """The database changed by SQL, as if by somebody else."""
+    """The database changed by SQL, as if by another program."""
 
     def change(folder: Path) -> None:
         with closing(sqlite3.connect(folder / name, isolation_level=None)) as connection:

@@ -1,4 +1,4 @@
-"""The catalogue of bad inputs: each case ends with its message and exit code, loses nothing, and none is missing."""
+"""The catalogue of bad inputs: each ends with its message and exit code, and loses nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ AFTER = {
 HARMLESS = {
     ("", "version"): "prints and ends",
     ("", "debug"): "takes any text of its variable for yes",
-    ("doctor", "db"): "tells the path of a database, whatever is there",
+    ("doctor", "db"): "shows the path of a database, also of a bad one",
     ("scanners test", "db"): "keeps answers beside the database, if that can be done",
     ("pick", "scan_id"): "a scan that cannot be had costs no pick; tests/cli/test_cli_scan.py",
 }
@@ -64,9 +64,10 @@ LEFT_BEHIND = ("mp2.db-wal", "mp2.db-shm", "stopped.db-wal", "stopped.db-shm")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Words of a command line, files and variables; lines of the error stream without `mp2: `, and the exit code.
+    """Words of a command line, files, variables; lines of stderr without `mp2: `, the exit code.
 
-    `at_fault`: (command, parameter) whose value is bad. `make` names functions of `fixtures` that make files.
+    `at_fault`: (command, parameter) whose value is bad. `make` names functions of `fixtures` that
+    make files.
     """
 
     name: str
@@ -81,12 +82,12 @@ class Case:
     """Another command whose option of this name is the same: not run by default."""
 
 
-# --- the catalogue ----------------------------------------------------------------------------------------------------
+# --- the catalogue -------------------------------------------------------------------------------
 
 
 @cache
 def leaves() -> dict[str, click.Command]:
-    """Every command that does something, and every group, by its words; the program itself is ''."""
+    """Every command and group by its words; the program itself is ''."""
 
     def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
         yield " ".join(words), command
@@ -161,7 +162,7 @@ KINDS = ("tables", "settings", "stores")
 CASES = [*option_cases(), *(case for kind in KINDS for case in file_cases(kind))]
 
 
-# --- running them -------------------------------------------------------------------------------------------------------
+# --- running them --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +180,7 @@ def standard(tmp_path_factory):
         for case in CASES
     ],
 )
-def test_a_bad_input_is_told_and_nothing_is_lost(case, mp2, here, standard, monkeypatch):
+def test_a_bad_input_is_reported_and_nothing_is_lost(case, mp2, here, standard, monkeypatch):
     prepare(case, here, standard)
     monkeypatch.setitem(database.Database.__init__.__kwdefaults__, "busy_timeout_s", 0.05)
     for name, value in case.env.items():
@@ -188,7 +189,7 @@ def test_a_bad_input_is_told_and_nothing_is_lost(case, mp2, here, standard, monk
         before = contents(here)
         code, out, err = mp2(*case.words)
         after = contents(here)
-    assert_told(err, case.says)
+    assert_reported(err, case.says)
     assert (code, out) == (case.exit, "")
     assert {name: after.get(name) for name in before} == before
     assert {name for name in after if name not in before} <= set(LEFT_BEHIND)
@@ -209,21 +210,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def assert_told(err: str, says: tuple[str, ...]) -> None:
-    """Every line begins with the program's name and is one that was expected; `*` in that stands for any text."""
+def assert_reported(err: str, says: tuple[str, ...]) -> None:
+    """Check that every line begins with the program's name and is expected; `*`: any text."""
     lines = err.splitlines()
-    told = [line.removeprefix("mp2: ") for line in lines]
+    reported = [line.removeprefix("mp2: ") for line in lines]
     fits = [
         re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), line)
-        for wanted, line in zip(says, told, strict=False)
+        for wanted, line in zip(says, reported, strict=False)
     ]
-    assert [len(told), all(fits)] == [len(says), True], "\n".join(
-        ("told:", *told, "expected:", *says)
+    assert [len(reported), all(fits)] == [len(says), True], "\n".join(
+        ("reported:", *reported, "expected:", *says)
     )
     assert all(line.startswith("mp2: ") for line in lines)
 
 
-# --- that none is missing -----------------------------------------------------------------------------------------------
+# --- completeness ------------------------------------------------------------------------
 
 
 def test_every_option_and_argument_of_every_command_has_a_case():

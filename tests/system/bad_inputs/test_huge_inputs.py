@@ -1,4 +1,4 @@
-"""Inputs that are, or claim to be, far larger than memory: refused or streamed by a process that may have little of it."""
+"""Inputs that are, or claim to be, far larger than memory: refused or streamed in little memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 def refused(folder: Path, *words: str) -> str:
-    """What a command with little memory says, which has to end with exit code 2 and within bounds."""
+    """Messages of a command with little memory, which must end with exit code 2 and in time."""
     env = {
         **os.environ,
         "PYTHONPATH": str(Path(mp2.__file__).parent.parent),
@@ -88,8 +88,10 @@ def test_a_gzip_bomb_is_refused(tmp_path, header, what):
 def test_a_database_of_blobs_is_refused(tmp_path):
     with closing(sqlite3.connect(tmp_path / "blobs.db")) as connection:
         connection.execute(
-            "CREATE VIEW signals AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40) "
-            "SELECT 'A' AS algo, zeroblob(500000000) AS variation, '2024-01-02' AS day, 'X' AS ticker, 1 AS win FROM n"
+            "CREATE VIEW signals AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+            "FROM n LIMIT 40) "
+            "SELECT 'A' AS algo, zeroblob(500000000) AS variation, '2024-01-02' AS day, 'X' "
+            "AS ticker, 1 AS win FROM n"
         )
     assert "blobs.db: " in refused(tmp_path, "search", "blobs.db")
 
