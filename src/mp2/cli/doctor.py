@@ -15,6 +15,7 @@ from mp2 import __version__, _recurse
 from mp2.data import bitset
 from mp2.groups.rules import Rules
 
+# Long enough that starting the threads does not count.
 _SAMPLE_NS = 300_000_000
 _SIZE = 5
 
@@ -25,6 +26,7 @@ def report(db_path: Path) -> dict[str, Any]:
     All are plain JSON values.
     """
     cores = usable_cores()
+    # Two threads also on one core: they must not be slower than one.
     numbers = sorted({2, min(4, cores)} - {1})
     return {
         "version": __version__,

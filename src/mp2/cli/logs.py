@@ -44,9 +44,11 @@ def start_logging() -> Console:
     session = current_session()
     screen = console(stderr=True)
     logger = logging.getLogger("mp2")
+    # A process may run several commands, as the tests do.
     logger.handlers.clear()
     logger.setLevel(logging.DEBUG)
     if screen.is_terminal:
+        # Through the console, so that lines do not tear a live display.
         show_level = session.verbose > 1
         to_screen: logging.Handler = RichHandler(
             console=screen, show_path=False, markup=False, show_level=show_level
@@ -75,6 +77,7 @@ def start_logging() -> Console:
 def _file_handler(path: Path) -> logging.Handler:
     try:
         target = path if path.exists() else Path(os.path.realpath(path))
+        # Logs quote names of files and responses of sources.
         make_private(target)
         # Opening a pipe that has no reader would block.
         os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))

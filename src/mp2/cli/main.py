@@ -39,12 +39,14 @@ _OFF = ("", "0", "false", "no", "off")
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a traceback is shown with `--debug` only."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Both may stand anywhere, also where click expects the options of a subcommand.
     args = _config_first([word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("MP2_DEBUG", "").lower() not in _OFF
     session = Session(as_json="--json" in args)
     try:
         with handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated):
             code = _run(args, session)
+            # Here, where a full disk or a closed pipe is still handled.
             sys.stdout.flush()
     except SystemExit:
         raise
@@ -54,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         code = ExitCode.OK
     except BaseException as error:  # a panic of a library in Rust is no Exception
         code = _report(error, session, debug)
+    # A signal outranks what came of the command after it.
     sys.exit(session.signal_code or code)
 
 

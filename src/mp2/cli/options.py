@@ -33,6 +33,7 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Command
     """Decorate a command with groups of options, in this order."""
 
     def decorate(command: CommandT) -> CommandT:
+        # Decorators apply from the last to the first.
         for group in reversed(groups):
             for option in reversed(group):
                 command = option(command)
@@ -72,6 +73,7 @@ JSON_OPTION = click.option(
     "--json",
     "as_json",
     is_flag=True,
+    # Before other options are checked: their errors are JSON then too.
     is_eager=True,
     expose_value=False,
     callback=_note_json,
@@ -103,6 +105,7 @@ class PriceOptions:
 
         return read_prices(
             path,
+            # An empty option leaves the usual names.
             columns=self.columns or None,
             table=self.sql_table,
             query=self.query,
@@ -160,6 +163,7 @@ PICK_OPTIONS = (
 
 def _database(context: click.Context, option: click.Parameter, value: Path | None) -> Path:
     """Return the database of the command itself, else of the nearest command before it."""
+    # `mp2 --db x runs list`, `mp2 runs --db x list` and `mp2 runs list --db x` are the same.
     above = context.parent
     while value is None and above is not None:
         value = above.params.get("db")

@@ -38,9 +38,11 @@ def writing(output: Path) -> Iterator[Path]:
     try:
         if part != output:
             make_new(part)
+            # A new file has the permissions of the umask; a replaced one keeps its own.
             if target.exists():
                 shutil.copymode(target, part)
         yield part
+        # A rename: readers see the former file or the whole new one.
         if part != output:
             part.replace(target)
     except (OSError, PolarsError) as error:

@@ -110,11 +110,13 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         with reading(choice.db) as store:
+            # The records of starters are most of a run, and not needed here.
             result = store.load(store.find(run), starters=False)
         sheet = _sheet_of_day(result, source, files, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, **asdict(how))
         errors = [] if choice.no_store else _save(choice.db, picks)
+        # After the picks are stored: scanners take their time, and may fail.
         scan = _scan_beside(picks, choice, interrupts.stop, screen)
         if csv_output is not None:
             with writing(csv_output) as part:
@@ -245,6 +247,7 @@ def _scan_beside(
     voted = [vote.ticker for vote in picks.votes]
     named = named_among([*picks.tickers(), *voted], result.candidates)
     reasons = {ticker: candidate.to_dict() for ticker, candidate in named.items()}
+    # Data of scanners can be large; `mp2 scans show` has it.
     for reason in reasons.values():
         del reason["ticker"], reason["data"]
     content = {

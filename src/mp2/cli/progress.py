@@ -36,6 +36,7 @@ class _LiveDisplay:
         self._screen = screen
         self._live: Live | None = None
         if live and screen.is_terminal:
+            # Without a thread that refreshes it: that would compete with the kernels.
             self._live = Live(console=screen, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:

@@ -86,6 +86,7 @@ def planned() -> Plan:
         plan.discovery()
     except InputError as error:
         raise InputError([f"{file.path}: {problem}" for problem in error.problems]) from error
+    # A key belongs in the environment; a feed's address is the one place that cannot have it so.
     if holds_a_key(plan.config) and others_may_read(file.path):
         raise InputError(
             f"{file.path}: holds a key in an address, and others may read the file; "
@@ -188,6 +189,7 @@ def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -
             only=how.only,
             workers=how.workers,
             timeout_s=how.timeout,
+            # None leaves the mode to the settings file.
             concurrent=False if how.sequential else None,
             http_options=http_options(),
             stop=stop,
@@ -209,6 +211,7 @@ def scan_document(result: ScanResult, **changes: Any) -> dict[str, Any]:
 def _exit_code(result: ScanResult) -> ExitCode:
     # A scanner that was skipped counts neither as failed nor as run.
     n_run = sum(outcome.failed or outcome.error is None for outcome in result.outcomes)
+    # Every scanner that ran has failed.
     if result.store_error or 0 < result.n_failed == n_run:
         return ExitCode.FAILED
     if not result.candidates:

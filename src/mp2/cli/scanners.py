@@ -53,6 +53,7 @@ def list_scanners(db: Path) -> None:
 
 def _breaker_states(db: Path) -> Mapping[str, BreakerState]:
     """Return the breakers in the database; without one all are closed."""
+    # A list must not fail because nothing was scanned yet.
     if not db.exists() or db.stat().st_size == 0:
         return {}
     with reading(db) as store:
@@ -335,6 +336,7 @@ def _print_tested(
     dropped = f", {outcome.n_dropped} dropped" if outcome.n_dropped else ""
     time = duration(outcome.seconds)
     parts.append(f"{console_line(outcome)} in {time}, {outcome.attempts} requests{dropped}")
+    # The document has the log as well.
     if not current_session().as_json:
         console(stderr=True).print(log_view(outcome.scanner, logs))
     present(content, *parts)

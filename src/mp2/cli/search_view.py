@@ -59,6 +59,7 @@ def _groups_table(
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("members", overflow="fold")
     for group in shown:
+        # The group that is picked need not be the first.
         mark = "*" if group.rank == result.picked_rank.get(size) else ""
         table.add_row(
             f"{mark}{group.rank}",

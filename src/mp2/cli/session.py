@@ -105,6 +105,7 @@ class Interrupts:
     def caught(self) -> Iterator[Interrupts]:
         """Catch signals inside the block; the first one decides the exit code of the command."""
         session = current_session()
+        # `views.print_document` need not catch signals again.
         session.interrupts = self
         try:
             with handled(stop_signals("SIGINT", "SIGTERM", "SIGHUP"), self._note):

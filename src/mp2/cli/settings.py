@@ -168,6 +168,7 @@ def _defaults(
 
 def _value(value: Any, option: click.Option) -> Any:
     """Return what click converts: text as on the command line, except for flags and lists."""
+    # `--only a` may be repeated, so that click expects a list.
     if option.multiple and not isinstance(value, list):
         return [str(value)]
     if option.is_flag and isinstance(value, bool):
@@ -193,6 +194,7 @@ def name_settings(command: click.Command, prefix: str) -> None:
     for param in command.params:
         if isinstance(param, click.Option) and param.name != "version":
             param.envvar = f"{prefix}_{_key(param).upper()}"
+    # Around the callback, where the command's context is still the current one.
     if command.callback is not None:
         command.callback = _with_origins(command.callback)
     if isinstance(command, click.Group):

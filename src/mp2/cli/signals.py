@@ -141,6 +141,7 @@ def _write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -
     next_day = pl.lit(sheet.days[-1]).str.to_date()
     searched = frame.filter(pl.col("day") != next_day)
     write_table(searched, output)
+    # The day after has no prices yet; what they would be on a past day must not be in the file.
     unknown = pl.lit(None, dtype=pl.Float64)
     later = frame.filter(pl.col("day") == next_day)
     write_table(later.with_columns(open=unknown, close=unknown), next_output)

@@ -95,6 +95,7 @@ def print_document(content: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command; a signal meanwhile waits until it is whole."""
     text = json_text(content)
     session = current_session()
+    # A command that catches signals goes on anyway; another would end at once.
     catching = nullcontext() if session.interrupts else Interrupts().caught()
     with catching:
         # Before the text: after half a document no second one may follow.
@@ -154,6 +155,7 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     is_terminal = stream.isatty()
+    # Lines in files and pipes are not wrapped, so that they can be searched.
     return Screen(
         file=stream,
         width=None if is_terminal else PLAIN_WIDTH,
@@ -213,6 +215,7 @@ def share(fraction: float) -> str:
     """Return a fraction as a percentage, rounded down, so that 100% means all of it."""
     if 0 < fraction < 0.0001:
         return "less than 0.01%"
+    # Rounded down: 99.999% must not read as all of it.
     hundredths = int(fraction * 10_000)
     if hundredths % 100 == 0:
         return f"{hundredths // 100}%"
