@@ -12,7 +12,7 @@ from commands import plug_in
 from stub_scanners import make, naming
 
 import mp2 as package
-from mp2.cli.main import _config_first
+from mp2.cli.main import config_first
 from mp2.discovery import registry
 from mp2.discovery.breaker import BreakerState
 from mp2.errors import StoreError
@@ -231,11 +231,11 @@ def test_the_projects_file_has_the_table_too(mp2, scanners, here):
 
 
 def test_arguments_with_the_settings_file_first():
-    assert _config_first(["scan", "--config", "a", "--json"]) == ["--config", "a", "scan", "--json"]
-    assert _config_first(["scan", "--config=a"]) == ["--config=a", "scan"]
-    assert _config_first(["scan", "--", "--config", "a"]) == ["scan", "--", "--config", "a"]
-    assert _config_first(["scan", "--config"]) == ["--config"]
-    assert _config_first(["scan", "x"]) == ["scan", "x"]
+    assert config_first(["scan", "--config", "a", "--json"]) == ["--config", "a", "scan", "--json"]
+    assert config_first(["scan", "--config=a"]) == ["--config=a", "scan"]
+    assert config_first(["scan", "--", "--config", "a"]) == ["scan", "--", "--config", "a"]
+    assert config_first(["scan", "--config"]) == ["--config"]
+    assert config_first(["scan", "x"]) == ["scan", "x"]
 
 
 def test_bad_settings_are_that_scanners_error(mp2, scanners, here):

@@ -438,7 +438,7 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
         ([HUP], "mp2.discovery.runner:scan::", ("scanners", "test", "good"), 143, UNTOUCHED),
         (
             [TERM],
-            "mp2.cli.scanners:_run_in_caller::",
+            "mp2.cli.scanners:run_in_caller::",
             ("scanners", "test", "good", "--in-caller"),
             143,
             UNTOUCHED,

@@ -65,7 +65,7 @@ def start_logging() -> Console:
     # A log file that is full must not spoil the display.
     logging.raiseExceptions = False
     if session.log_file is not None:
-        to_file = _file_handler(session.log_file)
+        to_file = file_handler(session.log_file)
         logger.addHandler(to_file)
         context = click.get_current_context()
         # Called in reverse: a record after the closing would open the file again.
@@ -74,7 +74,8 @@ def start_logging() -> Console:
     return screen
 
 
-def _file_handler(path: Path) -> logging.Handler:
+def file_handler(path: Path) -> logging.Handler:
+    """Open a log file for its owner alone; raises `InputError` naming --log-file."""
     try:
         target = path if path.exists() else Path(os.path.realpath(path))
         # Logs quote names of files and responses of sources.

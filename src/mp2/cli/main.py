@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a traceback is shown with `--debug` only."""
     words = list(sys.argv[1:] if argv is None else argv)
     # Both may stand anywhere, also where click expects the options of a subcommand.
-    args = _config_first([word for word in words if word != "--debug"])
+    args = config_first([word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("MP2_DEBUG", "").lower() not in _OFF
     session = Session(as_json="--json" in args)
     try:
@@ -75,7 +75,7 @@ def _run(args: list[str], session: Session) -> int:
         return error.exit_code
 
 
-def _config_first(args: list[str]) -> list[str]:
+def config_first(args: list[str]) -> list[str]:
     """Move `--config FILE` to the front: the file gives the commands their defaults."""
     first = []
     rest = []
@@ -125,7 +125,7 @@ def _code_and_lines(  # noqa: PLR0911 - one case per kind of error
         case Terminated():
             return ExitCode.TERMINATED, [session.stopped_text()]
         case click.ClickException():
-            return error.exit_code, _usage_text(error).splitlines()
+            return error.exit_code, usage_text(error).splitlines()
         case InputError():
             return error.exit_code, error.problems
         case Mp2Error():
@@ -141,7 +141,8 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _usage_text(error: click.ClickException) -> str:
+def usage_text(error: click.ClickException) -> str:
+    """Return a message of click in plain words, with the origin of the value and a hint."""
     context = getattr(error, "ctx", None)
     if isinstance(error, click.BadParameter) and context and error.param:
         error.param_hint = settings.origin(context, error.param) or error.param_hint

@@ -112,12 +112,12 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         with reading(choice.db) as store:
             # The records of starters are most of a run, and not needed here.
             result = store.load(store.find(run), starters=False)
-        sheet = _sheet_of_day(result, source, files, interrupts.stop)
+        sheet = sheet_of_day(result, source, files, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, **asdict(how))
         errors = [] if choice.no_store else _save(choice.db, picks)
         # After the picks are stored: scanners take their time, and may fail.
-        scan = _scan_beside(picks, choice, interrupts.stop, screen)
+        scan = scan_beside(picks, choice, interrupts.stop, screen)
         if csv_output is not None:
             with writing(csv_output) as part:
                 for_spreadsheets(picks_table(picks)).write_csv(part)
@@ -139,7 +139,7 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         return ExitCode.NOTHING_FOUND
 
 
-def _sheet_of_day(
+def sheet_of_day(
     result: SearchResult, source: _DaySource, files: PriceOptions, stop: threading.Event
 ) -> SignalSheet:
     """Return a sheet whose last day is the one to pick for.
@@ -220,7 +220,7 @@ class _ScanBeside:
     named: Mapping[str, MergedCandidate] = field(default_factory=dict)
 
 
-def _scan_beside(
+def scan_beside(
     picks: DayPicks,
     choice: _ScanChoice,
     stop: threading.Event,
@@ -257,10 +257,11 @@ def _scan_beside(
         "n_candidates": len(result.candidates),
         "named": reasons,
     }
-    return _ScanBeside({"scan": content}, list(_scan_warnings(result, day)), result, named)
+    return _ScanBeside({"scan": content}, list(scan_warnings(result, day)), result, named)
 
 
-def _scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
+def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
+    """Return what to know of a scan: its date, its storing, its own warnings, its failures."""
     if day != date.today().isoformat():
         yield f"scan {result.scan_id} is of {day}, not of today; --with-scan makes a new one"
     if result.store_error:

@@ -186,7 +186,7 @@ class ScanDisplay(_LiveDisplay):
 
     def show(self, event: ScanEvent) -> None:
         """Show what happened."""
-        _log_event(event)
+        log_event(event)
         line = event.line
         if line is not None and self._live is None:
             self._screen.print(styled(line))
@@ -207,7 +207,8 @@ class ScanDisplay(_LiveDisplay):
             self._show(record_table(headings, rows))
 
 
-def _log_event(event: ScanEvent) -> None:
+def log_event(event: ScanEvent) -> None:
+    """Log an event as JSON, and the log lines of its scanner."""
     if event.kind == "running":
         return
     log.debug("%s", json.dumps(event.to_dict(), ensure_ascii=False))

@@ -165,14 +165,14 @@ def scan(show: int, verify: bool, **options: Any) -> int:
         screen = start_logging()
         plan = planned()
         if verify:
-            return _verify(plan, how, interrupts.stop)
+            return verify_offline(plan, how, interrupts.stop)
         result = run_scan(plan, how, interrupts.stop, screen)
         is_stored = not how.no_store and result.store_error is None
         present(
             scan_document(result),
             scan_view(result, n_show=show, stored=is_stored),
         )
-        return _exit_code(result)
+        return exit_code(result)
 
 
 def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -> ScanResult:
@@ -208,7 +208,8 @@ def scan_document(result: ScanResult, **changes: Any) -> dict[str, Any]:
     return {**result.to_dict(), **changes, "run_id": None, "errors": list(errors)}
 
 
-def _exit_code(result: ScanResult) -> ExitCode:
+def exit_code(result: ScanResult) -> ExitCode:
+    """Return how a command with this result ends."""
     # A scanner that was skipped counts neither as failed nor as run.
     n_run = sum(outcome.failed or outcome.error is None for outcome in result.outcomes)
     # Every scanner that ran has failed.
@@ -224,7 +225,7 @@ def _exit_code(result: ScanResult) -> ExitCode:
 # --- mp2 scan --verify -----------------------------------------------------------------------
 
 
-def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
+def verify_offline(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
     """Run the scanners that need no network both ways; store nothing, use no breaker."""
     from mp2.discovery.runner import scan as run
 
@@ -256,10 +257,10 @@ def _verify(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
     in_turn = run_offline(concurrent=False)
     if stop.is_set():
         return ExitCode.FAILED
-    return _print_verdict(side_by_side, in_turn)
+    return print_verdict(side_by_side, in_turn)
 
 
-def _print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:
+def print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:
     """Print what differs between two results of the same scanners, and how long each took."""
     differences = []
     warnings = []

@@ -278,7 +278,7 @@ def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) ->
     if "scanner_execution" in plan.config:
         config["scanner_execution"] = plan.config["scanner_execution"]
     if in_caller:
-        return _print_tested(*_run_in_caller(one, config))
+        return print_tested(*run_in_caller(one, config))
     candidates: list[Candidate] = []
     with Interrupts().caught() as interrupts:
         start_logging()
@@ -291,12 +291,13 @@ def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) ->
             observe=lambda event: candidates.extend(event.candidates),
         )
         logs = result.logs[name]
-        return _print_tested(result.outcomes[0], candidates, logs, result.warnings)
+        return print_tested(result.outcomes[0], candidates, logs, result.warnings)
 
 
-def _run_in_caller(
+def run_in_caller(
     one: Registered, config: Mapping[str, Any]
 ) -> tuple[ScanOutcome, Sequence[Candidate], Sequence[str]]:
+    """Run a scanner in this thread; an error it raises names it."""
     from mp2.discovery.runner import scan_in_caller
 
     try:
@@ -311,12 +312,13 @@ def _run_in_caller(
         raise Mp2Error(f"{one.name}: {cause} (--debug shows where)") from error
 
 
-def _print_tested(
+def print_tested(
     outcome: ScanOutcome,
     candidates: Sequence[Candidate],
     logs: Sequence[str],
     warnings: Sequence[str] = (),
 ) -> ExitCode:
+    """Print the log, the candidates and the time of one scanner."""
     from mp2.cli.scan_view import log_view
 
     content = document(

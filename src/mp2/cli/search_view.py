@@ -26,7 +26,7 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
     hints = alias_hints(result.aliases)
     for size, kept in result.kept.items():
         if kept:
-            yield _groups_table(result, size, kept[:n_show], hints)
+            yield groups_table(result, size, kept[:n_show], hints)
         else:
             yield styled(f"Size {size}: no eligible group found.", "bold")
         pick = result.pick(size)
@@ -38,13 +38,14 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
             yield styled(f"Pick of size {size}: rank {pick.rank}, {members}", "green")
             yield f"  consensus on {last.day}: {' '.join(last.tickers) or 'no ticker'}"
         yield ""
-    yield from _totals(result)
+    yield from totals(result)
     yield styled(coverage_sentence(result), "bold")
 
 
-def _groups_table(
+def groups_table(
     result: SearchResult, size: int, shown: Sequence[Group], hints: Mapping[int, str]
 ) -> Table:
+    """Build the table of the best groups of a size; the picked one is marked."""
     n_kept = len(result.kept[size])
     n_eligible = result.eligible[size]
     table = Table(
@@ -96,7 +97,8 @@ def alias_hints(aliases: Iterable[Sequence[Member]]) -> dict[int, str]:
     return hints
 
 
-def _totals(result: SearchResult) -> Iterator[str]:
+def totals(result: SearchResult) -> Iterator[str]:
+    """Return lines on attempts, starters, groups tested, aliases and the stored run."""
     rate = result.attempts / result.elapsed_s if result.elapsed_s > 0 else 0.0
     yield (
         f"{count(result.attempts)} attempts in {duration(result.elapsed_s)} "

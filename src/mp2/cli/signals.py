@@ -73,7 +73,7 @@ def signals(
 
     files = options_record(PriceOptions, options)
     how = options_record(_ComputeOptions, options)
-    _check_outputs(prices, output, next_output)
+    check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         table = files.read(prices, interrupts.stop, end=how.end)
@@ -87,7 +87,7 @@ def signals(
                 observe=observe,
                 **asdict(how),
             )
-        n_rows = _write_signals(sheet, output, next_output)
+        n_rows = write_signals(sheet, output, next_output)
         n_variations = len(sheet.variations)
         n_tickers = len(sheet.tickers)
         lines = [
@@ -109,7 +109,7 @@ def signals(
         present(content, *lines)
 
 
-def _check_outputs(prices: Path, *outputs: Path | None) -> None:
+def check_outputs(prices: Path, *outputs: Path | None) -> None:
     """Check that no output overwrites the prices or another output, and that its kind is known."""
     taken = {prices.resolve()}
     for path in filter(None, outputs):
@@ -127,7 +127,7 @@ def check_format(path: Path) -> None:
         raise InputError(f"{path}: unknown kind of file; name it .parquet or .csv")
 
 
-def _write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -> int:
+def write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -> int:
     """Write the signals; return the number of rows in `output`.
 
     The day after goes to a file of its own, so that a search never sees it.
