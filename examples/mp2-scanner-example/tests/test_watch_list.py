@@ -54,7 +54,7 @@ def test_a_line_that_is_none_is_dropped(tmp_path):
             "bad_payload",
             "the first line has to name the columns ticker and reason",
         ),
-        ("ticker,reason,until\nA,b,soon\n", "bad_payload", "until of A: 'soon' is no date"),
+        ("ticker,reason,until\nA,b,soon\n", "bad_payload", "until of A: 'soon' is not a date"),
     ],
 )
 def test_files_of_no_use(tmp_path, text, code, message):

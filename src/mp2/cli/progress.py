@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mp2")
 NS_PER_S = 1e9
-REFRESH_S = 0.2
-"""How often a scan reports running scanners to the live table."""
 
 
 class _LiveDisplay:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2._files import others_may_read
+from mp2._intervals import DISPLAY_S
 from mp2.cli import settings
 from mp2.cli.logs import start_logging
 from mp2.cli.options import (
@@ -177,7 +178,7 @@ def scan(show: int, verify: bool, **options: Any) -> int:
 
 def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -> ScanResult:
     """Scan under the live display; a store that fails is reported, the result stays."""
-    from mp2.cli.progress import REFRESH_S, ScanDisplay
+    from mp2.cli.progress import ScanDisplay
     from mp2.pipeline import scan as scan_and_store
 
     names = [one.name for one in plan.known if not how.only or one.name in how.only]
@@ -194,7 +195,7 @@ def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -
             http_options=http_options(),
             stop=stop,
             observe=display.show,
-            observe_every_s=REFRESH_S,
+            observe_every_s=DISPLAY_S,
             on_begin=lambda scan_id: note_kept(f"what had ended is stored as scan {scan_id}"),
         )
     if result.store_error:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
+from mp2._intervals import POLL_S
 from mp2.data.columns import named
 from mp2.data.prices import PriceTable, day_limits, read_prices
 from mp2.data.tables import Stop, raise_if_stopped
@@ -23,7 +24,6 @@ BATCH_WALL_S = 120.0
 
 _REQUEST_TIMEOUT_S = 20.0
 _N_THREADS = 8
-_POLL_S = 0.05
 _MAX_NAMED = 5
 
 Fetch = Callable[[Sequence[str], str, str], Any]
@@ -149,7 +149,7 @@ class _Requests:
         thread.start()
         deadline_s = time.monotonic() + BATCH_WALL_S
         while thread.is_alive():
-            thread.join(_POLL_S)
+            thread.join(POLL_S)
             raise_if_stopped(self.stop, "yahoo")
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"no response within {BATCH_WALL_S:g} s")

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mp2._files import write_private
+from mp2._intervals import DISPLAY_S
 from mp2._recurse import now_ns
 from mp2.errors import Mp2Error, StoreError
 from mp2.groups.checkpoint import Resumable, SearchState
@@ -36,8 +37,6 @@ from mp2.storage.runs import Store
 
 CHECKPOINT_S = 1.0
 _SHARE = 20
-# `Future.result` and `Thread.join` are waited for in short waits, so that signal handlers run.
-_POLL_S = 0.2
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[Store], object]
@@ -76,7 +75,7 @@ class WriterThread:
         """Close the store once all calls are done; calling it again does nothing."""
         self._calls.put(None)
         while self._thread.is_alive():
-            self._thread.join(_POLL_S)
+            self._thread.join(DISPLAY_S)
 
     def call(self, work: Callable[[Store], ResultT]) -> ResultT:
         """Call `work` in the store's thread; return what it returns, raise what it raises."""
@@ -101,7 +100,7 @@ class WriterThread:
     def _wait(self, result: Future[ResultT]) -> ResultT:
         while True:
             try:
-                return result.result(timeout=_POLL_S)
+                return result.result(timeout=DISPLAY_S)
             except TimeoutError:
                 if result.done():
                     # Raised by the work itself.

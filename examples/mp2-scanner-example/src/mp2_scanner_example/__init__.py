@@ -1,11 +1,11 @@
-"""A scanner over a watch list kept by hand: a CSV file with the columns ticker, reason and, if wanted, until and priority.
+"""A scanner over a CSV file with the columns ticker and reason, optionally until and priority.
 
     ticker,reason,until,priority
     NVDA,earnings after the close,2026-11-25,high
     KO,steady as ever
 
-A ticker is named up to the day in `until`, for ever without one. What stands in a line is checked by mp2 as any scanner's
-candidates are: a line without a valid ticker is dropped, counted and logged.
+A ticker is named up to the day in `until`, for ever without one. mp2 checks the candidates of every
+scanner: a line without a valid ticker is dropped, counted and logged.
 """
 
 from __future__ import annotations
@@ -23,35 +23,33 @@ import mp2
 class WatchList(mp2.Scanner):
     """Tickers of a file, most urgent first."""
 
-    name, pipeline = "watch_list", "personal"
+    name = "watch_list"
+    pipeline = "personal"
     summary = "the tickers of your own watch list"
     offline = True
 
     class Settings(mp2.ScannerSettings):
-        """`file`: the CSV file. `soon_days`: from so many days before `until` on, a line without a priority counts as high."""
+        """`file`: the CSV file.
+
+        `soon_days`: this many days before `until`, a line without a priority becomes high.
+        """
 
         file: str | None = Field(default=None, min_length=1)
         soon_days: int = Field(default=2, ge=0)
 
     def scan(self, context: mp2.ScanContext) -> Iterator[mp2.Candidate]:
-        """The lines that are not past their day. Raises `SourceError` for a file that is of no use."""
+        """Yield the lines that are not past their day. Raises `SourceError` for an unusable file."""
         if self.settings.file is None:
             raise mp2.SourceError(
                 "missing_key", "no file; set file in [discovery.scanners.watch_list]"
             )
-        found = []
+        candidates = []
         for line in self._lines(Path(self.settings.file).expanduser()):
-            context.check()  # ends a scan that nobody waits for any more
+            context.check()  # ends the scan past its deadline and after a stop
             until = _day(line)
             if until is None or context.today <= until:
-                found.append(self._candidate(context, line, until))
-        urgent_first = ("critical", "high", "medium", "low")
-        yield from sorted(
-            found,
-            key=lambda one: (
-                urgent_first.index(one.priority) if one.priority in urgent_first else 99
-            ),
-        )
+                candidates.append(self._candidate(context, line, until))
+        yield from sorted(candidates, key=_urgency)
 
     def _lines(self, path: Path) -> list[dict[str, str]]:
         try:
@@ -69,21 +67,36 @@ class WatchList(mp2.Scanner):
             raise mp2.SourceError("bad_payload", f"{path}: {error}") from error
 
     def _candidate(
-        self, context: mp2.ScanContext, line: Mapping[str, str], until: datetime.date | None
+        self,
+        context: mp2.ScanContext,
+        line: Mapping[str, str],
+        until: datetime.date | None,
     ) -> mp2.Candidate:
-        soon = until is not None and (until - context.today).days <= self.settings.soon_days
-        priority = (line.get("priority") or "").strip().lower() or ("high" if soon else "medium")
-        data = {} if until is None else {"until": until.isoformat()}
-        return context.candidate(
-            line["ticker"], line["reason"] or "on the watch list", priority, data
-        )
+        priority = (line.get("priority") or "").strip().lower()
+        reason = line["reason"] or "on the watch list"
+        if until is None:
+            return context.candidate(line["ticker"], reason, priority or "medium")
+        if not priority:
+            is_soon = (until - context.today).days <= self.settings.soon_days
+            priority = "high" if is_soon else "medium"
+        return context.candidate(line["ticker"], reason, priority, {"until": until.isoformat()})
+
+
+def _urgency(candidate: mp2.Candidate) -> int:
+    priorities = ("critical", "high", "medium", "low")
+    if candidate.priority not in priorities:
+        # mp2 will drop it, and says why in the log.
+        return len(priorities)
+    return priorities.index(candidate.priority)
 
 
 def _day(line: Mapping[str, str]) -> datetime.date | None:
     text = (line.get("until") or "").strip()
+    if not text:
+        return None
     try:
-        return datetime.date.fromisoformat(text) if text else None
+        return datetime.date.fromisoformat(text)
     except ValueError:
         raise mp2.SourceError(
-            "bad_payload", f"until of {line['ticker']}: {text!r} is no date; write YYYY-MM-DD"
+            "bad_payload", f"until of {line['ticker']}: {text!r} is not a date; write YYYY-MM-DD"
         ) from None
