@@ -77,7 +77,7 @@ class BarSource:
         """Yield the rows of every table that can be read, in batches with all roles as columns."""
         path = self.path
         if path is None:
-            yield from self._read(_with_plain_columns(self.source), None)
+            yield from self._read(with_plain_columns(self.source), None)
         elif path.is_dir():
             for file, ticker in self._files(path):
                 yield from self._read(file, ticker)
@@ -92,6 +92,7 @@ class BarSource:
             name = path.name
             if name.startswith(".") or not name.lower().endswith(_CSV):
                 continue
+            # Tickers may have dots themselves, as BRK.B.
             ticker = name[: name.lower().rindex(".csv")]
             first = file_of.setdefault(ticker, path)
             if first != path:
@@ -112,7 +113,7 @@ class BarSource:
     ) -> Rows:
         """Yield the rows of a file or frame; `ticker` is that of a file in a folder."""
         try:
-            n_header_rows = _n_header_rows(source) if isinstance(source, Path) else 1
+            n_header_rows = count_header_rows(source) if isinstance(source, Path) else 1
             with open_table(
                 source,
                 "prices",
@@ -122,7 +123,7 @@ class BarSource:
                 stop=self.stop,
             ) as table:
                 if any(len(_levels(name)) == _N_WIDE_LEVELS for name in table.columns):
-                    for part, part_ticker in _split(table):
+                    for part, part_ticker in split_by_ticker(table):
                         yield from self._rows(part, part_ticker)
                 else:
                     yield from self._rows(table, ticker)
@@ -147,8 +148,10 @@ class BarSource:
         n_rows = 0
         for batch in columns.batches(list(names)):
             n_rows += batch.height
+            # Rows without a date or ticker are faults; the others are still checked.
             yield batch.with_columns(constants).drop_nulls(["date", "ticker"])
         self.problems += columns.faults.lines()
+        # A file without rows is a ticker without bars.
         if "ticker" not in names and ticker is not None and not n_rows:
             self.empty_tickers.append(ticker)
 
@@ -161,7 +164,7 @@ class BarSource:
         names: dict[str, str] = {}
         problems: list[str] = []
         for role in ROLES:
-            candidates = _candidates(table, role, self.names)
+            candidates = columns_for(table, role, self.names)
             if candidates:
                 names[role] = candidates[0]
             elif role in self.names or not (role == "volume" or (role == "ticker" and ticker)):
@@ -184,7 +187,7 @@ class BarSource:
         return names
 
 
-def _candidates(
+def columns_for(
     table: Table,
     role: str,
     given: ColumnNames,
@@ -193,6 +196,7 @@ def _candidates(
     if role in given:
         return [given[role]] if given[role] in table.columns else []
     for usual in _USUAL_NAMES.get(role, (role,)):
+        # An exact name is not ambiguous beside others in capitals.
         if usual in table.columns:
             return [usual]
         columns = [name for name in table.columns if _plain(name) == usual]
@@ -208,7 +212,7 @@ def _plain(name: object) -> str:
 # --- wide tables ---------------------------------------------------------------------------------
 
 
-def _with_plain_columns(source: Any) -> Any:
+def with_plain_columns(source: Any) -> Any:
     """Return a pandas frame with text for its column levels, and an index of dates named `date`.
 
     Other sources are returned as they are.
@@ -217,6 +221,7 @@ def _with_plain_columns(source: Any) -> Any:
 
     if not nw.dependencies.is_pandas_dataframe(source):
         return source
+    # Shallow: the caller's frame keeps its names, and no value is copied.
     frame = source.copy(deep=False)
     if frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind == "M":
         frame.index = frame.index.rename("date")
@@ -225,7 +230,7 @@ def _with_plain_columns(source: Any) -> Any:
     return frame
 
 
-def _n_header_rows(path: Path) -> int:
+def count_header_rows(path: Path) -> int:
     """Return 1, or for a wide CSV file 2, or 3 when a line holds nothing but the index's name."""
     if not path.name.lower().endswith(_CSV) or not path.is_file():
         return 1
@@ -256,7 +261,7 @@ def _levels(name: object) -> tuple[str, ...]:
     return (text,)
 
 
-def _split(table: Table) -> Iterator[tuple[Table, str]]:
+def split_by_ticker(table: Table) -> Iterator[tuple[Table, str]]:
     """Yield a table for each ticker of a wide one, which is read into memory for that."""
     import polars as pl
 
@@ -269,7 +274,7 @@ def _split(table: Table) -> Iterator[tuple[Table, str]]:
         if any(_plain(level) in _USUAL_NAMES["date"] for level in levels[name]):
             date_name = name
     del levels[date_name]
-    columns_of = _columns_by_ticker(table, levels)
+    columns_of = columns_by_ticker(table, levels)
     # Texts that are all numbers are converted: text takes ten times the memory.
     number = pl.col(pl.String).exclude(date_name).cast(pl.Float64, strict=False)
     batches = [pl.DataFrame(schema=table.columns)]
@@ -294,11 +299,12 @@ def _read_frame(
     yield frame.select(names)
 
 
-def _columns_by_ticker(
+def columns_by_ticker(
     table: Table,
     levels: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, str]]:
     """Return, by ticker and field, the column; one of the two levels has all four prices."""
+    # yfinance has had the levels in either order.
     for field_level in (0, 1):
         columns: dict[str, dict[str, str]] = {}
         fields = set()

@@ -26,13 +26,14 @@ from mp2.data.tables import (
 if TYPE_CHECKING:
     from polars import Series
 
+# The names in a table by role, such as {"day": "Date"}.
 ColumnNames = Mapping[str, str]
-"""The names in a table by role, such as `{"day": "Date"}`."""
 
 KEYS = ("algo", "variation", "day", "ticker")
 PRICES = ("open", "close")
 CANONICAL = (*KEYS, *PRICES, "win")
 
+# Roles that no row may leave out; prices, wins and volumes may be unknown.
 _REQUIRED = (*KEYS, "date")
 _MAX_LENGTH_SHOWN = 80
 _MAX_COLUMNS_SHOWN = 12
@@ -175,6 +176,7 @@ class Columns:
         # One column of the table may serve several roles.
         names = dict.fromkeys(self.names[role] for role in roles)
         for batch in self.table.read(list(names)):
+            # Between two batches, since a library's call cannot be interrupted.
             raise_if_stopped(self.stop, self.table.name)
             columns = []
             for role in roles:
@@ -185,7 +187,7 @@ class Columns:
                 if not converted.null_count():
                     continue
                 nulls = converted.is_null()
-                misread = nulls & _has_meaning(values, missing)
+                misread = nulls & has_meaning(values, missing)
                 self.faults.note(what, misread, values, first_row)
                 if role in _REQUIRED:
                     line = f"is no {role}; every row needs one"
@@ -269,16 +271,21 @@ class Reader(Columns):
         if "open" in self.outcome:
             priced = pl.all_horizontal(pl.col(*PRICES).is_finite().fill_null(False))
             won = pl.when(priced).then(pl.col("close") > pl.col("open"))
+        # A column of wins goes before prices, which then only say which pairs count.
         if "win" in self.outcome:
             won = pl.col("win")
         for batch in self.batches((*self.keys, *self.outcome)):
-            yield batch.select(*self.keys, won.alias("won"), priced.alias("priced"))
+            yield batch.select(
+                *self.keys,
+                won.alias("won"),
+                priced.alias("priced"),
+            )
 
 
 # --- conversions ---------------------------------------------------------------------------------
 
 
-def _has_meaning(
+def has_meaning(
     values: Series,
     missing: Sequence[str],
 ) -> Series:
@@ -298,8 +305,12 @@ def texts_of(values: Series) -> Series:
 
     if values.dtype == pl.String:
         return values
+    # Any Python objects: polars cannot cast them.
     if values.dtype == pl.Object:
-        return series(values.name, [None if value is None else str(value) for value in values])
+        return series(
+            values.name,
+            [None if value is None else str(value) for value in values],
+        )
     if values.dtype.is_float():
         values = values.fill_nan(None)
     # Polars would write lists as text and read bytes as UTF-8.
@@ -338,6 +349,7 @@ def dates_of(values: Series) -> Series:
         in_range = values.dt.year().is_between(1, 9999).fill_null(False)
         return values.dt.date().set(~in_range, None)
     text = texts_of(values)
+    # pandas turns whole numbers into floats where some are missing.
     if values.dtype.is_float():
         text = text.str.strip_suffix(".0")
     # Each different text is parsed once: there are few days among many rows.
@@ -385,10 +397,15 @@ def wins_of(values: Series) -> Series:
 
     if values.dtype == pl.Boolean:
         return values
+    # As text, a decimal 1 may be "1.00".
     if values.dtype.is_decimal():
         values = values.cast(pl.Float64)
     words = texts_of(values).str.strip_chars().str.to_lowercase()
-    return words.replace_strict(_WIN_TEXTS, default=None, return_dtype=pl.Boolean)
+    return words.replace_strict(
+        _WIN_TEXTS,
+        default=None,
+        return_dtype=pl.Boolean,
+    )
 
 
 Conversion = tuple[Callable[["Series"], "Series"], tuple[str, ...], str]

@@ -24,8 +24,8 @@ from mp2.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
+# The search keeps the algorithms of a group in one word of 64 bits.
 MAX_ALGOS = 64
-"""The search keeps the algorithms of a group in one word of 64 bits."""
 
 
 @dataclass(slots=True)
@@ -92,6 +92,7 @@ def arrange(
             f"{len(appeared)} algorithms; at most {MAX_ALGOS} can be searched together: "
             "leave some out"
         )
+    # Algorithms that `algos` lacks are a problem, but have a place for the sort.
     axis = list(dict.fromkeys([*order, *appeared]))
     return Axes(
         algos=tuple(order),
@@ -167,6 +168,7 @@ class Outcomes:
         tally = tally_of(self.reader)
         with unchanged(tally.name):
             for batch in self.reader.rows():
+                # The table may have days that the panel lacks.
                 rows = batch.filter(pl.col("day").is_in(axes.days))
                 day = day_positions(rows["day"], axes.days)
                 ticker = positions(rows["ticker"], tickers)
@@ -195,6 +197,7 @@ class Tally:
         priced = batch["priced"].to_numpy()
         self.n_rows += batch.height
         self.n_unpriced += batch.height - int(priced.sum())
+        # Without a column of wins, missing prices are counted instead.
         if self.has_win:
             self.n_null_wins += won.null_count()
         return won.fill_null(False).to_numpy(), priced
@@ -285,6 +288,7 @@ class LongSignals:
 
         Raises `InputError` when the table has changed since the first pass.
         """
+        # (algo, variation) as one text each: one look-up instead of two.
         keys_in_order = [join_key(algo, variation) for algo, variation in axes.variations]
         with unchanged(self.tally.name):
             for batch in self.reader.rows():
@@ -349,6 +353,7 @@ def positions(
     """Return the position of each text on an axis; fails for one that is not there."""
     import polars as pl
 
+    # An Enum refuses texts that it does not have, and its codes are the positions.
     numbers = values.cast(pl.Enum(axis)).to_physical()
     return numbers.to_numpy().astype(np.int64)
 

@@ -20,8 +20,8 @@ from mp2.data.arrays import (
 from mp2.data.arrays import fingerprint as fingerprint_of
 from mp2.data.signal_table import SignalTable
 
+# Bytes of a panel that are processed at once, so that temporary arrays stay small.
 BLOCK_BYTES = 8 << 20
-"""Bytes of a panel that are processed at once, so that temporary arrays stay small."""
 
 # `late` is asked once a block. Blocks of this size take a few milliseconds, so setup ends on time.
 _TIMED_BLOCK_BYTES = 1 << 20
@@ -160,6 +160,7 @@ def first_alike(
     rows_of_tables = [panel.buys.reshape(n_variations, -1)]
     if not panel.consistent:
         rows_of_tables.append(panel.wins.reshape(n_variations, -1))
+    # Python's own numbers: single look-ups in an array are slow.
     algo_of = panel.algo_of.tolist()
     aliases = list(range(n_variations))
     first_of: dict[tuple[int, bytes], int] = {}

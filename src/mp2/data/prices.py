@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FIELDS = (*PRICES, "volume")
+# A folder of thousands of files may have a problem in each.
 _MAX_NAMED = 5
 _MAX_PROBLEMS = 20
 # Relative; float32 prices are rounded by 6e-8.
@@ -120,6 +121,7 @@ def price_table(
     `values`: open, high, low, close, volume, float64[T, N] each; a ticker is not listed yet where
     its close is NaN.
     """
+    # Contiguous by ticker, since indicators run along the dates.
     arrays = [np.ascontiguousarray(array, np.float64) for array in values]
     opened, high, low, close, volume = arrays
     first_idx = np.isnan(close).argmin(axis=1).astype(np.int64)
@@ -147,11 +149,12 @@ def to_frame(prices: PriceTable) -> pl.DataFrame:
     """
     import polars as pl
 
-    is_listed = np.arange(prices.n_dates) >= prices.first_idx[:, np.newaxis]
+    is_listed = np.arange(prices.n_dates) >= prices.first_idx[:, None]
     ticker, idx = np.nonzero(is_listed)
     dates = pl.Series("date", prices.dates, pl.String).str.to_date()
     tickers = pl.Series("ticker", prices.tickers, pl.String)
     columns = [dates.gather(idx), tickers.gather(ticker)]
+    # Only volumes are NaN within the listed range; null is what other programs expect.
     for name in _FIELDS:
         values = getattr(prices, name)[is_listed]
         columns.append(pl.Series(name, values, nan_to_null=True))
@@ -268,6 +271,7 @@ class _Rows:
             return
         days = batch["date"]
         self.ends += [days.min(), days.max()]
+        # Noted although such bars are cut: the next trading day need not be guessed then.
         later: Any = days.filter(days > self.last).min()
         if later is not None:
             self.next_date = min(later, self.next_date or later)
@@ -362,6 +366,7 @@ class _Grid:
         prices = self.values[: len(PRICES)]
         opened, high, low, close = prices
         is_missing = ~np.isfinite(prices).all(axis=0)
+        # In this order: a bad ticker must not make gaps for the others.
         has_bar = np.any(self.bars, axis=1, keepdims=True)
         self._leave_out("without any bar", ~has_bar)
         self._leave_out("with a missing or non-finite price", self.bars & is_missing)
@@ -374,12 +379,13 @@ class _Grid:
             raise InputError([f"{self.name}: no ticker is left", *self.warnings])
         is_outside = np.maximum(opened, close) - high > _ROUNDING * high
         is_outside |= low - np.minimum(opened, close) > _ROUNDING * low
-        outside = np.flatnonzero(is_outside & self.kept[:, np.newaxis])
+        outside = np.flatnonzero(is_outside & self.kept[:, None])
         if len(outside):
             self.warn(
                 f"bars with open or close outside low..high: {len(outside)}, kept; "
                 f"the first: {self._place(outside[0])}"
             )
+        # Dates on which only tickers left out have a bar go, too.
         dates = np.flatnonzero(self.bars[self.kept].any(axis=0))
         return price_table(
             [self.dates[idx] for idx in dates],
@@ -395,7 +401,7 @@ class _Grid:
         is_wrong: BoolArray,
     ) -> None:
         """Leave out the tickers that are wrong on a date, bool[T, N], or at all, bool[T, 1]."""
-        wrong = is_wrong & self.kept[:, np.newaxis]
+        wrong = is_wrong & self.kept[:, None]
         numbers = np.flatnonzero(np.any(wrong, axis=1))
         if not len(numbers):
             return
@@ -414,8 +420,8 @@ class _Grid:
         """
         n_bars = self.bars[self.kept].sum(axis=0)
         first_idx = self.bars.argmax(axis=1)
-        is_listed = np.arange(len(n_bars)) >= first_idx[:, np.newaxis]
-        gaps: BoolArray = is_listed & ~self.bars & (n_bars > 0) & self.kept[:, np.newaxis]
+        is_listed = np.arange(len(n_bars)) >= first_idx[:, None]
+        gaps: BoolArray = is_listed & ~self.bars & (n_bars > 0) & self.kept[:, None]
         n_gaps = gaps.sum(axis=0)
         worst = int(n_gaps.argmax())
         n_listed = n_gaps[worst] + n_bars[worst]

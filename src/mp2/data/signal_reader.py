@@ -112,15 +112,16 @@ def read_signals(
         if market is not None:
             problems += market.problems
         axes = arrange(found, _as_list(algos), extra_days, problems)
-        given_rates = _given_rates(base_win_rates, axes.days, problems)
+        given_rates = parse_rates(base_win_rates, axes.days, problems)
+        # Checked before the allocation, which many systems grant and end the process for later.
         if max_memory_bytes is None:
             max_memory_bytes = available_bytes()
         if max_memory_bytes is not None and encoding_bytes(axes) > max_memory_bytes:
             available = f"{max_memory_bytes / 2**20:,.1f} MB are available"
-            problems.append(f"{_too_large(axes)} and {available}; drop variations or days")
+            problems.append(f"{too_large(axes)} and {available}; drop variations or days")
         if problems:
             raise InputError(problems)
-        return _panel(signals, axes, market, given_rates)
+        return encode_panel(signals, axes, market, given_rates)
 
 
 def _as_list(values: Sequence[Any] | None) -> Sequence[Any]:
@@ -136,7 +137,7 @@ def is_wide(source: Any) -> bool:
     return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
 
 
-def _given_rates(
+def parse_rates(
     given: Rates | None,
     days: Sequence[date],
     problems: list[str],
@@ -145,6 +146,7 @@ def _given_rates(
     rates: dict[int, float] = {}
     if given is None or not days:
         return rates
+    # A difference in length is a problem of its own.
     items: Any = zip(days, given, strict=False)
     if isinstance(given, Mapping):
         items = given.items()
@@ -169,7 +171,8 @@ def encoding_bytes(axes: Axes) -> int:
     return day_bytes * 2 * (len(axes.variations) + 1)
 
 
-def _too_large(axes: Axes) -> str:
+def too_large(axes: Axes) -> str:
+    """Return the problem of a panel that does not fit into memory."""
     return (
         f"the panel is larger than memory: {len(axes.variations)} variations x "
         f"{len(axes.days)} days x {len(axes.tickers)} tickers take "
@@ -217,7 +220,7 @@ def encode(
         buys = np.zeros(shape, np.uint64)
         wins = np.zeros(shape, np.uint64)
     except MemoryError as error:
-        raise InputError(f"{_too_large(axes)}; drop variations or days") from error
+        raise InputError(f"{too_large(axes)}; drop variations or days") from error
     priced = np.zeros((n_days, n_tickers), np.bool_)
     for variation, day, ticker, is_won, is_priced in signals.rows(axes, market):
         sets = (variation * n_days + day) * n_words
@@ -227,12 +230,13 @@ def encode(
     return Encoded(buys, wins, priced)
 
 
-def _panel(
+def encode_panel(
     signals: LongSignals,
     axes: Axes,
     outcomes: Outcomes | None,
     given_rates: Mapping[int, float],
 ) -> SignalPanel:
+    """Read signals and outcomes a second time, into a panel."""
     market = outcomes.load(axes) if outcomes else None
     buys, all_wins, priced = encode(signals, axes, market)
     wins: WordArray = np.bitwise_or.reduce(all_wins, axis=0)
@@ -244,6 +248,7 @@ def _panel(
     rates = 100.0 * n_won / np.maximum(n_priced, 1)
     for number, rate in given_rates.items():
         rates[number] = rate
+    # In blocks: a difference of whole panels would take as much memory again.
     n_buys = 0
     is_consistent = True
     for block in blocks(buys):
@@ -313,6 +318,7 @@ def read_day_signals(
             stop=stop,
         ) as opened,
     ):
+        # A day to pick for has no outcome yet; where there are prices they show that.
         has_prices = all(names.get(role, role) in opened.columns for role in PRICES)
         signals = LongSignals(
             opened,
@@ -322,7 +328,7 @@ def read_day_signals(
         )
         found = signals.scan()
         problems += signals.problems
-        warnings = _add_silent(found, expected, opened.name, problems)
+        warnings = add_silent(found, expected, opened.name, problems)
         axes = arrange(found, (), (), problems)
         wanted = f"on {asked[0]}" if asked else f"after the run's last day {after}"
         later = [known for known in axes.days if known.isoformat() > after]
@@ -336,6 +342,7 @@ def read_day_signals(
             raise InputError(problems)
         day_idx = axes.days.index(chosen[0])
         encoded = encode(signals, axes, None)
+        # A copy, so that the other days' arrays can go.
         buys = np.ascontiguousarray(encoded.buys[:, [day_idx]])
         freeze([buys])
         signal_table = SignalTable(
@@ -346,7 +353,7 @@ def read_day_signals(
         return signal_table, bool(encoded.priced[day_idx].any())
 
 
-def _add_silent(
+def add_silent(
     found: Names,
     expected: Collection[Key],
     table: str,

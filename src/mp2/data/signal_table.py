@@ -59,6 +59,7 @@ def algo_numbers(
     algo_names: Iterable[str],
 ) -> NumberArray:
     """Return the position in `algos` of the algorithm of each variation: int32[V], read-only."""
+    # A dictionary, since there may be thousands of variations.
     position = {algo: number for number, algo in enumerate(algos)}
     numbers = np.array([position[name] for name in algo_names], np.int32)
     numbers.setflags(write=False)

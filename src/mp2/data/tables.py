@@ -27,8 +27,8 @@ from mp2.errors import InputError, ReadStoppedError
 if TYPE_CHECKING:
     import polars as pl
 
+# Rows of a batch: many enough to amortise a call, few enough to take some ten megabytes.
 BATCH_ROWS = 1 << 17
-"""Rows of a batch: many enough to amortise a call, few enough to take some ten megabytes."""
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
@@ -46,8 +46,8 @@ _PARQUET_END_BYTES = 8
 
 Names = Sequence[str]
 Rows = Iterator["pl.DataFrame"]
+# Set by another thread, to end the reading.
 Stop = threading.Event | None
-"""Set by another thread to end the reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +180,15 @@ def parquet_table(path: Path) -> Table:
 
     failure = "cannot be read as a Parquet file"
     with library_errors(path, failure):
-        _check_footer(path)
+        check_footer(path)
+        # Without `glob` a path with a * or a [ is the name of one file.
         scan = pl.scan_parquet(path, glob=False)
         columns = scan.collect_schema().names()
         n_rows = scan.select(pl.len()).collect().item()
     return Table(str(path), tuple(columns), read)
 
 
-def _check_footer(path: Path) -> None:
+def check_footer(path: Path) -> None:
     """Raise EOFError when the length at the end of the file is more than the file has.
 
     Polars may take the memory that a damaged footer claims, and aborts when there is not enough.
@@ -213,6 +214,7 @@ def csv_table(
     """Open a CSV file, packed by gzip or not."""
     # The header is read as rows: as a header, polars would rename duplicates.
     head = csv_head(path, n_header_rows)
+    # Lines of nothing but commas have no column names either.
     if not any(any(cells) for cells in head):
         raise InputError(f"{path}: the file is empty; expected a header line with the column names")
     columns = head[0]
@@ -275,6 +277,7 @@ def csv_fault(
     reader = csv.reader(lines)
     row = first_row
     begin = 0
+    # What Python's reader cannot parse either is left to the message of polars.
     with suppress(csv.Error):
         for fields in reader:
             if len(fields) > n_columns:
@@ -320,14 +323,16 @@ def _csv_blocks(
             raise InputError(
                 f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is this a CSV file?"
             )
+        # A file without records has columns all the same.
         yield header, b""
         pending = b""
         while block := file.read(_CSV_BLOCK_BYTES):
             pending += block
-            end = _records_end(pending)
+            end = whole_records_end(pending)
             if end:
                 yield header, pending[:end]
                 pending = pending[end:]
+            # A quote that is never closed would make one record of the rest of the file.
             elif len(pending) > _CSV_RECORD_BYTES:
                 raise InputError(
                     f"{path}: a record longer than {_CSV_RECORD_BYTES >> 20} MB; "
@@ -337,7 +342,7 @@ def _csv_blocks(
             yield header, pending
 
 
-def _records_end(text: bytes) -> int:
+def whole_records_end(text: bytes) -> int:
     """Return the length of the whole records in `text`: up to a line end outside quotes, or 0."""
     end = text.rfind(b"\n") + 1
     n_quotes = text.count(b'"', 0, end)
@@ -364,8 +369,13 @@ def sqlite_table(
 
     if table is not None and query is not None:
         raise InputError(f"{path}: give table or query, not both")
+    # Read-only: reading must neither change a file nor create one.
     uri = f"{path.resolve().as_uri()}?mode=ro"
-    reading = partial(library_errors, path, "cannot be read as a SQLite database")
+    reading = partial(
+        library_errors,
+        path,
+        "cannot be read as a SQLite database",
+    )
     with ExitStack() as opened:
         with reading():
             connection = sqlite3.connect(uri, uri=True, isolation_level=None)
@@ -377,7 +387,7 @@ def sqlite_table(
             connection.execute("BEGIN")
             statement = query or ""
             if query is None:
-                identifier = _chosen_table(connection, path, table).replace('"', '""')
+                identifier = choose_table(connection, path, table).replace('"', '""')
                 statement = f'SELECT * FROM "{identifier}"'
         if query is not None:
             remedy = "give a SELECT that can be run on it"
@@ -405,11 +415,12 @@ def sqlite_table(
         yield Table(str(path), columns, read)
 
 
-def _chosen_table(
+def choose_table(
     connection: sqlite3.Connection,
     path: Path,
     table: str | None,
 ) -> str:
+    """Return the table or view to read: the named one, or the only one."""
     listing = connection.execute(
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
         "AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
@@ -450,16 +461,18 @@ def frame_table(
 
     def read(names: Names) -> Rows:
         with reading():
+            # Once for all batches: a slice of a lazy frame would run its query again.
             rows = frame.select(*names)
             if isinstance(rows, nw.LazyFrame):
                 rows = rows.collect("polars")
         for first in range(0, rows.shape[0], BATCH_ROWS):
-            yield _to_polars(rows[first : first + BATCH_ROWS])
+            yield to_polars(rows[first : first + BATCH_ROWS])
 
     return Table(name, tuple(columns), read)
 
 
-def _to_polars(frame: Any) -> pl.DataFrame:
+def to_polars(frame: Any) -> pl.DataFrame:
+    """Convert a frame of any library to polars."""
     import polars as pl
 
     try:

@@ -37,7 +37,7 @@ def wide_table(
     if "ticker" not in columns and ticker_level not in levels and "symbol" in levels:
         ticker_level = "symbol"
     roles = {"algo": columns.get("algo", "algo"), "ticker": ticker_level}
-    wrong_levels = _level_problems(frame, roles)
+    wrong_levels = level_problems(frame, roles)
     problems += wrong_levels
     days = [parse_day(str(entry)) for entry in frame.index]
     if None in days:
@@ -49,12 +49,14 @@ def wide_table(
     names = Names(days={day for day in days if day is not None})
     tickers: Any = []
     keys: list[Key] = []
+    # Without its levels a column has no name.
     if not wrong_levels:
         tickers = _texts(frame, ticker_level)
-        keys = _variations(frame, roles, problems)
+        keys = variation_keys(frame, roles, problems)
         names.tickers.update(tickers)
         names.variations.update(dict.fromkeys(keys))
-    problems += _cell_problems(frame, stop)
+    problems += cell_problems(frame, stop)
+    # One row for each column of the frame: a buy takes its names from there.
     key_columns = pl.DataFrame(keys, schema=["algo", "variation"], orient="row")
     key_columns = key_columns.with_columns(pl.Series("ticker", tickers, pl.String))
     day_column = pl.Series("day", days, pl.Date)
@@ -69,10 +71,11 @@ def wide_table(
     return Table(_NAME, KEYS, read), names
 
 
-def _level_problems(
+def level_problems(
     frame: Any,
     roles: Mapping[str, str],
 ) -> list[str]:
+    """Return what is wrong with the column levels and the size of a frame."""
     levels = list(frame.columns.names)
     shown = f"the levels are {', '.join(map(str, levels))}"
     if None in levels or len(set(levels)) < len(levels):
@@ -108,7 +111,7 @@ def _texts(
     return [None if null else str(value) for value, null in pairs]
 
 
-def _variations(
+def variation_keys(
     frame: Any,
     roles: Mapping[str, str],
     problems: list[str],
@@ -131,10 +134,11 @@ def _variations(
     return keys
 
 
-def _cell_problems(
+def cell_problems(
     frame: Any,
     stop: Stop,
 ) -> list[str]:
+    """Return the first cell that is neither true, false nor null, if any."""
     n_wrong = 0
     first = ""
     for _, block in _blocks(frame, stop):
@@ -165,6 +169,7 @@ def _blocks(
 def _cells(block: Any) -> tuple[BoolArray, BoolArray]:
     """Return which cells are true, and which are neither true, false nor null."""
     values = block.to_numpy()
+    # The usual frame; the others take several passes.
     if values.dtype == np.bool_:
         return values, np.zeros_like(values)
     values = np.where(block.isna().to_numpy(), 0, values)

@@ -16,11 +16,10 @@ from mp2.data.prices import PriceTable, day_limits, read_prices
 from mp2.data.tables import Stop, raise_if_stopped
 from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError
 
+# Tickers of a request: few enough that progress is seen and a lost batch is no great loss.
 BATCH_TICKERS = 40
-"""Tickers of a request: few enough that progress is seen and a lost batch is no great loss."""
-
+# Seconds after which a batch is given up: yfinance waits for its threads without a limit.
 BATCH_WALL_S = 120.0
-"""Seconds after which a batch is given up: yfinance waits for its threads without a limit."""
 
 _REQUEST_TIMEOUT_S = 20.0
 _N_THREADS = 8
@@ -74,6 +73,7 @@ def download(
     if not requests.frames:
         advice = "yahoo: no bars in any response; check the names, the dates and the connection"
         raise Mp2Error("\n".join([advice, *warnings]))
+    # Batches may have different dates: pandas aligns them.
     joined = import_module("pandas").concat(requests.frames, axis=1, sort=True)
     prices = read_prices(joined, start=start, end=end, stop=stop)
     return replace(prices, warnings=(*warnings, *prices.warnings))
@@ -94,6 +94,7 @@ def _yfinance() -> Fetch:
             list(tickers),
             start=start,
             end=end,
+            # As traded: open and close are compared, and both must be of one kind.
             auto_adjust=False,
             progress=False,
             threads=_N_THREADS,
