@@ -585,6 +585,7 @@ def test_a_scanner_is_shown_with_its_settings(mp2, scanners, here):
     assert code == 0
     assert "hush" not in out
     assert "built-in test_cli_scan:Settled" in out
+    assert "\n\n[discovery.scanners.settled]\n" in out
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     assert rows["token"] == ["token", "text", "required", "set"]
     assert rows["feeds"] == ["feeds", "list", "of", "text", "[]", "-"]

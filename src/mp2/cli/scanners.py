@@ -165,7 +165,8 @@ def show_scanner(db: Path, name: str) -> None:
     present(
         document(**described, settings=options),
         record_table(("what", "value"), facts.items()),
-        f"\n[discovery.scanners.{name}]",
+        "",
+        f"[discovery.scanners.{name}]",
         record_table(headings, rows),
     )
 
