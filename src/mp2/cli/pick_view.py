@@ -28,9 +28,11 @@ def picks_view(
     `aliases` are those of the run's result.
     """
     hints = alias_hints(aliases)
-    assumed = "assumed " if picks.assumed else ""
+    kind = "next trading day"
+    if picks.assumed:
+        kind = "assumed next trading day"
     yield ""
-    yield styled(f"Picks for {picks.day} ({assumed}next trading day)", "bold")
+    yield styled(f"Picks for {picks.day} ({kind})", "bold")
     for size, pick in picks.picks.items():
         if pick is None:
             yield f"Size {size}: no pick"

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -41,12 +40,7 @@ class _LiveDisplay:
         self._draw(Live.start)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._draw(Live.stop)
 
     def _show(self, table: Table) -> None:
@@ -87,7 +81,7 @@ class SearchDisplay(_LiveDisplay):
         if span_ns > 0:
             rate = (progress.attempts - self._last_attempts) * NS_PER_S / span_ns
             # Smoothed, because attempts are counted at the end of a turn.
-            self._rate = 0.7 * self._rate + 0.3 * rate if self._rate else rate
+            self._rate = 0.7 * (self._rate or rate) + 0.3 * rate
             self._last_ns = elapsed_ns
             self._last_attempts = progress.attempts
         self._show(self._table(progress))
@@ -172,13 +166,8 @@ class ScanDisplay(_LiveDisplay):
         self._rows: dict[str, tuple[object, ...]] = dict.fromkeys(scanners, ("waiting", "", "", ""))
         self._lines: list[str] = []
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         for line in self._lines:
             self._screen.print(styled(line))
 
@@ -196,8 +185,9 @@ class ScanDisplay(_LiveDisplay):
             row = (outcome.status, time, outcome.attempts, outcome.n_candidates)
             self._rows[event.scanner] = row
         elif event.scanner:
-            limit = "" if event.timeout_s is None else f" of {duration(event.timeout_s)}"
-            time = f"{event.seconds:.1f} s{limit}"
+            time = f"{event.seconds:.1f} s"
+            if event.timeout_s is not None:
+                time += f" of {duration(event.timeout_s)}"
             self._rows[event.scanner] = ("running", time, event.attempts, "")
         if self._live:
             rows = [(name, *row) for name, row in self._rows.items()]

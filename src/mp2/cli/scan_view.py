@@ -52,16 +52,20 @@ def named_view(
     """Show which scanners also name the picked tickers, and the best `n_votes` of the vote."""
     picked_by: dict[str, list[str]] = {ticker: [] for ticker in picks.tickers()}
     for size, pick in picks.picks.items():
-        for ticker in pick.tickers if pick is not None else ():
-            picked_by[ticker].append(f"size {size}")
+        if pick is not None:
+            for ticker in pick.tickers:
+                picked_by[ticker].append(f"size {size}")
     for idx, vote in enumerate(picks.votes):
         if idx < n_votes or vote.ticker in picked_by:
             picked_by.setdefault(vote.ticker, []).append(counted(vote.n_groups, "vote"))
     rows = []
     for ticker, picked in picked_by.items():
-        one = named.get(ticker)
-        why = ("-", "-") if one is None else (one.priority, _reasons(one))
-        rows.append((ticker, ", ".join(picked), *why))
+        priority = "-"
+        why = "-"
+        if ticker in named:
+            priority = named[ticker].priority
+            why = _reasons(named[ticker])
+        rows.append((ticker, ", ".join(picked), priority, why))
     yield ""
     yield styled(f"Also named by scanners ({_sentence(result)})", "bold")
     yield record_table(("ticker", "picked by", "priority", "scanners and why"), rows)

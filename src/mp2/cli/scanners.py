@@ -336,9 +336,10 @@ def print_tested(
             data = "" if one.data is None else _value_text(one.data)
             rows.append((one.ticker, one.priority, one.context, data))
         parts.append(record_table(("ticker", "priority", "why", "data"), rows))
-    dropped = f", {outcome.n_dropped} dropped" if outcome.n_dropped else ""
-    time = duration(outcome.seconds)
-    parts.append(f"{console_line(outcome)} in {time}, {outcome.attempts} requests{dropped}")
+    line = f"{console_line(outcome)} in {duration(outcome.seconds)}, {outcome.attempts} requests"
+    if outcome.n_dropped:
+        line += f", {outcome.n_dropped} dropped"
+    parts.append(line)
     # The document has the log as well.
     if not current_session().as_json:
         console(stderr=True).print(log_view(outcome.scanner, logs))

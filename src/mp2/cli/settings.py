@@ -25,10 +25,12 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
 def duration(value: Any) -> float:
     """Return seconds from 90, '90', '90s', '1.5m', '2h' or '250ms'."""
     match = _DURATION.fullmatch(str(value))
-    unit_s = _UNITS_S.get(match[2].lower() or "s") if match else None
-    if match is None or unit_s is None:
-        raise click.BadParameter(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms")
-    return float(match[1]) * unit_s
+    if match is not None:
+        number, unit = match.groups()
+        unit_s = _UNITS_S.get(unit.lower() or "s")
+        if unit_s is not None:
+            return float(number) * unit_s
+    raise click.BadParameter(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms")
 
 
 def _timeout(value: Any) -> float:

@@ -95,8 +95,10 @@ def signals(
             f"{sheet.days[0]} to {sheet.days[days - 1]}: {output}"
         ]
         if next_output is not None:
-            assumed = " (assumed)" if sheet.assumed_day else ""
-            lines.append(f"signals for {sheet.days[-1]}{assumed}: {next_output}")
+            next_day = sheet.days[-1]
+            if sheet.assumed_day:
+                next_day += " (assumed)"
+            lines.append(f"signals for {next_day}: {next_output}")
         content = document(
             warnings=sheet.warnings,
             output=str(output),
