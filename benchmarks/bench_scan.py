@@ -1,13 +1,15 @@
 """What a scan takes against the ideal: `python benchmarks/bench_scan.py [--quick] [--json]`.
 
-The ideal is a greedy list schedule: scanners in registration order, each on the first free slot, for the shorter of its own
-time and its time limit. Offline scanners of 0.5 s on 8 slots; then 4 of 16 hang for ever, registered first, last or mixed,
-with a limit of 1 s. Every scan runs in a process of its own, which also tells how long that process takes to exit when the
-scan has returned. What the machine itself is late shows in the control: a sleep for the ideal time in the same process.
+The ideal is a greedy list schedule: scanners in registration order, each on the first free slot,
+for the shorter of its own time and its time limit. Offline scanners of 0.5 s on 8 slots; then 4 of
+16 hang for ever, registered first, last or mixed, with a limit of 1 s. Every scan runs in a process
+of its own, which also measures how long that process takes to exit when the scan has returned. What
+the machine itself is late shows in the control: a sleep for the ideal time in the same process.
 
-Then 8 scanners that each ask a web server (the tests' own, in another process) whose answers take 0.25 to 0.5 s: sources of
-5 to 10 s, scaled down 20 times. Side by side against one after the other and against the slowest source, with the HTTP client
-of a scan, new for every scan; a first request loads its packages, which takes what it takes whatever the sources do.
+Then 8 scanners that each request a page of a web server (the tests' own, in another process) whose
+responses take 0.25 to 0.5 s: sources of 5 to 10 s, scaled down 20 times. Side by side against one
+after the other and against the slowest source, with the HTTP client of a scan, new for every scan;
+a first request loads its packages, which takes the same time for any sources.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ def made(idx: int, case: Case) -> type[mp2.Scanner]:
 
 
 def run_here(case: Case) -> None:
-    """One scan in this process, told on standard output with the moment it returned."""
+    """One scan in this process, reported on standard output with the moment it returned."""
     begun_s = time.monotonic()
     time.sleep(ideal_s(case))
     control_s = time.monotonic() - begun_s
@@ -97,12 +99,12 @@ def run_here(case: Case) -> None:
     begun_s = time.monotonic()
     result = mp2.scan(scanners, timeout_s=TIMEOUT_S, workers=case.workers)
     ended_s = time.monotonic()
-    told = {
+    report = {
         "scan_s": ended_s - begun_s,
         "control_s": control_s,
         "n_delivered": len(result.candidates),
     }
-    print(json.dumps({**told, "returned_at": time.time()}), flush=True)
+    print(json.dumps({**report, "returned_at": time.time()}), flush=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +142,12 @@ def measure(case: Case, n_runs: int) -> Row:
 
 
 def _run(case: Case) -> dict[str, float]:
-    told: dict[str, float] = _in_process("--case", case.name)
-    return {**told, "exit_s": time.time() - told["returned_at"]}
+    report: dict[str, float] = _in_process("--case", case.name)
+    return {**report, "exit_s": time.time() - report["returned_at"]}
 
 
 def _in_process(*arguments: str) -> Any:
-    """What this program, run again with these arguments, tells on its standard output."""
+    """What this program, run again with these arguments, reports on its standard output."""
     command = [sys.executable, __file__, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -154,11 +156,11 @@ def _in_process(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-# --- scanners that ask a server ----------------------------------------------------------------------------------------
+# --- scanners that send requests
 
 
 def serve() -> None:
-    """The server: tells its address and answers until its standard input ends."""
+    """The server: prints its address and responds until its standard input ends."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from stub_server import After, Json, StubServer
 
@@ -181,8 +183,8 @@ def server() -> Iterator[str]:
         process.stdin.close()
 
 
-def asking(idx: int, url: str) -> type[mp2.Scanner]:
-    """A scanner that asks the server once."""
+def requesting(idx: int, url: str) -> type[mp2.Scanner]:
+    """A scanner that sends one request."""
 
     def scan(self: mp2.Scanner, context: mp2.ScanContext) -> list[mp2.Candidate]:
         row = context.http.get(f"{url}/{idx}", parse=lambda reply: reply.json())
@@ -191,21 +193,21 @@ def asking(idx: int, url: str) -> type[mp2.Scanner]:
     return type(f"A{idx}", (mp2.Scanner,), {"name": f"a{idx}", "pipeline": "bench", "scan": scan})
 
 
-def ask_here(url: str, workers: int) -> None:
-    """Scans of all sources in this process, side by side and one after the other, told on standard output."""
-    scanners = [asking(idx, url) for idx in range(len(LATENCIES_S))]
+def request_here(url: str, workers: int) -> None:
+    """Scan all sources in this process, side by side and in turn; print the seconds."""
+    scanners = [requesting(idx, url) for idx in range(len(LATENCIES_S))]
     mp2.scan(scanners[:1])
-    told: dict[str, float] = {}
+    report: dict[str, float] = {}
     for name, concurrent in (("scan_s", True), ("sequential_s", False)):
         begun_s = time.monotonic()
         result = mp2.scan(scanners, workers=workers, concurrent=concurrent)
-        told[name] = time.monotonic() - begun_s
+        report[name] = time.monotonic() - begun_s
         assert len(result.candidates) == len(scanners), result.outcomes
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Requests:
     """Medians and the worst of `n_runs` scans of sources; seconds."""
 
     workers: int
@@ -217,12 +219,12 @@ class Asked:
     sequential_s: float
 
 
-def ask(workers: int, n_runs: int) -> Asked:
+def measure_requests(workers: int, n_runs: int) -> Requests:
     """All runs with so many workers, each in a process of its own."""
     with server() as url:
-        runs = [_in_process("--ask", url, "--workers", str(workers)) for _ in range(n_runs)]
+        runs = [_in_process("--request", url, "--workers", str(workers)) for _ in range(n_runs)]
     scans = [run["scan_s"] for run in runs]
-    return Asked(
+    return Requests(
         workers=workers,
         n_runs=n_runs,
         slowest_s=max(LATENCIES_S),
@@ -233,7 +235,7 @@ def ask(workers: int, n_runs: int) -> Asked:
     )
 
 
-def asked_table(rows: Sequence[Asked]) -> str:
+def requests_table(rows: Sequence[Requests]) -> str:
     """The table, in seconds and ratios."""
     header = (
         "8 sources",
@@ -246,10 +248,10 @@ def asked_table(rows: Sequence[Asked]) -> str:
         "one at a time",
         "times as fast",
     )
-    return measured.markdown(header, map(_asked_cells, rows))
+    return measured.markdown(header, map(_requests_cells, rows))
 
 
-def _asked_cells(row: Asked) -> list[str]:
+def _requests_cells(row: Requests) -> list[str]:
     seconds = [f"{value:.3f}" for value in (row.slowest_s, row.ideal_s, row.scan_s, row.worst_s)]
     ratios = [f"{row.scan_s / row.ideal_s:.3f}", f"{row.scan_s / row.slowest_s:.3f}"]
     return [
@@ -286,7 +288,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def noted(n_runs: int) -> Iterator[Row]:
-    """All rows, each told as it comes."""
+    """All rows, each printed as it comes."""
     for case in CASES:
         row = measure(case, n_runs)
         print(*_cells(row), sep="; ", file=sys.stderr)
@@ -298,19 +300,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parser.add_argument(
-        "--sources", action="store_true", help="the scanners that ask a server, alone"
+        "--sources", action="store_true", help="only the scanners that send requests"
     )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--ask", help=argparse.SUPPRESS)
+    parser.add_argument("--request", help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=N_WORKERS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case:
         run_here(next(case for case in CASES if case.name == given.case))
     elif given.serve:
         serve()
-    elif given.ask:
-        ask_here(given.ask, given.workers)
+    elif given.request:
+        request_here(given.request, given.workers)
     else:
         report(1 if given.quick else 5, given.sources, given.json)
 
@@ -318,11 +320,11 @@ def main() -> None:
 def report(n_runs: int, sources_alone: bool, as_json: bool) -> None:
     """Measure and print."""
     rows = [] if sources_alone else list(noted(n_runs))
-    asked = [ask(workers, n_runs) for workers in (N_WORKERS, 4)]
+    requests = [measure_requests(workers, n_runs) for workers in (N_WORKERS, 4)]
     if as_json:
-        measured.print_json([asdict(row) for row in (*rows, *asked)])
+        measured.print_json([asdict(row) for row in (*rows, *requests)])
         return
-    print(*([table(rows), ""] if rows else []), asked_table(asked), sep="\n")
+    print(*([table(rows), ""] if rows else []), requests_table(requests), sep="\n")
 
 
 if __name__ == "__main__":

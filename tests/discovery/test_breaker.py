@@ -30,7 +30,7 @@ def fail_n(n_times, state=None, *, now=1000.0):
     return state
 
 
-# --- breaker -----------------------------------------------------------------------------------------------------------
+# --- breaker
 
 
 def test_five_failures_in_a_row_open_it_for_a_quarter_of_an_hour():
@@ -158,4 +158,4 @@ def test_one_thread_of_many_gets_the_probe():
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert sorted(answer is True for answer in allowed) == [False] * 7 + [True]
+    assert sorted(one is True for one in allowed) == [False] * 7 + [True]

@@ -186,7 +186,7 @@ def test_clearing_the_cache_keeps_the_quotas(open_file, clock):
     assert quotas.take("host") > 0
 
 
-# --- one requests ----------------------------------------------------------------------------------------------------------
+# --- one requests
 
 
 def run_threads(*targets):

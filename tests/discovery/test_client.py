@@ -1,4 +1,4 @@
-"""The HTTP client against a server that misbehaves: what comes out, what the server saw, and that nothing leaks or lingers."""
+"""The HTTP client against a server that misbehaves; nothing leaks and nothing lingers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LATE_S = 1.0
 
 
 class Quiet(Scanner):
-    name, pipeline, summary = "quiet", "test", "asks"
+    name, pipeline, summary = "quiet", "test", "sends requests"
 
 
 class Limited(Quiet):
@@ -133,13 +133,13 @@ def failure(context, url, **options):
     return caught.value
 
 
-# --- replies -----------------------------------------------------------------------------------------------------------
+# --- replies
 
 
 @pytest.mark.parametrize(
     "reply", [Json(ROWS), Gzip(ROWS), Gzip(ROWS, "deflate"), Status(200, b'{"rows": [1, 2, 3]}')]
 )
-def test_an_answer(server, bench, reply):
+def test_a_response(server, bench, reply):
     context = bench.context()
     url = server.route("/rows", reply)
     assert context.http.get(
@@ -199,7 +199,7 @@ ERROR_CODES |= {408: "unavailable", 410: "bad_request", 422: "bad_request"}
     "parse",
     [data, lambda reply: reply.json(), lambda reply: reply.json()["rows"][99], lambda reply: []],
 )
-def test_an_error_status_is_an_error_whatever_parse_makes_of_it(server, bench, parse):
+def test_an_error_status_is_an_error_for_any_parse(server, bench, parse):
     for status, code in ERROR_CODES.items():
         for body in ("<html>no</html>", '{"rows": []}'):
             context = bench.context()
@@ -290,7 +290,7 @@ def test_errors_with_status_200_are_what_parse_says(server, bench):
         Status(200, Gzip(ROWS).body[:-16], {"Content-Encoding": "gzip"}),
     ],
 )
-def test_answers_of_the_wrong_kind(server, bench, reply):
+def test_responses_of_the_wrong_kind(server, bench, reply):
     context = bench.context()
     assert failure(context, server.route("/rows", reply)).code == "bad_payload"
     assert context.attempts == 1
@@ -323,7 +323,7 @@ def test_a_body_of_just_the_allowed_size_and_a_large_error_page(server, bench):
     )
 
 
-# --- connections that break --------------------------------------------------------------------------------------------
+# --- connections that break
 
 
 @pytest.mark.parametrize("reply", [Reset(), Reset(after_headers=False)])
@@ -334,7 +334,7 @@ def test_a_broken_connection_is_tried_again(server, bench, reply):
     assert (error.code, server.n_requests("/broken")) == ("unavailable", 4)
 
 
-def test_nobody_listens(bench):
+def test_a_closed_port(bench):
     with StubServer() as gone:
         url = gone.url
     error = failure(bench.context(), url)
@@ -356,7 +356,7 @@ def test_names_of_hosts(server, bench, monkeypatch):
     server.route("/rows", Json(ROWS))
     url = f"http://example.invalid:{server.port}/rows"
     assert "Name or service not known" in str(failure(bench.context(), url))
-    known["example.invalid"] = ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
+    known["example.invalid"] = ["127.0.0.2", "127.0.0.1"]  # the first is not listening
     assert bench.context().http.get(url, parse=data) == [1, 2, 3]
     assert server.n_requests() == 1
 
@@ -405,7 +405,7 @@ def test_certificates_are_checked(bench, monkeypatch):
     tls_context.cache_clear()
 
 
-# --- deadlines ---------------------------------------------------------------------------------------------------------
+# --- deadlines
 
 
 HANGING = [Silence(), SlowHeaders(), Trickle(), Trickle(status=500), Stalled()]
@@ -514,17 +514,17 @@ def test_a_reset_that_belongs_to_another_limit_holds_up_no_other_try(server, ben
     assert bench.slept == [0.25]
 
 
-# --- redirects ---------------------------------------------------------------------------------------------------------
+# --- redirects
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_on_the_same_server_keeps_what_belongs_to_it(server, bench, status):
     server.route("/new", Json(ROWS), needs=token(KEY, param="apikey"))
     url = server.route("/old", Redirect(f"/new?page=2&apikey={KEY}", status))
-    answer = bench.context().http.get(
+    value = bench.context().http.get(
         url, params={"a": "1"}, secret_params={"apikey": KEY}, headers={"X-A": "b"}, parse=data
     )
-    assert answer == [1, 2, 3]
+    assert value == [1, 2, 3]
     seen = server.requests("/new")[0]
     assert seen.query == {"page": "2", "apikey": KEY}
     assert seen.headers["x-a"] == "b"
@@ -586,7 +586,7 @@ def test_cookies_are_not_kept(server, bench):
     assert "cookie" not in server.requests()[1].headers
 
 
-# --- rates -------------------------------------------------------------------------------------------------------------
+# --- rates
 
 
 def test_rates_hold_over_tries_scanners_and_processes(server, bench):
@@ -601,7 +601,7 @@ def test_rates_hold_over_tries_scanners_and_processes(server, bench):
     assert error.retry_after_s == pytest.approx(86400 - 21, abs=1)
     assert "127.0.0.1 allows (1/s, 3/day)" in str(error)
     assert server.n_requests() == 3
-    assert len(bench.slept) == 2  # a used up quota is told at once
+    assert len(bench.slept) == 2  # an exhausted quota is reported at once
 
 
 def test_a_rate_that_cannot_be_read_is_the_scanners_fault(bench):
@@ -612,7 +612,7 @@ def test_a_rate_that_cannot_be_read_is_the_scanners_fault(bench):
         bench.context(scanner=Wrong).http  # noqa: B018
 
 
-# --- the cache ---------------------------------------------------------------------------------------------------------
+# --- the cache
 
 
 def test_a_second_run_makes_no_request(server, bench):
@@ -629,12 +629,12 @@ def test_a_second_run_makes_no_request(server, bench):
 def test_everyone_gets_a_copy(server, bench):
     context, url = bench.context(), server.route("/rows", Json(ROWS))
     for _ in range(3):
-        answer = context.http.get(url, parse=lambda reply: tuple(data(reply)), ttl_s=60)
-        assert answer == [1, 2, 3]
-        answer.clear()
+        value = context.http.get(url, parse=lambda reply: tuple(data(reply)), ttl_s=60)
+        assert value == [1, 2, 3]
+        value.clear()
 
 
-def test_an_old_answer_is_served_when_the_source_fails_or_hangs(server, bench):
+def test_an_old_entry_is_served_when_the_source_fails_or_hangs(server, bench):
     url = server.route(
         "/rows", Json(ROWS), Status(503), Status(503), Status(503), Status(503), Silence()
     )
@@ -670,7 +670,7 @@ def test_threads_that_want_the_same_share_one_request(server, bench):
     ]
 
 
-# --- leaks -------------------------------------------------------------------------------------------------------------
+# --- leaks
 
 FORMS = (
     KEY,
@@ -701,14 +701,14 @@ ECHO = f"the key {KEY} of me is not good"
 )
 @pytest.mark.parametrize("ttl_s", [0, 60])
 def test_no_key_is_seen_anywhere(server, bench, caplog, reply, ttl_s):
-    def parse(answer):
-        if answer.status == 401 or b"good" in answer.body:
-            raise SourceError("unauthorized", answer.text())
-        return answer.json()["rows"]
+    def parse(value):
+        if value.status == 401 or b"good" in value.body:
+            raise SourceError("unauthorized", value.text())
+        return value.json()["rows"]
 
     caplog.set_level(logging.DEBUG)
     context = bench.context(
-        timeout_s=0.1 if isinstance(reply, Silence) else 30.0, scanner=Limited if ttl_s else Quiet
+        timeout_s=0.5 if isinstance(reply, Silence) else 30.0, scanner=Limited if ttl_s else Quiet
     )
     url = server.route("/rows", reply)
     texts = [repr(context.http), repr(bench.clients[-1]), str(vars(bench.clients[-1]))]
@@ -741,7 +741,7 @@ def test_no_key_is_seen_anywhere(server, bench, caplog, reply, ttl_s):
 
 
 def seen_of(error):
-    """Everything that whoever gets an error can show of it."""
+    """Return everything that can be shown of an error."""
     chain = [error]
     while chain[-1].__cause__ or chain[-1].__context__:
         chain.append(chain[-1].__cause__ or chain[-1].__context__)
@@ -750,14 +750,14 @@ def seen_of(error):
     yield "".join(traceback.format_exception(error))
 
 
-def test_a_key_is_out_of_an_answer_before_it_is_given_and_kept(server, bench):
+def test_a_key_is_redacted_before_a_value_is_returned_and_kept(server, bench):
     context, url = (
         bench.context(),
         server.route("/rows", Json({"rows": [ECHO]}, headers={"X-Echo": KEY})),
     )
     for _ in range(2):
-        answer = context.http.get(url, secret_params={"apikey": KEY}, parse=data, ttl_s=60)
-        assert answer == ["the key *** of me is not good"]
+        value = context.http.get(url, secret_params={"apikey": KEY}, parse=data, ttl_s=60)
+        assert value == ["the key *** of me is not good"]
     assert server.n_requests() == 1
     assert (
         context.http.get(
@@ -767,7 +767,7 @@ def test_a_key_is_out_of_an_answer_before_it_is_given_and_kept(server, bench):
     )
 
 
-def test_an_answer_with_a_short_key_in_it_is_given_but_not_kept(server, bench):
+def test_a_value_with_a_short_key_in_it_is_returned_but_not_kept(server, bench):
     context, url = bench.context(), server.route("/rows", Json({"rows": ["of rows"]}))
     for _ in range(2):
         assert context.http.get(url, secret_params={"apikey": "rows"}, parse=data, ttl_s=60) == [
@@ -776,7 +776,7 @@ def test_an_answer_with_a_short_key_in_it_is_given_but_not_kept(server, bench):
     assert server.n_requests() == 2
 
 
-def test_what_one_call_was_asked_with_is_out_of_the_answers_to_the_next(server, bench):
+def test_secrets_of_one_call_are_redacted_in_the_next(server, bench):
     context = bench.context()
     basic, token = base64.b64encode(b"the-client:the-secret").decode(), "t0ken-of-today"
     login = server.route("/token", Json({"access_token": token}))
@@ -801,40 +801,42 @@ def test_a_lone_surrogate_can_be_kept(server, bench):
     assert server.n_requests() == 1
 
 
-def test_each_parse_has_its_own_answers(server, bench, monkeypatch):
+def test_each_parse_has_its_own_entries(server, bench, monkeypatch):
     url, client = server.route("/rows", Json({"up": [1], "rows": [2]})), bench.client()
-    asked = {
+    contexts = {
         name: bench.context(client, scanner=type(name, (Quiet,), {"name": name}))
         for name in ("one", "other")
     }
 
     def of(name, key):
-        return asked[name].http.get(url, parse=lambda reply: reply.json()[key], ttl_s=60)
+        return contexts[name].http.get(url, parse=lambda reply: reply.json()[key], ttl_s=60)
 
     assert [
-        asked[name].http.get(url, parse=parse, ttl_s=60) for parse in (up, data) for name in asked
+        contexts[name].http.get(url, parse=parse, ttl_s=60)
+        for parse in (up, data)
+        for name in contexts
     ] == [[1], [1], [2], [2]]
     assert server.n_requests() == 2  # a function of a module is the same for all scanners
     assert (of("one", "up"), of("other", "rows")) == ([1], [2])
     assert server.n_requests() == 4
     monkeypatch.setattr(net, "__version__", "0.0.0")
-    assert asked["one"].http.get(url, parse=up, ttl_s=60) == [1]
+    assert contexts["one"].http.get(url, parse=up, ttl_s=60) == [1]
     assert server.n_requests() == 5
 
 
-def test_each_value_of_a_secret_parameter_has_its_own_answers(server, bench):
+def test_each_value_of_a_secret_parameter_has_its_own_entries(server, bench):
     context, url = (
         bench.context(),
         server.route("/rows", Json({"rows": ["mine"]}), Json({"rows": ["yours"]})),
     )
-    asked = [KEY, KEY[::-1], KEY]
+    keys = [KEY, KEY[::-1], KEY]
     got = [
-        context.http.get(url, secret_params={"apikey": key}, parse=data, ttl_s=60) for key in asked
+        context.http.get(url, secret_params={"apikey": key}, parse=data, ttl_s=60) for key in keys
     ]
     assert got == [["mine"], ["yours"], ["mine"]]
 
 
-def test_ordinary_headers_do_not_keep_answers_out_of_the_cache(server, bench):
+def test_ordinary_headers_do_not_keep_values_out_of_the_cache(server, bench):
     context, url = bench.context(), server.route("/rows", Json({"rows": [True, "Bearer"]}))
     for _ in range(2):
         context.http.get(
@@ -853,7 +855,7 @@ def test_the_libraries_may_log_the_calls_of_others(server, bench, caplog):
     assert "httpx2" in {one.name for one in caplog.records}
 
 
-# --- nothing lingers ---------------------------------------------------------------------------------------------------
+# --- nothing lingers
 
 
 def test_a_scanner_shares_its_connections_and_they_are_closed(server, bench):

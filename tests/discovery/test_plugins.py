@@ -1,4 +1,4 @@
-"""The example of a plug-in as its user has it: installed by pip, found by its entry point, run beside the others."""
+"""The example of a plug-in: installed by pip, found by its entry point, run with the others."""
 
 import importlib.util
 import json
@@ -27,8 +27,8 @@ plug_in = found["watch_list"]
 plug_in.scanner.isolation = sys.argv[1]
 config = {"scanners": {"watch_list": {"file": "list.csv"}}}
 scan = mp2.scan(only=["watch_list"], config=config, today=datetime.date(2026, 11, 24))
-told = {"where": plug_in.where, "error": plug_in.error, "package": plug_in.scanner.__module__}
-print(json.dumps({**told, "scan": scan.to_dict()}))
+report = {"where": plug_in.where, "error": plug_in.error, "package": plug_in.scanner.__module__}
+print(json.dumps({**report, "scan": scan.to_dict()}))
 """
 
 
@@ -98,16 +98,16 @@ def test_an_installed_scanner_is_found_and_run(isolation, where_from, tmp_path):
     (tmp_path / "list.csv").write_text(
         "ticker,reason,until\nKO,steady,\nNVDA,earnings,2026-11-25\nGE,over,2026-11-20\n"
     )
-    told = json.loads(python("-c", SCAN, isolation, folder=tmp_path, path=where_from))
-    assert told["error"] is None
-    assert told["where"] == "plug-in watch_list (mp2_scanner_example:WatchList)"
-    (outcome,) = told["scan"]["outcomes"]
+    report = json.loads(python("-c", SCAN, isolation, folder=tmp_path, path=where_from))
+    assert report["error"] is None
+    assert report["where"] == "plug-in watch_list (mp2_scanner_example:WatchList)"
+    (outcome,) = report["scan"]["outcomes"]
     assert (outcome["scanner"], outcome["pipeline"], outcome["status"]) == (
         "watch_list",
         "personal",
         "ok",
     )
-    assert [(one["ticker"], one["priority"]) for one in told["scan"]["candidates"]] == [
+    assert [(one["ticker"], one["priority"]) for one in report["scan"]["candidates"]] == [
         ("NVDA", "high"),
         ("KO", "medium"),
     ]
@@ -125,7 +125,7 @@ def test_without_it_there_is_none(tmp_path):
 
 
 def test_the_tests_of_the_example(where_from, tmp_path):
-    told = python(
+    report = python(
         "-m",
         "pytest",
         "-q",
@@ -135,4 +135,4 @@ def test_the_tests_of_the_example(where_from, tmp_path):
         folder=tmp_path,
         path=where_from,
     )
-    assert "7 passed" in told
+    assert "7 passed" in report

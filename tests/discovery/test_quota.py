@@ -85,7 +85,7 @@ def test_old_requests_are_swept(open_quotas, clock, tmp_path):
     connection.close()
 
 
-def test_a_clock_that_was_set_back_locks_nobody_out_for_longer_than_the_rate(open_quotas, clock):
+def test_a_clock_that_was_set_back_blocks_no_longer_than_the_rate(open_quotas, clock):
     clock.now += 365 * 86400
     assert open_quotas("1/min").take(HOST) == 0
     clock.now -= 365 * 86400
@@ -138,7 +138,7 @@ def test_no_thread_is_started(open_quotas):
     assert threading.enumerate() == before
 
 
-# --- rates -------------------------------------------------------------------------------------------------------------
+# --- rates
 
 
 @pytest.mark.parametrize(

@@ -101,23 +101,42 @@ def test_the_result_as_json():
     )
     document = json.loads(json.dumps(result.to_dict()))
     assert list(document) == [
-        "schema_version", "scan_id", "status", "elapsed_s", "workers", "mode", "outcomes", "candidates", "warnings",
-    ]  # fmt: skip
+        "schema_version",
+        "scan_id",
+        "status",
+        "elapsed_s",
+        "workers",
+        "mode",
+        "outcomes",
+        "candidates",
+        "warnings",
+    ]
     assert document["outcomes"][1] == {
-        "scanner": "movers", "pipeline": "momentum", "status": "error", "seconds": 0.0, "attempts": 0, "n_candidates": 0,
-        "n_dropped": 0, "error": {"code": "exception", "message": "no"},
-    }  # fmt: skip
+        "scanner": "movers",
+        "pipeline": "momentum",
+        "status": "error",
+        "seconds": 0.0,
+        "attempts": 0,
+        "n_candidates": 0,
+        "n_dropped": 0,
+        "error": {"code": "exception", "message": "no"},
+    }
     assert document["outcomes"][0]["error"] is None
     assert document["candidates"] == [
         {
-            "ticker": "A", "priority": "high", "n_sources": 1, "sources": ["movers"], "pipelines": ["momentum"],
-            "contexts": ["up"], "data": {"movers": 1},
+            "ticker": "A",
+            "priority": "high",
+            "n_sources": 1,
+            "sources": ["movers"],
+            "pipelines": ["momentum"],
+            "contexts": ["up"],
+            "data": {"movers": 1},
         }
-    ]  # fmt: skip
+    ]
     assert result.n_failed == 1
 
 
-def test_events_tell_their_line():
+def test_lines_of_events():
     common = {"elapsed_s": 0.5, "n_scanners": 2, "workers": 2, "mode": "concurrent"}
     begun = ScanEvent(kind="begun", **common)
     assert begun.to_dict() == {
@@ -133,5 +152,9 @@ def test_events_tell_their_line():
 
 def test_a_candidate_as_json():
     assert Candidate("A", "movers", "up").to_dict() == {
-        "ticker": "A", "source": "movers", "context": "up", "priority": "medium", "data": None,
-    }  # fmt: skip
+        "ticker": "A",
+        "source": "movers",
+        "context": "up",
+        "priority": "medium",
+        "data": None,
+    }

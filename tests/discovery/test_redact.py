@@ -1,4 +1,4 @@
-"""Secrets in texts and bodies: their percent, JSON and base64 forms are redacted, and nothing else."""
+"""Secrets in texts and bodies: percent, JSON and base64 forms are redacted, nothing else."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Source:
         self.n_calls += 1
         if self.failures:
             raise self.failures.pop(0)
-        return "answer"
+        return "value"
 
     def call(self, **rules):
         return retrying(
@@ -38,7 +38,7 @@ def transient(wait_s=None, code="unavailable"):
 
 def test_waits_grow():
     source = Source(transient(), transient(), transient())
-    assert source.call() == "answer"
+    assert source.call() == "value"
     assert source.slept == [0.25, 0.5, 1.0]
     assert source.seen == [("unavailable", wait_s) for wait_s in source.slept]
 
@@ -72,7 +72,7 @@ def test_a_wait_that_would_not_end_in_time_is_not_begun():
         "rate_limited",
         30.0,
     )
-    assert Source(transient(29.9), budget_s=30.0).call() == "answer"
+    assert Source(transient(29.9), budget_s=30.0).call() == "value"
 
 
 def test_lasting_errors_are_not_tried_again():

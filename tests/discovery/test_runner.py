@@ -1,4 +1,4 @@
-"""Scanners side by side: nothing one of them does is felt by another, by the result or by whoever waits."""
+"""Scanners side by side: none affects another, the result or the caller."""
 
 import datetime
 import json
@@ -45,7 +45,7 @@ def outcome(result, name):
 
 
 def soon(*names):
-    """A configuration in which these scanners, which hang, are given up soon, and all others have time on any machine."""
+    """Return a configuration in which these scanners time out soon, and no other does."""
     return {"scanners": {name: {"timeout_seconds": SOON_S} for name in names}}
 
 
@@ -65,7 +65,7 @@ def raising(error):
     return work
 
 
-# --- results --------------------------------------------------------------------------------------------------------
+# --- results
 
 
 def test_one_of_each_kind(never):
@@ -76,7 +76,7 @@ def test_one_of_each_kind(never):
         make("broken", raising(ValueError("no such thing"))),
         make("limited", raising(mp2.SourceError("rate_limited", "come back later"))),
         make("refused", raising(mp2.SourceError("unauthorized", "unknown key"))),
-        make("slow_source", raising(mp2.SourceError("timeout", "source.example did not answer"))),
+        make("slow_source", raising(mp2.SourceError("timeout", "source.example did not respond"))),
         make("keyless", raising(mp2.SourceError("missing_key", "no key X"))),
         make("down", raising(mp2.SourceError("unavailable", "HTTP 500 error"))),
         make("exiting", raising(SystemExit(3))),
@@ -93,10 +93,21 @@ def test_one_of_each_kind(never):
     ]
     result = mp2.scan(scanners, config=soon("hung"))
     assert statuses(result) == {
-        "good": "ok", "empty": "empty", "hung": "timeout", "broken": "error", "limited": "rate_limited",
-        "refused": "unauthorized", "slow_source": "timeout", "keyless": "skipped", "down": "error", "exiting": "error",
-        "interrupting": "error", "nothing": "error", "word": "error", "half": "ok",
-    }  # fmt: skip
+        "good": "ok",
+        "empty": "empty",
+        "hung": "timeout",
+        "broken": "error",
+        "limited": "rate_limited",
+        "refused": "unauthorized",
+        "slow_source": "timeout",
+        "keyless": "skipped",
+        "down": "error",
+        "exiting": "error",
+        "interrupting": "error",
+        "nothing": "error",
+        "word": "error",
+        "half": "ok",
+    }
     assert result.status == "partial"
     assert [one.ticker for one in result.candidates] == ["B", "A"]
     assert result.candidates[0].sources == ("good", "half")
@@ -235,9 +246,9 @@ def test_statuses_of_replies():
         "cached": ["cached", "cached"],
         "stale": ["fresh", "stale"],
     }
-    told = Told()
+    breakers = RecordedBreakers()
     result = mp2.scan(
-        [make(name, replying(*kinds)) for name, kinds in plans.items()], breakers=told
+        [make(name, replying(*kinds)) for name, kinds in plans.items()], breakers=breakers
     )
     assert statuses(result) == {"fresh": "ok", "cached": "cached", "stale": "stale"}
     assert [each.attempts for each in result.outcomes] == [2, 2, 2]
@@ -245,14 +256,14 @@ def test_statuses_of_replies():
     assert result.warnings == (
         "stale: its source failed; the candidates are of an earlier response",
     )
-    assert sorted(told.calls) == [
+    assert sorted(breakers.calls) == [
         ("cancel", "cached"),
         ("success", "fresh"),
         ("unavailable", "stale"),
     ]
 
 
-# --- time -----------------------------------------------------------------------------------------------------------
+# --- time
 
 
 def test_time_counts_from_the_start_and_a_slot_comes_back_at_once(never, monkeypatch):
@@ -351,7 +362,7 @@ def test_many_hung_threads_are_the_last_ones(never, monkeypatch):
     assert statuses(mp2.scan([naming("good", "A")])) == {"good": "ok"}
 
 
-# --- isolation ------------------------------------------------------------------------------------------------------
+# --- isolation
 
 
 def test_state_and_settings_are_its_own():
@@ -445,11 +456,11 @@ def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch
     monkeypatch.setitem(sys.modules, "mp2.discovery.http.client", SimpleNamespace(Client=Client))
     mp2.scan([naming("offline", "A")], http_options={"a": 1})
     assert calls == []
-    asking = [
+    requesting = [
         make(name, lambda context: [context.candidate("A", context.http)])
         for name in ("one", "two")
     ]
-    result = mp2.scan(asking, http_options={"a": 1}, workers=1)
+    result = mp2.scan(requesting, http_options={"a": 1}, workers=1)
     assert calls == [
         ("made", {"a": 1, "warn": ANY}),
         ("for", "one"),
@@ -463,7 +474,7 @@ def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx2", None)
     for name in ("client", "connection", "request"):
         monkeypatch.delitem(sys.modules, f"mp2.discovery.http.{name}", raising=False)
-    result = mp2.scan([make("asking", lambda context: context.http)])
+    result = mp2.scan([make("requesting", lambda context: context.http)])
     assert "pip install 'mp2[net]'" in result.outcomes[0].error.message
 
 
@@ -485,7 +496,7 @@ class UnspeakableError(Exception):
         raise SystemExit
 
 
-def test_an_exception_that_cannot_be_told():
+def test_an_exception_without_a_message():
     result = mp2.scan([make("bad", raising(UnspeakableError())), naming("good", "A")])
     assert statuses(result) == {"bad": "error", "good": "ok"}
 
@@ -503,10 +514,10 @@ def test_secrets_stay_out_of_candidates():
 def test_keys_stay_out_of_messages(monkeypatch):
     monkeypatch.setenv("STUB_KEY", "s3cret!")
 
-    def telling(context):
+    def leaking(context):
         raise RuntimeError(f"GET ?key={context.key('STUB_KEY')} and s3cret%21")
 
-    result = mp2.scan([make("telling", telling)])
+    result = mp2.scan([make("leaking", leaking)])
     assert result.outcomes[0].error.message == "RuntimeError: GET ?key=*** and ***"
     assert "s3cret" not in str(result)
 
@@ -538,7 +549,7 @@ def test_the_switch_interval_is_given_back():
     assert sys.getswitchinterval() == pytest.approx(before)
 
 
-# --- stop, and what the caller's own code raises --------------------------------------------------------------------
+# --- stop, and what the caller's own code raises
 
 
 def test_a_stop_keeps_what_has_completed(never):
@@ -553,13 +564,13 @@ def test_a_stop_keeps_what_has_completed(never):
         naming("good", "A"),
         naming("behind", "B"),
     ]
-    told, events = Told(), []
+    breakers, events = RecordedBreakers(), []
     result = mp2.scan(
         scanners,
         workers=2,
         stop=stop,
         observe=lambda event: (events.append(event), observe(event)),
-        breakers=told,
+        breakers=breakers,
     )
     assert statuses(result)["good"] == "ok"
     assert (outcome(result, "hung").status, outcome(result, "hung").error.code) == (
@@ -568,7 +579,7 @@ def test_a_stop_keeps_what_has_completed(never):
     )
     assert result.status == "stopped"
     assert "A" in [one.ticker for one in result.candidates]
-    assert ("cancel", "hung") in told.calls
+    assert ("cancel", "hung") in breakers.calls
     assert {event.scanner for event in events if event.kind == "finished"} == {
         "hung",
         "good",
@@ -604,16 +615,16 @@ def test_an_observer_that_raises_ends_the_scan(never, kind, error):
         if event.kind == kind:
             raise error
 
-    told, before = Told(), sys.getswitchinterval()
+    breakers, before = RecordedBreakers(), sys.getswitchinterval()
     with pytest.raises(type(error)):
-        mp2.scan([make("hung", hung), naming("good", "A")], observe=observe, breakers=told)
+        mp2.scan([make("hung", hung), naming("good", "A")], observe=observe, breakers=breakers)
     until(lambda: all(context.cancelled.is_set() for context in contexts))
-    assert sorted(name for _, name in told.calls) == ["good", "hung"]
+    assert sorted(name for _, name in breakers.calls) == ["good", "hung"]
     assert sys.getswitchinterval() == before
 
 
-class Told:
-    """Breakers that write down what they hear."""
+class RecordedBreakers:
+    """Breakers that record their calls."""
 
     def __init__(self, *closed):
         self.closed, self.calls, self.threads = closed, [], set()
@@ -632,8 +643,8 @@ class Told:
         self.calls.append(("cancel", scanner))
 
 
-def test_breakers_hear_everything_once(never):
-    told = Told("open")
+def test_breakers_are_notified_once(never):
+    breakers = RecordedBreakers("open")
     scanners = [
         naming("open", "A"),
         naming("good", "A"),
@@ -642,19 +653,23 @@ def test_breakers_hear_everything_once(never):
         make("down", raising(mp2.SourceError("unavailable", "x"))),
         make("keyless", raising(mp2.SourceError("missing_key", "x"))),
     ]
-    result = mp2.scan(scanners, config=soon("hung"), breakers=told)
+    result = mp2.scan(scanners, config=soon("hung"), breakers=breakers)
     assert (outcome(result, "open").status, outcome(result, "open").error.message) == (
         "open_circuit",
         "open until 12:00",
     )
-    assert sorted(told.calls) == [
-        ("cancel", "keyless"), ("exception", "broken"), ("success", "good"), ("timeout", "hung"), ("unavailable", "down"),
-    ]  # fmt: skip
-    assert told.threads == {threading.current_thread()}
+    assert sorted(breakers.calls) == [
+        ("cancel", "keyless"),
+        ("exception", "broken"),
+        ("success", "good"),
+        ("timeout", "hung"),
+        ("unavailable", "down"),
+    ]
+    assert breakers.threads == {threading.current_thread()}
     assert result.warnings[0] == "open: skipped: open until 12:00"
 
 
-# --- configuration --------------------------------------------------------------------------------------------------
+# --- configuration
 
 
 def test_switched_off():
@@ -696,7 +711,7 @@ def test_only_some():
     [
         (
             {"scanner": {}},
-            r"\[discovery\] unknown key 'scanner'; known are scanner_execution, scanners, pipelines",
+            r"\[discovery\] unknown key 'scanner'; known are scanner_execution, scanners, ",
         ),
         (
             {"scanners": {"other": {}}},
@@ -803,7 +818,7 @@ def test_in_the_callers_thread():
         source_scan.scan_in_caller(make("two", lambda context: 1 / 0))
 
 
-# --- processes ------------------------------------------------------------------------------------------------------
+# --- processes
 
 
 def test_a_process_of_its_own(monkeypatch):
@@ -851,10 +866,10 @@ def test_a_process_of_its_own(monkeypatch):
 def test_a_key_that_a_process_prints_is_not_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("STUB_KEY", "s3cret")
     file = tmp_path / "stderr"
-    result = mp2.scan([stub_scanners.Telling], state={"file": str(file)}, timeout_s=GUARD_S)
-    assert statuses(result) == {"telling": "error"}
-    told = [line.partition("stderr: ")[2] for line in result.logs["telling"] if "stderr: " in line]
-    assert told == ["asking", "with ***"]
+    result = mp2.scan([stub_scanners.Leaking], state={"file": str(file)}, timeout_s=GUARD_S)
+    assert statuses(result) == {"leaking": "error"}
+    lines = [line.partition("stderr: ")[2] for line in result.logs["leaking"] if "stderr: " in line]
+    assert lines == ["sending", "with ***"]
     assert "s3cret" not in file.read_text()
 
 
@@ -905,15 +920,16 @@ def test_a_stop_kills_the_process_and_what_it_started(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="looks for processes as POSIX has them")
-def test_a_child_dies_with_whoever_asked(tmp_path):
+def test_a_child_dies_with_its_requester(tmp_path):
     file = tmp_path / "pids"
-    code = f"import mp2, stub_scanners; mp2.scan([stub_scanners.Sleeping], state={{'file': {str(file)!r}}})"
+    state = {"file": str(file)}
+    code = f"import mp2, stub_scanners; mp2.scan([stub_scanners.Sleeping], state={state!r})"
     path = os.pathsep.join(sys.path)
     with subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}
-    ) as asker:
+    ) as requester:
         until(file.exists)
-        asker.kill()
+        requester.kill()
     for pid in file.read_text().split():
         until(lambda pid=int(pid): gone(pid))
 
@@ -943,7 +959,7 @@ def test_state_a_process_cannot_be_given(state, problem):
     assert problem in result.outcomes[0].error.message
 
 
-# --- the whole, slowly ----------------------------------------------------------------------------------------------
+# --- the whole, slowly
 
 HANGING = """
 import sys, threading, time
@@ -955,9 +971,13 @@ def slow(context):
     return [context.candidate(context.scanner.upper(), "x")]
 
 hung = set(map(int, sys.argv[1].split(",")))
-scanners = [make(f"s{n}", (lambda context: threading.Event().wait()) if n in hung else slow) for n in range(16)]
+def hang(context):
+    threading.Event().wait()
+
+scanners = [make(f"s{n}", hang if n in hung else slow) for n in range(16)]
 result = mp2.scan(scanners, timeout_s=3)
-print(len(result.candidates), sum(str(each.status) == "timeout" for each in result.outcomes), result.elapsed_s)
+n_timeouts = sum(str(each.status) == "timeout" for each in result.outcomes)
+print(len(result.candidates), n_timeouts, result.elapsed_s)
 """
 
 
@@ -977,41 +997,41 @@ def test_four_that_hang_for_ever_cost_their_time_and_no_more(hung):
     assert float(elapsed_s) < GUARD_S
 
 
-class Asking(mp2.Scanner):
+class Requesting(mp2.Scanner):
     """Makes the client of its own process."""
 
-    name, pipeline, isolation = "asking", "test", "process"
+    name, pipeline, isolation = "requesting", "test", "process"
 
     def scan(self, context):
         return [context.candidate("A", type(context.http).__name__)]
 
 
 @pytest.mark.slow
-def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_heard(tmp_path):
+def test_the_clients_of_both_kinds_use_one_folder_and_their_warnings_are_reported(tmp_path):
     threaded = make(
         "threaded", lambda context: [context.candidate("A", type(context.http).__name__)]
     )
     folder = {"folder": tmp_path}
-    result = mp2.scan([Asking, threaded], http_options=folder)
-    assert statuses(result) == {"asking": "ok", "threaded": "ok"}
+    result = mp2.scan([Requesting, threaded], http_options=folder)
+    assert statuses(result) == {"requesting": "ok", "threaded": "ok"}
     assert (tmp_path / "sources.db").exists()
     (tmp_path / "sources.db").unlink()
     (tmp_path / "sources.db").mkdir()
-    result = mp2.scan([Asking, threaded], http_options=folder)
-    assert statuses(result) == {"asking": "ok", "threaded": "ok"}
+    result = mp2.scan([Requesting, threaded], http_options=folder)
+    assert statuses(result) == {"requesting": "ok", "threaded": "ok"}
     assert [line.split(": ")[1] for line in result.warnings] == [
         "responses and requests are not kept"
     ]
-    assert "responses and requests are not kept" in " ".join(result.logs["asking"])
+    assert "responses and requests are not kept" in " ".join(result.logs["requesting"])
 
 
-def test_an_old_answer_counts_against_its_source_even_without_candidates():
-    told = Told()
+def test_an_old_entry_counts_against_its_source_even_without_candidates():
+    breakers = RecordedBreakers()
     result = mp2.scan(
-        [make("stale", lambda context: context.replies.add("stale") or [])], breakers=told
+        [make("stale", lambda context: context.replies.add("stale") or [])], breakers=breakers
     )
     assert statuses(result) == {"stale": "stale"}
     assert result.warnings == (
         "stale: its source failed; there were no candidates in an earlier response",
     )
-    assert told.calls == [("unavailable", "stale")]
+    assert breakers.calls == [("unavailable", "stale")]

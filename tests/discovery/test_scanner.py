@@ -101,10 +101,10 @@ def test_a_secret_that_looks_like_a_number_spoils_no_tool_log():
     own.hide("1234")
     own.hide('a"bc')
     own.hide("on")
-    own.log_tool("ask", size=12345, urls=["?key=1234", 'a"bc'], day="Monday")
+    own.log_tool("request", size=12345, urls=["?key=1234", 'a"bc'], day="Monday")
     assert own.tool_logs[0] == {
         "scanner": "stub",
-        "tool": "ask",
+        "tool": "request",
         "size": 12345,
         "urls": ["?key=***", "***"],
         "day": "Monday",
@@ -122,13 +122,13 @@ def test_keys(monkeypatch):
     assert own.key("STUB_KEY") == "plain"
     monkeypatch.setenv("MP2_STUB_KEY", "own&special ")
     assert own.key("STUB_KEY") == "own&special"
-    own.logger.info("asked with own&special and own%26special")
-    own.log_tool("ask", url="?key=own&special")
-    assert tuple(own.logs) == ("0.000s INFO: asked with *** and ***",)
+    own.logger.info("sent with own&special and own%26special")
+    own.log_tool("request", url="?key=own&special")
+    assert tuple(own.logs) == ("0.000s INFO: sent with *** and ***",)
     assert own.tool_logs[0]["url"] == "?key=***"
 
 
-def test_declared_keys_are_blotted_out_without_being_asked_for(monkeypatch):
+def test_declared_keys_are_redacted_without_being_read(monkeypatch):
     monkeypatch.setenv("STUB_KEY", "s3cret")
     assert context(keys=("STUB_KEY",)).redacted("it is s3cret") == "it is ***"
 
@@ -186,7 +186,7 @@ def test_settings_are_checked(settings):
         mp2.ScannerSettings.model_validate(settings)
 
 
-# --- the registry ---------------------------------------------------------------------------------------------------
+# --- the registry
 
 
 @pytest.fixture
@@ -282,8 +282,13 @@ def test_names_that_are_taken_are_the_plug_ins_error(plug_ins, monkeypatch):
     )
     found = mp2.find_scanners()
     assert [(one.name, one.scanner is None) for one in found] == [
-        ("built", False), ("other", False), ("built-2", True), ("built-3", True), ("other-2", True), ("good", False),
-    ]  # fmt: skip
+        ("built", False),
+        ("other", False),
+        ("built-2", True),
+        ("built-3", True),
+        ("other-2", True),
+        ("good", False),
+    ]
     assert found[2].error.startswith(
         "plug-in built (package:built) is called 'built' as is built-in stub_scanners:built; rename"
     )

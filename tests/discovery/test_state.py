@@ -1,4 +1,4 @@
-"""The file of cache and quotas: private, shared by processes; a bad one costs a warning and nothing else."""
+"""The file of cache and quotas: private, shared; a bad one costs a warning and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scanners for tests: made from a function, and some at the top of this module, for processes of their own."""
+"""Scanners for tests: made from a function, or importable for processes of their own."""
 
 import datetime
 import os
@@ -37,7 +37,7 @@ def naming(name, *tickers, pipeline="test", **declared):
 
 
 class Alone(mp2.Scanner):
-    """Tells what reached the other process."""
+    """Reports what reached the other process."""
 
     name, pipeline, isolation = "alone", "test", "process"
 
@@ -82,7 +82,7 @@ class Dying(mp2.Scanner):
 
 
 class Talkative(mp2.Scanner):
-    """Answers more than fits."""
+    """Sends more than fits."""
 
     name, pipeline, isolation = "talkative", "test", "process"
 
@@ -90,13 +90,13 @@ class Talkative(mp2.Scanner):
         return [context.candidate("A", "x", data="x" * 99_000) for _ in range(110)]
 
 
-class Telling(mp2.Scanner):
+class Leaking(mp2.Scanner):
     """Prints a key before it ends, and to a file that takes the place of its standard error."""
 
-    name, pipeline, isolation = "telling", "test", "process"
+    name, pipeline, isolation = "leaking", "test", "process"
 
     def scan(self, context):
-        print("asking", end=" ", file=sys.stderr, flush=True)
+        print("sending", end=" ", file=sys.stderr, flush=True)
         key = context.key("STUB_KEY")
         print(f"with {key}", file=sys.stderr, flush=True)
         print("\0mp2 secret no JSON", file=sys.stderr, flush=True)

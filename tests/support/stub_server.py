@@ -1,18 +1,20 @@
-"""A web server that behaves as badly as real ones do, for tests: on loopback, on a free port, from the standard library.
+"""A web server that behaves as badly as real ones do: on loopback, on a free port.
 
-Each route has a script: the replies it gives one after the other; the last one is repeated. The server keeps what it saw.
+Each route has a script: the replies it gives one after the other; the last one is repeated. The
+server keeps what it saw.
 
     with StubServer() as server:
-        server.route("/query", Status(429, headers={"Retry-After": "2"}), Json({"rows": []}))
-        ...                                            # let the client ask for server.url + "/query"
-        assert server.n_requests("/query") == 2
+        server.route("/query", Status(429, headers={"Retry-After": "2"}), Json({"rows": []})) ...
+        # let the client request server.url + "/query" assert server.n_requests("/query") == 2
         assert server.requests("/query")[0].query == {"function": "NEWS"}
 
-`needs=` of a route makes it refuse requests, before the script is consulted and without using up a reply:
-`user_agent()` as SEC EDGAR (403, HTML), `token(value)` as Finnhub (401, JSON), `bearer(value)` as Reddit (403, HTML).
+`needs=` of a route makes it refuse requests, before the script is consulted and without using up a
+reply: `user_agent()` as SEC EDGAR (403, HTML), `token(value)` as Finnhub (401, JSON),
+`bearer(value)` as Reddit (403, HTML).
 
-Replies that hang (`Silence`, `Trickle`, `Stalled`, `SlowHeaders`) end when the client leaves or the server is closed, so closing is
-prompt. They wait on an event, never for a fixed time, unless told so.
+Replies that hang (`Silence`, `Trickle`, `Stalled`, `SlowHeaders`) end when the client leaves or the
+server is closed, so closing is prompt. They wait on an event, never for a fixed time, unless
+configured.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class Seen:
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
 
 
-# --- replies -----------------------------------------------------------------------------------------------------------
+# --- replies
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Status:
         out.wfile.write(body)
 
 
-def Json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Status:  # noqa: N802  # reads as a reply
+def Json(  # noqa: N802 - reads as a reply
+    data: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Status:
     """Data as JSON, with any status."""
     return Status(status, json.dumps(data), headers or {}, "application/json")
 
@@ -95,7 +99,7 @@ def GzipBomb(n_bytes: int = 200_000_000) -> Status:  # noqa: N802
 
 
 def Redirect(location: str, status: int = 302) -> Status:  # noqa: N802
-    """To any address, with an HTML body as servers send it; without `location` the HTML page alone."""
+    """To any address, with an HTML body; without `location` the HTML page alone."""
     return Status(status, "<html>moved</html>", {"Location": location} if location else {})
 
 
@@ -107,7 +111,7 @@ def Truncated(data: Any) -> Status:  # noqa: N802
 
 @dataclass(frozen=True)
 class Reset:
-    """Promises a body, sends some of it (with `after_headers`; else nothing at all) and breaks the connection."""
+    """Promises a body and breaks the connection, with `after_headers` inside the body."""
 
     after_headers: bool = True
 
@@ -121,7 +125,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Silence:
-    """Takes the request and never answers."""
+    """Takes the request and never responds."""
 
     def send(self, out: Handler) -> None:
         out.wait_for_the_end()
@@ -214,20 +218,21 @@ Reply = Status | Reset | Silence | Trickle | Stalled | SlowHeaders | Huge | Held
 Need = Callable[[Seen], "Status | None"]
 
 
-# --- what routes can insist on -----------------------------------------------------------------------------------------
+# --- what routes can insist on
 
 
 def user_agent(contains: str = "@") -> Need:
     """Only clients that say whom to write to, as SEC EDGAR: others get 403 and HTML."""
     refusal = Status(
         403,
-        "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool</title></html>",
+        "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool"
+        "</title></html>",
     )
     return lambda seen: None if contains in seen.headers.get("user-agent", "") else refusal
 
 
 def token(value: str, *, header: str = "x-finnhub-token", param: str = "token") -> Need:
-    """Only requests with the key, in a header or in the query, as Finnhub: others get 401 and JSON."""
+    """Only requests with the key in a header or the query, as Finnhub: others get 401 and JSON."""
     refusal = Json({"error": "Invalid API key"}, 401)
     return lambda seen: (
         None if value in (seen.headers.get(header), seen.query.get(param)) else refusal
@@ -240,13 +245,15 @@ def bearer(value: str) -> Need:
     return lambda seen: None if seen.headers.get("authorization") == f"Bearer {value}" else refusal
 
 
-# --- the server --------------------------------------------------------------------------------------------------------
+# --- the server
 
 
 class StubServer:
-    """The server; runs from `with` to the end of the block. `url` is its address without a slash at the end.
+    """The server; runs from `with` to the end of the block.
 
-    With `tls` it speaks HTTPS and shows `CERTIFICATE`, which nobody trusts unless told to.
+    `url` is its address without a slash at the end.
+
+    With `tls` it speaks HTTPS and shows `CERTIFICATE`, which no client trusts by default.
     """
 
     def __init__(self, *, tls: bool = False) -> None:
@@ -288,7 +295,7 @@ class StubServer:
         self._server.server_close()  # waits for the handlers, which now find their connections gone
 
     def route(self, path: str, *script: Reply, needs: Need | tuple[Need, ...] = ()) -> str:
-        """Give a path its script (at least one reply; replaces an earlier one) and what it insists on; returns its address."""
+        """Give a path its script and its needs, instead of earlier ones; return its URL."""
         with self._lock:
             self._scripts[path] = list(script)
             self._needs[path] = needs if isinstance(needs, tuple) else (needs,)
@@ -375,12 +382,12 @@ class Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def do_GET(self) -> None:
-        self._answer()
+        self._respond()
 
     def do_POST(self) -> None:
-        self._answer()
+        self._respond()
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -405,7 +412,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def reset(self) -> None:
-        """Break the connection: the client is told of an error, not of an end."""
+        """Break the connection: the client sees an error, not an end."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.rfile.close()  # or it would keep the socket open
