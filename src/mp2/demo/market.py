@@ -77,8 +77,8 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
         raise InputError(f"seed: {seed} is negative; give a whole number from 0")
     # Two generators, so that the same seed makes the same market without planting.
     market_rng, plant_rng = np.random.default_rng(seed).spawn(2)
-    returns = _draw_returns(market_rng)
-    grids = _narrow_grids()
+    returns = draw_returns(market_rng)
+    grids = narrow_grids()
     if not plant:
         later = _prices(returns)
         return DemoMarket(
@@ -86,7 +86,7 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
             later,
             grids,
         )
-    planted, returns = _plant(plant_rng, returns, grids)
+    planted, returns = plant_edge(plant_rng, returns, grids)
     later = _prices(returns)
     sheet = compute_signals(
         later,
@@ -133,7 +133,7 @@ def sentence(result: SearchResult, market: DemoMarket) -> str:
     return f"{verdict}: planted was an edge of {members}: {share}"
 
 
-def _narrow_grids() -> Grids:
+def narrow_grids() -> Grids:
     """The default grids with every other value of the longer lists, for a quick search."""
     algorithms = []
     for algorithm in ALGORITHMS:
@@ -162,7 +162,8 @@ class _Returns:
     volume: FloatArray
 
 
-def _draw_returns(rng: np.random.Generator) -> _Returns:
+def draw_returns(rng: np.random.Generator) -> _Returns:
+    """Draw the returns and volumes of all tickers, without an edge."""
     n_days = N_DATES + 1
     shape = (N_TICKERS, n_days)
     yearly = rng.uniform(0.8, 1.8, size=(N_TICKERS, 1)) * 0.25
@@ -225,7 +226,7 @@ def _dates() -> list[str]:
 # --- the edge
 
 
-def _plant(
+def plant_edge(
     rng: np.random.Generator, returns: _Returns, grids: Grids
 ) -> tuple[tuple[Key, ...], _Returns]:
     """Choose a random group with a consensus of the right size, and give it an edge."""
@@ -235,16 +236,16 @@ def _plant(
         grids=grids,
     )
     keys = sheet.keys
-    for numbers in _groups_of_right_size(rng, sheet):
+    for numbers in groups_of_right_size(rng, sheet):
         members = tuple(keys[number] for number in numbers)
-        changed = _with_edge(rng, returns, members, grids)
+        changed = with_edge(rng, returns, members, grids)
         if changed is not None:
             return members, changed
     none = "no group of this market has a consensus of the right size on every day"
     raise Mp2Error(f"{none}; choose another seed")
 
 
-def _groups_of_right_size(
+def groups_of_right_size(
     rng: np.random.Generator,
     sheet: SignalSheet,
 ) -> Iterator[list[int]]:
@@ -264,7 +265,7 @@ def _groups_of_right_size(
             yield numbers
 
 
-def _with_edge(
+def with_edge(
     rng: np.random.Generator,
     returns: _Returns,
     members: Iterable[Key],

@@ -63,7 +63,7 @@ def pick_day(
     warnings = list(sheet.warnings)
     picks = {}
     for size in sorted(result.kept):
-        picks[size] = _size_pick(
+        picks[size] = pick_of_size(
             result,
             size,
             consensus_of,
@@ -75,7 +75,7 @@ def pick_day(
         day=day,
         assumed=sheet.assumed_day and day == sheet.days[-1],
         picks=picks,
-        votes=_votes(result, consensus_of, top_groups),
+        votes=votes_of(result, consensus_of, top_groups),
         warnings=tuple(warnings),
     )
 
@@ -119,7 +119,7 @@ def _problems(
 # --- picks
 
 
-def _size_pick(
+def pick_of_size(
     result: SearchResult,
     size: int,
     consensus_of: ConsensusOf,
@@ -163,11 +163,12 @@ def _size_pick(
 # --- votes
 
 
-def _votes(
+def votes_of(
     result: SearchResult,
     consensus_of: ConsensusOf,
     top_groups: int,
 ) -> tuple[Vote, ...]:
+    """Count the best groups whose consensus holds each ticker, most groups first."""
     groups_of: dict[str, list[Group]] = {}
     # By ascending size, so that `min` below prefers the smaller of equally ranked groups.
     for size in sorted(result.kept):

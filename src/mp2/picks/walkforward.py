@@ -223,7 +223,7 @@ def walk_forward(
         if stop is not None and stop.is_set():
             # This search had less time than the others.
             break
-        week = _week(
+        week = judge_week(
             result,
             sheet,
             first + DAYS_PER_WEEK,
@@ -275,7 +275,7 @@ def _n_days(
     raise InputError(f"weeks: {weeks} need {n_days + 1} dates; {known}; {remedy}")
 
 
-def _week(
+def judge_week(
     result: SearchResult,
     sheet: SignalSheet,
     first: int,
@@ -295,7 +295,7 @@ def _week(
         )
         for pick in picks.picks.values():
             n_fallbacks += pick is not None and pick.fallback_from is not None
-        days.append(_walk_day(picks, sheet, day_idx))
+        days.append(score_day(picks, sheet, day_idx))
     return Week(
         searched=result.days,
         status=result.status,
@@ -308,11 +308,12 @@ def _week(
     )
 
 
-def _walk_day(
+def score_day(
     picks: DayPicks,
     sheet: SignalSheet,
     day_idx: int,
 ) -> WalkDay:
+    """Score every series of picks on one day, the position `day_idx` of the sheet."""
     tickers_of: dict[str, Iterable[str]] = {}
     for size, pick in picks.picks.items():
         tickers_of[str(size)] = pick.tickers if pick else ()

@@ -103,7 +103,7 @@ def load_grids(path: str | PathLike[str] | None = None) -> Grids:
     that cannot be used. Raises `InputError` listing all problems of the file, and for a third-party
     algorithm whose name is taken.
     """
-    added, warnings = _plug_ins()
+    added, warnings = load_plug_ins()
     algorithms = [*ALGORITHMS, *added]
     if path is None:
         return _grids(algorithms, {}, warnings)
@@ -210,7 +210,7 @@ def _expand(
     if problems or not enabled:
         return []
     combinations = [*itertools.product(*lists), *rows]
-    variations = _rising_variations(algorithm, combinations)
+    variations = rising_variations(algorithm, combinations)
     n_skipped = len(combinations) - len(variations)
     rule = " < ".join(algorithm.rising)
     if not variations:
@@ -222,9 +222,10 @@ def _expand(
     return variations
 
 
-def _rising_variations(
+def rising_variations(
     algorithm: Algorithm, combinations: Iterable[Sequence[float]]
 ) -> list[Variation]:
+    """Make the variations of the combinations whose `rising` parameters rise."""
     names = [parameter.name for parameter in algorithm.parameters]
     variations = []
     for values in combinations:
@@ -304,7 +305,7 @@ def grids_toml(algorithms: Iterable[Algorithm] = ALGORITHMS) -> str:
 # --- third parties
 
 
-def _plug_ins() -> tuple[list[Algorithm], list[str]]:
+def load_plug_ins() -> tuple[list[Algorithm], list[str]]:
     """Load the third-party algorithms; returns the usable ones and a warning for each other."""
     owner_of = {algorithm.name: "a built-in algorithm" for algorithm in ALGORITHMS}
     algorithms: list[Algorithm] = []

@@ -104,25 +104,26 @@ def check(
         end=end,
     )
     rng = np.random.default_rng(seed)
-    probes = list(_probes(prices, base, n_cuts, compute, rng))
+    probes = list(probes_of(prices, base, n_cuts, compute, rng))
     # Numbered, because probes end one after the other and findings go by variation.
     findings: list[tuple[int, Finding]] = []
     for n_done, probe in enumerate(probes, 1):
         # One probe at a time: a sheet of all variations is large.
-        findings += _differences(base, probe)
+        findings += differences(base, probe)
         if observe:
             observe(n_done, len(probes))
     findings.sort(key=lambda numbered: numbered[0])
     return [finding for _, finding in findings]
 
 
-def _probes(
+def probes_of(
     prices: PriceTable,
     base: SignalSheet,
     n_cuts: int,
     compute: Callable[..., SignalSheet],
     rng: np.random.Generator,
 ) -> Iterator[_Probe]:
+    """Yield every probe: again, on fewer days, and with changed bars from some days on."""
     n_days = len(base.days)
     end = base.days[-1]
     again = partial(compute, n_days=n_days, end=end)
@@ -163,7 +164,7 @@ def _probes(
             yield _Probe(f"when bars from {day} on are {how}", altered, days)
 
 
-def _differences(
+def differences(
     base: SignalSheet,
     probe: _Probe,
 ) -> Iterator[tuple[int, Finding]]:

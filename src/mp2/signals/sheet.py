@@ -158,12 +158,13 @@ class _Days:
         return self.first_idx + len(self.names)
 
 
-def _wanted_days(
+def wanted_days(
     prices: PriceTable,
     n_days: int,
     end: str | None,
     include_next: bool,
 ) -> _Days:
+    """Return the last `n_days` dates up to `end`, and the day after if wanted."""
     dates = prices.dates
     least = 0 if include_next else 1
     if n_days < least:
@@ -228,7 +229,7 @@ def compute_signals(
     Raises `InputError` for days or variations that do not exist, `Mp2Error` when an algorithm
     fails. Memory: the sheet, and at most 256 MB of series unless one day takes more.
     """
-    days = _wanted_days(
+    days = wanted_days(
         prices,
         n_days,
         end,
@@ -238,8 +239,8 @@ def compute_signals(
         raise InputError(f"threads: {threads} is too few; use at least 1")
     if grids is None:
         grids = load_grids()
-    variations = _chosen(grids, only)
-    start_idx, notes = _start(
+    variations = chosen_variations(grids, only)
+    start_idx, notes = first_bar(
         prices,
         variations,
         days,
@@ -270,10 +271,11 @@ def compute_signals(
     )
 
 
-def _chosen(
+def chosen_variations(
     grids: Grids,
     only: Collection[Key] | None,
 ) -> tuple[Variation, ...]:
+    """Return the variations of the grids, limited to those in `only`."""
     if only is None:
         return grids.variations
     wanted = set(map(tuple, only))
@@ -300,7 +302,7 @@ def _outcome(values: FloatArray, days: _Days) -> FloatArray:
 # --- history
 
 
-def _start(
+def first_bar(
     prices: PriceTable,
     variations: Sequence[Variation],
     days: _Days,
@@ -394,7 +396,7 @@ class _Computation:
 
         n_jobs = len(self.blocks) * (len(self.ticker_chunks) + len(self.variation_chunks))
         n_done = 0
-        for n_cells, jobs in self._phases():
+        for n_cells, jobs in self.phases():
             n_gaining = os.cpu_count() if n_cells >= _THREADED_CELLS else 1
             # Also for one thread: the main thread must stay free to handle signals.
             with ThreadPoolExecutor(threads or n_gaining) as pool:
@@ -408,22 +410,22 @@ class _Computation:
                 finally:
                     pool.shutdown(cancel_futures=True)
 
-    def _phases(self) -> Iterator[tuple[int, list[Job]]]:
+    def phases(self) -> Iterator[tuple[int, list[Job]]]:
         """Yield the jobs of each phase, and how many numbers one call in them processes."""
         n_series = len(self.plan.series)
         n_tickers = len(self.prices.tickers)
         n_bars = self.days.stop_idx - self.start_idx
         for block in self.blocks:
             values = np.full((n_series, n_tickers, len(block)), np.nan)
-            compute = partial(self._compute_series, block, values)
+            compute = partial(self.compute_series, block, values)
             yield n_bars, [partial(compute, tickers) for tickers in self.ticker_chunks]
             # Rules in several threads read the same arrays.
             freeze([values])
-            apply = partial(self._apply_rules, block, values)
+            apply = partial(self.apply_rules, block, values)
             n_cells = n_tickers * len(block)
             yield n_cells, [partial(apply, rows) for rows in self.variation_chunks]
 
-    def _compute_series(
+    def compute_series(
         self,
         block: range,
         values: FloatArray,
@@ -440,7 +442,7 @@ class _Computation:
             values,
         )
 
-    def _apply_rules(
+    def apply_rules(
         self,
         block: range,
         values: FloatArray,
