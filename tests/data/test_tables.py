@@ -1,0 +1,331 @@
+"""Every kind of file and frame gives the same rows; one that cannot be read is named."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from signal_frames import (
+    LONG,
+    OUTCOMES,
+    contents,
+    problems_of,
+    to_csv,
+    to_sqlite,
+    wide,
+)
+
+from mp2.data import tables
+from mp2.data.signal_reader import read_signals
+from mp2.errors import ReadStoppedError
+
+
+def test_every_source_gives_the_same_panel(
+    as_source: Callable[[pl.DataFrame], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BATCH_ROWS", 2)  # several batches also for a small table
+    monkeypatch.setattr(tables, "_SQLITE_ROWS", 2)
+    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 50)
+    panel = read_signals(as_source(LONG))
+    assert panel.algos == ("RSI", "EMA")
+    assert panel.variations == ("14-30", "7-20", "5", "9")
+    assert panel.algo_of.tolist() == [0, 0, 1, 1]
+    assert panel.days == ("2026-01-05", "2026-01-06")
+    assert panel.tickers == ("AAPL", "MSFT", "ZION")
+    assert panel.consistent
+    assert panel.warnings == ()
+    assert contents(panel) == {
+        ("RSI", "14-30"): {("2026-01-06", "AAPL"): False, ("2026-01-06", "MSFT"): True},
+        ("RSI", "7-20"): {("2026-01-05", "ZION"): True},
+        ("EMA", "5"): {("2026-01-05", "AAPL"): False},
+        ("EMA", "9"): {("2026-01-06", "MSFT"): True},
+    }
+    assert panel.base_win_rates.tolist() == [50.0, 50.0]
+    assert panel.fingerprint == read_signals(LONG).fingerprint
+
+
+def test_every_source_reports_the_same_faults(as_source: Callable[[pl.DataFrame], Any]) -> None:
+    broken = LONG.with_columns(
+        pl.Series("day", ["2026-01-06", "soon", None, "2026-02-30", "2026-01-05"]),
+        pl.Series("ticker", [*"ABC", None, None]),
+    )
+    lines = [line.partition(": ")[2] for line in problems_of(as_source(broken))]
+    assert sorted(lines) == [
+        "column 'day', row 2: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD (2 such rows)",
+        "column 'day', row 3: null is no day; every row needs one",
+        "column 'ticker', row 4: null is no ticker; every row needs one (2 such rows)",
+    ]
+
+
+def test_mixed_types_in_a_pandas_column_are_taken_as_text() -> None:
+    mixed = pd.DataFrame(
+        {
+            "algo": ["A", 1],
+            "variation": [2, "x"],
+            "day": "2026-01-05",
+            "ticker": "T",
+            "win": [True, False],
+        }
+    )
+    assert list(contents(read_signals(mixed))) == [("A", "2"), ("1", "x")]
+
+
+def test_pandas_without_pyarrow_is_read_value_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    import narwhals as nw
+
+    def refuse(_: object) -> None:
+        raise ModuleNotFoundError("pyarrow")
+
+    expected = read_signals(LONG).fingerprint
+    monkeypatch.setattr(nw.DataFrame, "to_polars", refuse)
+    assert read_signals(LONG.to_pandas()).fingerprint == expected
+    lines = problems_of(LONG.with_columns(ticker=pl.lit(None, pl.String)).to_pandas())
+    assert lines == [
+        "signals: column 'ticker', row 1: null is no ticker; every row needs one (5 such rows)"
+    ]
+
+
+def test_csv_with_quotes_line_breaks_and_windows_line_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("A", f'va"r\n{i}, "x"', "2026-01-05", f"T{i}", "1") for i in range(40)]
+    path = tmp_path / "quoted.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("algo", "variation", "day", "ticker", "win"), *rows])
+    for block_bytes in (1, 7, 64, 1 << 20):
+        monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", block_bytes)
+        panel = read_signals(path)
+        assert panel.n_variations == 40
+        assert panel.n_buys.tolist() == [1] * 40
+
+
+def test_blank_lines_at_the_end_of_a_csv_are_no_rows(tmp_path: Path) -> None:
+    path = to_csv(LONG, tmp_path)
+    path.write_bytes(path.read_bytes() + b"\n\r\n")
+    assert read_signals(path).fingerprint == read_signals(LONG).fingerprint
+
+
+def test_a_column_of_no_use_may_occur_twice(tmp_path: Path) -> None:
+    path = tmp_path / "twice.csv"
+    path.write_text("x,algo,variation,day,ticker,win,x\n0,A,1,2026-01-05,T,1,0\n")
+    assert read_signals(path).variations == ("1",)
+
+
+def test_csv_with_byte_order_mark_and_no_last_line_end(tmp_path: Path) -> None:
+    path = tmp_path / "bom.csv"
+    path.write_bytes(
+        b"\xef\xbb\xbfalgo,variation,day,ticker,win\nA,1,2026-01-05,NA,1\nA,1,2026-01-05,TRUE,0"
+    )
+    assert read_signals(path).tickers == ("NA", "TRUE")
+
+
+def test_unclosed_quote_is_found_before_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 64)
+    monkeypatch.setattr(tables, "_CSV_RECORD_BYTES", 1 << 10)
+    path = tmp_path / "open.csv"
+    path.write_text(
+        'algo,variation,day,ticker,win\n"A,1,2026-01-05,T,1\n' + "A,1,2026-01-05,T,1\n" * 1000
+    )
+    assert "unclosed quote" in problems_of(path)[0]
+
+
+def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
+    """Name of an unreadable file below `folder` and its message."""
+    (folder / "folder.parquet").mkdir()
+    yield "folder.parquet", "is a directory; name a file in it"
+    yield "absent.parquet", "no such file"
+    (folder / "signals.xlsx").touch()
+    yield (
+        "signals.xlsx",
+        "unknown kind of file; expected one of .parquet, .pq, .csv, .csv.gz, .db, .sqlite, "
+        ".sqlite3",
+    )
+    for name in ("text.parquet", "text.db"):
+        (folder / name).write_text("algo,variation\n" * 100)
+        yield name, "cannot be read as a"
+    (folder / "empty.parquet").touch()
+    yield "empty.parquet", "cannot be read as a Parquet file"
+    (folder / "empty.csv").touch()
+    yield "empty.csv", "the file is empty; expected a header line with the column names"
+    (folder / "plain.csv.gz").write_text("algo,variation,day,ticker,win\n")
+    yield "plain.csv.gz", "cannot be read as a CSV file: Not a gzipped file"
+    (folder / "cut.csv.gz").write_bytes(gzip.compress(LONG.write_csv().encode())[:-12])
+    yield "cut.csv.gz", "cannot be read as a CSV file"
+    (folder / "ragged.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-01-05,T,1,2,3\n")
+    yield "ragged.csv", "row 1 has 7 fields for 5 columns; quote a field that holds a comma"
+    (folder / "latin.csv").write_bytes(
+        b"algo,variation,day,ticker,win\nA,1,2026-01-05,\xe9\xe8,1\n"
+    )
+    yield "latin.csv", "row 1 is not UTF-8 text; save the file as UTF-8"
+    packed = bytearray(gzip.compress(LONG.write_csv().encode()))
+    packed[30:60] = b"\x55" * 30
+    (folder / "damaged.csv.gz").write_bytes(packed)
+    yield "damaged.csv.gz", "cannot be read as a CSV file"
+    (folder / "twice.csv").write_text(
+        "algo,variation,day,ticker,win,win,x,x\nA,1,2026-01-05,T,1,0,2,3\n"
+    )
+    yield "twice.csv", "2 columns are called 'win'; rename all but one"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.csv")
+        yield "pipe.csv", "is a pipe or device, and a table is read twice; save it as a file first"
+    (folder / "header.csv").write_text("algo,variation,day,ticker,win\n")
+    yield "header.csv", "the table has no rows"
+    (folder / "empty.db").touch()
+    yield "empty.db", "the database holds no table"
+    cut = LONG.write_parquet(folder / "cut.parquet") or (folder / "cut.parquet").read_bytes()
+    (folder / "cut.parquet").write_bytes(cut[: len(cut) // 2])
+    yield "cut.parquet", "cannot be read as a Parquet file"
+    damaged = bytearray(cut)
+    damaged[8:200] = bytes(192)
+    (folder / "damaged.parquet").write_bytes(damaged)
+    yield "damaged.parquet", "cannot be read as a Parquet file"
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    for name, reason in refused_paths(tmp_path):
+        (line,) = problems_of(tmp_path / name)
+        assert line.startswith(f"{tmp_path / name}: {reason}")
+        assert "\n" not in line
+
+
+@pytest.mark.parametrize("source", [7, ["a"], {"algo": 1}, None, object()])
+def test_what_is_no_table_is_refused(source: object) -> None:
+    assert "give a path or a polars, pandas or pyarrow frame" in problems_of(source)[0]
+
+
+def test_a_lazy_frame_that_fails_is_an_input_error(tmp_path: Path) -> None:
+    assert problems_of(pl.scan_parquet(tmp_path / "absent.parquet"))[0].startswith(
+        "signals: cannot read this polars.LazyFrame"
+    )
+    failing = LONG.lazy().with_columns(pl.col("day").str.to_date("%Y"))
+    assert problems_of(failing)[0].startswith("signals: cannot read this polars.LazyFrame")
+
+
+def test_a_table_that_changes_between_the_passes_is_refused() -> None:
+    reads = iter([LONG, LONG.with_columns(ticker=pl.lit("NEW"))])
+    changing = LONG.lazy().map_batches(lambda _: next(reads))
+    assert problems_of(changing) == [
+        "signals: the table changed while it was read; read it again when nothing writes to it"
+    ]
+    reads = iter([LONG, LONG.with_columns(day=pl.lit("2027-01-01"))])
+    assert (
+        "changed while it was read"
+        in problems_of(LONG.lazy().map_batches(lambda _: next(reads)))[0]
+    )
+
+
+def test_sqlite_table_and_query(tmp_path: Path) -> None:
+    path = to_sqlite(LONG, tmp_path, name='odd "name"')
+    expected = read_signals(LONG).fingerprint
+    assert read_signals(path).fingerprint == expected
+    assert read_signals(path, table='odd "name"').fingerprint == expected
+    assert read_signals(path, query='SELECT * FROM "odd ""name"""').fingerprint == expected
+    newest = read_signals(path, query='SELECT * FROM "odd ""name""" ORDER BY day DESC, algo;')
+    assert newest.algos == ("EMA", "RSI")
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    assert problems_of(path) == [
+        f'{path}: several tables; choose one with table: odd "name", other'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("selection", "reason"),
+    [
+        ({"table": "absent"}, "no table 'absent'; it holds signals"),
+        ({"table": "signals", "query": "SELECT 1"}, "give table or query, not both"),
+        (
+            {"query": "SELEC 1"},
+            'the query fails: near "SELEC": syntax error; give a SELECT that can be run on it',
+        ),
+        (
+            {"query": "DELETE FROM signals"},
+            "the query fails: attempt to write a readonly database; "
+            "give a SELECT that can be run on it",
+        ),
+        ({"query": ""}, "the query returns no columns; give a SELECT"),
+    ],
+)
+def test_sqlite_selections_that_fail(
+    selection: Mapping[str, str], reason: str, tmp_path: Path
+) -> None:
+    path = to_sqlite(LONG, tmp_path)
+    assert problems_of(path, **selection) == [f"{path}: {reason}"]
+    assert read_signals(path).n_variations == 4
+
+
+def test_sqlite_values_of_mixed_types(tmp_path: Path) -> None:
+    rows = [("A", 1, 20260105, "T", 1, 2.5), ("A", "x", "2026-01-05", 7, "1.5", None)]
+    path = tmp_path / "signals.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (algo, variation, day, ticker, open, close)")
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.commit()
+    connection.close()
+    panel = read_signals(path)
+    assert contents(panel) == {
+        ("A", "1"): {("2026-01-05", "T"): True},
+        ("A", "x"): {("2026-01-05", "7"): False},
+    }
+
+
+@pytest.mark.parametrize("selection", [{"table": "t"}, {"query": "SELECT 1"}])
+def test_a_selection_needs_sqlite(selection: Mapping[str, str], tmp_path: Path) -> None:
+    for source, name in (
+        (LONG, "signals"),
+        (to_csv(LONG, tmp_path), str(tmp_path / "signals.csv")),
+    ):
+        assert problems_of(source, **selection) == [
+            f"{name}: table and query are for SQLite files; leave them out"
+        ]
+
+
+@pytest.mark.parametrize("table", [LONG, wide()])
+def test_a_stop_ends_the_reading(table: Any) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ReadStoppedError, match="stopped while reading"):
+        read_signals(table, outcomes=OUTCOMES, stop=stop)
+
+
+@pytest.mark.parametrize("n_batches", [1, 4, 7])
+def test_a_stop_is_seen_between_two_batches(
+    n_batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopAfter(threading.Event):
+        n_looks = 0
+
+        def is_set(self) -> bool:
+            self.n_looks += 1
+            return self.n_looks > n_batches
+
+    monkeypatch.setattr(tables, "BATCH_ROWS", 1)
+    with pytest.raises(ReadStoppedError):
+        read_signals(LONG, stop=StopAfter())
+
+
+def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> None:
+    path = to_sqlite(LONG, tmp_path)
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT max(i) AS algo FROM n"
+    )
+    stop = threading.Event()
+    timer = threading.Timer(0.05, stop.set)
+    timer.start()
+    with pytest.raises(ReadStoppedError):
+        read_signals(path, query=endless, stop=stop)
+    timer.join()

@@ -1,0 +1,174 @@
+"""Wide frames, and outcomes in a table of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from signal_frames import (
+    LONG,
+    OUTCOMES,
+    contents,
+    problems_of,
+    wide,
+)
+
+from mp2.data.signal_reader import read_signals
+
+
+def test_wide_frames_count_every_column_and_index_entry() -> None:
+    panel = read_signals(wide(), outcomes=OUTCOMES)
+    assert panel.days == ("2026-01-05", "2026-01-06", "2026-01-07")
+    assert panel.variations == ("14-30", "7-20", "5", "9", "99")
+    assert panel.n_buys.tolist() == [2, 1, 1, 1, 0]
+    assert {key: held for key, held in contents(panel).items() if held} == contents(
+        read_signals(LONG)
+    )
+    assert panel.base_win_rates.tolist() == [50.0, 50.0, 0.0]
+    assert panel.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.astype(int),
+        lambda frame: frame.astype(float).replace(0.0, nan),
+        lambda frame: frame.astype(object).where(frame, None),
+        lambda frame: frame.astype("boolean").where(frame, pd.NA),
+        lambda frame: frame.set_axis(frame.index.strftime("%Y%m%d").astype(int)),
+        lambda frame: frame.set_axis(
+            frame.index.tz_localize("America/New_York") + pd.Timedelta(hours=16)
+        ),
+        lambda frame: frame.set_axis(frame.index.to_period("D")),
+        lambda frame: frame.set_axis([day.date() for day in frame.index]),
+        lambda frame: frame[frame.columns[[0, 1, 2, 3, 4, 5, 0]]].rename_axis(
+            columns={"symbol": "ticker"}
+        ),
+        lambda frame: frame.astype(pd.SparseDtype(bool, False)),
+    ],
+)
+def test_wide_frames_of_every_kind(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    assert (
+        read_signals(change(wide()), outcomes=OUTCOMES).fingerprint
+        == read_signals(wide(), outcomes=OUTCOMES).fingerprint
+    )
+
+
+def test_wide_frames_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = read_signals(wide(), outcomes=OUTCOMES).fingerprint
+    monkeypatch.setattr("mp2.data.wide_signals._BLOCK_CELLS", 6)
+    assert read_signals(wide(), outcomes=OUTCOMES).fingerprint == expected
+
+
+def test_two_index_entries_of_one_day_collapse() -> None:
+    twice = pd.concat([wide(), wide().set_axis(wide().index + pd.Timedelta(hours=1))])
+    panel = read_signals(twice, outcomes=OUTCOMES)
+    assert contents(panel) == contents(read_signals(wide(), outcomes=OUTCOMES))
+    assert panel.warnings == (
+        "signals: duplicate rows of one (variation, day, ticker): 5, collapsed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "problems"),
+    [
+        (wide(names=("strategy", "window", "limit", "asset")), [
+            f"signals: no column level {role!r}; the levels are strategy, window, limit, asset; "
+            f"name it with columns ({role}=NAME)"
+            for role in ("algo", "ticker")
+        ]),
+        (wide().droplevel(["window", "limit"], axis=1), [
+            "signals: a wide frame needs a parameter level beside algo and ticker; "
+            "the levels are algo, symbol",
+        ]),
+        (wide().set_axis(["2026-01-05", "x", "y"]), [
+            "signals: index entry 2: 'x' is not a day; "
+            "use timestamps, YYYY-MM-DD or YYYYMMDD (2 such entries)",
+        ]),
+        (wide(names=("algo", None, "limit", "symbol")), [
+            "signals: every column level needs a name of its own; "
+            "the levels are algo, None, limit, symbol",
+        ]),
+        (wide()[:0], ["signals: the frame has no rows"]),
+        (wide().astype(int) * 3, [
+            "signals: column RSI, 7, 20, ZION, row 1: 3 is neither true nor false (5 such cells)",
+        ]),
+        (pd.DataFrame([[True, True]], index=["2026-01-05"], columns=pd.MultiIndex.from_tuples(
+            [("A", "1", "2-3", "T"),
+             ("A", "1-2", "3", "T")], names=["algo", "x", "y", "ticker"])), [
+            "signals: two variations of 'A' would both be called '1-2-3'; rename a parameter value",
+        ]),
+    ],
+)  # fmt: skip
+def test_wide_frames_that_are_refused(table: pd.DataFrame, problems: list[str]) -> None:
+    assert problems_of(table, outcomes=OUTCOMES) == problems
+
+
+def test_wide_frames_need_outcomes() -> None:
+    assert problems_of(wide()) == [
+        "signals: a wide frame needs outcomes, a table day, ticker with open, close or win"
+    ]
+
+
+def test_wide_levels_under_other_names() -> None:
+    other = wide(names=("strategy", "window", "limit", "asset"))
+    panel = read_signals(other, outcomes=OUTCOMES, columns={"algo": "strategy", "ticker": "asset"})
+    assert panel.fingerprint == read_signals(wide(), outcomes=OUTCOMES).fingerprint
+
+
+def test_outcomes_serve_long_tables_too(
+    as_source: Callable[[pl.DataFrame], Any], tmp_path: Path
+) -> None:
+    outcomes = tmp_path / "outcomes.csv"
+    OUTCOMES.write_csv(outcomes)
+    panel = read_signals(as_source(LONG.drop("open", "close")), outcomes=outcomes)
+    assert panel.fingerprint == read_signals(LONG).fingerprint
+
+
+def test_outcomes_take_the_place_of_the_tables_own() -> None:
+    outcomes = OUTCOMES.select("day", "ticker", win=pl.lit(True))
+    panel = read_signals(LONG, outcomes=outcomes)
+    assert panel.base_win_rates.tolist() == [100.0, 100.0]
+    assert all(won for held in contents(panel).values() for won in held.values())
+
+
+def test_base_rates_cover_every_pair_of_the_outcomes_on_the_panels_days() -> None:
+    extra = [("2026-01-05", "OTHER", 1.0, 2.0), ("2026-01-05", "OTHER", 2.0, 1.0),
+    ("2026-01-05", "FLAT", 1.0, 1.0),
+             ("2026-01-05", "HALTED", None, 1.0), ("2030-01-01", "OTHER", 1.0, 2.0)]  # fmt: skip
+    outcomes = pl.concat([OUTCOMES, pl.DataFrame(extra, schema=OUTCOMES.schema, orient="row")])
+    panel = read_signals(wide(), outcomes=outcomes)
+    assert panel.base_win_rates.tolist() == [50.0, 50.0, 0.0]
+    assert panel.tickers == ("AAPL", "MSFT", "ZION")
+    assert panel.warnings == (
+        "outcomes: rows with a missing or non-finite open or close: 1, counted as no win",
+        "outcomes: duplicate rows of one (day, ticker): 1, collapsed",
+    )
+
+
+def test_buys_without_an_outcome_are_counted() -> None:
+    panel = read_signals(wide(), outcomes=OUTCOMES.filter(pl.col("ticker") != "MSFT"))
+    assert panel.warnings == ("signals: buys without a row in the outcomes: 2, counted as no win",)
+    assert not contents(panel)["EMA", "9"]["2026-01-06", "MSFT"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reason"),
+    [
+        (
+            OUTCOMES.drop("close"),
+            "outcomes: missing column 'close' (or 'win'); it has day, ticker, open",
+        ),
+        (OUTCOMES.drop("ticker"), "outcomes: missing column 'ticker'; it has day, open, close"),
+        (OUTCOMES[:0], "outcomes: the table has no rows"),
+        (OUTCOMES.with_columns(day=pl.lit("x")), "outcomes: column 'day', row 1: 'x' is not a day"),
+        (Path("absent.csv"), "absent.csv: no such file"),
+    ],
+)
+def test_outcomes_that_are_refused(outcomes: Any, reason: str) -> None:
+    assert any(line.startswith(reason) for line in problems_of(wide(), outcomes=outcomes))
