@@ -1,225 +1,40 @@
-"""Reading prices: every layout gives the same table, all problems come at once, bad tickers go."""
+"""Reading prices: all problems come at once, bad tickers go, tables keep their promises."""
 
 from __future__ import annotations
 
-import gzip
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from datetime import date, timedelta
 from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
+from bar_frames import (
+    COLUMNS,
+    DATES,
+    FIELDS,
+    LAYOUTS,
+    LONG,
+    TICKERS,
+    changed,
+    contents,
+    long_frame,
+    problems_of,
+    to_csv,
+    to_folder,
+    to_sqlite,
+    without,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places import REAL_BARS
 
-from mp2.data import tables
 from mp2.data.prices import PriceTable, price_table, read_prices, to_frame
 from mp2.errors import InputError, ReadStoppedError
-
-FIELDS = ("open", "high", "low", "close", "volume")
-COLUMNS = ("date", "ticker", *FIELDS)
-DATES = ("2024-01-02", "2024-01-03", "2024-01-04")
-ROWS = [
-    # LOW and OPEN are tickers too, and the latter is listed on the second date.
-    *[
-        (day, "LOW", 10.1 + d, 12.7 + d, 9.3 + d, 11.9 + d, 1000.0 + d)
-        for d, day in enumerate(DATES)
-    ],
-    *[
-        (day, "AAPL", 185.63999938964844 + d, 186.5 + d, 184.25 + d, 184.25 + d, 5e7)
-        for d, day in enumerate(DATES)
-    ],
-    *[(day, "OPEN", 3.3, 3.3, 3.1, 3.2, 0.0) for day in DATES[1:]],
-]
-TICKERS = ("AAPL", "LOW", "OPEN")
-
-
-def long_frame(rows: Any = ROWS, columns: tuple[str, ...] = COLUMNS) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=list(columns), orient="row")
-
-
-LONG = long_frame()
-
-
-def changed(at: tuple[int, str], **values: Any) -> pl.DataFrame:
-    """The table with other values on the date with this index for this ticker."""
-    here = (pl.col("date") == DATES[at[0]]) & (pl.col("ticker") == at[1])
-    return LONG.with_columns(
-        pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
-        for name, value in values.items()
-    )
-
-
-def without(at: tuple[int, str]) -> pl.DataFrame:
-    return LONG.filter((pl.col("date") != DATES[at[0]]) | (pl.col("ticker") != at[1]))
-
-
-def contents(prices: PriceTable) -> dict[tuple[str, str], tuple[float, ...]]:
-    return {(row[0].isoformat(), row[1]): row[2:] for row in to_frame(prices).rows()}
-
-
-def problems_of(source: Any, **kwargs: Any) -> list[str]:
-    with pytest.raises(InputError) as caught:
-        read_prices(source, **kwargs)
-    return list(caught.value.problems)
-
-
-# --- layouts -------------------------------------------------------------------------------------
-
-
-def yfinance_frame(table: pl.DataFrame, *, adjusted: bool = True) -> pd.DataFrame:
-    """As yfinance makes it: columns (Price, Ticker), sorted; NaN where a ticker has no bar."""
-    long = table.to_pandas().rename(columns=str.title)
-    if adjusted:
-        long.insert(2, "Adj Close", long["Close"] * 0.9)
-    wide = long.assign(Date=pd.to_datetime(long["Date"])).pivot(index="Date", columns="Ticker")
-    wide.columns.names = ["Price", "Ticker"]
-    return wide
-
-
-def saved(make: Callable[[pl.DataFrame], pd.DataFrame]) -> Callable[[pl.DataFrame, Path], Path]:
-    def save(table: pl.DataFrame, folder: Path) -> Path:
-        make(table).to_csv(folder / "yahoo.csv")
-        return folder / "yahoo.csv"
-
-    return save
-
-
-def unnamed_levels(table: pl.DataFrame) -> pd.DataFrame:
-    wide = yfinance_frame(table)
-    wide.columns.names = [None, None]
-    return wide
-
-
-def to_parquet(table: pl.DataFrame, folder: Path) -> Path:
-    table.write_parquet(folder / "prices.parquet", row_group_size=3)
-    return folder / "prices.parquet"
-
-
-def to_wide_parquet(table: pl.DataFrame, folder: Path) -> Path:
-    yfinance_frame(table).to_parquet(folder / "yahoo.parquet")
-    return folder / "yahoo.parquet"
-
-
-def to_csv(table: pl.DataFrame, folder: Path) -> Path:
-    table.write_csv(folder / "prices.csv")
-    return folder / "prices.csv"
-
-
-def to_csv_gz(table: pl.DataFrame, folder: Path) -> Path:
-    (folder / "prices.csv.gz").write_bytes(gzip.compress(table.write_csv().encode()))
-    return folder / "prices.csv.gz"
-
-
-def to_sqlite(table: pl.DataFrame, folder: Path) -> Path:
-    connection = sqlite3.connect(folder / "prices.db")
-    connection.execute(f"CREATE TABLE prices ({', '.join(table.columns)})")
-    connection.executemany(
-        f"INSERT INTO prices VALUES ({', '.join('?' * table.width)})", table.rows()
-    )
-    connection.commit()
-    connection.close()
-    return folder / "prices.db"
-
-
-def to_folder(
-    table: pl.DataFrame, folder: Path, *, titles: bool = True, adjusted: bool = True
-) -> Path:
-    folder = folder / "daily"
-    folder.mkdir()
-    for (ticker,), rows in table.group_by("ticker"):
-        bars = rows.drop("ticker")
-        bars = bars.with_columns(pl.lit(1.0).alias("adj close")) if adjusted else bars
-        bars.rename(str.title if titles else str.upper).write_csv(folder / f"{ticker}.csv")
-    (folder / ".hidden.csv").write_text("not a table")
-    (folder / "README.txt").write_text("not a table either")
-    return folder
-
-
-def to_folder_of_yfinance(table: pl.DataFrame, folder: Path) -> Path:
-    folder = folder / "daily"
-    folder.mkdir()
-    for (ticker,), rows in table.group_by("ticker"):
-        yfinance_frame(rows).to_csv(folder / f"{str(ticker).lower()}-download.csv")
-    return folder
-
-
-def to_folder_with_gz(table: pl.DataFrame, folder: Path) -> Path:
-    folder = to_folder(table, folder)
-    plain = folder / "LOW.csv"
-    (folder / "LOW.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
-    plain.unlink()
-    return folder
-
-
-LAYOUTS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
-    "parquet": to_parquet,
-    "csv": to_csv,
-    "csv.gz": to_csv_gz,
-    "csv, text path": lambda table, folder: str(to_csv(table, folder)),
-    "sqlite": to_sqlite,
-    "polars": lambda table, _: table,
-    "polars lazy": lambda table, _: table.lazy(),
-    "polars dates": lambda table, _: table.with_columns(pl.col("date").str.to_date()),
-    "pandas": lambda table, _: table.to_pandas(),
-    "pandas with index": lambda table, _: table.to_pandas().set_index(["date", "ticker"]),
-    "pandas of dates without a name": lambda table, _: (
-        table.to_pandas()
-        .set_index(pd.DatetimeIndex(table["date"]))
-        .rename_axis(None)
-        .drop(columns="date")
-    ),
-    "pyarrow": lambda table, _: table.to_arrow(),
-    "letter case": lambda table, _: table.rename(str.upper),
-    "symbol and day": lambda table, _: table.rename({"ticker": "Symbol", "date": "Day"}),
-    "folder": to_folder,
-    "folder, upper case": lambda table, folder: to_folder(table, folder, titles=False),
-    "folder, one compressed": to_folder_with_gz,
-    "folder of yfinance files": to_folder_of_yfinance,
-    "yfinance": lambda table, _: yfinance_frame(table),
-    "yfinance by ticker": lambda table, _: (
-        yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1)
-    ),
-    "yfinance with time zone": lambda table, _: yfinance_frame(table).tz_localize(
-        "America/New_York"
-    ),
-    "yfinance east of Greenwich": lambda table, _: yfinance_frame(table).tz_localize("Asia/Tokyo"),
-    "yfinance, levels without names": lambda table, _: unnamed_levels(table),
-    "yfinance, index without name": lambda table, _: yfinance_frame(table).rename_axis(None),
-    "yfinance, index as column": lambda table, _: yfinance_frame(table).reset_index(),
-    "yfinance stacked": lambda table, _: yfinance_frame(table).stack(future_stack=True),
-    "yfinance csv": saved(yfinance_frame),
-    "yfinance csv by ticker": saved(
-        lambda table: yfinance_frame(table).swaplevel(axis=1).sort_index(axis=1)
-    ),
-    "yfinance csv with time zone": saved(
-        lambda table: yfinance_frame(table).tz_localize("America/New_York")
-    ),
-    "yfinance csv, levels without names": saved(unnamed_levels),
-    "yfinance csv, index without name": saved(
-        lambda table: yfinance_frame(table).rename_axis(None)
-    ),
-    "yfinance parquet": to_wide_parquet,
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_gives_the_same_table(layout: str, tmp_path: Path) -> None:
-    prices = read_prices(LAYOUTS[layout](LONG, tmp_path))
-    assert prices.dates == DATES
-    assert prices.tickers == TICKERS
-    assert contents(prices) == {row[:2]: row[2:] for row in ROWS}
-    assert prices.warnings == ()
-    assert prices.fingerprint == read_prices(LONG).fingerprint
 
 
 def test_a_table_is_what_its_record_promises() -> None:
@@ -234,61 +49,23 @@ def test_a_table_is_what_its_record_promises() -> None:
         assert array.dtype == (np.int64 if name == "first_idx" else np.float64)
 
 
-def test_volume_may_be_absent_or_unknown() -> None:
-    bare = read_prices(LONG.drop("volume"))
-    assert np.isnan(bare.volume).all()
-    assert bare.tickers == TICKERS
-    assert np.isnan(read_prices(changed((1, "LOW"), volume=nan)).volume[1, 1])
-    assert np.isnan(read_prices(changed((1, "LOW"), volume=None)).volume[1, 1])
-
-
-def test_float32_prices_are_taken_as_they_are(tmp_path: Path) -> None:
-    table = LONG.with_columns(pl.col(*FIELDS).cast(pl.Float32), pl.col("date").str.to_date())
-    prices = read_prices(to_parquet(table, tmp_path))
-    assert prices.open[0, 0] == np.float32(185.63999938964844)
-
-
-def test_names_can_be_given_and_win_over_the_usual_ones() -> None:
-    table = LONG.rename({"close": "last"}).with_columns(pl.lit(1.0).alias("close"))
-    assert contents(read_prices(table, columns={"close": "last"})) == contents(read_prices(LONG))
-
-
-def test_an_exact_name_wins_over_its_other_spellings() -> None:
-    table = LONG.with_columns(pl.lit(1.0).alias("Close"), pl.lit("x").alias("Symbol"))
-    assert contents(read_prices(table)) == contents(read_prices(LONG))
-
-
-def test_sqlite_tables_and_queries_are_chosen(tmp_path: Path) -> None:
-    path = to_sqlite(LONG, tmp_path)
-    assert read_prices(path, query="SELECT * FROM prices WHERE ticker <> 'LOW'").tickers == (
-        "AAPL",
-        "OPEN",
-    )
-    assert problems_of(path, table="absent") == [f"{path}: no table 'absent'; it holds prices"]
-
-
-def test_batches_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [
-        to_csv(LONG, tmp_path),
-        to_parquet(LONG, tmp_path),
-        to_sqlite(LONG, tmp_path),
-        saved(yfinance_frame)(LONG, tmp_path),
-    ]
-    whole = [read_prices(path).fingerprint for path in paths]
-    monkeypatch.setattr(tables, "BATCH_ROWS", 1)
-    monkeypatch.setattr(tables, "_SQLITE_ROWS", 1)
-    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 7)
-    assert [read_prices(path).fingerprint for path in paths] == whole
-
-
-# --- what is tolerated ---------------------------------------------------------------------------
-
 GAP = "tickers without a bar on a date, after their first one, that others have"
+
+
 BAD = "tickers with a missing or non-finite price"
+
+
 FIRST = "left out: LOW; the first: LOW"
+
+
 LATE = "rows that come after a later one of their ticker"
+
+
 REPEATED = "duplicate rows of one (ticker, date)"
+
+
 UNPRICED = dict.fromkeys(("open", "high", "low", "close"))
+
 
 TOLERATED: dict[str, tuple[pl.DataFrame, tuple[str, ...], list[str]]] = {
     "unsorted": (LONG.reverse(), TICKERS, [f"{LATE}: 5, sorted"]),
@@ -414,36 +191,9 @@ def test_a_file_names_itself_in_warnings(tmp_path: Path) -> None:
     assert read_prices(path).warnings[0].startswith(f"{path}: tickers without a bar")
 
 
-@pytest.mark.parametrize("layout", ["yfinance", "yfinance csv", "yfinance parquet"])
-def test_failed_downloads_are_columns_without_values(layout: str, tmp_path: Path) -> None:
-    bars = ("open", "high", "low", "close", "volume")
-    table = LONG.with_columns(pl.when(pl.col("ticker") != "LOW").then(pl.col(*bars)))
-    prices = read_prices(LAYOUTS[layout](table, tmp_path))
-    assert prices.tickers == ("AAPL", "OPEN")
-    assert [line.partition(": ")[2] for line in prices.warnings] == [
-        "tickers without any bar: 1, left out: LOW"
-    ]
-
-
-def test_a_first_date_without_values_is_no_header(tmp_path: Path) -> None:
-    path = tmp_path / "yahoo.csv"
-    path.write_text(
-        "Price,Open,High,Low,Close\nTicker,A,A,A,A\n2024-01-03,,,,\n2024-01-04,1,1,1,x\n"
-    )
-    assert problems_of(path) == [f"{path}[A]: column 'close', row 2: 'x' is not a number"]
-
-
-def test_a_file_with_a_header_alone_is_a_ticker_without_bars(tmp_path: Path) -> None:
-    folder = to_folder(LONG, tmp_path)
-    (folder / "ZERO.csv").write_text("Date,Open,High,Low,Close,Volume\n")
-    assert read_prices(folder).warnings == (
-        f"{folder}: tickers without any bar: 1, left out: ZERO",
-    )
-
-
-# --- what is wrong -------------------------------------------------------------------------------
-
 NAMES = "it has date, ticker, open, high, low, close, volume"
+
+
 WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "a date that only a minority has": (
         pl.concat([LONG, long_frame([("2024-01-06", "LOW", 1.0, 1.0, 1.0, 1.0, 0.0)])]),
@@ -522,19 +272,6 @@ def test_all_problems_come_at_once(case: str, tmp_path: Path) -> None:
     assert problems_of(path) == [f"{path}: {line}" for line in problems]
 
 
-def test_one_ticker_needs_its_name() -> None:
-    one = yfinance_frame(LONG).xs("AAPL", axis=1, level="Ticker")
-    (problem,) = problems_of(one)
-    assert problem == (
-        "prices: missing column 'ticker'; "
-        "it has Date, Adj Close, Open, High, Low, Close, Volume; give another name with "
-        "columns (ticker=NAME); "
-        "bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and "
-        "read its folder"
-    )
-    assert read_prices(one.assign(ticker="AAPL")).tickers == ("AAPL",)
-
-
 ARGUMENTS: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"columns": {"price": "x"}},
@@ -567,41 +304,6 @@ def test_unusable_arguments(arguments: dict[str, Any], problems: list[str]) -> N
     assert problems_of(LONG, **arguments) == problems
 
 
-def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
-    assert problems_of(tmp_path / "absent.parquet") == [f"{tmp_path}/absent.parquet: no such file"]
-    assert problems_of(tmp_path / "absent") == [f"{tmp_path}/absent: no such file"]
-    assert problems_of(tmp_path) == [
-        f"{tmp_path}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"
-    ]
-    (tmp_path / "empty.csv").touch()
-    empty = f"{tmp_path}/empty.csv: the file is empty; expected a header line with the column names"
-    assert problems_of(tmp_path / "empty.csv") == [empty]
-    assert problems_of(tmp_path) == [empty]
-    assert problems_of(42)[0].startswith("prices: cannot read this builtins.int: ")
-
-
-def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
-    folder = to_folder(LONG, tmp_path)
-    (folder / "BAD.csv").write_text("Date,Open,High,Low\n2024-01-02,1,1,1\n")
-    (folder / "WORSE.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,one\n")
-    (folder / "RAGGED.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,1,1,1\n")
-    (folder / "TORN.csv.gz").write_bytes(b"no archive")
-    (folder / "LOW.csv.gz").write_bytes(gzip.compress((folder / "LOW.csv").read_bytes()))
-    assert (
-        problems_of(folder, query="SELECT 1")[0]
-        == f"{folder}: table and query are for SQLite files; leave them out"
-    )
-    assert problems_of(folder) == [
-        f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; "
-        "give another name with columns (close=NAME)",
-        f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
-        f"{folder}/RAGGED.csv: row 1 has 7 fields for 5 columns; quote a field that holds a comma",
-        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no'); "
-        "name a whole file of that kind",
-        f"{folder}/WORSE.csv: column 'Close', row 1: 'one' is not a number",
-    ]
-
-
 def test_an_interrupted_query_is_a_stop(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
@@ -620,38 +322,12 @@ def test_long_lists_of_problems_are_cut(tmp_path: Path) -> None:
     assert problems[-1] == "... and 10 more problems like these"
 
 
-def test_wide_tables_are_checked_ticker_by_ticker(tmp_path: Path) -> None:
-    path = tmp_path / "yahoo.csv"
-    path.write_text(
-        "Price,Open,High,Low,Close,Close\nTicker,A,A,A,A,B\nDate,,,,,\n2024-01-02,1,1,1,x,1\n2024-01-03,1,1,1,1,1\n"
-    )
-    problems = problems_of(path)
-    assert problems[0] == f"{path}[A]: column 'close', row 1: 'x' is not a number"
-    assert [line.partition(";")[0] for line in problems[1:]] == [
-        f"{path}[B]: missing column '{name}'" for name in ("open", "high", "low")
-    ]
-    path.write_text("Price,Close,Close\nTicker,A,B\nDate,,\n2024-01-02,1,1\n")
-    assert problems_of(path) == [
-        f"{path}: wide columns need the fields open, high, low, close for each ticker, as "
-        "yfinance makes them"
-    ]
-    wide = yfinance_frame(LONG)
-    pd.concat([wide, wide[[("Open", "AAPL")]]], axis=1).to_csv(path)
-    assert problems_of(path) == [
-        f"{path}: 2 columns are called \"('Open', 'AAPL')\"; rename all but one"
-    ]
-    assert problems_of(wide[:0]) == ["prices: the table has no rows"]
-
-
 def test_a_stop_ends_the_reading(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     for source in (LONG, to_sqlite(LONG, tmp_path), to_folder(LONG, tmp_path)):
         with pytest.raises(ReadStoppedError, match="stopped while reading"):
             read_prices(source, stop=stop)
-
-
-# --- dates ---------------------------------------------------------------------------------------
 
 
 def test_start_and_end_are_included() -> None:
@@ -703,8 +379,6 @@ def test_dates_are_found() -> None:
         ):
             prices.date_idx(day)
 
-
-# --- round trips ---------------------------------------------------------------------------------
 
 PRICE = st.floats(1e-3, 1e6)
 
@@ -795,8 +469,6 @@ def test_a_table_keeps_its_promises_for_any_broken_bars(
         keep_promises(read)
         assert set(contents(read)) <= set(contents(prices))
 
-
-# --- real data -----------------------------------------------------------------------------------
 
 READ_AND_MEASURE = """
 import sys, time

@@ -187,6 +187,10 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     cut = LONG.write_parquet(folder / "cut.parquet") or (folder / "cut.parquet").read_bytes()
     (folder / "cut.parquet").write_bytes(cut[: len(cut) // 2])
     yield "cut.parquet", "cannot be read as a Parquet file"
+    claim = bytearray(cut)
+    claim[-8:-4] = (0x7FFFFFFF).to_bytes(4, "little")
+    (folder / "claim.parquet").write_bytes(claim)
+    yield "claim.parquet", "cannot be read as a Parquet file: its footer is damaged"
     damaged = bytearray(cut)
     damaged[8:200] = bytes(192)
     (folder / "damaged.parquet").write_bytes(damaged)

@@ -1,4 +1,4 @@
-"""A wrong value in any column of the store is refused by its table, or reported, and hides no other row."""
+"""A wrong value in a column of the store is refused by its table, or reported, row by row."""
 
 from __future__ import annotations
 
