@@ -1,4 +1,4 @@
-"""What all JSON documents of the commands share."""
+"""The version that all JSON documents of the commands carry."""
 
 SCHEMA_VERSION = 1
-"""Rises when a key of a document changes its meaning or goes."""
+"""Rises when a key of a document is removed or changes its meaning."""

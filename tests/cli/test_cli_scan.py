@@ -379,11 +379,11 @@ def test_cache_and_quotas_are_in_the_state_folder_and_their_warnings_are_shown(
 
 
 def test_the_log_has_the_events_as_json(mp2, scanners, here):
-    def tell(context):
+    def log_a_line(context):
         context.logger.info("looked around")
         return []
 
-    scanners(make("telling", tell))
+    scanners(make("telling", log_a_line))
     mp2("--log-file", "log.txt", "scan")
     log = (here / "log.txt").read_text()
     events = [

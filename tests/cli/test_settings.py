@@ -1,4 +1,4 @@
-"""Values and files of settings: what is accepted, and what is said of the rest."""
+"""Values and files of settings: what is accepted, and the messages for the rest."""
 
 import click
 import pytest

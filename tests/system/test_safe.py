@@ -251,21 +251,21 @@ def hostile_table(path):
 
 @pytest.fixture(scope="module")
 def searched():
-    """The first search of the hostile table: what it told, and the files it left."""
+    """The first search of the hostile table: its output, and the files it left."""
     return {}
 
 
 @pytest.fixture
 def hostile(mp2, here, searched):
-    """The hostile table, and what the search of it told, whose run is stored."""
+    """The hostile table, and the output of its search, whose run is stored."""
     path = here / "t\x1b[31m[red]\u202e.parquet"
     if not searched:
         hostile_table(path)
-        searched["told"] = mp2("--log-file", "run.log", "-vv", "search", path, *RULES)
+        searched["output"] = mp2("--log-file", "run.log", "-vv", "search", path, *RULES)
         searched["files"] = {file.name: file.read_bytes() for file in here.iterdir()}
     for name, content in searched["files"].items():
         (here / name).write_bytes(content)
-    return path, searched["told"]
+    return path, searched["output"]
 
 
 @pytest.mark.parametrize(

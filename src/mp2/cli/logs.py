@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PlainFormatter(logging.Formatter):
-    """Makes a log record one line, whatever it quotes; the lines of a traceback stay lines."""
+    """Makes a log record one line, also if it quotes several; tracebacks keep their lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line with control characters made visible."""

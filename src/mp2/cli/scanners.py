@@ -34,6 +34,9 @@ def scanners(db: Path) -> None:
     """Look at scanners: which there are, their settings, keys and breakers."""
 
 
+_HEADINGS = ("scanner", "pipeline", "enabled", "keys", "breaker", "summary")
+
+
 # --- mp2 scanners list -----------------------------------------------------------------------
 
 
@@ -46,8 +49,7 @@ def list_scanners(db: Path) -> None:
     discovery = plan.discovery()
     states = _breaker_states(db)
     described = [describe_scanner(one, discovery, states) for one in plan.known]
-    headings = ("scanner", "pipeline", "enabled", "keys", "breaker", "summary")
-    table = record_table(headings, [_row(one) for one in described])
+    table = record_table(_HEADINGS, [_row(one) for one in described])
     present(document(scanners=described), table)
 
 
@@ -145,17 +147,10 @@ def show_scanner(db: Path, name: str) -> None:
     described = describe_scanner(one, plan.discovery(), _breaker_states(db))
     given = plan.config.get("scanners", {}).get(name, {})
     options = [] if one.scanner is None else describe_settings(one.scanner.Settings, given)
-    _, pipeline, enabled, keys, breaker, summary = _row(described)
-    facts = {
-        "scanner": name,
-        "summary": summary,
-        "pipeline": pipeline,
-        "enabled": described["why_off"] or enabled,
-        "keys": keys,
-        "breaker": breaker,
-        "registered by": described["where"],
-        "isolation": described["isolation"] or "-",
-    }
+    facts = dict(zip(_HEADINGS, _row(described), strict=True))
+    facts["enabled"] = described["why_off"] or facts["enabled"]
+    facts["registered by"] = described["where"]
+    facts["isolation"] = described["isolation"] or "-"
     rows = []
     for option in options:
         default = "required" if option["required"] else _value_text(option["default"])
