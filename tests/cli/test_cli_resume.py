@@ -65,7 +65,7 @@ def test_a_resumed_run_is_one_that_was_never_interrupted(mp2):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
-def test_a_run_with_a_limit_of_work_that_died_before_it_goes_on_to_it(mp2):
+def test_a_run_that_died_before_its_work_limit_resumes_up_to_it(mp2):
     whole = lasting(mp2("search", WEEK, *RULES, "--json", "--no-store", "--max-attempts", "30")[1])
     begun(mp2)
     with (
@@ -82,7 +82,7 @@ def test_a_run_with_a_limit_of_work_that_died_before_it_goes_on_to_it(mp2):
     assert lasting(mp2("resume", "last", "--json")[1]) == whole
 
 
-def test_a_limit_of_work_that_was_gone_beyond_limits_no_later_session(mp2):
+def test_a_work_limit_that_was_exceeded_limits_no_later_session(mp2):
     begun(mp2)
     done = lasting(mp2("resume", "last", "--json", "--budget", "50s")[1])
     assert done["status"] == "complete"
@@ -106,7 +106,7 @@ def test_the_picks_of_a_resumed_run_are_made_again(mp2, here):
         assert mine == its
 
 
-def test_the_table_says_how_to_go_on(mp2):
+def test_the_output_names_the_command_that_resumes(mp2):
     _, out, _ = mp2("search", WEEK, *RULES, "--max-attempts", "30")
     run_id = strict_json(mp2("runs", "list", "--json")[1])["runs"][0]["run_id"]
     assert f"mp2 resume {run_id} goes on." in out
@@ -164,7 +164,7 @@ def test_a_run_of_a_living_process_is_not_taken_over(mp2):
         ),
     ],
 )
-def test_what_cannot_go_on_says_why_and_is_kept(mp2, change, message):
+def test_a_run_that_cannot_be_resumed_is_reported_and_kept(mp2, change, message):
     before = begun(mp2)
     with closing(sqlite3.connect("mp2.db")) as connection, connection:
         connection.execute(change)

@@ -88,7 +88,7 @@ def test_nothing_found_is_exit_code_4(mp2):
     )
 
 
-def test_work_limit_is_deterministic_and_says_so(mp2):
+def test_a_work_limit_is_deterministic_and_reported(mp2):
     runs = [
         mp2("search", WEEK, *RULES, "--max-attempts", "7", "--json", "--workers", n) for n in (1, 4)
     ]
@@ -182,7 +182,7 @@ def test_no_command_shows_the_help_as_it_is(mp2):
     assert err.startswith("Usage: mp2")
 
 
-def test_one_problem_is_one_line_whatever_it_quotes(mp2, here):
+def test_one_problem_is_one_line_even_if_it_quotes_line_breaks(mp2, here):
     (here / "mac.csv").write_bytes(b"algo,variation,day,ticker,win\x1b[31m\rA,1,2026-01-05,T,1\r")
     code, _, err = mp2("search", "mac.csv")
     assert code == 2
@@ -436,7 +436,7 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
     assert "\\x1b]0;evil\\x07v1" in out.replace("\n", "")
 
 
-# --- as a process ---------------------------------------------------------------------------------------------------
+# --- as a process ---------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -500,8 +500,16 @@ def test_closed_stdout_is_quiet():
 
 
 def test_help_needs_no_heavy_import():
-    code = "import sys; from mp2.cli.main import main\ntry: main(['search', '--help'])\nexcept SystemExit: pass\n"
-    code += "heavy = {'numpy', 'polars', 'rich.live', 'mp2._recurse'} & set(sys.modules); assert not heavy, heavy"
+    code = """
+import sys
+from mp2.cli.main import main
+try:
+    main(['search', '--help'])
+except SystemExit:
+    pass
+heavy = {'numpy', 'polars', 'rich.live', 'mp2._recurse', 'pydantic'} & set(sys.modules)
+assert not heavy, heavy
+"""
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
@@ -624,7 +632,7 @@ def test_a_terminal_that_goes_away_costs_the_display_only():
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
-def test_a_log_file_that_is_a_pipe_nobody_reads_is_told(mp2, here):
+def test_a_log_file_that_is_a_pipe_without_a_reader_is_reported(mp2, here):
     os.mkfifo("pipe.log")
     code, _, err = mp2("--log-file", "pipe.log", "search", WEEK, *RULES, "--no-store")
     assert code == 2

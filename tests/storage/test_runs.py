@@ -1,4 +1,4 @@
-"""The store: what goes in comes out, nothing is lost by a failing write, and every fault is told in one clear line."""
+"""The store returns what it was given, a failing write loses nothing, a fault is one clear line."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def opened(path: Path) -> Iterator[Store]:
         yield target
 
 
-# --- round trip ----------------------------------------------------------------------------------------------------
+# --- round trip -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_source_that_is_not_unicode_is_kept_readable(opened: Store) -> None:
     assert opened.runs()[0].source == r"we\udcffek.csv"
 
 
-# --- picks and outcomes --------------------------------------------------------------------------------------------
+# --- picks and outcomes ---------------------------------------------------------------------------
 
 
 def test_picks_and_outcomes_of_several_days_are_read_back_by_day(path: Path) -> None:
@@ -410,10 +410,10 @@ def test_picks_that_make_no_sense_are_damage(opened: Store, damage: str) -> None
         (opened.load_picks(run_id), opened.load_outcomes(run_id))
 
 
-# --- list, find, delete --------------------------------------------------------------------------------------------
+# --- list, find, delete ---------------------------------------------------------------------------
 
 
-def test_the_list_is_newest_first_and_tells_how_each_run_ended(opened: Store) -> None:
+def test_the_list_is_newest_first_with_the_status_of_each_run(opened: Store) -> None:
     done, failed, running = begin(opened), begin(opened), begin(opened, "2001-01-01T00:00:00Z")
     opened.finish(done, build_result())
     opened.abandon(failed)
@@ -495,7 +495,7 @@ def test_a_run_is_found_by_its_id_a_beginning_or_last(
         ("LAST", "no run 'LAST'; there is"),
     ],
 )
-def test_what_is_not_found_is_told_with_what_there_is(
+def test_an_unknown_name_is_reported_with_the_ids_there_are(
     opened: Store, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     scripted_suffixes(monkeypatch, "aaaa", "bbbb")
@@ -511,7 +511,7 @@ def test_many_runs_are_not_all_listed(opened: Store) -> None:
         opened.find("x")
 
 
-def test_an_empty_store_says_so(opened: Store) -> None:
+def test_an_empty_store_is_reported(opened: Store) -> None:
     assert opened.runs() == []
     with pytest.raises(InputError, match=r"runs\.db: holds no run yet; run a search first"):
         opened.find("last")
@@ -541,7 +541,7 @@ def count_rows(target: Store) -> dict[str, int]:
     }
 
 
-# --- a run's life --------------------------------------------------------------------------------------------------
+# --- a run's life ---------------------------------------------------------------------------------
 
 
 def test_only_an_ended_run_has_a_result(opened: Store) -> None:
@@ -597,7 +597,7 @@ def test_a_run_whose_process_died_is_interrupted(opened: Store) -> None:
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/stat").exists(), reason="the system does not tell when a process started"
+    not Path("/proc/self/stat").exists(), reason="the system does not report when a process started"
 )
 def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: Store) -> None:
     run_id = begin(opened)
@@ -609,9 +609,10 @@ def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: 
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/stat").exists(), reason="the system does not tell when a process has ended"
+    not Path("/proc/self/stat").exists(),
+    reason="the system does not report when a process has ended",
 )
-def test_a_process_that_nobody_has_asked_about_since_it_died_is_gone(opened: Store) -> None:
+def test_a_dead_process_that_was_not_waited_for_is_gone(opened: Store) -> None:
     run_id = begin(opened)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         pretend(opened, run_id, pid=process.pid, process_start=processes.process_start(process.pid))
@@ -647,7 +648,7 @@ def test_a_run_elsewhere_that_never_wrote_is_interrupted_after_a_while(opened: S
     assert opened.runs()[0].status == "interrupted"
 
 
-def test_while_a_run_is_taken_up_its_earlier_result_is_read(opened: Store) -> None:
+def test_while_a_run_is_resumed_its_earlier_result_is_read(opened: Store) -> None:
     run_id = begin(opened)
     opened.finish(run_id, build_result(), SearchState())
     opened.resume(run_id, build_request(), input_fingerprint="f" * 64)
@@ -671,7 +672,7 @@ def test_picks_are_stored_with_the_result_or_neither(
     assert opened.load_picks(run_id) == (build_picks(run_id=run_id),)
 
 
-def test_what_cannot_be_told_counts_as_running(
+def test_an_unknown_process_counts_as_running(
     opened: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = begin(opened)
@@ -732,7 +733,7 @@ def test_a_process_killed_while_it_stores_leaves_no_half_result(path: Path, open
     assert {table for table, n in count_rows(opened).items() if n} == {"run"}
 
 
-# --- the file ------------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 
 def test_the_file_is_made_private_in_wal_mode_with_its_version(path: Path) -> None:
@@ -817,7 +818,7 @@ def test_a_copy_where_nothing_may_be_written_is_read(
         Store(path)
 
 
-def test_permissions_that_are_missing_are_told(path: Path) -> None:
+def test_missing_permissions_are_reported(path: Path) -> None:
     Store(path).close()
     path.chmod(0o400)
     if os.access(path, os.W_OK):
@@ -905,7 +906,7 @@ def test_a_missing_file_is_not_made_for_reading(path: Path, how: dict[str, bool]
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(
+def test_a_pipe_or_a_link_to_nothing_is_reported_and_not_waited_for(
     tmp_path: Path, read_only: bool
 ) -> None:
     os.mkfifo(tmp_path / "pipe.db")
@@ -918,7 +919,7 @@ def test_a_pipe_or_a_link_to_nothing_is_told_and_not_waited_for(
         Store(tmp_path / "link.db", read_only=read_only)
 
 
-def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+def test_a_name_that_no_file_can_have_is_reported(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
     with pytest.raises(
         StoreError, match="cannot be created: File name too long; pass another --db"
@@ -928,7 +929,7 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
         Store(path, read_only=True)
 
 
-def test_a_missing_directory_is_told(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError,
         match=r"runs\.db: cannot be created: No such file or directory; pass another --db",
@@ -1001,7 +1002,7 @@ def test_many_may_make_the_same_file_at_once(path: Path) -> None:
         assert [summary.status for summary in target.runs()] == ["wall"] * 6
 
 
-# --- failing writes ------------------------------------------------------------------------------------------------
+# --- failing writes -------------------------------------------------------------------------------
 
 
 def test_a_full_disk_loses_nothing_that_was_there(path: Path, opened: Store) -> None:
@@ -1039,7 +1040,7 @@ def test_an_error_in_the_middle_of_a_result_stores_none_of_it(opened: Store) -> 
     assert opened.load(run_id) == build_result(run_id=run_id)
 
 
-def test_a_locked_file_is_told_after_the_wait(path: Path, opened: Store) -> None:
+def test_a_locked_file_is_reported_after_the_wait(path: Path, opened: Store) -> None:
     run_id = begin(opened)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -1115,7 +1116,7 @@ def test_a_row_that_cannot_be_read_is_named_and_hides_no_other(opened: Store) ->
     assert [summary.run_id for summary in opened.runs()] == [sound]
 
 
-def test_damaged_pages_are_told(path: Path) -> None:
+def test_damaged_pages_are_reported(path: Path) -> None:
     with Store(path) as target:
         run_id = begin_and_finish(target, build_result(n_groups=300))
     content = bytearray(path.read_bytes())
@@ -1128,7 +1129,7 @@ def test_damaged_pages_are_told(path: Path) -> None:
         target.load(run_id)
 
 
-def test_a_closed_store_says_so(path: Path) -> None:
+def test_a_closed_store_is_reported(path: Path) -> None:
     with Store(path) as target:
         pass
     target.close()
@@ -1136,7 +1137,7 @@ def test_a_closed_store_says_so(path: Path) -> None:
         target.runs()
 
 
-# --- export --------------------------------------------------------------------------------------------------------
+# --- export ---------------------------------------------------------------------------------------
 
 
 def test_the_table_of_groups_has_a_row_per_group() -> None:

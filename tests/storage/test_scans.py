@@ -1,4 +1,4 @@
-"""Scans in the store: an outcome is there before anybody is told, whatever comes of the process; breakers between runs."""
+"""Scans in the store: an outcome is stored before it is shown; breakers outlive the process."""
 
 import datetime
 import random
@@ -69,7 +69,7 @@ def test_a_scan_is_read_back_as_it_was(opened):
     assert result.candidates[1].sources == ("first", "second")
 
 
-def test_the_list_tells_how_each_scan_ended(opened):
+def test_the_list_has_the_status_of_each_scan(opened):
     scan_id, result = scanned(opened)
     (running,) = opened.scans()
     assert (running.status, running.elapsed_s, running.n_scanners, running.n_outcomes) == (
@@ -212,7 +212,7 @@ def test_a_row_that_cannot_be_read_is_named_and_hides_no_other(opened):
     assert [f"scan {damaged} is damaged" in problem for problem in opened.problems] == [True]
 
 
-# --- breakers --------------------------------------------------------------------------------------------------------
+# --- breakers -------------------------------------------------------------------------------------
 
 
 def test_breakers_live_from_one_command_to_the_next(path):
@@ -263,7 +263,7 @@ def test_of_many_commands_at_once_one_is_the_probe(path):
     assert set(answers) == {True, "another run is trying whether it works again"}
 
 
-# --- kill ------------------------------------------------------------------------------------------------------------
+# --- kill -----------------------------------------------------------------------------------------
 
 PLUG_IN = """
 import mp2
@@ -279,7 +279,7 @@ for idx in range(60):
 
 
 def killed_scan(folder, db, n_lines, wait_s):
-    """Starts a scan, reads lines, waits and kills; the lines it had shown in whole, and whether the kill came in time."""
+    """Start a scan, read lines, wait, kill; the whole lines, and whether the kill came in time."""
     names = ",".join(f"s{idx}" for idx in range(60))
     command = [sys.executable, "-m", "mp2", "scan", "--db", str(db), "--only", names]
     with subprocess.Popen(
@@ -296,25 +296,25 @@ def killed_scan(folder, db, n_lines, wait_s):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_whatever_had_been_shown_survives_a_kill_at_any_moment(tmp_path, monkeypatch):
+def test_every_outcome_shown_survives_a_kill_at_any_moment(tmp_path, monkeypatch):
     plug_in(tmp_path, PLUG_IN, [f"S{idx}" for idx in range(60)])
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
-    dice = random.Random(5)
+    rng = random.Random(5)
     moments = [
-        (n_lines, dice.random() * 0.003)
-        for n_lines in (1, 2, *(dice.randrange(3, 62) for _ in range(14)))
+        (n_lines, rng.random() * 0.003)
+        for n_lines in (1, 2, *(rng.randrange(3, 62) for _ in range(14)))
     ]
-    moments += [(0, 0.3 + dice.random() * 0.6) for _ in range(14)]
+    moments += [(0, 0.3 + rng.random() * 0.6) for _ in range(14)]
     n_killed = 0
     for idx, (n_lines, wait_s) in enumerate(moments):
         db = tmp_path / f"{idx}.db"
         lines, was_killed = killed_scan(tmp_path, db, n_lines, wait_s)
-        told = {
+        shown_counts = {
             name: int(n)
             for line in lines
             for name, n in re.findall(r"✓ (s\d+): (\d+) candidate", line)
         }
-        assert len(told) >= n_lines - 1
+        assert len(shown_counts) >= n_lines - 1
         with Store(db) as target:
             stored = {}
             for summary in target.scans():
@@ -332,7 +332,7 @@ def test_whatever_had_been_shown_survives_a_kill_at_any_moment(tmp_path, monkeyp
                     "SELECT scanner, count(*) FROM scan_candidate GROUP BY scanner"
                 ).fetchall()
             )
-        assert told.items() <= stored.items()
+        assert shown_counts.items() <= stored.items()
         assert {name: n for name, n in stored.items() if n} == rows
         n_killed += was_killed
     assert n_killed > len(moments) / 2

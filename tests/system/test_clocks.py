@@ -1,7 +1,7 @@
-"""What happens around a search or scan: a clock that jumps, a process that is halted, signals in every phase, threads, loops.
+"""A search or scan and its surroundings: jumping clocks, halts, signals in every phase, threads, loops.
 
-Signals in a running search or scan from the command line are in `test_cli.py` and `test_cli_scan.py`, the pool's races with a
-stop in `test_schedule.py`.
+Signals in a running search or scan are in `cli/test_main.py` and `cli/test_cli_scan.py`, the races
+of the pool with a stop in `groups/test_pool.py`.
 """
 
 import ast
@@ -60,7 +60,7 @@ def endless(endless_table):
     return package.read_signals(endless_table)
 
 
-# --- clocks ----------------------------------------------------------------------------------------------------------
+# --- clocks ---------------------------------------------------------------------------------------
 
 MOMENTS = {
     "discovery/http/cache": {"time.time"},
@@ -73,8 +73,8 @@ MOMENTS = {
     "discovery/context": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
 }
-"""Where wall time may be read: for labels, for the day of today, and as moments that files keep from one process to the next
-(answers, quotas, breakers, heartbeats). Never for how long something took or may take."""
+"""Where wall time may be read: for labels, for the day of today, and as moments that files keep
+between processes (responses, quotas, breakers, heartbeats). Never for a duration or a deadline."""
 WALL_CLOCKS = (
     "time.time",
     "time.time_ns",
@@ -138,7 +138,7 @@ def jumping(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_search_takes_no_notice_of_a_jumping_wall_clock(jumping, endless):
+def test_a_search_ignores_a_jumping_wall_clock(jumping, endless):
     started_ns = _recurse.now_ns()
     result = package.search(endless, budget_s=0.3, workers=2, rules=ENDLESS_RULES)
     took_s = (_recurse.now_ns() - started_ns) / 1e9
@@ -150,7 +150,7 @@ def test_a_search_takes_no_notice_of_a_jumping_wall_clock(jumping, endless):
 
 
 @pytest.mark.parametrize("concurrent", [True, False])
-def test_a_scan_takes_no_notice_of_a_jumping_wall_clock(jumping, concurrent):
+def test_a_scan_ignores_a_jumping_wall_clock(jumping, concurrent):
     def wait(context):
         left_s.append(context.remaining_s())
         context.cancelled.wait(GUARD_S)
@@ -167,7 +167,7 @@ def test_a_scan_takes_no_notice_of_a_jumping_wall_clock(jumping, concurrent):
     assert 0 < left_s[0] <= 0.4
 
 
-# --- late ------------------------------------------------------------------------------------------------------------
+# --- late -----------------------------------------------------------------------------------------
 
 
 def late_after(n):
@@ -208,7 +208,7 @@ def test_a_stop_before_the_search_begins_is_a_stop(endless):
     assert package.search(endless, stop=stop).status is Status.STOPPED
 
 
-# --- halted ----------------------------------------------------------------------------------------------------------
+# --- halted ---------------------------------------------------------------------------------------
 
 
 @posix
@@ -231,12 +231,13 @@ def test_a_halted_search_ends_by_the_clock_that_went_on(endless_table):
         assert [run.status for run in store.runs()] == ["wall"]
 
 
-# --- signals in every phase ------------------------------------------------------------------------------------------
+# --- signals in every phase -----------------------------------------------------------------------
 
 INTERRUPTED = """
 import os, signal, sys
 from mp2.discovery import registry
-numbers, module, name, method, after = [int(n) for n in sys.argv[1].split(",")], *sys.argv[2].split(":")
+numbers = [int(n) for n in sys.argv[1].split(",")]
+module, name, method, after = sys.argv[2].split(":")
 owner = __import__(module, fromlist=["x"])
 owner = getattr(owner, name) if method else owner
 real = getattr(owner, method or name)
@@ -251,7 +252,8 @@ setattr(owner, method or name, interrupted)
 from mp2.cli.main import main
 if sys.argv[3] in ("scan", "scanners"):
     from stub_scanners import naming
-    registry._plug_ins, registry.builtin_scanners = tuple, lambda: (naming("good", "A"), naming("other", "B"))
+    registry._plug_ins = tuple
+    registry.builtin_scanners = lambda: (naming("good", "A"), naming("other", "B"))
 main(sys.argv[3:])
 """
 READING = "mp2.data.signal_reader:read_signals::"
@@ -264,7 +266,7 @@ INT, TERM, HUP = (int(getattr(signal, name, 0)) for name in ("SIGINT", "SIGTERM"
 
 
 def interrupted(numbers, where, *args):
-    """Exit code, output and errors of a command that gets these signals in a function of its own."""
+    """Exit code, output and errors of a command that gets these signals in the function `where`."""
     paths = os.pathsep.join([*IMPORTS, *sys.path])
     command = [
         sys.executable,
@@ -307,7 +309,7 @@ def is_whole(path="mp2.db"):
         ([INT], PRINTING, 130, "complete"),
     ],
 )
-def test_a_signal_is_heeded_in_every_phase(here, numbers, where, code, status):
+def test_a_signal_is_honoured_in_every_phase(here, numbers, where, code, status):
     exit_code, out, err = interrupted(numbers, where, *SEARCH)
     assert exit_code == code, err
     document = strict_json(out)
@@ -347,7 +349,7 @@ def test_a_second_interruption_leaves_a_whole_store(where, statuses):
         ([TERM], "mp2.cli.scan_view:scan_view::", 143),
     ],
 )
-def test_a_signal_is_heeded_in_every_phase_of_a_scan(numbers, where, code):
+def test_a_signal_is_honoured_in_every_phase_of_a_scan(numbers, where, code):
     exit_code, out, err = interrupted(numbers, where, "scan")
     assert exit_code == code, err
     with package.Store("mp2.db", read_only=True) as store:
@@ -357,7 +359,7 @@ def test_a_signal_is_heeded_in_every_phase_of_a_scan(numbers, where, code):
     assert is_whole()
 
 
-# --- signals in the other commands -----------------------------------------------------------------------------------
+# --- signals in the other commands ----------------------------------------------------------------
 
 LENIENT = (
     "--min-pooled-pp=0",
@@ -366,12 +368,22 @@ LENIENT = (
     "--max-cv-buys=10",
     "--min-wilson-lb=-100",
 )
-GRIDS = "enabled = false\n[EMA]\nfast = 5\nslow = 16\n[SMA]\nperiod = 13\nmargin = 0\n[RSI]\nperiod = 9\nlevel = 60\n"
+GRIDS = """enabled = false
+[EMA]
+fast = 5
+slow = 16
+[SMA]
+period = 13
+margin = 0
+[RSI]
+period = 9
+level = 60
+"""
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """A folder with prices, a database that holds a run with picks for the last day of theirs, and one with half a run."""
+    """A folder with prices, a database of a run with picks for their last day, one of half a run."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "grids.toml").write_text(GRIDS)
     to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
@@ -491,7 +503,7 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
         ),
     ],
 )
-def test_a_signal_is_heeded_in_every_command(stored, numbers, where, words, code, expected):
+def test_a_signal_is_honoured_in_every_command(stored, numbers, where, words, code, expected):
     grids = ("--grids=grids.toml",) if words[0] in ("signals", "walkforward", "check") else ()
     exit_code, _, err = interrupted(numbers, where, *words, *grids)
     assert (exit_code, of_store()) == (code, expected), err
@@ -569,7 +581,7 @@ def searched(mp2, monkeypatch):
 @pytest.mark.parametrize(
     "error", [StoreError("mp2.db: locked"), InputError("locked"), RuntimeError("locked")], ids=repr
 )
-def test_a_signal_has_its_exit_code_whatever_error_follows(searched, monkeypatch, error):
+def test_a_signal_has_its_exit_code_even_if_an_error_follows(searched, monkeypatch, error):
     def fail(*_):
         signal.raise_signal(signal.SIGTERM)
         raise error
@@ -580,7 +592,7 @@ def test_a_signal_has_its_exit_code_whatever_error_follows(searched, monkeypatch
     assert "locked" in strict_json(out)["errors"][0]
 
 
-# --- documents and files that a signal would cut ----------------------------------------------------------------------
+# --- documents and files that a signal would cut --------------------------------------------------
 
 
 @posix
@@ -594,7 +606,7 @@ def test_a_signal_around_the_printing_leaves_one_document(searched, where):
     assert ("runs" in strict_json(out)) == (where != "mp2.cli.runs:present::")
 
 
-def test_a_failure_after_the_document_is_told_on_stderr_alone(searched, monkeypatch):
+def test_a_failure_after_the_document_is_reported_on_stderr_alone(searched, monkeypatch):
     def print_and_fail(*content):
         real(*content)
         raise StoreError("the store failed")
@@ -622,7 +634,7 @@ def test_a_signal_while_a_run_is_exported_leaves_the_file_as_it_was(here, search
 
 @posix
 @pytest.mark.slow
-def test_a_signal_while_a_pipe_is_written_says_that_it_may_be_cut(here, searched):
+def test_a_signal_while_a_pipe_is_written_reports_that_it_may_be_cut(here, searched):
     os.mkfifo("pipe")
     reader = threading.Thread(target=(here / "pipe").read_bytes)
     reader.start()
@@ -652,7 +664,7 @@ def test_a_file_that_is_replaced_keeps_its_links_and_permissions(here):
 
 @posix
 @pytest.mark.slow
-def test_all_that_an_interruption_leaves_behind_is_said(stored):
+def test_an_interruption_reports_all_that_it_leaves_behind(stored):
     code, _, err = interrupted(
         [INT, INT], "mp2.cli.views:print_warnings::", *PICK, "--csv", "out.csv"
     )
@@ -661,7 +673,7 @@ def test_all_that_an_interruption_leaves_behind_is_said(stored):
     assert err.splitlines()[-1] == f"mp2: stopped by a signal; {said}"
 
 
-# --- closed output ---------------------------------------------------------------------------------------------------
+# --- closed output --------------------------------------------------------------------------------
 
 PRINTERS = (
     ("search", str(WEEK), *RULES, "--show", "100"),
@@ -681,10 +693,14 @@ PRINTERS = (
 @pytest.mark.slow
 def test_an_output_that_is_closed_early_is_quiet(mp2):
     mp2("search", WEEK, *RULES, "--max-attempts", "20")
-    command = "from mp2.discovery import registry; registry.builtin_scanners = registry._plug_ins = tuple\n"
-    command += "from mp2.__main__ import script; script()"
+    command = """
+from mp2.discovery import registry
+registry.builtin_scanners = registry._plug_ins = tuple
+from mp2.__main__ import script
+script()
+"""
     reader, writer = os.pipe()
-    os.close(reader)  # from the first byte on nobody reads
+    os.close(reader)  # no reader from the first byte on
     started = [
         subprocess.Popen(
             [sys.executable, "-c", command, *args], stdout=writer, stderr=subprocess.PIPE, text=True
@@ -701,11 +717,11 @@ def test_an_output_that_is_closed_early_is_quiet(mp2):
 
 
 @posix
-@pytest.mark.parametrize(("heeded", "expected"), [("default_int_handler", 130), ("SIG_IGN", 0)])
-def test_ctrl_c_before_the_command_line_is_there_ends_it_without_a_word(heeded, expected):
+@pytest.mark.parametrize(("handler", "expected"), [("default_int_handler", 130), ("SIG_IGN", 0)])
+def test_ctrl_c_while_the_command_line_loads_ends_it_silently(handler, expected):
     code = f"""
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.{heeded})
+signal.signal(signal.SIGINT, signal.{handler})
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "mp2.cli.main":
@@ -721,7 +737,7 @@ script()
     assert (done.returncode, done.stderr) == (expected, "")
 
 
-def test_an_installation_that_is_broken_says_so():
+def test_a_broken_installation_is_reported():
     code = "import sys; sys.modules['click'] = None\nfrom mp2.__main__ import script; script()"
     done = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=GUARD_S
@@ -730,7 +746,7 @@ def test_an_installation_that_is_broken_says_so():
     assert "click" in done.stderr
 
 
-# --- from Python -----------------------------------------------------------------------------------------------------
+# --- from Python ----------------------------------------------------------------------------------
 
 
 def in_thread(work):

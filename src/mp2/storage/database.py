@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -347,9 +348,13 @@ def to_sql(value: Any) -> Any:
 def from_sql(row: Mapping[str, Any]) -> Row:
     """A row's values, JSON decoded. Raises ValueError."""
     values = dict(row)
-    for name in _json_columns() & values.keys():
-        if values[name] is not None:
-            values[name] = json.loads(values[name])
+    encoded = _json_columns()
+    for name, value in row.items():
+        if name in encoded and value is not None:
+            values[name] = json.loads(value)
+        elif isinstance(value, float) and not isfinite(value):
+            # REAL columns accept infinity, displays do not.
+            raise ValueError(f"{name}: not finite")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Searches killed at random moments: the store opens, holds what it had reported, and a resumed run ends as an undisturbed one.
+"""Searches killed at random moments: the store is whole, and a resumed run ends as if undisturbed.
 
 `MP2_CRASHES=100 pytest tests/system/crash -m slow` for more kills than CI makes.
 """

@@ -1,4 +1,4 @@
-"""What can be wrong with a store, before a command and while it runs: one message, the exit code, nothing damaged."""
+"""Faults of a store, before a command and while it runs: one message, exit code, no damage."""
 
 import json
 import os
@@ -99,10 +99,10 @@ def ended(*args, before=""):
     done = subprocess.run(
         command(*args, before=before), capture_output=True, text=True, timeout=GUARD_S, check=False
     )
-    return told(done.returncode, done.stdout, done.stderr)
+    return outputs(done.returncode, done.stdout, done.stderr)
 
 
-def told(code, out, err):
+def outputs(code, out, err):
     assert "Traceback" not in err
     return code, out, [line for line in err.splitlines() if ".db" in line]
 
@@ -141,7 +141,7 @@ def rescued(document, folder):
     return whole
 
 
-# --- full ------------------------------------------------------------------------------------------------------------
+# --- full -----------------------------------------------------------------------------------------
 
 FULL = re.compile(
     r"mp2: mp2\.db: the disk (is full, nothing was stored; free some space|reports an error; check it) or pass "
@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_at_the_beginning(here, stored, limit):
     assert not list(here.glob("mp2-*.json"))
 
 
-def test_a_disk_that_is_full_while_searching_is_told_once_and_the_result_rescued(
+def test_a_disk_that_is_full_while_searching_is_reported_once_and_the_result_rescued(
     here, stored, endless_table
 ):
     code, out, lines = ended(
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_while_scanning_ends_the_storing_only(stored):
     assert kept(stored)
 
 
-# --- not to be written -----------------------------------------------------------------------------------------------
+# --- not to be written ----------------------------------------------------------------------------
 
 
 def test_a_store_that_may_only_be_read(stored):
@@ -225,7 +225,7 @@ def test_permissions_are_named(stored):
     )
 
 
-# --- locked ----------------------------------------------------------------------------------------------------------
+# --- locked ---------------------------------------------------------------------------------------
 
 LOCKED = re.compile(
     r"mp2: mp2\.db: still locked by another program after 0\.2 s; try again when that has ended"
@@ -274,7 +274,7 @@ def test_a_store_locked_from_some_moment_on_costs_no_result(here, stored, endles
         begun("search", endless_table, *ENDLESS, *SHORT, before=WITHOUT_WAITING) as process,
         Lock(),
     ):
-        code, out, lines = told(0, *process.communicate(timeout=GUARD_S))
+        code, out, lines = outputs(0, *process.communicate(timeout=GUARD_S))
     code, document = process.returncode, json.loads(out)
     assert (code, document["status"]) == (1, "wall")
     assert sum(bool(LOCKED.match(line)) for line in lines) == 1
@@ -297,7 +297,7 @@ def test_a_store_locked_for_a_moment_is_waited_for(stored, endless_table):
     assert kept(stored)
 
 
-# --- damaged ---------------------------------------------------------------------------------------------------------
+# --- damaged --------------------------------------------------------------------------------------
 
 
 def damage_header(path):
@@ -322,7 +322,7 @@ DAMAGES = [damage_header, damage_middle, cut]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_store_is_told_and_left_as_it_is(mp2, damage):
+def test_a_damaged_store_is_reported_and_left_as_it_is(mp2, damage):
     mp2("search", WEEK, *RULES)
     damage(Path("mp2.db"))
     before = Path("mp2.db").read_bytes()
@@ -350,7 +350,7 @@ def test_a_store_that_is_damaged_while_searching_costs_no_result(
 ):
     with begun("search", endless_table, *ENDLESS, *SHORT) as process:
         damage(Path("mp2.db"))
-        code, out, lines = told(0, *process.communicate(timeout=GUARD_S))
+        code, out, lines = outputs(0, *process.communicate(timeout=GUARD_S))
     code, document = process.returncode, json.loads(out)
     assert document["attempts"] > 0
     if code == 1:
@@ -363,7 +363,7 @@ def test_a_store_that_is_damaged_while_searching_costs_no_result(
         assert (code, document["errors"]) == (0, [])
 
 
-# --- of other versions -----------------------------------------------------------------------------------------------
+# --- of other versions ----------------------------------------------------------------------------
 
 
 def test_a_store_of_a_newer_version_is_left_alone(mp2, stored):
@@ -386,7 +386,7 @@ def test_a_store_of_a_newer_version_is_left_alone(mp2, stored):
         assert Path("mp2.db").read_bytes() == before
 
 
-# --- read while it is written ----------------------------------------------------------------------------------------
+# --- read while it is written ---------------------------------------------------------------------
 
 
 def test_others_read_list_and_export_all_the_time_a_search_is_stored(mp2, stored, endless_table):
