@@ -12,7 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mp2.discovery.records import PRIORITIES, Candidate, MergedCandidate
+from mp2.discovery.records import (
+    PRIORITIES,
+    Candidate,
+    MergedCandidate,
+)
 from mp2.errors import plain
 
 MAX_CONTEXT_CHARS = 500

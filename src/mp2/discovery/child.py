@@ -171,7 +171,11 @@ class ChildScan:
             "started_s": time.monotonic() - context.elapsed_s(),
         }
         request = f"{self._request[:-1]}, {json.dumps(moment)[1:]}\n"
-        log = threading.Thread(target=keep_log, args=(process.stderr, context), daemon=True)
+        log = threading.Thread(
+            target=keep_log,
+            args=(process.stderr, context),
+            daemon=True,
+        )
         try:
             log.start()
             with contextlib.suppress(BrokenPipeError):
@@ -227,7 +231,10 @@ class ChildScan:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 # The child imports from where this process does.
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path),
+                },
                 **_OWN_GROUP,
             )
             return self._process
@@ -266,7 +273,10 @@ def keep_log(pipe: IO[bytes], context: ScanContext) -> None:
                 with contextlib.suppress(ValueError, RecursionError):
                     context.hide(str(json.loads(secret)))
             if text or not mark:
-                context.logger.info("stderr: %s", text.decode("utf-8", "replace").rstrip())
+                context.logger.info(
+                    "stderr: %s",
+                    text.decode("utf-8", "replace").rstrip(),
+                )
 
 
 # --- the child
@@ -305,14 +315,20 @@ class _ReportingContext(ScanContext):
 
     def hide(self, secret: str) -> None:
         if secret not in self.secrets:
-            _write_all(self._stderr, _SECRET + json.dumps(secret).encode() + b"\n")
+            _write_all(
+                self._stderr,
+                _SECRET + json.dumps(secret).encode() + b"\n",
+            )
         super().hide(secret)
 
 
 def scanned(request: Mapping[str, Any]) -> bytes:
     """Run the scanner of a request; return the response."""
     scanner: type[Scanner] = _load(request["scanner"])
-    client = LazyClient(request["http"], warn=lambda text: context.logger.warning("%s", text))
+    client = LazyClient(
+        request["http"],
+        warn=lambda text: context.logger.warning("%s", text),
+    )
     context = _ReportingContext(
         # A copy, since the scanner may replace its standard error.
         os.dup(2),

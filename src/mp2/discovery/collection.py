@@ -8,7 +8,12 @@ from typing import Any
 
 from mp2.discovery.candidates import checked, one_line, shown
 from mp2.discovery.context import ScanContext
-from mp2.discovery.records import Candidate, OutcomeStatus, ScanError, counted
+from mp2.discovery.records import (
+    Candidate,
+    OutcomeStatus,
+    ScanError,
+    counted,
+)
 from mp2.discovery.scanner import Scanner
 from mp2.errors import SourceError
 
@@ -70,7 +75,11 @@ class Collection:
         return Collected(status, error, candidates, n_candidates, self.n_dropped)
 
 
-def collect(scanner: type[Scanner], context: ScanContext, collection: Collection) -> Collected:
+def collect(
+    scanner: type[Scanner],
+    context: ScanContext,
+    collection: Collection,
+) -> Collected:
     """Run a scanner to its end or its limit. What it raises, SystemExit too, is its own failure."""
     try:
         return gather(scanner, context, collection)
@@ -78,7 +87,11 @@ def collect(scanner: type[Scanner], context: ScanContext, collection: Collection
         return collection.ended(*failure(error, context))
 
 
-def gather(scanner: type[Scanner], context: ScanContext, collection: Collection) -> Collected:
+def gather(
+    scanner: type[Scanner],
+    context: ScanContext,
+    collection: Collection,
+) -> Collected:
     """Run a scanner as `collect` does, but raise what the scanner raises."""
     items = scanner(context.settings).scan(context)
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):

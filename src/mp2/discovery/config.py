@@ -99,7 +99,11 @@ def _known_name(kind: str) -> AfterValidator:
         if name not in known:
             listed = ", ".join(known) or "none"
             message = "unknown {kind} {name}; known are {known}"
-            values = {"kind": kind, "name": repr(plain(name)), "known": listed}
+            values = {
+                "kind": kind,
+                "name": repr(plain(name)),
+                "known": listed,
+            }
             raise PydanticCustomError("unknown_name", message, values)
         return name
 

@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mp2.discovery.child import ChildScan
-from mp2.discovery.collection import Collected, Collection, collect, failure
+from mp2.discovery.collection import (
+    Collected,
+    Collection,
+    collect,
+    failure,
+)
 from mp2.discovery.context import ReplyKind, ScanContext
 from mp2.discovery.deadline import timeout_message
 from mp2.discovery.records import (
@@ -83,7 +88,11 @@ class Job:
         self._is_closed = False
         self._ending: Ending | None = None
 
-    def start(self, clock: Callable[[], float], deliver: Callable[[Job], None]) -> None:
+    def start(
+        self,
+        clock: Callable[[], float],
+        deliver: Callable[[Job], None],
+    ) -> None:
         """Start; the scanner's thread calls `deliver` at its end.
 
         Raises RuntimeError when there is no thread left.

@@ -19,7 +19,11 @@ from mp2.discovery.context import (
     no_key_message,
 )
 from mp2.discovery.job import Ending, Job
-from mp2.discovery.records import OutcomeStatus, ScanError, ScanOutcome
+from mp2.discovery.records import (
+    OutcomeStatus,
+    ScanError,
+    ScanOutcome,
+)
 from mp2.discovery.registry import Registered
 from mp2.discovery.scanner import Scanner
 from mp2.errors import InputError, plain
@@ -55,7 +59,12 @@ class Preparation:
             for name in scanner.keys:
                 if find_key(name) is None:
                     message = no_key_message(name)
-                    return not_run(known, OutcomeStatus.SKIPPED, "missing_key", message)
+                    return not_run(
+                        known,
+                        OutcomeStatus.SKIPPED,
+                        "missing_key",
+                        message,
+                    )
             return self._job(known.name, scanner)
         except InputError as error:
             problems = "; ".join(error.problems)

@@ -78,8 +78,22 @@ TOO_MANY_HUNG = "too_many_hung"
 """Codes of skipped scanners besides those of `mp2.errors.SOURCE_ERROR_CODES`."""
 
 
+class _Record:
+    __slots__: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values; nothing is copied below the first level."""
+        values: dict[str, Any] = {}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                value = list(value)
+            values[name] = value
+        return values
+
+
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(_Record):
     """A ticker worth a look, as a scanner names it.
 
     `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one
@@ -93,13 +107,9 @@ class Candidate:
     priority: str = "medium"
     data: Any = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the candidate as plain JSON values."""
-        return _plain_dict(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MergedCandidate:
+class MergedCandidate(_Record):
     """One ticker with everything that scanners reported about it.
 
     `sources` (scanners) and `contexts` go together, in registration order; `pipelines` are the
@@ -115,13 +125,9 @@ class MergedCandidate:
     contexts: tuple[str, ...]
     data: Mapping[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the candidate as plain JSON values."""
-        return _plain_dict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class ScanError:
+class ScanError(_Record):
     """Why a scanner has no result: a word for programs and a line for people."""
 
     code: str
@@ -129,7 +135,7 @@ class ScanError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanOutcome:
+class ScanOutcome(_Record):
     """How one scanner ended.
 
     `seconds` count from its start, 0 when it was not started. `attempts`: requests sent, repeated
@@ -159,10 +165,10 @@ class ScanOutcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values."""
-        values = _plain_dict(self)
+        values = _Record.to_dict(self)
         values["status"] = str(self.status)
         if self.error is not None:
-            values["error"] = _plain_dict(self.error)
+            values["error"] = self.error.to_dict()
         return values
 
 
@@ -257,17 +263,6 @@ class ScanEvent:
             values |= self.outcome.to_dict()
         values["line"] = self.line
         return values
-
-
-def _plain_dict(record: Any) -> dict[str, Any]:
-    """Return the fields of a record, tuples as lists; nothing is copied any deeper."""
-    values: dict[str, Any] = {}
-    for name in record.__slots__:
-        value = getattr(record, name)
-        if isinstance(value, tuple):
-            value = list(value)
-        values[name] = value
-    return values
 
 
 # --- lines of a console

@@ -46,8 +46,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from mp2._intervals import POLL_S
@@ -78,7 +85,11 @@ from mp2.discovery.records import (
     ScanOutcome,
     ScanResult,
 )
-from mp2.discovery.registry import Registered, find_scanners, registered
+from mp2.discovery.registry import (
+    Registered,
+    find_scanners,
+    registered,
+)
 from mp2.discovery.scanner import Scanner
 from mp2.errors import InputError, plain
 
@@ -133,6 +144,7 @@ def scan(
     chosen = _chosen(known, only)
     pipelines = [one.pipeline for one in known if one.pipeline]
     discovery = read_discovery(config, [one.name for one in known], pipelines)
+    # Refused now, and not after minutes of scanning.
     if state is not None and not isinstance(state.get("tool_logs", []), list):
         raise InputError("state['tool_logs'] has to be a list: tool logs are appended to it")
     given = {
@@ -154,12 +166,13 @@ def scan(
             http_options=http_options or {},
         )
         run = _Run(
-            [preparation.prepare(one) for one in chosen],
+            prepared=[preparation.prepare(one) for one in chosen],
             execution=execution,
             breakers=breakers,
             stop=stop or threading.Event(),
             observe=observe,
             observe_every_s=observe_every_s,
+            clock=time.monotonic,
         )
         try:
             with _switching.quick():
@@ -200,15 +213,26 @@ def scan_in_caller(
     discovery = read_discovery(config, [known.name], [known.pipeline])
     if known.scanner is None:
         raise InputError(f"scanner {known.name}: {known.error}")
+    # Without a look at `enabled`: who debugs a scanner wants it to run.
     settings = own_settings(known.scanner, discovery.scanners.get(known.name, {}))
     own_state = state_copy(state or {})
     warnings: list[str] = []
     with closing(LazyClient(http_options or {}, warnings.append)) as client:
         factory = http or client.for_scanner
-        context = ScanContext(known.scanner, settings, state=own_state, today=today, http=factory)
+        context = ScanContext(
+            known.scanner,
+            settings,
+            state=own_state,
+            today=today,
+            http=factory,
+        )
         collected = gather(known.scanner, context, Collection(context))
     ending = ending_of(known.scanner, context, collected)
-    return ending.outcome, ending.candidates, (*ending.logs, *warnings)
+    return (
+        ending.outcome,
+        ending.candidates,
+        (*ending.logs, *warnings),
+    )
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:
@@ -233,57 +257,54 @@ def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Regist
 _hung = HungThreads()
 
 
+@dataclass(slots=True, kw_only=True)
 class _Run:
     """The supervisor. All of it runs in the calling thread."""
 
-    def __init__(
-        self,
-        prepared: Sequence[Job | Ending],
-        *,
-        execution: ExecutionSettings,
-        breakers: Breakers | None,
-        stop: threading.Event,
-        observe: Callable[[ScanEvent], None] | None,
-        observe_every_s: float | None,
-    ) -> None:
-        self._prepared = prepared
-        self._breakers = breakers
-        self._stop = stop
-        self._observe = observe
-        self._observe_every_s = observe_every_s
-        self._next_look_s = 0.0
-        self.mode: Mode = "concurrent"
-        self.workers = execution.max_workers
-        if not execution.concurrent:
+    prepared: Sequence[Job | Ending]
+    execution: ExecutionSettings
+    breakers: Breakers | None
+    stop: threading.Event
+    observe: Callable[[ScanEvent], None] | None
+    observe_every_s: float | None
+    clock: Callable[[], float]
+    """One for all scanners, so that their times can be compared."""
+
+    mode: Mode = "concurrent"
+    workers: int = 1
+    n_scanners: int = 0
+    started_s: float = 0.0
+    next_look_s: float = 0.0
+    waiting: deque[Job] = field(default_factory=deque)
+    running: list[Job] = field(default_factory=list)
+    delivered: queue.SimpleQueue[Job] = field(default_factory=queue.SimpleQueue)
+    allowed: set[str] = field(default_factory=set)
+    endings: dict[str, Ending] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started_s = self.clock()
+        if self.execution.concurrent:
+            self.workers = self.execution.max_workers
+        else:
             self.mode = "sequential"
-            self.workers = 1
-        # One clock for all scanners, so that their times can be compared.
-        self._clock = time.monotonic
-        self._started_s = self._clock()
-        self._n_scanners = 0
-        self._waiting: deque[Job] = deque()
-        self._running: list[Job] = []
-        self._delivered: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._allowed: set[str] = set()
-        self.endings: dict[str, Ending] = {}
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
-        return self._clock() - self._started_s
+        return self.clock() - self.started_s
 
     def go(self) -> None:
         """Run everything."""
         ended: list[Ending] = []
-        for item in self._prepared:
+        for item in self.prepared:
             if isinstance(item, Ending):
                 ended.append(item)
                 continue
             allowed: bool | str = True
-            if self._breakers is not None:
-                allowed = self._breakers.allow(item.scanner.name)
+            if self.breakers is not None:
+                allowed = self.breakers.allow(item.scanner.name)
             if allowed is True:
-                self._allowed.add(item.scanner.name)
-                self._waiting.append(item)
+                self.allowed.add(item.scanner.name)
+                self.waiting.append(item)
             else:
                 reason = allowed or "open circuit"
                 ended.append(
@@ -294,32 +315,32 @@ class _Run:
                         reason,
                     )
                 )
-        self._n_scanners = len(self._waiting)
+        self.n_scanners = len(self.waiting)
         self._emit("begun")
-        while ended or self._waiting or self._running:
+        while ended or self.waiting or self.running:
             # Free slots are filled before anything is reported, which may take time.
             started, refused = self.fill()
             for ending in (*ended, *refused):
                 self.conclude(ending)
             for job in started:
                 self._emit_job("started", job)
-            if self._observe_every_s is not None and self._clock() >= self._next_look_s:
-                self._next_look_s = self._clock() + self._observe_every_s
-                for job in self._running:
+            if self.observe_every_s is not None and self.clock() >= self.next_look_s:
+                self.next_look_s = self.clock() + self.observe_every_s
+                for job in self.running:
                     self._emit_job("running", job)
             ended = self.wait()
 
     def cancel(self) -> None:
         """Abandon everything that has not ended; without effect after a run that was completed."""
-        for job in self._running:
+        for job in self.running:
             # An exception may have come before its start.
             if job.thread is not None:
                 self._close(job, OutcomeStatus.SKIPPED, STOPPED, STOPPED)
-        for name in self._allowed:
+        for name in self.allowed:
             # The run has failed already, perhaps because of the breakers.
             with suppress(Exception):
-                if self._breakers is not None:
-                    self._breakers.cancel(name)
+                if self.breakers is not None:
+                    self.breakers.cancel(name)
 
     # --- slots
 
@@ -327,12 +348,12 @@ class _Run:
         """Start as many as fit; return them, and the ends of those that could not start."""
         started: list[Job] = []
         refused: list[Ending] = []
-        while self._waiting and len(self._running) < self.workers and not self._stop.is_set():
+        while self.waiting and len(self.running) < self.workers and not self.stop.is_set():
             n_hung = _hung.count()
             # Each running scanner may become hung, and a hung one may end: wait.
-            if n_hung < MAX_HUNG <= n_hung + len(self._running):
+            if n_hung < MAX_HUNG <= n_hung + len(self.running):
                 break
-            job = self._waiting.popleft()
+            job = self.waiting.popleft()
             if n_hung >= MAX_HUNG:
                 ending = not_run(
                     job.scanner,
@@ -343,47 +364,54 @@ class _Run:
                 refused.append(ending)
                 continue
             # Before the start, so that `cancel` finds it after any exception.
-            self._running.append(job)
+            self.running.append(job)
             try:
-                job.start(self._clock, self._delivered.put)
+                job.start(self.clock, self.delivered.put)
             except RuntimeError as error:  # the system has no thread left
-                self._running.remove(job)
+                self.running.remove(job)
                 message = f"RuntimeError: {plain(error)}"
-                refused.append(not_run(job.scanner, OutcomeStatus.ERROR, "exception", message))
+                refused.append(
+                    not_run(
+                        job.scanner,
+                        OutcomeStatus.ERROR,
+                        "exception",
+                        message,
+                    )
+                )
             else:
                 started.append(job)
         return started, refused
 
     def wait(self) -> list[Ending]:
         """Return the scanners that end within `POLL_S`, are due, or are stopped."""
-        if not self._running and not self._waiting:
+        if not self.running and not self.waiting:
             return []
         due = []
         # Up to a delivery, the first scanner that is due, or the next look at `stop`.
-        nearest_s = min((job.remaining_s() for job in self._running), default=0.0)
+        nearest_s = min((job.remaining_s() for job in self.running), default=0.0)
         with suppress(queue.Empty):
-            due.append(self._delivered.get(timeout=min(POLL_S, nearest_s)))
+            due.append(self.delivered.get(timeout=min(POLL_S, nearest_s)))
             while True:
-                due.append(self._delivered.get_nowait())
-        due += [job for job in self._running if job not in due and job.remaining_s() <= 0]
+                due.append(self.delivered.get_nowait())
+        due += [job for job in self.running if job not in due and job.remaining_s() <= 0]
         endings = []
         for job in due:
             # A delivery can be found after its scanner was closed for being due.
-            if job in self._running:
-                self._running.remove(job)
+            if job in self.running:
+                self.running.remove(job)
                 message = timeout_message(job.context.timeout_s)
                 endings.append(self._close(job, OutcomeStatus.TIMEOUT, "timeout", message))
-        if self._stop.is_set():
+        if self.stop.is_set():
             endings += self.stop_all()
         return endings
 
     def stop_all(self) -> list[Ending]:
         skipped = OutcomeStatus.SKIPPED
-        endings = [self._close(job, skipped, STOPPED, STOPPED) for job in self._running]
+        endings = [self._close(job, skipped, STOPPED, STOPPED) for job in self.running]
         # Without a start there is neither a time nor a log.
-        endings += [not_run(job.scanner, skipped, STOPPED, STOPPED) for job in self._waiting]
-        self._running.clear()
-        self._waiting.clear()
+        endings += [not_run(job.scanner, skipped, STOPPED, STOPPED) for job in self.waiting]
+        self.running.clear()
+        self.waiting.clear()
         return endings
 
     def _close(self, job: Job, status: OutcomeStatus, code: str, message: str) -> Ending:
@@ -399,10 +427,10 @@ class _Run:
         """Keep the end of a scanner; report it to its breaker, then to the observer."""
         outcome = ending.outcome
         self.endings[outcome.scanner] = ending
-        if outcome.scanner in self._allowed and self._breakers is not None:
+        if outcome.scanner in self.allowed and self.breakers is not None:
             # Removed first: if the breaker raises, `cancel` must not report to it again.
-            self._allowed.remove(outcome.scanner)
-            notify_breaker(self._breakers, ending)
+            self.allowed.remove(outcome.scanner)
+            notify_breaker(self.breakers, ending)
         self._emit(
             "finished",
             scanner=outcome.scanner,
@@ -429,16 +457,16 @@ class _Run:
         )
 
     def _emit(self, kind: EventKind, **fields: Any) -> None:
-        if self._observe is not None:
+        if self.observe is not None:
             event = ScanEvent(
                 kind=kind,
                 elapsed_s=self.elapsed_s(),
-                n_scanners=self._n_scanners,
+                n_scanners=self.n_scanners,
                 workers=self.workers,
                 mode=self.mode,
                 **fields,
             )
-            self._observe(event)
+            self.observe(event)
 
 
 class _Switching:

@@ -101,6 +101,7 @@ class Client:
         for host, texts in scanner.rates.items():
             self.quotas.limit(host.lower(), map(parse_rate, texts))
         http = _ScannerHttp(self, context)
+        # Noted, so that `close` ends the calls of abandoned scanners.
         self._connections.append(http.connection)
         return http
 

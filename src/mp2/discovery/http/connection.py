@@ -65,6 +65,7 @@ class Connection:
         self._is_closed = False
         self._http = _client()
         if deadline.timeout_s is not None:
+            # Without a limit it runs in the thread of the caller, where Ctrl-C ends a read.
             watch = threading.Thread(
                 target=self._close_at_deadline, name="mp2-deadline", daemon=True
             )

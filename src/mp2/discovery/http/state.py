@@ -128,6 +128,7 @@ class StateFile:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
+            # A damaged file may fail to close, too.
             with suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None
