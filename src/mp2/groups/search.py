@@ -19,7 +19,7 @@ from mp2.groups.kept import describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
-from mp2.groups.result import Group, Member, SearchResult, Status
+from mp2.groups.result import Member, SearchResult, Status
 from mp2.groups.settings import SearchSettings, check_settings
 from mp2.groups.starters import NS_PER_S, StarterTable, exact_sum, score_moments
 
@@ -346,11 +346,7 @@ class SearchRun:
         panel = self.panel
         rules = self.settings.rules
         records = self.records
-        kept: dict[int, tuple[Group, ...]] = {}
-        picked_rank: dict[int, int | None] = {}
-        members_of = {}
-        score_mean = {}
-        score_std = {}
+        kept = {}
         for size, (scores, members) in self._ranked().items():
             kept[size] = describe_groups(
                 panel,
@@ -359,18 +355,15 @@ class SearchRun:
                 scores,
                 members,
             )
-            picked_rank[size] = pick_rank(kept[size], rules)
-            members_of[size] = members
-            score_mean[size], score_std[size] = score_moments(records, size)
-
-        session_s = (outcome.ended_ns - self._session.started_ns) / NS_PER_S
+        moments = {size: score_moments(records, size) for size in kept}
         starters = StarterTable(
             panel,
             rules,
             records,
             self._times(),
-            members_of,
+            kept,
         )
+        session_s = (outcome.ended_ns - self._session.started_ns) / NS_PER_S
         n_begun = int(np.count_nonzero(records["attempts"]))
         n_scanned = exact_sum(records["n_rows_scanned"])
         tested = exact_sum(records["tested"])
@@ -391,10 +384,10 @@ class SearchRun:
             attempts=exact_sum(records["attempts"]),
             tested={size: tested[size] for size in range(2, rules.max_size + 1)},
             eligible={size: eligible[size] for size in kept},
-            score_mean=score_mean,
-            score_std=score_std,
+            score_mean={size: mean for size, (mean, _) in moments.items()},
+            score_std={size: std for size, (_, std) in moments.items()},
             kept=kept,
-            picked_rank=picked_rank,
+            picked_rank={size: pick_rank(groups, rules) for size, groups in kept.items()},
             days=panel.days,
             day_weights=tuple(self.day_weights.tolist()),
             base_win_rates=tuple(panel.base_win_rates.tolist()),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mp2.data.arrays import AnyArray, NumberArray
+from mp2.data.arrays import AnyArray
 from mp2.data.panel import SignalPanel
 from mp2.groups import space
 from mp2.groups.checkpoint import RecordArray
-from mp2.groups.result import StarterRecord, StarterStatus
+from mp2.groups.result import Group, StarterRecord, StarterStatus
 from mp2.groups.rules import Rules
 
 NS_PER_S = 1_000_000_000
@@ -22,7 +23,7 @@ class StarterTable(Sequence[StarterRecord]):
     """The records of all starters, in variation order, each built when it is read.
 
     `records` STARTER_DTYPE[V] and `times` TIMES_DTYPE[V] are indexed by variation. `kept` maps a
-    retained size to the variation numbers int32[k, size] of its kept groups.
+    retained size to its kept groups.
     """
 
     def __init__(
@@ -31,16 +32,16 @@ class StarterTable(Sequence[StarterRecord]):
         rules: Rules,
         records: RecordArray,
         times: RecordArray,
-        kept: dict[int, NumberArray],
+        kept: dict[int, tuple[Group, ...]],
     ) -> None:
         self._panel = panel
         self._rules = rules
         self._records = records
         self._times = times
-        self._retained = {
-            size: np.bincount(members[:, 0], minlength=len(records))
-            for size, members in kept.items()
-        }
+        self._n_retained = {}
+        for size, groups in kept.items():
+            starters = [group.members[0].variation_idx for group in groups]
+            self._n_retained[size] = Counter(starters)
         self._n_buys = panel.n_buys
 
         # The branches of a starter are the variations of all later algorithms.
@@ -119,7 +120,7 @@ class StarterTable(Sequence[StarterRecord]):
             attempts=attempts,
             tested={size: tested[size] for size in range(2, self._rules.max_size + 1)},
             eligible={size: eligible[size] for size in self._rules.retain_sizes},
-            retained={size: int(counts[variation_idx]) for size, counts in self._retained.items()},
+            retained={size: counts[variation_idx] for size, counts in self._n_retained.items()},
             n_branches=int(self._n_branches[variation_idx]),
             n_branches_done=int(self._n_branches_done[variation_idx]),
             cursor=tuple(cursor[: int(record["depth"])]),
