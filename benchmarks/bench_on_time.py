@@ -6,7 +6,6 @@ that sleeps as long in the same process, just before it: what the machine itself
 
 - kernels: `overrun_s`, from the wall to the last kernel's return, of runs that met their wall; the clock starts when `search`
   is entered, so validation and tables count.
-- early: from the last kernel's return to the wall, which a search whose threads wait for cores keeps free (`docs/search.md`).
 - result: from the last kernel's return until `search` has returned, the kept groups described.
 - process: a command of its own (`mp2 search`, 1,140 variations) that keeps and prints 2,000 groups: from the end of its search
   until nothing is left of it, with store and output, and without either.
@@ -64,14 +63,13 @@ LONG_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """One run; milliseconds. `kernels` and `early` are None when the search was complete before its wall."""
+    """One run; milliseconds. `kernels_ms` is None when the search was complete before its wall."""
 
     shape: str
     budget_s: float
     workers: int
     max_size: int
     kernels_ms: float | None
-    early_ms: float | None
     result_ms: float
     sleeping_ms: float
 
@@ -89,9 +87,8 @@ def late(panel: SignalPanel, shape: str, dice: random.Random) -> Late:
     returned_ns = now_ns()
     walled = result.status is not Status.COMPLETE
     kernels_ms = 1e3 * result.overrun_s if walled else None
-    early_ms = 1e3 * max(0.0, budget_s - result.elapsed_s) if walled else None
     result_ms = (returned_ns - entered_ns) / 1e6 - 1e3 * result.elapsed_s
-    return Late(shape, budget_s, workers, max_size, kernels_ms, early_ms, result_ms, sleeping_ms)
+    return Late(shape, budget_s, workers, max_size, kernels_ms, result_ms, sleeping_ms)
 
 
 def slept_ms(seconds: float) -> float:
@@ -255,7 +252,6 @@ def rows(load: str, done: Sequence[Late], ended: dict[str, list[float]]) -> Iter
     """All figures of one load."""
     walled = [run for run in done if run.kernels_ms is not None]
     yield Row.of(load, "sleeping thread", [run.sleeping_ms for run in done])
-    yield Row.of(load, "early, all", [run.early_ms for run in walled if run.early_ms is not None])
     yield Row.of(load, "kernels, all", _kernels(walled))
     for shape in dict.fromkeys(run.shape for run in walled):
         yield Row.of(
