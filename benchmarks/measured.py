@@ -17,7 +17,7 @@ import numpy as np
 
 from mp2 import _recurse
 from mp2.data.panel import SignalPanel
-from mp2.groups import synergy
+from mp2.groups.kept import day_weights
 from mp2.groups.rules import Rules
 
 _STATUS = Path("/proc/self/status")
@@ -64,7 +64,7 @@ def plain_kernel(
     panel: SignalPanel, rules: Rules, count: str = "exact", without: Collection[str] = ()
 ) -> _recurse.Kernel:
     """The kernel for a panel, with the choices the benchmarks vary."""
-    weights = synergy.day_weights(panel.base_win_rates, rules)
+    weights = day_weights(panel.base_win_rates, rules)
     return _recurse.Kernel(
         panel.buys,
         panel.wins,

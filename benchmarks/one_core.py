@@ -14,7 +14,7 @@ import oracle
 
 from mp2 import _recurse
 from mp2.data.panel import SignalPanel
-from mp2.groups import synergy
+from mp2.groups.kept import day_weights
 from mp2.groups.rules import Rules
 
 
@@ -41,7 +41,7 @@ class PlainSearch:
             buys=[generator.sets_by_day(rows, n_tickers) for rows in panel.buys],
             wins=generator.sets_by_day(panel.wins, n_tickers),
             first_after=np.searchsorted(panel.algo_of, panel.algo_of, side="right").tolist(),
-            weights=synergy.day_weights(panel.base_win_rates, rules).tolist(),
+            weights=day_weights(panel.base_win_rates, rules).tolist(),
             tested=[0] * (rules.max_size + 1),
             eligible=[0] * (rules.max_size + 1),
         )
@@ -92,7 +92,7 @@ def make_kernel(panel: SignalPanel, rules: Rules) -> _recurse.Kernel:
         panel.buys,
         panel.wins,
         panel.algo_of,
-        synergy.day_weights(panel.base_win_rates, rules),
+        day_weights(panel.base_win_rates, rules),
         rules,
     )
 

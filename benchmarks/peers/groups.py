@@ -9,7 +9,7 @@ import numpy as np
 
 from mp2 import _recurse
 from mp2.data import bitset
-from mp2.groups import synergy
+from mp2.groups.kept import day_weights
 from peers import Answer, Cut
 
 _CHUNK = 20_000
@@ -66,7 +66,7 @@ def _judge(cut: Cut, members: np.ndarray) -> tuple[int, np.ndarray]:
     buys = bitset.count(consensus)
     kept = passed & (buys <= rules.max_daily_buys).all(axis=1)
     n_union = bitset.count(np.bitwise_or.reduce(consensus[kept], axis=1))
-    weights = synergy.day_weights(panel.base_win_rates, rules)
+    weights = day_weights(panel.base_win_rates, rules)
     statistics, _ = _recurse.describe(buys[kept], hits[kept], n_union, weights, rules)
     return int(passed.sum()), statistics["score"][statistics["eligible"] != 0]
 

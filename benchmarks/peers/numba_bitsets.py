@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from mp2.groups import synergy
+from mp2.groups.kept import day_weights
 from mp2.groups.rules import Rules
 from peers import Answer, Cut
 from peers.groups import DayRows, day_rows
@@ -255,7 +255,7 @@ def prepare(cut: Cut) -> tuple[Cut, Rows, Constants]:
     constants = Constants(
         *(getattr(cut.rules, name) for name in RULE_NAMES), cut.rules.retain_sizes[0]
     )
-    weights = synergy.day_weights(cut.panel.base_win_rates, cut.rules)
+    weights = day_weights(cut.panel.base_win_rates, cut.rules)
     days = day_rows(cut)
     days = replace(
         days,

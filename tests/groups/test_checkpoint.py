@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_search import ALL_ELIGIBLE, panel_of
 
 from mp2 import InputError
-from mp2._recurse import STOPPED, Kernel
+from mp2._recurse import STARTER_DTYPE, STOPPED, Kernel
 from mp2.groups import pool
 from mp2.groups import search as group_search
 from mp2.groups.checkpoint import SearchState
@@ -41,6 +41,16 @@ def lasting(result):
     return {name: getattr(result, name) for name in LASTING}
 
 
+def merged(state, part):
+    """A state with a later part: it has all groups, but only the starters that changed."""
+    is_older = ~np.isin(state.records["variation_idx"], part.records["variation_idx"])
+    return dataclasses.replace(
+        part,
+        records=np.concatenate([state.records[is_older], part.records], dtype=STARTER_DTYPE),
+        times=np.concatenate([state.times[is_older], part.times]),
+    )
+
+
 class MemoryRecorder:
     """Records the state of a search in memory, part by part."""
 
@@ -56,8 +66,7 @@ class MemoryRecorder:
         self.search = running
 
     def record(self, *_):
-        part = self.search.take()
-        self.resume_from = (self.resume_from or SearchState()).with_part(part)
+        self.resume_from = merged(self.resume_from or SearchState(), self.search.take())
         self.search.confirm()
 
 

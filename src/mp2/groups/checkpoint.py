@@ -52,19 +52,6 @@ class SearchState:
     budget_ns: int = 0
     n_taken_over: int = 0
 
-    def with_part(self, part: SearchState) -> SearchState:
-        """Return this state with a later part merged in."""
-        # A part has all groups, but only the starters that changed.
-        is_newer = np.isin(self.records["variation_idx"], part.records["variation_idx"])
-        return SearchState(
-            np.concatenate([self.records[~is_newer], part.records]),
-            np.concatenate([self.times[~is_newer], part.times]),
-            part.kept,
-            part.elapsed_ns,
-            part.budget_ns,
-            part.n_taken_over,
-        )
-
     def problems(
         self,
         algo_of: NumberArray,

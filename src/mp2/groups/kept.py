@@ -1,18 +1,19 @@
-"""Describe the groups a search kept: members, daily hit rates, statistics and tickers."""
+"""Describe the groups a search kept, and choose one of them.
+
+Scores and statistics are the kernel's; their formulas are in `_kernel/score.pxd`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 from itertools import islice
 
 import numpy as np
 
-from mp2 import _recurse
+from mp2._recurse import describe
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray, NumberArray, WordArray
 from mp2.data.panel import SignalPanel
-from mp2.groups import synergy
 from mp2.groups.result import DayConsensus, DayStats, Group, Member
 from mp2.groups.rules import Rules
 
@@ -23,6 +24,14 @@ _CHUNK_BYTES = 1 << 20
 _STATISTICS = tuple(
     spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"
 )
+
+
+def day_weights(base_win_rates: FloatArray, rules: Rules) -> FloatArray:
+    """Weight of each day, float64[D], from its base win rate in percent: harder days count more."""
+    if not base_win_rates.any():
+        return np.ones_like(base_win_rates)
+    raw = 1.0 + rules.day_weight_slope * (_mean(base_win_rates) - base_win_rates)
+    return np.clip(raw, rules.day_weight_min, rules.day_weight_max)
 
 
 def member_of(
@@ -37,11 +46,14 @@ def member_of(
 def describe_groups(
     panel: SignalPanel,
     rules: Rules,
-    day_weights: FloatArray,
+    weights: FloatArray,
     scores: FloatArray,
     members: NumberArray,
 ) -> tuple[Group, ...]:
-    """Describe n groups, best first, from their scores float64[n] and members int32[n, size]."""
+    """Describe n groups, best first, from their scores float64[n] and members int32[n, size].
+
+    `weights` float64[D] are the day weights.
+    """
     row_bytes = panel.buys[0].nbytes
     n_at_once = max(1, _CHUNK_BYTES // max(1, row_bytes))
     groups: list[Group] = []
@@ -50,7 +62,7 @@ def describe_groups(
         groups += _describe_chunk(
             panel,
             rules,
-            day_weights,
+            weights,
             start + 1,
             scores[chunk],
             members[chunk],
@@ -61,7 +73,7 @@ def describe_groups(
 def _describe_chunk(
     panel: SignalPanel,
     rules: Rules,
-    day_weights: FloatArray,
+    weights: FloatArray,
     first_rank: int,
     scores: FloatArray,
     members: NumberArray,
@@ -70,14 +82,15 @@ def _describe_chunk(
     buys = bitset.count(consensus)
     hits = bitset.count(consensus & wins_of(panel, members))
     n_union = bitset.count(np.bitwise_or.reduce(consensus, axis=1))
-    statistics, pp = _recurse.describe(buys, hits, n_union, day_weights, rules)
+    statistics, pp = describe(buys, hits, n_union, weights, rules)
 
     # Columns become lists at once: numpy hands out single values slowly.
     columns = {name: statistics[name].tolist() for name in _STATISTICS}
     buys_of = buys.tolist()
     hits_of = hits.tolist()
     pp_of = pp.tolist()
-    weights = day_weights.tolist()
+    weight_of = weights.tolist()
+    member = {v: member_of(panel, v) for v in np.unique(members).tolist()}
     tickers = (panel.tickers[ticker] for ticker in bitset.members(consensus).tolist())
 
     groups = []
@@ -88,7 +101,7 @@ def _describe_chunk(
             buys_of[i],
             hits_of[i],
             pp_of[i],
-            weights,
+            weight_of,
         )
         agreed = [
             DayConsensus(day, tuple(islice(tickers, n_buys)))
@@ -97,7 +110,7 @@ def _describe_chunk(
         group = Group(
             rank=first_rank + i,
             score=score,
-            members=tuple(member_of(panel, v) for v in members[i].tolist()),
+            members=tuple(member[v] for v in members[i].tolist()),
             days=tuple(days),
             consensus=tuple(agreed),
             **{name: column[i] for name, column in columns.items()},
@@ -107,16 +120,53 @@ def _describe_chunk(
 
 
 def pick_rank(
-    groups: Sequence[Group],
+    scores: FloatArray,
+    daily_pp: FloatArray,
     rules: Rules,
 ) -> int | None:
-    """Rank of the chosen group among the kept ones of a size, best first; None without groups."""
-    scores = np.array([group.score for group in groups])
-    daily_pp = np.array([[day.pp for day in group.days] for group in groups])
-    picked = synergy.pick(scores, daily_pp, rules)
-    if picked is None:
+    """Rank of the chosen group among the kept ones of a size; None when none was kept.
+
+    `scores` float64[n] come best first, `daily_pp` float64[n, D] are the groups' daily hit rates.
+    Among the groups with a stable hit rate the choice is one whose score is good, but not the best
+    of all, which luck helps most.
+    """
+    if len(scores) == 0:
         return None
-    return picked + 1
+    deviation = _deviation(daily_pp, n_fitted=0)
+    stability = _mean(daily_pp) - rules.pick_deviation_weight * deviation
+    quantile = int(rules.pick_quantile * (len(scores) - 1))
+    pool = np.flatnonzero(stability >= np.sort(stability)[quantile])
+
+    pool_scores = scores[pool]
+    deviation = _deviation(pool_scores, n_fitted=1)
+    above = pool_scores - (_mean(pool_scores) + rules.pick_target_deviations * deviation)
+    if not (above >= 0).any():
+        return int(pool[0]) + 1
+    closest = np.argmin(np.where(above >= 0, above, np.inf))
+    return int(pool[closest]) + 1
+
+
+def _deviation(
+    values: FloatArray,
+    *,
+    n_fitted: int,
+) -> FloatArray:
+    """Standard deviation over the last axis of n, dividing by `n - n_fitted`; 0 without a rest."""
+    n_free = values.shape[-1] - n_fitted
+    differences = values - _mean(values)[..., np.newaxis]
+    deviation: FloatArray = np.sqrt(_sum(differences**2) / max(1, n_free))
+    return deviation
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    mean: FloatArray = _sum(values) / values.shape[-1]
+    return mean
+
+
+def _sum(values: FloatArray) -> FloatArray:
+    # From left to right, as the kernel adds days: `np.sum` may add in pairs.
+    sums: FloatArray = np.add.accumulate(values, axis=-1)
+    return sums[..., -1]
 
 
 def wins_of(

@@ -12,10 +12,10 @@ from mp2._recurse import EXHAUSTED, STARTER_DTYPE, Control, Kernel, TopGroups, n
 from mp2.data.arrays import IndexArray
 from mp2.data.panel import SignalPanel, buys_of, first_alike, never
 from mp2.errors import InputError
-from mp2.groups import aliases, synergy
+from mp2.groups import aliases
 from mp2.groups.aliases import AliasCache, SearchedStarter
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, RecordArray, Recorder, SearchState
-from mp2.groups.kept import describe_groups, member_of, pick_rank
+from mp2.groups.kept import day_weights, describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
@@ -145,7 +145,7 @@ class SearchRun:
         without = frozenset(settings.without)
         self.panel = panel
         self.settings = settings
-        self.day_weights = synergy.day_weights(panel.base_win_rates, rules)
+        self.day_weights = day_weights(panel.base_win_rates, rules)
         self.order = running_order(panel, settings.special, session.is_over)
         self.records = np.zeros(n_starters, STARTER_DTYPE)
         self.kernel = Kernel(
@@ -160,7 +160,6 @@ class SearchRun:
         )
 
         self.heaps = {size: TopGroups(size, rules.top_k) for size in rules.retain_sizes}
-
         self.alias_of = first_alike(panel, lambda: session.is_over(_ALIAS_SHARE))
         self._all_compared = not session.is_over(_ALIAS_SHARE)
         cache_bytes = 0 if "aliases" in without else aliases.MAX_BYTES
@@ -347,6 +346,7 @@ class SearchRun:
         rules = self.settings.rules
         records = self.records
         kept = {}
+        picked_rank = {}
         for size, (scores, members) in self._ranked().items():
             kept[size] = describe_groups(
                 panel,
@@ -355,6 +355,8 @@ class SearchRun:
                 scores,
                 members,
             )
+            daily_pp = [[day.pp for day in group.days] for group in kept[size]]
+            picked_rank[size] = pick_rank(scores, np.array(daily_pp), rules)
         moments = {size: score_moments(records, size) for size in kept}
         starters = StarterTable(
             panel,
@@ -387,7 +389,7 @@ class SearchRun:
             score_mean={size: mean for size, (mean, _) in moments.items()},
             score_std={size: std for size, (_, std) in moments.items()},
             kept=kept,
-            picked_rank={size: pick_rank(groups, rules) for size, groups in kept.items()},
+            picked_rank=picked_rank,
             days=panel.days,
             day_weights=tuple(self.day_weights.tolist()),
             base_win_rates=tuple(panel.base_win_rates.tolist()),
