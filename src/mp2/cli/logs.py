@@ -54,13 +54,15 @@ def start_logging() -> Console:
             console=screen, show_path=False, markup=False, show_level=show_level
         )
         to_screen.setFormatter(PlainFormatter("%(message)s"))
-        to_screen.setLevel(logging.INFO if session.verbose else logging.WARNING)
     else:
         to_screen = logging.StreamHandler()
         to_screen.setFormatter(PlainFormatter("mp2: %(message)s"))
-        to_screen.setLevel(logging.INFO)
     if session.verbose > 1:
         to_screen.setLevel(logging.DEBUG)
+    elif session.verbose or not screen.is_terminal:
+        to_screen.setLevel(logging.INFO)
+    else:
+        to_screen.setLevel(logging.WARNING)
     logger.addHandler(to_screen)
     # A log file that is full must not spoil the display.
     logging.raiseExceptions = False

@@ -38,7 +38,7 @@ _OFF = ("", "0", "false", "no", "off")
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a traceback is shown with `--debug` only."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
     # Both may stand anywhere, also where click expects the options of a subcommand.
     args = config_first([word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("MP2_DEBUG", "").lower() not in _OFF
@@ -132,8 +132,10 @@ def _code_and_lines(  # noqa: PLR0911 - one case per kind of error
             return error.exit_code, [str(error)]
         case OSError():
             return ExitCode.FAILED, [f"{error.filename or 'output'}: {error.strerror or error}"]
-    hint = "" if debug else " (--debug shows where)"
-    return ExitCode.FAILED, [f"internal error: {type(error).__name__}: {error}{hint}"]
+    message = f"internal error: {type(error).__name__}: {error}"
+    if not debug:
+        message += " (--debug shows where)"
+    return ExitCode.FAILED, [message]
 
 
 def _discard_output() -> None:

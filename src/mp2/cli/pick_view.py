@@ -113,8 +113,14 @@ def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
     hits = judged.hit_difference
     gain = judged.return_difference
     interval = "too few days"
-    if hits is not None and hits.low is not None:
-        interval = f"{hits.low:+.1f} to {hits.high:+.1f}"
+    hits_difference = None
+    gain_difference = None
+    if hits is not None:
+        hits_difference = hits.mean
+        if hits.low is not None:
+            interval = f"{hits.low:+.1f} to {hits.high:+.1f}"
+    if gain is not None:
+        gain_difference = gain.mean
     return (
         name,
         judged.n_picks,
@@ -122,10 +128,10 @@ def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
         judged.n_days_without,
         _percent(judged.hit_rate_pp),
         _percent(judged.universe_hit_rate_pp),
-        _points(hits.mean if hits else None),
+        _points(hits_difference),
         interval,
         _percent(judged.mean_return_pp, 2),
-        _points(gain.mean if gain else None, 2),
+        _points(gain_difference, 2),
     )
 
 

@@ -101,7 +101,8 @@ class SearchDisplay(_LiveDisplay):
         grid.add_row("limit, bank", f"{limit}, {bank}")
         grid.add_row("attempts", f"{count(progress.attempts)}, {count(self._rate)} a second")
         for size, score in progress.best_score.items():
-            grid.add_row(f"best of size {size}", "none yet" if score is None else f"{score:.2f}")
+            best = "none yet" if score is None else f"{score:.2f}"
+            grid.add_row(f"best of size {size}", best)
         return grid
 
 

@@ -303,8 +303,10 @@ def print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:
 
 def _ending(outcome: ScanOutcome) -> str:
     counts = f"{outcome.n_candidates} candidates and {outcome.n_dropped} dropped"
-    error = "" if outcome.error is None else f", {outcome.error.message}"
-    return f"{outcome.status} with {counts}{error}"
+    ending = f"{outcome.status} with {counts}"
+    if outcome.error is not None:
+        ending += f", {outcome.error.message}"
+    return ending
 
 
 def _tickers(result: ScanResult) -> str:

@@ -146,7 +146,9 @@ def show_scanner(db: Path, name: str) -> None:
     one = _named(plan, name)
     described = describe_scanner(one, plan.discovery(), _breaker_states(db))
     given = plan.config.get("scanners", {}).get(name, {})
-    options = [] if one.scanner is None else describe_settings(one.scanner.Settings, given)
+    options = []
+    if one.scanner is not None:
+        options = describe_settings(one.scanner.Settings, given)
     facts = dict(zip(_HEADINGS, _row(described), strict=True))
     facts["enabled"] = described["why_off"] or facts["enabled"]
     facts["registered by"] = described["where"]
@@ -167,7 +169,9 @@ def show_scanner(db: Path, name: str) -> None:
 
 
 def _value_text(value: Any) -> str:
-    return "none" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None:
+        return "none"
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:

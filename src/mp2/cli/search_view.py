@@ -107,9 +107,11 @@ def totals(result: SearchResult) -> Iterator[str]:
     )
     tested = []
     for size, number in result.tested.items():
-        # A fast count leaves the largest size out of the count.
-        is_bound = not result.tested_exact and size == max(result.tested)
-        tested.append(f"{'at least ' if is_bound else ''}{count(number)} of size {size}")
+        text = f"{count(number)} of size {size}"
+        # A fast count leaves groups of the largest size out.
+        if not result.tested_exact and size == max(result.tested):
+            text = f"at least {text}"
+        tested.append(text)
     yield f"Groups tested: {', '.join(tested)}."
     if result.n_decided is not None and result.attempts:
         decided = share(result.n_decided / result.attempts)
@@ -121,8 +123,10 @@ def totals(result: SearchResult) -> Iterator[str]:
             "on all these days (shown as =)."
         )
     if result.run_id:
-        more = "" if result.status is Status.COMPLETE else f" mp2 resume {result.run_id} goes on."
-        yield f"Stored as run {result.run_id}.{more}"
+        stored = f"Stored as run {result.run_id}."
+        if result.status is not Status.COMPLETE:
+            stored += f" mp2 resume {result.run_id} goes on."
+        yield stored
 
 
 def coverage_sentence(result: SearchResult) -> str:

@@ -235,10 +235,13 @@ def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
             params = {param.name: param for param in context.command.params}
             problems = []
             for problem in error.problems:
+                text = problem
                 named = _SETTING.match(problem)
-                param = params.get(named[1]) if named else None
-                place = origin(context, param) if param else None
-                problems.append(f"{problem} (from {place})" if place else problem)
+                if named and named[1] in params:
+                    place = origin(context, params[named[1]])
+                    if place:
+                        text += f" (from {place})"
+                problems.append(text)
             error.problems = tuple(problems)
             raise
 
