@@ -398,14 +398,16 @@ class _Run:
         for job in due:
             # A delivery can be found after its scanner was closed for being due.
             if job in self.running:
-                self.running.remove(job)
                 message = timeout_message(job.context.timeout_s)
                 endings.append(self._close(job, OutcomeStatus.TIMEOUT, "timeout", message))
+                # Last, so that `cancel` finds it after any exception.
+                self.running.remove(job)
         if self.stop.is_set():
             endings += self.stop_all()
         return endings
 
     def stop_all(self) -> list[Ending]:
+        """End everything with what has been delivered."""
         skipped = OutcomeStatus.SKIPPED
         endings = [self._close(job, skipped, STOPPED, STOPPED) for job in self.running]
         # Without a start there is neither a time nor a log.

@@ -104,7 +104,7 @@ class Connection:
     def _response(self, request: Request) -> Reply:
         remaining_s = self._deadline.remaining_s()
         # A name often has two addresses, which are tried one after the other.
-        timeout = httpx2.Timeout(_CONNECT_S)
+        timeout = httpx2.Timeout(None, connect=_CONNECT_S)
         if remaining_s < math.inf:
             timeout = httpx2.Timeout(remaining_s, connect=min(_CONNECT_S, remaining_s / 2))
         message = self._http.build_request(
