@@ -57,6 +57,8 @@ def _note_run(run_id: str) -> None:
 class _Progress:
     """Shows one display at a time: the bar of the signals, then the state of the search."""
 
+    # rich draws one live display on a console; a second one would fail.
+
     def __init__(self, screen: Any, how: RunOptions, displays: ExitStack) -> None:
         self._screen = screen
         self._live = not how.no_progress
@@ -100,6 +102,7 @@ def print_found(found: Found, how: ViewOptions) -> None:
     content = result.to_dict(how.json_groups)
     parts: list[Any] = [result_view(result, n_show=how.show)]
     if result.store_error:
+        # On stderr as well as in the document: it says where the whole result is.
         say(f"mp2: {result.store_error}", err=True)
     if isinstance(found, PipelineRun):
         picks = found.next_day

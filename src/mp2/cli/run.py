@@ -68,6 +68,7 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -
 def _run(
     context: click.Context, source: Any, signals: SignalOptions, options: dict[str, Any]
 ) -> int:
+    # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
     from mp2.pipeline import run_request
     from mp2.storage.request import PickSettings, Request, SignalSettings

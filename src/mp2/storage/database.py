@@ -139,6 +139,7 @@ class Database:
                 busy_timeout_s=self.busy_timeout_s,
             )
         except ForeignFileError as error:
+            # The one table that every file of the old format has.
             if "mp2_meta" in error.tables:
                 raise StoreError(
                     f"{self.path}: made by mp2 0.1.0: export with that version, or choose "
@@ -156,7 +157,9 @@ class Database:
         """Bring the file to this version. A newer file is refused as it is."""
         self._connection.row_factory = sqlite3.Row
         self._connection.text_factory = _text
+        # Off by default: deleting a run takes its rows along.
         self._execute("PRAGMA foreign_keys = ON")
+        # What was reported as stored survives a power cut.
         self._execute("PRAGMA synchronous = FULL")
         version = self._checked_version()
         if self.read_only or version == schema.version():

@@ -69,7 +69,9 @@ def status_now(row: Mapping[str, Any]) -> str:
     if row["host"] == platform.node():
         gone = not is_running(row["pid"], row["process_start"])
     else:
-        gone = _is_silent(row.get("heartbeat_at"))
+        # A scan writes no heartbeat, so one of another host counts as running.
+        heartbeat_at = row.get("heartbeat_at")
+        gone = heartbeat_at is not None and _seconds_since(heartbeat_at) > SILENCE_S
     return "interrupted" if gone else "running"
 
 
@@ -78,11 +80,9 @@ def now_text() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _is_silent(heartbeat_at: str | None) -> bool:
-    if heartbeat_at is None:
-        return False
-    silence = datetime.now(UTC) - datetime.fromisoformat(heartbeat_at)
-    return silence.total_seconds() > SILENCE_S
+def _seconds_since(moment: str) -> float:
+    elapsed = datetime.now(UTC) - datetime.fromisoformat(moment)
+    return elapsed.total_seconds()
 
 
 def _stat(pid: int) -> list[str]:

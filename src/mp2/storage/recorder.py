@@ -36,6 +36,7 @@ from mp2.storage.request import Request
 from mp2.storage.runs import Store
 
 CHECKPOINT_S = 1.0
+# Writing may take one part in so many of the time.
 _SHARE = 20
 
 ResultT = TypeVar("ResultT")
@@ -73,6 +74,7 @@ class WriterThread:
 
     def close(self) -> None:
         """Close the store once all calls are done; calling it again does nothing."""
+        # Ends the thread once the calls before it are done.
         self._calls.put(None)
         while self._thread.is_alive():
             self._thread.join(DISPLAY_S)
@@ -112,6 +114,7 @@ class WriterThread:
         try:
             store = open_store()
         except BaseException as error:
+            # Not only `Exception`: the constructor waits for an answer.
             opened.set_exception(error)
             return
         opened.set_result(None)
@@ -138,6 +141,7 @@ class WriterThread:
             try:
                 result.set_result(work(store))
             except BaseException as error:
+                # Raised where the call was made; this thread goes on serving.
                 result.set_exception(error)
             wait_s = min(wait_s, self._every_s)
 
@@ -225,16 +229,19 @@ class RunRecorder(Recorder):
         """
         result = super().finish(picks)
         started_ns = now_ns()
+        # The state goes with the result: a checkpoint after it would find an ended run.
         self._writer.repeat(None)
+        state = None if self._search is None else self._search.take()
+        run_id = str(self.run_id)
         try:
-            self._writer.call(lambda store: self._store(store, result, picks))
+            self._writer.call(lambda store: store.finish(run_id, result, state, picks))
         except StoreError as error:
             problem = f"{error}; {_rescue(result, self._db)}"
             return replace(result, run_id=None, store_error=problem)
         store_s = (now_ns() - started_ns) / 1e9
         # The result is stored by now; only its storing time may be lost.
         with suppress(Mp2Error):
-            self._writer.call(lambda store: store.set_store_s(str(self.run_id), store_s))
+            self._writer.call(lambda store: store.set_store_s(run_id, store_s))
         return replace(result, store_s=store_s)
 
     def end_after_error(self) -> None:
@@ -244,10 +251,6 @@ class RunRecorder(Recorder):
             return
         self._writer.repeat(None)
         self._writer.call(lambda store: store.abandon(str(self.run_id)))
-
-    def _store(self, store: Store, result: SearchResult, picks: DayPicks | None) -> None:
-        state = None if self._search is None else self._search.take()
-        store.finish(str(self.run_id), result, state, picks)
 
     def _checkpoint(self, store: Store) -> None:
         """Write what has changed since the last time; report a failure once in a row."""
@@ -294,6 +297,7 @@ def recording(request: Request, input_fingerprint: str, storing: Storing) -> Ite
 def _rescue(result: SearchResult, db: Path) -> str:
     """Write the whole result beside the database, or where there is room. Returns where it is."""
     text = to_json(result.to_dict())
+    # The disk of the database may be the one that is full.
     for folder in (db.parent, Path(), Path(tempfile.gettempdir())):
         path = folder / f"mp2-{result.run_id}.json"
         with suppress(OSError):

@@ -27,8 +27,10 @@ def result_row(result: SearchResult) -> Row:
     """The columns of `run` that a result fills."""
     row: Row = {name: getattr(result, name) for name in _RUN_COLUMNS}
     row["rules"] = result.rules.to_dict()
+    # It has no upper bound, so its column is text.
     row["attempts"] = str(result.attempts)
     row["aliases"] = [[asdict(member) for member in members] for members in result.aliases]
+    # Kept here too, so that a list of runs reads no group.
     row["n_kept"] = {}
     row["best_score"] = {}
     for size, groups in result.kept.items():
@@ -41,6 +43,7 @@ def starter_rows(run: int, starters: Iterable[StarterRecord]) -> Iterator[Row]:
     """One row per starter, made when it is asked for."""
     for starter in starters:
         row: Row = {"run": run}
+        # `asdict` would copy every value of every starter.
         for name in _STARTER_COLUMNS:
             row[name] = getattr(starter, name)
         yield row
@@ -72,6 +75,7 @@ def day_row(run: int, record: DayPicks | Outcome) -> Row:
 def to_result(row: Row, groups: Iterable[Row], starters: Iterable[Row]) -> SearchResult:
     """The result of an ended run, from its row of `run`, its groups by rank and its starters."""
     values = from_sql(row)
+    # Sizes are text in JSON. A size without a group has its entry too.
     kept: dict[str, list[Row]] = {size: [] for size in values["n_kept"]}
     for group in groups:
         kept[str(group["size"])].append(from_sql(group)["body"])
@@ -84,11 +88,14 @@ def to_result(row: Row, groups: Iterable[Row], starters: Iterable[Row]) -> Searc
 
 def _check_consistent(result: SearchResult) -> None:
     """Raise ValueError where columns contradict each other, which no column's own check sees."""
+    n_days = len(result.days)
+    counted = result.tested.keys() & result.eligible.keys()
     for size, kept in result.kept.items():
-        if size not in result.tested or size not in result.eligible:
+        if size not in counted:
             raise ValueError(f"tested, eligible: no count of size {size}")
-        if any(len(group.days) != len(result.days) for group in kept):
-            raise ValueError(f"days: not those of the groups of size {size}")
+        for group in kept:
+            if len(group.days) != n_days:
+                raise ValueError(f"days: not those of the groups of size {size}")
         rank = result.picked_rank.get(size)
         if rank is not None and not 1 <= rank <= len(kept):
             raise ValueError(f"picked_rank: no group of size {size} has rank {rank}")
@@ -163,6 +170,7 @@ def _read_records(
     """Records that another build may have written; a field that it did not have is zero."""
     fields_stored: list[Any] = []
     for name, kind, *shape in layout:
+        # JSON has lists where numpy wants tuples.
         fields_stored.append((name, kind, *map(tuple, shape)))
     written = np.frombuffer(b"".join(stored), np.dtype(fields_stored))
     records = np.zeros(len(written), dtype)

@@ -119,6 +119,7 @@ class Store(ScanStore):
         with self._transaction("IMMEDIATE"):
             run = self._running("run", run_id)
             self._delete_rows(run, "starter", "kept_group")
+            # A complete run is never resumed, so nothing needs its state.
             if result.status is Status.COMPLETE:
                 self._delete_rows(run, "run_state", "starter_state", "kept_state")
             elif state is not None:
@@ -163,6 +164,7 @@ class Store(ScanStore):
         """
         with self._transaction("IMMEDIATE"), self._readable(f"run {run_id}"):
             row = self._row("run", run_id)
+            # Checked again under the lock: the request was read in a transaction of its own.
             if status_now(row) in _NOT_RESUMABLE:
                 raise InputError(
                     f"{self.path}: run {run_id} was resumed by another process meanwhile"
@@ -172,7 +174,11 @@ class Store(ScanStore):
                     f"{request.label}: is not what run {run_id} began with; search again, or "
                     "resume with the input as it was"
                 )
-            state = self._read_state(row["run"])
+            run = row["run"]
+            states = self._rows_of("run_state", run, "run")
+            starters = self._rows_of("starter_state", run, "variation_idx")
+            kept = self._rows_of("kept_state", run, "size")
+            state = rows.to_state(states[0] if states else None, starters, kept)
             stored = validated(Request, from_sql(row)["request"])
             search = replace(stored.search, max_attempts=request.search.max_attempts)
             values = {
@@ -181,19 +187,13 @@ class Store(ScanStore):
                 "heartbeat_at": now_text(),
                 "request": stored.model_copy(update={"search": search}).to_dict(),
             }
-            self._update("run", row["run"], values | owner())
+            self._update("run", run, values | owner())
         return state
 
     def _write_state(self, run: int, part: SearchState) -> None:
         self._insert("run_state", rows.state_row(run, part), replace=True)
         self._insert_many("starter_state", rows.starter_state_rows(run, part), replace=True)
         self._insert_many("kept_state", rows.kept_state_rows(run, part), replace=True)
-
-    def _read_state(self, run: int) -> SearchState:
-        states = self._rows_of("run_state", run, "run")
-        starters = self._rows_of("starter_state", run, "variation_idx")
-        kept = self._rows_of("kept_state", run, "size")
-        return rows.to_state(states[0] if states else None, starters, kept)
 
     # --- picks and outcomes -----------------------------------------------------------------------
 
@@ -253,6 +253,7 @@ class Store(ScanStore):
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._with_result(run_id)
+            # The status may be that of a session that is running now.
             row["status"] = row["ended_as"]
             run = row["run"]
             groups = self._rows_of("kept_group", run, "size", "rank")
@@ -279,8 +280,12 @@ class Store(ScanStore):
     def _by_day(self, table: str, kind: type[RecordT], run_id: str) -> tuple[RecordT, ...]:
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             run = self._row("run", run_id)["run"]
-            stored = self._rows_of(table, run, "day")
-            return tuple(validated(kind, from_sql(row) | {"run_id": run_id}) for row in stored)
+            records: list[RecordT] = []
+            for row in self._rows_of(table, run, "day"):
+                values = from_sql(row)
+                values["run_id"] = run_id
+                records.append(validated(kind, values))
+            return tuple(records)
 
     def _rows_of(self, table: str, run: int, *order: str) -> list[Row]:
         """The rows of a run, in the order of these columns."""

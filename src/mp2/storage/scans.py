@@ -151,29 +151,27 @@ class ScanStore(Database):
         """
         with self._transaction("DEFERRED"), self._readable(f"scan {scan_id}"):
             row = self._row("scan", scan_id)
-            return self._result(row)
-
-    def _result(self, row: Row) -> ScanResult:
-        values = from_sql(row)
-        registered = {name: idx for idx, name in enumerate(values["scanners"])}
-        outcomes = self._outcome_rows(row["scan"])
-        outcomes.sort(key=lambda outcome: registered.get(outcome["scanner"], len(registered)))
-        candidates = self._candidates(row["scan"])
-        unended = _UNENDED.get(status_now(row))
-        if unended is not None:
-            ended_s = [outcome["ended_s"] for outcome in outcomes]
-            values["status"] = ScanStatus.STOPPED
-            values["elapsed_s"] = max(ended_s, default=0.0)
-            values["warnings"] = [unended]
-        # Unknown before the first outcome.
-        values["mode"] = values["mode"] or "concurrent"
-        values["workers"] = values["workers"] or 0
-        values["outcomes"] = outcomes
-        values["logs"] = {outcome["scanner"]: outcome["logs"] for outcome in outcomes}
-        values["candidates"] = merged(
-            (outcome["pipeline"], candidates.get(outcome["scanner"], ())) for outcome in outcomes
-        )
-        return validated(ScanResult, values)
+            values = from_sql(row)
+            registered = {name: idx for idx, name in enumerate(values["scanners"])}
+            outcomes = self._outcome_rows(row["scan"])
+            outcomes.sort(key=lambda outcome: registered.get(outcome["scanner"], len(registered)))
+            candidates = self._candidates(row["scan"])
+            unended = _UNENDED.get(status_now(row))
+            if unended is not None:
+                ended_s = [outcome["ended_s"] for outcome in outcomes]
+                values["status"] = ScanStatus.STOPPED
+                values["elapsed_s"] = max(ended_s, default=0.0)
+                values["warnings"] = [unended]
+            # Unknown before the first outcome.
+            values["mode"] = values["mode"] or "concurrent"
+            values["workers"] = values["workers"] or 0
+            values["outcomes"] = outcomes
+            values["logs"] = {outcome["scanner"]: outcome["logs"] for outcome in outcomes}
+            values["candidates"] = merged(
+                (outcome["pipeline"], candidates.get(outcome["scanner"], ()))
+                for outcome in outcomes
+            )
+            return validated(ScanResult, values)
 
     def _summary(self, row: Row) -> ScanSummary:
         scan = row["scan"]

@@ -224,12 +224,14 @@ def version() -> int:
 
 def json_columns() -> frozenset[str]:
     """Columns that hold JSON, in every table that has a column of the name."""
+    # The CHECK clauses are the one list of these columns.
     return frozenset(re.findall(r"json_valid\((?:ifnull\()?(\w+)", " ".join((SCHEMA, *STEPS))))
 
 
 def statements(from_version: int) -> Iterator[str]:
     """The statements that bring a file to the current version; a new file has version 0."""
     if from_version == 0:
+        # No comment ends in a semicolon, so each one at the end of a line ends a statement.
         yield from SCHEMA.split(";\n")
     yield from STEPS[max(0, from_version - 1) :]
     yield f"PRAGMA user_version = {version()}"
