@@ -384,7 +384,7 @@ cdef class Kernel:
         panel.cap = self.rules.max_daily_buys
 
     def run(self, starter, Control control not None, dict heaps, int64_t max_attempts=0):
-        """Search one starter until it is exhausted or `control` ends the turn; call again to resume.
+        """Search one starter until it is exhausted or `control` ends the turn; call it to resume.
 
         `starter` is one record of dtype STARTER_DTYPE as an array of shape (1,), all zero except
         for `variation_idx` before the first turn; it is updated in place and must not be given to
@@ -403,11 +403,13 @@ cdef class Kernel:
         if not (0 <= state.variation_idx < self.signals.n_variations
                 and 0 <= state.depth < self.rules.max_size):
             raise ValueError(
-                f"starter {state.variation_idx} at depth {state.depth} does not belong to this panel"
+                f"starter {state.variation_idx} at depth {state.depth} "
+                "does not belong to this panel"
             )
         if max_attempts < 0 or 0 < max_attempts < state.attempts:
             raise ValueError(
-                f"max_attempts {max_attempts} is less than the {state.attempts} attempts already made"
+                f"max_attempts {max_attempts} is less than "
+                f"the {state.attempts} attempts already made"
             )
         self._fill(&turn, state, control, heaps)
         turn.options.max_attempts = max_attempts
@@ -418,7 +420,7 @@ cdef class Kernel:
         if status == TURN_NO_MEMORY:
             raise MemoryError("no memory to search a starter; lower --workers or --top")
         if status == TURN_OVERFLOW:
-            raise OverflowError("a starter's attempts leave the range of its counters; set max_attempts")
+            raise OverflowError("a starter's attempts leave their range; set max_attempts")
         return <int>status
 
     # -----------------------------------------------------------------------------------------

@@ -86,9 +86,9 @@ cdef inline int64_t support_bytes(const Base *b, int32_t first_block) noexcept n
 
 
 cdef inline void place_base(Turn *t) noexcept nogil:
-    """Lay out the tables of a base; see `Arena`. The support table gets what is allowed and useful."""
+    """Lay out the tables of a base; see `Arena`. The support table takes what is useful."""
     cdef Base *b = &t.base
-    cdef Pair *p = &t.pair
+    cdef mp2_triple *triple = &t.triple
     cdef Arena *tables = &t.tables
     cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, row_bytes = 8 * <int64_t>b.c.row_words
     cdef int64_t n_wins = <int64_t>b.c.n_win_chunks * b.c.n_lanes, planes = 2 * b.c.n_days
@@ -97,11 +97,11 @@ cdef inline void place_base(Turn *t) noexcept nogil:
     cdef int64_t mask_bytes = 8 * (<int64_t>b.c.n_blocks + 8)
     b.c.rows = <uint64_t *>take(tables, n_rows * row_bytes)
     b.words = <uint64_t *>take(tables, row_bytes)
-    p.triple.words = <uint64_t *>take(tables, row_bytes)
-    p.triple.wins = <uint64_t *>take(tables, 8 * n_wins)
-    p.triple.left = <uint64_t *>take(tables, mask_bytes)
-    p.triple.lane_0 = <uint64_t *>take(tables, mask_bytes)
-    p.triple.others = <uint64_t *>take(tables, mask_bytes)
+    triple.words = <uint64_t *>take(tables, row_bytes)
+    triple.wins = <uint64_t *>take(tables, 8 * n_wins)
+    triple.left = <uint64_t *>take(tables, mask_bytes)
+    triple.lane_0 = <uint64_t *>take(tables, mask_bytes)
+    triple.others = <uint64_t *>take(tables, mask_bytes)
     b.ones = <uint64_t *>take(tables, mask_bytes)
     b.c.columns = NULL
     if 0 < b.c.floor <= 256:                     # what `overflowing` can count
@@ -109,8 +109,8 @@ cdef inline void place_base(Turn *t) noexcept nogil:
     b.c.upper = <uint8_t *>take(tables, n_rows * planes)
     b.c.need = <uint8_t *>take(tables, planes)
     b.c.shift = <uint8_t *>take(tables, planes)
-    p.triple.need_v = <uint8_t *>take(tables, planes)
-    p.triple.need_x = <uint8_t *>take(tables, planes)
+    triple.need_v = <uint8_t *>take(tables, planes)
+    triple.need_x = <uint8_t *>take(tables, planes)
     b.after = <int32_t *>take(tables, n_rows * sizeof(int32_t))
     b.support = <uint64_t **>take(tables, n_rows * sizeof(uint64_t *))
     b.ready = <uint8_t *>take(tables, n_rows)

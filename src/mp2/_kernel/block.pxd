@@ -30,9 +30,6 @@ cdef inline void intersect(
         out[k] = words[k] & row[k]
 
 
-# ---- the support table
-
-
 cdef inline uint8_t *counts_of(Base *b, uint64_t *support, int32_t first) noexcept nogil:
     """Where block 0 of a row's counts would be; only those from candidate `first` on are there."""
     return <uint8_t *>support + head_bytes(b) - (first >> 6) * b.block_bytes
@@ -74,13 +71,10 @@ cdef inline Status count_kept_support(Turn *t, int32_t i) noexcept nogil:
     return status
 
 
-# ---- pairs
-
-
 cdef inline Status open_pair(Turn *t) noexcept nogil:
     """Set up the pair of the current path; with max_size 3 that is the base itself."""
     cdef Base *b = &t.base
-    cdef mp2_triple *pair = &t.pair.triple
+    cdef mp2_triple *pair = &t.triple
     cdef Frame *frame = &t.path.frames[t.options.pair_depth]
     cdef uint64_t *support = b.spare_support
     cdef int32_t v = b.n
@@ -95,7 +89,7 @@ cdef inline Status open_pair(Turn *t) noexcept nogil:
         status = count_kept_support(t, v)
     if status != GO_ON:
         return status
-    t.pair.passing = support
+    t.passing = support
     pair.v = v
     pair.tails = support if t.options.use_tails else b.ones
     pair.support = counts_of(b, support, b.after[v])
@@ -112,7 +106,7 @@ cdef inline Status pair_step(Turn *t) noexcept nogil:
     cdef int32_t at = lower_bound(b.candidates, b.n, frame.next), x
     cdef Status status = GO_ON
     while status == GO_ON and t.path.depth == pair_depth:
-        x = next_bit(t.pair.passing, at, b.n)
+        x = next_bit(t.passing, at, b.n)
         if x == b.n:
             if not count_up_to(t, frame, t.signals.n_variations):
                 return TURN_AT_WORK_LIMIT
@@ -151,9 +145,6 @@ cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noe
     return min(end, (w << 6) + mp2_lowest_bit(bits))
 
 
-# ---- triples
-
-
 cdef inline Status triple_step(Turn *t) noexcept nogil:
     """Go on with the children of a triple that were not all visited at once."""
     cdef Base *b = &t.base
@@ -189,7 +180,7 @@ cdef inline Status visit_children(Turn *t, int32_t x, int32_t first) noexcept no
 cdef inline Status decide_children(Turn *t, int32_t x, int32_t first, int32_t end) noexcept nogil:
     """Decide which of these candidates pass; score those that may be within the cap."""
     cdef Base *b = &t.base
-    cdef mp2_triple *triple = &t.pair.triple
+    cdef mp2_triple *triple = &t.triple
     cdef int32_t size = t.rules.max_size
     cdef uint64_t *support = b.support[x]
     cdef mp2_decided decided
@@ -217,10 +208,10 @@ cdef inline Status evaluate_left(Turn *t, int32_t x) noexcept nogil:
     cdef int32_t w, i
     cdef uint64_t bits
     cdef Status status
-    intersect(b, t.pair.triple.words, x, b.words)
+    intersect(b, t.triple.words, x, b.words)
     t.scratch.path_ready = 0
-    for w in range(t.pair.triple.first >> 6, b.c.n_blocks):
-        bits = t.pair.triple.left[w]
+    for w in range(t.triple.first >> 6, b.c.n_blocks):
+        bits = t.triple.left[w]
         while bits:
             i = w * 64 + mp2_lowest_bit(bits)
             bits &= bits - 1
@@ -235,12 +226,12 @@ cdef inline Status evaluate_left(Turn *t, int32_t x) noexcept nogil:
 cdef inline Status evaluate_triple(Turn *t, int32_t x) noexcept nogil:
     """Evaluate the triple itself, unless a lower bound of its buys is above the cap."""
     cdef Base *b = &t.base
-    cdef const uint8_t *low = t.pair.triple.support + (x >> 6) * b.block_bytes + (x & 63)
+    cdef const uint8_t *low = t.triple.support + (x >> 6) * b.block_bytes + (x & 63)
     cdef int32_t p
     for p in range(b.c.n_days, 2 * b.c.n_days):
         if b.c.capped and low[p * 64] >= b.c.need[p]:
             return GO_ON
-    intersect(b, t.pair.triple.words, x, b.words)
+    intersect(b, t.triple.words, x, b.words)
     count_lanes(t, b.words, b.words)
     t.scratch.path_ready = 0
     return evaluate(t, t.rules.max_size - 1, b.candidates[x])

@@ -33,23 +33,20 @@ cdef inline bint better(const Entry *a, const Entry *b) noexcept nogil:
 
 cdef inline bint offer(Heap *heap, const Entry *entry) noexcept nogil:
     """Keep an entry that is among the best `top_k`, perhaps for the worst. False: no memory."""
+    cdef int64_t capacity = min(heap.top_k, max(64, 2 * heap.capacity))
+    cdef Entry *entries
     if heap.n == heap.top_k:
         if better(entry, &heap.entries[0]):
             sift_down(heap, entry)
         return True
-    if heap.n == heap.capacity and not grow(heap, min(heap.top_k, max(64, 2 * heap.capacity))):
-        return False
+    if heap.n == heap.capacity:
+        entries = <Entry *>realloc(heap.entries, capacity * sizeof(Entry))
+        if entries == NULL:
+            return False
+        heap.entries = entries
+        heap.capacity = capacity
     heap.n += 1
     sift_up(heap, entry)
-    return True
-
-
-cdef inline bint grow(Heap *heap, int64_t capacity) noexcept nogil:
-    cdef Entry *entries = <Entry *>realloc(heap.entries, capacity * sizeof(Entry))
-    if entries == NULL:
-        return False
-    heap.entries = entries
-    heap.capacity = capacity
     return True
 
 

@@ -51,8 +51,7 @@ typedef struct mp2_base {
     int32_t capped;  /* and for buys */
 } mp2_base;
 
-/* A group one below the largest: the base, a second member v (together the pair), a third member x.
- */
+/* A group one below the largest: the base and a second member v (the pair), a third member x. */
 typedef struct mp2_triple {
     uint64_t *words;         /* the pair's consensus in the layout of a row */
     const uint64_t *tails;   /* bits of its tail candidates */
@@ -80,8 +79,7 @@ typedef struct mp2_decided {
 
 #else /* read once per MP2_ISA */
 
-/* Tickers in both `a` and `b`, day by day: `hits` among the winners, `buys` among all; [n_lanes].
- */
+/* Tickers in both `a` and `b` by day: `hits` among the winners, `buys` among all; [n_lanes]. */
 MP2_TARGET static void MP2_FN(count_days)(
     const mp2_base *base, const uint64_t *a, const uint64_t *b, int32_t *hits, int32_t *buys)
 {
@@ -110,8 +108,8 @@ MP2_TARGET static void MP2_FN(count_days)(
 #endif
 }
 
-/* Hits and buys of one candidate, in the form of the planes, at support[p * 64]; returns whether it
- * passes. Counts are rounded down or up as they are shifted. */
+/* Hits and buys of one candidate in the form of the planes, rounded down or up, at support[p * 64];
+ * returns whether it passes. */
 MP2_LOOP int MP2_FN(count_candidate)(const mp2_base *base, const uint64_t *words,
     const uint64_t *row, int32_t round_up, uint8_t *support, int32_t D)
 {
@@ -143,8 +141,7 @@ MP2_LOOP int MP2_FN(count_candidate)(const mp2_base *base, const uint64_t *words
 }
 
 #if defined(MP2_HAS_AVX512)
-/* The same with all days of a candidate in one vector; eight candidates' bytes are then transposed
- * into eight planes. */
+/* The same with all days of a candidate in a vector; eight candidates are then transposed. */
 MP2_TARGET static uint64_t MP2_FN(count_block_8)(
     const mp2_base *base, const uint64_t *words, const uint64_t *row, uint8_t *support)
 {
@@ -405,8 +402,7 @@ MP2_LOOP int64_t MP2_FN(keep_passing)(
     return n_passing;
 }
 
-/* Leaves in `left` the candidates that no bound puts above the cap on any day; returns whether
- * there is any. */
+/* Leaves in `left` what no bound puts above the cap on any day; returns whether that is any. */
 MP2_LOOP int MP2_FN(keep_within_cap)(const mp2_base *base, const mp2_triple *t, int32_t D)
 {
     uint64_t any = 0;

@@ -17,9 +17,6 @@ from mp2._kernel.score cimport (
 from mp2._kernel.state cimport *
 
 
-# ---- memory
-
-
 cdef inline void place_lists(Turn *t) noexcept nogil:
     """Lay out the lists of the path; see `Arena`."""
     cdef Arena *lists = &t.lists
@@ -49,9 +46,6 @@ cdef inline void place_lists(Turn *t) noexcept nogil:
         frame.living = frame.passing             # a consistent panel has one list for both
         if t.signals.panel.win_rows != NULL:
             frame.living = <int32_t *>take(lists, list_bytes)
-
-
-# ---- the clock
 
 
 cdef inline Status spend(Turn *t, int64_t words) noexcept nogil:
@@ -100,9 +94,6 @@ cdef inline int32_t block_size(Turn *t) noexcept nogil:
     """Candidates that are scanned, and perhaps all scored, between two looks at the clock."""
     cdef int64_t n = t.options.check_words // (t.signals.panel.row_words + scoring_words(t))
     return <int32_t>max(1, min(MAX_BLOCK, n))
-
-
-# ---- frames
 
 
 cdef inline const uint64_t *row_of(Turn *t, int32_t v) noexcept nogil:
@@ -228,9 +219,6 @@ cdef inline Status leaf_step(Turn *t) noexcept nogil:
         return TURN_AT_WORK_LIMIT
     t.path.depth -= 1
     return spend(t, 0)
-
-
-# ---- one group: score, eligibility, retention
 
 
 cdef inline Status evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:

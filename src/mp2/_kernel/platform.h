@@ -69,8 +69,7 @@ static inline int mp2_swap_if(int64_t *cell, int64_t seen, int64_t value)
 }
 #endif
 
-/* Raises a cell to `value`; a smaller value changes nothing. Safe beside other threads that raise.
- */
+/* Raises a cell to `value`; a smaller value changes nothing. Other threads may raise it too. */
 static inline void mp2_raise(int64_t *cell, int64_t value)
 {
     int64_t seen = mp2_load(cell);
@@ -78,7 +77,7 @@ static inline void mp2_raise(int64_t *cell, int64_t value)
         seen = mp2_load(cell);
 }
 
-/* For tests of checked builds: most words of work between two looks at the clock, in any thread. */
+/* For tests of checked builds: most words of work between two looks at the clock. */
 static int64_t mp2_most_words;
 static inline void mp2_note_words(int64_t words)
 {

@@ -198,12 +198,6 @@ cdef struct Base:
     uint64_t *ones              # [n_blocks]: all bits, for masks that are not there
 
 
-cdef struct Pair:
-    # The base with a second member v, or with max_size 3 the base itself: its candidates are the x.
-    mp2_triple triple           # with the x that is visited
-    const uint64_t *passing     # bits of the candidates that pass with the pair
-
-
 cdef struct Arena:
     # Memory that is laid out twice by the same code: once to measure it, once to place it.
     void *memory
@@ -222,7 +216,8 @@ cdef struct Turn:
     Path path
     Scratch scratch
     Base base
-    Pair pair
+    mp2_triple triple           # the pair of the path, and the x that is visited
+    const uint64_t *passing     # bits of the candidates that pass with the pair
     Arena lists                 # of the path and scratch, for the whole turn
     Arena tables                # of the current base
     Heap *heaps[MAX_SIZE + 1]
