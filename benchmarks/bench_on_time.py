@@ -2,7 +2,7 @@
 
 Short runs with random panels (tiny to 100,000 variations, wide consensus, deep groups), budgets of 50 ms to 5 s and 1 to 8
 workers, on idle cores and with every core also loaded by two processes that only spin. Every run is measured beside a thread
-that sleeps as long in the same process, just before it: what the machine itself is late. Four figures:
+that sleeps as long in the same process, just before it: what the machine itself is late. Three figures:
 
 - kernels: `overrun_s`, from the wall to the last kernel's return, of runs that met their wall; the clock starts when `search`
   is entered, so validation and tables count.

@@ -1,8 +1,8 @@
 """What one starter's search must find, level by level in numpy: brute force for panels too large for `oracle.py`.
 
 Every passing group meets every variation of every later algorithm; no candidate is ever left out because it failed before.
-Formulas run over the days from left to right as the specification writes them, so that eligibility is decided by the same
-doubles. `test_brute.py` checks this page against `oracle.py`.
+Groups are scored by `_recurse.describe`, which `tests/kernel/test_describe.py` checks against
+`oracle.py`; `test_brute.py` checks this page against it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from mp2 import _recurse
 from mp2.groups.rules import Rules
 
 Words = npt.NDArray[np.uint64]
@@ -153,102 +154,6 @@ def _evaluate(
     union = np.bitwise_count(np.bitwise_or.reduce(level.consensus, axis=1)).sum(
         axis=-1, dtype=np.int64
     )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        eligible, scores = evaluate(buys, hits, union, weights, rules)
-    return level.members[eligible], scores[eligible]
-
-
-def evaluate(
-    buys: Ints, hits: Ints, union: Ints, weights: Floats, rules: Rules
-) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """Sections 4 and 5 of the specification for n groups at once."""
-    n_days = buys.shape[1]
-    pp = np.where(buys > 0, (100.0 * hits) / buys, 0.0)
-    ordered = np.sort(pp, axis=1)
-    n_buys, n_hits = buys.sum(axis=1), hits.sum(axis=1)
-    median = (ordered[:, (n_days - 1) // 2] + ordered[:, n_days // 2]) / 2.0
-    weighted, mad = _total(pp * weights) / n_days, _total(np.abs(pp - median[:, None])) / n_days
-    iqr = _quantile(ordered, 0.75) - _quantile(ordered, 0.25)
-    mean_buys, most = n_buys / n_days, buys.max(axis=1)
-    active = (buys > 0).sum(axis=1)
-    from_mean = np.where(buys > 0, buys - (n_buys / active)[:, None], 0.0)
-    cv = np.where(
-        active >= 2, np.sqrt(_total(from_mean * from_mean) / (active - 1)) / mean_buys, 0.0
-    )
-    wilson, slope = _wilson(n_hits, n_buys, rules.wilson_z), _slope(pp)
-    eligible = (
-        ((100.0 * n_hits) / np.maximum(1, n_buys) >= rules.min_pooled_pp)
-        & (most <= rules.max_daily_buys)
-        & (mad <= rules.max_mad_pp)
-        & (iqr <= rules.max_iqr_pp)
-        & (cv <= rules.max_cv_buys)
-        & (wilson >= rules.min_wilson_lb)
-    )
-    repeated = np.maximum(0.0, n_buys / np.maximum(1, union) - rules.repeat_tolerance)
-    crowd = np.maximum(0.0, most - rules.crowding_cap)
-    profit = (
-        rules.weighted_pp_weight * weighted
-        + rules.median_pp_weight * median
-        + rules.second_worst_pp_weight * ordered[:, min(1, n_days - 1)]
-    )
-    penalty = (
-        rules.mad_weight * mad + rules.iqr_weight * iqr + rules.cv_weight * cv
-        + rules.falling_weight * np.maximum(0.0, -slope)
-    )  # fmt: skip
-    coverage = (
-        rules.coverage_log_weight * np.log(1.0 + np.minimum(mean_buys, rules.coverage_cap))
-        + _sweet_spot(mean_buys, rules)
-        - rules.coverage_excess_weight * np.maximum(0.0, mean_buys - rules.coverage_cap)
-        - rules.crowding_weight * (crowd * crowd)
-    )
-    rising = rules.rising_weight * np.maximum(0.0, slope)
-    repeat = rules.repeat_weight * (repeated * repeated)
-    return eligible, profit + rules.wilson_weight * wilson + coverage + rising - penalty - repeat
-
-
-def _total(values: Floats) -> Floats:
-    """Sums over days, from left to right."""
-    result = np.zeros(len(values))
-    for day in range(values.shape[1]):
-        result = result + values[:, day]
-    return result
-
-
-def _quantile(ordered: Floats, share: float) -> Floats:
-    position = share * (ordered.shape[1] - 1)
-    below = int(position)
-    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
-    part = position - below
-    return high - (high - low) * (1.0 - part) if part >= 0.5 else low + (high - low) * part
-
-
-def _wilson(hits: Ints, n: Ints, z: float) -> Floats:
-    p = hits / n
-    lower = (
-        100.0
-        * (p + z * z / (2.0 * n) - z * np.sqrt((p * (1.0 - p) + z * z / (4.0 * n)) / n))
-        / (1.0 + z * z / n)
-    )
-    return np.where(n > 0, lower, 0.0)
-
-
-def _slope(pp: Floats) -> Floats:
-    n_days = pp.shape[1]
-    if n_days == 1:
-        return np.zeros(len(pp))
-    days = np.arange(1, n_days + 1) - (n_days + 1) / 2.0
-    mean = _total(pp) / n_days
-    return _total(days * (pp - mean[:, None])) / float(_total((days * days)[None])[0])
-
-
-def _sweet_spot(m: Floats, rules: Rules) -> Floats:
-    return np.select(
-        [m <= 0, m < rules.sweet_low, m <= rules.sweet_peak, m <= rules.sweet_high],
-        [
-            np.full_like(m, rules.sweet_empty),
-            -rules.sweet_low_slope * (rules.sweet_low - m),
-            rules.sweet_slope * (m - rules.sweet_low),
-            rules.sweet_slope * (rules.sweet_high - m),
-        ],
-        -rules.sweet_high_slope * (m - rules.sweet_high),
-    )
+    statistics, _ = _recurse.describe(buys, hits, union, weights, rules)
+    eligible = statistics["eligible"] != 0
+    return level.members[eligible], statistics["score"][eligible]
