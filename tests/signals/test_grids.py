@@ -258,7 +258,7 @@ def test_a_third_partys_algorithm_runs_with_the_others(installed, load, target):
         ("MODULE:reads_others", "unexpected keyword argument 'period'"),
         ("MODULE:floats", "the rule returned float64[3, 4], not bool[3, 4]"),
         ("MODULE:flat", "the rule returned bool[4], not bool[3, 4]"),
-        ("MODULE:bad_indicator", "half failed on A: returned float64[30] for 60 bars"),
+        ("MODULE:bad_indicator", "half failed on A: it returned float64[30], not float64[60]"),
         ("MODULE:bad_rule", "unexpected keyword argument 'level'"),
     ],
 )

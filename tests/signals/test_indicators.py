@@ -213,12 +213,18 @@ def failing(close):
     ("compute", "message"),
     [
         (failing, r"mine failed on T000: no licence"),
-        (lambda close: close[1:], r"mine failed on T000: returned float64\[19\] for 20 bars"),
-        (lambda close: close > 1, r"mine failed on T000: returned bool\[20\] for 20 bars"),
-        (lambda close: 3.0, r"mine failed on T000: returned float for 20 bars"),
+        (
+            lambda close: close[1:],
+            r"mine failed on T000: it returned float64\[19\], not float64\[20\]",
+        ),
+        (
+            lambda close: close > 1,
+            r"mine failed on T000: it returned bool\[20\], not float64\[20\]",
+        ),
+        (lambda close: 3.0, r"mine failed on T000: it returned float, not float64\[20\]"),
         (lambda close: close.__setitem__(0, 1.0), r"mine failed on T000: .*read-only"),
         ("NOSUCH", r"TA-Lib has no function 'NOSUCH'"),
-        ("BBANDS", r"mine failed on T000: returned tuple for 20 bars"),
+        ("BBANDS", r"mine failed on T000: it returned tuple, not float64\[20\]"),
     ],
 )
 def test_errors_name_indicator_and_ticker(compute, message):

@@ -355,8 +355,10 @@ def judge(days: Sequence[WalkDay], series: str) -> Judged:
     # A day without a pick is not a miss: it counts as a day without.
     with_picks = [day for day in days if day.scores[series]]
     scores = [day.scores[series] for day in with_picks]
-    hit_difference = mean_interval(_column(scores, "hit_difference_pp"))
-    return_difference = mean_interval(_column(scores, "return_difference_pp"))
+    hit_differences = _column(scores, "hit_difference_pp")
+    return_differences = _column(scores, "return_difference_pp")
+    hit_difference = mean_interval(hit_differences)
+    return_difference = mean_interval(return_differences)
     return Judged(
         n_days=len(scores),
         n_days_without=len(days) - len(scores),

@@ -39,7 +39,7 @@ from mp2.data.prices import price_table
 from mp2.errors import InputError
 from mp2.signals import indicators
 from mp2.signals.algorithms import ALGORITHMS, Algorithm, BoolArray, FloatArray, Parameter
-from mp2.signals.indicators import COLUMNS, Indicator, Series, Window
+from mp2.signals.indicators import COLUMNS, Indicator, Series, Window, check_array
 
 GROUP = "mp2.algorithms"
 """The entry-point group of third-party algorithms."""
@@ -75,13 +75,8 @@ class Variation:
         Raises `TypeError` when the rule returns anything else, and what the rule itself raises.
         """
         bought = self.algorithm.rule(*series, **self.params)
-        shape = series[0].shape
-        kind = type(bought).__name__
-        if isinstance(bought, np.ndarray):
-            if bought.dtype == np.bool_ and bought.shape == shape:
-                return bought
-            kind = f"{bought.dtype}{list(bought.shape)}"
-        raise TypeError(f"the rule returned {kind}, not bool{list(shape)}")
+        check_array(bought, "the rule", np.bool_, series[0].shape)
+        return bought
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,7 +218,8 @@ def _expand(
 
 
 def rising_variations(
-    algorithm: Algorithm, combinations: Iterable[Sequence[float]]
+    algorithm: Algorithm,
+    combinations: Iterable[Sequence[float]],
 ) -> list[Variation]:
     """Make the variations of the combinations whose `rising` parameters rise."""
     names = [parameter.name for parameter in algorithm.parameters]

@@ -341,7 +341,11 @@ class Window:
 
 
 def evaluate(
-    plan: Plan, prices: PriceTable, window: Window, tickers: range, out: FloatArray
+    plan: Plan,
+    prices: PriceTable,
+    window: Window,
+    tickers: range,
+    out: FloatArray,
 ) -> None:
     """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series.
 
@@ -372,7 +376,7 @@ def _computed(
         inputs = [series[slot] for slot in step.input_slots]
         try:
             values = step.compute(*inputs, *step.indicator.params)
-            _check(values, len(bars[0]))
+            check_array(values, "it", np.float64, bars[0].shape)
         except Exception as error:  # third-party code may raise anything
             message = f"{step.indicator.name} failed on {ticker}"
             raise Mp2Error(f"{message}: {error or type(error).__name__}") from error
@@ -382,10 +386,12 @@ def _computed(
     return series
 
 
-def _check(values: object, n_bars: int) -> None:
-    kind = type(values).__name__
-    if isinstance(values, np.ndarray):
-        if values.shape == (n_bars,) and values.dtype == np.float64:
+def check_array(value: object, what: str, dtype: type, shape: tuple[int, ...]) -> None:
+    """Raise `TypeError` unless `value`, returned by `what`, is an array of this type and shape."""
+    returned = type(value).__name__
+    if isinstance(value, np.ndarray):
+        # Compared before any text is made: this runs for every indicator of every ticker.
+        if value.dtype == dtype and value.shape == shape:
             return
-        kind = f"{values.dtype}{list(values.shape)}"
-    raise TypeError(f"returned {kind} for {n_bars} bars")
+        returned = f"{value.dtype}{list(value.shape)}"
+    raise TypeError(f"{what} returned {returned}, not {np.dtype(dtype)}{list(shape)}")

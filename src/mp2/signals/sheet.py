@@ -385,7 +385,10 @@ class _Computation:
         self.variation_chunks = _pieces(len(variations), _CHUNK_VARIATIONS)
 
     def run(
-        self, threads: int | None, stop: threading.Event | None, observe: Observe | None
+        self,
+        threads: int | None,
+        stop: threading.Event | None,
+        observe: Observe | None,
     ) -> None:
         """Run the phases in turn; the first failure ends the work and drops the jobs that wait."""
 
