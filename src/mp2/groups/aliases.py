@@ -33,6 +33,7 @@ class SearchedStarter:
         """Return what a search of the alias `variation_idx` would find, with no rows scanned."""
         record = self.record.copy()
         record["variation_idx"] = variation_idx
+        # Rows measure effort, and a copy takes none.
         record["n_rows_scanned"] = 0
         record["n_rows_rescanned"] = 0
         heaps = {size: heap.with_first(variation_idx) for size, heap in self.heaps.items()}
@@ -61,6 +62,7 @@ class AliasCache:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._alias_of = alias_of
+        # By first variation: how many of its class have yet to begin.
         self._n_waiting = np.bincount(alias_of, minlength=len(alias_of))
         self._searched: dict[int, SearchedStarter] = {}
         self._free_bytes = max_bytes
@@ -70,6 +72,7 @@ class AliasCache:
         first = int(self._alias_of[variation_idx])
         self._n_waiting[first] -= 1
         searched = self._searched.get(first)
+        # This was the last alias, so no other starter can use the entry.
         if searched is not None and not self._n_waiting[first]:
             del self._searched[first]
             self._free_bytes += searched.n_bytes

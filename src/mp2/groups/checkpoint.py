@@ -70,10 +70,10 @@ class SearchState:
         is_known = _all_within(variations, 0, len(algo_of) - 1)
         if n_distinct < len(variations) or not is_known:
             yield "its starters are not those of this panel"
-        elif not _cursors_fit(self.records, algo_of, rules.max_size):
+        elif not cursors_fit(self.records, algo_of, rules.max_size):
             yield "a cursor points nowhere"
         elif not all(
-            _groups_fit(
+            groups_fit(
                 *kept,
                 size,
                 algo_of,
@@ -113,7 +113,7 @@ def _all_within(
     return bool(((values >= low) & (values <= high)).all())
 
 
-def _cursors_fit(
+def cursors_fit(
     records: RecordArray,
     algo_of: NumberArray,
     max_size: int,
@@ -150,13 +150,14 @@ def _cursors_fit(
     return True
 
 
-def _groups_fit(
+def groups_fit(
     scores: FloatArray,
     members: NumberArray,
     size: int,
     algo_of: NumberArray,
     rules: Rules,
 ) -> bool:
+    """Whether groups of one size are such as a search of this panel keeps."""
     n_kept = len(scores)
     if size not in rules.retain_sizes or n_kept > rules.top_k:
         return False

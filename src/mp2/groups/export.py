@@ -48,7 +48,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
         schema[f"buys {day}"] = pl.Int64
         schema[f"hits {day}"] = pl.Int64
         schema[f"consensus {day}"] = pl.String
-    return pl.DataFrame(list(_rows(result)), schema=schema, orient="row")
+    return pl.DataFrame(list(group_rows(result)), schema=schema, orient="row")
 
 
 def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
@@ -61,8 +61,9 @@ def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'${0}"))
 
 
-def _rows(result: SearchResult) -> Iterator[list[Any]]:
-    aliases = _alias_texts(result)
+def group_rows(result: SearchResult) -> Iterator[list[Any]]:
+    """The rows of `groups_table`, with values in the order of its columns."""
+    aliases = alias_texts(result)
     for size in sorted(result.kept):
         for group in result.kept[size]:
             numbers = group.variation_idx
@@ -81,7 +82,7 @@ def _rows(result: SearchResult) -> Iterator[list[Any]]:
             yield row
 
 
-def _alias_texts(result: SearchResult) -> dict[int, str]:
+def alias_texts(result: SearchResult) -> dict[int, str]:
     """Text by variation number, for variations that have an alias."""
     texts = {}
     for members in result.aliases:

@@ -28,6 +28,7 @@ _STATISTICS = tuple(
 
 def day_weights(base_win_rates: FloatArray, rules: Rules) -> FloatArray:
     """Weight of each day, float64[D], from its base win rate in percent: harder days count more."""
+    # Without base rates the clamp does not apply: every day counts the same.
     if not base_win_rates.any():
         return np.ones_like(base_win_rates)
     raw = 1.0 + rules.day_weight_slope * (_mean(base_win_rates) - base_win_rates)
@@ -59,7 +60,7 @@ def describe_groups(
     groups: list[Group] = []
     for start in range(0, len(scores), n_at_once):
         chunk = slice(start, start + n_at_once)
-        groups += _describe_chunk(
+        groups += describe_chunk(
             panel,
             rules,
             weights,
@@ -70,7 +71,7 @@ def describe_groups(
     return tuple(groups)
 
 
-def _describe_chunk(
+def describe_chunk(
     panel: SignalPanel,
     rules: Rules,
     weights: FloatArray,
@@ -78,6 +79,7 @@ def _describe_chunk(
     scores: FloatArray,
     members: NumberArray,
 ) -> list[Group]:
+    """Describe the groups of one chunk, of which the first has rank `first_rank`."""
     consensus = panel.consensus(members)
     buys = bitset.count(consensus)
     hits = bitset.count(consensus & wins_of(panel, members))
@@ -90,6 +92,7 @@ def _describe_chunk(
     hits_of = hits.tolist()
     pp_of = pp.tolist()
     weight_of = weights.tolist()
+    # Groups share members, and most members are in many groups.
     member = {v: member_of(panel, v) for v in np.unique(members).tolist()}
     tickers = (panel.tickers[ticker] for ticker in bitset.members(consensus).tolist())
 
@@ -134,6 +137,7 @@ def pick_rank(
         return None
     deviation = _deviation(daily_pp, n_fitted=0)
     stability = _mean(daily_pp) - rules.pick_deviation_weight * deviation
+    # Of the ascending values, without interpolation: the threshold is that of a group.
     quantile = int(rules.pick_quantile * (len(scores) - 1))
     pool = np.flatnonzero(stability >= np.sort(stability)[quantile])
 
@@ -142,6 +146,7 @@ def pick_rank(
     above = pool_scores - (_mean(pool_scores) + rules.pick_target_deviations * deviation)
     if not (above >= 0).any():
         return int(pool[0]) + 1
+    # The first of equal scores is the better-ranked one.
     closest = np.argmin(np.where(above >= 0, above, np.inf))
     return int(pool[closest]) + 1
 
@@ -179,6 +184,7 @@ def wins_of(
     """
     if panel.consistent:
         return panel.wins
+    # Variations may see a ticker at different prices; a win of any member is a hit.
     won = panel.wins[members[:, 0]]
     for column in members.T[1:]:
         won |= panel.wins[column]

@@ -29,12 +29,14 @@ def memory_needed(
     lists, consensus sets and tables.
     """
     n_variations = panel.n_variations
+    # The pool starts no more threads than there are starters.
     n_workers = min(workers, n_variations)
     row_bytes = panel.buys[:1].nbytes
 
     lists = rules.max_size * 8 * n_variations + (2 * rules.max_size + 16) * row_bytes
     heaps = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
     n_alias_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
+    # A heap has room for up to twice its groups.
     alias_cache = min(aliases.MAX_BYTES, 2 * n_alias_classes * heaps)
     return (
         panel.n_bytes

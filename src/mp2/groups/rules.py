@@ -47,67 +47,184 @@ class Rules:
     compared with these fields at import.
     """
 
-    max_size: int = _rule(4, "largest group size", 2, MAX_GROUP_SIZE)
+    max_size: int = _rule(
+        4,
+        "largest group size",
+        2,
+        MAX_GROUP_SIZE,
+    )
     retain_sizes: tuple[int, ...] = _rule(
-        (), "group sizes kept and ranked (empty: 3..max_size, or 2 when max_size is 2)"
+        (),
+        "group sizes kept and ranked (empty: 3..max_size, or 2 when max_size is 2)",
     )
-    top_k: int = _rule(1000, "groups kept per size", 1, 1_000_000)
+    top_k: int = _rule(
+        1000,
+        "groups kept per size",
+        1,
+        1_000_000,
+    )
     min_daily_hits: int = _rule(
-        8, "fewest winners a group needs on every day (0: no floor)", 0, 2**31 - 1
+        8,
+        "fewest winners a group needs on every day (0: no floor)",
+        0,
+        2**31 - 1,
     )
 
-    min_pooled_pp: float = _rule(50.0, "eligible: least pooled hit rate, percent")
-    max_daily_buys: int = _rule(20, "eligible: most tickers on any day", 0, 2**31 - 1)
+    min_pooled_pp: float = _rule(
+        50.0,
+        "eligible: least pooled hit rate, percent",
+    )
+    max_daily_buys: int = _rule(
+        20,
+        "eligible: most tickers on any day",
+        0,
+        2**31 - 1,
+    )
     max_mad_pp: float = _rule(
-        25.0, "eligible: largest mean absolute deviation of the daily hit rate"
+        25.0,
+        "eligible: largest mean absolute deviation of the daily hit rate",
     )
-    max_iqr_pp: float = _rule(45.0, "eligible: largest interquartile range of the daily hit rate")
-    max_cv_buys: float = _rule(0.80, "eligible: largest coefficient of variation of the daily buys")
-    min_wilson_lb: float = _rule(10.0, "eligible: least Wilson lower bound, percent")
+    max_iqr_pp: float = _rule(
+        45.0,
+        "eligible: largest interquartile range of the daily hit rate",
+    )
+    max_cv_buys: float = _rule(
+        0.80,
+        "eligible: largest coefficient of variation of the daily buys",
+    )
+    min_wilson_lb: float = _rule(
+        10.0,
+        "eligible: least Wilson lower bound, percent",
+    )
 
-    weighted_pp_weight: float = _rule(0.60, "score: weight of the day-weighted hit rate")
-    median_pp_weight: float = _rule(0.25, "score: weight of the median hit rate")
-    second_worst_pp_weight: float = _rule(0.15, "score: weight of the second worst day")
-    wilson_weight: float = _rule(0.80, "score: weight of the Wilson lower bound")
-    wilson_z: float = _rule(1.96, "normal quantile of the Wilson interval", 0.0)
-    rising_weight: float = _rule(3.0, "score: reward per point of rising slope")
-    falling_weight: float = _rule(6.0, "score: penalty per point of falling slope")
-    mad_weight: float = _rule(0.25, "score: penalty on the mean absolute deviation")
-    iqr_weight: float = _rule(0.18, "score: penalty on the interquartile range")
-    cv_weight: float = _rule(10.0, "score: penalty on the variation of daily buys")
-    coverage_log_weight: float = _rule(6.0, "score: weight of ln(1 + mean daily buys)")
+    weighted_pp_weight: float = _rule(
+        0.60,
+        "score: weight of the day-weighted hit rate",
+    )
+    median_pp_weight: float = _rule(
+        0.25,
+        "score: weight of the median hit rate",
+    )
+    second_worst_pp_weight: float = _rule(
+        0.15,
+        "score: weight of the second worst day",
+    )
+    wilson_weight: float = _rule(
+        0.80,
+        "score: weight of the Wilson lower bound",
+    )
+    wilson_z: float = _rule(
+        1.96,
+        "normal quantile of the Wilson interval",
+        0.0,
+    )
+    rising_weight: float = _rule(
+        3.0,
+        "score: reward per point of rising slope",
+    )
+    falling_weight: float = _rule(
+        6.0,
+        "score: penalty per point of falling slope",
+    )
+    mad_weight: float = _rule(
+        0.25,
+        "score: penalty on the mean absolute deviation",
+    )
+    iqr_weight: float = _rule(
+        0.18,
+        "score: penalty on the interquartile range",
+    )
+    cv_weight: float = _rule(
+        10.0,
+        "score: penalty on the variation of daily buys",
+    )
+    coverage_log_weight: float = _rule(
+        6.0,
+        "score: weight of ln(1 + mean daily buys)",
+    )
     coverage_cap: float = _rule(
-        25.0, "score: mean daily buys beyond which coverage earns nothing more", 0.0
+        25.0,
+        "score: mean daily buys beyond which coverage earns nothing more",
+        0.0,
     )
-    coverage_excess_weight: float = _rule(0.5, "score: penalty per mean daily buy beyond the cap")
-    crowding_cap: float = _rule(20.0, "score: tickers on the fullest day that cost nothing", 0.0)
+    coverage_excess_weight: float = _rule(
+        0.5,
+        "score: penalty per mean daily buy beyond the cap",
+    )
+    crowding_cap: float = _rule(
+        20.0,
+        "score: tickers on the fullest day that cost nothing",
+        0.0,
+    )
     crowding_weight: float = _rule(
-        6.0, "score: penalty on the square of the fullest day's tickers beyond that"
+        6.0,
+        "score: penalty on the square of the fullest day's tickers beyond that",
     )
-    sweet_empty: float = _rule(-15.0, "sweet spot: value at no buys")
-    sweet_low: float = _rule(7.0, "sweet spot: mean buys where it begins")
-    sweet_peak: float = _rule(14.0, "sweet spot: mean buys up to which it grows")
-    sweet_high: float = _rule(18.0, "sweet spot: mean buys where it turns negative")
-    sweet_low_slope: float = _rule(3.0, "sweet spot: loss per buy below it")
-    sweet_slope: float = _rule(2.0, "sweet spot: gain per buy inside it")
-    sweet_high_slope: float = _rule(4.0, "sweet spot: loss per buy above it")
-    repeat_tolerance: float = _rule(1.20, "repeat factor that costs nothing")
+    sweet_empty: float = _rule(
+        -15.0,
+        "sweet spot: value at no buys",
+    )
+    sweet_low: float = _rule(
+        7.0,
+        "sweet spot: mean buys where it begins",
+    )
+    sweet_peak: float = _rule(
+        14.0,
+        "sweet spot: mean buys up to which it grows",
+    )
+    sweet_high: float = _rule(
+        18.0,
+        "sweet spot: mean buys where it turns negative",
+    )
+    sweet_low_slope: float = _rule(
+        3.0,
+        "sweet spot: loss per buy below it",
+    )
+    sweet_slope: float = _rule(
+        2.0,
+        "sweet spot: gain per buy inside it",
+    )
+    sweet_high_slope: float = _rule(
+        4.0,
+        "sweet spot: loss per buy above it",
+    )
+    repeat_tolerance: float = _rule(
+        1.20,
+        "repeat factor that costs nothing",
+    )
     repeat_weight: float = _rule(
-        25.0, "score: penalty on the square of the repeat factor beyond that"
+        25.0,
+        "score: penalty on the square of the repeat factor beyond that",
     )
 
     day_weight_slope: float = _rule(
-        0.02, "day weight: change per point of base win rate below the mean"
+        0.02,
+        "day weight: change per point of base win rate below the mean",
     )
-    day_weight_min: float = _rule(0.5, "day weight: smallest", 0.0)
-    day_weight_max: float = _rule(1.5, "day weight: largest", 0.0)
+    day_weight_min: float = _rule(
+        0.5,
+        "day weight: smallest",
+        0.0,
+    )
+    day_weight_max: float = _rule(
+        1.5,
+        "day weight: largest",
+        0.0,
+    )
 
     pick_deviation_weight: float = _rule(
-        1.5, "pick: standard deviations taken off the mean hit rate for stability"
+        1.5,
+        "pick: standard deviations taken off the mean hit rate for stability",
     )
-    pick_quantile: float = _rule(0.60, "pick: quantile of stability the pool starts at", 0.0, 1.0)
+    pick_quantile: float = _rule(
+        0.60,
+        "pick: quantile of stability the pool starts at",
+        0.0,
+        1.0,
+    )
     pick_target_deviations: float = _rule(
-        1.0, "pick: standard deviations above the pool's mean score aimed at"
+        1.0,
+        "pick: standard deviations above the pool's mean score aimed at",
     )
 
     def __post_init__(self) -> None:
@@ -116,6 +233,7 @@ class Rules:
         if found:
             raise InputError(found)
 
+        # Resolved here, so that a stored run states the sizes it retained.
         sizes = tuple(sorted(set(self.retain_sizes)))
         if not sizes:
             sizes = tuple(range(3, self.max_size + 1)) or (2,)
@@ -127,6 +245,7 @@ class Rules:
                 )
         if self.day_weight_min > self.day_weight_max:
             raise InputError("rule day_weight_min: larger than day_weight_max; swap them")
+        # The way to set a field of a frozen record while it is made.
         object.__setattr__(self, "retain_sizes", sizes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -157,6 +276,7 @@ def _problem_with(
             return None
         return f"{name}: {value!r} is not a tuple of whole numbers"
 
+    # A bool is an int to Python, but `top_k=True` is a mistake.
     accepted = int if spec.type == "int" else int | float
     if not isinstance(value, accepted) or isinstance(value, bool):
         kind = "whole number" if accepted is int else "number"

@@ -59,6 +59,7 @@ def search(
     Raises `InputError` for an unusable setting or state, `MemoryError` when a starter's working
     memory cannot be had.
     """
+    # The budget covers all that follows, so the clock is read before anything else.
     started_ns = now_ns()
     settings = settings or SearchSettings()
     check_settings(settings, panel.algos)
@@ -104,6 +105,7 @@ def running_order(
     Once `late` returns True the rest is neither counted nor sorted: the search will not begin.
     """
     n_buys = buys_of(panel, late)
+    # Half a count would give a wrong order, and a sort of all variations would be late.
     if late():
         return np.arange(len(n_buys))
     is_special = np.isin(np.array(panel.algos), list(special))
@@ -200,6 +202,7 @@ class SearchRun:
         if self._copy_alias(variation_idx, control):
             return EXHAUSTED
 
+        # A copy: the kernel updates it in place, and the turn may be abandoned.
         record = self.records[variation_idx : variation_idx + 1].copy()
         record["variation_idx"] = variation_idx
         top_k = self.settings.rules.top_k
@@ -228,6 +231,7 @@ class SearchRun:
         """
         if self.records["attempts"][variation_idx]:
             return False
+        # At the first turn only: the cache counts how many aliases have yet to begin.
         with self._lock:
             searched = self._alias_cache.begin(variation_idx)
         if searched is None or control.is_over():
@@ -262,7 +266,8 @@ class SearchRun:
         """The search as it is now."""
         with self._lock:
             attempts = int(self.records["attempts"].sum())
-            attempts += sum(control.attempts for control in self._running)
+            for control in self._running:
+                attempts += control.attempts
             best_score = {size: heap.best() for size, heap in self.heaps.items()}
         return SearchProgress(
             pool,
@@ -291,16 +296,19 @@ class SearchRun:
         self.elapsed_ns = state.elapsed_ns
         self.budget_ns = state.budget_ns
         self._n_taken_over = state.n_taken_over
+        # The pool numbers starters by their place in the order: done ones have none.
         self.order = self.order[self.records["exhausted"][self.order] == 0]
 
     def take(self) -> SearchState:
         """Return the part of the state that is not yet confirmed; see `Resumable`."""
         with self._lock:
+            # Kept until confirmed: a part that could not be stored is part of the next one.
             self._taken |= self._changed
             self._changed.clear()
             variations = np.array(sorted(self._taken), np.int64)
             elapsed_ns = self.elapsed_ns
             budget_ns = self.budget_ns
+            # `close` adds the session's times, so they are not added twice.
             if not self._closed:
                 elapsed_ns += now_ns() - self._session.started_ns
                 budget_ns += self._session.budget_ns
@@ -347,17 +355,13 @@ class SearchRun:
         records = self.records
         kept = {}
         picked_rank = {}
+        score_mean = {}
+        score_std = {}
         for size, (scores, members) in self._ranked().items():
-            kept[size] = describe_groups(
-                panel,
-                rules,
-                self.day_weights,
-                scores,
-                members,
-            )
+            kept[size] = describe_groups(panel, rules, self.day_weights, scores, members)
             daily_pp = [[day.pp for day in group.days] for group in kept[size]]
             picked_rank[size] = pick_rank(scores, np.array(daily_pp), rules)
-        moments = {size: score_moments(records, size) for size in kept}
+            score_mean[size], score_std[size] = score_moments(records, size)
         starters = StarterTable(
             panel,
             rules,
@@ -366,6 +370,7 @@ class SearchRun:
             kept,
         )
         session_s = (outcome.ended_ns - self._session.started_ns) / NS_PER_S
+        # A starter is visited itself, beside the rows scanned below it.
         n_begun = int(np.count_nonzero(records["attempts"]))
         n_scanned = exact_sum(records["n_rows_scanned"])
         tested = exact_sum(records["tested"])
@@ -386,8 +391,8 @@ class SearchRun:
             attempts=exact_sum(records["attempts"]),
             tested={size: tested[size] for size in range(2, rules.max_size + 1)},
             eligible={size: eligible[size] for size in kept},
-            score_mean={size: mean for size, (mean, _) in moments.items()},
-            score_std={size: std for size, (_, std) in moments.items()},
+            score_mean=score_mean,
+            score_std=score_std,
             kept=kept,
             picked_rank=picked_rank,
             days=panel.days,
@@ -421,9 +426,10 @@ class SearchRun:
 
     def _alias_classes(self) -> tuple[tuple[Member, ...], ...]:
         """Classes of two or more identical variations, by their first."""
+        # Most variations have no alias, so only the others are looked at one by one.
         has_alias = np.bincount(self.alias_of)[self.alias_of] > 1
         classes: dict[int, list[Member]] = {}
         for variation_idx in np.flatnonzero(has_alias).tolist():
             first = int(self.alias_of[variation_idx])
             classes.setdefault(first, []).append(member_of(self.panel, variation_idx))
-        return tuple(tuple(members) for members in classes.values())
+        return tuple(map(tuple, classes.values()))
