@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from mp2.discovery.http.quota import Quotas, Rate, combined, parse_rate
+from mp2.discovery.http.quota import Quotas, Rate, parse_rate
 from mp2.discovery.http.state import FILE_NAME, StateFile
 from mp2.errors import InputError
 
@@ -66,7 +66,7 @@ def test_rates_of_several_scanners_bind_together(open_quotas):
     assert [quotas.take(HOST) for _ in range(2)] == [0, 0]
     quotas.limit(HOST, [parse_rate("9/s")])  # what was counted stays counted
     assert quotas.take(HOST) > 0
-    assert list(map(str, quotas.rates(HOST))) == ["2/s"]
+    assert list(map(str, quotas.rates(HOST))) == ["2/s", "5/s", "9/s"]
 
 
 def test_a_daily_quota_outlives_the_process(open_quotas, clock):
@@ -152,7 +152,7 @@ def test_no_thread_is_started(open_quotas):
     ],
 )
 def test_rates_are_read_and_written(text, interval_s, limit):
-    assert parse_rate(text) == Rate(interval_s, limit)
+    assert parse_rate(text) == Rate(interval_s, limit, text)
     assert parse_rate(str(parse_rate(text))) == parse_rate(text)
 
 
@@ -160,19 +160,3 @@ def test_rates_are_read_and_written(text, interval_s, limit):
 def test_unreadable_rates_are_named(text):
     with pytest.raises(InputError, match="is not a rate"):
         parse_rate(text)
-
-
-@pytest.mark.parametrize(
-    ("rates", "kept"),
-    [
-        (["25/day", "1/s"], ["1/s", "25/day"]),
-        (["60/min", "30/s"], ["30/s", "60/min"]),
-        (["1/s", "60/min"], ["1/s"]),
-        (["1/s", "100/min"], ["1/s"]),
-        (["5/s", "3/s"], ["3/s"]),
-        (["30/s", "20/min"], ["20/min"]),
-        ([], []),
-    ],
-)
-def test_rates_combine_to_those_that_bind(rates, kept):
-    assert list(map(str, combined(map(parse_rate, rates)))) == kept

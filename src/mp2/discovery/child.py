@@ -115,8 +115,6 @@ def import_fault(scanner: type[Scanner]) -> str | None:
     path = class_path(scanner)
     if scanner.__module__ == "__main__" or "<" in scanner.__qualname__:
         return f"{path} is made in a script or a function; put it at the top of a module"
-    if not sys.executable:
-        return "this program has no interpreter of its own (sys.executable is empty)"
     try:
         loaded = _load(path)
     except (Exception, SystemExit) as error:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mp2.discovery.http.state import StateFile
 from mp2.errors import InputError
@@ -29,13 +29,10 @@ class Rate:
 
     interval_s: int
     limit: int
+    text: str = field(compare=False)
 
     def __str__(self) -> str:
-        unit = next(unit for unit, unit_s in _UNIT_S.items() if self.interval_s % unit_s == 0)
-        n_units = self.interval_s // _UNIT_S[unit]
-        if n_units == 1:
-            return f"{self.limit}/{unit}"
-        return f"{self.limit}/{n_units}{unit}"
+        return self.text
 
 
 def parse_rate(text: str) -> Rate:
@@ -48,23 +45,10 @@ def parse_rate(text: str) -> Rate:
         limit = int(match[1])
         interval_s = int(match[2] or 1) * _UNIT_S[match[3]]
         if limit > 0 and interval_s > 0:
-            return Rate(interval_s, limit)
+            return Rate(interval_s, limit, text.replace(" ", ""))
     raise InputError(
         f"{text!r} is not a rate: write requests/time as in '1/s', '60/min', '25/day', '1000/10min'"
     )
-
-
-def combined(rates: Iterable[Rate]) -> tuple[Rate, ...]:
-    """Return `rates`, shortest interval first, without those that others imply."""
-    kept: list[Rate] = []
-    for rate in sorted(rates):
-        follows = any(
-            rate.limit * shorter.interval_s >= shorter.limit * rate.interval_s for shorter in kept
-        )
-        if not follows:
-            kept = [shorter for shorter in kept if shorter.limit < rate.limit]
-            kept.append(rate)
-    return tuple(kept)
 
 
 class Quotas:
@@ -79,8 +63,8 @@ class Quotas:
     def limit(self, host: str, rates: Iterable[Rate]) -> None:
         """Hold the host to these rates as well as to those already set."""
         with self._lock:
-            # Several scanners may declare rates of one host; all of them hold.
-            self._rates[host] = combined((*self.rates(host), *rates))
+            # Several scanners may declare the same rates of one host.
+            self._rates[host] = tuple(sorted({*self.rates(host), *rates}))
 
     def rates(self, host: str) -> tuple[Rate, ...]:
         """Return the rates the host is held to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
@@ -20,7 +21,8 @@ class Secrets:
     """Values that must not be seen. Any thread may add one at any time."""
 
     def __init__(self) -> None:
-        self._forms: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._forms: tuple[str, ...] = ()
 
     def __contains__(self, value: str) -> bool:
         return value in self._forms
@@ -29,11 +31,11 @@ class Secrets:
         """Redact the value from now on, unless it is shorter than `SHORTEST`."""
         if len(value) < SHORTEST or value in self._forms:
             return
-        forms = {**self._forms, **dict.fromkeys(encodings(value), len(value))}
-        # Longest first, so that a part never uncovers the whole. Replaced as a whole, because
-        # other threads may be reading.
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._forms = {form: forms[form] for form in longest_first}
+        with self._lock:
+            forms = {*self._forms, *encodings(value)}
+            # Longest first, so that a part never uncovers the whole. Replaced as a whole, because
+            # other threads may be reading.
+            self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def are_in(self, text: str) -> bool:
         """Return whether the text holds a secret."""
@@ -50,8 +52,8 @@ class Secrets:
 
         Those of less than `SHORTEST_IN_BODIES` characters stay.
         """
-        for form, n_chars in self._forms.items():
-            if n_chars >= SHORTEST_IN_BODIES:
+        for form in self._forms:
+            if len(form) >= SHORTEST_IN_BODIES:
                 body = body.replace(form.encode("utf-8", "surrogatepass"), MASK.encode())
         return body
 
