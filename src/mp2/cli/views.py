@@ -86,11 +86,6 @@ def document(
     }
 
 
-def echo_document(*, warnings: Sequence[str] = (), **content: Any) -> None:
-    """Print a JSON document that is not a search's result."""
-    print_document(document(warnings=warnings, **content))
-
-
 def print_document(content: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command; a signal meanwhile waits until it is whole."""
     text = json_text(content)
