@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.pick_view import outcome_view, picks_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
 from mp2.cli.search import RunOptions, ViewOptions
 from mp2.cli.search_view import result_view
-from mp2.cli.session import Interrupts, note_kept
+from mp2.cli.session import note_kept
 from mp2.cli.views import present, say
 from mp2.demo.market import sentence
 from mp2.errors import ExitCode
@@ -30,9 +28,7 @@ Found = SearchResult | PipelineRun
 
 
 @contextmanager
-def followed(
-    context: click.Context, how: RunOptions, stop: threading.Event
-) -> Iterator[RunControl]:
+def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
     """The control of a run whose progress is shown until the block ends."""
     screen = start_logging()
     with ExitStack() as displays:
@@ -82,13 +78,11 @@ class _Progress:
         self._search.update(progress)
 
 
-def present_found(found: Found, how: ViewOptions, interrupts: Interrupts) -> int:
+def present_found(found: Found, how: ViewOptions) -> ExitCode:
     """Log the totals, print the result, and return the exit code."""
     result = result_of(found)
     log_algo_totals(result.starters)
     print_found(found, how)
-    if interrupts.exit_code is not None:
-        return interrupts.exit_code
     if result.store_error:
         return ExitCode.FAILED
     if not any(result.kept.values()):

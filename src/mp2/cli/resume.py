@@ -29,10 +29,7 @@ from mp2.cli.session import Interrupts
 )
 @file_option("--source", help="where the table or the prices are now, if they were moved")
 @with_options(DISPLAY_OPTIONS)
-@click.pass_context
 def resume(
-    context: click.Context,
-    /,
     run: str,
     budget: float | None,
     workers: int | None,
@@ -52,7 +49,7 @@ def resume(
 
     how = options_record(RunOptions, {**options, "no_store": False})
     with Interrupts().caught() as interrupts:
-        with followed(context, how, interrupts.stop) as control:
+        with followed(how, interrupts.stop) as control:
             found = resume_request(
                 run,
                 control,
@@ -61,4 +58,4 @@ def resume(
                 workers=workers,
                 max_attempts=max_attempts,
             )
-        return present_found(found, how, interrupts)
+        return present_found(found, how)

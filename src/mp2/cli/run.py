@@ -26,8 +26,7 @@ from mp2.cli.session import Interrupts
 @click.argument("prices", type=click.Path(path_type=Path))
 @search_options
 @with_options(PRICES_OPTIONS, SIGNALS_OPTIONS, PICK_OPTIONS)
-@click.pass_context
-def run(context: click.Context, /, prices: Path, **options: Any) -> int:
+def run(prices: Path, **options: Any) -> int:
     """From PRICES, daily bars, to picks for the next trading day.
 
     PRICES is a Parquet, CSV or SQLite file with the columns date, ticker, open, high, low, close,
@@ -45,7 +44,7 @@ def run(context: click.Context, /, prices: Path, **options: Any) -> int:
         query=reading.query,
     )
     signals = options_record(SignalOptions, options)
-    return _run(context, source, signals, options)
+    return _run(source, signals, options)
 
 
 @click.command(cls=RulesCommand)
@@ -53,8 +52,7 @@ def run(context: click.Context, /, prices: Path, **options: Any) -> int:
 @with_options(PICK_OPTIONS)
 @number_option("--seed", 0, "another seed, another market", least=0)
 @click.option("--no-plant", is_flag=True, help="plant nothing: every group found is luck")
-@click.pass_context
-def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -> int:
+def demo(seed: int, no_plant: bool, **options: Any) -> int:
     """Run the main job on a synthetic market with a planted edge.
 
     Prints whether the edge was found, and how the picks did on the day after.
@@ -62,12 +60,10 @@ def demo(context: click.Context, /, seed: int, no_plant: bool, **options: Any) -
     from mp2.storage.request import DemoPrices
 
     source = DemoPrices(seed=seed, plant=not no_plant)
-    return _run(context, source, SignalOptions(days=5, end=None, grids=None), options)
+    return _run(source, SignalOptions(days=5, end=None, grids=None), options)
 
 
-def _run(
-    context: click.Context, source: Any, signals: SignalOptions, options: dict[str, Any]
-) -> int:
+def _run(source: Any, signals: SignalOptions, options: dict[str, Any]) -> int:
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
     from mp2.pipeline import run_request
@@ -82,6 +78,6 @@ def _run(
         picks=PickSettings(min_tickers=picks.min_tickers, top_groups=picks.top_groups),
     )
     with Interrupts().caught() as interrupts:
-        with followed(context, how, interrupts.stop) as control:
+        with followed(how, interrupts.stop) as control:
             found = run_request(request, control)
-        return present_found(found, how, interrupts)
+        return present_found(found, how)

@@ -22,7 +22,7 @@ from mp2.cli.output_files import writing
 from mp2.cli.search import ViewOptions
 from mp2.cli.session import note_kept
 from mp2.cli.views import count, document, duration, json_text, present, record_table, share
-from mp2.errors import ExitCode, InputError
+from mp2.errors import InputError
 
 
 @click.group()
@@ -34,7 +34,7 @@ def runs(db: Path) -> None:
 @runs.command("list")
 @JSON_OPTION
 @DB_OPTION
-def list_runs(db: Path) -> int:
+def list_runs(db: Path) -> None:
     """List the stored runs, newest first."""
     with reading(db) as store:
         summaries = store.runs()
@@ -49,7 +49,6 @@ def list_runs(db: Path) -> int:
     headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
     content = document(runs=[asdict(summary) for summary in summaries], warnings=problems)
     present(content, record_table(headings, rows))
-    return ExitCode.OK
 
 
 @runs.command()
@@ -58,7 +57,7 @@ def list_runs(db: Path) -> int:
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
 @DB_OPTION
-def show(db: Path, run: str, **options: Any) -> int:
+def show(db: Path, run: str, **options: Any) -> None:
     """Show a run as the search printed it, with the latest picks stored with it."""
     from mp2.cli.found import print_found
     from mp2.pipeline import PipelineRun
@@ -69,7 +68,6 @@ def show(db: Path, run: str, **options: Any) -> int:
         picks = store.load_picks(run_id)
     found = PipelineRun(result, picks[-1]) if picks else result
     print_found(found, options_record(ViewOptions, options))
-    return ExitCode.OK
 
 
 @runs.command()
@@ -83,7 +81,7 @@ def show(db: Path, run: str, **options: Any) -> int:
 )
 @file_option("-o", "--output", help="file to write [default: stdout; needed for parquet]")
 @DB_OPTION
-def export(db: Path, run: str, kind: str, output: Path | None) -> int:
+def export(db: Path, run: str, kind: str, output: Path | None) -> None:
     """Export every kept group of a run, one row per group (json: the whole result)."""
     from mp2.groups.export import for_spreadsheets, groups_table
 
@@ -98,7 +96,6 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> int:
     elif output is not None:
         with writing(output) as path:
             groups_table(result).write_parquet(path)
-    return ExitCode.OK
 
 
 def _write_text(text: str, output: Path | None) -> None:
@@ -127,7 +124,7 @@ def delete(db: Path, run: str) -> None:
 @click.command()
 @DB_OPTION
 @JSON_OPTION
-def doctor(db: Path) -> int:
+def doctor(db: Path) -> None:
     """Print version, Python, cores, kernel build, clock, speed-up by threads, database path."""
     from mp2.cli.doctor import report
 
@@ -137,4 +134,3 @@ def doctor(db: Path) -> int:
     shown = {**facts, "speed_up": ", ".join(speed_up), "simd_available": simd}
     rows = [(name.replace("_", " "), value) for name, value in shown.items()]
     present(document(**facts), record_table(("what", "value"), rows))
-    return ExitCode.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
@@ -239,8 +240,7 @@ def settings_from(options: Mapping[str, Any]) -> SearchSettings:
 )
 @click.option("--table", "sql_table", help="table of a SQLite file")
 @click.option("--query", help="query on a SQLite file")
-@click.pass_context
-def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any) -> int:
+def search(table: Path, dry_run: bool, **options: Any) -> int:
     """Search TABLE, a long table of signals, for the best consensus groups.
 
     TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker
@@ -263,14 +263,14 @@ def search(context: click.Context, /, table: Path, dry_run: bool, **options: Any
     )
     request = Request(source=source, search=settings_from(options))
     with Interrupts().caught() as interrupts:
-        with followed(context, how, interrupts.stop) as control:
+        with followed(how, interrupts.stop) as control:
             if dry_run:
-                return _dry_run(request, interrupts)
+                return _dry_run(request, interrupts.stop)
             result = search_request(request, control)
-        return present_found(result, how, interrupts)
+        return present_found(result, how)
 
 
-def _dry_run(request: Request, interrupts: Interrupts) -> int:
+def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     """Print the sizes of the table and of the space, and what a search needs."""
     from mp2.cli.search_view import summary_view
     from mp2.groups.memory import memory_needed
@@ -278,7 +278,7 @@ def _dry_run(request: Request, interrupts: Interrupts) -> int:
     from mp2.groups.space import panel_summary
     from mp2.pipeline import read_panel
 
-    panel = read_panel(request.source, interrupts.stop)
+    panel = read_panel(request.source, stop)
     check_settings(request.search, panel.algos)
     rules = request.search.rules
     summary = panel_summary(panel, rules.max_size)
@@ -286,4 +286,4 @@ def _dry_run(request: Request, interrupts: Interrupts) -> int:
     sizes = {**asdict(summary), "memory_bytes": needed}
     content = document(status="dry_run", warnings=panel.warnings, **sizes)
     present(content, summary_view(summary, needed))
-    return interrupts.exit_code or ExitCode.OK
+    return ExitCode.OK
