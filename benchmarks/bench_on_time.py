@@ -145,7 +145,7 @@ def write_table(path: Path) -> None:
 
 _TOLD = """
 import sys
-from mp2.groups import pool as schedule, search as group_search
+from mp2.groups import search as group_search
 from mp2._recurse import now_ns
 pool = group_search.run_pool
 def told(*args, **settings):

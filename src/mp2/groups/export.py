@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from mp2.groups.result import Group, SearchResult
+from mp2.groups.result import STATISTICS, SearchResult
 
 if TYPE_CHECKING:
     import polars as pl
 
-_STATISTICS = [spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"]
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = r"^[=+\-@\t\r]"
 
@@ -43,7 +41,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
         "aliases": pl.String,
     }
     # Stated, not inferred: an empty table has the same columns and types.
-    schema |= dict.fromkeys(_STATISTICS, pl.Float64)
+    schema |= dict.fromkeys(STATISTICS, pl.Float64)
     for day in result.days:
         schema[f"buys {day}"] = pl.Int64
         schema[f"hits {day}"] = pl.Int64
@@ -76,7 +74,7 @@ def group_rows(result: SearchResult) -> Iterator[list[Any]]:
                 "-".join(map(str, numbers)),
                 "; ".join(aliases[number] for number in numbers if number in aliases),
             ]
-            row += [getattr(group, name) for name in _STATISTICS]
+            row += [getattr(group, name) for name in STATISTICS]
             for day, consensus in zip(group.days, group.consensus, strict=True):
                 row += [day.buys, day.hits, " ".join(consensus.tickers)]
             yield row

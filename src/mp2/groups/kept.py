@@ -5,7 +5,6 @@ Scores and statistics are the kernel's; their formulas are in `_kernel/score.pxd
 
 from __future__ import annotations
 
-from dataclasses import fields
 from itertools import islice
 
 import numpy as np
@@ -14,16 +13,12 @@ from mp2._recurse import describe
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray, NumberArray, WordArray
 from mp2.data.panel import SignalPanel
-from mp2.groups.result import DayConsensus, DayStats, Group, Member
+from mp2.groups.result import STATISTICS, DayConsensus, DayStats, Group, Member
 from mp2.groups.rules import Rules
 
 # Consensus sets are formed this many bytes at a time: as ticker numbers they take up to 64 times
 # as much.
 _CHUNK_BYTES = 1 << 20
-
-_STATISTICS = tuple(
-    spec.name for spec in fields(Group) if spec.type == "float" and spec.name != "score"
-)
 
 
 def day_weights(base_win_rates: FloatArray, rules: Rules) -> FloatArray:
@@ -87,7 +82,7 @@ def describe_chunk(
     statistics, pp = describe(buys, hits, n_union, weights, rules)
 
     # Columns become lists at once: numpy hands out single values slowly.
-    columns = {name: statistics[name].tolist() for name in _STATISTICS}
+    columns = {name: statistics[name].tolist() for name in STATISTICS}
     buys_of = buys.tolist()
     hits_of = hits.tolist()
     pp_of = pp.tolist()

@@ -83,6 +83,10 @@ class Group:
         return tuple(member.variation_idx for member in self.members)
 
 
+STATISTICS = tuple(name for name, kind in Group.__annotations__.items() if kind == "float")[1:]
+"""The fields of a group that the kernel describes: all numbers but the score, which comes first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterRecord:
     """How far one starter got, and what it counted.
