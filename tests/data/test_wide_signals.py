@@ -98,9 +98,9 @@ def test_two_index_entries_of_one_day_collapse() -> None:
         (wide().astype(int) * 3, [
             "signals: column RSI, 7, 20, ZION, row 1: 3 is neither true nor false (5 such cells)",
         ]),
-        (pd.DataFrame([[True, True]], index=["2026-01-05"], columns=pd.MultiIndex.from_tuples(
-            [("A", "1", "2-3", "T"),
-             ("A", "1-2", "3", "T")], names=["algo", "x", "y", "ticker"])), [
+        (pd.DataFrame([[True] * 4], index=["2026-01-05"], columns=pd.MultiIndex.from_tuples(
+            [("A", "1", "2-3", "T"), ("A", "1-2", "3", "T"), ("A", "1-2", "3", "U"),
+             ("B", "1", "2", "T")], names=["algo", "x", "y", "ticker"])), [
             "signals: two variations of 'A' would both be called '1-2-3'; rename a parameter value",
         ]),
     ],

@@ -205,7 +205,7 @@ class Reader(Columns):
     """A table of signals or outcomes seen through the canonical columns it has.
 
     `names` maps canonical columns to those of the table, which has the others under their own
-    names. `check()` yields keys and completes `problems`; `rows()` assumes that it is empty.
+    names. `check()` yields keys and completes `problems`; `frames()` assumes that it is empty.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class Reader(Columns):
         if not self.problems and not n_rows:
             self.problems.append(f"{self.table.name}: the table has no rows")
 
-    def rows(self) -> Rows:
+    def frames(self) -> Rows:
         """Yield keys, `won` (null: unknown) and `priced` (counts for the base win rate)."""
         import polars as pl
 

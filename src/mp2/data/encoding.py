@@ -131,7 +131,7 @@ class Market(NamedTuple):
     priced: BoolArray
 
 
-class Outcomes:
+class Outcomes(Reader):
     """A table `day, ticker` with `open, close` or `win`, separate from the signals."""
 
     def __init__(
@@ -142,20 +142,13 @@ class Outcomes:
     ) -> None:
         # A name given for a column of the signals need not be one of this table.
         names = {role: name for role, name in columns.items() if name in table.columns}
-        self.reader = Reader(
-            table,
-            ("day", "ticker"),
-            names,
-            outcome=True,
-            stop=stop,
-        )
-        self.problems = self.reader.problems
+        super().__init__(table, ("day", "ticker"), names, outcome=True, stop=stop)
         self.warnings: list[str] = []
         self.tickers: set[str] = set()
 
     def scan(self) -> None:
         """Check every value and collect the tickers: the first pass."""
-        for batch in self.reader.check():
+        for batch in self.check():
             self.tickers.update(distinct(batch["ticker"]))
 
     def load(self, axes: Axes) -> Market:
@@ -165,9 +158,9 @@ class Outcomes:
         others = self.tickers.difference(axes.tickers)
         tickers = [*axes.tickers, *sorted(others)]
         market = Market(*np.zeros((3, len(axes.days), len(tickers)), np.bool_))
-        tally = tally_of(self.reader)
+        tally = tally_of(self)
         with unchanged(tally.name):
-            for batch in self.reader.rows():
+            for batch in self.frames():
                 # The table may have days that the panel lacks.
                 rows = batch.filter(pl.col("day").is_in(axes.days))
                 day = day_positions(rows["day"], axes.days)
@@ -244,7 +237,7 @@ def tally_of(reader: Reader) -> Tally:
 # --- signals -------------------------------------------------------------------------------------
 
 
-class LongSignals:
+class LongSignals(Reader):
     """One row per buy: `algo, variation, day, ticker` and, if wanted, `open, close` or `win`.
 
     `scan` completes `problems`; `rows` counts in `tally`.
@@ -258,20 +251,13 @@ class LongSignals:
         *,
         with_outcome: bool,
     ) -> None:
-        self.reader = Reader(
-            table,
-            KEYS,
-            columns,
-            outcome=with_outcome,
-            stop=stop,
-        )
-        self.problems = self.reader.problems
-        self.tally = tally_of(self.reader)
+        super().__init__(table, KEYS, columns, outcome=with_outcome, stop=stop)
+        self.tally = tally_of(self)
 
     def scan(self) -> Names:
         """Check every value and collect the names: the first pass."""
         names = Names()
-        for batch in self.reader.check():
+        for batch in self.check():
             keys, _ = _variation_runs(batch)
             for key in distinct(keys):
                 names.variations[split_key(key)] = None
@@ -291,7 +277,7 @@ class LongSignals:
         # (algo, variation) as one text each: one look-up instead of two.
         keys_in_order = [join_key(algo, variation) for algo, variation in axes.variations]
         with unchanged(self.tally.name):
-            for batch in self.reader.rows():
+            for batch in self.frames():
                 keys, n_rows = _variation_runs(batch)
                 day = day_positions(batch["day"], axes.days)
                 ticker = positions(batch["ticker"], axes.tickers)

@@ -118,6 +118,7 @@ def variation_keys(
 ) -> list[Key]:
     """Name every column; different parameters must not give the same name."""
     keys = []
+    clashes = []
     parameters_of: dict[Key, Any] = {}
     levels = [level for level in frame.columns.names if level not in roles.values()]
     texts = [_texts(frame, level) for level in levels]
@@ -126,11 +127,12 @@ def variation_keys(
         key = (str(algo), variation)
         keys.append(key)
         if parameters_of.setdefault(key, parameters) != parameters:
-            problems.append(
+            clashes.append(
                 f"{_NAME}: two variations of {algo!r} would both be called {variation!r}; "
                 "rename a parameter value"
             )
-            break
+    # The first one shows what is wrong; every ticker of such a variation clashes.
+    problems += clashes[:1]
     return keys
 
 
