@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from places import GOLDEN
 
@@ -100,8 +101,14 @@ def test_a_search_of_a_file_resumes_without_being_given_the_file(db, tmp_path, m
         mp2.resume(store=db)
 
 
-def test_a_search_of_a_panel_resumes_with_the_panel_or_its_file(db):
+def test_a_panel_that_was_read_from_a_file_is_read_again(db, tmp_path):
     panel = mp2.read_signals(WEEK)
+    run_id = mp2.search(panel, rules=RULES, store=db, max_attempts=10).run_id
+    assert lasting(mp2.resume(run_id, store=db)) == lasting(mp2.search(panel, rules=RULES))
+
+
+def test_a_search_of_a_frame_resumes_with_the_frame_or_a_file_of_it(db):
+    panel = mp2.read_signals(pl.read_csv(WEEK))
     whole = mp2.search(panel, rules=RULES)
     for source in (panel, WEEK):
         run_id = mp2.search(panel, rules=RULES, store=db, max_attempts=10).run_id
@@ -124,8 +131,8 @@ def test_a_stopped_run_resumes_to_the_same_picks(market, db, tmp_path):
     prices = tmp_path / "bars.parquet"
     to_frame(market.prices).write_parquet(prices)
     settings = {"rules": QUICK, "grids": market.grids, "min_tickers": 3, "workers": 2}
-    whole = mp2.run(prices, **settings)
-    first = mp2.run(prices, store=db, max_attempts=5, **settings)
+    whole = mp2.run(mp2.read_prices(prices), **settings)
+    first = mp2.run(mp2.read_prices(prices), store=db, max_attempts=5, **settings)
     run_id = first.result.run_id
     assert first.next_day.run_id == run_id
     with pytest.raises(mp2.InputError, match="the grids of this run are in memory"):

@@ -127,10 +127,13 @@ def search(
         observe=observe,
         observe_every_s=observe_every_s,
     )
-    if isinstance(panel, SignalPanel):
-        request = Request(source=InMemory(holds="signals"), search=settings)
-        return search_request(request, control, panel)
-    return search_request(Request(source=SignalsFile(path=Path(panel)), search=settings), control)
+    if not isinstance(panel, SignalPanel):
+        request = Request(source=SignalsFile(path=Path(panel)), search=settings)
+        return search_request(request, control)
+    source: Source = InMemory(holds="signals")
+    if panel.origin is not None:
+        source = SignalsFile(path=panel.origin.path, **panel.origin.options)
+    return search_request(Request(source=source, search=settings), control, panel)
 
 
 def run(
@@ -168,12 +171,15 @@ def run(
         without=without,
     )
     source: Source
-    if isinstance(prices, PriceTable):
-        source = InMemory(holds="prices")
-        table = prices
-    else:
+    if not isinstance(prices, PriceTable):
         source = PricesFile(path=Path(prices))
         table = None
+    elif prices.origin is not None:
+        source = PricesFile(path=prices.origin.path, **prices.origin.options)
+        table = prices
+    else:
+        source = InMemory(holds="prices")
+        table = prices
     if isinstance(grids, Grids):
         signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)
         given_grids = grids
@@ -204,9 +210,9 @@ def resume(
 ) -> SearchResult | PipelineRun:
     """Continue a stored run that did not end, and return what an uninterrupted one would return.
 
-    `run_id` may be the beginning of an id, or "last". The input is read again from where the run
-    read it, or from `source`; a run that began with a panel, a price table or grids in memory needs
-    the same again. Rules and settings are those of the run; `budget_s` (of this session), `workers`
+    `run_id` may be the beginning of an id, or "last". The input is read again from the file it came
+    from, or from `source`; a run that began with a frame, or with grids in memory, needs the same
+    again. Rules and settings are those of the run; `budget_s` (of this session), `workers`
     and `max_attempts` (of all sessions together) may be given anew.
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.

@@ -18,6 +18,7 @@ from mp2.data.arrays import (
     freeze,
 )
 from mp2.data.arrays import fingerprint as fingerprint_of
+from mp2.data.origin import FileOrigin
 from mp2.data.signal_table import SignalTable
 
 # Bytes of a panel that are processed at once, so that temporary arrays stay small.
@@ -47,6 +48,7 @@ class SignalPanel(SignalTable):
       alone), else uint64[V, D, W].
     - `base_win_rates` float64[D], percent.
     - `warnings`: what was tolerated, one line each. `fingerprint`: sha256 of the content, hex.
+    - `origin`: the file the panel was read from; None for others.
 
     All arrays are C-contiguous and read-only.
     """
@@ -54,6 +56,7 @@ class SignalPanel(SignalTable):
     wins: WordArray
     base_win_rates: FloatArray
     fingerprint: str
+    origin: FileOrigin | None = None
 
     @property
     def consistent(self) -> bool:

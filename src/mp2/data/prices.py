@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from mp2.data.arrays import (
 from mp2.data.bars import PRICES, ROLES, BarSource
 from mp2.data.columns import ColumnNames, named, parse_day, unknown_roles
 from mp2.data.encoding import day_positions, positions
+from mp2.data.origin import FileOrigin, file_origin
 from mp2.data.tables import Stop, stop_explains_errors
 from mp2.errors import InputError
 
@@ -46,6 +47,7 @@ class PriceTable:
     - `warnings`: what was dropped or tolerated, one line each. `fingerprint`: sha256 of the
       content, hex.
     - `next_date`: the date after the last one, where the table was cut and it is known.
+    - `origin`: the file the whole table was read from; None for others.
     """
 
     dates: tuple[str, ...]
@@ -59,6 +61,7 @@ class PriceTable:
     warnings: tuple[str, ...]
     fingerprint: str
     next_date: str | None = None
+    origin: FileOrigin | None = None
 
     @property
     def n_tickers(self) -> int:
@@ -202,22 +205,25 @@ def read_prices(
     tolerated.
     """
     names = dict(columns or {})
-    origin = BarSource(source, names, table, query, stop)
-    origin.problems += unknown_roles(names, ROLES)
-    first, last = day_limits(start, end, origin.problems)
+    bars = BarSource(source, names, table, query, stop)
+    bars.problems += unknown_roles(names, ROLES)
+    first, last = day_limits(start, end, bars.problems)
     rows = _Rows(first or date.min, last or date.max)
     with stop_explains_errors(stop):
-        for batch in origin.batches():
+        for batch in bars.batches():
             rows.add(batch)
-        rows.tickers.update(origin.empty_tickers)
-        problems = origin.problems or rows.emptiness(origin.name)
+        rows.tickers.update(bars.empty_tickers)
+        problems = bars.problems or rows.emptiness(bars.name)
         n_more = len(problems) - _MAX_PROBLEMS
         if n_more > 0:
             problems[_MAX_PROBLEMS:] = [f"... and {n_more} more problems like these"]
         if problems:
             raise InputError(problems)
-    grid = _Grid(origin.name, rows)
-    return grid.table(rows.next_date.isoformat() if rows.next_date else None)
+    grid = _Grid(bars.name, rows)
+    read = grid.table(rows.next_date.isoformat() if rows.next_date else None)
+    if start or end:
+        return read
+    return replace(read, origin=file_origin(source, columns=names, table=table, query=query))
 
 
 def day_limits(

@@ -31,6 +31,7 @@ from mp2.data.encoding import (
     arrange,
     parse_days,
 )
+from mp2.data.origin import file_origin
 from mp2.data.panel import SignalPanel, blocks, signal_panel
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop, open_table, stop_explains_errors
@@ -121,7 +122,19 @@ def read_signals(
             problems.append(f"{too_large(axes)} and {available}; drop variations or days")
         if problems:
             raise InputError(problems)
-        return encode_panel(signals, axes, market, given_rates)
+        panel = encode_panel(signals, axes, market, given_rates)
+    if base_win_rates is not None or not isinstance(outcomes, str | os.PathLike | None):
+        return panel
+    origin = file_origin(
+        source,
+        columns=names,
+        outcomes=outcomes,
+        algos=tuple(_as_list(algos)),
+        days=tuple(str(day) for day in extra_days),
+        table=table,
+        query=query,
+    )
+    return replace(panel, origin=origin)
 
 
 def _as_list(values: Sequence[Any] | None) -> Sequence[Any]:

@@ -1,0 +1,28 @@
+"""Where a table was read from, so that it can be read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrigin:
+    """A path, and the other arguments with which its reader was called."""
+
+    path: Path
+    options: Mapping[str, Any]
+
+
+def file_origin(source: Any, **options: Any) -> FileOrigin | None:
+    """Return the origin of a table read from `source`; None for a frame, which only its owner has.
+
+    Options that are None or empty are left out.
+    """
+    if not isinstance(source, str | PathLike):
+        return None
+    given = {name: value for name, value in options.items() if value}
+    return FileOrigin(Path(source), given)
