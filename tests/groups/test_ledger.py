@@ -116,7 +116,7 @@ class Simulation:
         if turn is None:
             return
         if self.ledger.round_no > before:
-            starters = [turn.starter_idx, *self.ledger.waiting]
+            starters = list(self.ledger.round_starters)
             self.note("round", starters=starters, grant=turn.allowance_ns)
         share = self.early_share()
         self.running[turn.starter_idx] = Running(

@@ -106,6 +106,7 @@ class Ledger:
     first start), `limit_end_ns` (sum of its ended turns' final allowances), `n_turns`, `state`. A
     starter that has begun is `CUT_OFF` until it is `EXHAUSTED`. `booked_ns` is the time used in all
     ended turns, each clipped to its allowance and the wall.
+    `round_starters` are those of the current round, in running order.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Ledger:
         self.running: dict[int, Turn] = {}
         self.round_no = 0
         # A range: the first round may have 100,000 starters.
-        self._round: Sequence[int] = range(n_starters)
+        self.round_starters: Sequence[int] = range(n_starters)
         self._n_taken = 0
         self._cut_off: list[int] = []
         self._closed = False
@@ -158,14 +159,9 @@ class Ledger:
         self.state = [StarterStatus.NOT_STARTED] * n_starters
 
     @property
-    def waiting(self) -> Sequence[int]:
-        """Starters of the current round that wait for their turn, in running order."""
-        return self._round[self._n_taken :]
-
-    @property
     def n_waiting(self) -> int:
-        """Number of `waiting` starters, in O(1)."""
-        return len(self._round) - self._n_taken
+        """Number of starters of the current round that wait for their turn."""
+        return len(self.round_starters) - self._n_taken
 
     def deadline_ns(self, turn: Turn) -> int:
         """When the turn has to end: its allowance or the wall, the earlier of the two."""
@@ -190,7 +186,7 @@ class Ledger:
             return None
         if not self.n_waiting:
             self._begin_round(t_ns)
-        idx = self._round[self._n_taken]
+        idx = self.round_starters[self._n_taken]
         self._n_taken += 1
         turn = Turn(
             idx,
@@ -255,13 +251,13 @@ class Ledger:
 
     def _begin_round(self, t_ns: int) -> None:
         """Share what is left, the bank included, among the cut-off starters."""
-        self._round = sorted(self._cut_off)
+        self.round_starters = sorted(self._cut_off)
         self._n_taken = 0
         self._cut_off = []
         self.round_no += 1
 
         # Running turns keep their allowance up to the wall; beyond it they cannot use it.
-        n_cut_off = len(self._round)
+        n_cut_off = len(self.round_starters)
         left_ns = self.budget_ns - t_ns
         held_ns = [turn.left_ns(t_ns) for turn in self.running.values()]
         pot_ns = round_pot_ns(self.workers, left_ns, held_ns)

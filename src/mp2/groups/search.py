@@ -331,7 +331,7 @@ class SearchRun:
             self._closed = True
             self.elapsed_ns += outcome.ended_ns - self._session.started_ns
             self.budget_ns += self._session.budget_ns
-            # Times change after records: the ledger books a turn last. Abandoned ones left no record.
+            # The ledger books a turn after its record. An abandoned first turn has no record.
             has_run = np.array(self.ledger.n_turns, np.int64) > 0
             has_record = self.records["attempts"][self.order] > 0
             self._changed.update(self.order[has_run & has_record].tolist())
