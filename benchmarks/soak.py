@@ -130,7 +130,9 @@ class Rounds:
             make("late", _wait),
             Alone,
         ]
-        self.scanners += [bench_scan.asking(idx, url) for idx in range(len(bench_scan.LATENCIES_S))]
+        self.scanners += [
+            bench_scan.requesting(idx, url) for idx in range(len(bench_scan.LATENCIES_S))
+        ]
         self.n_groups = self.n_candidates = self.n_timeouts = 0
 
     def run(self, idx: int) -> None:
