@@ -208,13 +208,13 @@ def one_tight_limit() -> st.SearchStrategy[dict[str, float]]:
     return st.sampled_from(sorted(TIGHT)).map(lambda name: {**LOOSE, name: TIGHT[name]})
 
 
-CONSTANTS = (
-    "weighted_pp_weight", "median_pp_weight", "second_worst_pp_weight", "wilson_weight", "wilson_z", "rising_weight",
-    "falling_weight", "mad_weight", "iqr_weight", "cv_weight", "coverage_log_weight", "coverage_cap",
-    "coverage_excess_weight", "crowding_cap", "crowding_weight", "sweet_empty", "sweet_low", "sweet_peak", "sweet_high",
-    "sweet_low_slope", "sweet_slope", "sweet_high_slope", "repeat_tolerance", "repeat_weight", "day_weight_slope",
-    "pick_deviation_weight", "pick_target_deviations",
-)  # fmt: skip
+# Those with a meaning of their own for any value: new rules of the score are among them.
+CONSTANTS = tuple(
+    spec.name
+    for spec in dataclasses.fields(Rules)
+    if spec.type == "float"
+    and not spec.name.startswith(("min_", "max_", "day_weight_m", "pick_quantile"))
+)
 
 
 @st.composite

@@ -113,9 +113,8 @@ MP2_TARGET static void MP2_FN(count_days)(
 MP2_LOOP int MP2_FN(count_candidate)(const mp2_base *base, const uint64_t *words,
     const uint64_t *row, int32_t round_up, uint8_t *support, int32_t D)
 {
-    int32_t n_lanes = (D + 7) / 8 * 8, n_wins = base->n_win_chunks * n_lanes;
+    int32_t n_lanes = (D + 7) / 8 * 8, n_wins = base->n_win_chunks * n_lanes, total = 0, enough = 1;
     int32_t counts[2 * MP2_MAX_LANES], *hits = counts, *buys = counts + D;
-    int32_t total = 0, enough = 1;
     for (int32_t d = 0; d < D; d++)
         hits[d] = 0;
     for (int32_t i = 0; i < n_wins; i += n_lanes)
@@ -318,12 +317,10 @@ MP2_TARGET static void MP2_FN(count_columns)(const mp2_base *base, const mp2_tri
 {
     enum { STEP = sizeof(MP2_FN(vector)) / 8 };
     for (int32_t block = t->first >> 6; block < base->n_blocks; block += STEP) {
-        MP2_FN(vector) over;
+        MP2_FN(vector)
+        over = base->floor <= 8 ? MP2_FN(overflowing)(base, t->wins, block, 3)
+                                : MP2_FN(overflowing)(base, t->wins, block, 8);
         uint64_t passing[STEP];
-        if (base->floor <= 8)
-            over = MP2_FN(overflowing)(base, t->wins, block, 3);
-        else
-            over = MP2_FN(overflowing)(base, t->wins, block, 8);
         memcpy(passing, &over, sizeof passing);
         for (int32_t k = 0; k < STEP && block + k < base->n_blocks; k++)
             t->left[block + k] &= ~t->lane_0[block + k] | passing[k];
@@ -376,7 +373,9 @@ MP2_LOOP int64_t MP2_FN(keep_passing)(
     int64_t n_lane_0 = 0, n_passing = 0;
     for (int32_t w = first_block; w < base->n_blocks; w++) {
         t->lane_0[w] = t->others[w] = base->bounded ? 0 : t->left[w];
-        if (base->bounded && t->left[w])
+        if (!t->left[w])
+            continue;
+        if (base->bounded)
             MP2_FN(doubt)(base, t, w, n_days, n_tests);
         n_lane_0 += MP2_FN(count)(t->lane_0[w] & ~t->others[w]);
     }
@@ -387,6 +386,8 @@ MP2_LOOP int64_t MP2_FN(keep_passing)(
         MP2_FN(count_columns)(base, t);
     }
     for (int32_t w = first_block; w < base->n_blocks; w++) {
+        if (!t->left[w])
+            continue;
         uint64_t single = t->left[w] & (by_columns ? t->others[w] : t->lane_0[w] | t->others[w]);
         *n_counted += MP2_FN(count)(single);
         for (; single; single &= single - 1) {
