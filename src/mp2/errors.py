@@ -40,6 +40,13 @@ def plain(text: object) -> str:
     return "".join(chars)
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: `1 ticker`, `2 tickers`."""
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n} {noun}s"
+
+
 class Mp2Error(Exception):
     """Base class: something failed that is not the user's input (exit code 1)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import asdict
 
 import pytest
 
@@ -84,12 +85,12 @@ def test_a_clock_that_was_set_back_costs_one_cool_down_at_most():
 
 def test_the_state_survives_a_store():
     state = fail_n(7)
-    assert BreakerState.from_dict(state.to_dict()) == state
+    assert BreakerState.from_row(asdict(state)) == state
 
 
 def test_an_unknown_phase_is_a_closed_breaker():
     values = {"phase": "ajar", "n_failures": 1, "since": 0.0, "cool_down_s": 1.0}
-    assert BreakerState.from_dict(values) == BreakerState()
+    assert BreakerState.from_row(values) == BreakerState()
 
 
 class States(dict):
@@ -111,32 +112,32 @@ def test_breakers_keep_what_changes_and_give_the_reason():
     states, now = States(), [1000.0]
     breakers = Breakers(states.change, clock=lambda: now[0])
     for _ in range(5):
-        assert breakers.allow("news") is True
+        assert breakers.refusal("news") is None
         breakers.failure("news", "unavailable")
     assert states.kept[1::2] == [("news", "closed", n) for n in range(1, 5)] + [("news", "open", 5)]
-    assert breakers.allow("news") == "skipped after 5 failures in a row; next try in 15 min"
-    assert breakers.allow("other") is True
+    assert breakers.refusal("news") == "skipped after 5 failures in a row; next try in 15 min"
+    assert breakers.refusal("other") is None
     now[0] += 15 * MINUTE
-    assert breakers.allow("news") is True
-    assert "another run" in str(breakers.allow("news"))
+    assert breakers.refusal("news") is None
+    assert "another run" in str(breakers.refusal("news"))
     breakers.cancel("news")
-    assert breakers.allow("news") is True
+    assert breakers.refusal("news") is None
     breakers.success("news")
     assert states["news"] == BreakerState()
 
 
 def test_breakers_of_an_earlier_process_are_still_open():
     breakers = Breakers(States(news=fail_n(5)).change, clock=lambda: 1060.0)
-    assert "14 min" in str(breakers.allow("news"))
+    assert "14 min" in str(breakers.refusal("news"))
 
 
 def test_one_thread_of_many_gets_the_probe():
     breakers = Breakers(States(news=fail_n(5)).change, clock=lambda: 1e6)
-    ready, allowed = threading.Barrier(8), []
+    ready, refusals = threading.Barrier(8), []
 
     def go():
         ready.wait()
-        allowed.append(breakers.allow("news"))
+        refusals.append(breakers.refusal("news"))
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -148,4 +149,4 @@ def test_one_thread_of_many_gets_the_probe():
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert sorted(one is True for one in allowed) == [False] * 7 + [True]
+    assert sorted(one is None for one in refusals) == [False] * 7 + [True]

@@ -119,9 +119,9 @@ def test_merging():
         "ticker": "A",
         "priority": "critical",
         "n_sources": 3,
-        "sources": ["one", "two", "three"],
-        "pipelines": ["momentum", "insider"],
-        "contexts": ["a1", "a2", "a3"],
+        "sources": ("one", "two", "three"),
+        "pipelines": ("momentum", "insider"),
+        "contexts": ("a1", "a2", "a3"),
         "data": {"one": {"n": 1}},
     }
 

@@ -66,7 +66,7 @@ def test_rates_of_several_scanners_bind_together(open_quotas):
     assert [quotas.take(HOST) for _ in range(2)] == [0, 0]
     quotas.limit(HOST, [parse_rate("9/s")])  # what was counted stays counted
     assert quotas.take(HOST) > 0
-    assert list(map(str, quotas.rates(HOST))) == ["2/s", "5/s", "9/s"]
+    assert [rate.text for rate in quotas.rates(HOST)] == ["2/s", "5/s", "9/s"]
 
 
 def test_a_daily_quota_outlives_the_process(open_quotas, clock):
@@ -152,8 +152,8 @@ def test_no_thread_is_started(open_quotas):
     ],
 )
 def test_rates_are_read_and_written(text, interval_s, limit):
-    assert parse_rate(text) == Rate(interval_s, limit, text)
-    assert parse_rate(str(parse_rate(text))) == parse_rate(text)
+    assert parse_rate(text) == Rate(interval_s, limit, text.replace(" ", ""))
+    assert parse_rate(parse_rate(text).text) == parse_rate(text)
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/s", "1/0s", "-1/s", "1/week", "1.5/s", "a/s", "٣/s"])

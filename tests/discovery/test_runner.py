@@ -629,9 +629,9 @@ class RecordedBreakers:
     def __init__(self, *closed):
         self.closed, self.calls, self.threads = closed, [], set()
 
-    def allow(self, scanner):
+    def refusal(self, scanner):
         self.threads.add(threading.current_thread())
-        return "open until 12:00" if scanner in self.closed else True
+        return "open until 12:00" if scanner in self.closed else None
 
     def success(self, scanner):
         self.calls.append(("success", scanner))

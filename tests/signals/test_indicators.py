@@ -7,7 +7,7 @@ from market_bars import bars, walk
 
 from mp2.errors import Mp2Error
 from mp2.signals import indicators as ta
-from mp2.signals.indicators import Indicator, Window, evaluate, plan
+from mp2.signals.indicators import Indicator, evaluate, plan
 
 
 def series_of(prices, *wanted, start_idx=0, n_last=None):
@@ -15,9 +15,7 @@ def series_of(prices, *wanted, start_idx=0, n_last=None):
     n_last = n_last or prices.n_dates - start_idx
     ordered = plan(wanted)
     out = np.full((len(ordered.series), prices.n_tickers, n_last), np.nan)
-    evaluate(
-        ordered, prices, Window(start_idx, prices.n_dates, n_last), range(prices.n_tickers), out
-    )
+    evaluate(ordered, prices, range(start_idx, prices.n_dates), range(prices.n_tickers), out)
     return [out[ordered.series.index(series)] for series in wanted]
 
 
@@ -148,9 +146,9 @@ def test_the_last_values_do_not_depend_on_how_many_are_asked_for():
 def test_results_do_not_depend_on_the_chunks():
     prices, ordered = walk(7, 150, late={3: 20}), plan(ALL)
     outs = [np.full((len(ordered.series), 7, 9), np.nan) for _ in range(2)]
-    evaluate(ordered, prices, Window(0, 150, 9), range(7), outs[0])
+    evaluate(ordered, prices, range(0, 150), range(7), outs[0])
     for ticker in (6, 0, 3, 1, 2, 5, 4):
-        evaluate(ordered, prices, Window(0, 150, 9), range(ticker, ticker + 1), outs[1])
+        evaluate(ordered, prices, range(0, 150), range(ticker, ticker + 1), outs[1])
     np.testing.assert_array_equal(outs[0], outs[1])
 
 
@@ -162,14 +160,14 @@ def test_bars_at_and_after_the_stop_never_reach_an_indicator():
         return close
 
     prices, ordered = walk(2, 40, late={1: 30}), plan([Indicator("spy", spy, ("close",))])
-    evaluate(ordered, prices, Window(10, 33, 5), range(2), np.empty((1, 2, 5)))
+    evaluate(ordered, prices, range(10, 33), range(2), np.empty((1, 2, 5)))
     assert seen == [23, 3]
 
 
 def test_tickers_without_a_bar_are_left_alone():
     prices = walk(2, 40, late={1: 39})
     out = np.full((1, 2, 4), -1.0)
-    evaluate(plan([ta.sma(2)]), prices, Window(0, 39, 4), range(2), out)
+    evaluate(plan([ta.sma(2)]), prices, range(0, 39), range(2), out)
     assert (out[0, 1] == -1).all()
     assert (out[0, 0] != -1).all()
 

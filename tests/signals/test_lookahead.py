@@ -191,18 +191,7 @@ def test_at_most_one_finding_per_variation_and_change_in_the_order_of_variations
     assert [variation for variation, _ in keys] == sorted(variation for variation, _ in keys)
 
 
-def test_progress_and_settings():
-    seen = []
-    lookahead.check(
-        walk(3, 60),
-        [ends(ALGORITHMS[2])],
-        n_cuts=2,
-        n_days=5,
-        observe=lambda *step: seen.append(step),
-    )
-    assert seen == [(done, 10) for done in range(1, 11)]
+def test_settings():
     for wrong in ({"n_days": 1}, {"n_cuts": 0}):
         with pytest.raises(InputError, match="are too few; use at least 2 and 1"):
             lookahead.check(walk(3, 60), load_grids(), **wrong)
-    with pytest.raises(InputError, match="no bars on"):
-        lookahead.check(walk(3, 60), GRIDS, end="1999-01-01")

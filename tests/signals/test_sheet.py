@@ -431,10 +431,10 @@ def test_a_history_shorter_than_the_warm_up_is_lengthened_and_reported(monkeypat
     assert lengthened.warnings == (
         "history: ADX 15-20 takes 450 bars to forget its start; 450 are used instead of 100",
     )
-    assert {window.start_idx for window in windows} == {695 - 450}
+    assert {window.start for window in windows} == {695 - 450}
     windows.clear()
     compute_signals(prices, n_days=5, only=[("ADX", "15-20")], history=500)
-    assert {window.start_idx for window in windows} == {695 - 500}
+    assert {window.start for window in windows} == {695 - 500}
     short = compute_signals(walk(2, 205), n_days=5, only=[("ADX", "15-20")], history=100)
     assert short.warnings == (
         "history: ADX 15-20 takes 450 bars to forget its start; 200 are used instead of 100",

@@ -225,14 +225,14 @@ def test_breakers_live_from_one_command_to_the_next(path):
             answers = [getattr(breakers, name)("s", *given) for name, *given in calls]
             return answers, target.breakers().get("s", BreakerState())
 
-    assert command(("allow",), ("failure", "timeout"))[1] == BreakerState(n_failures=1)
-    assert command(("allow",), ("failure", "unauthorized"))[1] == BreakerState(n_failures=1)
-    _, state = command(("allow",), ("failure", "exception"))
+    assert command(("refusal",), ("failure", "timeout"))[1] == BreakerState(n_failures=1)
+    assert command(("refusal",), ("failure", "unauthorized"))[1] == BreakerState(n_failures=1)
+    _, state = command(("refusal",), ("failure", "exception"))
     assert state == BreakerState(phase=Phase.OPEN, n_failures=2, since=1000.0, cool_down_s=900.0)
-    assert command(("allow",))[0] == ["skipped after 2 failures in a row; next try in 15 min"]
+    assert command(("refusal",))[0] == ["skipped after 2 failures in a row; next try in 15 min"]
     now[0] += 901
-    assert command(("allow",), ("allow",))[0] == [
-        True,
+    assert command(("refusal",), ("refusal",))[0] == [
+        None,
         "another run is trying whether it works again",
     ]
     assert command(("success",))[1] == BreakerState()
@@ -252,15 +252,15 @@ def test_of_many_commands_at_once_one_is_the_probe(path):
     def ask():
         with Store(path) as target:
             together.wait(10)
-            answers.append(Breakers(target.change_breaker).allow("s"))
+            answers.append(Breakers(target.change_breaker).refusal("s"))
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers.count(True) == 1
-    assert set(answers) == {True, "another run is trying whether it works again"}
+    assert answers.count(None) == 1
+    assert set(answers) == {None, "another run is trying whether it works again"}
 
 
 # --- kill -----------------------------------------------------------------------------------------

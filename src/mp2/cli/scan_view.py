@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mp2.cli.views import duration, record_table, stacked, styled
-from mp2.discovery.records import ANSWERED, MergedCandidate, ScanResult, counted
+from mp2.discovery.records import ANSWERED, MergedCandidate, ScanResult
+from mp2.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ from mp2.cli.options import DB_OPTION, JSON_OPTION, reading
 from mp2.cli.scan import Plan, http_options, planned
 from mp2.cli.session import Interrupts, current_session
 from mp2.cli.views import console, document, duration, present, record_table
-from mp2.discovery.records import ANSWERED, console_line, counted
-from mp2.errors import ExitCode, InputError, Mp2Error, plain
+from mp2.discovery.records import ANSWERED, console_line
+from mp2.errors import ExitCode, InputError, Mp2Error, counted, plain
 
 if TYPE_CHECKING:
     from mp2.discovery.breaker import BreakerState
@@ -80,7 +81,7 @@ def describe_scanner(
         "keys": {},
         "isolation": None,
         "offline": None,
-        "breaker": states.get(one.name, BreakerState()).to_dict(),
+        "breaker": asdict(states.get(one.name, BreakerState())),
     }
     scanner = one.scanner
     if scanner is None:
@@ -243,7 +244,7 @@ def reset(db: Path, names: Sequence[str]) -> None:
             for name in names:
                 store.change_breaker(name, lambda state: closed)
                 state = before.get(name, closed)
-                lines.append(f"{name}: breaker closed (it was {_breaker_text(state.to_dict())}).")
+                lines.append(f"{name}: breaker closed (it was {_breaker_text(asdict(state))}).")
         present(document(reset=list(names)), *lines)
 
 

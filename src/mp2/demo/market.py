@@ -63,8 +63,8 @@ class DemoMarket:
     prices: PriceTable
     later: PriceTable
     grids: Grids
-    planted: tuple[Key, ...] = ()
-    edge: frozenset[tuple[str, str]] = frozenset()
+    planted: tuple[Key, ...]
+    edge: frozenset[tuple[str, str]]
 
 
 def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
@@ -79,24 +79,16 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
     market_rng, plant_rng = np.random.default_rng(seed).spawn(2)
     returns = draw_returns(market_rng)
     grids = narrow_grids()
-    if not plant:
-        later = _prices(returns)
-        return DemoMarket(
-            later.until(LAST_DAY.isoformat()),
-            later,
-            grids,
-        )
-    planted, returns = plant_edge(plant_rng, returns, grids)
+    planted: tuple[Key, ...] = ()
+    if plant:
+        planted, returns = plant_edge(plant_rng, returns, grids)
     later = _prices(returns)
-    sheet = compute_signals(
-        later,
-        n_days=N_PLANTED_DAYS,
-        grids=grids,
-        only=planted,
-    )
-    consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
-    signals = np.argwhere(consensus).tolist()
-    edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
+    edge = frozenset[tuple[str, str]]()
+    if plant:
+        sheet = compute_signals(later, n_days=N_PLANTED_DAYS, grids=grids, only=planted)
+        consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
+        signals = np.argwhere(consensus).tolist()
+        edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
     return DemoMarket(
         later.until(LAST_DAY.isoformat()),
         later,

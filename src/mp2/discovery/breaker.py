@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from mp2.errors import TRANSIENT_CODES
 
@@ -57,22 +57,16 @@ class BreakerState:
     since: float = 0.0
     cool_down_s: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the state as plain values, which `from_dict` reads."""
-        return asdict(self)
-
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the state that `to_dict` wrote; a closed breaker for an unknown phase."""
-        try:
-            phase = Phase(values["phase"])
-        except ValueError:
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Return the state with these fields; a closed breaker for an unknown phase."""
+        if row["phase"] not in list(Phase):
             return cls()
         return cls(
-            phase=phase,
-            n_failures=values["n_failures"],
-            since=values["since"],
-            cool_down_s=values["cool_down_s"],
+            phase=Phase(row["phase"]),
+            n_failures=row["n_failures"],
+            since=row["since"],
+            cool_down_s=row["cool_down_s"],
         )
 
 
@@ -121,18 +115,18 @@ def released(state: BreakerState) -> BreakerState:
 Change = Callable[[BreakerState], BreakerState]
 
 
-class ChangeState(Protocol):
-    """The place where states are kept (`ScanStore.change_breaker`)."""
+ChangeState = Callable[[str, Change], BreakerState]
+"""Applies a change to a scanner's state in one step and returns the state afterwards.
 
-    def __call__(self, scanner: str, change: Change, /) -> BreakerState:
-        """Apply `change` to a scanner's state in one step; return the state afterwards."""
+It belongs to the place where states are kept (`ScanStore.change_breaker`).
+"""
 
 
 class Breakers:
     """The breakers of many scanners.
 
     Reading, changing and keeping a state is one step of `change_state`, so of several processes one
-    gets the probe. Every `allow` that lets a scanner run is followed by one of the other calls.
+    gets the probe. Every `refusal` that is None is followed by one of the other calls.
     """
 
     def __init__(
@@ -146,8 +140,8 @@ class Breakers:
         self._rules = rules or BreakerRules()
         self._clock = clock
 
-    def allow(self, scanner: str) -> bool | str:
-        """Return True when the scanner may run, otherwise the reason why not, as a sentence."""
+    def refusal(self, scanner: str) -> str | None:
+        """Return why the scanner must not run, as a sentence; None when it may."""
         left_s = 0.0
 
         def change(state: BreakerState) -> BreakerState:
@@ -157,7 +151,7 @@ class Breakers:
 
         state = self._change(scanner, change)
         if left_s <= 0:
-            return True
+            return None
         if state.phase is Phase.HALF_OPEN:
             return "another run is trying whether it works again"
         minutes = max(1, round(left_s / 60))
@@ -169,10 +163,7 @@ class Breakers:
 
     def failure(self, scanner: str, code: str) -> None:
         """Count a failure; codes outside of `COUNTED_CODES` only give back a probe."""
-        self._change(
-            scanner,
-            lambda state: failed(state, code, self._clock(), self._rules),
-        )
+        self._change(scanner, lambda state: failed(state, code, self._clock(), self._rules))
 
     def cancel(self, scanner: str) -> None:
         """Give back a probe: nothing is known about the source."""

@@ -57,7 +57,8 @@ def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Can
     """
     fields = item
     if isinstance(item, Candidate):
-        fields = item.to_dict()
+        # Not `to_dict`: data that cannot be copied is reported below, as no JSON.
+        fields = {name: getattr(item, name) for name in _FIELDS}
     if not isinstance(fields, Mapping):
         raise ValueError(f"{shown(item)} is neither a candidate nor a mapping")
     for key in fields:

@@ -23,16 +23,17 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import IO, Any
+
+from pydantic import TypeAdapter
 
 from mp2.discovery.candidates import shown
 from mp2.discovery.collection import Collected, Collection, collect
 from mp2.discovery.config import own_settings
 from mp2.discovery.context import ScanContext
 from mp2.discovery.http.lazy import LazyClient
-from mp2.discovery.records import Candidate, OutcomeStatus, ScanError
 from mp2.discovery.scanner import Scanner, class_path
 from mp2.errors import InputError
 
@@ -50,6 +51,9 @@ _SECRET = b"\0mp2 secret "
 
 _LOG_END_S = 1.0
 """How long to wait for the last lines of a child's standard error."""
+
+
+_COLLECTED = TypeAdapter(Collected)
 
 
 class ChildError(RuntimeError):
@@ -116,20 +120,12 @@ def import_fault(scanner: type[Scanner]) -> str | None:
     if scanner.__module__ == "__main__" or "<" in scanner.__qualname__:
         return f"{path} is made in a script or a function; put it at the top of a module"
     try:
-        loaded = _load(path)
+        loaded = resolve_name(path)
     except (Exception, SystemExit) as error:
         return f"{path}: {type(error).__name__}: {error}"
     if loaded is not scanner:
         return f"{path} is another class now"
     return None
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    value: Any = import_module(module)
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _write_all(pipe: int, data: bytes) -> None:
@@ -198,14 +194,7 @@ class ChildScan:
         context.replies.update(response["replies"])
         context.logs += response["logs"]
         context.tool_logs += response["tool_logs"]
-        error = response["error"]
-        return Collected(
-            OutcomeStatus(response["status"]),
-            error and ScanError(**error),
-            tuple(Candidate(**candidate) for candidate in response["candidates"]),
-            response["n_candidates"],
-            response["n_dropped"],
-        )
+        return _COLLECTED.validate_python(response)
 
     def kill(self) -> None:
         """End the child and all processes of its group, now or as soon as it is started."""
@@ -322,7 +311,7 @@ class _ReportingContext(ScanContext):
 
 def scanned(request: Mapping[str, Any]) -> bytes:
     """Run the scanner of a request; return the response."""
-    scanner: type[Scanner] = _load(request["scanner"])
+    scanner: type[Scanner] = resolve_name(request["scanner"])
     client = LazyClient(
         request["http"],
         warn=lambda text: context.logger.warning("%s", text),

@@ -12,10 +12,9 @@ from mp2.discovery.records import (
     Candidate,
     OutcomeStatus,
     ScanError,
-    counted,
 )
 from mp2.discovery.scanner import Scanner
-from mp2.errors import SourceError
+from mp2.errors import SourceError, counted
 
 MAX_MESSAGE_CHARS = 300
 """A longer message of an error is cut; the log has it whole."""
@@ -126,11 +125,7 @@ def failure(error: BaseException, context: ScanContext) -> tuple[OutcomeStatus, 
     Its traceback goes into the log.
     """
     context.logger.error("failed", exc_info=error)
-    try:
-        text = str(error)
-    except Exception:  # of a third party
-        text = "(no message)"
-    message = one_line(context.redacted(text), MAX_MESSAGE_CHARS)
+    message = one_line(context.redacted(str(error)), MAX_MESSAGE_CHARS)
     if isinstance(error, SourceError):
         status = _STATUS_OF_CODE.get(error.code, OutcomeStatus.ERROR)
         return status, ScanError(error.code, message)

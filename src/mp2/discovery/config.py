@@ -158,10 +158,15 @@ def read_discovery(
         raise InputError(map(_placed, _details(error))) from error
 
 
-def execution_settings(**given: Any) -> ExecutionSettings:
-    """Return the settings. Raises `InputError` naming every one that is wrong."""
+def execution_settings(configured: ExecutionSettings, **given: Any) -> ExecutionSettings:
+    """Return the settings, of which those given (not None) replace the configured ones.
+
+    Raises `InputError` naming every one that is wrong.
+    """
+    values = configured.model_dump()
+    values |= {name: value for name, value in given.items() if value is not None}
     try:
-        return ExecutionSettings.model_validate(given)
+        return ExecutionSettings.model_validate(values)
     except ValidationError as error:
         raise InputError(_message(one, ExecutionSettings) for one in _details(error)) from error
 

@@ -36,11 +36,6 @@ class Ending:
     logs: tuple[str, ...] = ()
     tool_logs: tuple[Mapping[str, Any], ...] = ()
 
-    @property
-    def scanner(self) -> str:
-        """The scanner's name."""
-        return self.outcome.scanner
-
 
 def ending_of(scanner: type[Scanner], context: ScanContext, collected: Collected) -> Ending:
     """Return the end of a scanner that was started, as of now."""
@@ -86,7 +81,8 @@ class Job:
         self._child = child
         self._lock = threading.Lock()
         self._is_closed = False
-        self._ending: Ending | None = None
+        self.ending: Ending | None = None
+        """Set when its thread has nothing left to do, unless it was closed before."""
 
     def start(
         self,
@@ -108,15 +104,6 @@ class Job:
         )
         self.thread.start()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether its thread has nothing left to do."""
-        return self._ending is not None
-
-    def remaining_s(self) -> float:
-        """Return the seconds up to its time limit, 0 past it."""
-        return self.context.remaining_s()
-
     def close(self, status: OutcomeStatus, error: ScanError) -> Ending:
         """Return what it delivered in time; otherwise it ends now, with this status.
 
@@ -128,7 +115,7 @@ class Job:
         self.context.cancelled.set()
         if self._child is not None:
             self._child.kill()
-        ending = self._ending
+        ending = self.ending
         if ending is None:
             collected = self._collection.ended(status, error)
             return ending_of(self.scanner, self.context, collected)
@@ -159,7 +146,7 @@ class Job:
         # Under the lock, so that not both a delivery and a close count.
         with self._lock:
             if not self._is_closed:
-                self._ending = ending
+                self.ending = ending
                 deliver(self)
 
 

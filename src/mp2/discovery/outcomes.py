@@ -67,7 +67,7 @@ def result_of(
         candidates=merged((ending.outcome.pipeline, ending.candidates) for ending in endings),
         warnings=(*warnings_of(outcomes), *dict.fromkeys(warnings)),
         tool_logs=tuple(tool_logs),
-        logs={ending.scanner: ending.logs for ending in endings},
+        logs={ending.outcome.scanner: ending.logs for ending in endings},
     )
 
 

@@ -7,11 +7,12 @@ count from its start.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from mp2._document import SCHEMA_VERSION
+from mp2.errors import counted
 
 PRIORITIES = ("critical", "high", "medium", "low")
 """How urgent a candidate is, most urgent first."""
@@ -78,18 +79,11 @@ TOO_MANY_HUNG = "too_many_hung"
 """Codes of skipped scanners besides those of `mp2.errors.SOURCE_ERROR_CODES`."""
 
 
+@dataclass(frozen=True, slots=True)
 class _Record:
-    __slots__: tuple[str, ...] = ()
-
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values; nothing is copied below the first level."""
-        values: dict[str, Any] = {}
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if isinstance(value, tuple):
-                value = list(value)
-            values[name] = value
-        return values
+        """Return the fields as plain JSON values, in copies."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +157,6 @@ class ScanOutcome(_Record):
             return True
         return self.status in _FAILED
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the outcome as plain JSON values."""
-        values = _Record.to_dict(self)
-        values["status"] = str(self.status)
-        if self.error is not None:
-            values["error"] = self.error.to_dict()
-        return values
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
@@ -200,17 +186,10 @@ class ScanResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as one JSON document, without the logs."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "scan_id": self.scan_id,
-            "status": str(self.status),
-            "elapsed_s": self.elapsed_s,
-            "workers": self.workers,
-            "mode": self.mode,
-            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
-            "candidates": [candidate.to_dict() for candidate in self.candidates],
-            "warnings": list(self.warnings),
-        }
+        document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        for name in ("tool_logs", "logs", "store_error"):
+            del document[name]
+        return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,13 +279,6 @@ def console_line(outcome: ScanOutcome) -> str:
     if status is OutcomeStatus.TIMEOUT:
         mark = "⏱️"
     return f"{mark} {outcome.scanner}: {message}"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return `1 candidate`, `10 candidates`."""
-    if number == 1:
-        return f"1 {thing}"
-    return f"{number} {thing}s"
 
 
 def seconds_text(seconds: float) -> str:

@@ -58,7 +58,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mp2._intervals import POLL_S
-from mp2.discovery.breaker import Breakers
+from mp2.discovery.breaker import Breakers, BreakerState, Change
 from mp2.discovery.collection import Collection, gather
 from mp2.discovery.config import (
     MAX_HUNG,
@@ -147,13 +147,12 @@ def scan(
     # Refused now, and not after minutes of scanning.
     if state is not None and not isinstance(state.get("tool_logs", []), list):
         raise InputError("state['tool_logs'] has to be a list: tool logs are appended to it")
-    given = {
-        "max_workers": workers,
-        "timeout_seconds": timeout_s,
-        "concurrent": concurrent,
-    }
-    overrides = {name: value for name, value in given.items() if value is not None}
-    execution = execution_settings(**{**discovery.scanner_execution.model_dump(), **overrides})
+    execution = execution_settings(
+        discovery.scanner_execution,
+        max_workers=workers,
+        timeout_seconds=timeout_s,
+        concurrent=concurrent,
+    )
     warnings: list[str] = []
     # Closed before the result is made, so that abandoned threads cannot send any more.
     with closing(LazyClient(http_options or {}, warnings.append)) as client:
@@ -168,7 +167,7 @@ def scan(
         run = _Run(
             prepared=[preparation.prepare(one) for one in chosen],
             execution=execution,
-            breakers=breakers,
+            breakers=breakers or Breakers(_forget),
             stop=stop or threading.Event(),
             observe=observe,
             observe_every_s=observe_every_s,
@@ -251,6 +250,11 @@ def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Regist
     return [one for one in known if one.name in only]
 
 
+def _forget(scanner: str, change: Change) -> BreakerState:
+    """Let every scanner of a scan without a store run: a breaker needs a state that is kept."""
+    return change(BreakerState())
+
+
 # --- the run
 
 
@@ -263,7 +267,7 @@ class _Run:
 
     prepared: Sequence[Job | Ending]
     execution: ExecutionSettings
-    breakers: Breakers | None
+    breakers: Breakers
     stop: threading.Event
     observe: Callable[[ScanEvent], None] | None
     observe_every_s: float | None
@@ -299,22 +303,13 @@ class _Run:
             if isinstance(item, Ending):
                 ended.append(item)
                 continue
-            allowed: bool | str = True
-            if self.breakers is not None:
-                allowed = self.breakers.allow(item.scanner.name)
-            if allowed is True:
+            refusal = self.breakers.refusal(item.scanner.name)
+            if refusal is None:
                 self.allowed.add(item.scanner.name)
                 self.waiting.append(item)
             else:
-                reason = allowed or "open circuit"
-                ended.append(
-                    not_run(
-                        item.scanner,
-                        OutcomeStatus.OPEN_CIRCUIT,
-                        "open_circuit",
-                        reason,
-                    )
-                )
+                skipped = OutcomeStatus.OPEN_CIRCUIT
+                ended.append(not_run(item.scanner, skipped, "open_circuit", refusal))
         self.n_scanners = len(self.waiting)
         self._emit("begun")
         while ended or self.waiting or self.running:
@@ -339,8 +334,7 @@ class _Run:
         for name in self.allowed:
             # The run has failed already, perhaps because of the breakers.
             with suppress(Exception):
-                if self.breakers is not None:
-                    self.breakers.cancel(name)
+                self.breakers.cancel(name)
 
     # --- slots
 
@@ -370,14 +364,7 @@ class _Run:
             except RuntimeError as error:  # the system has no thread left
                 self.running.remove(job)
                 message = f"RuntimeError: {plain(error)}"
-                refused.append(
-                    not_run(
-                        job.scanner,
-                        OutcomeStatus.ERROR,
-                        "exception",
-                        message,
-                    )
-                )
+                refused.append(not_run(job.scanner, OutcomeStatus.ERROR, "exception", message))
             else:
                 started.append(job)
         return started, refused
@@ -388,12 +375,14 @@ class _Run:
             return []
         due = []
         # Up to a delivery, the first scanner that is due, or the next look at `stop`.
-        nearest_s = min((job.remaining_s() for job in self.running), default=0.0)
+        nearest_s = min((job.context.remaining_s() for job in self.running), default=0.0)
         with suppress(queue.Empty):
             due.append(self.delivered.get(timeout=min(POLL_S, nearest_s)))
             while True:
                 due.append(self.delivered.get_nowait())
-        due += [job for job in self.running if job not in due and job.remaining_s() <= 0]
+        for job in self.running:
+            if job not in due and job.context.remaining_s() <= 0:
+                due.append(job)
         endings = []
         for job in due:
             # A delivery can be found after its scanner was closed for being due.
@@ -419,7 +408,7 @@ class _Run:
     def _close(self, job: Job, status: OutcomeStatus, code: str, message: str) -> Ending:
         """End a job with what it delivered, else with this status."""
         ending = job.close(status, ScanError(code, message))
-        if job.thread is not None and not job.has_ended:
+        if job.thread is not None and job.ending is None:
             _hung.add(job.thread)
         return ending
 
@@ -429,7 +418,7 @@ class _Run:
         """Keep the end of a scanner; report it to its breaker, then to the observer."""
         outcome = ending.outcome
         self.endings[outcome.scanner] = ending
-        if outcome.scanner in self.allowed and self.breakers is not None:
+        if outcome.scanner in self.allowed:
             # Removed first: if the breaker raises, `cancel` must not report to it again.
             self.allowed.remove(outcome.scanner)
             notify_breaker(self.breakers, ending)

@@ -16,9 +16,9 @@ import numpy as np
 from mp2.data import bitset
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
 from mp2.groups.result import Group, Member, SearchResult
-from mp2.picks.records import DayPicks, SizePick, Vote, counted
+from mp2.picks.records import DayPicks, SizePick, Vote
 from mp2.signals.sheet import SignalSheet
 
 if TYPE_CHECKING:
@@ -133,31 +133,29 @@ def pick_of_size(
         warnings.append(f"size {size}: no group was kept; no pick")
         return None
     picked = kept[rank - 1]
-    tickers = consensus_of(picked)
-    if len(tickers) >= min_tickers:
-        return SizePick(
-            rank=picked.rank,
-            members=picked.members,
-            tickers=tickers,
-        )
-    few = f"rank {picked.rank}, has {counted(len(tickers), 'ticker')}, fewer than {min_tickers}"
-    # In rank order, so the first one large enough is the best.
-    for group in kept:
+    # The others in rank order, so the first one large enough is the best.
+    for group in (picked, *kept):
         tickers = consensus_of(group)
         if len(tickers) >= min_tickers:
-            replaced = f"the group of rank {group.rank} replaces it"
-            warnings.append(f"size {size}: the picked group, {few}; {replaced}")
-            return SizePick(
-                rank=group.rank,
-                members=group.members,
-                tickers=tickers,
-                fallback_from=picked.rank,
-            )
-    wanted = counted(min_tickers, "ticker")
-    warnings.append(
-        f"size {size}: none of the {len(kept)} kept groups has {wanted} or more; no pick"
+            break
+    else:
+        wanted = counted(min_tickers, "ticker")
+        warnings.append(
+            f"size {size}: none of the {len(kept)} kept groups has {wanted} or more; no pick"
+        )
+        return None
+    fallback_from = None
+    if group is not picked:
+        fallback_from = picked.rank
+        few = f"{counted(len(consensus_of(picked)), 'ticker')}, fewer than {min_tickers}"
+        replaced = f"the group of rank {group.rank} replaces it"
+        warnings.append(f"size {size}: the picked group, rank {picked.rank}, has {few}; {replaced}")
+    return SizePick(
+        rank=group.rank,
+        members=group.members,
+        tickers=tickers,
+        fallback_from=fallback_from,
     )
-    return None
 
 
 # --- votes

@@ -132,13 +132,6 @@ class Outcome:
         return document
 
 
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun: `1 ticker`, `2 tickers`."""
-    if n == 1:
-        return f"1 {noun}"
-    return f"{n} {noun}s"
-
-
 def _keyed_by_text(by_size: dict[int, Any]) -> dict[str, Any]:
     # JSON keys are text.
     return {str(size): value for size, value in by_size.items()}

@@ -25,7 +25,7 @@ from typing import Any
 
 from mp2._document import SCHEMA_VERSION
 from mp2.data.prices import PriceTable
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -33,7 +33,7 @@ from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
-from mp2.picks.records import DayPicks, Score, counted
+from mp2.picks.records import DayPicks, Score
 from mp2.signals.grids import Grids
 from mp2.signals.sheet import SignalSheet, compute_signals
 

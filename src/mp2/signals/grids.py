@@ -39,7 +39,7 @@ from mp2.data.prices import price_table
 from mp2.errors import InputError
 from mp2.signals import indicators
 from mp2.signals.algorithms import ALGORITHMS, Algorithm, BoolArray, FloatArray, Parameter
-from mp2.signals.indicators import COLUMNS, Indicator, Series, Window, check_array
+from mp2.signals.indicators import COLUMNS, Indicator, Series, check_array
 
 GROUP = "mp2.algorithms"
 """The entry-point group of third-party algorithms."""
@@ -362,19 +362,12 @@ def _try(variation: Variation) -> None:
         remedy = f"it must read indicators or {', '.join(COLUMNS)}"
         raise ValueError(f"{variation.name} reads {unknown or 'nothing'}; {remedy}")
     plan = indicators.plan(variation.reads)
-    n_tickers = 3
-    n_bars = 60
-    n_last = 4
-    close = np.random.default_rng(0).uniform(90, 110, (n_tickers, n_bars))
-    dates = np.datetime64("2024-01-01") + np.arange(n_bars)
+    tickers = "ABC"
+    bars = range(60)
+    close = np.random.default_rng(0).uniform(90, 110, (len(tickers), len(bars)))
+    dates = np.datetime64("2024-01-01") + np.arange(len(bars))
     fields = (close, close * 1.01, close * 0.99, close, close)
-    prices = price_table(dates.astype(str).tolist(), "ABC", fields)
-    out = np.full((len(plan.series), n_tickers, n_last), np.nan)
-    indicators.evaluate(
-        plan,
-        prices,
-        Window(0, n_bars, n_last),
-        range(n_tickers),
-        out,
-    )
+    prices = price_table(dates.astype(str).tolist(), tickers, fields)
+    out = np.full((len(plan.series), len(tickers), 4), np.nan)
+    indicators.evaluate(plan, prices, bars, range(len(tickers)), out)
     variation.buys([out[plan.series.index(series)] for series in variation.reads])

@@ -331,36 +331,27 @@ def _function(compute: Callable[..., FloatArray] | str) -> Callable[..., FloatAr
     return inspect.unwrap(getattr(talib, compute))  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Bars `start_idx`..`stop_idx - 1` of a price table; the last `n_last` of them are wanted."""
-
-    start_idx: int
-    stop_idx: int
-    n_last: int
-
-
 def evaluate(
     plan: Plan,
     prices: PriceTable,
-    window: Window,
+    bars: range,
     tickers: range,
     out: FloatArray,
 ) -> None:
     """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series.
 
-    Cells of bars that a ticker does not have keep their value. Raises `Mp2Error` naming indicator
+    `bars`: the positions of the bars to compute from. Cells of bars that a ticker does not have keep their value. Raises `Mp2Error` naming indicator
     and ticker when a function fails or does not return one number per bar.
     """
     columns = [getattr(prices, name) for name in COLUMNS]
     for ticker in tickers:
         # Starting at the ticker's own first bar keeps tickers independent of each other.
-        first_idx = max(window.start_idx, int(prices.first_idx[ticker]))
-        n_here = min(window.n_last, window.stop_idx - first_idx)
+        first_idx = max(bars.start, int(prices.first_idx[ticker]))
+        n_here = min(out.shape[2], bars.stop - first_idx)
         if n_here <= 0:
             continue
-        bars = [column[ticker, first_idx : window.stop_idx] for column in columns]
-        computed = _computed(plan.steps, bars, prices.tickers[ticker])
+        inputs = [column[ticker, first_idx : bars.stop] for column in columns]
+        computed = _computed(plan.steps, inputs, prices.tickers[ticker])
         for row, slot in enumerate(plan.slots):
             out[row, ticker, -n_here:] = computed[slot][-n_here:]
 

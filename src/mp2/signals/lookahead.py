@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from mp2.data import bitset
+from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
 from mp2.signals.algorithms import Algorithm
 from mp2.signals.grids import Grids, grids_of, load_grids
 from mp2.signals.indicators import COLUMNS
@@ -47,8 +48,7 @@ class Finding:
         named = ", ".join(self.tickers[:3])
         if n_tickers > 3:
             named += ", .."
-        plural = "s" if n_tickers > 1 else ""
-        effect = f"the signals of {self.day} change for {n_tickers} ticker{plural} ({named})"
+        effect = f"the signals of {self.day} change for {counted(n_tickers, 'ticker')} ({named})"
         return f"{self.algo} {self.variation}: {effect} {self.change}"
 
 
@@ -67,18 +67,14 @@ def check(
     *,
     n_days: int = 10,
     n_cuts: int = 3,
-    end: str | None = None,
-    seed: int = 0,
-    threads: int | None = None,
     stop: threading.Event | None = None,
-    observe: Callable[[int, int], None] | None = None,
 ) -> list[Finding]:
     """Check all variations of some algorithms (default: all of `load_grids()`) for look-ahead.
 
-    The last `n_days` (at least 2) days up to `end` are computed. For `n_cuts` of them the bars from
-    that day on are cut off, doubled, halved and multiplied by random factors (`seed`), and the
-    signals up to that day computed again. Each variation has at most one finding per change;
-    findings are in the order of variation numbers. `observe(done, total)` counts computations.
+    The last `n_days` (at least 2) days are computed. For `n_cuts` of them the bars from that day on
+    are cut off, doubled, halved and multiplied by random factors, and the signals up to that day
+    computed again. Each variation has at most one finding per change; findings are in the order of
+    variation numbers. Setting `stop` raises `ReadStoppedError`.
 
     Raises what `compute_signals` raises. An empty list proves nothing for other prices, days or
     parameters.
@@ -92,26 +88,13 @@ def check(
         grids = algorithms
     else:
         grids = grids_of(algorithms)
-    compute = partial(
-        compute_signals,
-        grids=grids,
-        threads=threads,
-        stop=stop,
-    )
-    base = compute(
-        prices,
-        n_days=n_days,
-        end=end,
-    )
-    rng = np.random.default_rng(seed)
-    probes = list(probes_of(prices, base, n_cuts, compute, rng))
+    compute = partial(compute_signals, grids=grids, stop=stop)
+    base = compute(prices, n_days=n_days)
     # Numbered, because probes end one after the other and findings go by variation.
     findings: list[tuple[int, Finding]] = []
-    for n_done, probe in enumerate(probes, 1):
-        # One probe at a time: a sheet of all variations is large.
+    # One probe at a time: a sheet of all variations is large.
+    for probe in probes_of(prices, base, n_cuts, compute):
         findings += differences(base, probe)
-        if observe:
-            observe(n_done, len(probes))
     findings.sort(key=lambda numbered: numbered[0])
     return [finding for _, finding in findings]
 
@@ -121,12 +104,11 @@ def probes_of(
     base: SignalSheet,
     n_cuts: int,
     compute: Callable[..., SignalSheet],
-    rng: np.random.Generator,
 ) -> Iterator[_Probe]:
     """Yield every probe: again, on fewer days, and with changed bars from some days on."""
     n_days = len(base.days)
-    end = base.days[-1]
-    again = partial(compute, n_days=n_days, end=end)
+    again = partial(compute, n_days=n_days)
+    rng = np.random.default_rng(0)
     yield _Probe("when computed again", partial(again, prices), slice(0, n_days))
     n_fewer = (n_days + 1) // 2
     fewer = partial(again, prices, n_days=n_fewer)
@@ -149,16 +131,15 @@ def probes_of(
             include_next=True,
         )
         yield _Probe(f"when bars from {day} on are cut off", cut_off, days)
-        shape = prices.close[:, cut_idx:].shape
-        factors = {
-            "doubled": np.full(shape, 2.0),
-            "halved": np.full(shape, 0.5),
-            "shaken": np.exp(rng.normal(0, 0.3, shape)),
+        is_future = np.arange(prices.n_dates) >= cut_idx
+        factors: dict[str, float | FloatArray] = {
+            "doubled": 2.0,
+            "halved": 0.5,
+            "shaken": np.exp(rng.normal(0, 0.3, prices.close.shape)),
         }
         for how, factor in factors.items():
             # All columns of a bar get the same factor, so that it stays a valid bar.
-            scale = np.ones(prices.close.shape)
-            scale[:, cut_idx:] = factor
+            scale = np.where(is_future, factor, 1.0)
             scaled: dict[str, Any] = {name: getattr(prices, name) * scale for name in COLUMNS}
             altered = partial(again, replace(prices, **scaled))
             yield _Probe(f"when bars from {day} on are {how}", altered, days)

@@ -26,7 +26,6 @@ from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
 from mp2.signals import indicators
 from mp2.signals.grids import Grids, Variation, load_grids
-from mp2.signals.indicators import Window
 
 if TYPE_CHECKING:
     import polars as pl
@@ -436,14 +435,8 @@ class _Computation:
     ) -> None:
         # The shift by one: the block's days see the bars before its last day and no other.
         stop_idx = self.days.first_idx + block.stop - 1
-        window = Window(self.start_idx, stop_idx, len(block))
-        indicators.evaluate(
-            self.plan,
-            self.prices,
-            window,
-            tickers,
-            values,
-        )
+        bars = range(self.start_idx, stop_idx)
+        indicators.evaluate(self.plan, self.prices, bars, tickers, values)
 
     def apply_rules(
         self,

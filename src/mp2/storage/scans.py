@@ -212,18 +212,18 @@ class ScanStore(Database):
         """The breakers that are not closed or have failures counted, by scanner."""
         with self._translated():
             stored = self._execute("SELECT * FROM breaker")
-            return {row["scanner"]: BreakerState.from_dict(dict(row)) for row in stored}
+            return {row["scanner"]: BreakerState.from_row(row) for row in stored}
 
     def change_breaker(self, scanner: str, change: Change) -> BreakerState:
         """Apply a change that no other process can come between. Returns the state after it."""
         with self._transaction("IMMEDIATE"):
             row = self._execute("SELECT * FROM breaker WHERE scanner = ?", (scanner,)).fetchone()
-            before = BreakerState() if row is None else BreakerState.from_dict(dict(row))
+            before = BreakerState() if row is None else BreakerState.from_row(row)
             after = change(before)
             if after == BreakerState():
                 self._execute("DELETE FROM breaker WHERE scanner = ?", (scanner,))
             else:
-                values = {"scanner": scanner, **after.to_dict()}
+                values = {"scanner": scanner, **asdict(after)}
                 self._insert("breaker", values, replace=True)
         return after
 

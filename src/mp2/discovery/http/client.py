@@ -244,7 +244,7 @@ class _ScannerHttp:
             # A quota of days is reported at once: waiting for it is pointless.
             if wait_s >= self._longest_wait_s():
                 self._deadline.check()
-                rates = ", ".join(map(str, quotas.rates(host)))
+                rates = ", ".join(rate.text for rate in quotas.rates(host))
                 raise SourceError(
                     "rate_limited",
                     f"the requests that {host} allows ({rates}) are used up; "

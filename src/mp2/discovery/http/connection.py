@@ -21,9 +21,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 
@@ -35,9 +35,6 @@ from mp2.discovery.http.request import Request
 from mp2.discovery.http.retry import Transient
 from mp2.discovery.scanner import Reply
 from mp2.errors import SourceError, plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CONNECT_S = 10.0
 _MAX_ERROR_BYTES = 65_536
@@ -79,9 +76,9 @@ class Connection:
         """
         self._deadline.check()
         failure: Exception
+        _quiet.is_sending = True
         try:
-            with _quiet.calls():
-                return self._response(request)
+            return self._response(request)
         except httpx2.DecodingError as error:
             failure = SourceError("bad_payload", f"the body cannot be decompressed ({error})")
         except _UNSENDABLE as error:
@@ -98,6 +95,8 @@ class Connection:
             )
             if self._deadline.remaining_s() <= 0:
                 failure = SourceError("timeout", timeout_message(self._deadline.timeout_s))
+        finally:
+            _quiet.is_sending = False
         # Outside of the handlers, so that no exception with an address or a header is attached.
         raise failure
 
@@ -196,14 +195,6 @@ class _Quiet(threading.local):
     """
 
     is_sending = False
-
-    @contextmanager
-    def calls(self) -> Iterator[None]:
-        self.is_sending = True
-        try:
-            yield
-        finally:
-            self.is_sending = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not self.is_sending

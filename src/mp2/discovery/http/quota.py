@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mp2.discovery.http.state import StateFile
 from mp2.errors import InputError
@@ -23,16 +23,12 @@ _ROUNDING_S = 0.001
 _UNIT_S = {"day": 86400, "h": 3600, "min": 60, "s": 1}
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Rate:
-    """At most `limit` requests in any `interval_s` seconds."""
+class Rate(NamedTuple):
+    """At most `limit` requests in any `interval_s` seconds, as `text` has it."""
 
     interval_s: int
     limit: int
-    text: str = field(compare=False)
-
-    def __str__(self) -> str:
-        return self.text
+    text: str
 
 
 def parse_rate(text: str) -> Rate:

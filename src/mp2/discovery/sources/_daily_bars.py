@@ -179,14 +179,14 @@ class BarScanner(Scanner):
         plan = indicators.plan(series for series, _ in wanted.values())
         # A volume that is missing earlier would turn the running sums of TA-Lib into NaN for good.
         first_idx = max(0, prices.n_dates - n_useful)
-        window = indicators.Window(first_idx, prices.n_dates, n_longest)
+        bars = range(first_idx, prices.n_dates)
         values = np.full((len(plan.series), prices.n_tickers, n_longest), np.nan)
         for ticker in tickers:
             context.check()
             indicators.evaluate(
                 plan,
                 prices,
-                window,
+                bars,
                 range(ticker, ticker + 1),
                 values,
             )

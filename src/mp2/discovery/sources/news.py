@@ -39,7 +39,7 @@ from mp2._intervals import POLL_S
 from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
 from mp2.discovery.context import ScanContext
-from mp2.discovery.records import Candidate, counted
+from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Http, Reply, Scanner, text_charset
 from mp2.discovery.sources._fields import Row, most_first
 from mp2.discovery.sources._mentions import Mentions
@@ -51,7 +51,7 @@ from mp2.discovery.sources._options import (
     Words,
     distinct,
 )
-from mp2.errors import MissingExtraError, SourceError
+from mp2.errors import MissingExtraError, SourceError, counted
 
 TTL_S = 600.0
 MAX_BYTES = 1_500_000

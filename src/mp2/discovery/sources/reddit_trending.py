@@ -27,13 +27,13 @@ from pydantic import Field, StringConstraints, model_validator
 
 from mp2 import __version__
 from mp2.discovery.context import ScanContext
-from mp2.discovery.records import Candidate, counted
+from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
 from mp2.discovery.sources._fields import Row, most_first, pick, read_object
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import BaseAddress, Count, Symbols
 from mp2.discovery.sources._requests import responses
-from mp2.errors import SourceError
+from mp2.errors import SourceError, counted
 
 # Reddit counts requests over ten minutes.
 TTL_S = 600.0
