@@ -24,7 +24,6 @@ BEGIN = {
     "scanners": NAMES,
     "day": "2026-11-22",
     "config_fingerprint": "f" * 64,
-    "started_at": "2026-11-22T15:30:12+00:00",
 }
 
 

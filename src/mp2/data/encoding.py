@@ -258,9 +258,9 @@ class LongSignals(Reader):
         """Check every value and collect the names: the first pass."""
         names = Names()
         for batch in self.check():
-            keys, _ = _variation_runs(batch)
-            for key in distinct(keys):
-                names.variations[split_key(key)] = None
+            runs, _ = _variation_runs(batch)
+            keys = runs.unique(maintain_order=True).drop_nulls()
+            names.variations.update(dict.fromkeys(keys.rows()))
             names.days.update(distinct(batch["day"]))
             names.tickers.update(distinct(batch["ticker"]))
         return names
@@ -274,17 +274,32 @@ class LongSignals(Reader):
 
         Raises `InputError` when the table has changed since the first pass.
         """
-        # (algo, variation) as one text each: one look-up instead of two.
-        keys_in_order = [join_key(algo, variation) for algo, variation in axes.variations]
+        import polars as pl
+
+        axis = pl.DataFrame(
+            axes.variations,
+            schema={"algo": pl.String, "variation": pl.String},
+            orient="row",
+        )
+        axis = axis.with_row_index("number")
         with unchanged(self.tally.name):
             for batch in self.frames():
-                keys, n_rows = _variation_runs(batch)
+                runs, n_rows = _variation_runs(batch)
+                numbered = runs.join(
+                    axis,
+                    on=["algo", "variation"],
+                    how="left",
+                    maintain_order="left",
+                )
+                numbers = numbered["number"]
+                if numbers.has_nulls():
+                    raise LookupError(numbers.name)
                 day = day_positions(batch["day"], axes.days)
                 ticker = positions(batch["ticker"], axes.tickers)
                 won, priced = self.tally.read(batch)
                 if market is not None:
                     won = self.tally.look_up(market, day, ticker)
-                variation = np.repeat(positions(keys, keys_in_order), n_rows)
+                variation = np.repeat(numbers.to_numpy().astype(np.int64), n_rows)
                 yield Buys(variation, day, ticker, won, priced)
 
 
@@ -296,40 +311,16 @@ def distinct(values: pl.Series) -> list[Any]:
     return values.unique(maintain_order=True).drop_nulls().to_list()
 
 
-def _variation_runs(batch: pl.DataFrame) -> tuple[pl.Series, IndexArray]:
-    """Return the runs of rows of one variation, as its joined key, and their lengths.
+def _variation_runs(batch: pl.DataFrame) -> tuple[pl.DataFrame, IndexArray]:
+    """Return `algo` and `variation` of each run of rows of one variation, and the runs' lengths.
 
-    Most tables are ordered by variation: then few runs need a text instead of every row.
+    Most tables are ordered by variation: then there are far fewer runs than rows.
     """
     import polars as pl
 
-    algo = pl.col("algo")
-    variation = pl.col("variation")
-    runs = batch.select(pl.struct(algo, variation).rle().struct.unnest())
-    names = runs["value"].struct.unnest()
-    keys = names.select(
-        pl.concat_str(
-            algo.str.len_chars(),
-            pl.lit(":"),
-            algo,
-            variation,
-        )
-    )
-    return keys.to_series(), runs["len"].to_numpy()
-
-
-def join_key(
-    algo: str,
-    variation: str,
-) -> str:
-    """Join a key into one text; the length says where `algo` ends, so no two keys are the same."""
-    return f"{len(algo)}:{algo}{variation}"
-
-
-def split_key(key: str) -> Key:
-    """Return (algo, variation) of a joined key."""
-    length, _, names = key.partition(":")
-    return names[: int(length)], names[int(length) :]
+    key = pl.struct("algo", "variation")
+    runs = batch.select(key.rle().struct.unnest())
+    return runs["value"].struct.unnest(), runs["len"].to_numpy()
 
 
 def positions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib import import_module
@@ -136,27 +137,23 @@ class _Requests:
 
     def _fetch_within_wall(self, tickers: Sequence[str]) -> Any:
         """Return or raise what `fetch` does; a call that hangs is left behind in its thread."""
-        responses: list[Any] = []
-        errors: list[Exception] = []
+        response: Future[Any] = Future()
 
         def fetch() -> None:
             try:
-                responses.append(self.fetch(tickers, self.start, self.end))
+                response.set_result(self.fetch(tickers, self.start, self.end))
             except Exception as error:  # raised below, in the calling thread
-                errors.append(error)
+                response.set_exception(error)
 
         # Not of an executor: its threads are joined when the program ends.
-        thread = threading.Thread(target=fetch, daemon=True)
-        thread.start()
+        threading.Thread(target=fetch, daemon=True).start()
         deadline_s = time.monotonic() + BATCH_WALL_S
-        while thread.is_alive():
-            thread.join(POLL_S)
+        while not response.done():
+            wait([response], POLL_S)
             raise_if_stopped(self.stop, "yahoo")
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"no response within {BATCH_WALL_S:g} s")
-        for error in errors:
-            raise error
-        return responses[0]
+        return response.result()
 
     def warnings(self) -> list[str]:
         """Return one line for each reason."""

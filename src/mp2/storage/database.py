@@ -17,11 +17,10 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, partial
 from math import isfinite
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -94,12 +93,7 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -185,7 +179,8 @@ class Database:
 
     def _unused_id(self, kind: str, started_at: str) -> str:
         """A new id in the table `kind`, sortable by `started_at`."""
-        label = time_label(started_at)
+        moment = datetime.fromisoformat(started_at)
+        label = f"{moment:%Y%m%d-%H%M%S}"
         taken = set(self._ids(kind))
         while True:
             new = f"{label}-{secrets.token_hex(2)}"
@@ -408,19 +403,6 @@ def insert(table: str, columns: Iterable[str], *, replace: bool = False) -> str:
         f"INSERT INTO {sql_name(table)} ({sql_names(names)}) VALUES ({sql_names(names, '?')})"
     )
     return statement.replace("INSERT", "INSERT OR REPLACE", 1) if replace else statement
-
-
-def time_label(started_at: str) -> str:
-    """The readable, sortable part of an id, from an ISO 8601 time."""
-    try:
-        moment = datetime.fromisoformat(started_at)
-    except ValueError:
-        raise InputError(
-            f"started_at: {started_at!r} is not an ISO 8601 time such as 2026-11-22T15:30:12+00:00"
-        ) from None
-    if moment.tzinfo:
-        moment = moment.astimezone(UTC)
-    return f"{moment:%Y%m%d-%H%M%S}"
 
 
 def listing(ids: Sequence[str]) -> str:

@@ -81,24 +81,7 @@ def to_result(row: Row, groups: Iterable[Row], starters: Iterable[Row]) -> Searc
         kept[str(group["size"])].append(from_sql(group)["body"])
     values["kept"] = kept
     values["starters"] = tuple(from_sql(starter) for starter in starters)
-    result = validated(SearchResult, values)
-    _check_consistent(result)
-    return result
-
-
-def _check_consistent(result: SearchResult) -> None:
-    """Raise ValueError where columns contradict each other, which no column's own check sees."""
-    n_days = len(result.days)
-    counted = result.tested.keys() & result.eligible.keys()
-    for size, kept in result.kept.items():
-        if size not in counted:
-            raise ValueError(f"tested, eligible: no count of size {size}")
-        for group in kept:
-            if len(group.days) != n_days:
-                raise ValueError(f"days: not those of the groups of size {size}")
-        rank = result.picked_rank.get(size)
-        if rank is not None and not 1 <= rank <= len(kept):
-            raise ValueError(f"picked_rank: no group of size {size} has rank {rank}")
+    return validated(SearchResult, values)
 
 
 # --- the state of a running search: bytes, because it is written every second ---------------------
@@ -138,15 +121,10 @@ def kept_state_rows(run: int, part: SearchState) -> Iterator[Row]:
         }
 
 
-def to_state(row: Row | None, starters: Iterable[Row], kept: Iterable[Row]) -> SearchState:
+def to_state(row: Row | None, starters: Sequence[Row], kept: Iterable[Row]) -> SearchState:
     """The state of a run; without a row, that of one which has not begun."""
     if row is None:
         return SearchState()
-    records: list[bytes] = []
-    times: list[bytes] = []
-    for starter in starters:
-        records.append(starter["record"])
-        times.append(starter["times"])
     groups: dict[int, Kept] = {}
     for size_row in kept:
         size = size_row["size"]
@@ -155,8 +133,8 @@ def to_state(row: Row | None, starters: Iterable[Row], kept: Iterable[Row]) -> S
         groups[size] = (scores, members.reshape(-1, size))
     layout = from_sql(row)["layout"]
     return SearchState(
-        records=_read_records(records, layout["record"], STARTER_DTYPE),
-        times=_read_records(times, layout["times"], TIMES_DTYPE),
+        records=_read_records(starters, "record", layout["record"], STARTER_DTYPE),
+        times=_read_records(starters, "times", layout["times"], TIMES_DTYPE),
         kept=groups,
         elapsed_ns=row["elapsed_ns"],
         budget_ns=row["budget_ns"],
@@ -165,14 +143,15 @@ def to_state(row: Row | None, starters: Iterable[Row], kept: Iterable[Row]) -> S
 
 
 def _read_records(
-    stored: Iterable[bytes], layout: Iterable[Sequence[Any]], dtype: np.dtype[np.void]
+    stored: Iterable[Row], column: str, layout: Iterable[Sequence[Any]], dtype: np.dtype[np.void]
 ) -> npt.NDArray[np.void]:
-    """Records that another build may have written; a field that it did not have is zero."""
+    """Records in a column, that another build may have written; a field that it did not have is zero."""
     fields_stored: list[Any] = []
     for name, kind, *shape in layout:
         # JSON has lists where numpy wants tuples.
         fields_stored.append((name, kind, *map(tuple, shape)))
-    written = np.frombuffer(b"".join(stored), np.dtype(fields_stored))
+    encoded = b"".join(row[column] for row in stored)
+    written = np.frombuffer(encoded, np.dtype(fields_stored))
     records = np.zeros(len(written), dtype)
     for name in dtype.names or ():
         if name in (written.dtype.names or ()):

@@ -66,21 +66,16 @@ class Store(ScanStore):
 
     # --- a run from begin to end ------------------------------------------------------------------
 
-    def begin(
-        self, request: Request, *, input_fingerprint: str, started_at: str | None = None
-    ) -> str:
-        """Store that a search starts. Returns its run id, which sorts by `started_at`.
-
-        `started_at` is ISO 8601 (default: now); `InputError` when it is not.
-        """
-        begun_at = started_at or now_text()
+    def begin(self, request: Request, *, input_fingerprint: str) -> str:
+        """Store that a search starts. Returns its run id, which sorts by the time of the start."""
+        started_at = now_text()
         # A name from the file system need not be Unicode.
         source = request.label.encode("utf-8", "backslashreplace").decode()
         with self._transaction("IMMEDIATE"):
-            run_id = self._unused_id("run", begun_at)
+            run_id = self._unused_id("run", started_at)
             values = {
                 "run_id": run_id,
-                "started_at": begun_at,
+                "started_at": started_at,
                 "source": source,
                 "status": "running",
                 "request": request.to_dict(),

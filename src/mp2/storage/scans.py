@@ -65,18 +65,14 @@ class ScanStore(Database):
         scanners: Sequence[str],
         day: str,
         config_fingerprint: str,
-        started_at: str | None = None,
     ) -> str:
-        """Store that a scan of these scanners, in registration order, starts. Returns its id.
-
-        `started_at` is ISO 8601 (default: now); `InputError` when it is not.
-        """
-        begun_at = started_at or now_text()
+        """Store that a scan of these scanners, in registration order, starts. Returns its id."""
+        started_at = now_text()
         with self._transaction("IMMEDIATE"):
-            scan_id = self._unused_id("scan", begun_at)
+            scan_id = self._unused_id("scan", started_at)
             values = {
                 "scan_id": scan_id,
-                "started_at": begun_at,
+                "started_at": started_at,
                 "day": day,
                 "status": "running",
                 "config_fingerprint": config_fingerprint,
@@ -152,9 +148,9 @@ class ScanStore(Database):
         with self._transaction("DEFERRED"), self._readable(f"scan {scan_id}"):
             row = self._row("scan", scan_id)
             values = from_sql(row)
-            registered = {name: idx for idx, name in enumerate(values["scanners"])}
+            registered = list(values["scanners"])
             outcomes = self._outcome_rows(row["scan"])
-            outcomes.sort(key=lambda outcome: registered.get(outcome["scanner"], len(registered)))
+            outcomes.sort(key=lambda outcome: registered.index(outcome["scanner"]))
             candidates = self._candidates(row["scan"])
             unended = _UNENDED.get(status_now(row))
             if unended is not None:
