@@ -25,7 +25,7 @@ from mp2.demo.market import DemoMarket, make_market
 from mp2.errors import InputError
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
-from mp2.groups.search import SearchProgress
+from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings, check_settings
 from mp2.picks.pick import pick_day
@@ -77,7 +77,7 @@ class RunControl:
 
     storing: Storing = field(default_factory=Storing)
     stop: threading.Event | None = None
-    observe: Callable[[SearchProgress], None] | None = None
+    observe: SearchObserver | None = None
     observe_every_s: float = 0.1
     observe_signals: Callable[[int, int], None] | None = None
 
@@ -97,7 +97,7 @@ def search(
     count: str = "exact",
     without: Sequence[str] = (),
     stop: threading.Event | None = None,
-    observe: Callable[[SearchProgress], None] | None = None,
+    observe: SearchObserver | None = None,
     observe_every_s: float = 0.1,
 ) -> SearchResult:
     """Search a panel, or the table of signals at a path, for the best consensus groups.
@@ -153,7 +153,7 @@ def run(
     min_tickers: int = 1,
     top_groups: int = 50,
     stop: threading.Event | None = None,
-    observe: Callable[[SearchProgress], None] | None = None,
+    observe: SearchObserver | None = None,
 ) -> PipelineRun:
     """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
 
@@ -206,7 +206,7 @@ def resume(
     workers: int | None = None,
     max_attempts: int | None = None,
     stop: threading.Event | None = None,
-    observe: Callable[[SearchProgress], None] | None = None,
+    observe: SearchObserver | None = None,
 ) -> SearchResult | PipelineRun:
     """Continue a stored run that did not end, and return what an uninterrupted one would return.
 
@@ -338,7 +338,7 @@ def run_request(
         prices = market.prices
         grids = market.grids
     if prices is None:
-        prices = _read_prices(request, control.stop)
+        prices = read_bars(request.source, control.stop, end=request.signals.end)
     if grids is None:
         grids = _read_grids(request)
     check_settings(request.search, [algorithm.name for algorithm in grids.algorithms])
@@ -383,11 +383,12 @@ def resume_request(
     *,
     source: SignalPanel | PriceTable | PathText | None = None,
     grids: Grids | None = None,
-    budget_s: float | None = None,
-    workers: int | None = None,
-    max_attempts: int | None = None,
+    **limits: Any,
 ) -> SearchResult | PipelineRun:
-    """Continue the run that `name` means in the database; the settings are those of `resume`."""
+    """Continue the run that `name` means in the database; the limits are those of `resume`.
+
+    A limit that is None stays as it was.
+    """
     db = control.storing.db
     if db is None:
         raise InputError("store: name the database that has the run")
@@ -396,16 +397,11 @@ def resume_request(
         request = opened.load_request(run_id)
         status = opened.status(run_id)
 
-    settings = request.search
-    if max_attempts is None and status != Status.WORK_LIMIT:
+    changes = {name: value for name, value in limits.items() if value is not None}
+    if status == Status.WORK_LIMIT:
         # Attempts that were all made limit no later session: more is up to its budget.
-        max_attempts = settings.max_attempts
-    settings = replace(
-        settings,
-        budget_s=settings.budget_s if budget_s is None else budget_s,
-        workers=settings.workers if workers is None else workers,
-        max_attempts=max_attempts,
-    )
+        changes.setdefault("max_attempts", None)
+    settings = replace(request.search, **changes)
     request = request.model_copy(update={"search": settings})
     control = replace(control, storing=replace(control.storing, run_id=run_id))
 
@@ -444,8 +440,10 @@ def read_panel(source: Source, stop: threading.Event | None = None) -> SignalPan
     )
 
 
-def _read_prices(request: Request, stop: threading.Event | None) -> PriceTable:
-    source = request.source
+def read_bars(
+    source: Source, stop: threading.Event | None = None, *, end: str | None = None
+) -> PriceTable:
+    """Read the prices that a request names, up to `end`."""
     if not isinstance(source, PricesFile):
         raise InputError("the prices of this run are in memory; pass the price table again")
     return read_prices(
@@ -454,7 +452,7 @@ def _read_prices(request: Request, stop: threading.Event | None) -> PriceTable:
         table=source.table,
         query=source.query,
         # Bars after the end must not decide which tickers there are.
-        end=request.signals.end,
+        end=end,
         stop=stop,
     )
 

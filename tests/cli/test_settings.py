@@ -69,7 +69,7 @@ def test_the_working_directorys_file_is_found(here):
     )
     assert settings.find(None).defaults(cli) == {
         "verbose": "1",
-        "search": {"budget": "5s", "min_daily_hits": "3", "top_k": "7", "retain_sizes": [3]},
+        "search": {"budget_s": "5s", "min_daily_hits": "3", "top_k": "7", "retain_sizes": [3]},
     }
 
 

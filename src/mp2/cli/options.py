@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +15,6 @@ from mp2.cli.session import Interrupts, Session, note_kept
 from mp2.cli.views import document, present
 
 if TYPE_CHECKING:
-    from mp2.data.prices import PriceTable
     from mp2.storage.runs import Store
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -91,46 +89,8 @@ PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live disp
 # --- prices, signals, picks ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PriceOptions:
-    """How a file of prices is to be read."""
-
-    columns: Mapping[str, str]
-    sql_table: str | None
-    query: str | None
-
-    def read(self, path: Path, stop: threading.Event, *, end: str | None = None) -> PriceTable:
-        """Read prices up to `end`; later bars do not decide which tickers there are."""
-        from mp2.data.prices import read_prices
-
-        return read_prices(
-            path,
-            # An empty option leaves the usual names.
-            columns=self.columns or None,
-            table=self.sql_table,
-            query=self.query,
-            end=end,
-            stop=stop,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SignalOptions:
-    """Which days signals are computed for, and with which algorithms."""
-
-    days: int
-    end: str | None
-    grids: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class PickOptions:
-    """What counts as a pick, and which groups vote."""
-
-    min_tickers: int
-    top_groups: int
-
-
+# The options below have the names of the fields of the records in `mp2.storage.request`, which
+# are made of them.
 PRICES_OPTIONS = (
     click.option(
         "--columns",
@@ -138,7 +98,7 @@ PRICES_OPTIONS = (
         default="",
         help="other column names, as date=NAME,close=NAME,...",
     ),
-    click.option("--table", "sql_table", help="table of a SQLite file"),
+    click.option("--table", help="table of a SQLite file"),
     click.option("--query", help="query on a SQLite file"),
 )
 END_OPTION = click.option(
@@ -148,7 +108,14 @@ GRIDS_OPTION = file_option(
     "--grids", help="TOML file of algorithms and parameters over the defaults"
 )
 SIGNALS_OPTIONS = (
-    number_option("--days", 5, "trading days of signals"),
+    click.option(
+        "--days",
+        "n_days",
+        type=click.IntRange(1),
+        default=5,
+        show_default=True,
+        help="trading days of signals",
+    ),
     END_OPTION,
     GRIDS_OPTION,
 )

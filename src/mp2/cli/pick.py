@@ -21,8 +21,6 @@ from mp2.cli.options import (
     PICK_OPTIONS,
     PRICES_OPTIONS,
     PROGRESS_OPTION,
-    PickOptions,
-    PriceOptions,
     file_option,
     number_option,
     options_record,
@@ -100,10 +98,10 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
     from mp2.cli.scan_view import named_view
     from mp2.groups.export import for_spreadsheets
     from mp2.picks.pick import pick_day, picks_table
+    from mp2.storage.request import PickSettings
 
     source = options_record(_DaySource, options)
-    files = options_record(PriceOptions, options)
-    how = options_record(PickOptions, options)
+    how = PickSettings(**options)
     choice = options_record(_ScanChoice, options)
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
@@ -112,9 +110,9 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         with reading(choice.db) as store:
             # The records of starters are most of a run, and not needed here.
             result = store.load(store.find(run), starters=False)
-        sheet = sheet_of_day(result, source, files, interrupts.stop)
+        sheet = sheet_of_day(result, source, options, interrupts.stop)
         day = sheet.days[-1]
-        picks = pick_day(result, sheet, day, **asdict(how))
+        picks = pick_day(result, sheet, day, min_tickers=how.min_tickers, top_groups=how.top_groups)
         errors = [] if choice.no_store else _save(choice.db, picks)
         # After the picks are stored: scanners take their time, and may fail.
         scan = scan_beside(picks, choice, interrupts.stop, screen)
@@ -140,7 +138,7 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
 
 
 def sheet_of_day(
-    result: SearchResult, source: _DaySource, files: PriceOptions, stop: threading.Event
+    result: SearchResult, source: _DaySource, options: Mapping[str, Any], stop: threading.Event
 ) -> SignalSheet:
     """Return a sheet whose last day is the one to pick for.
 
@@ -148,17 +146,20 @@ def sheet_of_day(
     """
     from mp2.data.columns import parse_day
     from mp2.picks.pick import members_needed, sheet_from_table
+    from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
+    from mp2.storage.request import PricesFile, SignalsFile
 
     if source.signals is not None:
+        file = SignalsFile(path=source.signals, **options)
         return sheet_from_table(
-            source.signals,
+            file.path,
             result,
             day=source.day,
-            columns=files.columns or None,
-            table=files.sql_table,
-            query=files.query,
+            columns=file.columns or None,
+            table=file.table,
+            query=file.query,
             stop=stop,
         )
     last_searched = result.days[-1]
@@ -171,7 +172,8 @@ def sheet_of_day(
         # Bars of the day itself must not decide its signals. The first day of the calendar has
         # none before it.
         end = str(wanted - timedelta(days=wanted > date.min))
-    table = files.read(Path(source.prices or ""), stop, end=end)
+    prices = PricesFile(path=Path(source.prices or ""), **options)
+    table = read_bars(prices, stop, end=end)
     sheet = compute_signals(
         table,
         n_days=0,
@@ -288,9 +290,10 @@ def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) ->
     from mp2.cli.pick_view import outcome_view
     from mp2.picks.outcome import score
     from mp2.picks.records import PickStatus
+    from mp2.pipeline import read_bars
+    from mp2.storage.request import PricesFile
     from mp2.storage.runs import Store
 
-    files = options_record(PriceOptions, options)
     with Interrupts().caught() as interrupts, Store(db, must_exist=True) as store:
         start_logging()
         run_id = store.find(run)
@@ -300,7 +303,7 @@ def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) ->
                 f"run {run_id} has no picks yet; "
                 f"make some with: mp2 pick {run_id} --prices {prices}"
             )
-        table = files.read(prices, interrupts.stop)
+        table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
         outcomes: list[Outcome] = []
         problems: list[str] = []
         for picks in stored:
@@ -366,14 +369,16 @@ def walkforward(
     """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
     from mp2.cli.pick_view import walk_view
     from mp2.picks.walkforward import walk_forward
+    from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
+    from mp2.storage.request import PricesFile
 
     rules = rules_from(options)
-    files = options_record(PriceOptions, options)
+    source = PricesFile(path=prices, **options)
     how = options_record(_WalkOptions, options)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
-        table = files.read(prices, interrupts.stop, end=end)
+        table = read_bars(source, interrupts.stop, end=end)
         with observed(screen, "weeks", live=not no_progress) as observe:
             walk = walk_forward(
                 table,

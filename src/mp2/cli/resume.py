@@ -17,6 +17,7 @@ from mp2.cli.session import Interrupts
 @click.argument("run")
 @click.option(
     "--budget",
+    "budget_s",
     type=settings.DURATION,
     help="time for this session [default: what the run was given at first]",
 )
@@ -31,7 +32,7 @@ from mp2.cli.session import Interrupts
 @with_options(DISPLAY_OPTIONS)
 def resume(
     run: str,
-    budget: float | None,
+    budget_s: float | None,
     workers: int | None,
     max_attempts: int | None,
     source: Path | None,
@@ -54,7 +55,7 @@ def resume(
                 run,
                 control,
                 source=source,
-                budget_s=budget,
+                budget_s=budget_s,
                 workers=workers,
                 max_attempts=max_attempts,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,15 +11,15 @@ from mp2.cli.options import (
     PICK_OPTIONS,
     PRICES_OPTIONS,
     SIGNALS_OPTIONS,
-    PickOptions,
-    PriceOptions,
-    SignalOptions,
     number_option,
     options_record,
     with_options,
 )
 from mp2.cli.search import RulesCommand, RunOptions, search_options, settings_from
 from mp2.cli.session import Interrupts
+
+if TYPE_CHECKING:
+    from mp2.storage.request import SignalSettings, Source
 
 
 @click.command(cls=RulesCommand)
@@ -34,17 +34,9 @@ def run(prices: Path, **options: Any) -> int:
     of the last days are computed and searched; the groups kept are applied to the signals of the
     day after.
     """
-    from mp2.storage.request import PricesFile
+    from mp2.storage.request import PricesFile, SignalSettings
 
-    reading = options_record(PriceOptions, options)
-    source = PricesFile(
-        path=prices,
-        columns=dict(reading.columns),
-        table=reading.sql_table,
-        query=reading.query,
-    )
-    signals = options_record(SignalOptions, options)
-    return _run(source, signals, options)
+    return _run(PricesFile(path=prices, **options), SignalSettings(**options), options)
 
 
 @click.command(cls=RulesCommand)
@@ -57,25 +49,23 @@ def demo(seed: int, no_plant: bool, **options: Any) -> int:
 
     Prints whether the edge was found, and how the picks did on the day after.
     """
-    from mp2.storage.request import DemoPrices
+    from mp2.storage.request import DemoPrices, SignalSettings
 
-    source = DemoPrices(seed=seed, plant=not no_plant)
-    return _run(source, SignalOptions(days=5, end=None, grids=None), options)
+    return _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
 
 
-def _run(source: Any, signals: SignalOptions, options: dict[str, Any]) -> int:
+def _run(source: Source, signals: SignalSettings, options: dict[str, Any]) -> int:
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
     from mp2.pipeline import run_request
-    from mp2.storage.request import PickSettings, Request, SignalSettings
+    from mp2.storage.request import PickSettings, Request
 
     how = options_record(RunOptions, options)
-    picks = options_record(PickOptions, options)
     request = Request(
         source=source,
         search=settings_from(options),
-        signals=SignalSettings(n_days=signals.days, end=signals.end, grids=signals.grids),
-        picks=PickSettings(min_tickers=picks.min_tickers, top_groups=picks.top_groups),
+        signals=signals,
+        picks=PickSettings(**options),
     )
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:

@@ -118,6 +118,7 @@ DISPLAY_OPTIONS = (
 _SEARCH_OPTIONS = (
     click.option(
         "--budget",
+        "budget_s",
         type=settings.DURATION,
         default="60s",
         show_default=True,
@@ -164,30 +165,6 @@ class RunOptions(ViewOptions):
     no_progress: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchOptions:
-    """How a search is limited and counted."""
-
-    budget: float
-    workers: int
-    max_attempts: int | None
-    special: tuple[str, ...]
-    count: str
-    without: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableOptions:
-    """How a table of signals is read."""
-
-    columns: Mapping[str, str]
-    outcomes: Path | None
-    algos: tuple[str, ...]
-    days: tuple[str, ...]
-    sql_table: str | None
-    query: str | None
-
-
 def rules_from(options: Mapping[str, Any]) -> Rules:
     """Return the rules among a command's options."""
     given = {name: options[name] for name in _RULES if options.get(name) is not None}
@@ -198,23 +175,14 @@ def settings_from(options: Mapping[str, Any]) -> SearchSettings:
     """Return the settings of the search among a command's options."""
     from mp2.groups.settings import SearchSettings
 
-    how = options_record(SearchOptions, options)
-    return SearchSettings(
-        budget_s=how.budget,
-        workers=how.workers,
-        rules=rules_from(options),
-        special=how.special,
-        max_attempts=how.max_attempts,
-        count=how.count,
-        without=how.without,
-    )
+    return options_record(SearchSettings, {**options, "rules": rules_from(options)})
 
 
 # --- mp2 search -----------------------------------------------------------------------------------
 
 
 @click.command(cls=RulesCommand)
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("path", metavar="TABLE", type=click.Path(path_type=Path))
 @search_options
 @click.option(
     "--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing"
@@ -238,9 +206,9 @@ def settings_from(options: Mapping[str, Any]) -> SearchSettings:
     default="",
     help="further days, without buys, separated by commas",
 )
-@click.option("--table", "sql_table", help="table of a SQLite file")
+@click.option("--table", help="table of a SQLite file")
 @click.option("--query", help="query on a SQLite file")
-def search(table: Path, dry_run: bool, **options: Any) -> int:
+def search(path: Path, dry_run: bool, **options: Any) -> int:
     """Search TABLE, a long table of signals, for the best consensus groups.
 
     TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker
@@ -251,16 +219,7 @@ def search(table: Path, dry_run: bool, **options: Any) -> int:
     from mp2.storage.request import Request, SignalsFile
 
     how = options_record(RunOptions, options)
-    reading = options_record(TableOptions, options)
-    source = SignalsFile(
-        path=table,
-        columns=dict(reading.columns),
-        outcomes=reading.outcomes,
-        algos=reading.algos,
-        days=reading.days,
-        table=reading.sql_table,
-        query=reading.query,
-    )
+    source = SignalsFile(path=path, **options)
     request = Request(source=source, search=settings_from(options))
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:

@@ -232,7 +232,12 @@ def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
             return callback(*args, **options)
         except InputError as error:
             context = click.get_current_context()
-            params = {param.name: param for param in context.command.params}
+            # Messages use the name of a rule or setting, or that of its option.
+            params: dict[str | None, click.Parameter] = {}
+            for param in context.command.params:
+                params[param.name] = param
+                if isinstance(param, click.Option):
+                    params[_key(param)] = param
             problems = []
             for problem in error.problems:
                 text = problem

@@ -16,7 +16,6 @@ from mp2.cli.options import (
     PRICES_OPTIONS,
     PROGRESS_OPTION,
     SIGNALS_OPTIONS,
-    PriceOptions,
     file_option,
     options_record,
     with_options,
@@ -60,7 +59,7 @@ class _ComputeOptions:
 @JSON_OPTION
 def signals(
     prices: Path,
-    days: int,
+    n_days: int,
     grids: Path | None,
     output: Path,
     next_output: Path | None,
@@ -68,19 +67,21 @@ def signals(
     **options: Any,
 ) -> None:
     """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
+    from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
+    from mp2.storage.request import PricesFile
 
-    files = options_record(PriceOptions, options)
+    source = PricesFile(path=prices, **options)
     how = options_record(_ComputeOptions, options)
     check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
-        table = files.read(prices, interrupts.stop, end=how.end)
+        table = read_bars(source, interrupts.stop, end=how.end)
         with observed(screen, "signals", live=not no_progress) as observe:
             sheet = compute_signals(
                 table,
-                n_days=days,
+                n_days=n_days,
                 include_next=next_output is not None,
                 grids=load_grids(grids),
                 stop=interrupts.stop,
@@ -92,7 +93,7 @@ def signals(
         n_tickers = len(sheet.tickers)
         lines = [
             f"{n_rows:,} signals of {n_variations:,} variations, {n_tickers:,} tickers, "
-            f"{sheet.days[0]} to {sheet.days[days - 1]}: {output}"
+            f"{sheet.days[0]} to {sheet.days[n_days - 1]}: {output}"
         ]
         if next_output is not None:
             next_day = sheet.days[-1]
@@ -177,12 +178,14 @@ def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
 
     Every algorithm is checked, also those of third parties.
     """
+    from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
     from mp2.signals.lookahead import check as check_signals
+    from mp2.storage.request import PricesFile
 
     with Interrupts().caught() as interrupts:
         start_logging()
-        table = options_record(PriceOptions, options).read(prices, interrupts.stop)
+        table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
         checked = load_grids(grids)
         findings = check_signals(table, checked, stop=interrupts.stop)
         lines = [str(finding) for finding in findings]

@@ -37,12 +37,15 @@ class SearchProgress:
     best_score: dict[int, float | None]
 
 
+SearchObserver = Callable[[SearchProgress], None]
+
+
 def search(
     panel: SignalPanel,
     settings: SearchSettings | None = None,
     *,
     stop: threading.Event | None = None,
-    observe: Callable[[SearchProgress], None] | None = None,
+    observe: SearchObserver | None = None,
     observe_every_s: float = 0.1,
     recorder: Recorder | None = None,
 ) -> SearchResult:
