@@ -214,9 +214,9 @@ def test_the_settings_file_may_be_named_anywhere_and_its_errors_name_it(mp2, sca
         "mp2: mine.toml: [discovery.scanner_execution] unknown key 'x'; known are concurrent, "
         "max_workers, timeout_seconds, "
         "breaker_failures, breaker_cool_down_seconds, breaker_longest_seconds",
-        "mp2: mine.toml: [discovery.scanners] unknown scanner 'god'; known are good",
         "mp2: mine.toml: [discovery] unknown key 'scanner'; known are scanner_execution, "
         "scanners, pipelines",
+        "mp2: mine.toml: [discovery.scanners] unknown scanner 'god'; known are good",
     ]
     (here / "mine.toml").write_text("discovery = 1\n")
     assert (

@@ -10,7 +10,7 @@ import pytest
 
 from mp2.discovery.breaker import (
     COUNTED_CODES,
-    BreakerRules,
+    PROBE_S,
     Breakers,
     BreakerState,
     Phase,
@@ -18,9 +18,10 @@ from mp2.discovery.breaker import (
     failed,
     released,
 )
+from mp2.discovery.config import ExecutionSettings
 from mp2.errors import SOURCE_ERROR_CODES
 
-RULES = BreakerRules()
+RULES = ExecutionSettings()
 MINUTE, DAY = 60.0, 86400.0
 
 
@@ -35,12 +36,12 @@ def fail_n(n_times, state=None, *, now=1000.0):
 
 
 def test_five_failures_in_a_row_open_it_for_a_quarter_of_an_hour():
-    assert admit(fail_n(4), 1000.0, RULES)[1] == 0
+    assert admit(fail_n(4), 1000.0)[1] == 0
     state = fail_n(5)
     assert state.phase is Phase.OPEN
-    assert admit(state, 1000.0, RULES)[1] == 15 * MINUTE
-    assert admit(state, 1000.0 + 15 * MINUTE - 1, RULES)[1] == 1
-    state, left_s = admit(state, 1000.0 + 15 * MINUTE, RULES)
+    assert admit(state, 1000.0)[1] == 15 * MINUTE
+    assert admit(state, 1000.0 + 15 * MINUTE - 1)[1] == 1
+    state, left_s = admit(state, 1000.0 + 15 * MINUTE)
     assert (state.phase, left_s) == (Phase.HALF_OPEN, 0)
 
 
@@ -49,16 +50,16 @@ def test_the_cool_down_doubles_per_failed_probe_up_to_a_day():
     for _ in range(9):
         cool_downs.append(state.cool_down_s / MINUTE)
         now += state.cool_down_s
-        state, left_s = admit(state, now, RULES)
+        state, left_s = admit(state, now)
         assert left_s == 0
         state = failed(state, "timeout", now, RULES)
     assert cool_downs == [15, 30, 60, 120, 240, 480, 960, 1440, 1440]
 
 
 def test_only_one_is_let_through_when_half_open_until_it_is_given_up_for_dead():
-    state, _ = admit(fail_n(5), 5000.0, RULES)
-    assert admit(state, 5001.0, RULES)[1] == RULES.probe_s - 1
-    assert admit(state, 5000.0 + RULES.probe_s, RULES)[1] == 0
+    state, _ = admit(fail_n(5), 5000.0)
+    assert admit(state, 5001.0)[1] == PROBE_S - 1
+    assert admit(state, 5000.0 + PROBE_S)[1] == 0
 
 
 @pytest.mark.parametrize("code", [*SOURCE_ERROR_CODES, "exception"])
@@ -70,17 +71,17 @@ def test_which_failures_count(code):
 
 
 def test_a_neutral_end_frees_the_probe_at_once_and_keeps_the_cool_down():
-    probing, _ = admit(fail_n(5), 5000.0, RULES)
+    probing, _ = admit(fail_n(5), 5000.0)
     for state in (released(probing), failed(probing, "unauthorized", 5001.0, RULES)):
         assert (state.phase, state.cool_down_s, state.n_failures) == (Phase.OPEN, 15 * MINUTE, 5)
-        again, left_s = admit(state, 5001.0, RULES)
+        again, left_s = admit(state, 5001.0)
         assert (again.phase, left_s) == (Phase.HALF_OPEN, 0)
 
 
 def test_a_clock_that_was_set_back_costs_one_cool_down_at_most():
-    state, left_s = admit(fail_n(5, now=1000.0 + 365 * DAY), 1000.0, RULES)
+    state, left_s = admit(fail_n(5, now=1000.0 + 365 * DAY), 1000.0)
     assert left_s == 15 * MINUTE
-    assert admit(state, 1000.0 + 15 * MINUTE, RULES)[1] == 0
+    assert admit(state, 1000.0 + 15 * MINUTE)[1] == 0
 
 
 def test_the_state_survives_a_store():

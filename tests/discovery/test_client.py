@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -860,7 +860,7 @@ def test_the_libraries_may_log_the_calls_of_others(server, bench, caplog):
 
 def test_a_scanner_shares_its_connections_and_they_are_closed(server, bench):
     before = set(threading.enumerate())
-    with Client() as client:
+    with closing(Client()) as client:
         url = server.route("/rows", Json(ROWS))
         context = bench.context(client)
         for _ in range(5):

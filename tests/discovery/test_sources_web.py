@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import closing
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -86,9 +87,8 @@ class Bench:
             "clock": lambda: time.time() + self.later_s,
             "sleep": lambda cancelled, seconds: None,
         }
-        with Client(
-            self.folder, **options, jitter=lambda: 0.0, warn=self.warnings.append
-        ) as client:
+        client = Client(self.folder, **options, jitter=lambda: 0.0, warn=self.warnings.append)
+        with closing(client):
             self.result = mp2.scan(
                 [*chosen, healthy],
                 config=config,
@@ -1037,10 +1037,7 @@ def test_without_feedparser_no_request_is_sent(bench, monkeypatch):
 @pytest.mark.parametrize("scanner", SCANNERS, ids=lambda scanner: scanner.name)
 def test_scan_in_the_calling_thread(bench, scanner):
     own = {scanner.name: settings(bench.server.url)[scanner.name]}
-    with Client() as client:
-        outcome, candidates, _ = scan_in_caller(
-            scanner, config={"scanners": own}, http=client.for_scanner, today=TODAY
-        )
+    outcome, candidates, _ = scan_in_caller(scanner, config={"scanners": own}, today=TODAY)
     assert (outcome.status, outcome.n_candidates, outcome.n_dropped) == ("ok", len(candidates), 0)
 
 

@@ -6,12 +6,13 @@ import re
 
 import numpy as np
 import pytest
+from grids_document import grids_toml
 from market_bars import bars, walk
 from places import ROOT
 
 from mp2.signals import algorithms as rules
 from mp2.signals.algorithms import ALGORITHMS
-from mp2.signals.grids import grids_of, grids_toml, load_grids, value_fault
+from mp2.signals.grids import grids_of, load_grids, value_fault
 from mp2.signals.sheet import compute_signals
 
 NAN = np.nan

@@ -3,12 +3,13 @@
 import textwrap
 
 import pytest
+from grids_document import grids_toml
 from market_bars import walk
 
 from mp2.errors import InputError
 from mp2.signals import lookahead
 from mp2.signals.algorithms import ALGORITHMS, Algorithm, Parameter
-from mp2.signals.grids import grids_of, grids_toml, load_grids
+from mp2.signals.grids import grids_of, load_grids
 from mp2.signals.sheet import compute_signals
 
 

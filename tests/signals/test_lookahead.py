@@ -64,7 +64,7 @@ def test_what_happens_from_a_day_on_does_not_change_its_signals(
 
 @pytest.mark.slow
 def test_the_default_variations_of_all_algorithms_pass():
-    assert lookahead.check(walk(8, 320, seed=4), n_cuts=1, n_days=4) == []
+    assert lookahead.check(walk(8, 320, seed=4), load_grids(), n_cuts=1, n_days=4) == []
 
 
 def test_every_probe_passes_for_the_ten():

@@ -15,7 +15,8 @@ from stub_scanners import make, naming
 from test_runs import dead_pid
 
 import mp2
-from mp2.discovery.breaker import BreakerRules, Breakers, BreakerState, Phase
+from mp2.discovery.breaker import Breakers, BreakerState, Phase
+from mp2.discovery.config import ExecutionSettings
 from mp2.errors import InputError, StoreError
 from mp2.storage.runs import Store
 
@@ -216,7 +217,7 @@ def test_a_row_that_cannot_be_read_is_named_and_hides_no_other(opened):
 
 def test_breakers_live_from_one_command_to_the_next(path):
     now = [1000.0]
-    rules = BreakerRules(n_failures=2)
+    rules = ExecutionSettings(breaker_failures=2)
 
     def command(*calls):
         with Store(path) as target:

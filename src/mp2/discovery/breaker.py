@@ -13,10 +13,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from mp2.discovery.config import ExecutionSettings
 from mp2.errors import TRANSIENT_CODES
 
 COUNTED_CODES = TRANSIENT_CODES | {"exception"}
 """Failures that count; `exception` is one that the scanner did not handle."""
+
+PROBE_S = 600.0
+"""A probe that has not ended after this time counts as dead, and another run may try."""
 
 
 class Phase(StrEnum):
@@ -28,21 +32,6 @@ class Phase(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerRules:
-    """When a breaker opens and for how long.
-
-    After `n_failures` failed runs in a row it opens for `cool_down_s`, doubled per failed probe up
-    to `max_cool_down_s`. A probe that has not ended after `probe_s` counts as dead, and another run
-    may try.
-    """
-
-    n_failures: int = 5
-    cool_down_s: float = 15 * 60.0
-    max_cool_down_s: float = 24 * 3600.0
-    probe_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +59,7 @@ class BreakerState:
         )
 
 
-def admit(state: BreakerState, now: float, rules: BreakerRules) -> tuple[BreakerState, float]:
+def admit(state: BreakerState, now: float) -> tuple[BreakerState, float]:
     """Return the state after a request to run, and the seconds to wait; 0 admits it.
 
     Of an open breaker whose time is over one caller is admitted, the probe. A clock that was set
@@ -82,25 +71,25 @@ def admit(state: BreakerState, now: float, rules: BreakerRules) -> tuple[Breaker
     state = replace(state, since=min(state.since, now))
     limit_s = state.cool_down_s
     if state.phase is Phase.HALF_OPEN:
-        limit_s = rules.probe_s
+        limit_s = PROBE_S
     left_s = state.since + limit_s - now
     if left_s > 0:
         return state, left_s
     return replace(state, phase=Phase.HALF_OPEN, since=now), 0.0
 
 
-def failed(state: BreakerState, code: str, now: float, rules: BreakerRules) -> BreakerState:
+def failed(state: BreakerState, code: str, now: float, rules: ExecutionSettings) -> BreakerState:
     """Return the state after a run that failed with `code`, a `SourceError` code or `exception`."""
     if code not in COUNTED_CODES:
         return released(state)
     counted = replace(state, n_failures=state.n_failures + 1)
     if state.phase is Phase.HALF_OPEN:
         cool_down_s = 2 * state.cool_down_s
-    elif state.phase is Phase.CLOSED and counted.n_failures >= rules.n_failures:
-        cool_down_s = rules.cool_down_s
+    elif state.phase is Phase.CLOSED and counted.n_failures >= rules.breaker_failures:
+        cool_down_s = rules.breaker_cool_down_seconds
     else:
         return counted
-    cool_down_s = min(cool_down_s, rules.max_cool_down_s)
+    cool_down_s = min(cool_down_s, rules.breaker_longest_seconds)
     return replace(counted, phase=Phase.OPEN, since=now, cool_down_s=cool_down_s)
 
 
@@ -133,11 +122,11 @@ class Breakers:
         self,
         change_state: ChangeState,
         *,
-        rules: BreakerRules | None = None,
+        rules: ExecutionSettings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._change = change_state
-        self._rules = rules or BreakerRules()
+        self._rules = rules or ExecutionSettings()
         self._clock = clock
 
     def refusal(self, scanner: str) -> str | None:
@@ -146,7 +135,7 @@ class Breakers:
 
         def change(state: BreakerState) -> BreakerState:
             nonlocal left_s
-            state, left_s = admit(state, self._clock(), self._rules)
+            state, left_s = admit(state, self._clock())
             return state
 
         state = self._change(scanner, change)

@@ -18,22 +18,19 @@ enabled = false
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from mp2.discovery.breaker import BreakerRules
 from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.errors import InputError, plain
 
@@ -49,8 +46,6 @@ KEY_LIKE = re.compile(
 
 `keyword`, `author` and `design` do not match.
 """
-
-_RULES = BreakerRules()
 
 
 class _Table(BaseModel):
@@ -70,9 +65,9 @@ class ExecutionSettings(_Table):
     concurrent: bool = True
     max_workers: int = Field(default=8, ge=1, le=MAX_HUNG)
     timeout_seconds: float = Field(default=30.0, gt=0)
-    breaker_failures: int = Field(default=_RULES.n_failures, ge=1)
-    breaker_cool_down_seconds: float = Field(default=_RULES.cool_down_s, gt=0)
-    breaker_longest_seconds: float = Field(default=_RULES.max_cool_down_s, gt=0)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_cool_down_seconds: float = Field(default=900.0, gt=0)
+    breaker_longest_seconds: float = Field(default=86400.0, gt=0)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -90,34 +85,12 @@ class PipelineSettings(_Table):
     enabled: bool = True
 
 
-def _known_name(kind: str) -> AfterValidator:
-    """Check the name of a table against the names in the validation context."""
-
-    def check(name: str, info: ValidationInfo) -> str:
-        context: dict[str, tuple[str, ...]] = info.context or {}
-        known = context[kind]
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            message = "unknown {kind} {name}; known are {known}"
-            values = {
-                "kind": kind,
-                "name": repr(plain(name)),
-                "known": listed,
-            }
-            raise PydanticCustomError("unknown_name", message, values)
-        return name
-
-    return AfterValidator(check)
-
-
 class Discovery(_Table):
     """The whole table. `scanners` are the scanners' own tables as they were given."""
 
     scanner_execution: ExecutionSettings = ExecutionSettings()
-    scanners: dict[Annotated[str, _known_name("scanner")], dict[str, Any]] = Field(
-        default={}, repr=False
-    )
-    pipelines: dict[Annotated[str, _known_name("pipeline")], PipelineSettings] = {}
+    scanners: dict[str, dict[str, Any]] = Field(default={}, repr=False)
+    pipelines: dict[str, PipelineSettings] = {}
 
     def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
         """Return why a scanner is switched off, and where to change that; None when it is on.
@@ -148,14 +121,29 @@ def read_discovery(
     # Anything else is for pydantic to refuse; it accepts no mappings but dict.
     if config is None or isinstance(config, Mapping):
         table = dict(config or {})
-    known = {
-        "scanner": tuple(scanners),
-        "pipeline": tuple(dict.fromkeys(pipelines)),
-    }
+    discovery = Discovery()
+    problems: list[str] = []
     try:
-        return Discovery.model_validate(table, context=known)
+        discovery = Discovery.model_validate(table)
     except ValidationError as error:
-        raise InputError(map(_placed, _details(error))) from error
+        problems += map(_placed, _details(error))
+    problems += _unknown_names(table, "scanner", scanners)
+    problems += _unknown_names(table, "pipeline", pipelines)
+    if problems:
+        raise InputError(problems)
+    return discovery
+
+
+def _unknown_names(table: Any, kind: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield what is wrong with the names in the table `[discovery.scanners]` or its like."""
+    known = dict.fromkeys(names)
+    listed = ", ".join(known) or "none"
+    # A table that is none has been reported.
+    if isinstance(table, dict) and isinstance(table.get(f"{kind}s"), dict):
+        for name in table[f"{kind}s"]:
+            if name not in known:
+                problem = f"unknown {kind} {plain(name)!r}; known are {listed}"
+                yield f"[discovery.{kind}s] {problem}"
 
 
 def execution_settings(configured: ExecutionSettings, **given: Any) -> ExecutionSettings:
@@ -169,16 +157,6 @@ def execution_settings(configured: ExecutionSettings, **given: Any) -> Execution
         return ExecutionSettings.model_validate(values)
     except ValidationError as error:
         raise InputError(_message(one, ExecutionSettings) for one in _details(error)) from error
-
-
-def breaker_rules(config: Mapping[str, Any]) -> BreakerRules:
-    """Return when breakers open, from a table `[discovery]` that has been checked."""
-    execution = ExecutionSettings.model_validate(config.get("scanner_execution", {}))
-    return BreakerRules(
-        n_failures=execution.breaker_failures,
-        cool_down_s=execution.breaker_cool_down_seconds,
-        max_cool_down_s=execution.breaker_longest_seconds,
-    )
 
 
 def own_settings(scanner: type[Scanner], given: Mapping[str, Any] | str) -> ScannerSettings:
@@ -227,9 +205,6 @@ def _placed(error: ErrorDetails) -> str:
         return f"{_name_of(loc)} has to be a table"
     if error["type"] == "table":
         return f"{_name_of(loc)} {error['msg']}"
-    if error["type"] == "unknown_name":
-        # The place of a key is its table, the key, and "[key]".
-        return f"{_name_of(loc[:-2])} {error['msg']}"
     n_tables = 0
     model: type[BaseModel] = Discovery
     if loc[0] == "scanner_execution":

@@ -11,13 +11,16 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mp2.discovery.deadline import Deadline
 from mp2.discovery.http.redact import Secrets
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Http, Scanner, ScannerSettings
+from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.errors import MissingExtraError, SourceError
+
+if TYPE_CHECKING:
+    from mp2.discovery.http.client import Http
 
 MAX_LOG_LINES = 1000
 """Lines kept of one scanner's log, and entries of its tool log; later ones are dropped."""
@@ -28,7 +31,7 @@ MAX_LOG_CHARS = 20_000
 ReplyKind = Literal["fresh", "cached", "stale"]
 """Where a response came from: the source, the cache, or a cache entry past its time."""
 
-ClientFactory = Callable[["ScanContext", type[Scanner]], Http]
+ClientFactory = Callable[["ScanContext", type[Scanner]], "Http"]
 """Makes the HTTP client of one scanner's run."""
 
 

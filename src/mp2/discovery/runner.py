@@ -197,7 +197,6 @@ def scan_in_caller(
     *,
     config: Mapping[str, Any] | None = None,
     state: dict[str, Any] | None = None,
-    http: ClientFactory | None = None,
     http_options: Mapping[str, Any] | None = None,
     today: datetime.date | None = None,
 ) -> tuple[ScanOutcome, tuple[Candidate, ...], tuple[str, ...]]:
@@ -214,24 +213,18 @@ def scan_in_caller(
         raise InputError(f"scanner {known.name}: {known.error}")
     # Without a look at `enabled`: who debugs a scanner wants it to run.
     settings = own_settings(known.scanner, discovery.scanners.get(known.name, {}))
-    own_state = state_copy(state or {})
     warnings: list[str] = []
     with closing(LazyClient(http_options or {}, warnings.append)) as client:
-        factory = http or client.for_scanner
         context = ScanContext(
             known.scanner,
             settings,
-            state=own_state,
+            state=state_copy(state or {}),
             today=today,
-            http=factory,
+            http=client.for_scanner,
         )
         collected = gather(known.scanner, context, Collection(context))
     ending = ending_of(known.scanner, context, collected)
-    return (
-        ending.outcome,
-        ending.candidates,
-        (*ending.logs, *warnings),
-    )
+    return ending.outcome, ending.candidates, (*ending.logs, *warnings)
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:
@@ -435,14 +428,11 @@ class _Run:
 
     def _emit_job(self, kind: EventKind, job: Job) -> None:
         context = job.context
-        seconds = 0.0
-        if kind == "running":
-            seconds = context.elapsed_s()
         self._emit(
             kind,
             scanner=job.scanner.name,
             pipeline=job.scanner.pipeline,
-            seconds=seconds,
+            seconds=context.elapsed_s(),
             attempts=context.attempts,
             timeout_s=context.timeout_s,
         )

@@ -1,4 +1,4 @@
-"""What a scanner is: its class, its settings, and the HTTP client it may use.
+"""What a scanner is: its class, its settings, and the responses it parses.
 
 A scanner looks at one source and yields candidates. It declares itself on its class and gets
 everything else through the context of its run.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import (
@@ -31,8 +31,6 @@ from typing import (
     ClassVar,
     Literal,
     NoReturn,
-    Protocol,
-    TypeVar,
 )
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,11 +40,6 @@ from mp2.errors import SourceError
 
 if TYPE_CHECKING:
     from mp2.discovery.context import ScanContext
-
-T = TypeVar("T")
-
-
-# --- HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,49 +106,6 @@ _TEXT_CHARSET = re.compile(
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-class Http(Protocol):
-    """The HTTP client of one scanner.
-
-    Its calls end before the scanner's deadline and obey the rates of their host.
-
-    `parse` is a pure function from a response of any status to validated, JSON-serialisable data;
-    it raises `SourceError` for anything else. Only its value is ever cached, for `ttl_s` seconds
-    (0: not at all), under the request and the name of `parse`; one made inside a function must not
-    depend on what may differ between its scanner's calls. `secret_params` are sent but never part
-    of a log line, a message or a candidate, nor, except for a short hash, of a cache key. Both
-    calls raise `SourceError`.
-    """
-
-    def get(
-        self,
-        url: str,
-        *,
-        parse: Callable[[Reply], T],
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        secret_params: Mapping[str, str] | None = None,
-        ttl_s: float = 0.0,
-        max_bytes: int = 10_000_000,
-    ) -> T:
-        """Request `url`; a body of more than `max_bytes` is a bad payload."""
-
-    def post(
-        self,
-        url: str,
-        *,
-        parse: Callable[[Reply], T],
-        form: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        ttl_s: float = 0.0,
-        max_bytes: int = 10_000_000,
-    ) -> T:
-        """Send a form; `auth` is a user and a password."""
-
-
-# --- the scanner
 
 
 class ScannerSettings(BaseModel):

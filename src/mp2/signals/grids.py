@@ -35,10 +35,11 @@ from typing import Any
 import numpy as np
 
 from mp2._files import read_toml
+from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.prices import price_table
 from mp2.errors import InputError
 from mp2.signals import indicators
-from mp2.signals.algorithms import ALGORITHMS, Algorithm, BoolArray, FloatArray, Parameter
+from mp2.signals.algorithms import ALGORITHMS, Algorithm, Parameter
 from mp2.signals.indicators import COLUMNS, Indicator, Series, check_array
 
 GROUP = "mp2.algorithms"
@@ -283,19 +284,6 @@ def value_fault(parameter: Parameter, value: Any) -> str | None:
 def _text(value: float) -> str:
     """A number in its shortest form, without an exponent."""
     return np.format_float_positional(value, precision=12, trim="-")
-
-
-def grids_toml(algorithms: Iterable[Algorithm] = ALGORITHMS) -> str:
-    """Write the default grids as a grids file to start from; loading it changes nothing."""
-    lines = []
-    for algorithm in algorithms:
-        lines += [f"# {algorithm.summary}", f"[{algorithm.name}]"]
-        for parameter in algorithm.parameters:
-            values = ", ".join(map(_text, parameter.values))
-            lines.append(f"# {parameter.meaning}; {parameter.low:g}..{parameter.high:g}")
-            lines.append(f"{parameter.name} = [{values}]")
-        lines.append("")
-    return "\n".join(lines)
 
 
 # --- third parties

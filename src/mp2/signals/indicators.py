@@ -24,12 +24,11 @@ from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
 from mp2.errors import Mp2Error
 
-FloatArray = npt.NDArray[np.float64]
 Column = Literal["open", "high", "low", "close", "volume"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
 

@@ -23,7 +23,7 @@ from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError, counted
 from mp2.signals.algorithms import Algorithm
-from mp2.signals.grids import Grids, grids_of, load_grids
+from mp2.signals.grids import Grids, grids_of
 from mp2.signals.indicators import COLUMNS
 from mp2.signals.sheet import SignalSheet, compute_signals
 
@@ -52,24 +52,19 @@ class Finding:
         return f"{self.algo} {self.variation}: {effect} {self.change}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """Another way to the same signals: the first days of `compute()` are `days` of the base."""
-
-    change: str
-    compute: Callable[[], SignalSheet]
-    days: slice
+_Probe = tuple[str, SignalSheet, slice]
+"""What was changed, and the same signals in another way: its first days are these of the base."""
 
 
 def check(
     prices: PriceTable,
-    algorithms: Grids | Iterable[Algorithm] | None = None,
+    algorithms: Grids | Iterable[Algorithm],
     *,
     n_days: int = 10,
     n_cuts: int = 3,
     stop: threading.Event | None = None,
 ) -> list[Finding]:
-    """Check all variations of some algorithms (default: all of `load_grids()`) for look-ahead.
+    """Check all variations of some algorithms, or of grids, for look-ahead.
 
     The last `n_days` (at least 2) days are computed. For `n_cuts` of them the bars from that day on
     are cut off, doubled, halved and multiplied by random factors, and the signals up to that day
@@ -82,12 +77,7 @@ def check(
     if n_days < 2 or n_cuts < 1:
         few = f"{n_days} days and {n_cuts} cuts are too few"
         raise InputError(f"look-ahead check: {few}; use at least 2 and 1")
-    if algorithms is None:
-        grids = load_grids()
-    elif isinstance(algorithms, Grids):
-        grids = algorithms
-    else:
-        grids = grids_of(algorithms)
+    grids = algorithms if isinstance(algorithms, Grids) else grids_of(algorithms)
     compute = partial(compute_signals, grids=grids, stop=stop)
     base = compute(prices, n_days=n_days)
     # Numbered, because probes end one after the other and findings go by variation.
@@ -105,15 +95,15 @@ def probes_of(
     n_cuts: int,
     compute: Callable[..., SignalSheet],
 ) -> Iterator[_Probe]:
-    """Yield every probe: again, on fewer days, and with changed bars from some days on."""
+    """Compute again, on fewer days, and with changed bars from some days on."""
     n_days = len(base.days)
     again = partial(compute, n_days=n_days)
     rng = np.random.default_rng(0)
-    yield _Probe("when computed again", partial(again, prices), slice(0, n_days))
+    yield "when computed again", again(prices), slice(0, n_days)
     n_fewer = (n_days + 1) // 2
-    fewer = partial(again, prices, n_days=n_fewer)
+    fewer = compute(prices, n_days=n_fewer)
     change = f"when {n_fewer} days are computed instead of {n_days}"
-    yield _Probe(change, fewer, slice(n_days - n_fewer, n_days))
+    yield change, fewer, slice(n_days - n_fewer, n_days)
     # After the last day there is no bar to change.
     cuts = np.linspace(0, n_days - 2, min(n_cuts, n_days - 1)).round()
     for day_idx in np.unique(cuts.astype(int)).tolist():
@@ -124,13 +114,9 @@ def probes_of(
         past: dict[str, Any] = {
             name: np.ascontiguousarray(getattr(prices, name)[:, :cut_idx]) for name in COLUMNS
         }
-        cut_off = partial(
-            compute,
-            replace(prices, dates=prices.dates[:cut_idx], **past),
-            n_days=day_idx,
-            include_next=True,
-        )
-        yield _Probe(f"when bars from {day} on are cut off", cut_off, days)
+        cut_off = replace(prices, dates=prices.dates[:cut_idx], **past)
+        sheet = compute(cut_off, n_days=day_idx, include_next=True)
+        yield f"when bars from {day} on are cut off", sheet, days
         is_future = np.arange(prices.n_dates) >= cut_idx
         factors: dict[str, float | FloatArray] = {
             "doubled": 2.0,
@@ -141,8 +127,8 @@ def probes_of(
             # All columns of a bar get the same factor, so that it stays a valid bar.
             scale = np.where(is_future, factor, 1.0)
             scaled: dict[str, Any] = {name: getattr(prices, name) * scale for name in COLUMNS}
-            altered = partial(again, replace(prices, **scaled))
-            yield _Probe(f"when bars from {day} on are {how}", altered, days)
+            altered = again(replace(prices, **scaled))
+            yield f"when bars from {day} on are {how}", altered, days
 
 
 def differences(
@@ -150,9 +136,10 @@ def differences(
     probe: _Probe,
 ) -> Iterator[tuple[int, Finding]]:
     """Yield the first day that differs, with the number of the variation."""
-    expected = base.buys[:, probe.days]
+    change, sheet, days = probe
+    expected = base.buys[:, days]
     n_days = expected.shape[1]
-    changed = expected ^ probe.compute().buys[:, :n_days]
+    changed = expected ^ sheet.buys[:, :n_days]
     keys = base.keys
     differs = bitset.count(changed) > 0
     for variation_idx in np.flatnonzero(differs.any(axis=1)).tolist():
@@ -162,8 +149,8 @@ def differences(
         finding = Finding(
             algo=algo,
             variation=variation,
-            day=base.days[probe.days.start + day_idx],
+            day=base.days[days.start + day_idx],
             tickers=tuple(base.tickers[ticker] for ticker in tickers),
-            change=probe.change,
+            change=change,
         )
         yield variation_idx, finding

@@ -325,18 +325,19 @@ def first_bar(
         warnings.append(f"prices: {forgets}; all {n_used} before {days.names[0]} are used")
     start_idx = n_available - n_used
     n_had = n_available - np.maximum(prices.first_idx, start_idx)
+    n_to_forget = min(n_warm_up, n_used)
     longest = max(variations, key=_n_bars)
     n_bars = _n_bars(longest)
     n_short = int((n_had < n_bars).sum())
     # Tickers that are short of a first value are not counted again.
-    n_cold = int((n_had < min(n_warm_up, n_used)).sum()) - n_short
+    n_cold = int((n_had < n_to_forget).sum()) - n_short
     of_all = f"of {len(prices.tickers)} tickers have fewer than"
     if n_short:
         needed = f"the {n_bars} bars before {days.names[0]} that {' '.join(longest.key)} needs"
         effect = "variations without them do not buy these"
         warnings.append(f"prices: {n_short} {of_all} {needed}; {effect}")
     if n_cold > 0:
-        needed = f"{min(n_warm_up, n_used)} bars before {days.names[0]}"
+        needed = f"{n_to_forget} bars before {days.names[0]}"
         effect = f"{' '.join(slowest.key)} has not forgotten its start"
         warnings.append(f"prices: {n_cold} {of_all} {needed}; {effect}")
     return start_idx, warnings

@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any
 
 from mp2.discovery.breaker import Breakers, BreakerState, Change
-from mp2.discovery.config import breaker_rules
+from mp2.discovery.config import ExecutionSettings
 from mp2.discovery.records import ScanEvent, ScanResult
 from mp2.errors import StoreError
 from mp2.storage.recorder import WriterThread
@@ -53,7 +53,9 @@ class ScanRecorder:
 
     def breakers(self) -> Breakers:
         """Return the breakers in the store; once it has failed, every scanner may run."""
-        return Breakers(self._change_breaker, rules=breaker_rules(self._config))
+        # The table has been checked before the scan.
+        rules = ExecutionSettings.model_validate(self._config.get("scanner_execution", {}))
+        return Breakers(self._change_breaker, rules=rules)
 
     def observe(self, event: ScanEvent) -> None:
         """Store what has to be stored of an event, then pass it on."""

@@ -30,7 +30,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from mp2 import __version__
 from mp2.discovery.context import ScanContext
@@ -39,7 +39,7 @@ from mp2.discovery.http.judgement import MAX_TEXT, judged
 from mp2.discovery.http.quota import Quotas, parse_rate
 from mp2.discovery.http.retry import RetryRules, retrying
 from mp2.discovery.http.state import StateFile
-from mp2.discovery.scanner import Http, Reply, Scanner
+from mp2.discovery.scanner import Reply, Scanner
 from mp2.errors import MissingExtraError, SourceError, plain
 
 try:
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """The client of a run: cache and quotas shared by all scanners; closed by `with` or `close`.
+    """The client of a run: cache and quotas shared by all scanners, until `close`.
 
     `folder` holds the cache and the quotas between runs; None keeps them in memory. `clock` gives
     seconds since the epoch, `sleep(cancelled, seconds)` waits until the event is set or the time is
@@ -87,12 +87,6 @@ class Client:
         self.quotas = Quotas(self._file, clock=clock)
         self._connections: list[Connection] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
         """Return the client of one scanner's run.
 
@@ -100,7 +94,7 @@ class Client:
         """
         for host, texts in scanner.rates.items():
             self.quotas.limit(host.lower(), map(parse_rate, texts))
-        http = _ScannerHttp(self, context)
+        http = Http(self, context)
         # Noted, so that `close` ends the calls of abandoned scanners.
         self._connections.append(http.connection)
         return http
@@ -112,8 +106,18 @@ class Client:
         self._file.close()
 
 
-class _ScannerHttp:
-    """`Http` for one scanner."""
+class Http:
+    """The HTTP client of one scanner.
+
+    Its calls end before the scanner's deadline and obey the rates of their host.
+
+    `parse` is a pure function from a response of any status to validated, JSON-serialisable data;
+    it raises `SourceError` for anything else. Only its value is ever cached, for `ttl_s` seconds
+    (0: not at all), under the request and the name of `parse`; one made inside a function must not
+    depend on what may differ between its scanner's calls. `secret_params` are sent but never part
+    of a log line, a message or a candidate, nor, except for a short hash, of a cache key. Both
+    calls raise `SourceError`.
+    """
 
     def __init__(self, client: Client, context: ScanContext) -> None:
         self._client = client
@@ -133,6 +137,7 @@ class _ScannerHttp:
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:
+        """Request `url`; a body of more than `max_bytes` is a bad payload."""
         request = Request(
             "GET",
             checked_url(url, params),
@@ -153,6 +158,7 @@ class _ScannerHttp:
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:
+        """Send a form; `auth` is a user and a password."""
         request = Request(
             "POST",
             checked_url(url),

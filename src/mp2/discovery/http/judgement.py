@@ -62,17 +62,15 @@ def judged(
         value = parse(redacted)
     except SourceError as error:
         failure = error
-        text = secrets.redact(str(error))
     except Exception as error:
-        failure = SourceError("bad_payload", "")
-        text = secrets.redact(f"{type(error).__name__}: {plain(error)}")[:MAX_TEXT]
-        text = f"unexpected response ({text})"
+        problem = secrets.redact(f"{type(error).__name__}: {plain(error)}")[:MAX_TEXT]
+        failure = SourceError("bad_payload", f"unexpected response ({problem})")
     else:
         if reply.status < 400:
             return value
         failure = SourceError("bad_payload", "")
-        text = ""
     code = failure.code
+    text = secrets.redact(str(failure))
     if reply.status >= 400 and code == "bad_payload":
         code = _CODE_OF_STATUS.get(reply.status, "bad_request")
         if reply.status >= 500:

@@ -11,8 +11,8 @@ from mp2.errors import SourceError
 
 if TYPE_CHECKING:
     from mp2.discovery.context import ScanContext
-    from mp2.discovery.http.client import Client
-    from mp2.discovery.scanner import Http, Scanner
+    from mp2.discovery.http.client import Client, Http
+    from mp2.discovery.scanner import Scanner
 
 
 class LazyClient:

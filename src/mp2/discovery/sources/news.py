@@ -30,7 +30,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
@@ -40,7 +40,7 @@ from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
 from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Http, Reply, Scanner, text_charset
+from mp2.discovery.scanner import Reply, Scanner, text_charset
 from mp2.discovery.sources._fields import Row, most_first
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import (
@@ -52,6 +52,9 @@ from mp2.discovery.sources._options import (
     distinct,
 )
 from mp2.errors import MissingExtraError, SourceError, counted
+
+if TYPE_CHECKING:
+    from mp2.discovery.http.client import Http
 
 TTL_S = 600.0
 MAX_BYTES = 1_500_000
