@@ -144,7 +144,7 @@ class BarSource:
             constants.append(pl.lit(ticker, pl.String).alias("ticker"))
         if "volume" not in names:
             constants.append(pl.lit(float("nan")).alias("volume"))
-        columns = Columns(table, names, self.stop)
+        columns = Columns(table, names)
         n_rows = 0
         for batch in columns.batches(list(names)):
             n_rows += batch.height
@@ -278,7 +278,7 @@ def split_by_ticker(table: Table) -> Iterator[tuple[Table, str]]:
     # Texts that are all numbers are converted: text takes ten times the memory.
     number = pl.col(pl.String).exclude(date_name).cast(pl.Float64, strict=False)
     batches = [pl.DataFrame(schema=table.columns)]
-    for batch in table.read(table.columns):
+    for batch in table.batches(table.columns):
         numbers = batch.select(number)
         exact = [one for one in numbers if one.null_count() == batch[one.name].null_count()]
         batches.append(batch.with_columns(exact))
@@ -289,7 +289,7 @@ def split_by_ticker(table: Table) -> Iterator[tuple[Table, str]]:
         columns += [rows[name].alias(field) for field, name in names.items()]
         part = pl.DataFrame(columns)
         name = f"{table.name}[{ticker}]"
-        yield Table(name, tuple(part.columns), partial(_read_frame, part)), ticker
+        yield Table(name, tuple(part.columns), partial(_read_frame, part), table.stop), ticker
 
 
 def _read_frame(

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mp2.data.tables import (
     Rows,
-    Stop,
     Table,
-    raise_if_stopped,
     series,
 )
 
@@ -148,19 +146,16 @@ class Faults:
 class Columns:
     """Some columns of a table, converted; `names` maps their roles to the table's own names.
 
-    `batches` notes every fault of every value in `faults`. Between two batches it raises
-    `ReadStoppedError` once `stop` is set.
+    `batches` notes every fault of every value in `faults`.
     """
 
     def __init__(
         self,
         table: Table,
         names: ColumnNames,
-        stop: Stop,
     ) -> None:
         self.table = table
         self.names = names
-        self.stop = stop
         self.faults = Faults(table.name)
 
     def batches(self, roles: Sequence[str]) -> Rows:
@@ -175,9 +170,7 @@ class Columns:
         first_row = 1
         # One column of the table may serve several roles.
         names = dict.fromkeys(self.names[role] for role in roles)
-        for batch in self.table.read(list(names)):
-            # Between two batches, since a library's call cannot be interrupted.
-            raise_if_stopped(self.stop, self.table.name)
+        for batch in self.table.batches(list(names)):
             columns = []
             for role in roles:
                 convert, missing, what = _CONVERSIONS[role]
@@ -215,11 +208,10 @@ class Reader(Columns):
         names: ColumnNames,
         *,
         outcome: bool,
-        stop: Stop,
     ) -> None:
         wanted = {role: names.get(role, role) for role in CANONICAL}
         present = {role: name for role, name in wanted.items() if name in table.columns}
-        super().__init__(table, present, stop)
+        super().__init__(table, present)
         self.keys = [role for role in keys if role in present]
         self.is_complete = len(self.keys) == len(keys)
         self.outcome: list[str] = []

@@ -18,7 +18,7 @@ import numpy as np
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.columns import KEYS, ColumnNames, Reader, parse_day
 from mp2.data.signal_table import Key
-from mp2.data.tables import Stop, Table
+from mp2.data.tables import Table
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,11 +138,10 @@ class Outcomes(Reader):
         self,
         table: Table,
         columns: ColumnNames,
-        stop: Stop,
     ) -> None:
         # A name given for a column of the signals need not be one of this table.
         names = {role: name for role, name in columns.items() if name in table.columns}
-        super().__init__(table, ("day", "ticker"), names, outcome=True, stop=stop)
+        super().__init__(table, ("day", "ticker"), names, outcome=True)
         self.warnings: list[str] = []
         self.tickers: set[str] = set()
 
@@ -247,11 +246,10 @@ class LongSignals(Reader):
         self,
         table: Table,
         columns: ColumnNames,
-        stop: Stop,
         *,
         with_outcome: bool,
     ) -> None:
-        super().__init__(table, KEYS, columns, outcome=with_outcome, stop=stop)
+        super().__init__(table, KEYS, columns, outcome=with_outcome)
         self.tally = tally_of(self)
 
     def scan(self) -> Names:

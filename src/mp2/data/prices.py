@@ -21,7 +21,7 @@ from mp2.data.bars import PRICES, ROLES, BarSource
 from mp2.data.columns import ColumnNames, named, parse_day, unknown_roles
 from mp2.data.encoding import day_positions, positions
 from mp2.data.origin import FileOrigin, file_origin
-from mp2.data.tables import Stop, stop_explains_errors
+from mp2.data.tables import Stop
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -209,16 +209,15 @@ def read_prices(
     bars.problems += unknown_roles(names, ROLES)
     first, last = day_limits(start, end, bars.problems)
     rows = _Rows(first or date.min, last or date.max)
-    with stop_explains_errors(stop):
-        for batch in bars.batches():
-            rows.add(batch)
-        rows.tickers.update(bars.empty_tickers)
-        problems = bars.problems or rows.emptiness(bars.name)
-        n_more = len(problems) - _MAX_PROBLEMS
-        if n_more > 0:
-            problems[_MAX_PROBLEMS:] = [f"... and {n_more} more problems like these"]
-        if problems:
-            raise InputError(problems)
+    for batch in bars.batches():
+        rows.add(batch)
+    rows.tickers.update(bars.empty_tickers)
+    problems = bars.problems or rows.emptiness(bars.name)
+    n_more = len(problems) - _MAX_PROBLEMS
+    if n_more > 0:
+        problems[_MAX_PROBLEMS:] = [f"... and {n_more} more problems like these"]
+    if problems:
+        raise InputError(problems)
     grid = _Grid(bars.name, rows)
     read = grid.table(rows.next_date.isoformat() if rows.next_date else None)
     if start or end:

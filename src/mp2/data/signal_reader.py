@@ -34,7 +34,7 @@ from mp2.data.encoding import (
 from mp2.data.origin import file_origin
 from mp2.data.panel import SignalPanel, blocks, signal_panel
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
-from mp2.data.tables import Stop, open_table, stop_explains_errors
+from mp2.data.tables import Stop, open_table
 from mp2.data.wide_signals import wide_table
 from mp2.errors import InputError
 
@@ -78,11 +78,11 @@ def read_signals(
     names = dict(columns or {})
     problems = unknown_roles(names, CANONICAL)
     extra_days = parse_days(_as_list(days), problems)
-    with ExitStack() as opened, stop_explains_errors(stop):
+    with ExitStack() as opened:
         market = None
         if outcomes is not None:
             outcome_table = opened.enter_context(open_table(outcomes, "outcomes", stop=stop))
-            market = Outcomes(outcome_table, names, stop)
+            market = Outcomes(outcome_table, names)
             market.scan()
         if is_wide(source):
             if market is None:
@@ -91,7 +91,7 @@ def read_signals(
                     "a table day, ticker with open, close or win"
                 )
             wide, found = wide_table(source, names, problems, stop)
-            signals = LongSignals(wide, {}, stop, with_outcome=False)
+            signals = LongSignals(wide, {}, with_outcome=False)
         else:
             signal_table = opened.enter_context(
                 open_table(
@@ -105,7 +105,6 @@ def read_signals(
             signals = LongSignals(
                 signal_table,
                 names,
-                stop,
                 with_outcome=market is None,
             )
             found = signals.scan()
@@ -321,22 +320,18 @@ def read_day_signals(
     names = dict(columns or {})
     problems = unknown_roles(names, CANONICAL)
     asked = parse_days([] if day is None else [day], problems)
-    with (
-        stop_explains_errors(stop),
-        open_table(
-            source,
-            "signals",
-            table=table,
-            query=query,
-            stop=stop,
-        ) as opened,
-    ):
+    with open_table(
+        source,
+        "signals",
+        table=table,
+        query=query,
+        stop=stop,
+    ) as opened:
         # A day to pick for has no outcome yet; where there are prices they show that.
         has_prices = all(names.get(role, role) in opened.columns for role in PRICES)
         signals = LongSignals(
             opened,
             names,
-            stop,
             with_outcome=has_prices,
         )
         found = signals.scan()

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,12 +54,21 @@ Stop = threading.Event | None
 class Table:
     """A source ready to be read.
 
-    `read(names)` yields its rows in stored order, restricted to the named columns.
+    `read(names)` yields its rows in stored order, restricted to the named columns; `batches` raises
+    `ReadStoppedError` once `stop` is set.
     """
 
     name: str
     columns: tuple[str, ...]
     read: Callable[[Names], Rows]
+    stop: Stop = None
+
+    def batches(self, names: Names) -> Rows:
+        """Yield what `read` yields, until the reading is stopped."""
+        for batch in self.read(names):
+            # Between two batches, since a library's call cannot be interrupted.
+            raise_if_stopped(self.stop, self.name)
+            yield batch
 
 
 @contextmanager
@@ -75,46 +84,41 @@ def open_table(
     """Open a path (Parquet, CSV, CSV.gz, SQLite) or any frame that narwhals knows.
 
     `name` stands for a frame in messages. `table` or `query` choose what to read from a SQLite
-    file; `stop` interrupts a query. The columns of a CSV file with several `n_header_rows` are
-    called by the text of a tuple of the header's cells, `"('Close', 'AAPL')"`. Raises `InputError`
-    when nothing can be read.
+    file; `stop` interrupts a query and ends the reading between two batches. The columns of a CSV
+    file with several `n_header_rows` are called by the text of a tuple of the header's cells,
+    `"('Close', 'AAPL')"`. Raises `InputError` when nothing can be read.
     """
-    is_path = isinstance(source, str | os.PathLike)
-    path = expanded(source) if is_path else Path()
-    kind = file_kind(path) if is_path else "frame"
-    if kind == "sqlite":
-        with sqlite_table(path, table, query, stop) as opened:
-            yield opened
-        return
-    if table is not None or query is not None:
-        place = path if is_path else name
-        raise InputError(f"{place}: table and query are for SQLite files; leave them out")
-    if kind == "parquet":
-        yield parquet_table(path)
-    elif kind == "csv":
-        yield csv_table(path, n_header_rows)
-    else:
-        yield frame_table(source, name)
+    try:
+        is_path = isinstance(source, str | os.PathLike)
+        path = expanded(source) if is_path else Path()
+        kind = file_kind(path) if is_path else "frame"
+        if kind == "sqlite":
+            with sqlite_table(path, table, query, stop) as opened:
+                yield opened
+            return
+        if table is not None or query is not None:
+            place = path if is_path else name
+            raise InputError(f"{place}: table and query are for SQLite files; leave them out")
+        if kind == "parquet":
+            opened = parquet_table(path)
+        elif kind == "csv":
+            opened = csv_table(path, n_header_rows)
+        else:
+            opened = frame_table(source, name)
+        yield replace(opened, stop=stop)
+    except InputError:
+        # A query that `stop` has interrupted fails.
+        raise_if_stopped(stop, name)
+        raise
 
 
 def raise_if_stopped(
     stop: Stop,
-    name: str = "",
+    name: str,
 ) -> None:
     """Raise `ReadStoppedError` once `stop` is set; `name` is what was being read."""
     if stop is not None and stop.is_set():
-        where = f"{name}: " if name else ""
-        raise ReadStoppedError(f"{where}stopped while reading; nothing was searched")
-
-
-@contextmanager
-def stop_explains_errors(stop: Stop) -> Iterator[None]:
-    """Report an input error as a stop when `stop` is set: an interrupted query fails."""
-    try:
-        yield
-    except InputError:
-        raise_if_stopped(stop)
-        raise
+        raise ReadStoppedError(f"{name}: stopped while reading; nothing was searched")
 
 
 _KINDS = {
@@ -412,7 +416,7 @@ def sqlite_table(
                         [series(name, values[columns.index(name)]) for name in names]
                     )
 
-        yield Table(str(path), columns, read)
+        yield Table(str(path), columns, read, stop)
 
 
 def choose_table(

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, partial
-from math import isfinite
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -52,7 +51,6 @@ _ADVICE = {
     "directory or pass another --db",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of its directory or pass "
     "another --db",
-    sqlite3.SQLITE_TOOBIG: "a value is too large for a database",
 }
 
 
@@ -180,10 +178,9 @@ class Database:
     def _unused_id(self, kind: str, started_at: str) -> str:
         """A new id in the table `kind`, sortable by `started_at`."""
         moment = datetime.fromisoformat(started_at)
-        label = f"{moment:%Y%m%d-%H%M%S}"
         taken = set(self._ids(kind))
         while True:
-            new = f"{label}-{secrets.token_hex(2)}"
+            new = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
             if new not in taken:
                 return new
 
@@ -304,17 +301,15 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {self._explain(error)}") from error
-
-    def _explain(self, error: sqlite3.Error) -> str:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return (
-                f"still locked by another program after {self.busy_timeout_s:g} s; try again "
-                "when that has ended"
-            )
-        advice = _ADVICE.get(code, "the database reports an error")
-        return f"{advice} ({error})"
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            advice = _ADVICE.get(code, "the database reports an error")
+            problem = f"{advice} ({error})"
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                problem = (
+                    f"still locked by another program after {self.busy_timeout_s:g} s; try again "
+                    "when that has ended"
+                )
+            raise StoreError(f"{self.path}: {problem}") from error
 
     @contextmanager
     def _readable(self, what: str) -> Iterator[None]:
@@ -322,7 +317,12 @@ class Database:
         try:
             yield
         except (ValueError, TypeError, LookupError, RecursionError) as error:
-            reason = _first_line(error)
+            reason = repr(error)
+            if isinstance(error, ValidationError):
+                # The first wrong value, on one line.
+                first = error.errors(include_url=False)[0]
+                place = ".".join(map(str, first["loc"]))
+                reason = f"{place}: {first['msg']}"
             raise StoreError(
                 f"{self.path}: {what} is damaged and cannot be read back ({reason}); delete it"
             ) from error
@@ -350,9 +350,6 @@ def from_sql(row: Mapping[str, Any]) -> Row:
     for name, value in row.items():
         if name in encoded and value is not None:
             values[name] = json.loads(value)
-        elif isinstance(value, float) and not isfinite(value):
-            # REAL columns accept infinity, displays do not.
-            raise ValueError(f"{name}: not finite")
     return values
 
 
@@ -370,15 +367,6 @@ def validated(kind: type[RecordT], values: Mapping[str, Any]) -> RecordT:
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
-
-
-def _first_line(error: Exception) -> str:
-    """Where the first wrong value is and what is wrong with it, on one line."""
-    if not isinstance(error, ValidationError):
-        return repr(error)
-    first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}"
 
 
 def sql_name(name: str) -> str:

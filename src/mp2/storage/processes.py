@@ -71,18 +71,16 @@ def status_now(row: Mapping[str, Any]) -> str:
     else:
         # A scan writes no heartbeat, so one of another host counts as running.
         heartbeat_at = row.get("heartbeat_at")
-        gone = heartbeat_at is not None and _seconds_since(heartbeat_at) > SILENCE_S
+        if heartbeat_at is None:
+            return "running"
+        silence = datetime.now(UTC) - datetime.fromisoformat(heartbeat_at)
+        gone = silence.total_seconds() > SILENCE_S
     return "interrupted" if gone else "running"
 
 
 def now_text() -> str:
     """The time in UTC, ISO 8601, in whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _seconds_since(moment: str) -> float:
-    elapsed = datetime.now(UTC) - datetime.fromisoformat(moment)
-    return elapsed.total_seconds()
 
 
 def _stat(pid: int) -> list[str]:

@@ -8,7 +8,7 @@ for a scan whose process died.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from mp2.discovery.breaker import BreakerState, Change
@@ -96,7 +96,18 @@ class ScanStore(Database):
             self._update("scan", scan, {"mode": event.mode, "workers": event.workers})
             values = {"scan": scan, "ended_s": event.elapsed_s, "logs": event.logs}
             self._insert("scan_outcome", values | asdict(outcome))
-            self._insert_many("scan_candidate", _candidate_rows(scan, event.candidates))
+            for idx, candidate in enumerate(event.candidates):
+                candidate_row = {
+                    "scan": scan,
+                    "scanner": candidate.source,
+                    "candidate_idx": idx,
+                    "ticker": candidate.ticker,
+                    "priority": candidate.priority,
+                    "context": candidate.context,
+                    # Encoded here: plain text is JSON too.
+                    "data": to_json(candidate.data),
+                }
+                self._insert("scan_candidate", candidate_row)
 
     def finish_scan(self, scan_id: str, result: ScanResult) -> None:
         """Store how a running scan ended; its outcomes are already stored."""
@@ -222,17 +233,3 @@ class ScanStore(Database):
                 values = {"scanner": scanner, **asdict(after)}
                 self._insert("breaker", values, replace=True)
         return after
-
-
-def _candidate_rows(scan: int, candidates: Sequence[Candidate]) -> Iterator[Row]:
-    for idx, candidate in enumerate(candidates):
-        yield {
-            "scan": scan,
-            "scanner": candidate.source,
-            "candidate_idx": idx,
-            "ticker": candidate.ticker,
-            "priority": candidate.priority,
-            "context": candidate.context,
-            # Encoded here: plain text is JSON too.
-            "data": to_json(candidate.data),
-        }
