@@ -340,7 +340,9 @@ def run_request(
     if prices is None:
         prices = read_bars(request.source, control.stop, end=request.signals.end)
     if grids is None:
-        grids = _read_grids(request)
+        if request.signals.grids_in_memory:
+            raise InputError("the grids of this run are in memory; pass them again as grids")
+        grids = load_grids(request.signals.grids)
     check_settings(request.search, [algorithm.name for algorithm in grids.algorithms])
 
     sheet = compute_signals(
@@ -455,12 +457,6 @@ def read_bars(
         end=end,
         stop=stop,
     )
-
-
-def _read_grids(request: Request) -> Grids:
-    if request.signals.grids_in_memory:
-        raise InputError("the grids of this run are in memory; pass them again as grids")
-    return load_grids(request.signals.grids)
 
 
 def _moved(source: Source, path: Path) -> Source:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from mp2.errors import InputError
 from mp2.groups import pool as pool_module
 from mp2.groups.ledger import Ledger
 from mp2.groups.pool import GRACE_NS, PoolOutcome, Progress, TurnEnd, run_pool
@@ -525,11 +524,6 @@ def test_error_in_the_callers_thread_stops_every_turn(error: type[BaseException]
     with pytest.raises(error):
         alone(5, run_turn, clock, observe=observe)
     assert 1 <= len(flags) <= 2
-
-
-def test_bad_settings_raise_before_any_thread() -> None:
-    with pytest.raises(InputError, match="workers: 0"):
-        alone(3, lambda _, __: 0, Clock(), workers=0)
 
 
 def test_zero_starters_are_complete() -> None:

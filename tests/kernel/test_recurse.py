@@ -4,6 +4,7 @@ import itertools
 import random
 import threading
 import time
+from dataclasses import replace
 
 import differential
 import numpy as np
@@ -183,7 +184,7 @@ def test_work_limit_cuts_the_recursion(simd, signals, rules, workers, limit, as_
 def test_every_constant_counts(signals, rules):
     compare(
         signals,
-        Rules.from_dict({**rules.to_dict(), **strategies.LOOSE, "min_daily_hits": 1}),
+        replace(rules, **{**strategies.LOOSE, "min_daily_hits": 1}),
         *SIMD,
     )
 
@@ -646,7 +647,7 @@ def test_four_kernels_and_python_run_at_once(simd):
 
 def scored_by(kernel, rules, n_starters):
     """Every starter's eligible groups in heaps of its own, none dropped."""
-    everything = Rules.from_dict({**rules.to_dict(), "top_k": 1_000_000})
+    everything = replace(rules, top_k=1_000_000)
     return [whole_run(kernel, everything, v)[1] for v in range(n_starters)]
 
 

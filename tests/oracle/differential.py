@@ -172,9 +172,7 @@ def draw_case(seed: int, max_words: int = MAX_WORDS) -> Case | None:
     if rng.random() < 0.15:  # nested among the winners only
         buys &= winners | (rng.random(buys.shape) < 0.5)
     if rng.random() < 0.6:  # a floor and a cap that matter: near what groups have
-        rules = Rules.from_dict(
-            {**rules.to_dict(), "min_daily_hits": middle_floor(rng, buys, winners)}
-        )
+        rules = replace(rules, min_daily_hits=middle_floor(rng, buys, winners))
     packed, wins = bitset.pack(buys), bitset.pack(winners)
     if rng.random() < 0.1:
         wins = packed & bitset.pack(rng.random(buys.shape) < 0.7)

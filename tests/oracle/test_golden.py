@@ -18,7 +18,9 @@ CASE_IDS = [f"{name}-{limit or 'whole'}" for name, limit in CASES]
 
 
 def rules_of(name):
-    return Rules.from_dict(EXAMPLES[name]["rules"])
+    rules = dict(EXAMPLES[name]["rules"])
+    sizes = tuple(rules.pop("retain_sizes", ()))
+    return Rules(retain_sizes=sizes, **rules)
 
 
 def expected_of(name, max_attempts):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from mp2.cli.logs import observed, start_logging
+from mp2.cli.logs import start_logging
 from mp2.cli.pick_view import outcome_view, picks_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
 from mp2.cli.search import RunOptions, ViewOptions
@@ -21,9 +21,6 @@ from mp2.picks.outcome import score
 from mp2.pipeline import PipelineRun, RunControl
 from mp2.storage.recorder import Storing
 
-if TYPE_CHECKING:
-    from mp2.groups.search import SearchProgress
-
 Found = SearchResult | PipelineRun
 
 
@@ -31,51 +28,20 @@ Found = SearchResult | PipelineRun
 def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
     """The control of a run whose progress is shown until the block ends."""
     screen = start_logging()
-    with ExitStack() as displays:
-        progress = _Progress(screen, how, displays)
+    with SearchDisplay(screen, heartbeat_s=how.heartbeat, live=not how.no_progress) as display:
         storing = Storing(
             db=None if how.no_store else how.db,
             every_s=how.checkpoint,
-            on_begin=_note_run,
+            on_begin=lambda run_id: note_kept(
+                f"mp2 resume {run_id} goes on with what had been stored"
+            ),
         )
         yield RunControl(
             storing=storing,
             stop=stop,
-            observe=progress.search,
-            observe_signals=progress.signals,
+            observe=display.update,
+            observe_signals=display.update_signals,
         )
-
-
-def _note_run(run_id: str) -> None:
-    note_kept(f"mp2 resume {run_id} goes on with what had been stored")
-
-
-class _Progress:
-    """Shows one display at a time: the bar of the signals, then the state of the search."""
-
-    # rich draws one live display on a console; a second one would fail.
-
-    def __init__(self, screen: Any, how: RunOptions, displays: ExitStack) -> None:
-        self._screen = screen
-        self._live = not how.no_progress
-        self._displays = displays
-        self._bar: Callable[[int, int], None] | None = None
-        self._search = SearchDisplay(screen, heartbeat_s=how.heartbeat, live=self._live)
-        self._is_searching = False
-
-    def signals(self, done: int, total: int) -> None:
-        if self._bar is None:
-            bar = observed(self._screen, "signals", live=self._live)
-            self._bar = self._displays.enter_context(bar)
-        if self._bar is not None:
-            self._bar(done, total)
-
-    def search(self, progress: SearchProgress) -> None:
-        if not self._is_searching:
-            self._displays.close()
-            self._displays.enter_context(self._search)
-            self._is_searching = True
-        self._search.update(progress)
 
 
 def present_found(found: Found, how: ViewOptions) -> ExitCode:

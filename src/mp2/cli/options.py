@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,13 +142,11 @@ DB_OPTION = file_option(
 )
 
 
-@contextmanager
-def reading(db: Path) -> Iterator[Store]:
-    """Open the store at `db` for reading only."""
+def reading(db: Path) -> Store:
+    """Return the store at `db` for reading only, as a context manager."""
     from mp2.storage.runs import Store
 
-    with Store(db, read_only=True) as store:
-        yield store
+    return Store(db, read_only=True)
 
 
 def delete_stored(

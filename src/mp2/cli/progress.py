@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
@@ -59,7 +58,10 @@ class _LiveDisplay:
 
 
 class SearchDisplay(_LiveDisplay):
-    """Follows a running search; `update` is its observer. A heartbeat is logged everywhere."""
+    """Follows a running search; `update` is its observer, `update_signals` that of its signals.
+
+    A heartbeat is logged everywhere.
+    """
 
     def __init__(self, screen: Console, *, heartbeat_s: float, live: bool) -> None:
         super().__init__(screen, live=live)
@@ -68,6 +70,12 @@ class SearchDisplay(_LiveDisplay):
         self._last_ns = 0
         self._last_attempts = 0
         self._rate = 0.0
+
+    def update_signals(self, done: int, total: int) -> None:
+        """Show how many of the parts of the signals are computed."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row("signals", f"{done:,} of {total:,}")
+        self._show(grid)
 
     def update(self, progress: SearchProgress) -> None:
         """Show the state of the search; log a heartbeat when one is due."""
@@ -107,7 +115,7 @@ class SearchDisplay(_LiveDisplay):
 
 
 def heartbeat_line(progress: SearchProgress) -> str:
-    """Return one log line: time, starters, limit, bank, attempts and memory."""
+    """Return one log line: time, starters, limit, bank, attempts and peak memory."""
     pool = progress.pool
     left = progress.n_starters - pool.n_exhausted
     return (
@@ -115,18 +123,12 @@ def heartbeat_line(progress: SearchProgress) -> str:
         f"{left} left ({pool.n_running} running, {pool.n_cut_off} cut off, "
         f"{pool.n_waiting} waiting), limit {pool.limit_ns / NS_PER_S:.3f}s, "
         f"bank {pool.bank_ns / NS_PER_S:.3f}s, {count(progress.attempts)} attempts, "
-        f"{resident_bytes() >> 20} MB"
+        f"at most {peak_bytes() >> 20} MB"
     )
 
 
-def resident_bytes() -> int:
-    """Return the memory this process holds now; its peak where there is no /proc."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            n_pages = int(statm.read().split()[1])
-        return n_pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        pass
+def peak_bytes() -> int:
+    """Return the most memory this process has held; 0 on Windows, which has no such call."""
     try:
         import resource
     except ImportError:

@@ -70,28 +70,24 @@ def describe_scanner(
     from mp2.discovery.breaker import BreakerState
     from mp2.discovery.context import find_key
 
+    # A plug-in that could not be loaded is listed without a class.
+    scanner = one.scanner
+    keys = getattr(scanner, "keys", ())
     described = {
         "name": one.name,
         "pipeline": one.pipeline,
-        "summary": "",
+        "summary": getattr(scanner, "summary", ""),
         "where": one.where,
         "enabled": False,
         "why_off": None,
         "error": one.error,
-        "keys": {},
-        "isolation": None,
-        "offline": None,
+        "keys": {key: "missing" if find_key(key) is None else "present" for key in keys},
+        "isolation": getattr(scanner, "isolation", None),
+        "offline": getattr(scanner, "offline", None),
         "breaker": asdict(states.get(one.name, BreakerState())),
     }
-    scanner = one.scanner
     if scanner is None:
         return described
-    described["summary"] = scanner.summary
-    described["isolation"] = scanner.isolation
-    described["offline"] = scanner.offline
-    described["keys"] = {
-        key: "missing" if find_key(key) is None else "present" for key in scanner.keys
-    }
     try:
         described["why_off"] = discovery.why_off(one.name, one.pipeline, scanner)
         described["enabled"] = described["why_off"] is None
@@ -195,28 +191,21 @@ def describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
-_TYPES = {
-    "string": "text",
-    "boolean": "true or false",
-    "integer": "whole number",
-    "object": "table",
-    "null": "none",
-}
-_BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+_LIMITS = ("enum", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 
 def type_text(field: Mapping[str, Any]) -> str:
-    """Return a JSON schema in words: `whole number >= 1`, `list of text`, `"a" or "b"`."""
+    """Return a JSON schema in its own words: `integer minimum 1`, `array of string`."""
     choices = field.get("anyOf")
     if choices:
-        return " or ".join(type_text(choice) for choice in choices)
-    if "enum" in field:
-        return " or ".join(_value_text(value) for value in field["enum"])
-    if field.get("type") == "array":
-        return f"list of {type_text(field.get('items', {}))}"
-    kind = field.get("type", "any value")
-    bounds = [f"{sign} {field[key]:g}" for key, sign in _BOUNDS.items() if key in field]
-    return " ".join((_TYPES.get(kind, kind), ", ".join(bounds))).strip()
+        return " or ".join(map(type_text, choices))
+    words = [field.get("type", "any value")]
+    if "items" in field:
+        words += ["of", type_text(field["items"])]
+    for key in _LIMITS:
+        if key in field:
+            words += [key, _value_text(field[key])]
+    return " ".join(words)
 
 
 # --- mp2 scanners reset ----------------------------------------------------------------------

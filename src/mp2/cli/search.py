@@ -48,7 +48,8 @@ class RulesCommand(click.Command):
         rules: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is None or not isinstance(param, click.Option):
+            # An argument has none: it is described in the text above.
+            if record is None:
                 continue
             if param.name in _RULES:
                 rules.append(record)

@@ -68,9 +68,15 @@ def stop_signals(*names: str) -> list[int]:
 
     SIGHUP and SIGTERM are left out when the process ignores them, as under `nohup`.
     """
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    is_ignored = {number: signal.getsignal(number) is signal.SIG_IGN for number in numbers}
-    return [number for number in numbers if number == signal.SIGINT or not is_ignored[number]]
+    numbers = []
+    for name in names:
+        # Windows has no SIGHUP.
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            numbers.append(number)
+    return numbers
 
 
 @contextmanager

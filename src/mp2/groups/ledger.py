@@ -23,7 +23,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mp2.errors import InputError
 from mp2.groups.result import StarterStatus
 
 MIN_GRANT_NS = 1_000_000
@@ -99,8 +98,8 @@ class Ledger:
     """Who runs next and for how long; a call is O(1) in the starters, except one sort per round.
 
     Starters are 0..n_starters-1 in running order. With `work_limited` every allowance is the whole
-    budget, and there are neither donations nor second turns. Raises `InputError` for fewer than
-    1 worker or a negative budget.
+    budget, and there are neither donations nor second turns. The caller has
+    checked that there is a worker and a budget.
 
     Lists by starter: `used_ns` (time run, lateness included), `limit_start_ns` (allowance at its
     first start), `limit_end_ns` (sum of its ended turns' final allowances), `n_turns`, `state`. A
@@ -117,14 +116,6 @@ class Ledger:
         *,
         work_limited: bool = False,
     ) -> None:
-        problems = []
-        if workers < 1:
-            problems.append(f"workers: {workers} is less than 1")
-        if budget_ns < 0:
-            problems.append(f"budget: {budget_ns} ns is less than 0")
-        if problems:
-            raise InputError(problems)
-
         self.n_starters = n_starters
         self.workers = workers
         self.budget_ns = budget_ns

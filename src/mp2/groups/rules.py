@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -251,19 +250,6 @@ class Rules:
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as plain JSON values, retained sizes resolved."""
         return {**asdict(self), "retain_sizes": list(self.retain_sizes)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Rules:
-        """Build rules from what `to_dict` returned; unknown names raise `InputError`."""
-        known = {spec.name for spec in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            names = ", ".join(sorted(known))
-            raise InputError(f"unknown rule {unknown[0]!r}; the rules are {names}")
-        arguments = dict(values)
-        if "retain_sizes" in arguments:
-            arguments["retain_sizes"] = tuple(arguments["retain_sizes"])
-        return cls(**arguments)
 
 
 def _problem_with(
