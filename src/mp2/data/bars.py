@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,26 +276,25 @@ def split_by_ticker(table: Table) -> Iterator[tuple[Table, str]]:
     columns_of = columns_by_ticker(table, levels)
     # Texts that are all numbers are converted: text takes ten times the memory.
     number = pl.col(pl.String).exclude(date_name).cast(pl.Float64, strict=False)
-    batches = [pl.DataFrame(schema=table.columns)]
+    batches = []
     for batch in table.batches(table.columns):
         numbers = batch.select(number)
         exact = [one for one in numbers if one.null_count() == batch[one.name].null_count()]
         batches.append(batch.with_columns(exact))
-    rows = pl.concat(batches[1:] or batches, how="vertical_relaxed")
+    if not batches:
+        batches = [pl.DataFrame(schema=table.columns)]
+    rows = pl.concat(batches, how="vertical_relaxed")
     for ticker, names in columns_of.items():
         # Column by column: a query over thousands of columns takes long.
         columns = [rows[date_name].alias("date")]
         columns += [rows[name].alias(field) for field, name in names.items()]
         part = pl.DataFrame(columns)
         name = f"{table.name}[{ticker}]"
-        yield Table(name, tuple(part.columns), partial(_read_frame, part), table.stop), ticker
 
+        def read(names: Names, part: pl.DataFrame = part) -> Rows:
+            yield part.select(names)
 
-def _read_frame(
-    frame: pl.DataFrame,
-    names: Names,
-) -> Rows:
-    yield frame.select(names)
+        yield Table(name, tuple(part.columns), read), ticker
 
 
 def columns_by_ticker(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -160,33 +159,24 @@ def first_alike(
     Stops once `late()` is true; the variations that are left are their own aliases then.
     """
     n_variations = len(panel.algo_of)
-    rows_of_tables = [panel.buys.reshape(n_variations, -1)]
+    tables = [panel.buys]
     if not panel.consistent:
-        rows_of_tables.append(panel.wins.reshape(n_variations, -1))
+        tables.append(panel.wins)
     # Python's own numbers: single look-ups in an array are slow.
     algo_of = panel.algo_of.tolist()
     aliases = list(range(n_variations))
-    first_of: dict[tuple[int, bytes], int] = {}
+    first_of: dict[tuple[int, ...], int] = {}
     for block in blocks(panel.buys, _TIMED_BLOCK_BYTES, _TIMED_BLOCK_ROWS):
         if late():
             break
         for v in range(n_variations)[block]:
-            rows = [table[v] for table in rows_of_tables]
-            first = first_of.setdefault((algo_of[v], digest_of(rows)), v)
-            # Rows of equal digest may still differ.
-            if first != v and all(
-                np.array_equal(table[first], table[v]) for table in rows_of_tables
-            ):
+            # Hashes, since the rows as keys would take the panel's memory again.
+            hashes = [hash(table[v].tobytes()) for table in tables]
+            first = first_of.setdefault((algo_of[v], *hashes), v)
+            # Rows of equal hash may still differ.
+            if first != v and all(np.array_equal(table[first], table[v]) for table in tables):
                 aliases[v] = first
     return np.array(aliases, np.int32)
-
-
-def digest_of(rows: Sequence[AnyArray]) -> bytes:
-    """Return 16 bytes that are nearly always different for different rows."""
-    digest = hashlib.blake2b(digest_size=16)
-    for row in rows:
-        digest.update(row.data)
-    return digest.digest()
 
 
 def blocks(

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -58,24 +59,43 @@ def download(
     if problems or first is None or last is None:
         raise InputError(problems or "start and end: both are needed, as YYYY-MM-DD")
     day_after = last + timedelta(days=1)
-    requests = _Requests(
-        fetch or _yfinance(),
-        first.isoformat(),
-        day_after.isoformat(),
-        stop,
-    )
+    fetch = fetch or _yfinance()
+    frames = []
+    failed: dict[str, list[str]] = {}
     for n_done in range(0, len(names), BATCH_TICKERS):
         if observe is not None:
             observe(n_done, len(names))
-        requests.send(names[n_done : n_done + BATCH_TICKERS])
+        batch = names[n_done : n_done + BATCH_TICKERS]
+        request = partial(fetch, batch, first.isoformat(), day_after.isoformat())
+        reason = "not in the response"
+        absent = batch
+        try:
+            frame = _within_wall(request, stop)
+        except ReadStoppedError:
+            raise
+        except Exception as error:  # yfinance, its HTTP library and pandas each have their own
+            first_line = str(error).strip().split("\n", 1)[0]
+            reason = f"{type(error).__name__}: {first_line}"
+        else:
+            if frame is not None and not frame.empty:
+                levels = {level for column in frame.columns for level in column}
+                absent = [ticker for ticker in batch if ticker not in levels]
+                frames.append(frame)
+        if absent:
+            failed.setdefault(reason, []).extend(absent)
     if observe is not None:
         observe(len(names), len(names))
-    warnings = requests.warnings()
-    if not requests.frames:
+    warnings = []
+    for reason, tickers in failed.items():
+        warnings.append(
+            f"yahoo: tickers without bars: {len(tickers)}, left out: "
+            f"{named(tickers, _MAX_NAMED)} ({reason}); try again later"
+        )
+    if not frames:
         advice = "yahoo: no bars in any response; check the names, the dates and the connection"
         raise Mp2Error("\n".join([advice, *warnings]))
     # Batches may have different dates: pandas aligns them.
-    joined = import_module("pandas").concat(requests.frames, axis=1, sort=True)
+    joined = import_module("pandas").concat(frames, axis=1, sort=True)
     prices = read_prices(joined, start=start, end=end, stop=stop)
     return replace(prices, warnings=(*warnings, *prices.warnings))
 
@@ -105,63 +125,22 @@ def _yfinance() -> Fetch:
     return fetch
 
 
-@dataclass(slots=True)
-class _Requests:
-    """Requests batch by batch; keeps the frames and, by reason, the tickers without one."""
+def _within_wall(fetch: Callable[[], Any], stop: Stop) -> Any:
+    """Return or raise what `fetch` does; a call that hangs is left behind in its thread."""
+    response: Future[Any] = Future()
 
-    fetch: Fetch
-    start: str
-    end: str
-    stop: Stop
-    frames: list[Any] = field(default_factory=list)
-    failed: dict[str, list[str]] = field(default_factory=dict)
-
-    def send(self, tickers: Sequence[str]) -> None:
-        """Request some tickers; raises nothing but `ReadStoppedError`."""
-        reason = "not in the response"
-        absent = list(tickers)
+    def run() -> None:
         try:
-            frame = self._fetch_within_wall(tickers)
-        except ReadStoppedError:
-            raise
-        except Exception as error:  # yfinance, its HTTP library and pandas each have their own
-            first_line = str(error).strip().split("\n", 1)[0]
-            reason = f"{type(error).__name__}: {first_line}"
-        else:
-            if frame is not None and not frame.empty:
-                levels = {level for column in frame.columns for level in column}
-                absent = [ticker for ticker in tickers if ticker not in levels]
-                self.frames.append(frame)
-        if absent:
-            self.failed.setdefault(reason, []).extend(absent)
+            response.set_result(fetch())
+        except Exception as error:  # raised below, in the calling thread
+            response.set_exception(error)
 
-    def _fetch_within_wall(self, tickers: Sequence[str]) -> Any:
-        """Return or raise what `fetch` does; a call that hangs is left behind in its thread."""
-        response: Future[Any] = Future()
-
-        def fetch() -> None:
-            try:
-                response.set_result(self.fetch(tickers, self.start, self.end))
-            except Exception as error:  # raised below, in the calling thread
-                response.set_exception(error)
-
-        # Not of an executor: its threads are joined when the program ends.
-        threading.Thread(target=fetch, daemon=True).start()
-        deadline_s = time.monotonic() + BATCH_WALL_S
-        while not response.done():
-            wait([response], POLL_S)
-            raise_if_stopped(self.stop, "yahoo")
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"no response within {BATCH_WALL_S:g} s")
-        return response.result()
-
-    def warnings(self) -> list[str]:
-        """Return one line for each reason."""
-        lines = []
-        for reason, tickers in self.failed.items():
-            names = named(tickers, _MAX_NAMED)
-            lines.append(
-                f"yahoo: tickers without bars: {len(tickers)}, left out: {names} ({reason}); "
-                "try again later"
-            )
-        return lines
+    # Not of an executor: its threads are joined when the program ends.
+    threading.Thread(target=run, daemon=True).start()
+    deadline_s = time.monotonic() + BATCH_WALL_S
+    while not response.done():
+        wait([response], POLL_S)
+        raise_if_stopped(stop, "yahoo")
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"no response within {BATCH_WALL_S:g} s")
+    return response.result()

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -23,6 +23,7 @@ from mp2.storage.recorder import WriterThread
 from mp2.storage.runs import Store
 
 
+@dataclass(slots=True)
 class ScanRecorder:
     """Stores one scan; give `observe` and `breakers()` to `discovery.runner.scan`.
 
@@ -31,38 +32,28 @@ class ScanRecorder:
     called with the scan's id once the scan is in the store.
     """
 
-    def __init__(
-        self,
-        writer: WriterThread,
-        *,
-        names: Sequence[str],
-        day: date,
-        config: Mapping[str, Any],
-        observer: Callable[[ScanEvent], None] | None = None,
-        on_begin: Callable[[str], None] | None = None,
-    ) -> None:
-        self._writer = writer
-        self._names = names
-        self._day = day
-        self._config = config
-        self._observer = observer
-        self._on_begin = on_begin
-        self._observer_lock = threading.Lock()
-        self._scan_id: str | None = None
-        self._error: str | None = None
+    writer: WriterThread
+    names: Sequence[str]
+    day: date
+    config: Mapping[str, Any]
+    observer: Callable[[ScanEvent], None] | None = None
+    on_begin: Callable[[str], None] | None = None
+    _observer_lock: threading.Lock = field(default_factory=threading.Lock)
+    _scan_id: str | None = None
+    _error: str | None = None
 
     def breakers(self) -> Breakers:
         """Return the breakers in the store; once it has failed, every scanner may run."""
         # The table has been checked before the scan.
-        rules = ExecutionSettings.model_validate(self._config.get("scanner_execution", {}))
+        rules = ExecutionSettings.model_validate(self.config.get("scanner_execution", {}))
         return Breakers(self._change_breaker, rules=rules)
 
     def observe(self, event: ScanEvent) -> None:
         """Store what has to be stored of an event, then pass it on."""
         if event.kind == "begun":
             self._in_store(self._begin)
-            if self._on_begin is not None and self._scan_id is not None:
-                self._on_begin(self._scan_id)
+            if self.on_begin is not None and self._scan_id is not None:
+                self.on_begin(self._scan_id)
         scan_id = self._scan_id
         if scan_id is None or event.outcome is None:
             self._pass_on(event)
@@ -72,7 +63,7 @@ class ScanRecorder:
             self._attempt(store, lambda store: store.add_outcome(scan_id, event))
             self._pass_on(event)
 
-        self._writer.post(store_and_pass_on)
+        self.writer.post(store_and_pass_on)
 
     def finish(self, result: ScanResult) -> ScanResult:
         """Store the end; return the result with its id in the store, or with the store's error."""
@@ -90,15 +81,15 @@ class ScanRecorder:
 
     def _begin(self, store: Store) -> None:
         self._scan_id = store.begin_scan(
-            scanners=self._names,
-            day=self._day.isoformat(),
-            config_fingerprint=config_fingerprint(self._config),
+            scanners=self.names,
+            day=self.day.isoformat(),
+            config_fingerprint=config_fingerprint(self.config),
         )
 
     def _pass_on(self, event: ScanEvent) -> None:
-        if self._observer is not None:
+        if self.observer is not None:
             with self._observer_lock:
-                self._observer(event)
+                self.observer(event)
 
     def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
         after = [change(BreakerState())]
@@ -110,11 +101,11 @@ class ScanRecorder:
             self._in_store(apply)
         else:
             # The outcome of a run: nothing waits for the state after it.
-            self._writer.post(lambda store: self._attempt(store, apply))
+            self.writer.post(lambda store: self._attempt(store, apply))
         return after[0]
 
     def _in_store(self, work: Callable[[Store], object]) -> None:
-        self._writer.call(lambda store: self._attempt(store, work))
+        self.writer.call(lambda store: self._attempt(store, work))
 
     def _attempt(self, store: Store, work: Callable[[Store], object]) -> None:
         if self._error is not None:
