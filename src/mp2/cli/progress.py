@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
@@ -115,7 +116,7 @@ class SearchDisplay(_LiveDisplay):
 
 
 def heartbeat_line(progress: SearchProgress) -> str:
-    """Return one log line: time, starters, limit, bank, attempts and peak memory."""
+    """Return one log line: time, starters, limit, bank, attempts and memory."""
     pool = progress.pool
     left = progress.n_starters - pool.n_exhausted
     return (
@@ -123,12 +124,18 @@ def heartbeat_line(progress: SearchProgress) -> str:
         f"{left} left ({pool.n_running} running, {pool.n_cut_off} cut off, "
         f"{pool.n_waiting} waiting), limit {pool.limit_ns / NS_PER_S:.3f}s, "
         f"bank {pool.bank_ns / NS_PER_S:.3f}s, {count(progress.attempts)} attempts, "
-        f"at most {peak_bytes() >> 20} MB"
+        f"{resident_bytes() >> 20} MB"
     )
 
 
-def peak_bytes() -> int:
-    """Return the most memory this process has held; 0 on Windows, which has no such call."""
+def resident_bytes() -> int:
+    """Return the memory this process holds now; its peak where there is no /proc."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            n_pages = int(statm.read().split()[1])
+        return n_pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
     try:
         import resource
     except ImportError:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
 from mp2.cli.views import count, duration, record_table, share, stacked, styled
 from mp2.errors import plain
 from mp2.groups.result import Group, Member, SearchResult, Status
@@ -26,7 +23,10 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
     hints = alias_hints(result.aliases)
     for size, kept in result.kept.items():
         if kept:
-            yield groups_table(result, size, kept[:n_show], hints)
+            shown = kept[:n_show]
+            counts = f"best {len(shown)} of {len(kept):,} kept, {result.eligible[size]:,} eligible"
+            yield styled(f"Size {size}: {counts}", "bold")
+            yield groups_table(result, shown, hints)
         else:
             yield styled(f"Size {size}: no eligible group found.", "bold")
         pick = result.pick(size)
@@ -43,35 +43,25 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
 
 
 def groups_table(
-    result: SearchResult, size: int, shown: Sequence[Group], hints: Mapping[int, str]
-) -> Table:
-    """Build the table of the best groups of a size; the picked one is marked."""
-    n_kept = len(result.kept[size])
-    n_eligible = result.eligible[size]
-    table = Table(
-        title=f"Size {size}: best {len(shown)} of {n_kept:,} kept, {n_eligible:,} eligible",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
-    for heading in ("rank", "score", "hit %", "Wilson %", "buys", "hits"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("members", overflow="fold")
+    result: SearchResult, shown: Sequence[Group], hints: Mapping[int, str]
+) -> RenderableType:
+    """Build the table of groups of one size; the picked one is marked."""
+    rows = []
     for group in shown:
         # The group that is picked need not be the first.
-        mark = "*" if group.rank == result.picked_rank.get(size) else ""
-        table.add_row(
-            f"{mark}{group.rank}",
+        is_picked = group.rank == result.picked_rank.get(len(group.members))
+        row = (
+            f"{'*' * is_picked}{group.rank}",
             f"{group.score:.2f}",
             f"{group.pooled_pp:.1f}",
             f"{group.wilson_lb:.1f}",
             "/".join(str(day.buys) for day in group.days),
             "/".join(str(day.hits) for day in group.days),
-            Text(members_text(group.members, hints)),
+            members_text(group.members, hints),
         )
-    return table
+        rows.append(row)
+    headings = ("rank", "score", "hit %", "Wilson %", "buys", "hits", "members")
+    return record_table(headings, rows, right=range(6))
 
 
 def members_text(members: Iterable[Member], hints: Mapping[int, str]) -> str:
@@ -146,13 +136,13 @@ def coverage_sentence(result: SearchResult) -> str:
 def summary_view(summary: PanelSummary, needed_bytes: int) -> Iterator[RenderableType]:
     """Show what a dry run reads: sizes of the panel, the space and the memory."""
     algos = [(algo, f"{n:,}") for algo, n in summary.variations_per_algo.items()]
-    yield record_table(("algorithm", "variations"), algos, right=1)
+    yield record_table(("algorithm", "variations"), algos, right=[1])
     yield ""
     days = []
     per_day = zip(summary.days, summary.buys_per_day, summary.base_win_rates, strict=True)
     for day, buys, rate in per_day:
         days.append((day, f"{buys:,}", f"{rate:.1f}%"))
-    yield record_table(("day", "buys", "base win rate"), days, right=2)
+    yield record_table(("day", "buys", "base win rate"), days, right=[1, 2])
     yield ""
     yield (
         f"{len(algos)} algorithms, {summary.n_variations:,} variations, {len(days)} days, "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from mp2.cli.options import (
     PROGRESS_OPTION,
     SIGNALS_OPTIONS,
     file_option,
-    options_record,
     with_options,
 )
 from mp2.cli.output_files import writing
@@ -29,15 +27,6 @@ if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
 
 OUTPUT_OPTION = file_option("-o", "--output", required=True, help="Parquet or CSV file to write")
-
-
-@dataclass(frozen=True, slots=True)
-class _ComputeOptions:
-    """Settings of `compute_signals` that are options of the same names."""
-
-    end: str | None
-    history: int | None
-    threads: int | None
 
 
 @click.command()
@@ -60,7 +49,10 @@ class _ComputeOptions:
 def signals(
     prices: Path,
     n_days: int,
+    end: str | None,
     grids: Path | None,
+    history: int | None,
+    threads: int | None,
     output: Path,
     next_output: Path | None,
     no_progress: bool,
@@ -73,11 +65,10 @@ def signals(
     from mp2.storage.request import PricesFile
 
     source = PricesFile(path=prices, **options)
-    how = options_record(_ComputeOptions, options)
     check_outputs(prices, output, next_output)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
-        table = read_bars(source, interrupts.stop, end=how.end)
+        table = read_bars(source, interrupts.stop, end=end)
         with observed(screen, "signals", live=not no_progress) as observe:
             sheet = compute_signals(
                 table,
@@ -86,7 +77,9 @@ def signals(
                 grids=load_grids(grids),
                 stop=interrupts.stop,
                 observe=observe,
-                **asdict(how),
+                end=end,
+                history=history,
+                threads=threads,
             )
         n_rows = write_signals(sheet, output, next_output)
         n_variations = len(sheet.variations)

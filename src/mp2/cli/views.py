@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -160,21 +160,20 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def record_table(
-    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: int = 0
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[int] = ()
 ) -> Table:
     """Build a table of text; where it is too wide, all columns but the first are folded.
 
-    The last `right` columns hold numbers and are aligned to the right.
+    The columns `right`, counted from 0, hold numbers and are aligned to the right.
     """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    n_left = len(headings) - right
     for idx, heading in enumerate(headings):
         table.add_column(
             heading,
-            justify="left" if idx < n_left else "right",
+            justify="right" if idx in right else "left",
             no_wrap=idx == 0,
             overflow="fold",
         )

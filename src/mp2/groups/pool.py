@@ -178,29 +178,23 @@ def run_pool(
     return pool.outcome()
 
 
+@dataclass
 class _Pool:
     """What the threads share; private methods are called with the lock held."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        run_turn: Callable[[int, Any], int],
-        new_control: Callable[[int, int], Control],
-        clock_ns: Callable[[], int],
-        started_ns: int,
-        stop: threading.Event,
-    ) -> None:
-        self._ledger = ledger
-        self._run_turn = run_turn
-        self._new_control = new_control
-        self._clock_ns = clock_ns
-        self._started_ns = started_ns
-        self._stop = stop
+    ledger: Ledger
+    run_turn: Callable[[int, Any], int]
+    new_control: Callable[[int, int], Control]
+    clock_ns: Callable[[], int]
+    started_ns: int
+    stop: threading.Event
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._controls: dict[int, Control] = {}
         self._ended_ns = self._now_ns()
-        self._give_up_ns = ledger.budget_ns + GRACE_NS
+        self._give_up_ns = self.ledger.budget_ns + GRACE_NS
         self._stopped = False
         self._closed = False
         self._abandoned: tuple[int, ...] = ()
@@ -210,7 +204,7 @@ class _Pool:
 
     def launch(self) -> None:
         """Start the threads; each takes its first turn as soon as it runs."""
-        for worker_idx in range(min(self._ledger.workers, self._ledger.n_starters)):
+        for worker_idx in range(min(self.ledger.workers, self.ledger.n_starters)):
             name = f"mp2-worker-{worker_idx}"
             # Daemon: the interpreter does not wait at its exit for a turn that never returns.
             thread = threading.Thread(
@@ -250,7 +244,7 @@ class _Pool:
     def progress(self) -> Progress:
         """The pool as it is now."""
         with self._lock:
-            ledger = self._ledger
+            ledger = self.ledger
             n_running = len(ledger.running)
             return Progress(
                 elapsed_ns=self._now_ns(),
@@ -265,7 +259,7 @@ class _Pool:
 
     def outcome(self) -> PoolOutcome:
         """The end of the run, when no thread is left or the pool is closed."""
-        ledger = self._ledger
+        ledger = self.ledger
         status = Status.WALL
         if ledger.n_exhausted == ledger.n_starters:
             status = Status.COMPLETE
@@ -275,7 +269,7 @@ class _Pool:
             status = Status.WORK_LIMIT
         return PoolOutcome(
             status=status,
-            ended_ns=self._started_ns + self._ended_ns,
+            ended_ns=self.started_ns + self._ended_ns,
             abandoned=self._abandoned,
         )
 
@@ -287,7 +281,7 @@ class _Pool:
             job = self.next_turn()
             while job is not None:
                 turn, control = job
-                how = TurnEnd(self._run_turn(turn.starter_idx, control))
+                how = TurnEnd(self.run_turn(turn.starter_idx, control))
                 job = self.next_turn(turn, how)
         except BaseException as error:
             # The caller of `run_pool` raises it: nothing above a thread would.
@@ -309,11 +303,11 @@ class _Pool:
             if ended is not None:
                 self._book(ended, how, t_ns)
             self._check_stop(t_ns)
-            turn = self._ledger.start(t_ns)
+            turn = self.ledger.start(t_ns)
             if turn is None:
                 return None
-            wall_ns = self._started_ns + self._ledger.budget_ns
-            control = self._new_control(self._deadline_ns(turn), wall_ns)
+            wall_ns = self.started_ns + self.ledger.budget_ns
+            control = self.new_control(self._deadline_ns(turn), wall_ns)
             self._controls[turn.starter_idx] = control
             return turn, control
 
@@ -329,29 +323,29 @@ class _Pool:
         if how is TurnEnd.STOPPED:
             self._stopped = True
             self._halt(t_ns)
-        if self._ledger.end(turn, how, t_ns):
-            for raised in self._ledger.running.values():
+        if self.ledger.end(turn, how, t_ns):
+            for raised in self.ledger.running.values():
                 control = self._controls[raised.starter_idx]
                 control.raise_deadline(self._deadline_ns(raised))
 
     # ---- both
 
     def _now_ns(self) -> int:
-        return self._clock_ns() - self._started_ns
+        return self.clock_ns() - self.started_ns
 
     def _deadline_ns(self, turn: Turn) -> int:
-        return self._started_ns + self._ledger.deadline_ns(turn)
+        return self.started_ns + self.ledger.deadline_ns(turn)
 
     def _check_stop(self, t_ns: int) -> None:
-        if self._stopped or not self._stop.is_set():
+        if self._stopped or not self.stop.is_set():
             return
         # A stop after the last turn has no effect: the run ended by itself.
-        if self._ledger.running or self._ledger.can_start(t_ns):
+        if self.ledger.running or self.ledger.can_start(t_ns):
             self._stopped = True
             self._halt(t_ns)
 
     def _halt(self, t_ns: int) -> None:
-        self._ledger.close()
+        self.ledger.close()
         # A second halt does not prolong the grace.
         self._give_up_ns = min(self._give_up_ns, t_ns + GRACE_NS)
         for control in self._controls.values():
@@ -361,7 +355,7 @@ class _Pool:
         # Closed first: a turn that returns from now on must not be booked a second time.
         self._halt(t_ns)
         self._closed = True
-        self._abandoned = tuple(sorted(self._ledger.running))
-        for turn in list(self._ledger.running.values()):
-            self._ledger.end(turn, TurnEnd.WALL, t_ns)
+        self._abandoned = tuple(sorted(self.ledger.running))
+        for turn in list(self.ledger.running.values()):
+            self.ledger.end(turn, TurnEnd.WALL, t_ns)
             self._ended_ns = t_ns
