@@ -196,9 +196,7 @@ def build_request(source: str = "week.parquet", **changes: Any) -> Request:
 
 def begin(target: Store, started_at: str = STARTED_AT, source: str = "week.parquet") -> str:
     request = build_request(source)
-    # Its start, and when it last wrote.
-    times = [started_at, processes.now_text()]
-    with mock.patch("mp2.storage.runs.now_text", side_effect=times):
+    with mock.patch("mp2.storage.database.now_text", return_value=started_at):
         return target.begin(request, input_fingerprint="f" * 64)
 
 

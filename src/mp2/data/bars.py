@@ -25,7 +25,7 @@ from mp2.data.columns import (
     parse_day,
 )
 from mp2.data.tables import (
-    Names,
+    ColumnList,
     Rows,
     Stop,
     Table,
@@ -291,7 +291,7 @@ def split_by_ticker(table: Table) -> Iterator[tuple[Table, str]]:
         part = pl.DataFrame(columns)
         name = f"{table.name}[{ticker}]"
 
-        def read(names: Names, part: pl.DataFrame = part) -> Rows:
+        def read(names: ColumnList, part: pl.DataFrame = part) -> Rows:
             yield part.select(names)
 
         yield Table(name, tuple(part.columns), read), ticker

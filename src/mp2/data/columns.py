@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 ColumnNames = Mapping[str, str]
 
 KEYS = ("algo", "variation", "day", "ticker")
-PRICES = ("open", "close")
-CANONICAL = (*KEYS, *PRICES, "win")
+OUTCOME_PRICES = ("open", "close")
+CANONICAL = (*KEYS, *OUTCOME_PRICES, "win")
 
 # Roles that no row may leave out; prices, wins and volumes may be unknown.
 _REQUIRED = (*KEYS, "date")
@@ -215,14 +215,14 @@ class Reader(Columns):
         self.keys = [role for role in keys if role in present]
         self.is_complete = len(self.keys) == len(keys)
         self.outcome: list[str] = []
-        if outcome and present.keys() >= set(PRICES):
-            self.outcome += PRICES
+        if outcome and present.keys() >= set(OUTCOME_PRICES):
+            self.outcome += OUTCOME_PRICES
         if outcome and "win" in present:
             self.outcome.append("win")
         needed = list(keys)
         or_win = ""
         if outcome and not self.outcome:
-            needed += PRICES
+            needed += OUTCOME_PRICES
             or_win = " (or 'win')"
         # A column that the caller names must exist, even where another one would do.
         used = CANONICAL if outcome else keys
@@ -232,7 +232,7 @@ class Reader(Columns):
                 table,
                 role,
                 wanted[role],
-                or_win if role in PRICES else "",
+                or_win if role in OUTCOME_PRICES else "",
             )
             for role in dict.fromkeys(needed)
             if role not in present
@@ -261,7 +261,7 @@ class Reader(Columns):
         won = pl.lit(False)
         priced = pl.lit(True)
         if "open" in self.outcome:
-            priced = pl.all_horizontal(pl.col(*PRICES).is_finite().fill_null(False))
+            priced = pl.all_horizontal(pl.col(*OUTCOME_PRICES).is_finite().fill_null(False))
             won = pl.when(priced).then(pl.col("close") > pl.col("open"))
         # A column of wins goes before prices, which then only say which pairs count.
         if "win" in self.outcome:

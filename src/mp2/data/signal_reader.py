@@ -17,7 +17,7 @@ from mp2.data import bitset
 from mp2.data.arrays import BoolArray, WordArray, freeze
 from mp2.data.columns import (
     CANONICAL,
-    PRICES,
+    OUTCOME_PRICES,
     ColumnNames,
     parse_day,
     unknown_roles,
@@ -328,7 +328,7 @@ def read_day_signals(
         stop=stop,
     ) as opened:
         # A day to pick for has no outcome yet; where there are prices they show that.
-        has_prices = all(names.get(role, role) in opened.columns for role in PRICES)
+        has_prices = all(names.get(role, role) in opened.columns for role in OUTCOME_PRICES)
         signals = LongSignals(
             opened,
             names,

@@ -44,7 +44,7 @@ _CSV_FAILURE = "cannot be read as a CSV file"
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_END_BYTES = 8
 
-Names = Sequence[str]
+ColumnList = Sequence[str]
 Rows = Iterator["pl.DataFrame"]
 # Set by another thread, to end the reading.
 Stop = threading.Event | None
@@ -60,10 +60,10 @@ class Table:
 
     name: str
     columns: tuple[str, ...]
-    read: Callable[[Names], Rows]
+    read: Callable[[ColumnList], Rows]
     stop: Stop = None
 
-    def batches(self, names: Names) -> Rows:
+    def batches(self, names: ColumnList) -> Rows:
         """Yield what `read` yields, until the reading is stopped."""
         for batch in self.read(names):
             # Between two batches, since a library's call cannot be interrupted.
@@ -176,7 +176,7 @@ def parquet_table(path: Path) -> Table:
     """Open a Parquet file."""
     import polars as pl
 
-    def read(names: Names) -> Rows:
+    def read(names: ColumnList) -> Rows:
         for first in range(0, n_rows, BATCH_ROWS):
             with library_errors(path, failure):
                 batch = scan.select(names).slice(first, BATCH_ROWS).collect()
@@ -226,7 +226,7 @@ def csv_table(
         levels = zip(*head, strict=True)
         columns = tuple(str(tuple(filter(None, cells))) for cells in levels)
 
-    def read(names: Names) -> Rows:
+    def read(names: ColumnList) -> Rows:
         first_row = 1
         for header, records in _csv_blocks(path, n_header_rows):
             try:
@@ -407,7 +407,7 @@ def sqlite_table(
             raise InputError(f"{path}: the query returns no columns; give a SELECT")
         columns = tuple(entry[0] for entry in description)
 
-        def read(names: Names) -> Rows:
+        def read(names: ColumnList) -> Rows:
             with reading():
                 cursor = connection.execute(statement)
                 while rows := cursor.fetchmany(_SQLITE_ROWS):
@@ -463,7 +463,7 @@ def frame_table(
         frame = nw.from_native(source.reset_index(level=levels) if levels else source)
         columns = frame.collect_schema().names()
 
-    def read(names: Names) -> Rows:
+    def read(names: ColumnList) -> Rows:
         with reading():
             # Once for all batches: a slice of a lazy frame would run its query again.
             rows = frame.select(*names)

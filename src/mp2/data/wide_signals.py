@@ -86,10 +86,12 @@ def level_problems(
             problems.append(
                 f"{_NAME}: no column level {level!r}; {shown}; name it with columns ({role}=NAME)"
             )
-        elif None in _texts(frame, level):
-            number = _texts(frame, level).index(None) + 1
+            continue
+        is_null = frame.columns.get_level_values(level).isna()
+        if is_null.any():
             problems.append(
-                f"{_NAME}: column level {level!r} holds nulls, the first in column {number}"
+                f"{_NAME}: column level {level!r} holds nulls, "
+                f"the first in column {is_null.argmax() + 1}"
             )
     if len(levels) <= len(roles):
         problems.append(

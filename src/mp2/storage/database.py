@@ -28,7 +28,7 @@ from mp2._files import expanded
 from mp2._sqlite import ForeignFileError, connect
 from mp2.errors import InputError, StoreError
 from mp2.storage import schema
-from mp2.storage.processes import is_at_work, owner
+from mp2.storage.processes import is_at_work, now_text, owner
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
@@ -175,14 +175,18 @@ class Database:
 
     # --- runs and scans: rows with an id and an owner ---------------------------------------------
 
-    def _unused_id(self, kind: str, started_at: str) -> str:
-        """A new id in the table `kind`, sortable by `started_at`."""
+    def _begin(self, kind: str, values: Row) -> str:
+        """Add a row that this process works on from now. Returns its id, sortable by the start."""
+        started_at = now_text()
         moment = datetime.fromisoformat(started_at)
-        taken = set(self._ids(kind))
-        while True:
-            new = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-            if new not in taken:
-                return new
+        with self._transaction("IMMEDIATE"):
+            taken = self._ids(kind)
+            new = None
+            while new is None or new in taken:
+                new = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            row = {f"{kind}_id": new, "started_at": started_at, "status": "running"}
+            self._insert(kind, row | owner() | values)
+        return new
 
     def _ids(self, kind: str) -> list[str]:
         """The ids in a table, newest first."""

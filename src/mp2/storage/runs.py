@@ -68,24 +68,17 @@ class Store(ScanStore):
 
     def begin(self, request: Request, *, input_fingerprint: str) -> str:
         """Store that a search starts. Returns its run id, which sorts by the time of the start."""
-        started_at = now_text()
         # A name from the file system need not be Unicode.
         source = request.label.encode("utf-8", "backslashreplace").decode()
-        with self._transaction("IMMEDIATE"):
-            run_id = self._unused_id("run", started_at)
-            values = {
-                "run_id": run_id,
-                "started_at": started_at,
-                "source": source,
-                "status": "running",
-                "request": request.to_dict(),
-                "heartbeat_at": now_text(),
-                "input_fingerprint": input_fingerprint,
-                "budget_s": request.search.budget_s,
-                "workers": request.search.workers,
-            }
-            self._insert("run", values | owner())
-        return run_id
+        values = {
+            "source": source,
+            "request": request.to_dict(),
+            "heartbeat_at": now_text(),
+            "input_fingerprint": input_fingerprint,
+            "budget_s": request.search.budget_s,
+            "workers": request.search.workers,
+        }
+        return self._begin("run", values)
 
     def save_state(self, run_id: str, part: SearchState) -> int:
         """Write a part of a running run's state. Returns how many of its starters are exhausted.

@@ -22,7 +22,7 @@ from mp2.discovery.records import (
 )
 from mp2.errors import InputError
 from mp2.storage.database import Database, Row, from_sql, to_json, validated
-from mp2.storage.processes import now_text, owner, status_now
+from mp2.storage.processes import status_now
 
 _UNENDED = {
     "running": "the scan is still running: this is what has ended so far",
@@ -67,19 +67,12 @@ class ScanStore(Database):
         config_fingerprint: str,
     ) -> str:
         """Store that a scan of these scanners, in registration order, starts. Returns its id."""
-        started_at = now_text()
-        with self._transaction("IMMEDIATE"):
-            scan_id = self._unused_id("scan", started_at)
-            values = {
-                "scan_id": scan_id,
-                "started_at": started_at,
-                "day": day,
-                "status": "running",
-                "config_fingerprint": config_fingerprint,
-                "scanners": list(scanners),
-            }
-            self._insert("scan", values | owner())
-        return scan_id
+        values = {
+            "day": day,
+            "config_fingerprint": config_fingerprint,
+            "scanners": list(scanners),
+        }
+        return self._begin("scan", values)
 
     def add_outcome(self, scan_id: str, event: ScanEvent) -> None:
         """Store a `finished` event of a running scan: its outcome and its candidates.
