@@ -71,6 +71,15 @@ def readme_command(name):
 
 
 @nox.session
+def quick(session):
+    """The loop while working: every room but the command line and the system, few random examples."""
+    session.install("-e", ".[test]", "pytest-xdist>=3.6")
+    elsewhere = ["--ignore=tests/cli", "--ignore=tests/system"]
+    fewer = ["-n", "2", "-p", "no:benchmark", "--hypothesis-profile=quick"]
+    session.run("pytest", "-q", *elsewhere, *fewer, *session.posargs)
+
+
+@nox.session
 def everything(session):
     """All tests, also the slow ones and those on real data where it is there."""
     session.install(".[test]")

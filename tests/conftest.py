@@ -8,6 +8,7 @@ import pytest
 
 # A slow example depends on the machine, not on the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("untimed")
 
 # Started by nohup or in the background, the tests and their commands would ignore these signals.

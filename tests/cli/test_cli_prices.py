@@ -161,6 +161,7 @@ def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
     assert json.loads(out)["next_day"]["day"] == NEXT_DAY.isoformat()
 
 
+@pytest.mark.slow
 def test_pick_writes_a_csv_and_falls_back(mp2, bars, here):
     assert mp2("run", bars / "bars.parquet", *SEARCH)[0] == 0
     args = ("pick", "last", "--prices", bars / "later.parquet", "--grids=grids.toml")
@@ -260,6 +261,7 @@ def test_lookahead_names_plug_ins_it_could_not_check_and_counts_variations(
     assert "plug_in_ahead:lost" in str(json.loads(mp2(*args, "--json")[1])["warnings"])
 
 
+@pytest.mark.slow
 def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
     code, out, _ = mp2("demo", "--budget=60s", "--workers=2", "--no-progress")
     assert code == 0
@@ -279,6 +281,7 @@ def test_the_demo_scores_the_votes_it_prints(mp2):
     assert document["outcome"]["votes"]["n_picks"] == len(document["next_day"]["votes"])
 
 
+@pytest.mark.slow
 def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
     """A run as of a past day is the run of that day, though a ticker was delisted later.
 

@@ -433,6 +433,7 @@ Fast, Hanging = made("Fast", False), made("Hanging", True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_scan_keeps_what_had_completed(here, monkeypatch, number, code):

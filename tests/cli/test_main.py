@@ -414,6 +414,7 @@ def test_runs_without_a_database(mp2, here, command):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_doctor_reports_the_machine(mp2):
     code, out, _ = mp2("doctor", "--json")
     facts = strict_json(out)
@@ -490,6 +491,7 @@ def test_a_signal_while_reading_stores_nothing(here):
     assert not (here / "mp2.db").exists()
 
 
+@pytest.mark.slow
 def test_closed_stdout_is_quiet():
     with start("search", WEEK, *RULES, "--json", "--json-groups", "1000") as process:
         process.stdout.close()
@@ -537,6 +539,7 @@ def test_a_store_that_fails_costs_no_result(mp2, here, monkeypatch):
     assert [len(groups) for groups in whole["groups"].values()] == [58, 22]
 
 
+@pytest.mark.slow
 def test_picks_of_a_run_that_could_not_be_stored_are_of_none(mp2, monkeypatch):
     def fail(*_):
         raise StoreError("mp2.db: disk full; make room")

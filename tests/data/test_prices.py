@@ -414,6 +414,7 @@ def price_tables(draw: st.DrawFn) -> PriceTable:
     return price_table(dates, tickers, [np.where(listed, field, nan) for field in values])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout", ["parquet", "csv", "sqlite", "polars", "yfinance", "yfinance csv"]
 )

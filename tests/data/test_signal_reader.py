@@ -306,6 +306,7 @@ def test_summary_counts_the_space_before_pruning() -> None:
     assert summary.panel_bytes == read_signals(LONG, days=["2026-01-07"]).n_bytes
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(1, 2000), min_size=1, max_size=8), max_size=st.integers(1, 8))
 def test_summary_is_exact_at_any_size(sizes: list[int], max_size: int) -> None:
     n_variations = sum(sizes)

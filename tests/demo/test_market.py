@@ -25,6 +25,7 @@ def test_the_same_seed_makes_the_same_market_and_another_another():
     assert first.planted != other.planted
 
 
+@pytest.mark.slow
 def test_bars_are_valid_and_later_adds_one_day():
     market = make_market(0)
     prices, later = market.prices, market.later
@@ -35,6 +36,7 @@ def test_bars_are_valid_and_later_adds_one_day():
         assert np.all((prices.low <= field) & (field <= prices.high))
 
 
+@pytest.mark.slow
 def test_members_agree_on_winners_and_on_little_else():
     market = make_market(0)
     sheet = compute_signals(

@@ -79,6 +79,7 @@ def test_a_directory_or_a_file_in_the_way(tmp_path):
     works_in_memory(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_locked_file(tmp_path):
     first = StateFile(tmp_path)
     Cache(first).clear()

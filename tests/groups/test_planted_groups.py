@@ -62,6 +62,7 @@ def test_a_member_buys_and_wins_exactly_as_often_as_without_planting(seed):
     assert np.array_equal(buys[others], ordinary_buys[others])
 
 
+@pytest.mark.slow
 @seeds()
 def test_the_search_finds_every_planted_group(seed):
     table, result = searched(seed)
@@ -81,6 +82,7 @@ def test_planted_groups_stand_clear_of_luck(seed):
         assert min(scores) - max(luck) > CLEAR_GAP
 
 
+@pytest.mark.slow
 @seeds(quick=range(1), more=range(1, 20))
 def test_without_planting_the_best_scores_are_far_lower(seed):
     _, with_plant = searched(seed)

@@ -74,6 +74,7 @@ def test_what_is_not_there_is_one_clear_line(name, tmp_path):
     assert all(available in line for available in SIMD)
 
 
+@pytest.mark.slow
 def test_doctor_shows_it(tmp_path):
     facts = json.loads(python(DOCTOR, tmp_path, "portable").stdout)
     assert facts["simd"] == "portable"

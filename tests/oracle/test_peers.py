@@ -78,6 +78,7 @@ def test_a_thinned_panel_keeps_every_algorithm(cut):
     assert np.array_equal(panel.buys, cut.panel.buys[1::4])
 
 
+@pytest.mark.slow
 def test_a_disagreement_is_an_error_exit(cut, monkeypatch, capsys):
     plain = PEERS[0]
     module = plain.load()
