@@ -1,4 +1,4 @@
-"""Everything a contributor does: `nox` runs what CI runs, `nox -s NAME` one of it, `nox -l` lists it."""
+"""Everything a contributor does: `nox` runs what CI runs, `nox -s NAME` one session, `nox -l` lists them."""
 
 import json
 import os
@@ -143,10 +143,10 @@ def audit(session):
 
 
 def has_advisories():
-    """Whether the source tells of a release that is known to be vulnerable."""
+    """Return whether the source has the advisories of a release known to be vulnerable."""
     try:
-        with urllib.request.urlopen(ADVISORIES, timeout=10) as reply:
-            return bool(json.load(reply).get("vulnerabilities"))
+        with urllib.request.urlopen(ADVISORIES, timeout=10) as response:
+            return bool(json.load(response).get("vulnerabilities"))
     except (OSError, ValueError):
         return False
 
