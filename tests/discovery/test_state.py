@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from mp2.discovery import http
-from mp2.discovery.http.cache import Cache, key_of
+from mp2.discovery.http.cache import Cache
 from mp2.discovery.http.quota import Quotas, parse_rate
 from mp2.discovery.http.state import FILE_NAME, StateFile, state_folder
 from mp2.errors import MissingExtraError, SourceError
 
-KEY = key_of("GET", "http://x/y", [])
+KEY = "key of a request"
 
 
 def never():

@@ -582,7 +582,7 @@ def test_no_repr_shows_what_may_hold_a_key(here):
     records = (
         settings.SettingsFile(here / "mp2.toml", {"discovery": table}),
         Plan((registered,), table),
-        discovery.read_discovery(table, ["news"], ["news"]),
+        discovery.read_discovery(table, [registered]),
         News.Settings(feeds=table["scanners"]["news"]["feeds"]),
         Feed.of(table["scanners"]["news"]["feeds"][0]),
     )

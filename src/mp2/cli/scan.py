@@ -48,9 +48,7 @@ class Plan:
         """Return the table as typed settings; raises `InputError` naming the keys at fault."""
         from mp2.discovery.config import read_discovery
 
-        names = [one.name for one in self.known]
-        pipelines = [one.pipeline for one in self.known if one.pipeline]
-        return read_discovery(self.config, names, pipelines)
+        return read_discovery(self.config, self.known)
 
 
 class _OwnStdout:

@@ -63,8 +63,8 @@ class DemoMarket:
     prices: PriceTable
     later: PriceTable
     grids: Grids
-    planted: tuple[Key, ...]
-    edge: frozenset[tuple[str, str]]
+    planted: tuple[Key, ...] = ()
+    edge: frozenset[tuple[str, str]] = frozenset()
 
 
 def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
@@ -79,16 +79,24 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
     market_rng, plant_rng = np.random.default_rng(seed).spawn(2)
     returns = draw_returns(market_rng)
     grids = narrow_grids()
-    planted: tuple[Key, ...] = ()
-    if plant:
-        planted, returns = plant_edge(plant_rng, returns, grids)
+    if not plant:
+        later = _prices(returns)
+        return DemoMarket(
+            later.until(LAST_DAY.isoformat()),
+            later,
+            grids,
+        )
+    planted, returns = plant_edge(plant_rng, returns, grids)
     later = _prices(returns)
-    edge = frozenset[tuple[str, str]]()
-    if plant:
-        sheet = compute_signals(later, n_days=N_PLANTED_DAYS, grids=grids, only=planted)
-        consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
-        signals = np.argwhere(consensus).tolist()
-        edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
+    sheet = compute_signals(
+        later,
+        n_days=N_PLANTED_DAYS,
+        grids=grids,
+        only=planted,
+    )
+    consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
+    signals = np.argwhere(consensus).tolist()
+    edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
     return DemoMarket(
         later.until(LAST_DAY.isoformat()),
         later,
@@ -286,9 +294,8 @@ def with_edge(
         moves = np.abs(session[tickers, day_idx])
         gains = np.maximum(moves, _MIN_GAIN)
         rises = rng.random(len(tickers)) < _PLANTED_HIT_RATE
-        if rises.sum() < _MIN_HITS:
-            return None
-        if not _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS:
+        is_right_size = _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS
+        if rises.sum() < _MIN_HITS or not is_right_size:
             return None
         session[tickers, day_idx] = np.where(rises, gains, -gains)
     return changed

@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from mp2.discovery.registry import Registered
 from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.errors import InputError, plain
 
@@ -109,10 +110,9 @@ class Discovery(_Table):
 
 def read_discovery(
     config: Mapping[str, Any] | None,
-    scanners: Iterable[str],
-    pipelines: Iterable[str],
+    known: Iterable[Registered],
 ) -> Discovery:
-    """Return the table `[discovery]`, given as a mapping, for these scanners and pipelines.
+    """Return the table `[discovery]`, given as a mapping, for these scanners and their pipelines.
 
     Raises `InputError` naming every key that is unknown or has an unusable value. What is inside a
     scanner's own table is checked by the scanner's settings.
@@ -127,8 +127,9 @@ def read_discovery(
         discovery = Discovery.model_validate(table)
     except ValidationError as error:
         problems += map(_placed, _details(error))
+    scanners = {one.name: one.pipeline for one in known}
     problems += _unknown_names(table, "scanner", scanners)
-    problems += _unknown_names(table, "pipeline", pipelines)
+    problems += _unknown_names(table, "pipeline", filter(None, scanners.values()))
     if problems:
         raise InputError(problems)
     return discovery

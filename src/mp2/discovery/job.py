@@ -73,7 +73,7 @@ class Job:
     def __init__(
         self,
         scanner: type[Scanner],
-        new_context: Callable[[Callable[[], float]], ScanContext],
+        new_context: Callable[..., ScanContext],
         child: ChildScan | None = None,
     ) -> None:
         self.scanner = scanner
@@ -93,7 +93,7 @@ class Job:
 
         Raises RuntimeError when there is no thread left.
         """
-        self.context = self._new_context(clock)
+        self.context = self._new_context(clock=clock)
         self._collection = Collection(self.context)
         # A daemon: a scanner that hangs must not block the exit of the process.
         self.thread = threading.Thread(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mp2.discovery.candidates import one_line, shown
@@ -81,18 +82,15 @@ class Preparation:
             child = ChildScan(request)
         else:
             state = state_copy(self.state)
-
-        def new_context(clock: Callable[[], float]) -> ScanContext:
-            return ScanContext(
-                scanner,
-                settings,
-                state=state,
-                timeout_s=settings.timeout_seconds or self.timeout_s,
-                today=self.today,
-                http=self.http,
-                clock=clock,
-            )
-
+        new_context = partial(
+            ScanContext,
+            scanner,
+            settings,
+            state=state,
+            timeout_s=settings.timeout_seconds or self.timeout_s,
+            today=self.today,
+            http=self.http,
+        )
         return Job(scanner, new_context, child)
 
 

@@ -53,11 +53,7 @@ def find_scanners(
     """
     installed: dict[str, Registered] = {}
     built_in = [
-        _checked(
-            scanner,
-            f"built-in {class_path(scanner)}",
-            scanner.__name__,
-        )
+        _checked(scanner, f"built-in {class_path(scanner)}", scanner.__name__)
         for scanner in builtin_scanners()
     ]
     for one in (*built_in, *_plug_ins()):

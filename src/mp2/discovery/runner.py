@@ -58,7 +58,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mp2._intervals import POLL_S
-from mp2.discovery.breaker import Breakers, BreakerState, Change
+from mp2.discovery.breaker import Breakers, BreakerState
 from mp2.discovery.collection import Collection, gather
 from mp2.discovery.config import (
     MAX_HUNG,
@@ -142,8 +142,7 @@ def scan(
     """
     known = find_scanners() if scanners is None else registered(scanners)
     chosen = _chosen(known, only)
-    pipelines = [one.pipeline for one in known if one.pipeline]
-    discovery = read_discovery(config, [one.name for one in known], pipelines)
+    discovery = read_discovery(config, known)
     # Refused now, and not after minutes of scanning.
     if state is not None and not isinstance(state.get("tool_logs", []), list):
         raise InputError("state['tool_logs'] has to be a list: tool logs are appended to it")
@@ -153,6 +152,8 @@ def scan(
         timeout_seconds=timeout_s,
         concurrent=concurrent,
     )
+    # Without a place to keep states every breaker stays closed.
+    breakers = breakers or Breakers(lambda scanner, change: change(BreakerState()))
     warnings: list[str] = []
     # Closed before the result is made, so that abandoned threads cannot send any more.
     with closing(LazyClient(http_options or {}, warnings.append)) as client:
@@ -167,7 +168,7 @@ def scan(
         run = _Run(
             prepared=[preparation.prepare(one) for one in chosen],
             execution=execution,
-            breakers=breakers or Breakers(_forget),
+            breakers=breakers,
             stop=stop or threading.Event(),
             observe=observe,
             observe_every_s=observe_every_s,
@@ -208,7 +209,7 @@ def scan_in_caller(
     `InputError` for faults of its class, its settings or the state.
     """
     (known,) = registered([scanner])
-    discovery = read_discovery(config, [known.name], [known.pipeline])
+    discovery = read_discovery(config, [known])
     if known.scanner is None:
         raise InputError(f"scanner {known.name}: {known.error}")
     # Without a look at `enabled`: who debugs a scanner wants it to run.
@@ -241,11 +242,6 @@ def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Regist
     if not only:
         return known
     return [one for one in known if one.name in only]
-
-
-def _forget(scanner: str, change: Change) -> BreakerState:
-    """Let every scanner of a scan without a store run: a breaker needs a state that is kept."""
-    return change(BreakerState())
 
 
 # --- the run

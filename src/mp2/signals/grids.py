@@ -230,12 +230,13 @@ def rising_variations(
         # Strictly: a fast average as slow as the slow one compares a series with itself.
         rising = [params[name] for name in algorithm.rising]
         if rising == sorted(set(rising)):
-            name = "-".join(map(_text, values))
+            # In the shortest form, without an exponent.
+            texts = [np.format_float_positional(value, precision=12, trim="-") for value in values]
             reads = tuple(algorithm.reads(**params))
             variations.append(
                 Variation(
                     algorithm,
-                    name,
+                    "-".join(texts),
                     MappingProxyType(params),
                     reads,
                 )
@@ -279,11 +280,6 @@ def value_fault(parameter: Parameter, value: Any) -> str | None:
     if parameter.whole and not isinstance(value, int):
         return f"{parameter.name} = {value} must be a whole number"
     return None
-
-
-def _text(value: float) -> str:
-    """A number in its shortest form, without an exponent."""
-    return np.format_float_positional(value, precision=12, trim="-")
 
 
 # --- third parties

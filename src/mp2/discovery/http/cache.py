@@ -8,15 +8,13 @@ in for a source that fails, for `STALE_S` more.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Callable
 
+from mp2.discovery.context import ReplyKind
 from mp2.discovery.http.state import StateFile
 from mp2.discovery.single_flight import SingleFlight
 from mp2.errors import TRANSIENT_CODES, SourceError
@@ -41,17 +39,6 @@ DELETE FROM response WHERE key IN (
     ) WHERE total > ?
 )
 """
-
-Freshness = Literal["fresh", "cached", "stale"]
-
-
-def key_of(method: str, url: str, values: Iterable[tuple[str, str]]) -> str:
-    """Return the key of a request, the same for any order of `values`.
-
-    `values` must not hold secrets.
-    """
-    text = json.dumps([method, url, sorted(values)])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Cache:
@@ -80,7 +67,7 @@ class Cache:
         *,
         wait: Callable[[threading.Event], None],
         may_keep: Callable[[str], bool] = lambda body: True,
-    ) -> tuple[str, Freshness]:
+    ) -> tuple[str, ReplyKind]:
         """Return an entry younger than `ttl_s`, otherwise what `make` returns.
 
         That is kept if it `may_keep`.
@@ -89,13 +76,13 @@ class Cache:
         `wait` raises a `SourceError` that may pass, an old entry is returned as `stale`.
         """
 
-        def find() -> tuple[str, Freshness] | None:
+        def find() -> tuple[str, ReplyKind] | None:
             body = self._find(key, ttl_s)
             if body is None:
                 return None
             return body, "cached"
 
-        def make_and_keep() -> tuple[str, Freshness]:
+        def make_and_keep() -> tuple[str, ReplyKind]:
             body = make()
             now = self._clock()
 

@@ -70,7 +70,7 @@ class Client:
 
     def __init__(
         self,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         *,
         rules: RetryRules | None = None,
         clock: Callable[[], float] = time.time,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2.errors import SourceError
@@ -18,14 +17,11 @@ if TYPE_CHECKING:
 class LazyClient:
     """A `Client`, made when a scanner first needs it.
 
-    `options` are its arguments, the folder as text or path; `warn` gets its warnings.
+    `options` are its arguments; `warn` gets its warnings.
     """
 
     def __init__(self, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:
         self._options = {"warn": warn, **options}
-        folder = options.get("folder")
-        if folder is not None:
-            self._options["folder"] = Path(folder)
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._is_closed = False

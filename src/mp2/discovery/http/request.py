@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2
 
-from mp2.discovery.http.cache import key_of
 from mp2.discovery.http.redact import Secrets
 from mp2.errors import SourceError, plain
 
@@ -83,6 +82,8 @@ class Request:
     def cache_key(self, parser: str) -> str:
         """Return the key of the data that `parser` makes of the response.
 
+        It is the same for any order of the parameters.
+
         Of the secret parameters it depends on 32 bits of a hash: enough to separate a few accounts,
         too few to find a secret by.
         """
@@ -92,10 +93,10 @@ class Request:
                 values.append((name, value))
         if self.secret_params:
             text = json.dumps(sorted(self.secret_params.items()))
-            values.append(("", hashlib.sha256(text.encode()).hexdigest()[:8]))
+            values.append(("", _sha256(text)[:8]))
         # A fragment is never sent.
         address = str(self.url.copy_with(query=None, fragment=None))
-        return key_of(f"{parser} {self.method}", address, values)
+        return _sha256(json.dumps([parser, self.method, address, sorted(values)]))
 
     def redirected(self, location: str, secrets: Secrets) -> Request:
         """Return the request after a redirect.
@@ -123,6 +124,10 @@ class Request:
             name: value for name, value in self.headers.items() if name.lower() in _FOREIGN_HEADERS
         }
         return replace(self, url=url, headers=headers, secret_params={}, auth=None)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int]:

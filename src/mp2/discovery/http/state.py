@@ -68,11 +68,11 @@ class StateFile:
 
     def __init__(
         self,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         *,
         warn: Callable[[str], object] = lambda text: None,
     ) -> None:
-        self._path = None if folder is None else folder / FILE_NAME
+        self._path = None if folder is None else Path(folder, FILE_NAME)
         self._warn = warn
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
