@@ -55,6 +55,7 @@ def start_logging() -> Console:
         )
         to_screen.setFormatter(PlainFormatter("%(message)s"))
     else:
+        # Not through rich, which would wrap lines that are searched.
         to_screen = logging.StreamHandler()
         to_screen.setFormatter(PlainFormatter("mp2: %(message)s"))
     if session.verbose > 1:

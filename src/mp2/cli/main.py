@@ -90,6 +90,7 @@ def config_first(args: list[str]) -> list[str]:
             first.append(word)
         else:
             rest.append(word)
+        # What follows are arguments, also where they look like options.
         if word == "--":
             rest += words
     return first + rest
@@ -103,6 +104,7 @@ def _report(error: BaseException, session: Session, debug: bool) -> int:
     code, lines = _code_and_lines(error, session, debug)
     # An output that is full or closed cannot take a message.
     with suppress(OSError):
+        # Where a signal met the command says nothing about an error.
         if debug and code < ExitCode.INTERRUPTED:
             for line in "".join(traceback.format_exception(error)).split("\n"):
                 say(line, err=True)

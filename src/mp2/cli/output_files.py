@@ -24,6 +24,7 @@ def writing(output: Path) -> Iterator[Path]:
     from polars.exceptions import PolarsError
 
     kept = current_session().kept
+    # A link stays, and the file it points to is replaced.
     target = Path(os.path.realpath(output))
     if target.exists():
         is_replaceable = target.is_file() and os.access(target, os.W_OK)

@@ -315,6 +315,7 @@ def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) ->
             raise InputError(problems)
         note_kept("the outcomes stored by then stay")
         for scored in outcomes:
+            # Other outcomes may still change when more bars are known.
             if not no_store and scored.status is PickStatus.SCORED:
                 store.save_outcome(run_id, scored)
         content = document(

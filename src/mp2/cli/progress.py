@@ -97,6 +97,7 @@ class SearchDisplay(_LiveDisplay):
 
     def _table(self, progress: SearchProgress) -> Table:
         pool = progress.pool
+        # Turns may end a little after the wall.
         left_s = max(0, pool.wall_ns - pool.elapsed_ns) / NS_PER_S
         limit = duration(pool.limit_ns / NS_PER_S)
         bank = duration(pool.bank_ns / NS_PER_S)

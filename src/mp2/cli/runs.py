@@ -21,7 +21,16 @@ from mp2.cli.options import (
 from mp2.cli.output_files import writing
 from mp2.cli.search import ViewOptions
 from mp2.cli.session import note_kept
-from mp2.cli.views import count, document, duration, json_text, present, record_table, share
+from mp2.cli.views import (
+    count,
+    document,
+    duration,
+    if_known,
+    json_text,
+    present,
+    record_table,
+    share,
+)
 from mp2.errors import InputError
 
 
@@ -41,9 +50,9 @@ def list_runs(db: Path) -> None:
         problems = store.problems
     rows = []
     for run in summaries:
-        time = "" if run.elapsed_s is None else duration(run.elapsed_s)
-        coverage = "" if run.coverage is None else share(run.coverage)
-        attempts = "" if run.attempts is None else count(run.attempts)
+        time = if_known(run.elapsed_s, duration)
+        coverage = if_known(run.coverage, share)
+        attempts = if_known(run.attempts, count)
         kept = ", ".join(f"{size}: {n}" for size, n in run.n_kept.items())
         rows.append((run.run_id, run.status, time, coverage, attempts, kept, run.source))
     headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
@@ -85,6 +94,7 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> None:
     """Export every kept group of a run, one row per group (json: the whole result)."""
     from mp2.groups.export import for_spreadsheets, groups_table
 
+    # Before the store is read: a terminal must not get binary data.
     if kind == "parquet" and output is None:
         raise InputError("--format parquet is binary: name a file with --output")
     with reading(db) as store:
@@ -92,6 +102,7 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> None:
     if kind == "json":
         _write_text(json_text(result.to_dict()) + "\n", output)
     elif kind == "csv":
+        # Spreadsheets open CSV files, and run formulas in them.
         _write_text(for_spreadsheets(groups_table(result)).write_csv(), output)
     elif output is not None:
         with writing(output) as path:

@@ -226,6 +226,7 @@ def reset(db: Path, names: Sequence[str]) -> None:
     with Interrupts().caught():
         with Store(db, must_exist=True) as store:
             before = store.breakers()
+            # All names are checked before any breaker is changed.
             for name in names:
                 # The breaker of a plug-in that was removed can be reset too.
                 if name not in before:

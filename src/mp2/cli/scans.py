@@ -14,7 +14,7 @@ import click
 
 from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, number_option, reading
 from mp2.cli.scan import scan_document
-from mp2.cli.views import document, duration, present, record_table
+from mp2.cli.views import document, duration, if_known, present, record_table
 from mp2.discovery.records import console_line
 
 
@@ -34,7 +34,7 @@ def list_scans(db: Path) -> None:
         problems = store.problems
     rows = []
     for one in summaries:
-        time = "" if one.elapsed_s is None else duration(one.elapsed_s)
+        time = if_known(one.elapsed_s, duration)
         outcomes = f"{one.n_outcomes} of {one.n_scanners}"
         counts = (outcomes, one.n_failed, one.n_candidates)
         rows.append((one.scan_id, one.status, one.day, time, *counts))

@@ -63,6 +63,7 @@ class RulesCommand(click.Command):
 
 def rule_options(command: CommandT) -> CommandT:
     """Add every rule of the search as an option."""
+    # Decorators apply from the last to the first; the help keeps the order of the rules.
     for spec in reversed(_RULES.values()):
         command = _rule_option(spec)(command)
     return command
@@ -72,6 +73,7 @@ def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
     kinds: dict[str, Any] = {"int": int, "float": float}
     flags = _FLAGS.get(spec.name, (f"--{spec.name.replace('_', '-')}", spec.name))
     text = spec.metadata["help"]
+    # Its default depends on max_size, as its text says.
     if spec.name != "retain_sizes":
         text += f"  [default: {spec.default}]"
     kind = kinds.get(str(spec.type), settings.SIZES)

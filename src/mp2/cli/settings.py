@@ -82,6 +82,7 @@ def pairs(value: Any) -> dict[str, str]:
 DURATION = FuncParamType(duration)
 TIMEOUT = FuncParamType(_timeout)
 CHECKPOINT = FuncParamType(_checkpoint)
+# The help shows the name; all three are written in the same way.
 TIMEOUT.name = CHECKPOINT.name = DURATION.name
 NAMES = FuncParamType(names)
 SIZES = FuncParamType(sizes)

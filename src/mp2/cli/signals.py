@@ -107,6 +107,7 @@ def signals(
 
 def check_outputs(prices: Path, *outputs: Path | None) -> None:
     """Check that no output overwrites the prices or another output, and that its kind is known."""
+    # Resolved: two names may mean one file.
     taken = {prices.resolve()}
     for path in filter(None, outputs):
         check_format(path)
@@ -183,6 +184,7 @@ def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
         findings = check_signals(table, checked, stop=interrupts.stop)
         lines = [str(finding) for finding in findings]
         warnings = (*table.warnings, *checked.warnings)
+        # A variation may have findings on several days.
         n_cheating = len({(finding.algo, finding.variation) for finding in findings})
         present(
             document(

@@ -170,6 +170,7 @@ def record_table(
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
+    # The first column identifies the row, so it is never folded.
     for idx, heading in enumerate(headings):
         table.add_column(
             heading,
@@ -192,6 +193,11 @@ def duration(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def if_known(value: float | None, text: Callable[[float], str]) -> str:
+    """Return the text of a figure, empty while it is not known."""
+    return "" if value is None else text(value)
 
 
 _MAGNITUDES = ((1e15, "quadrillion"), (1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
