@@ -69,7 +69,7 @@ def test_run_counts_as_asked(market):
 
 
 def test_unusable_settings_are_refused_before_signals_are_computed(market, db, monkeypatch):
-    monkeypatch.setattr("mp2.pipeline.compute_signals", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("mp2.signals.sheet.compute_signals", lambda *_, **__: 1 / 0)
     with pytest.raises(mp2.InputError, match="special: no algorithm 'X'"):
         mp2.run(market.prices, grids=market.grids, special=("X",), store=db)
     assert not db.exists()

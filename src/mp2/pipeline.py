@@ -21,17 +21,12 @@ from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, read_prices
 from mp2.data.signal_reader import read_signals
-from mp2.demo.market import DemoMarket, make_market
 from mp2.errors import InputError
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings, check_settings
-from mp2.picks.pick import pick_day
-from mp2.picks.records import DayPicks
-from mp2.signals.grids import Grids, load_grids
-from mp2.signals.sheet import compute_signals
 from mp2.storage.recorder import Storing, WriterThread, recording
 from mp2.storage.request import (
     DemoPrices,
@@ -46,11 +41,14 @@ from mp2.storage.request import (
 from mp2.storage.runs import Store
 
 if TYPE_CHECKING:
+    from mp2.demo.market import DemoMarket
     from mp2.discovery.breaker import Breakers
     from mp2.discovery.context import ClientFactory
     from mp2.discovery.records import ScanEvent, ScanResult
     from mp2.discovery.registry import Registered
     from mp2.discovery.scanner import Scanner
+    from mp2.picks.records import DayPicks
+    from mp2.signals.grids import Grids
 
 PathText = str | PathLike[str]
 
@@ -161,6 +159,8 @@ def run(
     With `store`, the path of a database, the run is kept there as `search` does. The settings are
     those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
     """
+    from mp2.signals.grids import Grids
+
     settings = SearchSettings(
         budget_s=budget_s,
         workers=workers,
@@ -331,6 +331,12 @@ def run_request(
     grids: Grids | None = None,
 ) -> PipelineRun:
     """Run the main job as `request` says. `prices` and `grids` stand for those in memory."""
+    # A search of a table begins sooner without signals and picks.
+    from mp2.demo.market import make_market
+    from mp2.picks.pick import pick_day
+    from mp2.signals.grids import load_grids
+    from mp2.signals.sheet import compute_signals
+
     started_ns = now_ns()
     market = None
     if isinstance(request.source, DemoPrices):

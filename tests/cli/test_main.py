@@ -566,7 +566,7 @@ def test_picks_that_fail_cost_no_result(mp2, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pipeline, "pick_day", fail)
+    monkeypatch.setattr("mp2.picks.pick.pick_day", fail)
     code, out, _ = mp2("demo", "--budget", "1s", "--max-attempts", "5", "--json")
     assert (code, strict_json(out)["status"]) == (1, "failed")
     assert strict_json(mp2("runs", "show", "last", "--json")[1])["status"] == "work_limit"

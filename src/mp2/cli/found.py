@@ -14,10 +14,8 @@ from mp2.cli.search import RunOptions, ViewOptions
 from mp2.cli.search_view import result_view
 from mp2.cli.session import note_kept
 from mp2.cli.views import present, say
-from mp2.demo.market import sentence
 from mp2.errors import ExitCode
 from mp2.groups.result import SearchResult
-from mp2.picks.outcome import score
 from mp2.pipeline import PipelineRun, RunControl
 from mp2.storage.recorder import Storing
 
@@ -71,6 +69,9 @@ def print_found(found: Found, how: ViewOptions) -> None:
         new_warnings = [line for line in picks.warnings if line not in result.warnings]
         content["warnings"] += new_warnings
         if found.market is not None:
+            from mp2.demo.market import sentence
+            from mp2.picks.outcome import score
+
             outcome = score(picks, found.market.later)
             verdict = sentence(result, found.market)
             content["outcome"] = outcome.to_dict()
