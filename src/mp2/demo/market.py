@@ -294,8 +294,9 @@ def with_edge(
         moves = np.abs(session[tickers, day_idx])
         gains = np.maximum(moves, _MIN_GAIN)
         rises = rng.random(len(tickers)) < _PLANTED_HIT_RATE
-        is_right_size = _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS
-        if rises.sum() < _MIN_HITS or not is_right_size:
+        if rises.sum() < _MIN_HITS:
+            return None
+        if not _MIN_CONSENSUS <= len(tickers) <= _MAX_CONSENSUS:
             return None
         session[tickers, day_idx] = np.where(rises, gains, -gains)
     return changed

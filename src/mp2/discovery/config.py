@@ -139,7 +139,7 @@ def _unknown_names(table: Any, kind: str, names: Iterable[str]) -> Iterator[str]
     """Yield what is wrong with the names in the table `[discovery.scanners]` or its like."""
     known = dict.fromkeys(names)
     listed = ", ".join(known) or "none"
-    # A table that is none has been reported.
+    # A value that is not a table has been reported above.
     if isinstance(table, dict) and isinstance(table.get(f"{kind}s"), dict):
         for name in table[f"{kind}s"]:
             if name not in known:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from mp2.discovery.breaker import Breakers
 from mp2.discovery.candidates import merged
@@ -49,14 +48,10 @@ def result_of(
     """Return the result of a scan from its endings in registration order."""
     outcomes = tuple(ending.outcome for ending in endings)
     status = ScanStatus.COMPLETE
-    codes = {outcome.error.code for outcome in outcomes if outcome.error is not None}
-    if STOPPED in codes:
+    if any(outcome.error and outcome.error.code == STOPPED for outcome in outcomes):
         status = ScanStatus.STOPPED
     elif any(outcome.failed for outcome in outcomes):
         status = ScanStatus.PARTIAL
-    tool_logs: list[Mapping[str, Any]] = []
-    for ending in endings:
-        tool_logs += ending.tool_logs
     return ScanResult(
         scan_id=scan_id,
         status=status,
@@ -66,7 +61,7 @@ def result_of(
         outcomes=outcomes,
         candidates=merged((ending.outcome.pipeline, ending.candidates) for ending in endings),
         warnings=(*warnings_of(outcomes), *dict.fromkeys(warnings)),
-        tool_logs=tuple(tool_logs),
+        tool_logs=tuple(entry for ending in endings for entry in ending.tool_logs),
         logs={ending.outcome.scanner: ending.logs for ending in endings},
     )
 

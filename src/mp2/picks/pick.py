@@ -222,14 +222,13 @@ def picks_table(picks: DayPicks) -> pl.DataFrame:
     for ticker in sorted(set(picks.tickers()).difference(vote.ticker for vote in picks.votes)):
         pickers = [pick for pick in made if ticker in pick.tickers]
         rows.append((ticker, 0, None, None, " + ".join(_names(pickers))))
-    *facts, members = schema
     marks = []
     for size, pick in picks.picks.items():
         # One list for all rows; `is_in` would compare a plain series row by row.
         tickers = pl.Series(pick.tickers if pick else (), dtype=pl.String)
         marks.append(pl.col("ticker").is_in(tickers.implode()).alias(f"pick {size}"))
     frame = pl.DataFrame(rows, schema, orient="row")
-    return frame.select(pl.lit(picks.day).alias("day"), *facts, *marks, members)
+    return frame.select(pl.lit(picks.day).alias("day"), pl.exclude("members"), *marks, "members")
 
 
 # --- a table of signals instead of prices

@@ -339,8 +339,9 @@ def evaluate(
 ) -> None:
     """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series.
 
-    `bars`: the positions of the bars to compute from. Cells of bars that a ticker does not have keep their value. Raises `Mp2Error` naming indicator
-    and ticker when a function fails or does not return one number per bar.
+    `bars`: the positions of the bars to compute from. Cells of bars that a ticker does not have
+    keep their value. Raises `Mp2Error` naming indicator and ticker when a function fails or does
+    not return one number per bar.
     """
     columns = [getattr(prices, name) for name in COLUMNS]
     for ticker in tickers:
