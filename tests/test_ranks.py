@@ -22,7 +22,10 @@ RANKS = (
     {"cli"},
     {"__main__"},
 )
-"""From the lowest to the highest; rooms of one rank do not know each other, except that `groups` has the kernel."""
+"""From the lowest to the highest; packages of one rank do not import each other.
+
+The exception: `groups` imports the kernel.
+"""
 RANK_OF = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
 

@@ -364,11 +364,11 @@ def test_breakers_open_between_commands_and_can_be_reset(mp2, scanners):
 def test_cache_and_quotas_are_in_the_state_folder_and_their_warnings_are_shown(
     mp2, scanners, here, monkeypatch
 ):
-    def ask(context):
+    def request(context):
         return [context.candidate("A", type(context.http).__name__)]
 
     (here / "sub").mkdir()
-    scanners(make("asking", ask))
+    scanners(make("requesting", request))
     assert mp2("scan", "--db", "sub/x.db")[0] == 0
     assert {path.name for path in (here / "sub").iterdir()} == {"x.db"}
     file = here / "state" / "mp2" / "sources.db"
@@ -384,15 +384,15 @@ def test_the_log_has_the_events_as_json(mp2, scanners, here):
         context.logger.info("looked around")
         return []
 
-    scanners(make("telling", log_a_line))
+    scanners(make("logging", log_a_line))
     mp2("--log-file", "log.txt", "scan")
     log = (here / "log.txt").read_text()
     events = [
         json.loads(line.split(" DEBUG ", 1)[1]) for line in log.splitlines() if " DEBUG {" in line
     ]
     assert [one["event"] for one in events] == ["begun", "started", "finished"]
-    assert events[-1]["line"] == "✓ telling: 0 candidates"
-    assert "telling: 0.000s INFO: looked around" in log or "INFO: looked around" in log
+    assert events[-1]["line"] == "✓ logging: 0 candidates"
+    assert "logging: 0.000s INFO: looked around" in log or "INFO: looked around" in log
 
 
 def test_the_live_table_and_then_the_lines(scanners, here):
@@ -531,8 +531,8 @@ def test_verify_needs_offline_scanners(mp2, scanners):
 # --- mp2 scanners -----------------------------------------------------------------------------
 
 
-class Settled(package.Scanner):
-    name, pipeline, summary, keys = "settled", "test", "has settings", ("STUB_KEY",)
+class Configured(package.Scanner):
+    name, pipeline, summary, keys = "configured", "test", "has settings", ("STUB_KEY",)
 
     class Settings(package.ScannerSettings):
         token: str
@@ -579,18 +579,18 @@ def test_the_list_of_scanners(mp2, scanners, here, monkeypatch):
 
 
 def test_a_scanner_is_shown_with_its_settings(mp2, scanners, here):
-    (here / "mp2.toml").write_text('[discovery.scanners.settled]\ntoken = "hush-hush"\n')
-    scanners(GOOD, Settled)
-    code, out, _ = mp2("scanners", "show", "settled")
+    (here / "mp2.toml").write_text('[discovery.scanners.configured]\ntoken = "hush-hush"\n')
+    scanners(GOOD, Configured)
+    code, out, _ = mp2("scanners", "show", "configured")
     assert code == 0
     assert "hush" not in out
-    assert "built-in test_cli_scan:Settled" in out
-    assert "\n\n[discovery.scanners.settled]\n" in out
+    assert "built-in test_cli_scan:Configured" in out
+    assert "\n\n[discovery.scanners.configured]\n" in out
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     assert rows["token"] == ["token", "string", "required", "set"]
     assert rows["feeds"] == ["feeds", "array", "of", "string", "[]", "-"]
     assert rows["limit"][1:7] == ["integer", "minimum", "1", "10", "-", "candidates"]
-    document = of(mp2("scanners", "show", "settled", "--json")[1])
+    document = of(mp2("scanners", "show", "configured", "--json")[1])
     assert document["settings"][2]["type"] == "number exclusiveMinimum 0 or null"
     assert {
         "name": "share",
@@ -602,7 +602,7 @@ def test_a_scanner_is_shown_with_its_settings(mp2, scanners, here):
     } in document["settings"]
     assert mp2("scanners", "show", "god")[::2] == (
         2,
-        "mp2: unknown scanner 'god'; known are good, settled\n",
+        "mp2: unknown scanner 'god'; known are good, configured\n",
     )
 
 

@@ -20,14 +20,15 @@ from mp2.errors import StoreError
 from mp2.storage.runs import Store
 
 DOCUMENT_KEYS = {
-    "schema_version", "run_id", "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s", "workers",
-    "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done", "tested_exact", "attempts", "max_attempts",
-    "input_fingerprint", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights",
-    "base_win_rates", "special", "warnings", "errors", "n_visited", "n_decided", "aliases",
+    "schema_version", "run_id", "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s",
+    "workers", "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done",
+    "tested_exact", "attempts", "max_attempts", "input_fingerprint", "tested", "eligible",
+    "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
+    "special", "warnings", "errors", "n_visited", "n_decided", "aliases",
 }  # fmt: skip
 GROUP_KEYS = {
-    "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp",
-    "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
+    "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
+    "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
 }  # fmt: skip
 
 

@@ -167,7 +167,8 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
 def test_wide_tables_are_checked_ticker_by_ticker(tmp_path: Path) -> None:
     path = tmp_path / "yahoo.csv"
     path.write_text(
-        "Price,Open,High,Low,Close,Close\nTicker,A,A,A,A,B\nDate,,,,,\n2024-01-02,1,1,1,x,1\n2024-01-03,1,1,1,1,1\n"
+        "Price,Open,High,Low,Close,Close\nTicker,A,A,A,A,B\nDate,,,,,\n"
+        "2024-01-02,1,1,1,x,1\n2024-01-03,1,1,1,1,1\n"
     )
     problems = problems_of(path)
     assert problems[0] == f"{path}[A]: column 'close', row 1: 'x' is not a number"

@@ -30,18 +30,18 @@ class Exchange:
 
     def __init__(self, *, failed: Sequence[str] = (), omitted: Sequence[str] = ()) -> None:
         self.failed, self.omitted = failed, omitted
-        self.asked: list[tuple[tuple[str, ...], str, str]] = []
+        self.requests: list[tuple[tuple[str, ...], str, str]] = []
 
     def __call__(self, tickers: Sequence[str], start: str, end: str) -> pd.DataFrame:
-        self.asked.append((tuple(tickers), start, end))
+        self.requests.append((tuple(tickers), start, end))
         n_days = (date.fromisoformat(end) - date.fromisoformat(start)).days
         index = pd.DatetimeIndex(
             [date.fromisoformat(start) + timedelta(days=idx) for idx in range(n_days)], name="Date"
         )
-        answered = [ticker for ticker in tickers if ticker not in self.omitted]
-        columns = pd.MultiIndex.from_product([FIELDS, answered], names=["Price", "Ticker"])
+        succeeded = [ticker for ticker in tickers if ticker not in self.omitted]
+        columns = pd.MultiIndex.from_product([FIELDS, succeeded], names=["Price", "Ticker"])
         frame = pd.DataFrame(np.full((n_days, len(columns)), 10.0), index, columns)
-        for ticker in answered:
+        for ticker in succeeded:
             frame["Open", ticker], frame["High", ticker], frame["Low", ticker] = (
                 first_price(ticker),
                 100.0,
@@ -60,7 +60,7 @@ def test_batches_become_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
         fetch=exchange,
         observe=lambda *at: seen.append(at),
     )
-    assert exchange.asked == [
+    assert exchange.requests == [
         (("MSFT", "AAPL"), "2024-01-02", "2024-01-05"),
         (("LOW",), "2024-01-02", "2024-01-05"),
     ]
@@ -100,16 +100,16 @@ def test_failed_tickers_are_a_warning() -> None:
     )
 
 
-def failing(*tickers: str, error: Exception | None = None, answer: Any = None) -> yahoo.Fetch:
-    """Raises `error` or returns `answer` for a request of any of `tickers`."""
+def failing(*tickers: str, error: Exception | None = None, reply: Any = None) -> yahoo.Fetch:
+    """Raises `error` or returns `reply` for a request of any of `tickers`."""
     exchange = Exchange()
 
-    def fetch(asked: Sequence[str], start: str, end: str) -> Any:
-        if not set(asked) & set(tickers):
-            return exchange(asked, start, end)
+    def fetch(requested: Sequence[str], start: str, end: str) -> Any:
+        if not set(requested) & set(tickers):
+            return exchange(requested, start, end)
         if error is not None:
             raise error
-        return answer
+        return reply
 
     return fetch
 
@@ -118,8 +118,8 @@ def failing(*tickers: str, error: Exception | None = None, answer: Any = None) -
     ("fetch", "reason"),
     [
         (failing("B0", error=OSError("no route\nto host")), "OSError: no route"),
-        (failing("B0", answer=None), "not in the response"),
-        (failing("B0", answer=pd.DataFrame()), "not in the response"),
+        (failing("B0", reply=None), "not in the response"),
+        (failing("B0", reply=pd.DataFrame()), "not in the response"),
     ],
 )
 def test_a_lost_batch_does_not_stop_the_others(

@@ -857,7 +857,7 @@ def test_a_process_of_its_own(monkeypatch):
         outcome(result, "dying").error.message
         == "ChildError: the child process ended without a response (exit code 7)"
     )
-    assert any("last words" in line for line in result.logs["dying"])
+    assert any("aborting" in line for line in result.logs["dying"])
     assert "more than 10,000,000" in "\n".join(result.logs["talkative"])
     assert outcome(result, "failing").error == mp2.ScanError("forbidden", "no access with ***")
     assert "s3cret" not in str(result.logs)

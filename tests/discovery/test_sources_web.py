@@ -828,12 +828,12 @@ def test_figures_are_filtered_and_ranked(server, bench):
 
 
 def request_all(context, outcomes):
-    def ask(name):
+    def request(name):
         if isinstance(outcomes[name], str):
             raise SourceError(outcomes[name], name)
         return outcomes[name]
 
-    return list(responses(context, outcomes, ask))
+    return list(responses(context, outcomes, request))
 
 
 def test_one_refused_name_is_left_out():

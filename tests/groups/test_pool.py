@@ -83,7 +83,7 @@ class Turn:
     starter_idx: int
     control: FakeControl
     thread: threading.Thread
-    answer: queue.SimpleQueue[int | BaseException] = field(default_factory=queue.SimpleQueue)
+    outcome: queue.SimpleQueue[int | BaseException] = field(default_factory=queue.SimpleQueue)
     followed: threading.Event = field(default_factory=threading.Event)
 
     def wait_until_booked(self) -> None:
@@ -145,10 +145,10 @@ class Stage:
             previous.followed.set()
         self.latest[turn.thread] = turn
         self.turns.put(turn)
-        answer = turn.answer.get()
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        outcome = turn.outcome.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def expect(self, *starters: int) -> None:
         """These starters begin, in any order."""
@@ -156,12 +156,12 @@ class Stage:
         assert sorted(turn.starter_idx for turn in begun) == sorted(starters)
         self.playing.update({turn.starter_idx: turn for turn in begun})
 
-    def end(self, starter_idx: int, answer: int | BaseException, t_ns: int | None = None) -> None:
+    def end(self, starter_idx: int, outcome: int | BaseException, t_ns: int | None = None) -> None:
         """Let a turn return, at a time, and wait until the pool has booked it."""
         if t_ns is not None:
             self.clock.set(t_ns)
         turn = self.playing.pop(starter_idx)
-        turn.answer.put(answer)
+        turn.outcome.put(outcome)
         turn.wait_until_booked()
 
     def control(self, starter_idx: int) -> FakeControl:
@@ -193,7 +193,7 @@ def stage() -> Iterator[Callable[..., Stage]]:
     yield make
     for made in stages:
         for turn in made.playing.values():
-            turn.answer.put(TurnEnd.STOPPED)
+            turn.outcome.put(TurnEnd.STOPPED)
         made.caller.join(GUARD_S)
         assert not made.caller.is_alive()
 
@@ -468,20 +468,20 @@ def test_a_turn_stopped_by_others_stops_the_run(stage: Callable[..., Stage]) -> 
     assert show.finished().status is Status.STOPPED
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("kernel broke"), 17])
+@pytest.mark.parametrize("outcome", [RuntimeError("kernel broke"), 17])
 def test_failing_turn_stops_the_others_and_reaches_the_caller(
-    stage: Callable[..., Stage], answer: Any
+    stage: Callable[..., Stage], outcome: Any
 ) -> None:
     show = stage(9, 3, 10 * S)
     show.expect(0, 1, 2)
-    show.end(1, answer)
+    show.end(1, outcome)
     for idx in (0, 2):
         show.control(idx).wait_for_stop()
     show.end(0, TurnEnd.STOPPED)
     assert show.caller.is_alive(), "the error waits for the last turn"
     show.end(2, TurnEnd.STOPPED)
     error = show.failed()
-    assert error is answer or (isinstance(error, ValueError) and "17" in str(error))
+    assert error is outcome or (isinstance(error, ValueError) and "17" in str(error))
     assert show.turns.empty()
 
 

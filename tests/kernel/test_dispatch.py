@@ -1,4 +1,4 @@
-"""Which instruction set the kernel uses: chosen at import, forced by MP2_SIMD, the same results from all of them."""
+"""The kernel's instruction set: chosen at import, forced by MP2_SIMD, same results from all."""
 
 import json
 import os
@@ -27,7 +27,7 @@ MISSING = [
     "größer",
 ]
 DOCTOR = "from mp2.cli.main import main; main(['doctor', '--json'])"
-ASK = "from mp2 import _recurse; print(_recurse.simd(), *_recurse.simd_available())"
+QUERY = "from mp2 import _recurse; print(_recurse.simd(), *_recurse.simd_available())"
 
 
 def python(code, tmp_path, simd=None):
@@ -48,7 +48,7 @@ def python(code, tmp_path, simd=None):
 
 
 def test_the_widest_is_chosen(tmp_path):
-    done = python(ASK, tmp_path)
+    done = python(QUERY, tmp_path)
     chosen, *available = done.stdout.split()
     assert (done.stderr, done.returncode) == ("", 0)
     assert tuple(available) == SIMD == tuple(name for name in NAMES if name in available)
@@ -57,11 +57,11 @@ def test_the_widest_is_chosen(tmp_path):
 
 @pytest.mark.parametrize("name", SIMD)
 def test_one_can_be_forced(name, tmp_path):
-    assert python(ASK, tmp_path, name).stdout.split() == [name, *SIMD]
+    assert python(QUERY, tmp_path, name).stdout.split() == [name, *SIMD]
 
 
 def test_an_empty_variable_chooses_nothing(tmp_path):
-    assert python(ASK, tmp_path, "").stdout.split()[0] == SIMD[-1]
+    assert python(QUERY, tmp_path, "").stdout.split()[0] == SIMD[-1]
 
 
 @pytest.mark.parametrize("name", [MISSING[0], "größer"])
@@ -90,7 +90,7 @@ def test_a_choice_that_fails_changes_nothing(name):
 
 
 def common_kernel(rules, n_days, count="exact"):
-    """A panel whose groups lie around the floor and the cap, with more than two blocks of candidates."""
+    """A panel of more than two blocks of candidates, with groups around the floor and the cap."""
     rng = np.random.default_rng(20260105)
     buys = rng.random((1 + 75 + 64, n_days, 240)) < rng.uniform(0.35, 0.75, (140, 1, 1))
     wins = bitset.pack(rng.random((n_days, 240)) < 0.6)

@@ -1,4 +1,4 @@
-"""The kernel: against brute force, cut into turns anywhere, watched from other threads, and its heaps."""
+"""The kernel: against brute force, cut into turns, watched from other threads; and its heaps."""
 
 import itertools
 import random
@@ -37,7 +37,8 @@ QUICK = settings(
     ],
 )
 LONG = settings(QUICK, max_examples=1_500, derandomize=False, print_blob=True)
-# What rounding cannot change: compared even where a statistic lies on a limit or two scores within rounding.
+# Rounding cannot change these, so they are compared even where a statistic lies on a limit or
+# two scores differ only by rounding.
 EXACT = (
     "status",
     "n_starters",
@@ -58,7 +59,7 @@ def simd(request):
 
 
 def seeded_arrays(seed, sizes, n_days, n_tickers, density=0.6, win_rate=0.6):
-    """What `Kernel` takes but for the rules, from numpy's generator."""
+    """The arguments of `Kernel` except the rules, from numpy's generator."""
     rng, n_variations = np.random.default_rng(seed), sum(sizes)
     buys = bitset.pack(rng.random((n_variations, n_days, n_tickers)) < density)
     wins = bitset.pack(rng.random((n_days, n_tickers)) < win_rate)
@@ -210,7 +211,7 @@ def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit,
     "seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 600))]
 )
 def test_every_way_of_running_is_the_recursion(seed):
-    """Panels made to hurt, with any prunings, counts, turns and instructions, against a faster brute force."""
+    """Adversarial panels, any prunings, counts, turns and instructions, against brute force."""
     case = differential.draw_case(seed)
     assert case is not None
     assert differential.check(case, np.random.default_rng(seed)) == []
@@ -292,7 +293,7 @@ def test_starters_without_buys(simd, floor):
 
 @pytest.mark.slow
 def test_panels_too_wide_to_project(simd):
-    """Rows that would take more than a turn may: the same groups as with one set of wins per variation."""
+    """Rows too large for a turn: the same groups as with one set of wins per variation."""
     sizes, rules = (1, 4, 3400), Rules(max_size=3, min_daily_hits=4, top_k=50, **strategies.LOOSE)
     buys, wins, algo_of, weights = seeded_arrays(5, sizes, 2, 20_000, density=0.02)
     buys[0] |= ~np.uint64(0) >> np.uint64(1)
@@ -319,7 +320,10 @@ def test_read_only_arrays_are_welcome_and_stay_as_they_are(simd):
 
 
 def in_slices(kernel, rules, v, turn):
-    """A starter run turn by turn into new heaps each, as a search does it; returns record, kept groups, number of turns."""
+    """Run a starter turn by turn into new heaps each, as a search does.
+
+    Returns the record, the kept groups and the number of turns.
+    """
     record, kept, n_turns = starter_of(v), heaps_of(rules), 0
     end = None
     while end != EXHAUSTED:
@@ -441,7 +445,7 @@ def test_stops_and_walls_between_turns_change_nothing(simd):
 
 
 def test_stopped_from_another_thread_again_and_again(simd):
-    """Stops that fall anywhere, also while lists are rebuilt: every other turn is one that gets on."""
+    """Stops at any point, also while lists are rebuilt; every other turn makes progress."""
     kernel, turns = wide_kernel(4), itertools.count()
 
     def turn(record, heaps):
@@ -563,7 +567,10 @@ def test_deadline_raised_while_running():
     ("sizes", "n_days", "n_tickers"), [((700,) * 6, 5, 300), ((250,) * 4, 20, 3_000)]
 )
 def test_work_between_two_looks_is_bounded(simd, sizes, n_days, n_tickers, density):
-    """In words, not in time: wide rows, many candidates, all of them eligible. One visit may take 8 checks' worth of scores."""
+    """Counted in words, not in time: wide rows, many candidates, all of them eligible.
+
+    One visit may take 8 checks' worth of scores.
+    """
     rules = Rules(min_daily_hits=1, top_k=10, **strategies.LOOSE)
     kernel = Kernel(*seeded_arrays(2, sizes, n_days, n_tickers, density), rules)
     _recurse.most_words_between_checks(reset=True)
@@ -699,7 +706,7 @@ def merge_into(kept, found):
 
 @pytest.mark.parametrize("top_k", [1, 2, 63, 64, 65, 500])
 def test_ties_go_to_the_smaller_group(simd, top_k):
-    """All variations are copies, so all groups of a size tie; starters come in descending order on purpose."""
+    """All variations are copies, so all groups of a size tie; starters come in descending order."""
     buys, wins, algo_of, weights = seeded_arrays(11, (3,) * 6, 5, 100)
     rules = Rules(min_daily_hits=0, top_k=top_k, **strategies.LOOSE)
     kernel = Kernel(np.repeat(buys[:1], 18, axis=0), wins, algo_of, weights, rules)

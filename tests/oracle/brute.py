@@ -1,8 +1,9 @@
-"""What one starter's search must find, level by level in numpy: brute force for panels too large for `oracle.py`.
+"""Brute-force search of one starter, level by level in numpy.
 
-Every passing group meets every variation of every later algorithm; no candidate is ever left out because it failed before.
-Groups are scored by `_recurse.describe`, which `tests/kernel/test_describe.py` checks against
-`oracle.py`; `test_brute.py` checks this page against it.
+For panels too large for `oracle.py`. Every passing group meets every variation of every later
+algorithm; no candidate is left out because it failed before. Groups are scored by
+`_recurse.describe`, which `tests/kernel/test_describe.py` checks against `oracle.py`;
+`test_brute.py` checks this module against it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CHUNK_WORDS = 1 << 21
 
 @dataclass
 class Found:
-    """Counters of one starter and, per retained size, its eligible groups with their scores, unordered."""
+    """Counters of one starter, and its eligible groups and scores per retained size, unordered."""
 
     attempts: int = 0
     tested: dict[int, int] = field(default_factory=dict)
@@ -48,7 +49,10 @@ class TooLarge(Exception):  # noqa: N818 - an outcome, not an error
 
 @dataclass
 class Level:
-    """Groups of one size that passed: members [n, size], consensus [n, D, W], tickers any member won likewise."""
+    """Groups of one size that passed.
+
+    Members are [n, size]; consensus, and the tickers any member won, are [n, D, W].
+    """
 
     members: npt.NDArray[np.int32]
     consensus: Words
@@ -74,7 +78,10 @@ def search(
     first: int,
     max_words: int | None = None,
 ) -> Found:
-    """One starter's search; the arrays are those of `Kernel`, wins [D, W] or [V, D, W]. `TooLarge` beyond `max_words`."""
+    """Search one starter; the arrays are those of `Kernel`, wins [D, W] or [V, D, W].
+
+    Raises `TooLarge` beyond `max_words`.
+    """
     mixed = wins.ndim == 3
     found = Found(attempts=1, tested=dict.fromkeys(range(2, rules.max_size + 1), 0))
     n_words = 0

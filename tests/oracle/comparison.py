@@ -1,4 +1,4 @@
-"""Results side by side: a `SearchResult` in the shape of the worked examples, and where two such shapes differ."""
+"""Comparison of results: a `SearchResult` in the shape of the worked examples, and differences."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def using(simd: str) -> Iterator[None]:
 
 
 def lasting(result: SearchResult) -> tuple[dict[str, Any], list[StarterRecord]]:
-    """Everything of a result that must not depend on time or workers; floats compare to the last bit."""
+    """Everything in a result that must not depend on time or workers; floats compare exactly."""
     values = {name: value for name, value in result.to_dict().items() if name not in VOLATILE}
     clocked = {"elapsed_s": 0.0, "limit_start_s": 0.0, "limit_end_s": 0.0, "n_turns": 0}
     return values, [replace(starter, **clocked) for starter in result.starters]
@@ -53,8 +53,8 @@ def shape_of(result: SearchResult) -> dict[str, Any]:
     """A result in the shape of the worked examples."""
     plain = result.to_dict()
     names = (
-        "status", "n_starters", "n_exhausted", "attempts", "tested", "eligible", "score_mean", "score_std", "coverage",
-        "n_branches", "n_branches_done", "day_weights",
+        "status", "n_starters", "n_exhausted", "attempts", "tested", "eligible", "score_mean",
+        "score_std", "coverage", "n_branches", "n_branches_done", "day_weights",
     )  # fmt: skip
     picks = {str(size): result.pick(size) for size in result.kept}
     return {
@@ -100,7 +100,8 @@ def by_size(counts: Mapping[int, int]) -> dict[str, int]:
 def differences(actual: Any, expected: Any, where: str = "") -> list[str]:
     """Where `actual` differs from `expected`: floats beyond 1e-9, anything else at all.
 
-    Records may say more than is expected of them; mappings from group sizes (keys of digits) and lists may not.
+    Records may have more entries than expected; lists and mappings from group sizes (keys of
+    digits) may not.
     """
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         return _mapping_differences(actual, expected, where)

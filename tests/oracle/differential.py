@@ -1,8 +1,9 @@
-"""Random searches built to hurt the kernel, each run in every way it can be run, and compared with `brute.py`.
+"""Random adversarial searches, each run in every possible way and compared with `brute.py`.
 
     python tests/oracle/differential.py --minutes 5 --seed 1
 
-prints one line per failure, with the seed that repeats it, and a summary. `test_recurse.py` runs a few of the same cases.
+prints one line per failure, with the seed that repeats it, and a summary. `test_recurse.py` runs a
+few of the same cases.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def small_tables(rng: np.random.Generator) -> int:
 
 
 def draw_sizes(rng: np.random.Generator) -> tuple[int, ...]:
-    """Sizes of algorithms: a few large ones that fill one, two or three blocks to the last candidate, or many small ones."""
+    """Sizes of algorithms: a few large ones that fill one to three blocks, or many small ones."""
     kind = rng.integers(5)
     if kind == 0:
         total = int(rng.choice((63, 64, 65, 127, 128, 129, 192, 193, 250)))
@@ -112,7 +113,10 @@ def draw_buys(
 
 
 def nested_rows(rng: np.random.Generator, size: int, n_days: int, n_tickers: int) -> Bools:
-    """An algorithm with a threshold: every variation buys a subset of a laxer one's tickers, in any order, some twice."""
+    """An algorithm with a threshold: each variation buys a subset of a laxer one's tickers.
+
+    The variations are in any order; some occur twice.
+    """
     rank = rng.random((n_days, n_tickers))
     low = rng.uniform(0, 0.8)
     thresholds = np.round(rng.uniform(low, 1.0, size), int(rng.integers(1, 4)))
@@ -127,7 +131,7 @@ def copied_rows(rng: np.random.Generator, size: int, n_days: int, n_tickers: int
 
 
 def spoil(rng: np.random.Generator, buys: Bools, winners: Bools) -> None:
-    """Days nobody buys, variations that never do, days on which all or none win; in place."""
+    """Days without buys, variations without buys, days on which all or none win; in place."""
     n_variations, n_days = buys.shape[:2]
     if rng.random() < 0.2:
         buys[rng.integers(n_variations, size=int(rng.integers(1, 4)))] = False
@@ -183,7 +187,10 @@ def draw_case(seed: int, max_words: int = MAX_WORDS) -> Case | None:
         first = int(rng.choice(np.flatnonzero(algo_of == algo)))
         with contextlib.suppress(brute.TooLarge):
             found = brute.search(*arrays, rules, first, max_words)
-            name = f"seed {seed}: {sizes} x {n_days} days x {n_tickers} tickers, starter {first}, {rules_of(rules)}"
+            name = (
+                f"seed {seed}: {sizes} x {n_days} days x {n_tickers} tickers, "
+                f"starter {first}, {rules_of(rules)}"
+            )
             return Case(name, arrays, rules, first, found)
     return None
 
@@ -204,7 +211,7 @@ def rules_of(rules: Rules) -> str:
 
 
 def ways(rng: np.random.Generator) -> list[Way]:
-    """Every instruction set with all, with no, and with all but one of the prunings, some of them in fast mode."""
+    """Every instruction set with all, no, and all but one of the prunings; some in fast mode."""
     one = frozenset({str(rng.choice(PRUNINGS))})
     some = frozenset(name for name in PRUNINGS if rng.random() < 0.5)
     every = frozenset(PRUNINGS)
@@ -248,7 +255,10 @@ def whole_run(case: Case, way: Way) -> tuple[npt.NDArray[np.void], dict[int, Top
 def sliced_run(
     case: Case, rng: np.random.Generator, max_turns: int = 400
 ) -> tuple[npt.NDArray[np.void], dict[int, TopGroups]]:
-    """The starter turn by turn: each ended by a work limit, a deadline, a wall or a stop, each with a kernel of its own."""
+    """The starter turn by turn, each turn with a new kernel.
+
+    A turn is ended by a work limit, a deadline, a wall or a stop.
+    """
     record, kept = starter_of(case.first), heaps_of(case.rules)
     end, n_turns = None, 0
     while end != EXHAUSTED:
@@ -335,7 +345,8 @@ def score_problems(
         [record["score_mean"][0, size], kernel_deviation], [mean, deviation], rtol=1e-9, atol=1e-7
     ):
         lines.append(
-            f"scores[{size}] {record['score_mean'][0, size]} +- {kernel_deviation}, expected {mean} +- {deviation}"
+            f"scores[{size}] {record['score_mean'][0, size]} +- {kernel_deviation}, "
+            f"expected {mean} +- {deviation}"
         )
     scores, members = heap.ranked()
     best, best_members = (column[:top_k] for column in found.ranked(size))
@@ -349,7 +360,10 @@ def score_problems(
 def same_groups(
     members: npt.NDArray[np.int32], scores: npt.NDArray[np.float64], expected: npt.NDArray[np.int32]
 ) -> bool:
-    """The same groups but for those that rounding may swap: with neighbours within 1e-9, and at the end of the list."""
+    """The same groups, except those that rounding may swap.
+
+    These have neighbours within 1e-9 or are at the end of the list.
+    """
     if np.array_equal(members, expected):
         return True
     sure = scores > scores[-1] + 1e-9 * max(1.0, abs(scores[-1]))
@@ -422,8 +436,8 @@ def main() -> int:
         if options.one:
             break
     print(
-        f"{n_cases} cases of {seed - options.seed} seeds, {n_eligible} with eligible groups, {n_failed} failed; "
-        f"{', '.join(SIMD)}"
+        f"{n_cases} cases of {seed - options.seed} seeds, {n_eligible} with eligible groups, "
+        f"{n_failed} failed; {', '.join(SIMD)}"
     )
     return 1 if n_failed else 0
 

@@ -1,8 +1,9 @@
-"""Brute force: what a search must report, in plain Python sets, written from the specification alone.
+"""Brute-force search in plain Python sets, written from the specification alone.
 
-Slow on purpose: every formula stands as the specification writes it, sums run left to right, and numpy serves only to
-pack a panel for the real search. `search` returns a dictionary of the shape of `expected` in `golden/NAME.json`;
-`comparison.py` brings a `SearchResult` into that shape. Section numbers are the specification's.
+Slow on purpose: every formula is written as in the specification, sums run left to right, and
+numpy serves only to pack a panel for the real search. `search` returns a dictionary of the shape
+of `expected` in `golden/NAME.json`; `comparison.py` brings a `SearchResult` into that shape.
+Section numbers are the specification's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ Sets = dict[tuple[int, int], frozenset[str]]
 
 @dataclass(frozen=True)
 class Signals:
-    """Who buys what: `buys` and `wins` map (variation number, day number) to tickers; `wins` are subsets of `buys`."""
+    """Signals: `buys` and `wins` map (variation number, day number) to tickers.
+
+    `wins` are subsets of `buys`.
+    """
 
     algos: tuple[str, ...]
     variations: tuple[tuple[str, ...], ...]  # the names of each algorithm's variations
@@ -125,7 +129,10 @@ def percent(part: int, whole: int) -> float:
 
 
 def to_panel(signals: Signals, *, as_inconsistent: bool = False) -> SignalPanel:
-    """The same signals packed; `as_inconsistent` keeps one set of wins per variation even where they agree."""
+    """The same signals packed.
+
+    `as_inconsistent` keeps one set of wins per variation even where they agree.
+    """
     n_variations, n_days = len(signals.keys), len(signals.days)
 
     def pack(rows: Iterable[frozenset[str]], *shape: int) -> np.ndarray:
@@ -313,7 +320,10 @@ class WorkLimitReached(Exception):  # noqa: N818 - an outcome, not an error
 
 @dataclass
 class Starter:
-    """One starter's search; `scored` lists its eligible groups of retained sizes in recursion order."""
+    """One starter's search.
+
+    `scored` lists its eligible groups of retained sizes in recursion order.
+    """
 
     signals: Signals
     rules: Rules
@@ -442,7 +452,7 @@ def by_rank(scored: Iterable[dict[str, Any]], size: int) -> list[dict[str, Any]]
 
 
 def pick(scores: Sequence[float], pps: Sequence[Sequence[float]], rules: Rules) -> int | None:
-    """The position of the picked group among the kept ones, which come best first; None when there is none."""
+    """The position of the picked group among the kept ones, best first; None without a pick."""
     if not scores:
         return None
     stability = [mean(pp) - rules.pick_deviation_weight * deviation(pp, spare=0) for pp in pps]
@@ -464,8 +474,8 @@ def search(
 ) -> dict[str, Any]:
     """What a search without a time limit reports, in the shape of the worked examples.
 
-    Two entries more: `running_order`, the order in which the starters run, and `doubtful`, True when rounding alone may
-    make another correct program keep other groups or rank them differently.
+    Two further entries: `running_order`, the order in which the starters run, and `doubtful`, True
+    when rounding alone may make another correct program keep other groups or rank them differently.
     """
     weights = day_weights(signals.base_win_rates, rules)
     starters = [
@@ -539,7 +549,7 @@ def coverage(
 
 
 def branch_weight(signals: Signals, algo_idx: int, room: int) -> int:
-    """Groups that continue a given last member of `algo_idx` by 0..`room` members, that of no further one included."""
+    """The number of groups that add 0..`room` members after a last member of `algo_idx`."""
     if room == 0:
         return 1
     later = range(algo_idx + 1, len(signals.algos))
@@ -557,8 +567,8 @@ def running_order(signals: Signals, special: Sequence[str]) -> list[int]:
 
 
 GROUP_FIELDS = (
-    "score", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp", "cv_buys", "wilson_lb",
-    "pp_slope", "repeat_factor",
+    "score", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp", "mad_pp", "iqr_pp",
+    "cv_buys", "wilson_lb", "pp_slope", "repeat_factor",
 )  # fmt: skip
 
 

@@ -1,14 +1,17 @@
-"""Everything that threads share, hurried, for the thread sanitizer; `nox -s tsan` builds the kernel for it and runs this.
+"""Stress test of everything that threads share, for the thread sanitizer.
+
+`nox -s tsan` builds the kernel with the sanitizer and runs this.
 
     python tests/oracle/races.py --minutes 3
 
-What it does with 4 to 8 threads on small random panels: whole searches that end by themselves, by the wall, by a work limit or
-by a stop, watched and checkpointed all the while; and kernels run directly while other threads raise
-their deadlines, stop them and read what they publish. A search that ended by itself or at its limit of work has to equal
-the one of a single worker.
+It uses 4 to 8 threads on small random panels. Whole searches end by themselves, by the wall, by a
+work limit or by a stop, and are watched and checkpointed throughout. Kernels run directly while
+other threads raise their deadlines, stop them and read what they publish. A search that ended by
+itself or at its work limit must equal the search of a single worker.
 
-A report of the sanitizer ends the process with `RACE_EXIT_CODE`. That it would report is shown first, in a process of its own:
-two threads are given the same starter, which `Kernel.run` forbids, and a race there has to be found (`--seeded-race`).
+A report of the sanitizer ends the process with `RACE_EXIT_CODE`. A separate process first proves
+that the sanitizer reports: two threads run the same starter, which `Kernel.run` forbids, and the
+race must be detected (`--seeded-race`).
 """
 
 from __future__ import annotations
@@ -97,7 +100,7 @@ def beside(*works: Callable[[], object]) -> list[BaseException]:
 
 
 class Watcher:
-    """Takes the state of a running search again and again, as the thread that writes to the store does."""
+    """Take the state of a running search repeatedly, as the writer thread of the store does."""
 
     def __init__(self) -> None:
         self.resume_from = None
@@ -120,7 +123,7 @@ class Watcher:
 def searched(
     rng: np.random.Generator, panel: SignalPanel
 ) -> tuple[SearchResult, list[BaseException]]:
-    """One search with 4 to 8 workers that is watched, and perhaps stopped, cut off by the wall or by a limit of work."""
+    """Watch one search with 4 to 8 workers; a stop, the wall or a work limit may end it."""
     stop, watcher, found = threading.Event(), Watcher(), list[SearchResult]()
     kind, wait_s = str(rng.choice(("whole", "wall", "stop", "work"))), float(rng.uniform(0, 0.2))
 
@@ -176,7 +179,7 @@ def check_search(rng: np.random.Generator) -> list[str]:
 
 
 def check_kernels(rng: np.random.Generator) -> list[str]:
-    """Kernels of one panel side by side: merged under a lock, deadlines raised, stops, attempts read."""
+    """Kernels of one panel in parallel: merges under a lock, deadlines raised, stops, attempts."""
     panel = draw_panel(rng)
     kernel = HurriedKernel(panel.buys, panel.wins, panel.algo_of, np.ones(len(panel.days)), RULES)
     kept, lock, over = differential.heaps_of(RULES), threading.Lock(), threading.Event()
@@ -224,7 +227,7 @@ def check_kernels(rng: np.random.Generator) -> list[str]:
 
 
 def race() -> None:
-    """What nobody may do: two threads run the same starter into the same heaps."""
+    """Two threads run the same starter into the same heaps, which is forbidden."""
     rng = np.random.default_rng(1)
     buys = rng.random((60, 3, 130)) < 0.6
     arrays = (
@@ -277,7 +280,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not options.unwatched and not is_seen():
         print(
-            "a seeded race was not reported: the kernel or the process is not under the thread sanitizer (nox -s tsan)"
+            "a seeded race was not reported: "
+            "the kernel or the process is not under the thread sanitizer (nox -s tsan)"
         )
         return 1
     group_search.Kernel = HurriedKernel  # type: ignore[misc]
@@ -291,7 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed += 1
     seen = "not looked for" if options.unwatched else "reported"
     print(
-        f"{seed - options.seed} rounds of a search and of shared kernels, {n_failed} failed; the seeded race was {seen}"
+        f"{seed - options.seed} rounds of a search and of shared kernels, {n_failed} failed; "
+        f"the seeded race was {seen}"
     )
     return 1 if n_failed else 0
 

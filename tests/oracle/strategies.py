@@ -1,7 +1,8 @@
-"""Hypothesis strategies for whole searches: signals of every awkward kind, and rules to search them by.
+"""Hypothesis strategies for whole searches: signals of every awkward kind, and rules.
 
-Small panels are drawn set by set, so that failures shrink to something readable; larger ones, which reach over word
-boundaries, come from a drawn seed and drawn densities. Every search is bounded to `MAX_GROUPS` groups.
+Small panels are drawn set by set, so that failures shrink to something readable; larger ones, which
+cross word boundaries, come from a drawn seed and drawn densities. Every search is bounded to
+`MAX_GROUPS` groups.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FillCell = Callable[[int, int], frozenset[str]]
 
 @st.composite
 def algo_sizes(draw: st.DrawFn) -> tuple[int, ...]:
-    """1..6 algorithms of 1..4 variations, most often 4 and more, so that the groups of any size stay below `MAX_GROUPS`."""
+    """1..6 algorithms, most often 4 and more, of 1..4 variations; at most `MAX_GROUPS` groups."""
     n_algos = draw(st.sampled_from((6, 5, 4, 4, 3, 2, 1)))
     sizes: list[int] = []
     n_groups = 1
@@ -96,7 +97,7 @@ def seeded_signals(draw: st.DrawFn) -> Signals:
 
 @st.composite
 def copied_signals(draw: st.DrawFn) -> Signals:
-    """Few different variations, each many times over, in its own algorithm and in others; some win differently."""
+    """Few distinct variations, each repeated within and across algorithms; some win differently."""
     original = draw(signals())
     n_variations, days = len(original.keys), len(original.days)
     sources = draw(
@@ -114,7 +115,10 @@ def copied_signals(draw: st.DrawFn) -> Signals:
 
 @st.composite
 def planted_signals(draw: st.DrawFn) -> Signals:
-    """A crowd that agrees: all buy a common set of mostly winners and a few of their own, so that groups are eligible."""
+    """Variations that agree, so that groups are eligible.
+
+    All buy a common set of mostly winners, and each a few other tickers.
+    """
     sizes, days = draw(algo_sizes()), draw(st.integers(1, 7))
     tickers = draw(st.sampled_from((20, 40, 63, 64, 65, 130)))
     rng = random.Random(draw(st.integers(0, 2**32 - 1)))
@@ -130,7 +134,7 @@ def planted_signals(draw: st.DrawFn) -> Signals:
 def assemble(
     draw: st.DrawFn, sizes: tuple[int, ...], tickers: int, buys: Sets, wins: Sets
 ) -> Signals:
-    """Name everything and give each day the base win rate of its signals, or one the user might supply."""
+    """Name everything; each day gets the base win rate of its signals or a user-supplied one."""
     days = 1 + max(d for _, d in buys)
     supplied = st.lists(st.floats(0, 100, width=16), min_size=days, max_size=days)
     rates = (
@@ -168,7 +172,7 @@ def ticker_names(n: int) -> list[str]:
     return [f"T{t:03d}" for t in range(n)]
 
 
-# Limits nobody's statistics reach: everything is eligible.
+# Limits that no statistics reach: everything is eligible.
 LOOSE = {
     "min_pooled_pp": -1.0,
     "max_daily_buys": 10_000,
@@ -177,7 +181,8 @@ LOOSE = {
     "max_cv_buys": 1_000.0,
     "min_wilson_lb": -1.0,
 }
-# Each of these turns some groups away; off the values that small whole numbers of hits and buys produce.
+# Each of these rejects some groups; the values avoid those that small whole numbers of hits and
+# buys produce.
 TIGHT = {
     "min_pooled_pp": 60.1234,
     "max_daily_buys": 12,
@@ -190,7 +195,7 @@ TIGHT = {
 
 @st.composite
 def rules(draw: st.DrawFn) -> Rules:
-    """Floors 0..4, sizes 2..6, any retained sizes, loose, default or tight limits, few or many groups kept."""
+    """Floors 0..4, sizes 2..6, any retained sizes, any kind of limits, few or many groups kept."""
     max_size = draw(st.sampled_from((4, 5, 6, 3, 2)))
     eligibility = draw(
         st.one_of(one_tight_limit(), one_tight_limit(), st.just(LOOSE), st.just({}), st.just(TIGHT))

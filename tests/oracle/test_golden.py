@@ -64,8 +64,8 @@ ENGINES = {
 
 def test_all_worked_examples_are_here():
     assert NAMES == [
-        "aliases-and-ties", "deep", "empty-day-no-floor", "inconsistent-wins", "nothing-eligible", "one-day",
-        "two-days-pairs", "week-prices",
+        "aliases-and-ties", "deep", "empty-day-no-floor", "inconsistent-wins", "nothing-eligible",
+        "one-day", "two-days-pairs", "week-prices",
     ]  # fmt: skip
     assert all(sorted(map(int, EXAMPLES[name]["work_limits"])) == [1, 7, 100] for name in NAMES)
 

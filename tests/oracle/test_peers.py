@@ -1,4 +1,4 @@
-"""The programs mp2 is compared with in `benchmarks/bench_peers.py` find what it finds, and the benchmark notices when not."""
+"""The peers in `benchmarks/bench_peers.py` agree with mp2; the benchmark detects differences."""
 
 import sys
 from dataclasses import replace

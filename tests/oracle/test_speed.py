@@ -34,14 +34,15 @@ def row(**changed):
         for name, value in growth.GOLDEN.items()
     }
     known = {
-        "what": "real week, whole", "n_variations": 1, "n_days": 1, "n_tickers": 1, "count": "exact", "simd": "portable",
-        "counters": counters, "seconds": 1.0, "million_per_s": 1.0, "panel_bytes": 1, "extra_bytes": 1, "visited": 0.5,
+        "what": "real week, whole", "n_variations": 1, "n_days": 1, "n_tickers": 1,
+        "count": "exact", "simd": "portable", "counters": counters, "seconds": 1.0,
+        "million_per_s": 1.0, "panel_bytes": 1, "extra_bytes": 1, "visited": 0.5,
     }  # fmt: skip
     return growth.Row(**{**known, **changed})
 
 
 @pytest.mark.parametrize("density", [0.04, 0.3, 0.6])
-def test_a_week_buys_as_much_as_it_is_told_to(density):
+def test_a_week_has_the_requested_density(density):
     panel = generator.make_week(**SMALL, density=density)
     assert bitset.count(panel.buys).mean() / 200 == pytest.approx(density, rel=0.25)
 

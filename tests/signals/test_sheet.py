@@ -399,7 +399,7 @@ def test_warnings_of_prices_and_grids_go_along():
     assert compute_signals(prices, grids=grids).warnings[:2] == (*prices.warnings, *grids.warnings)
 
 
-SETTLED = [
+UNAFFECTED = [
     ("MACD", "5-20-5"),
     ("RSI", "3-34"),
     ("ADX", "5-15"),
@@ -411,8 +411,8 @@ SETTLED = [
 
 def test_a_cut_history_gives_the_same_signals():
     prices = walk(80, 700, seed=2)
-    whole = compute_signals(prices, grids=GRIDS, only=SETTLED)
-    cut = compute_signals(prices, grids=GRIDS, only=SETTLED, history=320)
+    whole = compute_signals(prices, grids=GRIDS, only=UNAFFECTED)
+    cut = compute_signals(prices, grids=GRIDS, only=UNAFFECTED, history=320)
     assert same_buys(cut, whole)
     assert cut.warnings == ()
 

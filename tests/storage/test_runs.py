@@ -287,9 +287,14 @@ def test_any_names_and_numbers_survive(
         cursor=cursor,
     )
     result = build_result(
-        attempts=attempts, tested=tested, score_mean=means, days=(day,), warnings=(warning,), kept={3: (group,)},
+        attempts=attempts,
+        tested=tested,
+        score_mean=means,
+        days=(day,),
+        warnings=(warning,),
+        kept={3: (group,)},
         starters=(starter,),
-    )  # fmt: skip
+    )
     with Store(tmp_path_factory.mktemp("any") / "runs.db") as target:
         run_id = begin_and_finish(target, result)
         assert target.load(run_id) == replace(result, run_id=run_id)
@@ -473,7 +478,8 @@ def test_a_run_is_found_by_its_id_a_beginning_or_last(
     [
         (
             "2026",
-            "'2026' is the beginning of 20261122-153012-bbbb, 20261122-153012-aaaa; give more of it",
+            "'2026' is the beginning of 20261122-153012-bbbb, 20261122-153012-aaaa; "
+            "give more of it",
         ),
         ("1999", "no run '1999'; there is 20261122-153012-bbbb, 20261122-153012-aaaa$"),
         ("", "no run ''; there is"),
@@ -858,7 +864,8 @@ def cut_short(path: Path) -> None:
         (write_foreign, "is a database of another program; pass another --db"),
         (
             write_newer,
-            r"was made by a newer mp2 \(schema 99, this one knows \d\); upgrade mp2 or pass another --db",
+            r"was made by a newer mp2 \(schema 99, this one knows \d\); "
+            r"upgrade mp2 or pass another --db",
         ),
         (
             write_old_format,

@@ -162,7 +162,8 @@ def test_a_scan_ends_once_and_only_outcomes_are_stored(opened):
 
 def test_an_outcome_is_stored_with_its_candidates_or_not_at_all(opened):
     opened._connection.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON scan_candidate WHEN new.ticker = 'A' BEGIN SELECT RAISE(ABORT, 'full'); END"
+        "CREATE TRIGGER full BEFORE INSERT ON scan_candidate WHEN new.ticker = 'A' "
+        "BEGIN SELECT RAISE(ABORT, 'full'); END"
     )
     with pytest.raises(StoreError, match="full"):
         scanned(opened)
@@ -222,8 +223,8 @@ def test_breakers_live_from_one_command_to_the_next(path):
     def command(*calls):
         with Store(path) as target:
             breakers = Breakers(target.change_breaker, rules=rules, clock=lambda: now[0])
-            answers = [getattr(breakers, name)("s", *given) for name, *given in calls]
-            return answers, target.breakers().get("s", BreakerState())
+            refusals = [getattr(breakers, name)("s", *given) for name, *given in calls]
+            return refusals, target.breakers().get("s", BreakerState())
 
     assert command(("refusal",), ("failure", "timeout"))[1] == BreakerState(n_failures=1)
     assert command(("refusal",), ("failure", "unauthorized"))[1] == BreakerState(n_failures=1)
@@ -247,20 +248,20 @@ def test_of_many_commands_at_once_one_is_the_probe(path):
             "s",
             lambda state: BreakerState(phase=Phase.OPEN, n_failures=5, since=0.0, cool_down_s=1.0),
         )
-    together, answers = threading.Barrier(6), []
+    together, refusals = threading.Barrier(6), []
 
-    def ask():
+    def request():
         with Store(path) as target:
             together.wait(10)
-            answers.append(Breakers(target.change_breaker).refusal("s"))
+            refusals.append(Breakers(target.change_breaker).refusal("s"))
 
-    threads = [threading.Thread(target=ask) for _ in range(6)]
+    threads = [threading.Thread(target=request) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers.count(None) == 1
-    assert set(answers) == {None, "another run is trying whether it works again"}
+    assert refusals.count(None) == 1
+    assert set(refusals) == {None, "another run is trying whether it works again"}
 
 
 # --- kill -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Price tables for tests of indicators and signals: seeded walks, late listings, and bars written by hand."""
+"""Price tables for tests: seeded walks, late listings, and bars written by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def walk(
 
 
 def bars(**closes: Sequence[float]) -> PriceTable:
-    """Tickers with the given closes; bars open at 99% of the close and range from 98% to 100.5% of it."""
+    """Tickers with the given closes; bars open at 99% and range from 98% to 100.5% of the close."""
     close = np.array([closes[ticker] for ticker in sorted(closes)], float)
     columns = [close * 0.99, close * 1.005, close * 0.98, close, np.full_like(close, 1e6)]
     return price_table(weekdays(close.shape[1]), sorted(closes), columns)

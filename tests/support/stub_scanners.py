@@ -77,7 +77,7 @@ class Dying(mp2.Scanner):
     name, pipeline, isolation = "dying", "test", "process"
 
     def scan(self, context):
-        print("last words", file=sys.stderr, flush=True)
+        print("aborting", file=sys.stderr, flush=True)
         os._exit(7)
 
 

@@ -134,7 +134,10 @@ def metric(**changed: Any) -> dict[str, Any]:
 
 # --- SEC EDGAR
 
-SEC_UNDECLARED = "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool</title></html>"
+SEC_UNDECLARED = (
+    "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool"
+    "</title></html>"
+)
 SEC_TOO_MANY = "<html><h1>SEC.gov | Request Rate Threshold Exceeded</h1></html>"
 COMPANIES = {
     "0": {"cik_str": 1067983, "ticker": "BRK-B", "title": "BERKSHIRE"},

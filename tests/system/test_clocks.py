@@ -1,4 +1,4 @@
-"""A search or scan and its surroundings: jumping clocks, halts, signals in every phase, threads, loops.
+"""Searches and scans under jumping clocks, halts, signals in every phase, threads and loops.
 
 Signals in a running search or scan are in `cli/test_main.py` and `cli/test_cli_scan.py`, the races
 of the pool with a stop in `groups/test_pool.py`.
@@ -171,7 +171,7 @@ def test_a_scan_ignores_a_jumping_wall_clock(jumping, concurrent):
 
 
 def late_after(n):
-    """Says that it is late from the `n`-th time on it is asked."""
+    """Reports that it is late from the `n`-th call on."""
     calls = itertools.count()
     return lambda: next(calls) >= n
 
@@ -383,7 +383,7 @@ level = 60
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """A folder with prices, a database of a run with picks for their last day, one of half a run."""
+    """A folder with prices, a database of a run with picks for the last day, one of half a run."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "grids.toml").write_text(GRIDS)
     to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
@@ -669,8 +669,8 @@ def test_an_interruption_reports_all_that_it_leaves_behind(stored):
         [INT, INT], "mp2.cli.views:print_warnings::", *PICK, "--csv", "out.csv"
     )
     assert code == 130
-    said = "the picks are stored with the run, or those before them stay; out.csv was written"
-    assert err.splitlines()[-1] == f"mp2: stopped by a signal; {said}"
+    remark = "the picks are stored with the run, or those before them stay; out.csv was written"
+    assert err.splitlines()[-1] == f"mp2: stopped by a signal; {remark}"
 
 
 # --- closed output --------------------------------------------------------------------------------
@@ -751,11 +751,11 @@ def test_a_broken_installation_is_reported():
 
 def in_thread(work):
     """What `work` returns, called in a thread that is not the main one."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(work()))
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
     thread.join(GUARD_S)
-    return answers[0]
+    return results[0]
 
 
 @pytest.mark.parametrize("words", ["runs delete last", "scans delete last", "scanners reset good"])
@@ -799,7 +799,7 @@ def test_searches_and_scans_in_a_running_loop_as_in_a_notebook(week):
 
 @posix
 def test_an_interruption_in_a_notebook_ends_every_kernel(endless):
-    """Without the command line Ctrl-C is an exception: it is raised once all kernels have returned."""
+    """Without the command line Ctrl-C raises an exception, once all kernels have returned."""
 
     def observe(progress):
         if progress.attempts:

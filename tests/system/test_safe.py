@@ -487,13 +487,13 @@ LOOSE = {}
 
 
 def loose(context):
-    """A scanner that tells its key to everybody, to a source that tells it back."""
+    """A scanner that leaks its key everywhere, to a source that repeats it."""
     key = context.key("FINNHUB_API_KEY")
-    context.logger.warning("asking with %s", key)
+    context.logger.warning("request with %s", key)
     context.log_tool("loose", key=key)
 
     def parse(reply):
-        raise package.SourceError("bad_payload", f"{reply.body.decode()} is no answer to {key}")
+        raise package.SourceError("bad_payload", f"{reply.body.decode()} is no response to {key}")
 
     context.http.get(LOOSE["url"], parse=parse, params={"q": "x"}, headers={"X-Key": key}, ttl_s=60)
     yield context.candidate("NONE", key)
@@ -540,12 +540,12 @@ def test_no_key_stays_anywhere(mp2, planted, here, ways):
             *COMMANDS,
             *tests,
             ("scanners", "reset", *names),
-        ):  # an open breaker would let nothing be asked
+        ):  # an open breaker would refuse every request
             code, out, err = mp2(*command)
             assert web_sources.KEY not in out + err, (spoiled, command)
             assert web_sources.BASIC not in out + err, (spoiled, command)
             assert code in (0, 1, 3), (spoiled, command, err)
-            assert "scan" not in command or "***" in err, "nothing was blotted out"
+            assert "scan" not in command or "***" in err, "nothing was redacted"
     assert server.n_requests() > n_asked + len(ways) * len(names)
     kept = [path for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml"]
     assert {"mp2.db", "sources.db", "scan.log"} <= {path.name for path in kept}
@@ -557,7 +557,7 @@ def test_no_key_stays_anywhere(mp2, planted, here, ways):
 
 def test_no_key_stays_when_all_is_well_either(mp2, planted, here):
     code, out, err = mp2("-vv", "--log-file", "scan.log", "scan", "--json")
-    assert code in (0, 3), err  # what the stub tells of has its day; some sources find it old
+    assert code in (0, 3), err  # the stub's items have fixed dates; some sources reject them as old
     assert "ok" in {one["status"] for one in json.loads(out)["outcomes"]}
     contents = (
         path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name != "mp2.toml"
@@ -630,7 +630,7 @@ def mode(path):
 @posix
 def test_files_of_our_own_are_private_and_exports_follow_the_umask(mp2, scanners, here, open_umask):
     here.chmod(0o777)
-    scanners(make("asking", lambda context: context.http and [context.candidate("A", "x")]))
+    scanners(make("requesting", lambda context: context.http and [context.candidate("A", "x")]))
     state = StateFile(here / "state" / "mp2")
     quotas = Quotas(state)
     quotas.limit("host", [parse_rate("1/min")])
@@ -665,10 +665,10 @@ def test_a_result_is_not_rescued_through_a_link_that_others_have_put_there(
     result = SimpleNamespace(run_id="20260105-000000-abcd", to_dict=lambda: {"all": 1})
     (shared / f"mp2-{result.run_id}.json").symlink_to(victim)
     monkeypatch.chdir(own)
-    told = recorder._rescue(result, shared / "mp2.db")
+    message = recorder._rescue(result, shared / "mp2.db")
     assert victim.read_text() == "precious"
     rescued = own / f"mp2-{result.run_id}.json"
-    assert (rescued.name in told, json.loads(rescued.read_text()), mode(rescued)) == (
+    assert (rescued.name in message, json.loads(rescued.read_text()), mode(rescued)) == (
         True,
         {"all": 1},
         0o600,

@@ -48,11 +48,11 @@ def refused(folder: Path, *words: str) -> str:
     ended = subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
     )
-    *said, peak = ended.stderr.splitlines()
+    *messages, peak = ended.stderr.splitlines()
     assert ended.returncode == 2, ended.stderr
     assert int(peak.removeprefix("peak ")) < RESIDENT_MB
     assert "Traceback" not in ended.stderr
-    return "\n".join(said)
+    return "\n".join(messages)
 
 
 def test_a_record_without_an_end_is_refused(tmp_path):

@@ -45,7 +45,10 @@ SCANNERS = f"""
 sys.path.insert(0, {str(TESTS / "support")!r})
 from stub_scanners import make
 def named(idx):
-    return lambda context: [context.candidate(f"T{{idx}}X{{n}}", "found", data="x" * 5000) for n in range(9)]
+    def find(context):
+        data = "x" * 5000
+        return [context.candidate(f"T{{idx}}X{{n}}", "found", data=data) for n in range(9)]
+    return find
 registry.builtin_scanners = lambda: [make(f"s{{idx}}", named(idx)) for idx in range(8)]
 """
 LIMIT_FILES = """
@@ -144,7 +147,8 @@ def rescued(document, folder):
 # --- full -----------------------------------------------------------------------------------------
 
 FULL = re.compile(
-    r"mp2: mp2\.db: the disk (is full, nothing was stored; free some space|reports an error; check it) or pass "
+    r"mp2: mp2\.db: the disk "
+    r"(is full, nothing was stored; free some space|reports an error; check it) or pass "
 )
 
 
@@ -208,7 +212,8 @@ def test_a_store_that_may_only_be_read(stored):
         code, out, lines = ended(*args, before=READ_ONLY + SCANNERS)
         assert (code, len(lines), "scan" in args or not out) == (1, 1, True)
         assert lines[0].startswith(
-            "mp2: mp2.db: cannot be written; change the permissions of the file and its directory or pass"
+            "mp2: mp2.db: cannot be written; "
+            "change the permissions of the file and its directory or pass"
         )
         assert Path("mp2.db").read_bytes() == before
     assert ended("runs", "show", "last")[0] == 0
@@ -317,7 +322,10 @@ def cut(path):
     os.truncate(path, path.stat().st_size // 8192 * 4096)
 
 
-DAMAGED = r"mp2: mp2\.db: (is not a database; pass another|is damaged; restore a copy or pass another) --db"
+DAMAGED = (
+    r"mp2: mp2\.db: "
+    r"(is not a database; pass another|is damaged; restore a copy or pass another) --db"
+)
 DAMAGES = [damage_header, damage_middle, cut]
 
 
@@ -337,7 +345,7 @@ def test_a_damaged_store_is_reported_and_left_as_it_is(mp2, damage):
         if code == 1:
             assert re.match(DAMAGED, err.splitlines()[-1]), err
             assert "Traceback" not in err
-        else:  # what is asked for lies in pages that are whole
+        else:  # the requested rows lie in undamaged pages
             assert code in {0, 2}, err
         assert Path("mp2.db").read_bytes() == before or args[0] == "search"
         Path("mp2.db").write_bytes(before)
@@ -380,7 +388,8 @@ def test_a_store_of_a_newer_version_is_left_alone(mp2, stored):
         code, out, err = mp2(*args)
         assert (code, out) == (1, "")
         assert re.fullmatch(
-            r"mp2: mp2\.db: was made by a newer mp2 \(schema 99, this one knows \d+\); upgrade mp2 or .*\n",
+            r"mp2: mp2\.db: was made by a newer mp2 "
+            r"\(schema 99, this one knows \d+\); upgrade mp2 or .*\n",
             err,
         )
         assert Path("mp2.db").read_bytes() == before

@@ -1,7 +1,8 @@
-"""The innermost loops without Python: no warnings, and every variant means the same, also on machines that are not at hand.
+"""The innermost loops without Python: no warnings, and all variants give the same results.
 
-Natively with the compiler that is there; for others with `pip install ziglang`, run under `qemu-aarch64` where that is
-installed. What is missing is skipped and says so.
+They are compiled natively with the compiler present; for other machines with `pip install
+ziglang`, and run under `qemu-aarch64` where that is installed. Tests whose tool is missing are
+skipped with a reason.
 """
 
 import importlib.util
@@ -77,7 +78,7 @@ def test_neon_agrees_under_emulation(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="for x86-64 Linux")
 def test_clang_means_the_same_on_x86(tmp_path):
-    """Its own runtime cannot tell what the CPU has: what the kernel found out is told to it."""
+    """Zig's runtime cannot detect CPU features, so the test defines those the kernel detected."""
     from mp2._recurse import simd_available
 
     if simd_available()[-1] != "avx512":
