@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -51,7 +52,7 @@ def run_scan(response: object) -> tuple[mp2.ScanResult, float]:
     with (
         StubServer() as server,
         tempfile.TemporaryDirectory() as folder,
-        Client(Path(folder)) as client,
+        closing(Client(folder)) as client,
     ):
         web_sources.serve_valid(server)
         web_sources.serve_everywhere(server, response)

@@ -35,7 +35,7 @@ from mp2.discovery.sources.market_movers import parse_movers
 from mp2.discovery.sources.news import parse_feed
 from mp2.discovery.sources.reddit_trending import parse_listing, parse_token
 from mp2.errors import Mp2Error
-from mp2.signals.grids import grids_toml, load_grids
+from mp2.signals.grids import load_grids
 from mp2.storage.runs import Store
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="mp2-fuzz-"))
@@ -114,9 +114,7 @@ def _toml(data: bytes) -> None:
 
 def _discovery(path: Path) -> None:
     known = find_scanners()
-    discovery = read_discovery(
-        find(path).discovery, [one.name for one in known], [one.pipeline for one in known]
-    )
+    discovery = read_discovery(find(path).discovery, known)
     _each(
         lambda one=one: discovery.why_off(one.name, one.pipeline, one.scanner)
         for one in known
@@ -244,6 +242,17 @@ limit = 20
 [discovery.pipelines.social]
 enabled = false
 """
+_GRIDS = b"""
+[MACD]
+fast = [8, 12]
+slow = [26]
+signal = [9]
+add = [[3, 10, 16]]
+[SMA]
+margin = 0.005
+[RSI]
+enabled = false
+"""
 _SETTINGS = b"""
 db = "a.db"
 [search]
@@ -362,7 +371,7 @@ READERS: Mapping[str, Callable[[], Target]] = {
     "store": lambda: Target(_store, _stores()),
     "toml": lambda: Target(
         _toml,
-        (_SETTINGS, _DISCOVERY, grids_toml().encode(), b"enabled = false\n[RSI]\nperiod = [2]\n"),
+        (_SETTINGS, _DISCOVERY, _GRIDS, b"enabled = false\n[RSI]\nperiod = [2]\n"),
     ),
     "json": lambda: Target(_json, _replies()),
     "feed": lambda: Target(_feed, (_RSS, _ATOM)),

@@ -72,13 +72,12 @@ class Client:
         self,
         folder: str | Path | None = None,
         *,
-        rules: RetryRules | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[threading.Event, float], object] = threading.Event.wait,
         jitter: Callable[[], float] = random.random,
         warn: Callable[[str], object] = lambda text: None,
     ) -> None:
-        self.rules = rules or RetryRules()
+        self.rules = RetryRules()
         self.clock = clock
         self.sleep = sleep
         self.jitter = jitter
