@@ -10,7 +10,7 @@ from typing import Any
 from mp2.cli.logs import start_logging
 from mp2.cli.pick_view import outcome_view, picks_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
-from mp2.cli.search import RunOptions, ViewOptions
+from mp2.cli.search_options import RunOptions, ViewOptions
 from mp2.cli.search_view import result_view
 from mp2.cli.session import note_kept
 from mp2.cli.views import present, say

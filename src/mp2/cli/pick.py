@@ -29,7 +29,7 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import writing
 from mp2.cli.scan import ScanOptions, planned, run_scan
-from mp2.cli.search import COUNT_OPTIONS, RulesCommand, rule_options, rules_from
+from mp2.cli.search_options import COUNT_OPTIONS, RulesCommand, rule_options, rules_from
 from mp2.cli.session import Interrupts, note_kept
 from mp2.cli.views import document, present
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError

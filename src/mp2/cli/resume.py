@@ -9,7 +9,7 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.options import file_option, options_record, with_options
-from mp2.cli.search import DISPLAY_OPTIONS, RunOptions
+from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
 from mp2.cli.session import Interrupts
 
 

@@ -15,7 +15,7 @@ from mp2.cli.options import (
     options_record,
     with_options,
 )
-from mp2.cli.search import RulesCommand, RunOptions, search_options, settings_from
+from mp2.cli.search_options import RulesCommand, RunOptions, search_options, settings_from
 from mp2.cli.session import Interrupts
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from mp2.cli.options import (
     reading,
 )
 from mp2.cli.output_files import writing
-from mp2.cli.search import ViewOptions
+from mp2.cli.search_options import ViewOptions
 from mp2.cli.session import note_kept
 from mp2.cli.views import (
     count,

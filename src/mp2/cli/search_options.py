@@ -1,0 +1,172 @@
+"""The options that all searching commands share, and the records they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mp2.cli import settings
+from mp2.cli.options import (
+    DB_OPTION,
+    JSON_GROUPS_OPTION,
+    JSON_OPTION,
+    PROGRESS_OPTION,
+    SHOW_OPTION,
+    CommandT,
+    flat,
+    options_record,
+    with_options,
+)
+from mp2.groups.rules import COUNTS, PRUNINGS, Rules
+
+if TYPE_CHECKING:
+    from mp2.groups.settings import SearchSettings
+
+_RULES = {spec.name: spec for spec in fields(Rules)}
+_FLAGS = {"top_k": ("--top", "top_k")}
+
+
+class RulesCommand(click.Command):
+    """A command whose rules have a section of their own in the help text."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write two sections: the command's own options, and the rules."""
+        plain: list[tuple[str, str]] = []
+        rules: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            # An argument has none: it is described in the text above.
+            if record is None:
+                continue
+            if param.name in _RULES:
+                rules.append(record)
+            else:
+                plain.append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(plain)
+        with formatter.section("Rules (defaults are the specification's)"):
+            formatter.write_dl(rules)
+
+
+def rule_options(command: CommandT) -> CommandT:
+    """Add every rule of the search as an option."""
+    # Decorators apply from the last to the first; the help keeps the order of the rules.
+    for spec in reversed(_RULES.values()):
+        command = _rule_option(spec)(command)
+    return command
+
+
+def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
+    kinds: dict[str, Any] = {"int": int, "float": float}
+    flags = _FLAGS.get(spec.name, (f"--{spec.name.replace('_', '-')}", spec.name))
+    text = spec.metadata["help"]
+    # Its default depends on max_size, as its text says.
+    if spec.name != "retain_sizes":
+        text += f"  [default: {spec.default}]"
+    kind = kinds.get(str(spec.type), settings.SIZES)
+    return click.option(*flags, type=kind, default=None, help=text)
+
+
+COUNT_OPTIONS = (
+    click.option(
+        "--count",
+        type=click.Choice(COUNTS),
+        default="exact",
+        show_default=True,
+        help="fast: the groups tested of the largest size are a lower bound, all else stays exact",
+    ),
+    click.option(
+        "--without",
+        type=settings.NAMES,
+        multiple=True,
+        callback=flat,
+        help=f"short cuts to leave out, for comparison: {', '.join(PRUNINGS)}; several by commas "
+        "or by repeating the option",
+    ),
+)
+DISPLAY_OPTIONS = (
+    DB_OPTION,
+    click.option(
+        "--checkpoint",
+        type=settings.CHECKPOINT,
+        default="1s",
+        show_default=True,
+        help="how often a running search is stored, at most 5m apart",
+    ),
+    JSON_OPTION,
+    JSON_GROUPS_OPTION,
+    SHOW_OPTION,
+    click.option(
+        "--heartbeat",
+        type=settings.DURATION,
+        default="10s",
+        show_default=True,
+        help="interval of the log's heartbeat",
+    ),
+    PROGRESS_OPTION,
+)
+_SEARCH_OPTIONS = (
+    click.option(
+        "--budget",
+        "budget_s",
+        type=settings.DURATION,
+        default="60s",
+        show_default=True,
+        help="time for the search, such as 30s, 5m, 1h",
+    ),
+    click.option(
+        "--workers", type=int, default=4, show_default=True, help="kernels that run at once"
+    ),
+    click.option("--max-attempts", type=int, help="exact work per starter instead of time limits"),
+    click.option(
+        "--special",
+        type=settings.NAMES,
+        multiple=True,
+        callback=flat,
+        help="algorithms whose starters run last; several by commas or by repeating the option",
+    ),
+    *COUNT_OPTIONS,
+    click.option("--no-store", is_flag=True, help="do not store the run"),
+    *DISPLAY_OPTIONS,
+)
+
+
+def search_options(command: CommandT) -> CommandT:
+    """Add budget, workers, output and every rule."""
+    return with_options(_SEARCH_OPTIONS)(rule_options(command))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewOptions:
+    """How a result is printed."""
+
+    json_groups: int
+    show: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(ViewOptions):
+    """Where a run is stored, and how it is shown."""
+
+    db: Path
+    no_store: bool = False
+    checkpoint: float
+    heartbeat: float
+    no_progress: bool
+
+
+def rules_from(options: Mapping[str, Any]) -> Rules:
+    """Return the rules among a command's options."""
+    given = {name: options[name] for name in _RULES if options.get(name) is not None}
+    return Rules(**given)
+
+
+def settings_from(options: Mapping[str, Any]) -> SearchSettings:
+    """Return the settings of the search among a command's options."""
+    from mp2.groups.settings import SearchSettings
+
+    return options_record(SearchSettings, {**options, "rules": rules_from(options)})
