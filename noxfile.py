@@ -1,4 +1,4 @@
-"""Everything a contributor does: `nox` runs what CI runs, `nox -s NAME` one session, `nox -l` lists them."""
+"""Contributor tasks: `nox` runs what CI runs, `nox -s NAME` one session, `nox -l` lists them."""
 
 import json
 import os
@@ -27,15 +27,15 @@ nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
 ADVISORIES = "https://pypi.org/pypi/jinja2/2.4.1/json"
-"""The release of a package that has advisories, where pip-audit looks them up."""
+"""A release with known advisories, at the source that pip-audit queries."""
 
 MINUTES = os.environ.get("MP2_MINUTES", "3")
-"""How long the random searches under sanitizers take."""
+"""Minutes of the random searches under sanitizers."""
 
 
 @nox.session
 def lint(session):
-    """Style and common mistakes."""
+    """Check style and common mistakes."""
     session.install("ruff>=0.14")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -43,14 +43,14 @@ def lint(session):
 
 @nox.session
 def types(session):
-    """Static types of the package and of its public face."""
+    """Check the static types of the package and of its public API."""
     session.install(".[dev]")
     session.run("mypy")
 
 
 @nox.session(reuse_venv=False)
 def readme(session):
-    """The README's test command, as a new user runs it: in a fresh copy and a fresh environment."""
+    """Run the README's test command as a new user: in a fresh copy and a fresh environment."""
     copy = Path(session.create_tmp()) / "checkout"
     shutil.rmtree(copy, ignore_errors=True)
     session.run("git", "clone", "-q", str(ROOT), str(copy), external=True)
@@ -62,17 +62,17 @@ def readme(session):
 
 
 def readme_command(name):
-    """The shell command that follows `<!-- NAME -->` in the README."""
+    """Return the shell command that follows `<!-- NAME -->` in the README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name} -->\n+```[a-z]*\n(.*?)```", text, re.DOTALL)
-    if not found:
+    match = re.search(rf"<!-- {name} -->\n+```[a-z]*\n(.*?)```", text, re.DOTALL)
+    if not match:
         raise SystemExit(f"README.md has no command marked <!-- {name} -->")
-    return found[1]
+    return match[1]
 
 
 @nox.session
 def quick(session):
-    """The loop while working: every room but the command line and the system, few random examples."""
+    """Run the tests except those of command line and system, with few random examples."""
     session.install("-e", ".[test]", "pytest-xdist>=3.6")
     elsewhere = ["--ignore=tests/cli", "--ignore=tests/system"]
     fewer = ["-n", "2", "-p", "no:benchmark", "--hypothesis-profile=quick"]
@@ -81,14 +81,17 @@ def quick(session):
 
 @nox.session
 def everything(session):
-    """All tests, also the slow ones and those on real data where it is there."""
+    """Run the slow and the real-data tests, which the default run leaves out."""
     session.install(".[test]")
     session.run("pytest", "-q", "-m", "slow or realdata", "--timeout=900", *session.posargs)
 
 
 @nox.session(reuse_venv=False)
 def wheel(session):
-    """Build the sdist and from it the wheel, check it, and test it where neither sources nor a compiler's output are near."""
+    """Build the sdist and from it the wheel, check the wheel, and test it.
+
+    The tests run in a folder without the sources and without a compiled extension.
+    """
     session.install("build>=1.2", "abi3audit>=0.0.20")
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
@@ -108,27 +111,33 @@ def wheel(session):
 
 @nox.session
 def instructions(session):
-    """The kernel's instructions, counted by callgrind, against their baseline; a notice where valgrind is missing."""
+    """Compare the kernel's instructions, counted by callgrind, with their baseline.
+
+    Without valgrind it prints a notice.
+    """
     session.install(".")
     session.run("python", "benchmarks/instructions.py", *session.posargs)
 
 
 @nox.session
 def bench(session):
-    """Benchmarks; compare versions by their ratios in one run."""
+    """Run the benchmarks; compare versions by their ratios in one run."""
     session.install(".[test]")
     session.run("pytest", "benchmarks", "--benchmark-only", "-q", *session.posargs)
 
 
 @nox.session
 def audit(session):
-    """Known vulnerabilities of what the package depends on; a notice where no source of advisories can be reached."""
+    """Check the dependencies for known vulnerabilities.
+
+    Prints a notice if no source of advisories can be reached.
+    """
     try:
         session.install("pip-audit>=2.9")
     except CommandFailed:
-        session.skip("NOTICE: pip-audit cannot be installed here, so nothing was audited")
+        session.skip("NOTICE: pip-audit cannot be installed here, so the audit was skipped")
     if not has_advisories():
-        session.skip(f"NOTICE: no advisories from {ADVISORIES}, so nothing was audited")
+        session.skip(f"NOTICE: no advisories from {ADVISORIES}, so the audit was skipped")
     wanted = Path(session.create_tmp()) / "requirements.txt"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [
@@ -143,7 +152,7 @@ def audit(session):
 
 
 def has_advisories():
-    """Return whether the source has the advisories of a release known to be vulnerable."""
+    """Return whether the source reports advisories for a release known to be vulnerable."""
     try:
         with urllib.request.urlopen(ADVISORIES, timeout=10) as response:
             return bool(json.load(response).get("vulnerabilities"))
@@ -153,9 +162,9 @@ def has_advisories():
 
 @nox.session(reuse_venv=False)
 def sanitize(session):
-    """All tests but the slow ones, and some minutes of random searches, under gcc's address and undefined-behaviour sanitizers.
+    """Run the tests, except slow ones, under gcc's address and undefined-behaviour sanitizers.
 
-    With arguments: pytest with these alone.
+    Then some minutes of random searches. With arguments: only pytest with these.
     """
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
     under_asan(
@@ -167,7 +176,10 @@ def sanitize(session):
 
 @nox.session(reuse_venv=False)
 def tsan(session):
-    """What threads share under gcc's thread sanitizer; with arguments: `tests/oracle/races.py` with these alone."""
+    """Test shared state of threads under gcc's thread sanitizer.
+
+    With arguments: only `tests/oracle/races.py` with these.
+    """
     session.install(".[test]", env={"MP2_BUILD": "tsan"})
     under_tsan(session, "tests/oracle/races.py", *(session.posargs or ("--minutes", MINUTES)))
     if not session.posargs:
@@ -182,13 +194,16 @@ def tsan(session):
 
 @nox.session(reuse_venv=False)
 def sanitize_briefly(session):
-    """Random searches and races, 20 seconds each, under the sanitizers; a notice where gcc's are missing."""
+    """Run random searches and races, 20 seconds each, under the sanitizers.
+
+    Prints a notice if gcc's sanitizers are missing.
+    """
     missing = [name for name in ("gcc", "setarch") if shutil.which(name) is None]
     missing += [
         name for name in ("libasan.so", "libtsan.so") if not missing and not runtime(session, name)
     ]
     if missing:
-        session.skip(f"NOTICE: {', '.join(missing)} not found, so nothing was run under sanitizers")
+        session.skip(f"NOTICE: {', '.join(missing)} not found, so the sanitizers were skipped")
     session.install(".[test]", env={"MP2_BUILD": "sanitize"})
     under_asan(session, "tests/oracle/differential.py", "--minutes", "0.33")
     session.install("--force-reinstall", "--no-deps", ".", env={"MP2_BUILD": "tsan"})
@@ -196,7 +211,7 @@ def sanitize_briefly(session):
 
 
 def under_asan(session, *command):
-    """A script of the tests, or `pytest` and its arguments, with the extension built with MP2_BUILD=sanitize."""
+    """Run a test script, or `pytest` with arguments, on the extension of MP2_BUILD=sanitize."""
     env = {
         "LD_PRELOAD": runtime(session, "libasan.so"),
         "ASAN_OPTIONS": "detect_leaks=0",
@@ -207,30 +222,33 @@ def under_asan(session, *command):
 
 
 def under_tsan(session, *command):
-    """The same with MP2_BUILD=tsan."""
+    """Run a test script, or `pytest` with arguments, on the extension of MP2_BUILD=tsan."""
     env = {
         "LD_PRELOAD": runtime(session, "libtsan.so"),
         "TSAN_OPTIONS": "exitcode=66 halt_on_error=0",
         **os.environ,
     }
-    # Without random addresses: the sanitizer's own map of memory needs its places.
+    # Address randomization is off: the sanitizer maps its memory at fixed addresses.
     session.run("setarch", "-R", "python", *as_module(command), env=env, external=True)
 
 
 def as_module(command):
-    """`pytest` as an argument of `python`."""
+    """Return the command with `pytest` as a module of `python`."""
     return ("-m", *command) if command[0] == "pytest" else command
 
 
 def runtime(session, name):
-    """The path of a sanitizer's library; empty when gcc has none."""
+    """Return the path of a sanitizer's library; empty when gcc has none."""
     path = session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()
     return path if os.path.isabs(path) else ""
 
 
 @nox.session
 def fuzz(session):
-    """Every reader under a coverage-guided fuzzer: 20 seconds, or `nox -s fuzz -- --minutes 10`; a notice without Atheris."""
+    """Fuzz every reader, guided by coverage: 20 seconds, or `nox -s fuzz -- --minutes 10`.
+
+    Prints a notice if Atheris is not available.
+    """
     session.install(".[test]")
     session.run("python", "-m", "pip", "install", "-q", "atheris>=3.0", success_codes=[0, 1])
     session.run("python", "fuzz/run.py", *(session.posargs or ("--minutes", "0.33", "--seed", "1")))

@@ -1,7 +1,8 @@
-"""The extension modules; everything else is in pyproject.toml.
+"""Build the extension modules; everything else is in pyproject.toml.
 
-`MP2_BUILD=debug` adds bounds checks and assertions, `MP2_BUILD=sanitize` adds the address and undefined-behaviour
-sanitizers on top, `MP2_BUILD=tsan` the thread sanitizer (see CONTRIBUTING.md for how to run with them).
+`MP2_BUILD=debug` adds bounds checks and assertions, `MP2_BUILD=sanitize` also the address and
+undefined-behaviour sanitizers, `MP2_BUILD=tsan` the thread sanitizer (see CONTRIBUTING.md for how
+to run with them).
 """
 
 import os
@@ -22,7 +23,7 @@ SANITIZERS = {"sanitize": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize
 )
 CHECKED = BUILD != "release"
 MSVC = sysconfig.get_platform().startswith("win")
-# Free-threaded interpreters have no stable ABI that Cython covers yet: they get a wheel of their own.
+# Cython supports no stable ABI for free-threaded interpreters yet: they get their own wheel.
 ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 NO_COMPILER = """
@@ -36,7 +37,7 @@ Install one and try again:
 
 
 class BuildExt(build_ext):
-    """build_ext that says what to install when there is no compiler."""
+    """build_ext that reports what to install when there is no compiler."""
 
     def build_extension(self, ext):
         try:
@@ -51,7 +52,7 @@ class BuildExt(build_ext):
         ) as error:
             if self._has_compiler():
                 raise
-            raise SystemExit(f"{NO_COMPILER}(the build said: {error})") from None
+            raise SystemExit(f"{NO_COMPILER}(build error: {error})") from None
 
     def _has_compiler(self):
         command = getattr(self.compiler, "compiler", None)
@@ -61,7 +62,7 @@ class BuildExt(build_ext):
 def compile_flags():
     if MSVC:
         return ["/O2", "/fp:precise"]
-    # The score must come out the same on every variant and platform: no contraction into fused multiply-add.
+    # The score must be the same on every variant and platform: no fused multiply-add.
     flags = ["-ffp-contract=off", "-fno-math-errno", "-O1" if CHECKED else "-O3"]
     flags += ["-g", "-fno-omit-frame-pointer"] if CHECKED else ["-g0"]
     return [
@@ -74,7 +75,7 @@ def compile_flags():
 def link_flags():
     if SANITIZERS:
         return SANITIZERS
-    # Symbols of the interpreter's own build flags would make the wheel five times as large.
+    # Without stripping, the symbols make the wheel five times as large.
     return ["-Wl,-s"] if sys.platform == "linux" and not CHECKED else []
 
 
@@ -101,7 +102,8 @@ def cythonized():
         [extension("_recurse")],
         compiler_directives=directives,
         show_all_warnings=False,
-        force=True,  # what an other MP2_BUILD left in the tree is newer than its source, and not what is wanted
+        # C code of another MP2_BUILD in the tree is newer than its source, but wrong.
+        force=True,
     )
 
 

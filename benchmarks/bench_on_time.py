@@ -1,14 +1,19 @@
-"""How late searches end: `python benchmarks/bench_on_time.py [--minutes 8] [--quick] [--json]`.
+"""Measure how late searches end.
 
-Short runs with random panels (tiny to 100,000 variations, wide consensus, deep groups), budgets of 50 ms to 5 s and 1 to 8
-workers, on idle cores and with every core also loaded by two processes that only spin. Every run is measured beside a thread
-that sleeps as long in the same process, just before it: what the machine itself is late. Three figures:
+Usage: `python benchmarks/bench_on_time.py [--minutes 8] [--quick] [--json]`.
 
-- kernels: `overrun_s`, from the wall to the last kernel's return, of runs that met their wall; the clock starts when `search`
-  is entered, so validation and tables count.
-- result: from the last kernel's return until `search` has returned, the kept groups described.
-- process: a command of its own (`mp2 search`, 1,140 variations) that keeps and prints 2,000 groups: from the end of its search
-  until nothing is left of it, with store and output, and without either.
+Short runs with random panels (tiny to 100,000 variations, wide consensus, deep groups), budgets of
+50 ms to 5 s and 1 to 8 workers, on idle cores and with every core also loaded by two processes that
+only spin. Just before every run a thread of the same process sleeps for the same time: its lateness
+is the control. Three figures:
+
+- kernels: `overrun_s`, from the wall to the last kernel's return, of runs that reached their wall;
+  the clock starts on entry to `search`, so validation and tables count.
+- result: from the last kernel's return until `search` has returned and the kept groups are
+  described.
+- process: a separate command (`mp2 search`, 1,140 variations) that keeps and prints 2,000 groups:
+  from the end of its search until the process has exited, with store and output, and without
+  either.
 """
 
 from __future__ import annotations
@@ -63,7 +68,7 @@ LONG_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """One run; milliseconds. `kernels_ms` is None when the search was complete before its wall."""
+    """One run, in milliseconds. `kernels_ms` is None when the search completed before its wall."""
 
     shape: str
     budget_s: float
@@ -74,12 +79,12 @@ class Late:
     sleeping_ms: float
 
 
-def late(panel: SignalPanel, shape: str, dice: random.Random) -> Late:
-    """A search with random settings, after a sleep as long as its budget (at most 0.1 s)."""
-    budget_s = dice.choice(LONG_BUDGETS_S if dice.random() < LONG_SHARE else BUDGETS_S)
-    workers, max_size = dice.randint(1, 8), dice.randint(3, 8)
+def late(panel: SignalPanel, shape: str, rng: random.Random) -> Late:
+    """Search with random settings, after a sleep as long as the budget (at most 0.1 s)."""
+    budget_s = rng.choice(LONG_BUDGETS_S if rng.random() < LONG_SHARE else BUDGETS_S)
+    workers, max_size = rng.randint(1, 8), rng.randint(3, 8)
     rules = Rules(
-        max_size=max_size, min_daily_hits=dice.choice((0, 3, 8)), top_k=dice.choice((10, 1000))
+        max_size=max_size, min_daily_hits=rng.choice((0, 3, 8)), top_k=rng.choice((10, 1000))
     )
     sleeping_ms = slept_ms(min(budget_s, 0.1))
     entered_ns = now_ns()
@@ -92,21 +97,21 @@ def late(panel: SignalPanel, shape: str, dice: random.Random) -> Late:
 
 
 def slept_ms(seconds: float) -> float:
-    """The control: how late a thread wakes up."""
+    """The control: return how late a thread wakes up, in milliseconds."""
     due_ns = now_ns() + round(seconds * 1e9)
     time.sleep(seconds)
     return (now_ns() - due_ns) / 1e6
 
 
 def batch(shape_idx: int, seed: int, n_runs: int) -> list[Late]:
-    """Runs on one random panel."""
-    (shape, week), dice = SHAPES[shape_idx], random.Random(seed)
+    """Run `n_runs` searches on one random panel."""
+    (shape, week), rng = SHAPES[shape_idx], random.Random(seed)
     panel = generator.make_week(seed, **week)
-    return [late(panel, shape, dice) for _ in range(n_runs)]
+    return [late(panel, shape, rng) for _ in range(n_runs)]
 
 
 def runs(n_runs: int, minutes: float, first_seed: int) -> list[Late]:
-    """So many runs, all shapes in turn, each panel in a process of its own; fewer when the time is over."""
+    """Return `n_runs` runs, or fewer when time is up, with each panel in its own process."""
     end_ns, done, seed = now_ns() + round(minutes * 6e10), list[Late](), first_seed
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         while len(done) < n_runs and now_ns() < end_ns:
@@ -120,7 +125,7 @@ def runs(n_runs: int, minutes: float, first_seed: int) -> list[Late]:
 
 
 def write_table(path: Path) -> None:
-    """The signals of a week as a long table."""
+    """Write the signals of a week as a long table."""
     panel = generator.make_week()
     n_words = panel.buys.shape[2]
     bought = np.unpackbits(
@@ -143,23 +148,23 @@ def write_table(path: Path) -> None:
     ).write_parquet(path)
 
 
-_TOLD = """
+_REPORTING = """
 import sys
 from mp2.groups import search as group_search
 from mp2._recurse import now_ns
 pool = group_search.run_pool
-def told(*args, **settings):
+def reported(*args, **settings):
     done = pool(*args, **settings)
     print(done.ended_ns, file=sys.stderr, flush=True)
     return done
-group_search.run_pool = told
+group_search.run_pool = reported
 from mp2.__main__ import script
 script()
 """
 
 
 def exit_ms(table: Path, folder: Path, *options: str) -> tuple[float, int]:
-    """Milliseconds from the last kernel's return to the end of the process, and how many groups it printed."""
+    """Run the command; return the milliseconds after its last kernel, and the groups printed."""
     size = [
         "--max-size=4",
         "--min-daily-hits=1",
@@ -175,7 +180,7 @@ def exit_ms(table: Path, folder: Path, *options: str) -> tuple[float, int]:
     command = [
         sys.executable,
         "-c",
-        _TOLD,
+        _REPORTING,
         "search",
         str(table),
         *size,
@@ -185,31 +190,31 @@ def exit_ms(table: Path, folder: Path, *options: str) -> tuple[float, int]:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     ended_ns = now_ns()
-    (told_ns,) = [int(line) for line in done.stderr.splitlines() if line.isdigit()]
+    (returned_ns,) = [int(line) for line in done.stderr.splitlines() if line.isdigit()]
     n_groups = (
         sum(map(len, json.loads(done.stdout)["groups"].values())) if "--json" in options else 0
     )
-    return (ended_ns - told_ns) / 1e6, n_groups
+    return (ended_ns - returned_ns) / 1e6, n_groups
 
 
 def exits(n_runs: int) -> dict[str, list[float]]:
-    """Of whole processes: with store and output of all groups, and with neither."""
+    """Measure whole processes: with store and output of all groups, and with neither."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_table(folder / "week.parquet")
-        found: dict[str, list[float]] = {"with store and output": [], "without": []}
+        times_ms: dict[str, list[float]] = {"with store and output": [], "without": []}
         for _ in range(n_runs):
             took_ms, n_groups = exit_ms(
                 folder / "week.parquet", folder, "--json", f"--json-groups={N_KEPT}"
             )
             assert n_groups == N_KEPT, n_groups
-            found["with store and output"].append(took_ms)
-            found["without"].append(
+            times_ms["with store and output"].append(took_ms)
+            times_ms["without"].append(
                 exit_ms(folder / "week.parquet", folder, "--no-store", "--json", "--json-groups=0")[
                     0
                 ]
             )
-    return found
+    return times_ms
 
 
 # ---- loads and tables
@@ -217,7 +222,7 @@ def exits(n_runs: int) -> dict[str, list[float]]:
 
 @contextmanager
 def loaded(n_processes: int) -> Iterator[None]:
-    """Processes that only spin, meanwhile."""
+    """Run processes that only spin inside the block."""
     with ExitStack() as spinning:
         for _ in range(n_processes):
             process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -228,7 +233,7 @@ def loaded(n_processes: int) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Lateness of one kind on idle or loaded cores; milliseconds."""
+    """Lateness of one kind on idle or loaded cores, in milliseconds."""
 
     load: str
     name: str
@@ -239,7 +244,7 @@ class Row:
 
     @classmethod
     def of(cls, load: str, name: str, values: Sequence[float]) -> Row:
-        """From single values."""
+        """Summarize single values."""
         return cls(
             load,
             name,
@@ -249,7 +254,7 @@ class Row:
 
 
 def rows(load: str, done: Sequence[Late], ended: dict[str, list[float]]) -> Iterator[Row]:
-    """All figures of one load."""
+    """Yield all figures of one load."""
     walled = [run for run in done if run.kernels_ms is not None]
     yield Row.of(load, "sleeping thread", [run.sleeping_ms for run in done])
     yield Row.of(load, "kernels, all", _kernels(walled))
@@ -272,20 +277,20 @@ def _kernels(done: Sequence[Late]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--minutes", type=float, default=20.0, help="the most all short runs together take"
+        "--minutes", type=float, default=20.0, help="time limit of all short runs together"
     )
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    asked = parser.parse_args()
-    n_runs, n_exits = (N_RUNS_QUICK, N_EXITS_QUICK) if asked.quick else (N_RUNS, N_EXITS)
-    told: list[Row] = []
+    arguments = parser.parse_args()
+    n_runs, n_exits = (N_RUNS_QUICK, N_EXITS_QUICK) if arguments.quick else (N_RUNS, N_EXITS)
+    all_rows: list[Row] = []
     for load_idx, (load, n_spinning) in enumerate((("idle", 0), ("loaded", N_SPINNING))):
         with loaded(n_spinning):
-            done = runs(n_runs // 2, asked.minutes / 2, 10_000 * load_idx)
-            told += rows(load, done, exits(n_exits))
-        print(*(row for row in told if row.load == load), sep="\n", file=sys.stderr, flush=True)
-    if asked.json:
-        measured.print_json({"mp2": mp2.__version__, "rows": list(map(asdict, told))})
+            done = runs(n_runs // 2, arguments.minutes / 2, 10_000 * load_idx)
+            all_rows += rows(load, done, exits(n_exits))
+        print(*(row for row in all_rows if row.load == load), sep="\n", file=sys.stderr, flush=True)
+    if arguments.json:
+        measured.print_json({"mp2": mp2.__version__, "rows": list(map(asdict, all_rows))})
         return
     cells = (
         [
@@ -294,7 +299,7 @@ def main() -> None:
             str(row.n),
             *(f"{ms:.2f}" for ms in (row.p50_ms, row.p99_ms, row.max_ms)),
         ]
-        for row in told
+        for row in all_rows
     )
     print(measured.markdown(("cores", "late, ms", "runs", "p50", "p99", "max"), cells))
 

@@ -1,9 +1,9 @@
-"""Reading and packing: how long a signal table of each kind takes, in fresh panels of one seeded table.
+"""Measure reading and packing for each kind of signal table.
 
     python -m pytest benchmarks/bench_panel.py --benchmark-columns=median,iqr,rounds
 
-The synthetic table has 200,000 rows; the real week (1.3 million) is read too where the market data lies beside the
-checkout.
+Each round makes a fresh panel of one seeded table of 200,000 rows. The real week (1.3 million rows)
+is read too if the market data is beside the checkout.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""mp2's kernel beside other programs that can do its search: `python benchmarks/bench_peers.py [--real] [--json]`.
+"""Compare mp2's kernel with other programs that can do its search.
 
-Each program gets the largest cut of one panel that it finishes in the time given: every k-th variation of each algorithm.
-What it says of the search of that cut must be what mp2 says, or the run ends with exit code 1. One thread each; the median
-of as many repeats as fit into a moment; bringing the panel into a program's own form is not timed.
+Usage: `python benchmarks/bench_peers.py [--real] [--json]`.
+
+Each program gets the largest cut of one panel that it finishes in the given time: every k-th
+variation of each algorithm. Its result for that cut must equal mp2's, or the exit code is 1. One
+thread each; the time is the median of as many repeats as fit into a second; converting the panel
+into a program's own form is not timed.
 """
 
 from __future__ import annotations
@@ -29,12 +32,12 @@ NOT_INSTALLED = "not installed: pip install 'mp2[bench]'"
 _MOMENT_S = 1.0
 _MAX_REPEATS = 25
 _MAX_GROWTH = 4
-_DARE = 1.25
+_OPTIMISM = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """An answer and the median time it took."""
+    """A result and the median time it took."""
 
     answer: Answer
     seconds: float
@@ -59,7 +62,7 @@ class Row:
 
 
 def thinned(panel: SignalPanel, every: int) -> SignalPanel:
-    """Every `every`-th variation of each algorithm, at least one of each."""
+    """Keep every `every`-th variation of each algorithm, at least one of each."""
     of_algo = [np.flatnonzero(panel.algo_of == algo_idx) for algo_idx in range(len(panel.algos))]
     kept = np.concatenate(
         [numbers[min(every // 2, len(numbers) - 1) :: every] for numbers in of_algo]
@@ -74,7 +77,7 @@ def thinned(panel: SignalPanel, every: int) -> SignalPanel:
 
 
 class Ladder:
-    """The cuts of one panel, and what was measured on them: each cut is made and each peer timed on it only once."""
+    """The cuts of one panel and their timings; each cut and each timing is made only once."""
 
     def __init__(self, panel: SignalPanel):
         self.coarsest = max(1, max(panel.variations_per_algo) // 3)
@@ -82,22 +85,26 @@ class Ladder:
         self.timed = cache(lambda peer, every: timed(peer, self.cut(every)))
 
     def reference(self, every: int) -> Timed:
-        """What mp2's widest variant answers for a cut, and in which time."""
+        """Return the result and the time of mp2's widest variant on a cut."""
         return self.timed(kernels()[-1], every)
 
     def largest(self, peer: Peer, seconds: float) -> tuple[int, Timed]:
-        """The finest cut the peer finishes in about `seconds`, and how it went.
+        """Return the finest cut the peer finishes in about `seconds`, and its timing.
 
-        Each step judges by a coarser cut, on which fixed costs weigh more: so a little more is dared than it tells.
+        Each step estimates by a coarser cut, on which fixed costs weigh more: so it allows slightly
+        more than the estimate.
         """
         every = self.coarsest
         done = self.timed(peer, every)
-        while (finer := self.affordable(every, _DARE * seconds / done.seconds)) < every:
+        while (finer := self.affordable(every, _OPTIMISM * seconds / done.seconds)) < every:
             every, done = finer, self.timed(peer, finer)
         return every, done
 
     def affordable(self, every: int, growth: float) -> int:
-        """The finest cut with at most `growth` times as many groups as this one, and not too many times."""
+        """Return the finest cut with at most `growth` times as many groups as this one.
+
+        `growth` is limited to `_MAX_GROWTH`.
+        """
         n_groups = min(growth, _MAX_GROWTH) * self.cut(every).n_groups
         return next(
             (finer for finer in range(1, every) if self.cut(finer).n_groups <= n_groups), every
@@ -105,14 +112,14 @@ class Ladder:
 
 
 def kernels() -> tuple[Peer, ...]:
-    """mp2 once per variant the machine has, the widest last."""
+    """Return mp2 once per variant of the machine, the widest last."""
     return tuple(
         Peer(f"mp2, {simd}", "mp2_kernel", "mp2", (simd,)) for simd in _recurse.simd_available()
     )
 
 
 def timed(peer: Peer, cut: Cut) -> Timed:
-    """One answer, and the median time over repeats until `_MOMENT_S` have passed."""
+    """Return one result, and the median time over repeats until `_MOMENT_S` have passed."""
     module, spent = peer.load(), []
     while not spent or (sum(spent) < _MOMENT_S and len(spent) < _MAX_REPEATS):
         prepared = module.prepare(cut, *peer.options)
@@ -123,7 +130,7 @@ def timed(peer: Peer, cut: Cut) -> Timed:
 
 
 def measure(peer: Peer, ladder: Ladder, seconds: float) -> Row:
-    """The row of one peer."""
+    """Return the row of one peer."""
     every, done = ladder.largest(peer, seconds)
     reference = ladder.reference(every)
     return Row(
@@ -142,8 +149,8 @@ def measure(peer: Peer, ladder: Ladder, seconds: float) -> Row:
 # ---- the table
 
 HEADER = (
-    "peer", "version", "variations", "groups", "compared with mp2", "seconds", "million groups/s", "mp2 is faster by",
-    "faster than plain sets by",
+    "peer", "version", "variations", "groups", "compared with mp2", "seconds", "million groups/s",
+    "mp2 is faster by", "faster than plain sets by",
 )  # fmt: skip
 
 
@@ -152,7 +159,7 @@ def line(cells: Sequence[str]) -> str:
 
 
 def cells(row: Row, plain: Row) -> list[str]:
-    """A row for people; disagreements stand where the comparison would."""
+    """Format a row; disagreements replace the comparison."""
     return [
         row.peer,
         row.version,
@@ -167,13 +174,13 @@ def cells(row: Row, plain: Row) -> list[str]:
 
 
 def digits(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format three significant digits, without an exponent."""
     decimals = max(0, 2 - math.floor(math.log10(value))) if value else 0
     return f"{value:,.{decimals}f}"
 
 
 def run(panel: SignalPanel, seconds: float, show: Callable[[str], None]) -> list[Row]:
-    """Measure every peer, showing the table line by line."""
+    """Measure every peer, and show the table line by line."""
     ladder, rows = Ladder(panel), []
     show(line(HEADER))
     show(line(["---"] * len(HEADER)))
@@ -187,7 +194,7 @@ def run(panel: SignalPanel, seconds: float, show: Callable[[str], None]) -> list
 
 
 def main() -> int:
-    """The command line; 1 when a peer disagrees, 2 when there is no real week."""
+    """Run the command line; return 1 when a peer disagrees, 2 when there is no real week."""
     parser = argparse.ArgumentParser(
         description="mp2's kernel beside other programs that can do its search, one thread each"
     )
@@ -200,19 +207,21 @@ def main() -> int:
         "--seconds",
         type=float,
         default=5.0,
-        help="how long one answer of a peer may take, about (default: 5)",
+        help="approximate time limit of one run of a peer (default: 5)",
     )
     parser.add_argument("--json", action="store_true", help="the rows as JSON on standard output")
-    asked = parser.parse_args()
-    if asked.real and not generator.REAL_WEEK.exists():
+    arguments = parser.parse_args()
+    if arguments.real and not generator.REAL_WEEK.exists():
         parser.error(
             f"{generator.REAL_WEEK} does not exist; leave --real out to use a generated week"
         )
-    panel = read_signals(generator.REAL_WEEK) if asked.real else generator.make_week()
+    panel = read_signals(generator.REAL_WEEK) if arguments.real else generator.make_week()
     rows = run(
-        panel, asked.seconds, (lambda text: None) if asked.json else partial(print, flush=True)
+        panel,
+        arguments.seconds,
+        (lambda text: None) if arguments.json else partial(print, flush=True),
     )
-    if asked.json:
+    if arguments.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     wrong = [f"{row.peer}: {text}" for row in rows for text in row.disagreements]
     for text in wrong:

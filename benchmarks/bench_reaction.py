@@ -1,9 +1,13 @@
-"""How late the kernel returns after its deadline or its stop flag: `python benchmarks/bench_reaction.py [--quick] [--json]`.
+"""Measure how late the kernel returns after its deadline or its stop flag.
 
-Every panel gets some hundred turns of random starters that are to end at random moments, in each of four ways: by the deadline
-of a fresh turn, by that of a turn that takes up an earlier one (it has to get on first, however soon its deadline is), and,
-fresh or not, by the wall and by the stop flag. The control is a thread that sleeps until such a moment, in the same process
-and in turns with the kernel: what the machine itself is late. A turn is undisturbed when nobody took the core from it.
+Usage: `python benchmarks/bench_reaction.py [--quick] [--json]`.
+
+Every panel gets some hundred turns of random starters, each to be ended at a random moment in one
+of four ways: by the deadline of a fresh turn; by the deadline of a resumed turn, which must make
+progress however near the deadline is; and, fresh or resumed, by the wall and by the stop flag. The
+control is a thread that sleeps until such a moment, in the same process and in turns with the
+kernel: it shows the lateness of the machine itself. A turn is undisturbed when the system did not
+preempt its thread.
 """
 
 from __future__ import annotations
@@ -31,14 +35,14 @@ except ImportError:
     resource = None
 
 LONGEST_NS = 6_000_000
-"""Moments lie up to this far in the future."""
+"""Moments are up to this far in the future."""
 
 _FAR_NS = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A panel, the rules of its search, and how many turns are ended in each way."""
+    """A panel, the rules of its search, and the number of turns for each way to end."""
 
     name: str
     week: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +51,7 @@ class Case:
 
 
 def cases(quick: bool) -> list[Case]:
-    """From tiny to huge, narrow to wide, flat to deep."""
+    """Return the cases: tiny to huge, narrow to wide, flat to deep."""
     n_turns = 40 if quick else 150
     return [
         Case(name=name, week=week, rules=rules, n_turns=n_turns) for name, week, rules in PANELS
@@ -85,7 +89,7 @@ PANELS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """Milliseconds late: of all, and the most of those known to be undisturbed (None: there was none)."""
+    """Milliseconds late; `max_undisturbed_ms` is the maximum of turns known to be undisturbed."""
 
     n: int
     p50_ms: float
@@ -96,7 +100,7 @@ class Lateness:
 
     @classmethod
     def of(cls, samples: list[tuple[int, bool]]) -> Lateness:
-        """From pairs (nanoseconds late, undisturbed)."""
+        """Summarize pairs (nanoseconds late, undisturbed)."""
         late = np.array([late_ns for late_ns, _ in samples]) / 1e6
         undisturbed = late[[calm for _, calm in samples]]
         most = round(float(undisturbed.max()), 4) if len(undisturbed) else None
@@ -114,7 +118,7 @@ CONTROL = "sleeping thread"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One panel: lateness by way, and of the sleeping thread."""
+    """One panel: lateness by way, and that of the sleeping thread."""
 
     name: str
     n_variations: int
@@ -136,7 +140,7 @@ class Turns:
         self.interrupted: np.ndarray | None = None
 
     def late(self, way: str) -> tuple[int, bool]:
-        """Nanoseconds late, and whether known to be undisturbed."""
+        """Return the nanoseconds late, and whether the turn is known to be undisturbed."""
         for _ in range(1000):
             fresh = way == "deadline" or (
                 way != "deadline, taken up again" and self.random.random() < 0.5
@@ -148,7 +152,7 @@ class Turns:
         raise SystemExit("the starters of this panel end too soon to be stopped")
 
     def _turn(self, record: np.ndarray, way: str) -> tuple[int, bool] | None:
-        """One turn; None when it came to its end before it was to be ended."""
+        """Run one turn; return None if the search finished before the moment."""
         heaps = {
             size: _recurse.TopGroups(size, self.rules.top_k) for size in self.rules.retain_sizes
         }
@@ -165,20 +169,20 @@ class Turns:
         return None if status == _recurse.EXHAUSTED else (returned_ns - due_ns, calm)
 
     def _fresh(self) -> np.ndarray:
-        """A starter that has not begun, with much to do."""
+        """Return a starter that has not started, with much work."""
         record = np.zeros(1, dtype=_recurse.STARTER_DTYPE)
         record["variation_idx"] = self.random.randrange(self.n_starters)
         return record
 
     def _interrupted(self) -> np.ndarray:
-        """The starter of the turn before, or one that is made to begin and be ended soon."""
+        """Return the starter of the previous turn, or a new one that was interrupted early."""
         while self.interrupted is None:
             self._turn(self._fresh(), "deadline")
         return self.interrupted
 
 
 class Flag:
-    """Another thread that raises the stop flag of `control` at a moment."""
+    """A second thread that raises the stop flag of `control` at a given moment."""
 
     def __init__(self, control: _recurse.Control, moment_ns: int):
         self._control, self._moment_ns, self._raised_ns = control, moment_ns, 0
@@ -191,13 +195,13 @@ class Flag:
         self._control.stop()
 
     def raised_ns(self) -> int:
-        """When the flag went up."""
+        """Return when the flag was raised."""
         self._thread.join()
         return self._raised_ns
 
 
 def n_preempted() -> int | None:
-    """How often the system has taken the core from this thread; None where it does not tell."""
+    """Return how often this thread was preempted; None if the system does not report it."""
     who = getattr(resource, "RUSAGE_THREAD", None)
     return None if who is None else resource.getrusage(who).ru_nivcsw
 
@@ -210,7 +214,7 @@ def slept(moments: random.Random) -> tuple[int, bool]:
 
 
 def measure(case: Case) -> Row:
-    """All turns of one panel."""
+    """Run all turns of one panel."""
     panel, rules = generator.make_week(**case.week), Rules(**case.rules)
     turns = Turns(panel, rules, seed=1)
     samples: dict[str, list[tuple[int, bool]]] = {way: [] for way in (*WAYS, CONTROL)}
@@ -225,7 +229,7 @@ def measure(case: Case) -> Row:
 
 
 def table(rows: list[Row]) -> str:
-    """The table, in milliseconds."""
+    """Return the table, in milliseconds."""
     header = (
         "p50 / p99 / max (max undisturbed), ms",
         "variations",
@@ -244,7 +248,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def noted(quick: bool) -> Iterator[Row]:
-    """All rows, each measured in a process of its own."""
+    """Yield all rows, each measured in its own process."""
     with measured.fresh_processes() as pool:
         for case in cases(quick):
             row = pool.submit(measure, case).result()
@@ -261,9 +265,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer turns")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    asked = parser.parse_args()
-    rows = list(noted(asked.quick))
-    measured.print_json([asdict(row) for row in rows]) if asked.json else print(table(rows))
+    arguments = parser.parse_args()
+    rows = list(noted(arguments.quick))
+    measured.print_json([asdict(row) for row in rows]) if arguments.json else print(table(rows))
 
 
 if __name__ == "__main__":

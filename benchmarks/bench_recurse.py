@@ -23,7 +23,7 @@ from mp2.pipeline import search
 RULES = Rules()
 SHAPE = {"n_algos": 7, "n_variations": 40, "n_tickers": 400, "density": 0.34, "seed": 1}
 STARTERS = (0, 50, 100)
-"""Some 150,000 attempts together: seconds of plain Python, a millisecond of the kernel."""
+"""Some 150,000 attempts together: seconds in plain Python, a millisecond in the kernel."""
 
 WINDOW_NS = 300_000_000
 N_PAIRS = 5
@@ -43,7 +43,7 @@ def plain_search():
 
 @pytest.fixture(scope="module")
 def reference():
-    """Counters and speed of plain Python in this very run."""
+    """Counters and speed of plain Python in this run."""
     plain = plain_search()
     started_ns = _recurse.now_ns()
     plain.run(STARTERS)
@@ -59,7 +59,7 @@ def simd(request):
 
 
 def note_speed(benchmark, attempts):
-    """Attempts per second of the median round; None when benchmarks are switched off."""
+    """Return the attempts per second of the median round; None when benchmarks are switched off."""
     if benchmark.stats is None:
         return None
     speed = attempts / benchmark.stats.stats.median
@@ -100,7 +100,7 @@ def week():
 
 @pytest.mark.benchmark(group="one core, generated week")
 def test_kernel_week(benchmark, simd):
-    """What a change of the kernel is judged by: long enough for its ratios to be steady."""
+    """The reference for changes of the kernel: long enough for steady ratios."""
     panel = week()
     starters = range(32, panel.n_variations, 256)
     records, _ = benchmark.pedantic(
@@ -115,7 +115,7 @@ def test_kernel_week(benchmark, simd):
 
 @cache
 def endless():
-    """A kernel whose first starter is far from done after `WINDOW_NS`."""
+    """A kernel whose first starter is far from complete after `WINDOW_NS`."""
     return make_kernel(
         generator.make_panel(n_algos=8, n_variations=100, n_tickers=500, density=0.42, seed=2),
         RULES,
@@ -123,7 +123,7 @@ def endless():
 
 
 def spin(window_ns=WINDOW_NS):
-    """Attempts per second of one kernel that runs for `window_ns`."""
+    """Return the attempts per second of one kernel that runs for `window_ns`."""
     kernel = endless()
     record = np.zeros(1, dtype=_recurse.STARTER_DTYPE)
     heaps = {size: _recurse.TopGroups(size, RULES.top_k) for size in RULES.retain_sizes}
@@ -136,7 +136,7 @@ def spin(window_ns=WINDOW_NS):
 
 
 def spin_threads(n_threads):
-    """Attempts per second of `n_threads` threads together."""
+    """Return the attempts per second of `n_threads` threads together."""
     speeds = []
     threads = [threading.Thread(target=lambda: speeds.append(spin())) for _ in range(n_threads)]
     for thread in threads:
@@ -148,7 +148,7 @@ def spin_threads(n_threads):
 
 
 def spin_processes(pool, n_processes):
-    """The control: the same work in processes of their own, which share nothing but the machine."""
+    """The control: the same work in separate processes, which share only the machine."""
     return sum(job.result() for job in [pool.submit(spin) for _ in range(n_processes)])
 
 
@@ -162,7 +162,7 @@ def processes():
 @pytest.mark.benchmark(group="two cores, interleaved pairs")
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_two_threads(benchmark, processes):
-    """The time is that of a whole pair with its control; what matters is in the extra information."""
+    """Time a pair and its control; the useful figures are in `extra_info`."""
     rows = []
 
     def run_pair():

@@ -62,14 +62,14 @@ CASES = (
 
 
 def ideal_s(case: Case) -> float:
-    """The end of the greedy list schedule."""
+    """Return the end of the greedy list schedule."""
     return greedy_s(
         [TIMEOUT_S if idx in case.hung else SCANNER_S for idx in range(N_SCANNERS)], case.workers
     )
 
 
 def greedy_s(durations_s: Sequence[float], workers: int) -> float:
-    """When the last one ends, each begun on the first free slot, in this order."""
+    """Return the end of the last scanner, each started on the first free slot, in this order."""
     free = [0.0] * workers
     for duration_s in durations_s:
         heapq.heapreplace(free, free[0] + duration_s)
@@ -91,7 +91,7 @@ def made(idx: int, case: Case) -> type[mp2.Scanner]:
 
 
 def run_here(case: Case) -> None:
-    """One scan in this process, reported on standard output with the moment it returned."""
+    """Run one scan in this process; print it with the moment it returned."""
     begun_s = time.monotonic()
     time.sleep(ideal_s(case))
     control_s = time.monotonic() - begun_s
@@ -109,7 +109,7 @@ def run_here(case: Case) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A case: the ideal, and the median and the worst of `n_runs` scans; seconds."""
+    """A case: the ideal, and the median and the maximum of `n_runs` scans, in seconds."""
 
     name: str
     n_runs: int
@@ -124,7 +124,7 @@ class Row:
 
 
 def measure(case: Case, n_runs: int) -> Row:
-    """All runs of one case, each in a process of its own."""
+    """Run all scans of one case, each in its own process."""
     runs = [_run(case) for _ in range(n_runs)]
     scans, exits = [run["scan_s"] for run in runs], [run["exit_s"] for run in runs]
     return Row(
@@ -147,7 +147,7 @@ def _run(case: Case) -> dict[str, float]:
 
 
 def _in_process(*arguments: str) -> Any:
-    """What this program, run again with these arguments, reports on its standard output."""
+    """Run this program again with these arguments; return what it prints."""
     command = [sys.executable, __file__, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -173,7 +173,7 @@ def serve() -> None:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Its address, while it runs in a process of its own."""
+    """Yield the server's address while it runs in its own process."""
     with subprocess.Popen(
         [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -188,7 +188,7 @@ def requesting(idx: int, url: str) -> type[mp2.Scanner]:
 
     def scan(self: mp2.Scanner, context: mp2.ScanContext) -> list[mp2.Candidate]:
         row = context.http.get(f"{url}/{idx}", parse=lambda reply: reply.json())
-        return [context.candidate(row["ticker"], "the server says so")]
+        return [context.candidate(row["ticker"], "named by the server")]
 
     return type(f"A{idx}", (mp2.Scanner,), {"name": f"a{idx}", "pipeline": "bench", "scan": scan})
 
@@ -208,7 +208,7 @@ def request_here(url: str, workers: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Medians and the worst of `n_runs` scans of sources; seconds."""
+    """Medians and the maximum of `n_runs` scans of sources, in seconds."""
 
     workers: int
     n_runs: int
@@ -220,7 +220,7 @@ class Requests:
 
 
 def measure_requests(workers: int, n_runs: int) -> Requests:
-    """All runs with so many workers, each in a process of its own."""
+    """Run all scans with this many workers, each in its own process."""
     with server() as url:
         runs = [_in_process("--request", url, "--workers", str(workers)) for _ in range(n_runs)]
     scans = [run["scan_s"] for run in runs]
@@ -236,7 +236,7 @@ def measure_requests(workers: int, n_runs: int) -> Requests:
 
 
 def requests_table(rows: Sequence[Requests]) -> str:
-    """The table, in seconds and ratios."""
+    """Return the table, in seconds and ratios."""
     header = (
         "8 sources",
         "slowest",
@@ -264,7 +264,7 @@ def _requests_cells(row: Requests) -> list[str]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The table, in seconds."""
+    """Return the table, in seconds."""
     header = (
         "16 scanners",
         "delivered",
@@ -288,7 +288,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def noted(n_runs: int) -> Iterator[Row]:
-    """All rows, each printed as it comes."""
+    """Yield all rows, and print each when it is complete."""
     for case in CASES:
         row = measure(case, n_runs)
         print(*_cells(row), sep="; ", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the pool costs per starter: turns that do nothing, so that all the time is the scheduler's."""
+"""Measure the pool's cost per starter: turns without work, so all time is the scheduler's."""
 
 import pytest
 

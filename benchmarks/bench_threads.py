@@ -1,9 +1,12 @@
-"""What a second worker gives a whole search: `python benchmarks/bench_threads.py [--pairs 5] [--json]`.
+"""Measure what a second worker gives a whole search.
 
-Pairs of a search with 1 and one with 2 workers, one after the other, each to its end. Around every search stand two controls,
-which say what the machine gave at that moment: two processes that only spin in registers, and two that search the same
-starters in processes of their own and share nothing; each control is the work of two at once over that of one alone.
-Two free cores give controls of 2.
+Usage: `python benchmarks/bench_threads.py [--pairs 5] [--json]`.
+
+Pairs of complete searches, one with 1 and one with 2 workers, run one after the other. Two controls
+around every search show what the machine gave at that moment: two processes that only spin in
+registers, and two that search the same starters in separate processes and share nothing. Each
+control is the throughput of two at the same time over that of one alone. Two free cores give
+controls of 2.
 """
 
 from __future__ import annotations
@@ -27,12 +30,12 @@ from mp2.pipeline import search
 
 SPINS = 8_000_000
 CONTROL_STEP = 24
-"""The searching control takes every so many starters."""
+"""The searching control takes every `CONTROL_STEP`-th starter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Seconds of a search with 1 and with 2 workers, its ratio, and the ratios of the controls beside it."""
+    """Seconds of a search with 1 and with 2 workers, their ratio, and that of each control."""
 
     one_s: float
     two_s: float
@@ -42,7 +45,7 @@ class Pair:
 
 
 def spin(n: int) -> float:
-    """Seconds of a loop that touches no memory."""
+    """Return the seconds of a loop that touches no memory."""
     started_ns = _recurse.now_ns()
     while n:
         n -= 1
@@ -50,7 +53,7 @@ def spin(n: int) -> float:
 
 
 class Control:
-    """The same sample of starters again and again, in a process of its own."""
+    """Repeats the same sample of starters in its own process."""
 
     kernel: _recurse.Kernel
     starters: Sequence[int]
@@ -66,14 +69,14 @@ class Control:
 
     @classmethod
     def run(cls, _: int) -> float:
-        """Seconds of the sample."""
+        """Return the seconds of the sample."""
         started_ns = _recurse.now_ns()
         measured.run_once(cls.kernel, Rules(), cls.starters)
         return (_recurse.now_ns() - started_ns) / 1e9
 
 
 def the_panel() -> SignalPanel:
-    """The real week, or one like it."""
+    """Return the real week, or a generated one of similar shape."""
     return (
         read_signals(generator.REAL_WEEK)
         if generator.REAL_WEEK.exists()
@@ -82,14 +85,14 @@ def the_panel() -> SignalPanel:
 
 
 def two_over_one(pool: Executor, work: Callable[[int], float], n: int) -> float:
-    """How much of `work` two processes do at once, by what one does alone."""
+    """Return how much `work` two processes do at the same time, relative to one alone."""
     alone = pool.submit(work, n).result()
     together = [job.result() for job in [pool.submit(work, n) for _ in range(2)]]
     return sum(alone / seconds for seconds in together)
 
 
 def measure(panel: SignalPanel, pool: Executor) -> Pair:
-    """One pair with its controls before, between and after."""
+    """Run one pair with its controls before, between and after."""
     spinning, searching, seconds = [], [], []
     for workers in (1, 2, None):
         spinning.append(two_over_one(pool, spin, SPINS))
@@ -105,7 +108,7 @@ def measure(panel: SignalPanel, pool: Executor) -> Pair:
 
 
 def pairs(n: int) -> Iterator[Pair]:
-    """One pair after the other, noted as they come."""
+    """Run one pair after the other, and print each when it is complete."""
     panel = the_panel()
     with ProcessPoolExecutor(
         2, mp_context=get_context("spawn"), initializer=Control.prepare
@@ -118,7 +121,7 @@ def pairs(n: int) -> Iterator[Pair]:
 
 
 def table(pairs: Sequence[Pair]) -> str:
-    """The pairs, and the median of each column."""
+    """Return the pairs, and the median of each column."""
     header = (
         "pair",
         "1 worker, s",
@@ -143,9 +146,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    asked = parser.parse_args()
-    found = list(pairs(asked.pairs))
-    measured.print_json([asdict(pair) for pair in found]) if asked.json else print(table(found))
+    arguments = parser.parse_args()
+    found = list(pairs(arguments.pairs))
+    measured.print_json([asdict(pair) for pair in found]) if arguments.json else print(table(found))
 
 
 if __name__ == "__main__":

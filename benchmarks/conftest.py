@@ -1,4 +1,4 @@
-"""Collects `bench_*.py` and lets benchmarks use the formulas of the brute force in `tests/oracle/oracle.py`."""
+"""Collects `bench_*.py` and makes the formulas of `tests/oracle/oracle.py` importable."""
 
 import sys
 from pathlib import Path

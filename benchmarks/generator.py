@@ -1,4 +1,4 @@
-"""The data of the benchmarks: seeded panels of any shape, and the real week where it is kept beside the checkout."""
+"""The data of the benchmarks: seeded panels of any shape, and the real week if it is available."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def make_panel(
     density: float = 0.3,
     seed: int = 0,
 ) -> SignalPanel:
-    """A consistent panel of `n_algos` algorithms with `n_variations` variations each.
+    """Make a consistent panel of `n_algos` algorithms with `n_variations` variations each.
 
-    Every variation buys each ticker of a day with probability `density`; half of the tickers of a day win.
+    Every variation buys each ticker of a day with probability `density`; half of the tickers of a
+    day win.
     """
     rng = np.random.default_rng(seed)
     buys = rng.random((n_algos * n_variations, n_days, n_tickers)) < density
@@ -39,11 +40,12 @@ def make_panel(
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How the variations of one algorithm behave, as seen in the real week.
+    """How the variations of one algorithm behave, as observed in the real week.
 
-    The rarest buys the share `low` of the tickers and the most frequent `high`; `market` is the correlation of what the
-    algorithm sees with what moves the whole market, `settings` how much its variations see alike, and of every `alike`
-    neighbouring thresholds the last one changes nothing (0: all do).
+    The rarest variation buys the share `low` of the tickers and the most frequent one `high`.
+    `market` is the correlation of the algorithm's indicator with the market factor, `settings` the
+    correlation between its variations, and of every `alike` neighbouring thresholds the last one
+    changes no buy (0: all thresholds differ).
     """
 
     low: float
@@ -66,7 +68,7 @@ FAMILIES = (
     Family(0.07, 0.73, -0.97, 0.98, alike=4),
 )
 WIN_RATES = (0.74, 0.51, 0.64, 0.55, 0.29)
-"""Share of the tickers that won, day by day of the real week."""
+"""Share of the tickers that won, for each day of the real week."""
 
 _MEAN_DENSITY = sum(family.low + family.high for family in FAMILIES) / (2 * len(FAMILIES))
 
@@ -81,11 +83,12 @@ def make_week(
     density: float = _MEAN_DENSITY,
     n_flipped: float = 0.0,
 ) -> SignalPanel:
-    """A panel shaped like the real week, with `n_variations` variations of each algorithm.
+    """Make a panel shaped like the real week, with `n_variations` variations of each algorithm.
 
-    An algorithm gives every ticker of a day a value, a little differently for each of its settings, and buys what lies above
-    a threshold: so variations of one setting are nested, those of one algorithm alike, and algorithms related or opposed by
-    what moves the whole market. `density` is the mean share of the tickers bought. With `n_flipped` above 0 that share of a
+    An algorithm assigns every ticker of a day a value, slightly different for each of its settings,
+    and buys the tickers above a threshold. So variations of one setting are nested, those of one
+    algorithm are similar, and algorithms are related or opposed through the market factor.
+    `density` is the mean share of the tickers bought. With `n_flipped` above 0 that share of a
     variation's buys ends differently than for the others, and the panel is inconsistent.
     """
     rng = np.random.default_rng(seed)
@@ -113,7 +116,10 @@ def make_week(
 
 
 def _winners(market: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """bool[D, T]: the days' shares of winners; what is high already falls on the worst days and rises a little on others."""
+    """Return bool[D, T] with each day's share of winners.
+
+    Tickers that are already high fall on the worst days and rise slightly on others.
+    """
     rates = np.resize(WIN_RATES, len(market))
     rising = _mix(market, rng, 0.2) * np.where(rates < 0.3, -1, 1)[:, np.newaxis]
     return np.stack(
@@ -124,7 +130,7 @@ def _winners(market: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _buys_of(
     family: Family, market: np.ndarray, n_variations: int, density: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """uint64[n_variations, D, W]: setting after setting, thresholds from rare to frequent."""
+    """Return uint64[n_variations, D, W]: by setting, then by threshold from rare to frequent."""
     n_settings = round(n_variations**0.5)
     own = _mix(market, rng, family.market)
     shares = [_scaled(share, density) for share in _shares(family, -(-n_variations // n_settings))]
@@ -134,7 +140,7 @@ def _buys_of(
 
 
 def _shares(family: Family, n_levels: int) -> list[float]:
-    """Share of the tickers above each threshold of a setting, ascending."""
+    """Return the share of the tickers above each threshold of a setting, ascending."""
     levels = np.arange(n_levels)
     if family.alike:
         levels -= levels % family.alike == family.alike - 1
@@ -142,34 +148,37 @@ def _shares(family: Family, n_levels: int) -> list[float]:
 
 
 def _scaled(share: float, density: float) -> float:
-    """A share of the real week in a week whose mean share is `density`."""
+    """Scale a share of the real week to a week whose mean share is `density`."""
     if density <= _MEAN_DENSITY:
         return share * density / _MEAN_DENSITY
     return 1 - (1 - share) * (1 - density) / (1 - _MEAN_DENSITY)
 
 
 def _values(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """float32[D, T] of about unit variance: what lasts over the days, what is of a day and all tickers, and the rest."""
+    """Return float32[D, T] of about unit variance.
+
+    The sum of a part that persists over the days, a part common to all tickers of a day, and noise.
+    """
     lasting = rng.standard_normal(shape[1], dtype=np.float32)
     day = rng.standard_normal((shape[0], 1), dtype=np.float32)
     return 0.7 * lasting + 0.15 * day + 0.7 * rng.standard_normal(shape, dtype=np.float32)
 
 
 def _mix(seen: np.ndarray, rng: np.random.Generator, correlation: float) -> np.ndarray:
-    """Values that correlate with `seen`."""
+    """Return values that correlate with `seen`."""
     return np.float32(correlation) * seen + np.float32((1 - correlation**2) ** 0.5) * _values(
         seen.shape, rng
     )
 
 
 def _above(values: np.ndarray, shares: list[float]) -> np.ndarray:
-    """uint64[len(shares), D, W]: the given shares of all (day, ticker), highest values first."""
+    """Return uint64[len(shares), D, W]: for each share the cells with the highest values."""
     thresholds = np.quantile(values, [1 - share for share in shares])
     return np.concatenate([bitset.pack(values > threshold)[np.newaxis] for threshold in thresholds])
 
 
 def _panel(buys: np.ndarray, wins: np.ndarray, n_algos: int, fingerprint: str) -> SignalPanel:
-    """bool[V, D, T] and bool[D, T] as a panel of `n_algos` algorithms of equally many variations."""
+    """Pack bool[V, D, T] and bool[D, T] as a panel of `n_algos` algorithms of equal size."""
     return _packed(bitset.pack(buys), bitset.pack(wins), wins, n_algos, fingerprint)
 
 
@@ -180,7 +189,7 @@ def _packed(
     n_algos: int,
     fingerprint: str,
 ) -> SignalPanel:
-    """uint64[V, D, W], uint64[D, W] or uint64[V, D, W], and bool[D, T] as a panel."""
+    """Make a panel of uint64[V, D, W], uint64[D, W] or uint64[V, D, W], and bool[D, T]."""
     (n_all, n_days, _), n_tickers = packed_buys.shape, wins.shape[1]
     n_variations = n_all // n_algos
     algo_of = np.repeat(np.arange(n_algos, dtype=np.int32), n_variations)
@@ -202,5 +211,5 @@ def _packed(
 
 
 def sets_by_day(words: np.ndarray, n_tickers: int) -> list[frozenset[int]]:
-    """The sets of uint64[D, W] as plain Python sets of ticker numbers."""
+    """Return the sets of uint64[D, W] as plain Python sets of ticker numbers."""
     return [frozenset(np.flatnonzero(row).tolist()) for row in bitset.unpack(words, n_tickers)]

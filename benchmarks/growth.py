@@ -1,9 +1,12 @@
-"""Speed and memory as the work grows: `python benchmarks/growth.py [--quick] [--json] [--write docs/speed.md]`.
+"""Measure speed and memory as the work grows.
 
-One core and one process per row. The space of most rows would take days: there, starters spread over all variations run for
-a fixed time each, and the speed is that of the attempts they made. `--prunings` measures what each short cut brings instead.
-`--write` replaces the tables of both, and those of the roofline and of the reaction, in a document. Exit code 1 when a row
-takes more memory than it may, or when counters are not what they have to be.
+Usage: `python benchmarks/growth.py [--quick] [--json] [--write docs/speed.md]`.
+
+One core and one process per row. The space of most rows would take days: for these, starters spread
+over all variations run for a fixed time each, and the speed is that of the attempts they made.
+`--prunings` measures the gain of each short cut instead. `--write` replaces the tables of both, and
+those of the roofline and of the reaction, in a document. Exit code 1 when a row exceeds its memory
+limit, or when counters differ from the expected ones.
 """
 
 from __future__ import annotations
@@ -39,15 +42,15 @@ GOLDEN = {
 """Counters of the whole real week."""
 
 _ENOUGH_S = 6.0
-"""Repeats end when they have taken so long together."""
+"""Repeats end when they have taken this long together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One row: a panel, what is searched in it, and how often.
+    """One row: a panel, the starters searched in it, and how often.
 
-    `week` are arguments of `generator.make_week`, None for the base panel. Every `step`-th starter is searched, with step 0
-    `n_starters` of them; each for at most `budget_s`, or to its end.
+    `week` are arguments of `generator.make_week`, None for the base panel. Every `step`-th starter
+    is searched, with step 0 `n_starters` of them; each for at most `budget_s`, or to completion.
     """
 
     name: str
@@ -61,13 +64,13 @@ class Case:
     n_repeats: int = 2
 
     def starters(self, panel: SignalPanel) -> list[int]:
-        """Which starters are searched."""
+        """Return the starters to search."""
         return measured.every(panel, self.step or max(1, panel.n_variations // self.n_starters))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured; memory in bytes, None where the system does not tell."""
+    """What was measured; memory in bytes, None where the system does not report it."""
 
     what: str
     n_variations: int
@@ -84,17 +87,17 @@ class Row:
 
     @property
     def limit_bytes(self) -> int:
-        """What panel and search may take together."""
+        """Return the memory limit of panel and search together."""
         return 3 * self.panel_bytes + 256 * MIB
 
     @property
     def exceeds(self) -> bool:
-        """Whether they take more."""
+        """Return whether panel and search exceed the limit."""
         return self.panel_bytes + (self.extra_bytes or 0) > self.limit_bytes
 
 
 def cases(quick: bool) -> list[Case]:
-    """All rows; the quick ones do the same on fewer starters."""
+    """Return all rows; the quick ones do the same on fewer starters."""
     variants = [
         Case(
             name=f"{BASE}, a sample of its starters",
@@ -133,7 +136,7 @@ GROWTH = (
 )
 
 
-# ---- in a process of its own
+# ---- in a separate process
 
 
 def measure(path: Path, case: Case) -> Row:
@@ -174,7 +177,10 @@ class Pruned:
 
 
 def measure_prunings(path: Path, step: int, n_repeats: int) -> list[Pruned]:
-    """The sample with all short cuts, without each, and without all; in turns, so that all meet the same disturbances."""
+    """Measure the sample with all short cuts, without each, and without all.
+
+    The runs alternate, so that all meet the same disturbances.
+    """
     panel, rules = measured.load_panel(path), Rules()
     chosen = {"none": (), **{name: (name,) for name in PRUNINGS}, "all": PRUNINGS}
     kernels = {
@@ -198,27 +204,33 @@ def measure_prunings(path: Path, step: int, n_repeats: int) -> list[Pruned]:
 # ---- tables
 
 _HEADER = (
-    "what", "variations", "days", "tickers", "count", "loops", "attempts made", "core seconds", "million attempts/s",
-    "panel MB", "extra memory MB", "limit MB", "visited",
+    "what", "variations", "days", "tickers", "count", "loops", "attempts made", "core seconds",
+    "million attempts/s", "panel MB", "extra memory MB", "limit MB", "visited",
 )  # fmt: skip
 
 
 def growth_table(rows: Sequence[Row]) -> str:
-    """The growth table; memory in MiB, `visited` the candidates counted one by one as a share of the attempts."""
+    """Return the growth table.
+
+    Memory is in MiB; `visited` is the share of the attempts whose candidates were counted one by
+    one.
+    """
     return measured.markdown(_HEADER, map(_cells, rows))
 
 
 def _cells(row: Row) -> list[str]:
     extra = "?" if row.extra_bytes is None else f"{row.extra_bytes / MIB:,.0f}"
     return [
-        row.what, f"{row.n_variations:,}", str(row.n_days), f"{row.n_tickers:,}", row.count, row.simd,
-        f"{row.counters['attempts']:,}", f"{row.seconds:.2f}", f"{row.million_per_s:,.0f}",
-        f"{row.panel_bytes / MIB:,.1f}", extra, f"{row.limit_bytes / MIB:,.0f}", f"{row.visited:.2%}",
+        row.what, f"{row.n_variations:,}", str(row.n_days), f"{row.n_tickers:,}",
+        row.count, row.simd, f"{row.counters['attempts']:,}",
+        f"{row.seconds:.2f}", f"{row.million_per_s:,.0f}",
+        f"{row.panel_bytes / MIB:,.1f}", extra, f"{row.limit_bytes / MIB:,.0f}",
+        f"{row.visited:.2%}",
     ]  # fmt: skip
 
 
 def prunings_table(rows: Sequence[Pruned]) -> str:
-    """The gains table."""
+    """Return the gains table."""
     header = ("without", "core seconds", "times the time with all", "visited", "results")
     cells = (
         [
@@ -234,10 +246,11 @@ def prunings_table(rows: Sequence[Pruned]) -> str:
 
 
 def problems(rows: Sequence[Row]) -> Iterator[str]:
-    """What must not be."""
+    """Yield the violations: too much memory, or unexpected counters."""
     for row in rows:
         if row.exceeds:
-            yield f"{row.what}: {row.panel_bytes + (row.extra_bytes or 0):,} bytes are above the limit of {row.limit_bytes:,}"
+            used_bytes = row.panel_bytes + (row.extra_bytes or 0)
+            yield f"{row.what}: {used_bytes:,} bytes are above the limit of {row.limit_bytes:,}"
         if row.what == "real week, whole" and _known(row) != GOLDEN | (
             {"tested": None} if row.count == "fast" else {}
         ):
@@ -245,7 +258,7 @@ def problems(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _known(row: Row) -> dict[str, Any]:
-    """Counters up to the largest size; fast counts may fall short of `tested`."""
+    """Return the counters up to the largest size; fast counts may be below `tested`."""
     cut = {
         name: value[:5] if isinstance(value, list) else value
         for name, value in row.counters.items()
@@ -257,21 +270,21 @@ def _known(row: Row) -> dict[str, Any]:
 
 
 def save_panel(path: Path, week: dict[str, Any] | None) -> Path:
-    """Leave the real week (None) or a generated one in a file, for `measured.load_panel`."""
+    """Write the real week (None) or a generated one to a file, for `measured.load_panel`."""
     panel = read_signals(generator.REAL_WEEK) if week is None else generator.make_week(**week)
     path.write_bytes(pickle.dumps(panel, protocol=5))
     return path
 
 
 class Panels:
-    """Panels in a folder, each made once, in a process of its own."""
+    """Panels in a folder, each made once, in its own process."""
 
     def __init__(self, pool: Executor, folder: Path):
         self.pool, self.folder = pool, folder
         self.made: dict[str, Path] = {}
 
     def path(self, week: dict[str, Any] | None) -> Path:
-        """Where the panel is; None: the real week, or a generated one where that is not there."""
+        """Return the path of a panel; None is the real week, or a generated one without it."""
         key = "real" if week is None and REAL else str(week or {})
         if key not in self.made:
             target = self.folder / f"{len(self.made)}.pickle"
@@ -282,29 +295,27 @@ class Panels:
 
 
 def grow(panels: Panels, quick: bool) -> Iterator[Row]:
-    """All rows, as they come."""
+    """Yield all rows as they complete."""
     for case in cases(quick):
         yield panels.pool.submit(measure, panels.path(case.week), case).result()
 
 
 def prune(panels: Panels, quick: bool) -> list[Pruned]:
-    """The gains of the short cuts on the base panel."""
+    """Yield the gains of the short cuts on the base panel."""
     return panels.pool.submit(
         measure_prunings, panels.path(None), 64 if quick else 16, 1 if quick else 3
     ).result()
 
 
 def noted(rows: Iterator[Row]) -> list[Row]:
-    """The rows, each reported on standard error when it is there."""
+    """Yield the rows, and report each on standard error when it is complete."""
     done = []
     started_ns = time.monotonic_ns()
     for row in rows:
         done.append(row)
         seconds = (time.monotonic_ns() - started_ns) / 1e9
-        print(
-            f"{seconds:6.1f} s  {row.what}, {row.count}, {row.simd}: {row.million_per_s:,.0f} million/s",
-            file=sys.stderr,
-        )
+        speed = f"{row.million_per_s:,.0f} million/s"
+        print(f"{seconds:6.1f} s  {row.what}, {row.count}, {row.simd}: {speed}", file=sys.stderr)
     return done
 
 
@@ -321,7 +332,7 @@ def replace_table(path: Path, name: str, table: str) -> None:
 
 
 def machine() -> str:
-    """What the run was on."""
+    """Describe the machine of the run."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -330,7 +341,7 @@ def machine() -> str:
 
 
 def write_all(path: Path, quick: bool) -> list[str]:
-    """Measure everything and replace the tables in `path`; returns what must not be."""
+    """Measure everything and replace the tables in `path`; return the violations."""
     import bench_reaction
     import bench_threads
     import roofline
@@ -361,19 +372,19 @@ def _unequal(pruned: Sequence[Pruned]) -> list[str]:
     return [f"without {row.without}: other counters or groups" for row in pruned if not row.equal]
 
 
-def show(asked: argparse.Namespace) -> list[str]:
-    """Measure and print one table; returns what must not be."""
+def show(arguments: argparse.Namespace) -> list[str]:
+    """Measure and print one table; return the violations."""
     with measured.fresh_processes() as pool, tempfile.TemporaryDirectory() as folder:
         panels = Panels(pool, Path(folder))
-        if asked.prunings:
-            pruned = prune(panels, asked.quick)
-            measured.print_json([asdict(row) for row in pruned]) if asked.json else print(
+        if arguments.prunings:
+            pruned = prune(panels, arguments.quick)
+            measured.print_json([asdict(row) for row in pruned]) if arguments.json else print(
                 prunings_table(pruned)
             )
             return _unequal(pruned)
-        rows = noted(grow(panels, asked.quick))
+        rows = noted(grow(panels, arguments.quick))
     with_limits = [{**asdict(row), "limit_bytes": row.limit_bytes} for row in rows]
-    measured.print_json({"machine": machine(), "rows": with_limits}) if asked.json else print(
+    measured.print_json({"machine": machine(), "rows": with_limits}) if arguments.json else print(
         growth_table(rows)
     )
     return list(problems(rows))
@@ -381,18 +392,16 @@ def show(asked: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="less of everything, in under a minute"
-    )
-    parser.add_argument("--prunings", action="store_true", help="what each short cut brings")
+    parser.add_argument("--quick", action="store_true", help="fewer starters, in under a minute")
+    parser.add_argument("--prunings", action="store_true", help="the gain of each short cut")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="replace all tables of the document FILE"
     )
-    asked = parser.parse_args()
-    found = write_all(asked.write, asked.quick) if asked.write else show(asked)
-    if found:
-        raise SystemExit("\n".join(["FAILED", *found]))
+    arguments = parser.parse_args()
+    violations = write_all(arguments.write, arguments.quick) if arguments.write else show(arguments)
+    if violations:
+        raise SystemExit("\n".join(["FAILED", *violations]))
 
 
 if __name__ == "__main__":

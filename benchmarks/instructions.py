@@ -1,8 +1,9 @@
-"""Instructions of the kernel, counted by callgrind: the same on a busy machine as on an idle one.
+"""Count the kernel's instructions with callgrind: independent of the machine's load.
 
-`python benchmarks/instructions.py` runs small seeded panels through the portable loops and compares with `instructions.json`;
-more than 5% above it is an error. `--update` takes the counts of now as the new baseline. Counts of another compiler or
-processor cannot be compared: then, as without valgrind, nothing is checked and one line says so.
+`python benchmarks/instructions.py` runs small seeded panels through the portable loops and compares
+with `instructions.json`; more than 5% above it is an error. `--update` makes the current counts the
+new baseline. Counts of another compiler or processor cannot be compared: then, as without valgrind,
+no check is made and one line reports it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
         "week": {"seed": 11, "n_algos": 6, "n_variations": 20, "n_tickers": 300, "n_flipped": 0.01}
     },
 }
-"""Between 0.3 and 3 thousand million instructions each; every part of the kernel is in one of them."""
+"""Between 0.3 and 3 billion instructions each; together they cover every part of the kernel."""
 
 MARKS = """
 #include <valgrind/callgrind.h>
@@ -61,7 +62,7 @@ void mark(const char *name) { CALLGRIND_DUMP_STATS_AT(name); }
 
 
 def run_cases(folder: Path) -> None:
-    """Every case between two marks; what callgrind counts before its first mark is not looked at."""
+    """Run every case between two marks; instructions before the first mark are ignored."""
     import measured
 
     from mp2.groups.rules import Rules
@@ -86,23 +87,25 @@ def run_cases(folder: Path) -> None:
 
 
 def compiler() -> list[str]:
-    """The command that builds extensions here."""
+    """Return the command that builds extensions here."""
     return shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[:1]
 
 
 def built_by() -> str:
-    """Name and major version of the compiler, and the processor's family."""
+    """Return the name and major version of the compiler, and the processor's family."""
     first_line = subprocess.run(
         [*compiler(), "--version"], capture_output=True, text=True, check=True
     ).stdout.splitlines()[0]
     version = subprocess.run(
         [*compiler(), "-dumpversion"], capture_output=True, text=True, check=True
     ).stdout
-    return f"{'clang' if 'clang' in first_line else 'gcc'} {version.split('.')[0].strip()}, {platform.machine()}"
+    name = "clang" if "clang" in first_line else "gcc"
+    major = version.split(".")[0].strip()
+    return f"{name} {major}, {platform.machine()}"
 
 
 def reason_to_skip(updating: bool) -> str | None:
-    """Why nothing can be compared here, or None."""
+    """Return why the counts cannot be compared here, or None."""
     if shutil.which("valgrind") is None:
         return "valgrind is not installed"
     if shutil.which(compiler()[0]) is None:
@@ -110,14 +113,14 @@ def reason_to_skip(updating: bool) -> str | None:
     if subprocess.run(
         [*compiler(), "-E", "-"], input=MARKS, capture_output=True, text=True, check=False
     ).returncode:
-        return "valgrind/callgrind.h is not installed; some systems have it in a package of its own, valgrind-devel"
+        return "valgrind/callgrind.h is not installed; some systems have it in valgrind-devel"
     if not updating and (of_baseline := json.loads(BASELINE.read_text())["built by"]) != built_by():
         return f"the baseline is of {of_baseline}, this is {built_by()}"
     return None
 
 
 def count() -> dict[str, dict[str, Any]]:
-    """Attempts and instructions of every case."""
+    """Return the attempts and instructions of every case."""
     import generator
 
     with tempfile.TemporaryDirectory() as name:
@@ -153,7 +156,7 @@ def count() -> dict[str, dict[str, Any]]:
 
 
 def _counted(dump: Path) -> tuple[str, int]:
-    """Name of the mark that ended a part of the run, and the instructions since the one before."""
+    """Return the mark that ended a part of the run, and the instructions since the previous one."""
     text = dump.read_text()
     name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.MULTILINE)
     total = re.search(r"^totals: (\d+)", text, re.MULTILINE)
@@ -161,38 +164,44 @@ def _counted(dump: Path) -> tuple[str, int]:
 
 
 def compared(now: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]]) -> list[str]:
-    """Prints one line a case; returns those that are not as they should be."""
+    """Print one line a case; return the errors."""
     wrong = []
     for case, counts in now.items():
         known = before.get(case, {})
         if {**known, "instructions": 0} != {**counts, "instructions": 0}:
             wrong.append(
-                f"{case}: the baseline is of another case, or of other attempts; look why, then use --update"
+                f"{case}: case or attempts differ from the baseline; check why, then use --update"
             )
             continue
         change = counts["instructions"] / known["instructions"] - 1
-        line = f"{case}: {counts['instructions']:,} instructions for {counts['attempts']:,} attempts, {change:+.2%}"
+        line = (
+            f"{case}: {counts['instructions']:,} instructions "
+            f"for {counts['attempts']:,} attempts, {change:+.2%}"
+        )
         print(line)
         if change > TOLERANCE:
             wrong.append(
-                f"{line}: above the baseline by more than {TOLERANCE:.0%}; say why and use --update, or make it faster"
+                f"{line}: above the baseline by more than {TOLERANCE:.0%}; "
+                "explain it and use --update, or make it faster"
             )
     return wrong
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--update", action="store_true", help="make the counts of now the baseline")
+    parser.add_argument(
+        "--update", action="store_true", help="make the current counts the baseline"
+    )
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.inside:
-        run_cases(asked.inside)
+    arguments = parser.parse_args()
+    if arguments.inside:
+        run_cases(arguments.inside)
         return
-    if (reason := reason_to_skip(asked.update)) is not None:
-        print(f"SKIPPED, instructions were not counted: {reason}")
+    if (reason := reason_to_skip(arguments.update)) is not None:
+        print(f"SKIPPED, instructions not counted: {reason}")
         return
     now = count()
-    if asked.update:
+    if arguments.update:
         BASELINE.write_text(
             json.dumps({"built by": built_by(), "loops": "portable", "cases": now}, indent=1) + "\n"
         )

@@ -1,4 +1,7 @@
-"""Running the kernel on one core and measuring it: core seconds, counters, peak memory. For the scripts beside this file."""
+"""Run the kernel on one core and measure it: core seconds, counters, peak memory.
+
+For the scripts in this folder.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _RESET_PEAK = Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Starters searched once on this thread; `seconds` are those of the core, `kept` scores and members by size."""
+    """Starters searched once on this thread.
+
+    `seconds` is core time; `kept` has scores and members by size.
+    """
 
     seconds: float
     records: np.ndarray
@@ -43,7 +49,7 @@ class Run:
         return int(self.records["n_rows_scanned"].sum()) / self.attempts
 
     def counters(self) -> dict[str, Any]:
-        """Every counter that is the same however the search is done."""
+        """Every counter that does not depend on how the search is done."""
         sums = {
             name: self.records[name].sum(axis=0, dtype=np.int64).tolist()
             for name in ("tested", "eligible")
@@ -82,7 +88,7 @@ def run_once(
     starters: Sequence[int],
     budget_s: float | None = None,
 ) -> Run:
-    """Search `starters` one after the other, each to its end or for at most `budget_s`."""
+    """Search `starters` one after the other, each to completion or for at most `budget_s`."""
     kept = {size: _recurse.TopGroups(size, rules.top_k) for size in rules.retain_sizes}
     records = np.zeros(len(starters), dtype=_recurse.STARTER_DTYPE)
     records["variation_idx"] = starters
@@ -98,7 +104,7 @@ def run_once(
 
 
 def fastest(runs: Iterable[Run]) -> Run:
-    """The one of most attempts a second: what disturbs a run only ever slows it down."""
+    """Return the fastest run by attempts a second: disturbances only slow a run down."""
     return max(runs, key=lambda run: run.attempts / run.seconds)
 
 
@@ -107,23 +113,23 @@ def every(panel: SignalPanel, step: int) -> list[int]:
     return list(range(step // 2, panel.n_variations, step))
 
 
-# ---- processes of their own
+# ---- separate processes
 
 
 def fresh_processes() -> ProcessPoolExecutor:
-    """Runs one call at a time, each in a new process, so that none sees the memory of another."""
+    """Runs one call at a time, each in a new process, so that memory is measured per call."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1)
 
 
 def load_panel(path: Path) -> SignalPanel:
-    """A panel that was pickled into a file; its arrays become ones of this process."""
+    """Load a pickled panel from a file; its arrays belong to this process."""
     panel = pickle.loads(path.read_bytes())
     assert isinstance(panel, SignalPanel)
     return panel
 
 
 def start_of_memory() -> int | None:
-    """Bytes this process holds now, from where its peak is counted from now on; None where that is not known."""
+    """Return the bytes this process uses now, and reset its peak; None where that is not known."""
     try:
         _RESET_PEAK.write_text("5")
         return _status_bytes("VmRSS")
@@ -132,7 +138,11 @@ def start_of_memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Most bytes this process ever held, or has held since `start_of_memory` where the system can forget the rest."""
+    """Return the peak memory of this process in bytes.
+
+    The peak is since `start_of_memory` where the system can reset it, else since the process
+    started.
+    """
     try:
         return _status_bytes("VmHWM")
     except OSError:
@@ -155,11 +165,11 @@ def _status_bytes(name: str) -> int:
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; every column but the first is aligned to the right."""
+    """Return a Markdown table; every column but the first is aligned to the right."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document."""
     print(json.dumps(document, indent=1))

@@ -1,6 +1,7 @@
-"""The same search twice on one core: plain Python sets, and the kernel called directly, without scheduler and threads.
+"""Run the same search twice on one core: with plain Python sets, and with the kernel.
 
-`oracle`, the brute force of the tests, must be importable: `tests/` has to be on the path.
+The kernel is called directly, without scheduler and threads. `oracle`, the brute force of the
+tests, must be importable: `tests/` has to be on the path.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mp2.groups.rules import Rules
 
 @dataclass
 class PlainSearch:
-    """The recursion of the specification on Python sets, the consensus handed down from level to level."""
+    """The recursion of the specification on Python sets; each level passes its consensus down."""
 
     rules: Rules
     buys: list[list[frozenset[int]]]
@@ -34,7 +35,7 @@ class PlainSearch:
 
     @classmethod
     def of(cls, panel: SignalPanel, rules: Rules) -> PlainSearch:
-        """A search of a consistent panel that has not begun."""
+        """Make a search of a consistent panel, not yet started."""
         n_tickers = len(panel.tickers)
         return cls(
             rules=rules,
@@ -47,7 +48,7 @@ class PlainSearch:
         )
 
     def run(self, starters: Iterable[int]) -> PlainSearch:
-        """Search `starters`; returns itself."""
+        """Search `starters`; return self."""
         for v in starters:
             self.visit(1, v, self.buys[v])
         return self
@@ -87,7 +88,7 @@ class PlainSearch:
 
 
 def make_kernel(panel: SignalPanel, rules: Rules) -> _recurse.Kernel:
-    """The kernel for a panel, as the scheduler makes it."""
+    """Make the kernel for a panel as the scheduler does."""
     return _recurse.Kernel(
         panel.buys,
         panel.wins,
@@ -98,7 +99,7 @@ def make_kernel(panel: SignalPanel, rules: Rules) -> _recurse.Kernel:
 
 
 def run_kernel(kernel: _recurse.Kernel, starters: Iterable[int], rules: Rules):
-    """Starters from first to last attempt on this thread; their records and the heaps of kept groups."""
+    """Search starters to completion on this thread; return records and heaps of kept groups."""
     records = np.zeros(len(starters), dtype=_recurse.STARTER_DTYPE)
     records["variation_idx"] = starters
     heaps = {size: _recurse.TopGroups(size, rules.top_k) for size in rules.retain_sizes}

@@ -1,7 +1,8 @@
-"""How near the kernel comes to what one core can do: `python benchmarks/roofline.py [--json]`.
+"""Compare the kernel with what one core can do: `python benchmarks/roofline.py [--json]`.
 
-In one run: the throughput of the two operations its inner loops are made of (`roofline.c`, compiled here and now), the words
-those loops have to touch on a sample of the week, and the time that takes. A word is 64 bits.
+One run measures the throughput of the two operations of its inner loops (`roofline.c`, compiled on
+the spot), the words those loops have to touch on a sample of the week, and the time that takes. A
+word is 64 bits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mp2.data.panel import SignalPanel
 from mp2.groups.rules import Rules
 
 BUFFERS = {"L1": 16 << 10, "L2": 256 << 10}
-"""Bytes of all arrays a loop goes over, small enough for the cache of that name on common machines."""
+"""Bytes of all arrays of a loop, small enough for the cache of that name on common machines."""
 
 OPERATIONS = {"and_count": "and, popcount", "add_bits": "carry-save adder"}
 SOURCE = Path(__file__).with_suffix(".c")
@@ -39,12 +40,10 @@ _N_REPEATS = 15
 
 
 def compiled(folder: Path) -> ctypes.CDLL:
-    """`roofline.c` as a library in `folder`. SystemExit when there is no working C compiler."""
+    """Compile `roofline.c` as a library in `folder`. SystemExit without a working C compiler."""
     command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(command) is None:
-        raise SystemExit(
-            f"the roofline needs a C compiler, and {command!r} is not installed; set CC to another one"
-        )
+        raise SystemExit(f"C compiler {command!r} is not installed; set CC to another one")
     target = folder / "roofline.so"
     build = [command, "-O3", "-shared", "-fPIC", "-o", target, SOURCE]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
@@ -56,14 +55,14 @@ def compiled(folder: Path) -> ctypes.CDLL:
 
 
 def aligned_words(n_words: int, seed: int) -> np.ndarray:
-    """Random words that begin with a cache line."""
+    """Return random words that start on a cache line."""
     room = np.random.default_rng(seed).integers(0, 2**64, n_words + 8, dtype=np.uint64)
     start = -room.ctypes.data % 64 // 8
     return room[start : start + n_words]
 
 
 def words_per_s(library: ctypes.CDLL, loops: str, operation: str, n_bytes: int) -> float:
-    """Words of results (`and_count`) or of rows (`add_bits`) a second, the best of some repeats."""
+    """Return words of results (`and_count`) or rows (`add_bits`) a second, best of some repeats."""
     function = getattr(library, f"{loops}_{operation}")
     function.restype, function.argtypes = (
         ctypes.c_uint64,
@@ -84,7 +83,7 @@ def words_per_s(library: ctypes.CDLL, loops: str, operation: str, n_bytes: int) 
 
 
 def speeds_of(library: ctypes.CDLL, loops: str) -> dict[str, float]:
-    """Words a second of one instruction set, by operation and cache."""
+    """Return the words a second of one instruction set, by operation and cache."""
     return {
         f"{operation} {cache}": words_per_s(library, loops, operation, n_bytes)
         for operation in OPERATIONS
@@ -105,12 +104,14 @@ class Words:
 
 
 def model_of(panel: SignalPanel, rules: Rules, run: measured.Run) -> Words:
-    """The model for the starters of a run of groups up to 4.
+    """Model the starters of a run of groups up to 4.
 
-    - `bounds`: for every triple that passes, one byte for each of 64 candidates, day and kind of count (hits, buys), for all
-      blocks of 64 in which a candidate is left that passed with both pairs below the starter;
-    - `rows`: for every candidate that was counted, the winners' words below its starter, on all days;
-    - `whole`: the same for every attempt, which is what a search without any bound would touch.
+    - `bounds`: for every triple that passes, one byte for each of 64 candidates, day and kind of
+      count (hits, buys), for all blocks of 64 that still contain a candidate that passed with both
+      pairs below the starter;
+    - `rows`: for every candidate that was counted, the winners' words below its starter, on all
+      days;
+    - `whole`: the same for every attempt, which a search without any bound would touch.
     """
     winners = bitset.unpack(panel.buys & panel.wins, len(panel.tickers)).astype(np.float32)
     bounds = rows = whole = 0
@@ -124,7 +125,7 @@ def model_of(panel: SignalPanel, rules: Rules, run: measured.Run) -> Words:
 
 
 def _n_open_blocks(panel: SignalPanel, rules: Rules, winners: np.ndarray, starter: int) -> int:
-    """Blocks of candidates with one left, over all triples of a starter that pass."""
+    """Count the non-empty blocks of candidates over all passing triples of a starter."""
     later = np.flatnonzero(panel.algo_of > panel.algo_of[starter])
     below = winners[later] * winners[starter]
     kept = (below.sum(axis=2) >= rules.min_daily_hits).all(axis=1)
@@ -143,7 +144,7 @@ def _n_open_blocks(panel: SignalPanel, rules: Rules, winners: np.ndarray, starte
 
 @dataclass(frozen=True, slots=True)
 class Roof:
-    """Words a second of the machine, by loops, operation and cache; and seconds and words of the search of the sample."""
+    """Words a second by loops, operation and cache; seconds and words of the sample's search."""
 
     machine: dict[str, dict[str, float]]
     loops: str
@@ -153,7 +154,7 @@ class Roof:
 
     @property
     def parts(self) -> dict[str, float]:
-        """Seconds of the parts of the search."""
+        """Return the seconds of the parts of the search."""
         return {
             "decide which groups of 4 pass": self.seconds["nothing kept"]
             - self.seconds["nothing kept, undecided"],
@@ -170,11 +171,11 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "nothing kept": {"retain_sizes": (2,)},
     "nothing kept, undecided": {"retain_sizes": (2,), "count": "fast"},
 }
-"""What is timed."""
+"""The timed searches."""
 
 
 def measure(path: Path, step: int = 16) -> Roof:
-    """Machine and search in one process, one after the other."""
+    """Measure machine and search in one process, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         library = compiled(Path(folder))
     names = [
@@ -209,7 +210,7 @@ def _best_run(
 
 
 def table(roof: Roof) -> str:
-    """Three tables: the machine, the search beside it, and the parts of the search's time."""
+    """Return three tables: the machine, the search, and the parts of the search's time."""
     return "\n\n".join((_machine_table(roof), _search_table(roof), _parts_table(roof)))
 
 
@@ -256,14 +257,16 @@ def _parts_table(roof: Roof) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         from growth import Panels
 
         with measured.fresh_processes() as pool:
             panels = Panels(pool, Path(folder))
             roof = pool.submit(measure, panels.path(None)).result()
-    measured.print_json({**asdict(roof), "parts": roof.parts}) if asked.json else print(table(roof))
+    measured.print_json({**asdict(roof), "parts": roof.parts}) if arguments.json else print(
+        table(roof)
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Does anything grow? Search, scan and pick in a loop in one process: `python benchmarks/soak.py --hours 2 [--json]`.
+"""Find growth: search, scan and pick in a loop in one process.
 
-A round is signals of synthetic prices; a search that its budget or the work ends, stored by the store's own thread while it
-runs, and read back; picks; and a scan: an offline scanner, one that fails, one past its time limit, one in a process of its
-own, and eight that ask a web server on this machine. All but the first two runs and scans are deleted again, so that the store
-stays as it is. Memory, threads, file handles and children are looked at after every round; the trend is that over the second
-half, when all caches are full. Exit code 1 when something grows: memory by more than 2 MB an hour and 4 times its standard
-error, anything else by more than 2 in that half.
+Usage: `python benchmarks/soak.py --hours 2 [--json]`.
+
+A round has: signals of synthetic prices; a search that ends by its budget or completes, stored by
+the store's own thread while it runs, and read back; picks; and a scan of an offline scanner, one
+that fails, one past its time limit, one in its own process, and eight that send requests to a web
+server on this machine. All but the first two runs and scans are deleted again, so that the store
+keeps its size. Memory, threads, file handles and children are sampled after every round; the trend
+is that of the second half, when all caches are full. Exit code 1 when something grows: memory by
+more than 2 MB an hour and 4 times its standard error, anything else by more than 2 in that half.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ LEAST_MB_PER_HOUR, STANDARD_ERRORS, MOST_MORE = 2.0, 4.0, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the process holds after a round; hours and MB."""
+    """The resources of the process after a round; hours and MB."""
 
     hours: float
     rss_mb: float
@@ -53,7 +56,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A straight line through the second half of the samples; `lasting`: more than chance and the least that counts."""
+    """A straight line through the second half of the samples.
+
+    `grows`: the slope exceeds 4 standard errors and the smallest growth that counts.
+    """
 
     name: str
     first: float
@@ -65,7 +71,7 @@ class Trend:
 
 
 def sampled(begun_ns: int, store: Path) -> Sample:
-    """A look at this process, by the system's own figures."""
+    """Sample this process, by the system's own figures."""
     own = Path("/proc/self")
     (resident,) = [
         line for line in (own / "status").read_text().splitlines() if line.startswith("VmRSS")
@@ -82,7 +88,7 @@ def sampled(begun_ns: int, store: Path) -> Sample:
 
 
 def _text(path: Path) -> str:
-    """What a file of a thread says; nothing when the thread has ended meanwhile."""
+    """Return the text of a thread's file; empty if the thread has ended."""
     try:
         return path.read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -90,7 +96,7 @@ def _text(path: Path) -> str:
 
 
 def trend(name: str, samples: Sequence[Sample]) -> Trend:
-    """What became of one figure."""
+    """Return the trend of one figure."""
     late = samples[len(samples) // 2 :]
     hours, values = (
         np.array([getattr(sample, field) for sample in late]) for field in ("hours", name)
@@ -110,7 +116,7 @@ def trend(name: str, samples: Sequence[Sample]) -> Trend:
 
 
 def fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope of the least-squares line, and its standard error."""
+    """Return the slope of the least-squares line, and its standard error."""
     offset = x - x.mean()
     spread = float((offset**2).sum())
     slope = float((offset * y).sum()) / spread
@@ -119,7 +125,7 @@ def fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 class Rounds:
-    """The work of a round, again and again, in one folder."""
+    """The work of a round, repeated in one folder."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.store, self.http = folder / "soak.db", {"folder": str(folder)}
@@ -179,29 +185,29 @@ def _wait(context: mp2.ScanContext) -> list[mp2.Candidate]:
 
 
 def noted(hours: float, rounds: Rounds) -> Iterator[Sample]:
-    """Samples, one a round, for so long; a line now and then."""
+    """Yield a sample per round for `hours`; print one every 30 s."""
     begun_ns, idx = now_ns(), 0
-    told_ns = begun_ns
+    printed_ns = begun_ns
     while now_ns() < begun_ns + hours * 3.6e12:
         rounds.run(idx)
         idx += 1
         sample = sampled(begun_ns, rounds.store)
-        if now_ns() - told_ns > 30e9:
-            told_ns = now_ns()
+        if now_ns() - printed_ns > 30e9:
+            printed_ns = now_ns()
             print(f"round {idx}", sample, sep="; ", file=sys.stderr)
         yield sample
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hours", type=float, default=2.0, help="how long")
+    parser.add_argument("--hours", type=float, default=2.0, help="duration")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, bench_scan.server() as url:
         rounds = Rounds(Path(folder), url)
-        samples = list(noted(asked.hours, rounds))
+        samples = list(noted(arguments.hours, rounds))
     if len(samples) < 8:
-        raise SystemExit("fewer than 8 rounds tell nothing: give more --hours")
+        raise SystemExit("fewer than 8 rounds show no trend: give more --hours")
     trends = [trend(spec.name, samples) for spec in fields(Sample)[1:]]
     done = {
         "n_rounds": len(samples),
@@ -209,7 +215,7 @@ def main() -> None:
         "n_candidates": rounds.n_candidates,
     }
     done |= {"n_timeouts": rounds.n_timeouts, "hours": samples[-1].hours}
-    if asked.json:
+    if arguments.json:
         measured.print_json(
             {**done, "trends": list(map(asdict, trends)), "samples": list(map(asdict, samples))}
         )
@@ -226,7 +232,7 @@ def main() -> None:
 
 
 def table(trends: Sequence[Trend]) -> str:
-    """First, last and highest value, and the trend over the second half with its standard error."""
+    """Return a table: first, last and highest value, and the trend with its standard error."""
     header = ("", "first round", "last", "highest", "per hour", "standard error", "grows")
     return measured.markdown(header, map(_cells, trends))
 

@@ -75,21 +75,21 @@ WIDE = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A reader, and inputs that it reads without complaint."""
+    """A reader, and inputs that it accepts."""
 
     read: Callable[[bytes], None]
     seeds: tuple[bytes, ...]
 
 
 def _each(calls: Iterable[Callable[[], Any]]) -> None:
-    """All of the calls; errors that the program raises on purpose are results too."""
+    """Make all of the calls; errors that the program raises on purpose are results too."""
     for call in calls:
         with suppress(Mp2Error):
             call()
 
 
 def _tables(suffix: str) -> Callable[[bytes], None]:
-    """A file as signals, as outcomes and as prices."""
+    """Read a file as signals, as outcomes and as prices."""
     path, signals = _FOLDER / f"input{suffix}", pl.DataFrame(SIGNALS)
 
     def read(data: bytes) -> None:
@@ -106,7 +106,7 @@ def _tables(suffix: str) -> Callable[[bytes], None]:
 
 
 def _toml(data: bytes) -> None:
-    """A file as settings, as grids and as a table of scanners."""
+    """Read a file as settings, as grids and as a table of scanners."""
     path = _FOLDER / "input.toml"
     path.write_bytes(data)
     _each((lambda: find(path).defaults(cli), lambda: load_grids(path), lambda: _discovery(path)))
@@ -123,7 +123,7 @@ def _discovery(path: Path) -> None:
 
 
 def _store(data: bytes) -> None:
-    """A file as a database of runs: listed, and all that is in it read back."""
+    """Read a file as a database of runs: list them, and load everything in it."""
     path = _FOLDER / "store.db"
     for beside in ("", "-wal", "-shm"):
         Path(f"{path}{beside}").unlink(missing_ok=True)
@@ -154,19 +154,19 @@ _PARSERS = (
 
 
 def _json(data: bytes) -> None:
-    """A body as the response of each source that sends JSON, with a good and a bad status."""
+    """Read a body as the response of each source that sends JSON, with a good and a bad status."""
     for status in (200, 403):
         reply = Reply(status, {"content-type": "application/json"}, data)
         _each(partial(_cacheable, parse, reply) for parse in _PARSERS)
 
 
 def _cacheable(parse: Callable[[Reply], Any], reply: Reply) -> str:
-    """What a parser returns in the form that the cache keeps it in."""
+    """Return a parser's result in the form that the cache keeps."""
     return json.dumps(parse(reply), allow_nan=False)
 
 
 def _feed(data: bytes) -> None:
-    """A body as a news feed."""
+    """Read a body as a news feed."""
     _each((partial(_cacheable, parse_feed, Reply(200, {"content-type": "text/xml"}, data)),))
 
 
@@ -265,7 +265,7 @@ json = true
 
 
 def _replies() -> tuple[bytes, ...]:
-    """One reply of each kind, with every field that is read."""
+    """One response of each kind, with every field that is read."""
     mover = {
         "ticker": "UPP",
         "price": "2.5",

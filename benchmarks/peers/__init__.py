@@ -1,7 +1,8 @@
-"""The same group search in other programs: what they are given, what they answer, who they are.
+"""The same group search in other programs: their input, their results, their names.
 
-A peer is a module with two functions: `prepare(cut, *options)` brings the panel into the form the program works on (sets,
-frames, tables, compiled code) and is not timed; `run(prepared) -> Answer` is. All run on one thread.
+A peer is a module with two functions: `prepare(cut, *options)` converts the panel into the
+program's own form (sets, frames, tables, compiled code) and is not timed; `run(prepared) -> Answer`
+is timed. All run on one thread.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "oracle"))
 
 @dataclass(frozen=True)
 class Cut:
-    """Work for a peer: the whole search of a consistent panel, with a floor of at least 1."""
+    """A peer's task: the whole search of a consistent panel, with a floor of at least 1."""
 
     panel: SignalPanel
     rules: Rules = field(default_factory=Rules)
@@ -42,20 +43,21 @@ class Cut:
 
     @property
     def n_groups(self) -> int:
-        """Groups of 1..max_size there are, before any pruning."""
+        """Return the number of groups of 1..max_size, before any pruning."""
         return n_groups(self.panel.variations_per_algo, self.rules.max_size)
 
     @cached_property
     def first_after(self) -> np.ndarray:
-        """int64[V]: the first variation of the algorithms after that of each variation."""
+        """Return int64[V]: for each variation the first one of the next algorithm."""
         return np.searchsorted(self.panel.algo_of, self.panel.algo_of, side="right")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a peer says of a search, by group size; None where it cannot say.
+    """A peer's result of a search, by group size; None where the peer does not report it.
 
-    `tested` covers sizes 2..max_size, `eligible` the retained sizes, `best` the scores of those with an eligible group.
+    `tested` covers sizes 2..max_size, `eligible` the retained sizes, `best` the scores of the sizes
+    with an eligible group.
     """
 
     attempts: int | None = None
@@ -65,11 +67,11 @@ class Answer:
 
     @property
     def stated(self) -> str:
-        """The names of what it says."""
+        """Return the names of the reported fields."""
         return ", ".join(spec.name for spec in fields(self) if getattr(self, spec.name) is not None)
 
     def differences(self, other: Answer) -> list[str]:
-        """Where `other` says something else: counts exactly, scores beyond 1e-9."""
+        """Return the differences from `other`: counts exactly, scores beyond 1e-9."""
         both = [
             (spec.name, getattr(self, spec.name), getattr(other, spec.name))
             for spec in fields(self)
@@ -91,9 +93,10 @@ def _same(mine: Any, theirs: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A program that can do the search: `module` in this package, and the distribution it comes from, if any.
+    """A program that can do the search.
 
-    `options` go to the module's `prepare`.
+    `module` is in this package, `distribution` is its package on PyPI, if any, and `options` are
+    passed to the module's `prepare`.
     """
 
     name: str
@@ -103,7 +106,7 @@ class Peer:
 
     @property
     def version(self) -> str | None:
-        """Its installed version, None when it is not installed."""
+        """Return the installed version, None when it is not installed."""
         if self.distribution is None:
             return platform.python_version()
         if self.distribution == "mp2":  # may be run from a source tree
@@ -114,7 +117,7 @@ class Peer:
             return None
 
     def load(self) -> ModuleType:
-        """The module with `prepare` and `run`; imports the program."""
+        """Import and return the module with `prepare` and `run`; this also imports the program."""
         return importlib.import_module(f"peers.{self.module}")
 
 

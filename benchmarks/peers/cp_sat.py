@@ -1,7 +1,9 @@
-"""CP-SAT (OR-tools): a group is a solution: at most one variation an algorithm, the floor on every day; all are listed.
+"""CP-SAT (OR-tools): each solution is a group.
 
-Cap, score and the rest of eligibility are left to numpy: a cut that it can finish has hardly a group under the cap. What it
-never proposes it does not count: it states no attempts.
+The model has at most one variation per algorithm and the floor on every day; all solutions are
+listed. numpy applies the cap, the score and the other eligibility rules: a cut small enough for
+CP-SAT has hardly a group under the cap. It reports no attempts, because it does not count what it
+never proposes.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def run(cut: Cut) -> Answer:
 
 
 def stated(cut: Cut) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
-    """The search as a model, and its variables by variation."""
+    """Return the search as a model, and its variables by variation."""
     model = cp_model.CpModel()
     chosen = [model.new_bool_var("") for _ in range(cut.panel.n_variations)]
     model.add_linear_constraint(sum(chosen), 2, cut.rules.max_size)
@@ -54,7 +56,7 @@ def stated(cut: Cut) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
 def agreement(
     model: cp_model.CpModel, chosen: list[cp_model.IntVar], buyers: np.ndarray
 ) -> cp_model.IntVar:
-    """A variable that is true exactly when all chosen variations buy the ticker."""
+    """Return a variable that is true exactly when all chosen variations buy the ticker."""
     agreed = model.new_bool_var("")
     others = [chosen[v] for v in np.flatnonzero(~buyers)]
     for other in others:
@@ -64,7 +66,10 @@ def agreement(
 
 
 def solve(model: cp_model.CpModel, chosen: list[cp_model.IntVar]) -> list[tuple[int, ...]]:
-    """All solutions, by one worker; without presolve and linear relaxation, which cost 14 times what they save here."""
+    """Return all solutions, found by one worker.
+
+    Presolve and linear relaxation are off: they cost 14 times what they save here.
+    """
     solver, groups = cp_model.CpSolver(), Groups(chosen)
     solver.parameters.num_workers = 1
     solver.parameters.enumerate_all_solutions = True

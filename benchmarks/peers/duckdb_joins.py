@@ -1,6 +1,7 @@
-"""DuckDB: a row of packed words per variation, a join per member, `bit_count` of the ANDed words for floor and cap.
+"""DuckDB: a row of packed words per variation and a join per member.
 
-Groups are tables, so memory grows with them. It states no attempts.
+`bit_count` of the ANDed words gives floor and cap. Groups are tables, so memory grows with them. It
+reports no attempts.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def run(prepared: tuple[Cut, DayRows, duckdb.DuckDBPyConnection]) -> Answer:
 
 
 def extend(cut: Cut, rows: DayRows, size: int) -> str:
-    """The query for the groups of `size` that pass the floor: members, last algorithm, consensus, within the cap or not."""
+    """Return the query for the groups of `size` that pass the floor.
+
+    Its columns: members, last algorithm, consensus, and whether the group is within the cap.
+    """
     n_winners, n_losers = rows.winners.shape[1], rows.losers.shape[1]
     words = [f"w{i}" for i in range(n_winners)] + [f"l{i}" for i in range(n_losers)]
     members = [f"g.m{i}" for i in range(1, size)] + [f"v.m1 AS m{size}", "v.algo"]
@@ -57,7 +61,7 @@ def extend(cut: Cut, rows: DayRows, size: int) -> str:
 
 
 def counted(kind: str, begin: int, end: int) -> str:
-    """The members of the consensus in a range of words, as an expression."""
+    """Return an expression that counts the consensus in a range of words."""
     return (
         "("
         + " + ".join(

@@ -1,7 +1,8 @@
 """pyfim's eclat (Borgelt): variations are items, the winners of the scarcest day are transactions.
 
-It finds every set of variations that reaches the floor on that day. Sets with an algorithm twice, and those below the floor
-on another day, are dropped afterwards by numpy. Sets it never looked at are not counted: it states no attempts.
+It finds every set of variations that reaches the floor on that day. numpy then drops the sets with
+two variations of one algorithm, and those below the floor on another day. It reports no attempts,
+because it does not count the sets it skips.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def prepare(cut: Cut) -> tuple[Cut, list[list[int]]]:
 
 
 def scarcest_day(cut: Cut) -> list[list[int]]:
-    """For each winner of the day with the fewest winning buys, the variations that buy it."""
+    """Return the buyers of each winner, for the day with the fewest winning buys."""
     n_tickers = len(cut.panel.tickers)
     hits = bitset.count(cut.panel.buys & cut.panel.wins).sum(axis=0)
     day = int(np.argmin(hits))

@@ -1,4 +1,4 @@
-"""What several peers share: the panel's words sorted by day, and the verdict on groups found elsewhere."""
+"""Shared by several peers: the panel's words sorted by day, and the check of the groups found."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _CHUNK = 20_000
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """Who buys what, winners and losers apart: the words of the i-th day of a row are `[starts[i], starts[i + 1])`.
+    """Buys per variation, winners and losers apart, as packed words by day.
 
-    `winners` and `losers` are uint64[V, n]. The i-th day is day `order[i]` of the panel; days come by ascending number of
-    winners, so that the floor fails early. A ticker has another place on every day.
+    `winners` and `losers` are uint64[V, n]; the i-th day of a row is the words `[starts[i],
+    starts[i + 1])`. The i-th day is day `order[i]` of the panel. Days are sorted by ascending
+    number of winners, so that the floor fails early. A ticker has a different position on every
+    day.
     """
 
     winners: np.ndarray
@@ -31,7 +33,7 @@ class DayRows:
 
 
 def day_rows(cut: Cut) -> DayRows:
-    """The panel of a cut as `DayRows`, without the tickers nobody buys."""
+    """Return the panel of a cut as `DayRows`, without the tickers that no variation buys."""
     n_tickers = len(cut.panel.tickers)
     buys, wins = bitset.unpack(cut.panel.buys, n_tickers), bitset.unpack(cut.panel.wins, n_tickers)
     bought = buys.any(axis=0)
@@ -46,9 +48,10 @@ def _starts(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def judge(cut: Cut, members: np.ndarray) -> tuple[int, int, float | None]:
-    """How many of the groups pass the floor, how many are eligible, and their best score.
+    """Return how many groups pass the floor, how many are eligible, and their best score.
 
-    `members` is int[n, size], a group per row, its variations in any order; groups with an algorithm twice are left out.
+    `members` is int[n, size], a group per row, its variations in any order; groups with two
+    variations of one algorithm are skipped.
     """
     members = np.sort(members, axis=1)
     members = members[(np.diff(cut.panel.algo_of[members], axis=1) > 0).all(axis=1)]
@@ -58,7 +61,7 @@ def judge(cut: Cut, members: np.ndarray) -> tuple[int, int, float | None]:
 
 
 def _judge(cut: Cut, members: np.ndarray) -> tuple[int, np.ndarray]:
-    """Groups that pass the floor, and the scores of the eligible ones."""
+    """Count the groups that pass the floor, and return the scores of the eligible ones."""
     panel, rules = cut.panel, cut.rules
     consensus = np.bitwise_and.reduce(panel.buys[members], axis=1)
     hits = bitset.count(consensus & panel.wins)
@@ -78,7 +81,10 @@ def answer_for(
     attempts: int | None = None,
     tested: dict[int, int] | None = None,
 ) -> Answer:
-    """What follows from the groups a peer found: all that pass the floor, or, when it counted `tested`, those under the cap."""
+    """Return the result that follows from the groups a peer found.
+
+    These are all groups that pass the floor, or, if the peer counted `tested`, those under the cap.
+    """
     verdicts = {size: judge(cut, members) for size, members in members_by_size}
     retained = {size: verdicts[size] for size in cut.rules.retain_sizes}
     return Answer(
@@ -90,7 +96,7 @@ def answer_for(
 
 
 def by_size(sets: Sequence[tuple[int, ...]], max_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Sets of variations as arrays int[n, size], sizes 2..max_size."""
+    """Yield sets of variations as arrays int[n, size], for sizes 2..max_size."""
     for size in range(2, max_size + 1):
         of_size = [items for items in sets if len(items) == size]
         yield size, np.array(of_size, dtype=np.int64).reshape(-1, size)

@@ -1,6 +1,6 @@
-"""mp2's kernel on one thread in one SIMD variant; its auxiliary tables are built within the time.
+"""mp2's kernel on one thread in one SIMD variant; the time includes its auxiliary tables.
 
-The only one that keeps the best `top_k` groups of each size.
+The only peer that keeps the best `top_k` groups of each size.
 """
 
 from one_core import make_kernel, run_kernel

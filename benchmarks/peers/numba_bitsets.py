@@ -1,8 +1,9 @@
 """numba: a compiled depth-first search over packed words, as a skilled user would write it.
 
-Winner words come first and day by day, so that a candidate is dropped on the first day below the floor; the consensus is
-carried down, and so is the list of candidates that passed; words are counted by the hardware instruction. The cap is asked
-before the score. It keeps the best score, not the best groups.
+Winner words come first, by day, so that a candidate is dropped on the first day below the floor.
+The consensus and the list of candidates that passed are passed down. Words are counted by the
+hardware instruction. The cap is checked before the score. It keeps the best score, not the best
+groups.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ Constants = namedtuple("Constants", [*RULE_NAMES, "smallest_retained"])
 Rows = namedtuple(
     "Rows", [*DayRows.__dataclass_fields__, "panel_buys", "panel_wins", "first_after", "weights"]
 )
-"""`DayRows` with what else the search reads; in the panel's own words a ticker has the same place on all days."""
+"""`DayRows` and the other inputs of the search.
+
+In the panel's own words a ticker has the same position on all days.
+"""
 
 Search = namedtuple(
     "Search",
@@ -42,12 +46,12 @@ Search = namedtuple(
         "best",
     ],
 )
-"""Buffers by level (consensus words, tail lists), the daily counts of the group at hand, and the counters by size."""
+"""Buffers by level (consensus words, tail lists), daily counts of the group, counters by size."""
 
 
 @intrinsic
 def popcount(typing_context, word):
-    """The machine's population count of a word."""
+    """Return the machine's population count of a word."""
 
     def emit(context, builder, signature, args):
         return builder.ctpop(args[0])
@@ -57,7 +61,7 @@ def popcount(typing_context, word):
 
 @njit(nogil=True)
 def keep_passing(winners, starts, consensus, candidates, floor, tail):
-    """Write to `tail` the candidates with which the consensus reaches the floor on every day; returns how many."""
+    """Write to `tail` the candidates that reach the floor on every day; return how many."""
     n_tail = 0
     for v in candidates:
         row, passed = winners[v], True
@@ -78,7 +82,7 @@ def keep_passing(winners, starts, consensus, candidates, floor, tail):
 def keep_within_cap(
     winners, losers, win_starts, loss_starts, win_consensus, loss_consensus, candidates, cap, kept
 ):
-    """Write to `kept` the candidates with which the consensus has at most `cap` buys on every day; returns how many."""
+    """Write to `kept` the candidates with at most `cap` buys on every day; return how many."""
     n_kept = 0
     for v in candidates:
         win_row, loss_row, within = winners[v], losers[v], True
@@ -99,7 +103,7 @@ def keep_within_cap(
 
 @njit(nogil=True)
 def count(panel_buys, panel_wins, group, buys, hits):
-    """The daily buys and hits of a group, and how many different tickers its consensus has over all days."""
+    """Count daily buys and hits of a group; return its number of distinct tickers."""
     n_days, n_words = panel_wins.shape
     buys[:], hits[:], n_union = 0, 0, 0
     for w in range(n_words):
@@ -117,7 +121,7 @@ def count(panel_buys, panel_wins, group, buys, hits):
 
 @njit(nogil=True)
 def quantile(ordered, share):
-    """Linear interpolation between the neighbours."""
+    """Return a quantile by linear interpolation."""
     position = share * (len(ordered) - 1)
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
@@ -126,7 +130,7 @@ def quantile(ordered, share):
 
 @njit(nogil=True)
 def score(buys, hits, n_union, weights, rules):
-    """The synergy score of the specification, or minus infinity for a group that is not eligible."""
+    """Return the synergy score of the specification, or minus infinity if not eligible."""
     n_days, n_buys, n_hits = len(buys), buys.sum(), hits.sum()
     pp = 100.0 * hits / buys
     pooled_pp = 100.0 * n_hits / n_buys
@@ -189,15 +193,18 @@ def offer(rows, search, size, v, rules):
     """Count and score a group of `size` that ends with v, if it is eligible."""
     search.group[size - 1] = v
     n_union = count(rows.panel_buys, rows.panel_wins, search.group[:size], search.buys, search.hits)
-    found = score(search.buys, search.hits, n_union, rows.weights, rules)
-    if found > -np.inf:
+    group_score = score(search.buys, search.hits, n_union, rows.weights, rules)
+    if group_score > -np.inf:
         search.eligible[size] += 1
-        search.best[size] = max(search.best[size], found)
+        search.best[size] = max(search.best[size], group_score)
 
 
 @njit(nogil=True)
 def visit(rows, search, size, last, candidates, rules):
-    """Extend the group of `size` at hand by every later candidate of its parent's list; the survivors are its own list."""
+    """Extend the group of `size` by every later candidate of its parent's list.
+
+    The candidates that pass are the list of the extended groups.
+    """
     first, tail, kept = rows.first_after[last], search.tails[size], search.kept
     search.attempts[0] += len(rows.winners) - first
     candidates = candidates[np.searchsorted(candidates, np.uint64(first)) :]
@@ -231,7 +238,7 @@ def visit(rows, search, size, last, candidates, rules):
 
 @njit(nogil=True)
 def descend(rows, search, size, v):
-    """Let v be the next member: its row ANDed into the consensus, one level down."""
+    """Make v the next member: AND its row into the consensus of the next level."""
     search.group[size] = v
     for i in range(rows.winners.shape[1]):
         search.winners[size + 1, i] = search.winners[size, i] & rows.winners[v, i]
@@ -249,9 +256,9 @@ def search_starters(rows, search, starters, rules):
 
 
 def prepare(cut: Cut) -> tuple[Cut, Rows, Constants]:
-    """Also compiles, by a search without a starter."""
+    """Prepare the arrays, and compile by a search without a starter."""
     if cut.rules.retain_sizes != tuple(range(cut.rules.retain_sizes[0], cut.rules.max_size + 1)):
-        raise ValueError("this peer scores all sizes from the smallest retained one on")
+        raise ValueError("this peer needs retain_sizes without gaps up to max_size")
     constants = Constants(
         *(getattr(cut.rules, name) for name in RULE_NAMES), cut.rules.retain_sizes[0]
     )

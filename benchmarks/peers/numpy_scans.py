@@ -1,8 +1,8 @@
-"""numpy: packed words and `bitwise_count`; groups that differ in their last variation only are extended in one call.
+"""numpy: packed words and `bitwise_count`; sibling groups are extended in one call.
 
-Such siblings and the candidates of their parent make a table of counts per day, so that a pair's groups of four take one
-call per later algorithm. The recursion over groups stays in Python. It keeps the groups under the cap and scores them at
-the end.
+Siblings differ in their last variation only. Siblings and the candidates of their parent make a
+table of counts per day, so that a pair's groups of four take one call per later algorithm. The
+recursion over groups stays in Python. It keeps the groups under the cap and scores them at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from peers.groups import DayRows, answer_for, day_rows
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """Groups int[n, size] that share all but their last variation, all last ones of one algorithm, and their consensus."""
+    """Groups int[n, size] that differ only in their last variation, with their consensus.
+
+    The last variations belong to one algorithm.
+    """
 
     members: np.ndarray
     winners: np.ndarray
@@ -36,7 +39,10 @@ class Search:
     within_cap: dict[int, list[np.ndarray]]
 
     def visit(self, groups: Siblings, candidates: np.ndarray) -> None:
-        """Extend the groups by each candidate; only those that pass the floor can pass it in a larger group."""
+        """Extend the groups by each candidate.
+
+        Only candidates that pass the floor can pass it in a larger group.
+        """
         (n, size), first = groups.members.shape, int(self.cut.first_after[groups.members[0, -1]])
         self.attempts += n * (self.cut.panel.n_variations - first)
         candidates = candidates[np.searchsorted(candidates, first) :]
@@ -49,7 +55,7 @@ class Search:
                 self.descend(groups, i, candidates[passed[i]])
 
     def scan(self, consensus: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """bool[n, m] twice: who reaches the floor on every day, and who does so with hits that may be within the cap."""
+        """Return bool[n, m] twice: at the floor on every day, and also with hits within the cap."""
         passed = np.ones((len(consensus), len(candidates)), dtype=bool)
         few_hits = passed.copy()
         rows = self.rows.winners[candidates].T
@@ -66,7 +72,7 @@ class Search:
     def keep(
         self, groups: Siblings, candidates: np.ndarray, at: np.ndarray, joined: np.ndarray
     ) -> None:
-        """Remember which groups `at` stay under the cap on every day with the candidates `joined`."""
+        """Store the groups `at` that are within the cap every day with the candidates `joined`."""
         for (win_begin, win_end), (loss_begin, loss_end) in zip(
             days(self.rows.win_starts), days(self.rows.loss_starts), strict=True
         ):
@@ -84,7 +90,7 @@ class Search:
         )
 
     def descend(self, groups: Siblings, i: int, tail: np.ndarray) -> None:
-        """Go on with the i-th group and the candidates that passed with it, one algorithm of them at a time."""
+        """Continue with the i-th group and its passing candidates, one algorithm at a time."""
         for last in by_algo(self.cut, tail):
             members = np.column_stack([np.tile(groups.members[i], (len(last), 1)), last])
             winners, losers = (
@@ -99,7 +105,7 @@ def days(starts: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def by_algo(cut: Cut, variations: np.ndarray) -> list[np.ndarray]:
-    """Ascending variation numbers, split where the algorithm changes."""
+    """Split ascending variation numbers where the algorithm changes."""
     return np.split(variations, np.flatnonzero(np.diff(cut.panel.algo_of[variations])) + 1)
 
 

@@ -1,4 +1,4 @@
-"""Plain Python sets: the recursion as the specification writes it. It keeps the best score, not the best groups."""
+"""Plain Python sets: the recursion of the specification. It keeps only the best score."""
 
 from one_core import PlainSearch
 

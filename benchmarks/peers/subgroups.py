@@ -1,6 +1,7 @@
-"""pysubgroup: variations are selectors, the winners of the scarcest day are rows, sets are counted on its bit sets.
+"""pysubgroup: variations are selectors, the winners of the scarcest day are rows.
 
-It finds what eclat finds (see there), and says as much.
+Sets of variations are counted with its bit sets. It finds the same sets as eclat (see there), and
+reports the same fields.
 """
 
 from __future__ import annotations

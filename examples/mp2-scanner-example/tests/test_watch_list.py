@@ -1,4 +1,4 @@
-"""The watch list as mp2 runs it; `mp2.scan` takes the class itself, so that no installation is needed."""
+"""Tests of the watch list; `mp2.scan` takes the class itself, so no installation is needed."""
 
 import datetime
 

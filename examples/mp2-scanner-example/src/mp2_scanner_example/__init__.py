@@ -38,7 +38,7 @@ class WatchList(mp2.Scanner):
         soon_days: int = Field(default=2, ge=0)
 
     def scan(self, context: mp2.ScanContext) -> Iterator[mp2.Candidate]:
-        """Yield the lines that are not past their day. Raises `SourceError` for an unusable file."""
+        """Yield the lines that have not expired. Raises `SourceError` for an unusable file."""
         if self.settings.file is None:
             raise mp2.SourceError(
                 "missing_key", "no file; set file in [discovery.scanners.watch_list]"
@@ -85,7 +85,7 @@ class WatchList(mp2.Scanner):
 def _urgency(candidate: mp2.Candidate) -> int:
     priorities = ("critical", "high", "medium", "low")
     if candidate.priority not in priorities:
-        # mp2 will drop it, and says why in the log.
+        # mp2 drops it and logs the reason.
         return len(priorities)
     return priorities.index(candidate.priority)
 
