@@ -10,19 +10,19 @@ from mp2.data.tables import open_table
 from mp2.errors import InputError
 
 
-def test_a_tilde_is_the_home_and_a_name_of_nobody_is_a_name(monkeypatch):
+def test_a_tilde_is_the_home_and_an_unknown_user_stays_a_name(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert expanded("~/a.csv") == Path("/home/me/a.csv")
     assert expanded("~nosuch/a.csv") == Path("~nosuch/a.csv")
 
 
-def test_a_file_called_like_the_home_of_nobody_is_read(here):
+def test_a_file_named_like_the_home_of_an_unknown_user_is_read(here):
     Path("~s.csv").write_text("a,b\n1,2\n")
     with open_table("~s.csv", "table") as table:
         assert table.columns == ("a", "b")
 
 
-def test_a_null_character_is_told():
+def test_a_null_character_is_reported():
     with pytest.raises(InputError, match=r"^a\\x00b\.csv: holds a null character; take it out$"):
         expanded("a\0b.csv")
 
@@ -32,7 +32,7 @@ def test_settings_may_begin_with_a_byte_order_mark(tmp_path):
     assert find(tmp_path / "mp2.toml").tables == {"search": {"budget": "5s"}}
 
 
-def test_a_settings_file_whose_name_is_too_long_is_told():
+def test_a_settings_file_whose_name_is_too_long_is_reported():
     with pytest.raises(
         InputError, match=r"x: File name too long; name a settings file that can be read$"
     ):

@@ -27,7 +27,7 @@ def market():
 
 
 def lasting(result):
-    """What a search must not lose by being interrupted."""
+    """The fields of a search that an interruption must not change."""
     names = ("kept", "attempts", "tested", "eligible", "score_mean", "score_std", "picked_rank")
     return {name: getattr(result, name) for name in names}
 
@@ -54,7 +54,7 @@ def test_run_is_signals_search_and_picks(market):
 
 
 @pytest.mark.slow
-def test_run_counts_as_asked(market):
+def test_run_counts_as_requested(market):
     rules = replace(QUICK, max_size=2, retain_sizes=())
     found = mp2.run(
         market.prices,

@@ -34,8 +34,8 @@ def room_of(path):
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path):
-    """The rooms that a file imports from, at its top or inside a function."""
+def imported_packages(path):
+    """The packages that a file imports from, at its top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "mp2":
             yield from (alias.name for alias in node.names if alias.name in RANK_OF)
@@ -44,7 +44,7 @@ def imported_rooms(path):
 
 
 def files():
-    """Every Python file of the package but its `__init__`, which names everything."""
+    """Every Python file of the package except its `__init__`, which imports everything."""
     return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -53,7 +53,7 @@ def test_imports_go_down(path):
     own = room_of(path)
     others = {
         room
-        for room in imported_rooms(path)
+        for room in imported_packages(path)
         if room != own and (own, room) != ("groups", "_recurse")
     }
     assert {room for room in others if RANK_OF[room] >= RANK_OF[own]} == set()

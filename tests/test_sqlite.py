@@ -1,4 +1,4 @@
-"""Opening a database: private, marked, and a foreign file is refused as it was."""
+"""Opening a database: private, marked, and a foreign file is refused unchanged."""
 
 import sqlite3
 import stat

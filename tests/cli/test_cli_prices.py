@@ -1,4 +1,4 @@
-"""The commands around prices as a user meets them: from bars to picks, and what came of them."""
+"""The commands around prices as a user meets them: from bars to picks and their outcomes."""
 
 import json
 

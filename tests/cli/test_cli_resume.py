@@ -1,4 +1,4 @@
-"""`mp2 resume`: sessions of a run add up to one search; what cannot go on says why."""
+"""`mp2 resume`: sessions of a run add up to one search; a run that cannot resume gives a reason."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def test_a_run_that_died_before_its_work_limit_resumes_up_to_it(mp2):
     with (
         closing(sqlite3.connect("mp2.db")) as connection,
         connection,
-    ):  # as if it had died, and been given more to do
+    ):  # as if the process was killed, with more attempts to do
         request = json.loads(connection.execute("SELECT request FROM run").fetchone()[0])
         assert request["search"]["max_attempts"] == 10
         request["search"]["max_attempts"] = 30

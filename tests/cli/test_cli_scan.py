@@ -54,7 +54,7 @@ KEYED = make("keyed", read_key, pipeline="insider", keys=("STUB_KEY",))
 
 @pytest.fixture
 def scanners(monkeypatch):
-    """Makes these scanners the built-in ones, and there are no others."""
+    """Makes these scanners the only built-in ones."""
     monkeypatch.setattr(registry, "_plug_ins", tuple)
 
     def register(*classes):

@@ -668,7 +668,7 @@ def test_the_database_may_be_named_anywhere(mp2, here, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["environment", "file"])
-def test_errors_are_json_wherever_json_was_asked_for(mp2, here, monkeypatch, source):
+def test_errors_are_json_wherever_json_was_requested(mp2, here, monkeypatch, source):
     if source == "environment":
         monkeypatch.setenv("MP2_SEARCH_JSON", "1")
     else:

@@ -1,4 +1,4 @@
-"""Names, days, prices and wins of every type; faults come with their place."""
+"""Names, days, prices and wins of every type; faults are reported with their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading prices: all problems come at once, bad tickers go, tables keep their promises."""
+"""Reading prices: all problems are reported at once, bad tickers are dropped, tables are valid."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_what_is_tolerated_is_a_warning(case: str) -> None:
 
 
 def keep_promises(prices: PriceTable) -> None:
-    """What algorithms rely on: valid bars from the first one on, nothing before it."""
+    """Check the guarantee to algorithms: valid bars from the first one on, none before it."""
     listed = np.arange(prices.n_dates) >= prices.first_idx[:, np.newaxis]
     every = np.stack([prices.open, prices.high, prices.low, prices.close])
     assert (np.isfinite(every) == listed).all()
@@ -493,7 +493,7 @@ def test_the_real_file_fits_a_small_process() -> None:
     n_tickers, n_dates, n_complete, seconds, peak_kb = output.split()
     assert (int(n_tickers), int(n_dates), int(n_complete)) == (513, 1259, 503)
     assert float(seconds) < 10
-    assert int(peak_kb) < 400 * 1024  # not a limit of ours: allocators and numbers of cores differ
+    assert int(peak_kb) < 400 * 1024  # not a limit of mp2: allocators and numbers of cores differ
 
 
 @pytest.mark.realdata
@@ -512,7 +512,7 @@ def test_the_real_file_and_its_prices() -> None:
 
 
 def test_what_comes_after_the_end_decides_nothing():
-    """A ticker that breaks or goes after `end` is kept, and the next date is known."""
+    """A ticker that becomes bad or ends after `end` is kept, and the next date is known."""
     ends = LONG.filter(~((pl.col("ticker") == "LOW") & (pl.col("date") == LONG["date"].max())))
     dates = [str(day) for day in LONG["date"].unique().sort()]
     whole, cut = read_prices(LONG, end=dates[-2]), read_prices(ends, end=dates[-2])

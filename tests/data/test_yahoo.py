@@ -213,7 +213,7 @@ def test_without_yfinance_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
         yahoo.download(["AAPL"], **SPAN)
 
 
-def test_yfinance_is_asked_for_prices_as_traded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yfinance_is_called_for_unadjusted_prices(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange, options = Exchange(), {}
 
     def download(tickers: list[str], *, start: str, end: str, **given: Any) -> pd.DataFrame:

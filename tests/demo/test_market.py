@@ -1,4 +1,4 @@
-"""The synthetic market: an edge that is there, nowhere else, and that a search finds."""
+"""The synthetic market: its edge exists, is the only one, and is found by a search."""
 
 import numpy as np
 import pytest

@@ -95,7 +95,7 @@ def test_an_unknown_phase_is_a_closed_breaker():
 
 
 class States(dict):
-    """States of breakers in memory, and what was kept."""
+    """States of breakers in memory, and the stored states."""
 
     def __init__(self, **states):
         super().__init__(states)

@@ -32,7 +32,7 @@ def clock():
 
 @pytest.fixture
 def open_file(tmp_path):
-    """Opens the file, as processes one after the other would; no warning is expected."""
+    """Opens the file, as consecutive processes would; no warning is expected."""
     opened = []
 
     def make():
@@ -95,12 +95,12 @@ def test_an_entry_is_fresh_for_its_time(open_cache, clock):
     assert cache.fetch(KEY, 60, lambda: "1") == ("1", "fresh")
     clock.now += 59
     assert cache.fetch(KEY, 60, never) == ("1", "cached")
-    assert cache.fetch(KEY, 30, lambda: "2") == ("2", "fresh")  # a reader who wants it newer
+    assert cache.fetch(KEY, 30, lambda: "2") == ("2", "fresh")  # a shorter maximum age
     clock.now += 60
     assert cache.fetch(KEY, 3600, lambda: "3") == (
         "3",
         "fresh",
-    )  # no longer than its writer allowed
+    )  # no longer than its writer allows
 
 
 def test_the_next_process_makes_no_request(open_cache):
@@ -205,7 +205,7 @@ def join_all(threads):
         assert not thread.is_alive()
 
 
-def test_of_many_who_want_the_same_one_requests_it(in_memory):
+def test_of_many_threads_with_the_same_request_one_sends_it(in_memory):
     cache, gate, waiting, made, got = in_memory, threading.Event(), threading.Semaphore(0), [], []
 
     def wait(done):
@@ -223,7 +223,7 @@ def test_of_many_who_want_the_same_one_requests_it(in_memory):
     threads = run_threads(*[want] * 8)
     for _ in range(7):
         assert waiting.acquire(timeout=20)
-    assert cache.fetch("other", 60, lambda: "2") == ("2", "fresh")  # others are not held up
+    assert cache.fetch("other", 60, lambda: "2") == ("2", "fresh")  # others are not blocked
     gate.set()
     join_all(threads)
     assert len(made) == 1

@@ -90,7 +90,7 @@ def test_endless_data_is_not_valid():
     for data in (endless, deep):
         with pytest.raises(ValueError, match="not JSON"):
             checked(Candidate("A", "me", "x", data=data), "me")
-    while deep:  # taken apart by hand: letting go of it all at once would recurse as deep
+    while deep:  # taken apart by hand: releasing it at once would recurse as deep
         deep = deep.pop()
 
 

@@ -77,7 +77,7 @@ def server():
 
 
 class Bench:
-    """Clients whose sleeping is noted and moves the clock, and contexts for them."""
+    """Clients whose sleeping is recorded and moves the clock, and contexts for them."""
 
     def __init__(self, folder):
         self.folder, self.now = folder, 1_790_000_000.0
@@ -120,12 +120,12 @@ def bench(tmp_path):
 
 
 def data(reply: Reply):
-    """A parse as scanners have it: data, or an error for what is not as agreed."""
+    """A typical parse: returns data, or raises an error for an unexpected response."""
     return reply.json()["rows"]
 
 
 def failure(context, url, **options):
-    """The error of a call, on which no other error hangs."""
+    """The error of a call, without a cause or context."""
     with pytest.raises(SourceError) as caught:
         context.http.get(url, **{"parse": data} | options)
     assert caught.value.__cause__ is None
@@ -372,7 +372,7 @@ def test_names_of_hosts(server, bench, monkeypatch):
         "http://a:b@127.0.0.1/",
     ],
 )
-def test_addresses_that_are_not_asked(bench, url):
+def test_addresses_that_are_rejected(bench, url):
     assert failure(bench.context(), url).code == "bad_request"
 
 
@@ -460,7 +460,7 @@ def test_nothing_is_sent_when_the_time_is_over(server, bench):
 
 
 @pytest.mark.parametrize("in_words", [False, True])
-def test_the_time_a_source_asks_for_is_kept_or_not_begun(server, bench, in_words):
+def test_retry_after_is_honoured_or_no_retry_starts(server, bench, in_words):
     def after(seconds):
         date = format_datetime(datetime.fromtimestamp(bench.now + seconds, UTC), usegmt=True)
         return Status(429, headers={"Retry-After": date if in_words else str(seconds)})
@@ -741,7 +741,7 @@ def test_no_key_is_seen_anywhere(server, bench, caplog, reply, ttl_s):
 
 
 def seen_of(error):
-    """Return everything that can be shown of an error."""
+    """Return every text in which an error can be displayed."""
     chain = [error]
     while chain[-1].__cause__ or chain[-1].__context__:
         chain.append(chain[-1].__cause__ or chain[-1].__context__)
@@ -870,7 +870,7 @@ def test_a_scanner_shares_its_connections_and_they_are_closed(server, bench):
     assert server.all_gone(10)
     for thread in (
         set(threading.enumerate()) - before
-    ):  # those of the server's connections end by themselves
+    ):  # the threads of the server's connections end by themselves
         thread.join(20)
         assert not thread.is_alive()
 
@@ -905,7 +905,7 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_hosts_it_excludes(
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1"])
-def test_a_proxy_that_cannot_be_used_is_said_without_its_password(bench, monkeypatch, proxy):
+def test_an_unusable_proxy_is_reported_without_its_password(bench, monkeypatch, proxy):
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
     error = failure(bench.context(bench.client()), "http://example.invalid/")

@@ -33,7 +33,7 @@ print(json.dumps({**report, "scan": scan.to_dict()}))
 
 
 def python(*args, folder, path):
-    """Run the interpreter in another folder, with these folders before all else it imports from."""
+    """Run the interpreter in another folder, with these folders first on its import path."""
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -89,7 +89,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture
 def where_from(installed):
-    """What the interpreters of these tests import from: the plug-in and this very mp2."""
+    """The import path of the interpreters in these tests: the plug-in and this mp2."""
     return installed, Path(mp2.__file__).parents[1]
 
 

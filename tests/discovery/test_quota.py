@@ -31,7 +31,7 @@ def clock():
 
 @pytest.fixture
 def open_quotas(tmp_path, clock):
-    """Opens the file, as processes one after the other would; no warning is expected."""
+    """Opens the file, as consecutive processes would; no warning is expected."""
     opened = []
 
     def make(*rates, folder=tmp_path):

@@ -9,7 +9,7 @@ from mp2.errors import SourceError
 
 
 class Source:
-    """Fails as given, then succeeds. Its clock is moved by the sleeping alone."""
+    """Fails as given, then succeeds. Only sleeping moves its clock."""
 
     def __init__(self, *failures, budget_s=100.0):
         self.failures, self.budget_s = list(failures), budget_s
@@ -121,7 +121,7 @@ def test_a_sleep_may_end_it_all():
         ({"retry-after": "3", "x-ratelimit-reset": "9"}, 3.0),
     ],
 )
-def test_what_the_source_asks_for(headers, wait_s):
+def test_retry_after_of_a_response(headers, wait_s):
     assert retry_after_s(headers, now=784111767.0) == wait_s
 
 

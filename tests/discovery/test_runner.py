@@ -29,7 +29,7 @@ SOON_S = 0.05
 
 @pytest.fixture
 def never():
-    """An event that is set when the test is over, so that threads that hang for it end."""
+    """An event that is set after the test, so that threads that wait for it end."""
     event = threading.Event()
     yield event
     event.set()
@@ -50,7 +50,7 @@ def soon(*names):
 
 
 def until(condition):
-    """Wait for what another thread or process is about to do."""
+    """Wait until another thread or process has made a condition true."""
     end_s = time.monotonic() + GUARD_S
     while not condition():
         assert time.monotonic() < end_s
@@ -439,7 +439,7 @@ def test_a_state_whose_tool_logs_are_no_list():
         mp2.scan([naming("good", "A")], state={"tool_logs": ()})
 
 
-def test_a_scan_makes_one_client_when_one_is_asked_for_and_closes_it(monkeypatch):
+def test_a_scan_creates_one_client_on_request_and_closes_it(monkeypatch):
     calls = []
 
     class Client:
@@ -891,7 +891,7 @@ def gone(pid):
 
 
 def zombie(pid):
-    """Ended, but its parent, which is not ours, has not taken notice yet."""
+    """Whether the process has ended but its parent, another process, has not reaped it."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] == "Z"

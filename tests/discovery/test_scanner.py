@@ -191,7 +191,7 @@ def test_settings_are_checked(settings):
 
 @pytest.fixture
 def plug_ins(monkeypatch):
-    """Installs entry points: name -> what loading it gives, or raises."""
+    """Installs entry points: maps a name to the object that loading returns or raises."""
 
     class Entry:
         def __init__(self, name, target):
@@ -256,7 +256,7 @@ def test_a_class_that_declares_nonsense(declared, fault):
 
 
 class Guarded(type):
-    """Of classes that cannot be looked at."""
+    """The metaclass of classes that cannot be inspected."""
 
     @property
     def isolation(cls):

@@ -89,8 +89,8 @@ def test_volume_accumulation():
     close[:, -6:] = [100, 101, 100.5, 101, 101.5, 101]
     volume = np.full((4, 30), 1000.0)
     volume[0, -5:] = [6000, 1000, 6000, 6000, 1000]  # up, down, up, up, down
-    volume[1, -5:] = [1000, 9000, 1000, 1000, 9000]  # sold
-    volume[2] *= 5  # as ever
+    volume[1, -5:] = [1000, 9000, 1000, 1000, 9000]  # falls on high volume
+    volume[2] *= 5  # always high
     volume[3, -5:] = [2000, 500, 2000, 2000, 1100]
     table = price_table(weekdays(30), ["BUY", "SELL", "SAME", "SOME"], [*[close] * 4, volume])
     outcome, found = run(VolumeAccumulation, table, base_days=20)
@@ -358,7 +358,7 @@ def test_the_real_market():
 @pytest.mark.parametrize("scanner", SCANNERS)
 def test_later_bars_make_no_difference(scanner):
     table = walk(60, 300, seed=7)
-    today = datetime.date.fromisoformat(table.dates[280])  # there is a bar of that day, too
+    today = datetime.date.fromisoformat(table.dates[280])  # that day has a bar, too
     columns = [getattr(table, name).copy() for name in ("open", "high", "low", "close", "volume")]
     for column in columns:
         column[:, 280:] *= np.random.default_rng(0).uniform(0.5, 2)
@@ -371,7 +371,7 @@ def test_later_bars_make_no_difference(scanner):
 
 @pytest.mark.parametrize("scanner", SCANNERS)
 def test_later_bars_in_a_file_make_no_difference(scanner, tmp_path):
-    """Not even a later bar that is bad, for which a ticker would be left out."""
+    """Not even a later bad bar, which would exclude its ticker."""
     table = walk(40, 300, seed=7)
     today = datetime.date.fromisoformat(table.dates[280])
     frame = to_frame(table)
@@ -473,7 +473,7 @@ def config(**settings):
 
 @pytest.fixture
 def n_reads(monkeypatch):
-    """How often prices were read."""
+    """The number of times that prices were read."""
     monkeypatch.setattr(_daily_bars, "price_cache", _daily_bars.PriceCache(n_kept=2))
     reads = []
     read_prices = prices_module.read_prices

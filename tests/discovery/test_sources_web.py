@@ -121,7 +121,7 @@ class Bench:
         }
 
     def traces(self):
-        """Yield what remains of a scan: its result, logs, and the bytes of the client's files."""
+        """Yield the traces of a scan: its result, logs, and the bytes of the client's files."""
         result = self.result
         yield json.dumps(result.to_dict())
         yield from (line for lines in result.logs.values() for line in lines)
@@ -209,9 +209,7 @@ def test_unexpected_formats_are_bad_payloads(parse):
     bodies = [*map(json.dumps, NOT_AGREED), "", json.dumps(good)[:-9], b"\xff\xfe"]
     bodies += [json.dumps({name: value for name, value in good.items() if name != key})]
     bodies += [json.dumps(good | {key: 7}), json.dumps(good | {key: None})]
-    if (
-        parse is parse_overview
-    ):  # `{}` is an unknown symbol, and the name of a symbol is not looked at
+    if parse is parse_overview:  # `{}` is an unknown symbol, and the name of a symbol is ignored
         bodies = [body for body in bodies if body != "{}" and json.dumps(key) not in str(body)]
     assert {body: code_of(parse, reply(body)).code for body in bodies} == dict.fromkeys(
         bodies, "bad_payload"
@@ -424,7 +422,7 @@ def test_charsets_of_feeds(body, content_type):
 
 @pytest.fixture
 def slow_codec():
-    """Yield the name of a codec that is not a common charset, and what it was given to decode."""
+    """Yield the name of a codec that is not a common charset, and the data it decoded."""
     decoded = []
 
     def decode(data, errors="strict"):

@@ -87,7 +87,7 @@ class Turn:
     followed: threading.Event = field(default_factory=threading.Event)
 
     def wait_until_booked(self) -> None:
-        """Its thread has another turn, or has ended: the pool has dealt with this one."""
+        """Wait until its thread has another turn or has ended: the pool has booked this one."""
         while self.thread.is_alive() and not self.followed.wait(0.001):
             pass
 

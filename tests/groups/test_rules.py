@@ -1,4 +1,4 @@
-"""Rules check themselves, and say what is wrong."""
+"""Rules validate themselves and report every problem."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A search over a panel: settings, order, endings, results, and that workers change nothing."""
+"""Searches of a panel: settings, order, endings, results; no effect of the number of workers."""
 
 import dataclasses
 import itertools

@@ -31,7 +31,7 @@ QUERY = "from mp2 import _recurse; print(_recurse.simd(), *_recurse.simd_availab
 
 
 def python(code, tmp_path, simd=None):
-    """A new interpreter, whose kernel is chosen afresh."""
+    """A new interpreter, which chooses its kernel again."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MP2_")}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"} | (
         {} if simd is None else {"MP2_SIMD": simd}

@@ -486,7 +486,7 @@ def endless():
 
 
 def in_thread(kernel, rules, control, v=0):
-    """Start a turn in a thread; returns it, the record, and the list its end is put into."""
+    """Start a turn in a thread; return it, the record and the list that receives its end."""
     record, ends = starter_of(v), []
     thread = threading.Thread(
         target=lambda: ends.append(kernel.run(record, control, heaps_of(rules))), daemon=True
@@ -496,7 +496,7 @@ def in_thread(kernel, rules, control, v=0):
 
 
 def wait_until(condition, timeout_s=60.0):
-    """A fuse, not a measurement: fails when the condition never comes true."""
+    """Wait for a condition; the generous limit only catches one that never comes true."""
     give_up = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < give_up, "gave up waiting"
@@ -659,7 +659,7 @@ def scored_by(kernel, rules, n_starters):
 
 
 def best_of(heaps, size, top_k):
-    """What a heap of `top_k` has to keep of the groups in `heaps`."""
+    """The groups in `heaps` that a heap of `top_k` must keep."""
     columns = [[array.tolist() for array in heap[size].ranked()] for heap in heaps]
     groups = sorted(
         (-score, members)

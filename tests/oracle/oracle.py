@@ -60,7 +60,7 @@ class Signals:
 
     @property
     def winners(self) -> list[frozenset[str]]:
-        """Per day, the tickers that win for anyone."""
+        """Per day, the tickers that win for any variation."""
         return [
             frozenset().union(*(self.wins[v, d] for v in range(len(self.keys))))
             for d in range(len(self.days))
@@ -222,7 +222,7 @@ def close(one: float, two: float) -> bool:
 def statistics(
     buys: Sequence[int], hits: Sequence[int], n_union: int, weights: Sequence[float], rules: Rules
 ) -> dict[str, Any]:
-    """Every statistic of a group by name, `score` among them."""
+    """Every statistic of a group by name, including `score`."""
     pp = [(100.0 * h) / b if b else 0.0 for b, h in zip(buys, hits, strict=True)]
     ordered = sorted(pp)
     n_days, n_buys, n_hits = len(pp), sum(buys), sum(hits)

@@ -60,9 +60,7 @@ def draw_panel(rng: np.random.Generator) -> SignalPanel:
         int(rng.choice((30, 64, 130))),
     )
     buys = rng.random((n_algos * n_each, n_days, n_tickers)) < rng.uniform(0.2, 0.7)
-    buys[rng.integers(len(buys))] = buys[
-        rng.integers(len(buys))
-    ]  # identical variations have work taken over
+    buys[rng.integers(len(buys))] = buys[rng.integers(len(buys))]  # identical variations share work
     wins = rng.random((n_days, n_tickers)) < 0.6
     return SignalPanel(
         algos=tuple(f"A{algo}" for algo in range(n_algos)),
@@ -79,7 +77,7 @@ def draw_panel(rng: np.random.Generator) -> SignalPanel:
 
 
 def beside(*works: Callable[[], object]) -> list[BaseException]:
-    """Run these at once, each in a thread; what they raised."""
+    """Run these at once, each in a thread; return the errors they raised."""
     errors: list[BaseException] = []
 
     def guarded(work: Callable[[], object]) -> None:
@@ -157,7 +155,7 @@ def searched(
 
 
 def check_search(rng: np.random.Generator) -> list[str]:
-    """What is wrong with a hurried search."""
+    """Return the errors in a search under stress."""
     panel = draw_panel(rng)
     result, errors = searched(rng, panel)
     if errors:
@@ -252,7 +250,7 @@ def race() -> None:
 
 def is_seen() -> bool:
     """Whether the sanitizer reports `race`, in the kernel."""
-    # It need not survive what it does.
+    # The process may crash.
     command = [sys.executable, __file__, "--seeded-race"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return REPORT in ended.stderr and "_recurse" in ended.stderr

@@ -213,7 +213,7 @@ def one_tight_limit() -> st.SearchStrategy[dict[str, float]]:
     return st.sampled_from(sorted(TIGHT)).map(lambda name: {**LOOSE, name: TIGHT[name]})
 
 
-# Those with a meaning of their own for any value: new rules of the score are among them.
+# Fields for which any value is meaningful; they include new rules of the score.
 CONSTANTS = tuple(
     spec.name
     for spec in dataclasses.fields(Rules)
@@ -224,7 +224,7 @@ CONSTANTS = tuple(
 
 @st.composite
 def rules_with_constants(draw: st.DrawFn) -> Rules:
-    """Rules of which every constant of the score and the pick is the user's own."""
+    """Rules with user-defined constants for the score and the pick."""
     constants = {name: draw(st.floats(0, 30, width=16)) for name in CONSTANTS}
     return Rules(
         **constants,

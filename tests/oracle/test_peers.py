@@ -44,7 +44,7 @@ def test_the_cut_has_something_to_find(cut, reference):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # their warnings are not ours
+@pytest.mark.filterwarnings("default")  # warnings of the peers do not concern mp2
 @pytest.mark.parametrize("peer", [*PEERS, *bench_peers.kernels()], ids=lambda peer: peer.name)
 def test_peers_agree(peer, cut, reference):
     answer = answer_of(peer, cut)
@@ -63,7 +63,7 @@ def test_peers_agree(peer, cut, reference):
     ],
     ids=str,
 )
-def test_a_wrong_answer_is_noticed(wrong, reference):
+def test_a_wrong_result_is_detected(wrong, reference):
     (line,) = replace(reference, **wrong).differences(reference)
     assert line.startswith(next(iter(wrong)))
 

@@ -1,4 +1,4 @@
-"""The scripts behind `docs/speed.md` measure what they say, and notice what must not be."""
+"""The scripts behind `docs/speed.md` measure what they state, and detect forbidden changes."""
 
 import sys
 

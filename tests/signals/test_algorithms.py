@@ -205,7 +205,7 @@ def test_declarations_are_complete(algorithm):
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_variations_differ_in_what_they_buy(grids, name):
-    """Variations that always buy the same would be one; a few may coincide on these bars."""
+    """Variations that always buy the same are redundant; a few may coincide on these bars."""
     keys = [variation.key for variation in grids.variations if variation.algorithm.name == name]
     sheet = compute_signals(walk(60, 420, seed=3), n_days=40, only=keys)
     n_distinct = len(np.unique(sheet.buys.reshape(len(keys), -1), axis=0))

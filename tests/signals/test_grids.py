@@ -30,7 +30,7 @@ def names(grids, algo):
 DEFAULTS = load_grids()
 
 
-def test_narrowed_switched_off_and_the_rest_untouched(load):
+def test_restricted_switched_off_and_the_rest_untouched(load):
     grids = load("""
         [MACD]
         fast = [8, 12]

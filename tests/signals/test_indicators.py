@@ -137,7 +137,7 @@ def test_without_memory_only_the_own_bars_are_needed():
     assert ta.n_warm_up("close") == 1
 
 
-def test_the_last_values_do_not_depend_on_how_many_are_asked_for():
+def test_the_last_values_do_not_depend_on_how_many_are_requested():
     prices = walk(3, 150, late={2: 147})
     few, many = series_of(prices, *ALL, n_last=5), series_of(prices, *ALL, n_last=80)
     np.testing.assert_array_equal(few, [values[:, -5:] for values in many])

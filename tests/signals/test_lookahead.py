@@ -160,7 +160,7 @@ def test_signals_that_are_not_repeatable_are_found():
     assert {finding.change for finding in findings} >= {"when computed again"}
 
 
-def test_signals_that_depend_on_the_days_asked_for_are_found():
+def test_signals_that_depend_on_the_requested_days_are_found():
     def since_the_first_day(close, n):
         return close > close[:, :1]
 

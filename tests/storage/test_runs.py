@@ -1,4 +1,4 @@
-"""The store returns what it was given, a failing write loses nothing, a fault is one clear line."""
+"""The store returns its input; a failing write loses nothing; a fault is one clear line."""
 
 from __future__ import annotations
 
@@ -610,9 +610,7 @@ def test_a_dead_process_that_was_not_waited_for_is_gone(opened: Store) -> None:
         pretend(opened, run_id, pid=process.pid, process_start=processes.process_start(process.pid))
         assert opened.runs()[0].status == "running"
         process.kill()
-        os.waitid(
-            os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
-        )  # ended, and left in the table of processes
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended but not reaped
         assert opened.runs()[0].status == "interrupted"
 
 

@@ -323,7 +323,7 @@ def test_every_outcome_shown_survives_a_kill_at_any_moment(tmp_path, monkeypatch
                     one.scanner: one.n_candidates
                     for one in target.load_scan(summary.scan_id).outcomes
                 }
-                # A kill may also find the scan stored whole and the process about to end.
+                # The kill may come after the whole scan is stored, just before the process ends.
                 assert summary.status in (
                     ("interrupted", "complete") if len(stored) == 60 else ("interrupted",)
                 )

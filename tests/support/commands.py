@@ -1,4 +1,4 @@
-"""The command in a process of its own, what it searches, and how its documents are read."""
+"""Helpers to run the command as a process, its input, and to read its documents."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def start(*args, **kwargs):
 
 
 def plug_in(folder, code, classes):
-    """A package with entry points in a folder, which is to be put on the path."""
+    """Write a package with entry points to a folder, which the caller puts on the path."""
     (folder / "killed_plug_in.py").write_text(code)
     info = folder / "killed_plug_in-1.dist-info"
     info.mkdir()

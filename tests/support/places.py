@@ -1,4 +1,4 @@
-"""Where the tests find things: the folders of the checkout, and the real data kept beside it."""
+"""Paths for the tests: the folders of the checkout, and the real data beside it."""
 
 from pathlib import Path
 

@@ -52,7 +52,7 @@ def sheet_of(
 
 
 def group_of(rank: int, *members: str) -> Group:
-    """A group of `ALGO variation` members; its statistics play no part."""
+    """A group of `ALGO variation` members; its statistics are not used."""
     numbered = [Member(*name.split(" ", 1), variation_idx=_number(name)) for name in members]
     zeros = dict.fromkeys(
         (

@@ -37,7 +37,7 @@ def naming(name, *tickers, pipeline="test", **declared):
 
 
 class Alone(mp2.Scanner):
-    """Reports what reached the other process."""
+    """Reports the data that reached the other process."""
 
     name, pipeline, isolation = "alone", "test", "process"
 
@@ -119,7 +119,7 @@ class Strict(mp2.Scanner):
 
 
 class Picky(Strict):
-    """Has settings that a process of its own cannot be given."""
+    """Has settings that cannot be sent to another process."""
 
     name = "picky"
 

@@ -1,7 +1,7 @@
 """A web server that behaves as badly as real ones do: on loopback, on a free port.
 
 Each route has a script: the replies it gives one after the other; the last one is repeated. The
-server keeps what it saw.
+server records the requests.
 
     with StubServer() as server:
         server.route("/query", Status(429, headers={"Retry-After": "2"}), Json({"rows": []})) ...
@@ -222,7 +222,7 @@ Need = Callable[[Seen], "Status | None"]
 
 
 def user_agent(contains: str = "@") -> Need:
-    """Only clients that say whom to write to, as SEC EDGAR: others get 403 and HTML."""
+    """Only clients that state a contact, as SEC EDGAR: others get 403 and HTML."""
     refusal = Status(
         403,
         "<html><title>SEC.gov | Your Request Originates from an Undeclared Automated Tool"
@@ -292,7 +292,7 @@ class StubServer:
         for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._server.server_close()  # waits for the handlers, which now find their connections gone
+        self._server.server_close()  # waits for the handlers, whose connections are now closed
 
     def route(self, path: str, *script: Reply, needs: Need | tuple[Need, ...] = ()) -> str:
         """Give a path its script and its needs, instead of earlier ones; return its URL."""
@@ -302,27 +302,27 @@ class StubServer:
         return self.url + path
 
     def requests(self, path: str | None = None) -> list[Seen]:
-        """What came in, in order, refused requests included; of one path or of all."""
+        """The requests in order, including refused ones; of one path or of all."""
         with self._lock:
             return [seen for seen in self._seen if path in (None, seen.path)]
 
     def n_requests(self, path: str | None = None) -> int:
-        """How many requests came in."""
+        """The number of requests received."""
         return len(self.requests(path))
 
     @property
     def n_connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         with self._lock:
             return len(self._connections)
 
     def all_gone(self, within_s: float) -> bool:
-        """Whether every connection is closed by the client, waiting for it if need be."""
+        """Wait until the client has closed every connection; return whether it did."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._connections, within_s)
 
     def wait_for_requests(self, n_requests: int = 1, within_s: float = 20.0) -> bool:
-        """Whether that many have come in, waiting for them if need be."""
+        """Wait until that many requests are received; return whether they were."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._seen) >= n_requests, within_s)
 
@@ -358,7 +358,7 @@ class _Server(ThreadingHTTPServer):
     stub: StubServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that leave are what these tests are about."""
+        """Ignore clients that disconnect: these tests provoke it."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -425,4 +425,4 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silence."""
+        """Log nothing."""

@@ -113,7 +113,7 @@ def test_wall_time_is_read_for_labels_and_dates_only():
 
 
 class JumpingClock:
-    """Wall time that is hours off, to and fro, at every reading."""
+    """Wall time that is hours off, forwards or backwards, at every reading."""
 
     def __init__(self):
         self.real, self.hours = time.time, itertools.cycle((0, 7, -5, 31, -48))
@@ -145,7 +145,7 @@ def test_a_search_ignores_a_jumping_wall_clock(jumping, endless):
     assert result.status is Status.WALL
     assert (
         0.3 - 0.025 <= result.elapsed_s <= took_s < GUARD_S
-    )  # on a busy machine it may end that much before its wall
+    )  # on a busy machine it may end this long before its wall
     assert all(0 <= starter.elapsed_s <= took_s for starter in result.starters)
 
 
@@ -404,7 +404,7 @@ def kept(tmp_path_factory):
 
 @pytest.fixture
 def stored(kept, here):
-    """What is in `kept`, as the working directory."""
+    """A copy of `kept` as the working directory."""
     shutil.copytree(kept, here, dirs_exist_ok=True)
 
 
@@ -540,7 +540,7 @@ def test_a_hang_up_that_nohup_has_made_ignored_stays_so():
 
 
 class Interrupting(threading.Event):
-    """An event in whose `set`, which holds a lock, another signal comes."""
+    """An event during whose `set`, which holds a lock, another signal arrives."""
 
     def __init__(self, number):
         super().__init__()
@@ -750,7 +750,7 @@ def test_a_broken_installation_is_reported():
 
 
 def in_thread(work):
-    """What `work` returns, called in a thread that is not the main one."""
+    """The result of `work`, called in a thread other than the main one."""
     results = []
     thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()

@@ -100,7 +100,7 @@ def offences(found):
 
 
 def dotted(node):
-    """`os.path.join` of such a node, without what is no name."""
+    """The dotted name of a node such as `os.path.join`, without parts that are not names."""
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}".lstrip(".")
     return node.id if isinstance(node, ast.Name) else ""
@@ -111,7 +111,7 @@ def is_false(node):
 
 
 def only_narrows(test):
-    """Return whether an assertion only narrows a type: `x is not None`, `isinstance(x, ...)`."""
+    """Return whether an assertion only refines a type: `x is not None`, `isinstance(x, ...)`."""
     if isinstance(test, ast.Compare):
         return isinstance(test.ops[0], ast.IsNot) and ast.unparse(test.comparators[0]) == "None"
     return isinstance(test, ast.Call) and ast.unparse(test.func) == "isinstance"
@@ -135,7 +135,7 @@ def test_no_code_comes_from_data_and_no_shell_is_started(path):
         "exec(text)",
         "os.system(text)",
         "subprocess.run(text, shell=True)",
-        "subprocess.run(text, shell=asked)",
+        "subprocess.run(text, shell=wanted)",
         "np.load(path, allow_pickle=True)",
         "pd.read_pickle(path)",
         "assert len(rows) == n",
@@ -231,7 +231,7 @@ RULES = (
 
 
 def inert(*texts):
-    """Nothing that a terminal obeys, in any of these."""
+    """Whether none of these texts has characters that control a terminal."""
     return [found[0] for text in texts for found in UNSEEN.finditer(text)] == []
 
 
@@ -501,7 +501,7 @@ def loose(context):
 
 @pytest.fixture
 def planted(monkeypatch, here):
-    """Keys in every variable that scanners know and in a settings file, no waits between tries."""
+    """Keys in every variable that scanners know and in a settings file; retries do not wait."""
     for name, value in web_sources.KEYS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{web_sources.KEY}-proxy@127.0.0.1:1")

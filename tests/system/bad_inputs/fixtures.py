@@ -1,4 +1,4 @@
-"""The files of a case's working directory, and those that cannot be written down as text."""
+"""The files of a case's working directory, and those that cannot be written as text."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _run(*words: object) -> None:
 
 @contextmanager
 def made(names: Sequence[str], folder: Path) -> Iterator[None]:
-    """What the functions of these names make in a folder, for as long as the block lasts."""
+    """Call the functions of these names in a folder; their effect lasts for the block."""
     with ExitStack() as stack:
         for name in names:
             stack.enter_context(MAKERS[name](folder))
@@ -97,7 +97,7 @@ def made(names: Sequence[str], folder: Path) -> Iterator[None]:
 
 
 def _maker(make: Callable[[Path], object]) -> Callable[[Path], AbstractContextManager[None]]:
-    """A function that makes files, as a context that leaves them."""
+    """A function that makes files, as a context that keeps them."""
 
     @contextmanager
     def context(folder: Path) -> Iterator[None]:

@@ -51,10 +51,10 @@ AFTER = {
 
 HARMLESS = {
     ("", "version"): "prints and ends",
-    ("", "debug"): "takes any text of its variable for yes",
+    ("", "debug"): "treats any text of its variable as yes",
     ("doctor", "db"): "shows the path of a database, also of a bad one",
-    ("scanners test", "db"): "keeps answers beside the database, if that can be done",
-    ("pick", "scan_id"): "a scan that cannot be had costs no pick; tests/cli/test_cli_scan.py",
+    ("scanners test", "db"): "caches responses beside the database, if possible",
+    ("pick", "scan_id"): "a missing scan prevents no pick; tests/cli/test_cli_scan.py",
 }
 """Parameters whose value cannot be bad, and why."""
 

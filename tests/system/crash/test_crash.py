@@ -1,4 +1,4 @@
-"""Searches killed at random moments: the store is whole, and a resumed run ends as if undisturbed.
+"""Searches killed at random moments: the store stays valid, a resumed run loses nothing.
 
 `MP2_CRASHES=100 pytest tests/system/crash -m slow` for more kills than CI makes.
 """

@@ -93,7 +93,7 @@ WITHOUT_WAITING = "database.Database.__init__.__kwdefaults__['busy_timeout_s'] =
 
 
 def command(*args, before=""):
-    """A command in a process of its own, something done to it before."""
+    """A command in a new process, which runs `before` first."""
     return [sys.executable, "-c", PRELUDE.format(before=before), *map(str, args)]
 
 
@@ -122,7 +122,7 @@ def contents(path="mp2.db"):
 
 
 def kept(before, path="mp2.db"):
-    """Whether everything that was in the file is there still."""
+    """Whether all earlier rows are still in the file."""
     after = contents(path)
     return all(rows <= after[name] for name, rows in before.items())
 
@@ -135,7 +135,7 @@ def stored(mp2):
 
 
 def rescued(document, folder):
-    """The whole result beside the store that would not take it."""
+    """The whole result, in a file beside the store that refused it."""
     (path,) = folder.glob("mp2-*.json")
     assert document["run_id"] is None
     assert path.name in document["errors"][0]
@@ -204,7 +204,7 @@ def test_a_disk_that_is_full_while_scanning_ends_the_storing_only(stored):
 
 
 def test_a_store_that_may_only_be_read(stored):
-    """Also for a superuser, whom permissions do not stop."""
+    """Also for a superuser, whom permissions do not restrict."""
     with closing(sqlite3.connect("mp2.db")) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     before = Path("mp2.db").read_bytes()
@@ -238,7 +238,7 @@ LOCKED = re.compile(
 
 
 class Lock:
-    """Another connection that writes, until it is let go."""
+    """Another connection that holds a write lock until it is released."""
 
     def __enter__(self):
         self.connection = sqlite3.connect("mp2.db", isolation_level=None, check_same_thread=False)
@@ -367,7 +367,7 @@ def test_a_store_that_is_damaged_while_searching_costs_no_result(
             >= 1
         )
         rescued(document, here)
-    else:  # SQLite had what it needed in memory
+    else:  # SQLite had the needed pages in memory
         assert (code, document["errors"]) == (0, [])
 
 
