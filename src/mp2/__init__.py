@@ -11,7 +11,8 @@
     mp2.walk_forward(prices)                         # would it have worked in past weeks?
     mp2.scan()                                       # candidates from many sources at once
 
-Every input error is an `mp2.InputError` that names the place and the remedy. The command `mp2` does the same.
+Every input error is an `mp2.InputError` that names the place and the remedy. The command `mp2`
+does the same.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def to_state(row: Row | None, starters: Sequence[Row], kept: Iterable[Row]) -> S
 def _read_records(
     stored: Iterable[Row], column: str, layout: Iterable[Sequence[Any]], dtype: np.dtype[np.void]
 ) -> npt.NDArray[np.void]:
-    """Records in a column, that another build may have written; a field that it did not have is zero."""
+    """Return the records of a column; a field that the writing build did not have is zero."""
     fields_stored: list[Any] = []
     for name, kind, *shape in layout:
         # JSON has lists where numpy wants tuples.
