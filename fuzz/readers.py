@@ -26,8 +26,8 @@ from mp2.data.bars import ROLES
 from mp2.data.prices import read_prices
 from mp2.data.signal_reader import read_signals
 from mp2.discovery.config import read_discovery
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.registry import find_scanners
-from mp2.discovery.scanner import Reply
 from mp2.discovery.sources.filings import parse_companies, parse_filings
 from mp2.discovery.sources.fundamentals import parse_metric, parse_overview
 from mp2.discovery.sources.insider_buying import parse_transactions

@@ -1,6 +1,7 @@
 """Imports only go down the ranks of the packages, and the public names are those of the stub."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,35 @@ def test_imports_go_down(path):
         if room != own and (own, room) != ("groups", "_recurse")
     }
     assert {room for room in others if RANK_OF[room] >= RANK_OF[own]} == set()
+
+
+def module_of(path):
+    """The dotted name of a file; of an `__init__`, that of its package."""
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imported_names(path):
+    """Everything a file imports, at its top, inside a function or for types only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            # `from package import module` names a module as well.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+
+
+def test_no_imports_go_in_a_circle():
+    modules = {module_of(path): path for path in files()}
+    graph = {
+        module: modules.keys() & set(imported_names(path)) - {module}
+        for module, path in modules.items()
+    }
+    assert "mp2.discovery.scanner" in graph["mp2.discovery.runner"]
+    # Raises CycleError, which names the modules of the circle.
+    TopologicalSorter(graph).prepare()
 
 
 def test_public_names_exist():

@@ -40,11 +40,11 @@ _NAMES_OF = {
     "picks.pick": "pick_day",
     "picks.records": "DayPicks Outcome",
     "picks.walkforward": "WalkForward walk_forward",
-    "discovery.context": "ScanContext",
+    "discovery.http.reply": "Reply",
     "discovery.records": "Candidate MergedCandidate OutcomeStatus ScanError ScanEvent "
     "ScanOutcome ScanResult ScanStatus",
     "discovery.registry": "find_scanners",
-    "discovery.scanner": "Reply Scanner ScannerSettings",
+    "discovery.scanner": "ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
     "pipeline": "PipelineRun resume run scan search",
 }

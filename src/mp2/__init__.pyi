@@ -4,7 +4,7 @@ from mp2.data.panel import SignalPanel as SignalPanel
 from mp2.data.prices import PriceTable as PriceTable
 from mp2.data.prices import read_prices as read_prices
 from mp2.data.signal_reader import read_signals as read_signals
-from mp2.discovery.context import ScanContext as ScanContext
+from mp2.discovery.http.reply import Reply as Reply
 from mp2.discovery.records import Candidate as Candidate
 from mp2.discovery.records import MergedCandidate as MergedCandidate
 from mp2.discovery.records import OutcomeStatus as OutcomeStatus
@@ -14,7 +14,7 @@ from mp2.discovery.records import ScanOutcome as ScanOutcome
 from mp2.discovery.records import ScanResult as ScanResult
 from mp2.discovery.records import ScanStatus as ScanStatus
 from mp2.discovery.registry import find_scanners as find_scanners
-from mp2.discovery.scanner import Reply as Reply
+from mp2.discovery.scanner import ScanContext as ScanContext
 from mp2.discovery.scanner import Scanner as Scanner
 from mp2.discovery.scanner import ScannerSettings as ScannerSettings
 from mp2.errors import InputError as InputError

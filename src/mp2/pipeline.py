@@ -43,10 +43,9 @@ from mp2.storage.runs import Store
 if TYPE_CHECKING:
     from mp2.demo.market import DemoMarket
     from mp2.discovery.breaker import Breakers
-    from mp2.discovery.context import ClientFactory
     from mp2.discovery.records import ScanEvent, ScanResult
     from mp2.discovery.registry import Registered
-    from mp2.discovery.scanner import Scanner
+    from mp2.discovery.scanner import ClientFactory, Scanner
     from mp2.picks.records import DayPicks
     from mp2.signals.grids import Grids
 

@@ -35,12 +35,12 @@ from stub_server import (
 )
 
 from mp2 import __version__
-from mp2.discovery.context import ScanContext
 from mp2.discovery.http import client as net
 from mp2.discovery.http.client import Client
 from mp2.discovery.http.connection import tls_context
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.http.state import FILE_NAME
-from mp2.discovery.scanner import Reply, Scanner
+from mp2.discovery.scanner import ScanContext, Scanner
 from mp2.errors import InputError, SourceError
 
 KEY = "pl4nted/key+with=signs"

@@ -446,8 +446,8 @@ def test_a_scan_creates_one_client_on_request_and_closes_it(monkeypatch):
         def __init__(self, **options):
             calls.append(("made", options))
 
-        def for_scanner(self, context, scanner):
-            calls.append(("for", scanner.name))
+        def for_scanner(self, context):
+            calls.append(("for", context.scanner))
             return "client"
 
         def close(self):

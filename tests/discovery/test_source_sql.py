@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 
 import mp2
-from mp2.discovery.context import ScanContext
 from mp2.discovery.runner import scan_in_caller
+from mp2.discovery.scanner import ScanContext
 from mp2.discovery.sources import sql as sql_module
 from mp2.discovery.sources.sql import Sql
 

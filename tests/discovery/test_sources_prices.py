@@ -15,8 +15,8 @@ from places import REAL_BARS
 import mp2
 from mp2.data import prices as prices_module
 from mp2.data.prices import price_table, to_frame
-from mp2.discovery.context import ScanContext
 from mp2.discovery.runner import scan_in_caller
+from mp2.discovery.scanner import ScanContext
 from mp2.discovery.sources import _daily_bars
 from mp2.discovery.sources.breakout_52w import Breakout52w
 from mp2.discovery.sources.oversold_in_uptrend import OversoldInUptrend

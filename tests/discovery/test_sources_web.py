@@ -36,10 +36,10 @@ from wire import KEY, reply
 
 import mp2
 from mp2 import SourceError, __version__
-from mp2.discovery.context import ScanContext
 from mp2.discovery.http.client import Client
 from mp2.discovery.http.quota import parse_rate
 from mp2.discovery.runner import scan_in_caller
+from mp2.discovery.scanner import ScanContext
 from mp2.discovery.sources._fields import Row, usable_from
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import with_dot
@@ -1222,7 +1222,7 @@ def test_invalid_settings(server, tmp_path, scanner, given):
     result = mp2.scan(
         [scanner],
         config={"scanners": {scanner.name: given}},
-        http=lambda context, one: pytest.fail("sent a request"),
+        http=lambda context: pytest.fail("sent a request"),
     )
     (outcome,) = result.outcomes
     assert (outcome.status, outcome.error.code) == ("error", "preparation")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mp2.discovery.scanner import Reply
+from mp2.discovery.http.reply import Reply
 
 KEY = "pl4nted-k3y"
 

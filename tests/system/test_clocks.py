@@ -70,7 +70,7 @@ MOMENTS = {
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},
     "discovery/http/quota": {"time.time"},
-    "discovery/context": {"datetime.date.today"},
+    "discovery/scanner": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
 }
 """Where wall time may be read: for labels, for the day of today, and as moments that files keep

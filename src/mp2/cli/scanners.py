@@ -68,7 +68,7 @@ def describe_scanner(
 ) -> dict[str, Any]:
     """Describe a scanner as plain JSON values; of keys only whether they are set."""
     from mp2.discovery.breaker import BreakerState
-    from mp2.discovery.context import find_key
+    from mp2.discovery.scanner import find_key
 
     # A plug-in that could not be loaded is listed without a class.
     scanner = one.scanner

@@ -32,9 +32,8 @@ from pydantic import TypeAdapter
 from mp2.discovery.candidates import shown
 from mp2.discovery.collection import Collected, Collection, collect
 from mp2.discovery.config import own_settings
-from mp2.discovery.context import ScanContext
 from mp2.discovery.http.lazy import LazyClient
-from mp2.discovery.scanner import Scanner, class_path
+from mp2.discovery.scanner import ScanContext, Scanner, class_path
 from mp2.errors import InputError
 
 MAX_BYTES = 10_000_000

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mp2.discovery.candidates import checked, one_line, shown
-from mp2.discovery.context import ScanContext
 from mp2.discovery.records import (
     Candidate,
     OutcomeStatus,
     ScanError,
 )
-from mp2.discovery.scanner import Scanner
+from mp2.discovery.scanner import ScanContext, Scanner
 from mp2.errors import SourceError, counted
 
 MAX_MESSAGE_CHARS = 300

@@ -15,15 +15,15 @@ from mp2.discovery.collection import (
     collect,
     failure,
 )
-from mp2.discovery.context import ReplyKind, ScanContext
 from mp2.discovery.deadline import timeout_message
+from mp2.discovery.http.reply import ReplyKind
 from mp2.discovery.records import (
     Candidate,
     OutcomeStatus,
     ScanError,
     ScanOutcome,
 )
-from mp2.discovery.scanner import Scanner
+from mp2.discovery.scanner import ScanContext, Scanner
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,6 @@ from mp2.discovery.candidates import one_line, shown
 from mp2.discovery.child import ChildScan, request_text
 from mp2.discovery.collection import MAX_MESSAGE_CHARS
 from mp2.discovery.config import Discovery, own_settings
-from mp2.discovery.context import (
-    ClientFactory,
-    ScanContext,
-    find_key,
-    no_key_message,
-)
 from mp2.discovery.job import Ending, Job
 from mp2.discovery.records import (
     OutcomeStatus,
@@ -26,7 +20,13 @@ from mp2.discovery.records import (
     ScanOutcome,
 )
 from mp2.discovery.registry import Registered
-from mp2.discovery.scanner import Scanner
+from mp2.discovery.scanner import (
+    ClientFactory,
+    ScanContext,
+    Scanner,
+    find_key,
+    no_key_message,
+)
 from mp2.errors import InputError, plain
 
 

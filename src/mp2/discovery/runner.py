@@ -67,7 +67,6 @@ from mp2.discovery.config import (
     own_settings,
     read_discovery,
 )
-from mp2.discovery.context import ClientFactory, ScanContext
 from mp2.discovery.deadline import timeout_message
 from mp2.discovery.http.lazy import LazyClient
 from mp2.discovery.job import Ending, HungThreads, Job, ending_of
@@ -90,7 +89,7 @@ from mp2.discovery.registry import (
     find_scanners,
     registered,
 )
-from mp2.discovery.scanner import Scanner
+from mp2.discovery.scanner import ClientFactory, ScanContext, Scanner
 from mp2.errors import InputError, plain
 
 SWITCH_INTERVAL_S = 0.0005

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from mp2.discovery.context import ReplyKind
+from mp2.discovery.http.reply import ReplyKind
 from mp2.discovery.http.state import StateFile
 from mp2.discovery.single_flight import SingleFlight
 from mp2.errors import TRANSIENT_CODES, SourceError

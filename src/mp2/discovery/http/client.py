@@ -25,21 +25,23 @@ not stored. A value that is itself a secret, such as an access token, has to be 
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mp2 import __version__
-from mp2.discovery.context import ScanContext
+from mp2.discovery.deadline import Deadline
 from mp2.discovery.http.cache import Cache
 from mp2.discovery.http.judgement import MAX_TEXT, judged
 from mp2.discovery.http.quota import Quotas, parse_rate
+from mp2.discovery.http.redact import Secrets
+from mp2.discovery.http.reply import Reply, ReplyKind
 from mp2.discovery.http.retry import RetryRules, retrying
 from mp2.discovery.http.state import StateFile
-from mp2.discovery.scanner import Reply, Scanner
 from mp2.errors import MissingExtraError, SourceError, plain
 
 try:
@@ -57,6 +59,24 @@ _RESERVE_S = 0.1
 """How long before the scanner's deadline its calls end; a tenth of a shorter second."""
 
 T = TypeVar("T")
+
+
+class ScannerRun(Protocol):
+    """What the client uses of the context of a scanner's run.
+
+    It counts `attempts`, the requests sent, and adds to `replies` where responses came from.
+    """
+
+    scanner: str
+    rates: Mapping[str, tuple[str, ...]]
+    deadline: Deadline
+    secrets: Secrets
+    logger: logging.Logger
+    attempts: int
+    replies: set[ReplyKind]
+
+    def hide(self, secret: str) -> None:
+        """Redact a secret from now on."""
 
 
 class Client:
@@ -86,14 +106,14 @@ class Client:
         self.quotas = Quotas(self._file, clock=clock)
         self._connections: list[Connection] = []
 
-    def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
+    def for_scanner(self, run: ScannerRun) -> Http:
         """Return the client of one scanner's run.
 
         Raises `InputError` when a rate it declares cannot be read.
         """
-        for host, texts in scanner.rates.items():
+        for host, texts in run.rates.items():
             self.quotas.limit(host.lower(), map(parse_rate, texts))
-        http = Http(self, context)
+        http = Http(self, run)
         # Noted, so that `close` ends the calls of abandoned scanners.
         self._connections.append(http.connection)
         return http
@@ -118,12 +138,12 @@ class Http:
     calls raise `SourceError`.
     """
 
-    def __init__(self, client: Client, context: ScanContext) -> None:
+    def __init__(self, client: Client, run: ScannerRun) -> None:
         self._client = client
-        self._context = context
-        reserve_s = min(_RESERVE_S, context.remaining_s() / 10)
-        self._deadline = context.deadline.earlier(reserve_s)
-        self.connection = Connection(self._deadline, context.secrets)
+        self._run = run
+        reserve_s = min(_RESERVE_S, run.deadline.remaining_s() / 10)
+        self._deadline = run.deadline.earlier(reserve_s)
+        self.connection = Connection(self._deadline, run.secrets)
 
     def get(
         self,
@@ -171,10 +191,10 @@ class Http:
     def _fetch(self, request: Request, parse: Callable[[Reply], T], ttl_s: float) -> T:
         for secret in request.secrets():
             # The source may repeat it.
-            self._context.hide(secret)
+            self._run.hide(secret)
         if ttl_s <= 0:
             value = self._request(request, parse)
-            self._context.replies.add("fresh")
+            self._run.replies.add("fresh")
             return value
 
         def body() -> str:
@@ -188,29 +208,29 @@ class Http:
             raise SourceError("bad_payload", message)
 
         kept, freshness = self._client.cache.fetch(
-            request.cache_key(_parser_name(parse, self._context.scanner)),
+            request.cache_key(_parser_name(parse, self._run.scanner)),
             ttl_s,
             body,
             wait=self._deadline.wait,
             # Redaction leaves short secrets in a body.
-            may_keep=lambda body: not self._context.secrets.are_in(body),
+            may_keep=lambda body: not self._run.secrets.are_in(body),
         )
-        self._context.replies.add(freshness)
+        self._run.replies.add(freshness)
         copy: T = json.loads(kept)
         return copy
 
     def _request(self, request: Request, parse: Callable[[Reply], T]) -> T:
         """Return what `parse` makes of the response, after as many attempts as it takes."""
-        context = self._context
+        run = self._run
 
         def attempt() -> T:
             target = request
             for _ in range(MAX_REDIRECTS + 1):
                 self._wait_for_room(target.host)
                 self._deadline.check()
-                context.attempts += 1
+                run.attempts += 1
                 reply = self.connection.send(target)
-                context.logger.debug(
+                run.logger.debug(
                     "%s %s: HTTP %d, %d bytes",
                     target.method,
                     target.host,
@@ -224,15 +244,15 @@ class Http:
                         reply,
                         parse,
                         host=target.host,
-                        secrets=context.secrets,
+                        secrets=run.secrets,
                         now=self._client.clock(),
                     )
-                target = target.redirected(location, context.secrets)
+                target = target.redirected(location, run.secrets)
             message = f"{target.host}: redirected more than {MAX_REDIRECTS} times"
             raise SourceError("bad_payload", message)
 
         def observe(error: SourceError, wait_s: float) -> None:
-            context.logger.info("%s; again in %.1f s", error, wait_s)
+            run.logger.info("%s; again in %.1f s", error, wait_s)
 
         return retrying(
             attempt,
@@ -262,7 +282,7 @@ class Http:
         return min(self._deadline.remaining_s(), MAX_WAIT_S)
 
     def _sleep(self, seconds: float) -> None:
-        self._client.sleep(self._context.cancelled, seconds)
+        self._client.sleep(self._deadline.cancelled, seconds)
         self._deadline.check()
 
 

@@ -31,9 +31,9 @@ from mp2 import __version__
 from mp2.discovery.deadline import Deadline, timeout_message
 from mp2.discovery.http.judgement import MAX_TEXT
 from mp2.discovery.http.redact import Secrets
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.http.request import Request
 from mp2.discovery.http.retry import Transient
-from mp2.discovery.scanner import Reply
 from mp2.errors import SourceError, plain
 
 _CONNECT_S = 10.0

@@ -20,8 +20,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mp2.discovery.http.redact import Secrets
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.http.retry import Transient, retry_after_s
-from mp2.discovery.scanner import Reply
 from mp2.errors import TRANSIENT_CODES, SourceError, plain
 
 MAX_TEXT = 300

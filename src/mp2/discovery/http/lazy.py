@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mp2.errors import SourceError
 
 if TYPE_CHECKING:
-    from mp2.discovery.context import ScanContext
-    from mp2.discovery.http.client import Client, Http
-    from mp2.discovery.scanner import Scanner
+    from mp2.discovery.http.client import Client, Http, ScannerRun
 
 
 class LazyClient:
@@ -26,7 +24,7 @@ class LazyClient:
         self._client: Client | None = None
         self._is_closed = False
 
-    def for_scanner(self, context: ScanContext, scanner: type[Scanner]) -> Http:
+    def for_scanner(self, run: ScannerRun) -> Http:
         """Return a scanner's client.
 
         Raises `MissingExtraError` when the packages it needs are not installed.
@@ -39,7 +37,7 @@ class LazyClient:
                 from mp2.discovery.http.client import Client
 
                 self._client = Client(**self._options)
-        return self._client.for_scanner(context, scanner)
+        return self._client.for_scanner(run)
 
     def close(self) -> None:
         """Close the client, if there is one; no scanner gets one any more."""

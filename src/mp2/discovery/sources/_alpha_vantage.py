@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from mp2.discovery.context import ScanContext
-from mp2.discovery.scanner import Reply
+from mp2.discovery.http.reply import Reply
+from mp2.discovery.scanner import ScanContext
 from mp2.discovery.sources._fields import Parse, Refusal, Row, raise_refusal, read_object
 from mp2.errors import SourceError
 

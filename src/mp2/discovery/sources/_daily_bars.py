@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, Field, NonNegativeFloat
 
 from mp2._files import expanded
-from mp2.discovery.context import ScanContext
 from mp2.discovery.records import PRIORITIES, Candidate
-from mp2.discovery.scanner import Scanner, ScannerSettings
+from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
 from mp2.discovery.single_flight import SingleFlight
 from mp2.discovery.sources._options import Text
 from mp2.errors import InputError, ReadStoppedError, SourceError

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from mp2.discovery.candidates import one_line
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply
 from mp2.errors import SourceError
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from mp2.discovery.context import ScanContext
+from mp2.discovery.scanner import ScanContext
 from mp2.errors import SourceError
 
 T = TypeVar("T")

@@ -30,9 +30,9 @@ from typing import Annotated, TypedDict
 from pydantic import Field, StringConstraints
 
 from mp2.discovery.candidates import canonical_ticker
-from mp2.discovery.context import ScanContext
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
+from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
 from mp2.discovery.sources._fields import Row, most_first, pick, read_object, read_rows, usable_from
 from mp2.discovery.sources._options import BaseAddress, WebAddress, Words
 from mp2.errors import SourceError, counted

@@ -20,9 +20,9 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from mp2.discovery.context import ScanContext
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, Scanner
+from mp2.discovery.scanner import ScanContext, Scanner
 from mp2.discovery.sources import _alpha_vantage, _finnhub
 from mp2.discovery.sources._fields import ABSENT, Row, as_row
 from mp2.discovery.sources._options import BaseAddress, SettingsWithInput, Symbols, with_dot

@@ -26,9 +26,9 @@ from typing import TypedDict
 
 from pydantic import Field, NonNegativeFloat
 
-from mp2.discovery.context import ScanContext
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
+from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
 from mp2.discovery.sources import _finnhub
 from mp2.discovery.sources._fields import Row, most_first, pick, usable_from
 from mp2.discovery.sources._options import BaseAddress, Symbols, with_dot

@@ -26,9 +26,9 @@ from typing import Literal, TypedDict
 from pydantic import Field, NonNegativeFloat, StrictBool
 
 from mp2.discovery.candidates import canonical_ticker
-from mp2.discovery.context import ScanContext
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
+from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
 from mp2.discovery.sources import _alpha_vantage
 from mp2.discovery.sources._fields import Row
 from mp2.discovery.sources._options import BaseAddress, Count

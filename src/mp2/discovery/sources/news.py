@@ -38,9 +38,9 @@ from pydantic import AfterValidator, Field
 from mp2._intervals import POLL_S
 from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
-from mp2.discovery.context import ScanContext
+from mp2.discovery.http.reply import Reply, text_charset
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, Scanner, text_charset
+from mp2.discovery.scanner import ScanContext, Scanner
 from mp2.discovery.sources._fields import Row, most_first
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import (

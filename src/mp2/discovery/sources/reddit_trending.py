@@ -26,9 +26,9 @@ from typing import Annotated, TypedDict
 from pydantic import Field, StringConstraints, model_validator
 
 from mp2 import __version__
-from mp2.discovery.context import ScanContext
+from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Reply, Scanner, ScannerSettings
+from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
 from mp2.discovery.sources._fields import Row, most_first, pick, read_object
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import BaseAddress, Count, Symbols

@@ -32,9 +32,8 @@ from pydantic import ConfigDict, Field, field_validator
 
 from mp2._files import expanded
 from mp2.discovery.candidates import one_line
-from mp2.discovery.context import ScanContext
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import Scanner, ScannerSettings
+from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
 from mp2.discovery.sources._options import Text
 from mp2.errors import MissingExtraError, SourceError
 
