@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Rows of a batch: many enough to amortise a call, few enough to take some ten megabytes.
-BATCH_ROWS = 1 << 17
+BATCH_ROWS = 1 << 16
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from mp2.discovery.breaker import BreakerState, Change
-from mp2.discovery.candidates import merged
-from mp2.discovery.records import (
-    Candidate,
-    ScanEvent,
-    ScanOutcome,
-    ScanResult,
-    ScanStatus,
-)
 from mp2.errors import InputError
 from mp2.storage.database import Database, Row, from_sql, to_json, validated
 from mp2.storage.processes import status_now
+
+# Imported where they are used: a stored search has no use for scanners, and starts sooner.
+if TYPE_CHECKING:
+    from mp2.discovery.breaker import BreakerState, Change
+    from mp2.discovery.records import Candidate, ScanEvent, ScanResult
 
 _UNENDED = {
     "running": "the scan is still running: this is what has ended so far",
@@ -149,6 +146,9 @@ class ScanStore(Database):
         A scan that has not ended is a stopped one with the outcomes so far; its `elapsed_s` is that
         of the last outcome.
         """
+        from mp2.discovery.candidates import merged
+        from mp2.discovery.records import ScanResult, ScanStatus
+
         with self._transaction("DEFERRED"), self._readable(f"scan {scan_id}"):
             row = self._row("scan", scan_id)
             values = from_sql(row)
@@ -174,6 +174,8 @@ class ScanStore(Database):
             return validated(ScanResult, values)
 
     def _summary(self, row: Row) -> ScanSummary:
+        from mp2.discovery.records import ScanOutcome
+
         scan = row["scan"]
         values = from_sql(row)
         stored = self._outcome_rows(scan)
@@ -196,6 +198,8 @@ class ScanStore(Database):
 
     def _candidates(self, scan: int) -> dict[str, list[Candidate]]:
         """The candidates by scanner, in the order in which it yielded them."""
+        from mp2.discovery.records import Candidate
+
         by_scanner: dict[str, list[Candidate]] = {}
         stored = self._execute(
             "SELECT * FROM scan_candidate WHERE scan = ? ORDER BY scanner, candidate_idx", (scan,)
@@ -210,12 +214,16 @@ class ScanStore(Database):
 
     def breakers(self) -> dict[str, BreakerState]:
         """The breakers that are not closed or have failures counted, by scanner."""
+        from mp2.discovery.breaker import BreakerState
+
         with self._translated():
             stored = self._execute("SELECT * FROM breaker")
             return {row["scanner"]: BreakerState.from_row(row) for row in stored}
 
     def change_breaker(self, scanner: str, change: Change) -> BreakerState:
         """Apply a change that no other process can come between. Returns the state after it."""
+        from mp2.discovery.breaker import BreakerState
+
         with self._transaction("IMMEDIATE"):
             row = self._execute("SELECT * FROM breaker WHERE scanner = ?", (scanner,)).fetchone()
             before = BreakerState() if row is None else BreakerState.from_row(row)
