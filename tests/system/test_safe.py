@@ -30,8 +30,8 @@ from mp2.data import tables
 from mp2.data.bars import _levels
 from mp2.discovery import config as discovery
 from mp2.discovery import registry
+from mp2.discovery.http import retry
 from mp2.discovery.http.quota import Quotas, parse_rate
-from mp2.discovery.http.retry import RetryRules
 from mp2.discovery.http.state import StateFile
 from mp2.discovery.sources.news import Feed, News
 from mp2.groups.export import for_spreadsheets
@@ -505,10 +505,9 @@ def planted(monkeypatch, here):
     for name, value in web_sources.KEYS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{web_sources.KEY}-proxy@127.0.0.1:1")
-    monkeypatch.setattr(
-        "mp2.discovery.http.client.RetryRules",
-        lambda: RetryRules(n_attempts=2, first_wait_s=0.001, max_wait_s=0.002),
-    )
+    monkeypatch.setattr(retry, "N_ATTEMPTS", 2)
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retry, "MAX_WAIT_S", 0.002)
     chosen = [one for one in web_sources.SCANNERS if one.name not in ("login", "overview")] + [
         make("loose", loose)
     ]

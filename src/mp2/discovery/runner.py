@@ -171,7 +171,6 @@ def scan(
             stop=stop or threading.Event(),
             observe=observe,
             observe_every_s=observe_every_s,
-            clock=time.monotonic,
         )
         try:
             with _switching.quick():
@@ -259,9 +258,6 @@ class _Run:
     stop: threading.Event
     observe: Callable[[ScanEvent], None] | None
     observe_every_s: float | None
-    clock: Callable[[], float]
-    """One for all scanners, so that their times can be compared."""
-
     mode: Mode = "concurrent"
     workers: int = 1
     n_scanners: int = 0
@@ -274,7 +270,7 @@ class _Run:
     endings: dict[str, Ending] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.started_s = self.clock()
+        self.started_s = time.monotonic()
         if self.execution.concurrent:
             self.workers = self.execution.max_workers
         else:
@@ -282,7 +278,7 @@ class _Run:
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
-        return self.clock() - self.started_s
+        return time.monotonic() - self.started_s
 
     def go(self) -> None:
         """Run everything."""
@@ -307,8 +303,8 @@ class _Run:
                 self.conclude(ending)
             for job in started:
                 self._emit_job("started", job)
-            if self.observe_every_s is not None and self.clock() >= self.next_look_s:
-                self.next_look_s = self.clock() + self.observe_every_s
+            if self.observe_every_s is not None and time.monotonic() >= self.next_look_s:
+                self.next_look_s = time.monotonic() + self.observe_every_s
                 for job in self.running:
                     self._emit_job("running", job)
             ended = self.wait()
@@ -348,7 +344,8 @@ class _Run:
             # Before the start, so that `cancel` finds it after any exception.
             self.running.append(job)
             try:
-                job.start(self.clock, self.delivered.put)
+                # One clock for all scanners, so that their times can be compared.
+                job.start(time.monotonic, self.delivered.put)
             except RuntimeError as error:  # the system has no thread left
                 self.running.remove(job)
                 message = f"RuntimeError: {plain(error)}"

@@ -40,7 +40,7 @@ from mp2.discovery.http.judgement import MAX_TEXT, judged
 from mp2.discovery.http.quota import Quotas, parse_rate
 from mp2.discovery.http.redact import Secrets
 from mp2.discovery.http.reply import Reply, ReplyKind
-from mp2.discovery.http.retry import RetryRules, retrying
+from mp2.discovery.http.retry import retrying
 from mp2.discovery.http.state import StateFile
 from mp2.errors import MissingExtraError, SourceError, plain
 
@@ -97,7 +97,6 @@ class Client:
         jitter: Callable[[], float] = random.random,
         warn: Callable[[str], object] = lambda text: None,
     ) -> None:
-        self.rules = RetryRules()
         self.clock = clock
         self.sleep = sleep
         self.jitter = jitter
@@ -259,7 +258,6 @@ class Http:
             remaining_s=self._longest_wait_s,
             sleep=self._sleep,
             jitter=self._client.jitter,
-            rules=self._client.rules,
             observe=observe,
         )
 

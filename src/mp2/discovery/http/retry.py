@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -19,19 +18,15 @@ from mp2.errors import SourceError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRules:
-    """At most `n_attempts`.
+N_ATTEMPTS = 4
 
-    Waits begin at `first_wait_s` and double up to `max_wait_s`, minus jitter of up to half.
+FIRST_WAIT_S = 0.5
+"""Waits double from this one on, minus jitter of up to half."""
 
-    A wait is not begun unless `reserve_s` is left after it, because an attempt takes time too.
-    """
+MAX_WAIT_S = 30.0
 
-    n_attempts: int = 4
-    first_wait_s: float = 0.5
-    max_wait_s: float = 30.0
-    reserve_s: float = 0.05
+_RESERVE_S = 0.05
+"""What has to be left after a wait, because an attempt takes time too."""
 
 
 class Transient(Exception):  # noqa: N818 - it carries an error and is none itself
@@ -43,12 +38,12 @@ class Transient(Exception):  # noqa: N818 - it carries an error and is none itse
         super().__init__(error.code)
 
 
-def delay_s(n_failed: int, retry_after_s: float | None, jitter: float, rules: RetryRules) -> float:
+def delay_s(n_failed: int, retry_after_s: float | None, jitter: float) -> float:
     """Return how long to wait after the `n_failed`th failure (from 1), at least `retry_after_s`.
 
     `jitter` is in [0, 1).
     """
-    backoff_s = min(rules.max_wait_s, rules.first_wait_s * 2.0 ** (n_failed - 1))
+    backoff_s = min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** (n_failed - 1))
     return max(backoff_s * (0.5 + 0.5 * jitter), retry_after_s or 0.0)
 
 
@@ -58,8 +53,7 @@ def retrying(
     remaining_s: Callable[[], float],
     sleep: Callable[[float], object],
     jitter: Callable[[], float],
-    rules: RetryRules,
-    observe: Callable[[SourceError, float], None] = lambda error, wait_s: None,
+    observe: Callable[[SourceError, float], None],
 ) -> T:
     """Return what `attempt` returns, called again while it raises `Transient` and time is left.
 
@@ -74,9 +68,9 @@ def retrying(
             error = failure.error
             retry_after_s = failure.wait_s
         n_failed += 1
-        wait_s = delay_s(n_failed, retry_after_s, jitter(), rules)
-        ends_too_late = wait_s + rules.reserve_s > remaining_s()
-        if n_failed >= rules.n_attempts or ends_too_late:
+        wait_s = delay_s(n_failed, retry_after_s, jitter())
+        ends_too_late = wait_s + _RESERVE_S > remaining_s()
+        if n_failed >= N_ATTEMPTS or ends_too_late:
             # Outside of the handler, so that no other exception is attached to it.
             raise error
         observe(error, wait_s)

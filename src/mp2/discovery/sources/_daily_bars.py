@@ -67,11 +67,13 @@ class Matches(NamedTuple):
 
     - `holds`: bool[T], whether the rule holds.
     - `strength`: float64[T]; candidates of one priority are sorted by it, largest first.
+    - `is_urgent`: bool[T], whether the priority is high, not medium.
     - `measures`: float64[T] each, `close` among them, NaN when unknown; a candidate's data.
     """
 
     holds: npt.NDArray[np.bool_]
     strength: npt.NDArray[np.float64]
+    is_urgent: npt.NDArray[np.bool_]
     measures: Values
 
 
@@ -94,10 +96,6 @@ class BarScanner(Scanner):
 
     def apply(self, values: Values) -> Matches:
         """Apply the rule to the last n values of each series, float64[T, n]; NaN when unknown."""
-        raise NotImplementedError
-
-    def is_urgent(self, measures: Measures) -> bool:
-        """Return whether the priority of a ticker is high, not medium."""
         raise NotImplementedError
 
     def reason(self, measures: Measures) -> str:
@@ -126,7 +124,7 @@ class BarScanner(Scanner):
         values = self._read(prices, name, context)
         # A volume of zero divides by zero; the rules treat the result as unknown.
         with np.errstate(divide="ignore", invalid="ignore"):
-            holds, strength, columns = self.apply(values)
+            holds, strength, is_urgent, columns = self.apply(values)
         matches = np.flatnonzero(holds & (columns["close"] >= self.settings.min_close))
         ranked = []
         for idx in matches:
@@ -137,7 +135,7 @@ class BarScanner(Scanner):
                 value = float(column[idx])
                 measures[measure] = value
                 data[measure] = None if math.isnan(value) else round(value, 6)
-            priority = "high" if self.is_urgent(measures) else "medium"
+            priority = "high" if is_urgent[idx] else "medium"
             candidate = context.candidate(
                 ticker,
                 self.reason(measures),

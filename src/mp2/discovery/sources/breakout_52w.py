@@ -85,11 +85,9 @@ class Breakout52w(BarScanner):
             "above_pp": above_pp,
             "volume_ratio": volume_ratio,
         }
-        return Matches(holds, above_pp, measures)
-
-    def is_urgent(self, measures: Measures) -> bool:
-        """Judge by the volume."""
-        return measures["volume_ratio"] >= HIGH_VOLUME_RATIO
+        # False when the ratio is unknown.
+        is_urgent = volume_ratio >= HIGH_VOLUME_RATIO
+        return Matches(holds, above_pp, is_urgent, measures)
 
     def reason(self, measures: Measures) -> str:
         """Describe the close and the level it broke, and the volume when it is known."""

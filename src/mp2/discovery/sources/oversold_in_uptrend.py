@@ -19,7 +19,6 @@ from mp2.discovery.sources._daily_bars import (
     BarScanner,
     BarSettings,
     Matches,
-    Measures,
     Values,
     Wanted,
 )
@@ -72,8 +71,5 @@ class OversoldInUptrend(BarScanner):
             "mean": mean,
             "above_mean_pp": above_mean_pp,
         }
-        return Matches(holds, -rsi, measures)
-
-    def is_urgent(self, measures: Measures) -> bool:
-        """Judge by how low the RSI is."""
-        return measures["rsi"] < self.settings.rsi_below / 2
+        is_urgent = rsi < self.settings.rsi_below / 2
+        return Matches(holds, -rsi, is_urgent, measures)

@@ -27,7 +27,6 @@ from mp2.discovery.sources._daily_bars import (
     BarScanner,
     BarSettings,
     Matches,
-    Measures,
     Values,
     Wanted,
 )
@@ -94,8 +93,4 @@ class VolatilityContraction(BarScanner):
             "atr_ratio": atr_ratio,
             "mean": mean,
         }
-        return Matches(is_quiet & (close > mean), -atr_ratio, measures)
-
-    def is_urgent(self, measures: Measures) -> bool:
-        """Judge by the rank of the bandwidth."""
-        return measures["percentile"] == 0
+        return Matches(is_quiet & (close > mean), -atr_ratio, percentile == 0, measures)

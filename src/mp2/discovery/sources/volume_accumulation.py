@@ -24,7 +24,6 @@ from mp2.discovery.sources._daily_bars import (
     BarScanner,
     BarSettings,
     Matches,
-    Measures,
     Values,
     Wanted,
     rolling,
@@ -88,8 +87,6 @@ class VolumeAccumulation(BarScanner):
             "volume_ratio": volume_ratio,
             "net_share": net_share,
         }
-        return Matches(has_effort & is_bought & has_no_result, volume_ratio * net_share, measures)
-
-    def is_urgent(self, measures: Measures) -> bool:
-        """Judge by the volume."""
-        return measures["volume_ratio"] >= 2 * self.settings.min_ratio
+        holds = has_effort & is_bought & has_no_result
+        is_urgent = volume_ratio >= 2 * settings.min_ratio
+        return Matches(holds, volume_ratio * net_share, is_urgent, measures)
