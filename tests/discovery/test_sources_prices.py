@@ -474,7 +474,7 @@ def config(**settings):
 @pytest.fixture
 def n_reads(monkeypatch):
     """The number of times that prices were read."""
-    monkeypatch.setattr(_daily_bars, "price_cache", _daily_bars.PriceCache(n_kept=2))
+    monkeypatch.setattr(_daily_bars, "price_cache", _daily_bars.PriceCache())
     reads = []
     read_prices = prices_module.read_prices
 
@@ -536,7 +536,7 @@ def context(timeout_s=None):
 
 def test_the_next_thread_reads_after_a_cancelled_read():
     reads, began, go_on, table = (
-        _daily_bars.PriceCache(2),
+        _daily_bars.PriceCache(),
         threading.Event(),
         threading.Event(),
         walk(),
@@ -568,7 +568,7 @@ def test_the_next_thread_reads_after_a_cancelled_read():
 
 
 def test_waiting_for_a_read_ends_at_the_deadline():
-    reads, began, go_on = _daily_bars.PriceCache(2), threading.Event(), threading.Event()
+    reads, began, go_on = _daily_bars.PriceCache(), threading.Event(), threading.Event()
 
     def slow():
         began.set()
@@ -585,7 +585,7 @@ def test_waiting_for_a_read_ends_at_the_deadline():
 
 
 def test_a_failed_read_is_reported_and_not_cached():
-    reads = _daily_bars.PriceCache(2)
+    reads = _daily_bars.PriceCache()
 
     def fails():
         raise mp2.InputError(["one", "two"])

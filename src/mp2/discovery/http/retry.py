@@ -17,7 +17,6 @@ from mp2.errors import SourceError
 
 T = TypeVar("T")
 
-
 N_ATTEMPTS = 4
 
 FIRST_WAIT_S = 0.5

@@ -51,12 +51,11 @@ def state_folder() -> Path:
 
     On Windows the default is `~/AppData/Local/mp2`.
     """
-    base = os.environ.get("XDG_STATE_HOME")
-    if base:
-        return Path(base) / "mp2"
+    default = "~/.local/state"
     if os.name == "nt":
-        return Path("~/AppData/Local/mp2").expanduser()
-    return Path("~/.local/state/mp2").expanduser()
+        default = "~/AppData/Local"
+    base = os.environ.get("XDG_STATE_HOME") or Path(default).expanduser()
+    return Path(base, "mp2")
 
 
 class StateFile:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
     from mp2.signals.indicators import Indicator, Series
 
+# Tables that are kept. More than one market at a time is rare, and a table of 500 tickers and five
+# years takes 30 MB.
+N_KEPT = 2
+
 # Measures that are shown as prices.
 _PRICES = {"close", "highest_close", "mean"}
 
@@ -317,8 +321,7 @@ class PriceCache:
     the reading thread fails or is cancelled, the next one reads.
     """
 
-    def __init__(self, n_kept: int) -> None:
-        self._n_kept = n_kept
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights = SingleFlight()
         self.tables: dict[Hashable, PriceTable] = {}
@@ -333,7 +336,7 @@ class PriceCache:
             with self._lock:
                 self.tables[key] = table
                 # The first key is the oldest.
-                while len(self.tables) > self._n_kept:
+                while len(self.tables) > N_KEPT:
                     del self.tables[next(iter(self.tables))]
             return table
 
@@ -352,5 +355,4 @@ class PriceCache:
             ) from error
 
 
-# More than one market at a time is rare, and a table of 500 tickers and five years takes 30 MB.
-price_cache = PriceCache(n_kept=2)
+price_cache = PriceCache()
