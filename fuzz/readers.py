@@ -22,6 +22,7 @@ import polars as pl
 
 from mp2.cli.main import cli
 from mp2.cli.settings import find
+from mp2.data import signal_reader
 from mp2.data.bars import ROLES
 from mp2.data.prices import read_prices
 from mp2.data.signal_reader import read_signals
@@ -39,6 +40,9 @@ from mp2.signals.grids import load_grids
 from mp2.storage.runs import Store
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="mp2-fuzz-"))
+
+# A panel that an input claims must not take the memory of the machine.
+signal_reader.available_bytes = lambda: 1 << 28
 
 SIGNALS = [
     {
@@ -96,8 +100,8 @@ def _tables(suffix: str) -> Callable[[bytes], None]:
         path.write_bytes(data)
         _each(
             (
-                lambda: read_signals(path, max_memory_bytes=1 << 28),
-                lambda: read_signals(signals, outcomes=path, max_memory_bytes=1 << 28),
+                lambda: read_signals(path),
+                lambda: read_signals(signals, outcomes=path),
                 lambda: read_prices(path),
             )
         )

@@ -15,7 +15,7 @@ from datetime import date
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
@@ -27,7 +27,7 @@ from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings, check_settings
-from mp2.storage.recorder import Storing, WriterThread, recording
+from mp2.storage.recorder import Recorder, Storing, WriterThread, recording
 from mp2.storage.request import (
     DemoPrices,
     InMemory,
@@ -124,13 +124,8 @@ def search(
         observe=observe,
         observe_every_s=observe_every_s,
     )
-    if not isinstance(panel, SignalPanel):
-        request = Request(source=SignalsFile(path=Path(panel)), search=settings)
-        return search_request(request, control)
-    source: Source = InMemory(holds="signals")
-    if panel.origin is not None:
-        source = SignalsFile(path=panel.origin.path, **panel.origin.options)
-    return search_request(Request(source=source, search=settings), control, panel)
+    request = Request(source=_source_of(panel, SignalsFile, "signals"), search=settings)
+    return search_request(request, control, panel if isinstance(panel, SignalPanel) else None)
 
 
 def run(
@@ -169,16 +164,6 @@ def run(
         count=count,
         without=without,
     )
-    source: Source
-    if not isinstance(prices, PriceTable):
-        source = PricesFile(path=Path(prices))
-        table = None
-    elif prices.origin is not None:
-        source = PricesFile(path=prices.origin.path, **prices.origin.options)
-        table = prices
-    else:
-        source = InMemory(holds="prices")
-        table = prices
     if isinstance(grids, Grids):
         signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)
         given_grids = grids
@@ -186,12 +171,13 @@ def run(
         signals = SignalSettings(n_days=n_days, end=end, grids=_path(grids))
         given_grids = None
     request = Request(
-        source=source,
+        source=_source_of(prices, PricesFile, "prices"),
         search=settings,
         signals=signals,
         picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
     )
     control = RunControl(storing=Storing(db=_path(store)), stop=stop, observe=observe)
+    table = prices if isinstance(prices, PriceTable) else None
     return run_request(request, control, table, given_grids)
 
 
@@ -311,15 +297,7 @@ def search_request(
         read_s = (now_ns() - started_ns) / 1e9
     check_settings(request.search, panel.algos)
     with recording(request, panel.fingerprint, control.storing) as recorder:
-        result = search_groups(
-            panel,
-            request.search,
-            stop=control.stop,
-            observe=control.observe,
-            observe_every_s=control.observe_every_s,
-            recorder=recorder,
-        )
-        recorder.keep(replace(result, read_s=read_s))
+        _search_and_keep(request, control, panel, recorder, read_s)
         return recorder.finish()
 
 
@@ -363,15 +341,7 @@ def run_request(
     read_s = (now_ns() - started_ns) / 1e9
 
     with recording(request, panel.fingerprint, control.storing) as recorder:
-        result = search_groups(
-            panel,
-            request.search,
-            stop=control.stop,
-            observe=control.observe,
-            observe_every_s=control.observe_every_s,
-            recorder=recorder,
-        )
-        result = recorder.keep(replace(result, read_s=read_s))
+        result = _search_and_keep(request, control, panel, recorder, read_s)
         picks = pick_day(
             result,
             sheet,
@@ -382,6 +352,24 @@ def run_request(
         result = recorder.finish(picks)
     # Picks of a result that could not be stored belong to no run.
     return PipelineRun(result, replace(picks, run_id=result.run_id), market)
+
+
+def _search_and_keep(
+    request: Request,
+    control: RunControl,
+    panel: SignalPanel,
+    recorder: Recorder,
+    read_s: float,
+) -> SearchResult:
+    result = search_groups(
+        panel,
+        request.search,
+        stop=control.stop,
+        observe=control.observe,
+        observe_every_s=control.observe_every_s,
+        recorder=recorder,
+    )
+    return recorder.keep(replace(result, read_s=read_s))
 
 
 def resume_request(
@@ -437,10 +425,10 @@ def read_panel(source: Source, stop: threading.Event | None = None) -> SignalPan
         raise InputError("the signals of this run are in memory; pass the panel again")
     return read_signals(
         source.path,
-        columns=source.columns or None,
+        columns=source.columns,
         outcomes=source.outcomes,
-        algos=source.algos or None,
-        days=source.days or None,
+        algos=source.algos,
+        days=source.days,
         table=source.table,
         query=source.query,
         stop=stop,
@@ -455,13 +443,26 @@ def read_bars(
         raise InputError("the prices of this run are in memory; pass the price table again")
     return read_prices(
         source.path,
-        columns=source.columns or None,
+        columns=source.columns,
         table=source.table,
         query=source.query,
         # Bars after the end must not decide which tickers there are.
         end=end,
         stop=stop,
     )
+
+
+def _source_of(
+    given: SignalPanel | PriceTable | PathText,
+    kind: type[SignalsFile | PricesFile],
+    holds: Literal["signals", "prices"],
+) -> Source:
+    """The source that a request names for what the caller passed: its file, if it has one."""
+    if not isinstance(given, SignalPanel | PriceTable):
+        return kind(path=Path(given))
+    if given.origin is None:
+        return InMemory(holds=holds)
+    return kind(path=given.origin.path, **given.origin.options)
 
 
 def _moved(source: Source, path: Path) -> Source:

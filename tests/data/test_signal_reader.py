@@ -222,12 +222,13 @@ def test_a_panel_larger_than_memory_is_refused_before_it_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("mp2.data.signal_reader.encode", None)
-    (line,) = problems_of(LONG, max_memory_bytes=100)
+    monkeypatch.setattr("mp2.data.signal_reader.available_bytes", lambda: 100)
+    (line,) = problems_of(LONG)
     assert line.startswith(
         "the panel is larger than memory: 4 variations x 2 days x 3 tickers take 0.0 MB to "
         "encode and 0.0 MB"
     )
-    assert problems_of(LONG, max_memory_bytes=100, algos=["EMA"])[0].startswith("algos:")
+    assert problems_of(LONG, algos=["EMA"])[0].startswith("algos:")
 
 
 def test_an_allocation_that_fails_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,10 +239,12 @@ def test_an_allocation_that_fails_is_an_input_error(monkeypatch: pytest.MonkeyPa
     assert problems_of(LONG)[0].startswith("the panel is larger than memory: 4 variations")
 
 
-def test_the_limit_counts_both_arrays_while_encoding() -> None:
+def test_the_limit_counts_both_arrays_while_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 8 * 2 * (2 * 4 + 2)
-    assert read_signals(LONG, max_memory_bytes=needed).n_variations == 4
-    assert problems_of(LONG, max_memory_bytes=needed - 1)
+    monkeypatch.setattr("mp2.data.signal_reader.available_bytes", lambda: needed)
+    assert read_signals(LONG).n_variations == 4
+    monkeypatch.setattr("mp2.data.signal_reader.available_bytes", lambda: needed - 1)
+    assert problems_of(LONG)
 
 
 def test_the_default_limit_is_the_memory_available(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mp2 import __version__, _recurse
+from mp2._document import Document
 from mp2.data import bitset
 from mp2.data.panel import signal_panel
 from mp2.groups.rules import Rules
@@ -21,7 +21,7 @@ from mp2.groups.settings import SearchSettings
 _SAMPLE_S = 0.3
 
 
-def report(db_path: Path) -> dict[str, Any]:
+def report(db_path: Path) -> Document:
     """Return version, interpreter, cores, kernel build, clock, thread speed-up and database.
 
     All are plain JSON values.

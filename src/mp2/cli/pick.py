@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import Document
 from mp2.cli import settings
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
@@ -157,7 +158,7 @@ def sheet_of_day(
             file.path,
             result,
             day=source.day,
-            columns=file.columns or None,
+            columns=file.columns,
             table=file.table,
             query=file.query,
             stop=stop,
@@ -216,7 +217,7 @@ def _save(db: Path, picks: DayPicks) -> list[str]:
 class _ScanBeside:
     """What a scan adds to picks: keys of the document, warnings, picked tickers it names."""
 
-    content: dict[str, Any]
+    content: Document
     warnings: Sequence[str] = ()
     result: ScanResult | None = None
     named: Mapping[str, MergedCandidate] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import Document
 from mp2._files import others_may_read
 from mp2._intervals import DISPLAY_S
 from mp2.cli import settings
@@ -201,7 +202,7 @@ def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -
     return result
 
 
-def scan_document(result: ScanResult, **changes: Any) -> dict[str, Any]:
+def scan_document(result: ScanResult, **changes: Any) -> Document:
     """Build the JSON document of a scan."""
     errors = filter(None, [result.store_error])
     return {**result.to_dict(), **changes, "run_id": None, "errors": list(errors)}

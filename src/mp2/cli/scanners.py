@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import Document
 from mp2.cli import settings
 from mp2.cli.logs import start_logging
 from mp2.cli.options import DB_OPTION, JSON_OPTION, reading
@@ -65,7 +66,7 @@ def _breaker_states(db: Path) -> Mapping[str, BreakerState]:
 
 def describe_scanner(
     one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]
-) -> dict[str, Any]:
+) -> Document:
     """Describe a scanner as plain JSON values; of keys only whether they are set."""
     from mp2.discovery.breaker import BreakerState
     from mp2.discovery.scanner import find_key
@@ -171,7 +172,7 @@ def _value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def describe_settings(model: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def describe_settings(model: Any, given: Mapping[str, Any]) -> list[Document]:
     """Describe each setting from the schema of its class, and whether the file sets it.
 
     The value in the file is left out: it may be a secret.

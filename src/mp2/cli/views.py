@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from mp2._document import SCHEMA_VERSION
+from mp2._document import SCHEMA_VERSION, Document
 from mp2.cli.session import Interrupts, current_session
 from mp2.errors import plain
 
@@ -74,7 +74,7 @@ def document(
     warnings: Iterable[str] = (),
     errors: Iterable[str] = (),
     **content: Any,
-) -> dict[str, Any]:
+) -> Document:
     """Build a JSON document: the keys that all documents have, and `content`."""
     return {
         "schema_version": SCHEMA_VERSION,

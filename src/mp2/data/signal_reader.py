@@ -52,7 +52,6 @@ def read_signals(
     table: str | None = None,
     query: str | None = None,
     stop: Stop = None,
-    max_memory_bytes: int | None = None,
 ) -> SignalPanel:
     """Read signals from a file or frame into a panel.
 
@@ -70,7 +69,6 @@ def read_signals(
     - `base_win_rates`, percent: one per day in date order, or by ISO day to replace some of the
       computed ones.
     - `stop`, when set, ends the reading between two batches with `ReadStoppedError`.
-    - `max_memory_bytes`: the most that encoding may take (default: the memory available now).
 
     Raises `InputError` with everything wrong with the input; `warnings` of the panel has what is
     tolerated.
@@ -114,10 +112,9 @@ def read_signals(
         axes = arrange(found, _as_list(algos), extra_days, problems)
         given_rates = parse_rates(base_win_rates, axes.days, problems)
         # Checked before the allocation, which many systems grant and end the process for later.
-        if max_memory_bytes is None:
-            max_memory_bytes = available_bytes()
-        if max_memory_bytes is not None and encoding_bytes(axes) > max_memory_bytes:
-            available = f"{max_memory_bytes / 2**20:,.1f} MB are available"
+        free_bytes = available_bytes()
+        if free_bytes is not None and encoding_bytes(axes) > free_bytes:
+            available = f"{free_bytes / 2**20:,.1f} MB are available"
             problems.append(f"{too_large(axes)} and {available}; drop variations or days")
         if problems:
             raise InputError(problems)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mp2._document import SCHEMA_VERSION
+from mp2._document import SCHEMA_VERSION, Document
 from mp2.errors import InputError
 from mp2.groups.rules import Rules
 
@@ -188,10 +188,10 @@ class SearchResult:
             return None
         return groups[rank - 1]
 
-    def to_dict(self, n_groups: int | None = None) -> dict[str, Any]:
+    def to_dict(self, n_groups: int | None = None) -> Document:
         """Return the result as one JSON document, with at most `n_groups` groups of each size."""
         # JSON has text keys and lists only; the values are equal to what comes back from JSON.
-        document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        document: Document = {"schema_version": SCHEMA_VERSION}
         for name, value in _plain(self).items():
             if name in _BY_SIZE:
                 document[name] = {str(size): number for size, number in value.items()}
@@ -222,7 +222,7 @@ _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
 _NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "store_error")
 
 
-def group_dict(group: Group) -> dict[str, Any]:
+def group_dict(group: Group) -> Document:
     """Return one group as plain JSON values: equal to `asdict`, in a fifth of its time."""
     values = _plain(group)
     for name in ("members", "days", "consensus"):
@@ -230,5 +230,5 @@ def group_dict(group: Group) -> dict[str, Any]:
     return values
 
 
-def _plain(record: Any) -> dict[str, Any]:
+def _plain(record: Any) -> Document:
     return {name: getattr(record, name) for name in record.__slots__}

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from mp2._document import Document
 from mp2.errors import InputError
 
 MAX_GROUP_SIZE = 8
@@ -247,7 +248,7 @@ class Rules:
         # The way to set a field of a frozen record while it is made.
         object.__setattr__(self, "retain_sizes", sizes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the rules as plain JSON values, retained sizes resolved."""
         return {**asdict(self), "retain_sizes": list(self.retain_sizes)}
 

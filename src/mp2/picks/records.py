@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from mp2._document import SCHEMA_VERSION
+from mp2._document import SCHEMA_VERSION, Document
 from mp2.groups.result import Member
 
 
@@ -64,7 +64,7 @@ class DayPicks:
                 tickers.update(pick.tickers)
         return tuple(sorted(tickers))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the picks as one JSON document."""
         document = {
             "schema_version": SCHEMA_VERSION,
@@ -124,7 +124,7 @@ class Outcome:
     votes: Score | None = None
     note: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the outcome as plain JSON values, sizes as text."""
         document = asdict(self)
         document["status"] = str(self.status)

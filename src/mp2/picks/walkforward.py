@@ -23,7 +23,7 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
-from mp2._document import SCHEMA_VERSION
+from mp2._document import SCHEMA_VERSION, Document
 from mp2.data.prices import PriceTable
 from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
@@ -150,7 +150,7 @@ class WalkForward:
         points = f"difference {difference.mean:+.1f} points ({interval})"
         return f"{head}: {rates}, {points}: {judged.verdict}."
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return everything as one JSON document."""
         document = {
             "schema_version": SCHEMA_VERSION,

@@ -7,10 +7,11 @@ is resumed. A field that is added later needs a default.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from mp2._document import Document
 from mp2._files import expanded
 from mp2.groups.settings import SearchSettings
 
@@ -103,7 +104,7 @@ class Request(_Record):
     signals: SignalSettings = SignalSettings()
     picks: PickSettings = PickSettings()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """The request as the store keeps it, paths absolute."""
         return self.model_dump(warnings=False)
 
