@@ -8,7 +8,6 @@ from the store. Each makes a `Request`, which the store keeps, and hands it to `
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -21,6 +20,7 @@ from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, read_prices
 from mp2.data.signal_reader import read_signals
+from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -73,10 +73,10 @@ class RunControl:
     """
 
     storing: Storing = field(default_factory=Storing)
-    stop: threading.Event | None = None
+    stop: Stop = None
     observe: SearchObserver | None = None
     observe_every_s: float = 0.1
-    observe_signals: Callable[[int, int], None] | None = None
+    observe_signals: Observe = None
 
 
 # --- the public functions -------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def search(
     max_attempts: int | None = None,
     count: str = "exact",
     without: Sequence[str] = (),
-    stop: threading.Event | None = None,
+    stop: Stop = None,
     observe: SearchObserver | None = None,
     observe_every_s: float = 0.1,
 ) -> SearchResult:
@@ -144,7 +144,7 @@ def run(
     without: Sequence[str] = (),
     min_tickers: int = 1,
     top_groups: int = 50,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
     observe: SearchObserver | None = None,
 ) -> PipelineRun:
     """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
@@ -190,7 +190,7 @@ def resume(
     budget_s: float | None = None,
     workers: int | None = None,
     max_attempts: int | None = None,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
     observe: SearchObserver | None = None,
 ) -> SearchResult | PipelineRun:
     """Continue a stored run that did not end, and return what an uninterrupted one would return.
@@ -227,7 +227,7 @@ def scan(
     http: ClientFactory | None = None,
     http_options: Mapping[str, Any] | None = None,
     breakers: Breakers | None = None,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
     observe: Callable[[ScanEvent], None] | None = None,
     observe_every_s: float | None = None,
     on_begin: Callable[[str], None] | None = None,
@@ -419,7 +419,7 @@ def resume_request(
 # --- the input ------------------------------------------------------------------------------------
 
 
-def read_panel(source: Source, stop: threading.Event | None = None) -> SignalPanel:
+def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
     """Read the table of signals that a request names."""
     if not isinstance(source, SignalsFile):
         raise InputError("the signals of this run are in memory; pass the panel again")
@@ -435,9 +435,7 @@ def read_panel(source: Source, stop: threading.Event | None = None) -> SignalPan
     )
 
 
-def read_bars(
-    source: Source, stop: threading.Event | None = None, *, end: str | None = None
-) -> PriceTable:
+def read_bars(source: Source, stop: Stop = None, *, end: str | None = None) -> PriceTable:
     """Read the prices that a request names, up to `end`."""
     if not isinstance(source, PricesFile):
         raise InputError("the prices of this run are in memory; pass the price table again")

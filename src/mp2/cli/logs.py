@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from mp2.errors import InputError, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mp2.data.tables import Observe
 
 
 class PlainFormatter(logging.Formatter):
@@ -94,9 +96,7 @@ def file_handler(path: Path) -> logging.Handler:
 
 
 @contextmanager
-def observed(
-    screen: Console, what: str, *, live: bool = True
-) -> Iterator[Callable[[int, int], None] | None]:
+def observed(screen: Console, what: str, *, live: bool = True) -> Iterator[Observe]:
     """Show a progress bar on a terminal; yields the `observe(done, total)` of long work.
 
     Yields None where there is no terminal.

@@ -46,8 +46,10 @@ _PARQUET_END_BYTES = 8
 
 ColumnList = Sequence[str]
 Rows = Iterator["pl.DataFrame"]
-# Set by another thread, to end the reading.
+# Set by another thread, to end the work.
 Stop = threading.Event | None
+# Called with what is done, and the total.
+Observe = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from mp2._intervals import POLL_S
 from mp2.data.columns import named
 from mp2.data.prices import PriceTable, day_limits, read_prices
-from mp2.data.tables import Stop, raise_if_stopped
+from mp2.data.tables import Observe, Stop, raise_if_stopped
 from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError
 
 # Tickers of a request: few enough that progress is seen and a lost batch is no great loss.
@@ -36,7 +36,7 @@ def download(
     *,
     start: str,
     end: str,
-    observe: Callable[[int, int], None] | None = None,
+    observe: Observe = None,
     stop: Stop = None,
     fetch: Fetch | None = None,
 ) -> PriceTable:

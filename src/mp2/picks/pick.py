@@ -7,7 +7,6 @@ groups whose consensus holds a ticker.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from mp2.data import bitset
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
+from mp2.data.tables import Stop
 from mp2.errors import InputError, counted
 from mp2.groups.result import Group, Member, SearchResult
 from mp2.picks.records import DayPicks, SizePick, Vote
@@ -242,7 +242,7 @@ def sheet_from_table(
     columns: Mapping[str, str] | None = None,
     table: str | None = None,
     query: str | None = None,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
 ) -> SignalSheet:
     """Read the signals of one day from a long table `algo, variation, day, ticker`.
 

@@ -15,7 +15,6 @@ the price table leaves out (a gap, an early end) are missing from picks and univ
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document
 from mp2.data.prices import PriceTable
+from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
 from mp2.groups.result import SearchResult, Status
@@ -180,8 +180,8 @@ def walk_forward(
     grids: Grids | None = None,
     count: str = "exact",
     without: Sequence[str] = (),
-    stop: threading.Event | None = None,
-    observe: Callable[[int, int], None] | None = None,
+    stop: Stop = None,
+    observe: Observe = None,
     search: Callable[..., SearchResult] = search_groups,
     signals: Callable[..., SignalSheet] = compute_signals,
 ) -> WalkForward:

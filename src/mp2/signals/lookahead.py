@@ -10,7 +10,6 @@ on how many other days were computed.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +20,7 @@ import numpy as np
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
+from mp2.data.tables import Stop
 from mp2.errors import InputError, counted
 from mp2.signals.algorithms import Algorithm
 from mp2.signals.grids import Grids, grids_of
@@ -62,7 +62,7 @@ def check(
     *,
     n_days: int = 10,
     n_cuts: int = 3,
-    stop: threading.Event | None = None,
+    stop: Stop = None,
 ) -> list[Finding]:
     """Check all variations of some algorithms, or of grids, for look-ahead.
 

@@ -9,7 +9,6 @@ cannot look ahead, whichever code an algorithm runs; `mp2.signals.lookahead` che
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mp2.data.arrays import AnyArray, FloatArray, freeze
 from mp2.data.panel import SignalPanel, signal_panel
 from mp2.data.prices import PriceTable
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
+from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
 from mp2.signals import indicators
 from mp2.signals.grids import Grids, Variation, load_grids
@@ -30,7 +30,6 @@ from mp2.signals.grids import Grids, Variation, load_grids
 if TYPE_CHECKING:
     import polars as pl
 
-Observe = Callable[[int, int], None]
 Job = Callable[[], None]
 
 _CHUNK_TICKERS = 32
@@ -208,8 +207,8 @@ def compute_signals(
     only: Collection[Key] | None = None,
     history: int | None = None,
     threads: int | None = None,
-    stop: threading.Event | None = None,
-    observe: Observe | None = None,
+    stop: Stop = None,
+    observe: Observe = None,
 ) -> SignalSheet:
     """Compute the signals of the last `n_days` dates of the prices up to `end`.
 
@@ -387,8 +386,8 @@ class _Computation:
     def run(
         self,
         threads: int | None,
-        stop: threading.Event | None,
-        observe: Observe | None,
+        stop: Stop,
+        observe: Observe,
     ) -> None:
         """Run the phases in turn; the first failure ends the work and drops the jobs that wait."""
 
