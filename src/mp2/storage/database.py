@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -354,6 +355,9 @@ def from_sql(row: Mapping[str, Any]) -> Row:
     for name, value in row.items():
         if name in encoded and value is not None:
             values[name] = json.loads(value)
+        elif isinstance(value, float) and not isfinite(value):
+            # REAL columns accept infinity, displays do not.
+            raise ValueError(f"{name}: not finite")
     return values
 
 

@@ -81,7 +81,21 @@ def to_result(row: Row, groups: Iterable[Row], starters: Iterable[Row]) -> Searc
         kept[str(group["size"])].append(from_sql(group)["body"])
     values["kept"] = kept
     values["starters"] = tuple(from_sql(starter) for starter in starters)
-    return validated(SearchResult, values)
+    result = validated(SearchResult, values)
+    _check_consistent(result)
+    return result
+
+
+def _check_consistent(result: SearchResult) -> None:
+    """Raise ValueError where columns contradict each other, which no column's own check sees."""
+    for size, kept in result.kept.items():
+        if size not in result.tested or size not in result.eligible:
+            raise ValueError(f"tested, eligible: no count of size {size}")
+        if any(len(group.days) != len(result.days) for group in kept):
+            raise ValueError(f"days: not those of the groups of size {size}")
+        rank = result.picked_rank.get(size)
+        if rank is not None and not 1 <= rank <= len(kept):
+            raise ValueError(f"picked_rank: no group of size {size} has rank {rank}")
 
 
 # --- the state of a running search: bytes, because it is written every second ---------------------
