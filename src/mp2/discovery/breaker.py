@@ -50,7 +50,8 @@ class BreakerState:
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Return the state with these fields; a closed breaker where they make no sense."""
         # No clock shows a time that far away, and no calendar has it.
-        if row["phase"] not in list(Phase) or abs(row["since"]) > 1e11:
+        farthest_s = max(abs(row["since"]), row["cool_down_s"])
+        if row["phase"] not in list(Phase) or farthest_s > 1e11:
             return cls()
         return cls(
             phase=Phase(row["phase"]),
