@@ -7,8 +7,8 @@ import tomllib
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
+from mp2._document import Document
 from mp2.errors import InputError, plain
 
 # A symbolic link that somebody else has put at the path is not followed.
@@ -65,7 +65,7 @@ def expanded(named: str | PathLike[str]) -> Path:
         return path
 
 
-def read_toml(path: Path, kind: str) -> dict[str, Any]:
+def read_toml(path: Path, kind: str) -> Document:
     """Read a TOML document in UTF-8, with or without a byte order mark.
 
     `kind` is what messages call the file, "settings file". Raises `InputError` when it cannot be

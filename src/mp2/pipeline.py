@@ -8,7 +8,7 @@ from the store. Each makes a `Request`, which the store keeps, and hands it to `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mp2._document import Document, Fields
 from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, read_prices
@@ -218,14 +219,14 @@ def scan(
     scanners: Iterable[type[Scanner] | Registered] | None = None,
     *,
     store: PathText | None = None,
-    config: Mapping[str, Any] | None = None,
-    state: dict[str, Any] | None = None,
+    config: Fields | None = None,
+    state: Document | None = None,
     workers: int | None = None,
     timeout_s: float | None = None,
     concurrent: bool | None = None,
     only: Sequence[str] = (),
     http: ClientFactory | None = None,
-    http_options: Mapping[str, Any] | None = None,
+    http_options: Fields | None = None,
     breakers: Breakers | None = None,
     stop: Stop = None,
     observe: Callable[[ScanEvent], None] | None = None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mp2._document import Fields, Names
 from mp2.cli import settings
 from mp2.cli.session import Interrupts, Session, note_kept
 from mp2.cli.views import document, present
@@ -20,7 +21,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 RecordT = TypeVar("RecordT")
 
 
-def options_record(kind: type[RecordT], values: Mapping[str, Any]) -> RecordT:
+def options_record(kind: type[RecordT], values: Fields) -> RecordT:
     """Build a record of options from the values that click parsed; its fields have their names."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: values[name] for name in names})
@@ -52,9 +53,7 @@ def number_option(
     return click.option(name, type=kind, default=default, show_default=True, help=meaning)
 
 
-def flat(
-    context: click.Context, option: click.Parameter, values: tuple[tuple[str, ...], ...]
-) -> tuple[str, ...]:
+def flat(context: click.Context, option: click.Parameter, values: tuple[Names, ...]) -> Names:
     """Join the names of an option that may be repeated and takes several each time."""
     return tuple(name for names in values for name in names)
 

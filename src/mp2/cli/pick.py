@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2._document import Document
+from mp2._document import Document, Fields, Names
 from mp2.cli import settings
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
@@ -139,7 +139,7 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
 
 
 def sheet_of_day(
-    result: SearchResult, source: _DaySource, options: Mapping[str, Any], stop: threading.Event
+    result: SearchResult, source: _DaySource, options: Fields, stop: threading.Event
 ) -> SignalSheet:
     """Return a sheet whose last day is the one to pick for.
 
@@ -340,7 +340,7 @@ class _WalkOptions:
     min_tickers: int
     top_groups: int
     count: str
-    without: tuple[str, ...]
+    without: Names
 
 
 @click.command(cls=RulesCommand)

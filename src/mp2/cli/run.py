@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import Document
 from mp2.cli.options import (
     PICK_OPTIONS,
     PRICES_OPTIONS,
@@ -54,7 +55,7 @@ def demo(seed: int, no_plant: bool, **options: Any) -> int:
     return _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
 
 
-def _run(source: Source, signals: SignalSettings, options: dict[str, Any]) -> int:
+def _run(source: Source, signals: SignalSettings, options: Document) -> int:
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
     from mp2.pipeline import run_request

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2._document import Document
+from mp2._document import Document, Fields, Names
 from mp2._files import others_may_read
 from mp2._intervals import DISPLAY_S
 from mp2.cli import settings
@@ -43,7 +42,7 @@ class Plan:
     """The scanners there are and the table `[discovery]`, checked."""
 
     known: tuple[Registered, ...]
-    config: Mapping[str, Any] = field(repr=False)
+    config: Fields = field(repr=False)
 
     def discovery(self) -> Discovery:
         """Return the table as typed settings; raises `InputError` naming the keys at fault."""
@@ -111,7 +110,7 @@ class ScanOptions:
 
     db: Path
     no_store: bool
-    only: tuple[str, ...] = ()
+    only: Names = ()
     workers: int | None = None
     timeout: float | None = None
     sequential: bool = False
@@ -271,7 +270,7 @@ def print_verdict(concurrent: ScanResult, sequential: ScanResult) -> ExitCode:
     # Equal counts may hide different tickers.
     if concurrent.candidates != sequential.candidates:
         differences.append("the candidates differ")
-    facts: dict[str, Any] = {
+    facts: Document = {
         "n_scanners": len(concurrent.outcomes),
         "n_candidates": len(concurrent.candidates),
         "workers": concurrent.workers,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2._document import Document
+from mp2._document import Document, Fields, Names
 from mp2.cli import settings
 from mp2.cli.logs import start_logging
 from mp2.cli.options import DB_OPTION, JSON_OPTION, reading
@@ -97,7 +97,7 @@ def describe_scanner(
     return described
 
 
-def _row(described: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(described: Fields) -> Names:
     enabled = "yes"
     if described["error"]:
         enabled = f"error: {described['error']}"
@@ -109,7 +109,7 @@ def _row(described: Mapping[str, Any]) -> tuple[str, ...]:
     return described["name"], described["pipeline"], enabled, keys or "-", breaker, summary
 
 
-def _breaker_text(breaker: Mapping[str, Any]) -> str:
+def _breaker_text(breaker: Fields) -> str:
     """Return `closed (2 failures)` or `open since 2026-11-22 15:30 for 15 min`."""
     n_failures = breaker["n_failures"]
     if breaker["phase"] == "closed" and n_failures:
@@ -172,7 +172,7 @@ def _value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def describe_settings(model: Any, given: Mapping[str, Any]) -> list[Document]:
+def describe_settings(model: Any, given: Fields) -> list[Document]:
     """Describe each setting from the schema of its class, and whether the file sets it.
 
     The value in the file is left out: it may be a secret.
@@ -195,7 +195,7 @@ def describe_settings(model: Any, given: Mapping[str, Any]) -> list[Document]:
 _LIMITS = ("enum", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 
-def type_text(field: Mapping[str, Any]) -> str:
+def type_text(field: Fields) -> str:
     """Return a JSON schema in its own words: `integer minimum 1`, `array of string`."""
     choices = field.get("anyOf")
     if choices:
@@ -287,7 +287,7 @@ def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) ->
 
 
 def run_in_caller(
-    one: Registered, config: Mapping[str, Any]
+    one: Registered, config: Fields
 ) -> tuple[ScanOutcome, Sequence[Candidate], Sequence[str]]:
     """Run a scanner in this thread; an error it raises names it."""
     from mp2.discovery.runner import scan_in_caller

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import Fields
 from mp2.cli import settings
 from mp2.cli.options import (
     DB_OPTION,
@@ -159,13 +160,13 @@ class RunOptions(ViewOptions):
     no_progress: bool
 
 
-def rules_from(options: Mapping[str, Any]) -> Rules:
+def rules_from(options: Fields) -> Rules:
     """Return the rules among a command's options."""
     given = {name: options[name] for name in _RULES if options.get(name) is not None}
     return Rules(**given)
 
 
-def settings_from(options: Mapping[str, Any]) -> SearchSettings:
+def settings_from(options: Fields) -> SearchSettings:
     """Return the settings of the search among a command's options."""
     from mp2.groups.settings import SearchSettings
 

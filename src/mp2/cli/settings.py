@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 from click.types import FuncParamType
 
+from mp2._document import Document, Names
 from mp2._files import read_toml
 from mp2.errors import InputError
 
@@ -51,7 +52,7 @@ def _checkpoint(value: Any) -> float:
     return seconds
 
 
-def names(value: Any) -> tuple[str, ...]:
+def names(value: Any) -> Names:
     """Return names from a list or a text separated by commas; outer spaces are removed."""
     parts = value if isinstance(value, list | tuple) else str(value).split(",")
     stripped = [str(part).strip() for part in parts]
@@ -104,14 +105,14 @@ class SettingsFile:
     """A settings file: a table per command, and `[discovery]`, which `discovery.config` checks."""
 
     path: Path
-    tables: dict[str, Any] = field(repr=False)
+    tables: Document = field(repr=False)
 
     @property
     def discovery(self) -> Any:
         """The settings of scanners, unchecked; empty when there are none."""
         return self.tables.get(_DISCOVERY, {})
 
-    def defaults(self, cli: click.Group) -> dict[str, Any]:
+    def defaults(self, cli: click.Group) -> Document:
         """Return the file's values as click's `default_map`.
 
         Keys are the long options with underscores. Raises `InputError` listing all unknown ones.
@@ -143,18 +144,18 @@ def find(path: Path | None) -> SettingsFile:
 
 
 def _defaults(
-    table: dict[str, Any],
+    table: Document,
     command: click.Command,
     where: str,
     problems: list[str],
     others: Iterable[str] = (),
-) -> dict[str, Any]:
+) -> Document:
     """Rename the keys of a table as click knows them; each has to be an option or a command."""
     options = {_key(param): param for param in command.params if isinstance(param, click.Option)}
     for key in _NOT_IN_FILES:
         options.pop(key, None)
     commands = command.commands if isinstance(command, click.Group) else {}
-    defaults: dict[str, Any] = {}
+    defaults: Document = {}
     for key, value in table.items():
         if key in options:
             option = options[key]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from mp2._document import SCHEMA_VERSION, Document
+from mp2._document import SCHEMA_VERSION, Document, Fields
 from mp2.cli.session import Interrupts, current_session
 from mp2.errors import plain
 
@@ -28,7 +28,7 @@ PLAIN_WIDTH = 160
 ParamsT = ParamSpec("ParamsT")
 
 
-def present(content: Mapping[str, Any], *parts: RenderableType) -> None:
+def present(content: Fields, *parts: RenderableType) -> None:
     """Print the result of a command: `content` as its JSON document, or its warnings and `parts`.
 
     Text among the parts is printed as it is, without markup.
@@ -86,7 +86,7 @@ def document(
     }
 
 
-def print_document(content: Mapping[str, Any]) -> None:
+def print_document(content: Fields) -> None:
     """Print the one JSON document of a command; a signal meanwhile waits until it is whole."""
     text = json_text(content)
     session = current_session()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mp2._document import Names
 from mp2._files import expanded
 from mp2.data.columns import (
     ColumnNames,
@@ -247,7 +248,7 @@ def count_header_rows(path: Path) -> int:
     return 2
 
 
-def _levels(name: object) -> tuple[str, ...]:
+def _levels(name: object) -> Names:
     """Return the levels of a column's name: those of a tuple's text, else the name itself."""
     text = str(name)
     levels: Any = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from mp2._document import Names, Texts
 from mp2.data.tables import (
     Rows,
     Table,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from polars import Series
 
 # The names in a table by role, such as {"day": "Date"}.
-ColumnNames = Mapping[str, str]
+ColumnNames = Texts
 
 KEYS = ("algo", "variation", "day", "ticker")
 OUTCOME_PRICES = ("open", "close")
@@ -400,7 +401,7 @@ def wins_of(values: Series) -> Series:
     )
 
 
-Conversion = tuple[Callable[["Series"], "Series"], tuple[str, ...], str]
+Conversion = tuple[Callable[["Series"], "Series"], Names, str]
 
 _TEXT: Conversion = (texts_of, (), "is not text")
 _NUMBER: Conversion = (numbers_of, _MISSING_TEXTS, "is not a number")

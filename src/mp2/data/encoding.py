@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mp2._document import Names
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.columns import KEYS, ColumnNames, Reader, parse_day
 from mp2.data.signal_table import Key
@@ -29,7 +30,7 @@ MAX_ALGOS = 64
 
 
 @dataclass(slots=True)
-class Names:
+class FoundNames:
     """The names of a first pass: variations in order of first appearance, days, tickers."""
 
     variations: dict[Key, None] = field(default_factory=dict)
@@ -41,10 +42,10 @@ class Names:
 class Axes:
     """What the positions of a panel stand for; `variations` is in variation-number order."""
 
-    algos: tuple[str, ...] = ()
+    algos: Names = ()
     variations: tuple[Key, ...] = ()
     days: tuple[date, ...] = ()
-    tickers: tuple[str, ...] = ()
+    tickers: Names = ()
 
 
 class Buys(NamedTuple):
@@ -61,7 +62,7 @@ class Buys(NamedTuple):
 
 
 def arrange(
-    names: Names,
+    names: FoundNames,
     algos: Sequence[str],
     extra_days: Iterable[date],
     problems: list[str],
@@ -252,9 +253,9 @@ class LongSignals(Reader):
         super().__init__(table, KEYS, columns, outcome=with_outcome)
         self.tally = tally_of(self)
 
-    def scan(self) -> Names:
+    def scan(self) -> FoundNames:
         """Check every value and collect the names: the first pass."""
-        names = Names()
+        names = FoundNames()
         for batch in self.check():
             runs, _ = _variation_runs(batch)
             keys = runs.unique(maintain_order=True).drop_nulls()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+from mp2._document import Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class FileOrigin:
     """A path, and the other arguments with which its reader was called."""
 
     path: Path
-    options: Mapping[str, Any]
+    options: Fields
 
 
 def file_origin(source: Any, **options: Any) -> FileOrigin | None:

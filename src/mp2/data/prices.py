@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mp2._document import Names
 from mp2.data.arrays import (
     BoolArray,
     FloatArray,
@@ -50,15 +51,15 @@ class PriceTable:
     - `origin`: the file the whole table was read from; None for others.
     """
 
-    dates: tuple[str, ...]
-    tickers: tuple[str, ...]
+    dates: Names
+    tickers: Names
     open: FloatArray
     high: FloatArray
     low: FloatArray
     close: FloatArray
     volume: FloatArray
     first_idx: IndexArray
-    warnings: tuple[str, ...]
+    warnings: Names
     fingerprint: str
     next_date: str | None = None
     origin: FileOrigin | None = None

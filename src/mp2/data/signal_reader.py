@@ -24,9 +24,9 @@ from mp2.data.columns import (
 )
 from mp2.data.encoding import (
     Axes,
+    FoundNames,
     LongSignals,
     Market,
-    Names,
     Outcomes,
     arrange,
     parse_days,
@@ -359,7 +359,7 @@ def read_day_signals(
 
 
 def add_silent(
-    found: Names,
+    found: FoundNames,
     expected: Collection[Key],
     table: str,
     problems: list[str],

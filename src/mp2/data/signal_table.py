@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mp2._document import Names
 from mp2.data.arrays import NumberArray, WordArray
 
 Key = tuple[str, str]
@@ -27,13 +28,13 @@ class SignalTable:
     All arrays are C-contiguous and read-only.
     """
 
-    algos: tuple[str, ...]
-    variations: tuple[str, ...]
+    algos: Names
+    variations: Names
     algo_of: NumberArray
-    days: tuple[str, ...]
-    tickers: tuple[str, ...]
+    days: Names
+    tickers: Names
     buys: WordArray
-    warnings: tuple[str, ...]
+    warnings: Names
 
     @property
     def keys(self) -> tuple[Key, ...]:

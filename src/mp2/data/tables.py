@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mp2._document import Names
 from mp2._files import expanded
 from mp2.errors import InputError, ReadStoppedError
 
@@ -61,7 +62,7 @@ class Table:
     """
 
     name: str
-    columns: tuple[str, ...]
+    columns: Names
     read: Callable[[ColumnList], Rows]
     stop: Stop = None
 
@@ -305,7 +306,7 @@ def csv_fault(
 def csv_head(
     path: Path,
     n_rows: int,
-) -> list[tuple[str, ...]]:
+) -> list[Names]:
     """Return the first lines of a CSV file as text, fewer when the file is shorter.
 
     Raises `InputError` when the file cannot be read.

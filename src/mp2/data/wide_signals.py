@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from mp2._document import Texts
 from mp2.data.arrays import BoolArray
 from mp2.data.columns import KEYS, ColumnNames, parse_day
-from mp2.data.encoding import Names
+from mp2.data.encoding import FoundNames
 from mp2.data.signal_table import Key
 from mp2.data.tables import Rows, Stop, Table, raise_if_stopped
 
@@ -23,7 +24,7 @@ def wide_table(
     columns: ColumnNames,
     problems: list[str],
     stop: Stop,
-) -> tuple[Table, Names]:
+) -> tuple[Table, FoundNames]:
     """Return a wide frame as a long table of buys, and all its names, also those without a buy.
 
     Index = time, columns = levels algo, parameters and ticker (or symbol). A variation is named by
@@ -46,7 +47,7 @@ def wide_table(
             f"{_NAME}: index entry {number + 1}: {str(frame.index[number])!r} is not a day; "
             f"use timestamps, YYYY-MM-DD or YYYYMMDD ({days.count(None)} such entries)"
         )
-    names = Names(days={day for day in days if day is not None})
+    names = FoundNames(days={day for day in days if day is not None})
     tickers: Any = []
     keys: list[Key] = []
     # Without its levels a column has no name.
@@ -73,7 +74,7 @@ def wide_table(
 
 def level_problems(
     frame: Any,
-    roles: Mapping[str, str],
+    roles: Texts,
 ) -> list[str]:
     """Return what is wrong with the column levels and the size of a frame."""
     levels = list(frame.columns.names)
@@ -115,7 +116,7 @@ def _texts(
 
 def variation_keys(
     frame: Any,
-    roles: Mapping[str, str],
+    roles: Texts,
     problems: list[str],
 ) -> list[Key]:
     """Name every column; different parameters must not give the same name."""

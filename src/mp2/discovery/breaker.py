@@ -8,11 +8,12 @@ processes share: every rule says what it does when that clock was set back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
+from mp2._document import Fields
 from mp2.discovery.config import ExecutionSettings
 from mp2.errors import TRANSIENT_CODES
 
@@ -47,7 +48,7 @@ class BreakerState:
     cool_down_s: float = 0.0
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
+    def from_row(cls, row: Fields) -> Self:
         """Return the state with these fields; a closed breaker where they make no sense."""
         # No clock shows a time that far away, and no calendar has it.
         farthest_s = max(abs(row["since"]), row["cool_down_s"])

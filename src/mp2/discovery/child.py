@@ -29,6 +29,7 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
+from mp2._document import Fields
 from mp2.discovery.candidates import shown
 from mp2.discovery.collection import Collected, Collection, collect
 from mp2.discovery.config import own_settings
@@ -61,9 +62,9 @@ class ChildError(RuntimeError):
 
 def request_text(
     scanner: type[Scanner],
-    settings: Mapping[str, Any],
+    settings: Fields,
     state: Mapping[Any, Any],
-    http: Mapping[str, Any],
+    http: Fields,
 ) -> str:
     """Return what a child has to know, as a JSON object.
 
@@ -308,7 +309,7 @@ class _ReportingContext(ScanContext):
         super().hide(secret)
 
 
-def scanned(request: Mapping[str, Any]) -> bytes:
+def scanned(request: Fields) -> bytes:
     """Run the scanner of a request; return the response."""
     scanner: type[Scanner] = resolve_name(request["scanner"])
     client = LazyClient(

@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from mp2._document import Document, Fields
 from mp2.discovery.registry import Registered
 from mp2.discovery.scanner import Scanner, ScannerSettings
 from mp2.errors import InputError, plain
@@ -90,7 +91,7 @@ class Discovery(_Table):
     """The whole table. `scanners` are the scanners' own tables as they were given."""
 
     scanner_execution: ExecutionSettings = ExecutionSettings()
-    scanners: dict[str, dict[str, Any]] = Field(default={}, repr=False)
+    scanners: dict[str, Document] = Field(default={}, repr=False)
     pipelines: dict[str, PipelineSettings] = {}
 
     def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
@@ -109,7 +110,7 @@ class Discovery(_Table):
 
 
 def read_discovery(
-    config: Mapping[str, Any] | None,
+    config: Fields | None,
     known: Iterable[Registered],
 ) -> Discovery:
     """Return the table `[discovery]`, given as a mapping, for these scanners and their pipelines.
@@ -160,7 +161,7 @@ def execution_settings(configured: ExecutionSettings, **given: Any) -> Execution
         raise InputError(_message(one, ExecutionSettings) for one in _details(error)) from error
 
 
-def own_settings(scanner: type[Scanner], given: Mapping[str, Any] | str) -> ScannerSettings:
+def own_settings(scanner: type[Scanner], given: Fields | str) -> ScannerSettings:
     """Return a scanner's table as its settings; in JSON, even a strict date may be text.
 
     Raises `InputError` naming every setting that is wrong.

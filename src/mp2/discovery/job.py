@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
+from mp2._document import Fields, Names
 from mp2.discovery.child import ChildScan
 from mp2.discovery.collection import (
     Collected,
@@ -33,8 +33,8 @@ class Ending:
     outcome: ScanOutcome
     candidates: tuple[Candidate, ...] = ()
     replies: frozenset[ReplyKind] = frozenset()
-    logs: tuple[str, ...] = ()
-    tool_logs: tuple[Mapping[str, Any], ...] = ()
+    logs: Names = ()
+    tool_logs: tuple[Fields, ...] = ()
 
 
 def ending_of(scanner: type[Scanner], context: ScanContext, collected: Collected) -> Ending:

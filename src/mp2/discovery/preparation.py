@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mp2._document import Document, Fields
 from mp2.discovery.candidates import one_line, shown
 from mp2.discovery.child import ChildScan, request_text
 from mp2.discovery.collection import MAX_MESSAGE_CHARS
@@ -36,10 +36,10 @@ class Preparation:
 
     discovery: Discovery
     timeout_s: float
-    state: dict[str, Any]
+    state: Document
     today: datetime.date
     http: ClientFactory
-    http_options: Mapping[str, Any]
+    http_options: Fields
 
     def prepare(self, known: Registered) -> Job | Ending:
         """Return the scanner's job, or its end when it does not run."""
@@ -111,7 +111,7 @@ def not_run(
     return Ending(outcome)
 
 
-def state_copy(state: dict[str, Any]) -> dict[str, Any]:
+def state_copy(state: Document) -> Document:
     """Return a deep copy. Raises `InputError` naming the first key whose value cannot be copied."""
     copied = {}
     # One for all keys: what two values share is shared by their copies.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from mp2._document import SCHEMA_VERSION
+from mp2._document import SCHEMA_VERSION, Document, Fields, Names
 from mp2.errors import counted
 
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -81,7 +81,7 @@ TOO_MANY_HUNG = "too_many_hung"
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the fields as plain JSON values, in copies."""
         return asdict(self)
 
@@ -114,10 +114,10 @@ class MergedCandidate(_Record):
     ticker: str
     priority: str
     n_sources: int
-    sources: tuple[str, ...]
-    pipelines: tuple[str, ...]
-    contexts: tuple[str, ...]
-    data: Mapping[str, Any]
+    sources: Names
+    pipelines: Names
+    contexts: Names
+    data: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +174,9 @@ class ScanResult:
     mode: Mode
     outcomes: tuple[ScanOutcome, ...]
     candidates: tuple[MergedCandidate, ...]
-    warnings: tuple[str, ...] = ()
-    tool_logs: tuple[Mapping[str, Any], ...] = ()
-    logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: Names = ()
+    tool_logs: tuple[Fields, ...] = ()
+    logs: Mapping[str, Names] = field(default_factory=dict)
     store_error: str | None = None
 
     @property
@@ -184,7 +184,7 @@ class ScanResult:
         """Scanners that should have a result and have none."""
         return sum(outcome.failed for outcome in self.outcomes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the result as one JSON document, without the logs."""
         document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         for name in ("tool_logs", "logs", "store_error"):
@@ -216,7 +216,7 @@ class ScanEvent:
     timeout_s: float | None = None
     outcome: ScanOutcome | None = None
     candidates: tuple[Candidate, ...] = ()
-    logs: tuple[str, ...] = ()
+    logs: Names = ()
 
     @property
     def line(self) -> str | None:
@@ -227,9 +227,9 @@ class ScanEvent:
             return None
         return console_line(self.outcome)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the console line in a structured form, as plain JSON values."""
-        values: dict[str, Any] = {
+        values: Document = {
             "event": self.kind,
             "elapsed_s": self.elapsed_s,
         }

@@ -50,13 +50,13 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mp2._document import Document, Fields, Names
 from mp2._intervals import POLL_S
 from mp2.discovery.breaker import Breakers, BreakerState
 from mp2.discovery.collection import Collection, gather
@@ -103,14 +103,14 @@ this (95th percentile), and less brings nothing.
 def scan(
     scanners: Iterable[type[Scanner] | Registered] | None = None,
     *,
-    config: Mapping[str, Any] | None = None,
-    state: dict[str, Any] | None = None,
+    config: Fields | None = None,
+    state: Document | None = None,
     workers: int | None = None,
     timeout_s: float | None = None,
     concurrent: bool | None = None,
     only: Sequence[str] = (),
     http: ClientFactory | None = None,
-    http_options: Mapping[str, Any] | None = None,
+    http_options: Fields | None = None,
     breakers: Breakers | None = None,
     stop: threading.Event | None = None,
     observe: Callable[[ScanEvent], None] | None = None,
@@ -194,11 +194,11 @@ def scan(
 def scan_in_caller(
     scanner: type[Scanner] | Registered,
     *,
-    config: Mapping[str, Any] | None = None,
-    state: dict[str, Any] | None = None,
-    http_options: Mapping[str, Any] | None = None,
+    config: Fields | None = None,
+    state: Document | None = None,
+    http_options: Fields | None = None,
     today: datetime.date | None = None,
-) -> tuple[ScanOutcome, tuple[Candidate, ...], tuple[str, ...]]:
+) -> tuple[ScanOutcome, tuple[Candidate, ...], Names]:
     """Run one scanner in this thread, without a time limit, for a debugger.
 
     Returns its outcome, its candidates and its log lines.

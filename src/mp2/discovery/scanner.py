@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mp2._document import Document, Fields, Names
 from mp2.discovery.deadline import Deadline
 from mp2.discovery.http.redact import Secrets
 from mp2.discovery.http.reply import ReplyKind
@@ -94,15 +95,15 @@ class Scanner:
     summary: ClassVar[str] = ""
     Settings: ClassVar[type[ScannerSettings]] = ScannerSettings
     isolation: ClassVar[Literal["thread", "process"]] = "thread"
-    keys: ClassVar[tuple[str, ...]] = ()
+    keys: ClassVar[Names] = ()
     offline: ClassVar[bool] = False
     # Read-only, because subclasses share it.
-    rates: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    rates: ClassVar[Mapping[str, Names]] = MappingProxyType({})
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
-    def scan(self, context: ScanContext) -> Iterable[Candidate | Mapping[str, Any]]:
+    def scan(self, context: ScanContext) -> Iterable[Candidate | Fields]:
         """Return the candidates, most promising first.
 
         A generator is not resumed once `limit` are valid.
@@ -137,7 +138,7 @@ class ScanContext:
         scanner: type[Scanner],
         settings: ScannerSettings,
         *,
-        state: dict[str, Any] | None = None,
+        state: Document | None = None,
         timeout_s: float | None = None,
         today: datetime.date | None = None,
         http: ClientFactory | None = None,
@@ -157,7 +158,7 @@ class ScanContext:
         self.attempts = 0
         self.replies: set[ReplyKind] = set()
         self.logs: list[str] = []
-        self.tool_logs: list[dict[str, Any]] = []
+        self.tool_logs: list[Document] = []
         # Not from the manager of loggers, which would keep it and share it between runs.
         self.logger = logging.Logger(f"mp2.discovery.scanner.{scanner.name}")
         self.logger.propagate = False

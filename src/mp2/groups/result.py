@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mp2._document import SCHEMA_VERSION, Document
+from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2.errors import InputError
 from mp2.groups.rules import Rules
 
@@ -54,7 +54,7 @@ class DayConsensus:
     """The tickers all members buy on one day, in alphabetical order."""
 
     day: str
-    tickers: tuple[str, ...]
+    tickers: Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +148,13 @@ class SearchResult:
     score_std: dict[int, float | None]
     kept: dict[int, tuple[Group, ...]]
     picked_rank: dict[int, int | None]
-    days: tuple[str, ...]
+    days: Names
     day_weights: tuple[float, ...]
     base_win_rates: tuple[float, ...]
-    special: tuple[str, ...]
+    special: Names
     max_attempts: int | None
     input_fingerprint: str
-    warnings: tuple[str, ...]
+    warnings: Names
     starters: Sequence[StarterRecord] = ()
     run_id: str | None = None
     read_s: float = 0.0

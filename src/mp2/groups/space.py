@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mp2._document import Names
 from mp2.errors import InputError
 from mp2.groups.rules import MAX_GROUP_SIZE
 
@@ -86,7 +87,7 @@ class PanelSummary:
 
     variations_per_algo: dict[str, int]
     n_variations: int
-    days: tuple[str, ...]
+    days: Names
     n_tickers: int
     buys_per_day: tuple[int, ...]
     base_win_rates: tuple[float, ...]

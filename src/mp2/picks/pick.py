@@ -7,11 +7,12 @@ groups whose consensus holds a ticker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mp2._document import Names, Texts
 from mp2.data import bitset
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
@@ -24,7 +25,7 @@ from mp2.signals.sheet import SignalSheet
 if TYPE_CHECKING:
     import polars as pl
 
-ConsensusOf = Callable[[Group], tuple[str, ...]]
+ConsensusOf = Callable[[Group], Names]
 """Returns the tickers that all members of a group buy on the day, alphabetical."""
 
 
@@ -54,7 +55,7 @@ def pick_day(
     day_idx = sheet.days.index(day)
     number_of = {key: number for number, key in enumerate(keys)}
 
-    def consensus_of(group: Group) -> tuple[str, ...]:
+    def consensus_of(group: Group) -> Names:
         # By name: the numbers in the result are those of the panel that was searched.
         numbers = [number_of[member.algo, member.variation] for member in group.members]
         tickers = bitset.members(sheet.consensus(numbers)[day_idx])
@@ -189,7 +190,7 @@ def votes_of(
     return tuple(sorted(votes, key=lambda vote: (-vote.n_groups, vote.best_rank, vote.ticker)))
 
 
-def _names(groups: Iterable[Group | SizePick]) -> tuple[str, ...]:
+def _names(groups: Iterable[Group | SizePick]) -> Names:
     """The distinct members of some groups as `ALGO variation`, in variation order."""
     members: set[Member] = set()
     for group in groups:
@@ -239,7 +240,7 @@ def sheet_from_table(
     result: SearchResult,
     *,
     day: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Texts | None = None,
     table: str | None = None,
     query: str | None = None,
     stop: Stop = None,

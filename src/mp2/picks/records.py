@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from mp2._document import SCHEMA_VERSION, Document
+from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2.groups.result import Member
 
 
@@ -22,7 +22,7 @@ class SizePick:
 
     rank: int
     members: tuple[Member, ...]
-    tickers: tuple[str, ...]
+    tickers: Names
     fallback_from: int | None = None
 
 
@@ -38,7 +38,7 @@ class Vote:
     n_groups: int
     best_rank: int
     size: int
-    members: tuple[str, ...]
+    members: Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +54,9 @@ class DayPicks:
     assumed: bool
     picks: dict[int, SizePick | None]
     votes: tuple[Vote, ...]
-    warnings: tuple[str, ...]
+    warnings: Names
 
-    def tickers(self) -> tuple[str, ...]:
+    def tickers(self) -> Names:
         """Return the distinct tickers of the picks of all sizes, alphabetical."""
         tickers: set[str] = set()
         for pick in self.picks.values():
@@ -132,6 +132,6 @@ class Outcome:
         return document
 
 
-def _keyed_by_text(by_size: dict[int, Any]) -> dict[str, Any]:
+def _keyed_by_text(by_size: dict[int, Any]) -> Document:
     # JSON keys are text.
     return {str(size): value for size, value in by_size.items()}

@@ -22,7 +22,7 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
-from mp2._document import SCHEMA_VERSION, Document
+from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2.data.prices import PriceTable
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
@@ -106,7 +106,7 @@ class Week:
     over sizes and days, that come from another group than the picked one.
     """
 
-    searched: tuple[str, ...]
+    searched: Names
     status: Status
     elapsed_s: float
     coverage: float
@@ -129,7 +129,7 @@ class WalkForward:
     rules: Rules
     weeks: tuple[Week, ...]
     total: dict[str, Judged]
-    warnings: tuple[str, ...]
+    warnings: Names
 
     @property
     def verdict(self) -> Verdict:

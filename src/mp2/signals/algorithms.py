@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mp2._document import Names
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.signals import indicators
 from mp2.signals.indicators import Series
@@ -48,7 +49,7 @@ class Algorithm:
     rule: Callable[..., BoolArray]
     reads: Callable[..., Sequence[Series]]
     parameters: tuple[Parameter, ...]
-    rising: tuple[str, ...] = ()
+    rising: Names = ()
 
     @property
     def summary(self) -> str:

@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from mp2._document import Fields, Names
 from mp2._files import read_toml
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.prices import price_table
@@ -89,7 +90,7 @@ class Grids:
 
     algorithms: tuple[Algorithm, ...]
     variations: tuple[Variation, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: Names = ()
 
 
 def load_grids(path: str | PathLike[str] | None = None) -> Grids:
@@ -131,7 +132,7 @@ def grids_of(algorithms: Iterable[Algorithm]) -> Grids:
 
 def _grids(
     algorithms: Sequence[Algorithm],
-    document: Mapping[str, Any],
+    document: Fields,
     warnings: Sequence[str],
     where: str = "",
 ) -> Grids:
@@ -167,7 +168,7 @@ def _grids(
 
 
 def _unknown_keys(
-    table: Mapping[str, Any],
+    table: Fields,
     known: Sequence[str],
 ) -> list[str]:
     names = ", ".join(known)
@@ -246,7 +247,7 @@ def rising_variations(
 
 def _values(
     parameter: Parameter,
-    table: Mapping[str, Any],
+    table: Fields,
     problems: list[str],
 ) -> list[float]:
     values = _listed(table.get(parameter.name, parameter.values))

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mp2._document import Names
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
@@ -40,7 +41,7 @@ class Finding:
     algo: str
     variation: str
     day: str
-    tickers: tuple[str, ...]
+    tickers: Names
     change: str
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mp2._document import Names
 from mp2.data import bitset
 from mp2.data.arrays import AnyArray, FloatArray, freeze
 from mp2.data.panel import SignalPanel, signal_panel
@@ -147,7 +148,7 @@ class _Days:
     is a trading day.
     """
 
-    names: tuple[str, ...]
+    names: Names
     first_idx: int
     assumed: bool = False
 

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, partial
@@ -25,6 +25,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from mp2._document import Document, Fields
 from mp2._files import expanded
 from mp2._sqlite import ForeignFileError, connect
 from mp2.errors import InputError, StoreError
@@ -35,7 +36,7 @@ BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
 
 RecordT = TypeVar("RecordT")
-Row = dict[str, Any]
+Row = Document
 
 _N_LISTED = 5
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -267,13 +268,11 @@ class Database:
     def _execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
 
-    def _insert(self, table: str, values: Mapping[str, Any], *, replace: bool = False) -> None:
+    def _insert(self, table: str, values: Fields, *, replace: bool = False) -> None:
         """Add a row, or put it in the place of the row with its key."""
         self._insert_many(table, [values], replace=replace)
 
-    def _insert_many(
-        self, table: str, rows: Iterable[Mapping[str, Any]], *, replace: bool = False
-    ) -> None:
+    def _insert_many(self, table: str, rows: Iterable[Fields], *, replace: bool = False) -> None:
         """Add rows with the same columns, one at a time: a lazy `rows` stays lazy."""
         statement = ""
         for row in rows:
@@ -281,7 +280,7 @@ class Database:
                 statement = insert(table, row, replace=replace)
             self._execute(statement, [to_sql(value) for value in row.values()])
 
-    def _update(self, table: str, key: int, values: Mapping[str, Any]) -> None:
+    def _update(self, table: str, key: int, values: Fields) -> None:
         """Change columns of the row whose key, a column called like the table, is `key`."""
         changes = f"UPDATE {sql_name(table)} SET {sql_names(values, '{} = ?')}"
         encoded = [to_sql(value) for value in values.values()]
@@ -348,7 +347,7 @@ def to_sql(value: Any) -> Any:
     return value
 
 
-def from_sql(row: Mapping[str, Any]) -> Row:
+def from_sql(row: Fields) -> Row:
     """A row's values, JSON decoded. Raises ValueError."""
     values = dict(row)
     encoded = _json_columns()
@@ -364,7 +363,7 @@ def from_sql(row: Mapping[str, Any]) -> Row:
 _json_columns = cache(schema.json_columns)
 
 
-def validated(kind: type[RecordT], values: Mapping[str, Any]) -> RecordT:
+def validated(kind: type[RecordT], values: Fields) -> RecordT:
     """The record with these values, converted and checked by its types. Raises ValueError."""
     try:
         record: RecordT = _adapter(kind).validate_python(values)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from mp2._document import Document, Fields
 
 SILENCE_S = 600.0
 """How long a process of another host may be silent before its run counts as interrupted."""
@@ -17,7 +17,7 @@ _DEAD = ("Z", "X")
 """States of a process that has ended and that its parent has not waited for."""
 
 
-def owner() -> dict[str, Any]:
+def owner() -> Document:
     """The columns that identify this process."""
     return {
         "host": platform.node(),
@@ -53,12 +53,12 @@ def is_running(pid: int, start: str | None) -> bool:
     return start is None or fields[19] == start
 
 
-def is_at_work(row: Mapping[str, Any]) -> bool:
+def is_at_work(row: Fields) -> bool:
     """Whether a process of this host still works on the run or scan in `row`."""
     return row["host"] == platform.node() and status_now(row) == "running"
 
 
-def status_now(row: Mapping[str, Any]) -> str:
+def status_now(row: Fields) -> str:
     """The status in `row`, or `interrupted` when the process that should have ended it is gone.
 
     A process of another host counts as gone when it has not written for `SILENCE_S`.

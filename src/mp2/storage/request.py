@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from mp2._document import Document
+from mp2._document import Document, Names
 from mp2._files import expanded
 from mp2.groups.settings import SearchSettings
 
@@ -42,8 +42,8 @@ class SignalsFile(_Record):
     path: StoredPath
     columns: dict[str, str] = {}
     outcomes: StoredPath | None = None
-    algos: tuple[str, ...] = ()
-    days: tuple[str, ...] = ()
+    algos: Names = ()
+    days: Names = ()
     table: str | None = None
     query: str | None = None
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
 
+from mp2._document import Fields
 from mp2.discovery.breaker import Breakers, BreakerState, Change
 from mp2.discovery.config import ExecutionSettings
 from mp2.discovery.records import ScanEvent, ScanResult
@@ -35,7 +35,7 @@ class ScanRecorder:
     writer: WriterThread
     names: Sequence[str]
     day: date
-    config: Mapping[str, Any]
+    config: Fields
     observer: Callable[[ScanEvent], None] | None = None
     on_begin: Callable[[str], None] | None = None
     _observer_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -116,7 +116,7 @@ class ScanRecorder:
             self._error = str(error)
 
 
-def config_fingerprint(config: Mapping[str, Any]) -> str:
+def config_fingerprint(config: Fields) -> str:
     """Return the sha256, in hex, of a table `[discovery]`: the same for the same table."""
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

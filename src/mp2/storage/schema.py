@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mp2._document import Names
+
 APPLICATION_ID = 0x6D703273  # "mp2s"
 
 SCHEMA = """
@@ -212,7 +214,7 @@ CREATE TABLE breaker (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = ()
+STEPS: Names = ()
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default."""
 

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mp2 import __version__
+from mp2._document import Fields, Names, Texts
 from mp2.discovery.deadline import Deadline
 from mp2.discovery.http.cache import Cache
 from mp2.discovery.http.judgement import MAX_TEXT, judged
@@ -68,7 +69,7 @@ class ScannerRun(Protocol):
     """
 
     scanner: str
-    rates: Mapping[str, tuple[str, ...]]
+    rates: Mapping[str, Names]
     deadline: Deadline
     secrets: Secrets
     logger: logging.Logger
@@ -149,9 +150,9 @@ class Http:
         url: str,
         *,
         parse: Callable[[Reply], T],
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        secret_params: Mapping[str, str] | None = None,
+        params: Fields | None = None,
+        headers: Texts | None = None,
+        secret_params: Texts | None = None,
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:
@@ -170,9 +171,9 @@ class Http:
         url: str,
         *,
         parse: Callable[[Reply], T],
-        form: Mapping[str, str] | None = None,
+        form: Texts | None = None,
         auth: tuple[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Texts | None = None,
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:

@@ -20,7 +20,6 @@ import math
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
 from contextlib import closing, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -28,6 +27,7 @@ from typing import Any
 import httpx2
 
 from mp2 import __version__
+from mp2._document import Fields
 from mp2.discovery.deadline import Deadline, timeout_message
 from mp2.discovery.http.judgement import MAX_TEXT
 from mp2.discovery.http.redact import Secrets
@@ -146,7 +146,7 @@ class Connection:
         self._deadline.cancelled.wait(self._deadline.remaining_s())
         self.close()
 
-    def _note_stream(self, event: str, info: Mapping[str, Any]) -> None:
+    def _note_stream(self, event: str, info: Fields) -> None:
         """Note a stream that httpx2 has opened; one over TLS comes after the plain one."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             stream = info["return_value"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from mp2._document import Fields
 from mp2.errors import SourceError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class LazyClient:
     `options` are its arguments; `warn` gets its warnings.
     """
 
-    def __init__(self, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:
+    def __init__(self, options: Fields, warn: Callable[[str], object]) -> None:
         self._options = {"warn": warn, **options}
         self._lock = threading.Lock()
         self._client: Client | None = None

@@ -8,6 +8,8 @@ import threading
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
+from mp2._document import Names
+
 SHORTEST = 4
 """Shorter values are not secrets: replacing them would make every log unreadable."""
 
@@ -22,7 +24,7 @@ class Secrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._forms: tuple[str, ...] = ()
+        self._forms: Names = ()
 
     def __contains__(self, value: str) -> bool:
         return value in self._forms

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from mp2._document import Texts
 from mp2.errors import SourceError
 
 ReplyKind = Literal["fresh", "cached", "stale"]
@@ -23,7 +23,7 @@ class Reply:
     """
 
     status: int
-    headers: Mapping[str, str]
+    headers: Texts
     body: bytes
 
     def json(self) -> Any:

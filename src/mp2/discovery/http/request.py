@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import httpx2
 
+from mp2._document import Fields, Texts
 from mp2.discovery.http.redact import Secrets
 from mp2.errors import SourceError, plain
 
@@ -43,10 +43,10 @@ class Request:
 
     method: str
     url: httpx2.URL
-    headers: Mapping[str, str]
+    headers: Texts
     max_bytes: int
-    form: Mapping[str, str] | None = None
-    secret_params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    form: Texts | None = None
+    secret_params: Texts = field(default_factory=dict, repr=False)
     auth: tuple[str, str] | None = field(default=None, repr=False)
 
     @property
@@ -134,7 +134,7 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or _DEFAULT_PORT[url.scheme]
 
 
-def checked_url(text: str, params: Mapping[str, Any] | None = None) -> httpx2.URL:
+def checked_url(text: str, params: Fields | None = None) -> httpx2.URL:
     """Return the URL of a request.
 
     Raises `SourceError("bad_request")`, without the address, which may be private.

@@ -7,12 +7,13 @@ seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from mp2._document import Texts
 from mp2.errors import SourceError
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ _EPOCH_S = 1e9
 """A reset time above this is a point in time (Finnhub), below it a duration (Reddit)."""
 
 
-def retry_after_s(headers: Mapping[str, str], now: float, *, limited: bool = True) -> float | None:
+def retry_after_s(headers: Texts, now: float, *, limited: bool = True) -> float | None:
     """Return the seconds to wait that a response asks for.
 
     By `retry-after` (a number or an HTTP date), else by `x-ratelimit-reset`.

@@ -16,10 +16,11 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, NonNegativeFloat
 
+from mp2._document import Document
 from mp2._files import expanded
 from mp2.discovery.records import PRIORITIES, Candidate
 from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
@@ -134,7 +135,7 @@ class BarScanner(Scanner):
         for idx in matches:
             ticker = prices.tickers[idx]
             measures = {}
-            data: dict[str, Any] = {"date": prices.dates[-1]}
+            data: Document = {"date": prices.dates[-1]}
             for measure, column in columns.items():
                 value = float(column[idx])
                 measures[measure] = value

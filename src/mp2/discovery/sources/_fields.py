@@ -10,9 +10,10 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from mp2._document import Document, Fields
 from mp2.discovery.candidates import one_line
 from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
@@ -33,7 +34,7 @@ ABSENT = (None, "", "None", "-", "N/A")
 _NUMBER = re.compile(r"[+-]?([0-9][0-9,]{0,30}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?%?")
 
 
-class Row(dict[str, Any]):
+class Row(Document):
     """A JSON object of a response."""
 
     def number(self, name: str) -> float | None:
@@ -148,9 +149,9 @@ def raise_refusal(sentence: str, refusals: Collection[Refusal]) -> None:
 
 
 def pick(
-    record: Mapping[str, Any],
+    record: Fields,
     fields: Collection[str],
-) -> dict[str, Any]:
+) -> Document:
     """Return the fields of a record that belong in a candidate's data."""
     return {name: record[name] for name in fields}
 

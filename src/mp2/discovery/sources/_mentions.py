@@ -7,9 +7,10 @@ listed, because `CEO`, `IT` and `A` are tickers too; a company's name only if it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from mp2._document import Document, Texts
 from mp2.discovery.candidates import canonical_ticker
 
 _TICKER = r"([A-Za-z]{1,5}(?:[.-][A-Za-z]{1,2})?)"
@@ -37,13 +38,13 @@ class Mentions:
     def __init__(
         self,
         symbols: Iterable[str] = (),
-        names: Mapping[str, str] | None = None,
+        names: Texts | None = None,
     ) -> None:
         self._symbols = frozenset(symbols)
         self._names = {name.casefold(): ticker for name, ticker in (names or {}).items()}
         # The longest first: `Alphabet Inc.` before `Alphabet`.
         words = sorted(map(re.escape, self._names), key=len, reverse=True)
-        self._found: dict[str, dict[str, Any]] = {}
+        self._found: dict[str, Document] = {}
         # Without names a pattern that matches nothing.
         self._named = re.compile(rf"(?<!\w)(?:{'|'.join(words) or '(?!)'})(?!\w)")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from mp2._document import Document, Names
 from mp2.discovery.candidates import canonical_ticker
 from mp2.discovery.scanner import ScannerSettings
 
@@ -31,7 +32,7 @@ def check_web_address(text: str) -> str:
     return text
 
 
-def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+def distinct(values: Names) -> Names:
     """Drop repeated values, keeping the order."""
     return tuple(dict.fromkeys(values))
 
@@ -65,7 +66,7 @@ class SettingsWithInput(ScannerSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _enabled_with_input(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _enabled_with_input(cls, given: Document) -> Document:
         has_input = bool(given.get(cls.needed))
         settings = {"enabled": has_input, **given}
         if settings["enabled"] is True and not has_input:

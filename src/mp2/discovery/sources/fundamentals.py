@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
+from mp2._document import Names
 from mp2.discovery.http.reply import Reply
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import ScanContext, Scanner
@@ -37,7 +38,7 @@ TTL_S = 24 * 3600.0
 Figures = dict[str, float | None]
 
 # The source's fields for each figure, the first known one counts, and the factor to our unit.
-FieldNames = dict[str, tuple[float, tuple[str, ...]]]
+FieldNames = dict[str, tuple[float, Names]]
 
 _FINNHUB: FieldNames = {
     "pe": (1, ("peTTM", "peBasicExclExtraTTM", "peNormalizedAnnual")),

@@ -27,7 +27,6 @@ import io
 import json
 import re
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +34,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
 
+from mp2._document import Document, Fields, Texts
 from mp2._intervals import POLL_S
 from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
@@ -79,7 +79,7 @@ _SUPERSETS = {"gb2312": "gb18030", "iso8859-1": "cp1252"}
 
 # `title`, `text`, `link`: without markup; `published`: an ISO time in UTC, None when unknown. In a
 # candidate's data there is `feed`, the host, and no `text`.
-Headline = dict[str, Any]
+Headline = Document
 
 
 def parse_feed(reply: Reply) -> list[Headline]:
@@ -134,7 +134,7 @@ def decode_feed(reply: Reply) -> str:
     return body.decode("cp1252", "replace")
 
 
-def read_entry(entry: Mapping[str, Any]) -> Headline:
+def read_entry(entry: Fields) -> Headline:
     """Return an entry; its title may be empty."""
     # A plain dict: feedparser's own puts one date in the place of the other, with a warning.
     row = Row(entry)
@@ -163,7 +163,7 @@ class Feed:
     """A feed's address, with the parameters that are secret kept apart."""
 
     url: str
-    secret_params: Mapping[str, str] = field(repr=False)
+    secret_params: Texts = field(repr=False)
 
     @classmethod
     def of(cls, address: str) -> Feed:

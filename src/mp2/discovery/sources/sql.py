@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from mp2._document import Document
 from mp2._files import expanded
 from mp2.discovery.candidates import one_line
 from mp2.discovery.records import Candidate
@@ -130,7 +131,7 @@ class Sql(Scanner):
                 context.check()
                 yield self._candidate(context, dict(zip(columns, row, strict=True)))
 
-    def _candidate(self, context: ScanContext, values: dict[str, Any]) -> Candidate:
+    def _candidate(self, context: ScanContext, values: Document) -> Candidate:
         settings = self.settings
         ticker = take(values, settings.ticker_column)
         if isinstance(ticker, int):  # tickers in Tokyo and Hong Kong are numbers
@@ -165,7 +166,7 @@ def check_columns(columns: Sequence[str], settings: Sql.Settings) -> None:
         )
 
 
-def take(values: dict[str, Any], column: str) -> Any:
+def take(values: Document, column: str) -> Any:
     """Remove a column, in any letter case, and return its value; None when there is none."""
     for name in values:
         if name.lower() == column.lower():
@@ -195,7 +196,7 @@ def listing(names: Sequence[str]) -> str:
     return one_line(", ".join(names), 300) or "none"
 
 
-def query_values(settings: Sql.Settings, context: ScanContext) -> dict[str, Any]:
+def query_values(settings: Sql.Settings, context: ScanContext) -> Document:
     """Return the parameters; every query may use `today`."""
     return {"today": context.today.isoformat(), **settings.parameters}
 
