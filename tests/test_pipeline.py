@@ -32,6 +32,7 @@ def lasting(result):
     return {name: getattr(result, name) for name in names}
 
 
+@pytest.mark.slow
 def test_run_is_signals_search_and_picks(market):
     whole = mp2.run(
         market.prices,

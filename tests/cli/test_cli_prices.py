@@ -210,6 +210,7 @@ def test_signals_overwrite_neither_the_prices_nor_each_other(mp2, bars):
         assert f"{outputs[-1]}: named twice, one would overwrite the other" in err
 
 
+@pytest.mark.slow
 def test_walkforward_judges_the_weeks_after(mp2, bars):
     args = (
         "walkforward",
@@ -234,12 +235,14 @@ def test_walkforward_judges_the_weeks_after(mp2, bars):
     assert "the universe" in out
 
 
+@pytest.mark.slow
 def test_lookahead_is_checked(mp2, bars):
     code, out, _ = mp2("check", "lookahead", bars / "bars.parquet", "--grids=grids.toml")
     assert code == 0
     assert out == "4 algorithms, 38 variations: 0 look ahead\n"
 
 
+@pytest.mark.slow
 def test_lookahead_names_plug_ins_it_could_not_check_and_counts_variations(
     mp2, bars, here, monkeypatch
 ):
@@ -416,6 +419,7 @@ def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
     )
 
 
+@pytest.mark.slow
 def test_a_scan_that_fails_fails_no_pick(picked, scanners, here, monkeypatch):
     scanners(make("bad", failing))
     code, out, _ = picked("--with-scan", "--json")
@@ -432,6 +436,7 @@ def test_a_scan_that_fails_fails_no_pick(picked, scanners, here, monkeypatch):
         assert message in document["warnings"][-1]
 
 
+@pytest.mark.slow
 def test_a_pick_that_is_not_stored_stores_no_scan(picked, scanners, mp2):
     scanners(naming("one", "A"))
     assert picked("--with-scan", "--no-store")[0] == 0

@@ -441,6 +441,7 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
 # --- as a process ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(
     ("number", "expected"),
@@ -468,6 +469,7 @@ def test_a_signal_keeps_the_results(endless_table, number, expected):
     assert [run["status"] for run in json.loads(listed.stdout)["runs"]] == ["stopped"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_signal_while_reading_stores_nothing(here):
     code = """
@@ -563,6 +565,7 @@ def test_a_run_that_is_deleted_as_soon_as_it_is_stored_costs_no_result(mp2, monk
     assert (code, strict_json(out)["status"]) == (0, "complete")
 
 
+@pytest.mark.slow
 def test_picks_that_fail_cost_no_result(mp2, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError
@@ -586,6 +589,7 @@ def test_a_message_that_cannot_be_printed_costs_no_document(here):
     assert (done.returncode, strict_json(done.stdout)["status"]) == (1, "failed")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
 @pytest.mark.parametrize(
     "closed",

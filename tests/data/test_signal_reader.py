@@ -179,6 +179,7 @@ def long_rows(draw: st.DrawFn) -> list[dict[str, str]]:
     )
 
 
+@pytest.mark.slow
 @given(rows=long_rows(), batch_rows=st.integers(1, 70))
 def test_panel_equals_the_sets(rows: list[dict[str, str]], batch_rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

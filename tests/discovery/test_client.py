@@ -681,6 +681,7 @@ FORMS = (
 ECHO = f"the key {KEY} of me is not good"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reply",
     [

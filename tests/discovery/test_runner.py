@@ -821,6 +821,7 @@ def test_in_the_callers_thread():
 # --- processes
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own(monkeypatch):
     monkeypatch.setenv("STUB_KEY", "s3cret")
     config = {"scanners": {"alone": {"word": "hush"}}}
@@ -919,6 +920,7 @@ def test_a_stop_kills_the_process_and_what_it_started(tmp_path):
         until(lambda pid=int(pid): gone(pid))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="looks for processes as POSIX has them")
 def test_a_child_dies_with_its_requester(tmp_path):
     file = tmp_path / "pids"

@@ -993,6 +993,7 @@ def test_feeds_that_differ_in_their_query_are_different_feeds(server, bench):
     assert server.n_requests() == 4
 
 
+@pytest.mark.slow
 def test_a_hanging_feed_does_not_delay_the_others(server, bench):
     urls = feeds(server, Silence(), Status(200, wire.rss(("$ABC", "up"))), Trickle())
     bench.scan(News, timeout_s=1.0, news={"feeds": urls})
@@ -1056,6 +1057,7 @@ def assert_contained(bench, caplog, expected):
     assert [text for text in texts if KEY in text or BASIC in text] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 def test_failures_are_contained(bench, caplog, failure):
     caplog.set_level(logging.DEBUG)

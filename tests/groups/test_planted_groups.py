@@ -72,6 +72,7 @@ def test_the_search_finds_every_planted_group(seed):
     assert sorted(ranks) == [(3, 1), (4, 1), (4, 2)]
 
 
+@pytest.mark.slow
 @seeds()
 def test_planted_groups_stand_clear_of_luck(seed):
     table, result = searched(seed)

@@ -207,6 +207,7 @@ def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 600))]
 )
@@ -254,6 +255,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "consistent",
     [True, pytest.param(False, marks=pytest.mark.slow)],
@@ -411,6 +413,7 @@ def test_a_thousand_slices_are_one_run(simd):
     assert record["eligible"][0, 3:5].min() > rules.top_k
 
 
+@pytest.mark.slow
 def test_turns_in_other_threads_with_other_instructions():
     kernel, names = wide_kernel(2), itertools.cycle(SIMD)
 
@@ -444,6 +447,7 @@ def test_stops_and_walls_between_turns_change_nothing(simd):
     assert_same_run(kernel, LOOSE_RULES, 0, turn)
 
 
+@pytest.mark.slow
 def test_stopped_from_another_thread_again_and_again(simd):
     """Stops at any point, also while lists are rebuilt; every other turn makes progress."""
     kernel, turns = wide_kernel(4), itertools.count()

@@ -236,6 +236,7 @@ def test_a_third_partys_algorithm_runs_with_the_others(installed, load, target):
     assert lookahead.check(walk(20, 60), load("enabled = false\n[Williams]"), n_days=4) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "reason"),
     [

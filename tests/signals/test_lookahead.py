@@ -67,6 +67,7 @@ def test_the_default_variations_of_all_algorithms_pass():
     assert lookahead.check(walk(8, 320, seed=4), load_grids(), n_cuts=1, n_days=4) == []
 
 
+@pytest.mark.slow
 def test_every_probe_passes_for_the_ten():
     assert (
         lookahead.check(walk(20, 150, seed=4, late={2: 100, 3: 141}), GRIDS, n_days=10, n_cuts=9)

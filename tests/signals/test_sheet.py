@@ -279,6 +279,7 @@ def test_only_some_variations_in_the_order_of_the_grids():
 # --- chunks, threads, memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(
     ("tickers", "variations", "block_bytes"), [(1, 1, 1), (7, 3, 100_000), (64, 1000, 1 << 30)]

@@ -707,6 +707,7 @@ with Store(sys.argv[1]) as target:
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_stores_leaves_no_half_result(path: Path, opened: Store) -> None:
     import_path = os.pathsep.join([str(Path(__file__).parent), *IMPORTS, *sys.path])
     with subprocess.Popen(

@@ -149,6 +149,7 @@ def test_a_search_ignores_a_jumping_wall_clock(jumping, endless):
     assert all(0 <= starter.elapsed_s <= took_s for starter in result.starters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrent", [True, False])
 def test_a_scan_ignores_a_jumping_wall_clock(jumping, concurrent):
     def wait(context):
@@ -764,6 +765,7 @@ def test_a_command_runs_in_a_thread_that_is_not_main(searched, words):
     assert (code, strict_json(out)["status"], err) == (0, "ok", "")
 
 
+@pytest.mark.slow
 def test_a_stop_from_a_thread_ends_a_search_in_another_that_is_not_main(endless):
     stop, begun = threading.Event(), threading.Event()
     threading.Thread(target=lambda: begun.wait(GUARD_S) and stop.set(), daemon=True).start()
