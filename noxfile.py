@@ -72,11 +72,11 @@ def readme_command(name):
 
 @nox.session
 def quick(session):
-    """Run the tests except those of command line and system, with few random examples."""
+    """The loop while working: the rooms of the search, or the tests named as arguments."""
     session.install("-e", ".[test]", "pytest-xdist>=3.6")
-    elsewhere = ["--ignore=tests/cli", "--ignore=tests/system"]
+    rooms = [f"tests/{room}" for room in ("kernel", "groups", "picks", "storage")]
     fewer = ["-n", "2", "-p", "no:benchmark", "--hypothesis-profile=quick"]
-    session.run("pytest", "-q", *elsewhere, *fewer, *session.posargs)
+    session.run("pytest", "-q", *fewer, *(session.posargs or [*rooms, "tests/test_ranks.py"]))
 
 
 @nox.session
