@@ -89,7 +89,8 @@ CREATE TABLE starter (
     PRIMARY KEY (run, variation_idx)
 ) STRICT, WITHOUT ROWID;
 
--- One kept group of a run; rank 1 is the best of its size.
+-- One kept group of a run; rank 1 is the best of its size. With a rowid: without one, SQLite gives
+-- every row of more than a quarter of a page an overflow page of its own.
 CREATE TABLE kept_group (
     run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
     size INTEGER NOT NULL,
@@ -97,7 +98,7 @@ CREATE TABLE kept_group (
     score REAL NOT NULL,
     body TEXT NOT NULL CHECK (json_valid(body)),    -- the group as in the JSON document of a search
     PRIMARY KEY (run, size, rank)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What the kept groups of a run pick for a later day. A second pick for the day replaces the first.
 CREATE TABLE day_picks (
