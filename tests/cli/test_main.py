@@ -441,7 +441,6 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
 # --- as a process ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(
     ("number", "expected"),
@@ -589,7 +588,6 @@ def test_a_message_that_cannot_be_printed_costs_no_document(here):
     assert (done.returncode, strict_json(done.stdout)["status"]) == (1, "failed")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
 @pytest.mark.parametrize(
     "closed",

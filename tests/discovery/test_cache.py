@@ -17,19 +17,6 @@ from mp2.errors import SourceError
 KEY = "key of a request"
 
 
-class Clock:
-    def __init__(self, now=1_000_000.0):
-        self.now = now
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def open_file(tmp_path):
     """Opens the file, as consecutive processes would; no warning is expected."""

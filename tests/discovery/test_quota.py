@@ -16,19 +16,6 @@ from mp2.errors import InputError
 HOST = "www.example.com"
 
 
-class Clock:
-    def __init__(self, now=1_000_000.0):
-        self.now = now
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def open_quotas(tmp_path, clock):
     """Opens the file, as consecutive processes would; no warning is expected."""

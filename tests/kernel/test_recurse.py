@@ -207,9 +207,8 @@ def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit,
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 600))]
+    "seed", [*range(15), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(15, 600))]
 )
 def test_every_way_of_running_is_the_recursion(seed):
     """Adversarial panels, any prunings, counts, turns and instructions, against brute force."""
@@ -255,7 +254,6 @@ SHAPES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "consistent",
     [True, pytest.param(False, marks=pytest.mark.slow)],

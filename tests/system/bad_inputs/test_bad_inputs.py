@@ -53,7 +53,7 @@ HARMLESS = {
     ("", "version"): "prints and ends",
     ("", "debug"): "treats any text of its variable as yes",
     ("doctor", "db"): "shows the path of a database, also of a bad one",
-    ("scanners test", "db"): "caches responses beside the database, if possible",
+    ("scanners test", "db"): "a test of a scanner uses no database",
     ("pick", "scan_id"): "a missing scan prevents no pick; tests/cli/test_cli_scan.py",
 }
 """Parameters whose value cannot be bad, and why."""
