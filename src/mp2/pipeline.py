@@ -198,8 +198,8 @@ def resume(
 
     `run_id` may be the beginning of an id, or "last". The input is read again from the file it came
     from, or from `source`; a run that began with a frame, or with grids in memory, needs the same
-    again. Rules and settings are those of the run; `budget_s` (of this session), `workers`
-    and `max_attempts` (of all sessions together) may be given anew.
+    again. Rules and settings are those of the run; `budget_s` (for this call), `workers` and
+    `max_attempts` (counted from the first start) may be set again.
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """

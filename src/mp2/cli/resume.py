@@ -19,13 +19,13 @@ from mp2.cli.session import Interrupts
     "--budget",
     "budget_s",
     type=settings.DURATION,
-    help="time for this session [default: what the run was given at first]",
+    help="time to continue for [default: what the run was given at first]",
 )
 @click.option("--workers", type=int, help="kernels that run at once [default: as at first]")
 @click.option(
     "--max-attempts",
     type=int,
-    help="exact work per starter, all sessions together, instead of time limits [default: as at "
+    help="exact work per starter, from the first start on, instead of time limits [default: as at "
     "first, unless that is done]",
 )
 @file_option("--source", help="where the table or the prices are now, if they were moved")
