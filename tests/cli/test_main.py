@@ -446,7 +446,7 @@ def test_foreign_text_is_neither_markup_nor_control(mp2, here):
     ("number", "expected"),
     [
         (signal.SIGINT, 130),
-        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow),
     ],
 )
