@@ -164,7 +164,7 @@ def first_alike(
         tables.append(panel.wins)
     # Python's own numbers: single look-ups in an array are slow.
     algo_of = panel.algo_of.tolist()
-    aliases = list(range(n_variations))
+    aliases = np.arange(n_variations, dtype=np.int32)
     first_of: dict[tuple[int, ...], int] = {}
     for block in blocks(panel.buys, _TIMED_BLOCK_BYTES, _TIMED_BLOCK_ROWS):
         if late():
@@ -176,7 +176,7 @@ def first_alike(
             # Rows of equal hash may still differ.
             if first != v and all(np.array_equal(table[first], table[v]) for table in tables):
                 aliases[v] = first
-    return np.array(aliases, np.int32)
+    return aliases
 
 
 def blocks(

@@ -334,8 +334,16 @@ class Database:
 
 # --- values ---------------------------------------------------------------------------------------
 
-to_json = json.JSONEncoder(separators=(",", ":"), default=list).encode
-"""JSON in ASCII, so that every name can be stored; a set becomes an array."""
+
+def to_json(value: Any) -> str:
+    """Return JSON for a column; a set becomes an array, a number that is not finite null."""
+    import orjson
+
+    try:
+        return orjson.dumps(value, default=list).decode()
+    except TypeError:
+        # Counts beyond 64 bits, and file names that are not Unicode.
+        return json.dumps(value, separators=(",", ":"), default=list)
 
 
 def to_sql(value: Any) -> Any:
