@@ -6,7 +6,7 @@ import pytest
 
 from mp2._files import expanded
 from mp2.cli.settings import find
-from mp2.data.tables import open_table
+from mp2.data.opening import open_table
 from mp2.errors import InputError
 
 

@@ -426,13 +426,11 @@ def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
         raise InputError("the signals of this run are in memory; pass the panel again")
     return read_signals(
         source.path,
-        columns=source.columns,
         outcomes=source.outcomes,
         algos=source.algos,
         days=source.days,
-        table=source.table,
-        query=source.query,
         stop=stop,
+        **source.reading(),
     )
 
 
@@ -442,12 +440,10 @@ def read_bars(source: Source, stop: Stop = None, *, end: str | None = None) -> P
         raise InputError("the prices of this run are in memory; pass the price table again")
     return read_prices(
         source.path,
-        columns=source.columns,
-        table=source.table,
-        query=source.query,
         # Bars after the end must not decide which tickers there are.
         end=end,
         stop=stop,
+        **source.reading(),
     )
 
 

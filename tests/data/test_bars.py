@@ -28,7 +28,7 @@ from bar_frames import (
     yfinance_frame,
 )
 
-from mp2.data import tables
+from mp2.data import databases, delimited, frames, parquet
 from mp2.data.prices import read_prices
 
 
@@ -83,9 +83,10 @@ def test_batches_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         saved(yfinance_frame)(LONG, tmp_path),
     ]
     whole = [read_prices(path).fingerprint for path in paths]
-    monkeypatch.setattr(tables, "BATCH_ROWS", 1)
-    monkeypatch.setattr(tables, "_SQLITE_ROWS", 1)
-    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 7)
+    for kind in (frames, parquet):
+        monkeypatch.setattr(kind, "BATCH_ROWS", 1)
+    monkeypatch.setattr(databases, "_SQLITE_ROWS", 1)
+    monkeypatch.setattr(delimited, "_CSV_BLOCK_BYTES", 7)
     assert [read_prices(path).fingerprint for path in paths] == whole
 
 

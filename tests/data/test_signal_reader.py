@@ -28,7 +28,7 @@ from signal_frames import (
     problems_of,
 )
 
-from mp2.data import tables
+from mp2.data import frames, parquet
 from mp2.data.panel import SignalPanel
 from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError
@@ -183,7 +183,8 @@ def long_rows(draw: st.DrawFn) -> list[dict[str, str]]:
 @given(rows=long_rows(), batch_rows=st.integers(1, 70))
 def test_panel_equals_the_sets(rows: list[dict[str, str]], batch_rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "BATCH_ROWS", batch_rows)
+        for kind in (frames, parquet):
+            patch.setattr(kind, "BATCH_ROWS", batch_rows)
         panel = read_signals(pl.DataFrame(rows))
     assert_equal(panel, from_rows(rows))
     n_duplicates = len(rows) - len(

@@ -24,7 +24,7 @@ from signal_frames import (
     wide,
 )
 
-from mp2.data import tables
+from mp2.data import databases, delimited, frames, parquet
 from mp2.data.signal_reader import read_signals
 from mp2.errors import ReadStoppedError
 
@@ -32,9 +32,10 @@ from mp2.errors import ReadStoppedError
 def test_every_source_gives_the_same_panel(
     as_source: Callable[[pl.DataFrame], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH_ROWS", 2)  # several batches also for a small table
-    monkeypatch.setattr(tables, "_SQLITE_ROWS", 2)
-    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 50)
+    for kind in (frames, parquet):  # several batches also for a small table
+        monkeypatch.setattr(kind, "BATCH_ROWS", 2)
+    monkeypatch.setattr(databases, "_SQLITE_ROWS", 2)
+    monkeypatch.setattr(delimited, "_CSV_BLOCK_BYTES", 50)
     panel = read_signals(as_source(LONG))
     assert panel.algos == ("RSI", "EMA")
     assert panel.variations == ("14-30", "7-20", "5", "9")
@@ -103,7 +104,7 @@ def test_csv_with_quotes_line_breaks_and_windows_line_ends(
         writer = csv.writer(file)
         writer.writerows([("algo", "variation", "day", "ticker", "win"), *rows])
     for block_bytes in (1, 7, 64, 1 << 20):
-        monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(delimited, "_CSV_BLOCK_BYTES", block_bytes)
         panel = read_signals(path)
         assert panel.n_variations == 40
         assert panel.n_buys.tolist() == [1] * 40
@@ -132,8 +133,8 @@ def test_csv_with_byte_order_mark_and_no_last_line_end(tmp_path: Path) -> None:
 def test_unclosed_quote_is_found_before_memory_runs_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", 64)
-    monkeypatch.setattr(tables, "_CSV_RECORD_BYTES", 1 << 10)
+    monkeypatch.setattr(delimited, "_CSV_BLOCK_BYTES", 64)
+    monkeypatch.setattr(delimited, "_CSV_RECORD_BYTES", 1 << 10)
     path = tmp_path / "open.csv"
     path.write_text(
         'algo,variation,day,ticker,win\n"A,1,2026-01-05,T,1\n' + "A,1,2026-01-05,T,1\n" * 1000
@@ -316,7 +317,8 @@ def test_a_stop_is_seen_between_two_batches(
             self.n_looks += 1
             return self.n_looks > n_batches
 
-    monkeypatch.setattr(tables, "BATCH_ROWS", 1)
+    for kind in (frames, parquet):
+        monkeypatch.setattr(kind, "BATCH_ROWS", 1)
     with pytest.raises(ReadStoppedError):
         read_signals(LONG, stop=StopAfter())
 

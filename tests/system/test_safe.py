@@ -26,8 +26,8 @@ from mp2.cli import settings
 from mp2.cli.logs import PlainFormatter
 from mp2.cli.scan import Plan
 from mp2.cli.views import json_text
-from mp2.data import tables
-from mp2.data.bars import _levels
+from mp2.data import delimited
+from mp2.data.wide_bars import name_levels
 from mp2.discovery import config as discovery
 from mp2.discovery import registry
 from mp2.discovery.http import retry
@@ -160,7 +160,7 @@ CHECKED = re.compile(r"(sql_names?|_quoted)\(.*\)", re.DOTALL)
 KNOWN = {
     ("_sqlite.py", "journal_mode"): "one of two words of this program",
     ("_sqlite.py", "application_id"): "a number of this program",
-    ("tables.py", "identifier"): "its quotes are doubled in the line above",
+    ("databases.py", "identifier"): "its quotes are doubled in the line above",
     ("schema.py", "version()"): "a number of this program",
 }
 
@@ -434,7 +434,7 @@ def test_an_address_in_the_settings_is_http_without_a_password_or_refused(
 
 
 def test_a_compressed_header_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_CSV_HEADER_BYTES", 1000)
+    monkeypatch.setattr(delimited, "_CSV_HEADER_BYTES", 1000)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(bytes(5000).replace(b"\0", b"a")))
     with pytest.raises(package.InputError, match="header longer than"):
@@ -443,7 +443,7 @@ def test_a_compressed_header_without_end_is_refused(tmp_path, monkeypatch):
 
 def test_a_column_name_nested_beyond_reason_is_a_name():
     deep = "(" + "-" * 100_000 + "1)"
-    assert _levels(deep) == (deep,)
+    assert name_levels(deep) == (deep,)
 
 
 # --- keys -------------------------------------------------------------------------------------

@@ -89,16 +89,28 @@ PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live disp
 
 # The options below have the names of the fields of the records in `mp2.storage.request`, which
 # are made of them.
-PRICES_OPTIONS = (
-    click.option(
-        "--columns",
-        type=settings.PAIRS,
-        default="",
-        help="other column names, as date=NAME,close=NAME,...",
-    ),
-    click.option("--table", help="table of a SQLite file"),
-    click.option("--query", help="query on a SQLite file"),
-)
+def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
+    return (
+        click.option(
+            "--columns",
+            type=settings.PAIRS,
+            default="",
+            help=f"other column names, as {example},...",
+        ),
+        click.option("--table", help="table of a database file"),
+        click.option("--query", help="query on a database file"),
+        click.option("--timezone", help="zone whose days count for instants, as Asia/Tokyo"),
+        click.option("--date-format", help="how dates are written, as %d/%m/%Y"),
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="what would be left out with a warning is an error",
+        ),
+    )
+
+
+PRICES_OPTIONS = _reading_options("date=NAME,close=NAME")
+TABLE_OPTIONS = _reading_options("algo=NAME,day=NAME")
 END_OPTION = click.option(
     "--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"
 )

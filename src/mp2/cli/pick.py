@@ -145,7 +145,7 @@ def sheet_of_day(
 
     It is read from a table, or computed for the members of the kept groups alone.
     """
-    from mp2.data.columns import parse_day
+    from mp2.data.dates import parse_day
     from mp2.picks.pick import members_needed, sheet_from_table
     from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
@@ -158,10 +158,8 @@ def sheet_of_day(
             file.path,
             result,
             day=source.day,
-            columns=file.columns,
-            table=file.table,
-            query=file.query,
             stop=stop,
+            **file.reading(),
         )
     last_searched = result.days[-1]
     end = last_searched

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import file_option, options_record
+from mp2.cli.options import TABLE_OPTIONS, file_option, options_record, with_options
 from mp2.cli.search_options import RulesCommand, RunOptions, search_options, settings_from
 from mp2.cli.session import Interrupts
 from mp2.cli.views import document, present
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing"
 )
-@click.option(
-    "--columns",
-    type=settings.PAIRS,
-    default="",
-    help="other column names, as algo=NAME,day=NAME,...",
-)
+@with_options(TABLE_OPTIONS)
 @file_option("--outcomes", help="table of day, ticker and open, close or win")
 @click.option(
     "--algos",
@@ -45,8 +40,6 @@ if TYPE_CHECKING:
     default="",
     help="further days, without buys, separated by commas",
 )
-@click.option("--table", help="table of a SQLite file")
-@click.option("--query", help="query on a SQLite file")
 def search(path: Path, dry_run: bool, **options: Any) -> int:
     """Search TABLE, a long table of signals, for the best consensus groups.
 

@@ -7,26 +7,20 @@ fault the count and the first row, from 1, are kept.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mp2._document import Names, Texts
-from mp2.data.tables import (
-    Rows,
-    Table,
-    series,
-)
+from mp2._document import Names
+from mp2.data.column_names import ColumnNames, ambiguous_lines, missing_line
+from mp2.data.dates import dates_of
+from mp2.data.numbers import numbers_of, wins_of
+from mp2.data.tables import Rows, Table
+from mp2.data.texts import has_meaning, texts_of, tickers_of
 
 if TYPE_CHECKING:
     from polars import Series
-
-# The names in a table by role, such as {"day": "Date"}.
-ColumnNames = Texts
 
 KEYS = ("algo", "variation", "day", "ticker")
 OUTCOME_PRICES = ("open", "close")
@@ -37,59 +31,6 @@ _REQUIRED = (*KEYS, "date")
 _MAX_LENGTH_SHOWN = 80
 _MAX_COLUMNS_SHOWN = 12
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
-_WIN_TEXTS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-
-
-def unknown_roles(
-    names: Iterable[str],
-    known: Sequence[str],
-) -> list[str]:
-    """Return a problem for each of the caller's `columns` that means no known column."""
-    return [
-        f"columns: {role!r} is unknown; choose from {', '.join(known)}"
-        for role in names
-        if role not in known
-    ]
-
-
-def missing_line(
-    table: Table,
-    role: str,
-    name: str,
-    alternative: str = "",
-) -> str:
-    """Return the problem of a column that a table lacks."""
-    columns = named(table.columns, _MAX_COLUMNS_SHOWN) or "none"
-    return (
-        f"{table.name}: missing column {name!r}{alternative}; it has {columns}; "
-        f"give another name with columns ({role}=NAME)"
-    )
-
-
-def named(
-    names: Sequence[object],
-    n_shown: int,
-) -> str:
-    """Return the first names of a list for a message, with "..." for the others."""
-    texts = [str(name) for name in names[:n_shown]]
-    if len(names) > n_shown:
-        texts.append("...")
-    return ", ".join(texts)
-
-
-def ambiguous_lines(
-    table: Table,
-    used: Iterable[str],
-) -> list[str]:
-    """Return a problem for each name in use that several columns have."""
-    problems = []
-    for name in dict.fromkeys(used):
-        n_columns = table.columns.count(name)
-        if n_columns > 1:
-            problems.append(
-                f"{table.name}: {n_columns} columns are called {name!r}; rename all but one"
-            )
-    return problems
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -276,130 +217,6 @@ class Reader(Columns):
 
 
 # --- conversions ---------------------------------------------------------------------------------
-
-
-def has_meaning(
-    values: Series,
-    missing: Sequence[str],
-) -> Series:
-    """Return which values are not null, not NaN and none of the texts that stand for a null."""
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
-    has_value = values.is_not_null()
-    if not missing:
-        return has_value
-    words = texts_of(values).str.strip_chars().str.to_lowercase()
-    return has_value & ~words.is_in(missing).fill_null(False)
-
-
-def texts_of(values: Series) -> Series:
-    """Convert to text; NaN, lists, bytes and types of other libraries become null."""
-    import polars as pl
-
-    if values.dtype == pl.String:
-        return values
-    # Any Python objects: polars cannot cast them.
-    if values.dtype == pl.Object:
-        return series(
-            values.name,
-            [None if value is None else str(value) for value in values],
-        )
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
-    # Polars would write lists as text and read bytes as UTF-8.
-    if values.dtype.is_nested() or values.dtype == pl.Binary:
-        return _nulls(values, pl.String)
-    try:
-        return values.cast(pl.String)
-    # An extension type of another library; a timestamp beyond polars' calendar.
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return _nulls(values, pl.String)
-
-
-def _nulls(
-    values: Series,
-    dtype: Any,
-) -> Series:
-    import polars as pl
-
-    return pl.repeat(None, len(values), dtype=dtype, eager=True).alias(values.name)
-
-
-def tickers_of(values: Series) -> Series:
-    """Convert to text; an empty text becomes null, as an empty field of a CSV file is."""
-    text = texts_of(values)
-    is_empty = text == ""
-    if is_empty.any():
-        text = text.set(is_empty.fill_null(False), None)
-    return text
-
-
-def dates_of(values: Series) -> Series:
-    """Convert to dates: a timestamp gives its local day; text is read by `parse_day`."""
-    import polars as pl
-
-    if values.dtype in (pl.Date, pl.Datetime):
-        in_range = values.dt.year().is_between(1, 9999).fill_null(False)
-        return values.dt.date().set(~in_range, None)
-    text = texts_of(values)
-    # pandas turns whole numbers into floats where some are missing.
-    if values.dtype.is_float():
-        text = text.str.strip_suffix(".0")
-    # Each different text is parsed once: there are few days among many rows.
-    distinct = text.unique().drop_nulls()
-    if distinct.is_empty():
-        return _nulls(values, pl.Date)
-    dates = pl.Series([parse_day(day) for day in distinct], dtype=pl.Date)
-    return text.replace_strict(
-        distinct,
-        dates,
-        default=None,
-        return_dtype=pl.Date,
-    )
-
-
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
-
-
-@lru_cache(maxsize=1 << 14)  # sources repeat the same few thousand days
-def parse_day(text: str) -> date | None:
-    """Return the day of `YYYY-MM-DD`, with or without a time, or `YYYYMMDD`; else None."""
-    trimmed = text.strip()
-    if not _DAY.fullmatch(trimmed):
-        return None
-    try:
-        return datetime.fromisoformat(trimmed).date()
-    except ValueError:
-        return None
-
-
-def numbers_of(values: Series) -> Series:
-    """Convert to floats; floats keep their width."""
-    import polars as pl
-
-    if values.dtype.is_float():
-        return values
-    if values.dtype.is_numeric():
-        return values.cast(pl.Float64)
-    return texts_of(values).str.strip_chars().cast(pl.Float64, strict=False)
-
-
-def wins_of(values: Series) -> Series:
-    """Convert to booleans; 0, 1, true and false are read."""
-    import polars as pl
-
-    if values.dtype == pl.Boolean:
-        return values
-    # As text, a decimal 1 may be "1.00".
-    if values.dtype.is_decimal():
-        values = values.cast(pl.Float64)
-    words = texts_of(values).str.strip_chars().str.to_lowercase()
-    return words.replace_strict(
-        _WIN_TEXTS,
-        default=None,
-        return_dtype=pl.Boolean,
-    )
-
 
 Conversion = tuple[Callable[["Series"], "Series"], Names, str]
 

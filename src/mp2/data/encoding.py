@@ -17,7 +17,9 @@ import numpy as np
 
 from mp2._document import Names
 from mp2.data.arrays import BoolArray, IndexArray
-from mp2.data.columns import KEYS, ColumnNames, Reader, parse_day
+from mp2.data.column_names import ColumnNames
+from mp2.data.columns import KEYS, Reader
+from mp2.data.dates import parse_day
 from mp2.data.signal_table import Key
 from mp2.data.tables import Table
 from mp2.errors import InputError

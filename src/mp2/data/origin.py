@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mp2._document import Fields
+from mp2.data.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,14 @@ class FileOrigin:
     options: Fields
 
 
-def file_origin(source: Any, **options: Any) -> FileOrigin | None:
+def file_origin(source: Any, reading: Reading, **options: Any) -> FileOrigin | None:
     """Return the origin of a table read from `source`; None for a frame, which only its owner has.
 
-    Options that are None or empty are left out.
+    Options that are not given, or empty, are left out.
     """
     if not isinstance(source, str | PathLike):
         return None
+    for name in ("columns", "table", "query", "timezone", "date_format", "strict"):
+        options[name] = getattr(reading, name)
     given = {name: value for name, value in options.items() if value}
     return FileOrigin(Path(source), given)

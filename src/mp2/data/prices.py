@@ -18,11 +18,14 @@ from mp2.data.arrays import (
     fingerprint,
     freeze,
 )
-from mp2.data.bars import PRICES, ROLES, BarSource
-from mp2.data.columns import ColumnNames, named, parse_day, unknown_roles
+from mp2.data.bars import ROLES, BarSource
+from mp2.data.column_names import ColumnNames, named, unknown_roles
+from mp2.data.dates import parse_day
 from mp2.data.encoding import day_positions, positions
 from mp2.data.origin import FileOrigin, file_origin
+from mp2.data.reading import Reading
 from mp2.data.tables import Stop
+from mp2.data.wide_bars import PRICES
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -174,6 +177,9 @@ def read_prices(
     columns: ColumnNames | None = None,
     table: str | None = None,
     query: str | None = None,
+    timezone: str | None = None,
+    date_format: str | None = None,
+    strict: bool = False,
     start: str | None = None,
     end: str | None = None,
     stop: Stop = None,
@@ -205,9 +211,17 @@ def read_prices(
     Raises `InputError` with everything wrong with the input; `warnings` of the table has what is
     tolerated.
     """
-    names = dict(columns or {})
-    bars = BarSource(source, names, table, query, stop)
-    bars.problems += unknown_roles(names, ROLES)
+    reading = Reading(
+        columns=dict(columns or {}),
+        table=table,
+        query=query,
+        timezone=timezone,
+        date_format=date_format,
+        strict=strict,
+        stop=stop,
+    )
+    bars = BarSource(source, reading)
+    bars.problems += unknown_roles(reading.columns, ROLES)
     first, last = day_limits(start, end, bars.problems)
     rows = _Rows(first or date.min, last or date.max)
     for batch in bars.batches():
@@ -223,7 +237,7 @@ def read_prices(
     read = grid.table(rows.next_date.isoformat() if rows.next_date else None)
     if start or end:
         return read
-    return replace(read, origin=file_origin(source, columns=names, table=table, query=query))
+    return replace(read, origin=file_origin(source, reading))
 
 
 def day_limits(

@@ -15,13 +15,9 @@ import numpy as np
 
 from mp2.data import bitset
 from mp2.data.arrays import BoolArray, WordArray, freeze
-from mp2.data.columns import (
-    CANONICAL,
-    OUTCOME_PRICES,
-    ColumnNames,
-    parse_day,
-    unknown_roles,
-)
+from mp2.data.column_names import ColumnNames, unknown_roles
+from mp2.data.columns import CANONICAL, OUTCOME_PRICES
+from mp2.data.dates import parse_day
 from mp2.data.encoding import (
     Axes,
     FoundNames,
@@ -31,10 +27,12 @@ from mp2.data.encoding import (
     arrange,
     parse_days,
 )
+from mp2.data.opening import open_table
 from mp2.data.origin import file_origin
 from mp2.data.panel import SignalPanel, blocks, signal_panel
+from mp2.data.reading import Reading
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
-from mp2.data.tables import Stop, open_table
+from mp2.data.tables import Stop
 from mp2.data.wide_signals import wide_table
 from mp2.errors import InputError
 
@@ -51,6 +49,9 @@ def read_signals(
     base_win_rates: Rates | None = None,
     table: str | None = None,
     query: str | None = None,
+    timezone: str | None = None,
+    date_format: str | None = None,
+    strict: bool = False,
     stop: Stop = None,
 ) -> SignalPanel:
     """Read signals from a file or frame into a panel.
@@ -74,12 +75,23 @@ def read_signals(
     tolerated.
     """
     names = dict(columns or {})
+    reading = Reading(
+        columns=names,
+        table=table,
+        query=query,
+        timezone=timezone,
+        date_format=date_format,
+        strict=strict,
+        stop=stop,
+    )
     problems = unknown_roles(names, CANONICAL)
     extra_days = parse_days(_as_list(days), problems)
     with ExitStack() as opened:
         market = None
         if outcomes is not None:
-            outcome_table = opened.enter_context(open_table(outcomes, "outcomes", stop=stop))
+            outcome_table = opened.enter_context(
+                open_table(outcomes, "outcomes", reading.of_file())
+            )
             market = Outcomes(outcome_table, names)
             market.scan()
         if is_wide(source):
@@ -91,15 +103,7 @@ def read_signals(
             wide, found = wide_table(source, names, problems, stop)
             signals = LongSignals(wide, {}, with_outcome=False)
         else:
-            signal_table = opened.enter_context(
-                open_table(
-                    source,
-                    "signals",
-                    table=table,
-                    query=query,
-                    stop=stop,
-                )
-            )
+            signal_table = opened.enter_context(open_table(source, "signals", reading))
             signals = LongSignals(
                 signal_table,
                 names,
@@ -123,12 +127,10 @@ def read_signals(
         return panel
     origin = file_origin(
         source,
-        columns=names,
+        reading,
         outcomes=outcomes,
         algos=tuple(_as_list(algos)),
         days=tuple(str(day) for day in extra_days),
-        table=table,
-        query=query,
     )
     return replace(panel, origin=origin)
 
@@ -298,32 +300,23 @@ def read_day_signals(
     day: str | None,
     after: str,
     expected: Collection[Key],
-    columns: ColumnNames | None = None,
-    table: str | None = None,
-    query: str | None = None,
-    stop: Stop = None,
+    reading: Reading,
 ) -> tuple[SignalTable, bool]:
     """Read the signals of one day for a run, and whether its outcome may be known.
 
-    `source`, `columns`, `table`, `query` and `stop` are as in `read_signals`; outcome columns are
-    not required. `day` (YYYY-MM-DD or YYYYMMDD) is by default the table's first day later than
-    `after`, the run's last one. `expected`: the variations of the run's kept groups. A table of
-    buys does not show variations that bought nothing, so those that it lacks are added as such,
-    with a warning. The outcome is unknown when the table has prices and none of that day.
+    `source` is as in `read_signals`; outcome columns are not required. `day` is by default the
+    table's first day later than `after`, the run's last one. `expected`: the variations of the
+    run's kept groups. A table of buys does not show variations that bought nothing, so those
+    that it lacks are added as such, with a warning. The outcome is unknown when the table has
+    prices and none of that day.
 
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
     of the expected variations.
     """
-    names = dict(columns or {})
+    names = reading.columns
     problems = unknown_roles(names, CANONICAL)
     asked = parse_days([] if day is None else [day], problems)
-    with open_table(
-        source,
-        "signals",
-        table=table,
-        query=query,
-        stop=stop,
-    ) as opened:
+    with open_table(source, "signals", reading) as opened:
         # A day to pick for has no outcome yet; where there are prices they show that.
         has_prices = all(names.get(role, role) in opened.columns for role in OUTCOME_PRICES)
         signals = LongSignals(

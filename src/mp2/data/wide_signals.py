@@ -9,7 +9,9 @@ import numpy as np
 
 from mp2._document import Texts
 from mp2.data.arrays import BoolArray
-from mp2.data.columns import KEYS, ColumnNames, parse_day
+from mp2.data.column_names import ColumnNames
+from mp2.data.columns import KEYS
+from mp2.data.dates import parse_day
 from mp2.data.encoding import FoundNames
 from mp2.data.signal_table import Key
 from mp2.data.tables import Rows, Stop, Table, raise_if_stopped

@@ -14,6 +14,7 @@ import numpy as np
 
 from mp2._document import Names, Texts
 from mp2.data import bitset
+from mp2.data.reading import Reading
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
 from mp2.data.tables import Stop
@@ -243,6 +244,9 @@ def sheet_from_table(
     columns: Texts | None = None,
     table: str | None = None,
     query: str | None = None,
+    timezone: str | None = None,
+    date_format: str | None = None,
+    strict: bool = False,
     stop: Stop = None,
 ) -> SignalSheet:
     """Read the signals of one day from a long table `algo, variation, day, ticker`.
@@ -255,15 +259,21 @@ def sheet_from_table(
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
     of the run's variations; `ReadStoppedError` when `stop` is set.
     """
+    reading = Reading(
+        columns=dict(columns or {}),
+        table=table,
+        query=query,
+        timezone=timezone,
+        date_format=date_format,
+        strict=strict,
+        stop=stop,
+    )
     signals, has_outcome = read_day_signals(
         source,
         day=day,
         after=result.days[-1],
         expected=members_needed(result),
-        columns=columns,
-        table=table,
-        query=query,
-        stop=stop,
+        reading=reading,
     )
     # The day is still to come: its prices would not be used.
     unknown = np.full((1, len(signals.tickers)), np.nan)

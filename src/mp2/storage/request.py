@@ -35,27 +35,35 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class SignalsFile(_Record):
+class _TableFile(_Record):
+    """A table on disk; the other fields say how to read it, as those of `mp2.data.reading`."""
+
+    path: StoredPath
+    columns: dict[str, str] = {}
+    table: str | None = None
+    query: str | None = None
+    timezone: str | None = None
+    date_format: str | None = None
+    strict: bool = False
+
+    def reading(self) -> Document:
+        """The arguments that the readers of all tables share."""
+        return self.model_dump(include=set(_TableFile.model_fields) - {"path"})
+
+
+class SignalsFile(_TableFile):
     """A table of signals on disk and how to read it; the fields are those of `mp2.read_signals`."""
 
     kind: Literal["signals"] = "signals"
-    path: StoredPath
-    columns: dict[str, str] = {}
     outcomes: StoredPath | None = None
     algos: Names = ()
     days: Names = ()
-    table: str | None = None
-    query: str | None = None
 
 
-class PricesFile(_Record):
+class PricesFile(_TableFile):
     """Daily bars on disk and how to read them; the fields are those of `mp2.read_prices`."""
 
     kind: Literal["prices"] = "prices"
-    path: StoredPath
-    columns: dict[str, str] = {}
-    table: str | None = None
-    query: str | None = None
 
 
 class DemoPrices(_Record):

@@ -1,0 +1,60 @@
+"""A polars, pandas or pyarrow frame as a table."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mp2.data.tables import BATCH_ROWS, ColumnList, Rows, Table, library_errors, series
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def frame_table(
+    source: Any,
+    name: str,
+) -> Table:
+    """Open a frame; the named levels of a pandas index are columns, too."""
+    import narwhals as nw
+
+    library = type(source).__module__.partition(".")[0]
+    reading = partial(
+        library_errors,
+        name,
+        f"cannot read this {library}.{type(source).__name__}",
+        "give a path or a polars, pandas or pyarrow frame",
+    )
+    with reading():
+        index = getattr(source, "index", None)
+        levels = getattr(index, "names", None) or []
+        levels = [level for level in levels if level not in (None, *source.columns)]
+        frame = nw.from_native(source.reset_index(level=levels) if levels else source)
+        columns = frame.collect_schema().names()
+
+    def read(names: ColumnList) -> Rows:
+        with reading():
+            # Once for all batches: a slice of a lazy frame would run its query again.
+            rows = frame.select(*names)
+            if isinstance(rows, nw.LazyFrame):
+                rows = rows.collect("polars")
+        for first in range(0, rows.shape[0], BATCH_ROWS):
+            yield to_polars(rows[first : first + BATCH_ROWS])
+
+    return Table(name, tuple(columns), read)
+
+
+def to_polars(frame: Any) -> pl.DataFrame:
+    """Convert a frame of any library to polars."""
+    import polars as pl
+
+    try:
+        return frame.to_polars()  # type: ignore[no-any-return]
+    # Mixed types, or no pyarrow: each library has its own error. Then value by value.
+    except Exception:
+        columns = []
+        for column in frame.iter_columns():
+            pairs = zip(column.to_list(), column.is_null(), strict=True)
+            values = [None if null else value for value, null in pairs]
+            columns.append(series(column.name, values))
+        return pl.DataFrame(columns)

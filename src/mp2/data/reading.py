@@ -1,0 +1,33 @@
+"""How a source is read, as far as the source does not say it itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from mp2.data.column_names import ColumnNames
+from mp2.data.tables import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the caller says about a source.
+
+    - `columns`: the source's own column names by role.
+    - `table`, `query`: what to read from a database.
+    - `timezone`: the zone whose days count for instants, such as "Asia/Tokyo".
+    - `date_format`: how dates are written, such as "%d/%m/%Y".
+    - `strict`: whether what would be left out with a warning is an error.
+    - `stop`: when set, ends the reading between two batches.
+    """
+
+    columns: ColumnNames = field(default_factory=dict)
+    table: str | None = None
+    query: str | None = None
+    timezone: str | None = None
+    date_format: str | None = None
+    strict: bool = False
+    stop: Stop = None
+
+    def of_file(self) -> Reading:
+        """Return the same for a source that is no database."""
+        return replace(self, table=None, query=None)
