@@ -360,6 +360,13 @@ _ATOM = (
     b'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>A</title><entry><title>B</title>'
     b'<link href="https://a.example/1"/><updated>2026-01-05T10:00:00Z</updated></entry></feed>'
 )
+_TICKERS = (
+    '<?xml version="1.0"?><rss version="2.0"><channel><title>A</title><item>'
+    "<title>B (NYSE: A, B)</title><pubDate>2026年11月25日 下午8:00 +0800</pubDate>"
+    '<category domain="x/stock">Nasdaq:ABC</category>'
+    '<ticker exchange="NYSE">ABC</ticker><ticker>BRK/B</ticker>'
+    "<content>$BRK_B</content></item></channel></rss>"
+).encode()
 _CSVS = (
     _csv(SIGNALS),
     _csv(BARS),
@@ -378,6 +385,6 @@ READERS: Mapping[str, Callable[[], Target]] = {
         (_SETTINGS, _DISCOVERY, _GRIDS, b"enabled = false\n[RSI]\nperiod = [2]\n"),
     ),
     "json": lambda: Target(_json, _replies()),
-    "feed": lambda: Target(_feed, (_RSS, _ATOM)),
+    "feed": lambda: Target(_feed, (_RSS, _ATOM, _TICKERS)),
 }
 assert set(ROLES) == set(BARS[0])

@@ -232,7 +232,7 @@ def scan(
     observe: Callable[[ScanEvent], None] | None = None,
     observe_every_s: float | None = None,
     on_begin: Callable[[str], None] | None = None,
-    today: date | None = None,
+    today: date | str | None = None,
     scan_id: str | None = None,
 ) -> ScanResult:
     """Run scanners and merge their candidates; with `store`, store the scan in that database too.
@@ -249,7 +249,7 @@ def scan(
     from mp2.storage.scan_recorder import ScanRecorder
 
     known = find_scanners() if scanners is None else registered(scanners)
-    day = today or date.today()
+    day = runner.scan_day(today)
     run_scanners = partial(
         runner.scan,
         known,

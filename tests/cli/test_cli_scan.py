@@ -578,6 +578,33 @@ def test_the_list_of_scanners(mp2, scanners, here, monkeypatch):
     assert not (here / "mp2.db").exists()
 
 
+def test_the_list_has_every_variable_that_the_settings_need(mp2, here, monkeypatch):
+    for name in ("SEC_USER_AGENT", "FINNHUB_API_KEY", "ALPHAVANTAGE_API_KEY", "QUOTES_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"MP2_{name}", raising=False)
+    file = here / "mp2.toml"
+    file.write_text('[discovery.scanners.sql]\npassword_key = "QUOTES_PASSWORD"\n')
+
+    def keys():
+        document = of(mp2("scanners", "list", "--json")[1])
+        return {one["name"]: one["keys"] for one in document["scanners"]}
+
+    listed = keys()
+    assert listed["filings"] == {"SEC_USER_AGENT": "missing"}
+    assert listed["fundamentals"] == {"FINNHUB_API_KEY": "missing"}
+    assert listed["sql"] == {"QUOTES_PASSWORD": "missing"}
+    file.write_text(
+        '[discovery.scanners.fundamentals]\nprovider = "alpha_vantage"\n'
+        '[discovery.scanners.filings]\nuser_agent = "Example Firm ops@example.com"\n'
+    )
+    listed = keys()
+    assert (listed["filings"], listed["sql"]) == ({}, {})
+    assert listed["fundamentals"] == {"ALPHAVANTAGE_API_KEY": "missing"}
+    # Settings that are not valid do not hide the variables of the class.
+    file.write_text("[discovery.scanners.insider_buying]\ndays = 0\n")
+    assert keys()["insider_buying"] == {"FINNHUB_API_KEY": "missing"}
+
+
 def test_a_scanner_is_shown_with_its_settings(mp2, scanners, here):
     (here / "mp2.toml").write_text('[discovery.scanners.configured]\ntoken = "hush-hush"\n')
     scanners(GOOD, Configured)

@@ -371,7 +371,10 @@ def test_a_file_without_read_permission(database, here):
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     found = fails(
-        "exception", "MissingExtraError", "SELECT 1 AS ticker", "postgresql://me@127.0.0.1/quotes"
+        "missing_extra",
+        "scanner sql, for anything but SQLite files, needs the extra 'sql'",
+        "SELECT 1 AS ticker",
+        "postgresql://me@127.0.0.1/quotes",
     )
     assert "pip install 'mp2[sql]'" in found.outcomes[0].error.message
 

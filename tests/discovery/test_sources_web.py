@@ -710,7 +710,10 @@ def test_only_purchases_filed_before_today_count(server, bench):
     [(60, 1, "medium"), (1000, 1, "high"), (60, 3, "high"), (900, 3, "critical")],
 )
 def test_priority_of_purchases(server, bench, price, n_insiders, priority):
-    rows = [wire.transaction(f"N{idx}", transactionPrice=price) for idx in range(n_insiders)]
+    rows = [
+        wire.transaction(f"N{idx}", change=1000 + idx, transactionPrice=price)
+        for idx in range(n_insiders)
+    ]
     server.route(PATHS["insider_buying"], Json(wire.transactions(*rows)))
     bench.scan(InsiderBuying)
     assert bench.named("insider_buying")["AAPL"][0] == priority

@@ -107,7 +107,11 @@ def serve_valid(server):
         active=[wire.mover("BIG", "1.0%"), wire.mover("UPP")],
     )
     server.route(PATHS["market_movers"], Json(day), needs=av)
-    buys = [wire.transaction(name) for name in ("A", "B", "C")]
+    # Different numbers of shares, or they were one purchase filed by three.
+    buys = [
+        wire.transaction(name, change=shares)
+        for name, shares in (("A", 1000), ("B", 900), ("C", 1100))
+    ]
     server.route(
         PATHS["insider_buying"],
         Json(wire.transactions(*buys)),

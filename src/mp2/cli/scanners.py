@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -69,11 +69,17 @@ def describe_scanner(
 ) -> Document:
     """Describe a scanner as plain JSON values; of keys only whether they are set."""
     from mp2.discovery.breaker import BreakerState
+    from mp2.discovery.config import own_settings
     from mp2.discovery.scanner import find_key
 
     # A plug-in that could not be loaded is listed without a class.
     scanner = one.scanner
     keys = getattr(scanner, "keys", ())
+    if scanner is not None:
+        # They may depend on its settings, which need not be valid while it is switched off.
+        with suppress(InputError):
+            given = discovery.scanners.get(one.name, {})
+            keys = scanner.needed_keys(own_settings(scanner, given))
     described = {
         "name": one.name,
         "pipeline": one.pipeline,

@@ -13,7 +13,7 @@ from mp2.discovery.records import (
     ScanError,
 )
 from mp2.discovery.scanner import ScanContext, Scanner
-from mp2.errors import SourceError, counted
+from mp2.errors import MissingExtraError, SourceError, counted
 
 MAX_MESSAGE_CHARS = 300
 """A longer message of an error is cut; the log has it whole."""
@@ -128,6 +128,9 @@ def failure(error: BaseException, context: ScanContext) -> tuple[OutcomeStatus, 
     if isinstance(error, SourceError):
         status = _STATUS_OF_CODE.get(error.code, OutcomeStatus.ERROR)
         return status, ScanError(error.code, message)
+    # As a missing key: the user has to install something, and the source is not at fault.
+    if isinstance(error, MissingExtraError):
+        return OutcomeStatus.SKIPPED, ScanError("missing_extra", message)
     name = type(error).__name__
     if message:
         name = f"{name}: {message}"

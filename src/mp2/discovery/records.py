@@ -28,8 +28,8 @@ class OutcomeStatus(StrEnum):
       the cache. `STALE`: it named candidates or none, and some response came from a cache entry
       past its time, because the source failed.
     - `TIMEOUT`, `ERROR`, `RATE_LIMITED`, `UNAUTHORIZED`: it failed.
-    - `SKIPPED`: it was not run (no key, too many hung threads) or not waited for (the scan was
-      stopped).
+    - `SKIPPED`: it was not run (no key, a missing extra, too many hung threads) or not waited for
+      (the scan was stopped).
     - `OPEN_CIRCUIT`: it failed too often lately and is skipped for a while. `DISABLED`: it is
       switched off.
     """
@@ -150,8 +150,8 @@ class ScanOutcome(_Record):
     def failed(self) -> bool:
         """Whether it should have a result and has none, which makes the scan a partial one.
 
-        A missing key, a scanner that is switched off, an open circuit and a stop by the user are
-        not failures.
+        A missing key or extra, a scanner that is switched off, an open circuit and a stop by the
+        user are not failures.
         """
         if self.error is not None and self.error.code == TOO_MANY_HUNG:
             return True

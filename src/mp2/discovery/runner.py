@@ -115,7 +115,7 @@ def scan(
     stop: threading.Event | None = None,
     observe: Callable[[ScanEvent], None] | None = None,
     observe_every_s: float | None = None,
-    today: datetime.date | None = None,
+    today: datetime.date | str | None = None,
     scan_id: str | None = None,
 ) -> ScanResult:
     """Run scanners and merge their candidates; the guarantees are at the head of this module.
@@ -132,13 +132,14 @@ def scan(
       scan from the same arguments, and its warnings are the result's.
     - `stop`: once it is set the scan ends within about `POLL_S` with what it has.
     - `observe` gets every event; with `observe_every_s` also every running scanner that often.
-    - `today`: the date to scan for (default: the local date). `scan_id`: the result's (default: a
-      new one).
+    - `today`: the date to scan for, also as text `2026-01-13` (default: the local date).
+    - `scan_id`: the result's (default: a new one).
 
     A fault of one scanner is its outcome. Raises `InputError` for a fault of the call or the
     configuration: unknown keys and names (`only` included), values out of range, two scanners of
     one name.
     """
+    day = scan_day(today)
     known = find_scanners() if scanners is None else registered(scanners)
     chosen = _chosen(known, only)
     discovery = read_discovery(config, known)
@@ -160,7 +161,7 @@ def scan(
             discovery=discovery,
             timeout_s=execution.timeout_seconds,
             state=state or {},
-            today=today or datetime.date.today(),
+            today=day,
             http=http or client.for_scanner,
             http_options=http_options or {},
         )
@@ -197,7 +198,7 @@ def scan_in_caller(
     config: Fields | None = None,
     state: Document | None = None,
     http_options: Fields | None = None,
-    today: datetime.date | None = None,
+    today: datetime.date | str | None = None,
 ) -> tuple[ScanOutcome, tuple[Candidate, ...], Names]:
     """Run one scanner in this thread, without a time limit, for a debugger.
 
@@ -206,6 +207,7 @@ def scan_in_caller(
     Isolation, keys and `enabled` do not matter here. Raises what the scanner raises, and
     `InputError` for faults of its class, its settings or the state.
     """
+    day = scan_day(today)
     (known,) = registered([scanner])
     discovery = read_discovery(config, [known])
     if known.scanner is None:
@@ -218,12 +220,28 @@ def scan_in_caller(
             known.scanner,
             settings,
             state=state_copy(state or {}),
-            today=today,
+            today=day,
             http=client.for_scanner,
         )
         collected = gather(known.scanner, context, Collection(context))
     ending = ending_of(known.scanner, context, collected)
     return ending.outcome, ending.candidates, (*ending.logs, *warnings)
+
+
+def scan_day(today: Any) -> datetime.date:
+    """Return the date to scan for. Raises `InputError` for what is not a date."""
+    if today is None:
+        return datetime.date.today()
+    # Times are dates too, but do not compare with them.
+    if isinstance(today, datetime.datetime):
+        return today.date()
+    if isinstance(today, datetime.date):
+        return today
+    try:
+        return datetime.date.fromisoformat(today)
+    except (TypeError, ValueError):
+        text = plain(repr(today)[:100])
+        raise InputError(f"today {text} is not a date; give one as 2026-01-13") from None
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:

@@ -86,6 +86,7 @@ class Scanner:
     - `isolation`: "process" runs it in a new interpreter that is killed at its timeout; its class
       has to be importable.
     - `keys`: environment variables it needs; it is skipped where one is missing.
+      `needed_keys` returns them where they depend on its settings.
     - `offline`: it needs no network.
     - `rates`: most requests per host, "1/s" or "25/day", shared by all scanners of the run.
     """
@@ -102,6 +103,11 @@ class Scanner:
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    @classmethod
+    def needed_keys(cls, settings: Any) -> Names:
+        """Return the environment variables it needs with these settings, for lists of scanners."""
+        return tuple(cls.keys)
 
     def scan(self, context: ScanContext) -> Iterable[Candidate | Fields]:
         """Return the candidates, most promising first.

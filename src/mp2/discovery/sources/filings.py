@@ -11,7 +11,10 @@ two or more different filings, else medium. Order: newest filing first, then mos
 
 A hit is a document, so hits are grouped by filing (`adsh`). The ticker is that of the first filer
 who has one: by the display name (`Apple Inc.  (AAPL)  (CIK 0000320193)`), else by the SEC's list of
-companies, which is requested only when needed; without the list such filings are left out.
+companies, which is requested only when needed; without the list such filings are left out. Of the
+forms 3, 4 and 5 the last filer counts alone: it is the issuer, and those before it are the owners,
+who may have a ticker too. Of several tickers that of common shares comes before those of preferred
+shares, warrants and units.
 
 The SEC requires a user agent "Company Name contact@domain": the setting `user_agent`, or the
 environment variable SEC_USER_AGENT. It allows 10 requests a second in all, divided here between
@@ -24,6 +27,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Annotated, TypedDict
 
@@ -54,11 +58,15 @@ _DISPLAY_NAME = re.compile(
     r"\(CIK (?P<cik>\d{1,10})\)\s*",
     re.ASCII,
 )
+# An owner of shares files these about their issuer.
+_ABOUT_ISSUER = frozenset({"3", "4", "5"})
+# Class shares have one of A, B, C and K; a fifth letter is a warrant, a right, a unit or preferred.
+_NOT_COMMON = re.compile(r"[A-Z]+[.-](?![ABCK]$).+|[A-Z]{4}[WRUPONM]")
 _ADSH = re.compile(r"\d{10}-\d{2}-\d{6}", re.ASCII)
 
 
 class Filing(TypedDict):
-    """A filing that matches; `company`, `ticker` and `ciks` are those of its filers.
+    """A filing that matches; `company`, `ticker` and `ciks` are those of the filers that count.
 
     `company`: the first one; `ticker`: the first that a filer names, empty when none does.
     """
@@ -87,16 +95,22 @@ def parse_filings(reply: Reply) -> tuple[list[Filing], int]:
 
 
 def parse_companies(reply: Reply) -> dict[str, str]:
-    """Return the first ticker of each company by CIK (without zeros before it).
+    """Return a ticker of each company, of common shares if it has some, by CIK without zeros.
 
     Raises `SourceError`.
     """
     check_access(reply)
     response = read_object(reply, _COMPANIES)
-    tickers: dict[str, str] = {}
+    tickers: dict[str, list[str]] = {}
     for cik, ticker in read_rows(response.values(), read_company, _COMPANIES):
-        tickers.setdefault(cik, ticker)
-    return tickers
+        tickers.setdefault(cik, []).append(ticker)
+    return {cik: common_share(own) for cik, own in tickers.items()}
+
+
+def common_share(tickers: Iterable[str]) -> str:
+    """Return the first ticker of common shares, else the first one; empty when there are none."""
+    ranked = sorted(tickers, key=lambda ticker: bool(_NOT_COMMON.fullmatch(ticker)))
+    return ranked[0] if ranked else ""
 
 
 def check_access(reply: Reply) -> None:
@@ -128,27 +142,32 @@ def read_hit(hit: Row) -> Filing | None:
     source = hit.part("_source")
     adsh = source.line("adsh")
     filed = source.day("file_date")
-    company = ""
-    tickers: list[str | None] = []
-    ciks = []
+    form = source.line("form", 20)
+    filers = []
     for display_name in source.texts("display_names", 300):
-        match = _DISPLAY_NAME.fullmatch(display_name)
-        if match:
-            company = company or match["company"]
-            ciks.append(match["cik"].lstrip("0"))
-            tickers += map(canonical_ticker, (match["tickers"] or "").split(","))
+        filer = _DISPLAY_NAME.fullmatch(display_name)
+        if filer:
+            filers.append(filer)
+    if form.removesuffix("/A") in _ABOUT_ISSUER:
+        filers = filers[-1:]
+    ticker = ""
+    for filer in filers:
+        listed = (filer["tickers"] or "").split(",")
+        own = filter(None, map(canonical_ticker, listed))
+        ticker = ticker or common_share(own)
+    ciks = [filer["cik"].lstrip("0") for filer in filers]
     if not _ADSH.fullmatch(adsh) or filed is None or not ciks:
         return None
     folder = f"https://www.sec.gov/Archives/edgar/data/{ciks[0]}/{adsh.replace('-', '')}"
     file = hit.line("_id").partition(":")[2]
     return {
         "adsh": adsh,
-        "form": source.line("form", 20),
+        "form": form,
         "filed": filed,
         "items": source.texts("items", 10)[:20],
         "url": f"{folder}/{file}",
-        "company": company,
-        "ticker": next(filter(None, tickers), ""),
+        "company": filers[0]["company"],
+        "ticker": ticker,
         "ciks": ciks,
     }
 
@@ -184,6 +203,13 @@ class Filings(Scanner):
         tickers_url: WebAddress = "https://www.sec.gov/files/company_tickers.json"
 
     settings: Settings
+
+    @classmethod
+    def needed_keys(cls, settings: Settings) -> tuple[str, ...]:
+        """Return the variable of the user agent, unless it is set."""
+        if settings.user_agent:
+            return ()
+        return (USER_AGENT,)
 
     def scan(self, context: ScanContext) -> list[Candidate]:
         """Search page by page, then group by ticker."""

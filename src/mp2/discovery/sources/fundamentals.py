@@ -125,6 +125,13 @@ class Fundamentals(Scanner):
 
     settings: Settings
 
+    @classmethod
+    def needed_keys(cls, settings: Settings) -> tuple[str, ...]:
+        """Return the key of the provider."""
+        if settings.provider == "finnhub":
+            return (_finnhub.KEY,)
+        return (_alpha_vantage.KEY,)
+
     def scan(self, context: ScanContext) -> list[Candidate]:
         """Request the figures of every symbol, then filter and rank."""
         settings = self.settings

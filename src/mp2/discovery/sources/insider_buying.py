@@ -5,10 +5,15 @@ A candidate says that insiders bought on the open market (transaction code P of 
 days. What counts is the date of the filing, not of the transaction, which was not public. A filing
 has no hour, so it counts from the next day: filings of `today` are left out.
 
+A transaction that was filed again, with the same name, day and number of shares, counts once, as
+the latest filing has it; when that repeats its price, it counts from the first filing. Equal
+purchases (day, shares, price) of several names are one: a fund, its manager and its owner file
+together. They count as one insider.
+
 Data: `value_usd`, `shares`, `n_insiders`, `last_filed`, `usable_from` (next weekday after the last
-filing) and `purchases` (`name`, `shares`, `price` in USD, `filed`, `traded`), at most 20. Priority:
-high for `cluster` different insiders or `high_value_usd`, critical for both, else medium. Order:
-largest value first.
+filing) and `purchases` (`name`, `joint_filers`, `shares`, `price` in USD, `filed`, `traded`), at
+most 20. Priority: high for `cluster` different insiders or `high_value_usd`, critical for both,
+else medium. Order: largest value first.
 
 With `symbols` it sends one request each; without, one for the latest of all companies, which needs
 a paid plan.
@@ -85,30 +90,80 @@ def read_transaction(company: str, row: Row) -> Transaction | None:
     }
 
 
+class Purchase(Transaction):
+    """A purchase; `joint_filers`: the other names that filed it."""
+
+    joint_filers: list[str]
+
+
 def purchases(
     transactions: Iterable[Transaction], since: datetime.date, before: datetime.date
-) -> dict[str, list[Transaction]]:
+) -> dict[str, list[Purchase]]:
     """Return the purchases on the open market, filed in these days, by symbol and each once."""
-    by_symbol: dict[str, list[Transaction]] = {}
-    seen = set()
-    # An amended filing repeats the transaction: the first filing made it public.
+    versions: dict[tuple[object, ...], list[Transaction]] = {}
     for bought in sorted(transactions, key=itemgetter("filed")):
         if bought["code"] != "P" or bought["is_derivative"] or bought["shares"] <= 0:
             continue
-        if not since.isoformat() <= bought["filed"] < before.isoformat():
+        if bought["filed"] >= before.isoformat():
             continue
-        symbol = bought["symbol"]
         key = (
-            symbol,
-            bought["name"],
+            bought["symbol"],
+            bought["name"].casefold(),
             bought["traded"],
             bought["shares"],
-            bought["price"],
+            # Without the day, another price is another purchase.
+            bought["traded"] or bought["price"],
         )
-        if key not in seen:
-            seen.add(key)
-            by_symbol.setdefault(symbol, []).append(bought)
+        versions.setdefault(key, []).append(bought)
+    in_force = []
+    for filed in versions.values():
+        in_force += latest(filed)
+    by_symbol: dict[str, list[Purchase]] = {}
+    for purchase in joint(in_force):
+        # Older filings were needed to recognise what repeats them.
+        if purchase["filed"] >= since.isoformat():
+            by_symbol.setdefault(purchase["symbol"], []).append(purchase)
     return by_symbol
+
+
+def latest(versions: list[Transaction]) -> list[Transaction]:
+    """Return the rows of the latest filing of a transaction, oldest filing first in `versions`.
+
+    A row that an earlier filing has too is that of the earlier one, which made it public.
+    """
+    last_filed = versions[-1]["filed"]
+    first_by_price: dict[float | None, Transaction] = {}
+    rows = []
+    for version in versions:
+        first = first_by_price.setdefault(version["price"], version)
+        if version["filed"] == last_filed and first not in rows:
+            rows.append(first)
+    return rows
+
+
+def joint(transactions: Iterable[Transaction]) -> list[Purchase]:
+    """Return each purchase once, under the name that filed it first; oldest filing first."""
+    joined: dict[tuple[object, ...], Purchase] = {}
+    for bought in sorted(transactions, key=itemgetter("filed")):
+        day = bought["traded"] or bought["filed"]
+        key = (bought["symbol"], day, bought["shares"], bought["price"])
+        first = joined.get(key)
+        if first is None:
+            joined[key] = {**bought, "joint_filers": []}
+        else:
+            first["joint_filers"].append(bought["name"])
+    return list(joined.values())
+
+
+def count_insiders(bought: Iterable[Purchase]) -> int:
+    """Return the number of insiders; those who filed a purchase together are one."""
+    n_insiders = 0
+    counted_names: set[str] = set()
+    for purchase in bought:
+        names = {purchase["name"], *purchase["joint_filers"]}
+        n_insiders += counted_names.isdisjoint(names)
+        counted_names |= names
+    return n_insiders
 
 
 class InsiderBuying(Scanner):
@@ -184,12 +239,12 @@ class InsiderBuying(Scanner):
         )
 
     def _candidate(
-        self, context: ScanContext, symbol: str, value_usd: float, bought: list[Transaction]
+        self, context: ScanContext, symbol: str, value_usd: float, bought: list[Purchase]
     ) -> Candidate:
-        n_insiders = len({purchase["name"] for purchase in bought})
+        n_insiders = count_insiders(bought)
         last_filed = bought[-1]["filed"]
         newest = reversed(bought[-MAX_PURCHASES:])
-        fields = ("name", "shares", "price", "filed", "traded")
+        fields = ("name", "joint_filers", "shares", "price", "filed", "traded")
         data = {
             "value_usd": round(value_usd, 2),
             "shares": sum(purchase["shares"] for purchase in bought),

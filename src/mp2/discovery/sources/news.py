@@ -1,8 +1,9 @@
 """Tickers in the news: RSS and Atom feeds of the user's choice.
 
-A candidate says that at least `min_headlines` different headlines or their summaries, not older
-than `max_age_days`, name the ticker: as `$TSLA`, as `(NYSE: XYZ)`, or by a name that the setting
-`names` maps to it. On by default once `feeds` are given.
+A candidate says that at least `min_headlines` different headlines or their texts, not older than
+`max_age_days`, name the ticker: as `$TSLA`, as `(NYSE: XYZ)`, in an element of its own
+(`<category>Nasdaq:ABC</category>`, `<nasdaq:tickers>`), or by a name that the setting `names` maps
+to it. On by default once `feeds` are given.
 
 Data: `n_headlines`, `n_sites`, and `headlines` (`title`, `link`, `feed`, `published`), newest
 first, at most 10. Priority: high from `high_headlines` headlines, else medium. Order: most
@@ -10,38 +11,33 @@ headlines first, then most sites.
 
 The feeds are requested concurrently, for each is another site, and one that hangs must not use up
 the time of the others. When some fail and at least `min_feeds` respond, the scanner succeeds with
-those; what is missing is in its log and in the tool log (`news.feed`, one entry per feed). With
+those; what is missing is in its log and in the tool log (`news.feed`, one entry per feed), and so
+is how many headlines were too old, of a later day or without a date. With
 fewer it fails as the first feed of the list that failed. A feed that has not responded shortly
 before the scanner's deadline has failed with `timeout`.
 
-A parameter of a feed's address that looks like a key (`token=...`) is treated as one. feedparser
-gets the bytes that were fetched here; it opens no address and no file.
+A parameter of a feed's address that looks like a key (`token=...`) is treated as one.
 """
 
 from __future__ import annotations
 
-import calendar
 import datetime
-import html
-import io
-import json
-import re
 import threading
-from contextlib import suppress
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
 
-from mp2._document import Document, Fields, Texts
+from mp2._document import Texts
 from mp2._intervals import POLL_S
-from mp2.discovery.candidates import one_line
 from mp2.discovery.config import KEY_LIKE, parameters
-from mp2.discovery.http.reply import Reply, text_charset
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import ScanContext, Scanner
-from mp2.discovery.sources._fields import Row, most_first
+from mp2.discovery.sources._feed_dates import has_other_year
+from mp2.discovery.sources._feed_entries import Headline, import_feedparser, parse_feed
+from mp2.discovery.sources._fields import most_first, pick
 from mp2.discovery.sources._mentions import Mentions
 from mp2.discovery.sources._options import (
     Count,
@@ -51,111 +47,18 @@ from mp2.discovery.sources._options import (
     Words,
     distinct,
 )
-from mp2.errors import MissingExtraError, SourceError, counted
+from mp2.errors import SourceError, counted
 
 if TYPE_CHECKING:
     from mp2.discovery.http.client import Http
 
 TTL_S = 600.0
 MAX_BYTES = 1_500_000
-# Of one feed.
-MAX_ENTRIES = 300
 # In a candidate's data.
 MAX_HEADLINES = 10
 
-_MAX_TEXT = 2000
-_MAX_MARKUP = 8000
 # What is left to rank and report after the last feed, in seconds.
 _RESERVE_S = 0.5
-_TAG = re.compile(r"<[^<>]{0,2000}>")
-# A feed begins within these characters, after comments and style sheets.
-_HEAD = 8192
-_BEGIN = re.compile(r"<(?:\w+:)?(?:rss|feed|rdf)\b", re.IGNORECASE)
-_END = re.compile(r"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
-_DECLARED = re.compile(rb"<\?xml\b[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
-# Feeds that declare the key are in the larger charset.
-_SUPERSETS = {"gb2312": "gb18030", "iso8859-1": "cp1252"}
-
-
-# `title`, `text`, `link`: without markup; `published`: an ISO time in UTC, None when unknown. In a
-# candidate's data there is `feed`, the host, and no `text`.
-Headline = Document
-
-
-def parse_feed(reply: Reply) -> list[Headline]:
-    """Return the entries in the feed's order. Raises `SourceError` unless it is a whole feed."""
-    text = decode_feed(reply)
-    # feedparser takes seconds to find out.
-    if not _BEGIN.search(text[:_HEAD]):
-        raise SourceError(
-            "bad_payload",
-            "the response is not an RSS or Atom feed",
-        )
-    parsed = import_feedparser().parse(
-        # feedparser would open text or bytes as a file of that name, if there is one.
-        io.BytesIO(text.encode()),
-        response_headers={"content-type": "application/xml; charset=utf-8"},
-        sanitize_html=False,
-        resolve_relative_uris=False,
-    )
-    if parsed.get("bozo") and not _END.search(text[-1000:]):
-        raise SourceError("bad_payload", "the feed is truncated")
-    headlines = map(read_entry, parsed["entries"][:MAX_ENTRIES])
-    return [headline for headline in headlines if headline["title"]]
-
-
-def import_feedparser() -> Any:
-    """Return the module. Raises `MissingExtraError` when it is not installed."""
-    try:
-        import feedparser  # type: ignore[import-untyped]
-    except ImportError as missing:
-        raise MissingExtraError("scanner news", "net") from missing
-    return feedparser
-
-
-def decode_feed(reply: Reply) -> str:
-    """Decode a feed by its first bytes, its content type, its declaration, or as UTF-8.
-
-    feedparser would use any codec that a feed names; some take the square of the size.
-    """
-    body = reply.body
-    declared = _DECLARED.match(body[:_HEAD].lstrip())
-    named = [reply.charset]
-    if declared:
-        named.append(text_charset(declared[1].decode()))
-    # A feed in UTF-16 or UTF-32 shows it in its first bytes; one that only names it is in another.
-    charsets = [name for name in named if name and not name.startswith(("utf-16", "utf-32"))]
-    detected = json.detect_encoding(body)
-    if detected != "utf-8":  # what is returned when the first bytes show nothing
-        charsets.insert(0, detected)
-    for charset in [*charsets, "utf-8"]:
-        with suppress(UnicodeError):
-            return body.decode(_SUPERSETS.get(charset, charset))
-    return body.decode("cp1252", "replace")
-
-
-def read_entry(entry: Fields) -> Headline:
-    """Return an entry; its title may be empty."""
-    # A plain dict: feedparser's own puts one date in the place of the other, with a warning.
-    row = Row(entry)
-    link = row.line("link", 500)
-    published = None
-    for name in ("updated_parsed", "published_parsed"):
-        with suppress(KeyError, TypeError, ValueError):
-            seconds = calendar.timegm(row[name])
-            published = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
-    return {
-        "title": plain_text(row.line("title", _MAX_MARKUP))[:300],
-        "text": plain_text(row.line("summary", _MAX_MARKUP)),
-        "link": link if link.startswith(("https://", "http://")) else "",
-        "published": published,
-    }
-
-
-def plain_text(markup: str) -> str:
-    """Return a text without tags and entities."""
-    without_tags = _TAG.sub(" ", markup)
-    return one_line(html.unescape(without_tags), _MAX_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,21 +207,53 @@ class News(Scanner):
                 status = error.code
                 failures.append(error)
                 context.logger.warning("feed of %s: %s", feed.host, error)
-            context.log_tool("news.feed", host=feed.host, status=status, n_entries=len(headlines))
+            n_by_age: Counter[str] = Counter()
             for headline in headlines:
-                if self._is_recent(context.today, headline):
-                    text = headline["title"] + "\n" + headline.pop("text")
-                    headline["feed"] = feed.host
-                    mentions.add(text, headline["title"].casefold(), headline)
+                age = self._age(context.today, headline)
+                n_by_age[age] += 1
+                if age not in ("recent", "without a date"):
+                    continue
+                title = headline["title"]
+                mentions.add(
+                    f"{title}\n{headline['text']}",
+                    title.casefold(),
+                    {**pick(headline, ("title", "link", "published")), "feed": feed.host},
+                    headline["tickers"],
+                )
+            context.log_tool(
+                "news.feed",
+                host=feed.host,
+                status=status,
+                n_entries=len(headlines),
+                n_too_old=n_by_age["too old"],
+                n_later=n_by_age["of a later day"],
+                n_undated=n_by_age["without a date"],
+            )
+            left = [f"{n} {age}" for age, n in n_by_age.items() if age != "recent"]
+            if left:
+                context.logger.info(
+                    "of %s from %s: %s",
+                    counted(len(headlines), "headline"),
+                    feed.host,
+                    ", ".join(left),
+                )
         if len(feeds) - len(failures) < min(self.settings.min_feeds, len(feeds)):
             raise failures[0]
         return mentions.by_ticker()
 
-    def _is_recent(self, today: datetime.date, headline: Headline) -> bool:
-        # Feeds hold what is new, so a headline without a date counts.
-        if headline["published"] is None:
-            return True
-        published = datetime.datetime.fromisoformat(headline["published"])
-        age_days = (today - published.date()).days
+    def _age(self, today: datetime.date, headline: Headline) -> str:
+        """Return "recent", "too old", "of a later day" or "without a date"."""
         # In New York it is still `today` when UTC has the next day.
-        return -1 <= age_days <= self.settings.max_age_days
+        last = today + datetime.timedelta(days=1)
+        first = today - datetime.timedelta(days=self.settings.max_age_days)
+        if headline["published"] is None:
+            # Feeds hold what is new, so a headline without a date counts.
+            if has_other_year(headline["date"], (first.year, last.year)):
+                return "too old"
+            return "without a date"
+        published = datetime.datetime.fromisoformat(headline["published"]).date()
+        if published < first:
+            return "too old"
+        if published > last:
+            return "of a later day"
+        return "recent"

@@ -97,6 +97,13 @@ class Sql(Scanner):
 
     settings: Settings
 
+    @classmethod
+    def needed_keys(cls, settings: Settings) -> tuple[str, ...]:
+        """Return the variable of the password, if there is one."""
+        if settings.password_key is None:
+            return ()
+        return (settings.password_key,)
+
     def scan(self, context: ScanContext) -> Iterator[Candidate]:
         """Yield one candidate per row, in the order of the query.
 
