@@ -15,6 +15,7 @@ from places import REAL_BARS
 
 from mp2 import read_signals
 from mp2.data import bitset
+from mp2.data.findings import Finding
 from mp2.data.prices import price_table
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
 from mp2.signals import indicators
@@ -395,7 +396,8 @@ def test_a_file_shorter_than_the_warm_up_is_reported():
 
 
 def test_warnings_of_prices_and_grids_go_along():
-    prices = replace(walk(2, 60), warnings=("prices: A was dropped",))
+    dropped = Finding(kind="no_bar", line="prices: A was dropped", done="left out")
+    prices = replace(walk(2, 60), findings=(dropped,))
     grids = replace(GRIDS, warnings=("EMA: 4 combinations without fast < slow were skipped",))
     assert compute_signals(prices, grids=grids).warnings[:2] == (*prices.warnings, *grids.warnings)
 

@@ -142,6 +142,6 @@ def prices_of(dates: Sequence[str], moves_pp: Mapping[str, Sequence[float]]) -> 
         close=close,
         volume=np.full_like(open, 1e6),
         first_idx=np.isnan(moves).sum(axis=1),
-        warnings=(),
+        findings=(),
         fingerprint="p" * 64,
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from mp2._intervals import POLL_S
 from mp2.data.column_names import named
+from mp2.data.findings import MAX_NAMED, Finding
 from mp2.data.prices import PriceTable, day_limits, read_prices
 from mp2.data.tables import Observe, Stop, raise_if_stopped
 from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError
@@ -25,7 +26,6 @@ BATCH_WALL_S = 120.0
 
 _REQUEST_TIMEOUT_S = 20.0
 _N_THREADS = 8
-_MAX_NAMED = 5
 
 Fetch = Callable[[Sequence[str], str, str], Any]
 """(tickers, first date, date after the last) -> pandas frame as `yfinance.download` makes it."""
@@ -85,19 +85,24 @@ def download(
             failed.setdefault(reason, []).extend(absent)
     if observe is not None:
         observe(len(names), len(names))
-    warnings = []
+    findings = []
     for reason, tickers in failed.items():
-        warnings.append(
+        line = (
             f"yahoo: tickers without bars: {len(tickers)}, left out: "
-            f"{named(tickers, _MAX_NAMED)} ({reason}); try again later"
+            f"{named(tickers, MAX_NAMED)} ({reason}); try again later"
         )
+        finding = Finding(
+            kind="no_bar", line=line, done="left out", n=len(tickers), tickers=tuple(tickers)
+        )
+        findings.append(finding)
     if not frames:
         advice = "yahoo: no bars in any response; check the names, the dates and the connection"
-        raise Mp2Error("\n".join([advice, *warnings]))
+        lines = [finding.line for finding in findings]
+        raise Mp2Error("\n".join([advice, *lines]))
     # Batches may have different dates: pandas aligns them.
     joined = import_module("pandas").concat(frames, axis=1, sort=True)
     prices = read_prices(joined, start=start, end=end, stop=stop)
-    return replace(prices, warnings=(*warnings, *prices.warnings))
+    return replace(prices, findings=(*findings, *prices.findings))
 
 
 def _yfinance() -> Fetch:
