@@ -148,18 +148,18 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
     (folder / "BAD.csv").write_text("Date,Open,High,Low\n2024-01-02,1,1,1\n")
     (folder / "WORSE.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,one\n")
     (folder / "RAGGED.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,1,1,1\n")
-    (folder / "TORN.csv.gz").write_bytes(b"no archive")
+    (folder / "TORN.csv.gz").write_bytes(b"\x1f\x8bno archive")
     (folder / "LOW.csv.gz").write_bytes(gzip.compress((folder / "LOW.csv").read_bytes()))
     assert (
         problems_of(folder, query="SELECT 1")[0]
-        == f"{folder}: table and query are for SQLite files; leave them out"
+        == f"{folder}: table and query are for databases; leave them out"
     )
     assert problems_of(folder) == [
         f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; "
         "give another name with columns (close=NAME)",
         f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
         f"{folder}/RAGGED.csv: row 1 has 7 fields for 5 columns; quote a field that holds a comma",
-        f"{folder}/TORN.csv.gz: cannot be read as a CSV file: Not a gzipped file (b'no'); "
+        f"{folder}/TORN.csv.gz: cannot be read: Unknown compression method; "
         "name a whole file of that kind",
         f"{folder}/WORSE.csv: column 'Close', row 1: 'one' is not a number",
     ]

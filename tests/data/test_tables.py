@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pandas as pd
 import polars as pl
@@ -147,23 +148,33 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     (folder / "folder.parquet").mkdir()
     yield "folder.parquet", "is a directory; name a file in it"
     yield "absent.parquet", "no such file"
-    (folder / "signals.xlsx").touch()
-    yield (
-        "signals.xlsx",
-        "unknown kind of file; expected one of .parquet, .pq, .csv, .csv.gz, .db, .sqlite, "
-        ".sqlite3",
-    )
-    for name in ("text.parquet", "text.db"):
-        (folder / name).write_text("algo,variation\n" * 100)
+    (folder / "signals.dat").write_bytes(bytes(100))
+    yield "signals.dat", "unknown kind of file; expected text or one of .csv, .tsv, .txt, .tab, "
+    for name in ("zeros.parquet", "zeros.db", "zeros.feather", "zeros.duckdb"):
+        (folder / name).write_bytes(bytes(100))
         yield name, "cannot be read as a"
+    (folder / "page.csv").write_text("\n<!DOCTYPE html>\n<p>Too many requests</p>")
+    yield "page.csv", "is a web page, not a table; download the data themselves"
+    (folder / "limit.csv").write_text('{\n "Information": "Thank you!"\n}\n')
+    yield "limit.csv", 'is a JSON document, not a table: { "Information": "Thank you!" }; '
+    (folder / "array.json").write_text('[{"algo": "A"}]')
+    yield "array.json", 'is a JSON document, not a table: [{"algo": "A"}]; write one record a line'
+    (folder / "broken.jsonl").write_text('{"algo": "A"}\n{"algo": ')
+    yield "broken.jsonl", "cannot be read as JSON lines"
+    with ZipFile(folder / "two.zip", "w") as archive:
+        archive.writestr("a.csv", "")
+        archive.writestr("b.csv", "")
+    yield "two.zip", "holds 2 files (a.csv, b.csv) and one is read; unpack it and name the folder"
+    LONG.write_parquet(folder / "packed.parquet")
+    packed = gzip.compress((folder / "packed.parquet").read_bytes())
+    (folder / "packed.parquet.gz").write_bytes(packed)
+    yield "packed.parquet.gz", "holds a parquet file; unpack it first"
     (folder / "empty.parquet").touch()
     yield "empty.parquet", "cannot be read as a Parquet file"
     (folder / "empty.csv").touch()
     yield "empty.csv", "the file is empty; expected a header line with the column names"
-    (folder / "plain.csv.gz").write_text("algo,variation,day,ticker,win\n")
-    yield "plain.csv.gz", "cannot be read as a CSV file: Not a gzipped file"
     (folder / "cut.csv.gz").write_bytes(gzip.compress(LONG.write_csv().encode())[:-12])
-    yield "cut.csv.gz", "cannot be read as a CSV file"
+    yield "cut.csv.gz", "cannot be read: Compressed file ended"
     (folder / "ragged.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-01-05,T,1,2,3\n")
     yield "ragged.csv", "row 1 has 7 fields for 5 columns; quote a field that holds a comma"
     (folder / "latin.csv").write_bytes(
@@ -173,7 +184,7 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     packed = bytearray(gzip.compress(LONG.write_csv().encode()))
     packed[30:60] = b"\x55" * 30
     (folder / "damaged.csv.gz").write_bytes(packed)
-    yield "damaged.csv.gz", "cannot be read as a CSV file"
+    yield "damaged.csv.gz", "cannot be read: "
     (folder / "twice.csv").write_text(
         "algo,variation,day,ticker,win,win,x,x\nA,1,2026-01-05,T,1,0,2,3\n"
     )
@@ -288,13 +299,13 @@ def test_sqlite_values_of_mixed_types(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("selection", [{"table": "t"}, {"query": "SELECT 1"}])
-def test_a_selection_needs_sqlite(selection: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_selection_needs_a_database(selection: Mapping[str, str], tmp_path: Path) -> None:
     for source, name in (
         (LONG, "signals"),
         (to_csv(LONG, tmp_path), str(tmp_path / "signals.csv")),
     ):
         assert problems_of(source, **selection) == [
-            f"{name}: table and query are for SQLite files; leave them out"
+            f"{name}: table is for databases and workbooks, query for databases; leave them out"
         ]
 
 

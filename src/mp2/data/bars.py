@@ -67,7 +67,7 @@ class BarSource:
 
     def _files(self, folder: Path) -> Iterator[tuple[Path, str]]:
         if self.reading.table is not None or self.reading.query is not None:
-            self.problems.append(f"{folder}: table and query are for SQLite files; leave them out")
+            self.problems.append(f"{folder}: table and query are for databases; leave them out")
         file_of: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
             name = path.name

@@ -1,9 +1,8 @@
-"""Delimited text as a table: CSV files, packed by gzip or not, read in blocks of whole records."""
+"""Delimited text as a table: CSV files, packed or not, read in blocks of whole records."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2._document import Names
+from mp2.data.packed import open_bytes
 from mp2.data.tables import ColumnList, Rows, Table, library_errors
 from mp2.errors import InputError
 
@@ -28,7 +28,7 @@ def csv_table(
     path: Path,
     n_header_rows: int,
 ) -> Table:
-    """Open a CSV file, packed by gzip or not."""
+    """Open a CSV file, packed or not."""
     # The header is read as rows: as a header, polars would rename duplicates.
     head = csv_head(path, n_header_rows)
     # Lines of nothing but commas have no column names either.
@@ -132,8 +132,7 @@ def _csv_blocks(
     n_header_rows: int,
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield the header lines with, block by block, whole records; the first block has none."""
-    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    with library_errors(path, _CSV_FAILURE), opener(path, "rb") as file:
+    with library_errors(path, _CSV_FAILURE), open_bytes(path) as file:
         lines = [file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows)]
         header = b"".join(lines)
         if len(header) >= _CSV_HEADER_BYTES:

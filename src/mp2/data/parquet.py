@@ -1,18 +1,53 @@
-"""A Parquet file as a table."""
+"""A Parquet or Feather file as a table."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from mp2.data.tables import BATCH_ROWS, ColumnList, Rows, Table, library_errors
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_END_BYTES = 8
 
 
-def parquet_table(path: Path) -> Table:
+@contextmanager
+def parquet_table(path: Path) -> Iterator[Table]:
     """Open a Parquet file."""
+    import polars as pl
+
+    failure = "cannot be read as a Parquet file"
+    with library_errors(path, failure):
+        file = path.open("rb")
+    with file:
+        with library_errors(path, failure):
+            check_footer(file)
+            # An open file: a name may hold a *, begin with file: or be no Unicode.
+            scan = pl.scan_parquet(file)
+        yield _scanned(path, scan, failure)
+
+
+@contextmanager
+def feather_table(path: Path) -> Iterator[Table]:
+    """Open a Feather file of version 2, which is an Arrow IPC file."""
+    import polars as pl
+
+    failure = "cannot be read as a Feather file"
+    with library_errors(path, failure):
+        file = path.open("rb")
+    with file:
+        with library_errors(path, failure):
+            scan = pl.scan_ipc(file)
+        yield _scanned(path, scan, failure)
+
+
+def _scanned(path: Path, scan: pl.LazyFrame, failure: str) -> Table:
     import polars as pl
 
     def read(names: ColumnList) -> Rows:
@@ -21,25 +56,21 @@ def parquet_table(path: Path) -> Table:
                 batch = scan.select(names).slice(first, BATCH_ROWS).collect()
             yield batch
 
-    failure = "cannot be read as a Parquet file"
     with library_errors(path, failure):
-        check_footer(path)
-        # Without `glob` a path with a * or a [ is the name of one file.
-        scan = pl.scan_parquet(path, glob=False)
         columns = scan.collect_schema().names()
         n_rows = scan.select(pl.len()).collect().item()
     return Table(str(path), tuple(columns), read)
 
 
-def check_footer(path: Path) -> None:
+def check_footer(file: IO[bytes]) -> None:
     """Raise EOFError when the length at the end of the file is more than the file has.
 
     Polars may take the memory that a damaged footer claims, and aborts when there is not enough.
     """
-    with path.open("rb") as file:
-        n_bytes = file.seek(0, os.SEEK_END)
-        file.seek(max(0, n_bytes - _PARQUET_END_BYTES))
-        end = file.read()
+    n_bytes = file.seek(0, os.SEEK_END)
+    file.seek(max(0, n_bytes - _PARQUET_END_BYTES))
+    end = file.read()
+    file.seek(0)
     footer_bytes = int.from_bytes(end[:4], "little")
     # The magic number is at the beginning of the file as well. Polars reports where it is missing.
     most_bytes = n_bytes - _PARQUET_END_BYTES - len(_PARQUET_MAGIC)

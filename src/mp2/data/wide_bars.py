@@ -16,6 +16,7 @@ from mp2._document import Names
 from mp2.data.column_names import USUAL_NAMES, ambiguous_lines, plain_name
 from mp2.data.dates import parse_day
 from mp2.data.delimited import csv_head
+from mp2.data.kinds import file_kind
 from mp2.data.tables import ColumnList, Rows, Table
 from mp2.errors import InputError
 
@@ -46,7 +47,7 @@ def with_plain_columns(source: Any) -> Any:
 
 def count_header_rows(path: Path) -> int:
     """Return 1, or for a wide CSV file 2, or 3 when a line holds nothing but the index's name."""
-    if not path.name.lower().endswith(CSV_SUFFIXES) or not path.is_file():
+    if file_kind(path) != "csv":
         return 1
     head = csv_head(path, 1)
     first_cells = {names[0] for names in _LEVEL_NAMES}

@@ -1,0 +1,114 @@
+"""The kind of a file: decided by its first bytes, and by its name where these leave it open."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+from mp2.data.packed import ZIP_MAGIC, is_packed, open_bytes
+from mp2.data.tables import library_errors
+from mp2.errors import InputError
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# By kind, as in messages and in folders.
+SUFFIXES = {
+    "csv": TEXT_SUFFIXES,
+    "parquet": (".parquet", ".pq"),
+    "feather": (".feather", ".arrow", ".ipc"),
+    "json lines": (".jsonl", ".ndjson"),
+    "excel": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
+    "sqlite": (".db", ".sqlite", ".sqlite3"),
+    "duckdb": (".duckdb", ".ddb"),
+}
+_MAGIC = {
+    b"PAR1": "parquet",
+    b"ARROW1": "feather",
+    b"SQLite format 3\0": "sqlite",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "excel",
+}
+_DUCKDB_MAGIC = b"DUCK"
+_DUCKDB_MAGIC_AT = 8
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# What Excel and LibreOffice put into their archives.
+_EXCEL_MEMBERS = {"[Content_Types].xml", "content.xml"}
+_HEAD_BYTES = 1 << 10
+_MAX_SHOWN = 80
+
+
+def file_kind(path: Path) -> str:
+    """Return the kind of a file, a key of `SUFFIXES`; raises `InputError` for what is no table."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; name a file in it")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(
+            f"{path}: is a pipe or device, and a table is read twice; save it as a file first"
+        )
+    with library_errors(path, "cannot be read"):
+        with path.open("rb") as file:
+            outer = file.read(_HEAD_BYTES)
+        if outer.startswith(ZIP_MAGIC):
+            with zipfile.ZipFile(path) as archive:
+                if _EXCEL_MEMBERS.intersection(archive.namelist()):
+                    return "excel"
+        head = outer
+        if is_packed(outer):
+            with open_bytes(path) as unpacked:
+                head = unpacked.read(_HEAD_BYTES)
+    kind = _kind_of_bytes(head) or _kind_of_text(path, head) or _kind_of_name(path)
+    if kind is None:
+        known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+        raise InputError(f"{path}: unknown kind of file; expected text or one of {known}")
+    if is_packed(outer) and kind not in ("csv", "json lines"):
+        raise InputError(f"{path}: holds a {kind} file; unpack it first")
+    return kind
+
+
+def _kind_of_bytes(head: bytes) -> str | None:
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    return "duckdb" if head.startswith(_DUCKDB_MAGIC, _DUCKDB_MAGIC_AT) else None
+
+
+def _kind_of_text(path: Path, head: bytes) -> str | None:
+    """Return the kind of a text; None for other bytes and for nothing."""
+    if head.startswith(_UTF16_MARKS):
+        return "csv"
+    text = head.removeprefix(b"\xef\xbb\xbf").strip()
+    if not text or b"\0" in text:
+        return None
+    if text.lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise InputError(f"{path}: is a web page, not a table; download the data themselves")
+    if not text.startswith((b"{", b"[")):
+        return "csv"
+    first_line = text.partition(b"\n")[0].strip()
+    # A record longer than the head counts as one.
+    if first_line.startswith(b"{") and (len(first_line) == len(text) or _is_json(first_line)):
+        return "json lines"
+    shown = " ".join(text.decode(errors="replace").split())[:_MAX_SHOWN]
+    raise InputError(
+        f"{path}: is a JSON document, not a table: {shown}; "
+        "write one record a line (pandas: to_json(path, orient='records', lines=True))"
+    )
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _kind_of_name(path: Path) -> str | None:
+    name = path.name.lower()
+    for suffix in PACKED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    for kind, suffixes in SUFFIXES.items():
+        if name.endswith(suffixes):
+            return kind
+    return None
