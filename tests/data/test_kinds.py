@@ -78,7 +78,6 @@ KINDS: dict[str, Callable[[Path], object]] = {
     # Names that are missing or wrong; what a browser has unpacked keeps its name.
     "prices": LONG.write_parquet,
     "prices.csv.gz": text(TEXT),
-    "prices.parquet": text(TEXT),
     "prices.csv": LONG.write_parquet,
     "prices.xls": text(TEXT),
     "prices.dat": sqlite,

@@ -295,7 +295,10 @@ ARGUMENTS: list[tuple[dict[str, Any], list[str]]] = [
         {"start": "2025-01-01"},
         ["prices: no row in the days asked for; the dates run from 2024-01-02 to 2024-01-04"],
     ),
-    ({"table": "prices"}, ["prices: table is for databases and workbooks, query for databases; leave them out"]),
+    (
+        {"table": "prices"},
+        ["prices: table is for databases and workbooks, query for databases; leave them out"],
+    ),
 ]
 
 

@@ -33,6 +33,8 @@ _DUCKDB_MAGIC_AT = 8
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # What Excel and LibreOffice put into their archives.
 _EXCEL_MEMBERS = {"[Content_Types].xml", "content.xml"}
+# Of the names that text may have: programs save tables as .xls that are text.
+_TEXT_NAMES = (None, "csv", "json lines", "excel")
 _HEAD_BYTES = 1 << 10
 _MAX_SHOWN = 80
 
@@ -58,7 +60,12 @@ def file_kind(path: Path) -> str:
         if is_packed(outer):
             with open_bytes(path) as unpacked:
                 head = unpacked.read(_HEAD_BYTES)
-    kind = _kind_of_bytes(head) or _kind_of_text(path, head) or _kind_of_name(path)
+    kind = _kind_of_bytes(head)
+    named = _kind_of_name(path)
+    # Text under the name of a database or of Parquet is a failed download: its reader says so.
+    if kind is None and named in _TEXT_NAMES:
+        kind = _kind_of_text(path, head)
+    kind = kind or named
     if kind is None:
         known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
         raise InputError(f"{path}: unknown kind of file; expected text or one of {known}")

@@ -213,7 +213,6 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
     ),
     "latin.csv": _write("latin.csv", b"algo,variation,day,ticker,win\nA,1,2024-01-02,\xe9,1\n"),
     "binary.csv": _write("binary.csv", bytes(range(256)) * 8),
-    "text.csv.gz": _write("text.csv.gz", b"algo,variation\n"),
     "cut.csv.gz": _maker(
         lambda folder: (folder / "cut.csv.gz").write_bytes(gzip.compress(SIGNALS.encode())[:-30])
     ),
