@@ -442,6 +442,7 @@ def read_bars(source: Source, stop: Stop = None, *, end: str | None = None) -> P
         source.path,
         # Bars after the end must not decide which tickers there are.
         end=end,
+        adjusted=source.adjusted,
         stop=stop,
         **source.reading(),
     )

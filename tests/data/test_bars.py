@@ -122,7 +122,7 @@ def test_one_ticker_needs_its_name() -> None:
     (problem,) = problems_of(one)
     assert problem == (
         "prices: missing column 'ticker'; "
-        "it has Date, Adj Close, Open, High, Low, Close, Volume; give another name with "
+        "it has Date, Open, High, Low, Close, Volume; give another name with "
         "columns (ticker=NAME); "
         "bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and "
         "read its folder"

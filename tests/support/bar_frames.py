@@ -71,7 +71,7 @@ def problems_of(source: Any, **kwargs: Any) -> list[str]:
     return list(caught.value.problems)
 
 
-def yfinance_frame(table: pl.DataFrame, *, adjusted: bool = True) -> pd.DataFrame:
+def yfinance_frame(table: pl.DataFrame, *, adjusted: bool = False) -> pd.DataFrame:
     """As yfinance makes it: columns (Price, Ticker), sorted; NaN where a ticker has no bar."""
     long = table.to_pandas().rename(columns=str.title)
     if adjusted:
@@ -126,14 +126,11 @@ def to_sqlite(table: pl.DataFrame, folder: Path) -> Path:
     return folder / "prices.db"
 
 
-def to_folder(
-    table: pl.DataFrame, folder: Path, *, titles: bool = True, adjusted: bool = True
-) -> Path:
+def to_folder(table: pl.DataFrame, folder: Path, *, titles: bool = True) -> Path:
     folder = folder / "daily"
     folder.mkdir()
     for (ticker,), rows in table.group_by("ticker"):
         bars = rows.drop("ticker")
-        bars = bars.with_columns(pl.lit(1.0).alias("adj close")) if adjusted else bars
         bars.rename(str.title if titles else str.upper).write_csv(folder / f"{ticker}.csv")
     (folder / ".hidden.csv").write_text("not a table")
     (folder / "README.txt").write_text("not a table either")

@@ -109,7 +109,17 @@ def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
     )
 
 
-PRICES_OPTIONS = _reading_options("date=NAME,close=NAME")
+PRICES_OPTIONS = (
+    *_reading_options("date=NAME,close=NAME"),
+    click.option(
+        "--adjusted",
+        type=click.Choice(("auto", "yes", "no")),
+        default="auto",
+        show_default=True,
+        help="use adjusted prices that stand beside those as traded: where there are any, "
+        "always (else an error), never",
+    ),
+)
 TABLE_OPTIONS = _reading_options("algo=NAME,day=NAME")
 END_OPTION = click.option(
     "--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mp2._files import expanded
+from mp2.data.adjusted import OTHER_CLOSE, Adjustments
 from mp2.data.column_names import ambiguous_lines, columns_for, missing_line
 from mp2.data.columns import Columns
 from mp2.data.opening import open_table
@@ -34,15 +35,16 @@ ROLES = ("date", "ticker", *PRICES, "volume")
 
 @dataclass(slots=True)
 class BarSource:
-    """A source of bars; `batches` fills `problems` and `empty_tickers`.
+    """A source of bars; `batches` fills the other fields.
 
-    `empty_tickers` are those of files without a row.
+    `empty_tickers` are those of files without a row; `adjustments`: what was read adjusted.
     """
 
     source: Any
     reading: Reading
     problems: list[str] = field(default_factory=list)
     empty_tickers: list[str] = field(default_factory=list)
+    adjustments: Adjustments = field(default_factory=Adjustments)
 
     @property
     def path(self) -> Path | None:
@@ -117,7 +119,10 @@ class BarSource:
     ) -> Rows:
         import polars as pl
 
-        names = self._column_names(table, ticker)
+        adjusted = self.adjustments.columns_of(table, self.reading)
+        names = self._column_names(table, ticker, adjusted)
+        if OTHER_CLOSE in adjusted:
+            names[OTHER_CLOSE] = adjusted[OTHER_CLOSE]
         constants = []
         if "ticker" not in names:
             constants.append(pl.lit(ticker, pl.String).alias("ticker"))
@@ -127,8 +132,9 @@ class BarSource:
         n_rows = 0
         for batch in columns.batches(list(names)):
             n_rows += batch.height
+            bars = self.adjustments.applied(batch, adjusted)
             # Rows without a date or ticker are faults; the others are still checked.
-            yield batch.with_columns(constants).drop_nulls(["date", "ticker"])
+            yield bars.with_columns(constants).drop_nulls(["date", "ticker"])
         self.problems += columns.faults.lines()
         # A file without rows is a ticker without bars.
         if "ticker" not in names and ticker is not None and not n_rows:
@@ -138,9 +144,10 @@ class BarSource:
         self,
         table: Table,
         ticker: str | None,
+        adjusted: dict[str, str],
     ) -> dict[str, str]:
         """Return the table's name of every role; raises `InputError` without a needed one."""
-        given = self.reading.columns
+        given = {**adjusted, **self.reading.columns}
         names: dict[str, str] = {}
         problems: list[str] = []
         for role in ROLES:

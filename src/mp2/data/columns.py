@@ -235,5 +235,6 @@ _CONVERSIONS: dict[str, Conversion] = {
     "low": _NUMBER,
     "close": _NUMBER,
     "volume": _NUMBER,
+    "other_close": _NUMBER,
     "win": (wins_of, _MISSING_TEXTS, "is not a win; write 0, 1, true or false"),
 }

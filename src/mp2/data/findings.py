@@ -19,6 +19,7 @@ class Finding:
     - `done`: the effect in a few words, such as `left out`.
     - `n`: how many bars, days, rows or tickers, as the line says.
     - `tickers`: all that are concerned; empty where every ticker is, or none in particular.
+    - `places`: every bar concerned, with its figures, where those differ; else empty.
     - `first`, `last`: the first and the last ISO date concerned; None without any.
     """
 
@@ -27,5 +28,6 @@ class Finding:
     done: str
     n: int = 1
     tickers: Names = ()
+    places: Names = ()
     first: str | None = None
     last: str | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2._document import Names
+from mp2.data.adjusted import CHOICES
 from mp2.data.arrays import (
     FloatArray,
     IndexArray,
@@ -21,6 +22,7 @@ from mp2.data.bars import ROLES, BarSource
 from mp2.data.column_names import ColumnNames, unknown_roles
 from mp2.data.dates import parse_day
 from mp2.data.findings import Finding
+from mp2.data.jumps import report_jumps
 from mp2.data.origin import FileOrigin, file_origin
 from mp2.data.price_grid import FIELDS, Grid, Rows
 from mp2.data.reading import Reading
@@ -179,6 +181,7 @@ def read_prices(
     query: str | None = None,
     timezone: str | None = None,
     date_format: str | None = None,
+    adjusted: str = "auto",
     strict: bool = False,
     start: str | None = None,
     end: str | None = None,
@@ -196,11 +199,15 @@ def read_prices(
       that saved as CSV or Parquet.
 
     Column names count in any letter case; `columns` maps these names to other ones of the source.
-    Adjusted closes (`Adj Close`) are left out: open and close are compared, and adjusting one of
-    them would fake moves from open to close. `start` and `end`, ISO dates, restrict the dates, both
-    included: later bars do not decide which tickers there are, and only the first date after `end`
-    is noted (`next_date`). `stop`, when set, ends the reading between two batches with
-    `ReadStoppedError`.
+    Adjusted prices beside those as traded are used, with a warning: all four (`adj_open` ..
+    `adj_close`, `adjOpen` ..) as they are, an adjusted close alone (`Adj Close`) by scaling all
+    four prices by its ratio to the close. `adjusted` "no" takes prices as traded, "yes" needs
+    adjusted ones. Overnight jumps that look like a split or another unit of the currency
+    (`mp2.data.jumps`) are kept with a warning.
+
+    `start` and `end`, ISO dates, restrict the dates, both included: later bars do not decide which
+    tickers there are, and only the first date after `end` is noted (`next_date`). `stop`, when set,
+    ends the reading between two batches with `ReadStoppedError`.
 
     A row without any price is not a bar. Tickers are left out with a warning when they have no bar,
     a bad one (a price that is missing, not finite or not positive, high below low), or a gap: no
@@ -217,17 +224,24 @@ def read_prices(
         query=query,
         timezone=timezone,
         date_format=date_format,
+        adjusted=adjusted,
         strict=strict,
         stop=stop,
     )
     bars = BarSource(source, reading)
     bars.problems += unknown_roles(reading.columns, ROLES)
+    if adjusted not in CHOICES:
+        bars.problems.append(f"adjusted: {adjusted!r} is unknown; choose from {', '.join(CHOICES)}")
     first, last = day_limits(start, end, bars.problems)
     rows = Rows(first or date.min, last or date.max)
     for batch in bars.batches():
         rows.add(batch)
     rows.tickers.update(bars.empty_tickers)
     problems = bars.problems or rows.emptiness(bars.name)
+    findings = bars.adjustments.findings(bars.name)
+    # Rows may have no price because they have no adjusted one.
+    if problems and bars.adjustments.n_lost:
+        problems += [finding.line for finding in findings]
     n_more = len(problems) - _MAX_PROBLEMS
     if n_more > 0:
         problems[_MAX_PROBLEMS:] = [f"... and {n_more} more problems like these"]
@@ -235,16 +249,17 @@ def read_prices(
         raise InputError(problems)
     grid = Grid(bars.name, rows)
     grid.validate()
+    report_jumps(grid)
     read = price_table(
         grid.dates,
         grid.tickers,
         list(grid.values),
-        grid.findings,
+        (*findings, *grid.findings),
         next_date=rows.next_date.isoformat() if rows.next_date else None,
     )
     if start or end:
         return read
-    return replace(read, origin=file_origin(source, reading))
+    return replace(read, origin=file_origin(source, reading, adjusted=adjusted))
 
 
 def day_limits(

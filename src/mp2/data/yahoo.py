@@ -101,7 +101,7 @@ def download(
         raise Mp2Error("\n".join([advice, *lines]))
     # Batches may have different dates: pandas aligns them.
     joined = import_module("pandas").concat(frames, axis=1, sort=True)
-    prices = read_prices(joined, start=start, end=end, stop=stop)
+    prices = read_prices(joined, adjusted="no", start=start, end=end, stop=stop)
     return replace(prices, findings=(*findings, *prices.findings))
 
 

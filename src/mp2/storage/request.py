@@ -64,6 +64,7 @@ class PricesFile(_TableFile):
     """Daily bars on disk and how to read them; the fields are those of `mp2.read_prices`."""
 
     kind: Literal["prices"] = "prices"
+    adjusted: Literal["auto", "yes", "no"] = "auto"
 
 
 class DemoPrices(_Record):
