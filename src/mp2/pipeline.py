@@ -429,6 +429,7 @@ def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
         outcomes=source.outcomes,
         algos=source.algos,
         days=source.days,
+        shift=source.shift,
         stop=stop,
         **source.reading(),
     )

@@ -7,6 +7,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from signal_frames import (
     wide,
 )
 
+from mp2.data.prices import read_prices
 from mp2.data.signal_reader import read_signals
 
 
@@ -78,21 +80,16 @@ def test_two_index_entries_of_one_day_collapse() -> None:
     ("table", "problems"),
     [
         (wide(names=("strategy", "window", "limit", "asset")), [
-            f"signals: no column level {role!r}; the levels are strategy, window, limit, asset; "
-            f"name it with columns ({role}=NAME)"
-            for role in ("algo", "ticker")
-        ]),
-        (wide().droplevel(["window", "limit"], axis=1), [
-            "signals: a wide frame needs a parameter level beside algo and ticker; "
-            "the levels are algo, symbol",
+            "signals: no column level 'ticker'; the levels are strategy, window, limit, asset; "
+            "name it with columns (ticker=NAME)",
         ]),
         (wide().set_axis(["2026-01-05", "x", "y"]), [
             "signals: index entry 2: 'x' is not a day; "
             "use timestamps, YYYY-MM-DD or YYYYMMDD (2 such entries)",
         ]),
-        (wide(names=("algo", None, "limit", "symbol")), [
-            "signals: every column level needs a name of its own; "
-            "the levels are algo, None, limit, symbol",
+        (wide(names=("algo", None, "limit", None)), [
+            "signals: no column level 'ticker'; the levels are algo, None, limit, None; "
+            "name it with columns (ticker=NAME)",
         ]),
         (wide()[:0], ["signals: the frame has no rows"]),
         (wide().astype(int) * 3, [
@@ -172,3 +169,115 @@ def test_buys_without_an_outcome_are_counted() -> None:
 )
 def test_outcomes_that_are_refused(outcomes: Any, reason: str) -> None:
     assert any(line.startswith(reason) for line in problems_of(wide(), outcomes=outcomes))
+
+
+# --- as vectorbt makes them ----------------------------------------------------------------------
+
+
+def crossings(*levels: str | None, short: int = 5) -> pd.DataFrame:
+    """Entries of two windows, two tickers and three days, columns (short, long, ticker)."""
+    tuples = [(short, 10, "AAPL"), (short, 10, "MSFT"), (short, 20, "AAPL"), (short, 20, "MSFT")]
+    columns = pd.MultiIndex.from_tuples(tuples, names=levels)
+    index = pd.DatetimeIndex(["2026-01-05", "2026-01-06", "2026-01-07"], tz="UTC", name="Date")
+    cells = np.array([[0, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0]], bool)
+    return pd.DataFrame(cells, index=index, columns=columns)
+
+
+ENTRIES = crossings("fast_window", "slow_window", "symbol")
+BOUGHT = {
+    ("MA", "5-10"): {("2026-01-06", "AAPL"): False},
+    ("MA", "5-20"): {("2026-01-06", "MSFT"): True},
+}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        ENTRIES,
+        ENTRIES.rename_axis(columns={"symbol": "Ticker"}),
+        ENTRIES.astype(int) - 1 + ENTRIES,
+        ENTRIES.reorder_levels([2, 0, 1], axis=1),
+        crossings("fast_window", "slow_window", None),
+    ],
+)
+def test_levels_of_vectorbt_become_the_variation(frame: pd.DataFrame) -> None:
+    panel = read_signals({"MA": frame}, outcomes=OUTCOMES)
+    assert contents(panel) == BOUGHT
+    assert panel.days == ("2026-01-05", "2026-01-06", "2026-01-07")
+
+
+def test_a_frame_without_algorithms_is_one() -> None:
+    panel = read_signals(ENTRIES, outcomes=OUTCOMES)
+    assert panel.algos == ("fast-slow",)
+    assert panel.variations == ("5-10", "5-20")
+    assert panel.warnings == (
+        "signals: no column level 'algo': the frame is one algorithm, called 'fast-slow'; give "
+        '{"NAME": frame} for another name',
+    )
+
+
+RSI = crossings("rsi_window", "rsi_below", "symbol", short=14)
+PLAIN = ENTRIES[5][10]
+
+
+@pytest.mark.parametrize(
+    ("frames", "keys"),
+    [
+        (
+            {"MA": ENTRIES, "RSI": RSI},
+            [("MA", "5-10"), ("MA", "5-20"), ("RSI", "14-10"), ("RSI", "14-20")],
+        ),
+        (
+            [ENTRIES, RSI],
+            [("fast-slow", "5-10"), ("fast-slow", "5-20"), ("rsi", "14-10"), ("rsi", "14-20")],
+        ),
+        ({"MA": PLAIN, "RSI": PLAIN}, [("MA", "default"), ("RSI", "default")]),
+        ({"MA": PLAIN.rename_axis(columns=None)}, [("MA", "default")]),
+        (
+            [wide(), RSI],
+            [*read_signals(wide(), outcomes=OUTCOMES).keys, ("rsi", "14-10"), ("rsi", "14-20")],
+        ),
+        # The years of one algorithm.
+        ([ENTRIES, ENTRIES.shift(365, freq="D")], [("fast-slow", "5-10"), ("fast-slow", "5-20")]),
+    ],
+)
+def test_several_frames_are_one_table(frames: Any, keys: list[tuple[str, str]]) -> None:
+    assert list(read_signals(frames, outcomes=OUTCOMES).keys) == keys
+
+
+@pytest.mark.parametrize(
+    ("frames", "problem"),
+    [
+        ([], "signals: there is no frame"),
+        (
+            {"MA": ENTRIES, "RSI": 5},
+            "signals['RSI']: is a int, not a wide pandas frame of true and false "
+            "(index = days, columns = tickers)",
+        ),
+        (
+            [ENTRIES, ENTRIES],
+            "signals, frame 2: has fast-slow 5-10 of AAPL, as signals, frame 1 has; name the "
+            'algorithms: {"NAME": frame, "OTHER": frame}',
+        ),
+        (
+            {"MA": wide()},
+            "signals['MA']: has the column level 'algo' too; give a list of frames, or drop the "
+            "level",
+        ),
+        (
+            {"MA": PLAIN.rename_axis(columns="ma_window")},
+            "signals['MA']: no column level 'ticker'; the levels are ma_window; name it with "
+            "columns (ticker=NAME)",
+        ),
+    ],
+)
+def test_several_frames_that_are_refused(frames: Any, problem: str) -> None:
+    assert problems_of(frames, outcomes=OUTCOMES) == [problem]
+
+
+def test_a_price_table_serves_as_outcomes() -> None:
+    bars = OUTCOMES.rename({"day": "date"}).with_columns(
+        high=pl.max_horizontal("open", "close"), low=pl.min_horizontal("open", "close")
+    )
+    prices = read_prices(bars.filter(pl.col("date") == "2026-01-06"))
+    assert contents(read_signals({"MA": ENTRIES}, outcomes=prices)) == BOUGHT

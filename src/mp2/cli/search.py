@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import TABLE_OPTIONS, file_option, options_record, with_options
+from mp2.cli.options import TABLE_OPTIONS, file_option, number_option, options_record, with_options
 from mp2.cli.search_options import RulesCommand, RunOptions, search_options, settings_from
 from mp2.cli.session import Interrupts
 from mp2.cli.views import document, present
@@ -40,11 +40,20 @@ if TYPE_CHECKING:
     default="",
     help="further days, without buys, separated by commas",
 )
+@number_option(
+    "--shift",
+    0,
+    "sessions from a signal's day to the day it counts: 1 if computed at the close",
+    least=0,
+)
 def search(path: Path, dry_run: bool, **options: Any) -> int:
     """Search TABLE, a long table of signals, for the best consensus groups.
 
     TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker
     and either open and close or win.
+
+    The signal of a day must be known before that day's open. Signals that are computed at the close
+    count from the next session on: --shift 1.
     """
     from mp2.cli.found import followed, present_found
     from mp2.pipeline import search_request

@@ -73,8 +73,9 @@ def pairs(value: Any) -> dict[str, str]:
         return {str(key): str(name) for key, name in value.items()}
     mapping = {}
     for part in names(value):
-        key, _, name = (word.strip() for word in part.partition("="))
-        if not key or not name:
+        key, sign, name = (word.strip() for word in part.partition("="))
+        # An empty name says that there is no such column.
+        if not key or not sign:
             raise click.BadParameter(f"{value!r} is not of the form algo=NAME,day=NAME")
         mapping[key] = name
     return mapping

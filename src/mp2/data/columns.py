@@ -16,6 +16,8 @@ from mp2._document import Names
 from mp2.data.column_names import ColumnNames, ambiguous_lines, missing_line
 from mp2.data.dates import dates_of
 from mp2.data.numbers import numbers_of, wins_of
+from mp2.data.signal_column import ROLE as SIGNAL
+from mp2.data.signal_column import signals_of
 from mp2.data.tables import Rows, Table
 from mp2.data.texts import has_meaning, texts_of, tickers_of
 
@@ -140,7 +142,8 @@ class Reader(Columns):
     """A table of signals or outcomes seen through the canonical columns it has.
 
     `names` maps canonical columns to those of the table, which has the others under their own
-    names. `check()` yields keys and completes `problems`; `frames()` assumes that it is empty.
+    names. `check()` yields keys and completes `problems`; `frames()` assumes that it is empty, and
+    yields the roles of `more` too.
     """
 
     def __init__(
@@ -157,6 +160,7 @@ class Reader(Columns):
         self.keys = [role for role in keys if role in present]
         self.is_complete = len(self.keys) == len(keys)
         self.outcome: list[str] = []
+        self.more: list[str] = []
         if outcome and present.keys() >= set(OUTCOME_PRICES):
             self.outcome += OUTCOME_PRICES
         if outcome and "win" in present:
@@ -188,7 +192,7 @@ class Reader(Columns):
         Nothing is yielded when a key has no column; the other columns are checked all the same.
         """
         n_rows = 0
-        for batch in self.batches((*self.keys, *self.outcome)):
+        for batch in self.batches((*self.keys, *self.outcome, *self.more)):
             n_rows += batch.height
             if self.is_complete:
                 yield batch.select(self.keys)
@@ -208,11 +212,12 @@ class Reader(Columns):
         # A column of wins goes before prices, which then only say which pairs count.
         if "win" in self.outcome:
             won = pl.col("win")
-        for batch in self.batches((*self.keys, *self.outcome)):
+        for batch in self.batches((*self.keys, *self.outcome, *self.more)):
             yield batch.select(
                 *self.keys,
                 won.alias("won"),
                 priced.alias("priced"),
+                *self.more,
             )
 
 
@@ -237,4 +242,5 @@ _CONVERSIONS: dict[str, Conversion] = {
     "volume": _NUMBER,
     "other_close": _NUMBER,
     "win": (wins_of, _MISSING_TEXTS, "is not a win; write 0, 1, true or false"),
+    SIGNAL: (signals_of, (), "is not a signal; write 0, 1, BUY or HOLD"),
 }

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mp2._document import Names
+from mp2.data import signal_column
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.column_names import ColumnNames
 from mp2.data.columns import KEYS, Reader
 from mp2.data.dates import parse_day
 from mp2.data.signal_table import Key
-from mp2.data.tables import Table
+from mp2.data.tables import Rows, Table
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class Axes:
 
 
 class Buys(NamedTuple):
-    """Buys as positions on the axes, int64[n] each; `won` and `priced` are bool[n].
+    """Rows as positions on the axes, int64[n] each; `won`, `priced` and `bought` are bool[n].
 
     `priced`: the (day, ticker) counts for the day's base win rate, as far as this row shows.
+    `bought` is None when every row is a buy.
     """
 
     variation: IndexArray
@@ -61,6 +63,7 @@ class Buys(NamedTuple):
     ticker: IndexArray
     won: BoolArray
     priced: BoolArray
+    bought: BoolArray | None = None
 
 
 def arrange(
@@ -135,23 +138,31 @@ class Market(NamedTuple):
 
 
 class Outcomes(Reader):
-    """A table `day, ticker` with `open, close` or `win`, separate from the signals."""
+    """A table `day, ticker` with `open, close` or `win`.
+
+    It is separate from the signals, or `repeats` the outcomes in the rows of signals.
+    """
 
     def __init__(
         self,
         table: Table,
         columns: ColumnNames,
+        *,
+        repeats: bool = False,
     ) -> None:
         # A name given for a column of the signals need not be one of this table.
         names = {role: name for role, name in columns.items() if name in table.columns}
         super().__init__(table, ("day", "ticker"), names, outcome=True)
+        self.repeats = repeats
         self.warnings: list[str] = []
         self.tickers: set[str] = set()
+        self.days: set[date] = set()
 
     def scan(self) -> None:
-        """Check every value and collect the tickers: the first pass."""
+        """Check every value and collect days and tickers: the first pass."""
         for batch in self.check():
             self.tickers.update(distinct(batch["ticker"]))
+            self.days.update(distinct(batch["day"]))
 
     def load(self, axes: Axes) -> Market:
         """Return the outcomes of the panel's days: the second pass."""
@@ -171,7 +182,8 @@ class Outcomes(Reader):
                 market.known[day, ticker] = True
                 market.won[day[won], ticker[won]] = True
                 market.priced[day[priced], ticker[priced]] = True
-        self.warnings += tally.warnings(int(market.known.sum()), "(day, ticker)")
+        n_distinct = tally.n_rows if self.repeats else int(market.known.sum())
+        self.warnings += tally.warnings(n_distinct, "(day, ticker)")
         return market
 
 
@@ -185,6 +197,7 @@ class Tally:
     n_null_wins: int = 0
     n_unpriced: int = 0
     n_unknown: int = 0
+    n_not_bought: int = 0
 
     def read(self, batch: pl.DataFrame) -> tuple[BoolArray, BoolArray]:
         """Return `won` and `priced` of the rows; an unknown win counts as no win."""
@@ -202,9 +215,13 @@ class Tally:
         market: Market,
         day: IndexArray,
         ticker: IndexArray,
+        bought: BoolArray | None,
     ) -> BoolArray:
-        """Return `won` of buys according to the outcome table."""
-        self.n_unknown += int(np.count_nonzero(~market.known[day, ticker]))
+        """Return `won` of rows according to the outcome table."""
+        is_unknown = ~market.known[day, ticker]
+        if bought is not None:
+            is_unknown &= bought
+        self.n_unknown += int(np.count_nonzero(is_unknown))
         return market.won[day, ticker]
 
     def warnings(
@@ -214,7 +231,7 @@ class Tally:
     ) -> Iterator[str]:
         """Yield a line for each kind; the rows have `n_distinct` different `unit`."""
         effect = "left out of the base win rates" if self.has_win else "counted as no win"
-        n_duplicates = self.n_rows - n_distinct
+        n_duplicates = self.n_rows - self.n_not_bought - n_distinct
         if self.n_unpriced:
             yield (
                 f"{self.name}: rows with a missing or non-finite open or close: "
@@ -242,7 +259,9 @@ def tally_of(reader: Reader) -> Tally:
 class LongSignals(Reader):
     """One row per buy: `algo, variation, day, ticker` and, if wanted, `open, close` or `win`.
 
-    `scan` completes `problems`; `rows` counts in `tally`.
+    A column of signals may say that some rows are no buys (`mp2.data.signal_column`). `scan`
+    completes `problems`; `rows` counts in `tally`. `new_day`, if not empty, says on which day the
+    signals of a day count; those of other days are left out.
     """
 
     def __init__(
@@ -252,8 +271,31 @@ class LongSignals(Reader):
         *,
         with_outcome: bool,
     ) -> None:
-        super().__init__(table, KEYS, columns, outcome=with_outcome)
+        names = {role: name for role, name in columns.items() if role != signal_column.ROLE}
+        super().__init__(table, KEYS, names, outcome=with_outcome)
+        self.warnings: list[str] = []
+        column = signal_column.find(table, columns, self.problems, self.warnings)
+        if column is not None:
+            self.names = {**self.names, signal_column.ROLE: column}
+            self.more.append(signal_column.ROLE)
         self.tally = tally_of(self)
+        self.new_day: dict[date, date] = {}
+
+    def frames(self) -> Rows:
+        """Yield the rows on the days on which they count."""
+        import polars as pl
+
+        for batch in super().frames():
+            if not self.new_day:
+                yield batch
+                continue
+            day = pl.col("day").replace_strict(
+                list(self.new_day),
+                list(self.new_day.values()),
+                default=None,
+                return_dtype=pl.Date,
+            )
+            yield batch.with_columns(day).drop_nulls("day")
 
     def scan(self) -> FoundNames:
         """Check every value and collect the names: the first pass."""
@@ -298,10 +340,14 @@ class LongSignals(Reader):
                 day = day_positions(batch["day"], axes.days)
                 ticker = positions(batch["ticker"], axes.tickers)
                 won, priced = self.tally.read(batch)
+                bought = None
+                if self.more:
+                    bought = batch[signal_column.ROLE].to_numpy()
+                    self.tally.n_not_bought += int(np.count_nonzero(~bought))
                 if market is not None:
-                    won = self.tally.look_up(market, day, ticker)
+                    won = self.tally.look_up(market, day, ticker, bought)
                 variation = np.repeat(numbers.to_numpy().astype(np.int64), n_rows)
-                yield Buys(variation, day, ticker, won, priced)
+                yield Buys(variation, day, ticker, won, priced, bought)
 
 
 # --- columns to positions ------------------------------------------------------------------------

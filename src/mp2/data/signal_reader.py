@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mp2.data import bitset
+from mp2.data import bitset, signal_column
 from mp2.data.arrays import BoolArray, WordArray, freeze
-from mp2.data.column_names import ColumnNames, unknown_roles
+from mp2.data.column_names import ColumnNames, named, unknown_roles
 from mp2.data.columns import CANONICAL, OUTCOME_PRICES
 from mp2.data.dates import parse_day
 from mp2.data.encoding import (
@@ -27,16 +28,19 @@ from mp2.data.encoding import (
     arrange,
     parse_days,
 )
+from mp2.data.look_ahead import look_ahead_warning
 from mp2.data.opening import open_table
 from mp2.data.origin import file_origin
 from mp2.data.panel import SignalPanel, blocks, signal_panel
+from mp2.data.prices import PriceTable, to_frame
 from mp2.data.reading import Reading
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop
-from mp2.data.wide_signals import wide_table
+from mp2.data.wide_signals import is_wide, wide_signals
 from mp2.errors import InputError
 
 Rates = Sequence[float] | Mapping[str, float]
+_MAX_NAMED = 3
 
 
 def read_signals(
@@ -47,6 +51,7 @@ def read_signals(
     algos: Sequence[str] | None = None,
     days: Sequence[Any] | None = None,
     base_win_rates: Rates | None = None,
+    shift: int = 0,
     table: str | None = None,
     query: str | None = None,
     timezone: str | None = None,
@@ -58,15 +63,23 @@ def read_signals(
 
     `source` is a path to Parquet, CSV, CSV.gz or SQLite (`table` or `query` choose from it), or a
     polars, pandas or pyarrow frame: long (`algo, variation, day, ticker` and `open, close` or
-    `win`, one row per buy) or, in pandas, wide and boolean (index = time, named column levels algo,
-    parameters, ticker or symbol).
+    `win`, one row per buy) or, in pandas, wide and boolean as vectorbt makes them (index = time,
+    column levels = parameters, ticker and, if there is one, algo). A dict of wide frames by
+    algorithm, `{"MA": entries, "RSI": entries}`, or a list of them is one table. A column of 0 and
+    1 or of BUY, SELL and HOLD says which rows are buys.
+
+    The signal of day d must be known before the open of d: it is judged by the prices of that day.
+    Signals that were computed at the close of their day count from the next session on with
+    `shift=1`. A warning says so when they hit on their own day and not on the next.
 
     - `columns` maps these names to the source's own.
-    - `outcomes`: a long table `day, ticker` with `open, close` or `win`, path or frame. Wide frames
-      need it; for a long table it takes the place of the table's own outcome columns. Base win
+    - `outcomes`: a long table `day, ticker` with `open, close` or `win`, path or frame, or what
+      `read_prices` returns. Wide frames need it; for a long table it takes the place of the table's own outcome columns. Base win
       rates then cover all its pairs.
     - `algos` fixes the order of the algorithms (default: first appearance). `days` adds days that
       may have no buy.
+    - `shift`: how many sessions after its day a signal counts. Sessions are the days of the
+      outcomes, or of the table itself; signals that count after the last one are left out.
     - `base_win_rates`, percent: one per day in date order, or by ISO day to replace some of the
       computed ones.
     - `stop`, when set, ends the reading between two batches with `ReadStoppedError`.
@@ -84,13 +97,15 @@ def read_signals(
         strict=strict,
         stop=stop,
     )
-    problems = unknown_roles(names, CANONICAL)
+    problems = unknown_roles(names, (*CANONICAL, signal_column.ROLE))
     extra_days = parse_days(_as_list(days), problems)
+    if not isinstance(shift, int) or shift < 0:
+        raise InputError(f"shift: {shift!r} is not a number of sessions; give 0, 1 or more")
     with ExitStack() as opened:
         market = None
         if outcomes is not None:
             outcome_table = opened.enter_context(
-                open_table(outcomes, "outcomes", reading.of_file())
+                open_table(_as_table(outcomes), "outcomes", reading.of_file())
             )
             market = Outcomes(outcome_table, names)
             market.scan()
@@ -100,19 +115,24 @@ def read_signals(
                     "signals: a wide frame needs outcomes, "
                     "a table day, ticker with open, close or win"
                 )
-            wide, found = wide_table(source, names, problems, stop)
-            signals = LongSignals(wide, {}, with_outcome=False)
+            wide = wide_signals(source, names, stop)
+            signals = LongSignals(wide.table, {}, with_outcome=False)
+            signals.problems += wide.problems
+            signals.warnings += wide.warnings
+            found = wide.names
         else:
-            signal_table = opened.enter_context(open_table(source, "signals", reading))
-            signals = LongSignals(
-                signal_table,
-                names,
-                with_outcome=market is None,
-            )
+            table_of_signals = opened.enter_context(open_table(source, "signals", reading))
+            with_outcome = market is None and not shift
+            signals = LongSignals(table_of_signals, names, with_outcome=with_outcome)
             found = signals.scan()
+            if shift and market is None:
+                # A shifted signal has its outcome in other rows, if at all.
+                market = Outcomes(table_of_signals, names, repeats=True)
+                market.scan()
         problems += signals.problems
         if market is not None:
             problems += market.problems
+            found = shifted(signals, found, sorted(market.days), shift, problems)
         axes = arrange(found, _as_list(algos), extra_days, problems)
         given_rates = parse_rates(base_win_rates, axes.days, problems)
         # Checked before the allocation, which many systems grant and end the process for later.
@@ -122,7 +142,7 @@ def read_signals(
             problems.append(f"{too_large(axes)} and {available}; drop variations or days")
         if problems:
             raise InputError(problems)
-        panel = encode_panel(signals, axes, market, given_rates)
+        panel = encode_panel(signals, axes, market, given_rates, shift)
     if base_win_rates is not None or not isinstance(outcomes, str | os.PathLike | None):
         return panel
     origin = file_origin(
@@ -131,6 +151,7 @@ def read_signals(
         outcomes=outcomes,
         algos=tuple(_as_list(algos)),
         days=tuple(str(day) for day in extra_days),
+        shift=shift,
     )
     return replace(panel, origin=origin)
 
@@ -141,11 +162,46 @@ def _as_list(values: Sequence[Any] | None) -> Sequence[Any]:
     return () if values is None else values
 
 
-def is_wide(source: Any) -> bool:
-    """Return whether a source is a pandas frame with several column levels."""
-    import narwhals as nw
+def _as_table(outcomes: Any) -> Any:
+    """Return a price table as a frame of outcomes, and anything else as it is."""
+    if not isinstance(outcomes, PriceTable):
+        return outcomes
+    return to_frame(outcomes).rename({"date": "day"})
 
-    return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
+
+def shifted(
+    signals: LongSignals,
+    found: FoundNames,
+    sessions: Sequence[date],
+    shift: int,
+    problems: list[str],
+) -> FoundNames:
+    """Have signals count `shift` sessions after their day; return their names, on these days.
+
+    Signals for which there is no such session have no outcome and are left out.
+    """
+    if not shift or problems:
+        return found
+    late = []
+    for day in sorted(found.days):
+        # The next session is the first one later than the day, which need not be a session.
+        number = bisect_right(sessions, day) + shift - 1
+        if number < len(sessions):
+            signals.new_day[day] = sessions[number]
+        else:
+            late.append(day)
+    name = signals.table.name
+    if not signals.new_day:
+        problems.append(
+            f"{name}: shift: the outcomes end on {sessions[-1]}, so there is no later session on "
+            "which these signals count"
+        )
+    elif late:
+        signals.warnings.append(
+            f"{name}: shift: the signals of {named(late, _MAX_NAMED)} count after {sessions[-1]}, "
+            "the last session with outcomes: left out"
+        )
+    return replace(found, days=set(signals.new_day.values()))
 
 
 def parse_rates(
@@ -210,10 +266,15 @@ def available_bytes() -> int | None:
 
 
 class Encoded(NamedTuple):
-    """Buys and wins uint64[V, D, W], and which (day, ticker) count for base rates, bool[D, T]."""
+    """Buys and their wins uint64[V, D, W]; by (day, ticker), bool[D, T], what rows say of both.
+
+    `won`: a row that need not be a buy wins, where not all are buys. `priced`: it counts for the
+    base win rates.
+    """
 
     buys: WordArray
     wins: WordArray
+    won: BoolArray
     priced: BoolArray
 
 
@@ -232,13 +293,20 @@ def encode(
         wins = np.zeros(shape, np.uint64)
     except MemoryError as error:
         raise InputError(f"{too_large(axes)}; drop variations or days") from error
+    won = np.zeros((n_days, n_tickers), np.bool_)
     priced = np.zeros((n_days, n_tickers), np.bool_)
-    for variation, day, ticker, is_won, is_priced in signals.rows(axes, market):
-        sets = (variation * n_days + day) * n_words
-        bitset.set_bits(buys.reshape(-1), sets, ticker)
-        bitset.set_bits(wins.reshape(-1), sets[is_won], ticker[is_won])
+    for variation, day, ticker, is_won, is_priced, bought in signals.rows(axes, market):
         priced[day[is_priced], ticker[is_priced]] = True
-    return Encoded(buys, wins, priced)
+        sets = (variation * n_days + day) * n_words
+        is_hit = is_won
+        if bought is None:
+            bitset.set_bits(buys.reshape(-1), sets, ticker)
+        else:
+            won[day[is_won], ticker[is_won]] = True
+            bitset.set_bits(buys.reshape(-1), sets[bought], ticker[bought])
+            is_hit = is_won & bought
+        bitset.set_bits(wins.reshape(-1), sets[is_hit], ticker[is_hit])
+    return Encoded(buys, wins, won, priced)
 
 
 def encode_panel(
@@ -246,12 +314,13 @@ def encode_panel(
     axes: Axes,
     outcomes: Outcomes | None,
     given_rates: Mapping[int, float],
+    shift: int = 0,
 ) -> SignalPanel:
     """Read signals and outcomes a second time, into a panel."""
     market = outcomes.load(axes) if outcomes else None
-    buys, all_wins, priced = encode(signals, axes, market)
+    buys, all_wins, won, priced = encode(signals, axes, market)
     wins: WordArray = np.bitwise_or.reduce(all_wins, axis=0)
-    won = bitset.unpack(wins, len(axes.tickers))
+    won |= bitset.unpack(wins, len(axes.tickers))
     if market is not None:
         _, won, priced = market
     n_priced = priced.sum(axis=1)
@@ -266,7 +335,8 @@ def encode_panel(
         n_buys += int(bitset.count(buys[block]).sum())
         # Consistent: every buy of a (day, ticker) that wins in some row is a win.
         is_consistent &= np.array_equal(buys[block] & wins, all_wins[block])
-    warnings = list(outcomes.warnings) if outcomes else []
+    warnings = [*signals.warnings]
+    warnings += outcomes.warnings if outcomes else []
     warnings += signals.tally.warnings(n_buys, "(variation, day, ticker)")
     if not is_consistent:
         wins = all_wins
@@ -274,9 +344,15 @@ def encode_panel(
             f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; "
             "each buy keeps its own"
         )
-    return signal_panel(
-        **_axis_fields(axes), buys=buys, wins=wins, base_win_rates=rates, warnings=warnings
-    )
+    panel = signal_panel(**_axis_fields(axes), buys=buys, wins=wins, base_win_rates=rates)
+    if is_consistent:
+        # Without a table of outcomes, all that is known may be the outcomes of buys.
+        is_own = outcomes is None or outcomes.repeats
+        only_bought = is_own and not signals.more
+        doubt = look_ahead_warning(panel, won, priced, only_bought=only_bought, shift=shift)
+        if doubt:
+            warnings.append(f"{signals.tally.name}: {doubt}")
+    return replace(panel, warnings=tuple(warnings))
 
 
 def _axis_fields(axes: Axes) -> dict[str, Any]:

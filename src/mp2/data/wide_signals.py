@@ -1,15 +1,15 @@
-"""Signals as a wide boolean pandas frame, as vectorbt makes it."""
+"""Signals as wide boolean pandas frames, as vectorbt makes them: one frame, a list or a dict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mp2._document import Texts
 from mp2.data.arrays import BoolArray
-from mp2.data.column_names import ColumnNames
+from mp2.data.column_names import USUAL_NAMES, ColumnNames, named, plain_name
 from mp2.data.columns import KEYS
 from mp2.data.dates import parse_day
 from mp2.data.encoding import FoundNames
@@ -19,121 +19,244 @@ from mp2.data.tables import Rows, Stop, Table, raise_if_stopped
 # Cells that are converted at once.
 _BLOCK_CELLS = 1 << 20
 _NAME = "signals"
+# The variation of an algorithm without parameters.
+_ONLY = "default"
+_MAX_NAMED = 5
 
 
-def wide_table(
-    frame: Any,
+def is_wide(source: Any) -> bool:
+    """Return whether a source is a pandas frame with several column levels, or frames by name."""
+    import narwhals as nw
+
+    if isinstance(source, Mapping):
+        return True
+    # A text is a path.
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return True
+    return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
+
+
+@dataclass(slots=True)
+class WideSignals:
+    """Wide frames as one long table of buys.
+
+    `names` are all names, also those without a buy. `problems` is everything wrong with the
+    frames, `warnings` what was guessed about them.
+    """
+
+    table: Table
+    names: FoundNames
+    problems: list[str]
+    warnings: list[str]
+
+
+@dataclass(slots=True)
+class _Part:
+    """One frame: its algorithm, if the caller names it, and what its column levels are.
+
+    Levels are meant by position, since they may have no name. `keys` and `tickers` are those of
+    each column; they are empty when the levels are not understood.
+    """
+
+    place: str
+    frame: Any
+    algo: str | None
+    keys: list[Key] = field(default_factory=list)
+    tickers: list[str | None] = field(default_factory=list)
+    days: list[Any] = field(default_factory=list)
+
+    @property
+    def levels(self) -> list[Any]:
+        return list(self.frame.columns.names)
+
+    def texts(self, level: int) -> list[str | None]:
+        """Return the value of a level for every column, as text."""
+        values = self.frame.columns.get_level_values(level)
+        pairs = zip(values, values.isna(), strict=True)
+        return [None if null else str(value) for value, null in pairs]
+
+
+def wide_signals(
+    source: Any,
     columns: ColumnNames,
-    problems: list[str],
     stop: Stop,
-) -> tuple[Table, FoundNames]:
-    """Return a wide frame as a long table of buys, and all its names, also those without a buy.
+) -> WideSignals:
+    """Read wide frames as one long table of buys.
 
-    Index = time, columns = levels algo, parameters and ticker (or symbol). A variation is named by
-    its parameter values joined with '-'; parameters that a column leaves null are skipped. Cells
-    are true, false, 1, 0 or null. Adds everything wrong with the frame to `problems`.
+    Index = time; column levels = the ticker, the algorithm if there is such a level, and any
+    others, which are parameters: a variation is named by their values joined with '-', without
+    those that a column leaves null. A frame without a level of algorithms is one algorithm, called
+    by its key of a dict or else by its parameters, as `ma` by `ma_window`. Cells are true, false,
+    1, 0, -1 (no buy) or null.
     """
     import polars as pl
 
-    levels = list(frame.columns.names)
-    ticker_level = columns.get("ticker", "ticker")
-    if "ticker" not in columns and ticker_level not in levels and "symbol" in levels:
-        ticker_level = "symbol"
-    roles = {"algo": columns.get("algo", "algo"), "ticker": ticker_level}
-    wrong_levels = level_problems(frame, roles)
-    problems += wrong_levels
-    days = [parse_day(str(entry)) for entry in frame.index]
-    if None in days:
-        number = days.index(None)
-        problems.append(
-            f"{_NAME}: index entry {number + 1}: {str(frame.index[number])!r} is not a day; "
-            f"use timestamps, YYYY-MM-DD or YYYYMMDD ({days.count(None)} such entries)"
-        )
-    names = FoundNames(days={day for day in days if day is not None})
-    tickers: Any = []
-    keys: list[Key] = []
-    # Without its levels a column has no name.
-    if not wrong_levels:
-        tickers = _texts(frame, ticker_level)
-        keys = variation_keys(frame, roles, problems)
-        names.tickers.update(tickers)
-        names.variations.update(dict.fromkeys(keys))
-    problems += cell_problems(frame, stop)
-    # One row for each column of the frame: a buy takes its names from there.
-    key_columns = pl.DataFrame(keys, schema=["algo", "variation"], orient="row")
-    key_columns = key_columns.with_columns(pl.Series("ticker", tickers, pl.String))
-    day_column = pl.Series("day", days, pl.Date)
+    names = FoundNames()
+    problems: list[str] = []
+    warnings: list[str] = []
+    parts = list(_parts(source, problems))
+    for part in parts:
+        _name_columns(part, columns, problems, warnings)
+        _read_index(part, problems)
+        problems += cell_problems(part, stop)
+        names.variations.update(dict.fromkeys(part.keys))
+        names.tickers.update(ticker for ticker in part.tickers if ticker is not None)
+        names.days.update(day for day in part.days if day is not None)
+    problems += overlaps(parts)
 
     def read(_: Any) -> Rows:
-        for first_column, block in _blocks(frame, stop):
-            is_bought, _ = _cells(block)
-            row, column = np.nonzero(is_bought)
-            buys = key_columns[column + first_column]
-            yield buys.with_columns(day_column.gather(row))
+        for part in parts:
+            # One row for each column of the frame: a buy takes its names from there.
+            key_columns = pl.DataFrame(part.keys, schema=["algo", "variation"], orient="row")
+            key_columns = key_columns.with_columns(pl.Series("ticker", part.tickers, pl.String))
+            day_column = pl.Series("day", part.days, pl.Date)
+            for first_column, block in _blocks(part.frame, stop):
+                is_bought, _ = _cells(block)
+                row, column = np.nonzero(is_bought)
+                buys = key_columns[column + first_column]
+                yield buys.with_columns(day_column.gather(row))
 
-    return Table(_NAME, KEYS, read), names
+    return WideSignals(Table(_NAME, KEYS, read), names, problems, warnings)
 
 
-def level_problems(
-    frame: Any,
-    roles: Texts,
-) -> list[str]:
-    """Return what is wrong with the column levels and the size of a frame."""
-    levels = list(frame.columns.names)
-    shown = f"the levels are {', '.join(map(str, levels))}"
-    if None in levels or len(set(levels)) < len(levels):
-        return [f"{_NAME}: every column level needs a name of its own; {shown}"]
-    problems = []
-    for role, level in roles.items():
-        if level not in levels:
+def _parts(
+    source: Any,
+    problems: list[str],
+) -> Iterator[_Part]:
+    """Yield the frames of a source with what messages call them."""
+    import narwhals as nw
+
+    if nw.dependencies.is_pandas_dataframe(source):
+        yield _Part(_NAME, source, None)
+        return
+    named_frames = source.items() if isinstance(source, Mapping) else enumerate(source, 1)
+    n_frames = 0
+    for key, frame in named_frames:
+        n_frames += 1
+        place = f"{_NAME}[{key!r}]" if isinstance(source, Mapping) else f"{_NAME}, frame {key}"
+        if nw.dependencies.is_pandas_dataframe(frame):
+            yield _Part(place, frame, str(key) if isinstance(source, Mapping) else None)
+        else:
             problems.append(
-                f"{_NAME}: no column level {level!r}; {shown}; name it with columns ({role}=NAME)"
+                f"{place}: is a {type(frame).__name__}, not a wide pandas frame of true and false "
+                "(index = days, columns = tickers)"
             )
-            continue
-        is_null = frame.columns.get_level_values(level).isna()
-        if is_null.any():
-            problems.append(
-                f"{_NAME}: column level {level!r} holds nulls, "
-                f"the first in column {is_null.argmax() + 1}"
-            )
-    if len(levels) <= len(roles):
-        problems.append(
-            f"{_NAME}: a wide frame needs a parameter level beside algo and ticker; {shown}"
-        )
-    for axis, n in zip(("rows", "columns"), frame.shape, strict=True):
+    if not n_frames:
+        problems.append(f"{_NAME}: there is no frame")
+
+
+# --- columns -------------------------------------------------------------------------------------
+
+
+def _name_columns(
+    part: _Part,
+    columns: ColumnNames,
+    problems: list[str],
+    warnings: list[str],
+) -> None:
+    """Give every column of a frame its algorithm, variation and ticker."""
+    levels = part.levels
+    wrong = []
+    for axis, n in zip(("rows", "columns"), part.frame.shape, strict=True):
         if not n:
-            problems.append(f"{_NAME}: the frame has no {axis}")
-    return problems
+            wrong.append(f"{part.place}: the frame has no {axis}")
+    algo_level = _level(part, "algo", columns, wrong)
+    ticker_level = _level(part, "ticker", columns, wrong)
+    if ticker_level is None and levels.count(None) == 1:
+        ticker_level = levels.index(None)
+    shown = f"the levels are {', '.join(map(str, levels))}"
+    if ticker_level is None and "ticker" not in columns:
+        wrong.append(
+            f"{part.place}: no column level 'ticker'; {shown}; name it with columns (ticker=NAME)"
+        )
+    if part.algo is not None and algo_level is not None:
+        wrong.append(
+            f"{part.place}: has the column level {levels[algo_level]!r} too; give a list of "
+            "frames, or drop the level"
+        )
+    problems += wrong
+    if wrong or ticker_level is None:
+        return
+    if levels[ticker_level] is None and len(levels) > 1:
+        examples = named(part.frame.columns.get_level_values(ticker_level).unique(), _MAX_NAMED)
+        warnings.append(f"{part.place}: the column level without a name has tickers: {examples}")
+    part.tickers = part.texts(ticker_level)
+    parameters = [level for level in range(len(levels)) if level not in (algo_level, ticker_level)]
+    if algo_level is not None:
+        algos = part.texts(algo_level)
+    else:
+        algos = [_algo_of(part, [levels[level] for level in parameters], warnings)]
+        algos *= len(part.tickers)
+    part.keys = variation_keys(part, algos, parameters, problems)
 
 
-def _texts(
-    frame: Any,
-    level: str,
-) -> list[str | None]:
-    """Return the value of a level for every column, as text."""
-    values = frame.columns.get_level_values(level)
-    pairs = zip(values, values.isna(), strict=True)
-    return [None if null else str(value) for value, null in pairs]
+def _level(
+    part: _Part,
+    role: str,
+    columns: ColumnNames,
+    problems: list[str],
+) -> int | None:
+    """Return the position of the level that has a role, by the caller's name or the usual ones."""
+    levels = part.levels
+    usual = USUAL_NAMES.get(role, (role,))
+    matching = [n for n, level in enumerate(levels) if plain_name(level) in usual]
+    if role in columns:
+        matching = [n for n, level in enumerate(levels) if level == columns[role]]
+    shown = f"the levels are {', '.join(map(str, levels))}"
+    remedy = f"name it with columns ({role}=NAME)"
+    if role in columns and not matching:
+        problems.append(f"{part.place}: no column level {columns[role]!r}; {shown}; {remedy}")
+    if len(matching) > 1:
+        problems.append(f"{part.place}: several column levels may be the {role}; {shown}; {remedy}")
+    if not matching:
+        return None
+    is_null = part.frame.columns.get_level_values(matching[0]).isna()
+    if is_null.any():
+        problems.append(
+            f"{part.place}: column level {levels[matching[0]]!r} holds nulls, "
+            f"the first in column {is_null.argmax() + 1}"
+        )
+    return matching[0]
+
+
+def _algo_of(
+    part: _Part,
+    parameters: Sequence[Any],
+    warnings: list[str],
+) -> str:
+    """Return the name of a frame that is one algorithm.
+
+    vectorbt calls a parameter by its indicator: `ma_window`, or `fast_window` and `slow_window`.
+    """
+    if part.algo is not None:
+        return part.algo
+    indicators = [str(name).rpartition("_")[0] or str(name) for name in parameters]
+    algo = "-".join(dict.fromkeys(indicators)) or part.place
+    warnings.append(
+        f"{part.place}: no column level 'algo': the frame is one algorithm, called {algo!r}; "
+        'give {"NAME": frame} for another name'
+    )
+    return algo
 
 
 def variation_keys(
-    frame: Any,
-    roles: Texts,
+    part: _Part,
+    algos: Sequence[str | None],
+    parameters: Sequence[int],
     problems: list[str],
 ) -> list[Key]:
     """Name every column; different parameters must not give the same name."""
     keys = []
     clashes = []
     parameters_of: dict[Key, Any] = {}
-    levels = [level for level in frame.columns.names if level not in roles.values()]
-    texts = [_texts(frame, level) for level in levels]
-    for algo, *parameters in zip(_texts(frame, roles["algo"]), *texts, strict=True):
-        variation = "-".join(text for text in parameters if text is not None)
+    texts = [part.texts(level) for level in parameters]
+    for algo, *values in zip(algos, *texts, strict=True):
+        variation = "-".join(text for text in values if text is not None) or _ONLY
         key = (str(algo), variation)
         keys.append(key)
-        if parameters_of.setdefault(key, parameters) != parameters:
+        if parameters_of.setdefault(key, values) != values:
             clashes.append(
-                f"{_NAME}: two variations of {algo!r} would both be called {variation!r}; "
+                f"{part.place}: two variations of {algo!r} would both be called {variation!r}; "
                 "rename a parameter value"
             )
     # The first one shows what is wrong; every ticker of such a variation clashes.
@@ -141,21 +264,60 @@ def variation_keys(
     return keys
 
 
+def overlaps(parts: Sequence[_Part]) -> list[str]:
+    """Return a problem if two frames have the same variation of a ticker on the same days.
+
+    They are likely to be two algorithms with parameters of the same names.
+    """
+    part_of: dict[tuple[Key, str | None], _Part] = {}
+    for part in parts:
+        for column in zip(part.keys, part.tickers, strict=True):
+            other = part_of.setdefault(column, part)
+            if other is not part and not set(part.days).isdisjoint(other.days):
+                key, ticker = column
+                return [
+                    f"{part.place}: has {' '.join(key)} of {ticker}, as {other.place} has; name "
+                    'the algorithms: {"NAME": frame, "OTHER": frame}'
+                ]
+    return []
+
+
+# --- rows and cells ------------------------------------------------------------------------------
+
+
+def _read_index(
+    part: _Part,
+    problems: list[str],
+) -> None:
+    """Take the days of a frame from its index."""
+    index = part.frame.index
+    part.days = [parse_day(str(entry)) for entry in index]
+    if None in part.days:
+        number = part.days.index(None)
+        problems.append(
+            f"{part.place}: index entry {number + 1}: {str(index[number])!r} is not a day; "
+            f"use timestamps, YYYY-MM-DD or YYYYMMDD ({part.days.count(None)} such entries)"
+        )
+
+
 def cell_problems(
-    frame: Any,
+    part: _Part,
     stop: Stop,
 ) -> list[str]:
-    """Return the first cell that is neither true, false nor null, if any."""
+    """Return the first cell that is no signal, if any."""
     n_wrong = 0
     first = ""
-    for _, block in _blocks(frame, stop):
+    for _, block in _blocks(part.frame, stop):
         _, is_wrong = _cells(block)
         n_wrong += int(np.count_nonzero(is_wrong))
         if n_wrong and not first:
             row, column = np.argwhere(is_wrong)[0]
-            levels = ", ".join(map(str, block.columns[column]))
+            name = block.columns[column]
+            levels = ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
             value = block.iat[row, column]
-            first = f"{_NAME}: column {levels}, row {row + 1}: {value} is neither true nor false"
+            first = (
+                f"{part.place}: column {levels}, row {row + 1}: {value} is neither true nor false"
+            )
     if n_wrong > 1:
         first += f" ({n_wrong} such cells)"
     return [first] if n_wrong else []
@@ -174,12 +336,12 @@ def _blocks(
 
 
 def _cells(block: Any) -> tuple[BoolArray, BoolArray]:
-    """Return which cells are true, and which are neither true, false nor null."""
+    """Return which cells are buys, and which are not signals: neither true, false, -1 nor null."""
     values = block.to_numpy()
     # The usual frame; the others take several passes.
     if values.dtype == np.bool_:
         return values, np.zeros_like(values)
     values = np.where(block.isna().to_numpy(), 0, values)
-    is_true = np.asarray(values == 1, np.bool_)
-    is_false = np.asarray(values == 0, np.bool_)
-    return is_true, ~(is_true | is_false)
+    is_buy = np.asarray(values == 1, np.bool_)
+    is_other = np.asarray((values == 0) | (values == -1), np.bool_)
+    return is_buy, ~(is_buy | is_other)

@@ -58,6 +58,7 @@ class SignalsFile(_TableFile):
     outcomes: StoredPath | None = None
     algos: Names = ()
     days: Names = ()
+    shift: int = 0
 
 
 class PricesFile(_TableFile):
