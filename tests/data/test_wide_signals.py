@@ -96,8 +96,8 @@ def test_two_index_entries_of_one_day_collapse() -> None:
             "signals: column RSI, 7, 20, ZION, row 1: 3 is neither true nor false (5 such cells)",
         ]),
         (pd.DataFrame([[True] * 4], index=["2026-01-05"], columns=pd.MultiIndex.from_tuples(
-            [("A", "1", "2-3", "T"), ("A", "1-2", "3", "T"), ("A", "1-2", "3", "U"),
-             ("B", "1", "2", "T")], names=["algo", "x", "y", "ticker"])), [
+            [("A", "1", "2-3", "AAPL"), ("A", "1-2", "3", "AAPL"), ("A", "1-2", "3", "MSFT"),
+             ("B", "1", "2", "AAPL")], names=["algo", "x", "y", "ticker"])), [
             "signals: two variations of 'A' would both be called '1-2-3'; rename a parameter value",
         ]),
     ],
@@ -150,7 +150,11 @@ def test_base_rates_cover_every_pair_of_the_outcomes_on_the_panels_days() -> Non
 
 def test_buys_without_an_outcome_are_counted() -> None:
     panel = read_signals(wide(), outcomes=OUTCOMES.filter(pl.col("ticker") != "MSFT"))
-    assert panel.warnings == ("signals: buys without a row in the outcomes: 2, counted as no win",)
+    assert panel.warnings == (
+        "signals: no row in the outcomes for 1 of 3 tickers (33.3%): MSFT; "
+        "their buys count as no win",
+        "signals: buys without a row in the outcomes: 2, counted as no win",
+    )
     assert not contents(panel)["EMA", "9"]["2026-01-06", "MSFT"]
 
 

@@ -17,6 +17,8 @@ from mp2.discovery.records import PRIORITIES, Candidate
         (" aapl\n", "AAPL"),
         ("brk.b", "BRK-B"),
         ("BRK-B", "BRK-B"),
+        ("brk/b", "BRK-B"),
+        ("BAC.P", "BAC.P"),
         ("VOD.L", "VOD.L"),
         ("RY.TO", "RY.TO"),
         ("7203.T", "7203.T"),

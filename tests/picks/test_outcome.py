@@ -15,8 +15,10 @@ from mp2.picks.records import PickStatus, Score
 
 DATES = (*WEEK, MONDAY, TUESDAY)
 NONE = Score(
+    n_tickers=0,
     n_picks=0,
     n_unpriced=0,
+    unpriced=(),
     n_hits=0,
     hit_rate_pp=None,
     mean_return_pp=None,
@@ -43,7 +45,7 @@ def test_every_number_by_hand():
         MONDAY,
         MONDAY,
         "scored",
-        None,
+        "no bar on 2026-01-12 for 1 of 5 tickers (20.0%): Z; they count as no hit",
     )
     assert outcome.run_id == RESULT.run_id
     assert (outcome.n_universe, outcome.universe_hit_rate_pp, outcome.universe_return_pp) == (
@@ -54,6 +56,7 @@ def test_every_number_by_hand():
     third = 100 / 3
     assert outcome.sizes == {
         2: Score(
+            n_tickers=3,
             n_picks=3,
             n_unpriced=0,
             n_hits=1,
@@ -65,14 +68,17 @@ def test_every_number_by_hand():
         3: None,
     }
     assert {vote.ticker for vote in PICKS.votes} == set("ABCDZ")
+    # Z has no bar: it is one of five, no hit, and gains nothing.
     assert outcome.votes == Score(
+        n_tickers=5,
         n_picks=4,
         n_unpriced=1,
+        unpriced=("Z",),
         n_hits=2,
-        hit_rate_pp=50.0,
-        mean_return_pp=pytest.approx(0.5),
-        hit_difference_pp=10.0,
-        return_difference_pp=pytest.approx(0.5),
+        hit_rate_pp=40.0,
+        mean_return_pp=pytest.approx(0.4),
+        hit_difference_pp=0.0,
+        return_difference_pp=pytest.approx(0.4),
     )
 
 
@@ -93,7 +99,40 @@ def test_nothing_picked_or_nothing_priced_has_no_rate():
     universe = Universe("AB", np.array([np.nan, 1.0]), np.array([2.0, np.nan]))
     assert (universe.n, universe.hit_rate_pp, universe.mean_return_pp) == (0, None, None)
     assert universe.score([]) == NONE
-    assert universe.score("AB") == replace(NONE, n_unpriced=2)
+    assert universe.score("BA") == replace(NONE, n_tickers=2, n_unpriced=2, unpriced=("A", "B"))
+
+
+@pytest.mark.parametrize(
+    ("spelled", "unpriced"),
+    [
+        ("BRK-B aaa bbb", ()),
+        ("brk/b AAA BBB", ()),
+        ("BRK.B BRK-B AAA bbb", ()),
+        ("BRK-B Brk/B AAA BBB", ("BRK.B",)),
+        ("BRK.B AAA BBB.L", ("BBB",)),
+        ("BRK.B AAA.F AAA BBB", ()),
+    ],
+)
+def test_names_of_another_vendor_are_scored_alike(spelled, unpriced):
+    sheet = sheet_of({"A 1": ["ABC"], "B 1": ["ABC"]}, tickers="ABC")
+    sheet = replace(sheet, tickers=("AAA", "BBB", "BRK.B"))
+    picks = pick_day(result_of({2: ["A 1 + B 1"]}), sheet, MONDAY)
+    outcome = score(picks, prices_of(DATES, moves(**dict.fromkeys(spelled.split(), 1.0))))
+    assert outcome.votes.unpriced == unpriced
+    assert outcome.votes.n_tickers == 3
+    assert outcome.votes.n_hits == 3 - len(unpriced)
+    assert (outcome.note is None) == (not unpriced)
+
+
+@pytest.mark.parametrize("move", [1.0, math.nan])
+def test_picks_of_which_none_has_a_bar_are_refused(move):
+    names = "AB" if math.isnan(move) else ("A.US", "B.US")
+    prices = prices_of(DATES, {**moves(**dict.fromkeys(names, move)), "Y": [1.0] * 7})
+    message = (
+        r"no bar on 2026-01-12 for 5 of 5 tickers \(100.0%\): A, B, C, ...; the prices are of "
+    )
+    with pytest.raises(InputError, match=message):
+        score(PICKS, prices)
 
 
 @pytest.mark.parametrize("assumed", [False, True])
@@ -110,7 +149,10 @@ def test_an_assumed_day_that_was_a_holiday_is_scored_on_the_next_session():
         replace(PICKS, assumed=True), prices_of(dates, moves(A=2.0, B=-1.0, C=0.0, D=1.0, E=-2.0))
     )
     assert (outcome.day, outcome.session) == (MONDAY, TUESDAY)
-    assert outcome.note == "2026-01-12 was not a trading day; scored on 2026-01-13, the next one"
+    assert outcome.note == (
+        "2026-01-12 was not a trading day; scored on 2026-01-13, the next one; "
+        "no bar on 2026-01-13 for 1 of 5 tickers (20.0%): Z; they count as no hit"
+    )
     assert outcome.sizes == score(PICKS, PRICES).sizes
 
 
@@ -130,6 +172,7 @@ def test_outcomes_are_plain_json():
     assert document["status"] == "scored"
     assert document["sizes"]["3"] is None
     assert document["sizes"]["2"]["n_hits"] == 1
-    assert document["votes"]["hit_difference_pp"] == 10.0
+    assert document["votes"]["hit_rate_pp"] == 40.0
+    assert document["votes"]["unpriced"] == ["Z"]
     pending = score(PICKS, prices_of(WEEK, {"A": [1.0] * 5})).to_dict()
     assert (json.loads(json.dumps(pending))["status"], pending["votes"]) == ("pending", None)

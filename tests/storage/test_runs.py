@@ -157,8 +157,10 @@ def build_picks(day: str = "2026-11-19", **changes: Any) -> DayPicks:
 
 def build_outcome(day: str = "2026-11-19", **changes: Any) -> Outcome:
     held = Score(
+        n_tickers=3,
         n_picks=2,
         n_unpriced=1,
+        unpriced=("BRK-B",),
         n_hits=1,
         hit_rate_pp=50.0,
         mean_return_pp=1 / 3,

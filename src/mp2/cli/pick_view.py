@@ -74,8 +74,16 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
         if score is not None:
             hits = (_percent(score.hit_rate_pp), _points(score.hit_difference_pp))
             gain = (_percent(score.mean_return_pp, 2), _points(score.return_difference_pp, 2))
-            rows.append((name, score.n_picks, *hits, *gain))
-    headings = ("picks of", "tickers", "hit rate", "difference", "mean return", "difference")
+            rows.append((name, score.n_tickers, score.n_unpriced, *hits, *gain))
+    headings = (
+        "picks of",
+        "tickers",
+        "no bar",
+        "hit rate",
+        "difference",
+        "mean return",
+        "difference",
+    )
     yield record_table(headings, rows)
     if note:
         yield note

@@ -7,7 +7,7 @@ on these axes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,6 +23,15 @@ from mp2.data.columns import KEYS, Reader
 from mp2.data.dates import parse_day
 from mp2.data.signal_table import Key
 from mp2.data.tables import Rows, Table
+from mp2.data.ticker_keys import (
+    guesses_text,
+    joined,
+    nothing_joined,
+    positions_by_spelling,
+    share_text,
+    spelling_findings,
+    trimmed,
+)
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,21 +43,29 @@ MAX_ALGOS = 64
 
 @dataclass(slots=True)
 class FoundNames:
-    """The names of a first pass: variations in order of first appearance, days, tickers."""
+    """The names of a first pass: variations in order of first appearance, days, tickers.
+
+    `shown`: what the panel calls a ticker, by default its name without the blanks around it.
+    """
 
     variations: dict[Key, None] = field(default_factory=dict)
     days: set[date] = field(default_factory=set)
     tickers: set[str] = field(default_factory=set)
+    shown: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the positions of a panel stand for; `variations` is in variation-number order."""
+    """What the positions of a panel stand for; `variations` is in variation-number order.
+
+    `spellings`: the position of every ticker as the table of signals writes it.
+    """
 
     algos: Names = ()
     variations: tuple[Key, ...] = ()
     days: tuple[date, ...] = ()
     tickers: Names = ()
+    spellings: dict[str, int] = field(default_factory=dict)
 
 
 class Buys(NamedTuple):
@@ -98,13 +115,16 @@ def arrange(
             f"{len(appeared)} algorithms; at most {MAX_ALGOS} can be searched together: "
             "leave some out"
         )
+    shown = trimmed(names.tickers) | names.shown
+    tickers = tuple(sorted(set(shown.values())))
     # Algorithms that `algos` lacks are a problem, but have a place for the sort.
     axis = list(dict.fromkeys([*order, *appeared]))
     return Axes(
         algos=tuple(order),
         variations=tuple(sorted(names.variations, key=lambda key: axis.index(key[0]))),
         days=tuple(sorted(names.days.union(extra_days))),
-        tickers=tuple(sorted(names.tickers)),
+        tickers=tickers,
+        spellings=positions_by_spelling(shown, tickers),
     )
 
 
@@ -163,13 +183,39 @@ class Outcomes(Reader):
         for batch in self.check():
             self.tickers.update(distinct(batch["ticker"]))
             self.days.update(distinct(batch["day"]))
+        # A table of signals that holds the outcomes too reports its names itself.
+        if not self.repeats:
+            findings = spelling_findings(self.table.name, self.tickers)
+            self.warnings += [finding.line for finding in findings]
+
+    def join(self, signals: str, names: FoundNames) -> None:
+        """Give the tickers of the signals the spelling of this table; notes what does not match."""
+        own = set(trimmed(self.tickers).values())
+        theirs = trimmed(names.tickers)
+        spelling = joined(theirs.values(), own)
+        for ticker, name in theirs.items():
+            names.shown[ticker] = spelling.get(name, name)
+        # A table without tickers is a problem of its own.
+        if own and theirs and not spelling:
+            self.problems.append(nothing_joined(signals, theirs.values(), self.table.name, own))
+        guesses = guesses_text(spelling)
+        if guesses:
+            self.warnings.append(f"{signals}: {guesses}")
+        unmatched = set(theirs.values()).difference(spelling)
+        if unmatched:
+            text = share_text(unmatched, len(set(theirs.values())))
+            self.warnings.append(
+                f"{signals}: no row in the outcomes for {text}; their buys count as no win"
+            )
 
     def load(self, axes: Axes) -> Market:
         """Return the outcomes of the panel's days: the second pass."""
         import polars as pl
 
-        others = self.tickers.difference(axes.tickers)
+        shown = trimmed(self.tickers)
+        others = set(shown.values()).difference(axes.tickers)
         tickers = [*axes.tickers, *sorted(others)]
+        spellings = positions_by_spelling(shown, tickers)
         market = Market(*np.zeros((3, len(axes.days), len(tickers)), np.bool_))
         tally = tally_of(self)
         with unchanged(tally.name):
@@ -177,7 +223,7 @@ class Outcomes(Reader):
                 # The table may have days that the panel lacks.
                 rows = batch.filter(pl.col("day").is_in(axes.days))
                 day = day_positions(rows["day"], axes.days)
-                ticker = positions(rows["ticker"], tickers)
+                ticker = positions(rows["ticker"], spellings)
                 won, priced = tally.read(rows)
                 market.known[day, ticker] = True
                 market.won[day[won], ticker[won]] = True
@@ -338,7 +384,7 @@ class LongSignals(Reader):
                 if numbers.has_nulls():
                     raise LookupError(numbers.name)
                 day = day_positions(batch["day"], axes.days)
-                ticker = positions(batch["ticker"], axes.tickers)
+                ticker = positions(batch["ticker"], axes.spellings)
                 won, priced = self.tally.read(batch)
                 bought = None
                 if self.more:
@@ -372,14 +418,15 @@ def _variation_runs(batch: pl.DataFrame) -> tuple[pl.DataFrame, IndexArray]:
 
 def positions(
     values: pl.Series,
-    axis: Sequence[str],
+    spellings: Mapping[str, int],
 ) -> IndexArray:
-    """Return the position of each text on an axis; fails for one that is not there."""
+    """Return the position of each text by its spelling; fails for one that is not there."""
     import polars as pl
 
-    # An Enum refuses texts that it does not have, and its codes are the positions.
-    numbers = values.cast(pl.Enum(axis)).to_physical()
-    return numbers.to_numpy().astype(np.int64)
+    # An Enum refuses texts that it does not have, and its codes number the spellings.
+    codes = values.cast(pl.Enum(list(spellings))).to_physical().to_numpy()
+    found: IndexArray = np.fromiter(spellings.values(), np.int64)[codes]
+    return found
 
 
 def day_positions(values: pl.Series, days: Sequence[date]) -> IndexArray:

@@ -11,6 +11,7 @@ from mp2.data.arrays import BoolArray
 from mp2.data.column_names import named
 from mp2.data.encoding import day_positions, positions
 from mp2.data.findings import MAX_NAMED, Finding
+from mp2.data.ticker_keys import positions_by_spelling, spelling_findings, trimmed
 from mp2.data.wide_bars import PRICES
 from mp2.errors import InputError
 
@@ -88,15 +89,17 @@ class Grid:
 
         frame = pl.concat(rows.parts, how="vertical_relaxed")
         days = frame["date"].unique().sort().to_list()
+        shown = trimmed(rows.tickers)
         self.name = name
-        self.findings: list[Finding] = []
-        self.tickers = sorted(rows.tickers)
+        self.findings: list[Finding] = list(spelling_findings(name, rows.tickers))
+        self.tickers = sorted(set(shown.values()))
         self.dates = [day.isoformat() for day in days]
         shape = (len(self.tickers), len(days))
         self.kept = np.ones(len(self.tickers), np.bool_)
         self.bars = np.zeros(shape, np.bool_)
         self.values = np.full((len(FIELDS), *shape), np.nan)
-        ticker = positions(frame["ticker"], self.tickers)
+        spellings = positions_by_spelling(shown, self.tickers)
+        ticker = positions(frame["ticker"], spellings)
         cells = ticker * len(days) + day_positions(frame["date"], days)
         self.bars.reshape(-1)[cells] = True
         differs = np.zeros(len(cells), np.bool_)

@@ -36,6 +36,7 @@ from mp2.data.prices import PriceTable, to_frame
 from mp2.data.reading import Reading
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop
+from mp2.data.ticker_keys import spelling_findings
 from mp2.data.wide_signals import is_wide, wide_signals
 from mp2.errors import InputError
 
@@ -74,8 +75,9 @@ def read_signals(
 
     - `columns` maps these names to the source's own.
     - `outcomes`: a long table `day, ticker` with `open, close` or `win`, path or frame, or what
-      `read_prices` returns. Wide frames need it; for a long table it takes the place of the table's own outcome columns. Base win
-      rates then cover all its pairs.
+      `read_prices` returns. Wide frames need it; for a long table it takes the place of the
+      table's own outcome columns. Base win rates then cover all its pairs, and the panel has its
+      spelling of tickers (`mp2.data.ticker_keys`).
     - `algos` fixes the order of the algorithms (default: first appearance). `days` adds days that
       may have no buy.
     - `shift`: how many sessions after its day a signal counts. Sessions are the days of the
@@ -131,6 +133,7 @@ def read_signals(
                 market.scan()
         problems += signals.problems
         if market is not None:
+            market.join(signals.tally.name, found)
             problems += market.problems
             found = shifted(signals, found, sorted(market.days), shift, problems)
         axes = arrange(found, _as_list(algos), extra_days, problems)
@@ -335,7 +338,8 @@ def encode_panel(
         n_buys += int(bitset.count(buys[block]).sum())
         # Consistent: every buy of a (day, ticker) that wins in some row is a win.
         is_consistent &= np.array_equal(buys[block] & wins, all_wins[block])
-    warnings = [*signals.warnings]
+    findings = spelling_findings(signals.tally.name, axes.spellings)
+    warnings = [*signals.warnings, *[finding.line for finding in findings]]
     warnings += outcomes.warnings if outcomes else []
     warnings += signals.tally.warnings(n_buys, "(variation, day, ticker)")
     if not is_consistent:
@@ -419,6 +423,8 @@ def read_day_signals(
         # A copy, so that the other days' arrays can go.
         buys = np.ascontiguousarray(encoded.buys[:, [day_idx]])
         freeze([buys])
+        findings = spelling_findings(opened.name, axes.spellings)
+        warnings += [finding.line for finding in findings]
         signal_table = SignalTable(
             **_axis_fields(replace(axes, days=tuple(chosen))),
             buys=buys,

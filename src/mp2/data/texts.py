@@ -60,9 +60,11 @@ def nulls(
 
 
 def tickers_of(values: Series) -> Series:
-    """Convert to text; an empty text becomes null, as an empty field of a CSV file is."""
+    """Convert to text; an empty or blank text becomes null, as an empty field of a CSV file is."""
     text = texts_of(values)
-    is_empty = text == ""
-    if is_empty.any():
+    # What sorts before every visible character is empty or begins with a blank: rare, so that the
+    # usual column is passed over once.
+    if (text < "!").any():
+        is_empty = text.str.strip_chars() == ""
         text = text.set(is_empty.fill_null(False), None)
     return text

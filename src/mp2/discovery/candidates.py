@@ -1,8 +1,7 @@
 """From what scanners yield to ranked candidates: checked, then merged by ticker.
 
-One ticker has one form here. Surrounding spaces and letter case do not count, and a class share is
-written with a hyphen, as in price files: `BRK.B` is `BRK-B`. A dot before an exchange stays:
-`VOD.L`, `RY.TO`.
+One ticker has one form here: its key (`mp2.data.ticker_keys`), if that has the accepted shape.
+`brk.b` and `BRK/B` are `BRK-B`; `VOD.L` and `RY.TO` stay.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from mp2.data.ticker_keys import ticker_key
 from mp2.discovery.records import (
     PRIORITIES,
     Candidate,
@@ -27,9 +27,6 @@ MAX_DATA_BYTES = 100_000
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,9}")
 
-# F, L, T and V are exchanges: Frankfurt, London, Tokyo, TSX Venture.
-_CLASS_SHARE = re.compile(r"([A-Z]+)\.((?![FLTV])[A-Z])")
-
 _FIELDS = ("ticker", "context", "priority", "data")
 
 
@@ -38,13 +35,10 @@ def canonical_ticker(text: Any) -> str | None:
     # Other alphabets have letters that look the same.
     if not isinstance(text, str) or not text.isascii():
         return None
-    ticker = text.strip().upper()
-    if _TICKER.fullmatch(ticker) is None:
+    key = ticker_key(text)
+    if _TICKER.fullmatch(key) is None:
         return None
-    share = _CLASS_SHARE.fullmatch(ticker)
-    if share is not None:
-        return f"{share[1]}-{share[2]}"
-    return ticker
+    return key
 
 
 def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Candidate:
@@ -152,11 +146,11 @@ def _merge(ticker: str, named: Sequence[tuple[str, Candidate]]) -> MergedCandida
 def named_among(
     tickers: Iterable[str], candidates: Iterable[MergedCandidate]
 ) -> dict[str, MergedCandidate]:
-    """Return those of the tickers, in any form, that scanners named, each with its candidate."""
+    """Return those of the tickers, however spelled, that scanners named, and their candidates."""
     by_ticker = {candidate.ticker: candidate for candidate in candidates}
     named: dict[str, MergedCandidate] = {}
     for ticker in tickers:
-        candidate = by_ticker.get(canonical_ticker(ticker) or "")
+        candidate = by_ticker.get(ticker_key(ticker))
         if candidate is not None:
             named[ticker] = candidate
     return named

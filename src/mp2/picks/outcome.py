@@ -1,17 +1,21 @@
 """The outcome of picks: hit rate and open-to-close return, compared with all tickers of the day.
 
-A hit closes above its open. Picks are held in equal parts from open to close, without costs.
+A hit closes above its open. Picks are held in equal parts from open to close, without costs. One
+without a bar that day, halted or delisted, counts too: it is no hit, and its part gains nothing.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mp2.data.arrays import BoolArray, FloatArray
+from mp2.data.column_names import named
 from mp2.data.prices import PriceTable
+from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
@@ -21,7 +25,7 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
 
     An assumed day that turned out to be a holiday is scored on the next date of the file: there is
     no bar between them, so the signals are the same. Raises `InputError` for any other day that the
-    file spans but does not have.
+    file spans but does not have, and when no picked ticker has a bar.
     """
     dates = prices.dates
     if picks.day > dates[-1]:
@@ -34,23 +38,40 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
         )
     date_idx = bisect_left(dates, picks.day)
     session = dates[date_idx]
-    note = None
+    notes = []
     if session != picks.day:
         if not picks.assumed or date_idx == 0:
             span = f"though they cover {dates[0]} to {dates[-1]}"
             remedy = "use the file the picks came from"
             raise InputError(f"the prices have no bar on {picks.day}, {span}; {remedy}")
         # No bar lies between the two days, so the signals are the same.
-        note = f"{picks.day} was not a trading day; scored on {session}, the next one"
+        notes.append(f"{picks.day} was not a trading day; scored on {session}, the next one")
     universe = Universe(
         prices.tickers,
         prices.open[:, date_idx],
         prices.close[:, date_idx],
     )
+    voted = [vote.ticker for vote in picks.votes]
+    picked = {*picks.tickers(), *voted}
+    spelling = joined(picked, prices.tickers)
+
+    def score_of(tickers: Iterable[str]) -> Score:
+        return universe.score(spelling.get(ticker, ticker) for ticker in tickers)
+
+    of_all = score_of(picked)
+    guesses = guesses_text(spelling)
+    if guesses:
+        notes.append(guesses)
+    if of_all.unpriced:
+        unpriced = f"no bar on {session} for {share_text(of_all.unpriced, of_all.n_tickers)}"
+        if not of_all.n_picks:
+            examples = named(prices.tickers, N_EXAMPLES)
+            raise InputError(f"{unpriced}; the prices are of {examples}")
+        notes.append(f"{unpriced}; they count as no hit")
     sizes: dict[int, Score | None] = dict.fromkeys(picks.picks)
     for size, pick in picks.picks.items():
         if pick:
-            sizes[size] = universe.score(pick.tickers)
+            sizes[size] = score_of(pick.tickers)
     return Outcome(
         run_id=picks.run_id,
         day=picks.day,
@@ -60,8 +81,8 @@ def score(picks: DayPicks, prices: PriceTable) -> Outcome:
         universe_hit_rate_pp=universe.hit_rate_pp,
         universe_return_pp=universe.mean_return_pp,
         sizes=sizes,
-        votes=universe.score(vote.ticker for vote in picks.votes),
-        note=note,
+        votes=score_of(voted),
+        note="; ".join(notes) or None,
     )
 
 
@@ -92,19 +113,25 @@ class Universe:
             self.mean_return_pp = _mean(self._returns_pp)
 
     def score(self, tickers: Iterable[str]) -> Score:
-        """Compare some tickers with all; tickers without a bar are counted apart."""
+        """Compare some tickers with all; those without a bar are no hit and gain nothing."""
         picked = list(tickers)
+        unpriced = tuple(sorted(ticker for ticker in picked if ticker not in self._index))
         priced = [self._index[ticker] for ticker in picked if ticker in self._index]
-        n_unpriced = len(picked) - len(priced)
+        score = Score(
+            n_tickers=len(picked),
+            n_picks=len(priced),
+            n_unpriced=len(unpriced),
+            unpriced=unpriced,
+        )
         # Without a rate on either side there is nothing to compare.
         if self.hit_rate_pp is None or self.mean_return_pp is None or not priced:
-            return Score(n_unpriced=n_unpriced)
-        hit_rate_pp = 100.0 * _mean(self._hits[priced])
-        mean_return_pp = _mean(self._returns_pp[priced])
-        return Score(
-            n_picks=len(priced),
-            n_unpriced=n_unpriced,
-            n_hits=int(self._hits[priced].sum()),
+            return score
+        n_hits = int(self._hits[priced].sum())
+        hit_rate_pp = 100.0 * n_hits / len(picked)
+        mean_return_pp = float(self._returns_pp[priced].sum()) / len(picked)
+        return replace(
+            score,
+            n_hits=n_hits,
             hit_rate_pp=hit_rate_pp,
             mean_return_pp=mean_return_pp,
             hit_difference_pp=hit_rate_pp - self.hit_rate_pp,

@@ -88,13 +88,16 @@ class PickStatus(StrEnum):
 class Score:
     """Tickers held from open to close of one day in equal parts, compared with the universe.
 
-    `n_picks` have a bar that day, of which `n_hits` closed above their open; `n_unpriced` have none
-    and count nowhere else. Rates, returns (close / open - 1) and differences (picks - universe) are
-    None without a pick.
+    Of `n_tickers`, `n_picks` have a bar that day and `n_hits` of these closed above their open;
+    `n_unpriced` have none, and `unpriced` names them. Rates, returns (close / open - 1) and
+    differences (picks - universe) are over all `n_tickers`, of which those without a bar are no hit
+    and gain nothing. They are None when no ticker has a bar.
     """
 
+    n_tickers: int = 0
     n_picks: int = 0
     n_unpriced: int = 0
+    unpriced: Names = ()
     n_hits: int = 0
     hit_rate_pp: float | None = None
     mean_return_pp: float | None = None
