@@ -171,6 +171,39 @@ def keep_promises(prices: PriceTable) -> None:
     assert listed.any(axis=0).all()
 
 
+LATER = "the later row counts"
+
+
+def test_the_later_row_of_a_last_date_counts() -> None:
+    again = changed((2, "LOW"), close=12.5, volume=1.0).filter(date=DATES[2], ticker="LOW")
+    prices = read_prices(pl.concat([LONG, again]))
+    assert contents(prices) == contents(read_prices(changed((2, "LOW"), close=12.5, volume=1.0)))
+    (finding,) = [one for one in prices.findings if one.kind != "unsorted"]
+    assert finding.line == (
+        f"prices: rows that disagree about their ticker's last date: 1, {LATER}: LOW 2024-01-04"
+    )
+    assert (finding.kind, finding.tickers) == ("doubled_day", ("LOW",))
+    assert finding.first == finding.last == "2024-01-04"
+    # Where later dates are cut off it is no last date.
+    early = changed((1, "LOW"), close=12.0).filter(date=DATES[1], ticker="LOW")
+    (problem,) = problems_of(pl.concat([LONG, early]), end=DATES[1])
+    assert problem.startswith("prices: rows that disagree about one (ticker, date): 1, about LOW")
+
+
+def test_rows_that_differ_in_their_volume_alone_are_one_bar() -> None:
+    again = LONG.with_columns(pl.col("volume") + 7)
+    prices = read_prices(
+        pl.concat([LONG, again, again[:1]]).sort("ticker", "date", maintain_order=True)
+    )
+    assert contents(prices) == contents(read_prices(again))
+    volumes, same = prices.warnings
+    assert volumes == (
+        f"prices: rows that differ in their volume alone: 8, {LATER}: AAPL 2024-01-02, "
+        "AAPL 2024-01-03, AAPL 2024-01-04, LOW 2024-01-02, LOW 2024-01-03, ..."
+    )
+    assert same == f"prices: {REPEATED}: 1, collapsed"
+
+
 def test_up_to_five_tickers_are_named() -> None:
     names = [f"T{idx}" for idx in range(7)]
     many = long_frame([(day, name, 1.0, 1.0, 1.0, 1.0, 1.0) for name in names for day in DATES])
@@ -241,16 +274,13 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     ),
     "duplicates that disagree": (
         pl.concat([LONG, changed((1, "LOW"), close=12.0)]),
-        [
-            "rows that disagree about one (ticker, date): 1, the first about LOW 2024-01-03; "
-            "keep one of them"
-        ],
+        ["rows that disagree about one (ticker, date): 1, about LOW 2024-01-03; keep one of them"],
     ),
-    "duplicates that disagree on volume": (
-        pl.concat([LONG, LONG.with_columns(volume=pl.lit(None, pl.Float64))]),
+    "duplicates that disagree everywhere": (
+        pl.concat([LONG, LONG.with_columns(pl.col("high") + 1)]),
         [
-            "rows that disagree about one (ticker, date): 8, the first about AAPL "
-            "2024-01-02; keep one of them"
+            "rows that disagree about one (ticker, date): 5, about AAPL 2024-01-02, "
+            "AAPL 2024-01-03, LOW 2024-01-02, LOW 2024-01-03, OPEN 2024-01-03; keep one of them"
         ],
     ),
     "nothing good": (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mp2.data.arrays import BoolArray
+from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.column_names import named
 from mp2.data.encoding import day_positions, positions
 from mp2.data.findings import MAX_NAMED, Finding
@@ -102,31 +102,84 @@ class Grid:
         ticker = positions(frame["ticker"], spellings)
         cells = ticker * len(days) + day_positions(frame["date"], days)
         self.bars.reshape(-1)[cells] = True
-        differs = np.zeros(len(cells), np.bool_)
         for field, grid in zip(FIELDS, self.values, strict=True):
             # All NaN get one bit pattern: the fingerprint must not depend on it.
             column = frame[field].fill_nan(None).to_numpy()
-            flat = grid.reshape(-1)
-            flat[cells] = column
             # A cell holds the last of its rows.
-            last = flat[cells]
-            differs |= (last != column) & ~(np.isnan(last) & np.isnan(column))
-        if differs.any():
-            place = self._place(cells[differs].min())
-            raise InputError(
-                f"{name}: rows that disagree about one (ticker, date): "
-                f"{np.count_nonzero(differs)}, the first about {place}; keep one of them"
-            )
+            grid.reshape(-1)[cells] = column
         # Cells fall from one row of a ticker to its next one where the date does.
         by_ticker = cells[np.argsort(ticker, kind="stable")]
         n_late = np.count_nonzero(np.diff(by_ticker) < 0)
         if n_late:
             line = f"rows that come after a later one of their ticker: {n_late}, sorted"
             self.report("unsorted", line, "sorted", n=n_late)
+        if len(cells) > np.count_nonzero(self.bars):
+            self._collapse(frame, cells, has_end=rows.next_date is None)
+
+    def _collapse(
+        self,
+        frame: pl.DataFrame,
+        cells: IndexArray,
+        *,
+        has_end: bool,
+    ) -> None:
+        """Report rows of one (ticker, date); `has_end`: no later date of the source is cut off.
+
+        Raises `InputError` for rows whose prices disagree, unless the date is the last one of their
+        ticker: vendors send the latest bar again when it has changed.
+        """
+        differs = []
+        for field, grid in zip(FIELDS, self.values, strict=True):
+            column = frame[field].fill_nan(None).to_numpy()
+            kept = grid.reshape(-1)[cells]
+            differs.append((kept != column) & ~(np.isnan(kept) & np.isnan(column)))
+        in_price = np.any(differs[:-1], axis=0)
+        in_volume = differs[-1] & ~in_price
+        n_dates = len(self.dates)
+        last_idx = n_dates - 1 - self.bars[:, ::-1].argmax(axis=1)
+        is_last = cells % n_dates == last_idx[cells // n_dates]
+        refused = cells[in_price & ~(is_last & has_end)]
+        if len(refused):
+            places = named([self._place(cell) for cell in np.unique(refused)], MAX_NAMED)
+            raise InputError(
+                f"{self.name}: rows that disagree about one (ticker, date): {len(refused)}, "
+                f"about {places}; keep one of them"
+            )
+        self._report_rows(
+            "doubled_day", "rows that disagree about their ticker's last date", cells[in_price]
+        )
+        self._report_rows(
+            "doubled_volume", "rows that differ in their volume alone", cells[in_volume]
+        )
         n_repeated = len(cells) - np.count_nonzero(self.bars)
-        if n_repeated:
-            line = f"duplicate rows of one (ticker, date): {n_repeated}, collapsed"
-            self.report("duplicate", line, "collapsed", n=n_repeated)
+        n_same = n_repeated - np.count_nonzero(in_price | in_volume)
+        if n_same:
+            line = f"duplicate rows of one (ticker, date): {n_same}, collapsed"
+            self.report("duplicate", line, "collapsed", n=n_same)
+
+    def _report_rows(
+        self,
+        kind: str,
+        what: str,
+        cells: IndexArray,
+    ) -> None:
+        """Report rows that are not in the grid, since a later one of their cell is."""
+        if not len(cells):
+            return
+        done = "the later row counts"
+        distinct = np.unique(cells)
+        places = [self._place(cell) for cell in distinct]
+        ticker, idx = np.divmod(distinct, len(self.dates))
+        self.report(
+            kind,
+            f"{what}: {len(cells)}, {done}: {named(places, MAX_NAMED)}",
+            done,
+            n=len(cells),
+            tickers=tuple(self.tickers[number] for number in np.unique(ticker)),
+            places=tuple(places),
+            first=self.dates[idx.min()],
+            last=self.dates[idx.max()],
+        )
 
     def _place(self, cell: Any) -> str:
         ticker, idx = divmod(int(cell), len(self.dates))
