@@ -242,10 +242,8 @@ def test_long_values_are_cut_in_messages() -> None:
         (
             LONG.drop("ticker", "close"),
             [
-                "signals: missing column 'ticker'; it has algo, variation, day, open; "
-                "give another name with columns (ticker=NAME)",
-                "signals: missing column 'close' (or 'win'); it has algo, variation, day, open; "
-                "give another name with columns (close=NAME)",
+                "signals: missing columns 'ticker', 'close' (or 'win'); it has algo, variation, "
+                "day, open; give other names with columns (ticker=NAME,close=NAME)",
             ],
         ),
         (LONG[:0], ["signals: the table has no rows"]),

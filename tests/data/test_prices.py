@@ -238,10 +238,8 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "missing columns": (
         LONG.drop("open", "date"),
         [
-            "missing column 'date'; it has ticker, high, low, close, volume; "
-            "give another name with columns (date=NAME)",
-            "missing column 'open'; it has ticker, high, low, close, volume; "
-            "give another name with columns (open=NAME)",
+            "missing columns 'date', 'open'; it has ticker, high, low, close, volume; "
+            "give other names with columns (date=NAME,open=NAME)",
         ],
     ),
     "two spellings": (

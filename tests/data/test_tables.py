@@ -178,9 +178,11 @@ def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     (folder / "ragged.csv").write_text("algo,variation,day,ticker,win\nA,1,2026-01-05,T,1,2,3\n")
     yield "ragged.csv", "row 1 has 7 fields for 5 columns; quote a field that holds a comma"
     (folder / "latin.csv").write_bytes(
-        b"algo,variation,day,ticker,win\nA,1,2026-01-05,\xe9\xe8,1\n"
+        b"algo,variation,day,ticker,win\n"
+        + b"A,1,2026-01-05,T,1\n" * 4000
+        + b"A,1,2026-01-05,\xe9\xe8,1\n"
     )
-    yield "latin.csv", "row 1 is not UTF-8 text; save the file as UTF-8"
+    yield "latin.csv", "row 4001 is not UTF-8 text; save the file as UTF-8"
     packed = bytearray(gzip.compress(LONG.write_csv().encode()))
     packed[30:60] = b"\x55" * 30
     (folder / "damaged.csv.gz").write_bytes(packed)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mp2.data.column_names import columns_for, named
+from mp2.data.column_names import Finder, named
 from mp2.data.findings import MAX_NAMED, Finding
 from mp2.data.numbers import numbers_of
 from mp2.data.reading import Reading
@@ -116,8 +116,9 @@ class Adjustments:
         # Prices that the caller names are scaled: three adjusted ones would not fit the fourth.
         if columns.keys() >= {*PRICES} and not reading.columns.keys() & {*PRICES}:
             self.used.update(dict.fromkeys(columns.values()))
-            for name in columns_for(table, "close", reading.columns):
-                columns[OTHER_CLOSE] = name
+            finder = Finder(table, reading.columns)
+            if finder.find("close"):
+                columns[OTHER_CLOSE] = finder.names["close"]
             return columns
         self.used[f"{columns['close']} / close"] = None
         return {OTHER_CLOSE: columns["close"]}

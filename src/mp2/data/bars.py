@@ -12,20 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mp2._document import Names
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
-from mp2.data.column_names import ambiguous_lines, columns_for, missing_line
+from mp2.data.column_names import Finder, ambiguous_lines, missing_line
 from mp2.data.columns import Columns
+from mp2.data.findings import Finding
 from mp2.data.opening import open_table
 from mp2.data.reading import Reading
 from mp2.data.tables import Rows, Table
 from mp2.data.wide_bars import (
     CSV_SUFFIXES,
-    N_WIDE_LEVELS,
     PRICES,
-    count_header_rows,
-    name_levels,
-    split_by_ticker,
+    wide_bars,
     with_plain_columns,
 )
 from mp2.errors import InputError
@@ -37,7 +36,8 @@ ROLES = ("date", "ticker", *PRICES, "volume")
 class BarSource:
     """A source of bars; `batches` fills the other fields.
 
-    `empty_tickers` are those of files without a row; `adjustments`: what was read adjusted.
+    `empty_tickers` are those of files without a row; `adjustments`: what was read adjusted;
+    `notes` names the tables of each guess.
     """
 
     source: Any
@@ -45,6 +45,7 @@ class BarSource:
     problems: list[str] = field(default_factory=list)
     empty_tickers: list[str] = field(default_factory=list)
     adjustments: Adjustments = field(default_factory=Adjustments)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path | None:
@@ -96,18 +97,16 @@ class BarSource:
     ) -> Rows:
         """Yield the rows of a file or frame; `ticker` is that of a file in a folder."""
         try:
-            n_header_rows = count_header_rows(source) if isinstance(source, Path) else 1
-            with open_table(
-                source,
-                "prices",
-                self.reading,
-                n_header_rows=n_header_rows,
-            ) as table:
-                if any(len(name_levels(name)) == N_WIDE_LEVELS for name in table.columns):
-                    for part, part_ticker in split_by_ticker(table):
-                        yield from self._rows(part, part_ticker)
-                else:
+            with open_table(source, "prices", self.reading) as table:
+                self._note(table, table.notes)
+                given = self.reading.columns
+                wide = wide_bars(table, given)
+                if wide is None:
                     yield from self._rows(table, ticker)
+                    return
+                self._note(table, wide.notes)
+                for part, part_ticker in wide.parts(given.get("date", "date")):
+                    yield from self._rows(part, part_ticker)
         except InputError as error:
             # The other files of a folder are still checked, so that all problems come at once.
             self.problems += error.problems
@@ -147,28 +146,43 @@ class BarSource:
         adjusted: dict[str, str],
     ) -> dict[str, str]:
         """Return the table's name of every role; raises `InputError` without a needed one."""
-        given = {**adjusted, **self.reading.columns}
-        names: dict[str, str] = {}
-        problems: list[str] = []
+        finder = Finder(table, {**adjusted, **self.reading.columns})
         for role in ROLES:
-            candidates = columns_for(table, role, given)
-            if candidates:
-                names[role] = candidates[0]
-            elif role in given or not (role == "volume" or (role == "ticker" and ticker)):
-                line = missing_line(table, role, given.get(role, role))
-                if role == "ticker" and role not in given:
-                    line += (
-                        "; bars of one ticker: add such a column, or name the file after the "
-                        "ticker (AAPL.csv) and read its folder"
-                    )
-                problems.append(line)
-            if len(candidates) > 1:
-                first, second, *_ = candidates
-                problems.append(
-                    f"{table.name}: columns {first!r} and {second!r} could both be {role}; "
-                    f"choose with columns ({role}=NAME)"
+            # The name of a file is better than a column that may be the ticker.
+            finder.find(role, is_sure=role == "ticker" and ticker is not None)
+        for role in ("volume", "ticker"):
+            if role not in finder.given and (role == "volume" or ticker):
+                finder.missing.pop(role, None)
+        problems = list(finder.unclear)
+        if finder.missing:
+            line = missing_line(table, finder.missing)
+            if "ticker" in finder.missing and "ticker" not in finder.given:
+                line += (
+                    "; bars of one ticker: add such a column, or name the file after the "
+                    "ticker (AAPL.csv) and read its folder"
                 )
-        problems += ambiguous_lines(table, names.values())
+            problems.append(line)
+        problems += ambiguous_lines(table, finder.names.values())
         if problems:
             raise InputError(problems)
-        return names
+        self._note(table, finder.notes)
+        return finder.names
+
+    def _note(
+        self,
+        table: Table,
+        notes: Names,
+    ) -> None:
+        """Add guesses about a table: once for all the files or tickers of which they are made."""
+        for note in notes:
+            self.notes.setdefault(note, []).append(table.name)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The guesses, one for all the tables of which each is made."""
+        findings = []
+        for note, names in self.notes.items():
+            others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
+            line = f"{names[0]}: {note}{others}"
+            findings.append(Finding(kind="guess", line=line, done="read so", n=len(names)))
+        return findings

@@ -1,17 +1,208 @@
-"""Which column of a table is meant: found by its usual names, or the one that the caller gives."""
+"""Which column of a table is meant: found by its usual names, or the one that the caller gives.
+
+One finder for prices, signals and outcomes. Names count in any letter case, with any blanks, signs
+and numbering: `<DATE>`, `Trade Date`, `1. open`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from mp2._document import Texts
+from mp2._document import Names, Texts
+from mp2.data.dates import dates_of
 from mp2.data.tables import Table
+from mp2.data.texts import texts_of
+
+if TYPE_CHECKING:
+    from polars import Series
 
 # The names in a table by role, such as {"day": "Date"}.
 ColumnNames = Texts
 
-USUAL_NAMES = {"date": ("date", "datetime", "day", "timestamp"), "ticker": ("ticker", "symbol")}
+# By role: names without doubt, the first one first; then names that are taken with a note, and of
+# which only one may be there, from the likelier ones to the less likely.
+_USUAL_NAMES: dict[str, tuple[Names, ...]] = {
+    "date": (
+        ("date", "datetime", "day", "timestamp", "tradedate", "tradingdate", "tradingday"),
+        ("time", "opentime", "t", "windowstart", "日期", "交易日期"),
+    ),
+    "day": (
+        ("day", "date", "datetime", "timestamp", "tradedate", "tradingdate", "tradingday"),
+        ("time", "opentime", "t", "signaldate", "日期", "交易日期"),
+    ),
+    "ticker": (
+        ("ticker", "symbol", "tickersymbol"),
+        ("tscode", "tic", "instrument", "actsymbol", "stockcode", "代码", "股票代码"),
+        ("code", "stock", "sym", "s", "asset", "security", "pair"),
+        ("name",),
+    ),
+    "open": (("open",), ("openprice", "openingprice", "o", "pxopen", "开盘", "开盘价")),
+    "high": (("high",), ("highprice", "h", "pxhigh", "最高", "最高价")),
+    "low": (("low",), ("lowprice", "l", "pxlow", "最低", "最低价")),
+    "close": (
+        ("close",),
+        ("closeprice", "closingprice", "closelast", "c", "收盘", "收盘价"),
+        ("last", "lastprice", "pxlast", "price"),
+    ),
+    "volume": (
+        ("volume",),
+        ("vol", "v", "totalvolume", "sharevolume", "pxvolume", "成交量"),
+        ("tickvol", "tickvolume"),
+    ),
+    "algo": (("algo", "algorithm", "strategy", "indicator"), ("algoname", "strategyname", "model")),
+    "variation": (
+        ("variation", "variant"),
+        ("parameters", "params", "parameter", "settings", "config", "configuration"),
+    ),
+    "win": (("win", "won", "iswin"), ("winner", "hit", "ishit", "success")),
+}
+_DATE_ROLES = ("date", "day")
+# An index without a name, as pandas, fastparquet and `reset_index` call it.
+_INDEX_NAME = re.compile(r"|index|level_\d+|__index_level_\d+__|unnamed: ?\d+", re.IGNORECASE)
 _MAX_COLUMNS_SHOWN = 12
+# Rows that show whether a column holds dates, and the shortest text of a date.
+_SAMPLE_ROWS = 20
+_DATE_LETTERS = 6
+
+
+def plain_name(name: object) -> str:
+    """Return a column's name as it is compared: its letters and digits, in lower case."""
+    text = re.sub(r"^\s*\d+\. ", "", str(name))
+    return re.sub(r"[\W_]+", "", text.lower())
+
+
+def unnamed(number: int) -> str:
+    """Return what a column without a name is called, as pandas does it."""
+    return f"Unnamed: {number}"
+
+
+def role_of(
+    name: object,
+    roles: Iterable[str],
+) -> str | None:
+    """Return the role, among `roles`, that a name is usual for."""
+    plain = plain_name(name)
+    for role in roles:
+        if any(plain in names for names in _USUAL_NAMES[role]):
+            return role
+    return None
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Finder:
+    """Finds the columns of a table by role, in `names`; `given` are the caller's.
+
+    `guesses` are those of `names` that are less than sure, `unclear` says which columns could each
+    have one role, and `missing` are the roles that no column has, with the name looked for.
+    """
+
+    table: Table
+    given: ColumnNames
+    names: dict[str, str] = field(default_factory=dict)
+    guesses: dict[str, str] = field(default_factory=dict)
+    unclear: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def find(
+        self,
+        role: str,
+        *,
+        is_sure: bool = False,
+    ) -> bool:
+        """Find the column of a role; `is_sure`: only by names without doubt."""
+        columns = self._candidates(role, is_sure)
+        if not columns:
+            self.missing[role] = self.given.get(role, role)
+            return False
+        self.names[role] = columns[0]
+        if len(columns) > 1:
+            self.unclear.append(
+                f"{self.table.name}: columns {columns[0]!r} and {columns[1]!r} could both be "
+                f"{role}; choose with columns ({role}=NAME)"
+            )
+        return True
+
+    @property
+    def notes(self) -> Names:
+        """The guesses as a line without the table's name, if there are any."""
+        if not self.guesses:
+            return ()
+        pairs = [f"{role}={name}" for role, name in self.guesses.items()]
+        return (f"columns read as {', '.join(pairs)}; give other ones with columns (ROLE=NAME)",)
+
+    def _candidates(self, role: str, is_sure: bool) -> list[str]:
+        columns = self.table.columns
+        if role in self.given:
+            return _spelled(columns, self.given[role])
+        sure, *others = _USUAL_NAMES[role]
+        for usual in sure:
+            spelled = _spelled(columns, usual)
+            if spelled:
+                return spelled
+        if is_sure:
+            return []
+        for names in others:
+            likely = [name for name in columns if plain_name(name) in names]
+            if likely:
+                self.guesses[role] = likely[0]
+                return list(dict.fromkeys(likely))
+        if role not in _DATE_ROLES:
+            return []
+        dated = date_columns(self.table, self.names.values())
+        if dated:
+            self.guesses[role] = dated[0]
+        return dated
+
+
+def _spelled(columns: Sequence[str], wanted: str) -> list[str]:
+    """Return the columns of a name: one, unless names differ in letter case or signs alone."""
+    # An exact name is not ambiguous beside others in capitals.
+    if wanted in columns:
+        return [wanted]
+    plain = plain_name(wanted)
+    spelled = [name for name in columns if plain and plain_name(name) == plain]
+    return list(dict.fromkeys(spelled))
+
+
+def date_columns(
+    table: Table,
+    taken: Iterable[str] = (),
+) -> list[str]:
+    """Return the columns that hold dates: that of an index without a name, or all of them."""
+    used = set(taken)
+    others = []
+    for name in dict.fromkeys(table.columns):
+        # A frame can have names that are no text.
+        is_other = isinstance(name, str) and role_of(name, _USUAL_NAMES) is None
+        if is_other and name not in used:
+            others.append(name)
+    batches = table.read(others) if others else iter(())
+    sample = next((batch for batch in batches if batch.height), None)
+    if sample is None:
+        return []
+    dated = [values.name for values in sample.head(_SAMPLE_ROWS) if _holds_dates(values)]
+    index = [name for name in dated if _INDEX_NAME.fullmatch(name) or name in table.index()]
+    return index[:1] or dated
+
+
+def _holds_dates(values: Series) -> bool:
+    known = values.drop_nulls()
+    if not known.dtype.is_temporal():
+        known = texts_of(known).str.strip_chars()
+        known = known.filter(known.fill_null("") != "")
+        # Row numbers and short prices are no dates.
+        if not (known.str.len_chars() >= _DATE_LETTERS).all():
+            return False
+    return len(known) > 0 and not dates_of(known).has_nulls()
+
+
+# --- messages ------------------------------------------------------------------------------------
 
 
 def unknown_roles(
@@ -28,15 +219,18 @@ def unknown_roles(
 
 def missing_line(
     table: Table,
-    role: str,
-    name: str,
+    missing: Mapping[str, str],
     alternative: str = "",
 ) -> str:
-    """Return the problem of a column that a table lacks."""
+    """Return the problem of the columns, by role, that a table lacks."""
+    wanted = [repr(name) for name in missing.values()]
     columns = named(table.columns, _MAX_COLUMNS_SHOWN) or "none"
+    plural = "s" if len(missing) > 1 else ""
+    remedy = "give other names" if plural else "give another name"
+    pairs = ",".join(f"{role}=NAME" for role in missing)
     return (
-        f"{table.name}: missing column {name!r}{alternative}; it has {columns}; "
-        f"give another name with columns ({role}=NAME)"
+        f"{table.name}: missing column{plural} {', '.join(wanted)}{alternative}; it has {columns}; "
+        f"{remedy} with columns ({pairs})"
     )
 
 
@@ -64,26 +258,3 @@ def ambiguous_lines(
                 f"{table.name}: {n_columns} columns are called {name!r}; rename all but one"
             )
     return problems
-
-
-def columns_for(
-    table: Table,
-    role: str,
-    given: ColumnNames,
-) -> list[str]:
-    """Return the columns that may have a role: one, unless names differ in letter case alone."""
-    if role in given:
-        return [given[role]] if given[role] in table.columns else []
-    for usual in USUAL_NAMES.get(role, (role,)):
-        # An exact name is not ambiguous beside others in capitals.
-        if usual in table.columns:
-            return [usual]
-        columns = [name for name in table.columns if plain_name(name) == usual]
-        if columns:
-            return list(dict.fromkeys(columns))
-    return []
-
-
-def plain_name(name: object) -> str:
-    """Return a column's name as it is compared: without spaces around it, in lower case."""
-    return str(name).strip().lower()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mp2._document import Names
-from mp2.data.column_names import ColumnNames, ambiguous_lines, missing_line
+from mp2.data.column_names import ColumnNames, Finder, ambiguous_lines, missing_line
 from mp2.data.dates import dates_of
 from mp2.data.numbers import numbers_of, wins_of
 from mp2.data.signal_column import ROLE as SIGNAL
@@ -141,9 +141,9 @@ class Columns:
 class Reader(Columns):
     """A table of signals or outcomes seen through the canonical columns it has.
 
-    `names` maps canonical columns to those of the table, which has the others under their own
-    names. `check()` yields keys and completes `problems`; `frames()` assumes that it is empty, and
-    yields the roles of `more` too.
+    `names` are the caller's own for some roles; the others are found by their usual names.
+    `warnings`: what was guessed. `check()` yields keys and completes `problems`; `frames()` assumes
+    that it is empty, and yields the roles of `more` too.
     """
 
     def __init__(
@@ -154,37 +154,38 @@ class Reader(Columns):
         *,
         outcome: bool,
     ) -> None:
-        wanted = {role: names.get(role, role) for role in CANONICAL}
-        present = {role: name for role, name in wanted.items() if name in table.columns}
-        super().__init__(table, present)
-        self.keys = [role for role in keys if role in present]
+        finder = Finder(table, names)
+        for role in keys:
+            finder.find(role)
+        if outcome:
+            self._find_outcome(finder)
+        super().__init__(table, finder.names)
+        self.keys = [role for role in keys if role in finder.names]
         self.is_complete = len(self.keys) == len(keys)
-        self.outcome: list[str] = []
+        self.outcome = [role for role in (*OUTCOME_PRICES, "win") if role in finder.names]
         self.more: list[str] = []
-        if outcome and present.keys() >= set(OUTCOME_PRICES):
-            self.outcome += OUTCOME_PRICES
-        if outcome and "win" in present:
-            self.outcome.append("win")
-        needed = list(keys)
         or_win = ""
-        if outcome and not self.outcome:
-            needed += OUTCOME_PRICES
+        if finder.missing.keys() & set(OUTCOME_PRICES) and "win" not in finder.missing:
             or_win = " (or 'win')"
-        # A column that the caller names must exist, even where another one would do.
-        used = CANONICAL if outcome else keys
-        needed += [role for role in names if role in used]
-        self.problems = [
-            missing_line(
-                table,
-                role,
-                wanted[role],
-                or_win if role in OUTCOME_PRICES else "",
-            )
-            for role in dict.fromkeys(needed)
-            if role not in present
-        ]
-        used_names = [present[role] for role in (*self.keys, *self.outcome)]
-        self.problems += ambiguous_lines(table, used_names)
+        self.warnings = [f"{table.name}: {note}" for note in (*table.notes, *finder.notes)]
+        self.problems = list(finder.unclear)
+        if finder.missing:
+            self.problems.append(missing_line(table, finder.missing, or_win))
+        self.problems += ambiguous_lines(table, finder.names.values())
+
+    def _find_outcome(self, finder: Finder) -> None:
+        """Find open and close, and win; what the caller names must exist, even if not needed."""
+        found = [role for role in OUTCOME_PRICES if finder.find(role)]
+        has_prices = len(found) == len(OUTCOME_PRICES)
+        # Beside prices, a column that may be of wins is not taken for one.
+        has_win = finder.find("win", is_sure=has_prices)
+        for role in OUTCOME_PRICES:
+            if not has_prices:
+                finder.names.pop(role, None)
+            if has_win and role not in finder.given:
+                finder.missing.pop(role, None)
+        if "win" not in finder.given:
+            finder.missing.pop("win", None)
 
     def check(self) -> Rows:
         """Yield the keys of every row, null where wrong: the first pass.

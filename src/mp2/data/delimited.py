@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mp2._document import Names
 from mp2.data.packed import open_bytes
 from mp2.data.tables import ColumnList, Rows, Table, library_errors
+from mp2.data.text_layout import CSV_FAILURE, TextLayout, text_layout
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,66 +20,58 @@ if TYPE_CHECKING:
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
-_CSV_HEADER_BYTES = 8 << 20
-
-_CSV_FAILURE = "cannot be read as a CSV file"
+_MARKS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
-def csv_table(
-    path: Path,
-    n_header_rows: int,
-) -> Table:
+def csv_table(path: Path) -> Table:
     """Open a CSV file, packed or not."""
-    # The header is read as rows: as a header, polars would rename duplicates.
-    head = csv_head(path, n_header_rows)
-    # Lines of nothing but commas have no column names either.
-    if not any(any(cells) for cells in head):
-        raise InputError(f"{path}: the file is empty; expected a header line with the column names")
-    columns = head[0]
-    if n_header_rows > 1:
-        levels = zip(*head, strict=True)
-        columns = tuple(str(tuple(filter(None, cells))) for cells in levels)
+    layout = text_layout(path)
+    columns = layout.columns
+    # As a header, polars would rename duplicates: a column is read by its number.
+    header = layout.separator.join(map(str, range(len(columns)))).encode() + b"\n"
 
     def read(names: ColumnList) -> Rows:
         first_row = 1
-        for header, records in _csv_blocks(path, n_header_rows):
+        numbers = [columns.index(name) for name in names]
+        for records in _csv_blocks(path, layout):
             try:
-                if n_header_rows == 1:
-                    rows = _parse_csv(path, header + records, columns=names)
-                elif records:
-                    rows = _parse_csv(
-                        path,
-                        records,
-                        has_header=False,
-                        new_columns=columns,
-                    )
-                    rows = rows.select(names)
-                else:
-                    continue
+                rows = _parse_csv(path, header + records, numbers, layout.separator)
             except InputError as error:
-                fault = csv_fault(records, len(columns), first_row)
+                fault = csv_fault(records, layout, first_row)
                 if fault:
                     raise InputError(f"{path}: {fault}") from error
                 raise
+            rows.columns = list(names)
             yield rows
             first_row += rows.height
 
-    return Table(str(path), columns, read)
+    # Where a semicolon separates fields, a comma separates decimals.
+    decimal = "," if layout.separator == ";" else None
+    return Table(str(path), columns, read, notes=layout.notes, decimal=decimal)
 
 
-def _parse_csv(path: Path, text: bytes, **options: Any) -> pl.DataFrame:
+def _parse_csv(
+    path: Path,
+    text: bytes,
+    numbers: Sequence[int],
+    separator: str,
+) -> pl.DataFrame:
     import polars as pl
 
     # Blank lines at the end are not rows.
     trimmed = text.rstrip(b"\r\n") + b"\n"
-    with library_errors(path, _CSV_FAILURE):
+    names = [str(number) for number in numbers]
+    with library_errors(path, CSV_FAILURE):
         # All as text: what a value means depends on its column, not on a guess from the first rows.
-        return pl.read_csv(io.BytesIO(trimmed), infer_schema=False, **options)
+        rows = pl.read_csv(
+            io.BytesIO(trimmed), columns=names, separator=separator, infer_schema=False
+        )
+    return rows.select(names)
 
 
 def csv_fault(
     records: bytes,
-    n_columns: int,
+    layout: TextLayout,
     first_row: int,
 ) -> str | None:
     """Return what is wrong with the first faulty record of a block, with its row; None if unclear.
@@ -91,7 +84,9 @@ def csv_fault(
         row = first_row + records.count(b"\n", 0, error.start)
         return f"row {row} is not UTF-8 text; save the file as UTF-8"
     lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, delimiter=layout.separator)
+    n_columns = len(layout.columns)
+    mark = _MARKS.get(layout.separator, repr(layout.separator))
     row = first_row
     begin = 0
     # What Python's reader cannot parse either is left to the message of polars.
@@ -100,7 +95,7 @@ def csv_fault(
             if len(fields) > n_columns:
                 return (
                     f"row {row} has {len(fields)} fields for {n_columns} columns; "
-                    "quote a field that holds a comma"
+                    f"quote a field that holds a {mark}"
                 )
             record = "".join(lines[begin : reader.line_num])
             if record.count('"') % 2:
@@ -113,40 +108,25 @@ def csv_fault(
     return None
 
 
-def csv_head(
-    path: Path,
-    n_rows: int,
-) -> list[Names]:
-    """Return the first lines of a CSV file as text, fewer when the file is shorter.
-
-    Raises `InputError` when the file cannot be read.
-    """
-    header, _ = next(_csv_blocks(path, n_rows), (b"", b""))
-    if not header.strip():
-        return []
-    return _parse_csv(path, header, has_header=False).fill_null("").rows()
-
-
 def _csv_blocks(
     path: Path,
-    n_header_rows: int,
-) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the header lines with, block by block, whole records; the first block has none."""
-    with library_errors(path, _CSV_FAILURE), open_bytes(path) as file:
-        lines = [file.readline(_CSV_HEADER_BYTES) for _ in range(n_header_rows)]
-        header = b"".join(lines)
-        if len(header) >= _CSV_HEADER_BYTES:
-            raise InputError(
-                f"{path}: a header longer than {_CSV_HEADER_BYTES >> 20} MB; is this a CSV file?"
-            )
+    layout: TextLayout,
+) -> Iterator[bytes]:
+    """Yield whole records, block by block, in UTF-8; the first block has none."""
+    with library_errors(path, CSV_FAILURE), open_bytes(path) as file:
+        text: Any = file
+        if not layout.encoding.startswith("utf-8"):
+            text = codecs.EncodedFile(file, "utf-8", layout.encoding)
+        for _ in range(layout.n_lines):
+            text.readline()
         # A file without records has columns all the same.
-        yield header, b""
+        yield b""
         pending = b""
-        while block := file.read(_CSV_BLOCK_BYTES):
+        while block := text.read(_CSV_BLOCK_BYTES):
             pending += block
             end = whole_records_end(pending)
             if end:
-                yield header, pending[:end]
+                yield pending[:end]
                 pending = pending[end:]
             # A quote that is never closed would make one record of the rest of the file.
             elif len(pending) > _CSV_RECORD_BYTES:
@@ -155,7 +135,7 @@ def _csv_blocks(
                     "look for an unclosed quote"
                 )
         if pending:
-            yield header, pending
+            yield pending
 
 
 def whole_records_end(text: bytes) -> int:

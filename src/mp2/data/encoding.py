@@ -174,7 +174,6 @@ class Outcomes(Reader):
         names = {role: name for role, name in columns.items() if name in table.columns}
         super().__init__(table, ("day", "ticker"), names, outcome=True)
         self.repeats = repeats
-        self.warnings: list[str] = []
         self.tickers: set[str] = set()
         self.days: set[date] = set()
 
@@ -319,8 +318,8 @@ class LongSignals(Reader):
     ) -> None:
         names = {role: name for role, name in columns.items() if role != signal_column.ROLE}
         super().__init__(table, KEYS, names, outcome=with_outcome)
-        self.warnings: list[str] = []
-        column = signal_column.find(table, columns, self.problems, self.warnings)
+        given = {**self.names, **columns}
+        column = signal_column.find(table, given, self.problems, self.warnings)
         if column is not None:
             self.names = {**self.names, signal_column.ROLE: column}
             self.more.append(signal_column.ROLE)

@@ -29,16 +29,12 @@ def open_table(
     source: Any,
     name: str,
     reading: Reading = _DEFAULT,
-    *,
-    n_header_rows: int = 1,
 ) -> Iterator[Table]:
     """Open a path, of a kind that `file_kind` knows, or any frame that narwhals knows.
 
     `name` stands for a frame in messages. `table` or `query` of the reading choose what to read
     from a database or workbook; its `stop` interrupts a query and ends the reading between two
-    batches. The columns of a CSV file with several `n_header_rows` are called by the text of a
-    tuple of the header's cells, `"('Close', 'AAPL')"`. Raises `InputError` when nothing can be
-    read.
+    batches. Raises `InputError` when nothing can be read.
     """
     try:
         with ExitStack() as opened:
@@ -62,7 +58,7 @@ def open_table(
             elif kind == "json lines":
                 table = json_lines_table(path)
             elif kind == "csv":
-                table = csv_table(path, n_header_rows)
+                table = csv_table(path)
             else:
                 table = frame_table(source, name)
             yield replace(table, stop=reading.stop)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from mp2._document import Names
 from mp2.data.tables import BATCH_ROWS, ColumnList, Rows, Table, library_errors
 
 if TYPE_CHECKING:
@@ -30,7 +34,8 @@ def parquet_table(path: Path) -> Iterator[Table]:
             check_footer(file)
             # An open file: a name may hold a *, begin with file: or be no Unicode.
             scan = pl.scan_parquet(file)
-        yield _scanned(path, scan, failure)
+        table = _scanned(path, scan, failure)
+        yield replace(table, index=partial(_pandas_index, path))
 
 
 @contextmanager
@@ -60,6 +65,19 @@ def _scanned(path: Path, scan: pl.LazyFrame, failure: str) -> Table:
         columns = scan.collect_schema().names()
         n_rows = scan.select(pl.len()).collect().item()
     return Table(str(path), tuple(columns), read)
+
+
+def _pandas_index(path: Path) -> Names:
+    """Return the columns that pandas wrote an index to."""
+    import polars as pl
+
+    with path.open("rb") as file:
+        metadata = pl.read_parquet_metadata(file).get("pandas")
+    if metadata is None:
+        return ()
+    # A plain row number is described instead of named.
+    index = json.loads(metadata)["index_columns"]
+    return tuple(name for name in index if isinstance(name, str))
 
 
 def check_footer(file: IO[bytes]) -> None:

@@ -254,7 +254,7 @@ def read_prices(
         grid.dates,
         grid.tickers,
         list(grid.values),
-        (*findings, *grid.findings),
+        (*bars.findings, *findings, *grid.findings),
         next_date=rows.next_date.isoformat() if rows.next_date else None,
     )
     if start or end:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from mp2.data.column_names import ColumnNames
+from mp2._document import Texts
 from mp2.data.tables import Stop
 
 
@@ -22,7 +22,7 @@ class Reading:
     - `stop`: when set, ends the reading between two batches.
     """
 
-    columns: ColumnNames = field(default_factory=dict)
+    columns: Texts = field(default_factory=dict)
     table: str | None = None
     query: str | None = None
     timezone: str | None = None

@@ -109,7 +109,7 @@ def find(
     """
     given = names.get(ROLE)
     if given is not None and given not in ("", *table.columns):
-        problems.append(missing_line(table, ROLE, given))
+        problems.append(missing_line(table, {ROLE: given}))
     columns = candidates(table.columns, {*names, *names.values()})
     if given is not None:
         columns = [name for name in (given,) if name in table.columns]

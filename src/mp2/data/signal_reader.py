@@ -16,7 +16,7 @@ import numpy as np
 
 from mp2.data import bitset, signal_column
 from mp2.data.arrays import BoolArray, WordArray, freeze
-from mp2.data.column_names import ColumnNames, named, unknown_roles
+from mp2.data.column_names import ColumnNames, Finder, named, unknown_roles
 from mp2.data.columns import CANONICAL, OUTCOME_PRICES
 from mp2.data.dates import parse_day
 from mp2.data.encoding import (
@@ -398,7 +398,8 @@ def read_day_signals(
     asked = parse_days([] if day is None else [day], problems)
     with open_table(source, "signals", reading) as opened:
         # A day to pick for has no outcome yet; where there are prices they show that.
-        has_prices = all(names.get(role, role) in opened.columns for role in OUTCOME_PRICES)
+        finder = Finder(opened, names)
+        has_prices = all(finder.find(role) for role in OUTCOME_PRICES)
         signals = LongSignals(
             opened,
             names,
@@ -406,7 +407,7 @@ def read_day_signals(
         )
         found = signals.scan()
         problems += signals.problems
-        warnings = add_silent(found, expected, opened.name, problems)
+        warnings = [*signals.warnings, *add_silent(found, expected, opened.name, problems)]
         axes = arrange(found, (), (), problems)
         wanted = f"on {asked[0]}" if asked else f"after the run's last day {after}"
         later = [known for known in axes.days if known.isoformat() > after]

@@ -36,13 +36,18 @@ class Table:
     """A source ready to be read.
 
     `read(names)` yields its rows in stored order, restricted to the named columns; `batches` raises
-    `ReadStoppedError` once `stop` is set.
+    `ReadStoppedError` once `stop` is set. `notes`: what was guessed about the source. `decimal`:
+    the mark that its numbers probably have. `index`: returns the columns that the source says are
+    its index.
     """
 
     name: str
     columns: Names
     read: Callable[[ColumnList], Rows]
     stop: Stop = None
+    notes: Names = ()
+    decimal: str | None = None
+    index: Callable[[], Names] = tuple
 
     def batches(self, names: ColumnList) -> Rows:
         """Yield what `read` yields, until the reading is stopped."""

@@ -7,16 +7,20 @@ levels to Parquet like that, and several header lines of a CSV file are read lik
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mp2._document import Names
-from mp2.data.column_names import USUAL_NAMES, ambiguous_lines, plain_name
-from mp2.data.dates import parse_day
-from mp2.data.delimited import csv_head
-from mp2.data.kinds import file_kind
+from mp2._document import Names, Texts
+from mp2.data.column_names import (
+    Finder,
+    ambiguous_lines,
+    missing_line,
+    plain_name,
+    role_of,
+)
 from mp2.data.tables import ColumnList, Rows, Table
 from mp2.errors import InputError
 
@@ -25,6 +29,9 @@ CSV_SUFFIXES = (".csv", ".csv.gz")
 # The first cells of a wide CSV file's two header lines, as pandas and yfinance write them.
 _LEVEL_NAMES = (["price", "ticker"], ["ticker", "price"], ["", ""])
 N_WIDE_LEVELS = 2
+_JOINT = re.compile(r"[\s_.:|/-]+")
+# Fields that are no bars, and that end like those of bars.
+_ADJUSTED = ("adjopen", "adjhigh", "adjlow", "adjclose", "adjvolume", "adjusted", "adjustedclose")
 
 
 def with_plain_columns(source: Any) -> Any:
@@ -45,24 +52,6 @@ def with_plain_columns(source: Any) -> Any:
     return frame
 
 
-def count_header_rows(path: Path) -> int:
-    """Return 1, or for a wide CSV file 2, or 3 when a line holds nothing but the index's name."""
-    if file_kind(path) != "csv":
-        return 1
-    head = csv_head(path, 1)
-    first_cells = {names[0] for names in _LEVEL_NAMES}
-    # The first line decides most files: the next ones may be long, or faulty.
-    if not head or head[0][0].lower() not in first_cells:
-        return 1
-    head = csv_head(path, 3)
-    if [row[0].lower() for row in head[:2]] not in _LEVEL_NAMES:
-        return 1
-    for first_cell, *others in head[2:]:
-        if not any(others) and parse_day(first_cell) is None:
-            return 3
-    return 2
-
-
 def name_levels(name: object) -> Names:
     """Return the levels of a column's name: those of a tuple's text, else the name itself."""
     text = str(name)
@@ -76,60 +65,171 @@ def name_levels(name: object) -> Names:
     return (text,)
 
 
-def split_by_ticker(table: Table) -> Iterator[tuple[Table, str]]:
-    """Yield a table for each ticker of a wide one, which is read into memory for that."""
-    import polars as pl
+def joined_levels(columns: Sequence[str]) -> dict[str, Names]:
+    """Return (field, ticker) of names like `Close_AAPL`, or all like `AAPL.Close`; else nothing."""
+    for is_field_first in (True, False):
+        levels: dict[str, Names] = {}
+        for name in columns:
+            cuts = [cut.span() for cut in _JOINT.finditer(name)]
+            # The longest field first: `Adj Close` is not the close of ADJ.
+            for begin, end in reversed(cuts) if is_field_first else cuts:
+                field, ticker = name[:begin], name[end:]
+                if not is_field_first:
+                    field, ticker = ticker, field
+                if ticker and _is_field(field):
+                    levels[name] = (field, ticker)
+                    break
+        if _has_four_prices(columns_by_ticker(levels, [0])):
+            return levels
+    return {}
 
-    problems = ambiguous_lines(table, table.columns)
-    if problems:
-        raise InputError(problems)
-    levels = {name: name_levels(name) for name in table.columns}
-    date_name = table.columns[0]
-    for name in reversed(table.columns):
-        if any(plain_name(level) in USUAL_NAMES["date"] for level in levels[name]):
-            date_name = name
-    del levels[date_name]
-    columns_of = columns_by_ticker(table, levels)
-    # Texts that are all numbers are converted: text takes ten times the memory.
-    number = pl.col(pl.String).exclude(date_name).cast(pl.Float64, strict=False)
-    batches = []
-    for batch in table.batches(table.columns):
-        numbers = batch.select(number)
-        exact = [one for one in numbers if one.null_count() == batch[one.name].null_count()]
-        batches.append(batch.with_columns(exact))
-    if not batches:
-        batches = [pl.DataFrame(schema=table.columns)]
-    rows = pl.concat(batches, how="vertical_relaxed")
-    for ticker, names in columns_of.items():
-        # Column by column: a query over thousands of columns takes long.
-        columns = [rows[date_name].alias("date")]
-        columns += [rows[name].alias(field) for field, name in names.items()]
-        part = pl.DataFrame(columns)
-        name = f"{table.name}[{ticker}]"
 
-        def read(names: ColumnList, part: pl.DataFrame = part) -> Rows:
-            yield part.select(names)
-
-        yield Table(name, tuple(part.columns), read), ticker
+def _is_field(name: str) -> bool:
+    plain = plain_name(name)
+    # C, O, H, L and V are tickers, too.
+    is_price = len(plain) > 1 and role_of(name, (*PRICES, "volume")) is not None
+    return is_price or plain in _ADJUSTED
 
 
 def columns_by_ticker(
-    table: Table,
     levels: Mapping[str, Sequence[str]],
+    field_levels: Sequence[int] = (0, 1),
 ) -> dict[str, dict[str, str]]:
-    """Return, by ticker and field, the column; one of the two levels has all four prices."""
+    """Return the column by ticker and field; nothing unless a level has all four prices."""
     # yfinance has had the levels in either order.
-    for field_level in (0, 1):
+    for field_level in field_levels:
         columns: dict[str, dict[str, str]] = {}
-        fields = set()
+        roles = set()
         for name, cells in levels.items():
-            if len(cells) == N_WIDE_LEVELS:
-                price_field = plain_name(cells[field_level])
-                columns.setdefault(cells[1 - field_level], {})[price_field] = name
-                fields.add(price_field)
-        if fields.issuperset(PRICES):
+            field = cells[field_level].strip().lower()
+            columns.setdefault(cells[1 - field_level], {})[field] = name
+            roles.add(role_of(field, PRICES))
+        if roles.issuperset(PRICES):
             return columns
-    raise InputError(
-        f"{table.name}: wide columns need the fields {', '.join(PRICES)} for each ticker, "
-        "as yfinance makes them"
-    )
+    return {}
+
+
+def _has_four_prices(columns: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether some ticker has all four prices."""
+    for fields in columns.values():
+        roles = {role_of(field, PRICES) for field in fields}
+        if roles.issuperset(PRICES):
+            return True
+    return False
+
+
+def has_two_levels(
+    first: Sequence[str],
+    second: Sequence[str],
+) -> bool:
+    """Return whether two lines of a text are fields and tickers, in either order."""
+    if [first[0].lower(), second[0].lower()] in _LEVEL_NAMES:
+        return True
+    levels: dict[str, Names] = {}
+    # What stands before the first field belongs to the index: in a row of bars that is its date.
+    index_cells = []
+    for number, cells in enumerate(zip(first, second, strict=False)):
+        if levels or role_of(cells[0], PRICES) or role_of(cells[1], PRICES):
+            levels[str(number)] = cells
+        else:
+            index_cells.append(cells[1])
+    if any(character.isdigit() for character in "".join(index_cells)):
+        return False
+    return _has_four_prices(columns_by_ticker(levels))
+
+
+# --- by ticker -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WideBars:
+    """A wide table: its column of dates, and those of bars by ticker and field."""
+
+    table: Table
+    date: str
+    columns: Mapping[str, Mapping[str, str]]
+    notes: Names
+
+    def parts(self, date_name: str) -> Iterator[tuple[Table, str]]:
+        """Yield a table for each ticker; the wide one is read into memory for that."""
+        import polars as pl
+
+        table = self.table
+        # Texts that are all numbers are converted: text takes ten times the memory.
+        number = pl.col(pl.String).exclude(self.date).cast(pl.Float64, strict=False)
+        batches = []
+        for batch in table.batches(table.columns):
+            exact = []
+            # Where a comma is the decimal mark, a dot is none.
+            if table.decimal != ",":
+                numbers = batch.select(number)
+                exact = [one for one in numbers if one.null_count() == batch[one.name].null_count()]
+            batches.append(batch.with_columns(exact))
+        if not batches:
+            batches = [pl.DataFrame(schema=table.columns)]
+        rows = pl.concat(batches, how="vertical_relaxed")
+        for ticker, names in self.columns.items():
+            # Column by column: a query over thousands of columns takes long.
+            columns = [rows[self.date].alias(date_name)]
+            columns += [rows[name].alias(field) for field, name in names.items()]
+            part = pl.DataFrame(columns)
+
+            def read(names: ColumnList, part: pl.DataFrame = part) -> Rows:
+                yield part.select(names)
+
+            name = f"{table.name}[{ticker}]"
+            yield Table(name, tuple(part.columns), read, decimal=table.decimal), ticker
+
+
+def wide_bars(
+    table: Table,
+    given: Texts,
+) -> WideBars | None:
+    """Return the bars of a wide table, None for a long one."""
+    levels = {}
+    for name in table.columns:
+        cells = name_levels(name)
+        if len(cells) == N_WIDE_LEVELS:
+            levels[name] = cells
+    notes = []
+    if not levels and not _is_long(table, given):
+        levels = joined_levels(table.columns)
+        example = next(iter(levels.items()), None)
+        if example:
+            notes.append(f"columns read as field and ticker: {example[0]} is {example[1]}")
+    if not levels:
+        return None
+    problems = ambiguous_lines(table, table.columns)
+    columns = columns_by_ticker(levels)
+    if not columns:
+        problems.append(
+            f"{table.name}: wide columns need the fields {', '.join(PRICES)} for each ticker, "
+            "as yfinance makes them"
+        )
+    if problems:
+        raise InputError(problems)
+    # By the only level of its name, such as ('Date', '').
+    others = {" ".join(name_levels(name)): name for name in table.columns if name not in levels}
+
+    def read(names: ColumnList) -> Rows:
+        for batch in table.read([others[name] for name in names]):
+            batch.columns = list(names)
+            yield batch
+
+    finder = Finder(replace(table, columns=tuple(others), read=read), given)
+    finder.find("date")
+    if finder.unclear:
+        raise InputError(finder.unclear)
+    if not others or ("date" in given and finder.missing):
+        raise InputError(missing_line(finder.table, finder.missing))
+    # The index is first; that it has no dates is reported with its values.
+    date = finder.names.get("date") or next(iter(others))
+    if len(others) > 1:
+        notes += finder.notes
+    return WideBars(table, others[date], columns, tuple(notes))
+
+
+def _is_long(table: Table, given: Texts) -> bool:
+    """Return whether a table has a column of tickers, or of each price."""
+    finder = Finder(table, given)
+    return finder.find("ticker", is_sure=True) or all(finder.find(role) for role in PRICES)

@@ -1,0 +1,95 @@
+"""Delimited text is read however it is separated and encoded; what is skipped is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from bar_frames import LONG, problems_of
+
+from mp2.data import delimited
+from mp2.data.prices import PriceTable, read_prices
+
+CSV = LONG.write_csv()
+EXPECTED = read_prices(LONG).fingerprint
+
+
+def read(folder: Path, data: bytes, **columns: str) -> PriceTable:
+    path = folder / "prices.csv"
+    path.write_bytes(data)
+    prices = read_prices(path, columns=columns)
+    assert prices.fingerprint == EXPECTED
+    return prices
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_and_encodings(
+    separator: str, encoding: str, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "_CSV_BLOCK_BYTES", 31)
+    text = LONG.write_csv(separator=separator).replace("\n", end)
+    assert not [
+        line for line in read(tmp_path, text.encode(encoding)).warnings if "utf-16-" not in line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "shown"),
+    [("latin-1", "Größe Währung", "cp1252"), ("gbk", "证券代码", "gb18030")],
+)
+def test_other_encodings_are_said(encoding: str, name: str, shown: str, tmp_path: Path) -> None:
+    text = CSV.replace("ticker", name, 1)
+    (line,) = read(tmp_path, text.encode(encoding), ticker=name).warnings
+    assert line.endswith(
+        f"prices.csv: the text is read as {shown}; save it as UTF-8 if names look wrong"
+    )
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])
+def test_the_separator_line_of_excel_is_no_header(line: str, tmp_path: Path) -> None:
+    assert read(tmp_path, f"{line}\r\n{LONG.write_csv(separator=';')}".encode()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["https://www.example.com"],
+        ["# daily bars, adjusted", "#"],
+        ["", "Apple Inc., daily"],
+        ["My broker", "", "2024"],
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_titles_and_comments_are_skipped_and_said(
+    lines: list[str], separator: str, tmp_path: Path
+) -> None:
+    text = "\n".join([*lines, LONG.write_csv(separator=separator)])
+    (line,) = read(tmp_path, text.encode()).warnings
+    assert "lines before the header: " in line
+    assert repr(next(filter(None, lines))) in line
+
+
+def test_a_quoted_line_break_in_the_header_is_no_row(tmp_path: Path) -> None:
+    read(tmp_path, CSV.replace("volume", '"vol\nume"', 1).encode())
+
+
+def test_a_wide_header_longer_than_the_head_is_read(tmp_path: Path) -> None:
+    extra = pl.DataFrame({f"{'x' * 80}{number}": [0] * LONG.height for number in range(1000)})
+    read(tmp_path, LONG.hstack(extra).write_csv().encode())
+
+
+def test_a_header_that_no_separator_splits_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(CSV.replace(",", "^"))
+    (line,) = problems_of(path)
+    assert "missing columns 'date', 'ticker', 'open', 'high', 'low', 'close'; it has date^" in line
+
+
+def test_a_row_with_too_many_fields_names_the_separator(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(LONG.write_csv(separator=";") + "2024-01-05;LOW;1;2;3;4;5;6;7\n")
+    (line,) = problems_of(path)
+    assert "row 9 has 9 fields for 7 columns; quote a field that holds a semicolon" in line
