@@ -79,6 +79,11 @@ def unnamed(number: int) -> str:
     return f"Unnamed: {number}"
 
 
+def sure_names(role: str) -> Names:
+    """Return the names that mean a role without doubt, as `plain_name` writes them."""
+    return _USUAL_NAMES[role][0]
+
+
 def role_of(
     name: object,
     roles: Iterable[str],

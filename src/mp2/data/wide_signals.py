@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mp2.data.arrays import BoolArray
-from mp2.data.column_names import USUAL_NAMES, ColumnNames, named, plain_name
+from mp2.data.column_names import ColumnNames, named, plain_name, sure_names
 from mp2.data.columns import KEYS
 from mp2.data.dates import parse_day
 from mp2.data.encoding import FoundNames
@@ -198,7 +198,7 @@ def _level(
 ) -> int | None:
     """Return the position of the level that has a role, by the caller's name or the usual ones."""
     levels = part.levels
-    usual = USUAL_NAMES.get(role, (role,))
+    usual = sure_names(role)
     matching = [n for n, level in enumerate(levels) if plain_name(level) in usual]
     if role in columns:
         matching = [n for n, level in enumerate(levels) if level == columns[role]]
