@@ -109,10 +109,11 @@ def test_a_panel_that_was_read_from_a_file_is_read_again(db, tmp_path):
 
 
 def test_a_search_of_a_frame_resumes_with_the_frame_or_a_file_of_it(db):
-    panel = mp2.read_signals(pl.read_csv(WEEK))
+    frame = pl.read_csv(WEEK)
+    panel = mp2.read_signals(frame)
     whole = mp2.search(panel, rules=RULES)
-    for source in (panel, WEEK):
-        run_id = mp2.search(panel, rules=RULES, store=db, max_attempts=10).run_id
+    for source in (panel, WEEK, frame):
+        run_id = mp2.search(frame, rules=RULES, store=db, max_attempts=10).run_id
         with pytest.raises(mp2.InputError, match=f"run {run_id} began with signals in memory"):
             mp2.resume(run_id, store=db)
         assert lasting(mp2.resume(run_id, store=db, source=source)) == lasting(whole)
@@ -126,6 +127,22 @@ def test_a_changed_input_is_refused(db):
         mp2.resume(run_id, store=db, source=other)
     with mp2.Store(db, read_only=True) as store:
         assert store.status(run_id) == "work_limit"
+
+
+def test_prices_are_a_table_a_path_or_a_frame(market, tmp_path, db):
+    frame = to_frame(market.prices).filter(pl.col("ticker").is_in(market.prices.tickers[:8]))
+    path = tmp_path / "bars.parquet"
+    frame.write_parquet(path)
+    grids = replace(market.grids, variations=market.grids.variations[:40])
+    found = mp2.run(frame, store=db, grids=grids, n_days=1, rules=RULES, max_attempts=1)
+    again = mp2.resume(found.result.run_id, store=db, source=frame.to_pandas(), grids=grids)
+    assert again.result.input_fingerprint == found.result.input_fingerprint
+    for prices in (path, frame):
+        sheet = mp2.compute_signals(prices, n_days=1, grids=grids)
+        assert sheet.days == (market.prices.dates[-1],)
+        assert mp2.score(found.next_day, prices).status == "pending"
+        with pytest.raises(mp2.InputError, match="weeks: 500 need 2506 dates"):
+            mp2.walk_forward(prices, weeks=500)
 
 
 def test_a_stopped_run_resumes_to_the_same_picks(market, db, tmp_path):

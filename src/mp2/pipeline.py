@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from mp2._document import Document, Fields
 from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
-from mp2.data.prices import PriceTable, read_prices
-from mp2.data.signal_reader import read_signals
+from mp2.data.prices import PriceTable, as_prices, read_prices
+from mp2.data.signal_reader import as_panel, read_signals
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError
 from mp2.groups.result import SearchResult, Status
@@ -84,7 +84,7 @@ class RunControl:
 
 
 def search(
-    panel: SignalPanel | PathText,
+    panel: Any,
     *,
     store: PathText | None = None,
     budget_s: float = 60.0,
@@ -98,7 +98,7 @@ def search(
     observe: SearchObserver | None = None,
     observe_every_s: float = 0.1,
 ) -> SearchResult:
-    """Search a panel, or the table of signals at a path, for the best consensus groups.
+    """Search a panel, or what `read_signals` reads, for the best consensus groups.
 
     With `store`, the path of a database, the run is kept there while it runs, and `resume` can
     continue it: the result has its `run_id`. The search takes at most `budget_s` seconds; it and
@@ -125,12 +125,14 @@ def search(
         observe=observe,
         observe_every_s=observe_every_s,
     )
+    if not isinstance(panel, str | PathLike):
+        panel = as_panel(panel, stop=stop)
     request = Request(source=_source_of(panel, SignalsFile, "signals"), search=settings)
     return search_request(request, control, panel if isinstance(panel, SignalPanel) else None)
 
 
 def run(
-    prices: PriceTable | PathText,
+    prices: Any,
     *,
     store: PathText | None = None,
     budget_s: float = 60.0,
@@ -150,7 +152,7 @@ def run(
 ) -> PipelineRun:
     """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
 
-    `prices` and `grids` are what `read_prices` and `load_grids` return, or paths that they read.
+    `prices` and `grids` are what `read_prices` and `load_grids` return, or what they read.
     With `store`, the path of a database, the run is kept there as `search` does. The settings are
     those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
     """
@@ -171,6 +173,8 @@ def run(
     else:
         signals = SignalSettings(n_days=n_days, end=end, grids=_path(grids))
         given_grids = None
+    if not isinstance(prices, str | PathLike):
+        prices = as_prices(prices, end=end, stop=stop)
     request = Request(
         source=_source_of(prices, PricesFile, "prices"),
         search=settings,
@@ -186,7 +190,7 @@ def resume(
     run_id: str = "last",
     *,
     store: PathText = "mp2.db",
-    source: SignalPanel | PriceTable | PathText | None = None,
+    source: Any = None,
     grids: Grids | None = None,
     budget_s: float | None = None,
     workers: int | None = None,
@@ -377,7 +381,7 @@ def resume_request(
     name: str,
     control: RunControl,
     *,
-    source: SignalPanel | PriceTable | PathText | None = None,
+    source: Any = None,
     grids: Grids | None = None,
     **limits: Any,
 ) -> SearchResult | PipelineRun:
@@ -401,12 +405,14 @@ def resume_request(
     request = request.model_copy(update={"search": settings})
     control = replace(control, storing=replace(control.storing, run_id=run_id))
 
-    if isinstance(source, SignalPanel):
-        return search_request(request, control, source)
-    if isinstance(source, PriceTable):
-        return run_request(request, control, source, grids)
-    if source is not None:
+    if isinstance(source, str | PathLike):
         request = request.model_copy(update={"source": _moved(request.source, Path(source))})
+    elif source is not None:
+        if not isinstance(source, SignalPanel | PriceTable):
+            source = _read_again(source, request, control.stop)
+        if isinstance(source, SignalPanel):
+            return search_request(request, control, source)
+        return run_request(request, control, source, grids)
     if isinstance(request.source, InMemory):
         raise InputError(
             f"run {run_id} began with {request.source.holds} in memory; pass the same again as "
@@ -460,6 +466,20 @@ def _source_of(
     if given.origin is None:
         return InMemory(holds=holds)
     return kind(path=given.origin.path, **given.origin.options)
+
+
+def _read_again(
+    source: Any,
+    request: Request,
+    stop: Stop,
+) -> SignalPanel | PriceTable:
+    """Read a frame as the one that a run began with."""
+    began_with = request.source
+    if isinstance(began_with, SignalsFile):
+        return read_signals(source, stop=stop)
+    if isinstance(began_with, InMemory) and began_with.holds == "signals":
+        return read_signals(source, stop=stop)
+    return read_prices(source, end=request.signals.end, stop=stop)
 
 
 def _moved(source: Source, path: Path) -> Source:

@@ -262,6 +262,18 @@ def read_prices(
     return replace(read, origin=file_origin(source, reading, adjusted=adjusted))
 
 
+def as_prices(
+    source: Any,
+    *,
+    end: str | None = None,
+    stop: Stop = None,
+) -> PriceTable:
+    """Return a price table as it is; read any other source up to `end`, as `read_prices` does."""
+    if isinstance(source, PriceTable):
+        return source
+    return read_prices(source, end=end, stop=stop)
+
+
 def day_limits(
     start: str | None,
     end: str | None,

@@ -159,6 +159,13 @@ def read_signals(
     return replace(panel, origin=origin)
 
 
+def as_panel(source: Any, *, stop: Stop = None) -> SignalPanel:
+    """Return a panel as it is; read any other source, as `read_signals` does."""
+    if isinstance(source, SignalPanel):
+        return source
+    return read_signals(source, stop=stop)
+
+
 def _as_list(values: Sequence[Any] | None) -> Sequence[Any]:
     if isinstance(values, str):
         return [values]

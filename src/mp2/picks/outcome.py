@@ -9,24 +9,28 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.column_names import named
-from mp2.data.prices import PriceTable
+from mp2.data.prices import as_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
 
-def score(picks: DayPicks, prices: PriceTable) -> Outcome:
+def score(picks: DayPicks, prices: Any) -> Outcome:
     """Score the picks of every size and of the vote; `PickStatus.PENDING` while the day has no bar.
+
+    `prices`: a price table, or what `read_prices` reads.
 
     An assumed day that turned out to be a holiday is scored on the next date of the file: there is
     no bar between them, so the signals are the same. Raises `InputError` for any other day that the
     file spans but does not have, and when no picked ticker has a bar.
     """
+    prices = as_prices(prices)
     dates = prices.dates
     if picks.day > dates[-1]:
         return Outcome(

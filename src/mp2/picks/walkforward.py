@@ -23,7 +23,7 @@ from statistics import fmean
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
-from mp2.data.prices import PriceTable
+from mp2.data.prices import as_prices
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
@@ -168,7 +168,7 @@ class WalkForward:
 
 
 def walk_forward(
-    prices: PriceTable,
+    prices: Any,
     *,
     weeks: int = 26,
     budget_s_per_week: float = 10.0,
@@ -187,6 +187,7 @@ def walk_forward(
 ) -> WalkForward:
     """Search and judge `weeks` blocks of five trading days, the last ending at `end`.
 
+    - `prices`: a price table, or what `read_prices` reads.
     - `end`: an ISO date (default: the last date of the prices).
     - `budget_s_per_week` (seconds), `workers`, `rules`, `count` and `without` go to each search;
       `min_tickers` and `top_groups` to `pick_day`; `grids` to `compute_signals`. The signals of all
@@ -197,6 +198,7 @@ def walk_forward(
     Raises `InputError` for unusable settings and for too short a history.
     """
     rules = rules or Rules()
+    prices = as_prices(prices, end=end, stop=stop)
     n_days = _n_days(prices.dates, weeks, end)
     # Once for all weeks: the signals of a day do not depend on the other days.
     sheet = signals(

@@ -20,7 +20,7 @@ import numpy as np
 from mp2._document import Names
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray
-from mp2.data.prices import PriceTable
+from mp2.data.prices import PriceTable, as_prices
 from mp2.data.tables import Stop
 from mp2.errors import InputError, counted
 from mp2.signals.algorithms import Algorithm
@@ -58,7 +58,7 @@ _Probe = tuple[str, SignalSheet, slice]
 
 
 def check(
-    prices: PriceTable,
+    prices: Any,
     algorithms: Grids | Iterable[Algorithm],
     *,
     n_days: int = 10,
@@ -80,6 +80,7 @@ def check(
         raise InputError(f"look-ahead check: {few}; use at least 2 and 1")
     grids = algorithms if isinstance(algorithms, Grids) else grids_of(algorithms)
     compute = partial(compute_signals, grids=grids, stop=stop)
+    prices = as_prices(prices, stop=stop)
     base = compute(prices, n_days=n_days)
     # Numbered, because probes end one after the other and findings go by variation.
     findings: list[tuple[int, Finding]] = []

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from mp2._document import Names
 from mp2.data import bitset
 from mp2.data.arrays import AnyArray, FloatArray, freeze
 from mp2.data.panel import SignalPanel, signal_panel
-from mp2.data.prices import PriceTable
+from mp2.data.prices import PriceTable, as_prices
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
@@ -199,7 +199,7 @@ def next_weekday(day: str) -> str:
 
 
 def compute_signals(
-    prices: PriceTable,
+    prices: Any,
     *,
     n_days: int = 5,
     end: str | None = None,
@@ -213,6 +213,7 @@ def compute_signals(
 ) -> SignalSheet:
     """Compute the signals of the last `n_days` dates of the prices up to `end`.
 
+    - `prices`: a price table, or what `read_prices` reads.
     - `end`: an ISO date of the prices (default: the last one).
     - `include_next` adds the day after: the prices' next date if it is known, else the next weekday
       (`assumed_day`). `n_days` may be 0 then.
@@ -228,6 +229,7 @@ def compute_signals(
     Raises `InputError` for days or variations that do not exist, `Mp2Error` when an algorithm
     fails. Memory: the sheet, and at most 256 MB of series unless one day takes more.
     """
+    prices = as_prices(prices, end=end, stop=stop)
     days = wanted_days(
         prices,
         n_days,
