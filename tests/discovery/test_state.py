@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from mp2.discovery import http
+from mp2.discovery.http import state
 from mp2.discovery.http.cache import Cache
 from mp2.discovery.http.quota import Quotas, parse_rate
-from mp2.discovery.http.state import FILE_NAME, StateFile, state_folder
+from mp2.discovery.http.state import FILE_NAME, StateBusyError, StateFile, state_folder
 from mp2.errors import MissingExtraError, SourceError
 
 KEY = "key of a request"
@@ -79,17 +80,31 @@ def test_a_directory_or_a_file_in_the_way(tmp_path):
     works_in_memory(tmp_path / "file")
 
 
-@pytest.mark.slow
-def test_a_locked_file(tmp_path):
-    first = StateFile(tmp_path)
-    Cache(first).clear()
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_locked_file_keeps_its_counts(tmp_path, monkeypatch, is_open):
+    monkeypatch.setattr(state, "_BUSY_S", 0.01)
+    first = Quotas(StateFile(tmp_path))
+    first.limit("host", [parse_rate("1/day")])
+    assert first.take("host") == 0
+    file = StateFile(tmp_path, warn=pytest.fail)
+    if not is_open:
+        file.close()
     holder = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    try:
-        assert "locked" in works_in_memory(tmp_path)
-    finally:
-        holder.close()
-        first.close()
+    if not is_open:
+        file = StateFile(tmp_path, warn=pytest.fail)
+    quotas = Quotas(file)
+    quotas.limit("host", [parse_rate("1/day")])
+    cache = Cache(file)
+    assert 0 < quotas.take("host") < 1
+    # Nothing can be looked up or kept meanwhile, so each asks for itself.
+    assert cache.fetch(KEY, 60, lambda: "1", wait=threading.Event.wait) == ("1", "fresh")
+    assert cache.fetch(KEY, 60, lambda: "2", wait=threading.Event.wait) == ("2", "fresh")
+    with pytest.raises(StateBusyError, match="try again"):
+        cache.clear()
+    holder.close()
+    assert quotas.take("host") > 80_000
+    file.close()
 
 
 def test_a_file_damaged_while_it_is_used(tmp_path):

@@ -13,9 +13,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from mp2.discovery.http.reply import ReplyKind
-from mp2.discovery.http.state import StateFile
+from mp2.discovery.http.state import StateBusyError, StateFile
 from mp2.discovery.single_flight import SingleFlight
 from mp2.errors import TRANSIENT_CODES, SourceError
 
@@ -94,7 +95,9 @@ class Cache:
                     connection.execute(_DELETE_SURPLUS, (self._max_bytes,))
 
             if may_keep(body):
-                self._file.use(keep)
+                # What cannot be kept now is requested again.
+                with suppress(StateBusyError):
+                    self._file.use(keep)
             return body, "fresh"
 
         try:
@@ -121,7 +124,9 @@ class Cache:
             "ttl_s": ttl_s,
             "stale_s": stale_s,
         }
-        row = self._file.use(lambda connection: connection.execute(_SELECT, values).fetchone())
+        row = None
+        with suppress(StateBusyError):
+            row = self._file.use(lambda connection: connection.execute(_SELECT, values).fetchone())
         if row is None:
             return None
         body: str = row[0]

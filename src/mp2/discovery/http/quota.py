@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from mp2.discovery.http.state import StateFile
+from mp2.discovery.http.state import StateBusyError, StateFile
 from mp2.errors import InputError
 
 _RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{0,4})\s*(s|min|h|day)\s*", re.ASCII)
@@ -19,6 +19,9 @@ _SELECT = "SELECT sent_at FROM request WHERE host = ? ORDER BY sent_at DESC LIMI
 
 _ROUNDING_S = 0.001
 """Added to a wait, since adding it to the time of day may round down."""
+
+_BUSY_WAIT_S = 0.1
+"""After it a file that another process has locked is tried again."""
 
 _UNIT_S = {"day": 86400, "h": 3600, "min": 60, "s": 1}
 
@@ -67,7 +70,7 @@ class Quotas:
         return self._rates.get(host, ())
 
     def take(self, host: str) -> float:
-        """Count a request and return 0, or only return the seconds until there is room."""
+        """Count a request and return 0, or only return the seconds until there may be room."""
         rates = self.rates(host)
         if not rates:
             return 0.0
@@ -93,4 +96,7 @@ class Quotas:
                 connection.execute("INSERT INTO request VALUES (?, ?)", (host, now))
             return 0.0
 
-        return self._file.use(take)
+        try:
+            return self._file.use(take)
+        except StateBusyError:
+            return _BUSY_WAIT_S

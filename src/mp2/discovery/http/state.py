@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mp2 import _sqlite
-from mp2.errors import SourceError
+from mp2.errors import Mp2Error, SourceError
 
 FILE_NAME = "sources.db"
 
@@ -44,6 +44,10 @@ CREATE INDEX IF NOT EXISTS request_of_host ON request (host, sent_at);
 T = TypeVar("T")
 
 
+class StateBusyError(Mp2Error):
+    """Another process has the file locked."""
+
+
 def state_folder() -> Path:
     """Return the user's folder for what outlives a process.
 
@@ -61,8 +65,9 @@ def state_folder() -> Path:
 class StateFile:
     """The file, shared by the threads of a process. `folder` None keeps everything in memory.
 
-    A file that cannot be used (locked, damaged, of another program, on a full disk) is left as it
-    is: `warn` gets one sentence that names it, and this process continues in memory.
+    A file that cannot be used (damaged, of another program, on a full disk) is left as it is:
+    `warn` gets one sentence that names it, and this process continues in memory. A file that
+    another process has locked is used again as soon as it is free.
     """
 
     def __init__(
@@ -77,12 +82,14 @@ class StateFile:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         # Opened now, so that a warning comes before the first request.
-        self.use(lambda connection: None)
+        with suppress(StateBusyError):
+            self.use(lambda connection: None)
 
     def use(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Return what `action` returns for a connection in autocommit mode, one thread at a time.
 
-        `action` is repeated when the file fails. Raises `SourceError("timeout")` after `close`.
+        `action` is repeated when the file fails. Raises `StateBusyError` while another process has
+        the file locked, `SourceError("timeout")` after `close`.
         """
         with self._lock:
             if self._closed:
@@ -92,6 +99,11 @@ class StateFile:
             except (sqlite3.Error, OSError) as error:
                 if self._path is None:
                     raise
+                # Not in memory instead: an empty count would permit what the file forbids.
+                if _is_busy(error):
+                    raise StateBusyError(
+                        f"{self._path}: another process holds it locked; try again"
+                    ) from error
                 reason = _reason(error)
                 self._warn(f"{self._path}: responses and requests are not kept: {reason}")
             # For the rest of the process: a file used now and then would miss counts.
@@ -119,10 +131,14 @@ class StateFile:
                 busy_timeout_s=_BUSY_S,
                 any_thread=True,
             )
+        try:
+            # What a power cut may lose here can be requested again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
         self._connection = connection
-        # What a power cut may lose here can be requested again.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
         return connection
 
     def _disconnect(self) -> None:
@@ -133,11 +149,14 @@ class StateFile:
         self._connection = None
 
 
+def _is_busy(error: sqlite3.Error | OSError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def _reason(error: sqlite3.Error | OSError) -> str:
     """Return what is wrong with the file and how to fix it, as the end of a sentence."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return "another process holds it locked"
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return f"{error}; delete it, and the next command creates it again"
     return str(error)
