@@ -14,6 +14,8 @@ from typing import Literal
 
 from mp2._files import make_private
 
+_NO_INDEX = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+
 
 class ForeignFileError(sqlite3.DatabaseError):
     """The database has not the expected `application_id`; `tables` are the names of its tables."""
@@ -38,41 +40,44 @@ def connect(
     may use it, one at a time. Raises `ForeignFileError`, any other `sqlite3.Error`, or `OSError`
     when the file cannot be created.
     """
-    if read_only:
-        uri = _read_only_uri(path)
-    else:
+    if not read_only:
         # Only a new file is opened and closed here: closing any descriptor of a database that
         # another connection of this process has open would drop that connection's locks.
         make_private(path)
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(
-        uri,
-        uri=True,
-        timeout=busy_timeout_s,
-        isolation_level=None,
-        check_same_thread=not any_thread,
-    )
-    try:
-        if read_only:
-            _check_owner(connection, application_id)
-        else:
-            _claim(connection, application_id)
-            # While another connection changes the mode this fails; then that one does it.
-            with suppress(sqlite3.OperationalError):
-                connection.execute(f"PRAGMA journal_mode = {journal_mode}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
+    def opened(mode: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=not any_thread,
+        )
+        try:
+            if read_only:
+                _check_owner(connection, application_id)
+            else:
+                _claim(connection, application_id)
+                # While another connection changes the mode this fails; then that one does it.
+                with suppress(sqlite3.OperationalError):
+                    connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-def _read_only_uri(path: Path) -> str:
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not read_only:
+        return opened("rw")
+    # A reader of a WAL file creates an index beside it. In a folder that cannot be written and on a
+    # full disk it reads without one, as nobody can write either; a log cannot be read so.
     has_log = Path(f"{path}-wal").exists()
-    # A reader of a WAL file creates an index beside it. Where it cannot, nobody can write either.
     if has_log or os.access(path.absolute().parent, os.W_OK):
-        return uri
-    return f"{uri}&immutable=1"
+        try:
+            return opened("ro")
+        except sqlite3.OperationalError as error:
+            if has_log or error.sqlite_errorcode & 0xFF not in _NO_INDEX:
+                raise
+    return opened("ro&immutable=1")
 
 
 def _claim(connection: sqlite3.Connection, application_id: int) -> None:

@@ -207,7 +207,7 @@ def test_signals_overwrite_neither_the_prices_nor_each_other(mp2, bars):
     for outputs in (("-o", prices), ("-o", "a.csv", "--next", "a.csv")):
         code, _, err = mp2("signals", prices, *outputs, "--grids=grids.toml")
         assert code == 2
-        assert f"{outputs[-1]}: named twice, one would overwrite the other" in err
+        assert "is the file of" in err
 
 
 @pytest.mark.slow

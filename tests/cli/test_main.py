@@ -683,3 +683,20 @@ def test_debug_may_stand_anywhere_and_be_switched_off(mp2, monkeypatch):
     assert "Traceback" in mp2("search", "absent.csv", "--debug")[2]
     monkeypatch.setenv("MP2_DEBUG", "0")
     assert "Traceback" not in mp2("search", "absent.csv")[2]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_output_of_another_encoding_is_escaped(here, encoding, as_json):
+    rows = Path(WEEK).read_text().replace("A0,", "Ω é,")
+    (here / "omega.csv").write_text(rows, encoding="utf-8")
+    args = ["search", "omega.csv", *RULES, "--no-store", *(["--json"] if as_json else [])]
+    command = [sys.executable, "-m", "mp2", *args]
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    ran = subprocess.run(command, capture_output=True, env=env, check=False)
+    assert ran.returncode == 0
+    if as_json:
+        members = json.loads(ran.stdout)["groups"]["3"][0]["members"]
+        assert "Ω é" in [member["algo"] for member in members]
+    else:
+        assert "\\u03a9" in ran.stdout.decode(encoding)

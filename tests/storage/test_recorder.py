@@ -1,7 +1,9 @@
 """The writer thread serves its calls and survives a failing disk; a recorder stores one search."""
 
+import errno
 import json
 import logging
+import sys
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ from test_runs import build_picks, build_result
 from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import SearchState
 from mp2.groups.settings import SearchSettings
+from mp2.storage import recorder as recorder_module
 from mp2.storage.recorder import RunRecorder, Storing, WriterThread, recording
 from mp2.storage.request import InMemory, Request
 from mp2.storage.runs import Store
@@ -170,3 +173,38 @@ def test_a_result_that_cannot_be_stored_is_written_to_a_file(tmp_path, monkeypat
     )
     document = json.loads(path.read_text())
     assert (document["run_id"], document["attempts"]) == (recorder.run_id, 2**70)
+
+
+def test_a_result_that_no_disk_takes_is_still_returned(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def store_is_full(*_):
+        raise StoreError("runs.db: the disk is full")
+
+    monkeypatch.setattr(Store, "finish", store_is_full)
+    monkeypatch.setattr(recorder_module, "write_private", full)
+    # Looking for the temporary folder writes a file, too.
+    monkeypatch.setattr(recorder_module.tempfile, "gettempdir", full)
+    with recording(REQUEST, "f" * 64, Storing(db=tmp_path / "runs.db")) as recorder:
+        recorder.keep(build_result())
+        result = recorder.finish()
+    assert result.attempts == 2**70
+    assert str(result.store_error).endswith("only the output has it")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be moved")
+@pytest.mark.parametrize("change", ["delete", "move", "replace"])
+def test_a_database_that_is_moved_while_a_run_goes_on_is_a_failure(tmp_path, change):
+    db = tmp_path / "runs.db"
+    with recording(REQUEST, "f" * 64, Storing(db=db)) as recorder:
+        if change == "delete":
+            db.unlink()
+        else:
+            db.rename(tmp_path / "moved.db")
+        if change == "replace":
+            db.touch()
+        recorder.keep(build_result())
+        result = recorder.finish()
+    assert "was deleted, moved or replaced meanwhile; the whole result" in result.store_error
+    assert (tmp_path / f"mp2-{recorder.run_id}.json").exists()

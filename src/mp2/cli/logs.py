@@ -13,7 +13,7 @@ import click
 
 from mp2._files import make_private
 from mp2.cli.session import current_session
-from mp2.cli.views import console
+from mp2.cli.views import console, say
 from mp2.errors import InputError, plain
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def start_logging() -> Console:
         logger.addHandler(to_file)
         context = click.get_current_context()
         # Called in reverse: a record after the closing would open the file again.
-        context.call_on_close(to_file.close)
+        context.call_on_close(lambda: close_log(to_file))
         context.call_on_close(lambda: logger.removeHandler(to_file))
     return screen
 
@@ -93,6 +93,14 @@ def file_handler(path: Path) -> logging.Handler:
         raise InputError(message) from error
     handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
+
+
+def close_log(handler: logging.Handler) -> None:
+    """Close a log file; one that could not be written costs a line on stderr and no result."""
+    try:
+        handler.close()
+    except OSError as error:
+        say(f"mp2: --log-file: {error.strerror}; the log is not complete", err=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ group of commands is a module of this package.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -28,9 +29,9 @@ from mp2.cli import scans as cli_scans
 from mp2.cli import search as cli_search
 from mp2.cli import settings
 from mp2.cli import signals as cli_signals
-from mp2.cli.options import DB_OPTION, file_option
+from mp2.cli.options import DB_OPTION, Group, file_option, output_option
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
-from mp2.cli.views import document, json_text, say
+from mp2.cli.views import document, echo_json, json_text, say
 from mp2.errors import ExitCode, InputError, Mp2Error
 
 _OFF = ("", "0", "false", "no", "off")
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     args = config_first([word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("MP2_DEBUG", "").lower() not in _OFF
     session = Session(as_json="--json" in args)
+    # A terminal of another encoding shows what it cannot write as an escape.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated):
             code = _run(args, session)
@@ -112,7 +116,7 @@ def _report(error: BaseException, session: Session, debug: bool) -> int:
             say(f"mp2: {line}", err=True)
     with suppress(OSError):
         if session.as_json and not session.is_answered:
-            click.echo(json_text(document(status="failed", errors=lines)))
+            echo_json(json_text(document(status="failed", errors=lines)))
     if isinstance(error, OSError):
         _discard_output()
     return code
@@ -182,7 +186,9 @@ def _read_settings(context: click.Context, option: click.Parameter, path: Path |
     context.ensure_object(Session).settings = file
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(package_name="mp2", prog_name="mp2")
 @file_option(
     "--config",
@@ -193,7 +199,7 @@ def _read_settings(context: click.Context, option: click.Parameter, path: Path |
     "may stand anywhere",
 )
 @click.option("-v", "--verbose", count=True, help="log what is being done (-vv: everything)")
-@file_option("--log-file", help="write the log there as well")
+@output_option("--log-file", help="write the log there as well")
 @click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")
 @DB_OPTION
 @click.pass_obj

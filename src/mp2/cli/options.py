@@ -11,6 +11,7 @@ import click
 
 from mp2._document import Fields, Names
 from mp2.cli import settings
+from mp2.cli.output_files import OutputOption, check_outputs
 from mp2.cli.session import Interrupts, Session, note_kept
 from mp2.cli.views import document, present
 
@@ -40,9 +41,29 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Command
     return decorate
 
 
+class Command(click.Command):
+    """A command that checks its outputs before it begins."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Check the outputs, then run the command."""
+        check_outputs(context)
+        return super().invoke(context)
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
 def file_option(*names: str, **more: Any) -> Callable[[CommandT], CommandT]:
     """Make an option whose value is a path."""
     return click.option(*names, type=click.Path(path_type=Path), **more)
+
+
+def output_option(*names: str, **more: Any) -> Callable[[CommandT], CommandT]:
+    """Make an option that names a file to write."""
+    return file_option(*names, cls=OutputOption, **more)
 
 
 def number_option(

@@ -1,4 +1,4 @@
-"""Output files: replaced only once they are whole."""
+"""Output files: never one that is read, and replaced only once they are whole."""
 
 from __future__ import annotations
 
@@ -9,9 +9,54 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from mp2._files import make_new
 from mp2.cli.session import current_session
 from mp2.errors import InputError
+
+
+class OutputOption(click.Option):
+    """An option that names a file to write."""
+
+
+def check_outputs(context: click.Context) -> None:
+    """Raise `InputError` when an output of a command is a file that it reads or writes otherwise.
+
+    All files named by arguments, options and settings count, also the database and the log.
+    """
+    files: list[tuple[click.Parameter, Path]] = []
+    current: click.Context | None = context
+    while current is not None:
+        for parameter in current.command.params:
+            value = current.params.get(parameter.name or "")
+            if isinstance(value, Path):
+                files.append((parameter, value))
+        current = current.parent
+    outputs = [entry for entry in files if isinstance(entry[0], OutputOption)]
+    for output, path in outputs:
+        for other, other_path in files:
+            if other.name != output.name and is_same_file(path, other_path):
+                raise InputError(
+                    f"{output.opts[-1]} {path}: is the file of {_name(other)}; name another file"
+                )
+
+
+def _name(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Argument):
+        return parameter.metavar or parameter.opts[0].upper()
+    return parameter.opts[-1]
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, also before it exists."""
+    # A pipe or device may be written to and read from under one name.
+    if path.exists() and not path.is_file():
+        return False
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 @contextmanager

@@ -22,9 +22,11 @@ from mp2.cli.options import (
     PICK_OPTIONS,
     PRICES_OPTIONS,
     PROGRESS_OPTION,
+    Command,
     file_option,
     number_option,
     options_record,
+    output_option,
     reading,
     with_options,
 )
@@ -67,7 +69,7 @@ class _ScanChoice:
     scan_id: str | None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run")
 @file_option("--prices", help="daily bars up to the day before the one picked for")
 @file_option("--signals", help="a table with the signals of the day instead")
@@ -84,7 +86,7 @@ class _ScanChoice:
 @click.option(
     "--scan-id", help="take a stored scan instead: its id, the beginning of it, or 'last'"
 )
-@file_option("--csv", "csv_output", help="write the table of tickers there")
+@output_option("--csv", "csv_output", help="write the table of tickers there")
 @number_option("--show", 10, "tickers of the vote in the table", least=0)
 @NO_STORE_OPTION
 @DB_OPTION
@@ -277,7 +279,7 @@ def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 # --- mp2 outcome -----------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run")
 @file_option("--prices", required=True, help="daily bars that hold the day picked for")
 @with_options(PRICES_OPTIONS)

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import file_option, options_record, with_options
+from mp2.cli.options import Command, file_option, options_record, with_options
 from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
 from mp2.cli.session import Interrupts
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run")
 @click.option(
     "--budget",

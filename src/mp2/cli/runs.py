@@ -13,9 +13,11 @@ from mp2.cli.options import (
     JSON_GROUPS_OPTION,
     JSON_OPTION,
     SHOW_OPTION,
+    Command,
+    Group,
     delete_stored,
-    file_option,
     options_record,
+    output_option,
     reading,
 )
 from mp2.cli.output_files import writing
@@ -25,6 +27,7 @@ from mp2.cli.views import (
     count,
     document,
     duration,
+    echo_json,
     if_known,
     json_text,
     present,
@@ -34,7 +37,7 @@ from mp2.cli.views import (
 from mp2.errors import InputError
 
 
-@click.group()
+@click.group(cls=Group)
 @DB_OPTION
 def runs(db: Path) -> None:
     """Look at stored runs. RUN is a run's id, the beginning of it, or 'last'."""
@@ -88,7 +91,7 @@ def show(db: Path, run: str, **options: Any) -> None:
     default="csv",
     show_default=True,
 )
-@file_option("-o", "--output", help="file to write [default: stdout; needed for parquet]")
+@output_option("-o", "--output", help="file to write [default: stdout; needed for parquet]")
 @DB_OPTION
 def export(db: Path, run: str, kind: str, output: Path | None) -> None:
     """Export every kept group of a run, one row per group (json: the whole result)."""
@@ -100,7 +103,12 @@ def export(db: Path, run: str, kind: str, output: Path | None) -> None:
     with reading(db) as store:
         result = store.load(store.find(run))
     if kind == "json":
-        _write_text(json_text(result.to_dict()) + "\n", output)
+        text = json_text(result.to_dict())
+        if output is None:
+            note_kept("the output may be cut short")
+            echo_json(text)
+        else:
+            _write_text(text + "\n", output)
     elif kind == "csv":
         # Spreadsheets open CSV files, and run formulas in them.
         _write_text(for_spreadsheets(groups_table(result)).write_csv(), output)
@@ -132,7 +140,7 @@ def delete(db: Path, run: str) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @DB_OPTION
 @JSON_OPTION
 def doctor(db: Path) -> None:

@@ -20,6 +20,7 @@ from mp2.cli.options import (
     DB_OPTION,
     JSON_OPTION,
     PROGRESS_OPTION,
+    Command,
     flat,
     number_option,
     options_record,
@@ -117,7 +118,7 @@ class ScanOptions:
     no_progress: bool = False
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--only",
     type=settings.NAMES,

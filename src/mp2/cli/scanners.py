@@ -16,7 +16,7 @@ import click
 from mp2._document import Document, Fields, Names
 from mp2.cli import settings
 from mp2.cli.logs import start_logging
-from mp2.cli.options import DB_OPTION, JSON_OPTION, reading
+from mp2.cli.options import DB_OPTION, JSON_OPTION, Group, reading
 from mp2.cli.scan import Plan, http_options, planned
 from mp2.cli.session import Interrupts, current_session
 from mp2.cli.views import console, document, duration, present, record_table
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mp2.discovery.registry import Registered
 
 
-@click.group()
+@click.group(cls=Group)
 @DB_OPTION
 def scanners(db: Path) -> None:
     """Look at scanners: which there are, their settings, keys and breakers."""

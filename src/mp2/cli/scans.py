@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from mp2.cli.options import DB_OPTION, JSON_OPTION, delete_stored, number_option, reading
+from mp2.cli.options import DB_OPTION, JSON_OPTION, Group, delete_stored, number_option, reading
 from mp2.cli.scan import scan_document
 from mp2.cli.views import document, duration, if_known, present, record_table
 from mp2.discovery.records import console_line
 
 
-@click.group()
+@click.group(cls=Group)
 @DB_OPTION
 def scans(db: Path) -> None:
     """Look at stored scans. SCAN is a scan's id, the beginning of it, or 'last'."""

@@ -17,6 +17,7 @@ from mp2.cli.options import (
     JSON_OPTION,
     PROGRESS_OPTION,
     SHOW_OPTION,
+    Command,
     CommandT,
     flat,
     options_record,
@@ -31,7 +32,7 @@ _RULES = {spec.name: spec for spec in fields(Rules)}
 _FLAGS = {"top_k": ("--top", "top_k")}
 
 
-class RulesCommand(click.Command):
+class RulesCommand(Command):
     """A command whose rules have a section of their own in the help text."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,7 +15,9 @@ from mp2.cli.options import (
     PRICES_OPTIONS,
     PROGRESS_OPTION,
     SIGNALS_OPTIONS,
-    file_option,
+    Command,
+    Group,
+    output_option,
     with_options,
 )
 from mp2.cli.output_files import writing
@@ -26,14 +28,14 @@ from mp2.errors import ExitCode, InputError
 if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
 
-OUTPUT_OPTION = file_option("-o", "--output", required=True, help="Parquet or CSV file to write")
+OUTPUT_OPTION = output_option("-o", "--output", required=True, help="Parquet or CSV file to write")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("prices", type=click.Path(path_type=Path))
 @with_options(PRICES_OPTIONS, SIGNALS_OPTIONS)
 @OUTPUT_OPTION
-@file_option(
+@output_option(
     "--next",
     "next_output",
     help="file for the signals of the day after, with null prices",
@@ -157,7 +159,7 @@ def write_table(frame: Any, path: Path) -> None:
 # --- mp2 check -------------------------------------------------------------------------------
 
 
-@click.group()
+@click.group(cls=Group)
 def check() -> None:
     """Check what results rest on."""
 
@@ -205,7 +207,7 @@ def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
 # --- mp2 download ----------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("tickers", nargs=-1, required=True)
 @click.option("--start", required=True, help="first day, YYYY-MM-DD")
 @click.option("--end", required=True, help="last day, YYYY-MM-DD")

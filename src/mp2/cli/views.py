@@ -95,10 +95,18 @@ def print_document(content: Fields) -> None:
     with catching:
         # Before the text: after half a document no second one may follow.
         session.is_answered = True
-        click.echo(text)
+        echo_json(text)
+
+
+def echo_json(text: str) -> None:
+    """Print JSON; in escapes where the output has another encoding than UTF-8."""
+    if (sys.stdout.encoding or "").lower() not in _UNICODE:
+        text = _NOT_ASCII.sub(_escaped, text)
+    click.echo(text)
 
 
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
+_UNICODE = ("utf-8", "utf8")
 
 
 def json_text(content: Any) -> str:
@@ -116,14 +124,18 @@ def json_text(content: Any) -> str:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
     if text.isprintable():
         return text
-    return _NOT_ASCII.sub(_escaped, text)
+    return _NOT_ASCII.sub(_unprintable_escaped, text)
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _unprintable_escaped(match: re.Match[str]) -> str:
     char = match[0]
     if char.isprintable():
         return char
-    return json.dumps(char)[1:-1]
+    return _escaped(match)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,8 +45,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _text = partial(str, encoding="utf-8", errors="replace")
 
 _ADVICE = {
-    sqlite3.SQLITE_FULL: "the disk is full, nothing was stored; free some space or pass another "
-    "--db",
+    sqlite3.SQLITE_FULL: "the disk is full; free some space or pass another --db",
     sqlite3.SQLITE_IOERR: "the disk reports an error; check it or pass another --db",
     sqlite3.SQLITE_NOTADB: "is not a database; pass another --db",
     sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy or pass another --db",
@@ -84,6 +84,7 @@ class Database:
         self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = self._connect()
+            self._identity = self._file_identity()
             try:
                 self._prepare()
             except BaseException:
@@ -123,6 +124,14 @@ class Database:
             raise StoreError(
                 f"{self.path}: cannot be {wanted}; change its permissions or pass another --db"
             )
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        """Device and inode of the file at the path; None when there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -292,6 +301,11 @@ class Database:
         with self._translated():
             self._execute(f"BEGIN {sql_name(kind.lower())}")
             try:
+                # SQLite would go on writing to a file that has no name any more.
+                if self._file_identity() != self._identity:
+                    raise StoreError(
+                        f"{self.path}: was deleted, moved or replaced meanwhile"
+                    )
                 yield
                 self._execute("COMMIT")
             except BaseException:
@@ -306,6 +320,9 @@ class Database:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            # Creating the index of the log reports a full disk like this.
+            if code == sqlite3.SQLITE_IOERR and self._disk_is_full():
+                code = sqlite3.SQLITE_FULL
             advice = _ADVICE.get(code, "the database reports an error")
             problem = f"{advice} ({error})"
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -314,6 +331,12 @@ class Database:
                     "when that has ended"
                 )
             raise StoreError(f"{self.path}: {problem}") from error
+
+    def _disk_is_full(self) -> bool:
+        try:
+            return shutil.disk_usage(self.path.parent).free == 0
+        except OSError:
+            return False
 
     @contextmanager
     def _readable(self, what: str) -> Iterator[None]:

@@ -1,0 +1,41 @@
+"""Outputs overwrite nothing that a command reads or writes otherwise."""
+
+import os
+
+import pytest
+from commands import RULES, WEEK
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+@pytest.mark.parametrize(
+    ("args", "output", "other"),
+    [
+        ("runs export last -o a.db --db a.db", "--output", "--db"),
+        ("--db a.db runs export last -o link.db", "--output", "--db"),
+        ("pick last --prices bars.csv --csv ./bars.csv", "--csv", "--prices"),
+        ("--log-file bars.csv search bars.csv", "--log-file", "TABLE"),
+        ("--log-file new.log signals bars.csv -o new.log", "--output", "--log-file"),
+        ("signals bars.csv -o a.csv --next ../here/a.csv", "--output", "--next"),
+    ],
+)
+def test_an_output_is_no_other_file_of_the_command(mp2, here, args, output, other):
+    folder = here / "here"
+    folder.mkdir()
+    os.chdir(folder)
+    for name in ("a.db", "bars.csv"):
+        (folder / name).write_text("as it was")
+    (folder / "link.db").hardlink_to("a.db")
+    code, _, err = mp2(*args.split())
+    assert code == 2
+    assert f"is the file of {other}; name another file" in err
+    assert output in err
+    assert {path.read_text() for path in folder.iterdir()} == {"as it was"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_log_costs_a_line_and_no_result(mp2):
+    code, out, err = mp2("--log-file", "/dev/full", "search", WEEK, *RULES, "--no-store", "--json")
+    assert code == 0
+    assert '"status":"complete"' in out
+    assert "--log-file: No space left on device; the log is not complete" in err
