@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mp2._files import expanded
+from mp2._process import check_polars_runs
 from mp2.data.databases import database_table
 from mp2.data.delimited import csv_table
 from mp2.data.excel import excel_table
@@ -36,6 +37,7 @@ def open_table(
     from a database or workbook; its `stop` interrupts a query and ends the reading between two
     batches. Raises `InputError` when nothing can be read.
     """
+    check_polars_runs()
     try:
         with ExitStack() as opened:
             is_path = isinstance(source, str | os.PathLike)

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from numbers import Real
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mp2._process import available_bytes
 from mp2.data import bitset, signal_column
 from mp2.data.arrays import BoolArray, WordArray, freeze
 from mp2.data.column_names import ColumnNames, Finder, named, unknown_roles
@@ -255,21 +255,6 @@ def too_large(axes: Axes) -> str:
         f"{len(axes.days)} days x {len(axes.tickers)} tickers take "
         f"{encoding_bytes(axes) / 2**20:,.1f} MB to encode"
     )
-
-
-def available_bytes() -> int | None:
-    """Return the memory a process can still take; None when the system does not say."""
-    try:
-        # Linux's own estimate; elsewhere all the memory of the machine.
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 # --- encoding ------------------------------------------------------------------------------------

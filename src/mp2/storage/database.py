@@ -303,9 +303,7 @@ class Database:
             try:
                 # SQLite would go on writing to a file that has no name any more.
                 if self._file_identity() != self._identity:
-                    raise StoreError(
-                        f"{self.path}: was deleted, moved or replaced meanwhile"
-                    )
+                    raise StoreError(f"{self.path}: was deleted, moved or replaced meanwhile")
                 yield
                 self._execute("COMMIT")
             except BaseException:
