@@ -1,6 +1,7 @@
 """The commands around prices as a user meets them: from bars to picks and their outcomes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from stub_scanners import make, naming
@@ -8,6 +9,7 @@ from stub_scanners import make, naming
 from mp2.data.prices import to_frame
 from mp2.demo.market import LAST_DAY, NEXT_DAY, make_market
 from mp2.discovery import registry
+from mp2.signals.algorithms import ALGORITHMS
 from mp2.storage.runs import Store
 
 GRIDS = """
@@ -441,3 +443,26 @@ def test_a_pick_that_is_not_stored_stores_no_scan(picked, scanners, mp2):
     scanners(naming("one", "A"))
     assert picked("--with-scan", "--no-store")[0] == 0
     assert json.loads(mp2("scans", "list", "--json")[1])["scans"] == []
+
+
+def test_what_a_plug_in_prints_is_not_in_the_document(mp2, bars, monkeypatch):
+    macd = ALGORITHMS[0]
+
+    def loud(*series, **parameters):
+        print("computing...")
+        return macd.rule(*series, **parameters)
+
+    class Entry:
+        name = value = "loud"
+
+        def load(self):
+            print("loading...")
+            return replace(macd, name="Loud", rule=loud)
+
+    monkeypatch.setattr("mp2.signals.grids.metadata.entry_points", lambda group: [Entry()])
+    with open("grids.toml", "a") as file:
+        file.write("[Loud]\n")
+    code, out, err = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
+    assert code == 0
+    assert json.loads(out)["status"] == "complete"
+    assert {"loading...", "computing..."} <= set(err.splitlines())

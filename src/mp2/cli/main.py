@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,7 +31,7 @@ from mp2.cli import settings
 from mp2.cli import signals as cli_signals
 from mp2.cli.options import DB_OPTION, Group, file_option, output_option
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
-from mp2.cli.views import document, echo_json, json_text, say
+from mp2.cli.views import OwnStdout, document, echo_json, json_text, say
 from mp2.errors import ExitCode, InputError, Mp2Error
 
 _OFF = ("", "0", "false", "no", "off")
@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with handled(stop_signals("SIGTERM", "SIGHUP"), raise_terminated):
-            code = _run(args, session)
+            with redirect_stdout(OwnStdout(sys.stdout)):
+                code = _run(args, session)
             # Here, where a full disk or a closed pipe is still handled.
             sys.stdout.flush()
     except SystemExit:

@@ -52,31 +52,15 @@ class Plan:
         return read_discovery(self.config, self.known)
 
 
-class _OwnStdout:
-    """Standard output for this thread, standard error for all others.
-
-    Scanners run in other threads: what they print must not end up inside a JSON document.
-    """
-
-    def __init__(self, stdout: Any) -> None:
-        self._stdout = stdout
-        self._thread = threading.get_ident()
-
-    def __getattr__(self, name: str) -> Any:
-        is_own = threading.get_ident() == self._thread
-        return getattr(self._stdout if is_own else sys.stderr, name)
-
-
 def planned() -> Plan:
     """Find all scanners and check the settings file's table for them.
 
     A file that holds a key in an address must be readable by its owner alone. Raises `InputError`
-    naming the file. Until the command ends, what scanners print goes to standard error.
+    naming the file.
     """
     from mp2.discovery.config import holds_a_key
     from mp2.discovery.registry import find_scanners
 
-    click.get_current_context().with_resource(redirect_stdout(_OwnStdout(sys.stdout)))
     # Importing plug-ins runs their code in this thread.
     with redirect_stdout(sys.stderr):
         known = find_scanners()

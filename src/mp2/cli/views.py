@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from functools import wraps
@@ -26,6 +27,21 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 160
 ParamsT = ParamSpec("ParamsT")
+
+
+class OwnStdout:
+    """Standard output for this thread, standard error for all others.
+
+    Scanners and algorithms run in other threads: what they print must not end up inside a document.
+    """
+
+    def __init__(self, stdout: Any) -> None:
+        self._stdout = stdout
+        self._thread = threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        is_own = threading.get_ident() == self._thread
+        return getattr(self._stdout if is_own else sys.stderr, name)
 
 
 def present(content: Fields, *parts: RenderableType) -> None:

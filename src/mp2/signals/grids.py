@@ -23,8 +23,10 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from os import PathLike
@@ -296,12 +298,9 @@ def load_plug_ins() -> tuple[list[Algorithm], list[str]]:
     for entry in dict.fromkeys(metadata.entry_points(group=GROUP)):
         where = f"algorithm plug-in {entry.name} ({entry.value})"
         try:
-            target = entry.load()
-            algorithm = target() if callable(target) else target
-            if not isinstance(algorithm, Algorithm):
-                kind = type(algorithm).__name__
-                raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
-            _check(algorithm)
+            # What it prints must not end up inside a document on standard output.
+            with redirect_stdout(sys.stderr):
+                algorithm = _loaded(entry)
         # A broken plug-in must not stop the other algorithms.
         except (Exception, SystemExit) as error:  # third-party code may raise anything
             warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
@@ -315,6 +314,16 @@ def load_plug_ins() -> tuple[list[Algorithm], list[str]]:
     if clashes:
         raise InputError(clashes)
     return algorithms, warnings
+
+
+def _loaded(entry: metadata.EntryPoint) -> Algorithm:
+    target = entry.load()
+    algorithm = target() if callable(target) else target
+    if not isinstance(algorithm, Algorithm):
+        kind = type(algorithm).__name__
+        raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
+    _check(algorithm)
+    return algorithm
 
 
 def _check(algorithm: Algorithm) -> None:
