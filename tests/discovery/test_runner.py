@@ -522,18 +522,24 @@ def test_keys_stay_out_of_messages(monkeypatch):
     assert "s3cret" not in str(result)
 
 
-def test_no_thread_left(monkeypatch):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_thread_left(monkeypatch, workers):
     real = threading.Thread.start
+    n_alive = threading.active_count()
 
     def start(thread):
-        if thread.name == "mp2-scanner-two":
+        # Room for one more thread, and never for that of the second scanner.
+        if thread.name == "mp2-scanner-two" or threading.active_count() > n_alive:
             raise RuntimeError("can't start new thread")
         real(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    result = mp2.scan([naming("one", "A"), naming("two", "B"), naming("three", "C")], workers=1)
-    assert statuses(result) == {"one": "ok", "two": "error", "three": "ok"}
-    assert result.outcomes[1].error.message == "RuntimeError: can't start new thread"
+    scanners = [naming("one", "A"), naming("two", "B"), naming("three", "C")]
+    result = mp2.scan(scanners, workers=workers)
+    # No scanner has failed, so no breaker counts it.
+    assert statuses(result) == {"one": "ok", "two": "skipped", "three": "ok"}
+    assert result.outcomes[1].error.code == "no_thread"
+    assert "can't start new thread" in result.outcomes[1].error.message
 
 
 def test_the_switch_interval_is_given_back():

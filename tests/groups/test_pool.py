@@ -225,6 +225,7 @@ def test_knows_nothing_of_kernel_and_panel() -> None:
         for alias in node.names
     }
     assert {name for name in imported if name and name.startswith("mp2")} == {
+        "mp2.errors",
         "mp2.groups.ledger",
         "mp2.groups.result",
     }

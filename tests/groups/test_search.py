@@ -19,7 +19,7 @@ from mp2 import _recurse
 from mp2.data import bitset
 from mp2.data.panel import SignalPanel
 from mp2.data.signal_reader import read_signals
-from mp2.errors import InputError
+from mp2.errors import InputError, Mp2Error
 from mp2.groups import kept as kept_groups
 from mp2.groups import search as group_search
 from mp2.groups.kept import wins_of
@@ -581,3 +581,23 @@ def test_real_week_ends_at_the_wall():
     assert result.status is Status.WALL
     assert all(result.kept.values())
     assert 0.0 < result.coverage < 1.0
+
+
+@pytest.mark.parametrize("n_left", [0, 1])
+def test_fewer_threads_than_workers_do_the_work(small, monkeypatch, caplog, n_left):
+    real = threading.Thread.start
+    started = []
+
+    def start(thread):
+        if len(started) == n_left:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    if n_left:
+        assert search(small, budget_s=30.0, workers=3).status is Status.COMPLETE
+        assert "only 1 of 3 threads could be started" in caplog.text
+    else:
+        with pytest.raises(Mp2Error, match="no thread can be started"):
+            search(small, budget_s=30.0, workers=3)

@@ -366,8 +366,13 @@ class _Run:
                 job.start(time.monotonic, self.delivered.put)
             except RuntimeError as error:  # the system has no thread left
                 self.running.remove(job)
-                message = f"RuntimeError: {plain(error)}"
-                refused.append(not_run(job.scanner, OutcomeStatus.ERROR, "exception", message))
+                # It starts when another one has ended.
+                if self.running:
+                    self.waiting.appendleft(job)
+                    break
+                message = f"no thread can be started: {plain(error)}"
+                skipped = OutcomeStatus.SKIPPED
+                refused.append(not_run(job.scanner, skipped, "no_thread", message))
             else:
                 started.append(job)
         return started, refused

@@ -70,13 +70,17 @@ An abandoned turn returns late.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mp2.errors import Mp2Error
 from mp2.groups.ledger import Ledger, Turn, TurnEnd
 from mp2.groups.result import Status
+
+_log = logging.getLogger("mp2")
 
 GRACE_NS = 5_000_000_000
 """How long a turn may go on after a stop or the wall before it is abandoned.
@@ -212,8 +216,23 @@ class _Pool:
                 name=name,
                 daemon=True,
             )
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread left
+                # Those that run do the work of all.
+                if not self._threads:
+                    raise Mp2Error(
+                        f"no thread can be started ({error}); end other programs, or raise the "
+                        "limit of processes (ulimit -u)"
+                    ) from error
+                _log.warning(
+                    "only %d of %d threads could be started: %s",
+                    worker_idx,
+                    self.ledger.workers,
+                    error,
+                )
+                return
             self._threads.append(thread)
-            thread.start()
 
     def watch(
         self,
