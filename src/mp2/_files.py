@@ -19,12 +19,30 @@ _OWNER_ONLY = 0o600
 def make_private(path: Path) -> None:
     """Make an empty file for its owner only; an existing file stays as it is. Raises OSError."""
     with suppress(FileExistsError):
-        os.close(os.open(path, _NEW | os.O_RDWR, _OWNER_ONLY))
+        os.close(_opened_new(path, os.O_RDWR, _OWNER_ONLY))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for its owner only, and those above it; an existing one stays as it is."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(0o700)
 
 
 def make_new(path: Path) -> None:
     """Make an empty file with the permissions of the umask. Raises OSError if there is a file."""
-    os.close(os.open(path, _NEW | os.O_WRONLY, 0o666))
+    os.close(_opened_new(path, os.O_WRONLY, 0o666))
+
+
+def _opened_new(path: Path, how: int, mode: int) -> int:
+    """Create a file and return its descriptor; its owner may use it whatever the umask says."""
+    descriptor = os.open(path, _NEW | how, mode)
+    if os.name == "posix":
+        os.fchmod(descriptor, os.fstat(descriptor).st_mode | _OWNER_ONLY)
+    return descriptor
 
 
 def write_private(path: Path, text: str) -> None:
@@ -32,7 +50,7 @@ def write_private(path: Path, text: str) -> None:
 
     Raises OSError, FileExistsError when there is a file of that name.
     """
-    descriptor = os.open(path, _NEW | os.O_WRONLY, _OWNER_ONLY)
+    descriptor = _opened_new(path, os.O_WRONLY, _OWNER_ONLY)
     with open(descriptor, "w", encoding="utf-8") as file:
         try:
             file.write(text)

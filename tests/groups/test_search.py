@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import pickle
 import threading
 
 import numpy as np
@@ -601,3 +602,9 @@ def test_fewer_threads_than_workers_do_the_work(small, monkeypatch, caplog, n_le
     else:
         with pytest.raises(Mp2Error, match="no thread can be started"):
             search(small, budget_s=30.0, workers=3)
+
+
+def test_a_result_equals_its_copy(small):
+    result = search(small, budget_s=30.0)
+    assert pickle.loads(pickle.dumps(result)) == result
+    assert result.starters != search(small, budget_s=30.0, rules=Rules(max_size=3)).starters

@@ -892,7 +892,7 @@ def test_what_is_no_store_is_refused_and_left_alone(
 @pytest.mark.parametrize("how", [{"read_only": True}, {"must_exist": True}])
 def test_a_missing_file_is_not_made_for_reading(path: Path, how: dict[str, bool]) -> None:
     with pytest.raises(
-        StoreError, match=r"no database at .*runs\.db; run a search first or pass --db"
+        InputError, match=r"no database at .*runs\.db; run a search first or pass --db"
     ):
         Store(path, **how)
     assert not path.exists()
@@ -919,7 +919,7 @@ def test_a_name_that_no_file_can_have_is_reported(tmp_path: Path) -> None:
         StoreError, match="cannot be created: File name too long; pass another --db"
     ):
         Store(path)
-    with pytest.raises(StoreError, match="no database at"):
+    with pytest.raises(InputError, match="no database at"):
         Store(path, read_only=True)
 
 

@@ -59,6 +59,14 @@ class StarterTable(Sequence[StarterRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
+    def __eq__(self, other: object) -> bool:
+        """Compare record by record, so that a copy equals the table it was made of."""
+        if not isinstance(other, StarterTable):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __getitem__(self, index: Any) -> Any:
         """Return one record, or a list of records for a slice."""
         variations = range(len(self))[index]

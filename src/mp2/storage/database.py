@@ -64,7 +64,8 @@ class Database:
 
     `problems`: rows that could not be read back so far, one line each, which name the row.
 
-    Raises `StoreError`, here and from every method, when the file cannot be used: a directory, not
+    Raises `InputError` when it is missing and has to exist; `StoreError`, here and from every
+    method, when the file cannot be used: a directory, not
     a database, made by another program or another version, damaged, not readable or writable,
     locked for `busy_timeout_s` seconds, disk full. A failed write leaves the file as it was.
     """
@@ -117,7 +118,7 @@ class Database:
                 f"{self.path}: is a link to {target}, which does not exist; pass another --db"
             )
         if must_exist and not exists:
-            raise StoreError(f"no database at {self.path}; run a search first or pass --db")
+            raise InputError(f"no database at {self.path}; run a search first or pass --db")
         wanted = "read" if self.read_only else "written"
         mode = os.R_OK if self.read_only else os.R_OK | os.W_OK
         if exists and not os.access(self.path, mode):

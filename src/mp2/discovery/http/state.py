@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mp2 import _sqlite
+from mp2._files import make_folder
 from mp2.errors import Mp2Error, SourceError
 
 FILE_NAME = "sources.db"
@@ -123,7 +124,7 @@ class StateFile:
         if self._path is None:
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         else:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             connection = _sqlite.connect(
                 self._path,
                 _APPLICATION_ID,
