@@ -10,8 +10,8 @@ import mp2
 
 SOURCE = Path(mp2.__file__).parent
 RANKS = (
-    {"errors", "_document", "_intervals"},
-    {"_files", "_process"},
+    {"errors", "_document"},
+    {"_files", "_intervals", "_process"},
     {"_sqlite"},
     {"data"},
     {"signals", "groups", "_recurse"},

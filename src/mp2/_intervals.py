@@ -1,5 +1,10 @@
 """How often waiting threads wake up without being notified."""
 
+import math
+from numbers import Real
+
+from mp2.errors import InputError
+
 POLL_S = 0.05
 """Between two looks at a deadline or a stop event.
 
@@ -14,3 +19,10 @@ DISPLAY_S = 0.2
 Five updates a second are as many as an eye follows. Before Python 3.14, Windows runs signal
 handlers only between two waits of the main thread.
 """
+
+
+def check_interval(name: str, seconds: object) -> None:
+    """Raise `InputError` unless a setting is a number of seconds from 0 up."""
+    # NaN fails every comparison.
+    if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+        raise InputError(f"{name}: {seconds!r} is not a number of seconds from 0 up")

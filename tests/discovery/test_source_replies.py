@@ -440,6 +440,15 @@ def test_feeds_after_comments_and_other_texts_are_read():
         assert [one["title"] for one in parse_feed(reply(before + feed))] == ["$ABC"]
 
 
+@pytest.mark.parametrize(
+    "reference", ["&#xD800;", "&#55357;", "&#x110000;", "&#99999999;", "&#0;", "&#xdfff;"]
+)
+def test_a_reference_to_no_character_costs_no_feed(reference):
+    feed = rss(item(f"$ABC {reference}&#233;&#x1F600;"), item("$DEF"))
+    titles = [one["title"] for one in parse_feed(reply(feed))]
+    assert titles == ["$ABC \ufffdé\U0001f600", "$DEF"]
+
+
 # --- missing extras, keys, the day ----------------------------------------------------------------
 
 

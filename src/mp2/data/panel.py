@@ -19,6 +19,7 @@ from mp2.data.arrays import (
 from mp2.data.arrays import fingerprint as fingerprint_of
 from mp2.data.origin import FileOrigin
 from mp2.data.signal_table import SignalTable
+from mp2.errors import InputError
 
 # Bytes of a panel that are processed at once, so that temporary arrays stay small.
 BLOCK_BYTES = 8 << 20
@@ -49,13 +50,33 @@ class SignalPanel(SignalTable):
     - `warnings`: what was tolerated, one line each. `fingerprint`: sha256 of the content, hex.
     - `origin`: the file the panel was read from; None for others.
 
-    All arrays are C-contiguous and read-only.
+    All arrays are C-contiguous and read-only. Raises `InputError` for arrays that do not belong
+    together: the kernel trusts what it gets.
     """
 
     wins: WordArray
     base_win_rates: FloatArray
     fingerprint: str
     origin: FileOrigin | None = None
+
+    def __post_init__(self) -> None:
+        n_days = len(self.days)
+        n_words = bitset.n_words(len(self.tickers))
+        shape = (len(self.variations), n_days, n_words)
+        win_shapes = (shape, shape[1:])
+        _check_array("algo_of", self.algo_of, np.int32, [shape[:1]])
+        _check_array("buys", self.buys, np.uint64, [shape])
+        _check_array("wins", self.wins, np.uint64, win_shapes)
+        _check_array("base_win_rates", self.base_win_rates, np.float64, [(n_days,)])
+        steps = np.diff(self.algo_of, prepend=0, append=max(0, len(self.algos) - 1))
+        if (steps < 0).any():
+            raise InputError("panel: algo_of must hold positions in algos that never fall")
+        # In the last word of a set; NumPy shifts by 64 bits to what the processor makes of it.
+        n_used_bits = len(self.tickers) - 64 * (n_words - 1)
+        if n_words and n_used_bits < 64:
+            for name, sets in (("buys", self.buys), ("wins", self.wins)):
+                if (sets[..., -1] >> np.uint64(n_used_bits)).any():
+                    raise InputError(f"panel: {name} holds more than {len(self.tickers)} tickers")
 
     @property
     def consistent(self) -> bool:
@@ -99,6 +120,19 @@ class SignalPanel(SignalTable):
         """Bytes of all arrays."""
         arrays = (self.algo_of, self.buys, self.wins, self.base_win_rates)
         return sum(array.nbytes for array in arrays)
+
+
+def _check_array(
+    name: str,
+    array: AnyArray,
+    dtype: type,
+    shapes: Sequence[tuple[int, ...]],
+) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape not in shapes:
+        expected = " or ".join(str(list(shape)) for shape in shapes)
+        raise InputError(f"panel: {name} has to be a {np.dtype(dtype)} array of shape {expected}")
+    if not array.flags.c_contiguous:
+        raise InputError(f"panel: {name} has to be C-contiguous; np.ascontiguousarray makes it so")
 
 
 def signal_panel(

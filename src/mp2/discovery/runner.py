@@ -57,7 +57,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mp2._document import Document, Fields, Names
-from mp2._intervals import POLL_S
+from mp2._intervals import POLL_S, check_interval
 from mp2.discovery.breaker import Breakers, BreakerState
 from mp2.discovery.collection import Collection, gather
 from mp2.discovery.config import (
@@ -140,6 +140,8 @@ def scan(
     one name.
     """
     day = scan_day(today)
+    if observe_every_s is not None:
+        check_interval("observe_every_s", observe_every_s)
     known = find_scanners() if scanners is None else registered(scanners)
     chosen = _chosen(known, only)
     discovery = read_discovery(config, known)

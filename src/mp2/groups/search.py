@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mp2._intervals import check_interval
 from mp2._recurse import EXHAUSTED, STARTER_DTYPE, Control, Kernel, TopGroups, now_ns
 from mp2.data.arrays import IndexArray
 from mp2.data.panel import SignalPanel, buys_of, first_alike, never
@@ -66,6 +67,7 @@ def search(
     started_ns = now_ns()
     settings = settings or SearchSettings()
     check_settings(settings, panel.algos)
+    check_interval("observe_every_s", observe_every_s)
     budget_ns = max(1, round(settings.budget_s * NS_PER_S))
     session = Session(started_ns, budget_ns, stop or threading.Event())
 

@@ -9,6 +9,7 @@ import html
 import io
 import json
 import re
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -50,6 +51,7 @@ _WITH_ATTRIBUTES = re.compile(
     re.IGNORECASE,
 )
 _EXCHANGE = re.compile(r"\s(?:exchange|market)\s*=\s*[\"']([^\"'<>]{1,40})", re.IGNORECASE)
+_REFERENCE = re.compile(r"&#(x[0-9a-f]{1,9}|[0-9]{1,9});", re.IGNORECASE)
 _CATEGORY_TYPE = re.compile(r"(<category\s)type(?=\s*=)", re.IGNORECASE)
 
 # By feedparser's names.
@@ -74,7 +76,7 @@ def parse_feed(reply: Reply) -> list[Headline]:
             "bad_payload",
             "the response is not an RSS or Atom feed",
         )
-    text = readable_elements(text)
+    text = readable_elements(_REFERENCE.sub(_character, text))
     feedparser = import_feedparser()
     try:
         parsed = feedparser.parse(
@@ -93,6 +95,16 @@ def parse_feed(reply: Reply) -> list[Headline]:
         raise SourceError("bad_payload", "the feed is truncated")
     headlines = map(read_entry, parsed["entries"][:MAX_ENTRIES])
     return [headline for headline in headlines if headline["title"]]
+
+
+def _character(reference: re.Match[str]) -> str:
+    """Return a numeric reference that means a character as it is, others as the replacement."""
+    digits = reference[1].lower()
+    base = 16 if digits.startswith("x") else 10
+    number = int(digits.lstrip("x") or "0", base)
+    # Surrogates, and what lies behind the last code point: no encoding has them.
+    is_character = 0 < number < 0xD800 or 0xDFFF < number <= sys.maxunicode
+    return reference[0] if is_character else "\ufffd"
 
 
 def readable_elements(feed: str) -> str:
