@@ -16,6 +16,7 @@ nox.options.sessions = [
     "types",
     "audit",
     "readme",
+    "lowest",
     "everything",
     "fuzz",
     "sanitize_briefly",
@@ -124,6 +125,20 @@ def bench(session):
     """Run the benchmarks; compare versions by their ratios in one run."""
     session.install(".[test]")
     session.run("pytest", "benchmarks", "--benchmark-only", "-q", *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def lowest(session):
+    """Run the default tests with the lowest versions that the package declares."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [*project["dependencies"]]
+    for name in ("net", "sql", "excel", "test"):
+        requirements += project["optional-dependencies"].get(name, [])
+    lowest = [line.replace(">=", "==") for line in requirements if not line.startswith("mp2[")]
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("\n".join(lowest) + "\n", encoding="utf-8")
+    session.install("--constraint", str(constraints), ".[test]")
+    session.run("pytest", "-q", *session.posargs)
 
 
 @nox.session

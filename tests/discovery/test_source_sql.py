@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import closing
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from mp2.discovery.runner import scan_in_caller
 from mp2.discovery.scanner import ScanContext
 from mp2.discovery.sources import sql as sql_module
 from mp2.discovery.sources.sql import Sql
+from mp2.errors import SourceError
 
 TODAY = datetime.date(2024, 3, 4)
 FOREVER = (
@@ -126,6 +128,13 @@ def test_max_rows_and_limit(either):
     assert [one.ticker for one in found] == ["A"]
     _, _, log = run(query, either, max_rows=4)
     assert not any("max_rows" in line for line in log)
+
+
+@pytest.mark.filterwarnings("error")
+def test_dates_among_the_parameters_are_texts_to_sqlite(either):
+    query = "SELECT 'A' AS ticker, typeof(:since) AS kind, :since AS day"
+    _, (one,), _ = run(query, either, parameters={"since": datetime.date(2024, 1, 2)})
+    assert one.data == {"kind": "text", "day": "2024-01-02"}
 
 
 def test_values_of_other_databases_are_json():
@@ -273,6 +282,26 @@ def test_cancel_uses_the_method_of_the_driver(method):
 
     sql_module.cancel(type("Driver", (), {method: call, "rollback": None})())
     assert calls == [method]
+
+
+def test_a_query_is_cancelled_until_it_ends():
+    class Driver:
+        n_calls = 0
+        has_ended = threading.Event()
+
+        def interrupt(self):
+            # The first ones come before the statement has begun.
+            self.n_calls += 1
+            if self.n_calls == 3:
+                self.has_ended.set()
+
+    def over(done):
+        raise SourceError("timeout", "timeout after 0.2s")
+
+    connection = SimpleNamespace(connection=SimpleNamespace(driver_connection=Driver()))
+    context = SimpleNamespace(deadline=SimpleNamespace(wait=over))
+    with sql_module.cancelled_at_deadline(connection, context):
+        assert Driver.has_ended.wait(30)
 
 
 # --- unusable databases and queries ---------------------------------------------------------------

@@ -279,7 +279,11 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     threading.Thread(target=die_with, args=(requester,), daemon=True).start()
-    _write_all(output, scanned(request))
+    response = scanned(request)
+    # The requester ends this process as soon as it has the response.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _write_all(output, response)
 
 
 def die_with(requester: int) -> None:

@@ -359,7 +359,7 @@ def _try(variation: Variation) -> None:
     tickers = "ABC"
     bars = range(60)
     close = np.random.default_rng(0).uniform(90, 110, (len(tickers), len(bars)))
-    dates = np.datetime64("2024-01-01") + np.arange(len(bars))
+    dates = np.datetime64("2024-01-01") + np.arange(len(bars)).astype("timedelta64[D]")
     fields = (close, close * 1.01, close * 0.99, close, close)
     prices = price_table(dates.astype(str).tolist(), tickers, fields)
     out = np.full((len(plan.series), len(tickers), 4), np.nan)

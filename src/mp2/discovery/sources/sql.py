@@ -32,6 +32,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from mp2._document import Document
 from mp2._files import expanded
+from mp2._intervals import POLL_S
 from mp2.discovery.candidates import one_line
 from mp2.discovery.records import Candidate
 from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
@@ -208,6 +209,14 @@ def query_values(settings: Sql.Settings, context: ScanContext) -> Document:
     return {"today": context.today.isoformat(), **settings.parameters}
 
 
+def with_texts_for_dates(values: Document) -> Document:
+    """Return the parameters for SQLite, which has no dates: its module's own adapter will go."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime.date) else value
+        for name, value in values.items()
+    }
+
+
 # --- SQLite ---------------------------------------------------------------------------------------
 
 # Steps of SQLite's virtual machine between two checks of the deadline: about 0.1 ms.
@@ -250,10 +259,7 @@ def sqlite_file(
             "bad_request",
             f"{path}: no such file; set database",
         )
-    values = query_values(settings, context)
-    for name, value in values.items():
-        if isinstance(value, datetime.date):
-            values[name] = value.isoformat()
+    values = with_texts_for_dates(query_values(settings, context))
     try:
         with closing(connect_read_only(path, context)) as connection:
             cursor = connection.execute(settings.query, values)
@@ -344,6 +350,8 @@ def other_database(settings: Sql.Settings, context: ScanContext) -> Iterator[Res
                 connection.commit()
             statement = sa.text(settings.query)
             given = query_values(settings, context)
+            if dialect == "sqlite":
+                given = with_texts_for_dates(given)
             # SQLAlchemy rejects parameters that the query does not use.
             values = {name: given[name] for name in statement.compile().params if name in given}
             streaming = connection.execution_options(stream_results=True, max_row_buffer=1000)
@@ -361,7 +369,10 @@ def cancelled_at_deadline(connection: sa.Connection, context: ScanContext) -> It
         try:
             context.deadline.wait(done)
         except SourceError:
-            cancel(driver)
+            # Again and again: a cancellation before the statement has begun is lost.
+            while not done.is_set():
+                cancel(driver)
+                done.wait(POLL_S)
 
     threading.Thread(target=watch, name="mp2-scanner-sql-watch", daemon=True).start()
     try:
