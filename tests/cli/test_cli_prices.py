@@ -333,7 +333,7 @@ def test_what_comes_after_the_end_has_no_say(mp2, bars, here):
 )
 def test_bad_usage_is_one_message(mp2, bars, args, message):
     code, out, err = mp2(*[arg.replace("{bars}", str(bars / "bars.parquet")) for arg in args])
-    assert code == (1 if message == "mp2.db" else 2)
+    assert code == 2
     assert message in err
     assert "Traceback" not in err
     assert out == ""

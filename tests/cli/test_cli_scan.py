@@ -635,7 +635,7 @@ def test_a_scanner_is_shown_with_its_settings(mp2, scanners, here):
 
 def test_reset_needs_a_database_and_a_name_that_is_known_there_or_here(mp2, scanners):
     scanners(GOOD)
-    assert mp2("scanners", "reset", "good")[0] == 1
+    assert mp2("scanners", "reset", "good")[0] == 2
     mp2("scan")
     assert mp2("scanners", "reset", "good")[:2] == (0, "good: breaker closed (it was closed).\n")
     assert mp2("scanners", "reset", "god")[0] == 2

@@ -24,7 +24,7 @@ DOCUMENT_KEYS = {
     "workers", "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done",
     "tested_exact", "attempts", "max_attempts", "input_fingerprint", "tested", "eligible",
     "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
-    "special", "warnings", "errors", "n_visited", "n_decided", "aliases",
+    "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "n_kept",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
@@ -410,7 +410,7 @@ def test_no_store_leaves_nothing(mp2, here):
 @pytest.mark.parametrize("command", ["list", "show last", "export last", "delete last"])
 def test_runs_without_a_database(mp2, here, command):
     code, _, err = mp2("runs", *command.split())
-    assert code == 1
+    assert code == 2
     assert "mp2.db" in err
     assert list(here.iterdir()) == []
 
@@ -585,7 +585,7 @@ def test_a_message_that_cannot_be_printed_costs_no_document(here):
             stderr=full,
             text=True,
         )
-    assert (done.returncode, strict_json(done.stdout)["status"]) == (1, "failed")
+    assert (done.returncode, strict_json(done.stdout)["status"]) == (2, "failed")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")

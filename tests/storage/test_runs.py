@@ -38,6 +38,7 @@ from mp2.groups.rules import Rules
 from mp2.groups.settings import SearchSettings
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score, SizePick, Vote
 from mp2.storage import database, processes, rows, schema
+from mp2.storage import runs as runs_module
 from mp2.storage.request import Request, SignalsFile
 from mp2.storage.runs import RunSummary, Store
 
@@ -92,7 +93,9 @@ def build_starter(
 
 
 def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> SearchResult:
-    kept = {3: tuple(build_group(3, rank) for rank in range(1, n_groups + 1)), 4: ()}
+    best = tuple(build_group(3, rank) for rank in range(1, n_groups + 1))
+    kept = changes.setdefault("kept", {3: best, 4: ()})
+    changes.setdefault("n_kept", {size: len(groups) for size, groups in kept.items()})
     return replace(
         SearchResult(
             status=Status.WALL,
@@ -113,6 +116,7 @@ def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> Sear
             score_mean={3: 12.5, 4: None},
             score_std={3: 0.1, 4: None},
             kept=kept,
+            n_kept={},
             picked_rank={3: 1 if n_groups else None, 4: None},
             days=DAYS,
             day_weights=(1.0, 1.1, 1 / 3),
@@ -1179,3 +1183,63 @@ def test_the_table_has_the_same_columns_without_groups() -> None:
         "aliases",
     ]
     assert full.columns[-3:] == ["buys 2026-11-18", "hits 2026-11-18", "consensus 2026-11-18"]
+
+
+# --- many groups ----------------------------------------------------------------------------------
+
+
+def test_a_large_result_is_written_in_parts_between_which_others_write(
+    path: Path, opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "_BATCH_ROWS", 10)
+    statuses = []
+
+    def write_from_elsewhere(_: float) -> None:
+        with Store(path, busy_timeout_s=0.0) as other:
+            begin(other)
+            statuses.append(other.status(run_id))
+
+    monkeypatch.setattr(runs_module.time, "sleep", write_from_elsewhere)
+    run_id = begin(opened)
+    result = build_result(n_groups=25, n_starters=3)
+    opened.finish(run_id, result)
+    # Nobody takes it for ended before all of it is there.
+    assert statuses == ["running"] * 4
+    assert opened.load(run_id) == replace(result, run_id=run_id)
+
+
+def test_a_run_that_dies_while_its_result_is_written_can_be_finished_later(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "_BATCH_ROWS", 10)
+
+    def die(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs_module.time, "sleep", die)
+    run_id = begin(opened)
+    result = build_result(n_groups=25)
+    with pytest.raises(KeyboardInterrupt):
+        opened.finish(run_id, result)
+    with pytest.raises(InputError, match="has no result"):
+        opened.load(run_id)
+    monkeypatch.setattr(runs_module.time, "sleep", lambda _: None)
+    opened.finish(run_id, result)
+    assert opened.load(run_id) == replace(result, run_id=run_id)
+
+
+def test_only_the_groups_that_are_asked_for_are_read(opened: Store) -> None:
+    result = build_result(n_groups=9, picked_rank={3: 7, 4: None})
+    run_id = begin_and_finish(opened, result)
+    loaded = opened.load(run_id, n_groups=2)
+    assert [group.rank for group in loaded.groups(3)] == [1, 2, 7]
+    assert loaded.pick(3) == result.pick(3)
+    assert loaded.n_kept == {3: 9, 4: 0}
+
+
+def test_the_newest_runs_are_listed(opened: Store) -> None:
+    for _ in range(5):
+        begin_and_finish(opened, build_result())
+    every = [run.run_id for run in opened.runs()]
+    assert [run.run_id for run in opened.runs(2)] == every[:2]
+    assert opened.count("run") == 5

@@ -101,6 +101,7 @@ JSON_OPTION = click.option(
 JSON_GROUPS_OPTION = number_option(
     "--json-groups", 20, "groups per size in the JSON document", least=0
 )
+LIMIT_OPTION = number_option("--limit", 50, "how many are listed, 0 for all", least=0)
 SHOW_OPTION = number_option("--show", 10, "groups per size in the tables", least=0)
 PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live display")
 
@@ -189,6 +190,13 @@ def reading(db: Path) -> Store:
     from mp2.storage.runs import Store
 
     return Store(db, read_only=True)
+
+
+def older(n_stored: int, limit: int) -> list[str]:
+    """Return the line under a list that does not show all."""
+    if not limit or n_stored <= limit:
+        return []
+    return [f"{n_stored - limit:,} older ones are not shown; --limit 0 lists all"]
 
 
 def delete_stored(

@@ -12,10 +12,12 @@ from mp2.cli.options import (
     DB_OPTION,
     JSON_GROUPS_OPTION,
     JSON_OPTION,
+    LIMIT_OPTION,
     SHOW_OPTION,
     Command,
     Group,
     delete_stored,
+    older,
     options_record,
     output_option,
     reading,
@@ -44,12 +46,14 @@ def runs(db: Path) -> None:
 
 
 @runs.command("list")
+@LIMIT_OPTION
 @JSON_OPTION
 @DB_OPTION
-def list_runs(db: Path) -> None:
+def list_runs(db: Path, limit: int) -> None:
     """List the stored runs, newest first."""
     with reading(db) as store:
-        summaries = store.runs()
+        summaries = store.runs(limit or None)
+        n_stored = store.count("run")
         problems = store.problems
     rows = []
     for run in summaries:
@@ -59,8 +63,9 @@ def list_runs(db: Path) -> None:
         kept = ", ".join(f"{size}: {n}" for size, n in run.n_kept.items())
         rows.append((run.run_id, run.status, time, coverage, attempts, kept, run.source))
     headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
-    content = document(runs=[asdict(summary) for summary in summaries], warnings=problems)
-    present(content, record_table(headings, rows))
+    listed = [asdict(summary) for summary in summaries]
+    content = document(runs=listed, n_stored=n_stored, warnings=problems)
+    present(content, record_table(headings, rows), *older(n_stored, limit))
 
 
 @runs.command()
@@ -74,12 +79,14 @@ def show(db: Path, run: str, **options: Any) -> None:
     from mp2.cli.found import print_found
     from mp2.pipeline import PipelineRun
 
+    how = options_record(ViewOptions, options)
     with reading(db) as store:
         run_id = store.find(run)
-        result = store.load(run_id)
+        n_groups = max(how.show, how.json_groups)
+        result = store.load(run_id, n_groups=n_groups)
         picks = store.load_picks(run_id)
     found = PipelineRun(result, picks[-1]) if picks else result
-    print_found(found, options_record(ViewOptions, options))
+    print_found(found, how)
 
 
 @runs.command()

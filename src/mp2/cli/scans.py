@@ -12,7 +12,16 @@ from typing import Any
 
 import click
 
-from mp2.cli.options import DB_OPTION, JSON_OPTION, Group, delete_stored, number_option, reading
+from mp2.cli.options import (
+    DB_OPTION,
+    JSON_OPTION,
+    LIMIT_OPTION,
+    Group,
+    delete_stored,
+    number_option,
+    older,
+    reading,
+)
 from mp2.cli.scan import scan_document
 from mp2.cli.views import document, duration, if_known, present, record_table
 from mp2.discovery.records import console_line
@@ -25,12 +34,14 @@ def scans(db: Path) -> None:
 
 
 @scans.command("list")
+@LIMIT_OPTION
 @JSON_OPTION
 @DB_OPTION
-def list_scans(db: Path) -> None:
+def list_scans(db: Path, limit: int) -> None:
     """List the stored scans, newest first."""
     with reading(db) as store:
-        summaries = store.scans()
+        summaries = store.scans(limit or None)
+        n_stored = store.count("scan")
         problems = store.problems
     rows = []
     for one in summaries:
@@ -39,8 +50,9 @@ def list_scans(db: Path) -> None:
         counts = (outcomes, one.n_failed, one.n_candidates)
         rows.append((one.scan_id, one.status, one.day, time, *counts))
     headings = ("scan", "status", "day", "time", "outcomes", "failed", "candidates")
-    content = document(scans=[asdict(summary) for summary in summaries], warnings=problems)
-    present(content, record_table(headings, rows))
+    listed = [asdict(summary) for summary in summaries]
+    content = document(scans=listed, n_stored=n_stored, warnings=problems)
+    present(content, record_table(headings, rows), *older(n_stored, limit))
 
 
 @scans.command("show")

@@ -24,7 +24,8 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
     for size, kept in result.kept.items():
         if kept:
             shown = kept[:n_show]
-            counts = f"best {len(shown)} of {len(kept):,} kept, {result.eligible[size]:,} eligible"
+            kept_of_all = f"{result.n_kept[size]:,} kept, {result.eligible[size]:,} eligible"
+            counts = f"best {len(shown)} of {kept_of_all}"
             yield styled(f"Size {size}: {counts}", "bold")
             yield groups_table(result, shown, hints)
         else:

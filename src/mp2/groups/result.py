@@ -120,6 +120,8 @@ class SearchResult:
     """The outcome of a search. Per-size mappings have int keys here and string keys in JSON.
 
     - `starters`: in variation order; may be empty when the result was loaded without them.
+    - `kept`: the kept groups of each retained size, best first; `n_kept` counts all, also where
+      only the best were loaded.
     - `tested_exact`: False when `tested[max_size]` is a lower bound; other counts are exact.
     - `n_visited`: groups whose tickers were counted one by one, without those of starters copied
       from an alias. It measures effort, so it varies with the workers and with where turns end.
@@ -147,6 +149,7 @@ class SearchResult:
     score_mean: dict[int, float | None]
     score_std: dict[int, float | None]
     kept: dict[int, tuple[Group, ...]]
+    n_kept: dict[int, int]
     picked_rank: dict[int, int | None]
     days: Names
     day_weights: tuple[float, ...]
@@ -186,7 +189,8 @@ class SearchResult:
         rank = self.picked_rank.get(size)
         if rank is None:
             return None
-        return groups[rank - 1]
+        # Of groups that were not all loaded it may be the last.
+        return next(group for group in groups if group.rank == rank)
 
     def to_dict(self, n_groups: int | None = None) -> Document:
         """Return the result as one JSON document, with at most `n_groups` groups of each size."""
@@ -217,7 +221,7 @@ class SearchResult:
 
 
 # Fields that `to_dict` converts; a new plain field is part of the document by itself.
-_BY_SIZE = ("tested", "eligible", "score_mean", "score_std")
+_BY_SIZE = ("tested", "eligible", "score_mean", "score_std", "n_kept")
 _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
 _NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "store_error")
 

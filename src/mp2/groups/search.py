@@ -399,6 +399,7 @@ class SearchRun:
             score_mean=score_mean,
             score_std=score_std,
             kept=kept,
+            n_kept={size: len(groups) for size, groups in kept.items()},
             picked_rank=picked_rank,
             days=panel.days,
             day_weights=tuple(self.day_weights.tolist()),

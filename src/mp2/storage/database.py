@@ -250,11 +250,25 @@ class Database:
             return int(row[kind])
         raise StoreError(f"{self.path}: {kind} {name} {problem}; nothing was stored")
 
-    def _summaries(self, kind: str, convert: Callable[[Row], RecordT]) -> list[RecordT]:
-        """Every row of the table, newest first; one that cannot be read back hides no other."""
+    def count(self, kind: str) -> int:
+        """The number of runs or scans."""
+        with self._translated():
+            row = self._execute(f"SELECT count(*) FROM {sql_name(kind)}").fetchone()
+        return int(row[0])
+
+    def _summaries(
+        self, kind: str, convert: Callable[[Row], RecordT], n_newest: int | None = None
+    ) -> list[RecordT]:
+        """The newest rows of the table, all by default, newest first.
+
+        One that cannot be read back hides no other.
+        """
+        limit = -1 if n_newest is None else n_newest
         summaries: list[RecordT] = []
         with self._transaction("DEFERRED"):
-            stored = self._execute(f"SELECT * FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC")
+            stored = self._execute(
+                f"SELECT * FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC LIMIT ?", (limit,)
+            )
             for row in stored.fetchall():
                 try:
                     with self._readable(f"{kind} {row[f'{kind}_id']}"):

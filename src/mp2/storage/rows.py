@@ -31,12 +31,16 @@ def result_row(result: SearchResult) -> Row:
     row["attempts"] = str(result.attempts)
     row["aliases"] = [[asdict(member) for member in members] for members in result.aliases]
     # Kept here too, so that a list of runs reads no group.
-    row["n_kept"] = {}
     row["best_score"] = {}
     for size, groups in result.kept.items():
-        row["n_kept"][size] = len(groups)
         row["best_score"][size] = groups[0].score if groups else None
     return row
+
+
+def record_rows(run: int, result: SearchResult) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Each table of the records of a result, with its rows."""
+    yield "starter", starter_rows(run, result.starters)
+    yield "kept_group", group_rows(run, result.kept)
 
 
 def starter_rows(run: int, starters: Iterable[StarterRecord]) -> Iterator[Row]:
@@ -94,7 +98,7 @@ def _check_consistent(result: SearchResult) -> None:
         if any(len(group.days) != len(result.days) for group in kept):
             raise ValueError(f"days: not those of the groups of size {size}")
         rank = result.picked_rank.get(size)
-        if rank is not None and not 1 <= rank <= len(kept):
+        if rank is not None and all(group.rank != rank for group in kept):
             raise ValueError(f"picked_rank: no group of size {size} has rank {rank}")
 
 

@@ -9,7 +9,10 @@ died is distinguished from one that still runs by its process number, start and 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeVar
 
 from mp2.errors import InputError
@@ -23,6 +26,10 @@ from mp2.storage.request import Request
 from mp2.storage.scans import ScanStore
 
 RecordT = TypeVar("RecordT")
+
+# About a tenth of a second of writing, which is short beside what another writer waits.
+_BATCH_ROWS = 5000
+_PAUSE_S = 0.02
 
 _NO_RESULT = {
     "running": "it is still running; look again when it has ended",
@@ -104,20 +111,46 @@ class Store(ScanStore):
         With `state`, the last part, a run that is not complete can be resumed. Starters are read
         one at a time, so that a lazy sequence stays lazy.
         """
+        run = self._write_ahead(run_id, result)
         with self._transaction("IMMEDIATE"):
-            run = self._running("run", run_id)
-            self._delete_rows(run, "starter", "kept_group")
+            if run is None:
+                run = self._running("run", run_id)
+                self._write_records(run, result)
             # A complete run is never resumed, so nothing needs its state.
             if result.status is Status.COMPLETE:
                 self._delete_rows(run, "run_state", "starter_state", "kept_state")
             elif state is not None:
                 self._write_state(run, state)
-            self._insert_many("starter", rows.starter_rows(run, result.starters))
-            self._insert_many("kept_group", rows.group_rows(run, result.kept))
             values = rows.result_row(result)
             self._update("run", run, {**values, "ended_as": result.status})
             if picks is not None:
                 self._replace_picks(run, picks)
+
+    def _write_ahead(self, run_id: str, result: SearchResult) -> int | None:
+        """Write the records of a large result in several transactions; return the run's key.
+
+        Between them others get the file. The records count once the run has its result. Nothing is
+        written when one transaction will do, or has to: when the run has an earlier result.
+        """
+        n_rows = result.n_starters + sum(result.n_kept.values())
+        with self._transaction("IMMEDIATE"):
+            run = self._running("run", run_id)
+            if n_rows <= _BATCH_ROWS or self._row("run", run_id)["ended_as"] is not None:
+                return None
+            self._delete_rows(run, "starter", "kept_group")
+        for table, records in rows.record_rows(run, result):
+            while batch := list(islice(records, _BATCH_ROWS)):
+                with self._transaction("IMMEDIATE"):
+                    self._running("run", run_id)
+                    self._insert_many(table, batch)
+                # SQLite has no queue: who waits asks again every few milliseconds.
+                time.sleep(_PAUSE_S)
+        return run
+
+    def _write_records(self, run: int, result: SearchResult) -> None:
+        self._delete_rows(run, "starter", "kept_group")
+        for table, records in rows.record_rows(run, result):
+            self._insert_many(table, records)
 
     def abandon(self, run_id: str) -> None:
         """Mark a running run as failed. One that had a result before has that again."""
@@ -216,9 +249,12 @@ class Store(ScanStore):
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def runs(self) -> list[RunSummary]:
-        """Every run, newest first. Rows that cannot be read back are named in `problems`."""
-        return self._summaries("run", _summary)
+    def runs(self, n_newest: int | None = None) -> list[RunSummary]:
+        """Every run, or the newest so many; newest first.
+
+        Rows that cannot be read back are named in `problems`.
+        """
+        return self._summaries("run", _summary, n_newest)
 
     def status(self, run_id: str) -> str:
         """The status of a run, as `runs` shows it."""
@@ -233,10 +269,13 @@ class Store(ScanStore):
         with self._translated():
             return self._resolved("run", name, "run a search")
 
-    def load(self, run_id: str, *, starters: bool = True) -> SearchResult:
+    def load(
+        self, run_id: str, *, starters: bool = True, n_groups: int | None = None
+    ) -> SearchResult:
         """The result given to `finish`, with its `run_id`.
 
-        `starters=False` leaves out the starters, which make most of a large result. While a run is
+        `starters=False` leaves out the starters, which make most of a large result. `n_groups`
+        limits the kept groups of each size to the best so many and the chosen one. While a run is
         resumed, this is the result of the session before. `InputError` when it has none.
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
@@ -244,7 +283,7 @@ class Store(ScanStore):
             # The status may be that of a session that is running now.
             row["status"] = row["ended_as"]
             run = row["run"]
-            groups = self._rows_of("kept_group", run, "size", "rank")
+            groups = self._best_groups(row, n_groups)
             starter_rows = self._rows_of("starter", run, "variation_idx") if starters else ()
             return rows.to_result(row, groups, starter_rows)
 
@@ -279,6 +318,22 @@ class Store(ScanStore):
         """The rows of a run, in the order of these columns."""
         statement = f"SELECT * FROM {sql_name(table)} WHERE run = ? ORDER BY {sql_names(order)}"
         return [dict(row) for row in self._execute(statement, (run,))]
+
+    def _best_groups(self, row: Row, n_groups: int | None) -> Iterator[Row]:
+        """The kept groups of a run, size by size: all, or so many of each size and the chosen one.
+
+        Read one at a time, since there may be hundreds of thousands.
+        """
+        statement = (
+            "SELECT * FROM kept_group WHERE run = ? AND size = ? AND (rank <= ? OR rank = ?) "
+            "ORDER BY rank"
+        )
+        most = 2**62 if n_groups is None else n_groups
+        picked_ranks = from_sql({"picked_rank": row["picked_rank"]})["picked_rank"]
+        for size, picked_rank in picked_ranks.items():
+            yield from map(
+                dict, self._execute(statement, (row["run"], int(size), most, picked_rank))
+            )
 
     def _delete_rows(self, run: int, *tables: str) -> None:
         for table in tables:

@@ -123,9 +123,12 @@ class ScanStore(Database):
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def scans(self) -> list[ScanSummary]:
-        """Every scan, newest first. Rows that cannot be read back are named in `problems`."""
-        return self._summaries("scan", self._summary)
+    def scans(self, n_newest: int | None = None) -> list[ScanSummary]:
+        """Every scan, or the newest so many; newest first.
+
+        Rows that cannot be read back are named in `problems`.
+        """
+        return self._summaries("scan", self._summary, n_newest)
 
     def find_scan(self, name: str) -> str:
         """The scan id meant by a scan id, the unique beginning of one, or `last`.
