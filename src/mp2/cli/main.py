@@ -19,6 +19,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
+from mp2.cli import check as cli_check
 from mp2.cli import pick as cli_pick
 from mp2.cli import resume as cli_resume
 from mp2.cli import run as cli_run
@@ -224,7 +225,7 @@ _COMMANDS = (
     cli_pick.pick,
     cli_pick.outcome,
     cli_pick.walkforward,
-    cli_signals.check,
+    cli_check.check,
     cli_signals.download,
     cli_scan.scan,
     cli_scanners.scanners,

@@ -1,4 +1,4 @@
-"""`mp2 signals` computes signals, `mp2 check lookahead` checks the algorithms, `mp2 download`."""
+"""`mp2 signals` computes signals, `mp2 download` gets the bars for them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import click
 
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
-    GRIDS_OPTION,
     JSON_OPTION,
     PRICES_OPTIONS,
     PROGRESS_OPTION,
     SIGNALS_OPTIONS,
     Command,
-    Group,
     output_option,
     with_options,
 )
 from mp2.cli.output_files import writing
 from mp2.cli.session import Interrupts
 from mp2.cli.views import document, present
-from mp2.errors import ExitCode, InputError
+from mp2.errors import InputError
 
 if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
@@ -154,54 +152,6 @@ def write_table(frame: Any, path: Path) -> None:
             frame.write_csv(part)
         else:
             frame.write_parquet(part)
-
-
-# --- mp2 check -------------------------------------------------------------------------------
-
-
-@click.group(cls=Group)
-def check() -> None:
-    """Check what results rest on."""
-
-
-@check.command()
-@click.argument("prices", type=click.Path(path_type=Path))
-@with_options(PRICES_OPTIONS)
-@GRIDS_OPTION
-@JSON_OPTION
-def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
-    """Change the future bars of PRICES and check that no past signal changes.
-
-    Every algorithm is checked, also those of third parties.
-    """
-    from mp2.pipeline import read_bars
-    from mp2.signals.grids import load_grids
-    from mp2.signals.lookahead import check as check_signals
-    from mp2.storage.request import PricesFile
-
-    with Interrupts().caught() as interrupts:
-        start_logging()
-        table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
-        checked = load_grids(grids)
-        findings = check_signals(table, checked, stop=interrupts.stop)
-        lines = [str(finding) for finding in findings]
-        warnings = (*table.warnings, *checked.warnings)
-        # A variation may have findings on several days.
-        n_cheating = len({(finding.algo, finding.variation) for finding in findings})
-        present(
-            document(
-                status="failed" if findings else "ok",
-                warnings=warnings,
-                algorithms=[algorithm.name for algorithm in checked.algorithms],
-                findings=lines,
-            ),
-            *lines,
-            f"{len(checked.algorithms)} algorithms, {len(checked.variations):,} variations: "
-            f"{n_cheating} look ahead",
-        )
-        if findings:
-            return ExitCode.FAILED
-        return ExitCode.OK
 
 
 # --- mp2 download ----------------------------------------------------------------------------

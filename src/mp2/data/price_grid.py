@@ -176,7 +176,6 @@ class Grid:
             done,
             n=len(cells),
             tickers=tuple(self.tickers[number] for number in np.unique(ticker)),
-            places=tuple(places),
             first=self.dates[idx.min()],
             last=self.dates[idx.max()],
         )
