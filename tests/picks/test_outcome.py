@@ -1,13 +1,16 @@
 """Outcomes: hit rates and returns by hand, days without a bar, holidays."""
 
+import io
 import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sheets import MONDAY, TUESDAY, WEEK, prices_of, result_of, sheet_of
 
+from mp2.cli.pick_view import outcome_view
 from mp2.errors import InputError
 from mp2.picks.outcome import Universe, score
 from mp2.picks.pick import pick_day
@@ -176,3 +179,12 @@ def test_outcomes_are_plain_json():
     assert document["votes"]["unpriced"] == ["Z"]
     pending = score(PICKS, prices_of(WEEK, {"A": [1.0] * 5})).to_dict()
     assert (json.loads(json.dumps(pending))["status"], pending["votes"]) == ("pending", None)
+
+
+def test_the_console_counts_and_names_picks_without_a_bar():
+    screen = Console(file=io.StringIO(), width=120)
+    screen.print(outcome_view(score(PICKS, PRICES)))
+    lines = screen.file.getvalue().splitlines()
+    assert lines[2].split()[:6] == ["picks", "of", "tickers", "no", "bar", "hit"]
+    assert lines[4].split()[:4] == ["votes", "5", "1", "40.0%"]
+    assert lines[5].startswith("no bar on 2026-01-12 for 1 of 5 tickers (20.0%): Z;")

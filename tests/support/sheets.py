@@ -114,6 +114,7 @@ def result_of(
         "score_mean": {},
         "score_std": {},
         "kept": groups,
+        "n_kept": {size: len(own) for size, own in groups.items()},
         "picked_rank": picked or {size: 1 if own else None for size, own in groups.items()},
         "days": WEEK,
         "day_weights": (1.0,) * len(WEEK),
