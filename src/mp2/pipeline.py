@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mp2._document import Document, Fields
 from mp2._recurse import now_ns
+from mp2.data.dates import iso_day
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.signal_reader import as_panel, read_signals
@@ -320,13 +321,14 @@ def run_request(
     from mp2.signals.sheet import compute_signals
 
     started_ns = now_ns()
+    end = last_day(request.source, request.signals.end)
     market = None
     if isinstance(request.source, DemoPrices):
         market = make_market(request.source.seed, plant=request.source.plant)
         prices = market.prices
         grids = market.grids
     if prices is None:
-        prices = read_bars(request.source, control.stop, end=request.signals.end)
+        prices = read_bars(request.source, control.stop, end=end)
     if grids is None:
         if request.signals.grids_in_memory:
             raise InputError("the grids of this run are in memory; pass them again as grids")
@@ -336,7 +338,7 @@ def run_request(
     sheet = compute_signals(
         prices,
         n_days=request.signals.n_days,
-        end=request.signals.end,
+        end=end,
         include_next=True,
         grids=grids,
         stop=control.stop,
@@ -439,6 +441,12 @@ def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
         stop=stop,
         **source.reading(),
     )
+
+
+def last_day(source: Source, end: str | None) -> str | None:
+    """Return the last day, in the form of the prices' own dates or a clear one, as YYYY-MM-DD."""
+    date_format = source.date_format if isinstance(source, PricesFile) else None
+    return iso_day("end", end, date_format)
 
 
 def read_bars(source: Source, stop: Stop = None, *, end: str | None = None) -> PriceTable:

@@ -264,10 +264,10 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
     "unreadable values": (
         LONG.with_columns(date=pl.lit("03/01/2024"), open=pl.lit("ten"), volume=pl.lit("many")),
         [
-            "column 'date', row 1: '03/01/2024' is not a date; "
-            "write YYYY-MM-DD or YYYYMMDD (8 such rows)",
             "column 'open', row 1: 'ten' is not a number (8 such rows)",
             "column 'volume', row 1: 'many' is not a number (8 such rows)",
+            "column 'date': '03/01/2024' may be 2024-01-03 (day first) or 2024-03-01 (month first),"
+            " and no value shows which; give --date-format, such as %d/%m/%Y or %m/%d/%Y",
         ],
     ),
     "duplicates that disagree": (

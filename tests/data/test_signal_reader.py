@@ -78,8 +78,8 @@ def test_algos_fixes_the_order() -> None:
         ),
         ({"algos": ["EMA", "RSI", "EMA"]}, ["algos: 'EMA' is given twice"]),
         ({"algos": "EMA"}, ["algos: 'RSI' occurs but is not in the order given; add it"]),
-        ({"days": ["soon"]}, ["days: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD"]),
-        ({"days": "later"}, ["days: 'later' is not a day; write YYYY-MM-DD or YYYYMMDD"]),
+        ({"days": ["soon"]}, ["days: 'soon' is not a date; write YYYY-MM-DD"]),
+        ({"days": "later"}, ["days: 'later' is not a date; write YYYY-MM-DD"]),
         ({"base_win_rates": [50]}, ["base_win_rates: 1 given for 2 days; give one for each"]),
         (
             {"base_win_rates": [50, 101]},

@@ -62,7 +62,8 @@ def test_every_source_reports_the_same_faults(as_source: Callable[[pl.DataFrame]
     )
     lines = [line.partition(": ")[2] for line in problems_of(as_source(broken))]
     assert sorted(lines) == [
-        "column 'day', row 2: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD (2 such rows)",
+        "column 'day', row 2: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD, "
+        "or give --date-format (2 such rows)",
         "column 'day', row 3: null is no day; every row needs one",
         "column 'ticker', row 4: null is no ticker; every row needs one (2 such rows)",
     ]

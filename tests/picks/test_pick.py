@@ -323,7 +323,7 @@ def test_other_column_names():
             {},
             "signals: no row after the run's last day 2026-01-09; its days end at",
         ),
-        (lambda t: t, {"day": "soon"}, "days: 'soon' is not a day; write YYYY-MM-DD or YYYYMMDD"),
+        (lambda t: t, {"day": "soon"}, "days: 'soon' is not a date; write YYYY-MM-DD"),
         (
             lambda t: t,
             {"columns": {"size": "x"}},

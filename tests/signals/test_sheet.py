@@ -220,6 +220,19 @@ def test_next_weekday(day, following):
     assert next_weekday(day) == following
 
 
+def test_an_end_without_bars_is_the_last_day_before_it():
+    # A Saturday, written in another form.
+    sheet = compute_signals(PRICES, n_days=2, end="2023/7/8", grids=GRIDS)
+    assert sheet.days == ("2023-07-06", "2023-07-07")
+    assert (
+        "end: no bars on 2023/7/8; 2023-07-07, the last day before it, is taken" in sheet.warnings
+    )
+    assert not any(
+        "end:" in line
+        for line in compute_signals(PRICES, n_days=2, end="20230707", grids=GRIDS).warnings
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
@@ -235,10 +248,10 @@ def test_next_weekday(day, following):
             "days: 3 up to 2023-01-04 need 4 dates, one of them before; the file has 3 dates",
         ),
         (
-            {"end": "2023-07-15"},
-            "prices: no bars on '2023-07-15'; the dates run from 2023-01-02 to 2023-07-14",
+            {"end": "2023-01-01"},
+            "prices: no bars up to '2023-01-01'; the dates run from 2023-01-02 to 2023-07-14",
         ),
-        ({"end": "soon"}, "prices: no bars on 'soon'"),
+        ({"end": "soon"}, "end: 'soon' is not a date; write YYYY-MM-DD"),
         ({"threads": 0}, "threads: 0 is too few; use at least 1"),
         ({"history": 0}, "history: 0 is too few; use at least 1 bar, or leave it out for all"),
         ({"only": []}, "only: names no variation; leave it out for all"),

@@ -144,7 +144,7 @@ PRICES_OPTIONS = (
 )
 TABLE_OPTIONS = _reading_options("algo=NAME,day=NAME")
 END_OPTION = click.option(
-    "--end", help="last day, YYYY-MM-DD [default: the last date of the prices]"
+    "--end", help="last day, as 2024-04-18 [default: the last date of the prices]"
 )
 GRIDS_OPTION = file_option(
     "--grids", help="TOML file of algorithms and parameters over the defaults"

@@ -147,7 +147,7 @@ def sheet_of_day(
 
     It is read from a table, or computed for the members of the kept groups alone.
     """
-    from mp2.data.dates import parse_day
+    from mp2.data.dates import setting_day
     from mp2.picks.pick import members_needed, sheet_from_table
     from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
@@ -167,9 +167,10 @@ def sheet_of_day(
     end = last_searched
     wanted = None
     if source.day is not None:
-        wanted = parse_day(source.day)
+        problems: list[str] = []
+        wanted = setting_day("day", source.day, problems, options["date_format"])
         if wanted is None:
-            raise InputError(f"day: {source.day!r} is not a date; write YYYY-MM-DD")
+            raise InputError(problems)
         # Bars of the day itself must not decide its signals. The first day of the calendar has
         # none before it.
         end = str(wanted - timedelta(days=wanted > date.min))
@@ -371,12 +372,13 @@ def walkforward(
     """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
     from mp2.cli.pick_view import walk_view
     from mp2.picks.walkforward import walk_forward
-    from mp2.pipeline import read_bars
+    from mp2.pipeline import last_day, read_bars
     from mp2.signals.grids import load_grids
     from mp2.storage.request import PricesFile
 
     rules = rules_from(options)
     source = PricesFile(path=prices, **options)
+    end = last_day(source, end)
     how = options_record(_WalkOptions, options)
     with Interrupts().caught() as interrupts:
         screen = start_logging()

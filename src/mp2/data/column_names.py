@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mp2._document import Names, Texts
-from mp2.data.dates import dates_of
+from mp2.data.dates import may_be_date
 from mp2.data.tables import Table
 from mp2.data.texts import texts_of
 
@@ -197,14 +197,17 @@ def date_columns(
 
 
 def _holds_dates(values: Series) -> bool:
+    import polars as pl
+
     known = values.drop_nulls()
-    if not known.dtype.is_temporal():
+    if known.dtype not in (pl.Date, pl.Datetime):
         known = texts_of(known).str.strip_chars()
         known = known.filter(known.fill_null("") != "")
         # Row numbers and short prices are no dates.
-        if not (known.str.len_chars() >= _DATE_LETTERS).all():
+        is_long = known.str.len_chars() >= _DATE_LETTERS
+        if not is_long.all() or not all(may_be_date(text) for text in known.unique()):
             return False
-    return len(known) > 0 and not dates_of(known).has_nulls()
+    return len(known) > 0
 
 
 # --- messages ------------------------------------------------------------------------------------

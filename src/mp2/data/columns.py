@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from mp2._document import Names
 from mp2.data.column_names import ColumnNames, Finder, ambiguous_lines, missing_line
-from mp2.data.dates import dates_of
+from mp2.data.date_columns import DateColumn
 from mp2.data.numbers import numbers_of, wins_of
 from mp2.data.signal_column import ROLE as SIGNAL
 from mp2.data.signal_column import signals_of
 from mp2.data.tables import Rows, Table
-from mp2.data.texts import has_meaning, texts_of, tickers_of
+from mp2.data.texts import has_meaning, in_utc, texts_of, tickers_of
 
 if TYPE_CHECKING:
     from polars import Series
@@ -30,6 +30,8 @@ CANONICAL = (*KEYS, *OUTCOME_PRICES, "win")
 
 # Roles that no row may leave out; prices, wins and volumes may be unknown.
 _REQUIRED = (*KEYS, "date")
+# Two times of a day mean something else for one ticker than for two.
+_TEXT_KEYS = ("algo", "variation", "ticker")
 _MAX_LENGTH_SHOWN = 80
 _MAX_COLUMNS_SHOWN = 12
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
@@ -40,11 +42,15 @@ _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with a table's values, by column and kind: the first example and the count."""
+    """What is wrong with a table's values, by column and kind: the first example and the count.
+
+    `of_columns` are lines about whole columns.
+    """
 
     table: str
     first_line: dict[tuple[str, str], str] = field(default_factory=dict)
     n_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    of_columns: list[str] = field(default_factory=list)
 
     def note(
         self,
@@ -63,7 +69,7 @@ class Faults:
         self.n_rows[kind] += int(is_bad.sum())
         if kind in self.first_line:
             return
-        one = values[idx : idx + 1]
+        one = in_utc(values[idx : idx + 1])
         # Python's dates end with the year 9999, and polars panics when it converts later times.
         is_date = one.dtype in (pl.Date, pl.Datetime)
         if one.dtype == pl.Duration or (is_date and not one.dt.year().is_between(1, 9999).any()):
@@ -81,7 +87,7 @@ class Faults:
         for kind, line in self.first_line.items():
             n_rows = self.n_rows[kind]
             lines.append(f"{line} ({n_rows} such rows)" if n_rows > 1 else line)
-        return lines
+        return lines + self.of_columns
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -101,6 +107,7 @@ class Columns:
         self.table = table
         self.names = names
         self.faults = Faults(table.name)
+        self.dates = {role: DateColumn(table, names[role]) for role in _NOT_DAYS if role in names}
 
     def batches(self, roles: Sequence[str]) -> Rows:
         """Yield the rows in stored order, in batches, with the roles as column names.
@@ -117,11 +124,12 @@ class Columns:
         for batch in self.table.batches(list(names)):
             columns = []
             for role in roles:
-                convert, missing, what = _CONVERSIONS[role]
+                convert, missing, what = self._conversion(role)
                 values = batch[self.names[role]]
                 converted = convert(values).alias(role)
                 columns.append(converted)
-                if not converted.null_count():
+                is_refused = role in self.dates and self.dates[role].refusal
+                if is_refused or not converted.null_count():
                     continue
                 nulls = converted.is_null()
                 misread = nulls & has_meaning(values, missing)
@@ -134,8 +142,18 @@ class Columns:
                         values,
                         first_row,
                     )
+            keys = [column for column in columns if column.name in _TEXT_KEYS]
+            for dates in self.dates.values():
+                dates.note_times(keys)
             yield pl.DataFrame(columns)
             first_row += batch.height
+        for dates in self.dates.values():
+            self.faults.of_columns += dates.problems()
+
+    def _conversion(self, role: str) -> Conversion:
+        if role in self.dates:
+            return self.dates[role].days, (), _NOT_DAYS[role]
+        return _CONVERSIONS[role]
 
 
 class Reader(Columns):
@@ -229,13 +247,17 @@ Conversion = tuple[Callable[["Series"], "Series"], Names, str]
 _TEXT: Conversion = (texts_of, (), "is not text")
 _NUMBER: Conversion = (numbers_of, _MISSING_TEXTS, "is not a number")
 
+# What is reported of the values of dates, which `DateColumn` converts.
+_NOT_DAYS = {
+    "day": "is not a day; write YYYY-MM-DD or YYYYMMDD, or give --date-format",
+    "date": "is not a date; write YYYY-MM-DD or YYYYMMDD, or give --date-format",
+}
+
 # By role: the conversion, the texts that stand for a null, and the fault of other values.
 _CONVERSIONS: dict[str, Conversion] = {
     "algo": _TEXT,
     "variation": _TEXT,
     "ticker": (tickers_of, ("",), "is not text"),
-    "day": (dates_of, (), "is not a day; write YYYY-MM-DD or YYYYMMDD"),
-    "date": (dates_of, (), "is not a date; write YYYY-MM-DD or YYYYMMDD"),
     "open": _NUMBER,
     "high": _NUMBER,
     "low": _NUMBER,

@@ -20,7 +20,7 @@ from mp2.data import signal_column
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.column_names import ColumnNames
 from mp2.data.columns import KEYS, Reader
-from mp2.data.dates import parse_day
+from mp2.data.dates import setting_day
 from mp2.data.signal_table import Key
 from mp2.data.tables import Rows, Table
 from mp2.data.ticker_keys import (
@@ -131,16 +131,11 @@ def arrange(
 def parse_days(
     days: Iterable[Any],
     problems: list[str],
+    date_format: str | None = None,
 ) -> list[date]:
     """Return the days of a setting; adds a problem for each value that is not a day."""
-    parsed = []
-    for day in days:
-        meaning = parse_day(str(day))
-        if meaning is None:
-            problems.append(f"days: {day!r} is not a day; write YYYY-MM-DD or YYYYMMDD")
-        else:
-            parsed.append(meaning)
-    return parsed
+    parsed = [setting_day("days", day, problems, date_format) for day in days]
+    return [day for day in parsed if day is not None]
 
 
 # --- outcomes ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,37 @@ def frame_table(
             if isinstance(rows, nw.LazyFrame):
                 rows = rows.collect("polars")
         for first in range(0, rows.shape[0], BATCH_ROWS):
-            yield to_polars(rows[first : first + BATCH_ROWS])
+            yield to_polars(with_plain_times(rows[first : first + BATCH_ROWS]))
 
     return Table(name, tuple(columns), read)
+
+
+def with_plain_times(frame: Any) -> Any:
+    """Convert the times of a pandas frame that polars would refuse, or move to another day.
+
+    Those are periods, zones with an offset under a name of their own, and objects, of which each
+    may have its own zone.
+    """
+    import narwhals as nw
+
+    native = nw.to_native(frame)
+    if not nw.dependencies.is_pandas_dataframe(native):
+        return frame
+    pandas = nw.get_native_namespace(frame)
+    columns = {}
+    for name, column in native.items():
+        dtype = column.dtype
+        if isinstance(dtype, pandas.PeriodDtype):
+            columns[name] = column.dt.start_time
+        elif isinstance(dtype, pandas.DatetimeTZDtype):
+            offset = dtype.tz.utcoffset(None)
+            if offset is not None:
+                columns[name] = column.dt.tz_convert(timezone(offset))
+        elif pandas.api.types.is_object_dtype(dtype):
+            kind = pandas.api.types.infer_dtype(column, skipna=True)
+            if kind in ("datetime", "period"):
+                columns[name] = column.map(str, na_action="ignore")
+    return nw.from_native(native.assign(**columns)) if columns else frame
 
 
 def to_polars(frame: Any) -> pl.DataFrame:

@@ -63,7 +63,12 @@ def open_table(
                 table = csv_table(path)
             else:
                 table = frame_table(source, name)
-            yield replace(table, stop=reading.stop)
+            yield replace(
+                table,
+                stop=reading.stop,
+                timezone=reading.timezone,
+                date_format=reading.date_format,
+            )
     except InputError:
         # A query that `stop` has interrupted fails.
         raise_if_stopped(reading.stop, name)

@@ -20,7 +20,8 @@ from mp2.data.arrays import (
 )
 from mp2.data.bars import ROLES, BarSource
 from mp2.data.column_names import ColumnNames, unknown_roles
-from mp2.data.dates import parse_day
+from mp2.data.date_columns import spacing
+from mp2.data.dates import iso_day, setting_day
 from mp2.data.findings import Finding
 from mp2.data.jumps import report_jumps
 from mp2.data.origin import FileOrigin, file_origin
@@ -85,6 +86,17 @@ class PriceTable:
             raise InputError(self._no_bars(f"on {day!r}"))
         return self.dates.index(day)
 
+    def last_idx(self, day: str, setting: str = "day") -> int:
+        """Return the index of the last date up to a day, written in any clear form.
+
+        Raises `InputError` when the day, of which `setting` is the name, is not a date or lies
+        before the first one.
+        """
+        n_dates = bisect_right(self.dates, iso_day(setting, day) or "")
+        if not n_dates:
+            raise InputError(self._no_bars(f"up to {day!r}"))
+        return n_dates - 1
+
     def _no_bars(self, when: str) -> str:
         return f"prices: no bars {when}; the dates run from {self.dates[0]} to {self.dates[-1]}"
 
@@ -93,18 +105,12 @@ class PriceTable:
         return self
 
     def until(self, day: str) -> PriceTable:
-        """Return the table as it was at the end of an ISO day, with the same warnings.
+        """Return the table as it was at the end of a day, with the same warnings.
 
         Later dates and tickers listed later are cut. Raises `InputError` when the day is not a date
         or lies before the first one.
         """
-        problems: list[str] = []
-        limit = _parse_limit("day", day, problems)
-        if limit is None:
-            raise InputError(problems)
-        n_dates = bisect_right(self.dates, limit.isoformat())
-        if not n_dates:
-            raise InputError(self._no_bars(f"up to {day!r}"))
+        n_dates = self.last_idx(day) + 1
         if n_dates == self.n_dates:
             return self
         is_listed = self.first_idx < n_dates
@@ -205,7 +211,7 @@ def read_prices(
     adjusted ones. Overnight jumps that look like a split or another unit of the currency
     (`mp2.data.jumps`) are kept with a warning.
 
-    `start` and `end`, ISO dates, restrict the dates, both included: later bars do not decide which
+    `start` and `end` restrict the dates, both included: later bars do not decide which
     tickers there are, and only the first date after `end` is noted (`next_date`). `stop`, when set,
     ends the reading between two batches with `ReadStoppedError`.
 
@@ -232,7 +238,7 @@ def read_prices(
     bars.problems += unknown_roles(reading.columns, ROLES)
     if adjusted not in CHOICES:
         bars.problems.append(f"adjusted: {adjusted!r} is unknown; choose from {', '.join(CHOICES)}")
-    first, last = day_limits(start, end, bars.problems)
+    first, last = day_limits(start, end, bars.problems, date_format)
     rows = Rows(first or date.min, last or date.max)
     for batch in bars.batches():
         rows.add(batch)
@@ -248,6 +254,9 @@ def read_prices(
     if problems:
         raise InputError(problems)
     grid = Grid(bars.name, rows)
+    rare = spacing(grid.dates)
+    if rare:
+        raise InputError(f"{bars.name}: these are {rare} bars, by their dates; give daily bars")
     grid.validate()
     report_jumps(grid)
     read = price_table(
@@ -278,23 +287,14 @@ def day_limits(
     start: str | None,
     end: str | None,
     problems: list[str],
+    date_format: str | None = None,
 ) -> tuple[date | None, date | None]:
     """Return the first and last day of a setting; adds to `problems` what is wrong with them."""
-    first = _parse_limit("start", start, problems)
-    last = _parse_limit("end", end, problems)
+    first = last = None
+    if start is not None:
+        first = setting_day("start", start, problems, date_format)
+    if end is not None:
+        last = setting_day("end", end, problems, date_format)
     if first and last and first > last:
         problems.append(f"start: {start} is after end {end}")
     return first, last
-
-
-def _parse_limit(
-    name: str,
-    day: str | None,
-    problems: list[str],
-) -> date | None:
-    parsed = None
-    if day is not None:
-        parsed = parse_day(str(day))
-        if parsed is None:
-            problems.append(f"{name}: {day!r} is not a date; write YYYY-MM-DD")
-    return parsed

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from mp2._document import Texts
+from mp2.data.dates import is_date_format, zone_of
 from mp2.data.tables import Stop
+from mp2.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,19 @@ class Reading:
     adjusted: str = "auto"
     strict: bool = False
     stop: Stop = None
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown zone, or what is no format of dates, before anything is read."""
+        if self.timezone is not None and zone_of(self.timezone) is None:
+            raise InputError(
+                f"timezone: {self.timezone!r} is not known; give a name such as Asia/Tokyo, "
+                "or an offset such as +05:30"
+            )
+        if self.date_format is not None and not is_date_format(self.date_format):
+            raise InputError(
+                f"date_format: {self.date_format!r} does not say year, month and day; "
+                "write %d/%m/%Y or the like, as for strptime"
+            )
 
     def of_file(self) -> Reading:
         """Return the same for a source that is no database."""

@@ -100,7 +100,7 @@ def read_signals(
         stop=stop,
     )
     problems = unknown_roles(names, (*CANONICAL, signal_column.ROLE))
-    extra_days = parse_days(_as_list(days), problems)
+    extra_days = parse_days(_as_list(days), problems, date_format)
     if not isinstance(shift, int) or shift < 0:
         raise InputError(f"shift: {shift!r} is not a number of sessions; give 0, 1 or more")
     with ExitStack() as opened:
@@ -387,7 +387,7 @@ def read_day_signals(
     """
     names = reading.columns
     problems = unknown_roles(names, CANONICAL)
-    asked = parse_days([] if day is None else [day], problems)
+    asked = parse_days([] if day is None else [day], problems, reading.date_format)
     with open_table(source, "signals", reading) as opened:
         # A day to pick for has no outcome yet; where there are prices they show that.
         finder = Finder(opened, names)

@@ -7,9 +7,10 @@ on an unreadable source is raised as `InputError`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ from mp2.errors import InputError, ReadStoppedError
 # Polars is imported where it is used: that takes longer than starting the program.
 if TYPE_CHECKING:
     import polars as pl
+
+# Polars knows no offset of half an hour: it would refuse a pyarrow table with one and panic on a
+# Parquet file, even where the column is not used. `date_columns` reads these zones.
+os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 
 # Rows of a batch: many enough to amortise a call, few enough to take some ten megabytes.
 BATCH_ROWS = 1 << 16
@@ -38,7 +43,7 @@ class Table:
     `read(names)` yields its rows in stored order, restricted to the named columns; `batches` raises
     `ReadStoppedError` once `stop` is set. `notes`: what was guessed about the source. `decimal`:
     the mark that its numbers probably have. `index`: returns the columns that the source says are
-    its index.
+    its index. `timezone` and `date_format` are those of `Reading`.
     """
 
     name: str
@@ -48,6 +53,8 @@ class Table:
     notes: Names = ()
     decimal: str | None = None
     index: Callable[[], Names] = tuple
+    timezone: str | None = None
+    date_format: str | None = None
 
     def batches(self, names: ColumnList) -> Rows:
         """Yield what `read` yields, until the reading is stopped."""
@@ -94,8 +101,10 @@ def series(
     """Make a series of values: of one type as they are, of mixed types as text."""
     import polars as pl
 
-    try:
-        return pl.Series(name, values, strict=True)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        texts = [None if value is None else str(value) for value in values]
-        return pl.Series(name, texts, dtype=pl.String)
+    with suppress(TypeError, OverflowError, pl.exceptions.PolarsError):
+        made = pl.Series(name, values, strict=True)
+        # Of times with an offset polars keeps the instant alone.
+        if not isinstance(made.dtype, pl.Datetime) or made.dtype.time_zone is None:
+            return made
+    texts = [None if value is None else str(value) for value in values]
+    return pl.Series(name, texts, dtype=pl.String)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mp2._document import Names
 from mp2.data.column_names import role_of, unnamed
-from mp2.data.dates import parse_day
+from mp2.data.dates import may_be_date
 from mp2.data.packed import open_bytes
 from mp2.data.tables import library_errors
 from mp2.data.wide_bars import has_two_levels
@@ -175,7 +175,7 @@ def _count_header_rows(records: Sequence[Sequence[str]]) -> int:
     if len(records) == 1 or not has_two_levels(*records[:2]):
         return 1
     for first_cell, *others in records[2:3]:
-        if not any(others) and parse_day(first_cell) is None:
+        if not any(others) and not may_be_date(first_cell):
             return 3
     return 2
 

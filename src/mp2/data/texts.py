@@ -39,6 +39,7 @@ def texts_of(values: Series) -> Series:
         )
     if values.dtype.is_float():
         values = values.fill_nan(None)
+    values = in_utc(values)
     # Polars would write lists as text and read bytes as UTF-8.
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         return nulls(values, pl.String)
@@ -47,6 +48,19 @@ def texts_of(values: Series) -> Series:
     # An extension type of another library; a timestamp beyond polars' calendar.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return nulls(values, pl.String)
+
+
+def in_utc(values: Series) -> Series:
+    """Return times of a zone as those of UTC without one: of zones it does not know polars panics.
+
+    Other values are returned as they are.
+    """
+    import polars as pl
+
+    dtype = values.dtype
+    if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
+        return values
+    return values.to_physical().cast(pl.Datetime(dtype.time_unit))
 
 
 def nulls(

@@ -178,7 +178,9 @@ class WideBars:
                 yield part.select(names)
 
             name = f"{table.name}[{ticker}]"
-            yield Table(name, tuple(part.columns), read, decimal=table.decimal), ticker
+            columns_of_part = tuple(part.columns)
+            # What was guessed is said once, of the whole table.
+            yield replace(table, name=name, columns=columns_of_part, read=read, notes=()), ticker
 
 
 def wide_bars(

@@ -15,7 +15,6 @@ the price table leaves out (a gap, an early end) are missing from picks and univ
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -23,7 +22,7 @@ from statistics import fmean
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
-from mp2.data.prices import as_prices
+from mp2.data.prices import PriceTable, as_prices
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
@@ -188,7 +187,7 @@ def walk_forward(
     """Search and judge `weeks` blocks of five trading days, the last ending at `end`.
 
     - `prices`: a price table, or what `read_prices` reads.
-    - `end`: an ISO date (default: the last date of the prices).
+    - `end`: a day (default: the last date of the prices); without bars, the last one before it.
     - `budget_s_per_week` (seconds), `workers`, `rules`, `count` and `without` go to each search;
       `min_tickers` and `top_groups` to `pick_day`; `grids` to `compute_signals`. The signals of all
       days are computed once.
@@ -199,7 +198,7 @@ def walk_forward(
     """
     rules = rules or Rules()
     prices = as_prices(prices, end=end, stop=stop)
-    n_days = _n_days(prices.dates, weeks, end)
+    n_days = _n_days(prices, weeks, end)
     # Once for all weeks: the signals of a day do not depend on the other days.
     sheet = signals(
         prices,
@@ -253,7 +252,7 @@ def walk_forward(
 
 
 def _n_days(
-    dates: Sequence[str],
+    prices: PriceTable,
     weeks: int,
     end: str | None,
 ) -> int:
@@ -261,10 +260,10 @@ def _n_days(
     if weeks < 1:
         raise InputError(f"weeks: {weeks} is below 1; give 1 or more")
     n_days = DAYS_PER_WEEK * (weeks + 1)
-    n_dates = len(dates)
+    n_dates = prices.n_dates
     until = ""
     if end is not None:
-        n_dates = bisect_right(dates, end)
+        n_dates = prices.last_idx(end, "end") + 1
         until = f" up to {end}"
     # The signals of a day need a bar before it.
     if n_days < n_dates:

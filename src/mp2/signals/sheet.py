@@ -20,6 +20,7 @@ import numpy as np
 from mp2._document import Names
 from mp2.data import bitset
 from mp2.data.arrays import AnyArray, FloatArray, freeze
+from mp2.data.dates import iso_day
 from mp2.data.panel import SignalPanel, signal_panel
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
@@ -151,6 +152,7 @@ class _Days:
     names: Names
     first_idx: int
     assumed: bool = False
+    notes: Names = ()
 
     @property
     def stop_idx(self) -> int:
@@ -170,7 +172,13 @@ def wanted_days(
         raise InputError(f"days: {n_days} is too few; ask for at least {least}")
     if not dates:
         raise InputError("prices: there is no bar")
-    stop_idx = len(dates) if end is None else prices.date_idx(end) + 1
+    stop_idx = len(dates)
+    notes: Names = ()
+    if end is not None:
+        stop_idx = prices.last_idx(end, "end") + 1
+        last = dates[stop_idx - 1]
+        if iso_day("end", end) != last:
+            notes = (f"end: no bars on {end}; {last}, the last day before it, is taken",)
     first_idx = stop_idx - n_days
     # The signal of the first day needs a bar before it.
     if first_idx < 1:
@@ -185,8 +193,13 @@ def wanted_days(
             names,
             first_idx,
             assumed=prices.next_date is None,
+            notes=notes,
         )
-    return _Days(dates[first_idx : stop_idx + include_next], first_idx)
+    return _Days(
+        dates[first_idx : stop_idx + include_next],
+        first_idx,
+        notes=notes,
+    )
 
 
 def next_weekday(day: str) -> str:
@@ -214,7 +227,8 @@ def compute_signals(
     """Compute the signals of the last `n_days` dates of the prices up to `end`.
 
     - `prices`: a price table, or what `read_prices` reads.
-    - `end`: an ISO date of the prices (default: the last one).
+    - `end`: the last day (default: the last date of the prices). Without bars on it the last date
+      before it counts, with a warning.
     - `include_next` adds the day after: the prices' next date if it is known, else the next weekday
       (`assumed_day`). `n_days` may be 0 then.
     - `grids`: what to compute (default: `load_grids()`); `only` limits it to these (algorithm,
@@ -268,7 +282,7 @@ def compute_signals(
         open=opens,
         close=closes,
         assumed_day=days.assumed,
-        warnings=(*prices.warnings, *grids.warnings, *notes),
+        warnings=(*prices.warnings, *grids.warnings, *days.notes, *notes),
     )
 
 

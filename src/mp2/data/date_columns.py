@@ -1,0 +1,247 @@
+"""A column of a table as days: one rule for all its batches, and what its times give away.
+
+A time counts as the day of its own zone, or of the zone that the caller names. Columns in which all
+days are wrong are refused: evenings before the days they stand for, and several times of one day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mp2.data.column_names import named
+from mp2.data.dates import local_time, readings_of, zone_of
+from mp2.data.tables import Table
+from mp2.data.texts import in_utc, nulls, texts_of
+from mp2.errors import InputError
+
+if TYPE_CHECKING:
+    from polars import Series
+
+_MAX_CLOCKS_SHOWN = 3
+# Fewer days do not show on which weekdays there are none.
+_MIN_DAYS = 4
+_FRIDAY = 5
+_SUNDAY = 7
+# Summer time moves a zone's midnight by an hour.
+_N_CLOCKS_OF_MIDNIGHT = 2
+
+
+class DateColumn:
+    """Converts one column: `days` and `note_times` for each batch, `problems` at the end."""
+
+    def __init__(self, table: Table, name: str) -> None:
+        import polars as pl
+
+        self.table = table
+        self.name = name
+        self.place = f"{table.name}: column {name!r}"
+        self.zone = zone_of(table.timezone) if table.timezone else None
+        # Known once a text needs it.
+        self._is_day_first: bool | None = None
+        # Why no value of the column can be read.
+        self.refusal: str | None = None
+        # The times of the last batch; None where they are all midnight.
+        self._times: Series | None = None
+        self._quarters = pl.Series(dtype=pl.Datetime("us"))
+        self._n_days = 0
+        self._n_mixed_days = 0
+
+    def days(self, values: Series) -> Series:
+        """Convert to dates; what is no day becomes null.
+
+        All are null, and `refusal` says why, when the order of day and month is not known, or the
+        zone.
+        """
+        import polars as pl
+
+        self._times = None
+        if values.dtype == pl.Date:
+            return _in_calendar(values)
+        is_instant = values.dtype == pl.Datetime
+        try:
+            times = self._of_instants(values) if is_instant else self._of_texts(values)
+        except InputError as error:
+            self.refusal = str(error)
+            return nulls(values, pl.Date)
+        if times.dtype == pl.Date:
+            return times
+        days = times.dt.date()
+        if (days.cast(times.dtype) != times).any():
+            self._times = times
+        return days
+
+    def _of_instants(self, values: Series) -> Series:
+        """Return the times on the clock of the wanted zone, by default the column's own."""
+
+        dtype: Any = values.dtype
+        zone = self.zone or zone_of(dtype.time_zone or "UTC")
+        if zone is None:
+            raise InputError(
+                f"{self.place} has times of the zone {dtype.time_zone!r}, which is not known; "
+                "give --timezone, such as Asia/Tokyo"
+            )
+        instants = _in_calendar(in_utc(values))
+        # The usual column: no time is moved.
+        if self.zone is None and zone.utcoffset(None) == timedelta():
+            return instants
+        distinct = instants.unique().drop_nulls()
+        times = []
+        for instant in distinct:
+            time = instant.replace(tzinfo=UTC) if dtype.time_zone else instant
+            times.append(local_time(time, zone))
+        return _replaced(instants, distinct, times)
+
+    def _of_texts(self, values: Series) -> Series:
+        """Return the times that texts and numbers mean, or dates where all are midnight."""
+        texts = _date_texts(values)
+        # Each different text is parsed once: there are few days among many rows.
+        distinct = texts.unique().drop_nulls()
+        readings = [readings_of(text, self.table.date_format) for text in distinct]
+        if self._is_day_first is None and any(reading.need_order for reading in readings):
+            self._is_day_first = self._find_order()
+        times = []
+        for reading in readings:
+            time = reading.day_first if self._is_day_first else reading.month_first
+            times.append(time and local_time(time, self.zone))
+        return _replaced(texts, distinct, times)
+
+    def _find_order(self) -> bool:
+        """Return whether days come before months, as some value of the whole column shows."""
+        day_first = ""
+        month_first = ""
+        ambiguous = ""
+        for batch in self.table.batches([self.name]):
+            for text in _date_texts(batch[self.name]).unique(maintain_order=True).drop_nulls():
+                reading = readings_of(text, self.table.date_format)
+                if not reading.need_order:
+                    continue
+                if reading.month_first is None:
+                    day_first = day_first or text
+                elif reading.day_first is None:
+                    month_first = month_first or text
+                else:
+                    ambiguous = ambiguous or text
+        if day_first and month_first:
+            raise InputError(
+                f"{self.place} has {day_first!r}, where the day is first, and {month_first!r}, "
+                "where the month is; write YYYY-MM-DD"
+            )
+        if not (day_first or month_first):
+            days = readings_of(ambiguous, self.table.date_format).days()
+            raise InputError(
+                f"{self.place}: {ambiguous!r} may be {days[0]} (day first) or {days[1]} "
+                "(month first), and no value shows which; "
+                "give --date-format, such as %d/%m/%Y or %m/%d/%Y"
+            )
+        return bool(day_first)
+
+    # --- what the times show ---------------------------------------------------------------------
+
+    def note_times(self, keys: Sequence[Series]) -> None:
+        """Count the times of the last batch; `keys` say which of its rows are of one kind."""
+        import polars as pl
+
+        if self._times is None:
+            return
+        rows = pl.DataFrame([*keys, self._times.alias("time")]).drop_nulls().unique()
+        quarters = rows["time"].dt.truncate("15m").cast(self._quarters.dtype)
+        self._quarters = pl.concat([self._quarters, quarters]).unique()
+        names = [key.name for key in keys]
+        per_day = rows.group_by(*names, pl.col("time").dt.date()).len()
+        self._n_days += per_day.height
+        self._n_mixed_days += int((per_day["len"] > 1).sum())
+
+    def problems(self) -> list[str]:
+        """Return why no day of the column can be right, if so."""
+        if self.refusal:
+            return [self.refusal]
+        clocks = self._quarters.dt.strftime("%H:%M").value_counts(sort=True)
+        shown = named(sorted(clocks.to_series()), _MAX_CLOCKS_SHOWN)
+        # Half of them: of the last day a source may hold two states.
+        if 2 * self._n_mixed_days > self._n_days:
+            return [
+                f"{self.place}: the times of day differ ({shown}): this is data within the day; "
+                "make daily rows of it"
+            ]
+        # A wrong zone is found out, too; UTC says that the days are right.
+        if self.zone is not None and self.zone.utcoffset(None) == timedelta():
+            return []
+        weekdays = self._quarters.dt.date().unique().dt.weekday()
+        n_days = len(weekdays)
+        if n_days < _MIN_DAYS:
+            return []
+        is_midnight = 10 * clocks["count"].head(_N_CLOCKS_OF_MIDNIGHT).sum() > 9 * n_days
+        has_sundays = 10 * (weekdays == _SUNDAY).sum() > n_days
+        has_fridays = 50 * (weekdays == _FRIDAY).sum() > n_days
+        if is_midnight and has_sundays and not has_fridays:
+            return [
+                f"{self.place}: the times are {shown}, on Sundays but not on Fridays: midnights of "
+                "a zone in the east, written as UTC; give --timezone, such as Asia/Tokyo "
+                "(--timezone UTC takes the days as they are)"
+            ]
+        return []
+
+
+# --- days of a whole table -----------------------------------------------------------------------
+
+# (least days apart, most, what such bars are called): holidays move a bar by a day or two.
+_SPACINGS = ((5, 9, "weekly"), (26, 33, "monthly"), (87, 94, "quarterly"))
+_MIN_GAPS = 4
+
+
+def spacing(dates: Sequence[str]) -> str | None:
+    """Return "weekly" or the like for ascending ISO dates of which most are so far apart."""
+    gaps = np.diff(np.array(dates, "datetime64[D]")).astype(np.int64)
+    if len(gaps) < _MIN_GAPS:
+        return None
+    for least, most, what in _SPACINGS:
+        if np.mean((least <= gaps) & (gaps <= most)) > 0.75:
+            return what
+    return None
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def _in_calendar(values: Series) -> Series:
+    """Return dates or times with null for those that Python does not have."""
+    in_range = values.dt.year().is_between(1, 9999).fill_null(False)
+    return values.set(~in_range, None)
+
+
+def _date_texts(values: Series) -> Series:
+    """Convert to text, whole floats as whole numbers."""
+    import polars as pl
+
+    texts = texts_of(values)
+    if not values.dtype.is_float():
+        return texts
+    # pandas turns whole numbers into floats where some are missing.
+    whole = values.cast(pl.Int64, strict=False)
+    return whole.cast(pl.String).zip_with((whole == values).fill_null(False), texts)
+
+
+def _replaced(
+    values: Series,
+    distinct: Series,
+    times: Sequence[datetime | None],
+) -> Series:
+    """Return the time of each value, or the dates where all are midnight."""
+    import polars as pl
+
+    if distinct.is_empty():
+        return nulls(values, pl.Date)
+    replacements = pl.Series(times, dtype=pl.Datetime("us"))
+    days = replacements.dt.date()
+    if (days.cast(replacements.dtype) == replacements).all():
+        replacements = days
+    return values.replace_strict(
+        distinct,
+        replacements,
+        default=None,
+        return_dtype=replacements.dtype,
+    )
