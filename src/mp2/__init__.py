@@ -31,7 +31,7 @@ _NAMES_OF = {
     "signals.algorithms": "Algorithm Parameter",
     "signals.grids": "Grids load_grids",
     "signals.sheet": "SignalSheet compute_signals",
-    "groups.result": "DayConsensus DayStats Group Member SearchResult StarterRecord "
+    "groups.result": "DayConsensus DayStats Exclusion Group Member SearchResult StarterRecord "
     "StarterStatus Status",
     "groups.rules": "Rules",
     "groups.search": "SearchProgress",

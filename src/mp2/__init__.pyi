@@ -25,6 +25,7 @@ from mp2.errors import SourceError as SourceError
 from mp2.errors import StoreError as StoreError
 from mp2.groups.result import DayConsensus as DayConsensus
 from mp2.groups.result import DayStats as DayStats
+from mp2.groups.result import Exclusion as Exclusion
 from mp2.groups.result import Group as Group
 from mp2.groups.result import Member as Member
 from mp2.groups.result import SearchResult as SearchResult

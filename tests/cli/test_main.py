@@ -24,7 +24,7 @@ DOCUMENT_KEYS = {
     "workers", "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done",
     "tested_exact", "attempts", "max_attempts", "input_fingerprint", "tested", "eligible",
     "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
-    "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "n_kept",
+    "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "exclusions", "n_kept",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
@@ -79,6 +79,7 @@ def test_nothing_found_is_exit_code_4(mp2):
     code, out, _ = mp2("search", GOLDEN / "nothing-eligible.csv", *RULES)
     assert code == 4
     assert "Complete: no group is eligible under these rules." in out
+    assert "max_daily_buys     20  8 of 8 groups of size 3" in out
     code, out, _ = mp2(
         "search", GOLDEN / "nothing-eligible.csv", *RULES, "--max-attempts", "1", "--json"
     )

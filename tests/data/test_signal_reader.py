@@ -30,6 +30,7 @@ from signal_frames import (
 
 from mp2.data import frames, parquet
 from mp2.data.panel import SignalPanel
+from mp2.data.prices import read_prices
 from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError
 from mp2.groups.space import panel_summary
@@ -356,3 +357,13 @@ def test_the_real_week_fits_a_small_process(n_row_groups: int | None, tmp_path: 
     assert list(map(int, counts)) == [1142, 503, 5, 1_301_961]
     assert consistent == "True"
     assert int(peak_kb) < 250 * 1024
+
+
+def test_prices_in_the_place_of_signals_are_named_and_the_reverse(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("Date,Symbol,Open,High,Low,Close\n2026-01-05,A,1,2,1,2\n")
+    (line,) = problems_of(path)
+    assert line.startswith(f"{path}: these are prices: mp2 run (mp2.run) computes signals")
+    LONG.write_csv(path)
+    with pytest.raises(InputError, match=r"these are signals: mp2 search \(mp2.search\) searches"):
+        read_prices(path)

@@ -73,6 +73,7 @@ def search(path: Path, dry_run: bool, **options: Any) -> int:
 def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     """Print the sizes of the table and of the space, and what a search needs."""
     from mp2.cli.search_view import summary_view
+    from mp2.groups.exclusions import why_impossible
     from mp2.groups.memory import memory_needed
     from mp2.groups.settings import check_settings
     from mp2.groups.space import panel_summary
@@ -84,6 +85,7 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     summary = panel_summary(panel, rules.max_size)
     needed = memory_needed(panel, rules, request.search.workers)
     sizes = {**asdict(summary), "memory_bytes": needed}
-    content = document(status="dry_run", warnings=panel.warnings, **sizes)
+    warnings = [*panel.warnings, *why_impossible(panel, rules)]
+    content = document(status="dry_run", warnings=warnings, **sizes)
     present(content, summary_view(summary, needed))
     return ExitCode.OK

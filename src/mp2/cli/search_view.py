@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mp2.cli.views import count, duration, record_table, share, stacked, styled
 from mp2.errors import plain
-from mp2.groups.result import Group, Member, SearchResult, Status
+from mp2.groups.result import Exclusion, Group, Member, SearchResult, Status
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,6 +41,8 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
         yield ""
     yield from totals(result)
     yield styled(coverage_sentence(result), "bold")
+    if result.exclusions:
+        yield exclusions_table(result.exclusions)
 
 
 def groups_table(
@@ -63,6 +65,15 @@ def groups_table(
         rows.append(row)
     headings = ("rank", "score", "hit %", "Wilson %", "buys", "hits", "members")
     return record_table(headings, rows, right=range(6))
+
+
+def exclusions_table(exclusions: Iterable[Exclusion]) -> RenderableType:
+    """Build the table of what each rule excluded."""
+    rows = []
+    for one in exclusions:
+        excluded = f"{count(one.n_excluded)} of {count(one.n)} {one.kind}"
+        rows.append((one.rule, f"{one.limit:g}", excluded))
+    return record_table(("rule", "limit", "excludes"), rows, right=[1])
 
 
 def members_text(members: Iterable[Member], hints: Mapping[int, str]) -> str:

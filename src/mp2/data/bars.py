@@ -15,7 +15,7 @@ from typing import Any
 from mp2._document import Names
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
-from mp2.data.column_names import Finder, ambiguous_lines, missing_line
+from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
 from mp2.data.columns import Columns
 from mp2.data.findings import Finding
 from mp2.data.opening import open_table
@@ -153,8 +153,9 @@ class BarSource:
         for role in ("volume", "ticker"):
             if role not in finder.given and (role == "volume" or ticker):
                 finder.missing.pop(role, None)
-        problems = list(finder.unclear)
-        if finder.missing:
+        other_kind = mistaken(table, "prices")
+        problems = other_kind or list(finder.unclear)
+        if finder.missing and not other_kind:
             line = missing_line(table, finder.missing)
             if "ticker" in finder.missing and "ticker" not in finder.given:
                 line += (

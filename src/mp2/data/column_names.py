@@ -225,6 +225,26 @@ def unknown_roles(
     ]
 
 
+def mistaken(
+    table: Table,
+    wanted: str,
+) -> list[str]:
+    """Return the problem of prices where signals are wanted, or of signals instead of prices."""
+    roles = {role_of(name, _USUAL_NAMES) for name in table.columns}
+    keys = {"algo", "variation"}
+    if wanted == "prices" and keys <= roles:
+        return [
+            f"{table.name}: these are signals: mp2 search (mp2.search) searches them; prices have "
+            "no columns algo and variation"
+        ]
+    if wanted == "signals" and {"open", "high", "low", "close"} <= roles and not keys & roles:
+        return [
+            f"{table.name}: these are prices: mp2 run (mp2.run) computes signals from them and "
+            "searches these; signals have columns algo and variation"
+        ]
+    return []
+
+
 def missing_line(
     table: Table,
     missing: Mapping[str, str],

@@ -18,7 +18,7 @@ import numpy as np
 from mp2._document import Names
 from mp2.data import signal_column
 from mp2.data.arrays import BoolArray, IndexArray
-from mp2.data.column_names import ColumnNames
+from mp2.data.column_names import ColumnNames, mistaken
 from mp2.data.columns import KEYS, Reader
 from mp2.data.dates import setting_day
 from mp2.data.signal_table import Key
@@ -313,6 +313,7 @@ class LongSignals(Reader):
     ) -> None:
         names = {role: name for role, name in columns.items() if role != signal_column.ROLE}
         super().__init__(table, KEYS, names, outcome=with_outcome)
+        self.problems = mistaken(table, "signals") or self.problems
         given = {**self.names, **columns}
         column = signal_column.find(table, given, self.problems, self.warnings)
         if column is not None:

@@ -87,6 +87,17 @@ STATISTICS = tuple(name for name, kind in Group.__annotations__.items() if kind 
 """The fields of a group that the kernel describes: all numbers but the score, which comes first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A rule and its limit, and how many it excluded of `n` of a kind: variations, groups."""
+
+    rule: str
+    limit: float
+    n_excluded: int
+    n: int
+    kind: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterRecord:
     """How far one starter got, and what it counted.
@@ -128,6 +139,8 @@ class SearchResult:
       None in results that do not state it.
     - `aliases`: classes of two or more variations of one algorithm that buy and win the same on all
       days searched; members by number, classes by their first.
+    - `exclusions`: why nothing was kept, by rule, as far as it is known; empty when something was,
+      and for a result that was loaded.
     - `store_error`: why the result is not in the store it was meant for, and where it is instead.
     """
 
@@ -164,6 +177,7 @@ class SearchResult:
     store_s: float = 0.0
     n_visited: int | None = None
     aliases: tuple[tuple[Member, ...], ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     store_error: str | None = None
 
     @property
@@ -215,6 +229,7 @@ class SearchResult:
             "groups": groups,
             "picks": picks,
             "rules": self.rules.to_dict(),
+            "exclusions": [_plain(exclusion) for exclusion in self.exclusions],
             "aliases": [[_plain(member) for member in members] for members in self.aliases],
             "errors": [self.store_error] if self.store_error else [],
         }
@@ -223,7 +238,7 @@ class SearchResult:
 # Fields that `to_dict` converts; a new plain field is part of the document by itself.
 _BY_SIZE = ("tested", "eligible", "score_mean", "score_std", "n_kept")
 _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
-_NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "store_error")
+_NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "exclusions", "store_error")
 
 
 def group_dict(group: Group) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,16 +16,20 @@ from mp2.errors import InputError
 from mp2.groups import aliases
 from mp2.groups.aliases import AliasCache, SearchedStarter
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, RecordArray, Recorder, SearchState
+from mp2.groups.exclusions import exclusions, why_impossible
 from mp2.groups.kept import day_weights, describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
 from mp2.groups.result import Member, SearchResult, Status
+from mp2.groups.rules import Rules
 from mp2.groups.settings import SearchSettings, check_settings
 from mp2.groups.starters import NS_PER_S, StarterTable, exact_sum, score_moments
 
 # Comparing variations saves time later, so it must not use up all of it.
 _ALIAS_SHARE = 0.5
+# To find out why nothing was kept.
+_REASONS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,18 @@ def search(
         observe_every_s=observe_every_s,
     )
     run.close(outcome)
-    return run.result(outcome)
+    result = run.result(outcome)
+    if any(result.kept.values()) or session.is_over():
+        return result
+
+    def search_without_limits(rules: Rules) -> SearchResult:
+        left_ns = max(1, started_ns + budget_ns - now_ns())
+        budget_s = min(left_ns / NS_PER_S, _REASONS_S)
+        other = replace(settings, rules=rules, max_attempts=None, budget_s=budget_s)
+        return search(panel, other, stop=session.stop)
+
+    why = tuple(exclusions(panel, result, search_without_limits))
+    return replace(result, exclusions=why)
 
 
 def running_order(
@@ -417,7 +432,7 @@ class SearchRun:
         return {size: heap.ranked() for size, heap in self.heaps.items()}
 
     def _warnings(self, outcome: PoolOutcome) -> list[str]:
-        warnings = []
+        warnings = why_impossible(self.panel, self.settings.rules)
         if not self._all_compared:
             warnings.append(
                 "not all variations were compared for being identical: the budget was too short"

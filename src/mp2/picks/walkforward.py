@@ -26,6 +26,7 @@ from mp2.data.prices import PriceTable, as_prices
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
+from mp2.groups.exclusions import why_nothing
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import search as search_groups
@@ -215,6 +216,7 @@ def walk_forward(
         without=without,
     )
     done: list[Week] = []
+    reasons: list[str] = []
     while len(done) < weeks:
         if observe is not None:
             observe(len(done), weeks)
@@ -232,6 +234,8 @@ def walk_forward(
             top_groups,
         )
         done.append(week)
+        if not any(result.kept.values()):
+            reasons.append(why_nothing(result, panel))
     if observe is not None:
         observe(len(done), weeks)
     # A stopped walk is judged on the weeks it has.
@@ -247,8 +251,18 @@ def walk_forward(
         weeks=tuple(done),
         # Sizes of the rules, not of results: a stop may leave no week.
         total=_judge_each(rules.retain_sizes, days),
-        warnings=sheet.warnings,
+        warnings=(*sheet.warnings, *_empty_weeks(reasons, len(done))),
     )
+
+
+def _empty_weeks(
+    reasons: Sequence[str],
+    n_weeks: int,
+) -> list[str]:
+    """Return a warning about the weeks whose search kept no group, with the first reason."""
+    if not reasons:
+        return []
+    return [f"{len(reasons)} of {n_weeks} weeks kept no group; the first: {reasons[0]}"]
 
 
 def _n_days(

@@ -15,7 +15,7 @@ from mp2.groups.result import Group, SearchResult, StarterRecord, group_dict
 from mp2.picks.records import DayPicks, Outcome
 from mp2.storage.database import Row, from_sql, validated
 
-_NO_COLUMN = ("kept", "starters", "run_id", "store_error")
+_NO_COLUMN = ("kept", "starters", "run_id", "exclusions", "store_error")
 _RUN_COLUMNS = [spec.name for spec in fields(SearchResult) if spec.name not in _NO_COLUMN]
 _STARTER_COLUMNS = [spec.name for spec in fields(StarterRecord)]
 

@@ -1,0 +1,130 @@
+"""Why a search finds nothing: what is known before it, and which rule excluded how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mp2.data import bitset
+from mp2.data.panel import SignalPanel, blocks
+from mp2.errors import counted
+from mp2.groups.result import Exclusion, Group, SearchResult, Status
+from mp2.groups.rules import Rules
+from mp2.groups.space import n_groups
+
+# No group fails these limits.
+_NO_LIMITS: dict[str, Any] = {
+    "min_pooled_pp": -1.0,
+    "max_daily_buys": 2**31 - 1,
+    "max_mad_pp": 1e9,
+    "max_iqr_pp": 1e9,
+    "max_cv_buys": 1e9,
+    "min_wilson_lb": -1.0,
+}
+
+
+def why_impossible(panel: SignalPanel, rules: Rules) -> list[str]:
+    """Return why no search of a panel can find a group under these rules, as far as it is known."""
+    floor = rules.min_daily_hits
+    nothing = "nothing can be found"
+    lower = "lower it (0: no floor)"
+    reasons = []
+    smallest = min(rules.retain_sizes)
+    if len(panel.algos) < smallest:
+        reasons.append(
+            f"{counted(len(panel.algos), 'algorithm')}, but the smallest group kept has {smallest} "
+            f"members of different ones (retain_sizes): {nothing}; add algorithms"
+            + (", or keep size 2 (max_size)" if len(panel.algos) == 2 else "")
+        )
+    if rules.max_daily_buys < floor:
+        reasons.append(
+            f"a group needs {floor} winners a day (min_daily_hits), but may have no more than "
+            f"{counted(rules.max_daily_buys, 'ticker')} (max_daily_buys): {nothing}; change one"
+        )
+    if len(panel.tickers) < floor:
+        reasons.append(
+            f"{counted(len(panel.tickers), 'ticker')}, but a group needs {floor} winners a day "
+            f"(min_daily_hits): {nothing}; {lower}"
+        )
+        return reasons
+    wins = panel.wins if panel.consistent else np.bitwise_or.reduce(panel.wins, axis=0)
+    n_winners = bitset.count(wins)
+    poorest = int(n_winners.argmin())
+    if n_winners[poorest] < floor:
+        n_poor = int(np.count_nonzero(n_winners < floor))
+        fewest = "no winner"
+        if n_winners[poorest]:
+            fewest = counted(int(n_winners[poorest]), "winner")
+        reasons.append(
+            f"{panel.days[poorest]} has {fewest}, but a group needs {floor} every day "
+            f"(min_daily_hits; {n_poor} of {len(panel.days)} days have fewer): {nothing}; {lower}"
+        )
+    return reasons
+
+
+def why_nothing(
+    result: SearchResult,
+    panel: SignalPanel,
+) -> str:
+    """Return the reason in one line why a search kept no group."""
+    for reason in why_impossible(panel, result.rules):
+        return reason
+    for one in reversed(result.exclusions):
+        return f"{one.rule} {one.limit:g} excludes {one.n_excluded:,} of {one.n:,} {one.kind}"
+    return f"the search ended early ({result.status})"
+
+
+def exclusions(
+    panel: SignalPanel,
+    result: SearchResult,
+    search_without_limits: Callable[[Rules], SearchResult],
+) -> Iterator[Exclusion]:
+    """Yield which rule excluded how many variations and groups of a search that kept none.
+
+    `search_without_limits` searches with other rules for a moment: the limits of eligible groups
+    are counted on the best groups of each size that only these exclude.
+    """
+    rules = result.rules
+    floor = rules.min_daily_hits
+    n_poor = 0
+    wins = np.broadcast_to(panel.wins, panel.buys.shape)
+    for block in blocks(panel.buys):
+        hits = bitset.count(panel.buys[block] & wins[block])
+        n_poor += int(np.count_nonzero((hits < floor).any(axis=1)))
+    if n_poor:
+        yield Exclusion("min_daily_hits", floor, n_poor, panel.n_variations, "variations")
+    if result.status is not Status.COMPLETE:
+        return
+    sizes = panel.variations_per_algo
+    short_of = "min_daily_hits" if floor else "no ticker in common"
+    for size in rules.retain_sizes:
+        n_all = n_groups(sizes, size) - n_groups(sizes, size - 1)
+        n_failed = n_all - result.tested[size]
+        if result.tested_exact and n_failed:
+            yield Exclusion(short_of, floor, n_failed, n_all, f"groups of size {size}")
+    if not any(result.tested[size] for size in rules.retain_sizes):
+        return
+    best = search_without_limits(replace(rules, **_NO_LIMITS))
+    for size, groups in best.kept.items():
+        what = f"groups of size {size}"
+        if len(groups) < result.tested[size]:
+            what = f"best {what} that reach the floor"
+        for rule in _NO_LIMITS:
+            n_failed = sum(fails(group, rule, rules) for group in groups)
+            if n_failed:
+                yield Exclusion(rule, getattr(rules, rule), n_failed, len(groups), what)
+
+
+def fails(group: Group, rule: str, rules: Rules) -> bool:
+    """Return whether a group fails one of the limits of eligible groups."""
+    # The rules are called by the statistic that they limit.
+    kind, _, name = rule.partition("_")
+    if name == "daily_buys":
+        value: float = max(day.buys for day in group.days)
+    else:
+        value = getattr(group, name)
+    limit = getattr(rules, rule)
+    return bool(value < limit if kind == "min" else value > limit)
