@@ -115,7 +115,8 @@ def test_prices_of_every_numeric_type(dtype: Any) -> None:
     "values",
     [[True, False, None], [1, 0, None], [1.0, 0.0, nan], [1.0, 0.0, None], ["1", "0", ""],
      [" TRUE", "false", "NA"],
-     ["1.0", "0.0", "nan"]],
+     ["1.0", "0.0", "nan"], ["Yes", "no", "-"], ["W", "L", ""], ["1", "-1", None],
+     [1, -1, None], ["won", "lost", "N/A"]],
 )  # fmt: skip
 def test_the_win_column_is_used_as_it_is_and_nulls_are_counted(
     values: list[Any], as_source: Callable[..., Any]
@@ -270,12 +271,15 @@ def test_long_values_are_cut_in_messages() -> None:
             LONG.with_columns(win=pl.Series([0, 1, 2, None, 3])),
             [
                 "signals: column 'win', row 3: 2 is not a win; "
-                "write 0, 1, true or false (2 such rows)"
+                "write 0 or 1, 1 or -1, yes or no, W or L (2 such rows)"
             ],
         ),
         (
-            LONG.with_columns(win=pl.Series(["0", "1", "yes", None, "n/a"])),
-            ["signals: column 'win', row 3: 'yes' is not a win; write 0, 1, true or false"],
+            LONG.with_columns(win=pl.Series(["0", "1", "maybe", None, "n/a"])),
+            [
+                "signals: column 'win', row 3: 'maybe' is not a win; "
+                "write 0 or 1, 1 or -1, yes or no, W or L"
+            ],
         ),
         (
             LONG.with_columns(ticker=pl.Series([b"a"] * 5)),

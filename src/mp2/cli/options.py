@@ -124,6 +124,11 @@ def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
         click.option("--timezone", help="zone whose days count for instants, as Asia/Tokyo"),
         click.option("--date-format", help="how dates are written, as %d/%m/%Y"),
         click.option(
+            "--decimal",
+            type=click.Choice((".", ",")),
+            help="mark of decimals in texts [default: as the numbers show]",
+        ),
+        click.option(
             "--strict",
             is_flag=True,
             help="what would be left out with a warning is an error",

@@ -7,7 +7,7 @@ folder, or columns that are called by field and ticker (`wide_bars`), as yfinanc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class BarSource:
     """A source of bars; `batches` fills the other fields.
 
     `empty_tickers` are those of files without a row; `adjustments`: what was read adjusted;
-    `notes` names the tables of each guess.
+    `notes` names the tables of each guess, `odd_volumes` has a line for each table with some.
     """
 
     source: Any
@@ -46,6 +46,7 @@ class BarSource:
     empty_tickers: list[str] = field(default_factory=list)
     adjustments: Adjustments = field(default_factory=Adjustments)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    odd_volumes: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> Path | None:
@@ -135,6 +136,12 @@ class BarSource:
             # Rows without a date or ticker are faults; the others are still checked.
             yield bars.with_columns(constants).drop_nulls(["date", "ticker"])
         self.problems += columns.faults.lines()
+        self._note(table, columns.notes)
+        doubts = columns.doubts.lines()
+        if self.reading.strict:
+            self.problems += doubts
+        else:
+            self.odd_volumes += doubts
         # A file without rows is a ticker without bars.
         if "ticker" not in names and ticker is not None and not n_rows:
             self.empty_tickers.append(ticker)
@@ -172,7 +179,7 @@ class BarSource:
     def _note(
         self,
         table: Table,
-        notes: Names,
+        notes: Sequence[str],
     ) -> None:
         """Add guesses about a table: once for all the files or tickers of which they are made."""
         for note in notes:
@@ -186,4 +193,9 @@ class BarSource:
             others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
             line = f"{names[0]}: {note}{others}"
             findings.append(Finding(kind="guess", line=line, done="read so", n=len(names)))
+        if self.odd_volumes:
+            n = len(self.odd_volumes)
+            others = f" (and in {n - 1} more tables)" if n > 1 else ""
+            line = f"{self.odd_volumes[0]}{others}; such volumes are taken as unknown"
+            findings.append(Finding(kind="odd_volume", line=line, done="taken as unknown", n=n))
         return findings

@@ -10,31 +10,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mp2._document import Names
 from mp2.data.column_names import ColumnNames, Finder, ambiguous_lines, missing_line
 from mp2.data.date_columns import DateColumn
-from mp2.data.numbers import numbers_of, wins_of
+from mp2.data.numbers import MISSING_TEXTS, decimal_mark, numbers_of, wins_of
 from mp2.data.signal_column import ROLE as SIGNAL
 from mp2.data.signal_column import signals_of
 from mp2.data.tables import Rows, Table
 from mp2.data.texts import has_meaning, in_utc, texts_of, tickers_of
+from mp2.errors import InputError
 
 if TYPE_CHECKING:
-    from polars import Series
+    from polars import DataFrame, Series
 
 KEYS = ("algo", "variation", "day", "ticker")
 OUTCOME_PRICES = ("open", "close")
 CANONICAL = (*KEYS, *OUTCOME_PRICES, "win")
 
+_NUMBERS = ("open", "high", "low", "close", "volume", "other_close")
 # Roles that no row may leave out; prices, wins and volumes may be unknown.
 _REQUIRED = (*KEYS, "date")
 # Two times of a day mean something else for one ticker than for two.
 _TEXT_KEYS = ("algo", "variation", "ticker")
 _MAX_LENGTH_SHOWN = 80
 _MAX_COLUMNS_SHOWN = 12
-_MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -96,7 +98,8 @@ class Faults:
 class Columns:
     """Some columns of a table, converted; `names` maps their roles to the table's own names.
 
-    `batches` notes every fault of every value in `faults`.
+    `batches` notes every fault of every value in `faults`, those of volumes in `doubts`: no
+    algorithm reads these. `notes`: what was guessed.
     """
 
     def __init__(
@@ -108,6 +111,9 @@ class Columns:
         self.names = names
         self.faults = Faults(table.name)
         self.dates = {role: DateColumn(table, names[role]) for role in _NOT_DAYS if role in names}
+        self.doubts = Faults(table.name)
+        self.notes: list[str] = []
+        self._mark = table.decimal
 
     def batches(self, roles: Sequence[str]) -> Rows:
         """Yield the rows in stored order, in batches, with the roles as column names.
@@ -123,8 +129,9 @@ class Columns:
         names = dict.fromkeys(self.names[role] for role in roles)
         for batch in self.table.batches(list(names)):
             columns = []
+            mark = self._decimal_mark(batch, roles)
             for role in roles:
-                convert, missing, what = self._conversion(role)
+                convert, missing, what = self._conversion(role, mark)
                 values = batch[self.names[role]]
                 converted = convert(values).alias(role)
                 columns.append(converted)
@@ -133,7 +140,8 @@ class Columns:
                     continue
                 nulls = converted.is_null()
                 misread = nulls & has_meaning(values, missing)
-                self.faults.note(what, misread, values, first_row)
+                faults = self.doubts if role == "volume" else self.faults
+                faults.note(what, misread, values, first_row)
                 if role in _REQUIRED:
                     line = f"is no {role}; every row needs one"
                     self.faults.note(
@@ -150,10 +158,35 @@ class Columns:
         for dates in self.dates.values():
             self.faults.of_columns += dates.problems()
 
-    def _conversion(self, role: str) -> Conversion:
+    def _conversion(self, role: str, mark: str) -> Conversion:
         if role in self.dates:
             return self.dates[role].days, (), _NOT_DAYS[role]
+        if role in _NUMBERS:
+            return partial(numbers_of, mark=mark), MISSING_TEXTS, "is not a number"
         return _CONVERSIONS[role]
+
+    def _decimal_mark(
+        self,
+        batch: DataFrame,
+        roles: Sequence[str],
+    ) -> str:
+        """Return the decimal mark, the same for all batches once a number shows it."""
+        import polars as pl
+
+        if self._mark is None:
+            names = [self.names[role] for role in roles if role in _NUMBERS]
+            likely = self.table.likely_decimal
+            self._mark, unclear = decimal_mark([batch[name] for name in names], likely)
+            if unclear is not None:
+                text = pl.Series([unclear])
+                readings = [numbers_of(text, mark).item() for mark in (".", ",")]
+                raise InputError(
+                    f"{self.table.name}: {unclear!r} may be {readings[0]} or {readings[1]}; "
+                    "give the mark of decimals with decimal ('.' or ',')"
+                )
+            if self._mark == ",":
+                self.notes.append("numbers are read with decimal commas")
+        return self._mark or "."
 
 
 class Reader(Columns):
@@ -216,6 +249,7 @@ class Reader(Columns):
             if self.is_complete:
                 yield batch.select(self.keys)
         self.problems += self.faults.lines()
+        self.warnings += [f"{self.table.name}: {note}" for note in self.notes]
         if not self.problems and not n_rows:
             self.problems.append(f"{self.table.name}: the table has no rows")
 
@@ -245,7 +279,6 @@ class Reader(Columns):
 Conversion = tuple[Callable[["Series"], "Series"], Names, str]
 
 _TEXT: Conversion = (texts_of, (), "is not text")
-_NUMBER: Conversion = (numbers_of, _MISSING_TEXTS, "is not a number")
 
 # What is reported of the values of dates, which `DateColumn` converts.
 _NOT_DAYS = {
@@ -258,12 +291,6 @@ _CONVERSIONS: dict[str, Conversion] = {
     "algo": _TEXT,
     "variation": _TEXT,
     "ticker": (tickers_of, ("",), "is not text"),
-    "open": _NUMBER,
-    "high": _NUMBER,
-    "low": _NUMBER,
-    "close": _NUMBER,
-    "volume": _NUMBER,
-    "other_close": _NUMBER,
-    "win": (wins_of, _MISSING_TEXTS, "is not a win; write 0, 1, true or false"),
+    "win": (wins_of, MISSING_TEXTS, "is not a win; write 0 or 1, 1 or -1, yes or no, W or L"),
     SIGNAL: (signals_of, (), "is not a signal; write 0, 1, BUY or HOLD"),
 }

@@ -47,7 +47,7 @@ def csv_table(path: Path) -> Table:
 
     # Where a semicolon separates fields, a comma separates decimals.
     decimal = "," if layout.separator == ";" else None
-    return Table(str(path), columns, read, notes=layout.notes, decimal=decimal)
+    return Table(str(path), columns, read, notes=layout.notes, likely_decimal=decimal)
 
 
 def _parse_csv(

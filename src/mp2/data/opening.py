@@ -68,6 +68,7 @@ def open_table(
                 stop=reading.stop,
                 timezone=reading.timezone,
                 date_format=reading.date_format,
+                decimal=reading.decimal,
             )
     except InputError:
         # A query that `stop` has interrupted fails.

@@ -26,7 +26,7 @@ def file_origin(source: Any, reading: Reading, **options: Any) -> FileOrigin | N
     """
     if not isinstance(source, str | PathLike):
         return None
-    for name in ("columns", "table", "query", "timezone", "date_format", "strict"):
+    for name in ("columns", "table", "query", "timezone", "date_format", "decimal", "strict"):
         options[name] = getattr(reading, name)
     given = {name: value for name, value in options.items() if value}
     return FileOrigin(Path(source), given)

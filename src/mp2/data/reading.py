@@ -18,6 +18,7 @@ class Reading:
     - `table`, `query`: what to read from a database.
     - `timezone`: the zone whose days count for instants, such as "Asia/Tokyo".
     - `date_format`: how dates are written, such as "%d/%m/%Y".
+    - `decimal`: the mark of decimals in texts, "." or ",".
     - `adjusted`: whether adjusted prices are read where they stand beside those as traded: "auto",
       "yes" (they must be there) or "no".
     - `strict`: whether what would be left out with a warning is an error.
@@ -29,6 +30,7 @@ class Reading:
     query: str | None = None
     timezone: str | None = None
     date_format: str | None = None
+    decimal: str | None = None
     adjusted: str = "auto"
     strict: bool = False
     stop: Stop = None

@@ -57,6 +57,7 @@ def read_signals(
     query: str | None = None,
     timezone: str | None = None,
     date_format: str | None = None,
+    decimal: str | None = None,
     strict: bool = False,
     stop: Stop = None,
 ) -> SignalPanel:
@@ -96,6 +97,7 @@ def read_signals(
         query=query,
         timezone=timezone,
         date_format=date_format,
+        decimal=decimal,
         strict=strict,
         stop=stop,
     )

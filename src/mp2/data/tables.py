@@ -42,8 +42,8 @@ class Table:
 
     `read(names)` yields its rows in stored order, restricted to the named columns; `batches` raises
     `ReadStoppedError` once `stop` is set. `notes`: what was guessed about the source. `decimal`:
-    the mark that its numbers probably have. `index`: returns the columns that the source says are
-    its index. `timezone` and `date_format` are those of `Reading`.
+    the decimal mark of its numbers; `likely_decimal`: where that is unclear. `index`: returns the
+    columns that the source says are its index. `timezone` and `date_format` are those of `Reading`.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Table:
     stop: Stop = None
     notes: Names = ()
     decimal: str | None = None
+    likely_decimal: str | None = None
     index: Callable[[], Names] = tuple
     timezone: str | None = None
     date_format: str | None = None

@@ -161,7 +161,7 @@ class WideBars:
         for batch in table.batches(table.columns):
             exact = []
             # Where a comma is the decimal mark, a dot is none.
-            if table.decimal != ",":
+            if "," not in (table.decimal, table.likely_decimal):
                 numbers = batch.select(number)
                 exact = [one for one in numbers if one.null_count() == batch[one.name].null_count()]
             batches.append(batch.with_columns(exact))

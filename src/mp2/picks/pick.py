@@ -246,6 +246,7 @@ def sheet_from_table(
     query: str | None = None,
     timezone: str | None = None,
     date_format: str | None = None,
+    decimal: str | None = None,
     strict: bool = False,
     stop: Stop = None,
 ) -> SignalSheet:
@@ -265,6 +266,7 @@ def sheet_from_table(
         query=query,
         timezone=timezone,
         date_format=date_format,
+        decimal=decimal,
         strict=strict,
         stop=stop,
     )

@@ -44,6 +44,7 @@ class _TableFile(_Record):
     query: str | None = None
     timezone: str | None = None
     date_format: str | None = None
+    decimal: Literal[".", ","] | None = None
     strict: bool = False
 
     def reading(self) -> Document:
