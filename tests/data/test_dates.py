@@ -207,8 +207,8 @@ def test_a_column_of_no_use_may_have_any_zone(
     path = SOURCES["parquet"](table, tmp_path)
     assert read_prices(path).dates == DAYS
     assert read_prices(SOURCES["pyarrow"](table, tmp_path)).dates == DAYS
-    # As a volume it is refused, and no library panics.
-    assert "column 'updated', row 1" in problem_of(path, columns={"volume": "updated"})
+    # As a price it is refused, and no library panics.
+    assert "column 'updated', row 1" in problem_of(path, columns={"close": "updated"})
     assert capfd.readouterr().err == ""
 
 

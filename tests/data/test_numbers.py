@@ -106,9 +106,7 @@ def test_decimal_commas_of_a_wide_table(tmp_path: Path) -> None:
 
 def test_two_readings_are_an_error_that_names_the_option(tmp_path: Path) -> None:
     table = LONG.with_columns(pl.lit("5,809").alias(name) for name in (*PRICES, "volume"))
-    line = (
-        "'5,809' may be 5809.0 or 5.809; give the mark of decimals with decimal ('.' or ',')"
-    )
+    line = "'5,809' may be 5809.0 or 5.809; give the mark of decimals with decimal ('.' or ',')"
     assert problems_of(table) == [f"prices: {line}"]
     assert read_prices(table, decimal=".").open[0, 0] == 5809
     assert read_prices(table, decimal=",").open[0, 0] == 5.809

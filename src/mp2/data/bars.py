@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mp2._document import Names
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
 from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
