@@ -114,7 +114,7 @@ def search(
     settings = SearchSettings(
         budget_s=budget_s,
         workers=workers,
-        rules=rules or Rules(),
+        rules=Rules() if rules is None else rules,
         special=special,
         max_attempts=max_attempts,
         count=count,
@@ -162,7 +162,7 @@ def run(
     settings = SearchSettings(
         budget_s=budget_s,
         workers=workers,
-        rules=rules or Rules(),
+        rules=Rules() if rules is None else rules,
         special=special,
         max_attempts=max_attempts,
         count=count,

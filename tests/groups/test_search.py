@@ -614,3 +614,9 @@ def test_a_result_equals_its_copy(small):
 def test_an_interval_is_a_number_of_seconds(small, interval_s):
     with pytest.raises(InputError, match="is not a number of seconds from 0 up"):
         search(small, budget_s=30.0, observe=print, observe_every_s=interval_s)
+
+
+@pytest.mark.parametrize("rules", [{}, {"max_size": 3}, "max_size=3"])
+def test_rules_are_a_record(small, rules):
+    with pytest.raises(InputError, match=r"rules: a (dict|str) is not mp2\.Rules"):
+        search(small, budget_s=30.0, rules=rules)

@@ -48,6 +48,9 @@ def check_settings(
     max_attempts = settings.max_attempts
     problems = []
 
+    if not isinstance(settings.rules, Rules):
+        kind = type(settings.rules).__name__
+        problems.append(f"rules: a {kind} is not mp2.Rules; write mp2.Rules(min_daily_hits=3)")
     # NaN fails every comparison, so the range is what has to hold.
     if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
         problems.append(

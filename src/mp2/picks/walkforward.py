@@ -197,7 +197,7 @@ def walk_forward(
 
     Raises `InputError` for unusable settings and for too short a history.
     """
-    rules = rules or Rules()
+    rules = Rules() if rules is None else rules
     prices = as_prices(prices, end=end, stop=stop)
     n_days = _n_days(prices, weeks, end)
     # Once for all weeks: the signals of a day do not depend on the other days.
