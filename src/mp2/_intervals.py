@@ -23,6 +23,7 @@ handlers only between two waits of the main thread.
 
 def check_interval(name: str, seconds: object) -> None:
     """Raise `InputError` unless a setting is a number of seconds from 0 up."""
+    is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
     # NaN fails every comparison.
-    if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+    if not is_number or not 0 <= float(seconds) < math.inf:  # type: ignore[arg-type]
         raise InputError(f"{name}: {seconds!r} is not a number of seconds from 0 up")

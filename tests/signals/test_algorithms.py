@@ -26,7 +26,10 @@ def row(*values):
 @pytest.mark.parametrize(
     ("bought", "expected"),
     [
-        (rules.macd(row(-1, 0, 0.01, NAN), fast=2, slow=3, signal=2), [0, 0, 1, 0]),
+        (
+            rules.macd(row(9, 9, 9, 9), row(-1, 0, 0.01, NAN), fast=2, slow=3, signal=2),
+            [0, 0, 1, 0],
+        ),
         (rules.ema(row(1, 2, 3, NAN), row(2, 2, 2, 2), fast=2, slow=3), [0, 0, 1, 0]),
         (rules.rsi(row(29.9, 30, 31, NAN), period=14, level=30), [1, 0, 0, 0]),
         (
@@ -258,3 +261,15 @@ def test_the_docs_example_of_an_algorithm_runs():
         "21--80",
     )
     assert sheet.panel().n_buys.all()
+
+
+@pytest.mark.parametrize("price", [0.1, 3.3, 31.57, 98765.43])
+def test_prices_that_never_move_are_not_bought_on_the_noise_of_sums(price):
+    # Moves that ended long ago leave another last digit in every running sum.
+    closes = {
+        name: [*moves, *[price] * 900] for name, moves in zip("ABC", walk(3, 60).close, strict=True)
+    }
+    names = ("MACD", "EMA", "ADX", "SMA", "Bollinger", "EMA_MACD", "RSI_Bollinger")
+    grids = grids_of(BY_NAME[name] for name in names)
+    sheet = compute_signals(bars(**closes), n_days=5, grids=grids)
+    assert not sheet.buys.any()

@@ -59,8 +59,18 @@ class Algorithm:
 
 # --- the rules
 
+# Relative to the price. Sums of the same prices in another order differ by 1e-13 of them, so
+# averages of a price that never moves would otherwise be above each other by chance.
+NOISE = 1e-9
+
+
+def is_above(values: FloatArray, others: FloatArray) -> BoolArray:
+    """Return where values are above others by more than the noise of their computation."""
+    return values > others + NOISE * np.abs(others)
+
 
 def macd(
+    close: FloatArray,
     histogram: FloatArray,
     *,
     fast: int,
@@ -72,7 +82,7 @@ def macd(
     EMA(fast) - EMA(slow) > EMA(signal) of that difference, all of the close. Appel, *Technical
     Analysis: Power Tools for Active Investors* (2005); the customary setting is 12-26-9.
     """
-    return histogram > 0
+    return histogram > NOISE * close
 
 
 def ema(
@@ -87,7 +97,7 @@ def ema(
     EMA(fast) > EMA(slow) of the close. Two moving averages are Donchian's; see Murphy, *Technical
     Analysis of the Financial Markets* (1999), chapter 9.
     """
-    return fast_average > slow_average
+    return is_above(fast_average, slow_average)
 
 
 def rsi(
@@ -123,7 +133,8 @@ def adx(
     ADX(period) > level and +DI(period) > -DI(period). Wilder (1978), section 4; customary are 14
     and 25.
     """
-    return (index > level) & (plus > minus)
+    # Both are percentages: one is 0 where the other has nearly forgotten its last move.
+    return (index > level) & (plus > minus + NOISE * 100)
 
 
 def volatility(
@@ -162,7 +173,7 @@ def sma(
     close > (1 + margin) * SMA(period). The filter over a moving average is tested in Brock,
     Lakonishok and LeBaron, *Simple Technical Trading Rules* (1992).
     """
-    return close > (1 + margin) * average
+    return is_above(close, (1 + margin) * average)
 
 
 def bollinger(
@@ -181,7 +192,8 @@ def bollinger(
     Bollinger, *Bollinger on Bollinger Bands* (2001), with 20 and 2.
     """
     percent_b = 0.5 + (close - middle) / (2 * width * deviation)
-    return percent_b < level
+    # Without a deviation there are no bands.
+    return (percent_b < level) & (deviation > NOISE * middle)
 
 
 def ema_macd(
@@ -198,7 +210,7 @@ def ema_macd(
     close > EMA(trend) and EMA(fast) - EMA(slow) > EMA(9) of that difference: Appel's signal, taken
     only with the trend, as in Elder's first screen (*Trading for a Living*, 1993).
     """
-    return (close > average) & (histogram > 0)
+    return is_above(close, average) & (histogram > NOISE * close)
 
 
 def rsi_bollinger(
@@ -217,7 +229,7 @@ def rsi_bollinger(
     RSI(period) < level and close < SMA(window) - width * deviation(window). Bollinger (2001)
     confirms a touch of the band by an oscillator; here it is Wilder's (1978).
     """
-    return (strength < level) & (close < middle - width * deviation)
+    return (strength < level) & is_above(middle - width * deviation, close)
 
 
 # --- parameters and default grids
@@ -258,7 +270,10 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm(
         name="MACD",
         rule=macd,
-        reads=lambda fast, slow, signal: (indicators.macd_histogram(fast, slow, signal),),
+        reads=lambda fast, slow, signal: (
+            "close",
+            indicators.macd_histogram(fast, slow, signal),
+        ),
         parameters=(
             _period("fast", _FAST, 2, (5, 6, 8, 10, 12, 14)),
             _period("slow", _SLOW, 3, (20, 23, 26, 30, 34)),
