@@ -68,7 +68,7 @@ def test_wide_frames_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_two_index_entries_of_one_day_collapse() -> None:
-    twice = pd.concat([wide(), wide().set_axis(wide().index + pd.Timedelta(hours=1))])
+    twice = pd.concat([wide(), wide()])
     panel = read_signals(twice, outcomes=OUTCOMES)
     assert contents(panel) == contents(read_signals(wide(), outcomes=OUTCOMES))
     assert panel.warnings == (
@@ -210,6 +210,15 @@ def test_levels_of_vectorbt_become_the_variation(frame: pd.DataFrame) -> None:
     assert panel.days == ("2026-01-05", "2026-01-06", "2026-01-07")
 
 
+def test_the_index_has_days_of_the_wanted_zone() -> None:
+    tokyo = ENTRIES.set_axis(ENTRIES.index - pd.Timedelta(hours=9))
+    panel = read_signals({"MA": tokyo}, outcomes=OUTCOMES, timezone="Asia/Tokyo")
+    assert contents(panel) == BOUGHT
+    hours = pd.concat([ENTRIES, ENTRIES.set_axis(ENTRIES.index + pd.Timedelta(hours=1))])
+    (line,) = problems_of({"MA": hours}, outcomes=OUTCOMES)
+    assert line.startswith("signals['MA']: column 'index': the times of day differ (00:00, 01:00)")
+
+
 def test_a_frame_without_algorithms_is_one() -> None:
     panel = read_signals(ENTRIES, outcomes=OUTCOMES)
     assert panel.algos == ("fast-slow",)
@@ -240,6 +249,12 @@ PLAIN = ENTRIES[5][10]
         (
             [wide(), RSI],
             [*read_signals(wide(), outcomes=OUTCOMES).keys, ("rsi", "14-10"), ("rsi", "14-20")],
+        ),
+        # Long tables, whose rows are joined.
+        ([LONG[:3], LONG[3:].to_pandas()], list(read_signals(LONG).keys)),
+        (
+            {"MA": LONG.drop("algo")[:1], "RSI": LONG.drop("algo")[1:2]},
+            [("MA", "14-30"), ("RSI", "14-30")],
         ),
         # The years of one algorithm.
         ([ENTRIES, ENTRIES.shift(365, freq="D")], [("fast-slow", "5-10"), ("fast-slow", "5-20")]),

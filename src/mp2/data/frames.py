@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,25 @@ def with_plain_times(frame: Any) -> Any:
             if kind in ("datetime", "period"):
                 columns[name] = column.map(str, na_action="ignore")
     return nw.from_native(native.assign(**columns)) if columns else frame
+
+
+def joined_frame(
+    frames: Mapping[Any, Any] | Sequence[Any],
+    name: str,
+) -> pl.DataFrame:
+    """Return the rows of several frames as one; `algo`, if missing, is a frame's key of a dict."""
+    import polars as pl
+
+    items = frames.items() if isinstance(frames, Mapping) else enumerate(frames)
+    parts = []
+    for key, frame in items:
+        table = frame_table(frame, f"{name}[{key!r}]")
+        part = pl.concat(table.read(table.columns))
+        if isinstance(frames, Mapping) and "algo" not in part.columns:
+            part = part.with_columns(pl.lit(str(key)).alias("algo"))
+        parts.append(part)
+    with library_errors(name, "cannot join these frames", "give frames of the same columns"):
+        return pl.concat(parts, how="diagonal_relaxed")
 
 
 def to_polars(frame: Any) -> pl.DataFrame:

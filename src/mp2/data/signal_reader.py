@@ -28,6 +28,7 @@ from mp2.data.encoding import (
     arrange,
     parse_days,
 )
+from mp2.data.frames import joined_frame
 from mp2.data.look_ahead import look_ahead_warning
 from mp2.data.opening import open_table
 from mp2.data.origin import file_origin
@@ -37,7 +38,7 @@ from mp2.data.reading import Reading
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop
 from mp2.data.ticker_keys import spelling_findings
-from mp2.data.wide_signals import is_wide, wide_signals
+from mp2.data.wide_signals import is_several, is_wide, wide_signals
 from mp2.errors import InputError
 
 Rates = Sequence[float] | Mapping[str, float]
@@ -105,6 +106,8 @@ def read_signals(
     extra_days = parse_days(_as_list(days), problems, date_format)
     if not isinstance(shift, int) or shift < 0:
         raise InputError(f"shift: {shift!r} is not a number of sessions; give 0, 1 or more")
+    if is_several(source) and not is_wide(source):
+        source = joined_frame(source, "signals")
     with ExitStack() as opened:
         market = None
         if outcomes is not None:
@@ -119,19 +122,15 @@ def read_signals(
                     "signals: a wide frame needs outcomes, "
                     "a table day, ticker with open, close or win"
                 )
-            wide = wide_signals(source, names, stop)
-            signals = LongSignals(wide.table, {}, with_outcome=False)
-            signals.problems += wide.problems
-            signals.warnings += wide.warnings
-            found = wide.names
+            signals, found = wide_signals(source, reading)
         else:
-            table_of_signals = opened.enter_context(open_table(source, "signals", reading))
+            signal_table = opened.enter_context(open_table(source, "signals", reading))
             with_outcome = market is None and not shift
-            signals = LongSignals(table_of_signals, names, with_outcome=with_outcome)
+            signals = LongSignals(signal_table, names, with_outcome=with_outcome)
             found = signals.scan()
             if shift and market is None:
                 # A shifted signal has its outcome in other rows, if at all.
-                market = Outcomes(table_of_signals, names, repeats=True)
+                market = Outcomes(signal_table, names, repeats=True)
                 market.scan()
         problems += signals.problems
         if market is not None:
@@ -140,11 +139,7 @@ def read_signals(
             found = shifted(signals, found, sorted(market.days), shift, problems)
         axes = arrange(found, _as_list(algos), extra_days, problems)
         given_rates = parse_rates(base_win_rates, axes.days, problems)
-        # Checked before the allocation, which many systems grant and end the process for later.
-        free_bytes = available_bytes()
-        if free_bytes is not None and encoding_bytes(axes) > free_bytes:
-            available = f"{free_bytes / 2**20:,.1f} MB are available"
-            problems.append(f"{too_large(axes)} and {available}; drop variations or days")
+        problems += memory_problems(axes)
         if problems:
             raise InputError(problems)
         panel = encode_panel(signals, axes, market, given_rates, shift)
@@ -248,6 +243,18 @@ def encoding_bytes(axes: Axes) -> int:
     """Return the bytes that `encode` takes: two arrays by variation, and two by day."""
     day_bytes = 8 * len(axes.days) * bitset.n_words(len(axes.tickers))
     return day_bytes * 2 * (len(axes.variations) + 1)
+
+
+def memory_problems(axes: Axes) -> list[str]:
+    """Return the problem of a panel that needs more memory than there is.
+
+    To be checked before the allocation, which many systems grant and end the process for later.
+    """
+    free_bytes = available_bytes()
+    if free_bytes is None or encoding_bytes(axes) <= free_bytes:
+        return []
+    available = f"{free_bytes / 2**20:,.1f} MB are available"
+    return [f"{too_large(axes)} and {available}; drop variations or days"]
 
 
 def too_large(axes: Axes) -> str:
@@ -388,7 +395,7 @@ def read_day_signals(
     of the expected variations.
     """
     names = reading.columns
-    problems = unknown_roles(names, CANONICAL)
+    problems = unknown_roles(names, (*CANONICAL, signal_column.ROLE))
     asked = parse_days([] if day is None else [day], problems, reading.date_format)
     with open_table(source, "signals", reading) as opened:
         # A day to pick for has no outcome yet; where there are prices they show that.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mp2.data.arrays import BoolArray
-from mp2.data.column_names import ColumnNames, named, plain_name, sure_names
+from mp2.data.column_names import ColumnNames, named, plain_name, role_of, sure_names
 from mp2.data.columns import KEYS
-from mp2.data.dates import parse_day
-from mp2.data.encoding import FoundNames
+from mp2.data.date_columns import DateColumn
+from mp2.data.encoding import FoundNames, LongSignals
+from mp2.data.frames import frame_table
+from mp2.data.reading import Reading
 from mp2.data.signal_table import Key
 from mp2.data.tables import Rows, Stop, Table, raise_if_stopped
 
@@ -25,29 +27,27 @@ _MAX_NAMED = 5
 
 
 def is_wide(source: Any) -> bool:
-    """Return whether a source is a pandas frame with several column levels, or frames by name."""
+    """Return whether a source is a wide pandas frame, or a dict or list that is not of long ones.
+
+    A wide frame has several column levels, except in a dict or list.
+    """
     import narwhals as nw
 
-    if isinstance(source, Mapping):
-        return True
-    # A text is a path.
-    if isinstance(source, Sequence) and not isinstance(source, str):
-        return True
+    if is_several(source):
+        frames = list(source.values() if isinstance(source, Mapping) else source)
+        return not frames or not all(map(is_long, frames))
     return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
 
 
-@dataclass(slots=True)
-class WideSignals:
-    """Wide frames as one long table of buys.
+def is_long(frame: Any) -> bool:
+    """Return whether a frame has a column of variations."""
+    roles = [role_of(name, ["variation"]) for name in getattr(frame, "columns", ())]
+    return "variation" in roles
 
-    `names` are all names, also those without a buy. `problems` is everything wrong with the
-    frames, `warnings` what was guessed about them.
-    """
 
-    table: Table
-    names: FoundNames
-    problems: list[str]
-    warnings: list[str]
+def is_several(source: Any) -> bool:
+    """Return whether a source is a dict or list of frames; a text is a path."""
+    return isinstance(source, Mapping | Sequence) and not isinstance(source, str)
 
 
 @dataclass(slots=True)
@@ -78,10 +78,9 @@ class _Part:
 
 def wide_signals(
     source: Any,
-    columns: ColumnNames,
-    stop: Stop,
-) -> WideSignals:
-    """Read wide frames as one long table of buys.
+    reading: Reading,
+) -> tuple[LongSignals, FoundNames]:
+    """Return wide frames as one long table of buys, and all their names, also without a buy.
 
     Index = time; column levels = the ticker, the algorithm if there is such a level, and any
     others, which are parameters: a variation is named by their values joined with '-', without
@@ -96,9 +95,9 @@ def wide_signals(
     warnings: list[str] = []
     parts = list(_parts(source, problems))
     for part in parts:
-        _name_columns(part, columns, problems, warnings)
-        _read_index(part, problems)
-        problems += cell_problems(part, stop)
+        _name_columns(part, reading.columns, problems, warnings)
+        _read_index(part, reading, problems)
+        problems += cell_problems(part, reading.stop)
         names.variations.update(dict.fromkeys(part.keys))
         names.tickers.update(ticker for ticker in part.tickers if ticker is not None)
         names.days.update(day for day in part.days if day is not None)
@@ -110,13 +109,16 @@ def wide_signals(
             key_columns = pl.DataFrame(part.keys, schema=["algo", "variation"], orient="row")
             key_columns = key_columns.with_columns(pl.Series("ticker", part.tickers, pl.String))
             day_column = pl.Series("day", part.days, pl.Date)
-            for first_column, block in _blocks(part.frame, stop):
+            for first_column, block in _blocks(part.frame, reading.stop):
                 is_bought, _ = _cells(block)
                 row, column = np.nonzero(is_bought)
                 buys = key_columns[column + first_column]
                 yield buys.with_columns(day_column.gather(row))
 
-    return WideSignals(Table(_NAME, KEYS, read), names, problems, warnings)
+    signals = LongSignals(Table(_NAME, KEYS, read), {}, with_outcome=False)
+    signals.problems += problems
+    signals.warnings += warnings
+    return signals, names
 
 
 def _parts(
@@ -287,12 +289,19 @@ def overlaps(parts: Sequence[_Part]) -> list[str]:
 
 def _read_index(
     part: _Part,
+    reading: Reading,
     problems: list[str],
 ) -> None:
     """Take the days of a frame from its index."""
     index = part.frame.index
-    part.days = [parse_day(str(entry)) for entry in index]
-    if None in part.days:
+    table = frame_table(index.to_frame(index=False, name="index"), part.place)
+    table = replace(table, timezone=reading.timezone, date_format=reading.date_format)
+    dates = DateColumn(table, "index")
+    for batch in table.batches(["index"]):
+        part.days += dates.days(batch["index"]).to_list()
+        dates.note_times([])
+    problems += dates.problems()
+    if None in part.days and not dates.refusal:
         number = part.days.index(None)
         problems.append(
             f"{part.place}: index entry {number + 1}: {str(index[number])!r} is not a day; "
