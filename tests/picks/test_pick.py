@@ -275,6 +275,23 @@ def test_a_table_gives_the_same_picks_as_the_sheet(columns, day, wanted):
     assert pick_day(RESULT, sheet, day) == pick_day(RESULT, TWO_DAYS, day)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "day", "last"), [(None, TUESDAY, MONDAY), ("2026-01-15", "2026-01-15", TUESDAY)]
+)
+def test_shifted_signals_pick_for_the_session_after_theirs(wanted, day, last):
+    sheet = sheet_from_table(rows_of(TWO_DAYS), RESULT, day=wanted, shift=1)
+    assert sheet.days == (day,)
+    assert sheet.assumed_day == (day != TUESDAY)
+    assert pick_day(RESULT, sheet, day).picks == pick_day(RESULT, TWO_DAYS, last).picks
+
+
+def test_shifted_signals_of_the_last_day_pick_for_the_next_weekday():
+    table = rows_of(TWO_DAYS).filter(pl.col("day") == MONDAY)
+    sheet = sheet_from_table(table, RESULT, shift=1)
+    assert sheet.days == (TUESDAY,)
+    assert sheet.assumed_day
+
+
 def test_days_the_run_was_searched_on_are_passed_over():
     early = sheet_of(
         {"A 1": ["H"], "B 1": ["H"], "A 2": ["H"], "B 2": ["H"], "C 1": ["H"]}, (WEEK[-1],)

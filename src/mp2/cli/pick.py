@@ -76,6 +76,11 @@ class _ScanChoice:
 @click.option(
     "--day", help="day to pick for, YYYY-MM-DD [default: the trading day after the run's last]"
 )
+@click.option(
+    "--shift",
+    type=click.IntRange(0),
+    help="with --signals: sessions from a signal's day to the day it counts [default: the run's]",
+)
 @with_options(PRICES_OPTIONS, PICK_OPTIONS)
 @GRIDS_OPTION
 @click.option(
@@ -112,7 +117,10 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
         screen = start_logging()
         with reading(choice.db) as store:
             # The records of starters are most of a run, and not needed here.
-            result = store.load(store.find(run), starters=False)
+            run_id = store.find(run)
+            result = store.load(run_id, starters=False)
+            if options["shift"] is None:
+                options["shift"] = store.load_shift(run_id)
         sheet = sheet_of_day(result, source, options, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, min_tickers=how.min_tickers, top_groups=how.top_groups)
@@ -160,6 +168,7 @@ def sheet_of_day(
             file.path,
             result,
             day=source.day,
+            shift=file.shift,
             stop=stop,
             **file.reading(),
         )

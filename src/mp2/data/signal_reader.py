@@ -379,6 +379,7 @@ def read_day_signals(
     source: Any,
     *,
     day: str | None,
+    shift: int,
     after: str,
     expected: Collection[Key],
     reading: Reading,
@@ -389,7 +390,8 @@ def read_day_signals(
     table's first day later than `after`, the run's last one. `expected`: the variations of the
     run's kept groups. A table of buys does not show variations that bought nothing, so those
     that it lacks are added as such, with a warning. The outcome is unknown when the table has
-    prices and none of that day.
+    prices and none of that day. With a `shift` the signals of the table's last day count on the
+    next weekday, or on the day asked for if that is later.
 
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
     of the expected variations.
@@ -408,6 +410,11 @@ def read_day_signals(
         )
         found = signals.scan()
         problems += signals.problems
+        table_days = found.days
+        if shift and table_days:
+            sessions = sorted(table_days.union(asked))
+            sessions.append(_next_weekday(sessions[-1]))
+            found = shifted(signals, found, sessions, shift, problems)
         warnings = [*signals.warnings, *add_silent(found, expected, opened.name, problems)]
         axes = arrange(found, (), (), problems)
         wanted = f"on {asked[0]}" if asked else f"after the run's last day {after}"
@@ -432,7 +439,15 @@ def read_day_signals(
             buys=buys,
             warnings=tuple(warnings),
         )
-        return signal_table, bool(encoded.priced[day_idx].any())
+        has_outcome = bool(encoded.priced[day_idx].any())
+        if shift:
+            has_outcome = chosen[0] in table_days
+        return signal_table, has_outcome
+
+
+def _next_weekday(day: date) -> date:
+    following: date = np.busday_offset(np.datetime64(day) + 1, 0, roll="forward").item()
+    return following
 
 
 def add_silent(

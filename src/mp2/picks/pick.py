@@ -241,6 +241,7 @@ def sheet_from_table(
     result: SearchResult,
     *,
     day: str | None = None,
+    shift: int = 0,
     columns: Texts | None = None,
     table: str | None = None,
     query: str | None = None,
@@ -253,9 +254,10 @@ def sheet_from_table(
     """Read the signals of one day from a long table `algo, variation, day, ticker`.
 
     The table is read as `read_signals` reads it. `day` is by default its first day after the run's
-    last. Prices of the sheet are NaN; its day is `assumed_day` when the table has prices and none
-    of that day is known. Members of kept groups that the table lacks are added as variations
-    without a buy, with a warning.
+    last; with a `shift` the signals of its last day count on a day after it. Prices of the sheet
+    are NaN; its day is `assumed_day` when the table has prices and none of that day is known.
+    Members of kept groups that the table lacks are added as variations without a buy, with a
+    warning.
 
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
     of the run's variations; `ReadStoppedError` when `stop` is set.
@@ -273,6 +275,7 @@ def sheet_from_table(
     signals, has_outcome = read_day_signals(
         source,
         day=day,
+        shift=shift,
         after=result.days[-1],
         expected=members_needed(result),
         reading=reading,

@@ -176,6 +176,12 @@ class Store(ScanStore):
                 raise InputError(f"{self.path}: run {run_id} cannot be resumed: {reason}")
             return validated(Request, from_sql(row)["request"])
 
+    def load_shift(self, run_id: str) -> int:
+        """How many sessions after their day the signals of a run count; 0 where it is not known."""
+        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
+            request = validated(Request, from_sql(self._row("run", run_id))["request"])
+            return getattr(request.source, "shift", 0)
+
     def resume(self, run_id: str, request: Request, *, input_fingerprint: str) -> SearchState:
         """Make an ended or interrupted run this process's running one. Returns where it stands.
 
