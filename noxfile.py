@@ -129,10 +129,10 @@ def bench(session):
 
 @nox.session(reuse_venv=False)
 def lowest(session):
-    """Run the default tests with the lowest versions that the package declares."""
+    """Run the default tests with the lowest versions that the package and its extras declare."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = [*project["dependencies"]]
-    for name in ("net", "sql", "excel", "test"):
+    for name in ("net", "sql", "excel"):
         requirements += project["optional-dependencies"].get(name, [])
     lowest = [line.replace(">=", "==") for line in requirements if not line.startswith("mp2[")]
     constraints = Path(session.create_tmp()) / "lowest.txt"
