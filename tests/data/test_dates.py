@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from dateutil.tz import tzoffset
@@ -228,7 +229,7 @@ def test_periods_are_days() -> None:
 
 # --- what times show -----------------------------------------------------------------------------
 
-WEEKS = pd.bdate_range("2024-01-02", periods=10)
+WEEKS = pd.bdate_range("2024-01-02", periods=12)
 
 
 @pytest.mark.parametrize(
@@ -347,3 +348,45 @@ def test_limits_in_any_clear_form(end: str) -> None:
     assert whole.last_idx(end) == 2
     assert whole.last_idx("2024-01-07") == 3
     assert whole.last_idx(str(datetime(2030, 1, 1, tzinfo=UTC))) == 4
+
+
+# --- wide frames ---------------------------------------------------------------------------------
+
+
+def wide_signals(index: Any) -> pd.DataFrame:
+    """Return signals of one variation as vectorbt makes them."""
+    levels = pd.MultiIndex.from_tuples([("A", 1, "T")], names=["algo", "window", "ticker"])
+    return pd.DataFrame(True, index=index, columns=levels)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        WEEKS.tz_localize(ZONES["+05:30"]),
+        WEEKS.tz_localize(ZONES["tzoffset"]),
+        WEEKS.to_period("D"),
+        WEEKS.strftime("%d/%m/%Y"),
+        [int(day.timestamp()) for day in WEEKS],
+    ],
+    ids=["offset", "name", "periods", "texts", "numbers"],
+)
+def test_the_index_of_wide_frames_is_read_as_a_column_is(index: Any) -> None:
+    days = tuple(WEEKS.strftime("%Y-%m-%d"))
+    outcomes = pl.DataFrame({"day": days, "ticker": "T", "win": 1})
+    assert read_signals(wide_signals(index), outcomes=outcomes).days == days
+    fields = {name: BARS[name].iloc[0] for name in ("open", "high", "low", "close")}
+    prices = pd.concat({"T": pd.DataFrame(fields, index=index)}, axis=1)
+    prices.index.name = "date"
+    assert read_prices(prices).dates == days
+
+
+def test_wide_frames_of_the_east_and_within_the_day_are_refused() -> None:
+    outcomes = pl.DataFrame({"day": DAYS, "ticker": "T", "win": 1})
+    hours = [day + timedelta(hours=hour) for day in WEEKS for hour in (10, 11)]
+    for index, problem in (
+        (WEEKS - timedelta(hours=2), "signals: column 'index': the times are 22:00, on Sundays"),
+        (hours, "signals: column 'index': the times of day differ"),
+        (["01/02/2024"], "signals: column 'index': '01/02/2024' may be 2024-02-01"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            read_signals(wide_signals(index), outcomes=outcomes)

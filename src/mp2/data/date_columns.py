@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2.data.column_names import named
-from mp2.data.dates import local_time, readings_of, zone_of
+from mp2.data.dates import local_readings, local_time, readings_of, zone_of
 from mp2.data.tables import Table
 from mp2.data.texts import in_utc, nulls, texts_of
 from mp2.errors import InputError
@@ -76,7 +76,6 @@ class DateColumn:
 
     def _of_instants(self, values: Series) -> Series:
         """Return the times on the clock of the wanted zone, by default the column's own."""
-
         dtype: Any = values.dtype
         zone = self.zone or zone_of(dtype.time_zone or "UTC")
         if zone is None:
@@ -100,13 +99,14 @@ class DateColumn:
         texts = _date_texts(values)
         # Each different text is parsed once: there are few days among many rows.
         distinct = texts.unique().drop_nulls()
-        readings = [readings_of(text, self.table.date_format) for text in distinct]
+        date_format = self.table.date_format
+        readings = [local_readings(text, date_format, self.zone) for text in distinct]
         if self._is_day_first is None and any(reading.need_order for reading in readings):
             self._is_day_first = self._find_order()
-        times = []
-        for reading in readings:
-            time = reading.day_first if self._is_day_first else reading.month_first
-            times.append(time and local_time(time, self.zone))
+        if self._is_day_first:
+            times = [reading.day_first for reading in readings]
+        else:
+            times = [reading.month_first for reading in readings]
         return _replaced(texts, distinct, times)
 
     def _find_order(self) -> bool:
@@ -147,9 +147,14 @@ class DateColumn:
 
         if self._times is None:
             return
-        rows = pl.DataFrame([*keys, self._times.alias("time")]).drop_nulls().unique()
-        quarters = rows["time"].dt.truncate("15m").cast(self._quarters.dtype)
+        known = self._times.drop_nulls()
+        quarters = known.dt.truncate("15m").cast(self._quarters.dtype).unique()
         self._quarters = pl.concat([self._quarters, quarters]).unique()
+        # With one time of day, as that of a close, no day has two.
+        if known.dt.time().n_unique() == 1:
+            self._n_days += len(quarters)
+            return
+        rows = pl.DataFrame([*keys, self._times.alias("time")]).drop_nulls().unique()
         names = [key.name for key in keys]
         per_day = rows.group_by(*names, pl.col("time").dt.date()).len()
         self._n_days += per_day.height

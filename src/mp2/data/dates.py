@@ -40,7 +40,6 @@ class Readings(NamedTuple):
 _NO_DATE = Readings(None, None)
 
 
-@lru_cache(maxsize=1 << 14)  # sources repeat the same few thousand days
 def readings_of(text: str, date_format: str | None = None) -> Readings:
     """Return what a text may mean; in the `date_format` of `strptime`, if it is written so."""
     trimmed = text.strip()
@@ -141,12 +140,12 @@ def zone_of(name: str) -> tzinfo | None:
         return None
 
 
-def local_time(time: datetime, zone: tzinfo | None) -> datetime | None:
+def local_time(time: datetime | None, zone: tzinfo | None) -> datetime | None:
     """Return a time on the clock of a zone, or of its own place; None when that is unknown."""
+    if time is None or (time.tzinfo is _ABBREVIATION and zone is not None):
+        return None
     if zone is None:
         return time.replace(tzinfo=None)
-    if time.tzinfo is _ABBREVIATION:
-        return None
     if time.tzinfo is None:
         # Midnight without a zone is a day and not an instant.
         if time.time() == datetime.min.time():
@@ -156,6 +155,20 @@ def local_time(time: datetime, zone: tzinfo | None) -> datetime | None:
         return time.astimezone(zone).replace(tzinfo=None)
     except OverflowError:
         return None
+
+
+@lru_cache(maxsize=1 << 14)  # a column repeats its few days in every batch
+def local_readings(
+    text: str,
+    date_format: str | None,
+    zone: tzinfo | None,
+) -> Readings:
+    """Return what a text may mean on the clock of a zone."""
+    readings = readings_of(text, date_format)
+    return Readings(
+        local_time(readings.day_first, zone),
+        local_time(readings.month_first, zone),
+    )
 
 
 # --- forms ---------------------------------------------------------------------------------------
