@@ -319,6 +319,13 @@ def test_bars_within_the_day_are_refused_by_name(as_text: bool) -> None:
         read_signals(signals)
 
 
+def test_bars_within_the_day_without_times_are_recognised() -> None:
+    hours = pd.concat([bars(list(DAYS)).assign(close=close) for close in (1.0, 2.0, 3.0)])
+    assert problem_of(hours).endswith(
+        "; most dates have several: make daily bars, if these are within the day"
+    )
+
+
 def test_two_exchanges_and_summer_time_are_no_bars_within_the_day() -> None:
     london = WEEKS + timedelta(hours=8)
     new_york = WEEKS + timedelta(hours=14, minutes=30)

@@ -277,7 +277,8 @@ WRONG: dict[str, tuple[pl.DataFrame, list[str]]] = {
         pl.concat([LONG, LONG.with_columns(pl.col("high") + 1)]),
         [
             "rows that disagree about one (ticker, date): 5, about AAPL 2024-01-02, "
-            "AAPL 2024-01-03, LOW 2024-01-02, LOW 2024-01-03, OPEN 2024-01-03; keep one of them"
+            "AAPL 2024-01-03, LOW 2024-01-02, LOW 2024-01-03, OPEN 2024-01-03; "
+            "most dates have several: make daily bars, if these are within the day"
         ],
     ),
     "nothing good": (

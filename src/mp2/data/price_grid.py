@@ -141,9 +141,13 @@ class Grid:
         refused = cells[in_price & ~(is_last & has_end)]
         if len(refused):
             places = named([self._place(cell) for cell in np.unique(refused)], MAX_NAMED)
+            remedy = "keep one of them"
+            # Their times are in a column of their own, or left out.
+            if 2 * len(np.unique(refused)) > np.count_nonzero(self.bars):
+                remedy = "most dates have several: make daily bars, if these are within the day"
             raise InputError(
                 f"{self.name}: rows that disagree about one (ticker, date): {len(refused)}, "
-                f"about {places}; keep one of them"
+                f"about {places}; {remedy}"
             )
         self._report_rows(
             "doubled_day", "rows that disagree about their ticker's last date", cells[in_price]
