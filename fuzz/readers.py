@@ -372,6 +372,8 @@ _CSVS = (
     _csv(BARS),
     WIDE,
     b'algo,variation,day,ticker,win\nA,"1, 2",20240102,AAPL,true\n',
+    b"date,ticker,open,high,low,close\n01/02/2024 4:00 PM,A,1,2,1,2\n13/02/2024,A,1,2,1,2\n",
+    b'day,ticker,win\n1704153600000,A,1\n"Jan 3, 2024",A,1\n2024-01-04 15:00 Asia/Tokyo,A,1\n',
 )
 
 READERS: Mapping[str, Callable[[], Target]] = {

@@ -10,6 +10,8 @@ from places import GOLDEN
 import mp2
 from mp2.data.prices import to_frame
 from mp2.demo.market import make_market
+from mp2.pipeline import last_day
+from mp2.storage.request import PricesFile
 
 WEEK = GOLDEN / "week-prices.csv"
 RULES = mp2.Rules(min_daily_hits=3)
@@ -30,6 +32,15 @@ def lasting(result):
     """The fields of a search that an interruption must not change."""
     names = ("kept", "attempts", "tested", "eligible", "score_mean", "score_std", "picked_rank")
     return {name: getattr(result, name) for name in names}
+
+
+def test_the_last_day_may_be_written_as_the_dates_of_the_prices_are():
+    source = PricesFile(path="prices.csv", date_format="%d/%m/%Y")
+    assert last_day(source, "03/04/2024") == "2024-04-03"
+    assert last_day(source, "2024-04-03") == "2024-04-03"
+    assert last_day(source, None) is None
+    with pytest.raises(mp2.InputError, match="'03/04/2024' may be 2024-04-03 or 2024-03-04"):
+        last_day(PricesFile(path="prices.csv"), "03/04/2024")
 
 
 @pytest.mark.slow

@@ -290,7 +290,7 @@ def test_an_unknown_zone_is_refused_at_once() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["dd/mm/yyyy", "%d/%m", "%Q", "", "%"])
+@pytest.mark.parametrize("text", ["dd/mm/yyyy", "%d/%m", "%Q", "", "%", "%H%H"])
 def test_a_format_without_a_whole_date_is_refused_at_once(text: str) -> None:
     assert problem_of("absent.csv", date_format=text) == (
         f"date_format: {text!r} does not say year, month and day; "

@@ -38,6 +38,8 @@ class Readings(NamedTuple):
 
 
 _NO_DATE = Readings(None, None)
+# The second one: `strptime` makes a pattern of a format, which may be none.
+_NO_MATCH = (ValueError, re.error)
 
 
 def readings_of(text: str, date_format: str | None = None) -> Readings:
@@ -47,7 +49,7 @@ def readings_of(text: str, date_format: str | None = None) -> Readings:
         return _readings(trimmed)
     try:
         time = datetime.strptime(trimmed, date_format)
-    except ValueError:
+    except _NO_MATCH:
         readings = _readings(trimmed)
         # The format has just excluded one of two orders.
         return _NO_DATE if readings.need_order else readings
@@ -70,7 +72,7 @@ def is_date_format(text: str) -> bool:
     day = datetime(2024, 12, 31)
     try:
         return datetime.strptime(day.strftime(text), text).date() == day.date()
-    except ValueError:
+    except _NO_MATCH:
         return False
 
 
