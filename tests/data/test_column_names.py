@@ -193,5 +193,7 @@ def test_the_index_of_a_wide_parquet_file_is_its_date(tmp_path: Path) -> None:
 
 def test_a_row_of_equal_prices_is_no_second_header(tmp_path: Path) -> None:
     path = tmp_path / "LOW.csv"
-    ONE.with_columns(pl.lit(7).alias("open"), high=7, low=7, close=7, volume=7).write_csv(path)
+    row = pl.when(pl.col("date") == "2024-01-02").then(7)
+    names = ("open", "high", "low", "close", "volume")
+    ONE.with_columns(row.otherwise(pl.col(name)).alias(name) for name in names).write_csv(path)
     assert read_prices(tmp_path).dates == ("2024-01-02", "2024-01-03", "2024-01-04")

@@ -24,7 +24,7 @@ from mp2.errors import InputError
 
 DAYS = ("2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08")
 BARS = pd.DataFrame(
-    {"ticker": "A", "open": 1.0, "high": 3.0, "low": 0.5, "close": [1.0, 2.0, 1.5, 2.5, 1.0]}
+    {"ticker": "A", "open": 1.0, "high": 3.0, "low": 0.5, "close": [1.0, 2.0, 1.5, 2.5, 1.2]}
 )
 
 

@@ -42,11 +42,9 @@ class Exchange:
         columns = pd.MultiIndex.from_product([FIELDS, succeeded], names=["Price", "Ticker"])
         frame = pd.DataFrame(np.full((n_days, len(columns)), 10.0), index, columns)
         for ticker in succeeded:
-            frame["Open", ticker], frame["High", ticker], frame["Low", ticker] = (
-                first_price(ticker),
-                100.0,
-                1.0,
-            )
+            frame["Open", ticker], frame["High", ticker] = first_price(ticker), 100.0
+            # Days of equal bars are no trading days.
+            frame["Low", ticker] = np.linspace(0.5, 1.0, n_days)
         frame.loc[:, [column for column in columns if column[1] in self.failed]] = np.nan
         return frame
 

@@ -148,7 +148,7 @@ def test_results_do_not_depend_on_the_chunks():
     outs = [np.full((len(ordered.series), 7, 9), np.nan) for _ in range(2)]
     evaluate(ordered, prices, range(0, 150), range(7), outs[0])
     for ticker in (6, 0, 3, 1, 2, 5, 4):
-        evaluate(ordered, prices, range(0, 150), range(ticker, ticker + 1), outs[1])
+        evaluate(ordered, prices, range(0, 150), [ticker], outs[1][:, ticker : ticker + 1])
     np.testing.assert_array_equal(outs[0], outs[1])
 
 

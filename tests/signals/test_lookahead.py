@@ -196,3 +196,16 @@ def test_settings():
     for wrong in ({"n_days": 1}, {"n_cuts": 0}):
         with pytest.raises(InputError, match="are too few; use at least 2 and 1"):
             lookahead.check(walk(3, 60), load_grids(), **wrong)
+
+
+def test_holes_late_listings_and_ends_look_ahead_nowhere():
+    prices = walk(12, 120, seed=2, late={3: 112})
+    columns = [getattr(prices, name).copy() for name in COLUMNS]
+    for column in columns:
+        column[0, 113] = np.nan
+        column[1, 104:115] = np.nan
+        column[2, 111:] = np.nan
+        column[4, 116:118] = np.nan
+    holed = price_table(prices.dates, prices.tickers, columns)
+    rising = algorithm(lambda n: ("open", "close"), lambda open, close, n: close > open, "Rise")
+    assert lookahead.check(holed, [ALGORITHMS[2], rising], n_days=10, n_cuts=9) == []

@@ -17,12 +17,13 @@ from mp2 import read_signals
 from mp2.data import bitset
 from mp2.data.findings import Finding
 from mp2.data.prices import price_table
+from mp2.data.sessions import next_session
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
 from mp2.signals import indicators
 from mp2.signals import sheet as signals
 from mp2.signals.algorithms import ALGORITHMS, Algorithm, Parameter
 from mp2.signals.grids import grids_of, load_grids
-from mp2.signals.sheet import compute_signals, next_weekday
+from mp2.signals.sheet import compute_signals
 
 
 def narrowed(algorithm, n_values=2):
@@ -187,7 +188,7 @@ def test_an_assumed_next_day_has_the_signals_that_day_will_have():
         grids=GRIDS,
     )
     assert sheet.assumed_day
-    assert sheet.days == (PRICES.dates[-3], known, next_weekday(known))
+    assert sheet.days == (PRICES.dates[-3], known, next_session(PRICES.dates[:-1]))
     assert np.array_equal(sheet.buys, later.buys)
     assert np.isnan(sheet.open[-1]).all()
     assert np.isnan(sheet.close[-1]).all()
@@ -196,28 +197,12 @@ def test_an_assumed_next_day_has_the_signals_that_day_will_have():
 
 def test_the_next_day_alone():
     sheet = compute_signals(PRICES, n_days=0, include_next=True, grids=GRIDS)
-    assert sheet.days == (next_weekday(PRICES.dates[-1]),)
+    assert sheet.days == (next_session(PRICES.dates),)
     assert sheet.n_outcome_days == 0
     assert np.array_equal(
         sheet.buys[:, 0],
         compute_signals(PRICES, n_days=4, include_next=True, grids=GRIDS).buys[:, -1],
     )
-
-
-@pytest.mark.parametrize(
-    ("day", "following"),
-    [
-        ("2020-01-08", "2020-01-09"),
-        ("2020-01-10", "2020-01-13"),  # Friday
-        ("2020-01-11", "2020-01-13"),
-        ("2020-01-12", "2020-01-13"),
-        ("2019-12-31", "2020-01-01"),  # holidays are not known
-        ("2020-02-28", "2020-03-02"),
-        ("2021-12-31", "2022-01-03"),
-    ],
-)
-def test_next_weekday(day, following):
-    assert next_weekday(day) == following
 
 
 def test_an_end_without_bars_is_the_last_day_before_it():
@@ -617,7 +602,7 @@ def test_the_real_week():
         "2020-01-13",
     )
     assert sheet.assumed_day
-    assert (prices.first_idx == 0).sum() == 503
+    assert (prices.first_idx == 0).sum() == 516
     assert len(sheet.variations) == len(load_grids().variations)
     shares = bitset.count(sheet.buys) / len(sheet.tickers)
     assert (shares.max(axis=1) > 0).all(), "no variation is without a buy all week"
@@ -628,3 +613,61 @@ def test_the_real_week():
 
 def test_days_are_the_tables_own():
     assert compute_signals(PRICES, grids=GRIDS).days == tuple(weekdays(140)[-5:])
+
+
+def with_holes(prices, holes):
+    """The table without the bars at some (ticker, date) positions."""
+    columns = [getattr(prices, name).copy() for name in indicators.COLUMNS]
+    for place in holes:
+        for column in columns:
+            column[place] = np.nan
+    return price_table(prices.dates, prices.tickers, columns)
+
+
+def all_bought(sheet):
+    return bitset.unpack(sheet.buys, len(sheet.tickers))
+
+
+NO_RANKS = grids_of(one for one in GRIDS.algorithms if one.name != "Volatility")
+"""Rules that look at each ticker alone."""
+
+
+def test_a_hole_costs_its_days_and_nothing_else():
+    whole = walk(6, 140)
+    holed = with_holes(whole, [(1, 70), (2, slice(132, 135))])
+    sheet = compute_signals(holed, n_days=12, grids=NO_RANKS, include_next=True)
+    full = all_bought(compute_signals(whole, n_days=12, grids=NO_RANKS, include_next=True))
+    found = all_bought(sheet)
+    others = [0, 3, 4, 5]
+    assert np.array_equal(found[..., others], full[..., others])
+    for ticker in (1, 2):
+        # The ticker alone, on its own dates: the signals of all of them are the same.
+        own = np.flatnonzero(np.isfinite(holed.close[ticker]))
+        alone = price_table(
+            [whole.dates[idx] for idx in own],
+            [whole.tickers[ticker]],
+            [getattr(whole, name)[[ticker]][:, own] for name in indicators.COLUMNS],
+        )
+        expected = compute_signals(alone, n_days=9, grids=NO_RANKS, include_next=True)
+        days = [sheet.days.index(day) for day in expected.days]
+        assert np.array_equal(found[:, days, ticker], all_bought(expected)[..., 0])
+    lost = slice(4, 7)
+    assert not found[:, lost, 2].any()
+    assert np.isnan(sheet.close[lost, 2]).all()
+
+
+def test_the_universe_of_a_day_is_who_has_a_bar():
+    sheet = compute_signals(with_holes(walk(4, 60), [(1, 57), (2, 57)]), n_days=5, grids=GRIDS)
+    won = sheet.close[2, [0, 3]] > sheet.open[2, [0, 3]]
+    assert sheet.panel().base_win_rates[2] == 100 * won.mean()
+
+
+@pytest.mark.parametrize(("n_back", "is_bought"), [(5, True), (6, False)])
+def test_a_ticker_that_ended_long_ago_is_not_bought_next(n_back, is_bought):
+    prices = with_holes(walk(4, 60), [(1, slice(60 - n_back, None))])
+    always = grids_of([everybody().algorithms[-1]])
+    sheet = compute_signals(prices, n_days=1, grids=always, include_next=True)
+    assert ("T001" in sheet.tickers) == is_bought
+    last, following = all_bought(sheet)[0]
+    assert following.all()
+    assert last.sum() == 3

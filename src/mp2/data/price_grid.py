@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mp2.data import sessions
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.column_names import named
 from mp2.data.encoding import day_positions, positions
@@ -35,7 +36,6 @@ class Rows:
         self.last = last
         self.parts: list[pl.DataFrame] = []
         self.tickers: set[str] = set()
-        self.next_date: date | None = None
         self.n_inside = 0
         # The first and last date of each batch.
         self.ends: list[Any] = []
@@ -48,10 +48,6 @@ class Rows:
             return
         days = batch["date"]
         self.ends += [days.min(), days.max()]
-        # Noted although such bars are cut: the next trading day need not be guessed then.
-        later: Any = days.filter(days > self.last).min()
-        if later is not None:
-            self.next_date = min(later, self.next_date or later)
         inside = batch.filter(pl.col("date").is_between(self.first, self.last))
         self.n_inside += inside.height
         self.tickers.update(inside["ticker"].unique())
@@ -60,6 +56,11 @@ class Rows:
         # Categories take 4 bytes a row, texts 16.
         ticker = pl.col("ticker").cast(pl.Categorical)
         self.parts.append(inside.filter(has_price).select(ticker, "date", *FIELDS))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the source has dates after the last one."""
+        return bool(max(self.ends) > self.last)
 
     def emptiness(self, source: str) -> list[str]:
         """Return why there is no bar at all, if so."""
@@ -74,10 +75,10 @@ class Rows:
 
 
 class Grid:
-    """Bars by ticker and date, and which tickers can be used.
+    """Bars by ticker and date, and what is wrong with them.
 
     `values` float64[5, T, N] by field, NaN where there is no bar; `bars` bool[T, N]: where there is
-    one; `kept` bool[T].
+    one that can be used; `lost` bool[T, N]: where there is another one, which was reported.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class Grid:
         self.tickers = sorted(set(shown.values()))
         self.dates = [day.isoformat() for day in days]
         shape = (len(self.tickers), len(days))
-        self.kept = np.ones(len(self.tickers), np.bool_)
         self.bars = np.zeros(shape, np.bool_)
+        self.lost = np.zeros(shape, np.bool_)
         self.values = np.full((len(FIELDS), *shape), np.nan)
         spellings = positions_by_spelling(shown, self.tickers)
         ticker = positions(frame["ticker"], spellings)
@@ -114,7 +115,7 @@ class Grid:
             line = f"rows that come after a later one of their ticker: {n_late}, sorted"
             self.report("unsorted", line, "sorted", n=n_late)
         if len(cells) > np.count_nonzero(self.bars):
-            self._collapse(frame, cells, has_end=rows.next_date is None)
+            self._collapse(frame, cells, has_end=not rows.is_cut)
 
     def _collapse(
         self,
@@ -193,76 +194,193 @@ class Grid:
         self.findings.append(Finding(kind=kind, line=f"{self.name}: {line}", done=done, **details))
 
     def validate(self) -> None:
-        """Keep the tickers whose bars are complete and valid.
+        """Keep the bars that can be used, and the dates and tickers that have one.
 
-        Raises `InputError` when no ticker is left.
+        Raises `InputError` when no bar is left.
         """
-        prices = self.values[: len(PRICES)]
-        opened, high, low, close = prices
-        is_missing = ~np.isfinite(prices).all(axis=0)
-        # In this order: a bad ticker must not make gaps for the others.
-        has_bar = np.any(self.bars, axis=1, keepdims=True)
-        self._leave_out("no_bar", "without any bar", ~has_bar)
-        self._leave_out("bad_bar", "with a missing or non-finite price", self.bars & is_missing)
-        self._leave_out("bad_bar", "with a price that is not above 0", np.any(prices <= 0, axis=0))
-        self._leave_out("bad_bar", "with high below low", high < low)
-        self._leave_out(
-            "hole", "without a bar on a date, after their first one, that others have", self._gaps()
-        )
-        if not self.kept.any():
+        has_bar = np.any(self.bars, axis=1)
+        self._report_tickers("no_bar", "without any bar", ~has_bar)
+        self._drop_bad_bars()
+        self._drop_repeats()
+        self._drop_odd_dates()
+        if not self.dates:
             lines = [finding.line for finding in self.findings]
             raise InputError([f"{self.name}: no ticker is left", *lines])
+        self._report_holes()
+        self._report_outside()
+        if self.lost.any():
+            self.values[:, ~self.bars] = np.nan
+        kept = self.bars.any(axis=1)
+        self.tickers = self._tickers_of(self.bars)
+        self.values = self.values[:, kept]
+
+    # --- checks
+
+    def _drop_bad_bars(self) -> None:
+        prices = self.values[: len(PRICES)]
+        _, high, low, _ = prices
+        n_bars = self.bars.sum(axis=1)
+        is_missing = ~np.isfinite(prices).all(axis=0)
+        self._drop("bad_bar", "bars with a missing or non-finite price", is_missing)
+        self._drop("bad_bar", "bars with a price that is not above 0", np.any(prices <= 0, axis=0))
+        self._drop("bad_bar", "bars with high below low", high < low)
+        # What is left of such a ticker is not to be trusted either.
+        is_bad: BoolArray = 2 * self.lost.sum(axis=1) > n_bars
+        self._report_tickers("bad_ticker", "with mostly bad bars", is_bad)
+        self.bars[is_bad] = False
+
+    def _drop_repeats(self) -> None:
+        stale, traded = sessions.find_stale(self.values, self.bars)
+        if not stale.any():
+            return
+        closed = sessions.find_closed(self.dates, self.bars, stale, traded)
+        self._report_dates(
+            "doubtful_session",
+            "dates whose bars repeat the bar before, but not its volume",
+            closed.doubtful,
+            "kept",
+        )
+        self._drop(
+            "filled",
+            "bars that repeat the bar before on dates without trading in their market",
+            closed.bars,
+        )
+        stale &= self.bars & ~closed.dates
+        self._report_dates(
+            "no_session",
+            "dates whose bars repeat the bar before (no trading days)",
+            closed.dates,
+            "left out",
+        )
+        self._drop_dates(closed.dates)
+        stale = stale[:, ~closed.dates]
+        self._drop(
+            "stale",
+            "bars that repeat the bar before, more than 5 in a row",
+            sessions.long_runs(self.bars, stale),
+            "not tradable from the second on",
+        )
+
+    def _drop_odd_dates(self) -> None:
+        odd = sessions.find_odd(self.dates, self.bars)
+        names = self._tickers_of(self.bars[:, odd])
+        self._report_dates(
+            "odd_date",
+            "dates on which only a few tickers have a bar",
+            odd,
+            "left out",
+            f"; bars of {named(names, MAX_NAMED)}",
+        )
+        # Dates on which all bars were left out go, too.
+        self._drop_dates(odd | ~self.bars.any(axis=0))
+
+    def _report_holes(self) -> None:
+        n_dates = len(self.dates)
+        idx = np.arange(n_dates)
+        has_bar: BoolArray = np.any(self.bars, axis=1)
+        first_idx = self.bars.argmax(axis=1)
+        last_idx = n_dates - 1 - self.bars[:, ::-1].argmax(axis=1)
+        ended = last_idx < n_dates - 1 - sessions.MAX_SESSIONS_BACK
+        end_idx = np.where(ended, last_idx, n_dates)
+        is_listed = (idx > first_idx[:, None]) & (idx < end_idx[:, None])
+        is_listed &= has_bar[:, None]
+        self._report_bars(
+            "hole",
+            "missing bars on dates that others have",
+            is_listed & ~self.bars & ~self.lost,
+            "without signal and outcome",
+        )
+        # Stale bars after the end were reported.
+        ended &= ~self.lost.any(axis=1)
+        self._report_bars(
+            "ended",
+            "tickers whose bars end early",
+            ended[:, None] & self.bars & (idx == last_idx[:, None]),
+            "used up to then",
+        )
+
+    def _report_outside(self) -> None:
+        opened, high, low, close = self.values[: len(PRICES)]
         is_outside = np.maximum(opened, close) - high > _ROUNDING * high
         is_outside |= low - np.minimum(opened, close) > _ROUNDING * low
-        outside = np.flatnonzero(is_outside & self.kept[:, None])
+        outside = np.flatnonzero(is_outside & self.bars)
         if len(outside):
-            n_outside = len(outside)
-            line = (
-                f"bars with open or close outside low..high: {n_outside}, kept; "
-                f"the first: {self._place(outside[0])}"
-            )
-            self.report("outside_range", line, "kept", n=n_outside)
-        # Dates on which only tickers left out have a bar go, too.
-        dates = np.flatnonzero(self.bars[self.kept].any(axis=0))
-        self.dates = [self.dates[idx] for idx in dates]
-        self.tickers = [self.tickers[idx] for idx in np.flatnonzero(self.kept)]
-        self.values = self.values[:, self.kept][:, :, dates]
+            n = len(outside)
+            first = self._place(outside[0])
+            line = f"bars with open or close outside low..high: {n}, kept; the first: {first}"
+            self.report("outside_range", line, "kept", n=n)
 
-    def _leave_out(
+    # --- findings
+
+    def _drop(
         self,
         kind: str,
         what: str,
-        is_wrong: BoolArray,
+        where: BoolArray,
+        done: str = "left out",
     ) -> None:
-        """Leave out the tickers that are wrong on a date, bool[T, N], or at all, bool[T, 1]."""
-        wrong = is_wrong & self.kept[:, None]
-        numbers = np.flatnonzero(np.any(wrong, axis=1))
-        if not len(numbers):
+        """Leave out the bars at `where`, bool[T, N], and report them."""
+        where = where & self.bars
+        self._report_bars(kind, what, where, done)
+        self.bars &= ~where
+        self.lost |= where
+
+    def _report_bars(
+        self,
+        kind: str,
+        what: str,
+        where: BoolArray,
+        done: str,
+    ) -> None:
+        n = np.count_nonzero(where)
+        if not n:
             return
-        names = [self.tickers[number] for number in numbers]
-        line = f"tickers {what}: {len(names)}, left out: {named(names, MAX_NAMED)}"
-        if wrong.shape == self.bars.shape:
-            line += f"; the first: {self._place(wrong.argmax())}"
-        self.report(kind, line, "left out", n=len(names), tickers=tuple(names))
-        self.kept[numbers] = False
+        names = self._tickers_of(where)
+        dates = np.flatnonzero(where.any(axis=0))
+        place = self._place(where.argmax())
+        self.report(
+            kind,
+            f"{what}: {n}, {done}: {named(names, MAX_NAMED)}; the first: {place}",
+            done,
+            n=n,
+            tickers=tuple(names),
+            first=self.dates[dates[0]],
+            last=self.dates[dates[-1]],
+        )
 
-    def _gaps(self) -> BoolArray:
-        """Return where, bool[T, N], a kept ticker lacks a bar after its first one.
+    def _drop_dates(self, where: BoolArray) -> None:
+        """Leave out the dates at `where`, bool[N]."""
+        if where.any():
+            self.dates = [self.dates[idx] for idx in np.flatnonzero(~where)]
+            self.values = np.ascontiguousarray(self.values[:, :, ~where])
+            self.bars = np.ascontiguousarray(self.bars[:, ~where])
+            self.lost = np.ascontiguousarray(self.lost[:, ~where])
 
-        Only dates count on which another kept ticker has one. Raises `InputError` when most tickers
-        lack one date: then the date is at fault.
-        """
-        n_bars = self.bars[self.kept].sum(axis=0)
-        first_idx = self.bars.argmax(axis=1)
-        is_listed = np.arange(len(n_bars)) >= first_idx[:, None]
-        gaps: BoolArray = is_listed & ~self.bars & (n_bars > 0) & self.kept[:, None]
-        n_gaps = gaps.sum(axis=0)
-        worst = int(n_gaps.argmax())
-        n_listed = n_gaps[worst] + n_bars[worst]
-        if 2 * n_gaps[worst] > n_listed:
-            raise InputError(
-                f"{self.name}: only {n_bars[worst]} of {n_listed} tickers have a bar on "
-                f"{self.dates[worst]}; complete that date, end the prices before it, "
-                "or leave it out"
-            )
-        return gaps
+    def _report_dates(
+        self,
+        kind: str,
+        what: str,
+        where: BoolArray,
+        done: str,
+        more: str = "",
+    ) -> None:
+        dates = [self.dates[idx] for idx in np.flatnonzero(where)]
+        if dates:
+            line = f"{what}: {len(dates)}, {done}: {named(dates, MAX_NAMED)}{more}"
+            self.report(kind, line, done, n=len(dates), first=dates[0], last=dates[-1])
+
+    def _report_tickers(
+        self,
+        kind: str,
+        what: str,
+        where: BoolArray,
+    ) -> None:
+        """Report the tickers at `where`, bool[T]."""
+        names = self._tickers_of(np.expand_dims(where, 1))
+        if names:
+            line = f"tickers {what}: {len(names)}, left out: {named(names, MAX_NAMED)}"
+            self.report(kind, line, "left out", n=len(names), tickers=tuple(names))
+
+    def _tickers_of(self, where: BoolArray) -> list[str]:
+        """Return the tickers that are anywhere in bool[T, N]."""
+        return [self.tickers[number] for number in np.flatnonzero(where.any(axis=1))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # A folder of thousands of files may have a problem in each.
 _MAX_PROBLEMS = 20
+# Around the end of the days asked for: the longest holidays, and bars to compare with.
+_NEAR = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,9 +45,11 @@ class PriceTable:
     """Daily bars of T tickers on N dates.
 
     - `dates`: N ISO dates, ascending; `tickers`: T names, alphabetical.
-    - `open`, `high`, `low`, `close`, `volume`: float64[T, N], C-contiguous, read-only. A ticker has
-      a valid bar on every date from its first one on; before it, all five are NaN. Prices are
-      positive and finite, high >= low; volume may be NaN.
+    - `open`, `high`, `low`, `close`, `volume`: float64[T, N], C-contiguous, read-only. All five are
+      NaN where a ticker has no bar that can be used: before its first one, in a hole, after its
+      last one, and where it is not tradable because its bars only repeat each other. Prices of a
+      bar are positive and finite, high >= low; its volume may be NaN. Every date and every ticker
+      has a bar.
     - `first_idx` int64[T]: index of each ticker's first bar.
     - `findings`: what was dropped or tolerated; `warnings` are their lines. `fingerprint`: sha256
       of the content, hex.
@@ -133,8 +138,8 @@ def price_table(
 ) -> PriceTable:
     """Make a table of arrays that keep the promises of `PriceTable`; they become read-only.
 
-    `values`: open, high, low, close, volume, float64[T, N] each; a ticker is not listed yet where
-    its close is NaN.
+    `values`: open, high, low, close, volume, float64[T, N] each; a ticker has no bar where its
+    close is NaN.
     """
     # Contiguous by ticker, since indicators run along the dates.
     arrays = [np.ascontiguousarray(array, np.float64) for array in values]
@@ -164,14 +169,14 @@ def to_frame(prices: PriceTable) -> pl.DataFrame:
     """
     import polars as pl
 
-    is_listed = np.arange(prices.n_dates) >= prices.first_idx[:, None]
-    ticker, idx = np.nonzero(is_listed)
+    is_bar = np.isfinite(prices.close)
+    ticker, idx = np.nonzero(is_bar)
     dates = pl.Series("date", prices.dates, pl.String).str.to_date()
     tickers = pl.Series("ticker", prices.tickers, pl.String)
     columns = [dates.gather(idx), tickers.gather(ticker)]
-    # Only volumes are NaN within the listed range; null is what other programs expect.
+    # Only volumes of bars may be NaN; null is what other programs expect.
     for name in FIELDS:
-        values = getattr(prices, name)[is_listed]
+        values = getattr(prices, name)[is_bar]
         columns.append(pl.Series(name, values, nan_to_null=True))
     return pl.DataFrame(columns)
 
@@ -216,11 +221,13 @@ def read_prices(
     tickers there are, and only the first date after `end` is noted (`next_date`). `stop`, when set,
     ends the reading between two batches with `ReadStoppedError`.
 
-    A row without any price is not a bar. Tickers are left out with a warning when they have no bar,
-    a bad one (a price that is missing, not finite or not positive, high below low), or a gap: no
-    bar on a date, after their first bar, on which another ticker that is not bad has one (a date
-    that only a minority has is an error). An open or close outside low..high is kept with a
-    warning: vendors take them from the auctions and the range from trading between them.
+    A row without any price is not a bar. Everything else that is left out is a finding, with its
+    warning: a bad bar (a price that is missing, not finite or not positive, high below low), and a
+    ticker where most bars are bad; dates that are no trading days, because their bars repeat the
+    bar before or few tickers have one; the bars of a ticker that repeat each other for long
+    (`mp2.data.sessions`). Without a bar on a date that others have, a ticker has no signal and no
+    outcome on it. An open or close outside low..high is kept with a warning: vendors take them from
+    the auctions and the range from trading between them.
 
     Raises `InputError` with everything wrong with the input; `warnings` of the table has what is
     tolerated.
@@ -242,8 +249,14 @@ def read_prices(
         bars.problems.append(f"adjusted: {adjusted!r} is unknown; choose from {', '.join(CHOICES)}")
     first, last = day_limits(start, end, bars.problems, date_format)
     rows = Rows(first or date.min, last or date.max)
+    collected = [rows]
+    if last:
+        # Years 1 and 9999 are dates, too.
+        before = max(last, date.min + _NEAR) - _NEAR
+        collected.append(Rows(before, min(last, date.max - _NEAR) + _NEAR))
     for batch in bars.batches():
-        rows.add(batch)
+        for part in collected:
+            part.add(batch)
     rows.tickers.update(bars.empty_tickers)
     problems = bars.problems or rows.emptiness(bars.name)
     findings = bars.adjustments.findings(bars.name)
@@ -266,7 +279,7 @@ def read_prices(
         grid.tickers,
         list(grid.values),
         (*bars.findings, *findings, *grid.findings),
-        next_date=rows.next_date.isoformat() if rows.next_date else None,
+        next_date=_next_date(collected[-1], last) if last else None,
     )
     if start or end:
         return read
@@ -283,6 +296,17 @@ def as_prices(
     if isinstance(source, PriceTable):
         return source
     return read_prices(source, end=end, stop=stop)
+
+
+def _next_date(around: Rows, last: date) -> str | None:
+    """Return the first date after the last one, of the bars around it; None if it is not known."""
+    # What is wrong with later bars decides nothing: the date is assumed then.
+    with suppress(InputError):
+        if not around.emptiness("prices"):
+            grid = Grid("prices", around)
+            grid.validate()
+            return next((day for day in grid.dates if day > last.isoformat()), None)
+    return None
 
 
 def day_limits(

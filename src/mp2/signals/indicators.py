@@ -8,8 +8,9 @@ Guarantees:
 - A series is as of the close of each bar. Only `mp2.signals.sheet` knows about trading days and
   shifts by one.
 - Only bars before the stop index reach an indicator, so later bars cannot matter.
-- A ticker's series begin at its first bar in the window and depend on no other ticker. Results do
-  not depend on chunks or threads, and equal those of a longer request bit for bit.
+- A ticker's series are those of its own bars, from its first one in the window on, and depend on
+  no other ticker. Results do not depend on chunks or threads, and equal those of a longer request
+  bit for bit.
 
 Recursive indicators forget their start at a known pace. After `n_warm_up` bars less than 1e-9 of it
 is left.
@@ -25,8 +26,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mp2.data.arrays import FloatArray
+from mp2.data.arrays import BoolArray, FloatArray, IndexArray
 from mp2.data.prices import PriceTable
+from mp2.data.sessions import MAX_SESSIONS_BACK
 from mp2.errors import Mp2Error
 
 Column = Literal["open", "high", "low", "close", "volume"]
@@ -334,26 +336,66 @@ def evaluate(
     plan: Plan,
     prices: PriceTable,
     bars: range,
-    tickers: range,
+    tickers: Sequence[int],
     out: FloatArray,
 ) -> None:
-    """Fill `out[:, tickers]` of float64[S, T, n_last] with the last values of every series.
+    """Fill float64[S, len(tickers), n_last] with every series as of the last `n_last` dates.
 
-    `bars`: the positions of the bars to compute from. Cells of bars that a ticker does not have
-    keep their value. Raises `Mp2Error` naming indicator and ticker when a function fails or does
-    not return one number per bar.
+    `bars`: the positions of the dates to compute from; `tickers`: those of the tickers. On a date
+    without a bar a series has the value of the ticker's last bar, until that lies more than
+    `MAX_SESSIONS_BACK` dates back. Cells without a value keep theirs. Raises `Mp2Error` naming
+    indicator and ticker when a function fails or does not return one number per bar.
     """
     columns = [getattr(prices, name) for name in COLUMNS]
-    for ticker in tickers:
+    for number, ticker in enumerate(tickers):
         # Starting at the ticker's own first bar keeps tickers independent of each other.
         first_idx = max(bars.start, int(prices.first_idx[ticker]))
         n_here = min(out.shape[2], bars.stop - first_idx)
         if n_here <= 0:
             continue
         inputs = [column[ticker, first_idx : bars.stop] for column in columns]
+        has_bar = np.isfinite(prices.close[ticker, first_idx : bars.stop])
+        has_holes = not has_bar.all()
+        if has_holes:
+            # A hole would end many series for good.
+            inputs = [column[has_bar] for column in inputs]
+            if not len(inputs[0]):
+                continue
+            bar_of = _last_bars(has_bar)[-n_here:]
         computed = _computed(plan.steps, inputs, prices.tickers[ticker])
         for row, slot in enumerate(plan.slots):
-            out[row, ticker, -n_here:] = computed[slot][-n_here:]
+            series = computed[slot]
+            if has_holes:
+                series = np.append(series, np.nan)[bar_of]
+            out[row, number, -n_here:] = series[-n_here:]
+
+
+def evaluate_last(
+    plan: Plan,
+    prices: PriceTable,
+    ticker: int,
+    n_used: int,
+    out: FloatArray,
+) -> None:
+    """Fill float64[S, n_last] with the last values of every series, bar by bar.
+
+    Computed from the last `n_used` bars of the ticker. Raises as `evaluate` does.
+    """
+    used = np.flatnonzero(np.isfinite(prices.close[ticker]))[-n_used:]
+    inputs = [getattr(prices, name)[ticker, used] for name in COLUMNS]
+    computed = _computed(plan.steps, inputs, prices.tickers[ticker])
+    n_here = min(out.shape[1], len(used))
+    for row, slot in enumerate(plan.slots):
+        out[row, -n_here:] = computed[slot][-n_here:]
+
+
+def _last_bars(has_bar: BoolArray) -> IndexArray:
+    """Return the number of the last bar up to each date, -1 where it is none or too old."""
+    positions = np.arange(len(has_bar))
+    last = np.maximum.accumulate(np.where(has_bar, positions, -1))
+    number = np.cumsum(has_bar) - 1
+    number[positions - last > MAX_SESSIONS_BACK] = -1
+    return number
 
 
 def _computed(

@@ -19,7 +19,7 @@ import numpy as np
 
 from mp2._document import Names
 from mp2.data import bitset
-from mp2.data.arrays import FloatArray
+from mp2.data.arrays import FloatArray, WordArray
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.tables import Stop
 from mp2.errors import InputError, counted
@@ -141,7 +141,9 @@ def differences(
     change, sheet, days = probe
     expected = base.buys[:, days]
     n_days = expected.shape[1]
-    changed = expected ^ sheet.buys[:, :n_days]
+    # On the day after cut bars, a ticker may be bought that turned out to have no bar on it.
+    has_bar = bitset.pack(np.isfinite(base.close[days]))
+    changed = (expected ^ _buys_of(sheet, base.tickers)[:, :n_days]) & has_bar
     keys = base.keys
     differs = bitset.count(changed) > 0
     for variation_idx in np.flatnonzero(differs.any(axis=1)).tolist():
@@ -156,3 +158,14 @@ def differences(
             change=change,
         )
         yield variation_idx, finding
+
+
+def _buys_of(sheet: SignalSheet, tickers: Names) -> WordArray:
+    """Return the buys of a sheet as sets of other tickers; those it lacks are not bought."""
+    if sheet.tickers == tickers:
+        return sheet.buys
+    bought = bitset.unpack(sheet.buys, len(sheet.tickers))
+    column_of = {ticker: column for column, ticker in enumerate(sheet.tickers)}
+    # One more column, without a buy, for tickers that do not trade in the sheet.
+    bought = np.pad(bought, ((0, 0), (0, 0), (0, 1)))
+    return bitset.pack(bought[..., [column_of.get(ticker, -1) for ticker in tickers]])

@@ -1,9 +1,10 @@
 """Prices to signals: every variation of every algorithm on the wanted days.
 
-The rule of time: *the signal of day d is the result of a rule as of the close of the last bar
-before d*. Rules and indicators know bars only (`indicators`, `algorithms`). `compute_signals` alone
-turns bars into days: it cuts the bars before the last day and shifts by one. So the last wanted day
-cannot look ahead, whichever code an algorithm runs; `mp2.signals.lookahead` checks the other days.
+The rule of time: *the signal of day d is the result of a rule as of the close of the ticker's last
+bar before d*, and there is none on a day without a bar or more than five dates after the last one.
+Rules and indicators know bars only (`indicators`, `algorithms`). `compute_signals` alone turns bars
+into days: it cuts the bars before the last day and shifts by one. So the last wanted day cannot
+look ahead, whichever code an algorithm runs; `mp2.signals.lookahead` checks the other days.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mp2._document import Names
 from mp2.data import bitset
-from mp2.data.arrays import AnyArray, FloatArray, freeze
-from mp2.data.dates import iso_day
+from mp2.data.arrays import AnyArray, FloatArray, IndexArray, freeze
 from mp2.data.panel import SignalPanel, signal_panel
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, Mp2Error, ReadStoppedError
 from mp2.signals import indicators
+from mp2.signals.days import WantedDays, tickers_until, wanted_days
 from mp2.signals.grids import Grids, Variation, load_grids
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ class SignalSheet(SignalTable):
 
     - `algos`, `variations`, `algo_of`, `days`, `tickers`, `buys`, `warnings`: as in
       `mp2.SignalPanel`; every variation of the grids is there, also without a buy.
+    - `tickers`: those whose bars do not end before the first day. No variation buys a ticker on a
+      day of the prices without a bar.
     - `open`, `close`: float64[D, T], NaN where there is no bar (all NaN on a day after the prices).
-    - `assumed_day`: whether the last day is not in the prices. It is the next weekday after their
-      last date then, and its outcome is not known.
+    - `assumed_day`: whether the last day is not in the prices. It is the next usual weekday after
+      their last date then, and its outcome is not known.
 
     All arrays are C-contiguous and read-only.
     """
@@ -138,76 +140,6 @@ class SignalSheet(SignalTable):
         return frame.with_columns(pl.col("open", "close").fill_nan(None))
 
 
-# --- days
-
-
-@dataclass(frozen=True, slots=True)
-class _Days:
-    """The wanted days: dates of the prices from position `first_idx` on.
-
-    The last one may be the day after the prices; it is `assumed` when only its weekday says that it
-    is a trading day.
-    """
-
-    names: Names
-    first_idx: int
-    assumed: bool = False
-    notes: Names = ()
-
-    @property
-    def stop_idx(self) -> int:
-        return self.first_idx + len(self.names)
-
-
-def wanted_days(
-    prices: PriceTable,
-    n_days: int,
-    end: str | None,
-    include_next: bool,
-) -> _Days:
-    """Return the last `n_days` dates up to `end`, and the day after if wanted."""
-    dates = prices.dates
-    least = 0 if include_next else 1
-    if n_days < least:
-        raise InputError(f"days: {n_days} is too few; ask for at least {least}")
-    if not dates:
-        raise InputError("prices: there is no bar")
-    stop_idx = len(dates)
-    notes: Names = ()
-    if end is not None:
-        stop_idx = prices.last_idx(end, "end") + 1
-        last = dates[stop_idx - 1]
-        if iso_day("end", end) != last:
-            notes = (f"end: no bars on {end}; {last}, the last day before it, is taken",)
-    first_idx = stop_idx - n_days
-    # The signal of the first day needs a bar before it.
-    if first_idx < 1:
-        last = dates[stop_idx - 1]
-        need = f"{n_days} up to {last} need {n_days + 1} dates, one of them before"
-        span = f"the file has {stop_idx} dates up to it, {dates[0]}..{last}"
-        raise InputError(f"days: {need}; {span}")
-    if include_next and stop_idx == len(dates):
-        following = prices.next_date or next_weekday(dates[-1])
-        names = (*dates[first_idx:], following)
-        return _Days(
-            names,
-            first_idx,
-            assumed=prices.next_date is None,
-            notes=notes,
-        )
-    return _Days(
-        dates[first_idx : stop_idx + include_next],
-        first_idx,
-        notes=notes,
-    )
-
-
-def next_weekday(day: str) -> str:
-    """Return the first Monday to Friday after an ISO date; holidays are not known."""
-    following = np.busday_offset(np.datetime64(day) + 1, 0, roll="forward")
-    return str(following)
-
-
 # --- computing
 
 
@@ -230,7 +162,7 @@ def compute_signals(
     - `end`: the last day (default: the last date of the prices). Without bars on it the last date
       before it counts, with a warning.
     - `include_next` adds the day after: the prices' next date if it is known, else the next weekday
-      (`assumed_day`). `n_days` may be 0 then.
+      that usually has bars (`assumed_day`). `n_days` may be 0 then.
     - `grids`: what to compute (default: `load_grids()`); `only` limits it to these (algorithm,
       variation).
     - `history`: bars before the first day to start from (default: all). At least the longest
@@ -255,14 +187,17 @@ def compute_signals(
     if grids is None:
         grids = load_grids()
     variations = chosen_variations(grids, only)
+    tickers = tickers_until(prices, days)
     start_idx, notes = first_bar(
         prices,
+        tickers,
         variations,
         days,
         history,
     )
     computation = _Computation(
         prices,
+        tickers,
         variations,
         days,
         start_idx,
@@ -270,14 +205,14 @@ def compute_signals(
     computation.run(threads, stop, observe)
     algo_names = [variation.algorithm.name for variation in variations]
     algos = tuple(dict.fromkeys(algo_names))
-    opens = _outcome(prices.open, days)
-    closes = _outcome(prices.close, days)
+    opens = _outcome(prices.open, tickers, days)
+    closes = _outcome(prices.close, tickers, days)
     return SignalSheet(
         algos=algos,
         variations=tuple(variation.name for variation in variations),
         algo_of=algo_numbers(algos, algo_names),
         days=days.names,
-        tickers=prices.tickers,
+        tickers=tuple(prices.tickers[ticker] for ticker in tickers),
         buys=computation.buys,
         open=opens,
         close=closes,
@@ -305,10 +240,14 @@ def chosen_variations(
     return chosen
 
 
-def _outcome(values: FloatArray, days: _Days) -> FloatArray:
-    """float64[D, T] from float64[T, N], NaN on a day after the prices."""
-    outcome = np.full((len(days.names), len(values)), np.nan)
-    known = values[:, days.first_idx : days.stop_idx].T
+def _outcome(
+    values: FloatArray,
+    tickers: IndexArray,
+    days: WantedDays,
+) -> FloatArray:
+    """float64[D, T] of some tickers from float64[T, N], NaN on a day after the prices."""
+    outcome = np.full((len(days.names), len(tickers)), np.nan)
+    known = values[tickers, days.first_idx : days.stop_idx].T
     # A day after the prices has no column.
     outcome[: len(known)] = known
     return outcome
@@ -319,8 +258,9 @@ def _outcome(values: FloatArray, days: _Days) -> FloatArray:
 
 def first_bar(
     prices: PriceTable,
+    tickers: IndexArray,
     variations: Sequence[Variation],
-    days: _Days,
+    days: WantedDays,
     history: int | None,
 ) -> tuple[int, list[str]]:
     """Return the index of the first bar to use, and warnings where there are too few bars."""
@@ -340,19 +280,22 @@ def first_bar(
     if n_used < n_warm_up:
         warnings.append(f"prices: {forgets}; all {n_used} before {days.names[0]} are used")
     start_idx = n_available - n_used
-    n_had = n_available - np.maximum(prices.first_idx, start_idx)
+    n_had = np.isfinite(prices.close[tickers, start_idx:n_available]).sum(axis=1)
     n_to_forget = min(n_warm_up, n_used)
     longest = max(variations, key=_n_bars)
     n_bars = _n_bars(longest)
-    n_short = int((n_had < n_bars).sum())
+    is_short = n_had < n_bars
+    # By dates: a few bars that are missing on the way do not matter.
+    is_cold = n_available - np.maximum(prices.first_idx[tickers], start_idx) < n_to_forget
+    n_short = np.count_nonzero(is_short)
     # Tickers that are short of a first value are not counted again.
-    n_cold = int((n_had < n_to_forget).sum()) - n_short
-    of_all = f"of {len(prices.tickers)} tickers have fewer than"
+    n_cold = np.count_nonzero(is_cold & ~is_short)
+    of_all = f"of {len(tickers)} tickers have fewer than"
     if n_short:
         needed = f"the {n_bars} bars before {days.names[0]} that {' '.join(longest.key)} needs"
         effect = "variations without them do not buy these"
         warnings.append(f"prices: {n_short} {of_all} {needed}; {effect}")
-    if n_cold > 0:
+    if n_cold:
         needed = f"{n_to_forget} bars before {days.names[0]}"
         effect = f"{' '.join(slowest.key)} has not forgotten its start"
         warnings.append(f"prices: {n_cold} {of_all} {needed}; {effect}")
@@ -379,11 +322,13 @@ class _Computation:
     def __init__(
         self,
         prices: PriceTable,
+        tickers: IndexArray,
         variations: Sequence[Variation],
-        days: _Days,
+        days: WantedDays,
         start_idx: int,
     ) -> None:
         self.prices = prices
+        self.tickers = tickers
         self.variations = variations
         self.days = days
         self.start_idx = start_idx
@@ -391,7 +336,11 @@ class _Computation:
             series for variation in variations for series in variation.reads
         )
         self.row_of = {series: row for row, series in enumerate(self.plan.series)}
-        n_tickers = len(prices.tickers)
+        n_tickers = len(tickers)
+        # The future of a signal: applied after the rules, which must not know it.
+        self.trades = np.ones((n_tickers, len(days.names)), np.bool_)
+        known = np.isfinite(prices.close[tickers, days.first_idx : days.stop_idx])
+        self.trades[:, : known.shape[1]] = known
         n_words = bitset.n_words(n_tickers)
         self.buys = np.zeros((len(variations), len(days.names), n_words), np.uint64)
         day_bytes = 8 * len(self.plan.series) * n_tickers
@@ -432,12 +381,12 @@ class _Computation:
     def phases(self) -> Iterator[tuple[int, list[Job]]]:
         """Yield the jobs of each phase, and how many numbers one call in them processes."""
         n_series = len(self.plan.series)
-        n_tickers = len(self.prices.tickers)
+        n_tickers = len(self.tickers)
         n_bars = self.days.stop_idx - self.start_idx
         for block in self.blocks:
             values = np.full((n_series, n_tickers, len(block)), np.nan)
             compute = partial(self.compute_series, block, values)
-            yield n_bars, [partial(compute, tickers) for tickers in self.ticker_chunks]
+            yield n_bars, [partial(compute, chunk) for chunk in self.ticker_chunks]
             # Rules in several threads read the same arrays.
             freeze([values])
             apply = partial(self.apply_rules, block, values)
@@ -448,12 +397,14 @@ class _Computation:
         self,
         block: range,
         values: FloatArray,
-        tickers: range,
+        chunk: range,
     ) -> None:
         # The shift by one: the block's days see the bars before its last day and no other.
         stop_idx = self.days.first_idx + block.stop - 1
         bars = range(self.start_idx, stop_idx)
-        indicators.evaluate(self.plan, self.prices, bars, tickers, values)
+        rows = slice(chunk.start, chunk.stop)
+        tickers = self.tickers[rows].tolist()
+        indicators.evaluate(self.plan, self.prices, bars, tickers, values[:, rows])
 
     def apply_rules(
         self,
@@ -461,6 +412,7 @@ class _Computation:
         values: FloatArray,
         rows: range,
     ) -> None:
+        days = slice(block.start, block.stop)
         for row in rows:
             variation = self.variations[row]
             series = [values[self.row_of[name]] for name in variation.reads]
@@ -473,7 +425,8 @@ class _Computation:
                 raise Mp2Error(f"{name} failed: {reason}") from error
             # A rule may return True for NaN, but without a value nothing is bought.
             known = np.isfinite(series).all(axis=0)
-            self.buys[row, block.start : block.stop] = bitset.pack((bought & known).T)
+            known &= self.trades[:, days]
+            self.buys[row, days] = bitset.pack((bought & known).T)
 
 
 def _pieces(n: int, size: int) -> list[range]:

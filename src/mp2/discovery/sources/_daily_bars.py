@@ -2,9 +2,9 @@
 
 - A rule sees bars up to the last complete day, the last date before the day scanned for. Later bars
   never change a result.
-- A ticker counts when it has all the bars that its rule needs. Indicators that forget their start
-  slowly get more where there are more. A missing volume makes what is computed from it NaN, and no
-  rule holds for NaN.
+- A ticker counts when it has a bar of that day and all the bars that its rule needs. Indicators
+  that forget their start slowly get more where there are more. A missing volume makes what is
+  computed from it NaN, and no rule holds for NaN.
 - A file is read once, however many scanners use it, until it changes.
 """
 
@@ -170,8 +170,10 @@ class BarScanner(Scanner):
             n_needed = max(n_needed, indicators.n_bars(series) + n_last - 1)
             n_useful = max(n_useful, indicators.n_warm_up(series) + n_last - 1)
             n_longest = max(n_longest, n_last)
-        n_bars = prices.n_dates - prices.first_idx
-        tickers = np.flatnonzero(n_bars >= n_needed).tolist()
+        has_bar = np.isfinite(prices.close)
+        n_bars = has_bar.sum(axis=1)
+        # Without a bar on the last day a ticker did not trade.
+        tickers = np.flatnonzero((n_bars >= n_needed) & has_bar[:, -1]).tolist()
         if not tickers:
             raise SourceError(
                 "bad_payload",
@@ -179,18 +181,16 @@ class BarScanner(Scanner):
                 f"the most are {n_bars.max()}",
             )
         plan = indicators.plan(series for series, _ in wanted.values())
-        # A volume that is missing earlier would turn the running sums of TA-Lib into NaN for good.
-        first_idx = max(0, prices.n_dates - n_useful)
-        bars = range(first_idx, prices.n_dates)
         values = np.full((len(plan.series), prices.n_tickers, n_longest), np.nan)
         for ticker in tickers:
             context.check()
-            indicators.evaluate(
+            # A volume that is missing before would turn the running sums of TA-Lib into NaN.
+            indicators.evaluate_last(
                 plan,
                 prices,
-                bars,
-                range(ticker, ticker + 1),
-                values,
+                ticker,
+                n_useful,
+                values[:, ticker],
             )
         context.logger.info(
             "%d of %d tickers have %d bars", len(tickers), prices.n_tickers, n_needed
