@@ -458,6 +458,7 @@ def read_bars(source: Source, stop: Stop = None, *, end: str | None = None) -> P
         # Bars after the end must not decide which tickers there are.
         end=end,
         adjusted=source.adjusted,
+        ticker=source.ticker,
         stop=stop,
         **source.reading(),
     )

@@ -124,8 +124,7 @@ def test_one_ticker_needs_its_name() -> None:
         "prices: missing column 'ticker'; "
         "it has Date, Open, High, Low, Close, Volume; give another name with "
         "columns (ticker=NAME); "
-        "bars of one ticker: add such a column, or name the file after the ticker (AAPL.csv) and "
-        "read its folder"
+        "bars of one ticker: give it with ticker (--ticker AAPL)"
     )
     assert read_prices(one.assign(ticker="AAPL")).tickers == ("AAPL",)
 
@@ -134,7 +133,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "absent.parquet") == [f"{tmp_path}/absent.parquet: no such file"]
     assert problems_of(tmp_path / "absent") == [f"{tmp_path}/absent: no such file"]
     assert problems_of(tmp_path) == [
-        f"{tmp_path}: no CSV file in this folder; it needs one for each ticker, such as AAPL.csv"
+        f"{tmp_path}: no file in it is a table; it needs one for each ticker, such as AAPL.csv"
     ]
     (tmp_path / "empty.csv").touch()
     empty = f"{tmp_path}/empty.csv: the file is empty; expected a header line with the column names"
@@ -155,9 +154,9 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
         == f"{folder}: table and query are for databases; leave them out"
     )
     assert problems_of(folder) == [
+        f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
         f"{folder}/BAD.csv: missing column 'close'; it has Date, Open, High, Low; "
         "give another name with columns (close=NAME)",
-        f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",
         f"{folder}/RAGGED.csv: row 1 has 7 fields for 5 columns; quote a field that holds a comma",
         f"{folder}/TORN.csv.gz: cannot be read: Unknown compression method; "
         "name a whole file of that kind",

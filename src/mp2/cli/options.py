@@ -137,7 +137,8 @@ def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
 
 
 PRICES_OPTIONS = (
-    *_reading_options("date=NAME,close=NAME"),
+    *_reading_options("date=NAME,close=NAME, or without a header 1=date,2=open"),
+    click.option("--ticker", help="ticker of prices that have no column of tickers"),
     click.option(
         "--adjusted",
         type=click.Choice(("auto", "yes", "no")),

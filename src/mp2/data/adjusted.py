@@ -47,7 +47,7 @@ def _adjusted_columns(
         letters = re.sub("[^a-z]", "", name.lower())
         match = _NAME.fullmatch(letters)
         # A column that the caller gives a role has that role only.
-        if not match or name in reading.columns.values():
+        if not match or name in reading.names.values():
             continue
         if match[3] and _is_flag(table, name):
             continue
@@ -110,18 +110,31 @@ class Adjustments:
                     f"{named(table.columns, _MAX_COLUMNS_SHOWN)}; expected adj_open, adj_high, "
                     "adj_low and adj_close, or Adj Close; leave out --adjusted yes"
                 )
-            self.as_traded.append(table.name)
             return {}
-        self.n_adjusted += 1
         # Prices that the caller names are scaled: three adjusted ones would not fit the fourth.
-        if columns.keys() >= {*PRICES} and not reading.columns.keys() & {*PRICES}:
-            self.used.update(dict.fromkeys(columns.values()))
-            finder = Finder(table, reading.columns)
+        if columns.keys() >= {*PRICES} and not reading.names.keys() & {*PRICES}:
+            finder = Finder(table, reading.names)
             if finder.find("close"):
                 columns[OTHER_CLOSE] = finder.names["close"]
             return columns
-        self.used[f"{columns['close']} / close"] = None
         return {OTHER_CLOSE: columns["close"]}
+
+    def note(
+        self,
+        table: Table,
+        columns: dict[str, str],
+    ) -> None:
+        """Count a table of which these columns, of `columns_of`, are read."""
+        if not columns:
+            self.as_traded.append(table.name)
+            return
+        self.n_adjusted += 1
+        if "close" not in columns:
+            self.used[f"{columns[OTHER_CLOSE]} / close"] = None
+            return
+        for role, name in columns.items():
+            if role != OTHER_CLOSE:
+                self.used[name] = None
 
     def applied(
         self,

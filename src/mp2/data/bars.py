@@ -1,27 +1,30 @@
 """Any layout of daily bars as rows `date, ticker, open, high, low, close, volume`.
 
 A source holds one table with a ticker column (long), or a table for each ticker: a file in a
-folder, or columns that are called by field and ticker (`wide_bars`), as yfinance makes them.
+folder, a table of a database, or columns that are called by field and ticker (`wide_bars`), as
+yfinance makes them. A few of these that cannot be read are left out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
-from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
+from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken, named
 from mp2.data.columns import Columns
-from mp2.data.findings import Finding
-from mp2.data.opening import open_table
+from mp2.data.file_tickers import looks_like_ticker
+from mp2.data.findings import MAX_NAMED, Finding
+from mp2.data.folders import TableFile, is_pattern, table_files, with_keys
+from mp2.data.kinds import without_suffixes
+from mp2.data.opening import open_table, table_names
 from mp2.data.reading import Reading
 from mp2.data.tables import Rows, Table
 from mp2.data.wide_bars import (
-    CSV_SUFFIXES,
     PRICES,
     wide_bars,
     with_plain_columns,
@@ -29,20 +32,35 @@ from mp2.data.wide_bars import (
 from mp2.errors import InputError
 
 ROLES = ("date", "ticker", *PRICES, "volume")
+# Of files or tickers that cannot be read, this many are accidents, or this share of a large source.
+_FEW = 3
+_FEW_SHARE = 0.1
+
+
+class _Part(NamedTuple):
+    """One of several tables of a source; `place` is what its problems begin with."""
+
+    name: str
+    place: str
+    rows: Rows
 
 
 @dataclass(slots=True)
 class BarSource:
     """A source of bars; `batches` fills the other fields.
 
-    `empty_tickers` are those of files without a row; `adjustments`: what was read adjusted;
-    `notes` names the tables of each guess, `odd_volumes` has a line for each table with some.
+    `empty_tickers` are those of files without a row, `named_tickers` those that are the name of a
+    file or table; `adjustments`: what was read adjusted; `notes` names the tables of each guess,
+    `odd_volumes` has a line for each table with some; `left_out` has what was not read, and the
+    names that were read as tickers.
     """
 
     source: Any
     reading: Reading
     problems: list[str] = field(default_factory=list)
+    left_out: list[Finding] = field(default_factory=list)
     empty_tickers: list[str] = field(default_factory=list)
+    named_tickers: set[str] = field(default_factory=set)
     adjustments: Adjustments = field(default_factory=Adjustments)
     notes: dict[str, list[str]] = field(default_factory=dict)
     odd_volumes: list[str] = field(default_factory=list)
@@ -60,66 +78,159 @@ class BarSource:
     def batches(self) -> Rows:
         """Yield the rows of every table that can be read, in batches with all roles as columns."""
         path = self.path
-        if path is None:
-            yield from self._read(with_plain_columns(self.source), None)
-        elif path.is_dir():
-            for file, ticker in self._files(path):
-                yield from self._read(file, ticker)
-        else:
-            yield from self._read(path, None)
+        try:
+            if path is None:
+                yield from self._table(with_plain_columns(self.source))
+            elif path.is_dir() or is_pattern(path):
+                yield from self._folder(path)
+            else:
+                tables = table_names(path, self.reading)
+                if len(tables) > 1:
+                    yield from self._database(path, tables)
+                else:
+                    yield from self._table(path)
+        except InputError as error:
+            self.problems += error.problems
 
-    def _files(self, folder: Path) -> Iterator[tuple[Path, str]]:
+    # --- several tables ---------------------------------------------------------------------------
+
+    def _folder(self, folder: Path) -> Rows:
         if self.reading.table is not None or self.reading.query is not None:
             self.problems.append(f"{folder}: table and query are for databases; leave them out")
-        file_of: dict[str, Path] = {}
-        for path in sorted(folder.iterdir()):
-            name = path.name
-            if name.startswith(".") or not name.lower().endswith(CSV_SUFFIXES):
-                continue
-            # Tickers may have dots themselves, as BRK.B.
-            ticker = name[: name.lower().rindex(".csv")]
-            first = file_of.setdefault(ticker, path)
+        files, others = table_files(folder)
+        if not files:
+            raise InputError(
+                f"{folder}: no file in it is a table; it needs one for each ticker, such as "
+                "AAPL.csv"
+            )
+        if others:
+            names = [path.name for path in others]
+            self._leave_out("other_kind", "files of another kind than most", names, names)
+        first_of: dict[tuple[Path, str], Path] = {}
+        for path, _, ticker, _ in files:
+            first = first_of.setdefault((path.parent, without_suffixes(path)), path)
             if first != path:
                 self.problems.append(
                     f"{path}: {first.name} is a file of ticker {ticker!r} too; keep one of them"
                 )
-            yield path, ticker
-        if not file_of:
-            self.problems.append(
-                f"{folder}: no CSV file in this folder; "
-                "it needs one for each ticker, such as AAPL.csv"
-            )
+        yield from self._usable("files", (self._part_of_folder(file) for file in files))
+        self._report_names([file for file in files if file.ticker in self.named_tickers])
 
-    def _read(
+    def _part_of_folder(self, file: TableFile) -> _Part:
+        rows = self._table(file.path, file.ticker, file.keys)
+        return _Part(file.path.name, str(file.path), rows)
+
+    def _report_names(self, files: list[TableFile]) -> None:
+        changed = [file for file in files if file.name != file.ticker]
+        if changed:
+            examples = named([f"{file.ticker} of {file.name}" for file in changed], MAX_NAMED)
+            line = f"tickers that are a part of the name of their file: {len(changed)}, {examples}"
+            self._report("ticker_of_file", line, "taken from the name", n=len(changed))
+        if files and not any(looks_like_ticker(file.ticker) for file in files):
+            examples = named([file.name for file in files], MAX_NAMED)
+            line = f"no file is called like a ticker: {examples}; rename them, such as AAPL.csv"
+            self._report("ticker_of_file", line, "kept", n=len(files))
+
+    def _database(self, path: Path, tables: list[str]) -> Rows:
+        n_problems = len(self.problems)
+        parts = (self._part_of_database(path, table) for table in tables)
+        n_usable = yield from self._usable("tables", parts)
+        if not n_usable:
+            # They are not one for each ticker.
+            self.problems[n_problems:] = [
+                f"{path}: several tables; choose one with table: {', '.join(tables)}"
+            ]
+
+    def _part_of_database(self, path: Path, table: str) -> _Part:
+        place = f"{path}[{table}]"
+        chosen = replace(self.reading, table=table)
+
+        def rows() -> Rows:
+            with open_table(path, "prices", chosen) as opened:
+                if Finder(opened, chosen.names).find("ticker", is_sure=True):
+                    raise InputError(f"{place}: has tickers of its own; choose it with table")
+                yield from self._rows(replace(opened, name=place), table)
+
+        return _Part(table, place, rows())
+
+    def _usable(self, what: str, parts: Iterable[_Part]) -> Generator[Any, None, int]:
+        """Yield the rows of the parts that can be read and return how many these are.
+
+        The others are left out while they are few. `what` they are, in the plural.
+        """
+        n_usable = 0
+        bad: dict[_Part, tuple[str, ...]] = {}
+        for part in parts:
+            try:
+                # Whole: rows of a part count only when the later ones are valid, too.
+                batches = list(part.rows)
+            except InputError as error:
+                bad[part] = error.problems
+                continue
+            n_usable += 1
+            yield from batches
+        if not bad:
+            return n_usable
+        few = max(_FEW, _FEW_SHARE * n_usable)
+        if self.reading.strict or len(bad) > min(few, n_usable):
+            for problems in bad.values():
+                self.problems += problems
+            return n_usable
+        examples = []
+        for part, problems in bad.items():
+            reason = problems[0].removeprefix(f"{part.place}: ").partition(";")[0]
+            examples.append(f"{part.name} ({reason})")
+        names = [part.name for part in bad]
+        self._leave_out("unreadable", f"{what} that cannot be read", names, examples)
+        return n_usable
+
+    def _leave_out(self, kind: str, what: str, names: list[str], examples: list[str]) -> None:
+        line = f"{what}: {len(names)}, left out: {named(examples, MAX_NAMED)}"
+        self._report(kind, line, "left out", n=len(names))
+
+    def _report(self, kind: str, line: str, done: str, *, n: int) -> None:
+        self.left_out.append(Finding(kind=kind, line=f"{self.name}: {line}", done=done, n=n))
+
+    # --- one table --------------------------------------------------------------------------------
+
+    def _table(
         self,
         source: Any,
-        ticker: str | None,
+        ticker: str | None = None,
+        keys: Mapping[str, str] | None = None,
     ) -> Rows:
-        """Yield the rows of a file or frame; `ticker` is that of a file in a folder."""
-        try:
-            with open_table(source, "prices", self.reading) as table:
-                self._note(table, table.notes)
-                given = self.reading.columns
-                wide = wide_bars(table, given)
-                if wide is None:
-                    yield from self._rows(table, ticker)
-                    return
-                self._note(table, wide.notes)
-                for part, part_ticker in wide.parts(given.get("date", "date")):
-                    yield from self._rows(part, part_ticker)
-        except InputError as error:
-            # The other files of a folder are still checked, so that all problems come at once.
-            self.problems += error.problems
+        """Yield the rows of a file or frame.
+
+        `ticker` and `keys` are what the path of a file in a folder says. Raises `InputError`, for
+        faults after all rows.
+        """
+        with open_table(source, "prices", self.reading) as opened:
+            table = with_keys(opened, keys or {})
+            self._note(table, table.notes)
+            given = self.reading.names
+            wide = wide_bars(table, given)
+            if wide is None:
+                yield from self._rows(table, ticker)
+                return
+            self._note(table, wide.notes)
+            parts = (
+                _Part(part_ticker, part.name, self._rows(part, part_ticker))
+                for part, part_ticker in wide.parts(given.get("date", "date"))
+            )
+            yield from self._usable("tickers", parts)
 
     def _rows(
         self,
         table: Table,
         ticker: str | None,
     ) -> Rows:
+        """Yield the rows of a table; `ticker` is what it is called, or what the caller says."""
         import polars as pl
 
+        ticker = self.reading.ticker or ticker
         adjusted = self.adjustments.columns_of(table, self.reading)
         names = self._column_names(table, ticker, adjusted)
+        self.adjustments.note(table, adjusted)
         if OTHER_CLOSE in adjusted:
             names[OTHER_CLOSE] = adjusted[OTHER_CLOSE]
         constants = []
@@ -134,15 +245,19 @@ class BarSource:
             bars = self.adjustments.applied(batch, adjusted)
             # Rows without a date or ticker are faults; the others are still checked.
             yield bars.with_columns(constants).drop_nulls(["date", "ticker"])
-        self.problems += columns.faults.lines()
-        self._note(table, columns.notes)
+        problems = columns.faults.lines()
         doubts = columns.doubts.lines()
         if self.reading.strict:
-            self.problems += doubts
-        else:
-            self.odd_volumes += doubts
+            problems += doubts
+        if problems:
+            raise InputError(problems)
+        self._note(table, columns.notes)
+        self.odd_volumes += doubts
+        if "ticker" in names or ticker is None:
+            return
+        self.named_tickers.add(ticker)
         # A file without rows is a ticker without bars.
-        if "ticker" not in names and ticker is not None and not n_rows:
+        if not n_rows:
             self.empty_tickers.append(ticker)
 
     def _column_names(
@@ -152,7 +267,7 @@ class BarSource:
         adjusted: dict[str, str],
     ) -> dict[str, str]:
         """Return the table's name of every role; raises `InputError` without a needed one."""
-        finder = Finder(table, {**adjusted, **self.reading.columns})
+        finder = Finder(table, {**adjusted, **self.reading.names})
         for role in ROLES:
             # The name of a file is better than a column that may be the ticker.
             finder.find(role, is_sure=role == "ticker" and ticker is not None)
@@ -164,11 +279,11 @@ class BarSource:
         if finder.missing and not other_kind:
             line = missing_line(table, finder.missing)
             if "ticker" in finder.missing and "ticker" not in finder.given:
-                line += (
-                    "; bars of one ticker: add such a column, or name the file after the "
-                    "ticker (AAPL.csv) and read its folder"
-                )
+                line += "; bars of one ticker: give it with ticker (--ticker AAPL)"
             problems.append(line)
+        if self.reading.ticker and "ticker" in finder.names:
+            name = finder.names["ticker"]
+            problems.append(f"{table.name}: has a column of tickers, {name!r}; leave ticker out")
         problems += ambiguous_lines(table, finder.names.values())
         if problems:
             raise InputError(problems)
@@ -186,8 +301,8 @@ class BarSource:
 
     @property
     def findings(self) -> list[Finding]:
-        """The guesses, one for all the tables of which each is made."""
-        findings = []
+        """The guesses, one for all the tables of which each is made, and what was left out."""
+        findings = list(self.left_out)
         for note, names in self.notes.items():
             others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
             line = f"{names[0]}: {note}{others}"

@@ -84,7 +84,7 @@ def database_table(
         yield Table(str(path), columns, read, how.stop)
 
 
-def table_names(
+def database_tables(
     path: Path,
     kind: str,
 ) -> list[str]:

@@ -23,9 +23,13 @@ _CSV_RECORD_BYTES = 64 << 20
 _MARKS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
-def csv_table(path: Path) -> Table:
-    """Open a CSV file, packed or not."""
-    layout = text_layout(path)
+def csv_table(
+    path: Path,
+    *,
+    has_header: bool = True,
+) -> Table:
+    """Open a CSV file, packed or not; without a header its columns are called 1, 2 and so on."""
+    layout = text_layout(path, has_header=has_header)
     columns = layout.columns
     # As a header, polars would rename duplicates: a column is read by its number.
     header = layout.separator.join(map(str, range(len(columns)))).encode() + b"\n"

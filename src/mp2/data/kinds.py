@@ -61,7 +61,7 @@ def file_kind(path: Path) -> str:
             with open_bytes(path) as unpacked:
                 head = unpacked.read(_HEAD_BYTES)
     kind = _kind_of_bytes(head)
-    named = _kind_of_name(path)
+    named = kind_of_name(path)
     # Text under the name of a database or of Parquet is a failed download: its reader says so.
     if kind is None and named in _TEXT_NAMES:
         kind = _kind_of_text(path, head)
@@ -111,11 +111,28 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _kind_of_name(path: Path) -> str | None:
-    name = path.name.lower()
-    for suffix in PACKED_SUFFIXES:
-        name = name.removesuffix(suffix)
+def kind_of_name(path: Path) -> str | None:
+    """Return the kind of a file by its suffix; None where that says nothing."""
+    name = _without_packing(path.name)
     for kind, suffixes in SUFFIXES.items():
-        if name.endswith(suffixes):
+        if name.lower().endswith(suffixes):
             return kind
-    return None
+    # Archives of one text file.
+    return "csv" if name != path.name else None
+
+
+def without_suffixes(path: Path) -> str:
+    """Return the name of a file without the suffixes of its kind; a ticker may have a dot, too."""
+    name = _without_packing(path.name)
+    for suffixes in SUFFIXES.values():
+        for suffix in suffixes:
+            if name.lower().endswith(suffix):
+                return name[: -len(suffix)]
+    return name
+
+
+def _without_packing(name: str) -> str:
+    for suffix in PACKED_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name

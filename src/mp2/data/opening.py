@@ -11,10 +11,11 @@ from typing import Any
 
 from mp2._files import expanded
 from mp2._process import check_polars_runs
-from mp2.data.databases import database_table
+from mp2.data.databases import database_table, database_tables
 from mp2.data.delimited import csv_table
-from mp2.data.excel import excel_table
+from mp2.data.excel import excel_table, sheet_names
 from mp2.data.frames import frame_table
+from mp2.data.headers import check_header
 from mp2.data.json_lines import json_lines_table
 from mp2.data.kinds import file_kind
 from mp2.data.parquet import feather_table, parquet_table
@@ -60,7 +61,9 @@ def open_table(
             elif kind == "json lines":
                 table = json_lines_table(path)
             elif kind == "csv":
-                table = csv_table(path)
+                table = csv_table(path, has_header=reading.has_header)
+                if not set(table.columns).intersection(reading.names.values()):
+                    check_header(table.name, table.columns)
             else:
                 table = frame_table(source, name)
             yield replace(
@@ -74,3 +77,15 @@ def open_table(
         # A query that `stop` has interrupted fails.
         raise_if_stopped(reading.stop, name)
         raise
+
+
+def table_names(path: Path, reading: Reading) -> list[str]:
+    """Return the tables of a database or workbook when the reading chooses none; else nothing."""
+    if reading.table is not None or reading.query is not None:
+        return []
+    kind = file_kind(path)
+    if kind == "excel":
+        return sheet_names(path)
+    if kind in ("sqlite", "duckdb"):
+        return database_tables(path, kind)
+    return []

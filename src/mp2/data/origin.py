@@ -26,7 +26,8 @@ def file_origin(source: Any, reading: Reading, **options: Any) -> FileOrigin | N
     """
     if not isinstance(source, str | PathLike):
         return None
-    for name in ("columns", "table", "query", "timezone", "date_format", "decimal", "strict"):
+    shared = ("columns", "table", "query", "timezone", "date_format", "decimal", "strict", "ticker")
+    for name in shared:
         options[name] = getattr(reading, name)
     given = {name: value for name, value in options.items() if value}
     return FileOrigin(Path(source), given)

@@ -195,6 +195,7 @@ def read_prices(
     decimal: str | None = None,
     adjusted: str = "auto",
     strict: bool = False,
+    ticker: str | None = None,
     start: str | None = None,
     end: str | None = None,
     stop: Stop = None,
@@ -203,14 +204,20 @@ def read_prices(
 
     `source` is one of
 
-    - a long table `date, ticker, open, high, low, close` and, if there is one, `volume`: a path to
-      Parquet, CSV, CSV.gz or SQLite (`table` or `query` choose from it), or a polars, pandas or
-      pyarrow frame;
-    - a folder with one CSV file for each ticker, called by it (AAPL.csv);
+    - a long table `date, ticker, open, high, low, close` and, if there is one, `volume`: the path
+      of a file (delimited text, packed or not, Parquet, Feather, JSON lines, a workbook, SQLite or
+      DuckDB; `table` or `query` choose from the last three), or a polars, pandas or pyarrow frame;
+    - a table for each ticker: a folder or a pattern such as `bars/*.parquet`, with files called by
+      the ticker in a way that `mp2.data.file_tickers` knows or with hive folders (`ticker=AAPL`),
+      or a database or workbook with tables called by the ticker;
     - what yfinance makes: a pandas frame with column levels field and ticker in either order, or
       that saved as CSV or Parquet.
 
-    Column names count in any letter case; `columns` maps these names to other ones of the source.
+    `ticker` names the ticker of bars without such a column. A few files, tables or tickers that
+    cannot be read are left out with a warning; `strict` makes everything left out an error.
+
+    Column names count in any letter case; `columns` maps these names to other ones of the source,
+    or for text without a header the numbers of columns to them (`{"1": "date", "2": "open"}`).
     Adjusted prices beside those as traded are used, with a warning: all four (`adj_open` ..
     `adj_close`, `adjOpen` ..) as they are, an adjusted close alone (`Adj Close`) by scaling all
     four prices by its ratio to the close. `adjusted` "no" takes prices as traded, "yes" needs
@@ -241,10 +248,11 @@ def read_prices(
         decimal=decimal,
         adjusted=adjusted,
         strict=strict,
+        ticker=ticker,
         stop=stop,
     )
     bars = BarSource(source, reading)
-    bars.problems += unknown_roles(reading.columns, ROLES)
+    bars.problems += unknown_roles(reading.names, ROLES)
     if adjusted not in CHOICES:
         bars.problems.append(f"adjusted: {adjusted!r} is unknown; choose from {', '.join(CHOICES)}")
     first, last = day_limits(start, end, bars.problems, date_format)
@@ -274,11 +282,15 @@ def read_prices(
         raise InputError(f"{bars.name}: these are {rare} bars, by their dates; give daily bars")
     grid.validate()
     report_jumps(grid)
+    findings = [*bars.findings, *findings, *grid.findings]
+    left_out = [finding.line for finding in findings if finding.done == "left out"]
+    if strict and left_out:
+        raise InputError(left_out)
     read = price_table(
         grid.dates,
         grid.tickers,
         list(grid.values),
-        (*bars.findings, *findings, *grid.findings),
+        findings,
         next_date=_next_date(collected[-1], last) if last else None,
     )
     if start or end:

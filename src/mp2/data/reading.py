@@ -14,7 +14,8 @@ from mp2.errors import InputError
 class Reading:
     """What the caller says about a source.
 
-    - `columns`: the source's own column names by role.
+    - `columns`: the source's own column names by role; or, for a file without a header, the roles
+      by the number of the column from 1.
     - `table`, `query`: what to read from a database.
     - `timezone`: the zone whose days count for instants, such as "Asia/Tokyo".
     - `date_format`: how dates are written, such as "%d/%m/%Y".
@@ -22,6 +23,7 @@ class Reading:
     - `adjusted`: whether adjusted prices are read where they stand beside those as traded: "auto",
       "yes" (they must be there) or "no".
     - `strict`: whether what would be left out with a warning is an error.
+    - `ticker`: the ticker of a source that has no column of tickers.
     - `stop`: when set, ends the reading between two batches.
     """
 
@@ -33,6 +35,7 @@ class Reading:
     decimal: str | None = None
     adjusted: str = "auto"
     strict: bool = False
+    ticker: str | None = None
     stop: Stop = None
 
     def __post_init__(self) -> None:
@@ -51,3 +54,15 @@ class Reading:
     def of_file(self) -> Reading:
         """Return the same for a source that is no database."""
         return replace(self, table=None, query=None)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first line of a text holds column names."""
+        return not self.columns or not all(key.isdecimal() for key in self.columns)
+
+    @property
+    def names(self) -> Texts:
+        """The source's own column names by role; columns without a name are called by number."""
+        if self.has_header:
+            return self.columns
+        return {role: number for number, role in self.columns.items()}

@@ -91,9 +91,8 @@ def read_signals(
     Raises `InputError` with everything wrong with the input; `warnings` of the panel has what is
     tolerated.
     """
-    names = dict(columns or {})
     reading = Reading(
-        columns=names,
+        columns=dict(columns or {}),
         table=table,
         query=query,
         timezone=timezone,
@@ -102,6 +101,7 @@ def read_signals(
         strict=strict,
         stop=stop,
     )
+    names = reading.names
     problems = unknown_roles(names, (*CANONICAL, signal_column.ROLE))
     extra_days = parse_days(_as_list(days), problems, date_format)
     if not isinstance(shift, int) or shift < 0:
@@ -396,7 +396,7 @@ def read_day_signals(
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
     of the expected variations.
     """
-    names = reading.columns
+    names = reading.names
     problems = unknown_roles(names, (*CANONICAL, signal_column.ROLE))
     asked = parse_days([] if day is None else [day], problems, reading.date_format)
     with open_table(source, "signals", reading) as opened:

@@ -25,7 +25,6 @@ from mp2.data.tables import ColumnList, Rows, Table
 from mp2.errors import InputError
 
 PRICES = ("open", "high", "low", "close")
-CSV_SUFFIXES = (".csv", ".csv.gz")
 # The first cells of a wide CSV file's two header lines, as pandas and yfinance write them.
 _LEVEL_NAMES = (["price", "ticker"], ["ticker", "price"], ["", ""])
 N_WIDE_LEVELS = 2

@@ -67,6 +67,7 @@ class PricesFile(_TableFile):
 
     kind: Literal["prices"] = "prices"
     adjusted: Literal["auto", "yes", "no"] = "auto"
+    ticker: str | None = None
 
 
 class DemoPrices(_Record):

@@ -305,7 +305,7 @@ def file_versions(path: Path) -> tuple[object, ...]:
     journal = path.with_name(f"{path.name}-wal")
     files = [path]
     if path.is_dir():
-        files = sorted(path.iterdir())
+        files = sorted(path.rglob("*"))
     elif journal.exists():
         files.append(journal)
     versions = []
