@@ -172,7 +172,7 @@ class BarSource:
         if not bad:
             return n_usable
         few = max(_FEW, _FEW_SHARE * n_usable)
-        if self.reading.strict or len(bad) > min(few, n_usable):
+        if self.reading.strict or len(bad) > few or len(bad) >= n_usable:
             for problems in bad.values():
                 self.problems += problems
             return n_usable

@@ -51,5 +51,5 @@ def _suggested(cells: Sequence[str]) -> str:
         elif cell and not _is_value(cell) and "ticker" not in str(roles):
             roles.append(f"{number}=ticker")
     if len(_BAR) - len(left) < _N_PRICES:
-        return "1=NAME,2=NAME,..."
+        return "1=ROLE,2=ROLE,..."
     return ",".join(roles)

@@ -49,12 +49,17 @@ AFTER = {
 }
 """The command that follows the options of a group."""
 
+PRICES_COMMANDS = ("run", "signals", "pick", "outcome", "walkforward", "check lookahead")
 HARMLESS = {
     ("", "version"): "prints and ends",
     ("", "debug"): "treats any text of its variable as yes",
     ("doctor", "db"): "shows the path of a database, also of a bad one",
     ("scanners test", "db"): "a test of a scanner uses no database",
     ("pick", "scan_id"): "a missing scan prevents no pick; tests/cli/test_cli_scan.py",
+    **{
+        (command, "strict"): "a switch; what it refuses is in the tables"
+        for command in (*PRICES_COMMANDS, "search")
+    },
 }
 """Parameters whose value cannot be bad, and why."""
 
