@@ -48,6 +48,19 @@ def test_other_encodings_are_said(encoding: str, name: str, shown: str, tmp_path
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"\xef\xbb\xbf" + CSV.encode().replace(b"LOW", b"L\xffW", 1), "is not UTF-8 text"),
+        (CSV.encode("utf-16-le").replace(b"L\0O\0", b"\0\xd8O\0", 1), "illegal"),
+    ],
+)
+def test_a_bad_byte_in_the_first_lines(text: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_bytes(text)
+    assert problem in str(problems_of(path))
+
+
 @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])
 def test_the_separator_line_of_excel_is_no_header(line: str, tmp_path: Path) -> None:
     assert read(tmp_path, f"{line}\r\n{LONG.write_csv(separator=';')}".encode()).warnings == ()

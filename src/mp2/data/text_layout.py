@@ -82,18 +82,12 @@ class _Records:
         return suits, -self.header, len(self.cells[self.header])
 
 
-def text_layout(
-    path: Path,
-    *,
-    has_header: bool = True,
-) -> TextLayout:
-    """Return the layout of a file; without a header its columns are called 1, 2 and so on.
-
-    Raises `InputError` when the file is empty.
-    """
+def text_layout(path: Path) -> TextLayout:
+    """Return the layout of a file; raises `InputError` when it has no header."""
     head, is_whole = _head(path)
     encoding = _encoding(head)
-    text = codecs.getincrementaldecoder(encoding)().decode(head)
+    # A bad byte is reported with its row when the rows are read.
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
     if not text.strip("\0\r\n\t ,;|"):
         raise InputError(f"{path}: the file is empty; expected a header line with the column names")
     notes = []
@@ -114,17 +108,12 @@ def text_layout(
         skipped = [line.strip()[:_MAX_SHOWN] for line in lines if line.strip()]
         if skipped:
             notes.append(f"lines before the header: {len(skipped)}, skipped: {skipped[0]!r}")
-    n_header = 0
-    columns: Names = tuple(str(number) for number in range(1, records.width + 1))
-    if has_header:
-        n_header = _count_header_rows(records.cells[first:])
-        columns = _column_names(records.cells[first : first + n_header])
-    n_records = first + n_header
+    n_header = _count_header_rows(records.cells[first:])
     return TextLayout(
         records.separator,
         encoding,
-        (records.ends[n_records - 1] if n_records else 0) + bool(said),
-        columns,
+        records.ends[first + n_header - 1] + bool(said),
+        _column_names(records.cells[first : first + n_header]),
         tuple(notes),
     )
 
