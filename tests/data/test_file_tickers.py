@@ -26,6 +26,7 @@ from mp2.data.file_tickers import tickers_of_names
         ("BTC_USDT-1d", "BTC_USDT"),
         ("EURUSD_Daily_202001020000_202312290000", "EURUSD"),
         ("EURUSD1440", "EURUSD"),
+        ("AAPL1440", "AAPL"),
         ("AAPL_2006-01-01_to_2018-01-01", "AAPL"),
         ("AAPL (1)", "AAPL"),
         # As the owner has called them; ends that belong to a ticker stay.

@@ -195,3 +195,16 @@ def test_columns_are_named_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert prices.origin is not None
     assert prices.origin.options["columns"] == columns
     assert problems_of(path, columns={"1": "time"})[0].startswith("columns: 'time' is unknown")
+
+
+def test_a_folder_without_headers_is_one_problem(tmp_path: Path) -> None:
+    for name in "ABC":
+        (tmp_path / f"{name}.csv").write_text("20240102,1,1,1,1\n")
+    (problem,) = problems_of(tmp_path)
+    assert problem.startswith(f"{tmp_path / 'A.csv'}: the first line holds values")
+    assert problem.endswith("(and so for 2 other files)")
+
+
+def test_a_pattern_without_files(tmp_path: Path) -> None:
+    path = tmp_path / "*.csv"
+    assert problems_of(path) == [f"{path}: no file matches this pattern"]

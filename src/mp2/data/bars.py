@@ -45,6 +45,10 @@ class _Part(NamedTuple):
     rows: Rows
 
 
+def _reason(part: _Part, problems: Sequence[str]) -> str:
+    return problems[0].removeprefix(f"{part.place}: ").partition(";")[0]
+
+
 @dataclass(slots=True)
 class BarSource:
     """A source of bars; `batches` fills the other fields.
@@ -98,6 +102,8 @@ class BarSource:
         if self.reading.table is not None or self.reading.query is not None:
             self.problems.append(f"{folder}: table and query are for databases; leave them out")
         files, others = table_files(folder)
+        if not files and not folder.is_dir():
+            raise InputError(f"{folder}: no file matches this pattern")
         if not files:
             raise InputError(
                 f"{folder}: no file in it is a table; it needs one for each ticker, such as "
@@ -173,13 +179,18 @@ class BarSource:
             return n_usable
         few = max(_FEW, _FEW_SHARE * n_usable)
         if self.reading.strict or len(bad) > few or len(bad) >= n_usable:
+            reasons = [_reason(part, problems) for part, problems in bad.items()]
+            # A folder of files without headers has one problem, not one for each.
+            if not n_usable and len(bad) > 1 and len({r.partition("(")[0] for r in reasons}) == 1:
+                first, *more = next(iter(bad.values()))
+                self.problems += [f"{first} (and so for {len(bad) - 1} other {what})", *more]
+                return n_usable
             for problems in bad.values():
                 self.problems += problems
             return n_usable
         examples = []
         for part, problems in bad.items():
-            reason = problems[0].removeprefix(f"{part.place}: ").partition(";")[0]
-            examples.append(f"{part.name} ({reason})")
+            examples.append(f"{part.name} ({_reason(part, problems)})")
         names = [part.name for part in bad]
         self._leave_out("unreadable", f"{what} that cannot be read", names, examples)
         return n_usable

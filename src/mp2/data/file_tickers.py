@@ -28,7 +28,7 @@ _AFTER = re.compile(
     | (?:_[a-z]{2})?_d
     | \.us
     | \s(?:stock\s)?(?:price\s)?(?:historical|history)(?:\s(?:data|prices))?
-    | (?<=[a-z]{6})1440
+    | (?<=[a-z])1440
     )$""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -82,8 +82,15 @@ class _Records:
         return suits, -self.header, len(self.cells[self.header])
 
 
-def text_layout(path: Path) -> TextLayout:
-    """Return the layout of a file; raises `InputError` when it has no header."""
+def text_layout(
+    path: Path,
+    *,
+    has_header: bool = True,
+) -> TextLayout:
+    """Return the layout of a file; without a header its columns are called 1, 2 and so on.
+
+    Raises `InputError` when the file is empty.
+    """
     head, is_whole = _head(path)
     encoding = _encoding(head)
     # A bad byte is reported with its row when the rows are read.
@@ -108,12 +115,17 @@ def text_layout(path: Path) -> TextLayout:
         skipped = [line.strip()[:_MAX_SHOWN] for line in lines if line.strip()]
         if skipped:
             notes.append(f"lines before the header: {len(skipped)}, skipped: {skipped[0]!r}")
-    n_header = _count_header_rows(records.cells[first:])
+    n_header = 0
+    columns: Names = tuple(str(number) for number in range(1, records.width + 1))
+    if has_header:
+        n_header = _count_header_rows(records.cells[first:])
+        columns = _column_names(records.cells[first : first + n_header])
+    n_records = first + n_header
     return TextLayout(
         records.separator,
         encoding,
-        records.ends[first + n_header - 1] + bool(said),
-        _column_names(records.cells[first : first + n_header]),
+        (records.ends[n_records - 1] if n_records else 0) + bool(said),
+        columns,
         tuple(notes),
     )
 
