@@ -355,7 +355,9 @@ def test_an_interrupted_query_is_a_stop(tmp_path: Path) -> None:
 
 def test_long_lists_of_problems_are_cut(tmp_path: Path) -> None:
     for idx in range(30):
-        (tmp_path / f"T{idx:02}.csv").touch()
+        (tmp_path / f"T{idx:02}.csv").write_text(
+            f"date,open,high,low,close\n2024-01-02,1,1,1,x{idx}\n"
+        )
     problems = problems_of(tmp_path)
     assert len(problems) == 21
     assert problems[-1] == "... and 10 more problems like these"
