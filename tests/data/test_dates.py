@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -382,7 +383,10 @@ def test_the_index_of_wide_frames_is_read_as_a_column_is(index: Any) -> None:
     outcomes = pl.DataFrame({"day": days, "ticker": "T", "win": 1})
     assert read_signals(wide_signals(index), outcomes=outcomes).days == days
     fields = {name: BARS[name].iloc[0] for name in ("open", "high", "low", "close")}
-    prices = pd.concat({"T": pd.DataFrame(fields, index=index)}, axis=1)
+    bars = pd.DataFrame(fields, index=index)
+    # Days of equal bars are no trading days.
+    bars["low"] *= np.linspace(0.5, 1, len(bars))
+    prices = pd.concat({"T": bars}, axis=1)
     prices.index.name = "date"
     assert read_prices(prices).dates == days
 

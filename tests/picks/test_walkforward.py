@@ -8,19 +8,22 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import strategies
 from places import REAL_BARS
 from sheets import prices_of, result_of, sheet_of
 
 from mp2.data import bitset
-from mp2.data.prices import read_prices
+from mp2.data.prices import price_table, read_prices, to_frame
 from mp2.errors import InputError
 from mp2.evidence.intervals import Interval
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
 from mp2.groups.settings import SearchSettings
 from mp2.picks.walkforward import Verdict, WalkStatus, judge, verdict_on, walk_forward
+from mp2.signals.algorithms import ALGORITHMS
+from mp2.signals.grids import grids_of
 from mp2.signals.sheet import SignalSheet
 
 TICKERS = "ABCDEFGH"
@@ -409,3 +412,37 @@ def test_two_weeks_of_the_market():
         assert judged.n_days + judged.n_days_without == 10
         assert judged.n_hits <= judged.n_picks
     assert walk.total["all"].n_days > 0
+
+
+@pytest.mark.slow
+def test_filled_days_of_random_markets_are_no_edge():
+    """Weekends that repeat Friday let a signal see the move it is judged by."""
+    moving = [one for one in ALGORITHMS if one.name in ("EMA", "SMA", "Breakout")]
+    grids = grids_of(
+        replace(one, parameters=tuple(replace(p, values=p.values[:2]) for p in one.parameters))
+        for one in moving
+    )
+    rules = Rules(max_size=2, retain_sizes=(2,), min_daily_hits=2)
+    for seed in range(5):
+        plain = to_frame(random_market(seed)).to_pandas()
+        days = [bars.set_index("date").asfreq("D").ffill() for _, bars in plain.groupby("ticker")]
+        filled = pd.concat(days).reset_index()
+        walk = walk_forward(
+            read_prices(filled),
+            weeks=30,
+            budget_s_per_week=5.0,
+            workers=1,
+            rules=rules,
+            grids=grids,
+        )
+        assert walk.verdict != Verdict.BETTER, seed
+
+
+def random_market(seed):
+    """Random walks that open near the last close, so that a repeated bar is a known outcome."""
+    rng = np.random.default_rng(seed)
+    session, night = rng.normal(0, 0.015, (2, 40, 260))
+    close = 50 * np.exp(np.cumsum(session + 0.2 * night, axis=1))
+    open = close / np.exp(session)
+    columns = [open, np.maximum(open, close), np.minimum(open, close), close, open]
+    return price_table(weekdays(260), [f"T{ticker:02d}" for ticker in range(40)], columns)

@@ -9,8 +9,8 @@ Judged separately: the pick of each retained size (`"3"`, `"4"`, ...), the union
 chosen in advance, because the best of several series looks better than it is.
 
 Every day counts once, however many tickers it has. The difference is the mean over days with picks
-of (picks - universe), its interval Student's t over these days, taken as independent. Tickers that
-the price table leaves out (a gap, an early end) are missing from picks and universe alike.
+of (picks - universe), its interval Student's t over these days, taken as independent. Tickers
+without a bar on a day (a hole, an early end) are missing from its picks and universe alike.
 """
 
 from __future__ import annotations
