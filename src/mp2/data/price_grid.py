@@ -89,6 +89,8 @@ class Grid:
         import polars as pl
 
         frame = pl.concat(rows.parts, how="vertical_relaxed")
+        # They are not needed again, and the checks need memory.
+        rows.parts.clear()
         days = frame["date"].unique().sort().to_list()
         shown = trimmed(rows.tickers)
         self.name = name
@@ -211,8 +213,9 @@ class Grid:
         if self.lost.any():
             self.values[:, ~self.bars] = np.nan
         kept = self.bars.any(axis=1)
-        self.tickers = self._tickers_of(self.bars)
-        self.values = self.values[:, kept]
+        if not kept.all():
+            self.tickers = self._tickers_of(self.bars)
+            self.values = self.values[:, kept]
 
     # --- checks
 
