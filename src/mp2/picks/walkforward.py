@@ -287,7 +287,9 @@ def _n_days(
     if at_most > 0:
         remedy = f"ask for {at_most} weeks or fewer"
     known = f"the prices have {n_dates}{until}"
-    raise InputError(f"weeks: {weeks} need {n_days + 1} dates; {known}; {remedy}")
+    need = f"weeks: {weeks} need {n_days + 1} dates; {known}; {remedy}"
+    # What was left out may be why.
+    raise InputError([need, *prices.warnings])
 
 
 def judge_week(
