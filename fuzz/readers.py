@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import sqlite3
+import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -19,16 +23,20 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from mp2.cli.main import cli
 from mp2.cli.settings import find
 from mp2.data import signal_reader
 from mp2.data.bars import ROLES
+from mp2.data.dates import readings_of
 from mp2.data.prices import read_prices
 from mp2.data.signal_reader import read_signals
 from mp2.discovery.config import read_discovery
 from mp2.discovery.http.reply import Reply
 from mp2.discovery.registry import find_scanners
+from mp2.discovery.sources._feed_dates import read_instant
+from mp2.discovery.sources._mentions import Mentions, symbols_of
 from mp2.discovery.sources.filings import parse_companies, parse_filings
 from mp2.discovery.sources.fundamentals import parse_metric, parse_overview
 from mp2.discovery.sources.insider_buying import parse_transactions
@@ -38,6 +46,10 @@ from mp2.discovery.sources.reddit_trending import parse_listing, parse_token
 from mp2.errors import Mp2Error
 from mp2.signals.grids import load_grids
 from mp2.storage.runs import Store
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from vendor_formats import FORMATS
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="mp2-fuzz-"))
 
@@ -107,6 +119,37 @@ def _tables(suffix: str) -> Callable[[bytes], None]:
         )
 
     return read
+
+
+def _forms(data: bytes) -> None:
+    """Read a text as prices, alone and with what decides between two readings."""
+    path = _FOLDER / "AAPL.csv"
+    path.write_bytes(data)
+    _each(
+        (
+            lambda: read_prices(path),
+            lambda: read_prices(path, ticker="AAPL", date_format="%d.%m.%Y"),
+            lambda: read_prices(path, ticker="AAPL", timezone="Asia/Tokyo"),
+        )
+    )
+
+
+def _headerless(data: bytes) -> None:
+    """Read a text as prices whose columns have numbers for names."""
+    path = _FOLDER / "headerless.csv"
+    path.write_bytes(data)
+    files = (FORMATS["Binance spot klines"], FORMATS["MetaTrader 4"])
+    _each(partial(read_prices, path, columns=file.columns, ticker="AAPL") for file in files)
+
+
+def _texts(data: bytes) -> None:
+    """Read each line as a date of a table, a date of a feed, a headline and a list of tickers."""
+    for line in data.decode("utf-8", "replace").splitlines():
+        readings_of(line)
+        readings_of(line, "%d.%m.%Y")
+        read_instant(line)
+        Mentions(["AAPL"], {"Apple": "AAPL"}).find(line)
+        symbols_of(line, bare=True)
 
 
 def _toml(data: bytes) -> None:
@@ -196,6 +239,30 @@ def _parquets() -> tuple[bytes, ...]:
         _parquet(typed, compression="zstd"),
         _parquet(bars, compression="gzip", statistics=False),
     )
+
+
+def _packed(data: bytes) -> tuple[bytes, ...]:
+    """Return a file as each packer writes it."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("prices.csv", data)
+    return (
+        gzip.compress(data, mtime=0),
+        bz2.compress(data),
+        lzma.compress(data),
+        pa.compress(data, codec="zstd", asbytes=True),
+        archive.getvalue(),
+    )
+
+
+def _feathers() -> tuple[bytes, ...]:
+    seeds = []
+    for rows in (SIGNALS, BARS):
+        for compression in ("uncompressed", "zstd"):
+            buffer = io.BytesIO()
+            pl.DataFrame(rows).write_ipc(buffer, compression=compression)
+            seeds.append(buffer.getvalue())
+    return tuple(seeds)
 
 
 def _sqlite(rows: list[dict[str, Any]]) -> bytes:
@@ -367,6 +434,11 @@ _TICKERS = (
     '<ticker exchange="NYSE">ABC</ticker><ticker>BRK/B</ticker>'
     "<content>$BRK_B</content></item></channel></rss>"
 ).encode()
+_TEXTS = (
+    "Wed, 25 Nov 2026 07:00:00 EST\n2026年11月25日 下午8:00 +0800\n25. November 2026, 3:07 p.m.\n"
+    "02-JAN-2024\nJan 02, 2024\n2024/1/2 00:00 UTC\n01/02/24\n1704171600000000000\n2024-W01-2",
+    "$BRK/B $TSLA.It up (NYSE: A, B and C; TSX: D.UN) [Nasdaq: “E”]\nNASDAQ:ABC NYSE:BRK.A, DEF",
+)
 _CSVS = (
     _csv(SIGNALS),
     _csv(BARS),
@@ -378,10 +450,19 @@ _CSVS = (
 
 READERS: Mapping[str, Callable[[], Target]] = {
     "csv": lambda: Target(_tables(".csv"), _CSVS),
-    "gz": lambda: Target(_tables(".csv.gz"), tuple(gzip.compress(text, mtime=0) for text in _CSVS)),
+    "forms": lambda: Target(_forms, tuple(file.content() for file in FORMATS.values())),
+    "headerless": lambda: Target(
+        _headerless,
+        tuple(file.content() for file in FORMATS.values() if not file.head),
+    ),
+    "packed": lambda: Target(
+        _tables(".csv.gz"), tuple(seed for text in _CSVS for seed in _packed(text))
+    ),
+    "feather": lambda: Target(_tables(".feather"), _feathers()),
     "parquet": lambda: Target(_tables(".parquet"), _parquets()),
     "sqlite": lambda: Target(_tables(".db"), (_sqlite(SIGNALS), _sqlite(BARS))),
     "store": lambda: Target(_store, _stores()),
+    "texts": lambda: Target(_texts, tuple(text.encode() for text in _TEXTS)),
     "toml": lambda: Target(
         _toml,
         (_SETTINGS, _DISCOVERY, _GRIDS, b"enabled = false\n[RSI]\nperiod = [2]\n"),

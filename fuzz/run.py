@@ -28,7 +28,20 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-NAMES = ("csv", "gz", "parquet", "sqlite", "store", "toml", "json", "feed")
+NAMES = (
+    "csv",
+    "forms",
+    "headerless",
+    "texts",
+    "packed",
+    "parquet",
+    "feather",
+    "sqlite",
+    "store",
+    "toml",
+    "json",
+    "feed",
+)
 MAX_INPUT_BYTES = 16_384
 HANG_S = 5
 _DIED_EARLY_S = 1.0
