@@ -197,3 +197,47 @@ def test_a_row_of_equal_prices_is_no_second_header(tmp_path: Path) -> None:
     names = ("open", "high", "low", "close", "volume")
     ONE.with_columns(row.otherwise(pl.col(name)).alias(name) for name in names).write_csv(path)
     assert read_prices(tmp_path).dates == ("2024-01-02", "2024-01-03", "2024-01-04")
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv", "parquet"])
+@pytest.mark.parametrize("dates", ["text", "dates", "periods", "numbers"])
+def test_an_index_of_dates_and_tickers_needs_no_names(
+    kind: str, dates: str, tmp_path: Path
+) -> None:
+    frame = DATED.to_pandas()
+    if dates == "text":
+        frame["date"] = frame["date"].astype(str)
+    elif dates == "periods":
+        frame["date"] = pd.PeriodIndex(frame["date"], freq="D")
+    elif dates == "numbers":
+        frame["date"] = frame["date"].astype(str).str.replace("-", "")
+    frame = frame.set_index(["date", "ticker"]).rename_axis([None, None])
+    source: Any = frame
+    if kind != "frame":
+        source = tmp_path / f"index.{kind}"
+        getattr(frame, f"to_{kind}")(source)
+    (line,) = same(source)
+    assert ": columns read as date=" in line
+    assert ", ticker=" in line
+
+
+def test_periods_of_a_parquet_file_are_days(tmp_path: Path) -> None:
+    frame = DATED.to_pandas()
+    frame["date"] = pd.PeriodIndex(frame["date"], freq="D")
+    frame.to_parquet(tmp_path / "periods.parquet")
+    assert same(tmp_path / "periods.parquet") == ()
+    frame["date"] = frame["date"].dt.asfreq("M")
+    frame.to_parquet(tmp_path / "periods.parquet")
+    assert "is not a date" in problems_of(tmp_path / "periods.parquet")[0]
+
+
+def test_names_that_are_tuples_are_field_and_ticker() -> None:
+    wide = WIDE.copy()
+    wide.columns = wide.columns.to_flat_index()
+    assert same(wide) == ()
+
+
+def test_a_wide_file_of_closes_alone_says_what_is_missing(tmp_path: Path) -> None:
+    WIDE[["close"]].to_csv(tmp_path / "closes.csv")
+    (line,) = problems_of(tmp_path / "closes.csv")
+    assert "wide columns need the fields open, high, low, close for each ticker" in line

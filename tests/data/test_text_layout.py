@@ -106,3 +106,36 @@ def test_a_row_with_too_many_fields_names_the_separator(tmp_path: Path) -> None:
     path.write_text(LONG.write_csv(separator=";") + "2024-01-05;LOW;1;2;3;4;5;6;7\n")
     (line,) = problems_of(path)
     assert "row 9 has 9 fields for 7 columns; quote a field that holds a semicolon" in line
+
+
+def rows_of(text: str, first: str = "", last: str = "") -> str:
+    """Put something before and after each line but the header."""
+    header, *rows = text.splitlines()
+    return "\n".join([header, *(f"{first}{row}{last}" for row in rows)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rows_of(CSV, last=","),
+        rows_of(CSV, first='"7",'),
+        rows_of(CSV.replace("date,", "", 1)),
+        CSV.replace(",", ", "),
+        '"' + CSV.strip().replace(",", '", "').replace("\n", '"\n"') + '"\n',
+    ],
+    ids=["field at the end", "row names of R", "index without a name", "spaces", "spaced quotes"],
+)
+def test_what_programs_add_to_rows(text: str, tmp_path: Path) -> None:
+    read(tmp_path, text.encode())
+
+
+def test_one_comma_too_many_is_no_index(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(rows_of(CSV, last=",000"))
+    assert "row 1 has 8 fields for 7 columns; quote a field" in problems_of(path)[0]
+
+
+def test_lines_of_old_macs_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(CSV.replace("\n", "\r"))
+    assert "lines end with carriage returns alone" in problems_of(path)[0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mp2._document import Names, Texts
-from mp2.data.dates import may_be_date
+from mp2.data.dates import may_be_date, parse_day
 from mp2.data.tables import Table
 from mp2.data.texts import texts_of
 
@@ -157,12 +157,32 @@ class Finder:
             if likely:
                 self.guesses[role] = likely[0]
                 return list(dict.fromkeys(likely))
-        if role not in _DATE_ROLES:
+        if role not in (*_DATE_ROLES, "ticker"):
             return []
-        dated = date_columns(self.table, self.names.values())
-        if dated:
-            self.guesses[role] = dated[0]
-        return dated
+        by_values = self._by_values(role)
+        if by_values:
+            self.guesses[role] = by_values[0]
+        return by_values
+
+    def _by_values(self, role: str) -> list[str]:
+        """Return the columns of dates or, in an index without names, of tickers."""
+        used = set(self.names.values())
+        names = []
+        for name in dict.fromkeys(self.table.columns):
+            # A frame can have names that are no text.
+            is_other = isinstance(name, str) and role_of(name, _USUAL_NAMES) is None
+            if is_other and name not in used:
+                names.append(name)
+        batches = self.table.read(names) if names else iter(())
+        sample = next((batch.head(_SAMPLE_ROWS) for batch in batches if batch.height), None)
+        if sample is None:
+            return []
+        index = [name for name in names if _INDEX_NAME.fullmatch(name)]
+        index += self.table.index()
+        holds = _holds_dates if role in _DATE_ROLES else _holds_names
+        found = [values.name for values in sample if holds(values, is_index=values.name in index)]
+        of_index = [name for name in found if name in index]
+        return of_index[:1] or found
 
 
 def _spelled(columns: Sequence[str], wanted: str) -> list[str]:
@@ -175,39 +195,29 @@ def _spelled(columns: Sequence[str], wanted: str) -> list[str]:
     return list(dict.fromkeys(spelled))
 
 
-def date_columns(
-    table: Table,
-    taken: Iterable[str] = (),
-) -> list[str]:
-    """Return the columns that hold dates: that of an index without a name, or all of them."""
-    used = set(taken)
-    others = []
-    for name in dict.fromkeys(table.columns):
-        # A frame can have names that are no text.
-        is_other = isinstance(name, str) and role_of(name, _USUAL_NAMES) is None
-        if is_other and name not in used:
-            others.append(name)
-    batches = table.read(others) if others else iter(())
-    sample = next((batch for batch in batches if batch.height), None)
-    if sample is None:
-        return []
-    dated = [values.name for values in sample.head(_SAMPLE_ROWS) if _holds_dates(values)]
-    index = [name for name in dated if _INDEX_NAME.fullmatch(name) or name in table.index()]
-    return index[:1] or dated
-
-
-def _holds_dates(values: Series) -> bool:
+def _holds_dates(values: Series, *, is_index: bool) -> bool:
     import polars as pl
 
-    known = values.drop_nulls()
-    if known.dtype not in (pl.Date, pl.Datetime):
-        known = texts_of(known).str.strip_chars()
-        known = known.filter(known.fill_null("") != "")
-        # Row numbers and short prices are no dates.
-        is_long = known.str.len_chars() >= _DATE_LETTERS
-        if not is_long.all() or not all(may_be_date(text) for text in known.unique()):
-            return False
-    return len(known) > 0
+    if values.dtype in (pl.Date, pl.Datetime):
+        return values.null_count() < len(values)
+    texts = _filled_texts(values)
+    # Row numbers and short prices are no dates, and long numbers only in an index.
+    if any(len(text) < _DATE_LETTERS for text in texts):
+        return False
+    return bool(texts) and all(
+        may_be_date(text) or (is_index and parse_day(text) is not None) for text in texts
+    )
+
+
+def _holds_names(values: Series, *, is_index: bool) -> bool:
+    texts = _filled_texts(values)
+    is_text = bool(texts) and not any(text.replace(".", "").isdigit() for text in texts)
+    return is_index and is_text and not any(may_be_date(text) for text in texts)
+
+
+def _filled_texts(values: Series) -> list[str]:
+    texts = texts_of(values).drop_nulls().str.strip_chars().unique()
+    return [text for text in texts if text]
 
 
 # --- messages ------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mp2._document import Names
@@ -129,11 +128,12 @@ class Columns:
         names = dict.fromkeys(self.names[role] for role in roles)
         for batch in self.table.batches(list(names)):
             columns = []
-            mark = self._decimal_mark(batch, roles)
+            numbers = self._numbers(batch, roles)
             for role in roles:
-                convert, missing, what = self._conversion(role, mark)
+                convert, missing, what = self._conversion(role)
                 values = batch[self.names[role]]
-                converted = convert(values).alias(role)
+                converted = numbers[role] if role in numbers else convert(values)
+                converted = converted.alias(role)
                 columns.append(converted)
                 is_refused = role in self.dates and self.dates[role].refusal
                 if is_refused or not converted.null_count():
@@ -158,35 +158,42 @@ class Columns:
         for dates in self.dates.values():
             self.faults.of_columns += dates.problems()
 
-    def _conversion(self, role: str, mark: str) -> Conversion:
+    def _conversion(self, role: str) -> Conversion:
         if role in self.dates:
             return self.dates[role].days, (), _NOT_DAYS[role]
-        if role in _NUMBERS:
-            return partial(numbers_of, mark=mark), MISSING_TEXTS, "is not a number"
         return _CONVERSIONS[role]
 
-    def _decimal_mark(
+    def _numbers(
         self,
         batch: DataFrame,
         roles: Sequence[str],
-    ) -> str:
-        """Return the decimal mark, the same for all batches once a number shows it."""
+    ) -> dict[str, Series]:
+        """Return the numbers by role, with the same decimal mark once one of them shows it."""
+        texts = {role: batch[self.names[role]] for role in roles if role in _NUMBERS}
+        numbers = {role: numbers_of(values, self._mark) for role, values in texts.items()}
+        if self._mark is not None or not batch.height:
+            return numbers
+        # The usual table: all are numbers as they are.
+        if all(numbers[role].null_count() == texts[role].null_count() for role in numbers):
+            self._mark = "."
+            return numbers
+        self._mark = self._find_mark(list(texts.values()))
+        return {role: numbers_of(values, self._mark) for role, values in texts.items()}
+
+    def _find_mark(self, texts: Sequence[Series]) -> str:
         import polars as pl
 
-        if self._mark is None:
-            names = [self.names[role] for role in roles if role in _NUMBERS]
-            likely = self.table.likely_decimal
-            self._mark, unclear = decimal_mark([batch[name] for name in names], likely)
-            if unclear is not None:
-                text = pl.Series([unclear])
-                readings = [numbers_of(text, mark).item() for mark in (".", ",")]
-                raise InputError(
-                    f"{self.table.name}: {unclear!r} may be {readings[0]} or {readings[1]}; "
-                    "give the mark of decimals with decimal ('.' or ',')"
-                )
-            if self._mark == ",":
-                self.notes.append("numbers are read with decimal commas")
-        return self._mark or "."
+        mark, unclear = decimal_mark(texts, self.table.likely_decimal)
+        if mark is None:
+            text = pl.Series([unclear])
+            readings = [numbers_of(text, possible).item() for possible in (".", ",")]
+            raise InputError(
+                f"{self.table.name}: {unclear!r} may be {readings[0]} or {readings[1]}; "
+                "give the mark of decimals with decimal ('.' or ',')"
+            )
+        if mark == ",":
+            self.notes.append("numbers are read with decimal commas")
+        return mark
 
 
 class Reader(Columns):
@@ -291,6 +298,7 @@ _CONVERSIONS: dict[str, Conversion] = {
     "algo": _TEXT,
     "variation": _TEXT,
     "ticker": (tickers_of, ("",), "is not text"),
+    **dict.fromkeys(_NUMBERS, (numbers_of, MISSING_TEXTS, "is not a number")),
     "win": (wins_of, MISSING_TEXTS, "is not a win; write 0 or 1, 1 or -1, yes or no, W or L"),
     SIGNAL: (signals_of, (), "is not a signal; write 0, 1, BUY or HOLD"),
 }

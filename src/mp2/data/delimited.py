@@ -37,7 +37,11 @@ def csv_table(
     def read(names: ColumnList) -> Rows:
         first_row = 1
         numbers = [columns.index(name) for name in names]
-        for records in _csv_blocks(path, layout):
+        spaced = f'{layout.separator} "'.encode()
+        for block in _csv_blocks(path, layout):
+            records = block
+            if layout.has_spaced_quotes:
+                records = block.replace(spaced, spaced.replace(b" ", b""))
             try:
                 rows = _parse_csv(path, header + records, numbers, layout.separator)
             except InputError as error:
@@ -116,20 +120,20 @@ def _csv_blocks(
     path: Path,
     layout: TextLayout,
 ) -> Iterator[bytes]:
-    """Yield whole records, block by block, in UTF-8; the first block has none."""
+    """Yield whole records, block by block, in UTF-8; at least one block."""
     with library_errors(path, CSV_FAILURE), open_bytes(path) as file:
         text: Any = file
         if not layout.encoding.startswith("utf-8"):
             text = codecs.EncodedFile(file, "utf-8", layout.encoding)
         for _ in range(layout.n_lines):
             text.readline()
-        # A file without records has columns all the same.
-        yield b""
         pending = b""
+        is_empty = True
         while block := text.read(_CSV_BLOCK_BYTES):
             pending += block
             end = whole_records_end(pending)
             if end:
+                is_empty = False
                 yield pending[:end]
                 pending = pending[end:]
             # A quote that is never closed would make one record of the rest of the file.
@@ -138,7 +142,8 @@ def _csv_blocks(
                     f"{path}: a record longer than {_CSV_RECORD_BYTES >> 20} MB; "
                     "look for an unclosed quote"
                 )
-        if pending:
+        # A file without records has columns all the same.
+        if pending or is_empty:
             yield pending
 
 

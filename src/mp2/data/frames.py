@@ -17,7 +17,7 @@ def frame_table(
     source: Any,
     name: str,
 ) -> Table:
-    """Open a frame; the named levels of a pandas index are columns, too."""
+    """Open a frame; the levels of a pandas index are columns too, but for row numbers."""
     import narwhals as nw
 
     library = type(source).__module__.partition(".")[0]
@@ -29,8 +29,12 @@ def frame_table(
     )
     with reading():
         index = getattr(source, "index", None)
-        levels = getattr(index, "names", None) or []
-        levels = [level for level in levels if level not in (None, *source.columns)]
+        levels = []
+        for number, level in enumerate(getattr(index, "names", None) or []):
+            dtype = source.index.get_level_values(number).dtype
+            is_row_number = level is None and dtype.kind in "iu"
+            if level not in source.columns and not is_row_number:
+                levels.append(number)
         frame = nw.from_native(source.reset_index(level=levels) if levels else source)
         columns = frame.collect_schema().names()
 

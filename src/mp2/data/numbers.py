@@ -38,9 +38,12 @@ _NUMBER = (
 
 def numbers_of(
     values: Series,
-    mark: str = ".",
+    mark: str | None = ".",
 ) -> Series:
-    """Convert to floats; floats keep their width. `mark` is the decimal mark of texts."""
+    """Convert to floats; floats keep their width.
+
+    `mark` is the decimal mark of texts; None reads only those that need no such knowledge.
+    """
     import polars as pl
 
     if values.dtype.is_float():
@@ -51,7 +54,7 @@ def numbers_of(
     if mark == ",":
         return _written(text, mark)
     plain = text.cast(pl.Float64, strict=False)
-    if plain.null_count() == text.null_count():
+    if mark is None or plain.null_count() == text.null_count():
         return plain
     is_odd = plain.is_null()
     return _written(text.set(~is_odd, None), mark).zip_with(is_odd, plain)
@@ -81,17 +84,10 @@ def decimal_mark(
     import polars as pl
 
     texts = []
-    is_plain = True
     for values in columns:
-        if values.dtype.is_numeric():
-            continue
-        text = texts_of(values).str.strip_chars()
-        text = text.filter(has_meaning(text, MISSING_TEXTS))
-        texts.append(text.alias("text"))
-        is_plain = is_plain and not text.cast(pl.Float64, strict=False).has_nulls()
-    # The usual table ends here.
-    if is_plain:
-        return "." if any(len(text) for text in texts) else None, None
+        if not values.dtype.is_numeric():
+            text = texts_of(values).str.strip_chars()
+            texts.append(text.filter(has_meaning(text, MISSING_TEXTS)).alias("text"))
     text = pl.concat(texts).unique(maintain_order=True)
     readings = {mark: _written(text, mark) for mark in _GROUPS}
     dot, comma = readings.values()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_END_BYTES = 8
+_DAY_PERIODS = """'pandas.period', Int64, '{"freq": "D"}'"""
 
 
 @contextmanager
@@ -59,7 +60,9 @@ def _scanned(path: Path, scan: pl.LazyFrame, failure: str) -> Table:
         for first in range(0, n_rows, BATCH_ROWS):
             with library_errors(path, failure):
                 batch = scan.select(names).slice(first, BATCH_ROWS).collect()
-            yield batch
+            # pandas writes periods as a type of its own; those of a day are counted like dates.
+            days = [one for one in batch if _DAY_PERIODS in str(one.dtype)]
+            yield batch.with_columns(one.to_physical().cast(pl.Date) for one in days)
 
     with library_errors(path, failure):
         columns = scan.collect_schema().names()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mp2._document import Names
 from mp2.data.column_names import role_of, unnamed
-from mp2.data.dates import may_be_date
+from mp2.data.dates import may_be_date, parse_day
 from mp2.data.packed import open_bytes
 from mp2.data.tables import library_errors
 from mp2.data.wide_bars import has_two_levels
@@ -39,6 +39,7 @@ class TextLayout:
     """The layout of a file of delimited text.
 
     - `separator` of its fields; `encoding`, a codec's name.
+    - `has_spaced_quotes`: a space may come between a separator and a quote.
     - `n_lines`: lines up to the end of the header; `columns`: the names in it. The columns of a
       wide table are called by the text of a tuple of the header's cells, `"('Close', 'AAPL')"`.
     - `notes`: what was guessed.
@@ -47,23 +48,22 @@ class TextLayout:
     separator: str
     encoding: str
     n_lines: int
+    has_spaced_quotes: bool
     columns: Names
     notes: Names
 
 
 @dataclass(frozen=True, slots=True)
 class _Records:
-    """The first records of a file as one separator splits them; `ends`: lines up to each end."""
+    """The first records of a file as one separator splits them.
+
+    `ends`: lines up to each end; `width`: the number of fields that most records have.
+    """
 
     separator: str
     cells: Sequence[Sequence[str]]
     ends: Sequence[int]
-
-    @property
-    def width(self) -> int:
-        """The number of fields that most records have."""
-        widths = Counter(len(cells) for cells in self.cells)
-        return widths.most_common(1)[0][0] if widths else 0
+    width: int
 
     @property
     def header(self) -> int:
@@ -95,6 +95,8 @@ def text_layout(
     encoding = _encoding(head)
     # A bad byte is reported with its row when the rows are read.
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    if "\r" in text and "\n" not in text:
+        raise InputError(f"{path}: lines end with carriage returns alone; save it with other ones")
     if not text.strip("\0\r\n\t ,;|"):
         raise InputError(f"{path}: the file is empty; expected a header line with the column names")
     notes = []
@@ -106,8 +108,9 @@ def text_layout(
         text = others
         records = _split(text, said[1], is_whole)
     else:
-        by_separator = [_split(text, separator, is_whole) for separator in _SEPARATORS]
         # Of equals the first counts: a comma.
+        separators = [mark for mark in _SEPARATORS if mark in text] or [","]
+        by_separator = [_split(text, separator, is_whole) for separator in separators]
         records = max(by_separator, key=lambda split: split.fit)
     first = records.header
     if first:
@@ -119,12 +122,14 @@ def text_layout(
     columns: Names = tuple(str(number) for number in range(1, records.width + 1))
     if has_header:
         n_header = _count_header_rows(records.cells[first:])
-        columns = _column_names(records.cells[first : first + n_header])
+        header = records.cells[first : first + n_header]
+        columns = _column_names(header, records.cells[first + n_header :])
     n_records = first + n_header
     return TextLayout(
         records.separator,
         encoding,
         (records.ends[n_records - 1] if n_records else 0) + bool(said),
+        f'{records.separator} "' in text,
         columns,
         tuple(notes),
     )
@@ -168,7 +173,7 @@ def _encoding(head: bytes) -> str:
 def _split(text: str, separator: str, is_whole: bool) -> _Records:
     cells = []
     ends = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     # An unclosed quote is reported when the rows are read.
     with suppress(csv.Error):
         for row in reader:
@@ -180,7 +185,9 @@ def _split(text: str, separator: str, is_whole: bool) -> _Records:
             # The end of the head can be within a record.
             if not is_whole and len(cells) > 1:
                 del cells[-1], ends[-1]
-    return _Records(separator, cells, ends)
+    widths = Counter(len(row) for row in cells)
+    width = widths.most_common(1)[0][0] if widths else 0
+    return _Records(separator, cells, ends, width)
 
 
 def _count_header_rows(records: Sequence[Sequence[str]]) -> int:
@@ -193,13 +200,34 @@ def _count_header_rows(records: Sequence[Sequence[str]]) -> int:
     return 2
 
 
-def _column_names(header: Sequence[Sequence[str]]) -> Names:
+def _column_names(
+    header: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str]],
+) -> Names:
     n_columns = len(header[0])
     if len(header) == 1:
-        return tuple(name or unnamed(number) for number, name in enumerate(header[0]))
+        names = _completed(header[0], rows)
+        return tuple(name or unnamed(number) for number, name in enumerate(names))
     padded = [[*cells, *[""] * n_columns][:n_columns] for cells in header]
     levels = [tuple(filter(None, cells)) for cells in zip(*padded, strict=True)]
     # The first column is the index: its cells are the names of the levels, and its own.
     index_names = [name for name in levels[0] if role_of(name, ("date",))]
     first = index_names[0] if index_names else unnamed(0)
     return (first, *map(str, levels[1:]))
+
+
+def _completed(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> Sequence[str]:
+    """Return a header with an empty name where every row has one field more."""
+    if not rows or any(len(row) != len(header) + 1 for row in rows):
+        return header
+    if not any(row[-1] for row in rows):
+        return [*header, ""]
+    # R and pandas can leave out the name of the index, which is first: then dates are further on.
+    dates = [number for number, name in enumerate(header) if role_of(name, ("date",))]
+    number = dates[0] + 1 if dates else 0
+    if all(parse_day(row[number]) for row in rows):
+        return ["", *header]
+    return header

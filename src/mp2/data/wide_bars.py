@@ -46,8 +46,12 @@ def with_plain_columns(source: Any) -> Any:
     frame = source.copy(deep=False)
     if frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind == "M":
         frame.index = frame.index.rename("date")
-    if frame.columns.nlevels > 1:
-        frame.columns = [str(tuple(map(str, levels))) for levels in frame.columns]
+    # Also of columns that were joined to tuples.
+    if any(isinstance(levels, tuple) for levels in frame.columns):
+        frame.columns = [
+            str(tuple(map(str, levels))) if isinstance(levels, tuple) else levels
+            for levels in frame.columns
+        ]
     return frame
 
 
@@ -134,7 +138,10 @@ def has_two_levels(
             index_cells.append(cells[1])
     if any(character.isdigit() for character in "".join(index_cells)):
         return False
-    return _has_four_prices(columns_by_ticker(levels))
+    # One line that repeats a name means pairs, also where fields are missing.
+    fields = [cells[0] for cells in levels.values()]
+    has_pairs = len(set(fields)) < len(fields) == len(set(levels.values()))
+    return has_pairs or _has_four_prices(columns_by_ticker(levels))
 
 
 # --- by ticker -----------------------------------------------------------------------------------
