@@ -34,7 +34,7 @@ def is_wide(source: Any) -> bool:
     import narwhals as nw
 
     if is_several(source):
-        frames = list(source.values() if isinstance(source, Mapping) else source)
+        frames = _frames(source)
         return not frames or not all(map(is_long, frames))
     return nw.dependencies.is_pandas_dataframe(source) and source.columns.nlevels > 1
 
@@ -46,8 +46,15 @@ def is_long(frame: Any) -> bool:
 
 
 def is_several(source: Any) -> bool:
-    """Return whether a source is a dict or list of frames; a text is a path."""
-    return isinstance(source, Mapping | Sequence) and not isinstance(source, str)
+    """Return whether a source is a dict or list of frames, empty or with one; a text is a path."""
+    if not isinstance(source, Mapping | Sequence) or isinstance(source, str):
+        return False
+    frames = _frames(source)
+    return not frames or any(hasattr(frame, "columns") for frame in frames)
+
+
+def _frames(source: Any) -> list[Any]:
+    return list(source.values() if isinstance(source, Mapping) else source)
 
 
 @dataclass(slots=True)
