@@ -446,8 +446,8 @@ def read_day_signals(
 
 
 def _next_weekday(day: date) -> date:
-    following: date = np.busday_offset(np.datetime64(day) + 1, 0, roll="forward").item()
-    return following
+    following = np.busday_offset(np.datetime64(day) + 1, 0, roll="forward")
+    return date.fromisoformat(str(following))
 
 
 def add_silent(
