@@ -10,6 +10,8 @@ from bar_frames import LONG, problems_of
 
 from mp2.data import delimited
 from mp2.data.prices import PriceTable, read_prices
+from mp2.data.signal_reader import read_signals
+from mp2.errors import InputError
 
 CSV = LONG.write_csv()
 EXPECTED = read_prices(LONG).fingerprint
@@ -139,3 +141,23 @@ def test_lines_of_old_macs_are_named(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     path.write_text(CSV.replace("\n", "\r"))
     assert "lines end with carriage returns alone" in problems_of(path)[0]
+
+
+@pytest.mark.parametrize("day", ["yesterday", "05.2024"])
+def test_a_row_of_one_number_is_no_second_header(day: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(f"date,ticker,open,high,low,close\n{day},X,1,1,1,1\n")
+    assert f"column 'date', row 1: '{day}' is not a date" in problems_of(path)[0]
+
+
+def test_a_comma_that_is_not_quoted_before_the_date_is_no_index(tmp_path: Path) -> None:
+    path = tmp_path / "signals.csv"
+    path.write_text("algo,variation,day,ticker,win\nA,1, 2,2024-01-02,X,1\n")
+    with pytest.raises(InputError, match="row 1 has 6 fields for 5 columns"):
+        read_signals(path)
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_bytes(b"\x07\x00\x01date,ticker\n" + bytes(range(256)))
+    assert "holds bytes that are no text" in problems_of(path)[0]

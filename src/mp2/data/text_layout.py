@@ -95,6 +95,8 @@ def text_layout(
     encoding = _encoding(head)
     # A bad byte is reported with its row when the rows are read.
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    if "\0" in text:
+        raise InputError(f"{path}: holds bytes that are no text; is this a CSV file?")
     if "\r" in text and "\n" not in text:
         raise InputError(f"{path}: lines end with carriage returns alone; save it with other ones")
     if not text.strip("\0\r\n\t ,;|"):
@@ -225,9 +227,12 @@ def _completed(
         return header
     if not any(row[-1] for row in rows):
         return [*header, ""]
-    # R and pandas can leave out the name of the index, which is first: then dates are further on.
     dates = [number for number, name in enumerate(header) if role_of(name, ("date",))]
-    number = dates[0] + 1 if dates else 0
+    # Before later dates the field may as well come from a comma that is not quoted.
+    if dates and dates[0] > 0:
+        return header
+    # R and pandas can leave out the name of the index, which is first: then dates are further on.
+    number = 1 if dates else 0
     if all(parse_day(row[number]) for row in rows):
         return ["", *header]
     return header

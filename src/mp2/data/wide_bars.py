@@ -138,6 +138,12 @@ def has_two_levels(
             index_cells.append(cells[1])
     if any(character.isdigit() for character in "".join(index_cells)):
         return False
+    # A row of bars can have the same number everywhere, and tickers can be numbers.
+    tickers = [cells[1] for cells in levels.values()]
+    if all(ticker.replace(".", "").isdigit() for ticker in tickers):
+        names = [name for name in index_cells if name]
+        if not index_cells or any(role_of(name, ("ticker",)) is None for name in names):
+            return False
     # One line that repeats a name means pairs, also where fields are missing.
     fields = [cells[0] for cells in levels.values()]
     has_pairs = len(set(fields)) < len(fields) == len(set(levels.values()))

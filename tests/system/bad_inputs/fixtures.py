@@ -211,7 +211,12 @@ MAKERS: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
             .write_parquet(folder / "far.parquet")
         )
     ),
-    "latin.csv": _write("latin.csv", b"algo,variation,day,ticker,win\nA,1,2024-01-02,\xe9,1\n"),
+    "latin.csv": _write(
+        "latin.csv",
+        b"algo,variation,day,ticker,win\n"
+        + b"A,1,2024-01-02,X,1\n" * 4000
+        + b"A,1,2024-01-02,\xe9,1\n",
+    ),
     "binary.csv": _write("binary.csv", bytes(range(256)) * 8),
     "cut.csv.gz": _maker(
         lambda folder: (folder / "cut.csv.gz").write_bytes(gzip.compress(SIGNALS.encode())[:-30])
