@@ -48,7 +48,7 @@ def panel_of(n_algos: int = 3, n_tickers: int = 6, losers: tuple[str, ...] = ())
             panel_of(n_algos=2),
             {"min_daily_hits": 1},
             "2 algorithms, but the smallest group kept has 3 members of different ones "
-            "(retain_sizes): nothing can be found; add algorithms, or keep size 2 (max_size)",
+            "(retain_sizes): nothing can be found; add algorithms, or keep groups of 2",
         ),
         (
             panel_of(),

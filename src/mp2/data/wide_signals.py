@@ -138,19 +138,20 @@ def _parts(
     if nw.dependencies.is_pandas_dataframe(source):
         yield _Part(_NAME, source, None)
         return
-    named_frames = source.items() if isinstance(source, Mapping) else enumerate(source, 1)
-    n_frames = 0
-    for key, frame in named_frames:
-        n_frames += 1
-        place = f"{_NAME}[{key!r}]" if isinstance(source, Mapping) else f"{_NAME}, frame {key}"
-        if nw.dependencies.is_pandas_dataframe(frame):
-            yield _Part(place, frame, str(key) if isinstance(source, Mapping) else None)
+    if isinstance(source, Mapping):
+        parts = [_Part(f"{_NAME}[{key!r}]", frame, str(key)) for key, frame in source.items()]
+    else:
+        frames = enumerate(source, 1)
+        parts = [_Part(f"{_NAME}, frame {number}", frame, None) for number, frame in frames]
+    for part in parts:
+        if nw.dependencies.is_pandas_dataframe(part.frame):
+            yield part
         else:
             problems.append(
-                f"{place}: is a {type(frame).__name__}, not a wide pandas frame of true and false "
-                "(index = days, columns = tickers)"
+                f"{part.place}: is a {type(part.frame).__name__}, not a wide pandas frame of true "
+                "and false (index = days, columns = tickers)"
             )
-    if not n_frames:
+    if not parts:
         problems.append(f"{_NAME}: there is no frame")
 
 

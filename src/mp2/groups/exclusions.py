@@ -33,11 +33,14 @@ def why_impossible(panel: SignalPanel, rules: Rules) -> list[str]:
     lower = "lower it (0: no floor)"
     reasons = []
     smallest = min(rules.retain_sizes)
-    if len(panel.algos) < smallest:
+    n_algos = len(panel.algos)
+    if n_algos < smallest:
+        remedy = "add algorithms"
+        if n_algos > 1:
+            remedy += f", or keep groups of {n_algos}"
         reasons.append(
-            f"{counted(len(panel.algos), 'algorithm')}, but the smallest group kept has {smallest} "
-            f"members of different ones (retain_sizes): {nothing}; add algorithms"
-            + (", or keep size 2 (max_size)" if len(panel.algos) == 2 else "")
+            f"{counted(n_algos, 'algorithm')}, but the smallest group kept has {smallest} members "
+            f"of different ones (retain_sizes): {nothing}; {remedy}"
         )
     if rules.max_daily_buys < floor:
         reasons.append(
@@ -50,7 +53,9 @@ def why_impossible(panel: SignalPanel, rules: Rules) -> list[str]:
             f"(min_daily_hits): {nothing}; {lower}"
         )
         return reasons
-    wins = panel.wins if panel.consistent else np.bitwise_or.reduce(panel.wins, axis=0)
+    wins = panel.wins
+    if not panel.consistent:
+        wins = np.bitwise_or.reduce(wins, axis=0)
     n_winners = bitset.count(wins)
     poorest = int(n_winners.argmin())
     if n_winners[poorest] < floor:
@@ -99,7 +104,10 @@ def exclusions(
     if result.status is not Status.COMPLETE:
         return
     sizes = panel.variations_per_algo
-    short_of = "min_daily_hits" if floor else "no ticker in common"
+    short_of = "min_daily_hits"
+    if not floor:
+        # Then a group needs some ticker all the same.
+        short_of = "no ticker in common"
     for size in rules.retain_sizes:
         n_all = n_groups(sizes, size) - n_groups(sizes, size - 1)
         n_failed = n_all - result.tested[size]
@@ -127,4 +135,6 @@ def fails(group: Group, rule: str, rules: Rules) -> bool:
     else:
         value = getattr(group, name)
     limit = getattr(rules, rule)
-    return bool(value < limit if kind == "min" else value > limit)
+    if kind == "min":
+        return bool(value < limit)
+    return bool(value > limit)
