@@ -26,7 +26,7 @@ from mp2.cli import settings
 from mp2.cli.logs import PlainFormatter
 from mp2.cli.scan import Plan
 from mp2.cli.views import json_text
-from mp2.data import delimited
+from mp2.data import text_layout
 from mp2.data.wide_bars import name_levels
 from mp2.discovery import config as discovery
 from mp2.discovery import registry
@@ -434,7 +434,7 @@ def test_an_address_in_the_settings_is_http_without_a_password_or_refused(
 
 
 def test_a_compressed_header_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(delimited, "_CSV_HEADER_BYTES", 1000)
+    monkeypatch.setattr(text_layout, "_HEADER_BYTES", 1000)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(bytes(5000).replace(b"\0", b"a")))
     with pytest.raises(package.InputError, match="header longer than"):

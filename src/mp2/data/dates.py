@@ -150,7 +150,7 @@ def local_time(time: datetime | None, zone: tzinfo | None) -> datetime | None:
         return time.replace(tzinfo=None)
     if time.tzinfo is None:
         # Midnight without a zone is a day and not an instant.
-        if time.time() == datetime.min.time():
+        if (time.hour, time.minute, time.second, time.microsecond) == (0, 0, 0, 0):
             return time
         time = time.replace(tzinfo=UTC)
     try:

@@ -335,7 +335,7 @@ class Store(ScanStore):
             "ORDER BY rank"
         )
         most = 2**62 if n_groups is None else n_groups
-        picked_ranks = from_sql({"picked_rank": row["picked_rank"]})["picked_rank"]
+        picked_ranks = dict(from_sql({"picked_rank": row["picked_rank"]})["picked_rank"])
         for size, picked_rank in picked_ranks.items():
             yield from map(
                 dict, self._execute(statement, (row["run"], int(size), most, picked_rank))

@@ -49,7 +49,15 @@ AFTER = {
 }
 """The command that follows the options of a group."""
 
-PRICES_COMMANDS = ("run", "signals", "pick", "outcome", "walkforward", "check lookahead")
+PRICES_COMMANDS = (
+    "run",
+    "signals",
+    "pick",
+    "outcome",
+    "walkforward",
+    "check lookahead",
+    "check data",
+)
 HARMLESS = {
     ("", "version"): "prints and ends",
     ("", "debug"): "treats any text of its variable as yes",
