@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from stub_scanners import make, naming
 
@@ -161,6 +162,13 @@ def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
     )
     _, out, _ = mp2("runs", "show", "last", "--json")
     assert json.loads(out)["next_day"]["day"] == NEXT_DAY.isoformat()
+    assert "replaces" not in mp2("outcome", "last", "--prices", bars / "later.parquet")[2]
+    later = pl.read_parquet(bars / "later.parquet")
+    later.with_columns(close=pl.col("open"), low=pl.min_horizontal("open", "low")).write_csv(
+        "o.csv"
+    )
+    _, _, err = mp2("outcome", "last", "--prices", "o.csv")
+    assert f"the outcome of {NEXT_DAY} differs from the one stored before, which it replaces" in err
 
 
 @pytest.mark.slow

@@ -6,11 +6,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 from sheets import MONDAY, TUESDAY, WEEK, prices_of, result_of, sheet_of
 
 from mp2.cli.pick_view import outcome_view
+from mp2.data.prices import read_prices, to_frame
 from mp2.errors import InputError
 from mp2.picks.outcome import Universe, score
 from mp2.picks.pick import pick_day
@@ -188,3 +190,29 @@ def test_the_console_counts_and_names_picks_without_a_bar():
     assert lines[2].split()[:6] == ["picks", "of", "tickers", "no", "bar", "hit"]
     assert lines[4].split()[:4] == ["votes", "5", "1", "40.0%"]
     assert lines[5].startswith("no bar on 2026-01-12 for 1 of 5 tickers (20.0%): Z;")
+
+
+def test_later_bars_do_not_decide_who_counts(tmp_path):
+    tickers = [f"T{number}" for number in range(8)]
+    moves = {
+        ticker: [-5.0] * 5 + [3.0 * (-1) ** number] + [1.0] * 30
+        for number, ticker in enumerate(tickers)
+    }
+    days = np.busday_offset("2026-01-05", np.arange(36), roll="forward").astype(str).tolist()
+    frame = to_frame(prices_of(days, moves))
+    day = pl.col("date").cast(pl.String)
+    # One ends the day after, one is flat to the end from then on.
+    ended = (pl.col("ticker") == "T0") & (day > days[6])
+    flat = (pl.col("ticker") == "T1") & (day >= days[5])
+    later = frame.filter(~ended).with_columns(
+        pl.when(flat & (day > days[5])).then(1.0).otherwise(pl.col(name)).alias(name)
+        for name in ("open", "high", "low", "close")
+    )
+    sheet = sheet_of({"A 1": [tickers], "B 1": [tickers]}, tickers=tickers)
+    picks = replace(pick_day(result_of({2: ["A 1 + B 1"]}), sheet, MONDAY), day=days[5])
+    known = later.filter(day <= days[5])
+    later.write_parquet(tmp_path / "later.parquet")
+    expected = score(picks, known)
+    assert expected.sizes[2].n_picks == 8
+    for prices in (later, tmp_path / "later.parquet", read_prices(tmp_path / "later.parquet")):
+        assert score(picks, prices) == expected

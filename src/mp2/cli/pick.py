@@ -325,10 +325,18 @@ def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) ->
         if not outcomes:
             raise InputError(problems)
         note_kept("the outcomes stored by then stay")
+        former = {earlier.day: earlier for earlier in store.load_outcomes(run_id)}
         for scored in outcomes:
             # Other outcomes may still change when more bars are known.
-            if not no_store and scored.status is PickStatus.SCORED:
-                store.save_outcome(run_id, scored)
+            if no_store or scored.status is not PickStatus.SCORED:
+                continue
+            earlier = former.get(scored.day)
+            if earlier is not None and earlier.to_dict() != scored.to_dict():
+                problems.append(
+                    f"the outcome of {scored.day} differs from the one stored before, "
+                    "which it replaces"
+                )
+            store.save_outcome(run_id, scored)
         content = document(
             warnings=[*table.warnings, *problems],
             run_id=run_id,

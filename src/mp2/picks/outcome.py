@@ -15,7 +15,7 @@ import numpy as np
 
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.column_names import named
-from mp2.data.prices import as_prices
+from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
@@ -24,14 +24,14 @@ from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 def score(picks: DayPicks, prices: Any) -> Outcome:
     """Score the picks of every size and of the vote; `PickStatus.PENDING` while the day has no bar.
 
-    `prices`: a price table, or what `read_prices` reads.
+    `prices`: a price table, or what `read_prices` reads; bars after the day scored do not count.
 
     An assumed day that turned out to be a holiday is scored on the next date of the file: there is
     no bar between them, so the signals are the same. Raises `InputError` for any other day that the
     file spans but does not have, and when no picked ticker has a bar.
     """
-    prices = as_prices(prices)
-    dates = prices.dates
+    table = as_prices(prices)
+    dates = table.dates
     if picks.day > dates[-1]:
         return Outcome(
             run_id=picks.run_id,
@@ -50,14 +50,16 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
             raise InputError(f"the prices have no bar on {picks.day}, {span}; {remedy}")
         # No bar lies between the two days, so the signals are the same.
         notes.append(f"{picks.day} was not a trading day; scored on {session}, the next one")
+    table = _as_of(prices, table, session)
+    date_idx = table.date_idx(session)
     universe = Universe(
-        prices.tickers,
-        prices.open[:, date_idx],
-        prices.close[:, date_idx],
+        table.tickers,
+        table.open[:, date_idx],
+        table.close[:, date_idx],
     )
     voted = [vote.ticker for vote in picks.votes]
     picked = {*picks.tickers(), *voted}
-    spelling = joined(picked, prices.tickers)
+    spelling = joined(picked, table.tickers)
 
     def score_of(tickers: Iterable[str]) -> Score:
         return universe.score(spelling.get(ticker, ticker) for ticker in tickers)
@@ -69,7 +71,7 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
     if of_all.unpriced:
         unpriced = f"no bar on {session} for {share_text(of_all.unpriced, of_all.n_tickers)}"
         if not of_all.n_picks:
-            examples = named(prices.tickers, N_EXAMPLES)
+            examples = named(table.tickers, N_EXAMPLES)
             raise InputError(f"{unpriced}; the prices are of {examples}")
         notes.append(f"{unpriced}; they count as no hit")
     sizes: dict[int, Score | None] = dict.fromkeys(picks.picks)
@@ -88,6 +90,20 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
         votes=score_of(voted),
         note="; ".join(notes) or None,
     )
+
+
+def _as_of(prices: Any, table: PriceTable, session: str) -> PriceTable:
+    """Return the prices as they were known at the end of a session.
+
+    What later bars say about a ticker must not decide whether it counts.
+    """
+    if table.dates[-1] == session:
+        return table
+    if not isinstance(prices, PriceTable):
+        return read_prices(prices, end=session)
+    if table.origin is not None:
+        return read_prices(table.origin.path, end=session, **table.origin.options)
+    return table.until(session)
 
 
 class Universe:
