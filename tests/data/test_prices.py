@@ -450,6 +450,9 @@ def price_tables(draw: st.DrawFn) -> PriceTable:
     )
     values = (opened, np.maximum(one, two), np.minimum(one, two), close, volume)
     dates = [(date(2024, 1, 1) + timedelta(days=idx)).isoformat() for idx in range(n_dates)]
+    # No bar repeats the one before: that would be no trading day.
+    rising = 1 + np.arange(n_dates) / 1000
+    values = (*(field * rising for field in values[:4]), volume)
     return price_table(dates, tickers, [np.where(listed, field, nan) for field in values])
 
 
