@@ -156,6 +156,7 @@ def test_prices_are_a_table_a_path_or_a_frame(market, tmp_path, db):
             mp2.walk_forward(prices, weeks=500)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_picks(market, db, tmp_path):
     prices = tmp_path / "bars.parquet"
     to_frame(market.prices).write_parquet(prices)

@@ -412,7 +412,11 @@ HANGING = [Silence(), SlowHeaders(), Trickle(), Trickle(status=500), Stalled()]
 """No response, trickled headers, trickled bodies, a body that begins and then stops."""
 
 
-@pytest.mark.parametrize("reply", HANGING, ids=repr)
+@pytest.mark.parametrize(
+    "reply",
+    [HANGING[0], *(pytest.param(reply, marks=pytest.mark.slow) for reply in HANGING[1:])],
+    ids=repr,
+)
 def test_a_call_ends_in_time(server, bench, reply):
     context = bench.context(timeout_s=0.5)
     error = failure(context, server.route("/rows", reply))

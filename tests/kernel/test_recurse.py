@@ -383,6 +383,7 @@ def wide_kernel(seed, *, as_inconsistent=False, rules=LOOSE_RULES):
     return Kernel(buys, buys & wins if as_inconsistent else wins, algo_of, weights, rules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_inconsistent", [False, True])
 @pytest.mark.parametrize("v", [0, 7])
 def test_every_turn_gets_on_however_short(simd, v, as_inconsistent):

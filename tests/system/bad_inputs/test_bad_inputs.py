@@ -29,6 +29,7 @@ USUAL = {
     "outcome": "last --prices prices.csv",
     "walkforward": "prices.csv --weeks 2",
     "check lookahead": "prices.csv",
+    "check data": "prices.csv",
     "download": "AAPL --start 2024-01-02 --end 2024-01-05 --output out.csv",
     "scanners show": "market_movers",
     "scanners reset": "market_movers",

@@ -62,7 +62,7 @@ def test_a_record_without_an_end_is_refused(tmp_path):
     with open(tmp_path / "endless.csv", "wb") as file:
         file.write(b"algo,variation,day,ticker,win\n")
         file.truncate(20 << 30)  # a sparse file of 20 GB
-    assert "endless.csv: a record longer than 64 MB; look for an unclosed quote" in refused(
+    assert "endless.csv: holds bytes that are no text; is this a CSV file?" in refused(
         tmp_path, "search", "endless.csv"
     )
 

@@ -148,7 +148,7 @@ def rescued(document, folder):
 
 FULL = re.compile(
     r"mp2: mp2\.db: the disk "
-    r"(is full, nothing was stored; free some space|reports an error; check it) or pass "
+    r"(is full; free some space|reports an error; check it) or pass "
 )
 
 
