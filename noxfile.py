@@ -16,7 +16,6 @@ nox.options.sessions = [
     "types",
     "audit",
     "readme",
-    "lowest",
     "everything",
     "fuzz",
     "sanitize_briefly",

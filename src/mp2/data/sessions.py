@@ -140,11 +140,14 @@ def next_session(dates: Sequence[str]) -> str:
     well while there are less than three weeks to tell from. Holidays are not known.
     """
     days = days_of(dates)
-    recent = (days[days > days[-1] - 7 * _WEEKS]).astype(np.int64)
+    span = np.timedelta64(7 * _WEEKS, "D")
+    recent = (days[days > days[-1] - span]).astype(np.int64)
     n_weeks = (recent[-1] - recent[0]) // 7 + 1
     # Day 0 is a Thursday; Monday comes first.
     n_bars = np.bincount((recent + 3) % 7, minlength=7)
     usual = 4 * n_bars >= n_weeks
     if n_weeks < 3:
         usual[:5] = True
-    return str(np.busday_offset(days[-1] + 1, 0, roll="forward", weekmask=usual))
+    following = days[-1] + np.timedelta64(1, "D")
+    weekmask = usual.astype(np.int64).tolist()
+    return str(np.busday_offset(following, 0, roll="forward", weekmask=weekmask))
