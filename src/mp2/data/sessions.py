@@ -31,6 +31,8 @@ _MIN_BARS = 5
 _SESSION_SHARE = 0.25
 _WEEKEND_SHARE = 0.5
 _WEEKS = 8
+# NumPy 2.5 refuses to add a plain number to a date.
+_DAY = np.timedelta64(1, "D")
 
 
 def days_of(dates: Sequence[str]) -> npt.NDArray[np.datetime64]:
@@ -109,7 +111,7 @@ def find_closed(
     most = (n_stale >= _MIN_BARS) & (2 * n_stale >= n_bars)
     filled = stale & most
     for before_monday in (True, False):
-        is_day = weekend & (np.is_busday(days + 1) == before_monday)
+        is_day = weekend & (np.is_busday(days + _DAY) == before_monday)
         n_moves = (bars & ~stale)[:, is_day].sum(axis=1)
         rests = n_moves <= (1 - _CLOSED_SHARE) * bars[:, is_day].sum(axis=1)
         filled |= stale & is_day & rests[:, None]
@@ -140,14 +142,12 @@ def next_session(dates: Sequence[str]) -> str:
     well while there are less than three weeks to tell from. Holidays are not known.
     """
     days = days_of(dates)
-    span = np.timedelta64(7 * _WEEKS, "D")
-    recent = (days[days > days[-1] - span]).astype(np.int64)
+    recent = (days[days > days[-1] - 7 * _WEEKS * _DAY]).astype(np.int64)
     n_weeks = (recent[-1] - recent[0]) // 7 + 1
     # Day 0 is a Thursday; Monday comes first.
     n_bars = np.bincount((recent + 3) % 7, minlength=7)
     usual = 4 * n_bars >= n_weeks
     if n_weeks < 3:
         usual[:5] = True
-    following = days[-1] + np.timedelta64(1, "D")
     weekmask = usual.astype(np.int64).tolist()
-    return str(np.busday_offset(following, 0, roll="forward", weekmask=weekmask))
+    return str(np.busday_offset(days[-1] + _DAY, 0, roll="forward", weekmask=weekmask))
