@@ -7,7 +7,7 @@ setting and the remedy. The command line prints the message alone and exits with
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 
@@ -45,6 +45,17 @@ def counted(n: int, noun: str) -> str:
     if n == 1:
         return f"1 {noun}"
     return f"{n} {noun}s"
+
+
+def named(
+    names: Sequence[object],
+    n_shown: int,
+) -> str:
+    """Return the first names of a list for a message, with "..." for the others."""
+    texts = [str(name) for name in names[:n_shown]]
+    if len(names) > n_shown:
+        texts.append("...")
+    return ", ".join(texts)
 
 
 class Mp2Error(Exception):

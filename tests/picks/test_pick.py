@@ -9,6 +9,7 @@ import pytest
 from sheets import MONDAY, TUESDAY, WEEK, result_of, sheet_of
 
 from mp2.data import bitset
+from mp2.data.reading import Reading
 from mp2.errors import InputError, ReadStoppedError
 from mp2.picks.pick import members_needed, pick_day, picks_table, sheet_from_table
 from mp2.picks.records import Vote
@@ -323,7 +324,9 @@ def test_members_without_a_row_buy_nothing_and_are_reported():
 
 def test_other_column_names():
     table = rows_of(TWO_DAYS).rename({"algo": "strategy", "ticker": "symbol"})
-    sheet = sheet_from_table(table, RESULT, columns={"algo": "strategy", "ticker": "symbol"})
+    sheet = sheet_from_table(
+        table, RESULT, reading=Reading(columns={"algo": "strategy", "ticker": "symbol"})
+    )
     assert pick_day(RESULT, sheet, MONDAY).picks == pick_day(RESULT, TWO_DAYS, MONDAY).picks
 
 
@@ -343,7 +346,7 @@ def test_other_column_names():
         (lambda t: t, {"day": "soon"}, "days: 'soon' is not a date; write YYYY-MM-DD"),
         (
             lambda t: t,
-            {"columns": {"size": "x"}},
+            {"reading": Reading(columns={"size": "x"})},
             "columns: 'size' is unknown; choose from algo, variation",
         ),
         (lambda t: t.drop("ticker"), {}, "signals: missing column 'ticker'"),
@@ -370,4 +373,4 @@ def test_reading_can_be_stopped():
     stop = threading.Event()
     stop.set()
     with pytest.raises(ReadStoppedError):
-        sheet_from_table(rows_of(TWO_DAYS), RESULT, stop=stop)
+        sheet_from_table(rows_of(TWO_DAYS), RESULT, reading=Reading(stop=stop))

@@ -156,6 +156,7 @@ def sheet_of_day(
     It is read from a table, or computed for the members of the kept groups alone.
     """
     from mp2.data.dates import setting_day
+    from mp2.data.reading import Reading
     from mp2.picks.pick import members_needed, sheet_from_table
     from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
@@ -169,8 +170,7 @@ def sheet_of_day(
             result,
             day=source.day,
             shift=file.shift,
-            stop=stop,
-            **file.reading(),
+            reading=Reading(stop=stop, **file.reading()),
         )
     last_searched = result.days[-1]
     end = last_searched

@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mp2.data.column_names import Finder, named
+from mp2.data.column_names import Finder
 from mp2.data.findings import MAX_NAMED, Finding
 from mp2.data.numbers import numbers_of
 from mp2.data.reading import Reading
 from mp2.data.tables import Table
 from mp2.data.wide_bars import PRICES
-from mp2.errors import InputError, counted
+from mp2.errors import InputError, counted, named
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
-from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken, named
+from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
 from mp2.data.columns import Columns
 from mp2.data.file_tickers import looks_like_ticker
 from mp2.data.findings import MAX_NAMED, Finding
@@ -29,7 +29,7 @@ from mp2.data.wide_bars import (
     wide_bars,
     with_plain_columns,
 )
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 
 ROLES = ("date", "ticker", *PRICES, "volume")
 # Of files or tickers that cannot be read, this many are accidents, or this share of a large source.

@@ -15,6 +15,7 @@ from mp2._document import Names, Texts
 from mp2.data.dates import may_be_date, parse_day
 from mp2.data.tables import Table
 from mp2.data.texts import texts_of
+from mp2.errors import named
 
 if TYPE_CHECKING:
     from polars import Series
@@ -270,17 +271,6 @@ def missing_line(
         f"{table.name}: missing column{plural} {', '.join(wanted)}{alternative}; it has {columns}; "
         f"{remedy} with columns ({pairs})"
     )
-
-
-def named(
-    names: Sequence[object],
-    n_shown: int,
-) -> str:
-    """Return the first names of a list for a message, with "..." for the others."""
-    texts = [str(name) for name in names[:n_shown]]
-    if len(names) > n_shown:
-        texts.append("...")
-    return ", ".join(texts)
 
 
 def ambiguous_lines(

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mp2.data.column_names import named
 from mp2.data.dates import local_readings, local_time, readings_of, zone_of
 from mp2.data.tables import Table
 from mp2.data.texts import in_utc, nulls, texts_of
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 
 if TYPE_CHECKING:
     from polars import Series

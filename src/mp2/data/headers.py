@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mp2.data.column_names import named
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?", re.IGNORECASE)
 # Also with a time of day behind it; a number of eight digits or more is a date or an epoch.

@@ -12,9 +12,9 @@ from fractions import Fraction
 import numpy as np
 
 from mp2.data.arrays import FloatArray
-from mp2.data.column_names import named
 from mp2.data.findings import MAX_NAMED
 from mp2.data.price_grid import Grid
+from mp2.errors import named
 
 # Splits, and 100 pence to the pound.
 _UPWARD = (Fraction(3, 2), *map(Fraction, (2, 3, 4, 5, 10, 20, 100)))

@@ -19,18 +19,16 @@ from mp2.data.headers import check_header
 from mp2.data.json_lines import json_lines_table
 from mp2.data.kinds import file_kind
 from mp2.data.parquet import feather_table, parquet_table
-from mp2.data.reading import Reading
+from mp2.data.reading import AS_IT_IS, Reading
 from mp2.data.tables import Table, raise_if_stopped
 from mp2.errors import InputError
-
-_DEFAULT = Reading()
 
 
 @contextmanager
 def open_table(
     source: Any,
     name: str,
-    reading: Reading = _DEFAULT,
+    reading: Reading = AS_IT_IS,
 ) -> Iterator[Table]:
     """Open a path, of a kind that `file_kind` knows, or any frame that narwhals knows.
 

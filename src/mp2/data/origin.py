@@ -26,8 +26,5 @@ def file_origin(source: Any, reading: Reading, **options: Any) -> FileOrigin | N
     """
     if not isinstance(source, str | PathLike):
         return None
-    shared = ("columns", "table", "query", "timezone", "date_format", "decimal", "strict", "ticker")
-    for name in shared:
-        options[name] = getattr(reading, name)
     given = {name: value for name, value in options.items() if value}
-    return FileOrigin(Path(source), given)
+    return FileOrigin(Path(source), reading.given() | given)

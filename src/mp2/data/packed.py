@@ -11,8 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from mp2.data.column_names import named
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 
 ZIP_MAGIC = b"PK\x03\x04"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"

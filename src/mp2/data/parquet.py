@@ -28,12 +28,9 @@ def parquet_table(path: Path) -> Iterator[Table]:
     import polars as pl
 
     failure = "cannot be read as a Parquet file"
-    with library_errors(path, failure):
-        file = path.open("rb")
-    with file:
+    with _opened(path, failure) as file:
         with library_errors(path, failure):
             check_footer(file)
-            # An open file: a name may hold a *, begin with file: or be no Unicode.
             scan = pl.scan_parquet(file)
         table = _scanned(path, scan, failure)
         yield replace(table, index=partial(_pandas_index, path))
@@ -45,12 +42,16 @@ def feather_table(path: Path) -> Iterator[Table]:
     import polars as pl
 
     failure = "cannot be read as a Feather file"
-    with library_errors(path, failure):
-        file = path.open("rb")
-    with file:
+    with _opened(path, failure) as file:
         with library_errors(path, failure):
             scan = pl.scan_ipc(file)
         yield _scanned(path, scan, failure)
+
+
+def _opened(path: Path, failure: str) -> IO[bytes]:
+    """Open a file for polars, to which a name with a *, or that is no Unicode, means another."""
+    with library_errors(path, failure):
+        return path.open("rb")
 
 
 def _scanned(path: Path, scan: pl.LazyFrame, failure: str) -> Table:

@@ -9,12 +9,11 @@ import numpy as np
 
 from mp2.data import sessions
 from mp2.data.arrays import BoolArray, IndexArray
-from mp2.data.column_names import named
 from mp2.data.encoding import day_positions, positions
 from mp2.data.findings import MAX_NAMED, Finding
 from mp2.data.ticker_keys import positions_by_spelling, spelling_findings, trimmed
 from mp2.data.wide_bars import PRICES
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 
 if TYPE_CHECKING:
     import polars as pl

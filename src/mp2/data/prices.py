@@ -256,16 +256,7 @@ def read_prices(
     if adjusted not in CHOICES:
         bars.problems.append(f"adjusted: {adjusted!r} is unknown; choose from {', '.join(CHOICES)}")
     first, last = day_limits(start, end, bars.problems, date_format)
-    rows = Rows(first or date.min, last or date.max)
-    collected = [rows]
-    if last:
-        # Years 1 and 9999 are dates, too.
-        before = max(last, date.min + _NEAR) - _NEAR
-        collected.append(Rows(before, min(last, date.max - _NEAR) + _NEAR))
-    for batch in bars.batches():
-        for part in collected:
-            part.add(batch)
-    rows.tickers.update(bars.empty_tickers)
+    rows, around = _collected(bars, first, last)
     problems = bars.problems or rows.emptiness(bars.name)
     findings = bars.adjustments.findings(bars.name)
     # Rows may have no price because they have no adjusted one.
@@ -291,11 +282,11 @@ def read_prices(
         grid.tickers,
         list(grid.values),
         findings,
-        next_date=_next_date(collected[-1], last) if last else None,
+        next_date=_next_date(around, last) if last else None,
     )
     if start or end:
         return read
-    return replace(read, origin=file_origin(source, reading, adjusted=adjusted))
+    return replace(read, origin=file_origin(source, reading))
 
 
 def as_prices(
@@ -308,6 +299,22 @@ def as_prices(
     if isinstance(source, PriceTable):
         return source
     return read_prices(source, end=end, stop=stop)
+
+
+def _collected(bars: BarSource, first: date | None, last: date | None) -> tuple[Rows, Rows]:
+    """Return the rows between two days, and those around the last one."""
+    rows = Rows(first or date.min, last or date.max)
+    around = rows
+    if last:
+        # Years 1 and 9999 are dates, too.
+        before = max(last, date.min + _NEAR) - _NEAR
+        around = Rows(before, min(last, date.max - _NEAR) + _NEAR)
+    for batch in bars.batches():
+        rows.add(batch)
+        if last:
+            around.add(batch)
+    rows.tickers.update(bars.empty_tickers)
+    return rows, around
 
 
 def _next_date(around: Rows, last: date) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
-from mp2._document import Texts
+from mp2._document import Document, Texts
 from mp2.data.dates import is_date_format, zone_of
 from mp2.data.tables import Stop
 from mp2.errors import InputError
@@ -51,6 +51,15 @@ class Reading:
                 "write %d/%m/%Y or the like, as for strptime"
             )
 
+    def given(self) -> Document:
+        """Return what the caller said, by the names of the readers' arguments, but `stop`."""
+        said: Document = {}
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if spec.name != "stop" and value != getattr(AS_IT_IS, spec.name):
+                said[spec.name] = value
+        return said
+
     def of_file(self) -> Reading:
         """Return the same for a source that is no database."""
         return replace(self, table=None, query=None)
@@ -66,3 +75,7 @@ class Reading:
         if self.has_header:
             return self.columns
         return {role: number for number, role in self.columns.items()}
+
+
+AS_IT_IS = Reading()
+"""For callers that say nothing about a source."""

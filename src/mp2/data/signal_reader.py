@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from mp2._process import available_bytes
 from mp2.data import bitset, signal_column
 from mp2.data.arrays import BoolArray, WordArray, freeze
-from mp2.data.column_names import ColumnNames, Finder, named, unknown_roles
+from mp2.data.column_names import ColumnNames, Finder, unknown_roles
 from mp2.data.columns import CANONICAL, OUTCOME_PRICES
 from mp2.data.dates import parse_day
 from mp2.data.encoding import (
@@ -39,7 +39,7 @@ from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop
 from mp2.data.ticker_keys import spelling_findings
 from mp2.data.wide_signals import is_several, is_wide, wide_signals
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 
 Rates = Sequence[float] | Mapping[str, float]
 _MAX_NAMED = 3
@@ -446,7 +446,7 @@ def read_day_signals(
 
 
 def _next_weekday(day: date) -> date:
-    following = np.busday_offset(np.datetime64(day) + 1, 0, roll="forward")
+    following = np.busday_offset(day + timedelta(days=1), 0, roll="forward")
     return date.fromisoformat(str(following))
 
 

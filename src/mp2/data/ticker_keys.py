@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from mp2._document import Texts
-from mp2.data.column_names import named
 from mp2.data.findings import Finding
+from mp2.errors import named
 
 # Other suffixes stay: in `VOD.L`, `RY.TO` and `AAPL.US` they name the exchange or country.
 _CLASS_SHARE = re.compile(r"(.+)[./-]([ABCK])", re.DOTALL)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mp2.data.arrays import BoolArray
-from mp2.data.column_names import ColumnNames, named, plain_name, role_of, sure_names
+from mp2.data.column_names import ColumnNames, plain_name, role_of, sure_names
 from mp2.data.columns import KEYS
 from mp2.data.date_columns import DateColumn
 from mp2.data.encoding import FoundNames, LongSignals
@@ -17,6 +17,7 @@ from mp2.data.frames import frame_table
 from mp2.data.reading import Reading
 from mp2.data.signal_table import Key
 from mp2.data.tables import Rows, Stop, Table, raise_if_stopped
+from mp2.errors import named
 
 # Cells that are converted at once.
 _BLOCK_CELLS = 1 << 20

@@ -13,11 +13,10 @@ from importlib import import_module
 from typing import Any
 
 from mp2._intervals import POLL_S
-from mp2.data.column_names import named
 from mp2.data.findings import MAX_NAMED, Finding
 from mp2.data.prices import PriceTable, day_limits, read_prices
 from mp2.data.tables import Observe, Stop, raise_if_stopped
-from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError
+from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError, named
 
 # Tickers of a request: few enough that progress is seen and a lost batch is no great loss.
 BATCH_TICKERS = 40

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from mp2.data.arrays import BoolArray, FloatArray
-from mp2.data.column_names import named
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
-from mp2.errors import InputError
+from mp2.errors import InputError, named
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mp2._document import Names, Texts
+from mp2._document import Names
 from mp2.data import bitset
-from mp2.data.reading import Reading
+from mp2.data.reading import AS_IT_IS, Reading
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
-from mp2.data.tables import Stop
 from mp2.errors import InputError, counted
 from mp2.groups.result import Group, Member, SearchResult
 from mp2.picks.records import DayPicks, SizePick, Vote
@@ -242,36 +241,19 @@ def sheet_from_table(
     *,
     day: str | None = None,
     shift: int = 0,
-    columns: Texts | None = None,
-    table: str | None = None,
-    query: str | None = None,
-    timezone: str | None = None,
-    date_format: str | None = None,
-    decimal: str | None = None,
-    strict: bool = False,
-    stop: Stop = None,
+    reading: Reading = AS_IT_IS,
 ) -> SignalSheet:
     """Read the signals of one day from a long table `algo, variation, day, ticker`.
 
-    The table is read as `read_signals` reads it. `day` is by default its first day after the run's
-    last; with a `shift` the signals of its last day count on a day after it. Prices of the sheet
-    are NaN; its day is `assumed_day` when the table has prices and none of that day is known.
-    Members of kept groups that the table lacks are added as variations without a buy, with a
-    warning.
+    The table is read as `read_signals` reads it, in the way that `reading` says. `day` is by
+    default its first day after the run's last; with a `shift` the signals of its last day count on
+    a day after it. Prices of the sheet are NaN; its day is `assumed_day` when the table has prices
+    and none of that day is known. Members of kept groups that the table lacks are added as
+    variations without a buy, with a warning.
 
     Raises `InputError` with everything wrong with the table, when it does not have the day, or none
-    of the run's variations; `ReadStoppedError` when `stop` is set.
+    of the run's variations; `ReadStoppedError` when the reading is stopped.
     """
-    reading = Reading(
-        columns=dict(columns or {}),
-        table=table,
-        query=query,
-        timezone=timezone,
-        date_format=date_format,
-        decimal=decimal,
-        strict=strict,
-        stop=stop,
-    )
     signals, has_outcome = read_day_signals(
         source,
         day=day,
