@@ -7,8 +7,19 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import polars as pl
 import pytest
-from bar_frames import DATES, LONG, TICKERS, changed, problems_of, to_csv, to_folder, to_sqlite
+from bar_frames import (
+    DATES,
+    LONG,
+    TICKERS,
+    changed,
+    problems_of,
+    to_csv,
+    to_folder,
+    to_sqlite,
+    without,
+)
 
 from mp2.data import delimited
 from mp2.data.prices import read_prices
@@ -77,7 +88,8 @@ def test_parts_of_file_names_are_reported(tmp_path: Path) -> None:
     folder = by_path("{ticker}_us_d {day}.parquet")(tmp_path)
     (line,) = read_prices(folder).warnings
     assert line.startswith(
-        f"{folder}: tickers that are a part of the name of their file: 8, AAPL of AAPL_us_d 2024-"
+        f"{folder}: tickers that are a part of the name of their file: 8, taken from the name: "
+        "AAPL of AAPL_us_d 2024-"
     )
 
 
@@ -86,7 +98,7 @@ def test_files_that_are_called_like_no_ticker_are_reported(tmp_path: Path) -> No
         bars.drop("ticker").write_parquet(tmp_path / f"{ticker} and {ticker} of the bank.pq")
     prices = read_prices(tmp_path)
     assert prices.warnings[0].startswith(
-        f"{tmp_path}: no file is called like a ticker: AAPL and AAPL"
+        f"{tmp_path}: files that are not called like a ticker: 3, kept: AAPL and AAPL"
     )
 
 
@@ -146,10 +158,35 @@ def test_files_of_another_kind_are_left_out(tmp_path: Path) -> None:
     assert problems_of(folder, strict=True) == [line]
 
 
-def test_everything_left_out_is_an_error_when_strict() -> None:
-    bad = changed((1, "LOW"), low=-1.0)
-    assert problems_of(bad, strict=True) == list(read_prices(bad).warnings)
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    {
+        "bad_bar": lambda: changed((1, "LOW"), low=-1.0),
+        "doubled_day": lambda: pl.concat([LONG, LONG.tail(1).with_columns(close=pl.col("open"))]),
+        "doubled_volume": lambda: pl.concat([LONG, LONG.tail(1).with_columns(volume=7.0)]),
+        "duplicate": lambda: pl.concat([LONG, LONG.tail(1)]),
+        "unsorted": LONG.reverse,
+        "hole": lambda: without((1, "LOW")),
+        "outside_range": lambda: changed((1, "LOW"), open=1000.0),
+    }.items(),
+)
+def test_everything_tolerated_is_an_error_when_strict(
+    kind: str, make: Callable[[], pl.DataFrame]
+) -> None:
+    odd = make()
+    findings = read_prices(odd).findings
+    assert kind in [finding.kind for finding in findings]
+    assert problems_of(odd, strict=True) == [finding.line for finding in findings]
+
+
+def test_how_a_source_is_read_is_no_error_when_strict(tmp_path: Path) -> None:
     assert read_prices(LONG, strict=True).tickers == TICKERS
+    guessed = LONG.rename({"date": "t"}).with_columns(adj_close=pl.col("close"))
+    named = by_path("{ticker}_us_d {day}.parquet")(tmp_path)
+    for source in (guessed, named):
+        prices = read_prices(source, strict=True)
+        assert prices.warnings
+        assert prices.tickers == TICKERS
 
 
 def test_tables_that_are_no_tickers_are_named(tmp_path: Path) -> None:

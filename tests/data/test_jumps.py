@@ -10,6 +10,7 @@ from market_bars import bars
 
 from mp2.data.jumps import find_jumps
 from mp2.data.prices import read_prices, to_frame
+from mp2.errors import InputError
 
 
 def walk_with(ratio: float) -> tuple[np.ndarray, np.ndarray]:
@@ -74,3 +75,6 @@ def test_jumps_are_named_and_kept() -> None:
         f"{', '.join(places[:5])}, ...; unless they are moves, give adjusted prices "
         "(columns such as adj_open .. adj_close or Adj Close, see --adjusted)"
     )
+    with pytest.raises(InputError) as refused:
+        read_prices(to_frame(prices), strict=True)
+    assert refused.value.problems == (finding.line,)

@@ -131,7 +131,7 @@ def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
         click.option(
             "--strict",
             is_flag=True,
-            help="what would be left out with a warning is an error",
+            help="what would be tolerated with a warning is an error",
         ),
     )
 

@@ -18,7 +18,7 @@ from mp2.data.adjusted import OTHER_CLOSE, Adjustments
 from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
 from mp2.data.columns import Columns
 from mp2.data.file_tickers import looks_like_ticker
-from mp2.data.findings import MAX_NAMED, Finding
+from mp2.data.findings import Finding, counted_finding
 from mp2.data.folders import TableFile, is_pattern, table_files, with_keys
 from mp2.data.kinds import without_suffixes
 from mp2.data.opening import open_table, table_names
@@ -29,7 +29,7 @@ from mp2.data.wide_bars import (
     wide_bars,
     with_plain_columns,
 )
-from mp2.errors import InputError, named
+from mp2.errors import InputError
 
 ROLES = ("date", "ticker", *PRICES, "volume")
 # Of files or tickers that cannot be read, this many are accidents, or this share of a large source.
@@ -111,7 +111,7 @@ class BarSource:
             )
         if others:
             names = [path.name for path in others]
-            self._leave_out("other_kind", "files of another kind than most", names, names)
+            self._report("other_kind", "files of another kind than most", "left out", names)
         first_of: dict[tuple[Path, str], Path] = {}
         for path, _, ticker, _ in files:
             first = first_of.setdefault((path.parent, without_suffixes(path)), path)
@@ -129,13 +129,20 @@ class BarSource:
     def _report_names(self, files: list[TableFile]) -> None:
         changed = [file for file in files if file.name != file.ticker]
         if changed:
-            examples = named([f"{file.ticker} of {file.name}" for file in changed], MAX_NAMED)
-            line = f"tickers that are a part of the name of their file: {len(changed)}, {examples}"
-            self._report("ticker_of_file", line, "taken from the name", n=len(changed))
+            self._report(
+                "ticker_of_file",
+                "tickers that are a part of the name of their file",
+                "taken from the name",
+                [f"{file.ticker} of {file.name}" for file in changed],
+            )
         if files and not any(looks_like_ticker(file.ticker) for file in files):
-            examples = named([file.name for file in files], MAX_NAMED)
-            line = f"no file is called like a ticker: {examples}; rename them, such as AAPL.csv"
-            self._report("ticker_of_file", line, "kept", n=len(files))
+            self._report(
+                "ticker_of_file",
+                "files that are not called like a ticker",
+                "kept",
+                [file.name for file in files],
+                "; rename them, such as AAPL.csv",
+            )
 
     def _database(self, path: Path, tables: list[str]) -> Rows:
         n_problems = len(self.problems)
@@ -191,16 +198,19 @@ class BarSource:
         examples = []
         for part, problems in bad.items():
             examples.append(f"{part.name} ({_reason(part, problems)})")
-        names = [part.name for part in bad]
-        self._leave_out("unreadable", f"{what} that cannot be read", names, examples)
+        self._report("unreadable", f"{what} that cannot be read", "left out", examples)
         return n_usable
 
-    def _leave_out(self, kind: str, what: str, names: list[str], examples: list[str]) -> None:
-        line = f"{what}: {len(names)}, left out: {named(examples, MAX_NAMED)}"
-        self._report(kind, line, "left out", n=len(names))
-
-    def _report(self, kind: str, line: str, done: str, *, n: int) -> None:
-        self.left_out.append(Finding(kind=kind, line=f"{self.name}: {line}", done=done, n=n))
+    def _report(
+        self,
+        kind: str,
+        what: str,
+        done: str,
+        examples: list[str],
+        more: str = "",
+    ) -> None:
+        n = len(examples)
+        self.left_out.append(counted_finding(self.name, kind, what, done, n, examples, more))
 
     # --- one table --------------------------------------------------------------------------------
 

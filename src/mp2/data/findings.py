@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mp2._document import Names
+from mp2.errors import named
 
 # Examples in a line; `tickers` has them all.
 MAX_NAMED = 5
@@ -31,3 +34,25 @@ class Finding:
     places: Names = ()
     first: str | None = None
     last: str | None = None
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it says how the source is read, not what is odd about its bars."""
+        return self.kind in ("guess", "adjusted", "ticker_of_file")
+
+
+def counted_finding(
+    source: str,
+    kind: str,
+    what: str,
+    done: str,
+    n: int,
+    examples: Sequence[str] = (),
+    more: str = "",
+    **details: Any,
+) -> Finding:
+    """Return a finding with a line of the usual form; the details are fields of `Finding`."""
+    line = f"{source}: {what}: {n}, {done}"
+    if examples:
+        line += f": {named(examples, MAX_NAMED)}"
+    return Finding(kind=kind, line=line + more, done=done, n=n, **details)

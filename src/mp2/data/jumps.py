@@ -12,9 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from mp2.data.arrays import FloatArray
-from mp2.data.findings import MAX_NAMED
 from mp2.data.price_grid import Grid
-from mp2.errors import named
 
 # Splits, and 100 pence to the pound.
 _UPWARD = (Fraction(3, 2), *map(Fraction, (2, 3, 4, 5, 10, 20, 100)))
@@ -67,24 +65,17 @@ def report_jumps(grid: Grid) -> None:
     jumps = find_jumps(opened, close)
     if not jumps:
         return
+    cells = np.array([jump.ticker_idx * len(grid.dates) + jump.date_idx for jump in jumps])
     places = []
-    for jump in jumps:
-        bar = f"{grid.tickers[jump.ticker_idx]} {grid.dates[jump.date_idx]}"
+    for jump, bar in zip(jumps, grid.places(cells), strict=True):
         places.append(f"{bar} x {jump.ratio:.4g} (about {jump.factor})")
-    days = [grid.dates[jump.date_idx] for jump in jumps]
-    tickers = [grid.tickers[jump.ticker_idx] for jump in jumps]
-    line = (
-        f"overnight jumps like a split or another currency unit: {len(jumps)}, kept: "
-        f"{named(places, MAX_NAMED)}; unless they are moves, give adjusted prices "
-        "(columns such as adj_open .. adj_close or Adj Close, see --adjusted)"
-    )
-    grid.report(
+    grid.report_bars(
         "jump",
-        line,
+        "overnight jumps like a split or another currency unit",
         "kept",
-        n=len(jumps),
-        tickers=tuple(dict.fromkeys(tickers)),
+        cells,
+        places,
+        more="; unless they are moves, give adjusted prices "
+        "(columns such as adj_open .. adj_close or Adj Close, see --adjusted)",
         places=tuple(places),
-        first=min(days),
-        last=max(days),
     )

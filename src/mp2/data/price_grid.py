@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mp2._document import Names
 from mp2.data import sessions
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.encoding import day_positions, positions
-from mp2.data.findings import MAX_NAMED, Finding
+from mp2.data.findings import MAX_NAMED, Finding, counted_finding
 from mp2.data.ticker_keys import positions_by_spelling, spelling_findings, trimmed
 from mp2.data.wide_bars import PRICES
 from mp2.errors import InputError, named
@@ -111,10 +113,10 @@ class Grid:
             grid.reshape(-1)[cells] = column
         # Cells fall from one row of a ticker to its next one where the date does.
         by_ticker = cells[np.argsort(ticker, kind="stable")]
-        n_late = np.count_nonzero(np.diff(by_ticker) < 0)
+        n_late = int(np.count_nonzero(np.diff(by_ticker) < 0))
         if n_late:
-            line = f"rows that come after a later one of their ticker: {n_late}, sorted"
-            self.report("unsorted", line, "sorted", n=n_late)
+            what = "rows that come after a later one of their ticker"
+            self._report("unsorted", what, "sorted", n_late)
         if len(cells) > np.count_nonzero(self.bars):
             self._collapse(frame, cells, has_end=not rows.is_cut)
 
@@ -142,7 +144,7 @@ class Grid:
         is_last = cells % n_dates == last_idx[cells // n_dates]
         refused = cells[in_price & ~(is_last & has_end)]
         if len(refused):
-            places = named([self._place(cell) for cell in np.unique(refused)], MAX_NAMED)
+            places = named(self.places(np.unique(refused)), MAX_NAMED)
             remedy = "keep one of them"
             # Their times are in a column of their own, or left out.
             if 2 * len(np.unique(refused)) > np.count_nonzero(self.bars):
@@ -151,48 +153,24 @@ class Grid:
                 f"{self.name}: rows that disagree about one (ticker, date): {len(refused)}, "
                 f"about {places}; {remedy}"
             )
-        self._report_rows(
-            "doubled_day", "rows that disagree about their ticker's last date", cells[in_price]
-        )
-        self._report_rows(
-            "doubled_volume", "rows that differ in their volume alone", cells[in_volume]
-        )
-        n_repeated = len(cells) - np.count_nonzero(self.bars)
-        n_same = n_repeated - np.count_nonzero(in_price | in_volume)
+        for kind, what, is_kind in (
+            ("doubled_day", "rows that disagree about their ticker's last date", in_price),
+            ("doubled_volume", "rows that differ in their volume alone", in_volume),
+        ):
+            doubled = np.unique(cells[is_kind])
+            self.report_bars(
+                kind,
+                what,
+                "the later row counts",
+                doubled,
+                self.places(doubled),
+                n=int(np.count_nonzero(is_kind)),
+                more="",
+            )
+        n_repeated = len(cells) - int(np.count_nonzero(self.bars))
+        n_same = n_repeated - int(np.count_nonzero(in_price | in_volume))
         if n_same:
-            line = f"duplicate rows of one (ticker, date): {n_same}, collapsed"
-            self.report("duplicate", line, "collapsed", n=n_same)
-
-    def _report_rows(
-        self,
-        kind: str,
-        what: str,
-        cells: IndexArray,
-    ) -> None:
-        """Report rows that are not in the grid, since a later one of their cell is."""
-        if not len(cells):
-            return
-        done = "the later row counts"
-        distinct = np.unique(cells)
-        places = [self._place(cell) for cell in distinct]
-        ticker, idx = np.divmod(distinct, len(self.dates))
-        self.report(
-            kind,
-            f"{what}: {len(cells)}, {done}: {named(places, MAX_NAMED)}",
-            done,
-            n=len(cells),
-            tickers=tuple(self.tickers[number] for number in np.unique(ticker)),
-            first=self.dates[idx.min()],
-            last=self.dates[idx.max()],
-        )
-
-    def _place(self, cell: Any) -> str:
-        ticker, idx = divmod(int(cell), len(self.dates))
-        return f"{self.tickers[ticker]} {self.dates[idx]}"
-
-    def report(self, kind: str, line: str, done: str, **details: Any) -> None:
-        """Add a finding about the source; the details are fields of `Finding`."""
-        self.findings.append(Finding(kind=kind, line=f"{self.name}: {line}", done=done, **details))
+            self._report("duplicate", "duplicate rows of one (ticker, date)", "collapsed", n_same)
 
     def validate(self) -> None:
         """Keep the bars that can be used, and the dates and tickers that have one.
@@ -200,7 +178,7 @@ class Grid:
         Raises `InputError` when no bar is left.
         """
         has_bar = np.any(self.bars, axis=1)
-        self._report_tickers("no_bar", "without any bar", ~has_bar)
+        self._report_tickers("no_bar", "tickers without any bar", ~has_bar)
         self._drop_bad_bars()
         self._drop_repeats()
         self._drop_odd_dates()
@@ -213,7 +191,7 @@ class Grid:
             self.values[:, ~self.bars] = np.nan
         kept = self.bars.any(axis=1)
         if not kept.all():
-            self.tickers = self._tickers_of(self.bars)
+            self.tickers = self._tickers_at(kept)
             self.values = self.values[:, kept]
 
     # --- checks
@@ -228,7 +206,7 @@ class Grid:
         self._drop("bad_bar", "bars with high below low", high < low)
         # What is left of such a ticker is not to be trusted either.
         is_bad: BoolArray = 2 * self.lost.sum(axis=1) > n_bars
-        self._report_tickers("bad_ticker", "with mostly bad bars", is_bad)
+        self._report_tickers("bad_ticker", "tickers with mostly bad bars", is_bad)
         self.bars[is_bad] = False
 
     def _drop_repeats(self) -> None:
@@ -265,7 +243,7 @@ class Grid:
 
     def _drop_odd_dates(self) -> None:
         odd = sessions.find_odd(self.dates, self.bars)
-        names = self._tickers_of(self.bars[:, odd])
+        names = self._tickers_at(self.bars[:, odd].any(axis=1))
         self._report_dates(
             "odd_date",
             "dates on which only a few tickers have a bar",
@@ -286,31 +264,32 @@ class Grid:
         end_idx = np.where(ended, last_idx, n_dates)
         is_listed = (idx > first_idx[:, None]) & (idx < end_idx[:, None])
         is_listed &= has_bar[:, None]
-        self._report_bars(
+        self.report_bars(
             "hole",
             "missing bars on dates that others have",
-            is_listed & ~self.bars & ~self.lost,
             "without signal and outcome",
+            np.flatnonzero(is_listed & ~self.bars & ~self.lost),
         )
         # Stale bars after the end were reported.
-        ended &= ~self.lost.any(axis=1)
-        self._report_bars(
+        ended &= has_bar & ~self.lost.any(axis=1)
+        self.report_bars(
             "ended",
             "tickers whose bars end early",
-            ended[:, None] & self.bars & (idx == last_idx[:, None]),
             "used up to then",
+            (np.arange(len(self.tickers)) * n_dates + last_idx)[ended],
         )
 
     def _report_outside(self) -> None:
         opened, high, low, close = self.values[: len(PRICES)]
         is_outside = np.maximum(opened, close) - high > _ROUNDING * high
         is_outside |= low - np.minimum(opened, close) > _ROUNDING * low
-        outside = np.flatnonzero(is_outside & self.bars)
-        if len(outside):
-            n = len(outside)
-            first = self._place(outside[0])
-            line = f"bars with open or close outside low..high: {n}, kept; the first: {first}"
-            self.report("outside_range", line, "kept", n=n)
+        self.report_bars(
+            "outside_range",
+            "bars with open or close outside low..high",
+            "kept",
+            np.flatnonzero(is_outside & self.bars),
+            examples=(),
+        )
 
     # --- findings
 
@@ -323,32 +302,9 @@ class Grid:
     ) -> None:
         """Leave out the bars at `where`, bool[T, N], and report them."""
         where = where & self.bars
-        self._report_bars(kind, what, where, done)
+        self.report_bars(kind, what, done, np.flatnonzero(where))
         self.bars &= ~where
         self.lost |= where
-
-    def _report_bars(
-        self,
-        kind: str,
-        what: str,
-        where: BoolArray,
-        done: str,
-    ) -> None:
-        n = np.count_nonzero(where)
-        if not n:
-            return
-        names = self._tickers_of(where)
-        dates = np.flatnonzero(where.any(axis=0))
-        place = self._place(where.argmax())
-        self.report(
-            kind,
-            f"{what}: {n}, {done}: {named(names, MAX_NAMED)}; the first: {place}",
-            done,
-            n=n,
-            tickers=tuple(names),
-            first=self.dates[dates[0]],
-            last=self.dates[dates[-1]],
-        )
 
     def _drop_dates(self, where: BoolArray) -> None:
         """Leave out the dates at `where`, bool[N]."""
@@ -368,8 +324,16 @@ class Grid:
     ) -> None:
         dates = [self.dates[idx] for idx in np.flatnonzero(where)]
         if dates:
-            line = f"{what}: {len(dates)}, {done}: {named(dates, MAX_NAMED)}{more}"
-            self.report(kind, line, done, n=len(dates), first=dates[0], last=dates[-1])
+            self._report(
+                kind,
+                what,
+                done,
+                len(dates),
+                dates,
+                more,
+                first=dates[0],
+                last=dates[-1],
+            )
 
     def _report_tickers(
         self,
@@ -378,11 +342,53 @@ class Grid:
         where: BoolArray,
     ) -> None:
         """Report the tickers at `where`, bool[T]."""
-        names = self._tickers_of(np.expand_dims(where, 1))
+        names = self._tickers_at(where)
         if names:
-            line = f"tickers {what}: {len(names)}, left out: {named(names, MAX_NAMED)}"
-            self.report(kind, line, "left out", n=len(names), tickers=tuple(names))
+            self._report(kind, what, "left out", len(names), names, tickers=tuple(names))
 
-    def _tickers_of(self, where: BoolArray) -> list[str]:
-        """Return the tickers that are anywhere in bool[T, N]."""
-        return [self.tickers[number] for number in np.flatnonzero(where.any(axis=1))]
+    def report_bars(
+        self,
+        kind: str,
+        what: str,
+        done: str,
+        cells: IndexArray,
+        examples: Sequence[str] | None = None,
+        *,
+        n: int | None = None,
+        more: str | None = None,
+        places: Names = (),
+    ) -> None:
+        """Report the bars at some ascending positions in bool[T, N], if there are any.
+
+        By default examples are the tickers, and the first bar is named.
+        """
+        if not len(cells):
+            return
+        tickers, dates = np.divmod(cells, len(self.dates))
+        names = tuple(self.tickers[ticker] for ticker in np.unique(tickers))
+        if more is None:
+            more = f"; the first: {self.places(cells[:1])[0]}"
+        self._report(
+            kind,
+            what,
+            done,
+            len(cells) if n is None else n,
+            names if examples is None else examples,
+            more,
+            tickers=names,
+            places=places,
+            first=self.dates[dates.min()],
+            last=self.dates[dates.max()],
+        )
+
+    def _report(self, kind: str, *args: Any, **details: Any) -> None:
+        self.findings.append(counted_finding(self.name, kind, *args, **details))
+
+    def places(self, cells: IndexArray) -> list[str]:
+        """Return ticker and date of some positions in bool[T, N]."""
+        tickers, dates = np.divmod(cells, len(self.dates))
+        pairs = zip(tickers.tolist(), dates.tolist(), strict=True)
+        return [f"{self.tickers[ticker]} {self.dates[idx]}" for ticker, idx in pairs]
+
+    def _tickers_at(self, where: Any) -> list[str]:
+        return [self.tickers[ticker] for ticker in np.flatnonzero(where)]

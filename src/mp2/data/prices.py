@@ -214,7 +214,8 @@ def read_prices(
       that saved as CSV or Parquet.
 
     `ticker` names the ticker of bars without such a column. A few files, tables or tickers that
-    cannot be read are left out with a warning; `strict` makes everything left out an error.
+    cannot be read are left out with a warning. `strict` makes every warning an error, except those
+    that say how the source is read (`Finding.is_note`).
 
     Column names count in any letter case; `columns` maps these names to other ones of the source,
     or for text without a header the numbers of columns to them (`{"1": "date", "2": "open"}`).
@@ -274,9 +275,9 @@ def read_prices(
     grid.validate()
     report_jumps(grid)
     findings = [*bars.findings, *findings, *grid.findings]
-    left_out = [finding.line for finding in findings if finding.done == "left out"]
-    if strict and left_out:
-        raise InputError(left_out)
+    doubts = [finding.line for finding in findings if not finding.is_note]
+    if strict and doubts:
+        raise InputError(doubts)
     read = price_table(
         grid.dates,
         grid.tickers,

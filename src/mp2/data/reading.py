@@ -22,7 +22,7 @@ class Reading:
     - `decimal`: the mark of decimals in texts, "." or ",".
     - `adjusted`: whether adjusted prices are read where they stand beside those as traded: "auto",
       "yes" (they must be there) or "no".
-    - `strict`: whether what would be left out with a warning is an error.
+    - `strict`: whether what would be tolerated with a warning is an error.
     - `ticker`: the ticker of a source that has no column of tickers.
     - `stop`: when set, ends the reading between two batches.
     """

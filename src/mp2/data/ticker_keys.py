@@ -9,12 +9,13 @@ names stay apart and join exact spellings only.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from mp2._document import Texts
-from mp2.data.findings import Finding
+from mp2.data.findings import Finding, counted_finding
 from mp2.errors import named
 
 # Other suffixes stay: in `VOD.L`, `RY.TO` and `AAPL.US` they name the exchange or country.
@@ -87,32 +88,28 @@ def spelling_findings(source: str, tickers: Iterable[str]) -> Iterator[Finding]:
     shown = trimmed(tickers)
     padded = sorted(ticker for ticker, n in Counter(shown.values()).items() if n > 1)
     if padded:
-        line = (
-            f"{source}: tickers that differ only in blanks around them: {len(padded)}, "
-            f"each taken as one: {named(padded, N_EXAMPLES)}"
-        )
-        yield Finding(
-            kind="spelling",
-            line=line,
-            done="taken as one",
-            n=len(padded),
+        yield counted_finding(
+            source,
+            "spelling",
+            "tickers that differ only in blanks around them",
+            "each taken as one",
+            len(padded),
+            padded,
             tickers=tuple(padded),
         )
     by_key = _by_key(set(shown.values()), ticker_key)
     alike = [names for names in by_key.values() if len(names) > 1]
     if alike:
         examples = [" and ".join(names) for names in alike]
-        line = (
-            f"{source}: tickers that differ only in letter case or in the sign before a share "
-            f"class: {len(alike)}, kept apart: {named(examples, N_EXAMPLES)}; "
-            "if they are one, write it in one way"
-        )
-        yield Finding(
-            kind="spelling",
-            line=line,
-            done="kept apart",
-            n=len(alike),
-            tickers=tuple(name for names in alike for name in names),
+        yield counted_finding(
+            source,
+            "spelling",
+            "tickers that differ only in letter case or in the sign before a share class",
+            "kept apart",
+            len(alike),
+            examples,
+            "; if they are one, write it in one way",
+            tickers=tuple(itertools.chain(*alike)),
         )
 
 

@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import Any
 
 from mp2._intervals import POLL_S
-from mp2.data.findings import MAX_NAMED, Finding
+from mp2.data.findings import counted_finding
 from mp2.data.prices import PriceTable, day_limits, read_prices
 from mp2.data.tables import Observe, Stop, raise_if_stopped
-from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError, named
+from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError
 
 # Tickers of a request: few enough that progress is seen and a lost batch is no great loss.
 BATCH_TICKERS = 40
@@ -86,14 +86,18 @@ def download(
         observe(len(names), len(names))
     findings = []
     for reason, tickers in failed.items():
-        line = (
-            f"yahoo: tickers without bars: {len(tickers)}, left out: "
-            f"{named(tickers, MAX_NAMED)} ({reason}); try again later"
+        findings.append(
+            counted_finding(
+                "yahoo",
+                "no_bar",
+                "tickers without bars",
+                "left out",
+                len(tickers),
+                tickers,
+                f" ({reason}); try again later",
+                tickers=tuple(tickers),
+            )
         )
-        finding = Finding(
-            kind="no_bar", line=line, done="left out", n=len(tickers), tickers=tuple(tickers)
-        )
-        findings.append(finding)
     if not frames:
         advice = "yahoo: no bars in any response; check the names, the dates and the connection"
         lines = [finding.line for finding in findings]
