@@ -10,6 +10,7 @@ from grids_document import grids_toml
 from market_bars import bars, walk
 from places import ROOT
 
+from mp2.data.prices import price_table
 from mp2.signals import algorithms as rules
 from mp2.signals.algorithms import ALGORITHMS
 from mp2.signals.grids import grids_of, load_grids, value_fault
@@ -33,10 +34,19 @@ def row(*values):
         (rules.ema(row(1, 2, 3, NAN), row(2, 2, 2, 2), fast=2, slow=3), [0, 0, 1, 0]),
         (rules.rsi(row(29.9, 30, 31, NAN), period=14, level=30), [1, 0, 0, 0]),
         (
-            rules.breakout(row(101, 100, 98, 97.9), row(100, 100, 100, 100), period=5, margin=0.02),
+            rules.breakout(
+                row(101, 100, 98, 97.9), row(*[100] * 4), row(*[90] * 4), period=5, margin=0.02
+            ),
             [1, 1, 1, 0],
         ),
-        (rules.breakout(row(100, 99.9), row(100, 100), period=5, margin=0), [1, 0]),
+        (rules.breakout(row(100, 99.9), row(100, 100), row(90, 90), period=5, margin=0), [1, 0]),
+        # a channel without a height: only what leaves it
+        (
+            rules.breakout(
+                row(101, 100, 99.9), row(*[100] * 3), row(*[100] * 3), period=5, margin=0
+            ),
+            [1, 0, 0],
+        ),
         (
             rules.adx(row(26, 26, 25, 26), row(5, 4, 5, NAN), row(4, 5, 4, 4), period=14, level=25),
             [1, 0, 0, 0],
@@ -269,7 +279,9 @@ def test_prices_that_never_move_are_not_bought_on_the_noise_of_sums(price):
     closes = {
         name: [*moves, *[price] * 900] for name, moves in zip("ABC", walk(3, 60).close, strict=True)
     }
-    names = ("MACD", "EMA", "ADX", "SMA", "Bollinger", "EMA_MACD", "RSI_Bollinger")
-    grids = grids_of(BY_NAME[name] for name in names)
-    sheet = compute_signals(bars(**closes), n_days=5, grids=grids)
+    moved = bars(**closes, D=[price] * 960)
+    same = [moved.close] * 4
+    unmoved = price_table(moved.dates, moved.tickers, [*same, moved.volume])
+    sheet = compute_signals(unmoved, n_days=5)
+    assert sheet.algos == tuple(BY_NAME)
     assert not sheet.buys.any()

@@ -17,7 +17,7 @@ import numpy as np
 from mp2._document import Names
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.signals import indicators
-from mp2.signals.indicators import Series
+from mp2.signals.indicators import NOISE, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,6 @@ class Algorithm:
 
 
 # --- the rules
-
-# Relative to the price. Sums of the same prices in another order differ by 1e-13 of them, so
-# averages of a price that never moves would otherwise be above each other by chance.
-NOISE = 1e-9
 
 
 def is_above(values: FloatArray, others: FloatArray) -> BoolArray:
@@ -115,14 +111,21 @@ def rsi(
 
 
 def breakout(
-    close: FloatArray, channel_high: FloatArray, *, period: int, margin: float
+    close: FloatArray,
+    channel_high: FloatArray,
+    channel_low: FloatArray,
+    *,
+    period: int,
+    margin: float,
 ) -> BoolArray:
     """Close at the upper edge of the channel of earlier highs, or within a margin below it.
 
     close >= (1 - margin) * max(high of the `period` bars before). With margin 0 it is the channel
     breakout of Donchian, *High Finance in Copper* (1960); his four weeks' rule has 20 bars.
     """
-    return close >= (1 - margin) * channel_high
+    # A price that does not move is at the edge of no channel.
+    has_moved = is_above(np.maximum(close, channel_high), channel_low)
+    return (close >= (1 - margin) * channel_high) & has_moved
 
 
 def adx(
@@ -306,6 +309,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         reads=lambda period, margin: (
             "close",
             indicators.channel_high(period),
+            indicators.channel_low(period),
         ),
         parameters=(
             _period("period", "length of the channel", 2, range(5, 56, 5)),

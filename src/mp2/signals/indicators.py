@@ -41,6 +41,10 @@ NESTED_EMA_PERIODS = 15
 WILDER_PERIODS = 25
 ADX_PERIODS = 30
 
+# Relative to the price. Sums of the same prices in another order differ by 1e-13 of them, so
+# averages of a price that never moves would otherwise be above each other by chance.
+NOISE = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
@@ -148,13 +152,18 @@ def macd_histogram(
 
 
 def rsi(period: int) -> Indicator:
-    """Wilder's relative strength index, 0..100; 0 for a price that never moved."""
-    return _talib(
+    """Wilder's relative strength index, 0..100; NaN for a price that does not move."""
+    raw = _talib(
         "RSI",
         ("close",),
         period,
         n_lookback=period,
         n_warm_up_periods=WILDER_PERIODS,
+    )
+    return Indicator(
+        f"RSI({period})",
+        _where_moving,
+        (raw, _average_move(("close", "close", "close"), period)),
     )
 
 
@@ -170,13 +179,19 @@ def adx(period: int) -> Indicator:
 
 
 def plus_di(period: int) -> Indicator:
-    """Wilder's positive directional indicator, 0..100."""
-    return _talib(
+    """Wilder's positive directional indicator, 0..100; NaN for a price that does not move."""
+    raw = _talib(
         "PLUS_DI",
         _RANGE,
         period,
         n_lookback=period,
         n_warm_up_periods=WILDER_PERIODS,
+    )
+    # A share of the range: without one it keeps its last value for good.
+    return Indicator(
+        f"PLUS_DI({period})",
+        _where_moving,
+        (raw, _average_move(_RANGE, period)),
     )
 
 
@@ -192,28 +207,47 @@ def minus_di(period: int) -> Indicator:
 
 
 def natr(period: int) -> Indicator:
-    """Normalised average true range: Wilder's ATR in percent of the close."""
+    """Wilder's average true range in percent of the close; NaN for a price that does not move."""
+    average = _average_move(_RANGE, period)
+    return Indicator(
+        f"NATR({period})",
+        _where_moving,
+        (average, average),
+    )
+
+
+def channel_high(period: int) -> Indicator:
+    """Highest high of the `period` bars before a bar, without the bar itself."""
+    return _channel("channel high", "MAX", "high", period)
+
+
+def channel_low(period: int) -> Indicator:
+    """Lowest low of the `period` bars before a bar, without the bar itself."""
+    return _channel("channel low", "MIN", "low", period)
+
+
+def _average_move(bars: tuple[Series, ...], period: int) -> Indicator:
+    """Moves between and within bars, smoothed as Wilder does, in percent of the close."""
     return _talib(
         "NATR",
-        _RANGE,
+        bars,
         period,
         n_lookback=period,
         n_warm_up_periods=WILDER_PERIODS,
     )
 
 
-def channel_high(period: int) -> Indicator:
-    """Highest high of the `period` bars before a bar, without the bar itself."""
-    highest = _talib(
-        "MAX",
-        ("high",),
+def _channel(name: str, function: str, column: Column, period: int) -> Indicator:
+    extreme = _talib(
+        function,
+        (column,),
         period,
         n_lookback=period - 1,
     )
     return Indicator(
-        f"channel high({period})",
+        f"{name}({period})",
         _previous,
-        (highest,),
+        (extreme,),
         n_lookback=1,
     )
 
@@ -256,6 +290,10 @@ def _talib(
 
 def _previous(values: FloatArray) -> FloatArray:
     return np.concatenate(([np.nan], values[:-1]))
+
+
+def _where_moving(values: FloatArray, move_percent: FloatArray) -> FloatArray:
+    return np.where(move_percent > NOISE * 100, values, np.nan)
 
 
 def _above_rounding(spread: FloatArray, mean: FloatArray) -> FloatArray:
