@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,28 +46,35 @@ def table_files(source: Path) -> tuple[list[TableFile], list[Path]]:
     Hidden files and folders, and notes such as README.txt, are passed over. A pattern with `*`
     names its files itself: there are no others.
     """
-    paths = sorted(_paths(source))
-    kinds = {path: kind_of_name(path) for path in paths}
-    counts = Counter(kind for kind in kinds.values() if kind in _KINDS)
-    chosen = paths
+    chosen = sorted(_paths(source))
     others: list[Path] = []
     if source.is_dir():
-        most = counts.most_common(1)[0][0] if counts else None
-        chosen = [path for path in paths if most and kinds[path] == most]
-        others = [path for path in paths if kinds[path] in _KINDS and kinds[path] != most]
+        by_kind: dict[str | None, list[Path]] = {kind: [] for kind in _KINDS}
+        for path in chosen:
+            by_kind.setdefault(kind_of_name(path), []).append(path)
+        most = max(_KINDS, key=lambda kind: len(by_kind[kind]))
+        chosen = by_kind.pop(most)
+        for kind in by_kind.keys() & set(_KINDS):
+            others += by_kind[kind]
     names = {path: _name(path, source) for path in chosen}
     ticker_of = tickers_of_names(list(dict.fromkeys(names.values())))
     files = []
     for path, name in names.items():
-        files.append(TableFile(path, name, ticker_of[name], _hive_keys(path, source)))
-    return files, others
+        keys: dict[str, str] = {}
+        if source.is_dir():
+            keys = _hive_keys(path.relative_to(source))
+        files.append(TableFile(path, name, ticker_of[name], keys))
+    return files, sorted(others)
 
 
 def with_keys(table: Table, keys: Mapping[str, str]) -> Table:
     """Return a table with the columns that its folders stand for, except those it has itself."""
     import polars as pl
 
-    added = {key: value for key, value in keys.items() if key not in table.columns}
+    added = {}
+    for key, value in keys.items():
+        if key not in table.columns:
+            added[key] = pl.lit(None if value == _HIVE_NULL else value)
     if not added:
         return table
 
@@ -76,8 +82,7 @@ def with_keys(table: Table, keys: Mapping[str, str]) -> Table:
         stored = [name for name in names if name not in added]
         # One column that is there, for the number of rows.
         for batch in table.read(stored or table.columns[:1]):
-            values = [pl.lit(None if v == _HIVE_NULL else v).alias(k) for k, v in added.items()]
-            yield batch.with_columns(values).select(names)
+            yield batch.with_columns(**added).select(names)
 
     return replace(table, columns=(*table.columns, *added), read=read)
 
@@ -98,16 +103,15 @@ def _paths(source: Path) -> Iterator[Path]:
 def _name(path: Path, source: Path) -> str:
     name = without_suffixes(path)
     folder = path.parent
-    if any(character.isalpha() for character in name) or folder == source or "=" in folder.name:
+    has_letters = any(map(str.isalpha, name))
+    if has_letters or folder == source or "=" in folder.name:
         return name
     return folder.name
 
 
-def _hive_keys(path: Path, source: Path) -> dict[str, str]:
-    if not source.is_dir():
-        return {}
+def _hive_keys(path: Path) -> dict[str, str]:
     keys = {}
-    for folder in path.relative_to(source).parts[:-1]:
+    for folder in path.parent.parts:
         key, is_key, value = folder.partition("=")
         if is_key:
             keys[key] = unquote(value)

@@ -15,8 +15,8 @@ from mp2.data.arrays import FloatArray
 from mp2.data.price_grid import Grid
 
 # Splits, and 100 pence to the pound.
-_UPWARD = (Fraction(3, 2), *map(Fraction, (2, 3, 4, 5, 10, 20, 100)))
-_FACTORS = (*_UPWARD, *(1 / factor for factor in _UPWARD))
+_UPWARD = (1.5, 2, 3, 4, 5, 10, 20, 100)
+_FACTORS = [*map(Fraction, _UPWARD), *(1 / Fraction(factor) for factor in _UPWARD)]
 # Relative to the factor: the price moves overnight as well.
 _TOLERANCE = 0.03
 # A jump is above this many median absolute overnight log moves of its ticker.
@@ -44,18 +44,19 @@ def find_jumps(
     jumps = []
     has_bar = ~np.isnan(close)
     for ticker_idx, is_bar in enumerate(has_bar):
-        overnight = opened[ticker_idx][is_bar][1:] / close[ticker_idx][is_bar][:-1]
-        far = np.flatnonzero((overnight < _LEAST_FALL) | (overnight > _LEAST_RISE))
-        if not len(far):
+        dates = np.flatnonzero(is_bar)
+        overnight = opened[ticker_idx, dates[1:]] / close[ticker_idx, dates[:-1]]
+        is_far = (overnight < _LEAST_FALL) | (overnight > _LEAST_RISE)
+        if not is_far.any():
             continue
         moves = np.abs(np.log(overnight))
-        limit = _N_USUAL_MOVES * np.median(moves)
-        dates = np.flatnonzero(is_bar)[1:]
-        for idx in far[moves[far] > limit]:
+        is_far &= moves > _N_USUAL_MOVES * np.median(moves)
+        for idx in np.flatnonzero(is_far).tolist():
             ratio = float(overnight[idx])
-            near = [factor for factor in _FACTORS if abs(ratio / factor - 1) <= _TOLERANCE]
-            if near:
-                jumps.append(Jump(ticker_idx, int(dates[idx]), ratio, near[0]))
+            off = [abs(ratio / factor - 1) for factor in _FACTORS]
+            if min(off) <= _TOLERANCE:
+                factor = _FACTORS[off.index(min(off))]
+                jumps.append(Jump(ticker_idx, int(dates[idx + 1]), ratio, factor))
     return jumps
 
 
@@ -65,15 +66,18 @@ def report_jumps(grid: Grid) -> None:
     jumps = find_jumps(opened, close)
     if not jumps:
         return
-    cells = np.array([jump.ticker_idx * len(grid.dates) + jump.date_idx for jump in jumps])
+    n_dates = len(grid.dates)
+    cells = []
     places = []
-    for jump, bar in zip(jumps, grid.places(cells), strict=True):
+    for jump in jumps:
+        cells.append(jump.ticker_idx * n_dates + jump.date_idx)
+        bar = f"{grid.tickers[jump.ticker_idx]} {grid.dates[jump.date_idx]}"
         places.append(f"{bar} x {jump.ratio:.4g} (about {jump.factor})")
     grid.report_bars(
         "jump",
         "overnight jumps like a split or another currency unit",
         "kept",
-        cells,
+        np.array(cells),
         places,
         more="; unless they are moves, give adjusted prices "
         "(columns such as adj_open .. adj_close or Adj Close, see --adjusted)",

@@ -19,7 +19,7 @@ from math import sqrt
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import BoolArray, FloatArray, NumberArray, WordArray
+from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.signal_table import SignalTable
 
 _LEAST_DAYS = 3
@@ -45,13 +45,15 @@ def look_ahead_warning(
         f"if they are computed at the close of that day, read them with shift={later_by} "
         f"(--shift {later_by})"
     )
-    base = 100.0 * (won & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    won = won & known
+    n_known = known.sum(axis=1)
+    base = 100.0 * won.sum(axis=1) / np.maximum(n_known, 1)
     n_days = len(base)
     if n_days < _LEAST_DAYS:
         return None
     # Of all tickers, so many never rose in a row of days.
-    is_high = base.mean() > 60.0 + 50.0 / sqrt(n_days) and base.min() > 60.0
-    if only_bought and is_high:
+    high = 60.0 + 50.0 / sqrt(n_days)
+    if only_bought and base.mean() > high and base.min() > 60.0:
         return f"of the (day, ticker) bought, {base.mean():.1f}% win on the day itself; {remedy}"
     if n_days == _LEAST_DAYS:
         return None
@@ -63,8 +65,8 @@ def look_ahead_warning(
     gap = float(np.nanmean(gaps))
     noise = max(_LEAST_NOISE, sqrt(np.nanmean(later.daily_pp**2)))
     n_compared = n_days - 1
-    is_large = gap >= 20.0 / sqrt(n_compared)
-    if not is_large or gap < (2.0 + 5.0 / n_compared) * noise / sqrt(n_compared):
+    by_noise = (2.0 + 5.0 / n_compared) * noise
+    if gap < max(20.0, by_noise) / sqrt(n_compared):
         return None
     worst = int(np.nanargmax(gaps))
     return (
@@ -91,9 +93,8 @@ class _Excess:
         n_tickers = len(signals.tickers)
         n_compared = len(base) - 1
         days = slice(lag, lag + n_compared)
-        buys = signals.buys[:, :n_compared]
-        hits = _totals(buys, signals.algo_of, bitset.pack((won & known)[days, :n_tickers]))
-        n = _totals(buys, signals.algo_of, bitset.pack(known[days, :n_tickers]))
+        hits = _totals(signals, won[days, :n_tickers])
+        n = _totals(signals, known[days, :n_tickers])
         excess = hits - n * base[days] / 100.0
         with np.errstate(all="ignore"):
             self.daily_pp = 100.0 * excess / n
@@ -102,14 +103,13 @@ class _Excess:
 
 
 def _totals(
-    buys: WordArray,
-    algo_of: NumberArray,
-    chosen: WordArray,
+    signals: SignalTable,
+    chosen: BoolArray,
 ) -> FloatArray:
-    """Count the buys among chosen tickers uint64[D, W], by algorithm and day."""
-    counts = np.zeros(buys.shape[:2], np.int64)
+    """Count the buys of the first days among chosen tickers bool[D', T], by algorithm and day."""
+    totals = np.zeros((len(signals.algos), len(chosen)))
     # By day: a panel of all days would be copied.
-    for day in range(buys.shape[1]):
-        counts[:, day] = bitset.count(buys[:, day] & chosen[day])
-    first_of_algo = np.searchsorted(algo_of, np.arange(algo_of[-1] + 1))
-    return np.add.reduceat(counts, first_of_algo, axis=0).astype(np.float64)
+    for day, tickers in enumerate(bitset.pack(chosen)):
+        counts = bitset.count(signals.buys[:, day] & tickers)
+        totals[:, day] = np.bincount(signals.algo_of, counts, len(signals.algos))
+    return totals

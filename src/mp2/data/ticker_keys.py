@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from mp2._document import Texts
@@ -85,8 +84,8 @@ def positions_by_spelling(spelling: Texts, axis: Sequence[str]) -> dict[str, int
 
 def spelling_findings(source: str, tickers: Iterable[str]) -> Iterator[Finding]:
     """Yield what to know of the names of one source: which are one, and which only look alike."""
-    shown = trimmed(tickers)
-    padded = sorted(ticker for ticker, n in Counter(shown.values()).items() if n > 1)
+    names_of: dict[str, list[str]] = _by_key(set(tickers), str.strip)
+    padded = sorted(ticker for ticker, names in names_of.items() if len(names) > 1)
     if padded:
         yield counted_finding(
             source,
@@ -97,7 +96,7 @@ def spelling_findings(source: str, tickers: Iterable[str]) -> Iterator[Finding]:
             padded,
             tickers=tuple(padded),
         )
-    by_key = _by_key(set(shown.values()), ticker_key)
+    by_key = _by_key(names_of, ticker_key)
     alike = [names for names in by_key.values() if len(names) > 1]
     if alike:
         examples = [" and ".join(names) for names in alike]
@@ -115,8 +114,9 @@ def spelling_findings(source: str, tickers: Iterable[str]) -> Iterator[Finding]:
 
 def share_text(tickers: Collection[str], n_all: int) -> str:
     """Return how many of `n_all` tickers these are, their share and examples."""
+    n = len(tickers)
     examples = named(sorted(tickers), N_EXAMPLES)
-    return f"{len(tickers)} of {n_all} tickers ({100 * len(tickers) / n_all:.1f}%): {examples}"
+    return f"{n} of {n_all} tickers ({n / n_all:.1%}): {examples}"
 
 
 def nothing_joined(source: str, tickers: Iterable[str], other: str, others: Iterable[str]) -> str:
