@@ -1,6 +1,7 @@
 """Outputs overwrite nothing that a command reads or writes otherwise."""
 
 import os
+import shutil
 
 import pytest
 from commands import RULES, WEEK
@@ -39,3 +40,16 @@ def test_a_full_log_costs_a_line_and_no_result(mp2):
     assert code == 0
     assert '"status":"complete"' in out
     assert "--log-file: No space left on device; the log is not complete" in err
+
+
+def test_the_log_of_a_resumed_run_is_no_file_that_the_run_reads(mp2, here):
+    shutil.copy(WEEK, here / "week.csv")
+    mp2("search", "week.csv", *RULES, "--max-attempts", "1")
+    was = (here / "week.csv").read_bytes()
+    code, _, err = mp2("--log-file", "./week.csv", "resume", "last")
+    assert code == 2
+    assert "--log-file week.csv: is a file that the run reads; name another file" in err
+    assert (here / "week.csv").read_bytes() == was
+    code, _, err = mp2("--log-file", "new.log", "resume", "last", "--max-attempts", "2")
+    assert code != 2, err
+    assert (here / "new.log").stat().st_size

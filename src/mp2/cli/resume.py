@@ -9,8 +9,10 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.options import Command, file_option, options_record, with_options
+from mp2.cli.output_files import is_same_file
 from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
-from mp2.cli.session import Interrupts
+from mp2.cli.session import Interrupts, current_session
+from mp2.errors import InputError
 
 
 @click.command(cls=Command)
@@ -50,6 +52,7 @@ def resume(
 
     # A resumed run is stored where it was.
     how = options_record(RunOptions, {**options, "no_store": False})
+    _check_log_file(run, how.db)
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
             found = resume_request(
@@ -61,3 +64,19 @@ def resume(
                 max_attempts=max_attempts,
             )
         return present_found(found, how)
+
+
+def _check_log_file(run: str, db: Path) -> None:
+    """Raise `InputError` when the log is a file that the stored run reads."""
+    from mp2.storage.runs import Store
+
+    log_file = current_session().log_file
+    if log_file is None:
+        return
+    with Store(db, read_only=True) as opened:
+        request = opened.load_request(opened.find(run))
+    for path in request.files:
+        if is_same_file(log_file, path):
+            raise InputError(
+                f"--log-file {log_file}: is a file that the run reads; name another file"
+            )

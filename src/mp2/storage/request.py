@@ -121,6 +121,16 @@ class Request(_Record):
         return self.model_dump(warnings=False)
 
     @property
+    def files(self) -> list[Path]:
+        """The files that the run reads."""
+        files = [
+            getattr(self.source, "path", None),
+            getattr(self.source, "outcomes", None),
+            self.signals.grids,
+        ]
+        return [path for path in files if path is not None]
+
+    @property
     def label(self) -> str:
         """The source as a list of runs shows it."""
         if isinstance(self.source, SignalsFile | PricesFile):
