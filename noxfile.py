@@ -21,6 +21,7 @@ nox.options.sessions = [
     "sanitize_briefly",
     "instructions",
     "wheel",
+    "lowest",
 ]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
