@@ -133,7 +133,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "absent.parquet") == [f"{tmp_path}/absent.parquet: no such file"]
     assert problems_of(tmp_path / "absent") == [f"{tmp_path}/absent: no such file"]
     assert problems_of(tmp_path) == [
-        f"{tmp_path}: no file in it is a table; it needs one for each ticker, such as AAPL.csv"
+        f"{tmp_path}: no file in it is a table, such as a .csv or .parquet file"
     ]
     (tmp_path / "empty.csv").touch()
     empty = f"{tmp_path}/empty.csv: the file is empty; expected a header line with the column names"
@@ -149,9 +149,9 @@ def test_every_file_of_a_folder_is_checked(tmp_path: Path) -> None:
     (folder / "RAGGED.csv").write_text("Date,Open,High,Low,Close\n2024-01-02,1,1,1,1,1,1\n")
     (folder / "TORN.csv.gz").write_bytes(b"\x1f\x8bno archive")
     (folder / "LOW.csv.gz").write_bytes(gzip.compress((folder / "LOW.csv").read_bytes()))
-    assert (
-        problems_of(folder, query="SELECT 1")[0]
-        == f"{folder}: table and query are for databases; leave them out"
+    assert problems_of(folder, query="SELECT 1")[1] == (
+        f"{folder / 'AAPL.csv'}: table is for databases and workbooks, query for databases; "
+        "leave them out"
     )
     assert problems_of(folder) == [
         f"{folder}/LOW.csv.gz: LOW.csv is a file of ticker 'LOW' too; keep one of them",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from bar_frames import LONG, problems_of
 
-from mp2.data import excel, json_lines
+from mp2.data import frames, json_lines
 from mp2.data.prices import PriceTable, read_prices
 
 TEXT = LONG.write_csv().encode()
@@ -92,7 +92,7 @@ def test_every_kind_gives_the_same_bars(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 200)
-    monkeypatch.setattr(excel, "BATCH_ROWS", 2)
+    monkeypatch.setattr(frames, "BATCH_ROWS", 2)
     path = tmp_path / name
     KINDS[name](path)
     check_bars(read_prices(path))

@@ -147,7 +147,7 @@ def test_unclosed_quote_is_found_before_memory_runs_out(
 def refused_paths(folder: Path) -> Iterator[tuple[str, str]]:
     """Name of an unreadable file below `folder` and its message."""
     (folder / "folder.parquet").mkdir()
-    yield "folder.parquet", "is a directory; name a file in it"
+    yield "folder.parquet", "no file in it is a table, such as a .csv or .parquet file"
     yield "absent.parquet", "no such file"
     (folder / "signals.dat").write_bytes(bytes(100))
     yield "signals.dat", "unknown kind of file; expected text or one of .csv, .tsv, .txt, .tab, "
@@ -349,3 +349,48 @@ def test_a_stop_interrupts_a_query_that_yields_nothing_yet(tmp_path: Path) -> No
     with pytest.raises(ReadStoppedError):
         read_signals(path, query=endless, stop=stop)
     timer.join()
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+def hive_folder(folder: Path) -> Path:
+    for key, rows in LONG.group_by("algo", "variation", maintain_order=True):
+        path = folder.joinpath(*map("{}={}".format, ("algo", "variation"), key), "part-0.parquet")
+        path.parent.mkdir(parents=True)
+        rows.drop("algo", "variation").write_parquet(path)
+    return folder
+
+
+def a_file_a_day(folder: Path) -> Path:
+    for (day,), rows in LONG.group_by("day"):
+        rows.write_csv(folder / f"{day}.csv")
+    return folder
+
+
+@pytest.mark.parametrize("make", [hive_folder, a_file_a_day])
+def test_the_files_of_a_folder_are_one_table(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    expected = read_signals(LONG)
+    for source in (folder, folder / "**" / "*-*"):
+        panel = read_signals(source, algos=expected.algos)
+        assert set(panel.keys) == set(expected.keys)
+        assert (panel.days, panel.tickers) == (expected.days, expected.tickers)
+        assert panel.base_win_rates.tolist() == expected.base_win_rates.tolist()
+
+
+def test_a_bad_file_of_a_folder_is_named_with_its_own_row(tmp_path: Path) -> None:
+    folder = a_file_a_day(tmp_path)
+    bad = folder / "2026-01-07.csv"
+    LONG.head(2).with_columns(day=pl.Series(["2026-01-07", "soon"])).write_csv(bad)
+    assert problems_of(folder)[0].startswith(f"{bad}: column 'day', row 2: 'soon' is not a day")
+    LONG.head(2).drop("ticker").write_csv(bad)
+    (problem,) = problems_of(folder)
+    assert problem.startswith(f"{bad}: no column 'ticker', which {folder / '2026-01-05.csv'} has")
+    bad.unlink()
+    LONG.write_parquet(folder / "all.parquet")
+    (problem,) = problems_of(folder)
+    assert problem == (
+        f"{folder}: 1 file of another kind than most, such as all.parquet; "
+        "give a pattern, such as *.csv"
+    )

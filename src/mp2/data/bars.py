@@ -99,16 +99,7 @@ class BarSource:
     # --- several tables ---------------------------------------------------------------------------
 
     def _folder(self, folder: Path) -> Rows:
-        if self.reading.table is not None or self.reading.query is not None:
-            self.problems.append(f"{folder}: table and query are for databases; leave them out")
         files, others = table_files(folder)
-        if not files and not folder.is_dir():
-            raise InputError(f"{folder}: no file matches this pattern")
-        if not files:
-            raise InputError(
-                f"{folder}: no file in it is a table; it needs one for each ticker, such as "
-                "AAPL.csv"
-            )
         if others:
             names = [path.name for path in others]
             self._report("other_kind", "files of another kind than most", "left out", names)

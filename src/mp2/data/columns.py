@@ -48,7 +48,7 @@ class Faults:
     `of_columns` are lines about whole columns.
     """
 
-    table: str
+    table: Table
     first_line: dict[tuple[str, str], str] = field(default_factory=dict)
     n_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     of_columns: list[str] = field(default_factory=list)
@@ -79,8 +79,8 @@ class Faults:
         text = "null" if value is None else repr(value)
         if len(text) > _MAX_LENGTH_SHOWN:
             text = f"{text[:_MAX_LENGTH_SHOWN]}..."
-        row = first_row + idx
-        self.first_line[kind] = f"{self.table}: column {values.name!r}, row {row}: {text} {what}"
+        place, row = self.table.place(first_row + idx)
+        self.first_line[kind] = f"{place}: column {values.name!r}, row {row}: {text} {what}"
 
     def lines(self) -> list[str]:
         """Return one line for each column and kind, in the order they were noted."""
@@ -108,9 +108,9 @@ class Columns:
     ) -> None:
         self.table = table
         self.names = names
-        self.faults = Faults(table.name)
+        self.faults = Faults(table)
         self.dates = {role: DateColumn(table, names[role]) for role in _NOT_DAYS if role in names}
-        self.doubts = Faults(table.name)
+        self.doubts = Faults(table)
         self.notes: list[str] = []
         self._mark = table.decimal
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mp2.data.reading import Reading
-from mp2.data.tables import ColumnList, Rows, Stop, Table, library_errors, series
+from mp2.data.tables import ColumnList, Rows, Stop, Table, chosen_part, library_errors, series
 from mp2.errors import InputError, MissingExtraError
 
-_NAMES = {"sqlite": "SQLite", "duckdb": "DuckDB"}
+LIBRARIES = {"sqlite": "SQLite", "duckdb": "DuckDB"}
+"""The library of each kind of database."""
+
 _LISTINGS = {
     "sqlite": (
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
@@ -36,44 +37,36 @@ _SQLITE_STEPS = 100_000
 def database_table(
     path: Path,
     kind: str,
-    how: Reading,
+    reading: Reading,
 ) -> Iterator[Table]:
     """Open a table, or what a query selects, of a file of this kind, `sqlite` or `duckdb`."""
     import polars as pl
 
-    query = how.query
-    if how.table is not None and query is not None:
+    if reading.table is not None and reading.query is not None:
         raise InputError(f"{path}: give table or query, not both")
-    reading = partial(
-        library_errors,
-        path,
-        f"cannot be read as a {_NAMES[kind]} database",
-    )
+    unreadable: tuple[str, ...] = (f"cannot be read as a {LIBRARIES[kind]} database",)
     with ExitStack() as opened:
-        with reading():
-            connection = opened.enter_context(closing(_connect(path, kind, how.stop)))
+        with library_errors(path, *unreadable):
+            connection = opened.enter_context(closing(_connect(path, kind, reading.stop)))
             # One snapshot for all passes.
             connection.execute("BEGIN")
-            statement = query or ""
-            if query is None:
-                identifier = choose_table(connection, path, kind, how.table).replace('"', '""')
+            if reading.query is None:
+                names = _listed(connection, kind)
+                name = chosen_part(path, names, reading.table, kind="database", what="table")
+                identifier = name.replace('"', '""')
                 statement = f'SELECT * FROM "{identifier}"'
-        if query is not None:
-            remedy = "give a SELECT that can be run on it"
-            reading = partial(
-                library_errors,
-                path,
-                "the query fails",
-                remedy,
-            )
-        with reading():
+                failure = unreadable
+            else:
+                statement = reading.query
+                failure = ("the query fails", "give a SELECT that can be run on it")
+        with library_errors(path, *failure):
             description = connection.cursor().execute(statement).description
         if description is None:
             raise InputError(f"{path}: the query returns no columns; give a SELECT")
         columns = tuple(entry[0] for entry in description)
 
         def read(names: ColumnList) -> Rows:
-            with reading():
+            with library_errors(path, *failure):
                 cursor = connection.cursor().execute(statement)
                 while rows := cursor.fetchmany(_SQLITE_ROWS):
                     values = list(zip(*rows, strict=True))
@@ -81,7 +74,7 @@ def database_table(
                         [series(name, values[columns.index(name)]) for name in names]
                     )
 
-        yield Table(str(path), columns, read, how.stop)
+        yield Table(str(path), columns, read)
 
 
 def database_tables(
@@ -90,7 +83,7 @@ def database_tables(
 ) -> list[str]:
     """Return the tables and views of a database file."""
     with (
-        library_errors(path, f"cannot be read as a {_NAMES[kind]} database"),
+        library_errors(path, f"cannot be read as a {LIBRARIES[kind]} database"),
         closing(_connect(path, kind, None)) as connection,
     ):
         return _listed(connection, kind)
@@ -118,20 +111,3 @@ def _connect(
 
 def _listed(connection: Any, kind: str) -> list[str]:
     return [name for (name,) in connection.execute(_LISTINGS[kind]).fetchall()]
-
-
-def choose_table(
-    connection: Any,
-    path: Path,
-    kind: str,
-    table: str | None,
-) -> str:
-    """Return the table or view to read: the named one, or the only one."""
-    names = _listed(connection, kind)
-    if not names:
-        raise InputError(f"{path}: the database holds no table")
-    if table is None and len(names) > 1:
-        raise InputError(f"{path}: several tables; choose one with table: {', '.join(names)}")
-    if table is not None and table not in names:
-        raise InputError(f"{path}: no table {table!r}; it holds {', '.join(names)}")
-    return table or names[0]

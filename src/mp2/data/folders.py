@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from mp2.data.file_tickers import tickers_of_names
 from mp2.data.kinds import kind_of_name, without_suffixes
 from mp2.data.tables import ColumnList, Rows, Table
+from mp2.errors import InputError
 
 # Databases have tables of their own.
 _KINDS = ("csv", "parquet", "feather", "json lines", "excel")
@@ -44,7 +45,7 @@ def table_files(source: Path) -> tuple[list[TableFile], list[Path]]:
     """Return the files of the most frequent kind below a folder, sorted, and those of other kinds.
 
     Hidden files and folders, and notes such as README.txt, are passed over. A pattern with `*`
-    names its files itself: there are no others.
+    names its files itself: there are no others. Raises `InputError` when there is no file.
     """
     chosen = sorted(_paths(source))
     others: list[Path] = []
@@ -60,10 +61,18 @@ def table_files(source: Path) -> tuple[list[TableFile], list[Path]]:
     ticker_of = tickers_of_names(list(dict.fromkeys(names.values())))
     files = []
     for path, name in names.items():
-        keys: dict[str, str] = {}
-        if source.is_dir():
-            keys = _hive_keys(path.relative_to(source))
+        # A pattern may have the folders in its middle.
+        inside = path.relative_to(source) if source.is_dir() else path
+        keys = {}
+        for folder in inside.parent.parts:
+            key, is_key, value = folder.partition("=")
+            if is_key:
+                keys[key] = unquote(value)
         files.append(TableFile(path, name, ticker_of[name], keys))
+    if not files and source.is_dir():
+        raise InputError(f"{source}: no file in it is a table, such as a .csv or .parquet file")
+    if not files:
+        raise InputError(f"{source}: no file matches this pattern")
     return files, sorted(others)
 
 
@@ -107,12 +116,3 @@ def _name(path: Path, source: Path) -> str:
     if has_letters or folder == source or "=" in folder.name:
         return name
     return folder.name
-
-
-def _hive_keys(path: Path) -> dict[str, str]:
-    keys = {}
-    for folder in path.parent.parts:
-        key, is_key, value = folder.partition("=")
-        if is_key:
-            keys[key] = unquote(value)
-    return keys

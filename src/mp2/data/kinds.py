@@ -41,8 +41,6 @@ _MAX_SHOWN = 80
 
 def file_kind(path: Path) -> str:
     """Return the kind of a file, a key of `SUFFIXES`; raises `InputError` for what is no table."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory; name a file in it")
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if not path.is_file():

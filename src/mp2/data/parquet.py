@@ -6,16 +6,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from mp2._document import Names
 from mp2.data.tables import BATCH_ROWS, ColumnList, Rows, Table, library_errors
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_END_BYTES = 8
@@ -23,65 +18,43 @@ _DAY_PERIODS = """'pandas.period', Int64, '{"freq": "D"}'"""
 
 
 @contextmanager
-def parquet_table(path: Path) -> Iterator[Table]:
-    """Open a Parquet file."""
+def polars_table(path: Path, kind: str) -> Iterator[Table]:
+    """Open a Parquet file, or a Feather file of version 2, which is an Arrow IPC file."""
     import polars as pl
 
-    failure = "cannot be read as a Parquet file"
-    with _opened(path, failure) as file:
-        with library_errors(path, failure):
-            check_footer(file)
-            scan = pl.scan_parquet(file)
-        table = _scanned(path, scan, failure)
-        yield replace(table, index=partial(_pandas_index, path))
-
-
-@contextmanager
-def feather_table(path: Path) -> Iterator[Table]:
-    """Open a Feather file of version 2, which is an Arrow IPC file."""
-    import polars as pl
-
-    failure = "cannot be read as a Feather file"
-    with _opened(path, failure) as file:
-        with library_errors(path, failure):
-            scan = pl.scan_ipc(file)
-        yield _scanned(path, scan, failure)
-
-
-def _opened(path: Path, failure: str) -> IO[bytes]:
-    """Open a file for polars, to which a name with a *, or that is no Unicode, means another."""
+    failure = f"cannot be read as a {kind.title()} file"
+    # Opened here: to polars a name with a *, or that is no Unicode, means another file.
     with library_errors(path, failure):
-        return path.open("rb")
+        file = path.open("rb")
+    with file:
+        with library_errors(path, failure):
+            if kind == "parquet":
+                check_footer(file)
+                scan = pl.scan_parquet(file)
+            else:
+                scan = pl.scan_ipc(file)
+            columns = tuple(scan.collect_schema().names())
+            n_rows = scan.select(pl.len()).collect().item()
 
+        def read(names: ColumnList) -> Rows:
+            for first in range(0, n_rows, BATCH_ROWS):
+                with library_errors(path, failure):
+                    batch = scan.select(names).slice(first, BATCH_ROWS).collect()
+                # pandas writes periods as a type of its own; those of a day count like dates.
+                days = [one for one in batch if _DAY_PERIODS in str(one.dtype)]
+                yield batch.with_columns(one.to_physical().cast(pl.Date) for one in days)
 
-def _scanned(path: Path, scan: pl.LazyFrame, failure: str) -> Table:
-    import polars as pl
+        def index() -> Names:
+            """Return the columns that pandas wrote an index to."""
+            if kind != "parquet":
+                return ()
+            with path.open("rb") as file:
+                metadata = pl.read_parquet_metadata(file)
+            names = json.loads(metadata.get("pandas", "{}")).get("index_columns", ())
+            # A plain row number is described instead of named.
+            return tuple(name for name in names if isinstance(name, str))
 
-    def read(names: ColumnList) -> Rows:
-        for first in range(0, n_rows, BATCH_ROWS):
-            with library_errors(path, failure):
-                batch = scan.select(names).slice(first, BATCH_ROWS).collect()
-            # pandas writes periods as a type of its own; those of a day are counted like dates.
-            days = [one for one in batch if _DAY_PERIODS in str(one.dtype)]
-            yield batch.with_columns(one.to_physical().cast(pl.Date) for one in days)
-
-    with library_errors(path, failure):
-        columns = scan.collect_schema().names()
-        n_rows = scan.select(pl.len()).collect().item()
-    return Table(str(path), tuple(columns), read)
-
-
-def _pandas_index(path: Path) -> Names:
-    """Return the columns that pandas wrote an index to."""
-    import polars as pl
-
-    with path.open("rb") as file:
-        metadata = pl.read_parquet_metadata(file).get("pandas")
-    if metadata is None:
-        return ()
-    # A plain row number is described instead of named.
-    index = json.loads(metadata)["index_columns"]
-    return tuple(name for name in index if isinstance(name, str))
+        yield Table(str(path), columns, read, index=index)
 
 
 def check_footer(file: IO[bytes]) -> None:

@@ -11,7 +11,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mp2._document import Names
@@ -44,6 +45,7 @@ class Table:
     `ReadStoppedError` once `stop` is set. `notes`: what was guessed about the source. `decimal`:
     the decimal mark of its numbers; `likely_decimal`: where that is unclear. `index`: returns the
     columns that the source says are its index. `timezone` and `date_format` are those of `Reading`.
+    `parts`: the name and the first row of each file of a folder, once it is read.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Table:
     index: Callable[[], Names] = tuple
     timezone: str | None = None
     date_format: str | None = None
+    parts: list[tuple[str, int]] = field(default_factory=list)
 
     def batches(self, names: ColumnList) -> Rows:
         """Yield what `read` yields, until the reading is stopped."""
@@ -63,6 +66,13 @@ class Table:
             # Between two batches, since a library's call cannot be interrupted.
             raise_if_stopped(self.stop, self.name)
             yield batch
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Return the file of a row, and its number there; rows are counted from 1."""
+        for name, first_row in reversed(self.parts):
+            if row >= first_row:
+                return name, row - first_row + 1
+        return self.name, row
 
 
 def raise_if_stopped(
@@ -109,3 +119,21 @@ def series(
             return made
     texts = [None if value is None else str(value) for value in values]
     return pl.Series(name, texts, dtype=pl.String)
+
+
+def chosen_part(
+    path: Path,
+    names: Sequence[str],
+    wanted: str | None,
+    *,
+    kind: str,
+    what: str,
+) -> str:
+    """Return the table or sheet to read, which `what` is: the wanted one, or the only one."""
+    if not names:
+        raise InputError(f"{path}: the {kind} holds no {what}")
+    if wanted is None and len(names) > 1:
+        raise InputError(f"{path}: several {what}s; choose one with table: {', '.join(names)}")
+    if wanted is not None and wanted not in names:
+        raise InputError(f"{path}: no {what} {wanted!r}; it holds {', '.join(names)}")
+    return wanted or names[0]
