@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from dateutil.tz import tzoffset
 from signal_frames import win_frame
 
 from mp2.data import frames
-from mp2.data.dates import iso_day, parse_day, readings_of
+from mp2.data.dates import iso_day
 from mp2.data.prices import PriceTable, read_prices
 from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError
@@ -40,48 +40,6 @@ def problem_of(source: Any, **how: Any) -> str:
         read_prices(source, **how)
     (problem,) = caught.value.problems
     return problem
-
-
-# --- texts ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2024-01-02", "20240102", "2024/01/02", "2024.01.02", "2024-1-2", "2024/1/2",
-        "02-JAN-2024", "2-Jan-24", "02JAN2024", "Jan 02, 2024", "January 2, 2024", "2 Jan. 2024",
-        "2024-Jan-02", "Tue, 02 Jan 2024 00:00:00 GMT", "2024年1月2日",
-        "Tue Jan 02 2024 00:00:00 GMT+0530 (India Standard Time)",
-        "2024-01-02 00:00:00 UTC", "2024-01-02 16:00:00 EST", "2024-07-02 16:00 EDT",
-        "2024-01-02 23:30:00.000+09:00", "2024-01-02T00:00:00Z", "2024-01-02 9:30 -0500",
-        "20240102 00:00", "20240102  09:30:00 US/Eastern", "20240102 160000", "20240102000000",
-        "1704153600", "1704153600.0", "1704153600000", "1704153600000000", "1704153600000000000",
-        " 2024-01-02 12:00:00 AM ",
-    ],
-)  # fmt: skip
-def test_texts_with_one_reading(text: str) -> None:
-    expected = date(2024, 7, 2) if "07" in text[:8] else date(2024, 1, 2)
-    assert parse_day(text) == expected
-    assert not readings_of(text).need_order
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "soon", "2024-01", "2024-02-30", "2024/13/01", "31 Foo 2024", "Ma 3, 2024",
-        "01/02/24", "2024-W01-2", "2024-01-02 noon", "2024-01-02 25:00", "2024-01-02 10:00 nowhere",
-        "45293", "-68400000000000", "-1704153600", "99999999999", "202401020000", "20240102.5",
-    ],
-)  # fmt: skip
-def test_texts_that_are_no_dates(text: str) -> None:
-    assert readings_of(text) == (None, None)
-
-
-def test_numbers_since_1970_are_read_by_their_size() -> None:
-    for day in (date(1975, 3, 3), date(1999, 12, 31), date(2026, 6, 1), date(2099, 12, 31)):
-        seconds = (day - date(1970, 1, 1)).days * 86_400
-        for units_per_s in (1, 10**3, 10**6, 10**9):
-            assert parse_day(str(seconds * units_per_s)) == day
 
 
 def test_a_setting_of_two_readings_shows_both() -> None:
