@@ -367,3 +367,24 @@ def test_prices_in_the_place_of_signals_are_named_and_the_reverse(tmp_path: Path
     LONG.write_csv(path)
     with pytest.raises(InputError, match=r"these are signals: mp2 search \(mp2.search\) searches"):
         read_prices(path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    {
+        "duplicate": pl.concat([LONG, LONG.head(1)]),
+        "a missing price": LONG.with_columns(open=pl.lit(None, pl.Float64)),
+        "a win and a loss": pl.concat([LONG, LONG.head(1).with_columns(variation="x", close=0.1)]),
+    }.values(),
+)
+def test_everything_tolerated_is_an_error_when_strict(source: pl.DataFrame) -> None:
+    warnings = read_signals(source).warnings
+    assert warnings
+    assert problems_of(source, strict=True) == list(warnings)
+
+
+def test_a_guess_is_no_error_when_strict() -> None:
+    panel = read_signals(LONG.rename({"day": "t"}), strict=True)
+    assert panel.warnings == (
+        "signals: columns read as day=t; give other ones with columns (ROLE=NAME)",
+    )

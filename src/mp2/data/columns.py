@@ -8,7 +8,7 @@ fault the count and the first row, from 1, are kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from mp2.data.signal_column import ROLE as SIGNAL
 from mp2.data.signal_column import signals_of
 from mp2.data.tables import Rows, Table
 from mp2.data.texts import has_meaning, in_utc, texts_of, tickers_of
+from mp2.data.ticker_keys import spelling_findings
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -200,8 +201,9 @@ class Reader(Columns):
     """A table of signals or outcomes seen through the canonical columns it has.
 
     `names` are the caller's own for some roles; the others are found by their usual names.
-    `warnings`: what was guessed. `check()` yields keys and completes `problems`; `frames()` assumes
-    that it is empty, and yields the roles of `more` too.
+    `guesses` and `warnings` are lines about how it is read, and about what is tolerated. `check()`
+    yields keys and completes `problems`; `frames()` assumes that it is empty, and yields the roles
+    of `more` too.
     """
 
     def __init__(
@@ -225,7 +227,9 @@ class Reader(Columns):
         or_win = ""
         if finder.missing.keys() & set(OUTCOME_PRICES) and "win" not in finder.missing:
             or_win = " (or 'win')"
-        self.warnings = [f"{table.name}: {note}" for note in (*table.notes, *finder.notes)]
+        self.guesses: list[str] = []
+        self.warnings: list[str] = []
+        self.notes += [*table.notes, *finder.notes]
         self.problems = list(finder.unclear)
         if finder.missing:
             self.problems.append(missing_line(table, finder.missing, or_win))
@@ -245,6 +249,15 @@ class Reader(Columns):
         if "win" not in finder.given:
             finder.missing.pop("win", None)
 
+    def warn(self, *lines: str) -> None:
+        """Add lines about what is tolerated."""
+        self.warnings += [f"{self.table.name}: {line}" for line in lines]
+
+    def warn_of_spellings(self, tickers: Iterable[str]) -> None:
+        """Add what to know of the names of the table's tickers."""
+        findings = spelling_findings(self.table.name, tickers)
+        self.warnings += [finding.line for finding in findings]
+
     def check(self) -> Rows:
         """Yield the keys of every row, null where wrong: the first pass.
 
@@ -256,7 +269,7 @@ class Reader(Columns):
             if self.is_complete:
                 yield batch.select(self.keys)
         self.problems += self.faults.lines()
-        self.warnings += [f"{self.table.name}: {note}" for note in self.notes]
+        self.guesses[:0] = [f"{self.table.name}: {note}" for note in self.notes]
         if not self.problems and not n_rows:
             self.problems.append(f"{self.table.name}: the table has no rows")
 

@@ -29,7 +29,6 @@ from mp2.data.ticker_keys import (
     nothing_joined,
     positions_by_spelling,
     share_text,
-    spelling_findings,
     trimmed,
 )
 from mp2.errors import InputError
@@ -179,8 +178,7 @@ class Outcomes(Reader):
             self.days.update(distinct(batch["day"]))
         # A table of signals that holds the outcomes too reports its names itself.
         if not self.repeats:
-            findings = spelling_findings(self.table.name, self.tickers)
-            self.warnings += [finding.line for finding in findings]
+            self.warn_of_spellings(self.tickers)
 
     def join(self, signals: str, names: FoundNames) -> None:
         """Give the tickers of the signals the spelling of this table; notes what does not match."""
@@ -223,7 +221,7 @@ class Outcomes(Reader):
                 market.won[day[won], ticker[won]] = True
                 market.priced[day[priced], ticker[priced]] = True
         n_distinct = tally.n_rows if self.repeats else int(market.known.sum())
-        self.warnings += tally.warnings(n_distinct, "(day, ticker)")
+        self.warn(*tally.warnings(n_distinct, "(day, ticker)"))
         return market
 
 
@@ -273,19 +271,13 @@ class Tally:
         effect = "left out of the base win rates" if self.has_win else "counted as no win"
         n_duplicates = self.n_rows - self.n_not_bought - n_distinct
         if self.n_unpriced:
-            yield (
-                f"{self.name}: rows with a missing or non-finite open or close: "
-                f"{self.n_unpriced}, {effect}"
-            )
+            yield f"rows with a missing or non-finite open or close: {self.n_unpriced}, {effect}"
         if self.n_null_wins:
-            yield f"{self.name}: rows without a win value: {self.n_null_wins}, counted as no win"
+            yield f"rows without a win value: {self.n_null_wins}, counted as no win"
         if self.n_unknown:
-            yield (
-                f"{self.name}: buys without a row in the outcomes: "
-                f"{self.n_unknown}, counted as no win"
-            )
+            yield f"buys without a row in the outcomes: {self.n_unknown}, counted as no win"
         if n_duplicates > 0:
-            yield f"{self.name}: duplicate rows of one {unit}: {n_duplicates}, collapsed"
+            yield f"duplicate rows of one {unit}: {n_duplicates}, collapsed"
 
 
 def tally_of(reader: Reader) -> Tally:
@@ -315,7 +307,7 @@ class LongSignals(Reader):
         super().__init__(table, KEYS, names, outcome=with_outcome)
         self.problems = mistaken(table, "signals") or self.problems
         given = {**self.names, **columns}
-        column = signal_column.find(table, given, self.problems, self.warnings)
+        column = signal_column.find(table, given, self.problems, self.guesses)
         if column is not None:
             self.names = {**self.names, signal_column.ROLE: column}
             self.more.append(signal_column.ROLE)

@@ -100,12 +100,12 @@ def find(
     table: Table,
     names: Texts,
     problems: list[str],
-    warnings: list[str],
+    guesses: list[str],
 ) -> str | None:
     """Return the column of `table` that says which rows are buys; None when every row is one.
 
     `names` are the caller's column names by role. Reads the columns in question once, if there are
-    any. Adds the choice to `warnings`, and what prevents one to `problems`.
+    any. Adds the choice to `guesses`, and what prevents one to `problems`.
     """
     given = names.get(ROLE)
     if given is not None and given not in ("", *table.columns):
@@ -144,7 +144,7 @@ def find(
         )
     elif not chosen.n_buys:
         problems.append(f"{table.name}: no row is a buy by column {chosen}; or {_EVERY_ROW}")
-    warnings.append(
+    guesses.append(
         f"{table.name}: {chosen.n_buys:,} of {chosen.n_rows:,} rows are buys, by column {chosen}"
     )
     return chosen.name

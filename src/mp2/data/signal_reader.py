@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from numbers import Real
@@ -37,7 +37,6 @@ from mp2.data.prices import PriceTable, to_frame
 from mp2.data.reading import Reading
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop
-from mp2.data.ticker_keys import spelling_findings
 from mp2.data.wide_signals import is_several, is_wide, wide_signals
 from mp2.errors import InputError, named
 
@@ -64,8 +63,9 @@ def read_signals(
 ) -> SignalPanel:
     """Read signals from a file or frame into a panel.
 
-    `source` is a path to Parquet, CSV, CSV.gz or SQLite (`table` or `query` choose from it), or a
-    polars, pandas or pyarrow frame: long (`algo, variation, day, ticker` and `open, close` or
+    `source` is a path of a file of any kind that `read_prices` reads (`table` or `query` choose
+    from it), of a folder or pattern of such files, which are joined, or a polars, pandas or pyarrow
+    frame: long (`algo, variation, day, ticker` and `open, close` or
     `win`, one row per buy) or, in pandas, wide and boolean as vectorbt makes them (index = time,
     column levels = parameters, ticker and, if there is one, algo). A dict of wide frames by
     algorithm, `{"MA": entries, "RSI": entries}`, or a list of them is one table. A column of 0 and
@@ -86,6 +86,7 @@ def read_signals(
       outcomes, or of the table itself; signals that count after the last one are left out.
     - `base_win_rates`, percent: one per day in date order, or by ISO day to replace some of the
       computed ones.
+    - `strict`: what is tolerated with a warning is an error; how columns are read may be guessed.
     - `stop`, when set, ends the reading between two batches with `ReadStoppedError`.
 
     Raises `InputError` with everything wrong with the input; `warnings` of the panel has what is
@@ -101,48 +102,22 @@ def read_signals(
         strict=strict,
         stop=stop,
     )
-    names = reading.names
-    problems = unknown_roles(names, (*CANONICAL, signal_column.ROLE))
+    problems = unknown_roles(reading.names, (*CANONICAL, signal_column.ROLE))
     extra_days = parse_days(_as_list(days), problems, date_format)
     if not isinstance(shift, int) or shift < 0:
         raise InputError(f"shift: {shift!r} is not a number of sessions; give 0, 1 or more")
-    if is_several(source) and not is_wide(source):
-        source = joined_frame(source, "signals")
-    with ExitStack() as opened:
-        market = None
-        if outcomes is not None:
-            outcome_table = opened.enter_context(
-                open_table(_as_table(outcomes), "outcomes", reading.of_file())
-            )
-            market = Outcomes(outcome_table, names)
-            market.scan()
-        if is_wide(source):
-            if market is None:
-                raise InputError(
-                    "signals: a wide frame needs outcomes, "
-                    "a table day, ticker with open, close or win"
-                )
-            signals, found = wide_signals(source, reading)
-        else:
-            signal_table = opened.enter_context(open_table(source, "signals", reading))
-            with_outcome = market is None and not shift
-            signals = LongSignals(signal_table, names, with_outcome=with_outcome)
-            found = signals.scan()
-            if shift and market is None:
-                # A shifted signal has its outcome in other rows, if at all.
-                market = Outcomes(signal_table, names, repeats=True)
-                market.scan()
+    with _scanned(source, outcomes, reading, shift) as (signals, found, market):
         problems += signals.problems
         if market is not None:
             market.join(signals.tally.name, found)
             problems += market.problems
-            found = shifted(signals, found, sorted(market.days), shift, problems)
+            shift_days(signals, found, sorted(market.days), shift, problems)
         axes = arrange(found, _as_list(algos), extra_days, problems)
         given_rates = parse_rates(base_win_rates, axes.days, problems)
         problems += memory_problems(axes)
         if problems:
             raise InputError(problems)
-        panel = encode_panel(signals, axes, market, given_rates, shift)
+        panel = encode_panel(signals, axes, market, given_rates, shift, strict=strict)
     if base_win_rates is not None or not isinstance(outcomes, str | os.PathLike | None):
         return panel
     origin = file_origin(
@@ -169,26 +144,56 @@ def _as_list(values: Sequence[Any] | None) -> Sequence[Any]:
     return () if values is None else values
 
 
-def _as_table(outcomes: Any) -> Any:
-    """Return a price table as a frame of outcomes, and anything else as it is."""
-    if not isinstance(outcomes, PriceTable):
-        return outcomes
-    return to_frame(outcomes).rename({"date": "day"})
+@contextmanager
+def _scanned(
+    source: Any,
+    outcomes: Any,
+    reading: Reading,
+    shift: int,
+) -> Iterator[tuple[LongSignals, FoundNames, Outcomes | None]]:
+    """Open signals and outcomes, and read the names of both: the first pass."""
+    if is_several(source) and not is_wide(source):
+        source = joined_frame(source, "signals")
+    if isinstance(outcomes, PriceTable):
+        outcomes = to_frame(outcomes)
+    with ExitStack() as opened:
+        market = None
+        if outcomes is not None:
+            table = opened.enter_context(open_table(outcomes, "outcomes", reading.of_file()))
+            market = Outcomes(table, reading.names)
+            market.scan()
+        if is_wide(source):
+            if market is None:
+                raise InputError(
+                    "signals: a wide frame needs outcomes, "
+                    "a table day, ticker with open, close or win"
+                )
+            signals, found = wide_signals(source, reading)
+        else:
+            table = opened.enter_context(open_table(source, "signals", reading))
+            with_outcome = market is None and not shift
+            signals = LongSignals(table, reading.names, with_outcome=with_outcome)
+            found = signals.scan()
+            if shift and market is None:
+                # A shifted signal has its outcome in other rows, if at all.
+                market = Outcomes(table, reading.names, repeats=True)
+                market.scan()
+        yield signals, found, market
 
 
-def shifted(
+def shift_days(
     signals: LongSignals,
     found: FoundNames,
     sessions: Sequence[date],
     shift: int,
     problems: list[str],
-) -> FoundNames:
-    """Have signals count `shift` sessions after their day; return their names, on these days.
+) -> None:
+    """Have signals count `shift` sessions after their day, and `found` have these days.
 
     Signals for which there is no such session have no outcome and are left out.
     """
     if not shift or problems:
-        return found
+        return
     late = []
     for day in sorted(found.days):
         # The next session is the first one later than the day, which need not be a session.
@@ -197,18 +202,17 @@ def shifted(
             signals.new_day[day] = sessions[number]
         else:
             late.append(day)
-    name = signals.table.name
     if not signals.new_day:
         problems.append(
-            f"{name}: shift: the outcomes end on {sessions[-1]}, so there is no later session on "
-            "which these signals count"
+            f"{signals.table.name}: shift: the outcomes end on {sessions[-1]}, so there is no "
+            "later session on which these signals count"
         )
     elif late:
-        signals.warnings.append(
-            f"{name}: shift: the signals of {named(late, _MAX_NAMED)} count after {sessions[-1]}, "
+        signals.warn(
+            f"shift: the signals of {named(late, _MAX_NAMED)} count after {sessions[-1]}, "
             "the last session with outcomes: left out"
         )
-    return replace(found, days=set(signals.new_day.values()))
+    found.days = set(signals.new_day.values())
 
 
 def parse_rates(
@@ -253,16 +257,15 @@ def memory_problems(axes: Axes) -> list[str]:
     free_bytes = available_bytes()
     if free_bytes is None or encoding_bytes(axes) <= free_bytes:
         return []
-    available = f"{free_bytes / 2**20:,.1f} MB are available"
-    return [f"{too_large(axes)} and {available}; drop variations or days"]
+    return [too_large(axes, f" and {free_bytes / 2**20:,.1f} MB are available")]
 
 
-def too_large(axes: Axes) -> str:
+def too_large(axes: Axes, available: str = "") -> str:
     """Return the problem of a panel that does not fit into memory."""
     return (
         f"the panel is larger than memory: {len(axes.variations)} variations x "
         f"{len(axes.days)} days x {len(axes.tickers)} tickers take "
-        f"{encoding_bytes(axes) / 2**20:,.1f} MB to encode"
+        f"{encoding_bytes(axes) / 2**20:,.1f} MB to encode{available}; drop variations or days"
     )
 
 
@@ -296,7 +299,7 @@ def encode(
         buys = np.zeros(shape, np.uint64)
         wins = np.zeros(shape, np.uint64)
     except MemoryError as error:
-        raise InputError(f"{too_large(axes)}; drop variations or days") from error
+        raise InputError(too_large(axes)) from error
     won = np.zeros((n_days, n_tickers), np.bool_)
     priced = np.zeros((n_days, n_tickers), np.bool_)
     for variation, day, ticker, is_won, is_priced, bought in signals.rows(axes, market):
@@ -318,9 +321,11 @@ def encode_panel(
     axes: Axes,
     outcomes: Outcomes | None,
     given_rates: Mapping[int, float],
-    shift: int = 0,
+    shift: int,
+    *,
+    strict: bool,
 ) -> SignalPanel:
-    """Read signals and outcomes a second time, into a panel."""
+    """Read signals and outcomes a second time, into a panel; `strict`: a warning is an error."""
     market = outcomes.load(axes) if outcomes else None
     buys, all_wins, won, priced = encode(signals, axes, market)
     wins: WordArray = np.bitwise_or.reduce(all_wins, axis=0)
@@ -339,15 +344,17 @@ def encode_panel(
         n_buys += int(bitset.count(buys[block]).sum())
         # Consistent: every buy of a (day, ticker) that wins in some row is a win.
         is_consistent &= np.array_equal(buys[block] & wins, all_wins[block])
-    findings = spelling_findings(signals.tally.name, axes.spellings)
-    warnings = [*signals.warnings, *[finding.line for finding in findings]]
-    warnings += outcomes.warnings if outcomes else []
-    warnings += signals.tally.warnings(n_buys, "(variation, day, ticker)")
+    signals.warn_of_spellings(axes.spellings)
+    guesses = signals.guesses
+    warnings = signals.warnings
+    if outcomes:
+        guesses += outcomes.guesses
+        warnings += outcomes.warnings
+    signals.warn(*signals.tally.warnings(n_buys, "(variation, day, ticker)"))
     if not is_consistent:
         wins = all_wins
-        warnings.append(
-            f"{signals.tally.name}: some (day, ticker) win in some rows and lose in others; "
-            "each buy keeps its own"
+        signals.warn(
+            "some (day, ticker) win in some rows and lose in others; each buy keeps its own"
         )
     panel = signal_panel(**_axis_fields(axes), buys=buys, wins=wins, base_win_rates=rates)
     if is_consistent:
@@ -356,8 +363,10 @@ def encode_panel(
         only_bought = is_own and not signals.more
         doubt = look_ahead_warning(panel, won, priced, only_bought=only_bought, shift=shift)
         if doubt:
-            warnings.append(f"{signals.tally.name}: {doubt}")
-    return replace(panel, warnings=tuple(warnings))
+            signals.warn(doubt)
+    if strict and warnings:
+        raise InputError(warnings)
+    return replace(panel, warnings=(*guesses, *warnings))
 
 
 def _axis_fields(axes: Axes) -> dict[str, Any]:
@@ -413,9 +422,11 @@ def read_day_signals(
         table_days = found.days
         if shift and table_days:
             sessions = sorted(table_days.union(asked))
-            sessions.append(_next_weekday(sessions[-1]))
-            found = shifted(signals, found, sessions, shift, problems)
-        warnings = [*signals.warnings, *add_silent(found, expected, opened.name, problems)]
+            tomorrow = sessions[-1] + timedelta(days=1)
+            weekday = np.busday_offset(tomorrow, 0, roll="forward")
+            sessions.append(date.fromisoformat(str(weekday)))
+            shift_days(signals, found, sessions, shift, problems)
+        silent = add_silent(found, expected, opened.name, problems)
         axes = arrange(found, (), (), problems)
         wanted = f"on {asked[0]}" if asked else f"after the run's last day {after}"
         later = [known for known in axes.days if known.isoformat() > after]
@@ -432,22 +443,18 @@ def read_day_signals(
         # A copy, so that the other days' arrays can go.
         buys = np.ascontiguousarray(encoded.buys[:, [day_idx]])
         freeze([buys])
-        findings = spelling_findings(opened.name, axes.spellings)
-        warnings += [finding.line for finding in findings]
+        signals.warn_of_spellings(axes.spellings)
+        if reading.strict and signals.warnings:
+            raise InputError(signals.warnings)
         signal_table = SignalTable(
             **_axis_fields(replace(axes, days=tuple(chosen))),
             buys=buys,
-            warnings=tuple(warnings),
+            warnings=(*signals.guesses, *signals.warnings, *silent),
         )
         has_outcome = bool(encoded.priced[day_idx].any())
         if shift:
             has_outcome = chosen[0] in table_days
         return signal_table, has_outcome
-
-
-def _next_weekday(day: date) -> date:
-    following = np.busday_offset(day + timedelta(days=1), 0, roll="forward")
-    return date.fromisoformat(str(following))
 
 
 def add_silent(

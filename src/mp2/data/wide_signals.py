@@ -125,7 +125,7 @@ def wide_signals(
 
     signals = LongSignals(Table(_NAME, KEYS, read), {}, with_outcome=False)
     signals.problems += problems
-    signals.warnings += warnings
+    signals.guesses += warnings
     return signals, names
 
 
