@@ -374,7 +374,9 @@ def test_prices_in_the_place_of_signals_are_named_and_the_reverse(tmp_path: Path
     {
         "duplicate": pl.concat([LONG, LONG.head(1)]),
         "a missing price": LONG.with_columns(open=pl.lit(None, pl.Float64)),
-        "a win and a loss": pl.concat([LONG, LONG.head(1).with_columns(variation="x", close=0.1)]),
+        "a win and a loss": pl.concat(
+            [LONG, LONG.head(1).with_columns(variation=pl.lit("x"), close=0.1)]
+        ),
     }.values(),
 )
 def test_everything_tolerated_is_an_error_when_strict(source: pl.DataFrame) -> None:
