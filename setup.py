@@ -84,7 +84,7 @@ def extension(name):
     return Extension(
         f"mp2.{name}",
         [f"src/mp2/{name}.pyx"],
-        depends=glob("src/mp2/_kernel/*"),
+        depends=[*glob("src/mp2/_kernel/*"), "src/mp2/_recurse.pxd"],
         define_macros=macros + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
         py_limited_api=ABI3,
         extra_compile_args=compile_flags(),
@@ -99,7 +99,7 @@ def cythonized():
     directives = {"language_level": 3, "cdivision": True}
     directives |= {"boundscheck": CHECKED, "initializedcheck": CHECKED}
     return cythonize(
-        [extension("_recurse")],
+        [extension("_recurse"), extension("_replicates")],
         compiler_directives=directives,
         show_all_warnings=False,
         # C code of another MP2_BUILD in the tree is newer than its source, but wrong.

@@ -15,6 +15,7 @@ RANKS = (
     {"_sqlite"},
     {"data"},
     {"signals", "groups", "_recurse"},
+    {"_replicates"},
     {"evidence"},
     {"picks", "discovery"},
     {"storage", "demo"},

@@ -192,8 +192,6 @@ cdef class Control:
     what the kernel last published.
     """
 
-    cdef int64_t _stop, _deadline_ns, _wall_ns, _attempts
-
     def __init__(self, int64_t deadline_ns, int64_t wall_ns):
         self._deadline_ns = deadline_ns
         self._wall_ns = wall_ns

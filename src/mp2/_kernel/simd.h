@@ -1,7 +1,8 @@
 /* What an instruction set offers, and the loops compiled once for each.
  *
- * `loops_panel.h` and `loops_block.h` hold the innermost loops of the search as plain C. Both come
- * in two parts: structs, read once, and functions, read once per MP2_ISA. `MP2_FN(name)` gives a
+ * `loops_panel.h` and `loops_block.h` hold the innermost loops of the search as plain C, and
+ * `replicates_loops.h` those of the test of replicates. They come in two parts: structs, read once,
+ * and functions, read once per MP2_ISA. `MP2_FN(name)` gives a
  * function a name of its own in each pass. Which pass a process uses is looked up by name in
  * `mp2_find_loops`. */
 #ifndef MP2_ISA /* read once */
@@ -122,6 +123,7 @@ MP2_INLINE void mp2_transpose_bytes(uint64_t *words)
 
 #include "loops_panel.h"
 #include "loops_block.h"
+#include "replicates_loops.h"
 
 /* The loops of one instruction set; each is described where it is defined. */
 typedef struct mp2_loops {
@@ -131,6 +133,13 @@ typedef struct mp2_loops {
     void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
     uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *);
     void (*decide)(const mp2_base *, const mp2_triple *, mp2_decided *);
+    int64_t (*meet)(const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t,
+        uint64_t *, uint64_t *);
+    void (*narrow)(const mp2_node *, const uint64_t *, const uint64_t *, int32_t, mp2_node *);
+    int32_t (*add_day)(const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t,
+        uint64_t *, uint64_t *);
+    void (*add_planes)(const uint64_t *, int32_t, uint64_t *, int32_t);
+    int32_t (*keep_reaching)(const uint64_t *, int32_t, int32_t, uint64_t *);
 } mp2_loops;
 
 #define MP2_JOIN_(a, b) a##b
@@ -353,6 +362,7 @@ MP2_LOOP __m512i MP2_FN(count_8)(const uint64_t *a, const uint64_t *b)
 
 #include "loops_panel.h"
 #include "loops_block.h"
+#include "replicates_loops.h"
 
 static const mp2_loops MP2_FN(loops) = {
     MP2_ISA_NAME,
@@ -360,6 +370,11 @@ static const mp2_loops MP2_FN(loops) = {
     MP2_FN(count_days),
     MP2_FN(count_block),
     MP2_FN(decide),
+    MP2_FN(meet),
+    MP2_FN(narrow),
+    MP2_FN(add_day),
+    MP2_FN(add_planes),
+    MP2_FN(keep_reaching),
 };
 
 #undef MP2_ISA

@@ -1,0 +1,321 @@
+/* Loops of the test of replicates: groups found by their buys alone, hits counted for 512 replicates
+ * at once.
+ *
+ * Two layouts beside the panel's own:
+ *
+ *   node    rows[candidate][chunk][lane]: what candidates buy, projected onto the consensus of the
+ * group they may join; lane = day, padded to a multiple of 8. So one vector counts 8 days.
+ *   planes  planes[p][8]: bit r of the 512 bits of plane p is bit p of the count of replicate r. */
+#ifndef MP2_ISA /* read once */
+
+typedef struct mp2_node {
+    uint64_t *rows;
+    int32_t n_days, n_lanes, n_chunks, row_words;
+    int32_t floor; /* 0: any ticker is enough */
+    int32_t cap;
+} mp2_node;
+
+/* 128-bit sum of products, for fingerprints. */
+MP2_INLINE void mp2_add_product(uint64_t a, uint64_t b, uint64_t *low, uint64_t *high)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_X64)
+    uint64_t product_high, product = _umul128(a, b, &product_high);
+#else
+    uint64_t product_high = __umulh(a, b), product = a * b;
+#endif
+#else
+    __extension__ typedef unsigned __int128 wide;
+    wide both = (wide)a * b;
+    uint64_t product = (uint64_t)both, product_high = (uint64_t)(both >> 64);
+#endif
+    *low += product;
+    *high += product_high + (*low < product);
+}
+
+MP2_INLINE uint64_t mp2_rotate(uint64_t word, int32_t by) { return word << by | word >> (64 - by); }
+
+typedef struct mp2_print {
+    uint64_t key;  /* equal for equal sets; for others with odds of at most 2^-61 */
+    uint64_t slot; /* where to look for it in a table; does not depend on the random keys */
+} mp2_print;
+
+/* Writes a & b, n words, to `out`, and returns its fingerprint: NH (Black et al., UMAC 1999) with
+ * words of 64 bits and random keys [n + 3], the first two of them odd. */
+MP2_INLINE mp2_print mp2_fingerprint(
+    const uint64_t *a, const uint64_t *b, int64_t n, const uint64_t *keys, uint64_t *out)
+{
+    uint64_t low = 0, high = 0, even = 0, odd = 0;
+    const uint64_t *key = keys + 2;
+    mp2_print print;
+    for (int64_t i = 0; i < n; i += 2) {
+        uint64_t x = a[i] & b[i], y = 0;
+        out[i] = x;
+        if (i + 1 < n)
+            out[i + 1] = y = a[i + 1] & b[i + 1];
+        mp2_add_product(x + key[i], y + key[i + 1], &low, &high);
+        even = mp2_rotate(even, 11) ^ x;
+        odd = mp2_rotate(odd, 19) ^ y;
+    }
+    print.key = low * keys[0] + high * keys[1];
+    print.slot = (even ^ mp2_rotate(odd, 32)) * 0x9e3779b97f4a7c15ULL;
+    print.slot ^= print.slot >> 29;
+    return print;
+}
+
+#if defined(__GNUC__)
+#define MP2_PREFETCH(place) __builtin_prefetch(place)
+#else
+#define MP2_PREFETCH(place) ((void)(place))
+#endif
+
+#else /* read once per MP2_ISA */
+
+/* Whether `row` and `other` have enough tickers in common on every day (1), and not too many (2). */
+MP2_LOOP int32_t MP2_FN(judge_meeting)(
+    const mp2_node *node, const uint64_t *row, const uint64_t *other, int32_t n_chunks)
+{
+    int32_t n_lanes = node->n_lanes;
+#if defined(MP2_HAS_AVX512)
+    uint32_t few = 0, many = 0, any = 0;
+    for (int32_t lane = 0; lane < n_lanes; lane += 8) {
+        int32_t n_real = node->n_days - lane < 8 ? node->n_days - lane : 8;
+        __mmask8 real = (__mmask8)((1 << n_real) - 1);
+        __m512i total = MP2_FN(count_8)(row + lane, other + lane);
+        for (int32_t c = 1; c < n_chunks; c++)
+            total = _mm512_add_epi64(
+                total, MP2_FN(count_8)(row + c * n_lanes + lane, other + c * n_lanes + lane));
+        few |= _mm512_mask_cmplt_epi64_mask(real, total, _mm512_set1_epi64(node->floor));
+        many |= _mm512_cmpgt_epi64_mask(total, _mm512_set1_epi64(node->cap));
+        any |= _mm512_test_epi64_mask(total, total);
+        if (few)
+            return 0;
+    }
+    return any ? (many ? 1 : 3) : 0;
+#else
+    int32_t any = 0, many = 0;
+    for (int32_t lane = 0; lane < node->n_days; lane++) {
+        int32_t total = 0;
+        for (int32_t c = 0; c < n_chunks; c++)
+            total += MP2_FN(count)(row[c * n_lanes + lane] & other[c * n_lanes + lane]);
+        if (total < node->floor)
+            return 0;
+        any |= total;
+        many |= total > node->cap;
+    }
+    return any ? (many ? 1 : 3) : 0;
+#endif
+}
+
+MP2_LOOP int64_t MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row,
+    const uint64_t *candidates, int32_t first_word, int32_t end_word, uint64_t *passing,
+    uint64_t *within, int32_t n_chunks)
+{
+    int64_t n = 0;
+    for (int32_t w = first_word; w < end_word; w++) {
+        uint64_t left = candidates[w], passes = 0, fits = 0;
+        for (; left; left &= left - 1, n++) {
+            int32_t k = mp2_lowest_bit(left);
+            const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
+            uint64_t verdict = (uint64_t)MP2_FN(judge_meeting)(node, row, other, n_chunks);
+            passes |= (verdict & 1) << k;
+            fits |= (verdict >> 1) << k;
+        }
+        passing[w] = passes;
+        within[w] = fits;
+    }
+    return n;
+}
+
+/* For each candidate in a set of bits: do it and the one of `row` reach the floor together, and
+ * stay within the cap? Returns how many were asked. */
+MP2_TARGET static int64_t MP2_FN(meet)(const mp2_node *node, const uint64_t *row,
+    const uint64_t *candidates, int32_t first_word, int32_t end_word, uint64_t *passing,
+    uint64_t *within)
+{
+    if (node->n_chunks == 1)
+        return MP2_FN(meet_all)(node, row, candidates, first_word, end_word, passing, within, 1);
+    if (node->n_chunks == 2)
+        return MP2_FN(meet_all)(node, row, candidates, first_word, end_word, passing, within, 2);
+    return MP2_FN(meet_all)(
+        node, row, candidates, first_word, end_word, passing, within, node->n_chunks);
+}
+
+/* The bits of `word` that are in `mask`, side by side; `moves` are those of the mask. */
+MP2_LOOP uint64_t MP2_FN(extract)(uint64_t word, uint64_t mask, const uint64_t *moves)
+{
+#if defined(MP2_HAS_AVX512) || defined(MP2_HAS_AVX2)
+    (void)moves;
+    return _pext_u64(word, mask);
+#else
+    uint64_t bits = word & mask;
+    for (int32_t s = 0; s < 6; s++) {
+        uint64_t moved = bits & moves[s];
+        bits = (bits ^ moved) | (moved >> (1 << s));
+    }
+    return bits;
+#endif
+}
+
+/* Projects candidates of `node` onto the tickers of its row `mask`, into the rows of `out`. */
+MP2_TARGET static void MP2_FN(narrow)(const mp2_node *node, const uint64_t *mask,
+    const uint64_t *candidates, int32_t word, mp2_node *out)
+{
+    int32_t n_lanes = node->n_lanes;
+    uint64_t moves[6] = {0};
+    for (uint64_t left = candidates[word]; left; left &= left - 1)
+        memset(out->rows + (int64_t)(word * 64 + mp2_lowest_bit(left)) * out->row_words, 0,
+            8 * (size_t)out->row_words);
+    for (int32_t lane = 0; lane < node->n_days; lane++) {
+        int32_t at = 0;
+        for (int32_t i = lane; i < node->row_words; i += n_lanes) {
+            int32_t n = MP2_FN(count)(mask[i]);
+            if (n == 0)
+                continue;
+#if !defined(MP2_HAS_AVX512) && !defined(MP2_HAS_AVX2)
+            mp2_compress_moves(mask[i], moves);
+#endif
+            for (uint64_t left = candidates[word]; left; left &= left - 1) {
+                int64_t k = word * 64 + mp2_lowest_bit(left);
+                uint64_t bits =
+                    MP2_FN(extract)(node->rows[k * node->row_words + i], mask[i], moves);
+                uint64_t *to = out->rows + k * out->row_words + (at >> 6) * n_lanes + lane;
+                to[0] |= bits << (at & 63);
+                if ((at & 63) + n > 64)
+                    to[n_lanes] |= bits >> (64 - (at & 63));
+            }
+            at += n;
+        }
+    }
+}
+
+enum { MP2_FN(LANES) = sizeof(MP2_FN(vector)) / 8 };
+
+MP2_LOOP MP2_FN(vector) MP2_FN(read)(const uint64_t *words)
+{
+    MP2_FN(vector) v;
+    memcpy(&v, words, sizeof v);
+    return v;
+}
+
+/* Adds two bits to a plane; returns the carry. */
+MP2_LOOP MP2_FN(vector) MP2_FN(carry)(MP2_FN(vector) * sum, MP2_FN(vector) a, MP2_FN(vector) b)
+{
+    MP2_FN(vector) old = *sum;
+#if defined(MP2_HAS_AVX512)
+    __m512i x = (__m512i)old, y = (__m512i)a, z = (__m512i)b;
+    *sum = (MP2_FN(vector))_mm512_ternarylogic_epi64(x, y, z, 0x96);
+    return (MP2_FN(vector))_mm512_ternarylogic_epi64(x, y, z, 0xe8);
+#else
+    MP2_FN(vector) different = old ^ a;
+    *sum = different ^ b;
+    return (old & a) | (different & b);
+#endif
+}
+
+/* Bits of counts that reach `least`, a number that fits the planes. */
+MP2_LOOP MP2_FN(vector)
+    MP2_FN(reaches)(const uint64_t *planes, int32_t n_planes, int32_t least, MP2_FN(vector) alive)
+{
+    MP2_FN(vector) enough = ~(alive ^ alive);
+    for (int32_t p = 0; p < n_planes; p++) {
+        MP2_FN(vector) plane = MP2_FN(read)(planes + 8 * p);
+        enough = least >> p & 1 ? enough & plane : enough | plane;
+    }
+    return enough & alive;
+}
+
+/* Adds up the rows of labels of a day's `n` tickers by carry-save adders (Warren, Hacker's Delight,
+ * 2nd ed., section 5-1), seven of them for eight rows. `alive` [8]: replicates, less those below the
+ * floor; returns whether any is left. */
+MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride,
+    const int32_t *tickers, int32_t n, int32_t n_planes, int32_t floor, uint64_t *planes,
+    uint64_t *alive)
+{
+    typedef MP2_FN(vector) vector;
+    uint64_t left = 0;
+    for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
+        const uint64_t *column = labels + w;
+        const int32_t *next = tickers;
+        vector ones = {0}, twos = {0}, fours = {0}, a, b, c;
+#define MP2_NEXT MP2_FN(read)(column + stride * *next++)
+        if (n & 1)
+            ones = MP2_NEXT;
+        if (n & 2) {
+            a = MP2_NEXT;
+            twos = MP2_FN(carry)(&ones, a, MP2_NEXT);
+        }
+        if (n & 4) {
+            a = MP2_NEXT;
+            b = MP2_FN(carry)(&ones, a, MP2_NEXT);
+            a = MP2_NEXT;
+            a = MP2_FN(carry)(&ones, a, MP2_NEXT);
+            fours = MP2_FN(carry)(&twos, a, b);
+        }
+        for (int32_t p = 3; p < n_planes; p++)
+            memset(planes + 8 * p + w, 0, sizeof(vector));
+        for (int32_t i = n & 7; i < n; i += 8) {
+            a = MP2_NEXT;
+            b = MP2_FN(carry)(&ones, a, MP2_NEXT);
+            a = MP2_NEXT;
+            a = MP2_FN(carry)(&ones, a, MP2_NEXT);
+            c = MP2_FN(carry)(&twos, a, b);
+            a = MP2_NEXT;
+            b = MP2_FN(carry)(&ones, a, MP2_NEXT);
+            a = MP2_NEXT;
+            a = MP2_FN(carry)(&ones, a, MP2_NEXT);
+            a = MP2_FN(carry)(&twos, a, b);
+            a = MP2_FN(carry)(&fours, a, c);
+            for (int32_t p = 3; p < n_planes; p++) {
+                b = MP2_FN(read)(planes + 8 * p + w);
+                c = a ^ b;
+                memcpy(planes + 8 * p + w, &c, sizeof c);
+                a = a & b;
+            }
+        }
+#undef MP2_NEXT
+        if (n_planes > 0)
+            memcpy(planes + w, &ones, sizeof ones);
+        if (n_planes > 1)
+            memcpy(planes + 8 + w, &twos, sizeof twos);
+        if (n_planes > 2)
+            memcpy(planes + 16 + w, &fours, sizeof fours);
+        a = MP2_FN(reaches)(planes + w, n_planes, floor, MP2_FN(read)(alive + w));
+        memcpy(alive + w, &a, sizeof a);
+        for (int32_t k = 0; k < MP2_FN(LANES); k++)
+            left |= alive[w + k];
+    }
+    return left != 0;
+}
+
+/* Adds the counts of a day to those of all days. */
+MP2_TARGET static void MP2_FN(add_planes)(
+    const uint64_t *planes, int32_t n_planes, uint64_t *total, int32_t n_total)
+{
+    for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
+        MP2_FN(vector) carry = {0}, zero = {0};
+        for (int32_t p = 0; p < n_total; p++) {
+            MP2_FN(vector) sum = MP2_FN(read)(total + 8 * p + w);
+            MP2_FN(vector) more = p < n_planes ? MP2_FN(read)(planes + 8 * p + w) : zero;
+            carry = MP2_FN(carry)(&sum, more, carry);
+            memcpy(total + 8 * p + w, &sum, sizeof sum);
+        }
+    }
+}
+
+/* Keeps the replicates of `alive` whose count reaches `least`; returns whether any is left. */
+MP2_TARGET static int32_t MP2_FN(keep_reaching)(
+    const uint64_t *planes, int32_t n_planes, int32_t least, uint64_t *alive)
+{
+    uint64_t left = 0;
+    for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
+        MP2_FN(vector) kept =
+            MP2_FN(reaches)(planes + w, n_planes, least, MP2_FN(read)(alive + w));
+        memcpy(alive + w, &kept, sizeof kept);
+        for (int32_t k = 0; k < MP2_FN(LANES); k++)
+            left |= alive[w + k];
+    }
+    return left != 0;
+}
+
+#endif

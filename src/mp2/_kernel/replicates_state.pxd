@@ -1,0 +1,190 @@
+# cython: language_level=3
+"""The structs of the test of replicates: what all workers share, and what one of them has."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from mp2._kernel.heap cimport MAX_SIZE
+from mp2._kernel.score cimport Days, ScoreRules
+from mp2._kernel.state cimport (
+    GO_ON, TURN_AT_WALL, TURN_STOPPED, Arena, Status, mp2_count, mp2_load, mp2_lowest_bit,
+    mp2_note_words, mp2_now_ns, mp2_panel, mp2_survivors,
+)
+
+cdef extern from "_kernel/simd.h" nogil:
+    ctypedef struct mp2_node:
+        uint64_t *rows
+        int32_t n_days, n_lanes, n_chunks, row_words, floor, cap
+    ctypedef struct mp2_print:
+        uint64_t key
+        uint64_t slot
+    # The same struct as in `state`, with the fields that are used here.
+    ctypedef struct ReplicateLoops "mp2_loops":
+        void (*sort_out)(
+            const mp2_panel *, const uint64_t *, const int32_t *, int32_t, mp2_survivors *
+        ) noexcept nogil
+        int64_t (*meet)(
+            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, uint64_t *,
+            uint64_t *
+        ) noexcept nogil
+        void (*narrow)(
+            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, mp2_node *
+        ) noexcept nogil
+        int32_t (*add_day)(
+            const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
+            uint64_t *
+        ) noexcept nogil
+        void (*add_planes)(const uint64_t *, int32_t, uint64_t *, int32_t) noexcept nogil
+        int32_t (*keep_reaching)(const uint64_t *, int32_t, int32_t, uint64_t *) noexcept nogil
+    mp2_print mp2_fingerprint(
+        const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
+    )
+    void MP2_PREFETCH(const void *)
+
+
+cdef enum:
+    BLOCK = 512                  # replicates that are counted at once
+    BLOCK_WORDS = 8
+    N_PENDING = 64               # sets found, but not yet looked up and scored
+    N_REPRESENTATIVES = 1024     # places for the candidates of one algorithm
+    N_MEASURED = 1024            # groups whose duplicates are counted before any is skipped
+
+
+cdef struct Family:
+    # The groups that are tested and the labels; nothing in it changes while a worker runs.
+    mp2_panel panel              # floor and cap are limits on buys here
+    const ScoreRules *rules
+    const double *day_weights
+    const int32_t *next_algo     # [n_variations], like the next three
+    const int32_t *algo_of
+    const int32_t *alias_of
+    const int32_t *n_alike       # variations with the same buys, itself included
+    int32_t n_variations, n_tickers, max_size, n_sizes
+    int32_t row_of_size[MAX_SIZE + 1]    # of the maxima; -1: not retained
+    int32_t most_buys            # of any group within the limits on any day
+    int32_t n_planes             # of the count of a day
+    int32_t n_total_planes       # of the count of all days
+    const uint64_t *labels
+    int64_t n_label_words
+    int64_t max_mask_bytes
+    int64_t check_words
+    const uint64_t *keys         # of fingerprints
+    const int32_t *day_order     # the day with the fewest winners first
+    # Bounds, see `replicates_bound.pxd`.
+    int32_t bounded
+    int32_t steady               # `max_cv_buys` excludes no group within the limits
+    const double *slopes         # [n_days]
+    double second_worst_share
+    double slack
+    const double *wilson         # triangular by buys and hits; NULL: computed when needed
+    int64_t wilson_most
+
+
+cdef struct Level:
+    # A group of one size and the candidates that may join it.
+    mp2_node node
+    uint64_t *consensus          # in the panel's layout
+    uint64_t *masks              # [candidate][n_words]: those it may be joined by
+    const uint64_t *candidates   # bits
+    const uint64_t *siblings     # masks of the level above; NULL: not kept
+    int64_t weight               # groups it stands for: aliases of its members
+
+
+cdef struct Pending:
+    uint64_t *words              # [N_PENDING][row_words]
+    mp2_print prints[N_PENDING]
+    int32_t sizes[N_PENDING]
+    int32_t n
+
+
+cdef struct Scoring:
+    # The set that is scored, and scratch.
+    int32_t *tickers             # [n_days][most_buys]
+    uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
+    uint64_t *total              # [n_total_planes][BLOCK_WORDS]
+    uint64_t *any_day
+    int32_t *day_planes          # [n_days]
+    int32_t *by_gain             # [n_days]
+    double *gains                # [n_days]: rise of the bound for one more hit
+    double *ceilings             # by hits of all days: no score is higher
+    double base                  # bound at no hits, without the Wilson term
+    int64_t n_buys
+    int64_t n_tickers
+    int32_t n_listed
+    int32_t prepared
+    Days days
+
+
+cdef struct Walk:
+    # One worker.
+    const Family *family
+    const ReplicateLoops *loops
+    int64_t *stop
+    int64_t *wall_ns
+    int64_t credit
+    int64_t scoring_ns
+    int64_t n_groups[MAX_SIZE + 1]
+    int64_t n_visited            # groups looked into
+    int32_t exact                # nothing was skipped
+    int32_t n_candidates         # of the starter
+    int32_t n_words              # of a set of candidates
+    int32_t keeps_masks
+    int32_t *candidates          # variation numbers
+    int32_t *after               # index of the first candidate of a later algorithm
+    int32_t *lane_of
+    uint64_t *moves
+    uint64_t *any_words          # scratch
+    uint64_t *all_candidates
+    uint64_t *allowed
+    uint64_t *passing
+    uint64_t *within
+    uint64_t *state              # [2 row_words]: a consensus
+    mp2_print *prints            # [n_candidates]
+    mp2_survivors survivors
+    uint64_t n_salts
+    uint64_t *representatives    # [N_REPRESENTATIVES]
+    uint64_t *groups             # fingerprints of groups looked into, [n_group_slots]
+    uint64_t n_group_slots
+    uint64_t *sets               # fingerprints of scored sets, [n_set_slots]
+    uint64_t n_set_slots
+    double *maxima               # [n_sizes][max_row]
+    double *weakest              # [n_sizes][blocks]: least of the maxima of a block
+    uint64_t *valid              # [blocks][BLOCK_WORDS]
+    int64_t max_row
+    int32_t n_blocks
+    int64_t n_sets_scored, n_evaluated, n_candidates_met
+    Level levels[MAX_SIZE + 1]
+    Pending pending
+    Scoring scoring
+    Arena lists                  # for the whole life of a worker
+    Arena tables                 # of the current starter
+
+
+cdef inline Status spend(Walk *t, int64_t words) noexcept nogil:
+    """Account for some words of work; look at the clock when the credit is used up."""
+    t.credit -= words
+    return GO_ON if t.credit > 0 else check(t)
+
+
+cdef inline Status check(Walk *t) noexcept nogil:
+    """Look at the stop flag and the wall."""
+    mp2_note_words(t.family.check_words - t.credit)
+    t.credit = t.family.check_words
+    if mp2_load(t.stop):
+        return TURN_STOPPED
+    return TURN_AT_WALL if mp2_now_ns() >= mp2_load(t.wall_ns) else GO_ON
+
+
+cdef inline int32_t next_bit(const uint64_t *words, int32_t n_words, int32_t at) noexcept nogil:
+    """Index of the first bit from `at` on, or -1."""
+    cdef int32_t w = at >> 6
+    cdef uint64_t left
+    if w >= n_words:
+        return -1
+    left = words[w] >> (at & 63) << (at & 63)
+    while left == 0:
+        w += 1
+        if w == n_words:
+            return -1
+        left = words[w]
+    return 64 * w + mp2_lowest_bit(left)

@@ -1,0 +1,425 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The kernel of the test of replicates: the best score an exhaustive search finds under each of
+many labellings, without the GIL.
+
+A *replicate* is a set of labels: which ticker wins on which day. Labels change hits, never buys. So
+groups are enumerated once, by their buys alone, and each distinct consensus is scored in all
+replicates. Read top-down; the parts are in `_kernel/`:
+
+    replicates_state   the structs        replicates_score   sets: hits, bounds, maxima
+    replicates_walk    groups             replicates_loops   the innermost loops
+
+One example, worked through: 8 tickers (0..7), one day, floor 2, at most 3 buys, groups of 2 to 4,
+three replicates. The starter s and variations of three later algorithms buy
+
+    s    0 1 2 3 4 5          winners in replicate 0    0 1 2
+    v    0 1 2 4 7            winners in replicate 1    1 4 5
+    x    0 1 2 3 5            winners in replicate 2    3 6 7
+    x'   0 1 2 3 6 7
+    y    0 1 2 6
+
+1. `find_candidates` looks for variations with at least 2 buys in common with s: v, x, x', y. Here
+   s x = 01235 and s x' = 0123 differ.
+2. `open_starter` projects them onto what s buys: 012345, so v is 111010.
+3. `meet_later` meets each with all later ones. s v = 0124 has two larger groups with x and x': both
+   leave 012, so x' is dropped: each group with x' equals one with x. 3 buys are within the limits:
+   `offer_set` puts 012 among the sets to be scored, at size 3.
+4. `descend` opens s v with the candidates x and y, and `walk_last` looks up s v x: not seen before.
+   Those that may follow x below s v are those that follow both s v and s x: y. s v x y is 012 again,
+   at size 4.
+5. `flush` drops a set that was already scored at its size, by its fingerprint.
+6. `score_set` adds up the rows of labels of the tickers 0, 1, 2: bit r of a row says whether
+   the ticker wins in replicate r.
+
+       ticker 0    1 0 0
+       ticker 1    1 1 0
+       ticker 2    1 0 0
+       hits        3 1 0      as planes: ones 1 1 0, twos 1 0 0
+
+   Only replicate 0 reaches the floor. Its score raises a maximum if the bound says it may.
+
+What makes this exact although groups are skipped:
+
+- A dropped candidate has the consensus of an *earlier one of its algorithm*, so the same variations
+  may follow. The candidate it is dropped for may be dropped too, for a still earlier one; the chain
+  ends in one that is a representative in every group it passes through.
+- A group is skipped when one of equal consensus, size and last algorithm was looked into: what it
+  leads to has been found. Tables are emptied when a starter is interrupted.
+- Sets are compared by fingerprints of 64 bits with keys that are fixed but random. A look-up takes
+  one set for another with odds of at most 2^-61; a week that looks up 10^9 sets goes wrong with
+  odds below 5e-10.
+
+Every `check_words` words of work the kernel looks at the stop flag and the wall.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+import numpy as np
+
+from mp2 import _recurse
+from mp2.data.panel import first_alike
+from mp2.groups.kept import day_weights
+
+from mp2._kernel.replicates_state cimport *
+from mp2._kernel.replicates_walk cimport walk_starter
+from mp2._kernel.score cimport ScoreRules, wilson_lower_bound
+from mp2._kernel.state cimport (
+    MP2_CHECKED, TURN_EXHAUSTED, TURN_NO_MEMORY, measure, mp2_find_loops, mp2_most_words, mp2_store,
+    reserve, take,
+)
+from mp2._recurse cimport Control
+
+# Of all workers together, for fingerprints.
+TABLE_BYTES = 48 << 20
+# Rows of the table of Wilson bounds; beyond them the bound is computed.
+_MOST_WILSON = 400
+
+
+cdef class ReplicateSearch:
+    """The groups of a panel and labels to test them with, ready for any number of workers.
+
+    With D days, T tickers and B replicates:
+
+    - `panel`: a consistent `SignalPanel`; its wins are not used;
+    - `labels` uint64[D, T, n_label_words]: bit r of `labels[d, t]` (bit r % 64 of word r // 64)
+      says that ticker t wins on day d in replicate r; `n_label_words` is a multiple of 8 and at
+      least B / 64; read-only arrays welcome;
+    - `n_workers`: how many share the memory for tables;
+    - `check_words`: words of work between two looks at the clock.
+
+    ValueError when shapes disagree.
+    """
+
+    cdef readonly int64_t n_replicates
+    cdef const uint64_t[:, :, ::1] buys
+    cdef const uint64_t[:, :, ::1] labels
+    cdef const double[::1] day_weights
+    cdef const int32_t[::1] algo_of, alias_of
+    cdef int32_t[::1] next_algo, n_alike, day_order
+    cdef double[::1] slopes, wilson
+    cdef uint64_t[::1] keys
+    cdef ScoreRules rules
+    cdef Family family
+    cdef object exhausted, retain_sizes
+    cdef int64_t n_slots
+
+    def __init__(
+        self, panel, rules, labels, int64_t n_replicates, *, int n_workers=4,
+        int64_t check_words=_recurse.CHECK_WORDS,
+    ):
+        if not panel.consistent:
+            raise ValueError("replicates need a consistent panel")
+        n_days, n_tickers = len(panel.days), len(panel.tickers)
+        if labels.dtype != np.uint64 or labels.ndim != 3 or labels.shape[:2] != (n_days, n_tickers):
+            raise ValueError(f"labels are {labels.dtype}{labels.shape}, not uint64 of "
+                             f"({n_days}, {n_tickers}, words)")
+        if labels.shape[2] % BLOCK_WORDS or not 1 <= n_replicates <= 64 * labels.shape[2]:
+            raise ValueError(f"{n_replicates} replicates do not fit {labels.shape[2]} words")
+        self.buys = panel.buys
+        self.labels = labels
+        self.n_replicates = n_replicates
+        self.rules = rules.to_dict()
+        self.retain_sizes = rules.retain_sizes
+        self.day_weights = day_weights(panel.base_win_rates, rules)
+        self.algo_of = panel.algo_of
+        self.alias_of = first_alike(panel)
+        self.next_algo = np.searchsorted(
+            panel.algo_of, panel.algo_of, side="right").astype(np.int32)
+        self.n_alike = np.bincount(
+            self.alias_of, minlength=panel.n_variations).astype(np.int32)
+        self.day_order = np.argsort(panel.base_win_rates, kind="stable").astype(np.int32)
+        # By first alias: groups by size of its exhausted class.
+        self.exhausted = {}
+        n_slots = TABLE_BYTES // (3 * 8 * max(1, n_workers))
+        self.n_slots = max(1 << 10, 1 << (int(n_slots).bit_length() - 1))
+        self._describe(panel, check_words)
+        self._describe_bound(rules)
+
+    cdef _describe(self, panel, int64_t check_words):
+        cdef Family *family = &self.family
+        cdef mp2_panel *own = &family.panel
+        cdef int64_t most_buys
+        n_words = self.buys.shape[2]
+        own.rows = &self.buys[0, 0, 0]
+        own.n_days = self.buys.shape[1]
+        own.n_words = n_words
+        own.row_words = own.n_days * own.n_words
+        own.floor = self.rules.min_daily_hits
+        own.cap = self.rules.max_daily_buys
+        most_buys = min(own.cap, len(panel.tickers))
+        family.most_buys = most_buys
+        family.n_planes = int(most_buys).bit_length()
+        family.n_total_planes = int(most_buys * own.n_days).bit_length()
+        family.rules = &self.rules
+        family.day_weights = &self.day_weights[0]
+        family.next_algo = &self.next_algo[0]
+        family.algo_of = &self.algo_of[0]
+        family.alias_of = &self.alias_of[0]
+        family.n_alike = &self.n_alike[0]
+        family.day_order = &self.day_order[0]
+        family.n_variations = panel.n_variations
+        family.n_tickers = len(panel.tickers)
+        family.max_size = max(self.retain_sizes)
+        family.n_sizes = len(self.retain_sizes)
+        for size in range(MAX_SIZE + 1):
+            family.row_of_size[<int>size] = -1
+        for k, size in enumerate(self.retain_sizes):
+            family.row_of_size[<int>size] = k
+        family.labels = &self.labels[0, 0, 0]
+        family.n_label_words = self.labels.shape[2]
+        family.max_mask_bytes = 4 << 20
+        family.check_words = check_words
+        # Random, but the same in every process: results may not depend on chance.
+        keys = np.random.Philox(key=20240105).random_raw(
+            own.n_words * ((own.n_days + 7) // 8 * 8) + 4)
+        keys[:2] |= np.uint64(1)
+        self.keys = keys
+        family.keys = &self.keys[0]
+
+    cdef _describe_bound(self, rules):
+        """See `replicates_score.pxd`."""
+        cdef Family *family = &self.family
+        cdef int32_t D = family.panel.n_days
+        cdef int64_t n, hits
+        days = np.arange(1, D + 1)
+        distance = days - days.mean()
+        median = max(0.0, rules.median_pp_weight)
+        second = max(0.0, rules.second_worst_pp_weight)
+        slopes = rules.weighted_pp_weight * np.asarray(self.day_weights) / D + median / D
+        slopes += second / max(1, D - 1)
+        if D > 1:
+            slopes += rules.rising_weight * distance / (distance ** 2).sum()
+            family.second_worst_share = second / (D - 1)
+        self.slopes = slopes
+        family.slopes = &self.slopes[0]
+        family.bounded = (
+            rules.mad_weight >= median and rules.iqr_weight >= 0
+            and rules.rising_weight <= rules.falling_weight
+        )
+        family.slack = 1e-12 * self._largest_terms(rules)
+        family.steady = self._is_steady(rules)
+        family.wilson_most = min(<int64_t>family.most_buys * D, <int64_t>1 << 40)
+        if family.wilson_most > _MOST_WILSON:
+            return
+        most = family.wilson_most
+        self.wilson = np.empty((most + 1) * (most + 2) // 2)
+        for n in range(most + 1):
+            for hits in range(n + 1):
+                self.wilson[n * (n + 1) // 2 + hits] = self.rules.wilson_weight * (
+                    wilson_lower_bound(<double>hits, <double>n, self.rules.wilson_z))
+        family.wilson = &self.wilson[0]
+
+    def _largest_terms(self, rules):
+        """Sum of the sizes that the terms of a score can have, for the rounding of a bound."""
+        most = float(self.family.most_buys)
+        rates = ("weighted_pp", "median_pp", "second_worst_pp", "wilson", "rising", "falling",
+                 "mad", "iqr", "cv")
+        largest = sum(abs(getattr(rules, f"{name}_weight")) for name in rates) * 100.0
+        largest *= 1.0 + float(np.abs(self.day_weights).max()) + self.family.panel.n_days
+        largest += abs(rules.coverage_log_weight) * (most + abs(rules.coverage_cap))
+        largest += abs(rules.coverage_excess_weight) * (most + abs(rules.coverage_cap))
+        largest += abs(rules.crowding_weight) * (most + abs(rules.crowding_cap)) ** 2
+        points = abs(rules.sweet_low) + abs(rules.sweet_peak) + abs(rules.sweet_high) + most
+        steepest = abs(rules.sweet_low_slope) + abs(rules.sweet_slope) + abs(rules.sweet_high_slope)
+        largest += abs(rules.sweet_empty) + points * steepest
+        repeats = self.family.panel.n_days + abs(rules.repeat_tolerance)
+        return largest + abs(rules.repeat_weight) * repeats ** 2
+
+    def _is_steady(self, rules):
+        """Whether no buys between floor and cap can have too high a `cv_buys`.
+
+        It is greatest where every day has the fewest or the most buys.
+        """
+        n_days, low = self.family.panel.n_days, self.rules.min_daily_hits
+        if low == 0:
+            return False
+        most = max(low, self.family.most_buys)
+        worst = 0.0
+        for k in range(n_days + 1):
+            buys = np.where(np.arange(n_days) < k, most, low).astype(float)
+            if n_days > 1:
+                worst = max(worst, buys.std(ddof=1) / buys.mean())
+        return worst * (1 + 1e-9) <= rules.max_cv_buys
+
+    @property
+    def n_variations(self):
+        return self.family.n_variations
+
+    def worker(self):
+        """Return a new `ReplicateWorker`."""
+        return ReplicateWorker(self)
+
+    def lower(self, int64_t n_replicates):
+        """Use the first `n_replicates` only, in every `run` that begins from now on."""
+        if not 1 <= n_replicates <= self.n_replicates:
+            raise ValueError(f"{n_replicates} replicates of {self.n_replicates}")
+        self.n_replicates = n_replicates
+
+
+cdef class ReplicateWorker:
+    """Maxima of the groups that one thread has met; not for use by two threads at once.
+
+    - `n_groups_exact`: nothing was skipped, so `n_groups` is exact; else it is a lower bound;
+    - `enumeration_ns`, `scoring_ns`: time in `run`; only the second grows with the replicates.
+    """
+
+    cdef ReplicateSearch search
+    cdef Walk walk
+    cdef object _maxima, _weakest, _valid, _tables, _n_groups
+    cdef readonly int64_t enumeration_ns
+
+    def __init__(self, ReplicateSearch search not None):
+        cdef Walk *t = &self.walk
+        cdef double[:, ::1] maxima
+        cdef double[:, ::1] weakest
+        cdef uint64_t[::1] tables
+        cdef uint64_t[:, ::1] valid
+        self.search = search
+        t.family = &search.family
+        t.exact = 1
+        n_blocks = (search.n_replicates + BLOCK - 1) // BLOCK
+        n_sizes = search.family.n_sizes
+        self._maxima = np.full((n_sizes, n_blocks * BLOCK), -np.inf)
+        self._weakest = np.full((n_sizes, n_blocks), -np.inf)
+        self._valid = np.zeros((n_blocks, BLOCK_WORDS), np.uint64)
+        self._tables = np.zeros(3 * search.n_slots, np.uint64)
+        self._n_groups = np.zeros(n_sizes, np.int64)
+        maxima, weakest, valid, tables = self._maxima, self._weakest, self._valid, self._tables
+        t.maxima = &maxima[0, 0]
+        t.weakest = &weakest[0, 0]
+        t.valid = &valid[0, 0]
+        t.max_row = n_blocks * BLOCK
+        t.n_set_slots = 2 * search.n_slots
+        t.n_group_slots = search.n_slots
+        t.sets = &tables[0]
+        t.groups = t.sets + t.n_set_slots
+        place_lists(t)
+        if reserve(&t.lists) != GO_ON:
+            raise MemoryError("no memory to test replicates; lower --workers")
+        place_lists(t)
+        memset(t.representatives, 0, N_REPRESENTATIVES * sizeof(uint64_t))
+        for d in range(search.family.panel.n_days):
+            t.lane_of[<int>d] = d
+
+    def __dealloc__(self):
+        free(self.walk.lists.memory)
+        free(self.walk.tables.memory)
+
+    @property
+    def maxima(self):
+        """float64[n_retained_sizes, n_replicates]: the best score; -inf without an eligible group.
+
+        A copy, of the replicates that are still in use.
+        """
+        return self._maxima[:, :self.search.n_replicates].copy()
+
+    @property
+    def n_groups(self):
+        """int64[n_retained_sizes]: groups within the limits on buys, of exhausted starters."""
+        return self._n_groups.copy()
+
+    @property
+    def n_groups_exact(self):
+        return bool(self.walk.exact)
+
+    @property
+    def scoring_ns(self):
+        return self.walk.scoring_ns
+
+    @property
+    def counts(self):
+        """What was done, for benchmarks: counters by name."""
+        t = self.walk
+        return {"candidates": t.n_candidates_met, "groups": t.n_visited, "sets": t.n_sets_scored,
+                "evaluated": t.n_evaluated}
+
+    def run(self, int32_t starter, Control control not None):
+        """Meet every replicate with all groups that begin with a variation.
+
+        Returns EXHAUSTED when that is done and the maxima are merged; WALL or STOPPED when
+        `control` ended it before. Then some of its scores are in the maxima, and it may be run
+        again, by any worker. The GIL is released throughout. MemoryError.
+        """
+        cdef Walk *t = &self.walk
+        cdef Status status
+        cdef int64_t started_ns, scoring_ns = t.scoring_ns
+        if not 0 <= starter < self.search.family.n_variations:
+            raise ValueError(f"starter {starter} does not belong to this panel")
+        first = self.search.alias_of[starter]
+        known = self.search.exhausted.get(first)
+        if known is not None:
+            self._n_groups += known
+            return _recurse.EXHAUSTED
+        self._begin(control)
+        with nogil:
+            started_ns = mp2_now_ns()
+            status = walk_starter(t, starter)
+            self.enumeration_ns += mp2_now_ns() - started_ns - (t.scoring_ns - scoring_ns)
+        if status == TURN_EXHAUSTED:
+            self._end(first)
+            return _recurse.EXHAUSTED
+        # Their sets and groups may not have been scored.
+        self._tables[:] = 0
+        if status == TURN_NO_MEMORY:
+            raise MemoryError("no memory to test replicates; lower --workers")
+        return <int>status
+
+    cdef _begin(self, Control control):
+        cdef Walk *t = &self.walk
+        cdef int64_t n_replicates = self.search.n_replicates
+        loops = _recurse.simd().encode()
+        t.loops = <const ReplicateLoops *>mp2_find_loops(loops)
+        t.stop = &control._stop
+        t.wall_ns = &control._wall_ns
+        t.credit = t.family.check_words
+        t.pending.n = 0
+        memset(t.n_groups, 0, sizeof(t.n_groups))
+        t.n_blocks = (n_replicates + BLOCK - 1) // BLOCK
+        bits = np.arange(t.max_row) < n_replicates
+        self._valid[:] = np.packbits(bits, bitorder="little").view("<u8").reshape(-1, BLOCK_WORDS)
+        self._maxima[:, n_replicates:] = np.inf
+        self._weakest[:] = self._maxima.reshape(*self._weakest.shape, BLOCK).min(axis=2)
+
+    cdef _end(self, first):
+        n_groups = [self.walk.n_groups[<int>size] for size in self.search.retain_sizes]
+        self._n_groups += n_groups
+        self.search.exhausted[first] = n_groups
+
+
+cdef void place_lists(Walk *t) noexcept nogil:
+    """Lay out what a worker needs for all starters; see `Arena`."""
+    cdef const Family *family = t.family
+    cdef int64_t n = family.panel.row_words * sizeof(uint64_t), D = family.panel.n_days
+    cdef int64_t V = family.n_variations * sizeof(int32_t)
+    cdef int64_t plane = BLOCK_WORDS * sizeof(uint64_t)
+    cdef Arena *lists = &t.lists
+    cdef Scoring *s = &t.scoring
+    t.candidates = <int32_t *>take(lists, V)
+    t.after = <int32_t *>take(lists, V)
+    t.lane_of = <int32_t *>take(lists, D * sizeof(int32_t))
+    t.moves = <uint64_t *>take(lists, 6 * n)
+    t.any_words = <uint64_t *>take(lists, family.panel.n_words * ((D + 7) // 8 * 8) * 8)
+    t.state = <uint64_t *>take(lists, 2 * n)
+    t.survivors.passing = <int32_t *>take(lists, sizeof(int32_t))
+    t.survivors.living = <int32_t *>take(lists, sizeof(int32_t))
+    t.survivors.within_cap = <int32_t *>take(lists, sizeof(int32_t))
+    t.representatives = <uint64_t *>take(lists, N_REPRESENTATIVES * sizeof(uint64_t))
+    for k in range(1, family.max_size):
+        t.levels[k].consensus = <uint64_t *>take(lists, n)
+    t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
+    s.tickers = <int32_t *>take(lists, D * family.most_buys * sizeof(int32_t))
+    s.planes = <uint64_t *>take(lists, D * family.n_planes * plane)
+    s.total = <uint64_t *>take(lists, family.n_total_planes * plane)
+    s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
+    s.day_planes = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.by_gain = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.gains = <double *>take(lists, D * sizeof(double))
+    s.ceilings = <double *>take(lists, (D * family.most_buys + 1) * sizeof(double))
+    s.days.n = <int32_t>D
+    s.days.weights = family.day_weights
+    s.days.hits = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.days.buys = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.days.pp = <double *>take(lists, D * sizeof(double))
+    s.days.sorted_pp = <double *>take(lists, D * sizeof(double))
