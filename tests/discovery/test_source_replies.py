@@ -494,7 +494,14 @@ def days_seen():
 
 @pytest.mark.parametrize(
     "today",
-    ["2020-01-13", datetime.date(2020, 1, 13), datetime.datetime(2020, 1, 13, 15, 30)],
+    [
+        "2020-01-13",
+        "2020/1/13",
+        "Jan 13, 2020",
+        "13.01.2020",
+        datetime.date(2020, 1, 13),
+        datetime.datetime(2020, 1, 13, 15, 30),
+    ],
 )
 def test_the_day_may_be_text(tmp_path, today):
     days, scanner = days_seen()
@@ -505,14 +512,14 @@ def test_the_day_may_be_text(tmp_path, today):
     assert not any(isinstance(day, datetime.datetime) for day in days)
 
 
-@pytest.mark.parametrize("today", ["", "2020-13-01", "tomorrow", 20200113, 1.5])
+@pytest.mark.parametrize("today", ["", "2020-13-01", "tomorrow", "01/02/2020", 1.5])
 def test_what_is_not_a_day_is_refused_at_once(today):
     days, scanner = days_seen()
     for run in (
         lambda: mp2.scan([scanner], today=today),
         lambda: scan_in_caller(scanner, today=today),
     ):
-        with pytest.raises(InputError, match="is not a date; give one as 2026-01-13"):
+        with pytest.raises(InputError, match=r"today: .*; write YYYY-MM-DD"):
             run()
     assert days == []
 

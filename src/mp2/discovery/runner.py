@@ -58,6 +58,7 @@ from typing import Any
 
 from mp2._document import Document, Fields, Names
 from mp2._intervals import POLL_S, check_interval
+from mp2.data.dates import setting_day
 from mp2.discovery.breaker import Breakers, BreakerState
 from mp2.discovery.collection import Collection, gather
 from mp2.discovery.config import (
@@ -132,7 +133,7 @@ def scan(
       scan from the same arguments, and its warnings are the result's.
     - `stop`: once it is set the scan ends within about `POLL_S` with what it has.
     - `observe` gets every event; with `observe_every_s` also every running scanner that often.
-    - `today`: the date to scan for, also as text `2026-01-13` (default: the local date).
+    - `today`: the date to scan for, also as a text in any clear form (default: the local date).
     - `scan_id`: the result's (default: a new one).
 
     A fault of one scanner is its outcome. Raises `InputError` for a fault of the call or the
@@ -239,11 +240,11 @@ def scan_day(today: Any) -> datetime.date:
         return today.date()
     if isinstance(today, datetime.date):
         return today
-    try:
-        return datetime.date.fromisoformat(today)
-    except (TypeError, ValueError):
-        text = plain(repr(today)[:100])
-        raise InputError(f"today {text} is not a date; give one as 2026-01-13") from None
+    problems: list[str] = []
+    day = setting_day("today", today, problems)
+    if day is None:
+        raise InputError(problems)
+    return day
 
 
 def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:
