@@ -6,8 +6,8 @@ days are wrong are refused: evenings before the days they stand for, and several
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,10 @@ _FRIDAY = 5
 _SUNDAY = 7
 # Summer time moves a zone's midnight by an hour.
 _N_CLOCKS_OF_MIDNIGHT = 2
+# Python's calendar.
+_EPOCH = date(1970, 1, 1)
+_FIRST_DAY = (date.min - _EPOCH).days
+_LAST_DAY = (date.max - _EPOCH).days
 
 
 class DateColumn:
@@ -43,6 +47,9 @@ class DateColumn:
         self._is_day_first: bool | None = None
         # Why no value of the column can be read.
         self.refusal: str | None = None
+        # The texts of a batch, and what they mean: the next one often has the same.
+        self._texts = pl.Series(dtype=pl.String)
+        self._meanings = pl.Series(dtype=pl.Date)
         # The times of the last batch; None where they are all midnight.
         self._times: Series | None = None
         self._quarters = pl.Series(dtype=pl.Datetime("us"))
@@ -60,18 +67,18 @@ class DateColumn:
         self._times = None
         if values.dtype == pl.Date:
             return _in_calendar(values)
-        is_instant = values.dtype == pl.Datetime
+        convert = self._of_texts
+        if values.dtype == pl.Datetime:
+            convert = self._of_instants
         try:
-            times = self._of_instants(values) if is_instant else self._of_texts(values)
+            times = convert(values)
         except InputError as error:
             self.refusal = str(error)
             return nulls(values, pl.Date)
         if times.dtype == pl.Date:
             return times
-        days = times.dt.date()
-        if (days.cast(times.dtype) != times).any():
-            self._times = times
-        return days
+        self._times = times
+        return times.dt.date()
 
     def _of_instants(self, values: Series) -> Series:
         """Return the times on the clock of the wanted zone, by default the column's own."""
@@ -85,58 +92,66 @@ class DateColumn:
         instants = _in_calendar(in_utc(values))
         # The usual column: no time is moved.
         if self.zone is None and zone.utcoffset(None) == timedelta():
-            return instants
+            return _days_of_midnights(instants)
+        stored_zone = UTC if dtype.time_zone else None
         distinct = instants.unique().drop_nulls()
-        times = []
-        for instant in distinct:
-            time = instant.replace(tzinfo=UTC) if dtype.time_zone else instant
-            times.append(local_time(time, zone))
-        return _replaced(instants, distinct, times)
+        times = [local_time(time.replace(tzinfo=stored_zone), zone) for time in distinct]
+        return _replaced(instants, distinct, _series(times))
 
     def _of_texts(self, values: Series) -> Series:
         """Return the times that texts and numbers mean, or dates where all are midnight."""
         texts = _date_texts(values)
-        # Each different text is parsed once: there are few days among many rows.
-        distinct = texts.unique().drop_nulls()
+        times = _replaced(texts, self._texts, self._meanings)
+        if times.null_count() > texts.null_count():
+            # Each different text is parsed once: there are few days among many rows.
+            self._texts = texts.unique().drop_nulls()
+            self._meanings = _series(self._parsed(self._texts))
+            times = _replaced(texts, self._texts, self._meanings)
+        return times
+
+    def _parsed(self, texts: Series) -> list[datetime | None]:
         date_format = self.table.date_format
-        readings = [local_readings(text, date_format, self.zone) for text in distinct]
+        readings = [local_readings(text, date_format, self.zone) for text in texts]
         if self._is_day_first is None and any(reading.need_order for reading in readings):
             self._is_day_first = self._find_order()
         if self._is_day_first:
-            times = [reading.day_first for reading in readings]
-        else:
-            times = [reading.month_first for reading in readings]
-        return _replaced(texts, distinct, times)
+            return [reading.day_first for reading in readings]
+        return [reading.month_first for reading in readings]
 
     def _find_order(self) -> bool:
         """Return whether days come before months, as some value of the whole column shows."""
+        # The first text of each kind.
         day_first = ""
         month_first = ""
-        ambiguous = ""
-        for batch in self.table.batches([self.name]):
-            for text in _date_texts(batch[self.name]).unique(maintain_order=True).drop_nulls():
-                reading = readings_of(text, self.table.date_format)
-                if not reading.need_order:
-                    continue
-                if reading.month_first is None:
-                    day_first = day_first or text
-                elif reading.day_first is None:
-                    month_first = month_first or text
-                else:
-                    ambiguous = ambiguous or text
+        unclear = ""
+        for text in self._all_texts():
+            reading = readings_of(text, self.table.date_format)
+            if not reading.need_order:
+                continue
+            if reading.month_first is None:
+                day_first = day_first or text
+            elif reading.day_first is None:
+                month_first = month_first or text
+            else:
+                unclear = unclear or text
         if day_first and month_first:
             raise InputError(
                 f"{self.place} has {day_first!r}, where the day is first, and {month_first!r}, "
                 "where the month is; write YYYY-MM-DD"
             )
-        if not (day_first or month_first):
-            days = readings_of(ambiguous, self.table.date_format).days()
-            raise InputError(
-                f"{self.place}: {ambiguous!r} may be {days[0]} (day first) or {days[1]} "
-                "(month first), and no value shows which; "
-                "give --date-format, such as %d/%m/%Y or %m/%d/%Y"
-            )
-        return bool(day_first)
+        if day_first or month_first:
+            return bool(day_first)
+        days = readings_of(unclear, self.table.date_format).days()
+        raise InputError(
+            f"{self.place}: {unclear!r} may be {days[0]} (day first) or {days[1]} "
+            "(month first), and no value shows which; "
+            "give --date-format, such as %d/%m/%Y or %m/%d/%Y"
+        )
+
+    def _all_texts(self) -> Iterator[str]:
+        for batch in self.table.batches([self.name]):
+            texts = _date_texts(batch[self.name])
+            yield from texts.unique(maintain_order=True).drop_nulls()
 
     # --- what the times show ---------------------------------------------------------------------
 
@@ -174,20 +189,24 @@ class DateColumn:
         # A wrong zone is found out, too; UTC says that the days are right.
         if self.zone is not None and self.zone.utcoffset(None) == timedelta():
             return []
-        weekdays = self._quarters.dt.date().unique().dt.weekday()
-        n_days = len(weekdays)
-        if n_days < _MIN_DAYS:
-            return []
-        is_midnight = 10 * clocks["count"].head(_N_CLOCKS_OF_MIDNIGHT).sum() > 9 * n_days
-        has_sundays = 10 * (weekdays == _SUNDAY).sum() > n_days
-        has_fridays = 50 * (weekdays == _FRIDAY).sum() > n_days
-        if is_midnight and has_sundays and not has_fridays:
+        if self._are_before_their_days(clocks["count"]):
             return [
                 f"{self.place}: the times are {shown}, on Sundays but not on Fridays: midnights of "
                 "a zone in the east, written as UTC; give --timezone, such as Asia/Tokyo "
                 "(--timezone UTC takes the days as they are)"
             ]
         return []
+
+    def _are_before_their_days(self, n_by_clock: Series) -> bool:
+        """Return whether the times are evenings of the days before those of a market."""
+        weekdays = self._quarters.dt.date().unique().dt.weekday()
+        n_days = len(weekdays)
+        if n_days < _MIN_DAYS:
+            return False
+        is_midnight = n_by_clock.head(_N_CLOCKS_OF_MIDNIGHT).sum() / n_days > 0.9
+        has_sundays = weekdays.eq(_SUNDAY).sum() / n_days > 0.1
+        has_fridays = weekdays.eq(_FRIDAY).sum() / n_days > 0.02
+        return is_midnight and has_sundays and not has_fridays
 
 
 # --- days of a whole table -----------------------------------------------------------------------
@@ -213,7 +232,12 @@ def spacing(dates: Sequence[str]) -> str | None:
 
 def _in_calendar(values: Series) -> Series:
     """Return dates or times with null for those that Python does not have."""
-    in_range = values.dt.year().is_between(1, 9999).fill_null(False)
+    import polars as pl
+
+    days = values.cast(pl.Date, strict=False).to_physical()
+    in_range = days.is_between(_FIRST_DAY, _LAST_DAY).fill_null(False)
+    if in_range.all():
+        return values
     return values.set(~in_range, None)
 
 
@@ -229,23 +253,21 @@ def _date_texts(values: Series) -> Series:
     return whole.cast(pl.String).zip_with((whole == values).fill_null(False), texts)
 
 
-def _replaced(
-    values: Series,
-    distinct: Series,
-    times: Sequence[datetime | None],
-) -> Series:
-    """Return the time of each value, or the dates where all are midnight."""
+def _series(times: Sequence[datetime | None]) -> Series:
+    """Make a series of times, or of dates where all are midnight."""
     import polars as pl
 
-    if distinct.is_empty():
-        return nulls(values, pl.Date)
-    replacements = pl.Series(times, dtype=pl.Datetime("us"))
-    days = replacements.dt.date()
-    if (days.cast(replacements.dtype) == replacements).all():
-        replacements = days
-    return values.replace_strict(
-        distinct,
-        replacements,
-        default=None,
-        return_dtype=replacements.dtype,
-    )
+    return _days_of_midnights(pl.Series(times, dtype=pl.Datetime("us")))
+
+
+def _days_of_midnights(times: Series) -> Series:
+    """Return the dates of times that are all midnight; other times as they are."""
+    days = times.dt.date()
+    if (days.cast(times.dtype) == times).all():
+        return days
+    return times
+
+
+def _replaced(values: Series, old: Series, new: Series) -> Series:
+    """Return the new value for each old one; null for others."""
+    return values.replace_strict(old, new, default=None, return_dtype=new.dtype)
