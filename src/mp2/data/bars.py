@@ -19,7 +19,7 @@ from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistake
 from mp2.data.columns import Columns
 from mp2.data.file_tickers import looks_like_ticker
 from mp2.data.findings import Finding, counted_finding
-from mp2.data.folders import TableFile, is_pattern, table_files, with_keys
+from mp2.data.folders import is_pattern, table_files, with_keys
 from mp2.data.kinds import without_suffixes
 from mp2.data.opening import open_table, table_names
 from mp2.data.reading import Reading
@@ -110,52 +110,46 @@ class BarSource:
                 self.problems.append(
                     f"{path}: {first.name} is a file of ticker {ticker!r} too; keep one of them"
                 )
-        yield from self._usable("files", (self._part_of_folder(file) for file in files))
-        self._report_names([file for file in files if file.ticker in self.named_tickers])
-
-    def _part_of_folder(self, file: TableFile) -> _Part:
-        rows = self._table(file.path, file.ticker, file.keys)
-        return _Part(file.path.name, str(file.path), rows)
-
-    def _report_names(self, files: list[TableFile]) -> None:
-        changed = [file for file in files if file.name != file.ticker]
+        parts = []
+        for file in files:
+            rows = self._table(file.path, file.ticker, keys=file.keys)
+            parts.append(_Part(file.path.name, str(file.path), rows))
+        yield from self._usable("files", parts)
+        names = []
+        changed = []
+        for file in files:
+            if file.ticker in self.named_tickers:
+                names.append(file.name)
+                if file.name != file.ticker:
+                    changed.append(f"{file.ticker} of {file.name}")
         if changed:
             self._report(
                 "ticker_of_file",
                 "tickers that are a part of the name of their file",
                 "taken from the name",
-                [f"{file.ticker} of {file.name}" for file in changed],
+                changed,
             )
-        if files and not any(looks_like_ticker(file.ticker) for file in files):
+        if names and not any(map(looks_like_ticker, self.named_tickers)):
             self._report(
                 "ticker_of_file",
                 "files that are not called like a ticker",
                 "kept",
-                [file.name for file in files],
+                names,
                 "; rename them, such as AAPL.csv",
             )
 
     def _database(self, path: Path, tables: list[str]) -> Rows:
         n_problems = len(self.problems)
-        parts = (self._part_of_database(path, table) for table in tables)
+        parts = []
+        for table in tables:
+            rows = self._table(path, table, part=table)
+            parts.append(_Part(table, f"{path}[{table}]", rows))
         n_usable = yield from self._usable("tables", parts)
         if not n_usable:
             # They are not one for each ticker.
             self.problems[n_problems:] = [
                 f"{path}: several tables; choose one with table: {', '.join(tables)}"
             ]
-
-    def _part_of_database(self, path: Path, table: str) -> _Part:
-        place = f"{path}[{table}]"
-        chosen = replace(self.reading, table=table)
-
-        def rows() -> Rows:
-            with open_table(path, "prices", chosen) as opened:
-                if Finder(opened, chosen.names).find("ticker", is_sure=True):
-                    raise InputError(f"{place}: has tickers of its own; choose it with table")
-                yield from self._rows(replace(opened, name=place), table)
-
-        return _Part(table, place, rows())
 
     def _usable(self, what: str, parts: Iterable[_Part]) -> Generator[Any, None, int]:
         """Yield the rows of the parts that can be read and return how many these are.
@@ -209,17 +203,26 @@ class BarSource:
         self,
         source: Any,
         ticker: str | None = None,
+        *,
+        part: str | None = None,
         keys: Mapping[str, str] | None = None,
     ) -> Rows:
-        """Yield the rows of a file or frame.
+        """Yield the rows of a file or frame, or of one `part` of a database.
 
         `ticker` and `keys` are what the path of a file in a folder says. Raises `InputError`, for
         faults after all rows.
         """
-        with open_table(source, "prices", self.reading) as opened:
+        reading = self.reading
+        if part is not None:
+            reading = replace(reading, table=part)
+        with open_table(source, "prices", reading) as opened:
             table = with_keys(opened, keys or {})
+            given = reading.names
+            if part is not None:
+                table = replace(table, name=f"{source}[{part}]")
+                if Finder(table, given).find("ticker", is_sure=True):
+                    raise InputError(f"{table.name}: has tickers of its own; choose it with table")
             self._note(table, table.notes)
-            given = self.reading.names
             wide = wide_bars(table, given)
             if wide is None:
                 yield from self._rows(table, ticker)

@@ -124,6 +124,9 @@ class Columns:
 
         if not roles:
             return
+        conversions = dict(_CONVERSIONS)
+        for role, dates in self.dates.items():
+            conversions[role] = (dates.days, (), _NOT_DAYS[role])
         first_row = 1
         # One column of the table may serve several roles.
         names = dict.fromkeys(self.names[role] for role in roles)
@@ -131,26 +134,22 @@ class Columns:
             columns = []
             numbers = self._numbers(batch, roles)
             for role in roles:
-                convert, missing, what = self._conversion(role)
+                convert, missing, what = conversions[role]
                 values = batch[self.names[role]]
                 converted = numbers[role] if role in numbers else convert(values)
                 converted = converted.alias(role)
                 columns.append(converted)
-                is_refused = role in self.dates and self.dates[role].refusal
-                if is_refused or not converted.null_count():
+                if not converted.null_count():
+                    continue
+                if role in self.dates and self.dates[role].refusal:
                     continue
                 nulls = converted.is_null()
                 misread = nulls & has_meaning(values, missing)
                 faults = self.doubts if role == "volume" else self.faults
                 faults.note(what, misread, values, first_row)
                 if role in _REQUIRED:
-                    line = f"is no {role}; every row needs one"
-                    self.faults.note(
-                        line,
-                        nulls & ~misread,
-                        values,
-                        first_row,
-                    )
+                    needed = f"is no {role}; every row needs one"
+                    self.faults.note(needed, nulls & ~misread, values, first_row)
             keys = [column for column in columns if column.name in _TEXT_KEYS]
             for dates in self.dates.values():
                 dates.note_times(keys)
@@ -159,42 +158,40 @@ class Columns:
         for dates in self.dates.values():
             self.faults.of_columns += dates.problems()
 
-    def _conversion(self, role: str) -> Conversion:
-        if role in self.dates:
-            return self.dates[role].days, (), _NOT_DAYS[role]
-        return _CONVERSIONS[role]
-
     def _numbers(
         self,
         batch: DataFrame,
         roles: Sequence[str],
     ) -> dict[str, Series]:
         """Return the numbers by role, with the same decimal mark once one of them shows it."""
-        texts = {role: batch[self.names[role]] for role in roles if role in _NUMBERS}
-        numbers = {role: numbers_of(values, self._mark) for role, values in texts.items()}
+        import polars as pl
+
+        numbers = {}
+        texts = []
+        n_odd = 0
+        for role in roles:
+            if role in _NUMBERS:
+                values = batch[self.names[role]]
+                texts.append(values)
+                numbers[role] = numbers_of(values, self._mark)
+                n_odd += numbers[role].null_count() - values.null_count()
         if self._mark is not None or not batch.height:
             return numbers
         # The usual table: all are numbers as they are.
-        if all(numbers[role].null_count() == texts[role].null_count() for role in numbers):
+        if not n_odd:
             self._mark = "."
             return numbers
-        self._mark = self._find_mark(list(texts.values()))
-        return {role: numbers_of(values, self._mark) for role, values in texts.items()}
-
-    def _find_mark(self, texts: Sequence[Series]) -> str:
-        import polars as pl
-
-        mark, unclear = decimal_mark(texts, self.table.likely_decimal)
-        if mark is None:
+        self._mark, unclear = decimal_mark(texts, self.table.likely_decimal)
+        if self._mark is None:
             text = pl.Series([unclear])
-            readings = [numbers_of(text, possible).item() for possible in (".", ",")]
+            dot, comma = [numbers_of(text, mark).item() for mark in (".", ",")]
             raise InputError(
-                f"{self.table.name}: {unclear!r} may be {readings[0]} or {readings[1]}; "
+                f"{self.table.name}: {unclear!r} may be {dot} or {comma}; "
                 "give the mark of decimals with decimal ('.' or ',')"
             )
-        if mark == ",":
+        if self._mark == ",":
             self.notes.append("numbers are read with decimal commas")
-        return mark
+        return self._numbers(batch, roles)
 
 
 class Reader(Columns):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from mp2.data.packed import ZIP_MAGIC, is_packed, open_bytes
@@ -22,14 +23,14 @@ SUFFIXES = {
     "sqlite": (".db", ".sqlite", ".sqlite3"),
     "duckdb": (".duckdb", ".ddb"),
 }
+# By first bytes, and where they begin.
 _MAGIC = {
-    b"PAR1": "parquet",
-    b"ARROW1": "feather",
-    b"SQLite format 3\0": "sqlite",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "excel",
+    (b"PAR1", 0): "parquet",
+    (b"ARROW1", 0): "feather",
+    (b"SQLite format 3\0", 0): "sqlite",
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0): "excel",
+    (b"DUCK", 8): "duckdb",
 }
-_DUCKDB_MAGIC = b"DUCK"
-_DUCKDB_MAGIC_AT = 8
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # What Excel and LibreOffice put into their archives.
 _EXCEL_MEMBERS = {"[Content_Types].xml", "content.xml"}
@@ -58,7 +59,10 @@ def file_kind(path: Path) -> str:
         if is_packed(outer):
             with open_bytes(path) as unpacked:
                 head = unpacked.read(_HEAD_BYTES)
-    kind = _kind_of_bytes(head)
+    kind = None
+    for (magic, begin), kind_of_magic in _MAGIC.items():
+        if head.startswith(magic, begin):
+            kind = kind_of_magic
     named = kind_of_name(path)
     # Text under the name of a database or of Parquet is a failed download: its reader says so.
     if kind is None and named in _TEXT_NAMES:
@@ -70,13 +74,6 @@ def file_kind(path: Path) -> str:
     if is_packed(outer) and kind not in ("csv", "json lines"):
         raise InputError(f"{path}: holds a {kind} file; unpack it first")
     return kind
-
-
-def _kind_of_bytes(head: bytes) -> str | None:
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    return "duckdb" if head.startswith(_DUCKDB_MAGIC, _DUCKDB_MAGIC_AT) else None
 
 
 def _kind_of_text(path: Path, head: bytes) -> str | None:
@@ -91,22 +88,18 @@ def _kind_of_text(path: Path, head: bytes) -> str | None:
     if not text.startswith((b"{", b"[")):
         return "csv"
     first_line = text.partition(b"\n")[0].strip()
-    # A record longer than the head counts as one.
-    if first_line.startswith(b"{") and (len(first_line) == len(text) or _is_json(first_line)):
-        return "json lines"
+    if first_line.startswith(b"{"):
+        # A record longer than the head counts as one.
+        if first_line == text:
+            return "json lines"
+        with suppress(ValueError):
+            json.loads(first_line)
+            return "json lines"
     shown = " ".join(text.decode(errors="replace").split())[:_MAX_SHOWN]
     raise InputError(
         f"{path}: is a JSON document, not a table: {shown}; "
         "write one record a line (pandas: to_json(path, orient='records', lines=True))"
     )
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def kind_of_name(path: Path) -> str | None:

@@ -42,17 +42,13 @@ def joined(tickers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
     own = set(tickers)
     candidates = set(others)
     spelling = {name: name for name in own & candidates}
-    for key_of in (ticker_key, _key_of_any_sign):
+    for key_of in (ticker_key, lambda ticker: re.sub("[./]", "-", ticker_key(ticker))):
         candidates_of = _by_key(candidates, key_of)
         for key, names in _by_key(own, key_of).items():
             same = candidates_of.get(key, [])
             if len(names) == len(same) == 1:
                 spelling.setdefault(names[0], same[0])
     return spelling
-
-
-def _key_of_any_sign(ticker: str) -> str:
-    return re.sub(r"[./]", "-", ticker_key(ticker))
 
 
 def _by_key(tickers: Iterable[str], key_of: Callable[[str], str]) -> dict[str, list[str]]:

@@ -42,8 +42,8 @@ def is_wide(source: Any) -> bool:
 
 def is_long(frame: Any) -> bool:
     """Return whether a frame has a column of variations."""
-    roles = [role_of(name, ["variation"]) for name in getattr(frame, "columns", ())]
-    return "variation" in roles
+    columns = getattr(frame, "columns", ())
+    return any(role_of(name, ["variation"]) for name in columns)
 
 
 def is_several(source: Any) -> bool:
@@ -56,32 +56,6 @@ def is_several(source: Any) -> bool:
 
 def _frames(source: Any) -> list[Any]:
     return list(source.values() if isinstance(source, Mapping) else source)
-
-
-@dataclass(slots=True)
-class _Part:
-    """One frame: its algorithm, if the caller names it, and what its column levels are.
-
-    Levels are meant by position, since they may have no name. `keys` and `tickers` are those of
-    each column; they are empty when the levels are not understood.
-    """
-
-    place: str
-    frame: Any
-    algo: str | None
-    keys: list[Key] = field(default_factory=list)
-    tickers: list[str | None] = field(default_factory=list)
-    days: list[Any] = field(default_factory=list)
-
-    @property
-    def levels(self) -> list[Any]:
-        return list(self.frame.columns.names)
-
-    def texts(self, level: int) -> list[str | None]:
-        """Return the value of a level for every column, as text."""
-        values = self.frame.columns.get_level_values(level)
-        pairs = zip(values, values.isna(), strict=True)
-        return [None if null else str(value) for value, null in pairs]
 
 
 def wide_signals(
@@ -98,18 +72,7 @@ def wide_signals(
     """
     import polars as pl
 
-    names = FoundNames()
-    problems: list[str] = []
-    warnings: list[str] = []
-    parts = list(_parts(source, problems))
-    for part in parts:
-        _name_columns(part, reading.columns, problems, warnings)
-        _read_index(part, reading, problems)
-        problems += cell_problems(part, reading.stop)
-        names.variations.update(dict.fromkeys(part.keys))
-        names.tickers.update(ticker for ticker in part.tickers if ticker is not None)
-        names.days.update(day for day in part.days if day is not None)
-    problems += overlaps(parts)
+    parts = _parts_of(source)
 
     def read(_: Any) -> Rows:
         for part in parts:
@@ -124,155 +87,35 @@ def wide_signals(
                 yield buys.with_columns(day_column.gather(row))
 
     signals = LongSignals(Table(_NAME, KEYS, read), {}, with_outcome=False)
-    signals.problems += problems
-    signals.guesses += warnings
+    if not parts:
+        signals.problems.append(f"{_NAME}: there is no frame")
+    names = FoundNames()
+    for part in parts:
+        if part.is_pandas():
+            part.name_columns(reading.columns)
+            part.read_index(reading)
+            part.check_cells(reading.stop)
+        signals.problems += part.problems
+        signals.guesses += part.guesses
+        names.variations.update(dict.fromkeys(part.keys))
+        names.tickers.update(ticker for ticker in part.tickers if ticker is not None)
+        names.days.update(filter(None, part.days))
+    signals.problems += overlaps(parts)
     return signals, names
 
 
-def _parts(
-    source: Any,
-    problems: list[str],
-) -> Iterator[_Part]:
-    """Yield the frames of a source with what messages call them."""
-    import narwhals as nw
-
-    if nw.dependencies.is_pandas_dataframe(source):
-        yield _Part(_NAME, source, None)
-        return
+def _parts_of(source: Any) -> list[_Part]:
+    """Return the frames of a source with what messages call them."""
+    parts = []
     if isinstance(source, Mapping):
-        parts = [_Part(f"{_NAME}[{key!r}]", frame, str(key)) for key, frame in source.items()]
+        for key, frame in source.items():
+            parts.append(_Part(f"{_NAME}[{key!r}]", frame, str(key)))
+    elif is_several(source):
+        for number, frame in enumerate(source, 1):
+            parts.append(_Part(f"{_NAME}, frame {number}", frame))
     else:
-        frames = enumerate(source, 1)
-        parts = [_Part(f"{_NAME}, frame {number}", frame, None) for number, frame in frames]
-    for part in parts:
-        if nw.dependencies.is_pandas_dataframe(part.frame):
-            yield part
-        else:
-            problems.append(
-                f"{part.place}: is a {type(part.frame).__name__}, not a wide pandas frame of true "
-                "and false (index = days, columns = tickers)"
-            )
-    if not parts:
-        problems.append(f"{_NAME}: there is no frame")
-
-
-# --- columns -------------------------------------------------------------------------------------
-
-
-def _name_columns(
-    part: _Part,
-    columns: ColumnNames,
-    problems: list[str],
-    warnings: list[str],
-) -> None:
-    """Give every column of a frame its algorithm, variation and ticker."""
-    levels = part.levels
-    wrong = []
-    for axis, n in zip(("rows", "columns"), part.frame.shape, strict=True):
-        if not n:
-            wrong.append(f"{part.place}: the frame has no {axis}")
-    algo_level = _level(part, "algo", columns, wrong)
-    ticker_level = _level(part, "ticker", columns, wrong)
-    if ticker_level is None and levels.count(None) == 1:
-        ticker_level = levels.index(None)
-    shown = f"the levels are {', '.join(map(str, levels))}"
-    if ticker_level is None and "ticker" not in columns:
-        wrong.append(
-            f"{part.place}: no column level 'ticker'; {shown}; name it with columns (ticker=NAME)"
-        )
-    if part.algo is not None and algo_level is not None:
-        wrong.append(
-            f"{part.place}: has the column level {levels[algo_level]!r} too; give a list of "
-            "frames, or drop the level"
-        )
-    problems += wrong
-    if wrong or ticker_level is None:
-        return
-    if levels[ticker_level] is None and len(levels) > 1:
-        examples = named(part.frame.columns.get_level_values(ticker_level).unique(), _MAX_NAMED)
-        warnings.append(f"{part.place}: the column level without a name has tickers: {examples}")
-    part.tickers = part.texts(ticker_level)
-    parameters = [level for level in range(len(levels)) if level not in (algo_level, ticker_level)]
-    if algo_level is not None:
-        algos = part.texts(algo_level)
-    else:
-        algos = [_algo_of(part, [levels[level] for level in parameters], warnings)]
-        algos *= len(part.tickers)
-    part.keys = variation_keys(part, algos, parameters, problems)
-
-
-def _level(
-    part: _Part,
-    role: str,
-    columns: ColumnNames,
-    problems: list[str],
-) -> int | None:
-    """Return the position of the level that has a role, by the caller's name or the usual ones."""
-    levels = part.levels
-    usual = sure_names(role)
-    matching = [n for n, level in enumerate(levels) if plain_name(level) in usual]
-    if role in columns:
-        matching = [n for n, level in enumerate(levels) if level == columns[role]]
-    shown = f"the levels are {', '.join(map(str, levels))}"
-    remedy = f"name it with columns ({role}=NAME)"
-    if role in columns and not matching:
-        problems.append(f"{part.place}: no column level {columns[role]!r}; {shown}; {remedy}")
-    if len(matching) > 1:
-        problems.append(f"{part.place}: several column levels may be the {role}; {shown}; {remedy}")
-    if not matching:
-        return None
-    is_null = part.frame.columns.get_level_values(matching[0]).isna()
-    if is_null.any():
-        problems.append(
-            f"{part.place}: column level {levels[matching[0]]!r} holds nulls, "
-            f"the first in column {is_null.argmax() + 1}"
-        )
-    return matching[0]
-
-
-def _algo_of(
-    part: _Part,
-    parameters: Sequence[Any],
-    warnings: list[str],
-) -> str:
-    """Return the name of a frame that is one algorithm.
-
-    vectorbt calls a parameter by its indicator: `ma_window`, or `fast_window` and `slow_window`.
-    """
-    if part.algo is not None:
-        return part.algo
-    indicators = [str(name).rpartition("_")[0] or str(name) for name in parameters]
-    algo = "-".join(dict.fromkeys(indicators)) or part.place
-    warnings.append(
-        f"{part.place}: no column level 'algo': the frame is one algorithm, called {algo!r}; "
-        'give {"NAME": frame} for another name'
-    )
-    return algo
-
-
-def variation_keys(
-    part: _Part,
-    algos: Sequence[str | None],
-    parameters: Sequence[int],
-    problems: list[str],
-) -> list[Key]:
-    """Name every column; different parameters must not give the same name."""
-    keys = []
-    clashes = []
-    parameters_of: dict[Key, Any] = {}
-    texts = [part.texts(level) for level in parameters]
-    for algo, *values in zip(algos, *texts, strict=True):
-        variation = "-".join(text for text in values if text is not None) or _ONLY
-        key = (str(algo), variation)
-        keys.append(key)
-        if parameters_of.setdefault(key, values) != values:
-            clashes.append(
-                f"{part.place}: two variations of {algo!r} would both be called {variation!r}; "
-                "rename a parameter value"
-            )
-    # The first one shows what is wrong; every ticker of such a variation clashes.
-    problems += clashes[:1]
-    return keys
+        parts.append(_Part(_NAME, source))
+    return parts
 
 
 def overlaps(parts: Sequence[_Part]) -> list[str]:
@@ -293,52 +136,180 @@ def overlaps(parts: Sequence[_Part]) -> list[str]:
     return []
 
 
-# --- rows and cells ------------------------------------------------------------------------------
+# --- one frame -----------------------------------------------------------------------------------
 
 
-def _read_index(
-    part: _Part,
-    reading: Reading,
-    problems: list[str],
-) -> None:
-    """Take the days of a frame from its index."""
-    index = part.frame.index
-    table = frame_table(index.to_frame(index=False, name="index"), part.place)
-    table = replace(table, timezone=reading.timezone, date_format=reading.date_format)
-    dates = DateColumn(table, "index")
-    for batch in table.batches(["index"]):
-        part.days += dates.days(batch["index"]).to_list()
-        dates.note_times([])
-    problems += dates.problems()
-    if None in part.days and not dates.refusal:
-        number = part.days.index(None)
-        problems.append(
-            f"{part.place}: index entry {number + 1}: {str(index[number])!r} is not a day; "
-            f"use timestamps, YYYY-MM-DD or YYYYMMDD ({part.days.count(None)} such entries)"
+@dataclass(slots=True)
+class _Part:
+    """One frame: its algorithm, if the caller names it, and what its rows and columns are.
+
+    Column levels are meant by position, since they may have no name. `keys` and `tickers` are those
+    of each column; they are empty when the levels are not understood.
+    """
+
+    place: str
+    frame: Any
+    algo: str | None = None
+    keys: list[Key] = field(default_factory=list)
+    tickers: list[str | None] = field(default_factory=list)
+    days: list[Any] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
+
+    def is_pandas(self) -> bool:
+        """Return whether the frame is one of pandas, which alone has column levels."""
+        import narwhals as nw
+
+        if nw.dependencies.is_pandas_dataframe(self.frame):
+            return True
+        self.refuse(
+            f"is a {type(self.frame).__name__}, not a wide pandas frame of true and false "
+            "(index = days, columns = tickers)"
         )
+        return False
 
+    def refuse(self, problem: str) -> None:
+        """Add a problem of this frame."""
+        self.problems.append(f"{self.place}: {problem}")
 
-def cell_problems(
-    part: _Part,
-    stop: Stop,
-) -> list[str]:
-    """Return the first cell that is no signal, if any."""
-    n_wrong = 0
-    first = ""
-    for _, block in _blocks(part.frame, stop):
-        _, is_wrong = _cells(block)
-        n_wrong += int(np.count_nonzero(is_wrong))
-        if n_wrong and not first:
-            row, column = np.argwhere(is_wrong)[0]
-            name = block.columns[column]
-            levels = ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
-            value = block.iat[row, column]
-            first = (
-                f"{part.place}: column {levels}, row {row + 1}: {value} is neither true nor false"
+    def name_columns(self, columns: ColumnNames) -> None:
+        """Give every column its algorithm, variation and ticker; `columns` are the caller's."""
+        for axis, n in zip(("rows", "columns"), self.frame.shape, strict=True):
+            if not n:
+                self.refuse(f"the frame has no {axis}")
+        levels = list(self.frame.columns.names)
+        algo_level = self._level("algo", columns)
+        ticker_level = self._level("ticker", columns)
+        if ticker_level is None and levels.count(None) == 1:
+            ticker_level = levels.index(None)
+        if ticker_level is None and "ticker" not in columns:
+            self._refuse_levels("no column level 'ticker'", "ticker")
+        if self.algo is not None and algo_level is not None:
+            self.refuse(
+                f"has the column level {levels[algo_level]!r} too; give a list of frames, or drop "
+                "the level"
             )
-    if n_wrong > 1:
-        first += f" ({n_wrong} such cells)"
-    return [first] if n_wrong else []
+        if self.problems or ticker_level is None:
+            return
+        if levels[ticker_level] is None and len(levels) > 1:
+            tickers = self.frame.columns.get_level_values(ticker_level).unique()
+            self.guesses.append(
+                f"{self.place}: the column level without a name has tickers: "
+                f"{named(tickers, _MAX_NAMED)}"
+            )
+        self.tickers = self._texts(ticker_level)
+        parameters = list(range(len(levels)))
+        parameters.remove(ticker_level)
+        if algo_level is None:
+            algo = self.algo or self._guessed_algo([levels[level] for level in parameters])
+            algos: list[str | None] = [algo] * len(self.tickers)
+        else:
+            parameters.remove(algo_level)
+            algos = self._texts(algo_level)
+        self._name_variations(algos, [self._texts(level) for level in parameters])
+
+    def _level(self, role: str, columns: ColumnNames) -> int | None:
+        """Return the position of a role's level, by the caller's name or the usual ones."""
+        levels = list(self.frame.columns.names)
+        usual = sure_names(role)
+        matching = []
+        for number, level in enumerate(levels):
+            is_meant = plain_name(level) in usual
+            if role in columns:
+                is_meant = level == columns[role]
+            if is_meant:
+                matching.append(number)
+        if role in columns and not matching:
+            self._refuse_levels(f"no column level {columns[role]!r}", role)
+        if len(matching) > 1:
+            self._refuse_levels(f"several column levels may be the {role}", role)
+        if not matching:
+            return None
+        is_null = self.frame.columns.get_level_values(matching[0]).isna()
+        if is_null.any():
+            self.refuse(
+                f"column level {levels[matching[0]]!r} holds nulls, "
+                f"the first in column {is_null.argmax() + 1}"
+            )
+        return matching[0]
+
+    def _refuse_levels(self, problem: str, role: str) -> None:
+        levels = ", ".join(map(str, self.frame.columns.names))
+        self.refuse(f"{problem}; the levels are {levels}; name it with columns ({role}=NAME)")
+
+    def _texts(self, level: int) -> list[str | None]:
+        """Return the value of a level for every column, as text."""
+        values = self.frame.columns.get_level_values(level)
+        pairs = zip(values, values.isna(), strict=True)
+        return [None if null else str(value) for value, null in pairs]
+
+    def _guessed_algo(self, parameters: Sequence[Any]) -> str:
+        """Return the name of a frame that is one algorithm.
+
+        vectorbt calls a parameter by its indicator: `ma_window`, or `fast_window` and
+        `slow_window`.
+        """
+        indicators = [name.rpartition("_")[0] or name for name in map(str, parameters)]
+        algo = "-".join(dict.fromkeys(indicators)) or self.place
+        self.guesses.append(
+            f"{self.place}: no column level 'algo': the frame is one algorithm, called {algo!r}; "
+            'give {"NAME": frame} for another name'
+        )
+        return algo
+
+    def _name_variations(
+        self,
+        algos: Sequence[str | None],
+        parameters: Sequence[Sequence[str | None]],
+    ) -> None:
+        """Name every column; different parameters must not give the same name."""
+        parameters_of: dict[Key, Any] = {}
+        for algo, *values in zip(algos, *parameters, strict=True):
+            variation = "-".join(text for text in values if text is not None) or _ONLY
+            key = (str(algo), variation)
+            self.keys.append(key)
+            is_same = parameters_of.setdefault(key, values) == values
+            # Once: every ticker of such a variation clashes.
+            if not is_same and not self.problems:
+                self.refuse(
+                    f"two variations of {algo!r} would both be called {variation!r}; "
+                    "rename a parameter value"
+                )
+
+    def read_index(self, reading: Reading) -> None:
+        """Take the days from the index."""
+        index = self.frame.index
+        table = frame_table(index.to_frame(index=False, name="index"), self.place)
+        table = replace(table, timezone=reading.timezone, date_format=reading.date_format)
+        dates = DateColumn(table, "index")
+        for batch in table.batches(["index"]):
+            self.days += dates.days(batch["index"]).to_list()
+            dates.note_times([])
+        self.problems += dates.problems()
+        if None in self.days and not dates.refusal:
+            number = self.days.index(None)
+            self.refuse(
+                f"index entry {number + 1}: {str(index[number])!r} is not a day; "
+                f"use timestamps, YYYY-MM-DD or YYYYMMDD ({self.days.count(None)} such entries)"
+            )
+
+    def check_cells(self, stop: Stop) -> None:
+        """Report the first cell that is no signal, if any."""
+        n_wrong = 0
+        first = ""
+        for _, block in _blocks(self.frame, stop):
+            _, is_wrong = _cells(block)
+            n_wrong += int(np.count_nonzero(is_wrong))
+            if n_wrong and not first:
+                row, column = np.argwhere(is_wrong)[0]
+                name = block.columns[column]
+                levels = ", ".join(map(str, name)) if isinstance(name, tuple) else name
+                value = block.iat[row, column]
+                first = f"column {levels}, row {row + 1}: {value} is neither true nor false"
+        if n_wrong > 1:
+            first += f" ({n_wrong} such cells)"
+        if n_wrong:
+            self.refuse(first)
 
 
 def _blocks(

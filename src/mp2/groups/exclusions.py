@@ -29,8 +29,8 @@ _NO_LIMITS: dict[str, Any] = {
 def why_impossible(panel: SignalPanel, rules: Rules) -> list[str]:
     """Return why no search of a panel can find a group under these rules, as far as it is known."""
     floor = rules.min_daily_hits
-    nothing = "nothing can be found"
     lower = "lower it (0: no floor)"
+    # Of each reason what is wrong, and the remedy.
     reasons = []
     smallest = min(rules.retain_sizes)
     n_algos = len(panel.algos)
@@ -38,36 +38,38 @@ def why_impossible(panel: SignalPanel, rules: Rules) -> list[str]:
         remedy = "add algorithms"
         if n_algos > 1:
             remedy += f", or keep groups of {n_algos}"
-        reasons.append(
-            f"{counted(n_algos, 'algorithm')}, but the smallest group kept has {smallest} members "
-            f"of different ones (retain_sizes): {nothing}; {remedy}"
+        algorithms = counted(n_algos, "algorithm")
+        wrong = (
+            f"{algorithms}, but the smallest group kept has {smallest} members of different ones "
+            "(retain_sizes)"
         )
+        reasons.append((wrong, remedy))
     if rules.max_daily_buys < floor:
-        reasons.append(
+        most = counted(rules.max_daily_buys, "ticker")
+        wrong = (
             f"a group needs {floor} winners a day (min_daily_hits), but may have no more than "
-            f"{counted(rules.max_daily_buys, 'ticker')} (max_daily_buys): {nothing}; change one"
+            f"{most} (max_daily_buys)"
         )
-    if len(panel.tickers) < floor:
-        reasons.append(
-            f"{counted(len(panel.tickers), 'ticker')}, but a group needs {floor} winners a day "
-            f"(min_daily_hits): {nothing}; {lower}"
-        )
-        return reasons
+        reasons.append((wrong, "change one"))
     wins = panel.wins
     if not panel.consistent:
         wins = np.bitwise_or.reduce(wins, axis=0)
     n_winners = bitset.count(wins)
-    poorest = int(n_winners.argmin())
-    if n_winners[poorest] < floor:
-        n_poor = int(np.count_nonzero(n_winners < floor))
-        fewest = "no winner"
-        if n_winners[poorest]:
-            fewest = counted(int(n_winners[poorest]), "winner")
-        reasons.append(
-            f"{panel.days[poorest]} has {fewest}, but a group needs {floor} every day "
-            f"(min_daily_hits; {n_poor} of {len(panel.days)} days have fewer): {nothing}; {lower}"
+    fewest = int(n_winners.min())
+    if len(panel.tickers) < floor:
+        tickers = counted(len(panel.tickers), "ticker")
+        wrong = f"{tickers}, but a group needs {floor} winners a day (min_daily_hits)"
+        reasons.append((wrong, lower))
+    elif fewest < floor:
+        day = panel.days[n_winners.argmin()]
+        n_poor = np.count_nonzero(n_winners < floor)
+        winners = counted(fewest, "winner") if fewest else "no winner"
+        wrong = (
+            f"{day} has {winners}, but a group needs {floor} every day "
+            f"(min_daily_hits; {n_poor} of {len(panel.days)} days have fewer)"
         )
-    return reasons
+        reasons.append((wrong, lower))
+    return [f"{wrong}: nothing can be found; {remedy}" for wrong, remedy in reasons]
 
 
 def why_nothing(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mp2._document import Texts
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
@@ -39,31 +40,28 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
             sizes=dict.fromkeys(picks.picks),
             note=f"{picks.day} has no bar yet; the prices end at {dates[-1]}",
         )
-    date_idx = bisect_left(dates, picks.day)
-    session = dates[date_idx]
+    session = dates[bisect_left(dates, picks.day)]
     notes = []
     if session != picks.day:
-        if not picks.assumed or date_idx == 0:
-            span = f"though they cover {dates[0]} to {dates[-1]}"
-            remedy = "use the file the picks came from"
-            raise InputError(f"the prices have no bar on {picks.day}, {span}; {remedy}")
+        if not picks.assumed or session == dates[0]:
+            raise InputError(
+                f"the prices have no bar on {picks.day}, though they cover {dates[0]} to "
+                f"{dates[-1]}; use the file the picks came from"
+            )
         # No bar lies between the two days, so the signals are the same.
         notes.append(f"{picks.day} was not a trading day; scored on {session}, the next one")
     table = _as_of(prices, table, session)
+    voted = [vote.ticker for vote in picks.votes]
+    picked = {*picks.tickers(), *voted}
+    spelling = joined(picked, table.tickers)
     date_idx = table.date_idx(session)
     universe = Universe(
         table.tickers,
         table.open[:, date_idx],
         table.close[:, date_idx],
+        spelling,
     )
-    voted = [vote.ticker for vote in picks.votes]
-    picked = {*picks.tickers(), *voted}
-    spelling = joined(picked, table.tickers)
-
-    def score_of(tickers: Iterable[str]) -> Score:
-        return universe.score(spelling.get(ticker, ticker) for ticker in tickers)
-
-    of_all = score_of(picked)
+    of_all = universe.score(picked)
     guesses = guesses_text(spelling)
     if guesses:
         notes.append(guesses)
@@ -76,7 +74,7 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
     sizes: dict[int, Score | None] = dict.fromkeys(picks.picks)
     for size, pick in picks.picks.items():
         if pick:
-            sizes[size] = score_of(pick.tickers)
+            sizes[size] = universe.score(pick.tickers)
     return Outcome(
         run_id=picks.run_id,
         day=picks.day,
@@ -86,7 +84,7 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
         universe_hit_rate_pp=universe.hit_rate_pp,
         universe_return_pp=universe.mean_return_pp,
         sizes=sizes,
-        votes=score_of(voted),
+        votes=universe.score(voted),
         note="; ".join(notes) or None,
     )
 
@@ -108,7 +106,8 @@ def _as_of(prices: Any, table: PriceTable, session: str) -> PriceTable:
 class Universe:
     """All tickers with a valid bar on one day.
 
-    `open` and `close` are float64[T], NaN where there is none. `n` tickers have a bar;
+    `open` and `close` are float64[T], NaN where there is none. `spelling`: what `tickers` has for
+    names of tickers that are written differently elsewhere. `n` tickers have a bar;
     `hit_rate_pp` percent of them closed above their open, and `mean_return_pp` is their mean return
     from open to close in percent. Both are None without a ticker.
     """
@@ -118,7 +117,9 @@ class Universe:
         tickers: Sequence[str],
         open: FloatArray,
         close: FloatArray,
+        spelling: Texts | None = None,
     ) -> None:
+        self._spelling = spelling or {}
         # A hit and a return need both prices.
         valid = np.flatnonzero(np.isfinite(open) & np.isfinite(close)).tolist()
         self._index = {tickers[ticker]: i for i, ticker in enumerate(valid)}
@@ -133,14 +134,19 @@ class Universe:
 
     def score(self, tickers: Iterable[str]) -> Score:
         """Compare some tickers with all; those without a bar are no hit and gain nothing."""
-        picked = list(tickers)
-        unpriced = tuple(sorted(ticker for ticker in picked if ticker not in self._index))
-        priced = [self._index[ticker] for ticker in picked if ticker in self._index]
+        picked = [self._spelling.get(ticker, ticker) for ticker in tickers]
+        unpriced = []
+        priced = []
+        for ticker in picked:
+            if ticker in self._index:
+                priced.append(self._index[ticker])
+            else:
+                unpriced.append(ticker)
         score = Score(
             n_tickers=len(picked),
             n_picks=len(priced),
             n_unpriced=len(unpriced),
-            unpriced=unpriced,
+            unpriced=tuple(sorted(unpriced)),
         )
         # Without a rate on either side there is nothing to compare.
         if self.hit_rate_pp is None or self.mean_return_pp is None or not priced:
