@@ -870,6 +870,37 @@ def test_a_process_of_its_own(monkeypatch):
     assert "s3cret" not in str(result.logs)
 
 
+PRINTS_AND_IS_KILLED = """
+import os
+from mp2.discovery import child
+
+def printed(request):
+    print("before the response")
+    return b"the response"
+
+def end_at_once(output, response):
+    os.write(output, response)
+    os._exit(0)
+
+child.scanned = printed
+child._write_all = end_at_once
+child.main()
+"""
+
+
+def test_what_a_process_prints_is_there_before_its_response(monkeypatch):
+    # The requester kills a process that has responded, and a buffer with it.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    command = [sys.executable, "-c", PRINTS_AND_IS_KILLED]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        # Its end would be that of the requester.
+        process.stdin.write(b"{}\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"the response"
+        assert process.stderr.read() == b"before the response\n"
+
+
 def test_a_key_that_a_process_prints_is_not_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("STUB_KEY", "s3cret")
     file = tmp_path / "stderr"
