@@ -91,7 +91,8 @@ def everything(session):
 def wheel(session):
     """Build the sdist and from it the wheel, check the wheel, and test it.
 
-    The tests run in a folder without the sources and without a compiled extension.
+    The tests run in a folder without the sources and without a compiled extension. They try more
+    random examples than elsewhere, and polars has several threads.
     """
     session.install("build>=1.2", "abi3audit>=0.0.20")
     dist = Path(session.create_tmp()) / "dist"
@@ -107,7 +108,9 @@ def wheel(session):
     shutil.copy(ROOT / "pyproject.toml", elsewhere)
     session.chdir(elsewhere)
     session.run("mp2", "doctor")
-    session.run("pytest", "-q", "-p", "no:cacheprovider", *session.posargs)
+    more = ["--hypothesis-profile=full", "-p", "no:cacheprovider"]
+    env = {"POLARS_MAX_THREADS": "4"}
+    session.run("pytest", "-q", *more, *session.posargs, env=env)
 
 
 @nox.session

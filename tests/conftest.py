@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import gc
 import os
 import signal
 
@@ -7,14 +8,25 @@ import hypothesis
 import pytest
 
 # A slow example depends on the machine, not on the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("usual", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("full", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=5)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.load_profile("usual")
+
+# The tables of tests are small: to wake a pool of threads takes longer than the work.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 # Started by nohup or in the background, the tests and their commands would ignore these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish():
+    """Look for garbage more rarely, and not among the tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)

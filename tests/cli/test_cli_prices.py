@@ -469,7 +469,7 @@ def test_what_a_plug_in_prints_is_not_in_the_document(mp2, bars, monkeypatch):
 
     monkeypatch.setattr("mp2.signals.grids.metadata.entry_points", lambda group: [Entry()])
     with open("grids.toml", "a") as file:
-        file.write("[Loud]\n")
+        file.write("[Loud]\nfast = [5]\nslow = [20, 23]\n")
     code, out, err = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
     assert code == 0
     assert json.loads(out)["status"] == "complete"

@@ -52,6 +52,9 @@ EXACT = (
 ROWS = ("n_rows_scanned", "n_rows_rescanned")
 
 
+WIDEST_BY_DEFAULT = [*(pytest.param(one, marks=pytest.mark.slow) for one in SIMD[:-1]), SIMD[-1]]
+
+
 @pytest.fixture(params=SIMD)
 def simd(request):
     with using(request.param):
@@ -208,7 +211,7 @@ def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit,
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 600))]
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 600))]
 )
 def test_every_way_of_running_is_the_recursion(seed):
     """Adversarial panels, any prunings, counts, turns and instructions, against brute force."""
@@ -429,6 +432,7 @@ def test_turns_in_other_threads_with_other_instructions():
     assert_same_run(kernel, LOOSE_RULES, 0, turn)
 
 
+@pytest.mark.parametrize("simd", WIDEST_BY_DEFAULT, indirect=True)
 def test_stops_and_walls_between_turns_change_nothing(simd):
     kernel, rng = wide_kernel(3), random.Random(3)
 
@@ -465,6 +469,7 @@ def test_stopped_from_another_thread_again_and_again(simd):
     assert_same_run(kernel, LOOSE_RULES, 0, turn)
 
 
+@pytest.mark.parametrize("simd", WIDEST_BY_DEFAULT, indirect=True)
 def test_walls_anywhere(simd):
     kernel, turns = wide_kernel(5), itertools.count()
 

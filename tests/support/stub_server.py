@@ -29,6 +29,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -89,7 +90,8 @@ def Gzip(data: Any, encoding: str = "gzip") -> Status:  # noqa: N802
     )
 
 
-def GzipBomb(n_bytes: int = 200_000_000) -> Status:  # noqa: N802
+@cache
+def GzipBomb(n_bytes: int = 50_000_000) -> Status:  # noqa: N802
     """A small body that decompresses to `n_bytes` zeros."""
     packer, block = zlib.compressobj(9, wbits=31), bytes(1_000_000)
     packed = b"".join(
