@@ -70,18 +70,18 @@ def name_levels(name: object) -> Names:
 
 def joined_levels(columns: Sequence[str]) -> dict[str, Names]:
     """Return (field, ticker) of names like `Close_AAPL`, or all like `AAPL.Close`; else nothing."""
-    for is_field_first in (True, False):
-        levels: dict[str, Names] = {}
-        for name in columns:
-            cuts = [cut.span() for cut in _JOINT.finditer(name)]
-            # The longest field first: `Adj Close` is not the close of ADJ.
-            for begin, end in reversed(cuts) if is_field_first else cuts:
-                field, ticker = name[:begin], name[end:]
-                if not is_field_first:
-                    field, ticker = ticker, field
-                if ticker and _is_field(field):
-                    levels[name] = (field, ticker)
-                    break
+    by_field: dict[str, Names] = {}
+    by_ticker: dict[str, Names] = {}
+    for name in columns:
+        for cut in _JOINT.finditer(name):
+            first = name[: cut.start()]
+            last = name[cut.end() :]
+            # The longest field counts: `Adj Close` is not the close of ADJ.
+            if last and _is_field(first):
+                by_field[name] = (first, last)
+            if first and _is_field(last):
+                by_ticker.setdefault(name, (last, first))
+    for levels in (by_field, by_ticker):
         if _has_four_prices(columns_by_ticker(levels, [0])):
             return levels
     return {}
@@ -90,8 +90,9 @@ def joined_levels(columns: Sequence[str]) -> dict[str, Names]:
 def _is_field(name: str) -> bool:
     plain = plain_name(name)
     # C, O, H, L and V are tickers, too.
-    is_price = len(plain) > 1 and role_of(name, (*PRICES, "volume")) is not None
-    return is_price or plain in _ADJUSTED
+    if len(plain) < 2:
+        return False
+    return plain in _ADJUSTED or role_of(name, (*PRICES, "volume")) is not None
 
 
 def columns_by_ticker(
@@ -206,13 +207,16 @@ def wide_bars(
         if len(cells) == N_WIDE_LEVELS:
             levels[name] = cells
     notes = []
-    if not levels and not _is_long(table, given):
-        levels = joined_levels(table.columns)
-        example = next(iter(levels.items()), None)
-        if example:
-            notes.append(f"columns read as field and ticker: {example[0]} is {example[1]}")
     if not levels:
-        return None
+        finder = Finder(table, given)
+        # A long table has a column of tickers, or of each price.
+        if finder.find("ticker", is_sure=True) or all(map(finder.find, PRICES)):
+            return None
+        levels = joined_levels(table.columns)
+        if not levels:
+            return None
+        name = next(iter(levels))
+        notes.append(f"columns read as field and ticker: {name} is {levels[name]}")
     problems = ambiguous_lines(table, table.columns)
     columns = columns_by_ticker(levels)
     if not columns:
@@ -241,9 +245,3 @@ def wide_bars(
     if len(others) > 1:
         notes += finder.notes
     return WideBars(table, others[date], columns, tuple(notes))
-
-
-def _is_long(table: Table, given: Texts) -> bool:
-    """Return whether a table has a column of tickers, or of each price."""
-    finder = Finder(table, given)
-    return finder.find("ticker", is_sure=True) or all(finder.find(role) for role in PRICES)
