@@ -1,4 +1,4 @@
-"""Rows of bars to arrays by ticker and date: which bars are there, and which can be used."""
+"""Rows of bars to arrays by ticker and date, and what is found out about them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2._document import Names
-from mp2.data import sessions
 from mp2.data.arrays import BoolArray, IndexArray
 from mp2.data.encoding import day_positions, positions
 from mp2.data.findings import MAX_NAMED, Finding, counted_finding
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 FIELDS = (*PRICES, "volume")
-# Relative; float32 prices are rounded by 6e-8.
-_ROUNDING = 1e-6
 
 
 class Rows:
@@ -172,128 +169,9 @@ class Grid:
         if n_same:
             self._report("duplicate", "duplicate rows of one (ticker, date)", "collapsed", n_same)
 
-    def validate(self) -> None:
-        """Keep the bars that can be used, and the dates and tickers that have one.
-
-        Raises `InputError` when no bar is left.
-        """
-        has_bar = np.any(self.bars, axis=1)
-        self._report_tickers("no_bar", "tickers without any bar", ~has_bar)
-        self._drop_bad_bars()
-        self._drop_repeats()
-        self._drop_odd_dates()
-        if not self.dates:
-            lines = [finding.line for finding in self.findings]
-            raise InputError([f"{self.name}: no ticker is left", *lines])
-        self._report_holes()
-        self._report_outside()
-        if self.lost.any():
-            self.values[:, ~self.bars] = np.nan
-        kept = self.bars.any(axis=1)
-        if not kept.all():
-            self.tickers = self._tickers_at(kept)
-            self.values = self.values[:, kept]
-
-    # --- checks
-
-    def _drop_bad_bars(self) -> None:
-        prices = self.values[: len(PRICES)]
-        _, high, low, _ = prices
-        n_bars = self.bars.sum(axis=1)
-        is_missing = ~np.isfinite(prices).all(axis=0)
-        self._drop("bad_bar", "bars with a missing or non-finite price", is_missing)
-        self._drop("bad_bar", "bars with a price that is not above 0", np.any(prices <= 0, axis=0))
-        self._drop("bad_bar", "bars with high below low", high < low)
-        # What is left of such a ticker is not to be trusted either.
-        is_bad: BoolArray = 2 * self.lost.sum(axis=1) > n_bars
-        self._report_tickers("bad_ticker", "tickers with mostly bad bars", is_bad)
-        self.bars[is_bad] = False
-
-    def _drop_repeats(self) -> None:
-        stale, traded = sessions.find_stale(self.values, self.bars)
-        if not stale.any():
-            return
-        closed = sessions.find_closed(self.dates, self.bars, stale, traded)
-        self._report_dates(
-            "doubtful_session",
-            "dates whose bars repeat the bar before, but not its volume",
-            closed.doubtful,
-            "kept",
-        )
-        self._drop(
-            "filled",
-            "bars that repeat the bar before on dates without trading in their market",
-            closed.bars,
-        )
-        stale &= self.bars & ~closed.dates
-        self._report_dates(
-            "no_session",
-            "dates whose bars repeat the bar before (no trading days)",
-            closed.dates,
-            "left out",
-        )
-        self._drop_dates(closed.dates)
-        stale = stale[:, ~closed.dates]
-        self._drop(
-            "stale",
-            "bars that repeat the bar before, more than 5 in a row",
-            sessions.long_runs(self.bars, stale),
-            "not tradable from the second on",
-        )
-
-    def _drop_odd_dates(self) -> None:
-        odd = sessions.find_odd(self.dates, self.bars)
-        names = self._tickers_at(self.bars[:, odd].any(axis=1))
-        self._report_dates(
-            "odd_date",
-            "dates on which only a few tickers have a bar",
-            odd,
-            "left out",
-            f"; bars of {named(names, MAX_NAMED)}",
-        )
-        # Dates on which all bars were left out go, too.
-        self._drop_dates(odd | ~self.bars.any(axis=0))
-
-    def _report_holes(self) -> None:
-        n_dates = len(self.dates)
-        idx = np.arange(n_dates)
-        has_bar: BoolArray = np.any(self.bars, axis=1)
-        first_idx = self.bars.argmax(axis=1)
-        last_idx = n_dates - 1 - self.bars[:, ::-1].argmax(axis=1)
-        ended = last_idx < n_dates - 1 - sessions.MAX_SESSIONS_BACK
-        end_idx = np.where(ended, last_idx, n_dates)
-        is_listed = (idx > first_idx[:, None]) & (idx < end_idx[:, None])
-        is_listed &= has_bar[:, None]
-        self.report_bars(
-            "hole",
-            "missing bars on dates that others have",
-            "without signal and outcome",
-            np.flatnonzero(is_listed & ~self.bars & ~self.lost),
-        )
-        # Stale bars after the end were reported.
-        ended &= has_bar & ~self.lost.any(axis=1)
-        self.report_bars(
-            "ended",
-            "tickers whose bars end early",
-            "used up to then",
-            (np.arange(len(self.tickers)) * n_dates + last_idx)[ended],
-        )
-
-    def _report_outside(self) -> None:
-        opened, high, low, close = self.values[: len(PRICES)]
-        is_outside = np.maximum(opened, close) - high > _ROUNDING * high
-        is_outside |= low - np.minimum(opened, close) > _ROUNDING * low
-        self.report_bars(
-            "outside_range",
-            "bars with open or close outside low..high",
-            "kept",
-            np.flatnonzero(is_outside & self.bars),
-            examples=(),
-        )
-
     # --- findings
 
-    def _drop(
+    def drop(
         self,
         kind: str,
         what: str,
@@ -306,7 +184,7 @@ class Grid:
         self.bars &= ~where
         self.lost |= where
 
-    def _drop_dates(self, where: BoolArray) -> None:
+    def drop_dates(self, where: BoolArray) -> None:
         """Leave out the dates at `where`, bool[N]."""
         if where.any():
             self.dates = [self.dates[idx] for idx in np.flatnonzero(~where)]
@@ -314,7 +192,7 @@ class Grid:
             self.bars = np.ascontiguousarray(self.bars[:, ~where])
             self.lost = np.ascontiguousarray(self.lost[:, ~where])
 
-    def _report_dates(
+    def report_dates(
         self,
         kind: str,
         what: str,
@@ -322,6 +200,7 @@ class Grid:
         done: str,
         more: str = "",
     ) -> None:
+        """Report the dates at `where`, bool[N]."""
         dates = [self.dates[idx] for idx in np.flatnonzero(where)]
         if dates:
             self._report(
@@ -335,14 +214,14 @@ class Grid:
                 last=dates[-1],
             )
 
-    def _report_tickers(
+    def report_tickers(
         self,
         kind: str,
         what: str,
         where: BoolArray,
     ) -> None:
         """Report the tickers at `where`, bool[T]."""
-        names = self._tickers_at(where)
+        names = self.tickers_at(where)
         if names:
             self._report(kind, what, "left out", len(names), names, tickers=tuple(names))
 
@@ -390,5 +269,6 @@ class Grid:
         pairs = zip(tickers.tolist(), dates.tolist(), strict=True)
         return [f"{self.tickers[ticker]} {self.dates[idx]}" for ticker, idx in pairs]
 
-    def _tickers_at(self, where: Any) -> list[str]:
+    def tickers_at(self, where: Any) -> list[str]:
+        """Return the tickers at `where`, bool[T]."""
         return [self.tickers[ticker] for ticker in np.flatnonzero(where)]

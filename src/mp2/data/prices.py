@@ -19,6 +19,7 @@ from mp2.data.arrays import (
     fingerprint,
     freeze,
 )
+from mp2.data.bar_checks import validate
 from mp2.data.bars import ROLES, BarSource
 from mp2.data.column_names import ColumnNames, unknown_roles
 from mp2.data.date_columns import spacing
@@ -272,7 +273,7 @@ def read_prices(
     rare = spacing(grid.dates)
     if rare:
         raise InputError(f"{bars.name}: these are {rare} bars, by their dates; give daily bars")
-    grid.validate()
+    validate(grid)
     report_jumps(grid)
     findings = [*bars.findings, *findings, *grid.findings]
     doubts = [finding.line for finding in findings if not finding.is_note]
@@ -324,7 +325,7 @@ def _next_date(around: Rows, last: date) -> str | None:
     with suppress(InputError):
         if not around.emptiness("prices"):
             grid = Grid("prices", around)
-            grid.validate()
+            validate(grid)
             return next((day for day in grid.dates if day > last.isoformat()), None)
     return None
 

@@ -355,13 +355,13 @@ def _try(variation: Variation) -> None:
     if unknown or not variation.reads:
         remedy = f"it must read indicators or {', '.join(COLUMNS)}"
         raise ValueError(f"{variation.name} reads {unknown or 'nothing'}; {remedy}")
-    plan = indicators.plan(variation.reads)
-    tickers = "ABC"
-    bars = range(60)
-    close = np.random.default_rng(0).uniform(90, 110, (len(tickers), len(bars)))
-    dates = np.datetime64("2024-01-01") + np.arange(len(bars)).astype("timedelta64[D]")
+    n_bars = 60
+    close = np.random.default_rng(0).uniform(90, 110, (3, n_bars))
+    dates = np.arange("2024-01-01", n_bars, dtype="datetime64[D]")
     fields = (close, close * 1.01, close * 0.99, close, close)
-    prices = price_table(dates.astype(str).tolist(), tickers, fields)
-    out = np.full((len(plan.series), len(tickers), 4), np.nan)
-    indicators.evaluate(plan, prices, bars, range(len(tickers)), out)
-    variation.buys([out[plan.series.index(series)] for series in variation.reads])
+    prices = price_table(dates.astype(str).tolist(), "ABC", fields)
+    plan = indicators.plan(variation.reads)
+    out = np.full((len(plan.series), 3, 4), np.nan)
+    indicators.evaluate(plan, prices, range(n_bars), range(3), out)
+    values = dict(zip(plan.series, out, strict=True))
+    variation.buys([values[series] for series in variation.reads])

@@ -328,7 +328,9 @@ class Plan:
 def plan(wanted: Iterable[Series]) -> Plan:
     """Order the series and their inputs; an input that several indicators share occurs once."""
     series = tuple(dict.fromkeys(wanted))
-    slot_of: dict[Series, int] = {column: slot for slot, column in enumerate(COLUMNS)}
+    slot_of: dict[Series, int] = {}
+    for column in COLUMNS:
+        slot_of[column] = len(slot_of)
     steps: list[Step] = []
     for indicator in _with_inputs(series):
         if indicator in slot_of:
@@ -419,20 +421,22 @@ def evaluate_last(
 
     Computed from the last `n_used` bars of the ticker. Raises as `evaluate` does.
     """
-    used = np.flatnonzero(np.isfinite(prices.close[ticker]))[-n_used:]
+    has_bar = np.isfinite(prices.close[ticker])
+    used = np.flatnonzero(has_bar)[-n_used:]
     inputs = [getattr(prices, name)[ticker, used] for name in COLUMNS]
     computed = _computed(plan.steps, inputs, prices.tickers[ticker])
     n_here = min(out.shape[1], len(used))
-    for row, slot in enumerate(plan.slots):
-        out[row, -n_here:] = computed[slot][-n_here:]
+    for values, slot in zip(out, plan.slots, strict=True):
+        values[-n_here:] = computed[slot][-n_here:]
 
 
 def _last_bars(has_bar: BoolArray) -> IndexArray:
     """Return the number of the last bar up to each date, -1 where it is none or too old."""
     positions = np.arange(len(has_bar))
-    last = np.maximum.accumulate(np.where(has_bar, positions, -1))
+    own = np.where(has_bar, positions, -1)
+    age = positions - np.maximum.accumulate(own)
     number = np.cumsum(has_bar) - 1
-    number[positions - last > MAX_SESSIONS_BACK] = -1
+    number[age > MAX_SESSIONS_BACK] = -1
     return number
 
 

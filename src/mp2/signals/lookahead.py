@@ -143,7 +143,8 @@ def differences(
     n_days = expected.shape[1]
     # On the day after cut bars, a ticker may be bought that turned out to have no bar on it.
     has_bar = bitset.pack(np.isfinite(base.close[days]))
-    changed = (expected ^ _buys_of(sheet, base.tickers)[:, :n_days]) & has_bar
+    computed = _buys_of(sheet, base.tickers)[:, :n_days]
+    changed = (expected ^ computed) & has_bar
     keys = base.keys
     differs = bitset.count(changed) > 0
     for variation_idx in np.flatnonzero(differs.any(axis=1)).tolist():
@@ -168,4 +169,5 @@ def _buys_of(sheet: SignalSheet, tickers: Names) -> WordArray:
     column_of = {ticker: column for column, ticker in enumerate(sheet.tickers)}
     # One more column, without a buy, for tickers that do not trade in the sheet.
     bought = np.pad(bought, ((0, 0), (0, 0), (0, 1)))
-    return bitset.pack(bought[..., [column_of.get(ticker, -1) for ticker in tickers]])
+    columns = [column_of.get(ticker, -1) for ticker in tickers]
+    return bitset.pack(bought[..., columns])
