@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mp2._document import Names
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
 from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
@@ -24,11 +25,7 @@ from mp2.data.kinds import without_suffixes
 from mp2.data.opening import open_table, table_names
 from mp2.data.reading import Reading
 from mp2.data.tables import Rows, Table
-from mp2.data.wide_bars import (
-    PRICES,
-    wide_bars,
-    with_plain_columns,
-)
+from mp2.data.wide_bars import PRICES, wide_bars, with_plain_columns
 from mp2.errors import InputError
 
 ROLES = ("date", "ticker", *PRICES, "volume")
@@ -72,7 +69,9 @@ class BarSource:
     @property
     def path(self) -> Path | None:
         """The path of a file or folder."""
-        return expanded(self.source) if isinstance(self.source, str | os.PathLike) else None
+        if isinstance(self.source, str | os.PathLike):
+            return expanded(self.source)
+        return None
 
     @property
     def name(self) -> str:
@@ -104,16 +103,17 @@ class BarSource:
             names = [path.name for path in others]
             self._report("other_kind", "files of another kind than most", "left out", names)
         first_of: dict[tuple[Path, str], Path] = {}
-        for path, _, ticker, _ in files:
+        parts = []
+        for file in files:
+            path = file.path
             first = first_of.setdefault((path.parent, without_suffixes(path)), path)
             if first != path:
                 self.problems.append(
-                    f"{path}: {first.name} is a file of ticker {ticker!r} too; keep one of them"
+                    f"{path}: {first.name} is a file of ticker {file.ticker!r} too; "
+                    "keep one of them"
                 )
-        parts = []
-        for file in files:
-            rows = self._table(file.path, file.ticker, keys=file.keys)
-            parts.append(_Part(file.path.name, str(file.path), rows))
+            rows = self._table(path, file.ticker, keys=file.keys)
+            parts.append(_Part(path.name, str(path), rows))
         yield from self._usable("files", parts)
         names = []
         changed = []
@@ -157,7 +157,7 @@ class BarSource:
         The others are left out while they are few. `what` they are, in the plural.
         """
         n_usable = 0
-        bad: dict[_Part, tuple[str, ...]] = {}
+        bad: dict[_Part, Names] = {}
         for part in parts:
             try:
                 # Whole: rows of a part count only when the later ones are valid, too.
@@ -167,24 +167,23 @@ class BarSource:
                 continue
             n_usable += 1
             yield from batches
-        if not bad:
-            return n_usable
         few = max(_FEW, _FEW_SHARE * n_usable)
         if self.reading.strict or len(bad) > few or len(bad) >= n_usable:
-            reasons = [_reason(part, problems) for part, problems in bad.items()]
-            # A folder of files without headers has one problem, not one for each.
-            if not n_usable and len(bad) > 1 and len({r.partition("(")[0] for r in reasons}) == 1:
-                first, *more = next(iter(bad.values()))
-                self.problems += [f"{first} (and so for {len(bad) - 1} other {what})", *more]
-                return n_usable
-            for problems in bad.values():
-                self.problems += problems
-            return n_usable
-        examples = []
-        for part, problems in bad.items():
-            examples.append(f"{part.name} ({_reason(part, problems)})")
-        self._report("unreadable", f"{what} that cannot be read", "left out", examples)
+            self._refuse(what, bad, n_usable)
+        elif bad:
+            examples = [f"{part.name} ({_reason(part, bad[part])})" for part in bad]
+            self._report("unreadable", f"{what} that cannot be read", "left out", examples)
         return n_usable
+
+    def _refuse(self, what: str, bad: dict[_Part, Names], n_usable: int) -> None:
+        """Add the problems of parts; those of a folder of files without headers as one."""
+        kinds = {_reason(part, bad[part]).partition("(")[0] for part in bad}
+        if len(kinds) == 1 and len(bad) > 1 and not n_usable:
+            first, *more = next(iter(bad.values()))
+            self.problems += [f"{first} (and so for {len(bad) - 1} other {what})", *more]
+            return
+        for problems in bad.values():
+            self.problems += problems
 
     def _report(
         self,
@@ -286,8 +285,11 @@ class BarSource:
         for role in ROLES:
             # The name of a file is better than a column that may be the ticker.
             finder.find(role, is_sure=role == "ticker" and ticker is not None)
-        for role in ("volume", "ticker"):
-            if role not in finder.given and (role == "volume" or ticker):
+        optional = ["volume"]
+        if ticker:
+            optional.append("ticker")
+        for role in optional:
+            if role not in finder.given:
                 finder.missing.pop(role, None)
         other_kind = mistaken(table, "prices")
         problems = other_kind or list(finder.unclear)
@@ -319,12 +321,15 @@ class BarSource:
         """The guesses, one for all the tables of which each is made, and what was left out."""
         findings = list(self.left_out)
         for note, names in self.notes.items():
-            others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
-            line = f"{names[0]}: {note}{others}"
+            line = f"{names[0]}: {note}"
+            if len(names) > 1:
+                line += f" (and {len(names) - 1} more like it)"
             findings.append(Finding(kind="guess", line=line, done="read so", n=len(names)))
-        if self.odd_volumes:
-            n = len(self.odd_volumes)
-            others = f" (and in {n - 1} more tables)" if n > 1 else ""
-            line = f"{self.odd_volumes[0]}{others}; such volumes are taken as unknown"
+        n = len(self.odd_volumes)
+        if n:
+            line = self.odd_volumes[0]
+            if n > 1:
+                line += f" (and in {n - 1} more tables)"
+            line += "; such volumes are taken as unknown"
             findings.append(Finding(kind="odd_volume", line=line, done="taken as unknown", n=n))
         return findings

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mp2.data.arrays import BoolArray, FloatArray
+from mp2.data.arrays import BoolArray, FloatArray, IndexArray
 
 MAX_SESSIONS_BACK = 5
 """A ticker without a bar for more sessions than these may not trade any more."""
@@ -42,8 +42,6 @@ def days_of(dates: Sequence[str]) -> npt.NDArray[np.datetime64]:
 
 def find_stale(values: FloatArray, bars: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Return which bars are stale, and which of these have a new volume: bool[T, N] each."""
-    stale = np.zeros(bars.shape, np.bool_)
-    traded = np.zeros(bars.shape, np.bool_)
     cells = np.flatnonzero(bars)
     flat = values.reshape(len(values), -1)
     close = flat[3, cells]
@@ -51,15 +49,15 @@ def find_stale(values: FloatArray, bars: BoolArray) -> tuple[BoolArray, BoolArra
     candidates = np.flatnonzero(close[1:] == close[:-1])
     before = cells[candidates]
     after = cells[candidates + 1]
-    repeats = (flat[:4, after] == flat[:4, before]).all(axis=0)
-    repeats |= (flat[:4, after] == flat[3, before]).all(axis=0)
+    prices = flat[:4, after]
+    repeats = (prices == flat[:4, before]).all(axis=0)
+    repeats |= (prices == flat[3, before]).all(axis=0)
     n_dates = bars.shape[1]
     repeats &= before // n_dates == after // n_dates
-    stale.reshape(-1)[after[repeats]] = True
-    volume = flat[4]
-    is_new = repeats & (volume[after] > 0) & (volume[after] != volume[before])
-    traded.reshape(-1)[after[is_new]] = True
-    return stale, traded
+    volume = flat[4, after]
+    has_new_volume = (volume > 0) & (volume != flat[4, before])
+    stale = _mask(bars.shape, after[repeats])
+    return stale, _mask(bars.shape, after[repeats & has_new_volume])
 
 
 def long_runs(bars: BoolArray, stale: BoolArray) -> BoolArray:
@@ -67,16 +65,20 @@ def long_runs(bars: BoolArray, stale: BoolArray) -> BoolArray:
 
     A ticker rests for some days and is halted or delisted after more.
     """
-    rest = np.zeros(bars.shape, np.bool_)
     cells = np.flatnonzero(bars)
     in_run = stale.reshape(-1)[cells]
     # The first bar of a ticker is never stale, so no run goes on in the next ticker.
     starts = in_run & ~np.roll(in_run, 1)
     run = np.cumsum(starts)
     n_stale = np.bincount(run, in_run)
-    is_long = in_run & ~starts & (n_stale[run] > _MAX_STALE_IN_A_ROW)
-    rest.reshape(-1)[cells[is_long]] = True
-    return rest
+    is_long = n_stale[run] > _MAX_STALE_IN_A_ROW
+    return _mask(bars.shape, cells[in_run & ~starts & is_long])
+
+
+def _mask(shape: tuple[int, ...], cells: IndexArray) -> BoolArray:
+    mask = np.zeros(shape, np.bool_)
+    mask.reshape(-1)[cells] = True
+    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +108,18 @@ def find_closed(
     days = days_of(dates)
     weekend = ~np.is_busday(days)
     nearly_all = (n_stale > 0) & (n_stale >= _CLOSED_SHARE * n_bars)
-    doubtful = nearly_all & (n_bars < _MIN_BARS) & ~weekend & traded.any(axis=0)
-    closed = nearly_all & ~doubtful
+    may_trade = (n_bars < _MIN_BARS) & ~weekend & traded.any(axis=0)
+    doubtful = nearly_all & may_trade
     most = (n_stale >= _MIN_BARS) & (2 * n_stale >= n_bars)
     filled = stale & most
-    for before_monday in (True, False):
-        is_day = weekend & (np.is_busday(days + _DAY) == before_monday)
+    # Sundays are those before a working day.
+    is_sunday = np.is_busday(days + _DAY)
+    for is_day in (weekend & is_sunday, weekend & ~is_sunday):
+        n_bars_of_ticker = bars[:, is_day].sum(axis=1)
         n_moves = (bars & ~stale)[:, is_day].sum(axis=1)
-        rests = n_moves <= (1 - _CLOSED_SHARE) * bars[:, is_day].sum(axis=1)
+        rests = n_moves <= (1 - _CLOSED_SHARE) * n_bars_of_ticker
         filled |= stale & is_day & rests[:, None]
-    return Closed(closed, doubtful, filled & ~nearly_all)
+    return Closed(nearly_all & ~doubtful, doubtful, filled & ~nearly_all)
 
 
 def find_odd(dates: Sequence[str], bars: BoolArray) -> BoolArray:
@@ -142,12 +146,13 @@ def next_session(dates: Sequence[str]) -> str:
     well while there are less than three weeks to tell from. Holidays are not known.
     """
     days = days_of(dates)
-    recent = (days[days > days[-1] - 7 * _WEEKS * _DAY]).astype(np.int64)
+    first = days[-1] + _DAY
+    recent = days[days >= first - 7 * _WEEKS * _DAY].astype(np.int64)
     n_weeks = (recent[-1] - recent[0]) // 7 + 1
     # Day 0 is a Thursday; Monday comes first.
-    n_bars = np.bincount((recent + 3) % 7, minlength=7)
-    usual = 4 * n_bars >= n_weeks
+    weekday = (recent + 3) % 7
+    usual = 4 * np.bincount(weekday, minlength=7) >= n_weeks
     if n_weeks < 3:
         usual[:5] = True
     weekmask = usual.astype(np.int64).tolist()
-    return str(np.busday_offset(days[-1] + _DAY, 0, roll="forward", weekmask=weekmask))
+    return str(np.busday_offset(first, 0, roll="forward", weekmask=weekmask))
