@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2.data.dates import local_readings, local_time, readings_of, zone_of
+from mp2.data.sessions import days_of
 from mp2.data.tables import Table
 from mp2.data.texts import in_utc, nulls, texts_of
 from mp2.errors import InputError, named
@@ -95,7 +96,8 @@ class DateColumn:
             return _days_of_midnights(instants)
         stored_zone = UTC if dtype.time_zone else None
         distinct = instants.unique().drop_nulls()
-        times = [local_time(time.replace(tzinfo=stored_zone), zone) for time in distinct]
+        stored = [instant.replace(tzinfo=stored_zone) for instant in distinct]
+        times = [local_time(instant, zone) for instant in stored]
         return _replaced(instants, distinct, _series(times))
 
     def _of_texts(self, values: Series) -> Series:
@@ -168,11 +170,12 @@ class DateColumn:
         if known.dt.time().n_unique() == 1:
             self._n_days += len(quarters)
             return
-        rows = pl.DataFrame([*keys, self._times.alias("time")]).drop_nulls().unique()
+        rows = pl.DataFrame([*keys, self._times.alias("time")])
+        times = rows.drop_nulls().unique()
         names = [key.name for key in keys]
-        per_day = rows.group_by(*names, pl.col("time").dt.date()).len()
-        self._n_days += per_day.height
-        self._n_mixed_days += int((per_day["len"] > 1).sum())
+        n_times = times.group_by(*names, pl.col("time").dt.date()).len()["len"]
+        self._n_days += len(n_times)
+        self._n_mixed_days += int(n_times.gt(1).sum())
 
     def problems(self) -> list[str]:
         """Return why no day of the column can be right, if so."""
@@ -199,14 +202,15 @@ class DateColumn:
 
     def _are_before_their_days(self, n_by_clock: Series) -> bool:
         """Return whether the times are evenings of the days before those of a market."""
-        weekdays = self._quarters.dt.date().unique().dt.weekday()
+        days = self._quarters.dt.date().unique()
+        weekdays = days.dt.weekday().to_numpy()
         n_days = len(weekdays)
         if n_days < _MIN_DAYS:
             return False
         is_midnight = n_by_clock.head(_N_CLOCKS_OF_MIDNIGHT).sum() / n_days > 0.9
-        has_sundays = weekdays.eq(_SUNDAY).sum() / n_days > 0.1
-        has_fridays = weekdays.eq(_FRIDAY).sum() / n_days > 0.02
-        return is_midnight and has_sundays and not has_fridays
+        has_sundays = np.mean(weekdays == _SUNDAY) > 0.1
+        has_fridays = np.mean(weekdays == _FRIDAY) > 0.02
+        return bool(is_midnight and has_sundays and not has_fridays)
 
 
 # --- days of a whole table -----------------------------------------------------------------------
@@ -218,7 +222,7 @@ _MIN_GAPS = 4
 
 def spacing(dates: Sequence[str]) -> str | None:
     """Return "weekly" or the like for ascending ISO dates of which most are so far apart."""
-    gaps = np.diff(np.array(dates, "datetime64[D]")).astype(np.int64)
+    gaps = np.diff(days_of(dates)).astype(np.int64)
     if len(gaps) < _MIN_GAPS:
         return None
     for least, most, what in _SPACINGS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -20,18 +20,22 @@ def readings_of(text: str, date_format: str | None = None) -> Readings:
     if date_format is None:
         return read_text(trimmed, _zone_in_column)
     try:
-        time = datetime.strptime(trimmed, date_format)
+        meant = datetime.strptime(trimmed, date_format)
     except _NO_MATCH:
         readings = read_text(trimmed, _zone_in_column)
         # The format has just excluded one of two orders.
-        return NO_DATE if readings.need_order else readings
-    return Readings(time, time)
+        if readings.need_order:
+            return NO_DATE
+        return readings
+    return Readings(meant, meant)
 
 
 def parse_day(text: str, date_format: str | None = None) -> date | None:
     """Return the one day that a text means, else None."""
     days = readings_of(text, date_format).days()
-    return days[0] if len(days) == 1 else None
+    if len(days) == 1:
+        return days[0]
+    return None
 
 
 def may_be_date(text: str) -> bool:
@@ -92,7 +96,7 @@ _OFFSET = re.compile(
 class _Abbreviation(tzinfo):
     """A zone that is written as EDT or IST: the clock is known, but not its offset."""
 
-    def utcoffset(self, time: datetime | None) -> None:
+    def utcoffset(self, moment: datetime | None) -> None:
         """Return None, as for a time without a zone."""
 
     dst = utcoffset
@@ -105,14 +109,14 @@ _ABBREVIATION = _Abbreviation()
 @lru_cache
 def zone_of(name: str) -> tzinfo | None:
     """Return the zone that is called Asia/Tokyo, UTC, +05:30 or the like; None for others."""
+    if name == "Z":
+        return UTC
     offset = _OFFSET.fullmatch(name)
-    if offset:
-        sign, hours, minutes = offset.groups(default="0")
-        distance = timedelta(hours=int(hours), minutes=int(minutes))
-        if distance < timedelta(days=1):
-            return timezone(-distance if sign == "-" else distance)
     try:
-        return UTC if name == "Z" else ZoneInfo(name)
+        if offset is None:
+            return ZoneInfo(name)
+        sign, hours, minutes = offset.groups(default="0")
+        return timezone(timedelta(hours=int(sign + hours), minutes=int(sign + minutes)))
     # The last one: a folder of zones, such as America.
     except (KeyError, ValueError, OSError):
         return None
@@ -128,19 +132,22 @@ def _zone_in_column(name: str) -> tzinfo:
     raise ValueError(name)
 
 
-def local_time(time: datetime | None, zone: tzinfo | None) -> datetime | None:
+def local_time(moment: datetime | None, zone: tzinfo | None) -> datetime | None:
     """Return a time on the clock of a zone, or of its own place; None when that is unknown."""
-    if time is None or (time.tzinfo is _ABBREVIATION and zone is not None):
+    if moment is None:
         return None
     if zone is None:
-        return time.replace(tzinfo=None)
-    if time.tzinfo is None:
+        return moment.replace(tzinfo=None)
+    if moment.tzinfo is _ABBREVIATION:
+        return None
+    if moment.tzinfo is None:
         # Midnight without a zone is a day and not an instant.
-        if (time.hour, time.minute, time.second, time.microsecond) == (0, 0, 0, 0):
-            return time
-        time = time.replace(tzinfo=UTC)
+        if moment.time() == time.min:
+            return moment
+        moment = moment.replace(tzinfo=UTC)
     try:
-        return time.astimezone(zone).replace(tzinfo=None)
+        return moment.astimezone(zone).replace(tzinfo=None)
+    # Beyond the years of Python's calendar.
     except OverflowError:
         return None
 

@@ -98,7 +98,8 @@ class PriceTable:
         Raises `InputError` when the day, of which `setting` is the name, is not a date or lies
         before the first one.
         """
-        n_dates = bisect_right(self.dates, iso_day(setting, day) or "")
+        last = iso_day(setting, day) or ""
+        n_dates = bisect_right(self.dates, last)
         if not n_dates:
             raise InputError(self._no_bars(f"up to {day!r}"))
         return n_dates - 1
@@ -337,7 +338,8 @@ def day_limits(
     date_format: str | None = None,
 ) -> tuple[date | None, date | None]:
     """Return the first and last day of a setting; adds to `problems` what is wrong with them."""
-    first = last = None
+    first = None
+    last = None
     if start is not None:
         first = setting_day("start", start, problems, date_format)
     if end is not None:
