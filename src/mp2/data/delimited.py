@@ -5,18 +5,15 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mp2.data.packed import open_bytes
 from mp2.data.tables import ColumnList, Rows, Table, library_errors
 from mp2.data.text_layout import CSV_FAILURE, TextLayout, text_layout
 from mp2.errors import InputError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _CSV_BLOCK_BYTES = 2 << 20
 _CSV_RECORD_BYTES = 64 << 20
@@ -29,6 +26,8 @@ def csv_table(
     has_header: bool = True,
 ) -> Table:
     """Open a CSV file, packed or not; without a header its columns are called 1, 2 and so on."""
+    import polars as pl
+
     layout = text_layout(path, has_header=has_header)
     columns = layout.columns
     # As a header, polars would rename duplicates: a column is read by its number.
@@ -36,19 +35,29 @@ def csv_table(
 
     def read(names: ColumnList) -> Rows:
         first_row = 1
-        numbers = [columns.index(name) for name in names]
+        numbers = [str(columns.index(name)) for name in names]
         spaced = f'{layout.separator} "'.encode()
         for block in _csv_blocks(path, layout):
             records = block
             if layout.has_spaced_quotes:
                 records = block.replace(spaced, spaced.replace(b" ", b""))
+            # Blank lines at the end are not rows.
+            text = (header + records).rstrip(b"\r\n") + b"\n"
             try:
-                rows = _parse_csv(path, header + records, numbers, layout.separator)
+                with library_errors(path, CSV_FAILURE):
+                    # All as text: what a value means depends on its column, not on a guess.
+                    rows = pl.read_csv(
+                        io.BytesIO(text),
+                        columns=numbers,
+                        separator=layout.separator,
+                        infer_schema=False,
+                    )
             except InputError as error:
                 fault = csv_fault(records, layout, first_row)
                 if fault:
                     raise InputError(f"{path}: {fault}") from error
                 raise
+            rows = rows.select(numbers)
             rows.columns = list(names)
             yield rows
             first_row += rows.height
@@ -56,25 +65,6 @@ def csv_table(
     # Where a semicolon separates fields, a comma separates decimals.
     decimal = "," if layout.separator == ";" else None
     return Table(str(path), columns, read, notes=layout.notes, likely_decimal=decimal)
-
-
-def _parse_csv(
-    path: Path,
-    text: bytes,
-    numbers: Sequence[int],
-    separator: str,
-) -> pl.DataFrame:
-    import polars as pl
-
-    # Blank lines at the end are not rows.
-    trimmed = text.rstrip(b"\r\n") + b"\n"
-    names = [str(number) for number in numbers]
-    with library_errors(path, CSV_FAILURE):
-        # All as text: what a value means depends on its column, not on a guess from the first rows.
-        rows = pl.read_csv(
-            io.BytesIO(trimmed), columns=names, separator=separator, infer_schema=False
-        )
-    return rows.select(names)
 
 
 def csv_fault(

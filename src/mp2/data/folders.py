@@ -57,15 +57,22 @@ def table_files(source: Path) -> tuple[list[TableFile], list[Path]]:
         chosen = by_kind.pop(most)
         for kind in by_kind.keys() & set(_KINDS):
             others += by_kind[kind]
-    names = {path: _name(path, source) for path in chosen}
+    names = {}
+    for path in chosen:
+        name = without_suffixes(path)
+        folder = path.parent
+        has_letters = any(map(str.isalpha, name))
+        if not has_letters and folder != source and "=" not in folder.name:
+            name = folder.name
+        names[path] = name
     ticker_of = tickers_of_names(list(dict.fromkeys(names.values())))
     files = []
     for path, name in names.items():
         # A pattern may have the folders in its middle.
         inside = path.relative_to(source) if source.is_dir() else path
         keys = {}
-        for folder in inside.parent.parts:
-            key, is_key, value = folder.partition("=")
+        for part in inside.parent.parts:
+            key, is_key, value = part.partition("=")
             if is_key:
                 keys[key] = unquote(value)
         files.append(TableFile(path, name, ticker_of[name], keys))
@@ -107,12 +114,3 @@ def _paths(source: Path) -> Iterator[Path]:
         for name in names:
             if not name.lower().startswith((".", *_NOTES)):
                 yield Path(folder, name)
-
-
-def _name(path: Path, source: Path) -> str:
-    name = without_suffixes(path)
-    folder = path.parent
-    has_letters = any(map(str.isalpha, name))
-    if has_letters or folder == source or "=" in folder.name:
-        return name
-    return folder.name

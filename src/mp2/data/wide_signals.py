@@ -201,12 +201,12 @@ class _Part:
         parameters = list(range(len(levels)))
         parameters.remove(ticker_level)
         if algo_level is None:
-            algo = self.algo or self._guessed_algo([levels[level] for level in parameters])
+            algo = self.algo or self.guessed_algo([levels[level] for level in parameters])
             algos: list[str | None] = [algo] * len(self.tickers)
         else:
             parameters.remove(algo_level)
             algos = self._texts(algo_level)
-        self._name_variations(algos, [self._texts(level) for level in parameters])
+        self.name_variations(algos, [self._texts(level) for level in parameters])
 
     def _level(self, role: str, columns: ColumnNames) -> int | None:
         """Return the position of a role's level, by the caller's name or the usual ones."""
@@ -243,7 +243,7 @@ class _Part:
         pairs = zip(values, values.isna(), strict=True)
         return [None if null else str(value) for value, null in pairs]
 
-    def _guessed_algo(self, parameters: Sequence[Any]) -> str:
+    def guessed_algo(self, parameters: Sequence[Any]) -> str:
         """Return the name of a frame that is one algorithm.
 
         vectorbt calls a parameter by its indicator: `ma_window`, or `fast_window` and
@@ -257,7 +257,7 @@ class _Part:
         )
         return algo
 
-    def _name_variations(
+    def name_variations(
         self,
         algos: Sequence[str | None],
         parameters: Sequence[Sequence[str | None]],

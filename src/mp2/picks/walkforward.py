@@ -243,6 +243,11 @@ def walk_forward(
     status = WalkStatus.COMPLETE
     if len(done) < weeks:
         status = WalkStatus.STOPPED
+    warnings = list(sheet.warnings)
+    if reasons:
+        warnings.append(
+            f"{len(reasons)} of {len(done)} weeks kept no group; the first: {reasons[0]}"
+        )
     return WalkForward(
         status=status,
         n_weeks=weeks,
@@ -251,18 +256,8 @@ def walk_forward(
         weeks=tuple(done),
         # Sizes of the rules, not of results: a stop may leave no week.
         total=_judge_each(rules.retain_sizes, days),
-        warnings=(*sheet.warnings, *_empty_weeks(reasons, len(done))),
+        warnings=tuple(warnings),
     )
-
-
-def _empty_weeks(
-    reasons: Sequence[str],
-    n_weeks: int,
-) -> list[str]:
-    """Return a warning about the weeks whose search kept no group, with the first reason."""
-    if not reasons:
-        return []
-    return [f"{len(reasons)} of {n_weeks} weeks kept no group; the first: {reasons[0]}"]
 
 
 def _n_days(

@@ -26,7 +26,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mp2.data.arrays import BoolArray, FloatArray, IndexArray
+from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable
 from mp2.data.sessions import MAX_SESSIONS_BACK
 from mp2.errors import Mp2Error
@@ -401,12 +401,17 @@ def evaluate(
             inputs = [column[has_bar] for column in inputs]
             if not len(inputs[0]):
                 continue
-            bar_of = _last_bars(has_bar)[-n_here:]
+            positions = np.arange(len(has_bar))
+            own = np.where(has_bar, positions, -1)
+            age = positions - np.maximum.accumulate(own)
+            # The ticker's last bar up to each date, -1 where it is none or too old.
+            bar_of = np.cumsum(has_bar) - 1
+            bar_of[age > MAX_SESSIONS_BACK] = -1
         computed = _computed(plan.steps, inputs, prices.tickers[ticker])
         for row, slot in enumerate(plan.slots):
             series = computed[slot]
             if has_holes:
-                series = np.append(series, np.nan)[bar_of]
+                series = np.append(series, np.nan)[bar_of[-n_here:]]
             out[row, number, -n_here:] = series[-n_here:]
 
 
@@ -428,16 +433,6 @@ def evaluate_last(
     n_here = min(out.shape[1], len(used))
     for values, slot in zip(out, plan.slots, strict=True):
         values[-n_here:] = computed[slot][-n_here:]
-
-
-def _last_bars(has_bar: BoolArray) -> IndexArray:
-    """Return the number of the last bar up to each date, -1 where it is none or too old."""
-    positions = np.arange(len(has_bar))
-    own = np.where(has_bar, positions, -1)
-    age = positions - np.maximum.accumulate(own)
-    number = np.cumsum(has_bar) - 1
-    number[age > MAX_SESSIONS_BACK] = -1
-    return number
 
 
 def _computed(

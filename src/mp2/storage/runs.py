@@ -115,7 +115,9 @@ class Store(ScanStore):
         with self._transaction("IMMEDIATE"):
             if run is None:
                 run = self._running("run", run_id)
-                self._write_records(run, result)
+                self._delete_rows(run, "starter", "kept_group")
+                for table, records in rows.record_rows(run, result):
+                    self._insert_many(table, records)
             # A complete run is never resumed, so nothing needs its state.
             if result.status is Status.COMPLETE:
                 self._delete_rows(run, "run_state", "starter_state", "kept_state")
@@ -146,11 +148,6 @@ class Store(ScanStore):
                 # SQLite has no queue: who waits asks again every few milliseconds.
                 time.sleep(_PAUSE_S)
         return run
-
-    def _write_records(self, run: int, result: SearchResult) -> None:
-        self._delete_rows(run, "starter", "kept_group")
-        for table, records in rows.record_rows(run, result):
-            self._insert_many(table, records)
 
     def abandon(self, run_id: str) -> None:
         """Mark a running run as failed. One that had a result before has that again."""

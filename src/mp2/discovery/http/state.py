@@ -101,7 +101,8 @@ class StateFile:
                 if self._path is None:
                     raise
                 # Not in memory instead: an empty count would permit what the file forbids.
-                if _is_busy(error):
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     raise StateBusyError(
                         f"{self._path}: another process holds it locked; try again"
                     ) from error
@@ -148,11 +149,6 @@ class StateFile:
             with suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None
-
-
-def _is_busy(error: sqlite3.Error | OSError) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _reason(error: sqlite3.Error | OSError) -> str:
