@@ -7,6 +7,7 @@
     prices = mp2.read_prices("prices.parquet")       # daily bars
     run = mp2.run(prices, budget_s=60)               # signals, search and picks in one call
     run.next_day.tickers()
+    run.result.significance.sentence()               # is it better than luck?
 
     mp2.walk_forward(prices)                         # would it have worked in past weeks?
     mp2.scan()                                       # candidates from many sources at once
@@ -31,6 +32,8 @@ _NAMES_OF = {
     "signals.algorithms": "Algorithm Parameter",
     "signals.grids": "Grids load_grids",
     "signals.sheet": "SignalSheet compute_signals",
+    "evidence.significance": "significance",
+    "groups.luck": "Significance",
     "groups.result": "DayConsensus DayStats Exclusion Group Member SearchResult StarterRecord "
     "StarterStatus Status",
     "groups.rules": "Rules",

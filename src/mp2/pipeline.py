@@ -1,19 +1,21 @@
-"""The main job: prices -> signals -> search -> picks -> store.
+"""The main job: prices -> signals -> search -> test for luck -> picks -> store.
 
 `run` does all of it, `search` begins with a panel of signals, and `resume` continues either one
 from the store. Each makes a `Request`, which the store keeps, and hands it to `run_request` or
-`search_request`; the command line does the same. What follows a search belongs between
-`recorder.keep` and `recorder.finish`: by then the result is stored even if it fails.
+`search_request`; the command line does the same. `luck_request` tests a stored run. What follows a
+search belongs between `recorder.keep` and `recorder.finish`: by then the result is stored even if
+it fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from mp2._document import Document, Fields
@@ -21,9 +23,11 @@ from mp2._recurse import now_ns
 from mp2.data.dates import iso_day
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, as_prices, read_prices
+from mp2.data.sectors import read_sectors
 from mp2.data.signal_reader import as_panel, read_signals
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError
+from mp2.evidence.settings import N_REPLICATES, LuckSettings, check_luck_settings
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
@@ -33,6 +37,7 @@ from mp2.storage.recorder import Recorder, Storing, WriterThread, recording
 from mp2.storage.request import (
     DemoPrices,
     InMemory,
+    LuckRequest,
     PickSettings,
     PricesFile,
     Request,
@@ -48,8 +53,10 @@ if TYPE_CHECKING:
     from mp2.discovery.records import ScanEvent, ScanResult
     from mp2.discovery.registry import Registered
     from mp2.discovery.scanner import ClientFactory, Scanner
+    from mp2.evidence.significance import SignificanceTest
     from mp2.picks.records import DayPicks
     from mp2.signals.grids import Grids
+    from mp2.signals.sheet import SignalSheet
 
 PathText = str | PathLike[str]
 
@@ -81,6 +88,14 @@ class RunControl:
     observe_signals: Observe = None
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What null models need beside the signals, where the caller has it in memory."""
+
+    prices: PriceTable | None = None
+    sectors: Mapping[str, str] | None = None
+
+
 # --- the public functions -------------------------------------------------------------------------
 
 
@@ -95,6 +110,11 @@ def search(
     max_attempts: int | None = None,
     count: str = "exact",
     without: Sequence[str] = (),
+    replicates: int = 0,
+    null: str = "auto",
+    seed: int = 0,
+    prices: Any = None,
+    sectors: Any = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
     observe_every_s: float = 0.1,
@@ -106,6 +126,10 @@ def search(
     the settings after it are those of `mp2.groups.settings.SearchSettings`. Setting `stop` (from
     any thread, or a signal handler) ends the search and keeps all groups found so far. `observe` is
     called in the calling thread about every `observe_every_s` seconds.
+
+    With `replicates`, such as 999, what the search leaves of `budget_s` goes into a test whether
+    the best groups are better than luck: `significance` of the result. `null`, `seed`, `prices` and
+    `sectors` are those of `mp2.significance`.
 
     Raises `InputError` for an unusable setting or table, `StoreError` when the store cannot be used
     at the beginning, `MemoryError` when a starter's working memory cannot be had. A store that
@@ -128,8 +152,20 @@ def search(
     )
     if not isinstance(panel, str | PathLike):
         panel = as_panel(panel, stop=stop)
-    request = Request(source=_source_of(panel, SignalsFile, "signals"), search=settings)
-    return search_request(request, control, panel if isinstance(panel, SignalPanel) else None)
+    if not isinstance(prices, str | PathLike | None):
+        prices = as_prices(prices, stop=stop)
+    luck = LuckRequest(
+        settings=LuckSettings(replicates=replicates, null=null, seed=seed),
+        prices=_history_source(prices),
+        sectors=_sectors_source(sectors),
+    )
+    request = Request(source=_source_of(panel, SignalsFile, "signals"), search=settings, luck=luck)
+    return search_request(
+        request,
+        control,
+        panel if isinstance(panel, SignalPanel) else None,
+        _beside(prices, sectors),
+    )
 
 
 def run(
@@ -148,10 +184,18 @@ def run(
     without: Sequence[str] = (),
     min_tickers: int = 1,
     top_groups: int = 50,
+    replicates: int = N_REPLICATES,
+    null: str = "auto",
+    seed: int = 0,
+    sectors: Any = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
 ) -> PipelineRun:
     """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
+
+    What the search leaves of `budget_s` goes into a test whether the best groups are better than
+    luck, by so many `replicates`; 0 for no test. `null`, `seed` and `sectors` are those of
+    `mp2.significance`.
 
     `prices` and `grids` are what `read_prices` and `load_grids` return, or what they read.
     With `store`, the path of a database, the run is kept there as `search` does. The settings are
@@ -181,10 +225,14 @@ def run(
         search=settings,
         signals=signals,
         picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
+        luck=LuckRequest(
+            settings=LuckSettings(replicates=replicates, null=null, seed=seed),
+            sectors=_sectors_source(sectors),
+        ),
     )
     control = RunControl(storing=Storing(db=_path(store)), stop=stop, observe=observe)
     table = prices if isinstance(prices, PriceTable) else None
-    return run_request(request, control, table, given_grids)
+    return run_request(request, control, table, given_grids, _beside(None, sectors))
 
 
 def resume(
@@ -196,15 +244,17 @@ def resume(
     budget_s: float | None = None,
     workers: int | None = None,
     max_attempts: int | None = None,
+    prices: Any = None,
+    sectors: Any = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
 ) -> SearchResult | PipelineRun:
     """Continue a stored run that did not end, and return what an uninterrupted one would return.
 
     `run_id` may be the beginning of an id, or "last". The input is read again from the file it came
-    from, or from `source`; a run that began with a frame, or with grids in memory, needs the same
-    again. Rules and settings are those of the run; `budget_s` (for this call), `workers` and
-    `max_attempts` (counted from the first start) may be set again.
+    from, or from `source`; a run that began with a frame, or with grids, prices or sectors in
+    memory, needs the same again. Rules and settings are those of the run; `budget_s` (for this
+    call), `workers` and `max_attempts` (counted from the first start) may be set again.
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """
@@ -217,6 +267,7 @@ def resume(
         budget_s=budget_s,
         workers=workers,
         max_attempts=max_attempts,
+        beside=_beside(prices, sectors),
     )
 
 
@@ -293,17 +344,22 @@ def scan(
 
 
 def search_request(
-    request: Request, control: RunControl, panel: SignalPanel | None = None
+    request: Request,
+    control: RunControl,
+    panel: SignalPanel | None = None,
+    beside: Beside = Beside(),
 ) -> SearchResult:
     """Search as `request` says. `panel` stands for a source in memory."""
     read_s = 0.0
+    check_luck_settings(request.luck.settings)
     if panel is None:
         started_ns = now_ns()
         panel = read_panel(request.source, control.stop)
         read_s = (now_ns() - started_ns) / 1e9
     check_settings(request.search, panel.algos)
+    test = _luck_test(request, control, panel, beside)
     with recording(request, panel.fingerprint, control.storing) as recorder:
-        _search_and_keep(request, control, panel, recorder, read_s)
+        _search_and_keep(request, control, panel, recorder, read_s, test)
         return recorder.finish()
 
 
@@ -312,15 +368,51 @@ def run_request(
     control: RunControl,
     prices: PriceTable | None = None,
     grids: Grids | None = None,
+    beside: Beside = Beside(),
 ) -> PipelineRun:
     """Run the main job as `request` says. `prices` and `grids` stand for those in memory."""
-    # A search of a table begins sooner without signals and picks.
-    from mp2.demo.market import make_market
+    # A search of a table begins sooner without picks.
     from mp2.picks.pick import pick_day
+
+    started_ns = now_ns()
+    check_luck_settings(request.luck.settings)
+    signals = _signals(request, control, prices, grids)
+    panel = signals.sheet.panel(0, request.signals.n_days)
+    test = _luck_test(request, control, panel, replace(beside, prices=signals.prices))
+    read_s = (now_ns() - started_ns) / 1e9
+
+    with recording(request, panel.fingerprint, control.storing) as recorder:
+        result = _search_and_keep(request, control, panel, recorder, read_s, test)
+        picks = pick_day(
+            result,
+            signals.sheet,
+            signals.sheet.days[-1],
+            min_tickers=request.picks.min_tickers,
+            top_groups=request.picks.top_groups,
+        )
+        result = recorder.finish(picks)
+    # Picks of a result that could not be stored belong to no run.
+    return PipelineRun(result, replace(picks, run_id=result.run_id), signals.market)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """The signals of a request, the day after included, and the prices they were computed from."""
+
+    sheet: SignalSheet
+    prices: PriceTable
+    market: DemoMarket | None
+
+
+def _signals(
+    request: Request, control: RunControl, prices: PriceTable | None, grids: Grids | None
+) -> _Signals:
+    """Compute the signals that a request asks for, from its prices or those in memory."""
+    # A search of a table begins sooner without them.
+    from mp2.demo.market import make_market
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
 
-    started_ns = now_ns()
     end = last_day(request.source, request.signals.end)
     market = None
     if isinstance(request.source, DemoPrices):
@@ -334,7 +426,6 @@ def run_request(
             raise InputError("the grids of this run are in memory; pass them again as grids")
         grids = load_grids(request.signals.grids)
     check_settings(request.search, [algorithm.name for algorithm in grids.algorithms])
-
     sheet = compute_signals(
         prices,
         n_days=request.signals.n_days,
@@ -344,21 +435,27 @@ def run_request(
         stop=control.stop,
         observe=control.observe_signals,
     )
-    panel = sheet.panel(0, request.signals.n_days)
-    read_s = (now_ns() - started_ns) / 1e9
+    return _Signals(sheet, prices, market)
 
-    with recording(request, panel.fingerprint, control.storing) as recorder:
-        result = _search_and_keep(request, control, panel, recorder, read_s)
-        picks = pick_day(
-            result,
-            sheet,
-            sheet.days[-1],
-            min_tickers=request.picks.min_tickers,
-            top_groups=request.picks.top_groups,
-        )
-        result = recorder.finish(picks)
-    # Picks of a result that could not be stored belong to no run.
-    return PipelineRun(result, replace(picks, run_id=result.run_id), market)
+
+def _luck_test(
+    request: Request, control: RunControl, panel: SignalPanel, beside: Beside
+) -> SignificanceTest | None:
+    """Prepare the test that a request asks for, so that what it lacks ends no search."""
+    luck = request.luck
+    if not luck.settings.is_on:
+        return None
+    from mp2.evidence.significance import SignificanceTest
+
+    prices = beside.prices
+    if prices is None and luck.prices is not None:
+        prices = read_bars(luck.prices, control.stop)
+    sectors = beside.sectors
+    if sectors is None and luck.sectors is not None:
+        if isinstance(luck.sectors, InMemory):
+            raise InputError("the sectors of this run are in memory; pass them again as sectors")
+        sectors = read_sectors(luck.sectors)
+    return SignificanceTest(panel, luck.settings, prices=prices, sectors=sectors)
 
 
 def _search_and_keep(
@@ -367,7 +464,10 @@ def _search_and_keep(
     panel: SignalPanel,
     recorder: Recorder,
     read_s: float,
+    test: SignificanceTest | None,
 ) -> SearchResult:
+    """Search, then test within what the search left of the budget."""
+    started_ns = now_ns()
     result = search_groups(
         panel,
         request.search,
@@ -376,7 +476,62 @@ def _search_and_keep(
         observe_every_s=control.observe_every_s,
         recorder=recorder,
     )
-    return recorder.keep(replace(result, read_s=read_s))
+    result = recorder.keep(replace(result, read_s=read_s))
+    if test is None:
+        return result
+    return recorder.keep(test.after_search(result, request.search, started_ns, control.stop))
+
+
+def luck_request(
+    name: str,
+    control: RunControl,
+    *,
+    luck: LuckRequest,
+    budget_s: float = 60.0,
+    workers: int | None = None,
+) -> SearchResult:
+    """Test the stored run that `name` means as `luck` says, and store what the test finds.
+
+    The signals are read again as `resume_request` does. What `luck` does not name of prices and
+    sectors is that of the run.
+    """
+    started_ns = now_ns()
+    db = control.storing.db
+    if db is None:
+        raise InputError("store: name the database that has the run")
+    with Store(db, read_only=True) as opened:
+        run_id = opened.find(name)
+        request = opened.load_request(run_id)
+        result = opened.load(run_id)
+
+    prices = luck.prices or request.luck.prices
+    sectors = luck.sectors or request.luck.sectors
+    luck = luck.model_copy(update={"prices": prices, "sectors": sectors})
+    request = request.model_copy(update={"luck": luck})
+    beside = Beside()
+    if isinstance(request.source, SignalsFile | InMemory):
+        panel = read_panel(request.source, control.stop)
+    else:
+        signals = _signals(request, control, None, None)
+        panel = signals.sheet.panel(0, request.signals.n_days)
+        # Later bars than those of the run stand in no other file.
+        beside = Beside(prices=signals.prices) if luck.prices is None else beside
+    if panel.fingerprint != result.input_fingerprint:
+        raise InputError(f"{request.label}: is not what run {run_id} began with; search again")
+
+    test = _luck_test(request, control, panel, beside)
+    if test is None:
+        raise InputError("replicates: 0 tests nothing; give 19 or more")
+    tested = test.run(
+        result,
+        workers=workers or request.search.workers,
+        started_ns=started_ns,
+        budget_ns=round(budget_s * 1e9),
+        stop=control.stop or Event(),
+    )
+    with Store(db) as opened:
+        opened.save_significance(run_id, tested)
+    return tested
 
 
 def resume_request(
@@ -385,6 +540,7 @@ def resume_request(
     *,
     source: Any = None,
     grids: Grids | None = None,
+    beside: Beside = Beside(),
     **limits: Any,
 ) -> SearchResult | PipelineRun:
     """Continue the run that `name` means in the database; the limits are those of `resume`.
@@ -396,6 +552,7 @@ def resume_request(
         raise InputError("store: name the database that has the run")
     with Store(db, read_only=True) as opened:
         run_id = opened.find(name)
+        opened.check_resumable(run_id)
         request = opened.load_request(run_id)
         status = opened.status(run_id)
 
@@ -413,16 +570,16 @@ def resume_request(
         if not isinstance(source, SignalPanel | PriceTable):
             source = _read_again(source, request, control.stop)
         if isinstance(source, SignalPanel):
-            return search_request(request, control, source)
-        return run_request(request, control, source, grids)
+            return search_request(request, control, source, beside)
+        return run_request(request, control, source, grids, beside)
     if isinstance(request.source, InMemory):
         raise InputError(
             f"run {run_id} began with {request.source.holds} in memory; pass the same again as "
             "the source"
         )
     if isinstance(request.source, SignalsFile):
-        return search_request(request, control)
-    return run_request(request, control, None, grids)
+        return search_request(request, control, None, beside)
+    return run_request(request, control, None, grids, beside)
 
 
 # --- the input ------------------------------------------------------------------------------------
@@ -475,6 +632,31 @@ def _source_of(
     if given.origin is None:
         return InMemory(holds=holds)
     return kind(path=given.origin.path, **given.origin.options)
+
+
+def _history_source(prices: PriceTable | PathText | None) -> PricesFile | InMemory | None:
+    """What the store keeps of the prices that the caller passed beside the signals."""
+    if prices is None:
+        return None
+    source = _source_of(prices, PricesFile, "prices")
+    return source if isinstance(source, PricesFile | InMemory) else None
+
+
+def _sectors_source(sectors: Any) -> Path | InMemory | None:
+    """What the store keeps of the sectors that the caller passed."""
+    if sectors is None:
+        return None
+    if isinstance(sectors, str | PathLike):
+        return Path(sectors)
+    return InMemory(holds="sectors")
+
+
+def _beside(prices: Any, sectors: Any) -> Beside:
+    """What the caller passed in memory; files are read when they are needed."""
+    return Beside(
+        prices=None if isinstance(prices, str | PathLike | None) else as_prices(prices),
+        sectors=None if isinstance(sectors, str | PathLike | None) else read_sectors(sectors),
+    )
 
 
 def _read_again(

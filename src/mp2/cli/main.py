@@ -30,6 +30,7 @@ from mp2.cli import scans as cli_scans
 from mp2.cli import search as cli_search
 from mp2.cli import settings
 from mp2.cli import signals as cli_signals
+from mp2.cli import test as cli_test
 from mp2.cli.options import DB_OPTION, Group, file_option, output_option
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
 from mp2.cli.views import OwnStdout, document, echo_json, json_text, say
@@ -220,6 +221,7 @@ _COMMANDS = (
     cli_run.run,
     cli_search.search,
     cli_resume.resume,
+    cli_test.test,
     cli_run.demo,
     cli_signals.signals,
     cli_pick.pick,

@@ -32,7 +32,13 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import writing
 from mp2.cli.scan import ScanOptions, planned, run_scan
-from mp2.cli.search_options import COUNT_OPTIONS, RulesCommand, rule_options, rules_from
+from mp2.cli.search_options import (
+    COUNT_OPTIONS,
+    WALK_LUCK_OPTIONS,
+    RulesCommand,
+    rule_options,
+    rules_from,
+)
 from mp2.cli.session import Interrupts, note_kept
 from mp2.cli.views import document, present
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
@@ -120,7 +126,7 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
             run_id = store.find(run)
             result = store.load(run_id, starters=False)
             if options["shift"] is None:
-                options["shift"] = store.load_shift(run_id)
+                options["shift"] = store.load_request(run_id).shift
         sheet = sheet_of_day(result, source, options, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, min_tickers=how.min_tickers, top_groups=how.top_groups)
@@ -359,6 +365,9 @@ class _WalkOptions:
     top_groups: int
     count: str
     without: Names
+    replicates: int
+    null: str
+    sectors: Path | None
 
 
 @click.command(cls=RulesCommand)
@@ -375,7 +384,7 @@ class _WalkOptions:
 @click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once")
 @END_OPTION
 @GRIDS_OPTION
-@with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS)
+@with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
 @rule_options
 @PROGRESS_OPTION
 @JSON_OPTION
@@ -384,6 +393,7 @@ def walkforward(
     end: str | None,
     grids: Path | None,
     no_progress: bool,
+    null_seed: int,
     **options: Any,
 ) -> None:
     """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
@@ -406,6 +416,7 @@ def walkforward(
                 rules=rules,
                 end=end,
                 grids=load_grids(grids),
+                seed=null_seed,
                 stop=interrupts.stop,
                 observe=observe,
                 **asdict(how),

@@ -115,6 +115,9 @@ def walk_view(walk: WalkForward) -> Iterator[RenderableType]:
     yield record_table(("in total", *_WALK_HEADINGS), totals)
     yield ""
     yield styled(walk.sentence(), "bold")
+    luck = walk.luck_sentence()
+    if luck is not None:
+        yield styled(luck, "bold")
 
 
 def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:

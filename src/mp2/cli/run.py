@@ -16,7 +16,13 @@ from mp2.cli.options import (
     options_record,
     with_options,
 )
-from mp2.cli.search_options import RulesCommand, RunOptions, search_options, settings_from
+from mp2.cli.search_options import (
+    RulesCommand,
+    RunOptions,
+    luck_from,
+    search_options,
+    settings_from,
+)
 from mp2.cli.session import Interrupts
 
 if TYPE_CHECKING:
@@ -67,6 +73,7 @@ def _run(source: Source, signals: SignalSettings, options: Document) -> int:
         search=settings_from(options),
         signals=signals,
         picks=PickSettings(**options),
+        luck=luck_from(options),
     )
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:

@@ -11,7 +11,13 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.options import TABLE_OPTIONS, file_option, number_option, options_record, with_options
-from mp2.cli.search_options import RulesCommand, RunOptions, search_options, settings_from
+from mp2.cli.search_options import (
+    RulesCommand,
+    RunOptions,
+    luck_from,
+    search_options,
+    settings_from,
+)
 from mp2.cli.session import Interrupts
 from mp2.cli.views import document, present
 from mp2.errors import ExitCode
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
     "sessions from a signal's day to the day it counts: 1 if computed at the close",
     least=0,
 )
-def search(path: Path, dry_run: bool, **options: Any) -> int:
+@file_option("--prices", help="daily bars, for a test against the winners of other days")
+def search(path: Path, dry_run: bool, prices: Path | None, **options: Any) -> int:
     """Search TABLE, a long table of signals, for the best consensus groups.
 
     TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker
@@ -61,7 +68,7 @@ def search(path: Path, dry_run: bool, **options: Any) -> int:
 
     how = options_record(RunOptions, options)
     source = SignalsFile(path=path, **options)
-    request = Request(source=source, search=settings_from(options))
+    request = Request(source=source, search=settings_from(options), luck=luck_from(options, prices))
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
             if dry_run:

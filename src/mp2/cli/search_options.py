@@ -19,14 +19,17 @@ from mp2.cli.options import (
     SHOW_OPTION,
     Command,
     CommandT,
+    file_option,
     flat,
     options_record,
     with_options,
 )
+from mp2.evidence.settings import N_REPLICATES, NULLS, LuckSettings
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
 if TYPE_CHECKING:
     from mp2.groups.settings import SearchSettings
+    from mp2.storage.request import LuckRequest
 
 _RULES = {spec.name: spec for spec in fields(Rules)}
 _FLAGS = {"top_k": ("--top", "top_k")}
@@ -90,6 +93,34 @@ COUNT_OPTIONS = (
         "or by repeating the option",
     ),
 )
+
+
+def _luck_options(n_replicates: int) -> tuple[Callable[[CommandT], CommandT], ...]:
+    return (
+        click.option(
+            "--replicates",
+            type=int,
+            default=n_replicates,
+            show_default=True,
+            help="searches of drawn outcomes that the best groups are compared with, 0 for no test",
+        ),
+        click.option(
+            "--null",
+            type=click.Choice(NULLS),
+            default="auto",
+            show_default=True,
+            help="how outcomes are drawn: as winners of other days, shuffled within sectors, or "
+            "over all tickers; auto: the first of these that is possible",
+        ),
+        click.option(
+            "--null-seed", type=int, default=0, show_default=True, help="seed of the drawn outcomes"
+        ),
+        file_option("--sectors", help="table of ticker and sector"),
+    )
+
+
+LUCK_OPTIONS = _luck_options(N_REPLICATES)
+WALK_LUCK_OPTIONS = _luck_options(0)
 DISPLAY_OPTIONS = (
     DB_OPTION,
     click.option(
@@ -118,7 +149,7 @@ _SEARCH_OPTIONS = (
         type=settings.DURATION,
         default="60s",
         show_default=True,
-        help="time for the search, such as 30s, 5m, 1h",
+        help="time for the search and the test of its result, such as 30s, 5m, 1h",
     ),
     click.option(
         "--workers", type=int, default=4, show_default=True, help="kernels that run at once"
@@ -132,6 +163,7 @@ _SEARCH_OPTIONS = (
         help="algorithms whose starters run last; several by commas or by repeating the option",
     ),
     *COUNT_OPTIONS,
+    *LUCK_OPTIONS,
     click.option("--no-store", is_flag=True, help="do not store the run"),
     *DISPLAY_OPTIONS,
 )
@@ -172,3 +204,16 @@ def settings_from(options: Fields) -> SearchSettings:
     from mp2.groups.settings import SearchSettings
 
     return options_record(SearchSettings, {**options, "rules": rules_from(options)})
+
+
+def luck_from(options: Fields, prices: Path | None = None) -> LuckRequest:
+    """Return how the result is tested, among a command's options; `prices` for a table's test."""
+    from mp2.storage.request import LuckRequest, PricesFile
+
+    return LuckRequest(
+        settings=LuckSettings(
+            replicates=options["replicates"], null=options["null"], seed=options["null_seed"]
+        ),
+        prices=None if prices is None else PricesFile(path=prices),
+        sectors=options["sectors"],
+    )

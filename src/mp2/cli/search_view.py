@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mp2.cli.views import count, duration, record_table, share, stacked, styled
 from mp2.errors import plain
+from mp2.groups.luck import shown_p
 from mp2.groups.result import Exclusion, Group, Member, SearchResult, Status
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
         yield ""
     yield from totals(result)
     yield styled(coverage_sentence(result), "bold")
+    if result.significance is not None:
+        yield styled(result.significance.sentence(), "bold")
     if result.exclusions:
         yield exclusions_table(result.exclusions)
 
@@ -50,12 +53,14 @@ def groups_table(
 ) -> RenderableType:
     """Build the table of groups of one size; the picked one is marked."""
     rows = []
+    p_min = result.significance.p_min if result.significance else None
     for group in shown:
         # The group that is picked need not be the first.
         is_picked = group.rank == result.picked_rank.get(len(group.members))
         row = (
             f"{'*' * is_picked}{group.rank}",
             f"{group.score:.2f}",
+            shown_p(group.p, p_min),
             f"{group.pooled_pp:.1f}",
             f"{group.wilson_lb:.1f}",
             "/".join(str(day.buys) for day in group.days),
@@ -63,8 +68,8 @@ def groups_table(
             members_text(group.members, hints),
         )
         rows.append(row)
-    headings = ("rank", "score", "hit %", "Wilson %", "buys", "hits", "members")
-    return record_table(headings, rows, right=range(6))
+    headings = ("rank", "score", "p", "hit %", "Wilson %", "buys", "hits", "members")
+    return record_table(headings, rows, right=range(7))
 
 
 def exclusions_table(exclusions: Iterable[Exclusion]) -> RenderableType:

@@ -58,6 +58,7 @@ _USUAL_NAMES: dict[str, tuple[Names, ...]] = {
         ("variation", "variant"),
         ("parameters", "params", "parameter", "settings", "config", "configuration"),
     ),
+    "sector": (("sector",), ("gicssector", "industry", "group", "category")),
     "win": (("win", "won", "iswin"), ("winner", "hit", "ishit", "success")),
 }
 _DATE_ROLES = ("date", "day")

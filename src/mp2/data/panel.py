@@ -47,6 +47,8 @@ class SignalPanel(SignalTable):
     - `wins`, a subset of the buys: uint64[D, W] when consistent (a win depends on day and ticker
       alone), else uint64[V, D, W].
     - `base_win_rates` float64[D], percent.
+    - `known` uint64[D, W]: the tickers whose outcome on a day is known, over which the base win
+      rates are, bought or not; `won` uint64[D, W]: those of them that won. None: those bought.
     - `warnings`: what was tolerated, one line each. `fingerprint`: sha256 of the content, hex.
     - `origin`: the file the panel was read from; None for others.
 
@@ -58,6 +60,8 @@ class SignalPanel(SignalTable):
     base_win_rates: FloatArray
     fingerprint: str
     origin: FileOrigin | None = None
+    known: WordArray | None = None
+    won: WordArray | None = None
 
     def __post_init__(self) -> None:
         n_days = len(self.days)
@@ -68,6 +72,9 @@ class SignalPanel(SignalTable):
         _check_array("buys", self.buys, np.uint64, [shape])
         _check_array("wins", self.wins, np.uint64, win_shapes)
         _check_array("base_win_rates", self.base_win_rates, np.float64, [(n_days,)])
+        for name, sets in (("known", self.known), ("won", self.won)):
+            if sets is not None:
+                _check_array(name, sets, np.uint64, [shape[1:]])
         steps = np.diff(self.algo_of, prepend=0, append=max(0, len(self.algos) - 1))
         if (steps < 0).any():
             raise InputError("panel: algo_of must hold positions in algos that never fall")
@@ -145,6 +152,8 @@ def signal_panel(
     buys: WordArray,
     wins: WordArray,
     base_win_rates: FloatArray,
+    known: WordArray | None = None,
+    won: WordArray | None = None,
     warnings: Sequence[str] = (),
 ) -> SignalPanel:
     """Make a panel of arrays that keep the promises of `SignalPanel`.
@@ -153,6 +162,7 @@ def signal_panel(
     """
     arrays = (algo_of, buys, wins, base_win_rates)
     freeze(arrays)
+    freeze(sets for sets in (known, won) if sets is not None)
     return SignalPanel(
         algos=tuple(algos),
         variations=tuple(variations),
@@ -162,6 +172,8 @@ def signal_panel(
         buys=buys,
         wins=wins,
         base_win_rates=base_win_rates,
+        known=known,
+        won=won,
         warnings=tuple(warnings),
         fingerprint=fingerprint_of((algos, variations, days, tickers), arrays),
     )

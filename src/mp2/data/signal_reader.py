@@ -356,7 +356,14 @@ def encode_panel(
         signals.warn(
             "some (day, ticker) win in some rows and lose in others; each buy keeps its own"
         )
-    panel = signal_panel(**_axis_fields(axes), buys=buys, wins=wins, base_win_rates=rates)
+    panel = signal_panel(
+        **_axis_fields(axes),
+        buys=buys,
+        wins=wins,
+        base_win_rates=rates,
+        known=bitset.pack(priced),
+        won=bitset.pack(priced & won),
+    )
     if is_consistent:
         # Without a table of outcomes, all that is known may be the outcomes of buys.
         is_own = outcomes is None or outcomes.repeats

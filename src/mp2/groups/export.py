@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # What spreadsheets take for the beginning of a formula.
+_P_VALUES = ("p", "p_size")
 _FORMULA = r"^[=+\-@\t\r]"
 
 
@@ -24,7 +25,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
     - `variation_idx` (String): `1-2-3`
     - `aliases` (String): what members are identical to, `ALGO variation = variation, variation`,
       joined by `; `
-    - the statistics of `Group` (Float64)
+    - the statistics of `Group`, `p` and `p_size` (Float64)
     - for each day of the result `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String):
       tickers joined by a space
     """
@@ -41,7 +42,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
         "aliases": pl.String,
     }
     # Stated, not inferred: an empty table has the same columns and types.
-    schema |= dict.fromkeys(STATISTICS, pl.Float64)
+    schema |= dict.fromkeys((*STATISTICS, *_P_VALUES), pl.Float64)
     for day in result.days:
         schema[f"buys {day}"] = pl.Int64
         schema[f"hits {day}"] = pl.Int64
@@ -74,7 +75,7 @@ def group_rows(result: SearchResult) -> Iterator[list[Any]]:
                 "-".join(map(str, numbers)),
                 "; ".join(aliases[number] for number in numbers if number in aliases),
             ]
-            row += [getattr(group, name) for name in STATISTICS]
+            row += [getattr(group, name) for name in (*STATISTICS, *_P_VALUES)]
             for day, consensus in zip(group.days, group.consensus, strict=True):
                 row += [day.buys, day.hits, " ".join(consensus.tickers)]
             yield row

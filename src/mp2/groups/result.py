@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2.errors import InputError
+from mp2.groups.luck import Significance
 from mp2.groups.rules import Rules
 
 
@@ -59,7 +60,11 @@ class DayConsensus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A kept group with the evidence behind its score; rank 1 is the best of its size."""
+    """A kept group with the evidence behind its score; rank 1 is the best of its size.
+
+    `p_size` and `p`: the share of replicates, 0..1, of which the best group of this size, or of all
+    retained sizes, is as good; None where not tested.
+    """
 
     rank: int
     score: float
@@ -76,6 +81,8 @@ class Group:
     pp_slope: float
     repeat_factor: float
     consensus: tuple[DayConsensus, ...]
+    p: float | None = None
+    p_size: float | None = None
 
     @property
     def variation_idx(self) -> tuple[int, ...]:
@@ -141,6 +148,8 @@ class SearchResult:
       days searched; members by number, classes by their first.
     - `exclusions`: why nothing was kept, by rule, as far as it is known; empty when something was,
       and for a result that was loaded.
+    - `significance`: whether the groups are better than luck; None when that was not asked.
+    - `panel`: the signals that were searched; None for a result that was loaded.
     - `store_error`: why the result is not in the store it was meant for, and where it is instead.
     """
 
@@ -178,7 +187,10 @@ class SearchResult:
     n_visited: int | None = None
     aliases: tuple[tuple[Member, ...], ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    significance: Significance | None = None
     store_error: str | None = None
+    # Any: the store checks what it reads by these types, and knows no arrays.
+    panel: Any = field(default=None, compare=False, repr=False)
 
     @property
     def n_decided(self) -> int | None:
@@ -229,6 +241,7 @@ class SearchResult:
             "groups": groups,
             "picks": picks,
             "rules": self.rules.to_dict(),
+            "significance": self.significance.to_dict() if self.significance else None,
             "exclusions": [_plain(exclusion) for exclusion in self.exclusions],
             "aliases": [[_plain(member) for member in members] for members in self.aliases],
             "errors": [self.store_error] if self.store_error else [],
@@ -238,7 +251,17 @@ class SearchResult:
 # Fields that `to_dict` converts; a new plain field is part of the document by itself.
 _BY_SIZE = ("tested", "eligible", "score_mean", "score_std", "n_kept")
 _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
-_NESTED = ("rules", "kept", "picked_rank", "starters", "aliases", "exclusions", "store_error")
+_NESTED = (
+    "rules",
+    "kept",
+    "picked_rank",
+    "starters",
+    "aliases",
+    "exclusions",
+    "significance",
+    "store_error",
+    "panel",
+)
 
 
 def group_dict(group: Group) -> Document:

@@ -426,6 +426,7 @@ class SearchRun:
             starters=starters,
             n_visited=n_begun - self._n_taken_over + n_scanned,
             aliases=self._alias_classes(),
+            panel=panel,
         )
 
     def _ranked(self) -> dict[int, Kept]:

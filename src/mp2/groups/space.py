@@ -43,6 +43,18 @@ def branch_weights(
     return weights
 
 
+def starter_weights(
+    algo_sizes: Sequence[int],
+    max_size: int,
+) -> list[int]:
+    """Weight of a starter by its algorithm: the groups of size 2..`max_size` that begin with it."""
+    weights = []
+    for algo in range(len(algo_sizes)):
+        later_sizes = algo_sizes[algo + 1 :]
+        weights.append(sum(_choices_by_size(later_sizes, max_size - 1)[1:]))
+    return weights
+
+
 def coverage(
     weight_done: int,
     weight_total: int,

@@ -22,11 +22,16 @@ from statistics import fmean
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
+from mp2._recurse import now_ns
 from mp2.data.prices import PriceTable, as_prices
+from mp2.data.sectors import read_sectors
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval, mean_interval
+from mp2.evidence.settings import LuckSettings, check_luck_settings
+from mp2.evidence.significance import SignificanceTest
 from mp2.groups.exclusions import why_nothing
+from mp2.groups.luck import P_SMALL
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import search as search_groups
@@ -103,7 +108,8 @@ class Week:
     """One searched block and the judgement of the next one.
 
     `searched` are the days of the search, `status` is how it ended. `n_fallbacks` counts the picks,
-    over sizes and days, that come from another group than the picked one.
+    over sizes and days, that come from another group than the picked one. `p`: of the best group of
+    the search, None when it was not tested.
     """
 
     searched: Names
@@ -114,6 +120,7 @@ class Week:
     n_fallbacks: int
     days: tuple[WalkDay, ...]
     judged: dict[str, Judged]
+    p: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,16 @@ class WalkForward:
         points = f"difference {difference.mean:+.1f} points ({interval})"
         return f"{head}: {rates}, {points}: {judged.verdict}."
 
+    def luck_sentence(self) -> str | None:
+        """Return in how many weeks the best group was better than luck; None without tests."""
+        tested = [week.p for week in self.weeks if week.p is not None]
+        if not tested:
+            return None
+        n_small = sum(p <= P_SMALL for p in tested)
+        weeks = counted(len(tested), "week")
+        expected = f"{P_SMALL * len(tested):.1f} expected by luck"
+        return f"In {n_small} of {weeks} the best group had p <= {P_SMALL} ({expected})."
+
     def to_dict(self) -> Document:
         """Return everything as one JSON document."""
         document = {
@@ -163,6 +180,7 @@ class WalkForward:
         document["rules"] = self.rules.to_dict()
         document["verdict"] = self.verdict
         document["sentence"] = self.sentence()
+        document["luck_sentence"] = self.luck_sentence()
         document["errors"] = []
         return document
 
@@ -180,6 +198,10 @@ def walk_forward(
     grids: Grids | None = None,
     count: str = "exact",
     without: Sequence[str] = (),
+    replicates: int = 0,
+    null: str = "auto",
+    seed: int = 0,
+    sectors: Any = None,
     stop: Stop = None,
     observe: Observe = None,
     search: Callable[..., SearchResult] = search_groups,
@@ -192,12 +214,17 @@ def walk_forward(
     - `budget_s_per_week` (seconds), `workers`, `rules`, `count` and `without` go to each search;
       `min_tickers` and `top_groups` to `pick_day`; `grids` to `compute_signals`. The signals of all
       days are computed once.
+    - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
+      best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
     - `observe(done, total)` counts weeks. Setting `stop` ends the walk with the weeks finished so
       far; while signals are computed it raises `ReadStoppedError`.
 
     Raises `InputError` for unusable settings and for too short a history.
     """
     rules = Rules() if rules is None else rules
+    luck = LuckSettings(replicates=replicates, null=null, seed=seed)
+    check_luck_settings(luck)
+    sector_of = None if sectors is None else read_sectors(sectors)
     prices = as_prices(prices, end=end, stop=stop)
     n_days = _n_days(prices, weeks, end)
     # Once for all weeks: the signals of a day do not depend on the other days.
@@ -222,7 +249,11 @@ def walk_forward(
             observe(len(done), weeks)
         first = DAYS_PER_WEEK * len(done)
         panel = sheet.panel(first, DAYS_PER_WEEK)
+        started_ns = now_ns()
         result = search(panel, settings, stop=stop)
+        if luck.is_on:
+            test = SignificanceTest(panel, luck, prices=prices, sectors=sector_of)
+            result = test.after_search(result, settings, started_ns, stop)
         if stop is not None and stop.is_set():
             # This search had less time than the others.
             break
@@ -317,6 +348,7 @@ def judge_week(
         n_fallbacks=n_fallbacks,
         days=tuple(days),
         judged=_judge_each(result.kept, days),
+        p=result.significance.p if result.significance else None,
     )
 
 

@@ -97,6 +97,7 @@ class SignalSheet(SignalTable):
         won = known & (self.close[chosen] > self.open[chosen])
         # A day without a bar has rate 0.
         n_known_tickers = np.maximum(known.sum(axis=1), 1)
+        winners = bitset.pack(won)
         return signal_panel(
             algos=self.algos,
             variations=self.variations,
@@ -104,8 +105,10 @@ class SignalSheet(SignalTable):
             days=self.days[chosen],
             tickers=self.tickers,
             buys=np.ascontiguousarray(self.buys[:, chosen]),
-            wins=bitset.pack(won),
+            wins=winners,
             base_win_rates=100.0 * won.sum(axis=1) / n_known_tickers,
+            known=bitset.pack(known),
+            won=winners,
             warnings=self.warnings,
         )
 

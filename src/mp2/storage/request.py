@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from mp2._document import Document, Names
 from mp2._files import expanded
+from mp2.evidence.settings import LuckSettings
 from mp2.groups.settings import SearchSettings
 
 
@@ -82,7 +83,7 @@ class InMemory(_Record):
     """A panel of signals or a price table that the caller passed, and has to pass again."""
 
     kind: Literal["memory"] = "memory"
-    holds: Literal["signals", "prices"]
+    holds: Literal["signals", "prices", "sectors"]
 
 
 Source = SignalsFile | PricesFile | DemoPrices | InMemory
@@ -108,6 +109,17 @@ class PickSettings(_Record):
     top_groups: int = 50
 
 
+class LuckRequest(_Record):
+    """How the result is tested, and what the null models need beside the signals.
+
+    `prices`: the daily bars for a table of signals; prices that are searched are their own.
+    """
+
+    settings: LuckSettings = LuckSettings(replicates=0)
+    prices: PricesFile | InMemory | None = None
+    sectors: StoredPath | InMemory | None = None
+
+
 class Request(_Record):
     """A run: where its input is and what is done with it. `signals` and `picks` apply to prices."""
 
@@ -115,6 +127,7 @@ class Request(_Record):
     search: SearchSettings
     signals: SignalSettings = SignalSettings()
     picks: PickSettings = PickSettings()
+    luck: LuckRequest = LuckRequest()
 
     def to_dict(self) -> Document:
         """The request as the store keeps it, paths absolute."""
@@ -127,8 +140,15 @@ class Request(_Record):
             getattr(self.source, "path", None),
             getattr(self.source, "outcomes", None),
             self.signals.grids,
+            getattr(self.luck.prices, "path", None),
+            self.luck.sectors if isinstance(self.luck.sectors, Path) else None,
         ]
         return [path for path in files if path is not None]
+
+    @property
+    def shift(self) -> int:
+        """How many sessions after their day the signals count."""
+        return self.source.shift if isinstance(self.source, SignalsFile) else 0
 
     @property
     def label(self) -> str:

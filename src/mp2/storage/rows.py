@@ -15,7 +15,7 @@ from mp2.groups.result import Group, SearchResult, StarterRecord, group_dict
 from mp2.picks.records import DayPicks, Outcome
 from mp2.storage.database import Row, from_sql, validated
 
-_NO_COLUMN = ("kept", "starters", "run_id", "exclusions", "store_error")
+_NO_COLUMN = ("kept", "starters", "run_id", "exclusions", "store_error", "panel")
 _RUN_COLUMNS = [spec.name for spec in fields(SearchResult) if spec.name not in _NO_COLUMN]
 _STARTER_COLUMNS = [spec.name for spec in fields(StarterRecord)]
 
@@ -29,6 +29,7 @@ def result_row(result: SearchResult) -> Row:
     row["rules"] = result.rules.to_dict()
     # It has no upper bound, so its column is text.
     row["attempts"] = str(result.attempts)
+    row["significance"] = result.significance and result.significance.to_dict()
     row["aliases"] = [[asdict(member) for member in members] for members in result.aliases]
     # Kept here too, so that a list of runs reads no group.
     row["best_score"] = {}

@@ -162,22 +162,28 @@ class Store(ScanStore):
         with self._transaction("IMMEDIATE"):
             self._update("run", self._ended(run_id), {"store_s": store_s})
 
+    def save_significance(self, run_id: str, result: SearchResult) -> None:
+        """Store the test of an ended run, and the p-values of all its kept groups."""
+        significance = rows.result_row(result)["significance"]
+        with self._transaction("IMMEDIATE"):
+            run = self._ended(run_id)
+            self._update("run", run, {"significance": significance})
+            self._delete_rows(run, "kept_group")
+            self._insert_many("kept_group", rows.group_rows(run, result.kept))
+
     # --- resuming ---------------------------------------------------------------------------------
 
     def load_request(self, run_id: str) -> Request:
-        """What the run was asked to do. `InputError` says why a run cannot be resumed."""
+        """What the run was asked to do."""
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
-            row = self._row("run", run_id)
-            reason = _NOT_RESUMABLE.get(status_now(row))
+            return validated(Request, from_sql(self._row("run", run_id))["request"])
+
+    def check_resumable(self, run_id: str) -> None:
+        """Raise the `InputError` that says why a run cannot be resumed."""
+        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
+            reason = _NOT_RESUMABLE.get(status_now(self._row("run", run_id)))
             if reason is not None:
                 raise InputError(f"{self.path}: run {run_id} cannot be resumed: {reason}")
-            return validated(Request, from_sql(row)["request"])
-
-    def load_shift(self, run_id: str) -> int:
-        """How many sessions after their day the signals of a run count; 0 where it is not known."""
-        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
-            request = validated(Request, from_sql(self._row("run", run_id))["request"])
-            return getattr(request.source, "shift", 0)
 
     def resume(self, run_id: str, request: Request, *, input_fingerprint: str) -> SearchState:
         """Make an ended or interrupted run this process's running one. Returns where it stands.

@@ -215,7 +215,10 @@ CREATE TABLE breaker (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: Names = ()
+STEPS: Names = (
+    # Whether the groups are better than luck; NULL when that was not tested.
+    "ALTER TABLE run ADD significance TEXT CHECK (json_valid(ifnull(significance, 0)))",
+)
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default."""
 

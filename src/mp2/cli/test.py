@@ -1,0 +1,55 @@
+"""`mp2 test`: test whether the groups of a stored run are better than luck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mp2.cli import settings
+from mp2.cli.options import Command, file_option, options_record, with_options
+from mp2.cli.search_options import DISPLAY_OPTIONS, LUCK_OPTIONS, RunOptions, luck_from
+from mp2.cli.session import Interrupts
+
+
+@click.command(cls=Command)
+@click.argument("run")
+@click.option(
+    "--budget",
+    "budget_s",
+    type=settings.DURATION,
+    default="60s",
+    show_default=True,
+    help="time for the test",
+)
+@click.option("--workers", type=int, help="kernels that run at once [default: as in the search]")
+@file_option("--prices", help="daily bars, for a test against the winners of other days")
+@with_options(LUCK_OPTIONS, DISPLAY_OPTIONS)
+def test(
+    run: str,
+    budget_s: float,
+    workers: int | None,
+    prices: Path | None,
+    **options: Any,
+) -> int:
+    """Test whether the groups of RUN, a stored run, are better than luck.
+
+    RUN is a run's id, the beginning of it, or 'last'. The same search is made for outcomes that are
+    luck, many times at once; the p-value of a group is the share of these searches whose best group
+    is as good. The table is the one the run began with. The test replaces an earlier one.
+    """
+    from mp2.cli.found import followed, present_found
+    from mp2.pipeline import luck_request
+
+    how = options_record(RunOptions, {**options, "no_store": False})
+    with Interrupts().caught() as interrupts:
+        with followed(how, interrupts.stop) as control:
+            tested = luck_request(
+                run,
+                control,
+                luck=luck_from(options, prices),
+                budget_s=budget_s,
+                workers=workers,
+            )
+        return present_found(tested, how)

@@ -1,0 +1,344 @@
+"""Null models: which tickers would have won, had the signals known nothing.
+
+A null model draws the labels of a replicate anew: who wins on each day, given how many do. Only
+labels of a day's *universe* move, the tickers whose outcome on that day is known. `tickers`
+shuffles a day's labels over its universe, `sectors` within each sector, and `days` takes the
+winners from another, earlier day of the price history.
+
+Replicate r reads nothing but the raw stream of `Philox(key=[seed, r])`, which NumPy guarantees, day
+by day. So it is the same on every machine, whatever the number of replicates and workers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from mp2.data import bitset
+from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
+from mp2.data.panel import SignalPanel, never
+from mp2.data.prices import PriceTable
+from mp2.data.ticker_keys import joined, positions_by_spelling
+from mp2.errors import InputError
+from mp2.evidence.settings import GAP_DAYS, N_DONORS, NULLS
+from mp2.groups.luck import Donors
+
+NullName = Literal["days", "sectors", "tickers"]
+# With fewer, a donor would be drawn again and again.
+MIN_DONORS = 40
+# A donor needs bars of at least this share of the universe.
+_MIN_SHARE = 0.9
+# The kernel takes the replicates in blocks of this many.
+_BLOCK = 512
+
+
+class RawStream(Protocol):
+    """Where random 64-bit words come from: a bit generator of NumPy."""
+
+    def random_raw(self, size: int) -> WordArray:
+        """Return the next `size` words uint64[size]."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayUniverse:
+    """The tickers of one day whose labels move.
+
+    `tickers` int64[n], positions in the panel, ascending; `wins` bool[n], the observed labels.
+    """
+
+    tickers: IndexArray
+    wins: BoolArray
+
+    @property
+    def base_rate(self) -> float:
+        """The share of winners, 0..1; 0 for an empty day."""
+        return float(self.wins.mean()) if len(self.wins) else 0.0
+
+
+class NullModel(Protocol):
+    """Draws the labels of one day after the other from a stream of random words."""
+
+    @property
+    def name(self) -> NullName:
+        """The name of the model."""
+
+    @property
+    def universes(self) -> tuple[DayUniverse, ...]:
+        """The universe of each searched day."""
+
+    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+        """Draw the labels bool[n] of a day's universe."""
+
+
+def universes(panel: SignalPanel) -> tuple[DayUniverse, ...]:
+    """Return the universe of every day of a consistent panel."""
+    known = panel.known
+    won = panel.won
+    # A panel made by hand may say no more than what is bought.
+    if known is None or won is None:
+        known = np.bitwise_or.reduce(panel.buys, axis=0)
+        won = panel.wins & known
+    n_tickers = len(panel.tickers)
+    is_known = bitset.unpack(known, n_tickers)
+    is_win = bitset.unpack(won, n_tickers)
+    days = []
+    for day_idx in range(len(panel.days)):
+        tickers = np.flatnonzero(is_known[day_idx])
+        days.append(DayUniverse(tickers, is_win[day_idx, tickers]))
+    return tuple(days)
+
+
+# --- the models -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TickersNull:
+    """Shuffles the labels of a day over its universe."""
+
+    universes: tuple[DayUniverse, ...]
+    name: NullName = "tickers"
+
+    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+        """Give the i-th ticker the label of the one with the i-th smallest random word."""
+        wins = self.universes[day_idx].wins
+        order = np.argsort(stream.random_raw(len(wins)), kind="stable")
+        shuffled: BoolArray = wins[order]
+        return shuffled
+
+
+@dataclass(frozen=True, slots=True)
+class SectorsNull:
+    """Shuffles the labels of a day within each sector.
+
+    `sector_idx` int64[T]: the position of each ticker's sector among the sorted names.
+    """
+
+    universes: tuple[DayUniverse, ...]
+    sector_idx: IndexArray
+    name: NullName = "sectors"
+
+    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+        """Give a sector's i-th ticker the label of its one with the i-th smallest random word."""
+        universe = self.universes[day_idx]
+        sectors = self.sector_idx[universe.tickers]
+        words = stream.random_raw(len(sectors))
+        labels = np.empty_like(universe.wins)
+        receiving = np.argsort(sectors, kind="stable")
+        labels[receiving] = universe.wins[np.lexsort((words, sectors))]
+        return labels
+
+
+@dataclass(frozen=True, slots=True)
+class DonorDays:
+    """The earlier days that stand for one searched day, the nearest in base rate first.
+
+    `date_idx` int64[n], dates of the price table; `base_rates` float64[n], 0..1; `returns`
+    float64[n, n_d] of the day's universe, NaN without a bar.
+    """
+
+    date_idx: IndexArray
+    base_rates: FloatArray
+    returns: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class DaysNull:
+    """Takes the winners of a day from a donor: those who did best, relative to the others, there.
+
+    `dates`: those of the price table.
+    """
+
+    universes: tuple[DayUniverse, ...]
+    donors: tuple[DonorDays, ...]
+    dates: tuple[str, ...]
+    name: NullName = "days"
+
+    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+        """Let as many tickers win as did, by the ranks of a random donor's returns."""
+        donors = self.donors[day_idx]
+        number = int(stream.random_raw(1)[0]) % len(donors.date_idx)
+        returns = donors.returns[number]
+
+        has_bar = np.isfinite(returns)
+        keys = np.empty(len(returns))
+        keys[has_bar] = _rank_keys(returns[has_bar])
+        n_without = len(returns) - int(has_bar.sum())
+        if n_without:
+            keys[~has_bar] = [int(word) / 2**64 for word in stream.random_raw(n_without)]
+
+        labels = np.zeros(len(returns), np.bool_)
+        n_winners = int(self.universes[day_idx].wins.sum())
+        labels[np.argsort(keys, kind="stable")[:n_winners]] = True
+        return labels
+
+    def summary(self, day_idx: int) -> Donors:
+        """Describe the donors of a searched day."""
+        donors = self.donors[day_idx]
+        rates_pp = 100 * donors.base_rates
+        base_rate_pp = 100 * self.universes[day_idx].base_rate
+        nearest = np.argsort(np.abs(rates_pp - base_rate_pp), kind="stable")
+        return Donors(
+            n=len(donors.date_idx),
+            first=self.dates[int(donors.date_idx.min())],
+            last=self.dates[int(donors.date_idx.max())],
+            base_rate_pp=base_rate_pp,
+            nearest_pp=float(rates_pp[nearest[0]]),
+            farthest_pp=float(rates_pp[nearest[-1]]),
+        )
+
+
+def _rank_keys(returns: FloatArray) -> FloatArray:
+    """Return the key (i + 0.5) / m of the i-th best of m returns; ties by position."""
+    n = len(returns)
+    keys = np.empty(n)
+    keys[np.argsort(-returns, kind="stable")] = (np.arange(n) + 0.5) / n
+    return keys
+
+
+# --- choosing and making one ----------------------------------------------------------------------
+
+
+class NotPossibleError(InputError):
+    """A null model lacks what it needs; the message names it."""
+
+
+def choose_null(
+    panel: SignalPanel,
+    name: str,
+    prices: PriceTable | None = None,
+    sectors: Mapping[str, str] | None = None,
+    *,
+    n_donors: int = N_DONORS,
+    gap_days: int = GAP_DAYS,
+) -> tuple[NullModel, tuple[str, ...]]:
+    """Return the null model of this name, and warnings; "auto" takes the best possible one.
+
+    `prices`: daily bars that begin long before the searched days. `sectors`: the sector of a
+    ticker. `n_donors` donors a day, all `gap_days` trading days or more before the first searched
+    day. Raises `InputError` when the name is unknown or the model is not possible.
+    """
+    if name not in NULLS:
+        raise InputError(f"null: {name!r} is unknown; choose from {', '.join(NULLS)}")
+    days = universes(panel)
+    warnings: tuple[str, ...] = ()
+    if name == "days" or (name == "auto" and prices is not None):
+        try:
+            return _days_null(panel, days, prices, n_donors, gap_days), ()
+        except NotPossibleError as error:
+            if name == "days":
+                raise
+            warnings = (str(error),)
+    if name == "sectors" or (name == "auto" and sectors is not None):
+        return _sectors_null(panel, days, sectors), warnings
+    return TickersNull(days), warnings
+
+
+def _sectors_null(
+    panel: SignalPanel,
+    days: tuple[DayUniverse, ...],
+    sectors: Mapping[str, str] | None,
+) -> SectorsNull:
+    if sectors is None:
+        raise NotPossibleError(
+            "null: sectors needs a table with the columns ticker and sector; give --sectors FILE"
+        )
+    spelling = joined(panel.tickers, sectors)
+    if not spelling:
+        raise InputError("sectors: none of the tickers of the signals has a sector there")
+    # Tickers without a sector form one of their own.
+    names = [sectors[spelling[ticker]] if ticker in spelling else "" for ticker in panel.tickers]
+    _, sector_idx = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
+    return SectorsNull(days, sector_idx)
+
+
+def _days_null(
+    panel: SignalPanel,
+    days: tuple[DayUniverse, ...],
+    prices: PriceTable | None,
+    n_donors: int,
+    gap_days: int,
+) -> DaysNull:
+    if prices is None:
+        raise NotPossibleError(
+            "null: days needs daily bars from before the searched days; give --prices FILE"
+        )
+    # Bars next to the searched days are left out: the signals were computed from them last.
+    n_past = max(0, bisect_left(prices.dates, panel.days[0]) - gap_days)
+    returns = _returns(panel, prices, n_past)
+    donors = tuple(_donors(day, returns[:, day.tickers], n_donors) for day in days)
+
+    n_fewest = min(len(day_donors.date_idx) for day_donors in donors)
+    n_missing = MIN_DONORS - n_fewest
+    # A caller who asks for fewer donors gets them.
+    if n_fewest < min(MIN_DONORS, n_donors):
+        raise NotPossibleError(
+            f"null: days needs {n_missing} more days of history: {n_fewest} of {MIN_DONORS} days "
+            f"before {panel.days[0]} have bars of 90% of the tickers"
+        )
+    return DaysNull(days, donors, prices.dates)
+
+
+def _returns(panel: SignalPanel, prices: PriceTable, n_past: int) -> FloatArray:
+    """Return the returns open to close float64[n_past, T], NaN without a bar."""
+    spelling = joined(panel.tickers, prices.tickers)
+    row_of = positions_by_spelling(spelling, prices.tickers)
+    returns = np.full((n_past, len(panel.tickers)), np.nan)
+    for ticker_idx, ticker in enumerate(panel.tickers):
+        if ticker in row_of:
+            row = row_of[ticker]
+            returns[:, ticker_idx] = prices.close[row, :n_past] / prices.open[row, :n_past] - 1
+    return returns
+
+
+def _donors(day: DayUniverse, returns: FloatArray, n_donors: int) -> DonorDays:
+    """Choose the donors of a day from the returns float64[n_past, n] of its universe."""
+    has_bar = np.isfinite(returns)
+    n_bars = has_bar.sum(axis=1)
+    possible = np.flatnonzero(n_bars >= _MIN_SHARE * len(day.tickers))
+    rates = (returns[possible] > 0).sum(axis=1) / np.maximum(1, n_bars[possible])
+    # Ties go to the later day.
+    nearest = np.lexsort((-possible, np.abs(rates - day.base_rate)))[:n_donors]
+    chosen = possible[nearest]
+    return DonorDays(chosen, rates[nearest], returns[chosen])
+
+
+# --- all replicates -------------------------------------------------------------------------------
+
+
+def n_blocks(n_replicates: int) -> int:
+    """Return the number of the kernel's blocks for the drawn replicates and the observed one."""
+    return -(-(n_replicates + 1) // _BLOCK)
+
+
+def label_rows(
+    null: NullModel,
+    n_tickers: int,
+    n_replicates: int,
+    seed: int = 0,
+    late: Callable[[], bool] = never,
+) -> WordArray | None:
+    """Return the labels of all replicates, uint64[D, n_tickers, n_words].
+
+    Bit r of a row says whether the ticker wins on that day in replicate r: replicate 0 has the
+    observed labels, replicates 1 to `n_replicates` are drawn. Rows are filled up to blocks of 512
+    with losses. None once `late` returns True: labels of a part would be of no use.
+    """
+    n_days = len(null.universes)
+    n_words = n_blocks(n_replicates) * _BLOCK // bitset.WORD_BITS
+    rows = np.zeros((n_days, n_tickers, n_words), np.uint64)
+    # One word of every row at a time, so that the unpacked labels stay small.
+    for first in range(0, n_replicates + 1, bitset.WORD_BITS):
+        if late():
+            return None
+        labels = np.zeros((n_days, n_tickers, bitset.WORD_BITS), np.bool_)
+        for replicate in range(first, min(first + bitset.WORD_BITS, n_replicates + 1)):
+            stream = np.random.Philox(key=np.array([seed, replicate], np.uint64))
+            for day_idx, universe in enumerate(null.universes):
+                wins = null.draw(day_idx, stream) if replicate else universe.wins
+                labels[day_idx, universe.tickers, replicate - first] = wins
+        rows[:, :, first // bitset.WORD_BITS] = bitset.pack(labels)[..., 0]
+    return rows

@@ -1,0 +1,175 @@
+"""The best score of every replicate: all starters through the kernel of replicates, in threads.
+
+A test runs on what the search exhausted, up to the wall. Each worker thread has a kernel with
+maxima of its own, which are merged at the end. A starter counts as tested once all groups that
+begin with it met every replicate; what a wall cuts off can only have raised the maxima.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mp2._recurse import EXHAUSTED, Control, now_ns
+from mp2._replicates import ReplicateSearch, ReplicateWorker
+from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
+from mp2.data.panel import SignalPanel
+from mp2.evidence.nulls import n_blocks
+from mp2.groups.ledger import Ledger
+from mp2.groups.pool import PoolOutcome, run_pool
+from mp2.groups.result import Status
+from mp2.groups.rules import Rules
+
+FEWER = (9999, 4999, 1999, 999, 499)
+"""Numbers of replicates to fall to when those asked for do not fit the wall."""
+
+# After this share of the weight the time of all of it is known well enough.
+_MEASURED_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Replicated:
+    """What the kernels found. S retained sizes, B drawn replicates, V variations.
+
+    `maxima` float64[S, B + 1]: the best score of each replicate, -inf without an eligible group.
+    `is_tested` bool[V]: starters whose groups met every replicate. `n_groups` int64[S].
+    """
+
+    maxima: FloatArray
+    is_tested: BoolArray
+    n_groups: IndexArray
+    n_groups_exact: bool
+    status: Status
+    ended_ns: int
+
+
+def run_replicates(
+    panel: SignalPanel,
+    rules: Rules,
+    labels: WordArray,
+    n_replicates: int,
+    weights: Sequence[int],
+    *,
+    workers: int,
+    started_ns: int,
+    budget_ns: int,
+    stop: threading.Event,
+) -> Replicated:
+    """Search all replicates of the labels uint64[D, T, words] up to the wall.
+
+    `weights`: the share of the space that begins with each variation; starters of weight 0 are not
+    searched. When the wall turns out too near, fewer replicates are searched.
+    """
+    run = _Run(
+        ReplicateSearch(panel, rules, labels, n_replicates + 1, n_workers=workers),
+        len(rules.retain_sizes),
+        weights,
+        n_replicates,
+        workers,
+        wall_ns=started_ns + budget_ns,
+    )
+    ledger = Ledger(len(run.order), workers, budget_ns, work_limited=True)
+    outcome = run_pool(
+        ledger,
+        run.turn,
+        started_ns=started_ns,
+        clock_ns=now_ns,
+        new_control=Control,
+        stop=stop,
+    )
+    return run.result(outcome)
+
+
+class _Run:
+    """The starters of one test, the kernels of its threads, and the number of replicates."""
+
+    def __init__(
+        self,
+        search: ReplicateSearch,
+        n_sizes: int,
+        weights: Sequence[int],
+        n_replicates: int,
+        workers: int,
+        wall_ns: int,
+    ) -> None:
+        self._search = search
+        self._n_sizes = n_sizes
+        self._weights = weights
+        self._wall_ns = wall_ns
+        self._n_replicates = n_replicates
+        # The heaviest first: they cover the most, and the light ones even out the threads.
+        begins_a_group = [idx for idx, weight in enumerate(weights) if weight]
+        self.order = sorted(begins_a_group, key=lambda idx: -weights[idx])
+        self._n_threads = min(workers, len(self.order))
+
+        self._of_thread = threading.local()
+        self._lock = threading.Lock()
+        self._workers: list[ReplicateWorker] = []
+        self._tested: list[int] = []
+        self._weight_left = sum(weights)
+        self._measure_at = (1 - _MEASURED_SHARE) * self._weight_left
+
+    def turn(self, starter_idx: int, control: Control) -> int:
+        """Search the starter at `starter_idx` in running order; return how its turn ended."""
+        variation_idx = self.order[starter_idx]
+        how = self._worker().run(variation_idx, control)
+        if how == EXHAUSTED:
+            with self._lock:
+                self._book(variation_idx)
+        return how
+
+    def _worker(self) -> ReplicateWorker:
+        """Return the kernel of this thread."""
+        worker: ReplicateWorker | None = getattr(self._of_thread, "worker", None)
+        if worker is None:
+            worker = self._search.worker()
+            self._of_thread.worker = worker
+            with self._lock:
+                self._workers.append(worker)
+        return worker
+
+    def _book(self, variation_idx: int) -> None:
+        self._tested.append(variation_idx)
+        is_measured = self._weight_left <= self._measure_at
+        self._weight_left -= self._weights[variation_idx]
+        if not is_measured and self._weight_left <= self._measure_at:
+            self._n_replicates = self._that_fit()
+            self._search.lower(self._n_replicates + 1)
+
+    def _that_fit(self) -> int:
+        """Return how many replicates fit what is left up to the wall, by the time measured."""
+        left_ns = (self._wall_ns - now_ns()) * self._n_threads
+        weight_done = sum(self._weights) - self._weight_left
+        enumeration_ns = sum(worker.enumeration_ns for worker in self._workers)
+        scoring_ns = sum(worker.scoring_ns for worker in self._workers)
+
+        asked = self._n_replicates
+        fewer = [n for n in FEWER if n < asked]
+        for n_replicates in (asked, *fewer):
+            share = n_blocks(n_replicates) / n_blocks(asked)
+            done_ns = enumeration_ns + share * scoring_ns
+            if done_ns * self._weight_left <= left_ns * weight_done:
+                return n_replicates
+        return fewer[-1] if fewer else asked
+
+    def result(self, outcome: PoolOutcome) -> Replicated:
+        """Merge what the threads found."""
+        n_drawn = self._n_replicates + 1
+        maxima = np.full((self._n_sizes, n_drawn), -np.inf)
+        n_groups = np.zeros(self._n_sizes, np.int64)
+        for worker in self._workers:
+            np.maximum(maxima, worker.maxima[:, :n_drawn], out=maxima)
+            n_groups += worker.n_groups
+        is_tested = np.zeros(len(self._weights), np.bool_)
+        is_tested[self._tested] = True
+        return Replicated(
+            maxima=maxima,
+            is_tested=is_tested,
+            n_groups=n_groups,
+            n_groups_exact=all(worker.n_groups_exact for worker in self._workers),
+            status=outcome.status,
+            ended_ns=outcome.ended_ns,
+        )

@@ -1,0 +1,64 @@
+"""What a caller decides about the test whether a result is luck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+
+from mp2.errors import InputError
+
+NULLS = ("auto", "days", "sectors", "tickers")
+N_DONORS = 80
+GAP_DAYS = 20
+N_REPLICATES = 999
+MIN_REPLICATES = 19
+MAX_REPLICATES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LuckSettings:
+    """How a result is tested.
+
+    - `replicates`: 19..1,000,000 searches of drawn outcomes; 0 for no test.
+    - `null`: the null model, one of `mp2.evidence.nulls.NULLS`; "auto" takes the best possible one.
+    - `seed`: of the draws, 0..2^64 - 1.
+    - `n_donors`, `gap_days`: of the null model "days", see `choose_null`.
+    """
+
+    replicates: int = N_REPLICATES
+    null: str = "auto"
+    seed: int = 0
+    n_donors: int = N_DONORS
+    gap_days: int = GAP_DAYS
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a test."""
+        return self.replicates != 0
+
+
+def check_luck_settings(settings: LuckSettings) -> None:
+    """Raise one `InputError` that lists every setting a test cannot use."""
+    problems = []
+    replicates = settings.replicates
+    if not _is_count(replicates) or not (
+        replicates == 0 or MIN_REPLICATES <= replicates <= MAX_REPLICATES
+    ):
+        problems.append(
+            f"replicates: {replicates!r} is not a whole number between {MIN_REPLICATES} and "
+            f"{MAX_REPLICATES:,}; 0 switches the test off"
+        )
+    if settings.null not in NULLS:
+        problems.append(f"null: {settings.null!r} is unknown; choose from {', '.join(NULLS)}")
+    if not _is_count(settings.seed) or not 0 <= settings.seed < 2**64:
+        problems.append(f"seed: {settings.seed!r} is not a whole number between 0 and 2^64 - 1")
+    for name in ("n_donors", "gap_days"):
+        value = getattr(settings, name)
+        if not _is_count(value) or value < (1 if name == "n_donors" else 0):
+            problems.append(f"{name}: {value!r} is not a positive whole number")
+    if problems:
+        raise InputError(problems)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
