@@ -23,6 +23,8 @@ from mp2.errors import Mp2Error as Mp2Error
 from mp2.errors import ReadStoppedError as ReadStoppedError
 from mp2.errors import SourceError as SourceError
 from mp2.errors import StoreError as StoreError
+from mp2.evidence.significance import significance as significance
+from mp2.groups.luck import Significance as Significance
 from mp2.groups.result import DayConsensus as DayConsensus
 from mp2.groups.result import DayStats as DayStats
 from mp2.groups.result import Exclusion as Exclusion

@@ -25,10 +25,12 @@ DOCUMENT_KEYS = {
     "tested_exact", "attempts", "max_attempts", "input_fingerprint", "tested", "eligible",
     "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
     "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "exclusions", "n_kept",
+    "significance",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
     "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
+    "p", "p_size",
 }  # fmt: skip
 
 

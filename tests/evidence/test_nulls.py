@@ -100,7 +100,7 @@ def test_auto_takes_the_best_possible_model(panel, prices, sectors):
 
 
 def test_a_model_asked_for_by_name_names_what_it_lacks(panel, prices):
-    with pytest.raises(mp2.InputError, match="null: days needs daily bars .* --prices FILE"):
+    with pytest.raises(mp2.InputError, match="days needs daily bars from before"):
         choose_null(panel, "days")
     with pytest.raises(mp2.InputError, match="needs 40 more days of history: 0 of 40 days before"):
         choose_null(panel, "days", prices, gap_days=200)

@@ -513,6 +513,7 @@ KEYS = {
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
     "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
+    "p", "p_size",
 }  # fmt: skip
 
 

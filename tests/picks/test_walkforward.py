@@ -320,6 +320,20 @@ def test_the_document_is_plain_json():
     )
 
 
+def test_every_week_can_be_tested_for_luck():
+    script = constant_script()
+    rules = Rules(max_size=2, retain_sizes=(2,), min_daily_hits=0, **strategies.LOOSE)
+    search = {"signals": script.signals, "weeks": 2, "rules": rules}
+    walk = walk_forward(PRICES, replicates=19, **search)
+    assert [week.p is not None and 0.05 <= week.p <= 1 for week in walk.weeks] == [True, True]
+    weeks = [replace(week, p=p) for week, p in zip(walk.weeks, (0.05, 0.2), strict=True)]
+    line = "In 1 of 2 weeks the best group had p <= 0.05 (0.1 expected by luck)."
+    assert replace(walk, weeks=tuple(weeks)).luck_sentence() == line
+    untested = walk_forward(PRICES, **search)
+    assert [week.p for week in untested.weeks] == [None, None]
+    assert untested.to_dict()["luck_sentence"] is None
+
+
 # --- the verdict is honest
 
 N_WEEKS, N_TICKERS = 4, 60

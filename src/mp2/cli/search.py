@@ -79,7 +79,9 @@ def search(path: Path, dry_run: bool, prices: Path | None, **options: Any) -> in
 
 def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     """Print the sizes of the table and of the space, and what a search needs."""
-    from mp2.cli.search_view import summary_view
+    from mp2.cli.search_view import luck_memory_text, summary_view
+    from mp2.evidence.replicates import memory_needed as luck_memory
+    from mp2.evidence.settings import check_luck_settings
     from mp2.groups.exclusions import why_impossible
     from mp2.groups.memory import memory_needed
     from mp2.groups.settings import check_settings
@@ -88,11 +90,20 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
 
     panel = read_panel(request.source, stop)
     check_settings(request.search, panel.algos)
+    check_luck_settings(request.luck.settings)
     rules = request.search.rules
     summary = panel_summary(panel, rules.max_size)
     needed = memory_needed(panel, rules, request.search.workers)
     sizes = {**asdict(summary), "memory_bytes": needed}
+    replicates = request.luck.settings.replicates
+    test_bytes = luck_memory(panel, replicates) if replicates and panel.consistent else 0
     warnings = [*panel.warnings, *why_impossible(panel, rules)]
-    content = document(status="dry_run", warnings=warnings, **sizes)
-    present(content, summary_view(summary, needed))
+    content = document(
+        status="dry_run",
+        warnings=warnings,
+        **sizes,
+        replicates=replicates,
+        replicates_memory_bytes=test_bytes,
+    )
+    present(content, summary_view(summary, needed), *luck_memory_text(replicates, test_bytes))
     return ExitCode.OK

@@ -173,3 +173,9 @@ def summary_view(summary: PanelSummary, needed_bytes: int) -> Iterator[Renderabl
     packed_mb = summary.panel_bytes / 2**20
     needed_mb = needed_bytes / 2**20
     yield f"memory: {packed_mb:.1f} MB packed, about {needed_mb:.0f} MB for a search"
+
+
+def luck_memory_text(replicates: int, needed_bytes: int) -> Iterator[str]:
+    """Yield what a test whether the result is luck takes; nothing without one."""
+    if needed_bytes:
+        yield f"and about {needed_bytes / 2**20:.0f} MB for a test with {replicates:,} replicates"

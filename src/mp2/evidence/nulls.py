@@ -33,7 +33,7 @@ MIN_DONORS = 40
 # A donor needs bars of at least this share of the universe.
 _MIN_SHARE = 0.9
 # The kernel takes the replicates in blocks of this many.
-_BLOCK = 512
+BLOCK = 512
 
 
 class RawStream(Protocol):
@@ -227,17 +227,17 @@ def choose_null(
     warnings: tuple[str, ...] = ()
     if name == "days" or (name == "auto" and prices is not None):
         try:
-            return _days_null(panel, days, prices, n_donors, gap_days), ()
+            return days_null(panel, days, prices, n_donors, gap_days), ()
         except NotPossibleError as error:
             if name == "days":
                 raise
             warnings = (str(error),)
     if name == "sectors" or (name == "auto" and sectors is not None):
-        return _sectors_null(panel, days, sectors), warnings
+        return sectors_null(panel, days, sectors), warnings
     return TickersNull(days), warnings
 
 
-def _sectors_null(
+def sectors_null(
     panel: SignalPanel,
     days: tuple[DayUniverse, ...],
     sectors: Mapping[str, str] | None,
@@ -255,7 +255,7 @@ def _sectors_null(
     return SectorsNull(days, sector_idx)
 
 
-def _days_null(
+def days_null(
     panel: SignalPanel,
     days: tuple[DayUniverse, ...],
     prices: PriceTable | None,
@@ -311,7 +311,7 @@ def _donors(day: DayUniverse, returns: FloatArray, n_donors: int) -> DonorDays:
 
 def n_blocks(n_replicates: int) -> int:
     """Return the number of the kernel's blocks for the drawn replicates and the observed one."""
-    return -(-(n_replicates + 1) // _BLOCK)
+    return -(-(n_replicates + 1) // BLOCK)
 
 
 def label_rows(
@@ -328,7 +328,7 @@ def label_rows(
     with losses. None once `late` returns True: labels of a part would be of no use.
     """
     n_days = len(null.universes)
-    n_words = n_blocks(n_replicates) * _BLOCK // bitset.WORD_BITS
+    n_words = n_blocks(n_replicates) * BLOCK // bitset.WORD_BITS
     rows = np.zeros((n_days, n_tickers, n_words), np.uint64)
     # One word of every row at a time, so that the unpacked labels stay small.
     for first in range(0, n_replicates + 1, bitset.WORD_BITS):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mp2._recurse import EXHAUSTED, Control, now_ns
-from mp2._replicates import ReplicateSearch, ReplicateWorker
+from mp2._replicates import TABLE_BYTES, ReplicateSearch, ReplicateWorker
 from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
 from mp2.data.panel import SignalPanel
-from mp2.evidence.nulls import n_blocks
+from mp2.evidence.nulls import BLOCK, n_blocks
 from mp2.groups.ledger import Ledger
 from mp2.groups.pool import PoolOutcome, run_pool
 from mp2.groups.result import Status
@@ -28,6 +28,12 @@ FEWER = (9999, 4999, 1999, 999, 499)
 
 # After this share of the weight the time of all of it is known well enough.
 _MEASURED_SHARE = 0.02
+
+
+def memory_needed(panel: SignalPanel, n_replicates: int) -> int:
+    """Return the bytes that the labels of a test and the tables of all its kernels take."""
+    n_labels = len(panel.days) * len(panel.tickers) * BLOCK * n_blocks(n_replicates)
+    return n_labels // 8 + TABLE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

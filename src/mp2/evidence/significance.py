@@ -384,7 +384,7 @@ def null_summary(scores: FloatArray) -> NullSummary:
         mean=float(ascending[has_group].mean()) if has_group.any() else None,
         q95=order_statistic(0.95),
         max=_shown(ascending[-1]),
-        none=float(1 - has_group.mean()),
+        none=float((~has_group).mean()),
     )
 
 
