@@ -50,11 +50,16 @@ def numbers_of(
         return values
     if values.dtype.is_numeric():
         return values.cast(pl.Float64)
-    text = texts_of(values).str.strip_chars()
+    texts = texts_of(values)
     if mark == ",":
-        return _written(text, mark)
+        return _written(texts.str.strip_chars(), mark)
+    plain = texts.cast(pl.Float64, strict=False)
+    # The usual column: trimming takes longer than the conversion.
+    if plain.null_count() == texts.null_count():
+        return plain
+    text = texts.str.strip_chars()
     plain = text.cast(pl.Float64, strict=False)
-    if mark is None or plain.null_count() == text.null_count():
+    if mark is None:
         return plain
     is_odd = plain.is_null()
     return _written(text.set(~is_odd, None), mark).zip_with(is_odd, plain)
