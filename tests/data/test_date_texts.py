@@ -50,3 +50,9 @@ def test_numbers_since_1970_are_read_by_their_size() -> None:
         seconds = (day - date(1970, 1, 1)).days * 86_400
         for units_per_s in (1, 10**3, 10**6, 10**9):
             assert parse_day(str(seconds * units_per_s)) == day
+
+
+def test_a_zone_of_many_folders_is_no_zone() -> None:
+    # Python's own search for it ends in a RecursionError.
+    assert parse_day("2024-01-02 10:00 " + "a/" * 1000 + "a") is None
+    assert parse_day("2024-01-02 23:00 America/Argentina/Buenos_Aires") == date(2024, 1, 2)

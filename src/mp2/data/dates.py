@@ -91,6 +91,8 @@ _OFFSET = re.compile(
     r"(?:UTC|GMT)? ?([+-])(\d{1,2}):?(\d{2})?(?: [a-z]{2,5})?",
     re.IGNORECASE,
 )
+# Python imports a package for each folder of a name.
+_ZONE = re.compile(r"[\w+-]{1,40}(?:/[\w+-]{1,40}){0,2}", re.ASCII)
 
 
 class _Abbreviation(tzinfo):
@@ -112,6 +114,8 @@ def zone_of(name: str) -> tzinfo | None:
     if name == "Z":
         return UTC
     offset = _OFFSET.fullmatch(name)
+    if not (offset or _ZONE.fullmatch(name)):
+        return None
     try:
         if offset is None:
             return ZoneInfo(name)
