@@ -160,19 +160,25 @@ class DaysNull:
     def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
         """Let as many tickers win as did, by the ranks of a random donor's returns."""
         donors = self.donors[day_idx]
-        number = int(stream.random_raw(1)[0]) % len(donors.date_idx)
-        returns = donors.returns[number]
+        (word,) = stream.random_raw(1)
+        donor_idx = int(word) % len(donors.date_idx)
+        returns = donors.returns[donor_idx]
 
+        # The i-th best of m tickers has the key (i + 0.5) / m, those without a bar a random one.
         has_bar = np.isfinite(returns)
+        n_bars = int(has_bar.sum())
+        rank_of = np.argsort(np.argsort(-returns[has_bar], kind="stable"), kind="stable")
         keys = np.empty(len(returns))
-        keys[has_bar] = _rank_keys(returns[has_bar])
-        n_without = len(returns) - int(has_bar.sum())
-        if n_without:
-            keys[~has_bar] = [int(word) / 2**64 for word in stream.random_raw(n_without)]
+        keys[has_bar] = (rank_of + 0.5) / n_bars
+        if n_bars < len(returns):
+            words = stream.random_raw(len(returns) - n_bars)
+            # Divided one by one: NumPy would round the words to doubles first.
+            keys[~has_bar] = [int(word) / 2**64 for word in words]
 
-        labels = np.zeros(len(returns), np.bool_)
         n_winners = int(self.universes[day_idx].wins.sum())
-        labels[np.argsort(keys, kind="stable")[:n_winners]] = True
+        winners = np.argsort(keys, kind="stable")[:n_winners]
+        labels = np.zeros(len(returns), np.bool_)
+        labels[winners] = True
         return labels
 
     def summary(self, day_idx: int) -> Donors:
@@ -189,14 +195,6 @@ class DaysNull:
             nearest_pp=float(rates_pp[nearest[0]]),
             farthest_pp=float(rates_pp[nearest[-1]]),
         )
-
-
-def _rank_keys(returns: FloatArray) -> FloatArray:
-    """Return the key (i + 0.5) / m of the i-th best of m returns; ties by position."""
-    n = len(returns)
-    keys = np.empty(n)
-    keys[np.argsort(-returns, kind="stable")] = (np.arange(n) + 0.5) / n
-    return keys
 
 
 # --- choosing and making one ----------------------------------------------------------------------
@@ -242,6 +240,7 @@ def sectors_null(
     days: tuple[DayUniverse, ...],
     sectors: Mapping[str, str] | None,
 ) -> SectorsNull:
+    """Return the shuffle within sectors; raises `NotPossibleError` without them."""
     if sectors is None:
         raise NotPossibleError(
             "null: sectors needs a table with the columns ticker and sector; give --sectors FILE"
@@ -249,8 +248,11 @@ def sectors_null(
     spelling = joined(panel.tickers, sectors)
     if not spelling:
         raise InputError("sectors: none of the tickers of the signals has a sector there")
-    # Tickers without a sector form one of their own.
-    names = [sectors[spelling[ticker]] if ticker in spelling else "" for ticker in panel.tickers]
+    names = []
+    for ticker in panel.tickers:
+        # Tickers without a sector form one of their own.
+        sector = sectors[spelling[ticker]] if ticker in spelling else ""
+        names.append(sector)
     _, sector_idx = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
     return SectorsNull(days, sector_idx)
 
@@ -262,48 +264,47 @@ def days_null(
     n_donors: int,
     gap_days: int,
 ) -> DaysNull:
+    """Return the winners of other days; raises `NotPossibleError` for too short a history."""
     if prices is None:
         raise NotPossibleError(
             "null: days needs daily bars from before the searched days; give --prices FILE"
         )
     # Bars next to the searched days are left out: the signals were computed from them last.
     n_past = max(0, bisect_left(prices.dates, panel.days[0]) - gap_days)
-    returns = _returns(panel, prices, n_past)
-    donors = tuple(_donors(day, returns[:, day.tickers], n_donors) for day in days)
+    returns = _returns_before(n_past, panel, prices)
+    donors = []
+    for day in days:
+        day_returns = returns[:, day.tickers]
+        n_bars = np.isfinite(day_returns).sum(axis=1)
+        possible = np.flatnonzero(n_bars >= _MIN_SHARE * len(day.tickers))
+        n_missing = MIN_DONORS - len(possible)
+        if n_missing > 0:
+            raise NotPossibleError(
+                f"null: days needs {n_missing} more days of history: {len(possible)} of "
+                f"{MIN_DONORS} days before {panel.days[0]} have bars of 90% of the tickers"
+            )
+        n_winners = (day_returns[possible] > 0).sum(axis=1)
+        rates = n_winners / np.maximum(1, n_bars[possible])
+        distance = np.abs(rates - day.base_rate)
+        # Ties go to the later day.
+        nearest = np.lexsort((-possible, distance))[:n_donors]
+        chosen = possible[nearest]
+        donors.append(DonorDays(chosen, rates[nearest], day_returns[chosen]))
+    return DaysNull(days, tuple(donors), prices.dates)
 
-    n_fewest = min(len(day_donors.date_idx) for day_donors in donors)
-    n_missing = MIN_DONORS - n_fewest
-    # A caller who asks for fewer donors gets them.
-    if n_fewest < min(MIN_DONORS, n_donors):
-        raise NotPossibleError(
-            f"null: days needs {n_missing} more days of history: {n_fewest} of {MIN_DONORS} days "
-            f"before {panel.days[0]} have bars of 90% of the tickers"
-        )
-    return DaysNull(days, donors, prices.dates)
 
-
-def _returns(panel: SignalPanel, prices: PriceTable, n_past: int) -> FloatArray:
-    """Return the returns open to close float64[n_past, T], NaN without a bar."""
+def _returns_before(n_past: int, panel: SignalPanel, prices: PriceTable) -> FloatArray:
+    """Return the returns of the first dates float64[n_past, T], NaN without a bar."""
     spelling = joined(panel.tickers, prices.tickers)
     row_of = positions_by_spelling(spelling, prices.tickers)
     returns = np.full((n_past, len(panel.tickers)), np.nan)
     for ticker_idx, ticker in enumerate(panel.tickers):
-        if ticker in row_of:
-            row = row_of[ticker]
-            returns[:, ticker_idx] = prices.close[row, :n_past] / prices.open[row, :n_past] - 1
+        row = row_of.get(ticker)
+        if row is not None:
+            past_open = prices.open[row, :n_past]
+            past_close = prices.close[row, :n_past]
+            returns[:, ticker_idx] = past_close / past_open - 1
     return returns
-
-
-def _donors(day: DayUniverse, returns: FloatArray, n_donors: int) -> DonorDays:
-    """Choose the donors of a day from the returns float64[n_past, n] of its universe."""
-    has_bar = np.isfinite(returns)
-    n_bars = has_bar.sum(axis=1)
-    possible = np.flatnonzero(n_bars >= _MIN_SHARE * len(day.tickers))
-    rates = (returns[possible] > 0).sum(axis=1) / np.maximum(1, n_bars[possible])
-    # Ties go to the later day.
-    nearest = np.lexsort((-possible, np.abs(rates - day.base_rate)))[:n_donors]
-    chosen = possible[nearest]
-    return DonorDays(chosen, rates[nearest], returns[chosen])
 
 
 # --- all replicates -------------------------------------------------------------------------------
@@ -335,10 +336,20 @@ def label_rows(
         if late():
             return None
         labels = np.zeros((n_days, n_tickers, bitset.WORD_BITS), np.bool_)
-        for replicate in range(first, min(first + bitset.WORD_BITS, n_replicates + 1)):
-            stream = np.random.Philox(key=np.array([seed, replicate], np.uint64))
+        last = min(first + bitset.WORD_BITS, n_replicates + 1)
+        for replicate in range(first, last):
+            drawn = _drawn(null, seed, replicate)
             for day_idx, universe in enumerate(null.universes):
-                wins = null.draw(day_idx, stream) if replicate else universe.wins
-                labels[day_idx, universe.tickers, replicate - first] = wins
-        rows[:, :, first // bitset.WORD_BITS] = bitset.pack(labels)[..., 0]
+                labels[day_idx, universe.tickers, replicate - first] = drawn[day_idx]
+        word = first // bitset.WORD_BITS
+        rows[:, :, word] = bitset.pack(labels)[..., 0]
     return rows
+
+
+def _drawn(null: NullModel, seed: int, replicate: int) -> list[BoolArray]:
+    """Return the labels of a replicate by day; those of replicate 0 are observed."""
+    if replicate == 0:
+        return [universe.wins for universe in null.universes]
+    key = np.array([seed, replicate], np.uint64)
+    stream = np.random.Philox(key=key)
+    return [null.draw(day_idx, stream) for day_idx in range(len(null.universes))]
