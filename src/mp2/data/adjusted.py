@@ -49,7 +49,9 @@ def _adjusted_columns(
         # A column that the caller gives a role has that role only.
         if not match or name in reading.names.values():
             continue
-        if match[3] and _is_flag(table, name):
+        first = next(table.batches([name]), None) if match[3] else None
+        # `adjusted` may say whether prices are, instead of what they are.
+        if first is not None and numbers_of(first[name]).is_in([0.0, 1.0]).all():
             continue
         role = match[1] or match[2]
         if role not in (*PRICES, "volume"):
@@ -61,19 +63,6 @@ def _adjusted_columns(
             )
         columns[role] = name
     return columns
-
-
-def _is_flag(
-    table: Table,
-    name: str,
-) -> bool:
-    """Return whether a column says if prices are adjusted, instead of what they are."""
-    import polars as pl
-
-    first = next(table.batches([name]), None)
-    if first is None or first[name].dtype == pl.Boolean:
-        return True
-    return bool(numbers_of(first[name]).is_in([0.0, 1.0]).all())
 
 
 @dataclass(slots=True)
@@ -112,7 +101,8 @@ class Adjustments:
                 )
             return {}
         # Prices that the caller names are scaled: three adjusted ones would not fit the fourth.
-        if columns.keys() >= {*PRICES} and not reading.names.keys() & {*PRICES}:
+        named_prices = reading.names.keys() & {*PRICES}
+        if columns.keys() >= {*PRICES} and not named_prices:
             finder = Finder(table, reading.names)
             if finder.find("close"):
                 columns[OTHER_CLOSE] = finder.names["close"]

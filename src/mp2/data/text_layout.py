@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from mp2._document import Names
@@ -69,8 +70,9 @@ class _Records:
     def header(self) -> int:
         """The number of the header: the first record that is no title and no comment."""
         for number, cells in enumerate(self.cells):
-            is_comment = cells[0].lstrip().startswith("#") and len(cells) != self.width
-            if not is_comment and 2 * len(cells) > self.width and any(cells):
+            is_comment = cells[0].startswith("#") and len(cells) != self.width
+            is_title = 2 * len(cells) <= self.width or not any(cells)
+            if not is_comment and not is_title:
                 return number
         return 0
 
@@ -121,11 +123,11 @@ def text_layout(
         if skipped:
             notes.append(f"lines before the header: {len(skipped)}, skipped: {skipped[0]!r}")
     n_header = 0
-    columns: Names = tuple(str(number) for number in range(1, records.width + 1))
+    columns: Names = tuple(map(str, range(1, records.width + 1)))
     if has_header:
-        n_header = _count_header_rows(records.cells[first:])
-        header = records.cells[first : first + n_header]
-        columns = _column_names(header, records.cells[first + n_header :])
+        rows = records.cells[first:]
+        n_header = _count_header_rows(rows)
+        columns = _column_names(rows[:n_header], rows[n_header:])
     n_records = first + n_header
     return TextLayout(
         records.separator,
@@ -210,8 +212,8 @@ def _column_names(
     if len(header) == 1:
         names = _completed(header[0], rows)
         return tuple(name or unnamed(number) for number, name in enumerate(names))
-    padded = [[*cells, *[""] * n_columns][:n_columns] for cells in header]
-    levels = [tuple(filter(None, cells)) for cells in zip(*padded, strict=True)]
+    cells_of = list(zip_longest(*header, fillvalue=""))
+    levels = [tuple(filter(None, cells)) for cells in cells_of[:n_columns]]
     # The first column is the index: its cells are the names of the levels, and its own.
     index_names = [name for name in levels[0] if role_of(name, ("date",))]
     first = index_names[0] if index_names else unnamed(0)
@@ -223,16 +225,17 @@ def _completed(
     rows: Sequence[Sequence[str]],
 ) -> Sequence[str]:
     """Return a header with an empty name where every row has one field more."""
-    if not rows or any(len(row) != len(header) + 1 for row in rows):
+    if {len(row) for row in rows} != {len(header) + 1}:
         return header
     if not any(row[-1] for row in rows):
         return [*header, ""]
-    dates = [number for number, name in enumerate(header) if role_of(name, ("date",))]
-    # Before later dates the field may as well come from a comma that is not quoted.
-    if dates and dates[0] > 0:
-        return header
     # R and pandas can leave out the name of the index, which is first: then dates are further on.
-    number = 1 if dates else 0
+    number = 0
+    if role_of(header[0], ("date",)):
+        number = 1
+    # Before later dates the field may as well come from a comma that is not quoted.
+    elif any(role_of(name, ("date",)) for name in header):
+        return header
     if all(parse_day(row[number]) for row in rows):
         return ["", *header]
     return header

@@ -72,7 +72,15 @@ def wide_signals(
     """
     import polars as pl
 
-    parts = _parts_of(source)
+    parts = []
+    if isinstance(source, Mapping):
+        for key, frame in source.items():
+            parts.append(_Part(f"{_NAME}[{key!r}]", frame, str(key)))
+    elif is_several(source):
+        for number, frame in enumerate(source, 1):
+            parts.append(_Part(f"{_NAME}, frame {number}", frame))
+    else:
+        parts.append(_Part(_NAME, source))
 
     def read(_: Any) -> Rows:
         for part in parts:
@@ -102,20 +110,6 @@ def wide_signals(
         names.days.update(filter(None, part.days))
     signals.problems += overlaps(parts)
     return signals, names
-
-
-def _parts_of(source: Any) -> list[_Part]:
-    """Return the frames of a source with what messages call them."""
-    parts = []
-    if isinstance(source, Mapping):
-        for key, frame in source.items():
-            parts.append(_Part(f"{_NAME}[{key!r}]", frame, str(key)))
-    elif is_several(source):
-        for number, frame in enumerate(source, 1):
-            parts.append(_Part(f"{_NAME}, frame {number}", frame))
-    else:
-        parts.append(_Part(_NAME, source))
-    return parts
 
 
 def overlaps(parts: Sequence[_Part]) -> list[str]:
