@@ -32,7 +32,11 @@ def check() -> None:
 @with_options(PRICES_OPTIONS)
 @GRIDS_OPTION
 @JSON_OPTION
-def lookahead(prices: Path, grids: Path | None, **options: Any) -> int:
+def lookahead(
+    prices: Path,
+    grids: Path | None,
+    **options: Any,
+) -> int:
     """Change the future bars of PRICES and check that no past signal changes.
 
     Every algorithm is checked, also those of third parties.

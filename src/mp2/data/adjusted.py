@@ -158,9 +158,20 @@ class Adjustments:
             line += f", in {self.n_adjusted} of {n_tables} tables"
             line += f"; as traded: {named(self.as_traded, MAX_NAMED)}"
         line += f"; {_REMEDY}"
-        note = Finding(kind="adjusted", line=line, done="used", n=self.n_adjusted)
+        note = Finding(
+            kind="adjusted",
+            line=line,
+            done="used",
+            n=self.n_adjusted,
+        )
         if not self.n_lost:
             return [note]
         rows = counted(self.n_lost, "row")
         lost = f"{source}: {rows} with a price as traded and none adjusted, left out; {_REMEDY}"
-        return [note, Finding(kind="not_adjusted", line=lost, done="left out", n=self.n_lost)]
+        left_out = Finding(
+            kind="not_adjusted",
+            line=lost,
+            done="left out",
+            n=self.n_lost,
+        )
+        return [note, left_out]

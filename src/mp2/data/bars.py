@@ -151,7 +151,11 @@ class BarSource:
                 f"{path}: several tables; choose one with table: {', '.join(tables)}"
             ]
 
-    def _usable(self, what: str, parts: Iterable[_Part]) -> Generator[Any, None, int]:
+    def _usable(
+        self,
+        what: str,
+        parts: Iterable[_Part],
+    ) -> Generator[Any, None, int]:
         """Yield the rows of the parts that can be read and return how many these are.
 
         The others are left out while they are few. `what` they are, in the plural.
@@ -175,7 +179,12 @@ class BarSource:
             self._report("unreadable", f"{what} that cannot be read", "left out", examples)
         return n_usable
 
-    def _refuse(self, what: str, bad: dict[_Part, Names], n_usable: int) -> None:
+    def _refuse(
+        self,
+        what: str,
+        bad: dict[_Part, Names],
+        n_usable: int,
+    ) -> None:
         """Add the problems of parts; those of a folder of files without headers as one."""
         kinds = {_reason(part, bad[part]).partition("(")[0] for part in bad}
         if len(kinds) == 1 and len(bad) > 1 and not n_usable:
@@ -324,12 +333,26 @@ class BarSource:
             line = f"{names[0]}: {note}"
             if len(names) > 1:
                 line += f" (and {len(names) - 1} more like it)"
-            findings.append(Finding(kind="guess", line=line, done="read so", n=len(names)))
+            findings.append(
+                Finding(
+                    kind="guess",
+                    line=line,
+                    done="read so",
+                    n=len(names),
+                )
+            )
         n = len(self.odd_volumes)
         if n:
             line = self.odd_volumes[0]
             if n > 1:
                 line += f" (and in {n - 1} more tables)"
             line += "; such volumes are taken as unknown"
-            findings.append(Finding(kind="odd_volume", line=line, done="taken as unknown", n=n))
+            findings.append(
+                Finding(
+                    kind="odd_volume",
+                    line=line,
+                    done="taken as unknown",
+                    n=n,
+                )
+            )
         return findings

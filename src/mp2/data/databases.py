@@ -52,7 +52,13 @@ def database_table(
             connection.execute("BEGIN")
             if reading.query is None:
                 names = _listed(connection, kind)
-                name = chosen_part(path, names, reading.table, kind="database", what="table")
+                name = chosen_part(
+                    path,
+                    names,
+                    reading.table,
+                    kind="database",
+                    what="table",
+                )
                 identifier = name.replace('"', '""')
                 statement = f'SELECT * FROM "{identifier}"'
                 failure = unreadable

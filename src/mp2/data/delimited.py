@@ -64,7 +64,13 @@ def csv_table(
 
     # Where a semicolon separates fields, a comma separates decimals.
     decimal = "," if layout.separator == ";" else None
-    return Table(str(path), columns, read, notes=layout.notes, likely_decimal=decimal)
+    return Table(
+        str(path),
+        columns,
+        read,
+        notes=layout.notes,
+        likely_decimal=decimal,
+    )
 
 
 def csv_fault(

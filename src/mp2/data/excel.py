@@ -16,7 +16,13 @@ def excel_table(path: Path, sheet: str | None) -> Table:
     """Open a sheet of a workbook: the named one, or the only one that is not empty."""
     workbook = _open(path)
     names = workbook.sheet_names if sheet else _filled_sheets(path, workbook)
-    name = chosen_part(path, names, sheet, kind="workbook", what="sheet")
+    name = chosen_part(
+        path,
+        names,
+        sheet,
+        kind="workbook",
+        what="sheet",
+    )
     with library_errors(path, _FAILURE):
         rows = workbook.load_sheet(name, schema_sample_rows=None).to_polars()
     return frame_table(rows, str(path))

@@ -58,7 +58,11 @@ def open_table(
         raise
 
 
-def _table_at(path: Path, reading: Reading, opened: ExitStack) -> Table:
+def _table_at(
+    path: Path,
+    reading: Reading,
+    opened: ExitStack,
+) -> Table:
     if path.is_dir() or is_pattern(path):
         return _folder_table(path, reading)
     kind = file_kind(path)

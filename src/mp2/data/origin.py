@@ -19,7 +19,11 @@ class FileOrigin:
     options: Fields
 
 
-def file_origin(source: Any, reading: Reading, **options: Any) -> FileOrigin | None:
+def file_origin(
+    source: Any,
+    reading: Reading,
+    **options: Any,
+) -> FileOrigin | None:
     """Return the origin of a table read from `source`; None for a frame, which only its owner has.
 
     Options that are not given, or empty, are left out.

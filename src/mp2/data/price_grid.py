@@ -260,7 +260,12 @@ class Grid:
             last=self.dates[dates.max()],
         )
 
-    def _report(self, kind: str, *args: Any, **details: Any) -> None:
+    def _report(
+        self,
+        kind: str,
+        *args: Any,
+        **details: Any,
+    ) -> None:
         self.findings.append(counted_finding(self.name, kind, *args, **details))
 
     def places(self, cells: IndexArray) -> list[str]:

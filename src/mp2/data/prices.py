@@ -304,7 +304,11 @@ def as_prices(
     return read_prices(source, end=end, stop=stop)
 
 
-def _collected(bars: BarSource, first: date | None, last: date | None) -> tuple[Rows, Rows]:
+def _collected(
+    bars: BarSource,
+    first: date | None,
+    last: date | None,
+) -> tuple[Rows, Rows]:
     """Return the rows between two days, and those around the last one."""
     rows = Rows(first or date.min, last or date.max)
     around = rows

@@ -150,7 +150,10 @@ def find(
     return chosen.name
 
 
-def candidates(columns: Collection[str], used: Collection[str]) -> list[str]:
+def candidates(
+    columns: Collection[str],
+    used: Collection[str],
+) -> list[str]:
     """Return the columns whose names may say that they hold signals, and that no role uses."""
     names = []
     for name in columns:

@@ -117,7 +117,14 @@ def read_signals(
         problems += memory_problems(axes)
         if problems:
             raise InputError(problems)
-        panel = encode_panel(signals, axes, market, given_rates, shift, strict=strict)
+        panel = encode_panel(
+            signals,
+            axes,
+            market,
+            given_rates,
+            shift,
+            strict=strict,
+        )
     if base_win_rates is not None or not isinstance(outcomes, str | os.PathLike | None):
         return panel
     origin = file_origin(
@@ -368,7 +375,13 @@ def encode_panel(
         # Without a table of outcomes, all that is known may be the outcomes of buys.
         is_own = outcomes is None or outcomes.repeats
         only_bought = is_own and not signals.more
-        doubt = look_ahead_warning(panel, won, priced, only_bought=only_bought, shift=shift)
+        doubt = look_ahead_warning(
+            panel,
+            won,
+            priced,
+            only_bought=only_bought,
+            shift=shift,
+        )
         if doubt:
             signals.warn(doubt)
     if strict and warnings:

@@ -174,7 +174,11 @@ def _encoding(head: bytes) -> str:
     return "latin-1"
 
 
-def _split(text: str, separator: str, is_whole: bool) -> _Records:
+def _split(
+    text: str,
+    separator: str,
+    is_whole: bool,
+) -> _Records:
     cells = []
     ends = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)

@@ -37,7 +37,10 @@ def trimmed(tickers: Iterable[str]) -> dict[str, str]:
     return {ticker: ticker.strip() for ticker in tickers}
 
 
-def joined(tickers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+def joined(
+    tickers: Iterable[str],
+    others: Iterable[str],
+) -> dict[str, str]:
     """Return the spelling among `others` of every ticker that is one of them."""
     own = set(tickers)
     candidates = set(others)
@@ -51,7 +54,10 @@ def joined(tickers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
     return spelling
 
 
-def _by_key(tickers: Iterable[str], key_of: Callable[[str], str]) -> dict[str, list[str]]:
+def _by_key(
+    tickers: Iterable[str],
+    key_of: Callable[[str], str],
+) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for ticker in sorted(tickers):
         names.setdefault(key_of(ticker), []).append(ticker)
@@ -72,13 +78,19 @@ def guesses_text(spelling: Texts) -> str | None:
     )
 
 
-def positions_by_spelling(spelling: Texts, axis: Sequence[str]) -> dict[str, int]:
+def positions_by_spelling(
+    spelling: Texts,
+    axis: Sequence[str],
+) -> dict[str, int]:
     """Return the position on an axis of every spelling of a source; `spelling`: its names there."""
     position = {ticker: number for number, ticker in enumerate(axis)}
     return {name: position[ticker] for name, ticker in spelling.items()}
 
 
-def spelling_findings(source: str, tickers: Iterable[str]) -> Iterator[Finding]:
+def spelling_findings(
+    source: str,
+    tickers: Iterable[str],
+) -> Iterator[Finding]:
     """Yield what to know of the names of one source: which are one, and which only look alike."""
     names_of: dict[str, list[str]] = _by_key(set(tickers), str.strip)
     padded = sorted(ticker for ticker, names in names_of.items() if len(names) > 1)
@@ -115,7 +127,12 @@ def share_text(tickers: Collection[str], n_all: int) -> str:
     return f"{n} of {n_all} tickers ({n / n_all:.1%}): {examples}"
 
 
-def nothing_joined(source: str, tickers: Iterable[str], other: str, others: Iterable[str]) -> str:
+def nothing_joined(
+    source: str,
+    tickers: Iterable[str],
+    other: str,
+    others: Iterable[str],
+) -> str:
     """Return the problem of two sources without a ticker in common."""
     examples = named(sorted(tickers), N_EXAMPLES)
     other_examples = named(sorted(others), N_EXAMPLES)

@@ -190,10 +190,15 @@ class WideBars:
             def read(names: ColumnList, part: pl.DataFrame = part) -> Rows:
                 yield part.select(names)
 
-            name = f"{table.name}[{ticker}]"
-            columns_of_part = tuple(part.columns)
-            # What was guessed is said once, of the whole table.
-            yield replace(table, name=name, columns=columns_of_part, read=read, notes=()), ticker
+            one = replace(
+                table,
+                name=f"{table.name}[{ticker}]",
+                columns=tuple(part.columns),
+                read=read,
+                # What was guessed is said once, of the whole table.
+                notes=(),
+            )
+            yield one, ticker
 
 
 def wide_bars(

@@ -16,7 +16,7 @@ from mp2._intervals import POLL_S
 from mp2.data.findings import counted_finding
 from mp2.data.prices import PriceTable, day_limits, read_prices
 from mp2.data.tables import Observe, Stop, raise_if_stopped
-from mp2.errors import InputError, MissingExtraError, Mp2Error, ReadStoppedError
+from mp2.errors import InputError, MissingExtraError, Mp2Error
 
 # Tickers of a request: few enough that progress is seen and a lost batch is no great loss.
 BATCH_TICKERS = 40
@@ -66,20 +66,12 @@ def download(
             observe(n_done, len(names))
         batch = names[n_done : n_done + BATCH_TICKERS]
         request = partial(fetch, batch, first.isoformat(), day_after.isoformat())
-        reason = "not in the response"
+        frame, reason = _within_wall(request, stop)
         absent = batch
-        try:
-            frame = _within_wall(request, stop)
-        except ReadStoppedError:
-            raise
-        except Exception as error:  # yfinance, its HTTP library and pandas each have their own
-            first_line = str(error).strip().split("\n", 1)[0]
-            reason = f"{type(error).__name__}: {first_line}"
-        else:
-            if frame is not None and not frame.empty:
-                levels = {level for column in frame.columns for level in column}
-                absent = [ticker for ticker in batch if ticker not in levels]
-                frames.append(frame)
+        if frame is not None and not frame.empty:
+            levels = {level for column in frame.columns for level in column}
+            absent = [ticker for ticker in batch if ticker not in levels]
+            frames.append(frame)
         if absent:
             failed.setdefault(reason, []).extend(absent)
     if observe is not None:
@@ -104,7 +96,13 @@ def download(
         raise Mp2Error("\n".join([advice, *lines]))
     # Batches may have different dates: pandas aligns them.
     joined = import_module("pandas").concat(frames, axis=1, sort=True)
-    prices = read_prices(joined, adjusted="no", start=start, end=end, stop=stop)
+    prices = read_prices(
+        joined,
+        adjusted="no",
+        start=start,
+        end=end,
+        stop=stop,
+    )
     return replace(prices, findings=(*findings, *prices.findings))
 
 
@@ -133,14 +131,18 @@ def _yfinance() -> Fetch:
     return fetch
 
 
-def _within_wall(fetch: Callable[[], Any], stop: Stop) -> Any:
-    """Return or raise what `fetch` does; a call that hangs is left behind in its thread."""
+def _within_wall(fetch: Callable[[], Any], stop: Stop) -> tuple[Any, str]:
+    """Return the frame of a request, None when it fails, and why tickers are missing.
+
+    A call that hangs is left behind in its thread.
+    """
     response: Future[Any] = Future()
 
     def run() -> None:
         try:
             response.set_result(fetch())
-        except Exception as error:  # raised below, in the calling thread
+        # Yfinance, its HTTP library and pandas each have their own.
+        except Exception as error:
             response.set_exception(error)
 
     # Not of an executor: its threads are joined when the program ends.
@@ -150,5 +152,9 @@ def _within_wall(fetch: Callable[[], Any], stop: Stop) -> Any:
         wait([response], POLL_S)
         raise_if_stopped(stop, "yahoo")
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"no response within {BATCH_WALL_S:g} s")
-    return response.result()
+            return None, f"TimeoutError: no response within {BATCH_WALL_S:g} s"
+    error = response.exception()
+    if error is None:
+        return response.result(), "not in the response"
+    first_line = str(error).strip().split("\n", 1)[0]
+    return None, f"{type(error).__name__}: {first_line}"

@@ -128,7 +128,11 @@ def exclusions(
                 yield Exclusion(rule, getattr(rules, rule), n_failed, len(groups), what)
 
 
-def fails(group: Group, rule: str, rules: Rules) -> bool:
+def fails(
+    group: Group,
+    rule: str,
+    rules: Rules,
+) -> bool:
     """Return whether a group fails one of the limits of eligible groups."""
     # The rules are called by the statistic that they limit.
     kind, _, name = rule.partition("_")

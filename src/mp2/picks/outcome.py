@@ -89,7 +89,11 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
     )
 
 
-def _as_of(prices: Any, table: PriceTable, session: str) -> PriceTable:
+def _as_of(
+    prices: Any,
+    table: PriceTable,
+    session: str,
+) -> PriceTable:
     """Return the prices as they were known at the end of a session.
 
     What later bars say about a ticker must not decide whether it counts.

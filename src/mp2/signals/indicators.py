@@ -237,7 +237,12 @@ def _average_move(bars: tuple[Series, ...], period: int) -> Indicator:
     )
 
 
-def _channel(name: str, function: str, column: Column, period: int) -> Indicator:
+def _channel(
+    name: str,
+    function: str,
+    column: Column,
+    period: int,
+) -> Indicator:
     extreme = _talib(
         function,
         (column,),
@@ -292,7 +297,10 @@ def _previous(values: FloatArray) -> FloatArray:
     return np.concatenate(([np.nan], values[:-1]))
 
 
-def _where_moving(values: FloatArray, move_percent: FloatArray) -> FloatArray:
+def _where_moving(
+    values: FloatArray,
+    move_percent: FloatArray,
+) -> FloatArray:
     return np.where(move_percent > NOISE * 100, values, np.nan)
 
 
@@ -456,7 +464,12 @@ def _computed(
     return series
 
 
-def check_array(value: object, what: str, dtype: type, shape: tuple[int, ...]) -> None:
+def check_array(
+    value: object,
+    what: str,
+    dtype: type,
+    shape: tuple[int, ...],
+) -> None:
     """Raise `TypeError` unless `value`, returned by `what`, is an array of this type and shape."""
     returned = type(value).__name__
     if isinstance(value, np.ndarray):
