@@ -108,7 +108,7 @@ def report_holes(grid: Grid) -> None:
     idx = np.arange(n_dates)
     has_bar: BoolArray = np.any(grid.bars, axis=1)
     first_idx = grid.bars.argmax(axis=1)
-    last_idx = n_dates - 1 - grid.bars[:, ::-1].argmax(axis=1)
+    last_idx = grid.last_idx
     ended = last_idx < n_dates - 1 - sessions.MAX_SESSIONS_BACK
     end_idx = np.where(ended, last_idx, n_dates)
     is_listed = (idx > first_idx[:, None]) & (idx < end_idx[:, None])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mp2._document import Names
 from mp2._files import expanded
 from mp2.data.adjusted import OTHER_CLOSE, Adjustments
-from mp2.data.column_names import Finder, ambiguous_lines, missing_line, mistaken
+from mp2.data.column_names import Finder, mistaken
 from mp2.data.columns import Columns
 from mp2.data.file_tickers import looks_like_ticker
 from mp2.data.findings import Finding, counted_finding
@@ -300,17 +300,13 @@ class BarSource:
         for role in optional:
             if role not in finder.given:
                 finder.missing.pop(role, None)
-        other_kind = mistaken(table, "prices")
-        problems = other_kind or list(finder.unclear)
-        if finder.missing and not other_kind:
-            line = missing_line(table, finder.missing)
-            if "ticker" in finder.missing and "ticker" not in finder.given:
-                line += "; bars of one ticker: give it with ticker (--ticker AAPL)"
-            problems.append(line)
+        remedy = ""
+        if "ticker" in finder.missing and "ticker" not in finder.given:
+            remedy = "; bars of one ticker: give it with ticker (--ticker AAPL)"
+        problems = mistaken(table, "prices") or finder.problems(remedy=remedy)
         if self.reading.ticker and "ticker" in finder.names:
             name = finder.names["ticker"]
             problems.append(f"{table.name}: has a column of tickers, {name!r}; leave ticker out")
-        problems += ambiguous_lines(table, finder.names.values())
         if problems:
             raise InputError(problems)
         self._note(table, finder.notes)

@@ -143,6 +143,13 @@ class Finder:
         pairs = [f"{role}={name}" for role, name in self.guesses.items()]
         return (f"columns read as {', '.join(pairs)}; give other ones with columns (ROLE=NAME)",)
 
+    def problems(self, alternative: str = "", *, remedy: str = "") -> list[str]:
+        """Return why the columns cannot be read; the texts are for those that are missing."""
+        problems = list(self.unclear)
+        if self.missing:
+            problems.append(missing_line(self.table, self.missing, alternative) + remedy)
+        return problems + ambiguous_lines(self.table, self.names.values())
+
     def _candidates(self, role: str, is_sure: bool) -> list[str]:
         columns = self.table.columns
         if role in self.given:

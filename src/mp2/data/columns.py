@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mp2._document import Names
-from mp2.data.column_names import ColumnNames, Finder, ambiguous_lines, missing_line
+from mp2.data.column_names import ColumnNames, Finder
 from mp2.data.date_columns import DateColumn
 from mp2.data.numbers import MISSING_TEXTS, decimal_mark, numbers_of, wins_of
 from mp2.data.signal_column import ROLE as SIGNAL
@@ -227,10 +227,7 @@ class Reader(Columns):
         self.guesses: list[str] = []
         self.warnings: list[str] = []
         self.notes += [*table.notes, *finder.notes]
-        self.problems = list(finder.unclear)
-        if finder.missing:
-            self.problems.append(missing_line(table, finder.missing, or_win))
-        self.problems += ambiguous_lines(table, finder.names.values())
+        self.problems = finder.problems(or_win)
 
     def _find_outcome(self, finder: Finder) -> None:
         """Find open and close, and win; what the caller names must exist, even if not needed."""

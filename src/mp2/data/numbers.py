@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mp2.data.texts import has_meaning, texts_of
+from mp2.data.texts import has_meaning, texts_of, words_of
 
 if TYPE_CHECKING:
     from polars import Series
@@ -113,8 +113,7 @@ def wins_of(values: Series) -> Series:
     # As text, a decimal 1 may be "1.00".
     if values.dtype.is_decimal():
         values = values.cast(pl.Float64)
-    words = texts_of(values).str.strip_chars().str.to_lowercase()
-    return words.replace_strict(
+    return words_of(values).replace_strict(
         _WIN_TEXTS,
         default=None,
         return_dtype=pl.Boolean,

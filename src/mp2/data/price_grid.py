@@ -136,9 +136,8 @@ class Grid:
             differs.append((kept != column) & ~(np.isnan(kept) & np.isnan(column)))
         in_price = np.any(differs[:-1], axis=0)
         in_volume = differs[-1] & ~in_price
-        n_dates = len(self.dates)
-        last_idx = n_dates - 1 - self.bars[:, ::-1].argmax(axis=1)
-        is_last = cells % n_dates == last_idx[cells // n_dates]
+        ticker, idx = np.divmod(cells, len(self.dates))
+        is_last = idx == self.last_idx[ticker]
         refused = cells[in_price & ~(is_last & has_end)]
         if len(refused):
             places = named(self.places(np.unique(refused)), MAX_NAMED)
@@ -168,6 +167,12 @@ class Grid:
         n_same = n_repeated - int(np.count_nonzero(in_price | in_volume))
         if n_same:
             self._report("duplicate", "duplicate rows of one (ticker, date)", "collapsed", n_same)
+
+    @property
+    def last_idx(self) -> IndexArray:
+        """int64[T]: the index of each ticker's last bar."""
+        last_idx: IndexArray = len(self.dates) - 1 - self.bars[:, ::-1].argmax(axis=1)
+        return last_idx
 
     # --- findings
 

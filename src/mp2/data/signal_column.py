@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mp2._document import Texts
 from mp2.data.column_names import missing_line
 from mp2.data.tables import Table
-from mp2.data.texts import has_meaning, texts_of
+from mp2.data.texts import has_meaning, texts_of, words_of
 
 if TYPE_CHECKING:
     from polars import Series
@@ -62,7 +62,7 @@ def signals_of(values: Series) -> Series:
         number = values.cast(pl.Float64).fill_nan(None)
         is_known = number.is_in([-1.0, 0.0, 1.0]) | number.is_null()
         return (number == 1.0).fill_null(False).set(~is_known.fill_null(True), None)
-    words = texts_of(values).str.strip_chars().str.to_lowercase().str.replace("_", " ")
+    words = words_of(values).str.replace("_", " ")
     # A number may be written as "1.0" or "+1".
     words = words.str.replace(r"^\+?(-?\d+)\.0*$", "$1").str.strip_prefix("+")
     meanings = words.replace_strict(_MEANINGS, default=None, return_dtype=pl.Boolean)

@@ -21,7 +21,7 @@ def has_meaning(
     has_value = values.is_not_null()
     if not missing:
         return has_value
-    words = texts_of(values).str.strip_chars().str.to_lowercase()
+    words = words_of(values)
     return has_value & ~words.is_in(missing).fill_null(False)
 
 
@@ -48,6 +48,11 @@ def texts_of(values: Series) -> Series:
     # An extension type of another library; a timestamp beyond polars' calendar.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return nulls(values, pl.String)
+
+
+def words_of(values: Series) -> Series:
+    """Convert to text in lower case without the blanks around it."""
+    return texts_of(values).str.strip_chars().str.to_lowercase()
 
 
 def in_utc(values: Series) -> Series:
