@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -22,6 +23,7 @@ nox.options.sessions = [
     "instructions",
     "wheel",
     "lowest",
+    "newer",
 ]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
@@ -142,6 +144,36 @@ def lowest(session):
     constraints.write_text("\n".join(lowest) + "\n", encoding="utf-8")
     session.install("--constraint", str(constraints), ".[test]")
     session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def newer(session):
+    """Run the default tests with the newest Python that is here and the newest libraries.
+
+    Prints a notice if there is none after 3.11.
+    """
+    python = newest_python()
+    if python is None:
+        session.skip("NOTICE: no Python after 3.11 found, so none was tried")
+    folder = Path(session.create_tmp()) / "venv"
+    session.run(python, "-m", "venv", "--clear", str(folder))
+    own = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(own, "-m", "pip", "install", "-q", ".[test]")
+    session.run(own, "-m", "pytest", "-q", "-p", "no:cacheprovider", *session.posargs)
+
+
+def newest_python():
+    """Return the newest interpreter after 3.11 on the path or of pyenv, None if there is none."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for minor in (15, 14, 13, 12):
+        name = f"python3.{minor}"
+        of_pyenv = sorted(versions.glob(f"3.{minor}.*/bin/{name}"))
+        for python in filter(None, (*map(str, of_pyenv), shutil.which(name))):
+            # pyenv puts a command on the path also where its version is switched off.
+            ran = subprocess.run([python, "-c", "import venv"], check=False, capture_output=True)
+            if ran.returncode == 0:
+                return python
+    return None
 
 
 @nox.session
