@@ -47,7 +47,10 @@ def is_date_format(text: str) -> bool:
     """Return whether a format, as of `strptime`, has a whole date."""
     day = datetime(2024, 12, 31)
     try:
-        return datetime.strptime(day.strftime(text), text).date() == day.date()
+        example = day.strftime(text)
+        # The same weekday of another year. Without a year `strptime` warns, and will fail.
+        has_year = example != day.replace(year=2019).strftime(text)
+        return has_year and datetime.strptime(example, text).date() == day.date()
     except _NO_MATCH:
         return False
 
