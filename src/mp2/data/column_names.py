@@ -220,8 +220,10 @@ def _holds_dates(values: Series, *, is_index: bool) -> bool:
 
 def _holds_names(values: Series, *, is_index: bool) -> bool:
     texts = _filled_texts(values)
-    is_text = bool(texts) and not any(text.replace(".", "").isdigit() for text in texts)
-    return is_index and is_text and not any(may_be_date(text) for text in texts)
+    if not is_index or not texts:
+        return False
+    has_number = any(text.replace(".", "").isdigit() for text in texts)
+    return not has_number and not any(map(may_be_date, texts))
 
 
 def _filled_texts(values: Series) -> list[str]:

@@ -73,8 +73,10 @@ class Faults:
             return
         one = in_utc(values[idx : idx + 1])
         # Python's dates end with the year 9999, and polars panics when it converts later times.
-        is_date = one.dtype in (pl.Date, pl.Datetime)
-        if one.dtype == pl.Duration or (is_date and not one.dt.year().is_between(1, 9999).any()):
+        is_shown = one.dtype != pl.Duration
+        if one.dtype in (pl.Date, pl.Datetime):
+            is_shown = one.dt.year().is_between(1, 9999).any()
+        if not is_shown:
             one = one.to_physical()
         value = one.to_list()[0]
         text = "null" if value is None else repr(value)
@@ -110,7 +112,9 @@ class Columns:
         self.table = table
         self.names = names
         self.faults = Faults(table)
-        self.dates = {role: DateColumn(table, names[role]) for role in _NOT_DAYS if role in names}
+        self.dates: dict[str, DateColumn] = {}
+        for role in _NOT_DAYS.keys() & names.keys():
+            self.dates[role] = DateColumn(table, names[role])
         self.doubts = Faults(table)
         self.notes: list[str] = []
         self._mark = table.decimal

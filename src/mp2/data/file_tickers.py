@@ -40,12 +40,14 @@ def tickers_of_names(names: Sequence[str]) -> dict[str, str]:
     """Return the ticker of each file name without suffixes; itself where nothing is recognised."""
     plain = {name: _without_additions(name) for name in names}
     others = set(plain.values())
-    if len(others) > 1 and not any(looks_like_ticker(name) for name in others):
+    if len(others) > 1 and not any(map(looks_like_ticker, others)):
         begin = _shared(others)
         end = _shared({name[::-1] for name in others})
-        rest = {name: part[begin : len(part) - end] for name, part in plain.items()}
-        if all(looks_like_ticker(part) for part in rest.values()):
-            return rest
+        own = {}
+        for name, part in plain.items():
+            own[name] = part[begin : len(part) - end]
+        if all(map(looks_like_ticker, own.values())):
+            return own
     return plain
 
 

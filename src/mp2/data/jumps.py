@@ -16,7 +16,7 @@ from mp2.data.price_grid import Grid
 
 # Splits, and 100 pence to the pound.
 _UPWARD = (1.5, 2, 3, 4, 5, 10, 20, 100)
-_FACTORS = [*map(Fraction, _UPWARD), *(1 / Fraction(factor) for factor in _UPWARD)]
+_FACTORS = [Fraction(factor) ** sign for sign in (1, -1) for factor in _UPWARD]
 # Relative to the factor: the price moves overnight as well.
 _TOLERANCE = 0.03
 # A jump is above this many median absolute overnight log moves of its ticker.
@@ -45,7 +45,8 @@ def find_jumps(
     has_bar = ~np.isnan(close)
     for ticker_idx, is_bar in enumerate(has_bar):
         dates = np.flatnonzero(is_bar)
-        overnight = opened[ticker_idx, dates[1:]] / close[ticker_idx, dates[:-1]]
+        before = close[ticker_idx, dates[:-1]]
+        overnight = opened[ticker_idx, dates[1:]] / before
         is_far = (overnight < _LEAST_FALL) | (overnight > _LEAST_RISE)
         if not is_far.any():
             continue

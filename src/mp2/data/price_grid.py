@@ -133,7 +133,8 @@ class Grid:
         for field, grid in zip(FIELDS, self.values, strict=True):
             column = frame[field].fill_nan(None).to_numpy()
             kept = grid.reshape(-1)[cells]
-            differs.append((kept != column) & ~(np.isnan(kept) & np.isnan(column)))
+            both_missing = np.isnan(kept) & np.isnan(column)
+            differs.append((kept != column) & ~both_missing)
         in_price = np.any(differs[:-1], axis=0)
         in_volume = differs[-1] & ~in_price
         ticker, idx = np.divmod(cells, len(self.dates))

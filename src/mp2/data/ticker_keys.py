@@ -92,7 +92,7 @@ def spelling_findings(
     tickers: Iterable[str],
 ) -> Iterator[Finding]:
     """Yield what to know of the names of one source: which are one, and which only look alike."""
-    names_of: dict[str, list[str]] = _by_key(set(tickers), str.strip)
+    names_of = _by_key(set(tickers), str.strip)
     padded = sorted(ticker for ticker, names in names_of.items() if len(names) > 1)
     if padded:
         yield counted_finding(

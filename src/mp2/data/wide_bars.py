@@ -44,8 +44,9 @@ def with_plain_columns(source: Any) -> Any:
         return source
     # Shallow: the caller's frame keeps its names, and no value is copied.
     frame = source.copy(deep=False)
-    if frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind == "M":
-        frame.index = frame.index.rename("date")
+    index = frame.index
+    if index.nlevels == 1 and index.name is None and index.dtype.kind == "M":
+        frame.index = index.rename("date")
     # Also of columns that were joined to tuples.
     if any(isinstance(levels, tuple) for levels in frame.columns):
         frame.columns = [

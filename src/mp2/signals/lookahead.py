@@ -113,9 +113,10 @@ def probes_of(
         cut_idx = prices.date_idx(day)
         days = slice(0, day_idx + 1)
         # Not `prices.until(day)`, which drops the tickers that are listed later.
-        past: dict[str, Any] = {
-            name: np.ascontiguousarray(getattr(prices, name)[:, :cut_idx]) for name in COLUMNS
-        }
+        past: dict[str, Any] = {}
+        for name in COLUMNS:
+            values = getattr(prices, name)[:, :cut_idx]
+            past[name] = np.ascontiguousarray(values)
         cut_off = replace(prices, dates=prices.dates[:cut_idx], **past)
         sheet = compute(cut_off, n_days=day_idx, include_next=True)
         yield f"when bars from {day} on are cut off", sheet, days
@@ -128,7 +129,9 @@ def probes_of(
         for how, factor in factors.items():
             # All columns of a bar get the same factor, so that it stays a valid bar.
             scale = np.where(is_future, factor, 1.0)
-            scaled: dict[str, Any] = {name: getattr(prices, name) * scale for name in COLUMNS}
+            scaled: dict[str, Any] = {}
+            for name in COLUMNS:
+                scaled[name] = getattr(prices, name) * scale
             altered = again(replace(prices, **scaled))
             yield f"when bars from {day} on are {how}", altered, days
 
