@@ -83,9 +83,11 @@ def test_a_directory_or_a_file_in_the_way(tmp_path):
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_locked_file_keeps_its_counts(tmp_path, monkeypatch, is_open):
     monkeypatch.setattr(state, "_BUSY_S", 0.01)
-    first = Quotas(StateFile(tmp_path))
+    counted = StateFile(tmp_path)
+    first = Quotas(counted)
     first.limit("host", [parse_rate("1/day")])
     assert first.take("host") == 0
+    counted.close()
     file = StateFile(tmp_path, warn=pytest.fail)
     if not is_open:
         file.close()
