@@ -269,24 +269,31 @@ def walk_forward(
             reasons.append(why_nothing(result, panel))
     if observe is not None:
         observe(len(done), weeks)
-    # A stopped walk is judged on the weeks it has.
-    days = [day for week in done for day in week.days]
-    status = WalkStatus.COMPLETE
-    if len(done) < weeks:
-        status = WalkStatus.STOPPED
     warnings = list(sheet.warnings)
     if reasons:
         warnings.append(
             f"{len(reasons)} of {len(done)} weeks kept no group; the first: {reasons[0]}"
         )
+    return _whole_walk(done, weeks, settings, warnings)
+
+
+def _whole_walk(
+    done: Sequence[Week],
+    n_weeks: int,
+    settings: SearchSettings,
+    warnings: Sequence[str],
+) -> WalkForward:
+    """Judge all weeks together; a stopped walk is judged on the weeks it has."""
+    days = [day for week in done for day in week.days]
+    is_complete = len(done) == n_weeks
     return WalkForward(
-        status=status,
-        n_weeks=weeks,
-        budget_s_per_week=budget_s_per_week,
-        rules=rules,
+        status=WalkStatus.COMPLETE if is_complete else WalkStatus.STOPPED,
+        n_weeks=n_weeks,
+        budget_s_per_week=settings.budget_s,
+        rules=settings.rules,
         weeks=tuple(done),
         # Sizes of the rules, not of results: a stop may leave no week.
-        total=_judge_each(rules.retain_sizes, days),
+        total=_judge_each(settings.rules.retain_sizes, days),
         warnings=tuple(warnings),
     )
 

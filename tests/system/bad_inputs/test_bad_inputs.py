@@ -24,6 +24,7 @@ USUAL = {
     "run": "prices.csv",
     "search": "signals.csv",
     "resume": "last --db stopped.db",
+    "test": "last --db stopped.db",
     "signals": "prices.csv --output out.csv",
     "pick": "last --prices prices.csv --grids grids.toml",
     "outcome": "last --prices prices.csv",
