@@ -52,13 +52,14 @@ What makes this exact although groups are skipped:
 Every `check_words` words of work the kernel looks at the stop flag and the wall.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 import numpy as np
 
 from mp2 import _recurse
+from mp2.data import bitset
 from mp2.data.panel import first_alike
 from mp2.groups.kept import day_weights
 
@@ -66,15 +67,17 @@ from mp2._kernel.replicates_state cimport *
 from mp2._kernel.replicates_walk cimport walk_starter
 from mp2._kernel.score cimport ScoreRules, wilson_lower_bound
 from mp2._kernel.state cimport (
-    MP2_CHECKED, TURN_EXHAUSTED, TURN_NO_MEMORY, measure, mp2_find_loops, mp2_most_words, mp2_store,
-    reserve, take,
+    TURN_EXHAUSTED, mp2_find_loops, reserve, take,
 )
 from mp2._recurse cimport Control
 
-# Of all workers together, for fingerprints.
-TABLE_BYTES = 48 << 20
-# Rows of the table of Wilson bounds; beyond them the bound is computed.
-_MOST_WILSON = 400
+# Masks of all workers and of each; groups are found without those that do not fit.
+FOLLOWER_BYTES = 28 << 20
+MASK_BYTES = 4 << 20
+# Fingerprints of all workers together.
+TABLE_BYTES = 28 << 20
+# Beyond these many buys Wilson bounds are computed, not looked up.
+MOST_WILSON = 400
 
 
 cdef class ReplicateSearch:
@@ -93,25 +96,24 @@ cdef class ReplicateSearch:
     """
 
     cdef readonly int64_t n_replicates
-    cdef const uint64_t[:, :, ::1] buys
-    cdef const uint64_t[:, :, ::1] labels
+    cdef const uint64_t[:, :, ::1] buys, labels
     cdef const double[::1] day_weights
-    cdef const int32_t[::1] algo_of, alias_of
-    cdef int32_t[::1] next_algo, n_alike, day_order
+    cdef int32_t[::1] members, algo_of, n_alike, after, day_order
+    cdef int64_t[::1] offsets, followers_at, followers_state
+    cdef uint64_t[::1] followers, keys
     cdef double[::1] slopes, wilson
-    cdef uint64_t[::1] keys
     cdef ScoreRules rules
     cdef Family family
-    cdef object exhausted, retain_sizes
+    cdef object alias_of, exhausted, retain_sizes
     cdef int64_t n_slots
 
     def __init__(
         self, panel, rules, labels, int64_t n_replicates, *, int n_workers=4,
         int64_t check_words=_recurse.CHECK_WORDS,
     ):
+        n_days, n_tickers = len(panel.days), len(panel.tickers)
         if not panel.consistent:
             raise ValueError("replicates need a consistent panel")
-        n_days, n_tickers = len(panel.days), len(panel.tickers)
         if labels.dtype != np.uint64 or labels.ndim != 3 or labels.shape[:2] != (n_days, n_tickers):
             raise ValueError(f"labels are {labels.dtype}{labels.shape}, not uint64 of "
                              f"({n_days}, {n_tickers}, words)")
@@ -123,129 +125,132 @@ cdef class ReplicateSearch:
         self.rules = rules.to_dict()
         self.retain_sizes = rules.retain_sizes
         self.day_weights = day_weights(panel.base_win_rates, rules)
-        self.algo_of = panel.algo_of
-        self.alias_of = first_alike(panel)
-        self.next_algo = np.searchsorted(
-            panel.algo_of, panel.algo_of, side="right").astype(np.int32)
-        self.n_alike = np.bincount(
-            self.alias_of, minlength=panel.n_variations).astype(np.int32)
-        self.day_order = np.argsort(panel.base_win_rates, kind="stable").astype(np.int32)
+        self.family.check_words = check_words
         # By first alias: groups by size of its exhausted class.
         self.exhausted = {}
-        n_slots = TABLE_BYTES // (3 * 8 * max(1, n_workers))
-        self.n_slots = max(1 << 10, 1 << (int(n_slots).bit_length() - 1))
-        self._describe(panel, check_words)
+        self.n_slots = 1 << (TABLE_BYTES // (26 * max(1, n_workers))).bit_length() - 1
+        self._describe_panel(panel)
+        self._describe_members(panel)
         self._describe_bound(rules)
 
-    cdef _describe(self, panel, int64_t check_words):
+    cdef _describe_panel(self, panel):
         cdef Family *family = &self.family
         cdef mp2_panel *own = &family.panel
-        cdef int64_t most_buys
-        n_words = self.buys.shape[2]
+        cdef int32_t size
         own.rows = &self.buys[0, 0, 0]
         own.n_days = self.buys.shape[1]
-        own.n_words = n_words
+        own.n_words = self.buys.shape[2]
         own.row_words = own.n_days * own.n_words
         own.floor = self.rules.min_daily_hits
         own.cap = self.rules.max_daily_buys
-        most_buys = min(own.cap, len(panel.tickers))
-        family.most_buys = most_buys
-        family.n_planes = int(most_buys).bit_length()
-        family.n_total_planes = int(most_buys * own.n_days).bit_length()
-        family.rules = &self.rules
-        family.day_weights = &self.day_weights[0]
-        family.next_algo = &self.next_algo[0]
-        family.algo_of = &self.algo_of[0]
-        family.alias_of = &self.alias_of[0]
-        family.n_alike = &self.n_alike[0]
-        family.day_order = &self.day_order[0]
-        family.n_variations = panel.n_variations
         family.n_tickers = len(panel.tickers)
+        family.most_buys = min(own.cap, family.n_tickers)
+        family.n_planes = int(family.most_buys).bit_length()
+        family.n_total_planes = (family.most_buys * int(own.n_days)).bit_length()
+        family.max_chunks = max(1, (int(bitset.count(panel.buys).max()) + 63) // 64)
+        family.rules = &self.rules
         family.max_size = max(self.retain_sizes)
         family.n_sizes = len(self.retain_sizes)
         for size in range(MAX_SIZE + 1):
-            family.row_of_size[<int>size] = -1
-        for k, size in enumerate(self.retain_sizes):
-            family.row_of_size[<int>size] = k
+            family.row_of_size[size] = -1
+            if size in self.retain_sizes:
+                family.row_of_size[size] = self.retain_sizes.index(size)
         family.labels = &self.labels[0, 0, 0]
         family.n_label_words = self.labels.shape[2]
-        family.max_mask_bytes = 4 << 20
-        family.check_words = check_words
-        # Random, but the same in every process: results may not depend on chance.
-        keys = np.random.Philox(key=20240105).random_raw(
-            own.n_words * ((own.n_days + 7) // 8 * 8) + 4)
+        # Of winners: the base win rates are the same in all replicates.
+        self.day_order = np.argsort(panel.base_win_rates, kind="stable").astype(np.int32)
+        family.day_order = &self.day_order[0]
+        # Random, but the same in every process: a result may not depend on chance.
+        n_keys = own.n_words * ((own.n_days + 7) // 8 * 8) + 4
+        keys = np.random.Philox(key=20240105).random_raw(n_keys)
         keys[:2] |= np.uint64(1)
         self.keys = keys
         family.keys = &self.keys[0]
+
+    cdef _describe_members(self, panel):
+        """The variations without aliases, and room for the followers of as many as fit."""
+        cdef Family *family = &self.family
+        self.alias_of = first_alike(panel)
+        members, n_alike = np.unique(self.alias_of, return_counts=True)
+        algo_of = panel.algo_of[members]
+        after = np.searchsorted(algo_of, algo_of, side="right")
+        n_words = bitset.n_words(len(members))
+        offsets = np.concatenate(([0], np.cumsum(n_words - after // 64)))
+        # Those of late members are used by more groups, and are shorter.
+        n_followers = (offsets[-1] - offsets[after])[::-1].cumsum()[::-1]
+        kept = 8 * n_followers <= FOLLOWER_BYTES
+        room = int(n_followers[kept].max(initial=0)) + int(offsets[-1])
+        followers_at = np.where(kept, room - n_followers - offsets[after], -1)
+        self.members = members.astype(np.int32)
+        self.algo_of = algo_of.astype(np.int32)
+        self.n_alike = n_alike.astype(np.int32)
+        self.after = after.astype(np.int32)
+        self.offsets = offsets.astype(np.int64)
+        self.followers_at = followers_at.astype(np.int64)
+        self.followers_state = np.zeros(len(members), np.int64)
+        self.followers = np.zeros(room + 1, np.uint64)
+        family.n_members = len(members)
+        family.n_words = n_words
+        family.members = &self.members[0]
+        family.algo_of = &self.algo_of[0]
+        family.n_alike = &self.n_alike[0]
+        family.after = &self.after[0]
+        family.offsets = &self.offsets[0]
+        family.followers_at = &self.followers_at[0]
+        family.followers_state = &self.followers_state[0]
+        family.followers = &self.followers[0]
 
     cdef _describe_bound(self, rules):
         """See `replicates_score.pxd`."""
         cdef Family *family = &self.family
         cdef int32_t D = family.panel.n_days
-        cdef int64_t n, hits
-        days = np.arange(1, D + 1)
-        distance = days - days.mean()
+        cdef int64_t most = family.most_buys * <int64_t>D, n, hits
+        distance = np.arange(D) - (D - 1) / 2
         median = max(0.0, rules.median_pp_weight)
         second = max(0.0, rules.second_worst_pp_weight)
-        slopes = rules.weighted_pp_weight * np.asarray(self.day_weights) / D + median / D
+        slopes = (rules.weighted_pp_weight * np.asarray(self.day_weights) + median) / D
         slopes += second / max(1, D - 1)
         if D > 1:
-            slopes += rules.rising_weight * distance / (distance ** 2).sum()
+            slopes += rules.rising_weight * distance / (distance**2).sum()
             family.second_worst_share = second / (D - 1)
         self.slopes = slopes
         family.slopes = &self.slopes[0]
+        family.day_weights = &self.day_weights[0]
         family.bounded = (
             rules.mad_weight >= median and rules.iqr_weight >= 0
             and rules.rising_weight <= rules.falling_weight
         )
-        family.slack = 1e-12 * self._largest_terms(rules)
+        # More than all terms of a score together, for what rounding does to a bound.
+        constants = 100 + sum(abs(value) for value in self.rules.values())
+        largest = constants * (constants + D + family.most_buys) ** 2
+        family.slack = 1e-12 * largest
         family.steady = self._is_steady(rules)
-        family.wilson_most = min(<int64_t>family.most_buys * D, <int64_t>1 << 40)
-        if family.wilson_most > _MOST_WILSON:
+        if most > MOST_WILSON:
             return
-        most = family.wilson_most
         self.wilson = np.empty((most + 1) * (most + 2) // 2)
         for n in range(most + 1):
             for hits in range(n + 1):
                 self.wilson[n * (n + 1) // 2 + hits] = self.rules.wilson_weight * (
-                    wilson_lower_bound(<double>hits, <double>n, self.rules.wilson_z))
+                    wilson_lower_bound(<double>hits, <double>n, self.rules.wilson_z)
+                )
         family.wilson = &self.wilson[0]
-
-    def _largest_terms(self, rules):
-        """Sum of the sizes that the terms of a score can have, for the rounding of a bound."""
-        most = float(self.family.most_buys)
-        rates = ("weighted_pp", "median_pp", "second_worst_pp", "wilson", "rising", "falling",
-                 "mad", "iqr", "cv")
-        largest = sum(abs(getattr(rules, f"{name}_weight")) for name in rates) * 100.0
-        largest *= 1.0 + float(np.abs(self.day_weights).max()) + self.family.panel.n_days
-        largest += abs(rules.coverage_log_weight) * (most + abs(rules.coverage_cap))
-        largest += abs(rules.coverage_excess_weight) * (most + abs(rules.coverage_cap))
-        largest += abs(rules.crowding_weight) * (most + abs(rules.crowding_cap)) ** 2
-        points = abs(rules.sweet_low) + abs(rules.sweet_peak) + abs(rules.sweet_high) + most
-        steepest = abs(rules.sweet_low_slope) + abs(rules.sweet_slope) + abs(rules.sweet_high_slope)
-        largest += abs(rules.sweet_empty) + points * steepest
-        repeats = self.family.panel.n_days + abs(rules.repeat_tolerance)
-        return largest + abs(rules.repeat_weight) * repeats ** 2
 
     def _is_steady(self, rules):
         """Whether no buys between floor and cap can have too high a `cv_buys`.
 
         It is greatest where every day has the fewest or the most buys.
         """
-        n_days, low = self.family.panel.n_days, self.rules.min_daily_hits
+        n_days, low = self.family.panel.n_days, self.family.panel.floor
         if low == 0:
             return False
-        most = max(low, self.family.most_buys)
-        worst = 0.0
-        for k in range(n_days + 1):
-            buys = np.where(np.arange(n_days) < k, most, low).astype(float)
-            if n_days > 1:
-                worst = max(worst, buys.std(ddof=1) / buys.mean())
-        return worst * (1 + 1e-9) <= rules.max_cv_buys
+        buys = np.full((n_days + 1, n_days), float(low))
+        buys[np.tri(n_days + 1, n_days, -1, bool)] = max(low, self.family.most_buys)
+        spread = np.sqrt(buys.var(axis=1) * n_days / max(1, n_days - 1))
+        return (spread / buys.mean(axis=1)).max() * (1 + 1e-9) <= rules.max_cv_buys
 
     @property
     def n_variations(self):
-        return self.family.n_variations
+        return len(self.alias_of)
 
     def worker(self):
         """Return a new `ReplicateWorker`."""
@@ -267,7 +272,7 @@ cdef class ReplicateWorker:
 
     cdef ReplicateSearch search
     cdef Walk walk
-    cdef object _maxima, _weakest, _valid, _tables, _n_groups
+    cdef object _maxima, _weakest, _valid, _tables, _group_algos, _n_groups
     cdef readonly int64_t enumeration_ns
 
     def __init__(self, ReplicateSearch search not None):
@@ -275,18 +280,26 @@ cdef class ReplicateWorker:
         cdef double[:, ::1] maxima
         cdef double[:, ::1] weakest
         cdef uint64_t[::1] tables
+        cdef int16_t[::1] group_algos
         cdef uint64_t[:, ::1] valid
         self.search = search
         t.family = &search.family
         t.exact = 1
+        mask_bytes = 8 * search.offsets[-1] * max(0, search.family.max_size - 3)
+        t.keeps_masks = mask_bytes <= MASK_BYTES
         n_blocks = (search.n_replicates + BLOCK - 1) // BLOCK
         n_sizes = search.family.n_sizes
         self._maxima = np.full((n_sizes, n_blocks * BLOCK), -np.inf)
         self._weakest = np.full((n_sizes, n_blocks), -np.inf)
         self._valid = np.zeros((n_blocks, BLOCK_WORDS), np.uint64)
         self._tables = np.zeros(3 * search.n_slots, np.uint64)
+        self._group_algos = np.zeros(search.n_slots, np.int16)
         self._n_groups = np.zeros(n_sizes, np.int64)
-        maxima, weakest, valid, tables = self._maxima, self._weakest, self._valid, self._tables
+        maxima = self._maxima
+        weakest = self._weakest
+        valid = self._valid
+        tables = self._tables
+        group_algos = self._group_algos
         t.maxima = &maxima[0, 0]
         t.weakest = &weakest[0, 0]
         t.valid = &valid[0, 0]
@@ -295,17 +308,22 @@ cdef class ReplicateWorker:
         t.n_group_slots = search.n_slots
         t.sets = &tables[0]
         t.groups = t.sets + t.n_set_slots
+        t.group_algos = &group_algos[0]
         place_lists(t)
         if reserve(&t.lists) != GO_ON:
             raise MemoryError("no memory to test replicates; lower --workers")
         place_lists(t)
         memset(t.representatives, 0, N_REPRESENTATIVES * sizeof(uint64_t))
+        for k in range(MAX_SIZE + 1):
+            t.levels[<int>k].node.n_days = search.family.panel.n_days
+            t.levels[<int>k].node.n_lanes = (search.family.panel.n_days + 7) // 8 * 8
+            t.levels[<int>k].node.floor = search.family.panel.floor
+            t.levels[<int>k].node.cap = search.family.panel.cap
         for d in range(search.family.panel.n_days):
             t.lane_of[<int>d] = d
 
     def __dealloc__(self):
         free(self.walk.lists.memory)
-        free(self.walk.tables.memory)
 
     @property
     def maxima(self):
@@ -332,38 +350,37 @@ cdef class ReplicateWorker:
     def counts(self):
         """What was done, for benchmarks: counters by name."""
         t = self.walk
-        return {"candidates": t.n_candidates_met, "groups": t.n_visited, "sets": t.n_sets_scored,
-                "evaluated": t.n_evaluated}
+        return {"groups": t.n_visited, "sets": t.n_sets, "evaluated": t.n_evaluated}
 
     def run(self, int32_t starter, Control control not None):
         """Meet every replicate with all groups that begin with a variation.
 
         Returns EXHAUSTED when that is done and the maxima are merged; WALL or STOPPED when
         `control` ended it before. Then some of its scores are in the maxima, and it may be run
-        again, by any worker. The GIL is released throughout. MemoryError.
+        again, by any worker. The GIL is released throughout.
         """
         cdef Walk *t = &self.walk
         cdef Status status
+        cdef int32_t m
         cdef int64_t started_ns, scoring_ns = t.scoring_ns
-        if not 0 <= starter < self.search.family.n_variations:
+        if not 0 <= starter < self.search.n_variations:
             raise ValueError(f"starter {starter} does not belong to this panel")
-        first = self.search.alias_of[starter]
-        known = self.search.exhausted.get(first)
+        member = np.searchsorted(self.search.members, self.search.alias_of[starter])
+        known = self.search.exhausted.get(member)
         if known is not None:
             self._n_groups += known
             return _recurse.EXHAUSTED
+        m = member
         self._begin(control)
         with nogil:
             started_ns = mp2_now_ns()
-            status = walk_starter(t, starter)
+            status = walk_starter(t, m)
             self.enumeration_ns += mp2_now_ns() - started_ns - (t.scoring_ns - scoring_ns)
         if status == TURN_EXHAUSTED:
-            self._end(first)
+            self._end(member)
             return _recurse.EXHAUSTED
-        # Their sets and groups may not have been scored.
+        # What the tables know may not have been scored.
         self._tables[:] = 0
-        if status == TURN_NO_MEMORY:
-            raise MemoryError("no memory to test replicates; lower --workers")
         return <int>status
 
     cdef _begin(self, Control control):
@@ -382,34 +399,44 @@ cdef class ReplicateWorker:
         self._maxima[:, n_replicates:] = np.inf
         self._weakest[:] = self._maxima.reshape(*self._weakest.shape, BLOCK).min(axis=2)
 
-    cdef _end(self, first):
+    cdef _end(self, member):
         n_groups = [self.walk.n_groups[<int>size] for size in self.search.retain_sizes]
         self._n_groups += n_groups
-        self.search.exhausted[first] = n_groups
+        self.search.exhausted[member] = n_groups
 
 
 cdef void place_lists(Walk *t) noexcept nogil:
     """Lay out what a worker needs for all starters; see `Arena`."""
     cdef const Family *family = t.family
     cdef int64_t n = family.panel.row_words * sizeof(uint64_t), D = family.panel.n_days
-    cdef int64_t V = family.n_variations * sizeof(int32_t)
-    cdef int64_t plane = BLOCK_WORDS * sizeof(uint64_t)
+    cdef int64_t plane = BLOCK_WORDS * sizeof(uint64_t), mask = family.n_words * sizeof(uint64_t)
+    cdef int64_t lanes = (D + 7) // 8 * 8, masks = mask
     cdef Arena *lists = &t.lists
+    cdef Level *level
     cdef Scoring *s = &t.scoring
-    t.candidates = <int32_t *>take(lists, V)
-    t.after = <int32_t *>take(lists, V)
+    if t.keeps_masks:
+        masks = family.offsets[family.n_members] * sizeof(uint64_t)
     t.lane_of = <int32_t *>take(lists, D * sizeof(int32_t))
     t.moves = <uint64_t *>take(lists, 6 * n)
-    t.any_words = <uint64_t *>take(lists, family.panel.n_words * ((D + 7) // 8 * 8) * 8)
+    t.any_words = <uint64_t *>take(lists, family.panel.n_words * lanes * sizeof(uint64_t))
+    t.allowed = <uint64_t *>take(lists, N_AT_ONCE * mask)
+    t.counts = <uint8_t *>take(lists, 64 * D * family.n_words)
+    t.most = <int32_t *>take(lists, D * sizeof(int32_t))
+    t.passing = <uint64_t *>take(lists, mask)
+    t.within = <uint64_t *>take(lists, mask)
     t.state = <uint64_t *>take(lists, 2 * n)
-    t.survivors.passing = <int32_t *>take(lists, sizeof(int32_t))
-    t.survivors.living = <int32_t *>take(lists, sizeof(int32_t))
-    t.survivors.within_cap = <int32_t *>take(lists, sizeof(int32_t))
     t.representatives = <uint64_t *>take(lists, N_REPRESENTATIVES * sizeof(uint64_t))
-    for k in range(1, family.max_size):
-        t.levels[k].consensus = <uint64_t *>take(lists, n)
+    for k in range(max(2, family.max_size - 1)):
+        level = &t.levels[k]
+        level.consensus = <uint64_t *>take(lists, n)
+        level.n_buys = <int32_t *>take(lists, D * sizeof(int32_t))
+        level.candidates = <uint64_t *>take(lists, mask)
+        level.masks = <uint64_t *>take(lists, masks)
+        level.node.rows = <uint64_t *>take(
+            lists, family.n_members * lanes * family.max_chunks * <int64_t>sizeof(uint64_t)
+        )
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
-    s.tickers = <int32_t *>take(lists, D * family.most_buys * sizeof(int32_t))
+    s.tickers = <int32_t *>take(lists, D * (family.most_buys + 16) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * plane)
     s.total = <uint64_t *>take(lists, family.n_total_planes * plane)
     s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))

@@ -69,6 +69,24 @@ static inline int mp2_swap_if(int64_t *cell, int64_t seen, int64_t value)
 }
 #endif
 
+/* For what one thread makes and others read: a cell that says so, written last and read first. */
+#if defined(_MSC_VER)
+static inline void mp2_publish(volatile int64_t *cell, int64_t value) { mp2_store(cell, value); }
+static inline int64_t mp2_published(volatile int64_t *cell)
+{
+    return _InterlockedCompareExchange64(cell, 0, 0);
+}
+#else
+static inline void mp2_publish(int64_t *cell, int64_t value)
+{
+    __atomic_store_n(cell, value, __ATOMIC_RELEASE);
+}
+static inline int64_t mp2_published(int64_t *cell)
+{
+    return __atomic_load_n(cell, __ATOMIC_ACQUIRE);
+}
+#endif
+
 /* Raises a cell to `value`; a smaller value changes nothing. Other threads may raise it too. */
 static inline void mp2_raise(int64_t *cell, int64_t value)
 {

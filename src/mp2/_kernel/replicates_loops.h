@@ -59,7 +59,7 @@ MP2_INLINE mp2_print mp2_fingerprint(
     }
     print.key = low * keys[0] + high * keys[1];
     print.slot = (even ^ mp2_rotate(odd, 32)) * 0x9e3779b97f4a7c15ULL;
-    print.slot ^= print.slot >> 29;
+    print.slot ^= print.slot >> 32;
     return print;
 }
 
@@ -72,7 +72,7 @@ MP2_INLINE mp2_print mp2_fingerprint(
 #else /* read once per MP2_ISA */
 
 /* Whether `row` and `other` have enough tickers in common on every day (1), and not too many (2). */
-MP2_LOOP int32_t MP2_FN(judge_meeting)(
+MP2_LOOP uint64_t MP2_FN(judge_meeting)(
     const mp2_node *node, const uint64_t *row, const uint64_t *other, int32_t n_chunks)
 {
     int32_t n_lanes = node->n_lanes;
@@ -80,24 +80,21 @@ MP2_LOOP int32_t MP2_FN(judge_meeting)(
     uint32_t few = 0, many = 0, any = 0;
     for (int32_t lane = 0; lane < n_lanes; lane += 8) {
         int32_t n_real = node->n_days - lane < 8 ? node->n_days - lane : 8;
-        __mmask8 real = (__mmask8)((1 << n_real) - 1);
+        __m512i floor = _mm512_maskz_set1_epi64((__mmask8)((1 << n_real) - 1), node->floor);
         __m512i total = MP2_FN(count_8)(row + lane, other + lane);
-        for (int32_t c = 1; c < n_chunks; c++)
-            total = _mm512_add_epi64(
-                total, MP2_FN(count_8)(row + c * n_lanes + lane, other + c * n_lanes + lane));
-        few |= _mm512_mask_cmplt_epi64_mask(real, total, _mm512_set1_epi64(node->floor));
+        for (int32_t i = lane + n_lanes; i < n_chunks * n_lanes; i += n_lanes)
+            total = _mm512_add_epi64(total, MP2_FN(count_8)(row + i, other + i));
+        few |= _mm512_cmplt_epi64_mask(total, floor);
         many |= _mm512_cmpgt_epi64_mask(total, _mm512_set1_epi64(node->cap));
         any |= _mm512_test_epi64_mask(total, total);
-        if (few)
-            return 0;
     }
-    return any ? (many ? 1 : 3) : 0;
+    return (uint64_t)(few == 0 && any) * (many ? 1 : 3);
 #else
     int32_t any = 0, many = 0;
     for (int32_t lane = 0; lane < node->n_days; lane++) {
         int32_t total = 0;
-        for (int32_t c = 0; c < n_chunks; c++)
-            total += MP2_FN(count)(row[c * n_lanes + lane] & other[c * n_lanes + lane]);
+        for (int32_t i = lane; i < n_chunks * n_lanes; i += n_lanes)
+            total += MP2_FN(count)(row[i] & other[i]);
         if (total < node->floor)
             return 0;
         any |= total;
@@ -107,38 +104,70 @@ MP2_LOOP int32_t MP2_FN(judge_meeting)(
 #endif
 }
 
-MP2_LOOP int64_t MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row,
+MP2_LOOP void MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row,
     const uint64_t *candidates, int32_t first_word, int32_t end_word, uint64_t *passing,
     uint64_t *within, int32_t n_chunks)
 {
-    int64_t n = 0;
     for (int32_t w = first_word; w < end_word; w++) {
-        uint64_t left = candidates[w], passes = 0, fits = 0;
-        for (; left; left &= left - 1, n++) {
+        uint64_t passes = 0, fits = 0;
+        for (uint64_t left = candidates[w]; left; left &= left - 1) {
             int32_t k = mp2_lowest_bit(left);
             const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
-            uint64_t verdict = (uint64_t)MP2_FN(judge_meeting)(node, row, other, n_chunks);
+            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_chunks);
             passes |= (verdict & 1) << k;
             fits |= (verdict >> 1) << k;
         }
         passing[w] = passes;
         within[w] = fits;
     }
-    return n;
 }
 
 /* For each candidate in a set of bits: do it and the one of `row` reach the floor together, and
- * stay within the cap? Returns how many were asked. */
-MP2_TARGET static int64_t MP2_FN(meet)(const mp2_node *node, const uint64_t *row,
+ * stay within the cap? Short rows of a week have a loop of their own. */
+MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row,
     const uint64_t *candidates, int32_t first_word, int32_t end_word, uint64_t *passing,
     uint64_t *within)
 {
-    if (node->n_chunks == 1)
-        return MP2_FN(meet_all)(node, row, candidates, first_word, end_word, passing, within, 1);
-    if (node->n_chunks == 2)
-        return MP2_FN(meet_all)(node, row, candidates, first_word, end_word, passing, within, 2);
-    return MP2_FN(meet_all)(
-        node, row, candidates, first_word, end_word, passing, within, node->n_chunks);
+    mp2_node week = *node;
+    if (node->n_lanes == 8 && node->n_chunks <= 2) {
+        week.n_lanes = 8;
+        if (node->n_chunks == 1)
+            MP2_FN(meet_all)(&week, row, candidates, first_word, end_word, passing, within, 1);
+        else
+            MP2_FN(meet_all)(&week, row, candidates, first_word, end_word, passing, within, 2);
+    } else {
+        MP2_FN(meet_all)(
+            node, row, candidates, first_word, end_word, passing, within, node->n_chunks);
+    }
+}
+
+/* Counts of the days of candidates, in bytes: planes[lane][64 n_words], at most 255. */
+MP2_TARGET static void MP2_FN(count_lanes)(
+    const mp2_node *node, const uint64_t *candidates, int32_t n_words, uint8_t *planes)
+{
+    for (int32_t w = 0; w < n_words; w++)
+        for (uint64_t left = candidates[w]; left; left &= left - 1) {
+            int64_t k = w * 64 + mp2_lowest_bit(left);
+            const uint64_t *row = node->rows + k * node->row_words;
+            for (int32_t lane = 0; lane < node->n_days; lane++) {
+                int32_t total = 0;
+                for (int32_t i = lane; i < node->row_words; i += node->n_lanes)
+                    total += MP2_FN(count)(row[i]);
+                planes[(int64_t)lane * n_words * 64 + k] = (uint8_t)(total < 255 ? total : 255);
+            }
+        }
+}
+
+/* Drops the candidates of `left` that have more than `most` tickers on a day; [n_days] each. */
+MP2_TARGET static void MP2_FN(drop_larger)(const uint8_t *planes, const int32_t *most,
+    int32_t n_days, int32_t first_word, int32_t n_words, uint64_t *left)
+{
+    for (int32_t w = first_word; w < n_words; w++)
+        for (int32_t lane = 0; lane < n_days && left[w]; lane++) {
+            const uint8_t *counts = planes + ((int64_t)lane * n_words + w) * 64;
+            if (most[lane] < 255)
+                left[w] &= ~MP2_FN(bits)(MP2_FN(at_least)(counts, (uint8_t)(most[lane] + 1)));
+        }
 }
 
 /* The bits of `word` that are in `mask`, side by side; `moves` are those of the mask. */
@@ -223,6 +252,26 @@ MP2_LOOP MP2_FN(vector)
         enough = least >> p & 1 ? enough & plane : enough | plane;
     }
     return enough & alive;
+}
+
+/* Writes the numbers of the bits set to `out`, which has room for 32 more; returns how many. */
+MP2_TARGET static int32_t MP2_FN(list_bits)(const uint64_t *words, int32_t n_words, int32_t *out)
+{
+    int32_t n = 0;
+#if defined(MP2_HAS_AVX512)
+    const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (int32_t i = 0; i < 4 * n_words; i++) {
+        __mmask16 bits = (__mmask16)(words[i >> 2] >> (i & 3) * 16);
+        __m512i numbers = _mm512_add_epi32(low, _mm512_set1_epi32(16 * i));
+        _mm512_storeu_si512(out + n, _mm512_maskz_compress_epi32(bits, numbers));
+        n += _mm_popcnt_u32(bits);
+    }
+#else
+    for (int32_t i = 0; i < n_words; i++)
+        for (uint64_t left = words[i]; left; left &= left - 1)
+            out[n++] = 64 * i + mp2_lowest_bit(left);
+#endif
+    return n;
 }
 
 /* Adds up the rows of labels of a day's `n` tickers by carry-save adders (Warren, Hacker's Delight,

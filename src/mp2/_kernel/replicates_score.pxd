@@ -14,7 +14,7 @@ does not hold switch the bound off. `ceilings` has its greatest value by the hit
 all ways to spread them. The score is not monotone in hits: fewer on day one raise the slope.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from mp2._kernel.replicates_state cimport *
 from mp2._kernel.score cimport (
@@ -43,22 +43,17 @@ cdef inline Status offer_set(
     return flush(t) if pending.n == N_PENDING else GO_ON
 
 
-cdef inline void count_buys(Walk *t, const uint64_t *words) noexcept nogil:
-    """The buys of each day of a consensus."""
-    cdef int32_t W = t.family.panel.n_words, d, i
-    for d in range(t.family.panel.n_days):
-        t.scoring.days.buys[d] = t.scoring.days.hits[d] = 0
-        for i in range(d * W, (d + 1) * W):
-            t.scoring.days.buys[d] += mp2_count(words[i])
-
-
 cdef inline bint is_steady(Walk *t, const uint64_t *words) noexcept nogil:
     """Whether the buys of a consensus are within `max_cv_buys`."""
+    cdef Days *days = &t.scoring.days
+    cdef int32_t W = t.family.panel.n_words, d
     cdef Statistics found
-    count_buys(t, words)
-    sum_days(&t.scoring.days, &found)
-    found.mean_buys = <double>found.buys / t.family.panel.n_days
-    return cv_of_active_days(&t.scoring.days, &found) <= t.family.rules.max_cv_buys
+    for d in range(days.n):
+        days.buys[d] = count_words(words + d * W, W)
+        days.hits[d] = 0
+    sum_days(days, &found)
+    found.mean_buys = <double>found.buys / days.n
+    return cv_of_active_days(days, &found) <= t.family.rules.max_cv_buys
 
 
 cdef inline Status flush(Walk *t) noexcept nogil:
@@ -91,25 +86,21 @@ cdef inline Status flush(Walk *t) noexcept nogil:
 
 cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexcept nogil:
     """Raise the maxima of a size to the scores of a consensus in all replicates."""
-    cdef Scoring *s = &t.scoring
     cdef int32_t size_row = t.family.row_of_size[size], block
-    cdef int64_t at
+    cdef double *maxima
     cdef uint64_t alive[BLOCK_WORDS]
     cdef Status status
-    count_buys(t, words)
-    s.n_listed = s.prepared = 0
-    s.n_buys = 0
-    for block in range(t.family.panel.n_days):
-        s.n_buys += s.days.buys[block]
-    t.n_sets_scored += 1
+    t.scoring.n_listed = t.scoring.prepared = 0
+    t.scoring.n_buys = 0
+    t.n_sets += 1
     for block in range(t.n_blocks):
-        at = size_row * t.max_row + <int64_t>block * BLOCK
         if count_hits(t, words, block, alive):
-            if not s.prepared:
+            if not t.scoring.prepared:
                 prepare(t, words)
-            if may_rise(t, size_row, block, alive) and raise_maxima(t, t.maxima + at, alive):
+            maxima = t.maxima + size_row * t.max_row + <int64_t>block * BLOCK
+            if may_rise(t, size_row, block, alive) and raise_maxima(t, maxima, alive):
                 find_weakest(t, size_row, block)
-        status = spend(t, BLOCK_WORDS * s.n_buys + 16 * t.family.panel.n_days)
+        status = spend(t, BLOCK_WORDS * t.scoring.n_buys + 16 * t.family.panel.n_days)
         if status != GO_ON:
             return status
     return GO_ON
@@ -118,43 +109,38 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
 cdef inline bint count_hits(
     Walk *t, const uint64_t *words, int32_t block, uint64_t *alive
 ) noexcept nogil:
-    """Count the daily hits in a block of replicates; `alive`: those above the floor every day."""
+    """Count the daily hits in a block of replicates; `alive`: those above the floor every day.
+
+    A day's tickers are written out when it is reached: half of the sets are decided by the first.
+    """
     cdef const Family *family = t.family
     cdef Scoring *s = &t.scoring
+    cdef int32_t W = family.panel.n_words, k, d, n
     cdef int64_t stride = family.n_label_words
-    cdef int32_t k, d
-    cdef const uint64_t *labels
-    for k in range(BLOCK_WORDS):
-        alive[k] = t.valid[BLOCK_WORDS * block + k]
+    cdef int32_t *tickers
+    memcpy(alive, t.valid + BLOCK_WORDS * block, BLOCK_WORDS * sizeof(uint64_t))
     for k in range(family.panel.n_days):
         d = family.day_order[k]
+        tickers = s.tickers + d * <int64_t>(family.most_buys + 16)
         if k == s.n_listed:
-            list_day(t, words, d)
+            n = t.loops.list_bits(words + d * W, W, tickers)
+            s.days.buys[d] = n
+            s.n_buys += n
+            s.day_planes[d] = 0
+            while n >> s.day_planes[d]:
+                s.day_planes[d] += 1
             s.n_listed += 1
-        labels = family.labels + d * family.n_tickers * stride + BLOCK_WORDS * block
         if not t.loops.add_day(
-            labels, stride, s.tickers + d * <int64_t>family.most_buys, s.days.buys[d],
-            s.day_planes[d], family.panel.floor,
-            s.planes + BLOCK_WORDS * family.n_planes * <int64_t>d, alive
+            family.labels + (d * <int64_t>family.n_tickers * stride + BLOCK_WORDS * block),
+            stride, tickers, s.days.buys[d], s.day_planes[d], family.panel.floor,
+            planes_of(t, d), alive
         ):
             return False
     return True
 
 
-cdef inline void list_day(Walk *t, const uint64_t *words, int32_t d) noexcept nogil:
-    """Write out the tickers of a day: half of the sets are decided by the first."""
-    cdef int32_t W = t.family.panel.n_words, i, n = 0, planes = 0
-    cdef int32_t *out = t.scoring.tickers + d * <int64_t>t.family.most_buys
-    cdef uint64_t left
-    for i in range(W):
-        left = words[d * W + i]
-        while left:
-            out[n] = 64 * i + mp2_lowest_bit(left)
-            n += 1
-            left &= left - 1
-    while n >> planes:
-        planes += 1
-    t.scoring.day_planes[d] = planes
+cdef inline uint64_t *planes_of(Walk *t, int32_t d) noexcept nogil:
+    return t.scoring.planes + BLOCK_WORDS * t.family.n_planes * <int64_t>d
 
 
 cdef inline void prepare(Walk *t, const uint64_t *words) noexcept nogil:
@@ -167,15 +153,12 @@ cdef inline void prepare(Walk *t, const uint64_t *words) noexcept nogil:
     for d in range(D):
         for i in range(W):
             s.any_day[i] |= words[d * W + i]
-    s.n_tickers = 0
-    for i in range(W):
-        s.n_tickers += mp2_count(s.any_day[i])
+    s.n_tickers = count_words(s.any_day, W)
     s.prepared = 1
     if not family.bounded:
         return
     memset(&found, 0, sizeof(found))
-    for d in range(D):
-        s.days.hits[d] = 0
+    memset(s.days.hits, 0, D * sizeof(int32_t))
     sum_days(&s.days, &found)
     found.weighted_pp = 0.0
     found.mean_buys = <double>found.buys / D
@@ -240,10 +223,7 @@ cdef inline bint may_rise(
         n_total += 1
     memset(s.total, 0, family.n_total_planes * BLOCK_WORDS * sizeof(uint64_t))
     for d in range(family.panel.n_days):
-        t.loops.add_planes(
-            s.planes + BLOCK_WORDS * family.n_planes * <int64_t>d, s.day_planes[d], s.total,
-            n_total
-        )
+        t.loops.add_planes(planes_of(t, d), s.day_planes[d], s.total, n_total)
     return t.loops.keep_reaching(s.total, n_total, <int32_t>least, alive)
 
 
@@ -275,15 +255,8 @@ cdef inline bint may_beat(Walk *t, int32_t w, int32_t bit, double maximum) noexc
         return False
     value = s.base + wilson_part(t, hits)
     for d in range(t.family.panel.n_days):
-        value += s.gains[d] * hits_of(t, d, w, bit)
+        value += s.gains[d] * bits_at(planes_of(t, d) + w, s.day_planes[d], bit)
     return value > maximum
-
-
-cdef inline int32_t hits_of(Walk *t, int32_t d, int32_t w, int32_t bit) noexcept nogil:
-    """The hits of one replicate on one day."""
-    cdef Scoring *s = &t.scoring
-    cdef int64_t first = BLOCK_WORDS * t.family.n_planes * <int64_t>d
-    return bits_at(s.planes + first + w, s.day_planes[d], bit)
 
 
 cdef inline int32_t bits_at(const uint64_t *planes, int32_t n_planes, int32_t bit) noexcept nogil:
@@ -304,7 +277,7 @@ cdef inline bint score_replicate(
     cdef int32_t d
     t.n_evaluated += 1
     for d in range(days.n):
-        days.hits[d] = hits_of(t, d, w, bit)
+        days.hits[d] = bits_at(planes_of(t, d) + w, t.scoring.day_planes[d], bit)
     sum_days(days, &found)
     if not may_be_eligible(rules, &found):
         return False

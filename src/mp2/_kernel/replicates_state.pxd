@@ -1,13 +1,12 @@
 # cython: language_level=3
 """The structs of the test of replicates: what all workers share, and what one of them has."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 
 from mp2._kernel.heap cimport MAX_SIZE
 from mp2._kernel.score cimport Days, ScoreRules
 from mp2._kernel.state cimport (
-    GO_ON, TURN_AT_WALL, TURN_STOPPED, Arena, Status, mp2_count, mp2_load, mp2_lowest_bit,
+    GO_ON, TURN_AT_WALL, TURN_STOPPED, Arena, Status, count_words, mp2_load, mp2_lowest_bit,
     mp2_note_words, mp2_now_ns, mp2_panel, mp2_survivors,
 )
 
@@ -18,18 +17,25 @@ cdef extern from "_kernel/simd.h" nogil:
     ctypedef struct mp2_print:
         uint64_t key
         uint64_t slot
-    # The same struct as in `state`, with the fields that are used here.
+    # The struct of `state`, with the fields that are used here.
     ctypedef struct ReplicateLoops "mp2_loops":
         void (*sort_out)(
             const mp2_panel *, const uint64_t *, const int32_t *, int32_t, mp2_survivors *
         ) noexcept nogil
-        int64_t (*meet)(
+        void (*meet)(
             const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, uint64_t *,
             uint64_t *
         ) noexcept nogil
         void (*narrow)(
             const mp2_node *, const uint64_t *, const uint64_t *, int32_t, mp2_node *
         ) noexcept nogil
+        void (*count_lanes)(
+            const mp2_node *, const uint64_t *, int32_t, uint8_t *
+        ) noexcept nogil
+        void (*drop_larger)(
+            const uint8_t *, const int32_t *, int32_t, int32_t, int32_t, uint64_t *
+        ) noexcept nogil
+        int32_t (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*add_day)(
             const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
             uint64_t *
@@ -45,48 +51,56 @@ cdef extern from "_kernel/simd.h" nogil:
 cdef enum:
     BLOCK = 512                  # replicates that are counted at once
     BLOCK_WORDS = 8
+    N_AT_ONCE = 32               # groups of the last level that are looked up together
     N_PENDING = 64               # sets found, but not yet looked up and scored
     N_REPRESENTATIVES = 1024     # places for the candidates of one algorithm
     N_MEASURED = 1024            # groups whose duplicates are counted before any is skipped
 
 
 cdef struct Family:
-    # The groups that are tested and the labels; nothing in it changes while a worker runs.
+    # The groups that are tested, and the labels; only `followers` changes while workers run.
     mp2_panel panel              # floor and cap are limits on buys here
     const ScoreRules *rules
     const double *day_weights
-    const int32_t *next_algo     # [n_variations], like the next three
-    const int32_t *algo_of
-    const int32_t *alias_of
+    # Members are the variations without their aliases, in order.
+    int32_t n_members
+    int32_t n_words              # of a set of members
+    const int32_t *members       # [n_members]: variation numbers
+    const int32_t *algo_of       # [n_members], like the next four
     const int32_t *n_alike       # variations with the same buys, itself included
-    int32_t n_variations, n_tickers, max_size, n_sizes
+    const int32_t *after         # the first member of a later algorithm
+    const int64_t *offsets       # where the mask of a member is among those of a group, words
+    int64_t *followers_at        # where the masks of a member are in `followers`; -1: not kept
+    uint64_t *followers
+    int64_t *followers_state     # see `claim`
+    int32_t max_size, n_sizes, n_tickers
     int32_t row_of_size[MAX_SIZE + 1]    # of the maxima; -1: not retained
+    int32_t max_chunks           # of the buys of any member
     int32_t most_buys            # of any group within the limits on any day
     int32_t n_planes             # of the count of a day
     int32_t n_total_planes       # of the count of all days
     const uint64_t *labels
     int64_t n_label_words
-    int64_t max_mask_bytes
     int64_t check_words
     const uint64_t *keys         # of fingerprints
     const int32_t *day_order     # the day with the fewest winners first
-    # Bounds, see `replicates_bound.pxd`.
-    int32_t bounded
-    int32_t steady               # `max_cv_buys` excludes no group within the limits
+    int32_t bounded              # see `replicates_score.pxd`, also for the next three
     const double *slopes         # [n_days]
     double second_worst_share
     double slack
     const double *wilson         # triangular by buys and hits; NULL: computed when needed
-    int64_t wilson_most
+    int32_t steady               # `max_cv_buys` excludes no group within the other limits
 
 
 cdef struct Level:
-    # A group of one size and the candidates that may join it.
+    # A group of one size, and the candidates that may join it.
     mp2_node node
     uint64_t *consensus          # in the panel's layout
-    uint64_t *masks              # [candidate][n_words]: those it may be joined by
-    const uint64_t *candidates   # bits
+    int32_t *n_buys              # by day
+    uint64_t *candidates         # bits
+    uint64_t *masks              # of candidates: see `mask_of`
     const uint64_t *siblings     # masks of the level above; NULL: not kept
+    const uint64_t *followers    # masks of the last member; NULL: not known
     int64_t weight               # groups it stands for: aliases of its members
 
 
@@ -99,7 +113,7 @@ cdef struct Pending:
 
 cdef struct Scoring:
     # The set that is scored, and scratch.
-    int32_t *tickers             # [n_days][most_buys]
+    int32_t *tickers             # [n_days][most_buys + 16]
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
     uint64_t *total              # [n_total_planes][BLOCK_WORDS]
     uint64_t *any_day
@@ -125,25 +139,25 @@ cdef struct Walk:
     int64_t scoring_ns
     int64_t n_groups[MAX_SIZE + 1]
     int64_t n_visited            # groups looked into
+    int64_t n_sets               # scored
+    int64_t n_evaluated          # (set, replicate) that met the score
     int32_t exact                # nothing was skipped
-    int32_t n_candidates         # of the starter
-    int32_t n_words              # of a set of candidates
     int32_t keeps_masks
-    int32_t *candidates          # variation numbers
-    int32_t *after               # index of the first candidate of a later algorithm
     int32_t *lane_of
     uint64_t *moves
-    uint64_t *any_words          # scratch
-    uint64_t *all_candidates
-    uint64_t *allowed
+    uint64_t *any_words          # scratch, like the next four
     uint64_t *passing
     uint64_t *within
     uint64_t *state              # [2 row_words]: a consensus
-    mp2_print *prints            # [n_candidates]
-    mp2_survivors survivors
+    uint8_t *counts              # of the last level, see `count_lanes`
+    int32_t *most                # [n_days]
+    uint64_t *allowed            # [N_AT_ONCE][n_words]
+    mp2_print prints[N_AT_ONCE]
+    int32_t rows[N_AT_ONCE]
     uint64_t n_salts
     uint64_t *representatives    # [N_REPRESENTATIVES]
     uint64_t *groups             # fingerprints of groups looked into, [n_group_slots]
+    int16_t *group_algos         # and their last algorithms
     uint64_t n_group_slots
     uint64_t *sets               # fingerprints of scored sets, [n_set_slots]
     uint64_t n_set_slots
@@ -152,12 +166,10 @@ cdef struct Walk:
     uint64_t *valid              # [blocks][BLOCK_WORDS]
     int64_t max_row
     int32_t n_blocks
-    int64_t n_sets_scored, n_evaluated, n_candidates_met
     Level levels[MAX_SIZE + 1]
     Pending pending
     Scoring scoring
-    Arena lists                  # for the whole life of a worker
-    Arena tables                 # of the current starter
+    Arena lists
 
 
 cdef inline Status spend(Walk *t, int64_t words) noexcept nogil:

@@ -1,9 +1,10 @@
 # cython: language_level=3
 """The groups of a test of replicates: depth first over those that reach the floor by their buys.
 
-A *level* holds a group N and its candidates, projected onto what N buys. For each candidate a it
-finds all later b for which N a b reaches the floor: they are the candidates of N a, and the groups
-N a b within the limits are scored. Below N a only those b are asked that also may join N b'.
+A *level* holds a group N and its candidates, projected onto what N buys. Every candidate a gets a
+*mask*: all later b for which N a b reaches the floor. They are the candidates of N a, and the
+groups N a b within the limits are scored. Below N = M v only those b are asked for a that are in
+the masks of a below M (its *siblings*) and below v alone (its *followers*) as well.
 """
 
 from libc.string cimport memcpy, memset
@@ -11,74 +12,97 @@ from libc.string cimport memcpy, memset
 from mp2._kernel.replicates_score cimport flush, offer_set
 from mp2._kernel.replicates_state cimport *
 from mp2._kernel.state cimport (
-    TURN_EXHAUSTED, TURN_NO_MEMORY, Arena, measure, mp2_compress_moves, mp2_project, reserve, take,
+    TURN_EXHAUSTED, mp2_compress_moves, mp2_project, mp2_store,
 )
+
+cdef extern from "_kernel/platform.h" nogil:
+    int mp2_swap_if(int64_t *cell, int64_t seen, int64_t value)
+    void mp2_publish(int64_t *cell, int64_t value)
+    int64_t mp2_published(int64_t *cell)
+
+cdef enum:
+    # Of the followers of a member. The worker that claims them makes them.
+    UNKNOWN = 0
+    CLAIMED = 1
+    KNOWN = 2
 
 
 cdef inline Status walk_starter(Walk *t, int32_t starter) noexcept nogil:
-    """Meet every replicate with every group that begins with a starter."""
+    """Meet every replicate with every group that begins with a member."""
+    cdef Level *level = &t.levels[1]
     cdef Status status = check(t)
+    level.siblings = level.followers = NULL
+    level.weight = 1
     if status == GO_ON:
-        status = find_candidates(t, starter)
-    if status == GO_ON and t.n_candidates > 0 and t.family.max_size > 2:
-        status = open_starter(t, starter)
-        if status == GO_ON:
-            status = walk(t, 1)
+        status = open_member(t, level, starter, t.family.row_of_size[2] >= 0)
+    if status == GO_ON and t.family.max_size > 2:
+        status = walk(t, 1)
     if status == GO_ON:
         status = flush(t)
     return TURN_EXHAUSTED if status == GO_ON else status
 
 
-cdef inline Status find_candidates(Walk *t, int32_t starter) noexcept nogil:
-    """The variations that reach the floor with a starter, and the groups of two they make."""
+cdef inline Status open_member(Walk *t, Level *level, int32_t m, bint offered) noexcept nogil:
+    """Find the candidates of a member alone, and project them; pairs are scored if `offered`."""
     cdef const Family *family = t.family
     cdef const mp2_panel *panel = &family.panel
-    cdef int64_t n = panel.row_words
-    cdef int32_t v, k, algo = -1
-    cdef mp2_print found
-    cdef Status status
-    memcpy(t.state, panel.rows + starter * n, n * sizeof(uint64_t))
+    cdef int32_t D = panel.n_days, W = panel.n_words, algo = -1, d, k
+    cdef int64_t n = panel.row_words, i
+    cdef mp2_survivors found
+    cdef int32_t lists[3]
+    cdef const uint64_t *row
+    cdef mp2_node *node = &level.node
+    cdef Status status = GO_ON
+    found.passing = lists
+    found.living = lists + 1
+    found.within_cap = lists + 2
+    memcpy(t.state, panel.rows + family.members[m] * n, n * sizeof(uint64_t))
     memset(t.state + n, 0, n * sizeof(uint64_t))
-    t.n_candidates = 0
-    for v in range(family.next_algo[starter], family.n_variations):
-        if family.alias_of[v] != v:
-            continue
-        status = spend(t, 2 * n)
+    memcpy(level.consensus, t.state, n * sizeof(uint64_t))
+    memset(level.candidates, 0, family.n_words * sizeof(uint64_t))
+    for i in range(n):
+        mp2_compress_moves(t.state[i], t.moves + 6 * i)
+    node.n_chunks = 1
+    for d in range(D):
+        level.n_buys[d] = count_words(t.state + d * W, W)
+        node.n_chunks = max(node.n_chunks, (level.n_buys[d] + 63) // 64)
+    node.row_words = node.n_chunks * node.n_lanes
+    for k in range(family.after[m], family.n_members):
+        status = spend(t, 16 * n)
         if status != GO_ON:
-            return status
-        t.loops.sort_out(panel, t.state, &v, 1, &t.survivors)
-        if t.survivors.n_passing == 0:
+            break
+        t.loops.sort_out(panel, t.state, &family.members[k], 1, &found)
+        if found.n_passing == 0:
             continue
-        found = mp2_fingerprint(t.state, panel.rows + v * n, n, family.keys, t.any_words)
-        if family.algo_of[v] != algo:
-            algo = family.algo_of[v]
-            t.n_salts += 1
-        if is_repeated(t, found):
+        row = panel.rows + family.members[k] * n
+        if is_repeated(t, mp2_fingerprint(t.state, row, n, family.keys, t.any_words), k, &algo):
             continue
-        t.candidates[t.n_candidates] = v
-        t.n_candidates += 1
-        if family.row_of_size[2] >= 0 and t.survivors.n_within_cap:
-            status = offer_set(t, 2, t.state, panel.rows + v * n, family.n_alike[v])
+        level.candidates[k >> 6] |= <uint64_t>1 << (k & 63)
+        memset(row_of(node, k), 0, node.row_words * sizeof(uint64_t))
+        mp2_project(row, t.state, t.moves, D, W, t.lane_of, node.n_lanes, row_of(node, k))
+        if offered and found.n_within_cap:
+            status = offer_set(t, 2, t.state, row, family.n_alike[k])
             if status != GO_ON:
-                return status
-    for k in range(t.n_candidates - 1, -1, -1):
-        t.after[k] = t.n_candidates
-        if k + 1 < t.n_candidates:
-            v = t.candidates[k]
-            t.after[k] = t.after[k + 1]
-            if family.algo_of[t.candidates[k + 1]] != family.algo_of[v]:
-                t.after[k] = k + 1
-    return GO_ON
+                break
+    return status
 
 
-cdef inline bint is_repeated(Walk *t, mp2_print found) noexcept nogil:
+cdef inline uint64_t *row_of(const mp2_node *node, int32_t k) noexcept nogil:
+    return node.rows + k * <int64_t>node.row_words
+
+
+cdef inline bint is_repeated(Walk *t, mp2_print found, int32_t k, int32_t *algo) noexcept nogil:
     """Whether an earlier candidate of the same algorithm leaves the same consensus.
 
-    Then every larger group with this one equals one with that. A salt stands for the group and the
-    algorithm, so that the table needs no clearing; it forgets, which costs time only.
+    Then every larger group with k equals one with that. A salt stands for the group and the
+    algorithm (`algo`: that of the candidate before), so that the table needs no clearing.
     """
-    cdef uint64_t key = found.key + t.n_salts * <uint64_t>0x9e3779b97f4a7c15
     cdef uint64_t *place = t.representatives + (found.slot & (N_REPRESENTATIVES - 1))
+    cdef uint64_t key
+    if t.family.algo_of[k] != algo[0]:
+        algo[0] = t.family.algo_of[k]
+        t.n_salts += 1
+    key = found.key + t.n_salts * <uint64_t>0x9e3779b97f4a7c15
     if place[0] != key:
         place[0] = key
         return False
@@ -88,237 +112,210 @@ cdef inline bint is_repeated(Walk *t, mp2_print found) noexcept nogil:
     return True
 
 
-cdef inline bint is_new_group(Walk *t, mp2_print found, int32_t size, int32_t algo) noexcept nogil:
-    """Whether the consensus of a group was not yet looked into, at its size and last algorithm.
+cdef inline bint is_new_group(Walk *t, mp2_print found, int32_t size, int32_t k) noexcept nogil:
+    """Whether no group of equal consensus and size was looked into that ends as early.
 
-    All larger groups of an equal one have been met.
+    All larger groups of such a one have been met. Both tables forget, which costs time only.
     """
-    cdef uint64_t salt = (<uint64_t>size << 32 | <uint32_t>algo) * <uint64_t>0x9e3779b97f4a7c15
-    cdef uint64_t *place = t.groups + (found.slot & (t.n_group_slots - 1))
+    cdef uint64_t slot = found.slot & (t.n_group_slots - 1)
+    cdef uint64_t key = found.key ^ <uint64_t>size * <uint64_t>0x9e3779b97f4a7c15
+    cdef int32_t algo = t.family.algo_of[k]
     t.n_visited += 1
-    if place[0] != (found.key ^ salt):
-        place[0] = found.key ^ salt
-        return True
-    if t.n_visited <= N_MEASURED:
-        return True
-    t.exact = 0
-    return False
-
-
-cdef inline Status open_starter(Walk *t, int32_t starter) noexcept nogil:
-    """Level 1: the candidates of a starter, projected onto what it buys."""
-    cdef const mp2_panel *panel = &t.family.panel
-    cdef int32_t D = panel.n_days, W = panel.n_words, d, k
-    cdef int64_t n = panel.row_words, i
-    cdef Level *level = &t.levels[1]
-    cdef uint64_t *row
-    cdef Status status
-    t.n_words = (t.n_candidates + 63) // 64
-    t.keeps_masks = (
-        t.n_candidates * <int64_t>t.n_words * 8 * max(0, t.family.max_size - 3)
-        <= t.family.max_mask_bytes
-    )
-    memset(&level.node, 0, sizeof(level.node))
-    level.node.n_days = D
-    level.node.n_lanes = (D + 7) // 8 * 8
-    level.node.floor = panel.floor
-    level.node.cap = panel.cap
-    for d in range(D):
-        k = 0
-        for i in range(d * W, (d + 1) * W):
-            k += mp2_count(t.state[i])
-        level.node.n_chunks = max(level.node.n_chunks, (k + 63) // 64)
-    level.node.row_words = level.node.n_chunks * level.node.n_lanes
-    measure(&t.tables)
-    place_levels(t)
-    status = reserve(&t.tables)
-    if status != GO_ON:
-        return status
-    place_levels(t)
-    for i in range(n):
-        mp2_compress_moves(t.state[i], t.moves + 6 * i)
-    memcpy(level.consensus, t.state, n * sizeof(uint64_t))
-    for k in range(t.n_candidates):
-        row = level.node.rows + <int64_t>k * level.node.row_words
-        memset(row, 0, level.node.row_words * sizeof(uint64_t))
-        mp2_project(
-            panel.rows + t.candidates[k] * n, t.state, t.moves, D, W, t.lane_of,
-            level.node.n_lanes, row
-        )
-        status = spend(t, 12 * n)
-        if status != GO_ON:
-            return status
-    level.candidates = t.all_candidates
-    memset(t.all_candidates, 0, t.n_words * sizeof(uint64_t))
-    for k in range(t.n_candidates):
-        t.all_candidates[k >> 6] |= <uint64_t>1 << (k & 63)
-    level.siblings = NULL
-    level.weight = 1
-    return GO_ON
-
-
-cdef inline void place_levels(Walk *t) noexcept nogil:
-    """Lay out the levels below a starter; see `Arena`. Rows only get shorter further down."""
-    cdef int64_t n = t.n_candidates, mask_bytes = 8 * <int64_t>t.n_words
-    cdef int32_t k, leaf = t.family.max_size - 2
-    t.all_candidates = <uint64_t *>take(&t.tables, mask_bytes)
-    t.allowed = <uint64_t *>take(&t.tables, mask_bytes)
-    t.within = <uint64_t *>take(&t.tables, mask_bytes)
-    t.passing = <uint64_t *>take(&t.tables, mask_bytes)
-    t.prints = <mp2_print *>take(&t.tables, n * sizeof(mp2_print))
-    for k in range(1, leaf + 1):
-        t.levels[k].node.rows = <uint64_t *>take(
-            &t.tables, n * t.levels[1].node.row_words * <int64_t>sizeof(uint64_t)
-        )
-        if k < leaf:
-            t.levels[k].masks = <uint64_t *>take(
-                &t.tables, mask_bytes * (n if t.keeps_masks else 1)
-            )
+    if t.groups[slot] == key and t.group_algos[slot] <= algo and t.n_visited > N_MEASURED:
+        t.exact = 0
+        return False
+    t.groups[slot] = key
+    t.group_algos[slot] = <int16_t>algo
+    return True
 
 
 cdef inline Status walk(Walk *t, int32_t size) noexcept nogil:
     """Everything below the group of a level; recursion is at most as deep as groups are large."""
     cdef Level *level = &t.levels[size]
-    cdef int32_t k
+    cdef int32_t n_words = t.family.n_words, k
     cdef Status status = GO_ON
     if size == t.family.max_size - 2:
         return walk_last(t, size)
-    k = next_bit(level.candidates, t.n_words, 0)
+    k = next_bit(level.candidates, n_words, 0)
     while k >= 0 and status == GO_ON:
-        status = meet_later(t, size, k, mask_of(t, level, k))
+        status = find_mask(t, size, k, mask_of(t, level.masks, k))
         if status == GO_ON and not t.keeps_masks:
             status = descend(t, size, k)
-        k = next_bit(level.candidates, t.n_words, k + 1)
-    if not t.keeps_masks or status != GO_ON:
+        k = next_bit(level.candidates, n_words, k + 1)
+    if not t.keeps_masks:
         return status
-    k = next_bit(level.candidates, t.n_words, 0)
+    k = next_bit(level.candidates, n_words, 0)
     while k >= 0 and status == GO_ON:
         status = descend(t, size, k)
-        k = next_bit(level.candidates, t.n_words, k + 1)
+        k = next_bit(level.candidates, n_words, k + 1)
     return status
 
 
-cdef inline uint64_t *mask_of(Walk *t, Level *level, int32_t k) noexcept nogil:
-    return level.masks + (k * <int64_t>t.n_words if t.keeps_masks else 0)
+cdef inline uint64_t *mask_of(Walk *t, const uint64_t *masks, int32_t k) noexcept nogil:
+    """The mask of a candidate: words from that of `after[k]` on have a place."""
+    cdef int64_t at = t.family.offsets[k] if t.keeps_masks else 0
+    return <uint64_t *>masks + at - (t.family.after[k] >> 6)
 
 
 cdef inline Status walk_last(Walk *t, int32_t size) noexcept nogil:
-    """The groups of the two largest sizes below a level: look up all of the one, then meet."""
-    cdef const Family *family = t.family
-    cdef Level *level = &t.levels[size]
-    cdef int64_t n = family.panel.row_words
-    cdef int32_t k = next_bit(level.candidates, t.n_words, 0)
-    cdef Status status
-    while k >= 0:
-        if allow(t, level, k):
-            t.prints[k] = mp2_fingerprint(
-                level.consensus, family.panel.rows + t.candidates[k] * n, n, family.keys,
-                t.any_words
-            )
-            MP2_PREFETCH(t.groups + (t.prints[k].slot & (t.n_group_slots - 1)))
-        k = next_bit(level.candidates, t.n_words, k + 1)
-    status = spend(t, 64 * t.n_words)
-    k = next_bit(level.candidates, t.n_words, 0)
-    while k >= 0 and status == GO_ON:
-        if allow(t, level, k) and is_new_group(
-            t, t.prints[k], size + 1, family.algo_of[t.candidates[k]]
-        ):
-            status = meet_later(t, size, k, t.passing)
-        k = next_bit(level.candidates, t.n_words, k + 1)
-    return status
+    """The groups of the two largest sizes below a level.
 
-
-cdef inline bint allow(Walk *t, Level *level, int32_t k) noexcept nogil:
-    """The candidates of a group that may follow one of them; whether there is any."""
-    cdef int32_t first = t.after[k] >> 6, w
-    cdef const uint64_t *sibling = NULL
-    cdef uint64_t any_left = 0
-    if first >= t.n_words:
-        return False
-    if level.siblings != NULL:
-        sibling = level.siblings + k * <int64_t>t.n_words
-    for w in range(first, t.n_words):
-        t.allowed[w] = level.candidates[w]
-        if sibling != NULL:
-            t.allowed[w] &= sibling[w]
-        if w == first:
-            t.allowed[w] &= ~<uint64_t>0 << (t.after[k] & 63)
-        any_left |= t.allowed[w]
-    return any_left != 0
-
-
-cdef inline Status meet_later(
-    Walk *t, int32_t size, int32_t k, uint64_t *passing
-) noexcept nogil:
-    """Find the later candidates that reach the floor with the k-th, and score groups within limits.
-
-    On a level that is not the last, only representatives stay in `passing`.
+    N a b has at least |N a| + |N b| - |N| buys a day; where that is above the cap, it is not looked
+    at. Of most a nothing is left. The others are looked up together, so that memory keeps pace.
     """
     cdef const Family *family = t.family
     cdef Level *level = &t.levels[size]
-    cdef const mp2_node *node = &level.node
-    cdef const uint64_t *row = node.rows + k * <int64_t>node.row_words
+    cdef int32_t n_words = family.n_words, n = 0, k
+    cdef Status status
+    t.loops.count_lanes(&level.node, level.candidates, n_words, t.counts)
+    status = spend(t, 64 * n_words + 64 * <int64_t>level.node.row_words)
+    k = next_bit(level.candidates, n_words, 0)
+    while k >= 0 and status == GO_ON:
+        if allow(t, level, k, t.allowed + n * <int64_t>n_words):
+            t.rows[n] = k
+            n += look_up(t, level, n)
+        if n == N_AT_ONCE:
+            status = meet_rows(t, size, n)
+            n = 0
+        k = next_bit(level.candidates, n_words, k + 1)
+    return meet_rows(t, size, n) if status == GO_ON else status
+
+
+cdef inline bint look_up(Walk *t, const Level *level, int32_t i) noexcept nogil:
+    """Begin the look-up of a group of the last level, if a larger one may be within the cap."""
+    cdef const Family *family = t.family
+    cdef int32_t n_words = family.n_words, k = t.rows[i], first = family.after[k] >> 6, lane, w
+    cdef int64_t slot, n = family.panel.row_words
+    cdef uint64_t *allowed = t.allowed + i * <int64_t>n_words
+    cdef uint64_t any_left = 0
+    for lane in range(level.node.n_days):
+        slot = level.n_buys[lane] - t.counts[lane * 64 * <int64_t>n_words + k]
+        t.most[lane] = <int32_t>min(255, slot + family.panel.cap)
+    t.loops.drop_larger(t.counts, t.most, level.node.n_days, first, n_words, allowed)
+    for w in range(first, n_words):
+        any_left |= allowed[w]
+    if any_left == 0:
+        return False
+    t.prints[i] = mp2_fingerprint(
+        level.consensus, family.panel.rows + family.members[k] * n, n, family.keys, t.any_words
+    )
+    slot = t.prints[i].slot & (t.n_group_slots - 1)
+    MP2_PREFETCH(t.groups + slot)
+    MP2_PREFETCH(t.group_algos + slot)
+    return True
+
+
+cdef inline Status meet_rows(Walk *t, int32_t size, int32_t n) noexcept nogil:
+    """Meet the groups that were looked up, and are new."""
+    cdef int64_t n_words = t.family.n_words
+    cdef int32_t i
+    cdef Status status = GO_ON
+    for i in range(n):
+        if is_new_group(t, t.prints[i], size + 1, t.rows[i]):
+            status = meet_later(t, size, t.rows[i], t.allowed + i * n_words, t.passing)
+            if status != GO_ON:
+                break
+    return status if status != GO_ON else spend(t, n * 2 * t.family.panel.row_words + 64 * n_words)
+
+
+cdef inline bint allow(
+    Walk *t, const Level *level, int32_t k, uint64_t *allowed
+) noexcept nogil:
+    """The candidates that may follow one of a level; whether there is any."""
+    cdef int32_t n_words = t.family.n_words, first = t.family.after[k] >> 6, w
+    cdef const uint64_t *mask
+    cdef uint64_t any_left = 0
+    if first >= n_words:
+        return False
+    for w in range(first, n_words):
+        allowed[w] = level.candidates[w]
+    allowed[first] &= ~<uint64_t>0 << (t.family.after[k] & 63)
+    if level.siblings != NULL:
+        mask = mask_of(t, level.siblings, k)
+        for w in range(first, n_words):
+            allowed[w] &= mask[w]
+    if level.followers != NULL:
+        mask = mask_of(t, level.followers, k)
+        for w in range(first, n_words):
+            allowed[w] &= mask[w]
+    for w in range(first, n_words):
+        any_left |= allowed[w]
+    return any_left != 0
+
+
+cdef inline Status find_mask(Walk *t, int32_t size, int32_t k, uint64_t *mask) noexcept nogil:
+    """Find the mask of the k-th candidate of a level that is not the last."""
+    cdef int32_t w
+    for w in range(t.family.after[k] >> 6, t.family.n_words):
+        mask[w] = 0
+    if not allow(t, &t.levels[size], k, t.allowed):
+        return GO_ON
+    return meet_later(t, size, k, t.allowed, mask)
+
+
+cdef inline Status meet_later(
+    Walk *t, int32_t size, int32_t k, const uint64_t *allowed, uint64_t *passing
+) noexcept nogil:
+    """Find which of some candidates may follow one, and score groups within the limits.
+
+    Above the last level only representatives stay in `passing`.
+    """
+    cdef const Family *family = t.family
+    cdef Level *level = &t.levels[size]
     cdef int64_t n = family.panel.row_words
-    cdef int32_t first = t.after[k] >> 6, w, i
-    cdef int32_t at_once = <int32_t>max(1, family.check_words // (64 * <int64_t>node.row_words))
+    cdef int32_t n_words = family.n_words, first = family.after[k] >> 6, w, i
+    cdef int32_t at_once = <int32_t>max(
+        1, family.check_words // (64 * <int64_t>level.node.row_words)
+    )
+    cdef const uint64_t *member
     cdef uint64_t any_within = 0
     cdef Status status
-    memset(passing, 0, t.n_words * sizeof(uint64_t))
-    if not allow(t, level, k):
-        return GO_ON
     w = first
-    while w < t.n_words:
-        i = min(t.n_words, w + at_once)
-        t.n_candidates_met += t.loops.meet(node, row, t.allowed, w, i, passing, t.within)
-        status = spend(t, (i - w) * 16 * <int64_t>node.row_words)
+    while w < n_words:
+        i = min(n_words, w + at_once)
+        t.loops.meet(&level.node, row_of(&level.node, k), allowed, w, i, passing, t.within)
+        status = spend(t, (i - w) * 16 * <int64_t>level.node.row_words)
         if status != GO_ON:
             return status
         w = i
     if size < family.max_size - 2:
-        keep_representatives(t, node, row, first, passing)
-    for w in range(first, t.n_words):
+        keep_representatives(t, &level.node, k, passing)
+    if size == 0 or family.row_of_size[size + 2] < 0:
+        return GO_ON
+    for w in range(first, n_words):
         t.within[w] &= passing[w]
         any_within |= t.within[w]
-    if any_within == 0 or family.row_of_size[size + 2] < 0:
+    if any_within == 0:
         return GO_ON
-    intersect(t.state, level.consensus, family.panel.rows + t.candidates[k] * n, n)
-    i = next_bit(t.within, t.n_words, 64 * first)
+    member = family.panel.rows + family.members[k] * n
+    for w in range(n):
+        t.state[w] = level.consensus[w] & member[w]
+    i = next_bit(t.within, n_words, 64 * first)
     while i >= 0:
         status = offer_set(
-            t, size + 2, t.state, family.panel.rows + t.candidates[i] * n,
-            level.weight * family.n_alike[t.candidates[k]] * family.n_alike[t.candidates[i]]
+            t, size + 2, t.state, family.panel.rows + family.members[i] * n,
+            level.weight * family.n_alike[k] * family.n_alike[i]
         )
         if status != GO_ON:
             return status
-        i = next_bit(t.within, t.n_words, i + 1)
+        i = next_bit(t.within, n_words, i + 1)
     return spend(t, 2 * n)
 
 
-cdef inline void intersect(
-    uint64_t *out, const uint64_t *a, const uint64_t *b, int64_t n
-) noexcept nogil:
-    cdef int64_t i
-    for i in range(n):
-        out[i] = a[i] & b[i]
-
-
 cdef inline void keep_representatives(
-    Walk *t, const mp2_node *node, const uint64_t *row, int32_t first, uint64_t *passing
+    Walk *t, const mp2_node *node, int32_t k, uint64_t *passing
 ) noexcept nogil:
     """Drop candidates that leave the same consensus as an earlier one of their algorithm."""
-    cdef int32_t i = next_bit(passing, t.n_words, 64 * first), algo = -1
-    cdef mp2_print found
+    cdef int32_t n_words = t.family.n_words, algo = -1
+    cdef int32_t i = next_bit(passing, n_words, 64 * (t.family.after[k] >> 6))
     while i >= 0:
-        if t.family.algo_of[t.candidates[i]] != algo:
-            algo = t.family.algo_of[t.candidates[i]]
-            t.n_salts += 1
-        found = mp2_fingerprint(
-            row, node.rows + i * <int64_t>node.row_words, node.row_words, t.family.keys,
-            t.any_words
-        )
-        if is_repeated(t, found):
+        if is_repeated(
+            t, mp2_fingerprint(
+                row_of(node, k), row_of(node, i), node.row_words, t.family.keys, t.any_words
+            ), i, &algo
+        ):
             passing[i >> 6] &= ~(<uint64_t>1 << (i & 63))
-        i = next_bit(passing, t.n_words, i + 1)
+        i = next_bit(passing, n_words, i + 1)
 
 
 cdef inline Status descend(Walk *t, int32_t size, int32_t k) noexcept nogil:
@@ -326,38 +323,74 @@ cdef inline Status descend(Walk *t, int32_t size, int32_t k) noexcept nogil:
     cdef const Family *family = t.family
     cdef Level *above = &t.levels[size]
     cdef Level *level = &t.levels[size + 1]
-    cdef const uint64_t *mask = mask_of(t, above, k)
-    cdef const uint64_t *consensus = above.node.rows + k * <int64_t>above.node.row_words
+    cdef const uint64_t *mask = mask_of(t, above.masks, k)
+    cdef const uint64_t *row = row_of(&above.node, k)
+    cdef int32_t n_words = family.n_words, first = family.after[k] >> 6, lane, i
     cdef int64_t n = family.panel.row_words
-    cdef int32_t lane, i, w, count
-    cdef mp2_print found
     cdef Status status
-    if next_bit(mask, t.n_words, 0) < 0:
+    if first >= n_words or next_bit(mask, n_words, 64 * first) < 0:
         return GO_ON
-    found = mp2_fingerprint(
-        above.consensus, family.panel.rows + t.candidates[k] * n, n, family.keys, level.consensus
-    )
-    if not is_new_group(t, found, size + 1, family.algo_of[t.candidates[k]]):
+    if not is_new_group(
+        t, mp2_fingerprint(
+            above.consensus, family.panel.rows + family.members[k] * n, n, family.keys,
+            level.consensus
+        ), size + 1, k
+    ):
         return GO_ON
-    level.node.n_days = above.node.n_days
-    level.node.n_lanes = above.node.n_lanes
-    level.node.floor = above.node.floor
-    level.node.cap = above.node.cap
     level.node.n_chunks = 1
     for lane in range(level.node.n_days):
-        count = 0
+        level.n_buys[lane] = 0
         for i in range(above.node.n_chunks):
-            count += mp2_count(consensus[i * above.node.n_lanes + lane])
-        level.node.n_chunks = max(level.node.n_chunks, (count + 63) // 64)
+            level.n_buys[lane] += count_words(row + i * above.node.n_lanes + lane, 1)
+        level.node.n_chunks = max(level.node.n_chunks, (level.n_buys[lane] + 63) // 64)
     level.node.row_words = level.node.n_chunks * level.node.n_lanes
-    for w in range(t.n_words):
-        if mask[w] == 0:
-            continue
-        t.loops.narrow(&above.node, consensus, mask, w, &level.node)
-        status = spend(t, 64 * <int64_t>above.node.row_words)
-        if status != GO_ON:
-            return status
-    level.candidates = mask
+    memset(level.candidates, 0, first * sizeof(uint64_t))
+    for i in range(first, n_words):
+        level.candidates[i] = mask[i]
+        if mask[i]:
+            t.loops.narrow(&above.node, row, mask, i, &level.node)
+            status = spend(t, 64 * <int64_t>above.node.row_words)
+            if status != GO_ON:
+                return status
     level.siblings = above.masks if t.keeps_masks else NULL
-    level.weight = above.weight * family.n_alike[t.candidates[k]]
-    return walk(t, size + 1)
+    level.weight = above.weight * family.n_alike[k]
+    status = find_followers(t, k, &level.followers)
+    return walk(t, size + 1) if status == GO_ON else status
+
+
+cdef inline Status find_followers(
+    Walk *t, int32_t m, const uint64_t **followers
+) noexcept nogil:
+    """The masks of the candidates of one member alone; NULL where they are not to be had.
+
+    They are made when they are first needed, by one worker for all. A candidate that was dropped
+    has the followers of its representative; everything is allowed instead.
+    """
+    cdef const Family *family = t.family
+    cdef Level *level = &t.levels[0]
+    cdef int64_t *state = family.followers_state + m
+    cdef int32_t n_words = family.n_words, k, w
+    cdef uint64_t *masks
+    cdef uint64_t *mask
+    cdef Status status = GO_ON
+    followers[0] = NULL
+    if family.followers_at[m] < 0 or not t.keeps_masks:
+        return GO_ON
+    masks = family.followers + family.followers_at[m]
+    if mp2_published(state) != KNOWN:
+        if not mp2_swap_if(state, UNKNOWN, CLAIMED):
+            return GO_ON
+        status = open_member(t, level, m, False)
+        for k in range(family.after[m], family.n_members):
+            mask = mask_of(t, masks, k)
+            if status != GO_ON:
+                break
+            if level.candidates[k >> 6] >> (k & 63) & 1:
+                status = find_mask(t, 0, k, mask)
+                continue
+            for w in range(family.after[k] >> 6, n_words):
+                mask[w] = ~<uint64_t>0
+        mp2_publish(state, KNOWN if status == GO_ON else UNKNOWN)
+    if status == GO_ON:
+        followers[0] = masks
+    return status
