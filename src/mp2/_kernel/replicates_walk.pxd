@@ -33,6 +33,8 @@ cdef inline Status walk_starter(Walk *t, int32_t starter) noexcept nogil:
     cdef Status status = check(t)
     level.siblings = level.followers = NULL
     level.weight = 1
+    if status == GO_ON and t.family.max_size > 3:
+        status = find_followers(t, starter, &level.followers)
     if status == GO_ON:
         status = open_member(t, level, starter, t.family.row_of_size[2] >= 0)
     if status == GO_ON and t.family.max_size > 2:
@@ -278,7 +280,8 @@ cdef inline Status meet_later(
         if status != GO_ON:
             return status
         w = i
-    if size < family.max_size - 2:
+    # Followers have no other candidates.
+    if size < family.max_size - 2 and (size != 1 or level.followers == NULL):
         keep_representatives(t, &level.node, k, passing)
     if size == 0 or family.row_of_size[size + 2] < 0:
         return GO_ON
