@@ -71,11 +71,11 @@ from mp2._kernel.state cimport (
 )
 from mp2._recurse cimport Control
 
-# Masks of all workers and of each; groups are found without those that do not fit.
-FOLLOWER_BYTES = 28 << 20
-MASK_BYTES = 4 << 20
-# Fingerprints of all workers together.
-TABLE_BYTES = 28 << 20
+# Of all workers together: half for followers, half for fingerprints. Groups are found without
+# followers that do not fit.
+TABLE_BYTES = 56 << 20
+# Masks of one worker.
+MASK_BYTES = 2 << 20
 # Beyond these many buys Wilson bounds are computed, not looked up.
 MOST_WILSON = 400
 
@@ -97,8 +97,8 @@ cdef class ReplicateSearch:
 
     cdef readonly int64_t n_replicates
     cdef const uint64_t[:, :, ::1] buys, labels
-    cdef const double[::1] day_weights
-    cdef int32_t[::1] members, algo_of, n_alike, after, day_order
+    cdef const double[::1] day_weights, win_rates
+    cdef int32_t[::1] members, algo_of, n_alike, after
     cdef int64_t[::1] offsets, followers_at, followers_state
     cdef uint64_t[::1] followers, keys
     cdef double[::1] slopes, wilson
@@ -128,7 +128,7 @@ cdef class ReplicateSearch:
         self.family.check_words = check_words
         # By first alias: groups by size of its exhausted class.
         self.exhausted = {}
-        self.n_slots = 1 << (TABLE_BYTES // (26 * max(1, n_workers))).bit_length() - 1
+        self.n_slots = 1 << (TABLE_BYTES // (52 * max(1, n_workers))).bit_length() - 1
         self._describe_panel(panel)
         self._describe_members(panel)
         self._describe_bound(rules)
@@ -157,9 +157,8 @@ cdef class ReplicateSearch:
                 family.row_of_size[size] = self.retain_sizes.index(size)
         family.labels = &self.labels[0, 0, 0]
         family.n_label_words = self.labels.shape[2]
-        # Of winners: the base win rates are the same in all replicates.
-        self.day_order = np.argsort(panel.base_win_rates, kind="stable").astype(np.int32)
-        family.day_order = &self.day_order[0]
+        self.win_rates = panel.base_win_rates + 1.0
+        family.win_rates = &self.win_rates[0]
         # Random, but the same in every process: a result may not depend on chance.
         n_keys = own.n_words * ((own.n_days + 7) // 8 * 8) + 4
         keys = np.random.Philox(key=20240105).random_raw(n_keys)
@@ -178,7 +177,7 @@ cdef class ReplicateSearch:
         offsets = np.concatenate(([0], np.cumsum(n_words - after // 64)))
         # Those of late members are used by more groups, and are shorter.
         n_followers = (offsets[-1] - offsets[after])[::-1].cumsum()[::-1]
-        kept = 8 * n_followers <= FOLLOWER_BYTES
+        kept = 8 * n_followers <= TABLE_BYTES // 2
         room = int(n_followers[kept].max(initial=0)) + int(offsets[-1])
         followers_at = np.where(kept, room - n_followers - offsets[after], -1)
         self.members = members.astype(np.int32)
@@ -440,6 +439,7 @@ cdef void place_lists(Walk *t) noexcept nogil:
     s.planes = <uint64_t *>take(lists, D * family.n_planes * plane)
     s.total = <uint64_t *>take(lists, family.n_total_planes * plane)
     s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
+    s.day_order = <int32_t *>take(lists, D * sizeof(int32_t))
     s.day_planes = <int32_t *>take(lists, D * sizeof(int32_t))
     s.by_gain = <int32_t *>take(lists, D * sizeof(int32_t))
     s.gains = <double *>take(lists, D * sizeof(double))

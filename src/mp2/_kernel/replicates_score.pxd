@@ -46,11 +46,9 @@ cdef inline Status offer_set(
 cdef inline bint is_steady(Walk *t, const uint64_t *words) noexcept nogil:
     """Whether the buys of a consensus are within `max_cv_buys`."""
     cdef Days *days = &t.scoring.days
-    cdef int32_t W = t.family.panel.n_words, d
     cdef Statistics found
-    for d in range(days.n):
-        days.buys[d] = count_words(words + d * W, W)
-        days.hits[d] = 0
+    t.loops.count_sets(words, t.family.panel.n_words, days.n, days.buys)
+    memset(days.hits, 0, days.n * sizeof(int32_t))
     sum_days(days, &found)
     found.mean_buys = <double>found.buys / days.n
     return cv_of_active_days(days, &found) <= t.family.rules.max_cv_buys
@@ -90,9 +88,8 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
     cdef double *maxima
     cdef uint64_t alive[BLOCK_WORDS]
     cdef Status status
-    t.scoring.n_listed = t.scoring.prepared = 0
-    t.scoring.n_buys = 0
     t.n_sets += 1
+    count_buys(t, words)
     for block in range(t.n_blocks):
         if count_hits(t, words, block, alive):
             if not t.scoring.prepared:
@@ -106,6 +103,28 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
     return GO_ON
 
 
+cdef inline void count_buys(Walk *t, const uint64_t *words) noexcept nogil:
+    """The buys of a set; days in the order in which they decide most."""
+    cdef Scoring *s = &t.scoring
+    cdef const double *rates = t.family.win_rates
+    cdef int32_t D = s.days.n, d, k
+    t.loops.count_sets(words, t.family.panel.n_words, D, s.days.buys)
+    s.n_listed = s.prepared = 0
+    s.n_buys = 0
+    for d in range(D):
+        s.n_buys += s.days.buys[d]
+        s.day_planes[d] = 0
+        while s.days.buys[d] >> s.day_planes[d]:
+            s.day_planes[d] += 1
+        k = d
+        while k > 0 and (
+            s.days.buys[d] * rates[d] < s.days.buys[s.day_order[k - 1]] * rates[s.day_order[k - 1]]
+        ):
+            s.day_order[k] = s.day_order[k - 1]
+            k -= 1
+        s.day_order[k] = d
+
+
 cdef inline bint count_hits(
     Walk *t, const uint64_t *words, int32_t block, uint64_t *alive
 ) noexcept nogil:
@@ -115,20 +134,15 @@ cdef inline bint count_hits(
     """
     cdef const Family *family = t.family
     cdef Scoring *s = &t.scoring
-    cdef int32_t W = family.panel.n_words, k, d, n
+    cdef int32_t W = family.panel.n_words, k, d
     cdef int64_t stride = family.n_label_words
     cdef int32_t *tickers
     memcpy(alive, t.valid + BLOCK_WORDS * block, BLOCK_WORDS * sizeof(uint64_t))
     for k in range(family.panel.n_days):
-        d = family.day_order[k]
+        d = s.day_order[k]
         tickers = s.tickers + d * <int64_t>(family.most_buys + 16)
         if k == s.n_listed:
-            n = t.loops.list_bits(words + d * W, W, tickers)
-            s.days.buys[d] = n
-            s.n_buys += n
-            s.day_planes[d] = 0
-            while n >> s.day_planes[d]:
-                s.day_planes[d] += 1
+            t.loops.list_bits(words + d * W, W, tickers)
             s.n_listed += 1
         if not t.loops.add_day(
             family.labels + (d * <int64_t>family.n_tickers * stride + BLOCK_WORDS * block),

@@ -35,6 +35,7 @@ cdef extern from "_kernel/simd.h" nogil:
         void (*drop_larger)(
             const uint8_t *, const int32_t *, int32_t, int32_t, int32_t, uint64_t *
         ) noexcept nogil
+        void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
         int32_t (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*add_day)(
             const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
@@ -83,7 +84,7 @@ cdef struct Family:
     int64_t n_label_words
     int64_t check_words
     const uint64_t *keys         # of fingerprints
-    const int32_t *day_order     # the day with the fewest winners first
+    const double *win_rates      # of a day, in all replicates
     int32_t bounded              # see `replicates_score.pxd`, also for the next three
     const double *slopes         # [n_days]
     double second_worst_share
@@ -117,6 +118,7 @@ cdef struct Scoring:
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
     uint64_t *total              # [n_total_planes][BLOCK_WORDS]
     uint64_t *any_day
+    int32_t *day_order           # [n_days]: the day with the fewest expected hits first
     int32_t *day_planes          # [n_days]
     int32_t *by_gain             # [n_days]
     double *gains                # [n_days]: rise of the bound for one more hit
