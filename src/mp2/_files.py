@@ -37,7 +37,11 @@ def make_new(path: Path) -> None:
     os.close(_opened_new(path, os.O_WRONLY, 0o666))
 
 
-def _opened_new(path: Path, how: int, mode: int) -> int:
+def _opened_new(
+    path: Path,
+    how: int,
+    mode: int,
+) -> int:
     """Create a file and return its descriptor; its owner may use it whatever the umask says."""
     descriptor = os.open(path, _NEW | how, mode)
     if os.name == "posix":

@@ -82,7 +82,11 @@ class InputError(Mp2Error):
 class MissingExtraError(InputError):
     """A feature needs a package that is not installed; the message names the extra with it."""
 
-    def __init__(self, what: str, extra: str) -> None:
+    def __init__(
+        self,
+        what: str,
+        extra: str,
+    ) -> None:
         super().__init__(f"{what} needs the extra '{extra}': pip install 'mp2[{extra}]'")
 
 
@@ -126,7 +130,12 @@ class SourceError(Mp2Error):
     """
 
     def __init__(
-        self, code: str, message: str, *, retry_after_s: float | None = None, burst: bool = False
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        burst: bool = False,
     ) -> None:
         if code not in SOURCE_ERROR_CODES:
             known = ", ".join(SOURCE_ERROR_CODES)

@@ -405,7 +405,10 @@ class _Signals:
 
 
 def _signals(
-    request: Request, control: RunControl, prices: PriceTable | None, grids: Grids | None
+    request: Request,
+    control: RunControl,
+    prices: PriceTable | None,
+    grids: Grids | None,
 ) -> _Signals:
     """Compute the signals that a request asks for, from its prices or those in memory."""
     # A search of a table begins sooner without them.
@@ -439,7 +442,10 @@ def _signals(
 
 
 def _luck_test(
-    request: Request, control: RunControl, panel: SignalPanel, beside: Beside
+    request: Request,
+    control: RunControl,
+    panel: SignalPanel,
+    beside: Beside,
 ) -> SignificanceTest | None:
     """Prepare the test that a request asks for, so that what it lacks ends no search."""
     luck = request.luck
@@ -606,7 +612,12 @@ def last_day(source: Source, end: str | None) -> str | None:
     return iso_day("end", end, date_format)
 
 
-def read_bars(source: Source, stop: Stop = None, *, end: str | None = None) -> PriceTable:
+def read_bars(
+    source: Source,
+    stop: Stop = None,
+    *,
+    end: str | None = None,
+) -> PriceTable:
     """Read the prices that a request names, up to `end`."""
     if not isinstance(source, PricesFile):
         raise InputError("the prices of this run are in memory; pass the price table again")

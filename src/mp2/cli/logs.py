@@ -104,7 +104,12 @@ def close_log(handler: logging.Handler) -> None:
 
 
 @contextmanager
-def observed(screen: Console, what: str, *, live: bool = True) -> Iterator[Observe]:
+def observed(
+    screen: Console,
+    what: str,
+    *,
+    live: bool = True,
+) -> Iterator[Observe]:
     """Show a progress bar on a terminal; yields the `observe(done, total)` of long work.
 
     Yields None where there is no terminal.

@@ -106,7 +106,11 @@ def config_first(args: list[str]) -> list[str]:
 # --- errors ----------------------------------------------------------------------------------
 
 
-def _report(error: BaseException, session: Session, debug: bool) -> int:
+def _report(
+    error: BaseException,
+    session: Session,
+    debug: bool,
+) -> int:
     """Print what ended a command, also as a document when JSON was asked for; return the code."""
     code, lines = _code_and_lines(error, session, debug)
     # An output that is full or closed cannot take a message.
@@ -126,7 +130,9 @@ def _report(error: BaseException, session: Session, debug: bool) -> int:
 
 
 def _code_and_lines(  # noqa: PLR0911 - one case per kind of error
-    error: BaseException, session: Session, debug: bool
+    error: BaseException,
+    session: Session,
+    debug: bool,
 ) -> tuple[int, Sequence[str]]:
     match error:
         case KeyboardInterrupt() | click.Abort():
@@ -182,7 +188,11 @@ _PLAINER = (
 # --- mp2 -------------------------------------------------------------------------------------
 
 
-def _read_settings(context: click.Context, option: click.Parameter, path: Path | None) -> None:
+def _read_settings(
+    context: click.Context,
+    option: click.Parameter,
+    path: Path | None,
+) -> None:
     file = settings.find(path)
     context.meta[settings.FILE] = file.path
     context.default_map = file.defaults(cli)
@@ -206,7 +216,13 @@ def _read_settings(context: click.Context, option: click.Parameter, path: Path |
 @click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")
 @DB_OPTION
 @click.pass_obj
-def cli(session: Session, verbose: int, log_file: Path | None, debug: bool, db: Path) -> None:
+def cli(
+    session: Session,
+    verbose: int,
+    log_file: Path | None,
+    debug: bool,
+    db: Path,
+) -> None:
     """Find groups of technical signals that agree, within a time budget, and judge them.
 
     Settings are taken from the command line, then from the environment (MP2_SEARCH_BUDGET=30s),

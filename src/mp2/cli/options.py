@@ -67,14 +67,22 @@ def output_option(*names: str, **more: Any) -> Callable[[CommandT], CommandT]:
 
 
 def number_option(
-    name: str, default: int, meaning: str, *, least: int = 1
+    name: str,
+    default: int,
+    meaning: str,
+    *,
+    least: int = 1,
 ) -> Callable[[CommandT], CommandT]:
     """Make an option whose value is a whole number from `least` up."""
     kind = click.IntRange(least)
     return click.option(name, type=kind, default=default, show_default=True, help=meaning)
 
 
-def flat(context: click.Context, option: click.Parameter, values: tuple[Names, ...]) -> Names:
+def flat(
+    context: click.Context,
+    option: click.Parameter,
+    values: tuple[Names, ...],
+) -> Names:
     """Join the names of an option that may be repeated and takes several each time."""
     return tuple(name for names in values for name in names)
 
@@ -82,7 +90,11 @@ def flat(context: click.Context, option: click.Parameter, values: tuple[Names, .
 # --- output ----------------------------------------------------------------------------------
 
 
-def _note_json(context: click.Context, option: click.Parameter, value: bool) -> None:
+def _note_json(
+    context: click.Context,
+    option: click.Parameter,
+    value: bool,
+) -> None:
     context.ensure_object(Session).as_json = value
 
 
@@ -176,7 +188,11 @@ PICK_OPTIONS = (
 # --- the database ----------------------------------------------------------------------------
 
 
-def _database(context: click.Context, option: click.Parameter, value: Path | None) -> Path:
+def _database(
+    context: click.Context,
+    option: click.Parameter,
+    value: Path | None,
+) -> Path:
     """Return the database of the command itself, else of the nearest command before it."""
     # `mp2 --db x runs list`, `mp2 runs --db x list` and `mp2 runs list --db x` are the same.
     above = context.parent
@@ -206,7 +222,10 @@ def older(n_stored: int, limit: int) -> list[str]:
 
 
 def delete_stored(
-    what: str, db: Path, find: Callable[[Store], str], delete: Callable[[Store, str], None]
+    what: str,
+    db: Path,
+    find: Callable[[Store], str],
+    delete: Callable[[Store, str], None],
 ) -> None:
     """Delete what `find` names (a run, a scan) and report it.
 

@@ -102,7 +102,12 @@ class _ScanChoice:
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
-def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
+def pick(
+    run: str,
+    csv_output: Path | None,
+    show: int,
+    **options: Any,
+) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
 
     With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that
@@ -155,7 +160,10 @@ def pick(run: str, csv_output: Path | None, show: int, **options: Any) -> int:
 
 
 def sheet_of_day(
-    result: SearchResult, source: _DaySource, options: Fields, stop: threading.Event
+    result: SearchResult,
+    source: _DaySource,
+    options: Fields,
+    stop: threading.Event,
 ) -> SignalSheet:
     """Return a sheet whose last day is the one to pick for.
 
@@ -302,7 +310,13 @@ def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
-def outcome(run: str, prices: Path, db: Path, no_store: bool, **options: Any) -> None:
+def outcome(
+    run: str,
+    prices: Path,
+    db: Path,
+    no_store: bool,
+    **options: Any,
+) -> None:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.cli.pick_view import outcome_view
     from mp2.picks.outcome import score

@@ -21,7 +21,10 @@ _N_MEMBERS = 4
 
 @stacked
 def picks_view(
-    picks: DayPicks, *, n_show: int, aliases: Iterable[Sequence[Member]] = ()
+    picks: DayPicks,
+    *,
+    n_show: int,
+    aliases: Iterable[Sequence[Member]] = (),
 ) -> Iterator[RenderableType]:
     """Show a day's tickers by size, and the best `n_show` of the vote.
 

@@ -29,7 +29,12 @@ NS_PER_S = 1e9
 class _LiveDisplay:
     """A live display on a terminal; elsewhere `_live` is None. Use as a context manager."""
 
-    def __init__(self, screen: Console, *, live: bool) -> None:
+    def __init__(
+        self,
+        screen: Console,
+        *,
+        live: bool,
+    ) -> None:
         self._screen = screen
         self._live: Live | None = None
         if live and screen.is_terminal:
@@ -64,7 +69,13 @@ class SearchDisplay(_LiveDisplay):
     A heartbeat is logged everywhere.
     """
 
-    def __init__(self, screen: Console, *, heartbeat_s: float, live: bool) -> None:
+    def __init__(
+        self,
+        screen: Console,
+        *,
+        heartbeat_s: float,
+        live: bool,
+    ) -> None:
         super().__init__(screen, live=live)
         self._heartbeat_ns = round(heartbeat_s * NS_PER_S)
         self._next_beat_ns = self._heartbeat_ns
@@ -72,7 +83,11 @@ class SearchDisplay(_LiveDisplay):
         self._last_attempts = 0
         self._rate = 0.0
 
-    def update_signals(self, done: int, total: int) -> None:
+    def update_signals(
+        self,
+        done: int,
+        total: int,
+    ) -> None:
         """Show how many of the parts of the signals are computed."""
         grid = Table.grid(padding=(0, 2))
         grid.add_row("signals", f"{done:,} of {total:,}")
@@ -172,7 +187,13 @@ class ScanDisplay(_LiveDisplay):
     they come. Every event but `running`, and the scanners' own log lines, go into the log.
     """
 
-    def __init__(self, screen: Console, scanners: Iterable[str], *, live: bool) -> None:
+    def __init__(
+        self,
+        screen: Console,
+        scanners: Iterable[str],
+        *,
+        live: bool,
+    ) -> None:
         super().__init__(screen, live=live)
         self._rows: dict[str, tuple[object, ...]] = dict.fromkeys(scanners, ("waiting", "", "", ""))
         self._lines: list[str] = []

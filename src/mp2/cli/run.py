@@ -51,7 +51,11 @@ def run(prices: Path, **options: Any) -> int:
 @with_options(PICK_OPTIONS)
 @number_option("--seed", 0, "another seed, another market", least=0)
 @click.option("--no-plant", is_flag=True, help="plant nothing: every group found is luck")
-def demo(seed: int, no_plant: bool, **options: Any) -> int:
+def demo(
+    seed: int,
+    no_plant: bool,
+    **options: Any,
+) -> int:
     """Run the main job on a synthetic market with a planted edge.
 
     Prints whether the edge was found, and how the picks did on the day after.
@@ -61,7 +65,11 @@ def demo(seed: int, no_plant: bool, **options: Any) -> int:
     return _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
 
 
-def _run(source: Source, signals: SignalSettings, options: Document) -> int:
+def _run(
+    source: Source,
+    signals: SignalSettings,
+    options: Document,
+) -> int:
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
     from mp2.pipeline import run_request

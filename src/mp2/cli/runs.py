@@ -74,7 +74,11 @@ def list_runs(db: Path, limit: int) -> None:
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
 @DB_OPTION
-def show(db: Path, run: str, **options: Any) -> None:
+def show(
+    db: Path,
+    run: str,
+    **options: Any,
+) -> None:
     """Show a run as the search printed it, with the latest picks stored with it."""
     from mp2.cli.found import print_found
     from mp2.pipeline import PipelineRun
@@ -100,7 +104,12 @@ def show(db: Path, run: str, **options: Any) -> None:
 )
 @output_option("-o", "--output", help="file to write [default: stdout; needed for parquet]")
 @DB_OPTION
-def export(db: Path, run: str, kind: str, output: Path | None) -> None:
+def export(
+    db: Path,
+    run: str,
+    kind: str,
+    output: Path | None,
+) -> None:
     """Export every kept group of a run, one row per group (json: the whole result)."""
     from mp2.groups.export import for_spreadsheets, groups_table
 

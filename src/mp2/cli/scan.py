@@ -134,7 +134,11 @@ class ScanOptions:
 )
 @JSON_OPTION
 @PROGRESS_OPTION
-def scan(show: int, verify: bool, **options: Any) -> int:
+def scan(
+    show: int,
+    verify: bool,
+    **options: Any,
+) -> int:
     """Run all scanners side by side and rank their candidates.
 
     The settings of scanners are the table [discovery] of the settings file, which --config FILE
@@ -159,7 +163,12 @@ def scan(show: int, verify: bool, **options: Any) -> int:
         return exit_code(result)
 
 
-def run_scan(plan: Plan, how: ScanOptions, stop: threading.Event, screen: Any) -> ScanResult:
+def run_scan(
+    plan: Plan,
+    how: ScanOptions,
+    stop: threading.Event,
+    screen: Any,
+) -> ScanResult:
     """Scan under the live display; a store that fails is reported, the result stays."""
     from mp2.cli.progress import ScanDisplay
     from mp2.pipeline import scan as scan_and_store
@@ -209,7 +218,11 @@ def exit_code(result: ScanResult) -> ExitCode:
 # --- mp2 scan --verify -----------------------------------------------------------------------
 
 
-def verify_offline(plan: Plan, how: ScanOptions, stop: threading.Event) -> ExitCode:
+def verify_offline(
+    plan: Plan,
+    how: ScanOptions,
+    stop: threading.Event,
+) -> ExitCode:
     """Run the scanners that need no network both ways; store nothing, use no breaker."""
     from mp2.discovery.runner import scan as run
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 @stacked
-def scan_view(result: ScanResult, *, n_show: int, stored: bool) -> Iterator[RenderableType]:
+def scan_view(
+    result: ScanResult,
+    *,
+    n_show: int,
+    stored: bool,
+) -> Iterator[RenderableType]:
     """Show the best `n_show` of the ranked candidates, and one sentence on the scan."""
     rows = []
     for one in result.candidates[:n_show]:
@@ -48,7 +53,11 @@ def _reasons(candidate: MergedCandidate) -> str:
 
 @stacked
 def named_view(
-    picks: DayPicks, named: Mapping[str, MergedCandidate], result: ScanResult, *, n_votes: int
+    picks: DayPicks,
+    named: Mapping[str, MergedCandidate],
+    result: ScanResult,
+    *,
+    n_votes: int,
 ) -> Iterator[RenderableType]:
     """Show which scanners also name the picked tickers, and the best `n_votes` of the vote."""
     picked_by: dict[str, list[str]] = {ticker: [] for ticker in picks.tickers()}

@@ -65,7 +65,9 @@ def _breaker_states(db: Path) -> Mapping[str, BreakerState]:
 
 
 def describe_scanner(
-    one: Registered, discovery: Discovery, states: Mapping[str, BreakerState]
+    one: Registered,
+    discovery: Discovery,
+    states: Mapping[str, BreakerState],
 ) -> Document:
     """Describe a scanner as plain JSON values; of keys only whether they are set."""
     from mp2.discovery.breaker import BreakerState
@@ -260,7 +262,12 @@ def reset(db: Path, names: Sequence[str]) -> None:
 )
 @JSON_OPTION
 @DB_OPTION
-def test_scanner(db: Path, name: str, in_caller: bool, timeout: float | None) -> ExitCode:
+def test_scanner(
+    db: Path,
+    name: str,
+    in_caller: bool,
+    timeout: float | None,
+) -> ExitCode:
     """Run one scanner, switched off or not, and print its log, its candidates and its time.
 
     Nothing is stored, and its breaker is neither checked nor changed. Exit code 1 when it fails,

@@ -61,7 +61,12 @@ def list_scans(db: Path, limit: int) -> None:
 @click.option("--logs", is_flag=True, help="the scanners' logs too")
 @JSON_OPTION
 @DB_OPTION
-def show_scan(db: Path, scan: str, show: int, logs: bool) -> None:
+def show_scan(
+    db: Path,
+    scan: str,
+    show: int,
+    logs: bool,
+) -> None:
     """Show a scan as it was printed; of an interrupted one, what had ended by then."""
     from mp2.cli.scan_view import log_view, scan_view
 

@@ -53,7 +53,12 @@ if TYPE_CHECKING:
     least=0,
 )
 @file_option("--prices", help="daily bars, for a test against the winners of other days")
-def search(path: Path, dry_run: bool, prices: Path | None, **options: Any) -> int:
+def search(
+    path: Path,
+    dry_run: bool,
+    prices: Path | None,
+    **options: Any,
+) -> int:
     """Search TABLE, a long table of signals, for the best consensus groups.
 
     TABLE is a Parquet, CSV (also .gz) or SQLite file with the columns algo, variation, day, ticker

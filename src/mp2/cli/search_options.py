@@ -38,7 +38,11 @@ _FLAGS = {"top_k": ("--top", "top_k")}
 class RulesCommand(Command):
     """A command whose rules have a section of their own in the help text."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(
+        self,
+        ctx: click.Context,
+        formatter: click.HelpFormatter,
+    ) -> None:
         """Write two sections: the command's own options, and the rules."""
         plain: list[tuple[str, str]] = []
         rules: list[tuple[str, str]] = []

@@ -49,7 +49,9 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
 
 
 def groups_table(
-    result: SearchResult, shown: Sequence[Group], hints: Mapping[int, str]
+    result: SearchResult,
+    shown: Sequence[Group],
+    hints: Mapping[int, str],
 ) -> RenderableType:
     """Build the table of groups of one size; the picked one is marked."""
     rows = []

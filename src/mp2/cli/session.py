@@ -120,7 +120,11 @@ class Interrupts:
             session.interrupts = None
             session.signal_code = session.signal_code or self.exit_code
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(
+        self,
+        number: int,
+        frame: FrameType | None,
+    ) -> None:
         # `Event.set` holds a lock. A signal inside of it must neither call it again nor leave it
         # by an exception.
         if self.exit_code is None:

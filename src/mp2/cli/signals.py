@@ -125,7 +125,11 @@ def check_format(path: Path) -> None:
         raise InputError(f"{path}: unknown kind of file; name it .parquet or .csv")
 
 
-def write_signals(sheet: SignalSheet, output: Path, next_output: Path | None) -> int:
+def write_signals(
+    sheet: SignalSheet,
+    output: Path,
+    next_output: Path | None,
+) -> int:
     """Write the signals; return the number of rows in `output`.
 
     The day after goes to a file of its own, so that a search never sees it.

@@ -188,7 +188,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def record_table(
-    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[int] = ()
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Collection[int] = (),
 ) -> Table:
     """Build a table of text; where it is too wide, all columns but the first are folded.
 

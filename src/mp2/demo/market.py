@@ -227,7 +227,9 @@ def _dates() -> list[str]:
 
 
 def plant_edge(
-    rng: np.random.Generator, returns: _Returns, grids: Grids
+    rng: np.random.Generator,
+    returns: _Returns,
+    grids: Grids,
 ) -> tuple[tuple[Key, ...], _Returns]:
     """Choose a random group with a consensus of the right size, and give it an edge."""
     sheet = compute_signals(

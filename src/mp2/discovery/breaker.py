@@ -81,7 +81,12 @@ def admit(state: BreakerState, now: float) -> tuple[BreakerState, float]:
     return replace(state, phase=Phase.HALF_OPEN, since=now), 0.0
 
 
-def failed(state: BreakerState, code: str, now: float, rules: ExecutionSettings) -> BreakerState:
+def failed(
+    state: BreakerState,
+    code: str,
+    now: float,
+    rules: ExecutionSettings,
+) -> BreakerState:
     """Return the state after a run that failed with `code`, a `SourceError` code or `exception`."""
     if code not in COUNTED_CODES:
         return released(state)
@@ -153,7 +158,11 @@ class Breakers:
         """Close the breaker: the source responded."""
         self._change(scanner, lambda state: BreakerState())
 
-    def failure(self, scanner: str, code: str) -> None:
+    def failure(
+        self,
+        scanner: str,
+        code: str,
+    ) -> None:
         """Count a failure; codes outside of `COUNTED_CODES` only give back a probe."""
         self._change(scanner, lambda state: failed(state, code, self._clock(), self._rules))
 

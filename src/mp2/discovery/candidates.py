@@ -41,7 +41,11 @@ def canonical_ticker(text: Any) -> str | None:
     return key
 
 
-def checked(item: Any, source: str, redacted: Callable[[str], str] = str) -> Candidate:
+def checked(
+    item: Any,
+    source: str,
+    redacted: Callable[[str], str] = str,
+) -> Candidate:
     """Return what a scanner yielded as a candidate of `source`, in copies.
 
     Raises ValueError with what is wrong.

@@ -300,7 +300,12 @@ class _ReportingContext(ScanContext):
     They are sent with what is printed, which keeps the order.
     """
 
-    def __init__(self, stderr: int, *given: Any, **named: Any) -> None:
+    def __init__(
+        self,
+        stderr: int,
+        *given: Any,
+        **named: Any,
+    ) -> None:
         self._stderr = stderr
         super().__init__(*given, **named)
 

@@ -64,7 +64,11 @@ class Collection:
             if self.n_dropped <= _N_DROPS_LOGGED:
                 context.logger.warning("dropped: %s", error)
 
-    def ended(self, status: OutcomeStatus, error: ScanError | None = None) -> Collected:
+    def ended(
+        self,
+        status: OutcomeStatus,
+        error: ScanError | None = None,
+    ) -> Collected:
         """Return the end of the scanner; an error discards the candidates but not their number."""
         candidates = tuple(self.candidates)
         n_candidates = len(candidates)

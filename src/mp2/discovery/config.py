@@ -94,7 +94,12 @@ class Discovery(_Table):
     scanners: dict[str, Document] = Field(default={}, repr=False)
     pipelines: dict[str, PipelineSettings] = {}
 
-    def why_off(self, name: str, pipeline: str, scanner: type[Scanner]) -> str | None:
+    def why_off(
+        self,
+        name: str,
+        pipeline: str,
+        scanner: type[Scanner],
+    ) -> str | None:
         """Return why a scanner is switched off, and where to change that; None when it is on.
 
         Raises `InputError` when its settings are wrong, unless they switch it off.
@@ -136,7 +141,11 @@ def read_discovery(
     return discovery
 
 
-def _unknown_names(table: Any, kind: str, names: Iterable[str]) -> Iterator[str]:
+def _unknown_names(
+    table: Any,
+    kind: str,
+    names: Iterable[str],
+) -> Iterator[str]:
     """Yield what is wrong with the names in the table `[discovery.scanners]` or its like."""
     known = dict.fromkeys(names)
     listed = ", ".join(known) or "none"

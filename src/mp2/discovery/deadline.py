@@ -21,7 +21,11 @@ class Deadline:
     `clock` gives seconds that never go back; the start is the moment of construction.
     """
 
-    def __init__(self, timeout_s: float | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        timeout_s: float | None,
+        clock: Callable[[], float],
+    ) -> None:
         self.timeout_s = timeout_s
         self.cancelled = threading.Event()
         self.started_s = clock()

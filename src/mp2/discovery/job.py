@@ -37,7 +37,11 @@ class Ending:
     tool_logs: tuple[Fields, ...] = ()
 
 
-def ending_of(scanner: type[Scanner], context: ScanContext, collected: Collected) -> Ending:
+def ending_of(
+    scanner: type[Scanner],
+    context: ScanContext,
+    collected: Collected,
+) -> Ending:
     """Return the end of a scanner that was started, as of now."""
     outcome = ScanOutcome(
         scanner=scanner.name,
@@ -104,7 +108,11 @@ class Job:
         )
         self.thread.start()
 
-    def close(self, status: OutcomeStatus, error: ScanError) -> Ending:
+    def close(
+        self,
+        status: OutcomeStatus,
+        error: ScanError,
+    ) -> Ending:
         """Return what it delivered in time; otherwise it ends now, with this status.
 
         The scanner is notified by `context.cancelled`, and a child process is killed.

@@ -71,7 +71,11 @@ class Preparation:
             problems = "; ".join(error.problems)
             return not_run(known, OutcomeStatus.ERROR, "preparation", problems)
 
-    def _job(self, name: str, scanner: type[Scanner]) -> Job:
+    def _job(
+        self,
+        name: str,
+        scanner: type[Scanner],
+    ) -> Job:
         given = self.discovery.scanners.get(name, {})
         settings = own_settings(scanner, given)
         child = None

@@ -247,7 +247,11 @@ class ScanEvent:
 # --- lines of a console
 
 
-def start_line(n_scanners: int, workers: int, mode: Mode) -> str:
+def start_line(
+    n_scanners: int,
+    workers: int,
+    mode: Mode,
+) -> str:
     """Return `Running 8 scanners concurrently (max 8 workers)...`."""
     how = f"concurrently (max {counted(workers, 'worker')})"
     if mode == "sequential":

@@ -124,7 +124,11 @@ def _is_scanner(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Scanner)
 
 
-def _checked(scanner: type[Scanner], where: str, fallback: str) -> Registered:
+def _checked(
+    scanner: type[Scanner],
+    where: str,
+    fallback: str,
+) -> Registered:
     """Return the scanner, without its class if what it declares makes no sense.
 
     `fallback` replaces an unusable name.

@@ -416,7 +416,13 @@ class _Run:
         self.waiting.clear()
         return endings
 
-    def _close(self, job: Job, status: OutcomeStatus, code: str, message: str) -> Ending:
+    def _close(
+        self,
+        job: Job,
+        status: OutcomeStatus,
+        code: str,
+        message: str,
+    ) -> Ending:
         """End a job with what it delivered, else with this status."""
         ending = job.close(status, ScanError(code, message))
         if job.thread is not None and job.ending is None:
@@ -444,7 +450,11 @@ class _Run:
             logs=ending.logs,
         )
 
-    def _emit_job(self, kind: EventKind, job: Job) -> None:
+    def _emit_job(
+        self,
+        kind: EventKind,
+        job: Job,
+    ) -> None:
         context = job.context
         self._emit(
             kind,
@@ -455,7 +465,11 @@ class _Run:
             timeout_s=context.timeout_s,
         )
 
-    def _emit(self, kind: EventKind, **fields: Any) -> None:
+    def _emit(
+        self,
+        kind: EventKind,
+        **fields: Any,
+    ) -> None:
         if self.observe is not None:
             event = ScanEvent(
                 kind=kind,

@@ -220,7 +220,11 @@ class ScanContext:
         """Redact a secret from now on, if it has at least four characters."""
         self.secrets.add(secret)
 
-    def log_tool(self, tool: str, **fields: Any) -> None:
+    def log_tool(
+        self,
+        tool: str,
+        **fields: Any,
+    ) -> None:
         """Add an entry to the run's tool log, `{"scanner": ..., "tool": tool, ...fields}`.
 
         Raises ValueError when a field is not JSON, NaN included.

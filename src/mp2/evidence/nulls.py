@@ -70,7 +70,11 @@ class NullModel(Protocol):
     def universes(self) -> tuple[DayUniverse, ...]:
         """The universe of each searched day."""
 
-    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+    def draw(
+        self,
+        day_idx: int,
+        stream: RawStream,
+    ) -> BoolArray:
         """Draw the labels bool[n] of a day's universe."""
 
 
@@ -102,7 +106,11 @@ class TickersNull:
     universes: tuple[DayUniverse, ...]
     name: NullName = "tickers"
 
-    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+    def draw(
+        self,
+        day_idx: int,
+        stream: RawStream,
+    ) -> BoolArray:
         """Give the i-th ticker the label of the one with the i-th smallest random word."""
         wins = self.universes[day_idx].wins
         order = np.argsort(stream.random_raw(len(wins)), kind="stable")
@@ -121,7 +129,11 @@ class SectorsNull:
     sector_idx: IndexArray
     name: NullName = "sectors"
 
-    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+    def draw(
+        self,
+        day_idx: int,
+        stream: RawStream,
+    ) -> BoolArray:
         """Give a sector's i-th ticker the label of its one with the i-th smallest random word."""
         universe = self.universes[day_idx]
         sectors = self.sector_idx[universe.tickers]
@@ -157,7 +169,11 @@ class DaysNull:
     dates: tuple[str, ...]
     name: NullName = "days"
 
-    def draw(self, day_idx: int, stream: RawStream) -> BoolArray:
+    def draw(
+        self,
+        day_idx: int,
+        stream: RawStream,
+    ) -> BoolArray:
         """Let as many tickers win as did, by the ranks of a random donor's returns."""
         donors = self.donors[day_idx]
         (word,) = stream.random_raw(1)
@@ -293,7 +309,11 @@ def days_null(
     return DaysNull(days, tuple(donors), prices.dates)
 
 
-def _returns_before(n_past: int, panel: SignalPanel, prices: PriceTable) -> FloatArray:
+def _returns_before(
+    n_past: int,
+    panel: SignalPanel,
+    prices: PriceTable,
+) -> FloatArray:
     """Return the returns of the first dates float64[n_past, T], NaN without a bar."""
     spelling = joined(panel.tickers, prices.tickers)
     row_of = positions_by_spelling(spelling, prices.tickers)
@@ -346,7 +366,11 @@ def label_rows(
     return rows
 
 
-def _drawn(null: NullModel, seed: int, replicate: int) -> list[BoolArray]:
+def _drawn(
+    null: NullModel,
+    seed: int,
+    replicate: int,
+) -> list[BoolArray]:
     """Return the labels of a replicate by day; those of replicate 0 are observed."""
     if replicate == 0:
         return [universe.wins for universe in null.universes]

@@ -118,7 +118,11 @@ class _Run:
         self._weight_left = sum(weights)
         self._measure_at = (1 - _MEASURED_SHARE) * self._weight_left
 
-    def turn(self, starter_idx: int, control: Control) -> int:
+    def turn(
+        self,
+        starter_idx: int,
+        control: Control,
+    ) -> int:
         """Search the starter at `starter_idx` in running order; return how its turn ended."""
         variation_idx = self.order[starter_idx]
         how = self._worker().run(variation_idx, control)

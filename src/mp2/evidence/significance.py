@@ -144,7 +144,11 @@ class SignificanceTest:
             )
 
     def after_search(
-        self, result: SearchResult, settings: SearchSettings, started_ns: int, stop: Stop
+        self,
+        result: SearchResult,
+        settings: SearchSettings,
+        started_ns: int,
+        stop: Stop,
     ) -> SearchResult:
         """Test what a search found, in what it left of the budget since `started_ns`.
 
@@ -164,10 +168,19 @@ class SignificanceTest:
             stop=stop or threading.Event(),
         )
 
-    def _not_begun(self, result: SearchResult, reason: str) -> SearchResult:
+    def _not_begun(
+        self,
+        result: SearchResult,
+        reason: str,
+    ) -> SearchResult:
         return self._without(result, TestStatus.STOPPED, reason)
 
-    def _without(self, result: SearchResult, status: TestStatus, reason: str) -> SearchResult:
+    def _without(
+        self,
+        result: SearchResult,
+        status: TestStatus,
+        reason: str,
+    ) -> SearchResult:
         return replace(result, significance=self._untested(status, reason, 0.0))
 
     def run(
@@ -227,7 +240,11 @@ class SignificanceTest:
         return weights
 
     def _judged(
-        self, result: SearchResult, replicated: Replicated, began_ns: int, wall_ns: int
+        self,
+        result: SearchResult,
+        replicated: Replicated,
+        began_ns: int,
+        wall_ns: int,
     ) -> SearchResult:
         is_complete = result.status is Status.COMPLETE and replicated.status is Status.COMPLETE
         sizes = result.rules.retain_sizes
@@ -270,7 +287,12 @@ class SignificanceTest:
             )
         return replace(result, significance=found, kept=kept)
 
-    def _covered(self, result: SearchResult, replicated: Replicated, is_complete: bool) -> float:
+    def _covered(
+        self,
+        result: SearchResult,
+        replicated: Replicated,
+        is_complete: bool,
+    ) -> float:
         by_algo = space.starter_weights(self._panel.variations_per_algo, result.rules.max_size)
         done = 0
         total = 0
@@ -288,7 +310,12 @@ class SignificanceTest:
             return None
         return f"{n_replicates:,} replicates instead of {asked:,}, to end within the budget"
 
-    def _untested(self, status: TestStatus, reason: str | None, elapsed_s: float) -> Significance:
+    def _untested(
+        self,
+        status: TestStatus,
+        reason: str | None,
+        elapsed_s: float,
+    ) -> Significance:
         """Return the record of a test without p-values."""
         donors = None
         if isinstance(self._null, DaysNull):
@@ -319,7 +346,10 @@ class SignificanceTest:
 
 
 def _check_observed(
-    maxima: Mapping[int, FloatArray], best: Mapping[int, float], *, is_complete: bool
+    maxima: Mapping[int, FloatArray],
+    best: Mapping[int, float],
+    *,
+    is_complete: bool,
 ) -> None:
     """Compare replicate 0 with the groups kept: two programs have to find the same best score."""
     for size, scores in maxima.items():
@@ -350,7 +380,11 @@ class PValues:
             shares.append(np.where(np.isneginf(scores), 1.0, share))
         self._smallest = np.sort(np.min(shares, axis=0))
 
-    def of_score(self, size: int, score: float) -> float:
+    def of_score(
+        self,
+        size: int,
+        score: float,
+    ) -> float:
         """Return the p of a score among groups of its size; 1 for -inf."""
         return float(self._share_as_good(size, np.array([score]))[0])
 
@@ -359,12 +393,20 @@ class PValues:
         n_as_small = np.searchsorted(self._smallest, p_size, side="right")
         return float(n_as_small / len(self._smallest))
 
-    def given_to(self, group: Group, size: int) -> Group:
+    def given_to(
+        self,
+        group: Group,
+        size: int,
+    ) -> Group:
         """Return the group with its p-values."""
         p_size = self.of_score(size, group.score)
         return replace(group, p=self.of_smallest(p_size), p_size=p_size)
 
-    def _share_as_good(self, size: int, scores: FloatArray) -> FloatArray:
+    def _share_as_good(
+        self,
+        size: int,
+        scores: FloatArray,
+    ) -> FloatArray:
         ascending = self._ascending[size]
         n_below = np.searchsorted(ascending, scores, side="left")
         shares: FloatArray = (len(ascending) - n_below) / len(ascending)

@@ -129,7 +129,12 @@ def breakout(
 
 
 def adx(
-    index: FloatArray, plus: FloatArray, minus: FloatArray, *, period: int, level: float
+    index: FloatArray,
+    plus: FloatArray,
+    minus: FloatArray,
+    *,
+    period: int,
+    level: float,
 ) -> BoolArray:
     """A directed market whose direction is up.
 

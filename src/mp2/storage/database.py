@@ -187,7 +187,11 @@ class Database:
 
     # --- runs and scans: rows with an id and an owner ---------------------------------------------
 
-    def _begin(self, kind: str, values: Row) -> str:
+    def _begin(
+        self,
+        kind: str,
+        values: Row,
+    ) -> str:
         """Add a row that this process works on from now. Returns its id, sortable by the start."""
         started_at = now_text()
         moment = datetime.fromisoformat(started_at)
@@ -207,7 +211,12 @@ class Database:
         )
         return [str(row[0]) for row in rows]
 
-    def _resolved(self, kind: str, name: str, advice: str) -> str:
+    def _resolved(
+        self,
+        kind: str,
+        name: str,
+        advice: str,
+    ) -> str:
         """The id that `name` means: an id, the unique beginning of one, or `last`."""
         ids = self._ids(kind)
         if not ids:
@@ -223,7 +232,11 @@ class Database:
             )
         raise InputError(f"{self.path}: no {kind} {name!r}; there is {listing(ids)}")
 
-    def _row(self, kind: str, name: str) -> Row:
+    def _row(
+        self,
+        kind: str,
+        name: str,
+    ) -> Row:
         """The row of a run or scan; `InputError` when there is none of this id."""
         row = self._find_row(kind, name)
         if row is None:
@@ -231,12 +244,20 @@ class Database:
             raise InputError(f"{self.path}: no {kind} {name!r}; there is {known}")
         return row
 
-    def _find_row(self, kind: str, name: str) -> Row | None:
+    def _find_row(
+        self,
+        kind: str,
+        name: str,
+    ) -> Row | None:
         statement = f"SELECT * FROM {sql_name(kind)} WHERE {sql_name(kind)}_id = ?"
         found = self._execute(statement, (name,)).fetchone()
         return None if found is None else dict(found)
 
-    def _running(self, kind: str, name: str) -> int:
+    def _running(
+        self,
+        kind: str,
+        name: str,
+    ) -> int:
         """The key of a run or scan that this process works on; `StoreError` when it does not."""
         row = self._find_row(kind, name)
         if row is None:
@@ -257,7 +278,10 @@ class Database:
         return int(row[0])
 
     def _summaries(
-        self, kind: str, convert: Callable[[Row], RecordT], n_newest: int | None = None
+        self,
+        kind: str,
+        convert: Callable[[Row], RecordT],
+        n_newest: int | None = None,
     ) -> list[RecordT]:
         """The newest rows of the table, all by default, newest first.
 
@@ -277,7 +301,11 @@ class Database:
                     self.problems.append(str(error))
         return summaries
 
-    def _delete(self, kind: str, name: str) -> None:
+    def _delete(
+        self,
+        kind: str,
+        name: str,
+    ) -> None:
         with self._transaction("IMMEDIATE"):
             row = self._row(kind, name)
             if is_at_work(row):
@@ -289,14 +317,30 @@ class Database:
 
     # --- statements -------------------------------------------------------------------------------
 
-    def _execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+    def _execute(
+        self,
+        statement: str,
+        values: Any = (),
+    ) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
 
-    def _insert(self, table: str, values: Fields, *, replace: bool = False) -> None:
+    def _insert(
+        self,
+        table: str,
+        values: Fields,
+        *,
+        replace: bool = False,
+    ) -> None:
         """Add a row, or put it in the place of the row with its key."""
         self._insert_many(table, [values], replace=replace)
 
-    def _insert_many(self, table: str, rows: Iterable[Fields], *, replace: bool = False) -> None:
+    def _insert_many(
+        self,
+        table: str,
+        rows: Iterable[Fields],
+        *,
+        replace: bool = False,
+    ) -> None:
         """Add rows with the same columns, one at a time: a lazy `rows` stays lazy."""
         statement = ""
         for row in rows:
@@ -304,7 +348,12 @@ class Database:
                 statement = insert(table, row, replace=replace)
             self._execute(statement, [to_sql(value) for value in row.values()])
 
-    def _update(self, table: str, key: int, values: Fields) -> None:
+    def _update(
+        self,
+        table: str,
+        key: int,
+        values: Fields,
+    ) -> None:
         """Change columns of the row whose key, a column called like the table, is `key`."""
         changes = f"UPDATE {sql_name(table)} SET {sql_names(values, '{} = ?')}"
         encoded = [to_sql(value) for value in values.values()]
@@ -435,7 +484,12 @@ def sql_names(names: Iterable[str], form: str = "{}") -> str:
     return ", ".join(form.format(sql_name(name)) for name in names)
 
 
-def insert(table: str, columns: Iterable[str], *, replace: bool = False) -> str:
+def insert(
+    table: str,
+    columns: Iterable[str],
+    *,
+    replace: bool = False,
+) -> str:
     """The statement that adds a row, or puts it in the place of the row with its key."""
     names = tuple(columns)
     statement = (

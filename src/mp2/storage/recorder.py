@@ -83,7 +83,11 @@ class WriterThread:
         """Have the store's thread call `work` in turn, without waiting; its errors are dropped."""
         self._calls.put((work, Future()))
 
-    def repeat(self, work: Work | None, every_s: float = CHECKPOINT_S) -> None:
+    def repeat(
+        self,
+        work: Work | None,
+        every_s: float = CHECKPOINT_S,
+    ) -> None:
         """Call `work` every `every_s` seconds from now on, until replaced; None ends it.
 
         `work` handles its own errors.
@@ -104,7 +108,11 @@ class WriterThread:
                 if not self._thread.is_alive() and not result.done():
                     raise RuntimeError("the store's thread has ended") from None
 
-    def _run(self, open_store: Callable[[], Store], opened: Future[None]) -> None:
+    def _run(
+        self,
+        open_store: Callable[[], Store],
+        opened: Future[None],
+    ) -> None:
         try:
             store = open_store()
         except BaseException as error:
@@ -191,7 +199,12 @@ class Recorder:
 class RunRecorder(Recorder):
     """Stores one search: its state while it runs, then its result and picks."""
 
-    def __init__(self, writer: WriterThread, db: Path, every_s: float = CHECKPOINT_S) -> None:
+    def __init__(
+        self,
+        writer: WriterThread,
+        db: Path,
+        every_s: float = CHECKPOINT_S,
+    ) -> None:
         super().__init__()
         self._writer = writer
         self._db = db
@@ -199,7 +212,12 @@ class RunRecorder(Recorder):
         self._search: Resumable | None = None
         self._warned = False
 
-    def begin(self, request: Request, input_fingerprint: str, run_id: str | None = None) -> None:
+    def begin(
+        self,
+        request: Request,
+        input_fingerprint: str,
+        run_id: str | None = None,
+    ) -> None:
         """Begin a run, or resume the stored run `run_id`; raises what the store raises."""
         if run_id is None:
             begin = partial(Store.begin, request=request, input_fingerprint=input_fingerprint)
@@ -267,7 +285,11 @@ class RunRecorder(Recorder):
 
 
 @contextmanager
-def recording(request: Request, input_fingerprint: str, storing: Storing) -> Iterator[Recorder]:
+def recording(
+    request: Request,
+    input_fingerprint: str,
+    storing: Storing,
+) -> Iterator[Recorder]:
     """Record a search as `storing` says.
 
     A block that raises before its result was kept leaves a failed run, which can be resumed.

@@ -77,7 +77,11 @@ def day_row(run: int, record: DayPicks | Outcome) -> Row:
 # --- from rows: ValueError for what this program cannot have written ------------------------------
 
 
-def to_result(row: Row, groups: Iterable[Row], starters: Iterable[Row]) -> SearchResult:
+def to_result(
+    row: Row,
+    groups: Iterable[Row],
+    starters: Iterable[Row],
+) -> SearchResult:
     """The result of an ended run, from its row of `run`, its groups by rank and its starters."""
     values = from_sql(row)
     # Sizes are text in JSON. A size without a group has its entry too.
@@ -140,7 +144,11 @@ def kept_state_rows(run: int, part: SearchState) -> Iterator[Row]:
         }
 
 
-def to_state(row: Row | None, starters: Sequence[Row], kept: Iterable[Row]) -> SearchState:
+def to_state(
+    row: Row | None,
+    starters: Sequence[Row],
+    kept: Iterable[Row],
+) -> SearchState:
     """The state of a run; without a row, that of one which has not begun."""
     if row is None:
         return SearchState()
@@ -162,7 +170,10 @@ def to_state(row: Row | None, starters: Sequence[Row], kept: Iterable[Row]) -> S
 
 
 def _read_records(
-    stored: Iterable[Row], column: str, layout: Iterable[Sequence[Any]], dtype: np.dtype[np.void]
+    stored: Iterable[Row],
+    column: str,
+    layout: Iterable[Sequence[Any]],
+    dtype: np.dtype[np.void],
 ) -> npt.NDArray[np.void]:
     """Return the records of a column; a field that the writing build did not have is zero."""
     fields_stored: list[Any] = []

@@ -73,7 +73,12 @@ class Store(ScanStore):
 
     # --- a run from begin to end ------------------------------------------------------------------
 
-    def begin(self, request: Request, *, input_fingerprint: str) -> str:
+    def begin(
+        self,
+        request: Request,
+        *,
+        input_fingerprint: str,
+    ) -> str:
         """Store that a search starts. Returns its run id, which sorts by the time of the start."""
         # A name from the file system need not be Unicode.
         source = request.label.encode("utf-8", "backslashreplace").decode()
@@ -87,7 +92,11 @@ class Store(ScanStore):
         }
         return self._begin("run", values)
 
-    def save_state(self, run_id: str, part: SearchState) -> int:
+    def save_state(
+        self,
+        run_id: str,
+        part: SearchState,
+    ) -> int:
         """Write a part of a running run's state. Returns how many of its starters are exhausted.
 
         The part survives a power cut once this returns.
@@ -128,7 +137,11 @@ class Store(ScanStore):
             if picks is not None:
                 self._replace_picks(run, picks)
 
-    def _write_ahead(self, run_id: str, result: SearchResult) -> int | None:
+    def _write_ahead(
+        self,
+        run_id: str,
+        result: SearchResult,
+    ) -> int | None:
         """Write the records of a large result in several transactions; return the run's key.
 
         Between them others get the file. The records count once the run has its result. Nothing is
@@ -157,12 +170,20 @@ class Store(ScanStore):
                 "UPDATE run SET status = coalesce(ended_as, 'failed') WHERE run = ?", (run,)
             )
 
-    def set_store_s(self, run_id: str, store_s: float) -> None:
+    def set_store_s(
+        self,
+        run_id: str,
+        store_s: float,
+    ) -> None:
         """Store how long storing an ended run took, in seconds."""
         with self._transaction("IMMEDIATE"):
             self._update("run", self._ended(run_id), {"store_s": store_s})
 
-    def save_significance(self, run_id: str, result: SearchResult) -> None:
+    def save_significance(
+        self,
+        run_id: str,
+        result: SearchResult,
+    ) -> None:
         """Store the test of an ended run, and the p-values of all its kept groups."""
         significance = rows.result_row(result)["significance"]
         with self._transaction("IMMEDIATE"):
@@ -185,7 +206,13 @@ class Store(ScanStore):
             if reason is not None:
                 raise InputError(f"{self.path}: run {run_id} cannot be resumed: {reason}")
 
-    def resume(self, run_id: str, request: Request, *, input_fingerprint: str) -> SearchState:
+    def resume(
+        self,
+        run_id: str,
+        request: Request,
+        *,
+        input_fingerprint: str,
+    ) -> SearchState:
         """Make an ended or interrupted run this process's running one. Returns where it stands.
 
         `request` is that of the session that starts; of it only `max_attempts` replaces what the
@@ -220,19 +247,31 @@ class Store(ScanStore):
             self._update("run", run, values | owner())
         return state
 
-    def _write_state(self, run: int, part: SearchState) -> None:
+    def _write_state(
+        self,
+        run: int,
+        part: SearchState,
+    ) -> None:
         self._insert("run_state", rows.state_row(run, part), replace=True)
         self._insert_many("starter_state", rows.starter_state_rows(run, part), replace=True)
         self._insert_many("kept_state", rows.kept_state_rows(run, part), replace=True)
 
     # --- picks and outcomes -----------------------------------------------------------------------
 
-    def save_picks(self, run_id: str, picks: DayPicks) -> None:
+    def save_picks(
+        self,
+        run_id: str,
+        picks: DayPicks,
+    ) -> None:
         """Store one day's picks with an ended run, in place of earlier ones and their outcome."""
         with self._transaction("IMMEDIATE"):
             self._replace_picks(self._ended(run_id), picks)
 
-    def save_outcome(self, run_id: str, outcome: Outcome) -> None:
+    def save_outcome(
+        self,
+        run_id: str,
+        outcome: Outcome,
+    ) -> None:
         """Store the outcome of one day's picks.
 
         `InputError` while it is pending, or when the run has no picks for the day.
@@ -251,7 +290,11 @@ class Store(ScanStore):
                 )
             self._insert("outcome", rows.day_row(run, outcome), replace=True)
 
-    def _replace_picks(self, run: int, picks: DayPicks) -> None:
+    def _replace_picks(
+        self,
+        run: int,
+        picks: DayPicks,
+    ) -> None:
         # Not "INSERT OR REPLACE": a deletion takes the outcome of the earlier picks along.
         self._execute("DELETE FROM day_picks WHERE run = ? AND day = ?", (run, picks.day))
         self._insert("day_picks", rows.day_row(run, picks))
@@ -279,7 +322,11 @@ class Store(ScanStore):
             return self._resolved("run", name, "run a search")
 
     def load(
-        self, run_id: str, *, starters: bool = True, n_groups: int | None = None
+        self,
+        run_id: str,
+        *,
+        starters: bool = True,
+        n_groups: int | None = None,
     ) -> SearchResult:
         """The result given to `finish`, with its `run_id`.
 
@@ -313,7 +360,12 @@ class Store(ScanStore):
 
     # --- rows -------------------------------------------------------------------------------------
 
-    def _by_day(self, table: str, kind: type[RecordT], run_id: str) -> tuple[RecordT, ...]:
+    def _by_day(
+        self,
+        table: str,
+        kind: type[RecordT],
+        run_id: str,
+    ) -> tuple[RecordT, ...]:
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             run = self._row("run", run_id)["run"]
             records: list[RecordT] = []
@@ -323,12 +375,21 @@ class Store(ScanStore):
                 records.append(validated(kind, values))
             return tuple(records)
 
-    def _rows_of(self, table: str, run: int, *order: str) -> list[Row]:
+    def _rows_of(
+        self,
+        table: str,
+        run: int,
+        *order: str,
+    ) -> list[Row]:
         """The rows of a run, in the order of these columns."""
         statement = f"SELECT * FROM {sql_name(table)} WHERE run = ? ORDER BY {sql_names(order)}"
         return [dict(row) for row in self._execute(statement, (run,))]
 
-    def _best_groups(self, row: Row, n_groups: int | None) -> Iterator[Row]:
+    def _best_groups(
+        self,
+        row: Row,
+        n_groups: int | None,
+    ) -> Iterator[Row]:
         """The kept groups of a run, size by size: all, or so many of each size and the chosen one.
 
         Read one at a time, since there may be hundreds of thousands.
@@ -344,7 +405,11 @@ class Store(ScanStore):
                 dict, self._execute(statement, (row["run"], int(size), most, picked_rank))
             )
 
-    def _delete_rows(self, run: int, *tables: str) -> None:
+    def _delete_rows(
+        self,
+        run: int,
+        *tables: str,
+    ) -> None:
         for table in tables:
             self._execute(f"DELETE FROM {sql_name(table)} WHERE run = ?", (run,))
 

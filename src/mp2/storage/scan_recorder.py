@@ -91,7 +91,11 @@ class ScanRecorder:
             with self._observer_lock:
                 self.observer(event)
 
-    def _change_breaker(self, scanner: str, change: Change) -> BreakerState:
+    def _change_breaker(
+        self,
+        scanner: str,
+        change: Change,
+    ) -> BreakerState:
         after = [change(BreakerState())]
 
         def apply(store: Store) -> None:
@@ -107,7 +111,11 @@ class ScanRecorder:
     def _in_store(self, work: Callable[[Store], object]) -> None:
         self.writer.call(lambda store: self._attempt(store, work))
 
-    def _attempt(self, store: Store, work: Callable[[Store], object]) -> None:
+    def _attempt(
+        self,
+        store: Store,
+        work: Callable[[Store], object],
+    ) -> None:
         if self._error is not None:
             return
         try:

@@ -71,7 +71,11 @@ class ScanStore(Database):
         }
         return self._begin("scan", values)
 
-    def add_outcome(self, scan_id: str, event: ScanEvent) -> None:
+    def add_outcome(
+        self,
+        scan_id: str,
+        event: ScanEvent,
+    ) -> None:
         """Store a `finished` event of a running scan: its outcome and its candidates.
 
         They survive a power cut once this returns. `InputError` for an event without an outcome.
@@ -99,7 +103,11 @@ class ScanStore(Database):
                 }
                 self._insert("scan_candidate", candidate_row)
 
-    def finish_scan(self, scan_id: str, result: ScanResult) -> None:
+    def finish_scan(
+        self,
+        scan_id: str,
+        result: ScanResult,
+    ) -> None:
         """Store how a running scan ended; its outcomes are already stored."""
         with self._transaction("IMMEDIATE"):
             scan = self._running("scan", scan_id)
@@ -223,7 +231,11 @@ class ScanStore(Database):
             stored = self._execute("SELECT * FROM breaker")
             return {row["scanner"]: BreakerState.from_row(row) for row in stored}
 
-    def change_breaker(self, scanner: str, change: Change) -> BreakerState:
+    def change_breaker(
+        self,
+        scanner: str,
+        change: Change,
+    ) -> BreakerState:
         """Apply a change that no other process can come between. Returns the state after it."""
         from mp2.discovery.breaker import BreakerState
 

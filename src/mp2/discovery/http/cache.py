@@ -113,7 +113,13 @@ class Cache:
         """Remove every entry; requests stay counted."""
         self._file.use(lambda connection: connection.execute("DELETE FROM response"))
 
-    def _find(self, key: str, ttl_s: float, *, stale_s: float = 0.0) -> str | None:
+    def _find(
+        self,
+        key: str,
+        ttl_s: float,
+        *,
+        stale_s: float = 0.0,
+    ) -> str | None:
         """Return the body of an entry younger than `ttl_s`.
 
         It is also younger than its own time to live plus `stale_s`.

@@ -138,7 +138,11 @@ class Http:
     calls raise `SourceError`.
     """
 
-    def __init__(self, client: Client, run: ScannerRun) -> None:
+    def __init__(
+        self,
+        client: Client,
+        run: ScannerRun,
+    ) -> None:
         self._client = client
         self._run = run
         reserve_s = min(_RESERVE_S, run.deadline.remaining_s() / 10)
@@ -188,7 +192,12 @@ class Http:
         )
         return self._fetch(request, parse, ttl_s)
 
-    def _fetch(self, request: Request, parse: Callable[[Reply], T], ttl_s: float) -> T:
+    def _fetch(
+        self,
+        request: Request,
+        parse: Callable[[Reply], T],
+        ttl_s: float,
+    ) -> T:
         for secret in request.secrets():
             # The source may repeat it.
             self._run.hide(secret)
@@ -219,7 +228,11 @@ class Http:
         copy: T = json.loads(kept)
         return copy
 
-    def _request(self, request: Request, parse: Callable[[Reply], T]) -> T:
+    def _request(
+        self,
+        request: Request,
+        parse: Callable[[Reply], T],
+    ) -> T:
         """Return what `parse` makes of the response, after as many attempts as it takes."""
         run = self._run
 

@@ -55,7 +55,11 @@ _BROKEN = (httpx2.TransportError, RuntimeError)
 class Connection:
     """The connections of one scanner; any of its threads may send."""
 
-    def __init__(self, deadline: Deadline, secrets: Secrets) -> None:
+    def __init__(
+        self,
+        deadline: Deadline,
+        secrets: Secrets,
+    ) -> None:
         self._deadline = deadline
         self._secrets = secrets
         self._streams: list[Any] = []
@@ -146,7 +150,11 @@ class Connection:
         self._deadline.cancelled.wait(self._deadline.remaining_s())
         self.close()
 
-    def _note_stream(self, event: str, info: Fields) -> None:
+    def _note_stream(
+        self,
+        event: str,
+        info: Fields,
+    ) -> None:
         """Note a stream that httpx2 has opened; one over TLS comes after the plain one."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             stream = info["return_value"]

@@ -19,7 +19,11 @@ class LazyClient:
     `options` are its arguments; `warn` gets its warnings.
     """
 
-    def __init__(self, options: Fields, warn: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        options: Fields,
+        warn: Callable[[str], object],
+    ) -> None:
         self._options = {"warn": warn, **options}
         self._lock = threading.Lock()
         self._client: Client | None = None

@@ -53,13 +53,22 @@ def parse_rate(text: str) -> Rate:
 class Quotas:
     """The requests each host may still have. `clock` gives seconds since the epoch."""
 
-    def __init__(self, file: StateFile, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        file: StateFile,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._file = file
         self._clock = clock
         self._lock = threading.Lock()
         self._rates: dict[str, tuple[Rate, ...]] = {}
 
-    def limit(self, host: str, rates: Iterable[Rate]) -> None:
+    def limit(
+        self,
+        host: str,
+        rates: Iterable[Rate],
+    ) -> None:
         """Hold the host to these rates as well as to those already set."""
         with self._lock:
             # Several scanners may declare the same rates of one host.

@@ -98,7 +98,11 @@ class Request:
         address = str(self.url.copy_with(query=None, fragment=None))
         return _sha256(json.dumps([parser, self.method, address, sorted(values)]))
 
-    def redirected(self, location: str, secrets: Secrets) -> Request:
+    def redirected(
+        self,
+        location: str,
+        secrets: Secrets,
+    ) -> Request:
         """Return the request after a redirect.
 
         Secrets and most headers do not go to another origin.

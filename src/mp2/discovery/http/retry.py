@@ -32,13 +32,21 @@ _RESERVE_S = 0.05
 class Transient(Exception):  # noqa: N818 - it carries an error and is none itself
     """An attempt failed with `error`; another may succeed, after `wait_s` if the source said so."""
 
-    def __init__(self, error: SourceError, wait_s: float | None = None) -> None:
+    def __init__(
+        self,
+        error: SourceError,
+        wait_s: float | None = None,
+    ) -> None:
         self.error = error
         self.wait_s = wait_s
         super().__init__(error.code)
 
 
-def delay_s(n_failed: int, retry_after_s: float | None, jitter: float) -> float:
+def delay_s(
+    n_failed: int,
+    retry_after_s: float | None,
+    jitter: float,
+) -> float:
     """Return how long to wait after the `n_failed`th failure (from 1), at least `retry_after_s`.
 
     `jitter` is in [0, 1).
@@ -83,7 +91,12 @@ _EPOCH_S = 1e9
 """A reset time above this is a point in time (Finnhub), below it a duration (Reddit)."""
 
 
-def retry_after_s(headers: Texts, now: float, *, limited: bool = True) -> float | None:
+def retry_after_s(
+    headers: Texts,
+    now: float,
+    *,
+    limited: bool = True,
+) -> float | None:
     """Return the seconds to wait that a response asks for.
 
     By `retry-after` (a number or an HTTP date), else by `x-ratelimit-reset`.

@@ -328,7 +328,10 @@ class PriceCache:
         self.tables: dict[Hashable, PriceTable] = {}
 
     def get(
-        self, key: Hashable, read: Callable[[], PriceTable], context: ScanContext
+        self,
+        key: Hashable,
+        read: Callable[[], PriceTable],
+        context: ScanContext,
     ) -> PriceTable:
         """Return the table of a key. Raises `SourceError`: `bad_payload` or `timeout`."""
 

@@ -51,7 +51,11 @@ class Row(Document):
         is_finite = abs(value) <= sys.float_info.max
         return float(value) if is_finite else None
 
-    def line(self, name: str, n_chars: int = 200) -> str:
+    def line(
+        self,
+        name: str,
+        n_chars: int = 200,
+    ) -> str:
         """Return text on one line of at most `n_chars`; empty when the value is not text."""
         value = self.get(name)
         return one_line(value, n_chars) if isinstance(value, str) else ""
@@ -63,7 +67,11 @@ class Row(Document):
         except ValueError:
             return None
 
-    def texts(self, name: str, n_chars: int) -> list[str]:
+    def texts(
+        self,
+        name: str,
+        n_chars: int,
+    ) -> list[str]:
         """Return the texts of a nested array, each as `line` does; empty when there is none."""
         values = self.get(name)
         if not isinstance(values, list):
@@ -75,7 +83,11 @@ class Row(Document):
         value = self.get(name)
         return Row(value) if isinstance(value, dict) else Row()
 
-    def rows(self, name: str, read: Read[T]) -> list[T]:
+    def rows(
+        self,
+        name: str,
+        read: Read[T],
+    ) -> list[T]:
         """Return what `read` makes of the rows of a nested array.
 
         Raises `SourceError("bad_payload")` when it is not an array, or as `read_rows` does.
@@ -120,7 +132,11 @@ def as_row(value: Any, what: str) -> Row:
     return Row(value)
 
 
-def _wrong_type(what: str, wanted: str, value: Any) -> SourceError:
+def _wrong_type(
+    what: str,
+    wanted: str,
+    value: Any,
+) -> SourceError:
     # The message omits the value: a source may repeat the key it was called with.
     return SourceError(
         "bad_payload",

@@ -184,7 +184,13 @@ class Mentions:
             tickers.add(self._names[name])
         return {ticker for ticker in tickers if ticker}
 
-    def add(self, text: str, key: str, item: Any, tickers: Iterable[str] = ()) -> None:
+    def add(
+        self,
+        text: str,
+        key: str,
+        item: Any,
+        tickers: Iterable[str] = (),
+    ) -> None:
         """Note `item` for each ticker that its text names, and for `tickers`.
 
         The first item with a key counts.

@@ -17,7 +17,9 @@ _MAX_REFUSED = 3
 
 
 def responses(
-    context: ScanContext, names: Iterable[str], request: Callable[[str], T]
+    context: ScanContext,
+    names: Iterable[str],
+    request: Callable[[str], T],
 ) -> Iterator[tuple[str, T]]:
     """Yield each name with what `request` returns for it, one after the other.
 

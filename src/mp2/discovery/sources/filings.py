@@ -236,7 +236,11 @@ class Filings(Scanner):
         ]
         return most_first(candidates, "last_filed", "n_filings")
 
-    def _search(self, context: ScanContext, headers: dict[str, str]) -> list[Filing]:
+    def _search(
+        self,
+        context: ScanContext,
+        headers: dict[str, str],
+    ) -> list[Filing]:
         """Return the filings of before today, newest first."""
         yesterday = context.today - datetime.timedelta(days=1)
         since = context.today - datetime.timedelta(days=self.settings.days)
@@ -265,7 +269,10 @@ class Filings(Scanner):
         return sorted(filings.values(), key=itemgetter("filed", "adsh"), reverse=True)
 
     def _listed_tickers(
-        self, context: ScanContext, headers: dict[str, str], filings: list[Filing]
+        self,
+        context: ScanContext,
+        headers: dict[str, str],
+        filings: list[Filing],
     ) -> dict[str, str]:
         """Return the SEC's list when a filing names no ticker; empty when it is unavailable."""
         if all(filing["ticker"] for filing in filings):

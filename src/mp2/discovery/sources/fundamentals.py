@@ -154,7 +154,11 @@ class Fundamentals(Scanner):
             ranked.append(((pe is None, pe or 0.0, symbol), candidate))
         return [candidate for _, candidate in sorted(ranked)]
 
-    def _request(self, context: ScanContext, symbol: str) -> Figures:
+    def _request(
+        self,
+        context: ScanContext,
+        symbol: str,
+    ) -> Figures:
         base_url = self.settings.base_url
         symbol = with_dot(symbol)
         if self.settings.provider == "finnhub":

@@ -97,7 +97,9 @@ class Purchase(Transaction):
 
 
 def purchases(
-    transactions: Iterable[Transaction], since: datetime.date, before: datetime.date
+    transactions: Iterable[Transaction],
+    since: datetime.date,
+    before: datetime.date,
 ) -> dict[str, list[Purchase]]:
     """Return the purchases on the open market, filed in these days, by symbol and each once."""
     versions: dict[tuple[object, ...], list[Transaction]] = {}
@@ -222,7 +224,11 @@ class InsiderBuying(Scanner):
                 "list some in `symbols`",
             ) from error
 
-    def _request(self, context: ScanContext, symbol: str) -> list[Transaction]:
+    def _request(
+        self,
+        context: ScanContext,
+        symbol: str,
+    ) -> list[Transaction]:
         since = context.today - datetime.timedelta(days=self.settings.days + _LATE_DAYS)
         url = f"{self.settings.base_url}/stock/insider-transactions"
         params = {
@@ -239,7 +245,11 @@ class InsiderBuying(Scanner):
         )
 
     def _candidate(
-        self, context: ScanContext, symbol: str, value_usd: float, bought: list[Purchase]
+        self,
+        context: ScanContext,
+        symbol: str,
+        value_usd: float,
+        bought: list[Purchase],
     ) -> Candidate:
         n_insiders = count_insiders(bought)
         last_filed = bought[-1]["filed"]

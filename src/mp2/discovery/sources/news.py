@@ -241,7 +241,11 @@ class News(Scanner):
             raise failures[0]
         return mentions.by_ticker()
 
-    def _age(self, today: datetime.date, headline: Headline) -> str:
+    def _age(
+        self,
+        today: datetime.date,
+        headline: Headline,
+    ) -> str:
         """Return "recent", "too old", "of a later day" or "without a date"."""
         # In New York it is still `today` when UTC has the next day.
         last = today + datetime.timedelta(days=1)

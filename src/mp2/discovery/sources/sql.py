@@ -139,7 +139,11 @@ class Sql(Scanner):
                 context.check()
                 yield self._candidate(context, dict(zip(columns, row, strict=True)))
 
-    def _candidate(self, context: ScanContext, values: Document) -> Candidate:
+    def _candidate(
+        self,
+        context: ScanContext,
+        values: Document,
+    ) -> Candidate:
         settings = self.settings
         ticker = take(values, settings.ticker_column)
         if isinstance(ticker, int):  # tickers in Tokyo and Hong Kong are numbers
