@@ -10,7 +10,7 @@ import mp2
 
 SOURCE = Path(mp2.__file__).parent
 RANKS = (
-    {"errors", "_document"},
+    {"errors", "_document", "_checks"},
     {"_files", "_intervals", "_process"},
     {"_sqlite"},
     {"data"},

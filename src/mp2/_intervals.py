@@ -3,6 +3,7 @@
 import math
 from numbers import Real
 
+from mp2._checks import is_number
 from mp2.errors import InputError
 
 POLL_S = 0.05
@@ -23,7 +24,6 @@ handlers only between two waits of the main thread.
 
 def check_interval(name: str, seconds: object) -> None:
     """Raise `InputError` unless a setting is a number of seconds from 0 up."""
-    is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
     # NaN fails every comparison.
-    if not is_number or not 0 <= float(seconds) < math.inf:  # type: ignore[arg-type]
+    if not is_number(seconds, Real) or not 0 <= float(seconds) < math.inf:  # type: ignore[arg-type]
         raise InputError(f"{name}: {seconds!r} is not a number of seconds from 0 up")

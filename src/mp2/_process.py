@@ -20,7 +20,22 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 
     `root` is where `proc` and `sys` are.
     """
-    return min(_limits(root), default=None)
+    limits = []
+    # Files that are missing or hold a word such as "max" set no limit.
+    with suppress(OSError, LookupError, ValueError):
+        limits.append(_value_of(root / "proc/meminfo", "MemAvailable:") * 1024)
+    for folder, limit, used in _control_groups(root):
+        with suppress(OSError, LookupError, ValueError):
+            free = int((folder / limit).read_text()) - int((folder / used).read_text())
+            # Pages of files that the kernel drops when memory is needed.
+            droppable = _value_of(folder / "memory.stat", "inactive_file")
+            limits.append(free + droppable)
+    limit_bytes = _address_space()
+    if limit_bytes is not None:
+        with suppress(OSError, LookupError, ValueError):
+            used_bytes = _value_of(root / "proc/self/status", "VmSize:") * 1024
+            limits.append(limit_bytes - used_bytes)
+    return min(limits, default=None)
 
 
 def check_polars_runs() -> None:
@@ -50,21 +65,6 @@ def _note_fork() -> None:
 # Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
-
-
-def _limits(root: Path) -> Iterator[int]:
-    # Files that are missing or hold a word such as "max" set no limit.
-    with suppress(OSError, LookupError, ValueError):
-        yield _value_of(root / "proc/meminfo", "MemAvailable:") * 1024
-    for folder, limit, used in _control_groups(root):
-        with suppress(OSError, LookupError, ValueError):
-            free = int((folder / limit).read_text()) - int((folder / used).read_text())
-            # Pages of files that the kernel drops when memory is needed.
-            yield free + _value_of(folder / "memory.stat", "inactive_file")
-    limit_bytes = _address_space()
-    if limit_bytes is not None:
-        with suppress(OSError, LookupError, ValueError):
-            yield limit_bytes - _value_of(root / "proc/self/status", "VmSize:") * 1024
 
 
 def _control_groups(root: Path) -> Iterator[tuple[Path, str, str]]:

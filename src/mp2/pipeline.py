@@ -16,7 +16,7 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mp2._document import Document, Fields
 from mp2._recurse import now_ns
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from mp2.signals.sheet import SignalSheet
 
 PathText = str | PathLike[str]
+FileT = TypeVar("FileT", SignalsFile, PricesFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +155,12 @@ def search(
         panel = as_panel(panel, stop=stop)
     if not isinstance(prices, str | PathLike | None):
         prices = as_prices(prices, stop=stop)
+    history = None
+    if prices is not None:
+        history = _source_of(prices, PricesFile, "prices")
     luck = LuckRequest(
         settings=LuckSettings(replicates=replicates, null=null, seed=seed),
-        prices=_history_source(prices),
+        prices=history,
         sectors=_sectors_source(sectors),
     )
     request = Request(source=_source_of(panel, SignalsFile, "signals"), search=settings, luck=luck)
@@ -634,23 +638,15 @@ def read_bars(
 
 def _source_of(
     given: SignalPanel | PriceTable | PathText,
-    kind: type[SignalsFile | PricesFile],
+    kind: type[FileT],
     holds: Literal["signals", "prices"],
-) -> Source:
+) -> FileT | InMemory:
     """The source that a request names for what the caller passed: its file, if it has one."""
     if not isinstance(given, SignalPanel | PriceTable):
         return kind(path=Path(given))
     if given.origin is None:
         return InMemory(holds=holds)
     return kind(path=given.origin.path, **given.origin.options)
-
-
-def _history_source(prices: PriceTable | PathText | None) -> PricesFile | InMemory | None:
-    """What the store keeps of the prices that the caller passed beside the signals."""
-    if prices is None:
-        return None
-    source = _source_of(prices, PricesFile, "prices")
-    return source if isinstance(source, PricesFile | InMemory) else None
 
 
 def _sectors_source(sectors: Any) -> Path | InMemory | None:

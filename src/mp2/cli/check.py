@@ -17,8 +17,6 @@ from mp2.errors import ExitCode, counted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mp2.data.findings import Finding
-
 _HEADINGS = ("kind", "count", "what", "done", "tickers", "dates")
 
 
@@ -88,7 +86,19 @@ def data(prices: Path, **options: Any) -> None:
         start_logging()
         table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
         source = f"{expanded(prices)}: "
-        findings = [_described(finding, source) for finding in table.findings]
+        findings = []
+        for finding in table.findings:
+            fields: Document = {
+                "kind": finding.kind,
+                "what": finding.line.removeprefix(source),
+                "count": finding.n,
+                "done": finding.done,
+                "tickers": list(finding.tickers),
+                "places": list(finding.places),
+                "first": finding.first,
+                "last": finding.last,
+            }
+            findings.append(fields)
         n_findings = counted(len(findings), "finding")
         span = f"{table.dates[0]} to {table.dates[-1]}"
         content = document(
@@ -101,23 +111,10 @@ def data(prices: Path, **options: Any) -> None:
         parts: list[RenderableType] = []
         if findings:
             parts.append(record_table(_HEADINGS, map(_row, findings), right=[1]))
-        for finding in findings:
-            parts += [f"{finding['kind']}: {place}" for place in finding["places"]]
+        for fields in findings:
+            parts += [f"{fields['kind']}: {place}" for place in fields["places"]]
         parts.append(f"{table.n_tickers:,} tickers, {table.n_dates:,} dates, {span}: {n_findings}")
         present(content, *parts)
-
-
-def _described(finding: Finding, source: str) -> Document:
-    return {
-        "kind": finding.kind,
-        "what": finding.line.removeprefix(source),
-        "count": finding.n,
-        "done": finding.done,
-        "tickers": list(finding.tickers),
-        "places": list(finding.places),
-        "first": finding.first,
-        "last": finding.last,
-    }
 
 
 def _row(finding: Document) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,21 +63,19 @@ class RulesCommand(Command):
 
 def rule_options(command: CommandT) -> CommandT:
     """Add every rule of the search as an option."""
+    kinds: dict[str, Any] = {"int": int, "float": float}
     # Decorators apply from the last to the first; the help keeps the order of the rules.
     for spec in reversed(_RULES.values()):
-        command = _rule_option(spec)(command)
+        flag = f"--{spec.name.replace('_', '-')}"
+        flags = _FLAGS.get(spec.name, (flag, spec.name))
+        text = spec.metadata["help"]
+        # Its default depends on max_size, as its text says.
+        if spec.name != "retain_sizes":
+            text += f"  [default: {spec.default}]"
+        kind = kinds.get(str(spec.type), settings.SIZES)
+        option = click.option(*flags, type=kind, default=None, help=text)
+        command = option(command)
     return command
-
-
-def _rule_option(spec: Field[Any]) -> Callable[[CommandT], CommandT]:
-    kinds: dict[str, Any] = {"int": int, "float": float}
-    flags = _FLAGS.get(spec.name, (f"--{spec.name.replace('_', '-')}", spec.name))
-    text = spec.metadata["help"]
-    # Its default depends on max_size, as its text says.
-    if spec.name != "retain_sizes":
-        text += f"  [default: {spec.default}]"
-    kind = kinds.get(str(spec.type), settings.SIZES)
-    return click.option(*flags, type=kind, default=None, help=text)
 
 
 COUNT_OPTIONS = (

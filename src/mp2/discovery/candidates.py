@@ -120,7 +120,23 @@ def merged(
     for pipeline, candidates in groups:
         for candidate in candidates:
             by_ticker.setdefault(candidate.ticker, []).append((pipeline, candidate))
-    tickers = [_merge(ticker, named) for ticker, named in by_ticker.items()]
+    tickers = []
+    for ticker, named in by_ticker.items():
+        firsts: dict[str, Candidate] = {}
+        for _, candidate in named:
+            firsts.setdefault(candidate.source, candidate)
+        priorities = {candidate.priority for _, candidate in named}
+        pipelines = dict.fromkeys(pipeline for pipeline, _ in named)
+        one = MergedCandidate(
+            ticker=ticker,
+            priority=min(priorities, key=PRIORITIES.index),
+            n_sources=len(firsts),
+            sources=tuple(firsts),
+            pipelines=tuple(pipelines),
+            contexts=tuple(first.context for first in firsts.values()),
+            data={source: first.data for source, first in firsts.items() if first.data is not None},
+        )
+        tickers.append(one)
     tickers.sort(
         key=lambda one: (
             PRIORITIES.index(one.priority),
@@ -129,22 +145,6 @@ def merged(
         )
     )
     return tuple(tickers)
-
-
-def _merge(ticker: str, named: Sequence[tuple[str, Candidate]]) -> MergedCandidate:
-    firsts: dict[str, Candidate] = {}
-    for _, candidate in named:
-        firsts.setdefault(candidate.source, candidate)
-    priorities = {candidate.priority for _, candidate in named}
-    return MergedCandidate(
-        ticker=ticker,
-        priority=min(priorities, key=PRIORITIES.index),
-        n_sources=len(firsts),
-        sources=tuple(firsts),
-        pipelines=tuple(dict.fromkeys(pipeline for pipeline, _ in named)),
-        contexts=tuple(first.context for first in firsts.values()),
-        data={source: first.data for source, first in firsts.items() if first.data is not None},
-    )
 
 
 def named_among(

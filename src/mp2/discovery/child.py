@@ -227,20 +227,20 @@ class ChildScan:
             return self._process
 
 
+_OWN_GROUP: dict[str, Any] = {"start_new_session": True}
 if os.name == "nt":
-    _OWN_GROUP: dict[str, Any] = {"creationflags": 0x0000_0200}  # CREATE_NEW_PROCESS_GROUP
+    _OWN_GROUP = {"creationflags": 0x0000_0200}  # CREATE_NEW_PROCESS_GROUP
 
-    def _kill_group(process: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(OSError):
-            command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
-            subprocess.run(command, capture_output=True, check=False)
-            process.kill()
-else:
-    _OWN_GROUP = {"start_new_session": True}
 
-    def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if os.name != "nt":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        return
+    with contextlib.suppress(OSError):
+        command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        subprocess.run(command, capture_output=True, check=False)
+        process.kill()
 
 
 def keep_log(pipe: IO[bytes], context: ScanContext) -> None:

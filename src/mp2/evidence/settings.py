@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
+from mp2._checks import is_number
 from mp2.errors import InputError
 
 NULLS = ("auto", "days", "sectors", "tickers")
@@ -41,7 +42,7 @@ def check_luck_settings(settings: LuckSettings) -> None:
     """Raise one `InputError` that lists every setting a test cannot use."""
     problems = []
     replicates = settings.replicates
-    if not _is_count(replicates) or not (
+    if not is_number(replicates, Integral) or not (
         replicates == 0 or MIN_REPLICATES <= replicates <= MAX_REPLICATES
     ):
         problems.append(
@@ -50,15 +51,11 @@ def check_luck_settings(settings: LuckSettings) -> None:
         )
     if settings.null not in NULLS:
         problems.append(f"null: {settings.null!r} is unknown; choose from {', '.join(NULLS)}")
-    if not _is_count(settings.seed) or not 0 <= settings.seed < 2**64:
+    if not is_number(settings.seed, Integral) or not 0 <= settings.seed < 2**64:
         problems.append(f"seed: {settings.seed!r} is not a whole number between 0 and 2^64 - 1")
-    for name in ("n_donors", "gap_days"):
+    for name, least in (("n_donors", 1), ("gap_days", 0)):
         value = getattr(settings, name)
-        if not _is_count(value) or value < (1 if name == "n_donors" else 0):
+        if not is_number(value, Integral) or value < least:
             problems.append(f"{name}: {value!r} is not a positive whole number")
     if problems:
         raise InputError(problems)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)

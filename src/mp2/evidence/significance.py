@@ -16,6 +16,7 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -228,10 +229,14 @@ class SignificanceTest:
             return self._not_begun(result, reason)
         return self._judged(result, replicated, began_ns, started_ns + budget_ns)
 
-    def _weights(self, result: SearchResult) -> list[int]:
-        """Weight of each starter's groups in the space; 0 for those the search did not exhaust."""
+    def _weights_of_all(self, result: SearchResult) -> list[int]:
+        """Weight of each starter's groups in the space."""
         by_algo = space.starter_weights(self._panel.variations_per_algo, result.rules.max_size)
-        weights = [by_algo[algo_idx] for algo_idx in self._panel.algo_of.tolist()]
+        return [by_algo[algo_idx] for algo_idx in self._panel.algo_of.tolist()]
+
+    def _weights(self, result: SearchResult) -> list[int]:
+        """These weights; 0 for the starters that the search did not exhaust."""
+        weights = self._weights_of_all(result)
         if result.status is Status.COMPLETE:
             return weights
         for starter in result.starters:
@@ -262,14 +267,20 @@ class SignificanceTest:
         p_values = PValues(maxima)
         p_size = {size: p_values.of_score(size, best[size]) for size in sizes}
         n_replicates = replicated.maxima.shape[1] - 1
+        asked = self._settings.replicates
+        reason = None
+        if n_replicates < asked:
+            reason = f"{n_replicates:,} replicates instead of {asked:,}, to end within the budget"
+        weights = self._weights_of_all(result)
+        weight_done = sum(compress(weights, replicated.is_tested))
         found = self._untested(TestStatus.COMPLETE, None, (now_ns() - began_ns) / 1e9)
         found = replace(
             found,
             status=TestStatus.COMPLETE if is_complete else TestStatus.PARTIAL,
-            reason=self._why_fewer(n_replicates),
+            reason=reason,
             replicates=n_replicates,
             p_min=1 / (n_replicates + 1),
-            covered=self._covered(result, replicated, is_complete),
+            covered=space.coverage(weight_done, sum(weights), complete=is_complete),
             p=p_values.of_smallest(min(p_size.values())),
             p_size=p_size,
             observed={size: _shown(scores[0]) for size, scores in maxima.items()},
@@ -286,29 +297,6 @@ class SignificanceTest:
                 p_values.given_to(group, size) if is_tested(group) else group for group in groups
             )
         return replace(result, significance=found, kept=kept)
-
-    def _covered(
-        self,
-        result: SearchResult,
-        replicated: Replicated,
-        is_complete: bool,
-    ) -> float:
-        by_algo = space.starter_weights(self._panel.variations_per_algo, result.rules.max_size)
-        done = 0
-        total = 0
-        for algo_idx, tested in zip(
-            self._panel.algo_of.tolist(), replicated.is_tested.tolist(), strict=True
-        ):
-            total += by_algo[algo_idx]
-            if tested:
-                done += by_algo[algo_idx]
-        return space.coverage(done, total, complete=is_complete)
-
-    def _why_fewer(self, n_replicates: int) -> str | None:
-        asked = self._settings.replicates
-        if n_replicates == asked:
-            return None
-        return f"{n_replicates:,} replicates instead of {asked:,}, to end within the budget"
 
     def _untested(
         self,
@@ -421,9 +409,12 @@ def null_summary(scores: FloatArray) -> NullSummary:
     def order_statistic(q: float) -> float | None:
         return _shown(ascending[math.ceil(q * len(ascending)) - 1])
 
+    mean = None
+    if has_group.any():
+        mean = float(ascending[has_group].mean())
     return NullSummary(
         median=order_statistic(0.5),
-        mean=float(ascending[has_group].mean()) if has_group.any() else None,
+        mean=mean,
         q95=order_statistic(0.95),
         max=_shown(ascending[-1]),
         none=float((~has_group).mean()),

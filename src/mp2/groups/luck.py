@@ -115,7 +115,13 @@ class Significance:
         if not any(score is not None for score in self.observed.values()):
             return f"{self._space()}Nothing to test: no group is eligible."
         verdict = "Better than luck" if self.is_better_than_luck else "No better than luck"
-        return f"{self._space()}{verdict} {self._evidence()}{self._caution()}"
+        caution = ""
+        if self.null_model == "tickers":
+            caution = (
+                " (shuffled over all tickers, which move together: expect more false alarms than "
+                "p says; give a price history or sectors)"
+            )
+        return f"{self._space()}{verdict} {self._evidence()}{caution}"
 
     def _space(self) -> str:
         if self.status is not TestStatus.PARTIAL:
@@ -127,16 +133,14 @@ class Significance:
         n_groups = sum(self.n_groups.values())
         groups = f"{n_groups:,} groups" if self.n_groups_exact else f"at least {n_groups:,} groups"
         whose = "other days" if self.null_model == "days" else "a shuffle"
-        searches = (
-            f"of {self.replicates:,} searches of the same {groups} with the winners of {whose}"
-        )
-        p = shown_p(self.p, None).rstrip("0").rstrip(".")
+        drawn = f"{self.replicates:,}"
+        searches = f"of {drawn} searches of the same {groups} with the winners of {whose}"
+        p = shown_p(self.p, None)
         n_as_good = round((self.p or 0) * (self.replicates + 1)) - 1
         if n_as_good < 1:
-            least = (
-                f"(p = {shown_p(self.p, None)}, the least {self.replicates:,} replicates can show)"
-            )
+            least = f"(p = {p}, the least {drawn} replicates can show)"
             return f"{least}: {searches}, none found a group as good. {self._typical()}"
+        p = p.rstrip("0").rstrip(".")
         return f"(p = {p}): {searches}, {n_as_good:,} found a group as good. {self._typical()}"
 
     def _typical(self) -> str:
@@ -151,14 +155,6 @@ class Significance:
     def best_size(self) -> int:
         """The retained size whose best group has the smallest p; the smallest of several."""
         return min(self.p_size, key=lambda size: (self.p_size[size], size))
-
-    def _caution(self) -> str:
-        if self.null_model != "tickers":
-            return ""
-        return (
-            " (shuffled over all tickers, which move together: expect more false alarms than p "
-            "says; give a price history or sectors)"
-        )
 
 
 def shown_p(p: float | None, p_min: float | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
+from mp2._checks import is_number
 from mp2.errors import InputError
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
@@ -52,15 +53,15 @@ def check_settings(
         kind = type(settings.rules).__name__
         problems.append(f"rules: a {kind} is not mp2.Rules; write mp2.Rules(min_daily_hits=3)")
     # NaN fails every comparison, so the range is what has to hold.
-    if not _is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
+    if not is_number(budget_s, Real) or not 0 < budget_s <= MAX_BUDGET_S:
         problems.append(
             f"budget: {budget_s!r} seconds is not between 0 and {MAX_BUDGET_S:.0f}; "
             "give a positive time such as 60s"
         )
-    if not _is_number(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
+    if not is_number(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
         problems.append(f"workers: {workers!r} is not a whole number between 1 and {MAX_WORKERS}")
     if max_attempts is not None and (
-        not _is_number(max_attempts, Integral) or not 1 <= max_attempts < 2**62
+        not is_number(max_attempts, Integral) or not 1 <= max_attempts < 2**62
     ):
         problems.append(
             f"max_attempts: {max_attempts!r} is not a whole number between 1 and 2^62; "
@@ -83,14 +84,6 @@ def check_settings(
 
     if problems:
         raise InputError(problems)
-
-
-def _is_number(
-    value: object,
-    kind: type[Integral] | type[Real],
-) -> bool:
-    # A bool is an int to Python, but `workers=True` is a mistake.
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _unknown_names(

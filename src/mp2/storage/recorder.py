@@ -313,18 +313,14 @@ def recording(
 def _rescue(result: SearchResult, db: Path) -> str:
     """Write the whole result beside the database, or where there is room. Returns where it is."""
     text = to_json(result.to_dict())
-    for folder in _folders_for_rescue(db):
+    # The database's own folder first, then others: its disk may be the one that is full.
+    folders = [db.parent, Path()]
+    # Looking for the temporary folder writes a file, which raises where every disk is full.
+    with suppress(OSError):
+        folders.append(Path(tempfile.gettempdir()))
+    for folder in folders:
         path = folder / f"mp2-{result.run_id}.json"
         with suppress(OSError):
             write_private(path, text)
             return f"the whole result was written to {path} instead"
     return "nor could it be written to a file: only the output has it"
-
-
-def _folders_for_rescue(db: Path) -> Iterator[Path]:
-    """Yield the database's own folder first, then others: its disk may be the one that is full."""
-    yield db.parent
-    yield Path()
-    # Looking for the temporary folder writes a file, which raises where every disk is full.
-    with suppress(OSError):
-        yield Path(tempfile.gettempdir())
