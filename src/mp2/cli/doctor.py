@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +63,22 @@ def speed_up(n_threads: int) -> float:
     """Measure attempts a second of `n_threads` kernels at once over those of one."""
     # 8 algorithms with 60 variations each, 5 days, 500 tickers. Nearly every ticker is bought and
     # wins, so that every group passes the floor and a starter takes hours.
+    n_variations = 8 * 60
     rng = np.random.default_rng(0)
+    is_bought = rng.random((n_variations, 5, 500)) < 0.9
+    wins = rng.random((5, 500)) < 0.9
     panel = signal_panel(
         algos=[str(algo) for algo in range(8)],
-        variations=[str(variation) for variation in range(8 * 60)],
+        variations=[str(variation) for variation in range(n_variations)],
         algo_of=np.repeat(np.arange(8, dtype=np.int32), 60),
         days=[str(day) for day in range(5)],
         tickers=[str(ticker) for ticker in range(500)],
-        buys=bitset.pack(rng.random((8 * 60, 5, 500)) < 0.9),
-        wins=bitset.pack(rng.random((5, 500)) < 0.9),
+        buys=bitset.pack(is_bought),
+        wins=bitset.pack(wins),
         base_win_rates=np.full(5, 90.0),
     )
     rules = Rules(max_size=5, retain_sizes=(5,))
-    one = search(panel, SearchSettings(budget_s=_SAMPLE_S, workers=1, rules=rules))
-    several = search(panel, SearchSettings(budget_s=_SAMPLE_S, workers=n_threads, rules=rules))
+    settings = SearchSettings(budget_s=_SAMPLE_S, workers=1, rules=rules)
+    one = search(panel, settings)
+    several = search(panel, replace(settings, workers=n_threads))
     return round(several.attempts / max(1, one.attempts), 2)

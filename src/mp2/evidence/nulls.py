@@ -183,7 +183,8 @@ class DaysNull:
         # The i-th best of m tickers has the key (i + 0.5) / m, those without a bar a random one.
         has_bar = np.isfinite(returns)
         n_bars = int(has_bar.sum())
-        rank_of = np.argsort(np.argsort(-returns[has_bar], kind="stable"), kind="stable")
+        best_first = np.argsort(-returns[has_bar], kind="stable")
+        rank_of = np.argsort(best_first, kind="stable")
         keys = np.empty(len(returns))
         keys[has_bar] = (rank_of + 0.5) / n_bars
         if n_bars < len(returns):

@@ -125,7 +125,8 @@ def exclusions(
         for rule in _NO_LIMITS:
             n_failed = sum(fails(group, rule, rules) for group in groups)
             if n_failed:
-                yield Exclusion(rule, getattr(rules, rule), n_failed, len(groups), what)
+                limit = getattr(rules, rule)
+                yield Exclusion(rule, limit, n_failed, len(groups), what)
 
 
 def fails(

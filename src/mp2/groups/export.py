@@ -65,15 +65,17 @@ def group_rows(result: SearchResult) -> Iterator[list[Any]]:
     aliases = alias_texts(result)
     for size in sorted(result.kept):
         for group in result.kept[size]:
+            members = [f"{member.algo} {member.variation}" for member in group.members]
             numbers = group.variation_idx
+            known_aliases = [aliases[number] for number in numbers if number in aliases]
             row = [
                 size,
                 group.rank,
                 group.rank == result.picked_rank.get(size),
                 group.score,
-                " + ".join(f"{member.algo} {member.variation}" for member in group.members),
+                " + ".join(members),
                 "-".join(map(str, numbers)),
-                "; ".join(aliases[number] for number in numbers if number in aliases),
+                "; ".join(known_aliases),
             ]
             row += [getattr(group, name) for name in (*STATISTICS, *_P_VALUES)]
             for day, consensus in zip(group.days, group.consensus, strict=True):

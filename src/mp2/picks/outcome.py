@@ -125,10 +125,13 @@ class Universe:
     ) -> None:
         self._spelling = spelling or {}
         # A hit and a return need both prices.
-        valid = np.flatnonzero(np.isfinite(open) & np.isfinite(close)).tolist()
+        has_both = np.isfinite(open) & np.isfinite(close)
+        valid = np.flatnonzero(has_both).tolist()
         self._index = {tickers[ticker]: i for i, ticker in enumerate(valid)}
-        self._hits = close[valid] > open[valid]
-        self._returns_pp = 100.0 * (close[valid] / open[valid] - 1.0)
+        valid_open = open[valid]
+        valid_close = close[valid]
+        self._hits = valid_close > valid_open
+        self._returns_pp = 100.0 * (valid_close / valid_open - 1.0)
         self.n = len(valid)
         self.hit_rate_pp: float | None = None
         self.mean_return_pp: float | None = None

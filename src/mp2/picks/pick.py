@@ -215,21 +215,27 @@ def picks_table(picks: DayPicks) -> pl.DataFrame:
         "best_size": pl.Int64,
         "members": pl.String,
     }
-    rows: list[tuple[Any, ...]] = [
-        (vote.ticker, vote.n_groups, vote.best_rank, vote.size, " + ".join(vote.members))
-        for vote in picks.votes
-    ]
+    rows: list[tuple[Any, ...]] = []
+    voted = set()
+    for vote in picks.votes:
+        voted.add(vote.ticker)
+        members = " + ".join(vote.members)
+        rows.append((vote.ticker, vote.n_groups, vote.best_rank, vote.size, members))
     made = [pick for pick in picks.picks.values() if pick]
-    for ticker in sorted(set(picks.tickers()).difference(vote.ticker for vote in picks.votes)):
+    only_picked = set(picks.tickers()) - voted
+    for ticker in sorted(only_picked):
         pickers = [pick for pick in made if ticker in pick.tickers]
-        rows.append((ticker, 0, None, None, " + ".join(_names(pickers))))
+        members = " + ".join(_names(pickers))
+        rows.append((ticker, 0, None, None, members))
     marks = []
     for size, pick in picks.picks.items():
         # One list for all rows; `is_in` would compare a plain series row by row.
         tickers = pl.Series(pick.tickers if pick else (), dtype=pl.String)
-        marks.append(pl.col("ticker").is_in(tickers.implode()).alias(f"pick {size}"))
+        is_picked = pl.col("ticker").is_in(tickers.implode())
+        marks.append(is_picked.alias(f"pick {size}"))
     frame = pl.DataFrame(rows, schema, orient="row")
-    return frame.select(pl.lit(picks.day).alias("day"), pl.exclude("members"), *marks, "members")
+    day = pl.lit(picks.day).alias("day")
+    return frame.select(day, pl.exclude("members"), *marks, "members")
 
 
 # --- a table of signals instead of prices

@@ -359,9 +359,11 @@ def _try(variation: Variation) -> None:
     close = np.random.default_rng(0).uniform(90, 110, (3, n_bars))
     dates = np.arange("2024-01-01", n_bars, dtype="datetime64[D]")
     fields = (close, close * 1.01, close * 0.99, close, close)
-    prices = price_table(dates.astype(str).tolist(), "ABC", fields)
+    days = dates.astype(str).tolist()
+    prices = price_table(days, "ABC", fields)
     plan = indicators.plan(variation.reads)
     out = np.full((len(plan.series), 3, 4), np.nan)
     indicators.evaluate(plan, prices, range(n_bars), range(3), out)
     values = dict(zip(plan.series, out, strict=True))
-    variation.buys([values[series] for series in variation.reads])
+    series = [values[name] for name in variation.reads]
+    variation.buys(series)

@@ -289,7 +289,8 @@ def first_bar(
     n_bars = _n_bars(longest)
     is_short = n_had < n_bars
     # By dates: a few bars that are missing on the way do not matter.
-    is_cold = n_available - np.maximum(prices.first_idx[tickers], start_idx) < n_to_forget
+    first_idx = np.maximum(prices.first_idx[tickers], start_idx)
+    is_cold = n_available - first_idx < n_to_forget
     n_short = np.count_nonzero(is_short)
     # Tickers that are short of a first value are not counted again.
     n_cold = np.count_nonzero(is_cold & ~is_short)

@@ -401,9 +401,8 @@ class Store(ScanStore):
         most = 2**62 if n_groups is None else n_groups
         picked_ranks = dict(from_sql({"picked_rank": row["picked_rank"]})["picked_rank"])
         for size, picked_rank in picked_ranks.items():
-            yield from map(
-                dict, self._execute(statement, (row["run"], int(size), most, picked_rank))
-            )
+            values = (row["run"], int(size), most, picked_rank)
+            yield from map(dict, self._execute(statement, values))
 
     def _delete_rows(
         self,

@@ -230,7 +230,8 @@ class RedditTrending(Scanner):
         ticker: str,
         posts: list[Post],
     ) -> Candidate:
-        best = sorted(posts, key=itemgetter("score"), reverse=True)[:MAX_POSTS]
+        ranked = sorted(posts, key=itemgetter("score"), reverse=True)
+        best = ranked[:MAX_POSTS]
         subreddits = sorted({post["subreddit"] for post in posts} - {""})
         fields = ("title", "subreddit", "score", "url")
         data = {

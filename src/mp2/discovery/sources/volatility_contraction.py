@@ -84,7 +84,8 @@ class VolatilityContraction(BarScanner):
         percentile = np.where(is_known, 100 * n_lower / settings.lookback, np.nan)
         atr_pp = values["atr_pp"]
         atr_ratio = atr_pp[:, -1] / atr_pp.mean(axis=1)
-        is_quiet = (percentile <= settings.max_percentile) & (atr_ratio <= settings.max_atr_ratio)
+        is_quiet = percentile <= settings.max_percentile
+        is_quiet &= atr_ratio <= settings.max_atr_ratio
         measures = {
             "close": close,
             "bandwidth_pp": bandwidth[:, -1],
