@@ -24,7 +24,10 @@ from strategies import LOOSE, TIGHT
 
 from mp2 import _recurse
 from mp2._recurse import EXHAUSTED, LIMIT, STOPPED, WALL, WORK_LIMIT, Control, Kernel, TopGroups
+from mp2._replicates import ReplicateSearch
 from mp2.data import bitset
+from mp2.data.panel import signal_panel
+from mp2.groups.kept import day_weights
 from mp2.groups.rules import PRUNINGS, Rules
 
 FAR_NS = 2**62
@@ -404,6 +407,46 @@ def check(case: Case, rng: np.random.Generator) -> list[str]:
     return lines
 
 
+def replicate_problems(case: Case, rng: np.random.Generator) -> list[str]:
+    """The maxima of a starter over replicates against searches with other wins, interrupted too."""
+    buys, wins, algo_of, weights = case.arrays
+    n_variations, n_days, n_words = buys.shape
+    panel = signal_panel(
+        algos=[str(algo) for algo in range(algo_of.max() + 1)],
+        variations=[str(v) for v in range(n_variations)],
+        algo_of=algo_of,
+        days=[f"{day:04d}" for day in range(n_days)],
+        tickers=[str(ticker) for ticker in range(64 * n_words)],
+        buys=buys,
+        wins=wins if wins.ndim == 2 else wins[0],
+        base_win_rates=50 * weights,
+    )
+    labels = rng.random((n_days, 64 * n_words, 1024)) < rng.uniform(0.3, 1.0)
+    labels[..., 0] = bitset.unpack(panel.wins, 64 * n_words)
+    chosen = [0, 1, 511, 512]
+    expected = []
+    for r in chosen:
+        heaps = heaps_of(replace(case.rules, top_k=1))
+        other = bitset.pack(labels[..., r])
+        kernel = Kernel(buys, other, algo_of, day_weights(50 * weights, case.rules), case.rules)
+        kernel.run(starter_of(case.first), Control(FAR_NS, FAR_NS), heaps)
+        expected.append(
+            [-np.inf if heap.best() is None else heap.best() for heap in heaps.values()]
+        )
+    lines = []
+    for simd in SIMD:
+        tested = ReplicateSearch(
+            panel, case.rules, bitset.pack(labels), 513, check_words=small_checks(rng)
+        )
+        worker = tested.worker()
+        with using(simd):
+            worker.run(case.first, Control(FAR_NS, _recurse.now_ns() + int(rng.integers(300_000))))
+            assert worker.run(case.first, Control(FAR_NS, FAR_NS)) == EXHAUSTED
+        if not np.array_equal(worker.maxima[:, chosen].T, expected):
+            lines.append(f"replicates, {simd}: {worker.maxima[:, chosen].T} instead of {expected}")
+    return lines
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -424,6 +467,7 @@ def main() -> int:
         case = draw_case(seed, options.max_words)
         if case is not None:
             lines = check(case, np.random.default_rng(seed))
+            lines += replicate_problems(case, np.random.default_rng(seed))
             n_cases, n_failed = n_cases + 1, n_failed + bool(lines)
             n_eligible += any(case.found.eligible(size) for size in case.rules.retain_sizes)
             print(
