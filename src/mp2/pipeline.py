@@ -305,7 +305,7 @@ def scan(
     """
     # A search has no use for scanners.
     from mp2.discovery import runner
-    from mp2.discovery.registry import find_scanners, registered
+    from mp2.discovery.registry import find_scanners, registered, select
     from mp2.storage.scan_recorder import ScanRecorder
 
     known = find_scanners() if scanners is None else registered(scanners)
@@ -329,7 +329,7 @@ def scan(
     if store is None:
         return run_scanners(breakers=breakers, observe=observe)
 
-    names = [one.name for one in known if not only or one.name in only]
+    names = [one.name for one in select(known, only)]
     with WriterThread(lambda: Store(Path(store))) as writer:
         recorder = ScanRecorder(
             writer, names=names, day=day, config=config or {}, observer=observe, on_begin=on_begin

@@ -36,6 +36,14 @@ def test_a_scan_is_stored_before_its_outcomes_are_observed(tmp_path):
         assert [scan.scan_id for scan in store.scans()] == begun
 
 
+def test_only_the_selected_scanners_are_stored(tmp_path):
+    path = tmp_path / "mp2.db"
+    # A single name: the shorter one is a part of it, and no scanner of this scan.
+    mp2.scan([GOOD, naming("goo", "A")], store=path, only="good")
+    with Store(path, read_only=True) as store:
+        assert store.scans()[0].n_scanners == 1
+
+
 def test_the_breakers_are_those_of_the_database(tmp_path):
     path = str(tmp_path / "mp2.db")
     config = {"scanner_execution": {"breaker_failures": 1}}

@@ -171,9 +171,10 @@ def run_scan(
 ) -> ScanResult:
     """Scan under the live display; a store that fails is reported, the result stays."""
     from mp2.cli.progress import ScanDisplay
+    from mp2.discovery.registry import select
     from mp2.pipeline import scan as scan_and_store
 
-    names = [one.name for one in plan.known if not how.only or one.name in how.only]
+    names = [one.name for one in select(plan.known, how.only)]
     with ScanDisplay(screen, names, live=not how.no_progress) as display:
         result = scan_and_store(
             plan.known,

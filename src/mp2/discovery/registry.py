@@ -6,7 +6,7 @@ A third party adds scanners through the entry-point group `mp2.scanners`; the ob
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
@@ -99,6 +99,26 @@ def registered(
     if problems:
         raise InputError(problems)
     return tuple(by_name.values())
+
+
+def select(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:
+    """Return the scanners that `only` names, all of them when it names none.
+
+    Raises `InputError` for names of no scanner.
+    """
+    # The letters of a single name would be taken for names.
+    if isinstance(only, str):
+        only = (only,)
+    names = [one.name for one in known]
+    listed = ", ".join(names) or "none"
+    problems = [
+        f"unknown scanner {plain(name)!r}; known are {listed}" for name in only if name not in names
+    ]
+    if problems:
+        raise InputError(problems)
+    if not only:
+        return known
+    return [one for one in known if one.name in only]
 
 
 def _plug_ins() -> Iterator[Registered]:

@@ -89,6 +89,7 @@ from mp2.discovery.registry import (
     Registered,
     find_scanners,
     registered,
+    select,
 )
 from mp2.discovery.scanner import ClientFactory, ScanContext, Scanner
 from mp2.errors import InputError, plain
@@ -144,7 +145,7 @@ def scan(
     if observe_every_s is not None:
         check_interval("observe_every_s", observe_every_s)
     known = find_scanners() if scanners is None else registered(scanners)
-    chosen = _chosen(known, only)
+    chosen = select(known, only)
     discovery = read_discovery(config, known)
     # Refused now, and not after minutes of scanning.
     if state is not None and not isinstance(state.get("tool_logs", []), list):
@@ -245,22 +246,6 @@ def scan_day(today: Any) -> datetime.date:
     if day is None:
         raise InputError(problems)
     return day
-
-
-def _chosen(known: Sequence[Registered], only: Sequence[str]) -> Sequence[Registered]:
-    # The letters of a single name would be taken for names.
-    if isinstance(only, str):
-        only = (only,)
-    names = [one.name for one in known]
-    listed = ", ".join(names) or "none"
-    problems = [
-        f"unknown scanner {plain(name)!r}; known are {listed}" for name in only if name not in names
-    ]
-    if problems:
-        raise InputError(problems)
-    if not only:
-        return known
-    return [one for one in known if one.name in only]
 
 
 # --- the run
