@@ -195,7 +195,8 @@ class ScanDisplay(_LiveDisplay):
         live: bool,
     ) -> None:
         super().__init__(screen, live=live)
-        self._rows: dict[str, tuple[object, ...]] = dict.fromkeys(scanners, ("waiting", "", "", ""))
+        waiting: tuple[object, ...] = ("waiting", "", "", "")
+        self._rows = dict.fromkeys(scanners, waiting)
         self._lines: list[str] = []
 
     def __exit__(self, *error: object) -> None:

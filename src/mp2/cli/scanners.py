@@ -187,8 +187,9 @@ def describe_settings(model: Any, given: Fields) -> list[Document]:
     """
     schema = model.model_json_schema()
     required = schema.get("required", ())
-    return [
-        {
+    described: list[Document] = []
+    for name, field in schema.get("properties", {}).items():
+        setting = {
             "name": name,
             "type": type_text(field),
             "required": name in required,
@@ -196,8 +197,8 @@ def describe_settings(model: Any, given: Fields) -> list[Document]:
             "is_set": name in given,
             "doc": field.get("description", ""),
         }
-        for name, field in schema.get("properties", {}).items()
-    ]
+        described.append(setting)
+    return described
 
 
 _LIMITS = ("enum", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")

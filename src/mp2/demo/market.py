@@ -95,14 +95,15 @@ def make_market(seed: int = 0, plant: bool = True) -> DemoMarket:
         only=planted,
     )
     consensus = bitset.unpack(sheet.consensus(range(len(planted))), N_TICKERS)
-    signals = np.argwhere(consensus).tolist()
-    edge = frozenset((sheet.days[day], sheet.tickers[ticker]) for day, ticker in signals)
+    edge = set()
+    for day_idx, ticker_idx in np.argwhere(consensus).tolist():
+        edge.add((sheet.days[day_idx], sheet.tickers[ticker_idx]))
     return DemoMarket(
         later.until(LAST_DAY.isoformat()),
         later,
         grids,
         planted,
-        edge,
+        frozenset(edge),
     )
 
 
@@ -112,7 +113,10 @@ def recovered(group: Group, market: DemoMarket) -> tuple[int, int]:
     A group that shares the tickers of the edge has found it, even with other members: variations
     with similar parameters buy much the same.
     """
-    signals = {(of_day.day, ticker) for of_day in group.consensus for ticker in of_day.tickers}
+    signals = set()
+    for of_day in group.consensus:
+        for ticker in of_day.tickers:
+            signals.add((of_day.day, ticker))
     return len(signals & market.edge), len(signals)
 
 

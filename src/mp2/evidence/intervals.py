@@ -36,7 +36,8 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     # One value has no spread.
     if n == 1:
         return Interval(mean, None, None, n)
-    margin = t_quantile(n - 1) * statistics.stdev(values, mean) / math.sqrt(n)
+    deviation = statistics.stdev(values, mean)
+    margin = t_quantile(n - 1) * deviation / math.sqrt(n)
     return Interval(
         mean,
         mean - margin,

@@ -38,10 +38,6 @@ def memory_needed(
     n_alias_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
     # A heap has room for up to twice its groups.
     alias_cache = min(aliases.MAX_BYTES, 2 * n_alias_classes * heaps)
-    return (
-        panel.n_bytes
-        + n_variations * _recurse.STARTER_DTYPE.itemsize
-        + alias_cache
-        + heaps
-        + n_workers * (lists + turn_bytes(n_workers) + heaps)
-    )
+    records = n_variations * _recurse.STARTER_DTYPE.itemsize
+    of_worker = lists + turn_bytes(n_workers) + heaps
+    return panel.n_bytes + records + alias_cache + heaps + n_workers * of_worker

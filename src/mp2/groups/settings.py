@@ -95,8 +95,9 @@ def _unknown_names(
     # A text is a sequence too: "RSI" would be read as the names R, S and I.
     if isinstance(names, str):
         return [f"{setting}: {names!r} is a text; give a list of {what}s"]
+    listed = ", ".join(known)
     return [
-        f"{setting}: no {what} {name!r}; the {what}s are {', '.join(known)}"
+        f"{setting}: no {what} {name!r}; the {what}s are {listed}"
         for name in names
         if name not in known
     ]

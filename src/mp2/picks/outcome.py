@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mp2._document import Texts
-from mp2.data.arrays import BoolArray, FloatArray
+from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError, named
@@ -136,8 +136,8 @@ class Universe:
         self.hit_rate_pp: float | None = None
         self.mean_return_pp: float | None = None
         if valid:
-            self.hit_rate_pp = 100.0 * _mean(self._hits)
-            self.mean_return_pp = _mean(self._returns_pp)
+            self.hit_rate_pp = 100.0 * float(self._hits.mean())
+            self.mean_return_pp = float(self._returns_pp.mean())
 
     def score(self, tickers: Iterable[str]) -> Score:
         """Compare some tickers with all; those without a bar are no hit and gain nothing."""
@@ -169,7 +169,3 @@ class Universe:
             hit_difference_pp=hit_rate_pp - self.hit_rate_pp,
             return_difference_pp=mean_return_pp - self.mean_return_pp,
         )
-
-
-def _mean(values: FloatArray | BoolArray) -> float:
-    return float(values.mean())

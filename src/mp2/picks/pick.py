@@ -98,7 +98,9 @@ def _problems(
 ) -> list[str]:
     problems = []
     if day not in sheet.days:
-        days = f"{sheet.days[0]} to {sheet.days[-1]}" if sheet.days else "no day"
+        days = "no day"
+        if sheet.days:
+            days = f"{sheet.days[0]} to {sheet.days[-1]}"
         problems.append(f"day {day}: no signals for it; they cover {days}")
     if day <= result.days[-1]:
         # The groups were chosen by the outcome of these days: their picks would look too good.

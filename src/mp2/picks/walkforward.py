@@ -284,7 +284,9 @@ def _whole_walk(
     warnings: Sequence[str],
 ) -> WalkForward:
     """Judge all weeks together; a stopped walk is judged on the weeks it has."""
-    days = [day for week in done for day in week.days]
+    days: list[WalkDay] = []
+    for week in done:
+        days += week.days
     is_complete = len(done) == n_weeks
     return WalkForward(
         status=WalkStatus.COMPLETE if is_complete else WalkStatus.STOPPED,

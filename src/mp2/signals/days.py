@@ -86,5 +86,7 @@ def tickers_until(prices: PriceTable, days: WantedDays) -> IndexArray:
     if days.stop_idx > prices.n_dates:
         first_idx = min(first_idx, max(0, prices.n_dates - 1 - MAX_SESSIONS_BACK))
     has_bar = np.isfinite(prices.close)
-    ended = has_bar[:, :first_idx].any(axis=1) & ~has_bar[:, first_idx:].any(axis=1)
-    return np.flatnonzero(~ended)
+    traded_before = has_bar[:, :first_idx].any(axis=1)
+    trades_on = has_bar[:, first_idx:].any(axis=1)
+    has_ended = traded_before & ~trades_on
+    return np.flatnonzero(~has_ended)

@@ -300,7 +300,12 @@ def load_plug_ins() -> tuple[list[Algorithm], list[str]]:
         try:
             # What it prints must not end up inside a document on standard output.
             with redirect_stdout(sys.stderr):
-                algorithm = _loaded(entry)
+                target = entry.load()
+                algorithm = target() if callable(target) else target
+                if not isinstance(algorithm, Algorithm):
+                    kind = type(algorithm).__name__
+                    raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
+                _check(algorithm)
         # A broken plug-in must not stop the other algorithms.
         except (Exception, SystemExit) as error:  # third-party code may raise anything
             warnings.append(f"{where} is left out: {type(error).__name__}: {error}")
@@ -314,16 +319,6 @@ def load_plug_ins() -> tuple[list[Algorithm], list[str]]:
     if clashes:
         raise InputError(clashes)
     return algorithms, warnings
-
-
-def _loaded(entry: metadata.EntryPoint) -> Algorithm:
-    target = entry.load()
-    algorithm = target() if callable(target) else target
-    if not isinstance(algorithm, Algorithm):
-        kind = type(algorithm).__name__
-        raise TypeError(f"is a {kind}, not an mp2.signals.algorithms.Algorithm")
-    _check(algorithm)
-    return algorithm
 
 
 def _check(algorithm: Algorithm) -> None:

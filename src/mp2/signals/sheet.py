@@ -93,8 +93,10 @@ class SignalSheet(SignalTable):
             span = f"days {first_day_idx}..{stop - 1}"
             raise InputError(f"{span} are not among the {n_known} days with an outcome")
         chosen = slice(first_day_idx, stop)
-        known = np.isfinite(self.open[chosen]) & np.isfinite(self.close[chosen])
-        won = known & (self.close[chosen] > self.open[chosen])
+        open = self.open[chosen]
+        close = self.close[chosen]
+        known = np.isfinite(open) & np.isfinite(close)
+        won = known & (close > open)
         # A day without a bar has rate 0.
         n_known_tickers = np.maximum(known.sum(axis=1), 1)
         winners = bitset.pack(won)

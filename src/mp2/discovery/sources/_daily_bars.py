@@ -195,10 +195,11 @@ class BarScanner(Scanner):
         context.logger.info(
             "%d of %d tickers have %d bars", len(tickers), prices.n_tickers, n_needed
         )
-        return {
-            key: values[plan.series.index(series), :, -n_last:]
-            for key, (series, n_last) in wanted.items()
-        }
+        last_values = {}
+        for key, (series, n_last) in wanted.items():
+            row = plan.series.index(series)
+            last_values[key] = values[row, :, -n_last:]
+        return last_values
 
 
 def rolling(

@@ -72,7 +72,9 @@ def parse_movers(reply: Reply) -> tuple[str, dict[ListName, list[Mover]]]:
             "bad_payload",
             "the movers have no date (last_updated)",
         )
-    movers = {name: response.rows(key, partial(read_mover, name)) for name, key in LISTS.items()}
+    movers = {}
+    for name, key in LISTS.items():
+        movers[name] = response.rows(key, partial(read_mover, name))
     return last_updated, movers
 
 

@@ -179,11 +179,11 @@ class RedditTrending(Scanner):
         posts = []
         for _, hot in responses(context, self.settings.subreddits, request):
             posts += hot
-        candidates = [
-            self._candidate(context, ticker, named)
-            for ticker, named in self._by_ticker(posts, context.today).items()
-            if len(named) >= self.settings.min_posts
-        ]
+        candidates = []
+        for ticker, named in self._by_ticker(posts, context.today).items():
+            if len(named) >= self.settings.min_posts:
+                candidate = self._candidate(context, ticker, named)
+                candidates.append(candidate)
         return most_first(candidates, "n_posts", "score")
 
     def _posts(

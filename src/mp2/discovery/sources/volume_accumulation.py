@@ -71,8 +71,9 @@ class VolumeAccumulation(BarScanner):
     def apply(self, values: Values) -> Matches:
         """Compare the last days with the base that ends before them."""
         settings = self.settings
-        close = values["close"]
-        move_pp = 100 * (close[:, -1] / close[:, 0] - 1)
+        close_before = values["close"][:, 0]
+        close = values["close"][:, -1]
+        move_pp = 100 * (close / close_before - 1)
         volume = values["volume"][:, -1]
         volume_ratio = volume / settings.days / values["base"][:, 0]
         obv = values["obv"]
@@ -82,7 +83,7 @@ class VolumeAccumulation(BarScanner):
         is_bought = net_share >= settings.min_net_share
         has_no_result = abs(move_pp) <= settings.max_move_pp
         measures = {
-            "close": close[:, -1],
+            "close": close,
             "move_pp": move_pp,
             "volume_ratio": volume_ratio,
             "net_share": net_share,
