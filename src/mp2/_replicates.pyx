@@ -145,7 +145,7 @@ cdef class ReplicateSearch:
         own.cap = self.rules.max_daily_buys
         family.n_tickers = len(panel.tickers)
         family.most_buys = min(own.cap, family.n_tickers)
-        family.n_planes = int(family.most_buys).bit_length()
+        family.n_planes = int(family.n_tickers).bit_length()
         family.n_total_planes = (family.most_buys * int(own.n_days)).bit_length()
         family.max_chunks = max(1, (int(bitset.count(panel.buys).max()) + 63) // 64)
         family.rules = &self.rules
@@ -349,7 +349,8 @@ cdef class ReplicateWorker:
     def counts(self):
         """What was done, for benchmarks: counters by name."""
         t = self.walk
-        return {"groups": t.n_visited, "sets": t.n_sets, "evaluated": t.n_evaluated}
+        return {"groups": t.n_visited, "sets": t.n_sets, "evaluated": t.n_evaluated,
+                "dead_of_first": t.n_dead}
 
     def run(self, int32_t starter, Control control not None):
         """Meet every replicate with all groups that begin with a variation.
@@ -435,7 +436,7 @@ cdef void place_lists(Walk *t) noexcept nogil:
             lists, family.n_members * lanes * family.max_chunks * <int64_t>sizeof(uint64_t)
         )
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
-    s.tickers = <int32_t *>take(lists, D * (family.most_buys + 16) * sizeof(int32_t))
+    s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * plane)
     s.total = <uint64_t *>take(lists, family.n_total_planes * plane)
     s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))

@@ -217,6 +217,24 @@ def test_what_is_skipped_changes_nothing(nested, name):
     assert worker.n_groups[0] > 0
 
 
+@pytest.mark.parametrize("name", SIMD)
+def test_groups_without_a_hit_are_skipped_where_signals_are_noise(name):
+    rng = np.random.default_rng(5)
+    sizes = (9, 11, 12, 11)
+    buys = rng.random((sum(sizes), 5, 60)) < 0.72
+    panel = panel_of(buys, np.repeat(np.arange(4), sizes), np.zeros(5))
+    rules = Rules(min_daily_hits=5, retain_sizes=(2, 3, 4), **LOOSE)
+    wins = rng.random((6, 5, 60)) < 0.2
+    with using(name):
+        worker = ReplicateSearch(panel, rules, labels_of(wins), len(wins)).worker()
+        for starter in range(panel.n_variations):
+            assert worker.run(starter, far()) == EXHAUSTED
+    assert np.array_equal(worker.maxima, maxima_of_searches(panel, rules, wins))
+    assert np.isfinite(worker.maxima[0]).any()
+    assert worker.counts["groups"] > 1024 > worker.counts["dead_of_first"] > 1024 / 3
+    assert not worker.n_groups_exact
+
+
 @pytest.mark.parametrize("n_workers", [2, 3, 7])
 def test_workers_share_the_starters(nested, n_workers):
     panel, rules, wins, expected = nested

@@ -140,7 +140,7 @@ cdef inline bint count_hits(
     memcpy(alive, t.valid + BLOCK_WORDS * block, BLOCK_WORDS * sizeof(uint64_t))
     for k in range(family.panel.n_days):
         d = s.day_order[k]
-        tickers = s.tickers + d * <int64_t>(family.most_buys + 16)
+        tickers = s.tickers + d * <int64_t>(family.n_tickers + 4)
         if k == s.n_listed:
             t.loops.list_bits(words + d * W, W, tickers)
             s.n_listed += 1

@@ -114,7 +114,7 @@ cdef struct Pending:
 
 cdef struct Scoring:
     # The set that is scored, and scratch.
-    int32_t *tickers             # [n_days][most_buys + 16]
+    int32_t *tickers             # [n_days][n_tickers + 4]
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
     uint64_t *total              # [n_total_planes][BLOCK_WORDS]
     uint64_t *any_day
@@ -143,6 +143,7 @@ cdef struct Walk:
     int64_t n_visited            # groups looked into
     int64_t n_sets               # scored
     int64_t n_evaluated          # (set, replicate) that met the score
+    int32_t n_measured, n_dead   # groups of the last level counted, and without a hit
     int32_t exact                # nothing was skipped
     int32_t keeps_masks
     int32_t *lane_of
