@@ -130,10 +130,7 @@ def _plug_ins() -> Iterator[Registered]:
             if not _is_scanner(target):
                 kind = type(target).__name__
                 raise TypeError(f"{entry.value} is a {kind}, not a subclass of mp2.Scanner")
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # third-party code may raise anything
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
             fault = f"{where} cannot be loaded: {type(error).__name__}: {plain(error)}"
             yield Registered(entry.name, where, None, fault)
         else:
