@@ -195,15 +195,19 @@ def test_a_wall_before_the_first_starter_gives_no_p(panel):
 
 def test_fewer_replicates_when_the_wall_is_near(panel, monkeypatch):
     class SlowScoring:
-        """Says that scoring takes the whole time up to the wall, and more."""
+        """Says that every look at it comes after a year of scoring."""
 
         def __init__(self, search):
             self._worker = ReplicateWorker(search)
+            self._n_looks = 0
 
         def __getattr__(self, name):
             return getattr(self._worker, name)
 
-        scoring_ns = 10**18
+        @property
+        def scoring_ns(self):
+            self._n_looks += 1
+            return self._n_looks * 10**18
 
     class Search(replicates_module.ReplicateSearch):
         def worker(self):

@@ -26,8 +26,10 @@ from mp2.groups.rules import Rules
 FEWER = (9999, 4999, 1999, 999, 499)
 """Numbers of replicates to fall to when those asked for do not fit the wall."""
 
-# After this share of the weight the time of all of it is known well enough.
-_MEASURED_SHARE = 0.02
+# The time of the rest is measured between these shares of the weight: the first starters take
+# longer, as they also make what the kernels share.
+_MEASURED_FROM = 0.01
+_MEASURED_TO = 0.02
 
 
 def memory_needed(panel: SignalPanel, n_replicates: int) -> int:
@@ -89,6 +91,15 @@ def run_replicates(
     return run.result(outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class _Effort:
+    """The weight of the starters tested so far, and the time of all kernels."""
+
+    weight: int
+    enumeration_ns: int
+    scoring_ns: int
+
+
 class _Run:
     """The starters of one test, the kernels of its threads, and the number of replicates."""
 
@@ -115,8 +126,10 @@ class _Run:
         self._lock = threading.Lock()
         self._workers: list[ReplicateWorker] = []
         self._tested: list[int] = []
-        self._weight_left = sum(weights)
-        self._measure_at = (1 - _MEASURED_SHARE) * self._weight_left
+        self._weight = sum(weights)
+        self._weight_done = 0
+        self._measured_from: _Effort | None = None
+        self._is_measured = False
 
     def turn(
         self,
@@ -143,25 +156,35 @@ class _Run:
 
     def _book(self, variation_idx: int) -> None:
         self._tested.append(variation_idx)
-        is_measured = self._weight_left <= self._measure_at
-        self._weight_left -= self._weights[variation_idx]
-        if not is_measured and self._weight_left <= self._measure_at:
-            self._n_replicates = self._that_fit()
+        self._weight_done += self._weights[variation_idx]
+        if self._measured_from is None:
+            if self._weight_done >= _MEASURED_FROM * self._weight:
+                self._measured_from = self._effort()
+        elif not self._is_measured and self._weight_done >= _MEASURED_TO * self._weight:
+            self._is_measured = True
+            self._n_replicates = self._that_fit(self._measured_from)
             self._search.lower(self._n_replicates + 1)
 
-    def _that_fit(self) -> int:
+    def _effort(self) -> _Effort:
+        return _Effort(
+            weight=self._weight_done,
+            enumeration_ns=sum(worker.enumeration_ns for worker in self._workers),
+            scoring_ns=sum(worker.scoring_ns for worker in self._workers),
+        )
+
+    def _that_fit(self, since: _Effort) -> int:
         """Return how many replicates fit what is left up to the wall, by the time measured."""
-        left_ns = (self._wall_ns - now_ns()) * self._n_threads
-        weight_done = sum(self._weights) - self._weight_left
-        enumeration_ns = sum(worker.enumeration_ns for worker in self._workers)
-        scoring_ns = sum(worker.scoring_ns for worker in self._workers)
+        until = self._effort()
+        n_parts_left = (self._weight - until.weight) / (until.weight - since.weight)
+        enumeration_ns = n_parts_left * (until.enumeration_ns - since.enumeration_ns)
+        scoring_ns = n_parts_left * (until.scoring_ns - since.scoring_ns)
+        left_ns = self._n_threads * (self._wall_ns - now_ns())
 
         asked = self._n_replicates
         fewer = [n for n in FEWER if n < asked]
         for n_replicates in (asked, *fewer):
             share = n_blocks(n_replicates) / n_blocks(asked)
-            done_ns = enumeration_ns + share * scoring_ns
-            if done_ns * self._weight_left <= left_ns * weight_done:
+            if enumeration_ns + share * scoring_ns <= left_ns:
                 return n_replicates
         return fewer[-1] if fewer else asked
 
