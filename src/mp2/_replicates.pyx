@@ -18,15 +18,17 @@ three replicates. The starter s and variations of three later algorithms buy
     x'   0 1 2 3 6 7
     y    0 1 2 6
 
-1. `find_candidates` looks for variations with at least 2 buys in common with s: v, x, x', y. Here
-   s x = 01235 and s x' = 0123 differ.
-2. `open_starter` projects them onto what s buys: 012345, so v is 111010.
-3. `meet_later` meets each with all later ones. s v = 0124 has two larger groups with x and x': both
-   leave 012, so x' is dropped: each group with x' equals one with x. 3 buys are within the limits:
-   `offer_set` puts 012 among the sets to be scored, at size 3.
-4. `descend` opens s v with the candidates x and y, and `walk_last` looks up s v x: not seen before.
-   Those that may follow x below s v are those that follow both s v and s x: y. s v x y is 012 again,
-   at size 4.
+1. `open_member` looks for variations with at least 2 buys in common with s: v, x, x', y; here
+   s x = 01235 and s x' = 0123 differ. It projects them onto what s buys: 012345, so v is 111010.
+2. `find_mask` meets each with all later ones. s v = 0124 has larger groups with x and x': both
+   leave 012, so x' is dropped: each group with x' equals one with x. 3 buys are within the
+   limits: `offer_set` puts 012 among the sets to be scored, at size 3.
+3. `descend` opens s v. Its candidates are its mask: x and y. Those that may follow x below s v have
+   to follow x below s and below v as well; what follows v alone is found once for all starters
+   (`find_followers`).
+4. `walk_last` looks at s v x. Its larger groups have at least |s v x| + |s v y| - |s v| buys: 3 + 3
+   - 4 = 2, so they may be within the limits. `look_up`: 012 was not seen before, as a group of 3.
+   `meet_later` finds s v x y = 012 again, at size 4.
 5. `flush` drops a set that was already scored at its size, by its fingerprint.
 6. `score_set` adds up the rows of labels of the tickers 0, 1, 2: bit r of a row says whether
    the ticker wins in replicate r.
@@ -43,8 +45,8 @@ What makes this exact although groups are skipped:
 - A dropped candidate has the consensus of an *earlier one of its algorithm*, so the same variations
   may follow. The candidate it is dropped for may be dropped too, for a still earlier one; the chain
   ends in one that is a representative in every group it passes through.
-- A group is skipped when one of equal consensus, size and last algorithm was looked into: what it
-  leads to has been found. Tables are emptied when a starter is interrupted.
+- A group is skipped when one of equal consensus and size that ends no later was looked into: what
+  it leads to has been found. Tables are emptied when a starter is interrupted.
 - Sets are compared by fingerprints of 64 bits with keys that are fixed but random. A look-up takes
   one set for another with odds of at most 2^-61; a week that looks up 10^9 sets goes wrong with
   odds below 5e-10.
@@ -442,6 +444,7 @@ cdef void place_lists(Walk *t) noexcept nogil:
     s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
     s.day_order = <int32_t *>take(lists, D * sizeof(int32_t))
     s.day_planes = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.expected = <double *>take(lists, D * sizeof(double))
     s.by_gain = <int32_t *>take(lists, D * sizeof(int32_t))
     s.gains = <double *>take(lists, D * sizeof(double))
     s.ceilings = <double *>take(lists, (D * family.most_buys + 1) * sizeof(double))

@@ -1,5 +1,5 @@
-/* Loops of the test of replicates: groups found by their buys alone, hits counted for 512 replicates
- * at once.
+/* Loops of the test of replicates: groups found by their buys alone, hits counted for 512
+ * replicates at once.
  *
  * Two layouts beside the panel's own:
  *
@@ -63,6 +63,19 @@ MP2_INLINE mp2_print mp2_fingerprint(
     return print;
 }
 
+/* Bits that a number needs. */
+MP2_INLINE int32_t mp2_width(uint64_t number)
+{
+#if defined(__GNUC__)
+    return number ? 64 - __builtin_clzll(number) : 0;
+#else
+    int32_t width = 0;
+    while (number >> width)
+        width++;
+    return width;
+#endif
+}
+
 #if defined(__GNUC__)
 #define MP2_PREFETCH(place) __builtin_prefetch(place)
 #else
@@ -71,11 +84,10 @@ MP2_INLINE mp2_print mp2_fingerprint(
 
 #else /* read once per MP2_ISA */
 
-/* Whether `row` and `other` have enough tickers in common on every day (1), and not too many (2). */
-MP2_LOOP uint64_t MP2_FN(judge_meeting)(
-    const mp2_node *node, const uint64_t *row, const uint64_t *other, int32_t n_chunks)
+/* Whether `row` and `other` have enough tickers in common every day (1), and not too many (2). */
+MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *row,
+    const uint64_t *other, int32_t n_lanes, int32_t n_chunks)
 {
-    int32_t n_lanes = node->n_lanes;
 #if defined(MP2_HAS_AVX512)
     uint32_t few = 0, many = 0, any = 0;
     for (int32_t lane = 0; lane < n_lanes; lane += 8) {
@@ -106,14 +118,14 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(
 
 MP2_LOOP void MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row,
     const uint64_t *candidates, int32_t first_word, int32_t end_word, uint64_t *passing,
-    uint64_t *within, int32_t n_chunks)
+    uint64_t *within, int32_t n_lanes, int32_t n_chunks)
 {
     for (int32_t w = first_word; w < end_word; w++) {
         uint64_t passes = 0, fits = 0;
         for (uint64_t left = candidates[w]; left; left &= left - 1) {
             int32_t k = mp2_lowest_bit(left);
-            const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
-            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_chunks);
+            const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * (n_lanes * n_chunks);
+            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes, n_chunks);
             passes |= (verdict & 1) << k;
             fits |= (verdict >> 1) << k;
         }
@@ -123,22 +135,26 @@ MP2_LOOP void MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row,
 }
 
 /* For each candidate in a set of bits: do it and the one of `row` reach the floor together, and
- * stay within the cap? Short rows of a week have a loop of their own. */
+ * stay within the cap? Short rows of a week have loops of their own. */
 MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row,
     const uint64_t *candidates, int32_t first_word, int32_t end_word, uint64_t *passing,
     uint64_t *within)
 {
-    mp2_node week = *node;
-    if (node->n_lanes == 8 && node->n_chunks <= 2) {
-        week.n_lanes = 8;
-        if (node->n_chunks == 1)
-            MP2_FN(meet_all)(&week, row, candidates, first_word, end_word, passing, within, 1);
-        else
-            MP2_FN(meet_all)(&week, row, candidates, first_word, end_word, passing, within, 2);
-    } else {
-        MP2_FN(meet_all)(
-            node, row, candidates, first_word, end_word, passing, within, node->n_chunks);
-    }
+#define MP2_MEET(n_lanes, n_chunks)                                               \
+    MP2_FN(meet_all)                                                              \
+    (node, row, candidates, first_word, end_word, passing, within, n_lanes, n_chunks)
+    int32_t n_chunks = node->n_chunks;
+    if (node->n_lanes != 8)
+        MP2_MEET(node->n_lanes, n_chunks);
+    else if (n_chunks == 1)
+        MP2_MEET(8, 1);
+    else if (n_chunks == 2)
+        MP2_MEET(8, 2);
+    else if (n_chunks == 3)
+        MP2_MEET(8, 3);
+    else
+        MP2_MEET(8, n_chunks);
+#undef MP2_MEET
 }
 
 /* Counts of the days of candidates, in bytes: planes[lane][64 n_words], at most 255. */
@@ -265,8 +281,8 @@ MP2_TARGET static void MP2_FN(count_sets)(
     }
 }
 
-/* Writes the numbers of the bits set to `out`, which has room for 4 more; returns how many. Four at a
- * time whether or not they are there: a branch a bit would be foreseen wrongly (as simdjson does). */
+/* Writes the numbers of the bits set to `out`, which has room for 4 more; returns how many. Four at
+ * a time, there or not: a branch a bit would be foreseen wrongly (as in simdjson). */
 MP2_TARGET static int32_t MP2_FN(list_bits)(const uint64_t *words, int32_t n_words, int32_t *out)
 {
     int32_t n = 0;
@@ -282,8 +298,8 @@ MP2_TARGET static int32_t MP2_FN(list_bits)(const uint64_t *words, int32_t n_wor
 }
 
 /* Adds up the rows of labels of a day's `n` tickers by carry-save adders (Warren, Hacker's Delight,
- * 2nd ed., section 5-1), seven of them for eight rows. `alive` [8]: replicates, less those below the
- * floor; returns whether any is left. */
+ * 2nd ed., section 5-1), seven of them for eight rows. `alive` [8]: replicates, less those below
+ * the floor; returns whether any is left. */
 MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride,
     const int32_t *tickers, int32_t n, int32_t n_planes, int32_t floor, uint64_t *planes,
     uint64_t *alive)

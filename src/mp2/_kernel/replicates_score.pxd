@@ -113,13 +113,10 @@ cdef inline void count_buys(Walk *t, const uint64_t *words) noexcept nogil:
     s.n_buys = 0
     for d in range(D):
         s.n_buys += s.days.buys[d]
-        s.day_planes[d] = 0
-        while s.days.buys[d] >> s.day_planes[d]:
-            s.day_planes[d] += 1
+        s.day_planes[d] = mp2_width(s.days.buys[d])
+        s.expected[d] = s.days.buys[d] * rates[d]
         k = d
-        while k > 0 and (
-            s.days.buys[d] * rates[d] < s.days.buys[s.day_order[k - 1]] * rates[s.day_order[k - 1]]
-        ):
+        while k > 0 and s.expected[d] < s.expected[s.day_order[k - 1]]:
             s.day_order[k] = s.day_order[k - 1]
             k -= 1
         s.day_order[k] = d
@@ -226,15 +223,13 @@ cdef inline bint may_rise(
     cdef Scoring *s = &t.scoring
     cdef double weakest = t.weakest[size_row * (t.max_row // BLOCK) + block]
     cdef int64_t least = family.panel.floor * <int64_t>family.panel.n_days
-    cdef int32_t n_total = 0, d
+    cdef int32_t n_total = mp2_width(s.n_buys), d
     if not family.bounded:
         return True
     while least <= s.n_buys and s.ceilings[least] <= weakest:
         least += 1
     if least > s.n_buys:
         return False
-    while s.n_buys >> n_total:
-        n_total += 1
     memset(s.total, 0, family.n_total_planes * BLOCK_WORDS * sizeof(uint64_t))
     for d in range(family.panel.n_days):
         t.loops.add_planes(planes_of(t, d), s.day_planes[d], s.total, n_total)

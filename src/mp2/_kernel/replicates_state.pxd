@@ -46,6 +46,7 @@ cdef extern from "_kernel/simd.h" nogil:
     mp2_print mp2_fingerprint(
         const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
     )
+    int32_t mp2_width(uint64_t number)
     void MP2_PREFETCH(const void *)
 
 
@@ -120,6 +121,7 @@ cdef struct Scoring:
     uint64_t *any_day
     int32_t *day_order           # [n_days]: the day with the fewest expected hits first
     int32_t *day_planes          # [n_days]
+    double *expected             # [n_days]: hits
     int32_t *by_gain             # [n_days]
     double *gains                # [n_days]: rise of the bound for one more hit
     double *ceilings             # by hits of all days: no score is higher
