@@ -87,7 +87,10 @@ class MissingExtraError(InputError):
         what: str,
         extra: str,
     ) -> None:
-        super().__init__(f"{what} needs the extra '{extra}': pip install 'mp2[{extra}]'")
+        super().__init__(
+            f"{what} needs the extra '{extra}': pip install 'mp2[{extra}]', or "
+            f"pip install '.[{extra}]' in a checkout"
+        )
 
 
 class StoreError(Mp2Error):

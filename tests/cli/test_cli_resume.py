@@ -178,10 +178,34 @@ def test_a_run_that_cannot_be_resumed_is_reported_and_kept(mp2, change, message)
 @pytest.mark.slow
 def test_a_demo_has_no_source(mp2):
     mp2("demo", "--max-attempts", "30")
-    code, _, err = mp2("resume", "last", "--source", WEEK)
+    demo = ("resume", "last", "--db", "mp2-demo.db")
+    code, _, err = mp2(*demo, "--source", WEEK)
     assert code == 2
     assert "reads no file; leave it out" in err
-    assert mp2("resume", "last", "--json")[0] == 0
+    assert mp2(*demo, "--json")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "variable", "file"),
+    [
+        ([], None, "mp2-demo.db"),
+        ([], ("MP2_DB", "mine.db"), "mine-demo.db"),
+        (["--db", "named.db"], ("MP2_DB", "mine.db"), "named.db"),
+        ([], ("MP2_DEMO_DB", "named.db"), "named.db"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_demo_has_a_database_of_its_own(mp2, here, monkeypatch, args, variable, file, first):
+    stored = []
+    monkeypatch.setattr(
+        "mp2.cli.run._run", lambda source, signals, options: stored.append(options["db"])
+    )
+    if variable is not None:
+        monkeypatch.setenv(*variable)
+    words = [*args, "demo"] if first else ["demo", *args]
+    _, out, _ = mp2(*words)
+    assert [str(path) for path in stored] == [file]
+    assert out == f"The database of the demo is {file}: mp2 --db {file} runs list\n"
 
 
 def test_fewer_attempts_than_were_made_are_refused_and_nothing_is_lost(mp2):

@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from commands import plug_in
+from commands import plug_in, strict_json
 from stub_scanners import make, naming
 
 import mp2 as package
@@ -119,12 +119,34 @@ def test_the_console_lines_are_those_of_the_specification(mp2, scanners, here):
     assert "⏱️ late: timeout after 0.05s" in lines
     assert "⏭️ broken: switched off by [discovery.pipelines.news]" in lines
     assert "⏭️ keyed: skipped: no key STUB_KEY; set the environment variable" in lines
-    assert "warning: keyed: skipped: no key STUB_KEY; set the environment variable" in lines
+    # Said once: the warning of the document is this line.
+    assert err.count("keyed: skipped: no key STUB_KEY") == 1
     table = out.splitlines()
     assert table[0].split() == ["ticker", "priority", "sources", "pipelines", "why"]
     assert table[1].split() == ["AAPL", "medium", "1", "momentum", "good:", "good", "says", "so"]
     assert "2 candidates from 1 of 4 scanners in" in out
     assert "status partial. Stored as scan " in out
+
+
+def test_prices_and_day_need_no_settings_file(mp2, scanners, here):
+    breakout = next(one for one in registry.builtin_scanners() if one.name == "breakout_52w")
+    scanners(breakout, GOOD)
+    (here / "bars.csv").write_text(
+        "date,ticker,open,high,low,close,volume\n2024-01-02,A,1,1,1,1,1\n"
+    )
+    (here / "mp2.toml").write_text('[discovery.scanners.breakout_52w]\nprices = "absent.csv"\n')
+    args = ("scan", "--prices", "bars.csv", "--json")
+    # The bars of the day itself do not count.
+    for day, message in (
+        ("2024-01-02", "no row in the days asked for"),
+        ("2024-01-03", "no ticker has the"),
+        ("2024-02-01", "the last bars are of 2024-01-02, 30 days before 2024-02-01"),
+    ):
+        code, out, _ = mp2(*args, "--day", day)
+        assert code == 3
+        assert message in strict_json(out)["outcomes"][0]["error"]["message"]
+    summary = strict_json(mp2("scans", "list", "--json")[1])["scans"][0]
+    assert summary["day"] == "2024-02-01"
 
 
 def test_sequential_gives_the_same_candidates(mp2, scanners):

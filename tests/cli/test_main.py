@@ -574,7 +574,8 @@ def test_picks_that_fail_cost_no_result(mp2, monkeypatch):
     monkeypatch.setattr("mp2.picks.pick.pick_day", fail)
     code, out, _ = mp2("demo", "--budget", "1s", "--max-attempts", "5", "--json")
     assert (code, strict_json(out)["status"]) == (1, "failed")
-    assert strict_json(mp2("runs", "show", "last", "--json")[1])["status"] == "work_limit"
+    shown = mp2("--db", "mp2-demo.db", "runs", "show", "last", "--json")
+    assert strict_json(shown[1])["status"] == "work_limit"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")

@@ -127,7 +127,10 @@ def test_a_missing_extra_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     path = tmp_path / "prices.db"
     path.write_bytes(head + bytes(100))
-    assert problems_of(path)[0].endswith(f"needs the extra '{extra}': pip install 'mp2[{extra}]'")
+    assert problems_of(path)[0].endswith(
+        f"needs the extra '{extra}': pip install 'mp2[{extra}]', or pip install '.[{extra}]' "
+        "in a checkout"
+    )
 
 
 def test_a_sheet_is_chosen(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mp2.cli.logs import start_logging
+from mp2.cli.options import DEFAULT_DB
 from mp2.cli.pick_view import outcome_view, picks_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
 from mp2.cli.search_options import RunOptions, ViewOptions
@@ -26,12 +27,13 @@ Found = SearchResult | PipelineRun
 def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
     """The control of a run whose progress is shown until the block ends."""
     screen = start_logging()
+    named = "" if how.db == DEFAULT_DB else f"--db {how.db} "
     with SearchDisplay(screen, heartbeat_s=how.heartbeat, live=not how.no_progress) as display:
         storing = Storing(
             db=None if how.no_store else how.db,
             every_s=how.checkpoint,
             on_begin=lambda run_id: note_kept(
-                f"mp2 resume {run_id} goes on with what had been stored"
+                f"mp2 {named}resume {run_id} goes on with what had been stored"
             ),
         )
         yield RunControl(

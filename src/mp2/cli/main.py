@@ -33,7 +33,8 @@ from mp2.cli import signals as cli_signals
 from mp2.cli import test as cli_test
 from mp2.cli.options import DB_OPTION, Group, file_option, output_option
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
-from mp2.cli.views import OwnStdout, document, echo_json, json_text, say
+from mp2.cli.variables import unknown_variables
+from mp2.cli.views import OwnStdout, document, echo_json, json_text, print_warnings, say
 from mp2.errors import ExitCode, InputError, Mp2Error
 
 _OFF = ("", "0", "false", "no", "off")
@@ -215,9 +216,9 @@ def _read_settings(
 @output_option("--log-file", help="write the log there as well")
 @click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")
 @DB_OPTION
-@click.pass_obj
+@click.pass_context
 def cli(
-    session: Session,
+    context: click.Context,
     verbose: int,
     log_file: Path | None,
     debug: bool,
@@ -229,8 +230,13 @@ def cli(
     then from the settings file (a table per command: [search] budget = "30s"), then from the
     defaults. The settings of scanners are the table [discovery] of that file.
     """
+    session = context.ensure_object(Session)
     session.verbose = verbose
     session.log_file = log_file
+    session.warnings = unknown_variables(context.command)
+    # A document has them among its own.
+    if session.warnings and not session.as_json:
+        print_warnings(session.warnings)
 
 
 _COMMANDS = (

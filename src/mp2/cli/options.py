@@ -87,6 +87,9 @@ def flat(
     return tuple(name for names in values for name in names)
 
 
+DEFAULT_DB = Path("mp2.db")
+
+
 # --- output ----------------------------------------------------------------------------------
 
 
@@ -199,7 +202,7 @@ def _database(
     while value is None and above is not None:
         value = above.params.get("db")
         above = above.parent
-    return value or Path("mp2.db")
+    return value or DEFAULT_DB
 
 
 DB_OPTION = file_option(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mp2._document import Document
 from mp2.cli.options import (
@@ -23,7 +24,8 @@ from mp2.cli.search_options import (
     search_options,
     settings_from,
 )
-from mp2.cli.session import Interrupts
+from mp2.cli.session import Interrupts, current_session
+from mp2.cli.views import say
 
 if TYPE_CHECKING:
     from mp2.storage.request import SignalSettings, Source
@@ -58,11 +60,31 @@ def demo(
 ) -> int:
     """Run the main job on a synthetic market with a planted edge.
 
-    Prints whether the edge was found, and how the picks did on the day after.
+    Prints whether the edge was found, and how the picks did on the day after. Runs are stored in a
+    database of the demo's own, mp2-demo.db.
     """
     from mp2.storage.request import DemoPrices, SignalSettings
 
-    return _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
+    options["db"] = _demo_database(options["db"])
+    code = _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
+    if not options["no_store"] and not current_session().as_json:
+        say(f"The database of the demo is {options['db']}: mp2 --db {options['db']} runs list")
+    return code
+
+
+def _demo_database(db: Path) -> Path:
+    """Return the database for a demo: one of its own, so that `last` stays a run of the user's.
+
+    The usual one with `-demo` in its name, unless the command line or the demo's own setting names
+    one.
+    """
+    context = click.get_current_context()
+    if context.get_parameter_source("db") is not ParameterSource.DEFAULT:
+        return db
+    above = context.parent
+    if above is not None and above.get_parameter_source("db") is ParameterSource.COMMANDLINE:
+        return db
+    return db.with_stem(f"{db.stem}-demo")
 
 
 def _run(

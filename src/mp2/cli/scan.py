@@ -6,13 +6,14 @@ import sys
 import threading
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mp2._document import Document, Fields, Names
-from mp2._files import others_may_read
+from mp2._files import expanded, others_may_read
 from mp2._intervals import DISPLAY_S
 from mp2.cli import settings
 from mp2.cli.logs import start_logging
@@ -21,6 +22,7 @@ from mp2.cli.options import (
     JSON_OPTION,
     PROGRESS_OPTION,
     Command,
+    file_option,
     flat,
     number_option,
     options_record,
@@ -50,6 +52,19 @@ class Plan:
         from mp2.discovery.config import read_discovery
 
         return read_discovery(self.config, self.known)
+
+    def with_prices(self, path: Path) -> Plan:
+        """Return the plan with these bars for every scanner that has a setting `prices`.
+
+        Raises `InputError` when there is no such file.
+        """
+        if not expanded(path).exists():
+            raise InputError(f"{path}: no such file")
+        tables = dict(self.config.get("scanners", {}))
+        for one in self.known:
+            if one.scanner is not None and "prices" in one.scanner.Settings.model_fields:
+                tables[one.name] = {**tables.get(one.name, {}), "prices": str(path)}
+        return Plan(self.known, {**self.config, "scanners": tables})
 
 
 def planned() -> Plan:
@@ -100,6 +115,20 @@ class ScanOptions:
     timeout: float | None = None
     sequential: bool = False
     no_progress: bool = False
+    prices: Path | None = None
+    day: str | None = None
+
+    def today(self) -> date | None:
+        """Return the day to scan for, None for today; raises `InputError` for what is none."""
+        from mp2.data.dates import setting_day
+
+        if self.day is None:
+            return None
+        problems: list[str] = []
+        day = setting_day("day", self.day, problems)
+        if day is None:
+            raise InputError(problems)
+        return day
 
 
 @click.command(cls=Command)
@@ -119,6 +148,8 @@ class ScanOptions:
     type=settings.TIMEOUT,
     help="time for each scanner that has none of its own [default: 30s]",
 )
+@file_option("--prices", help="daily bars for all scanners of prices, in place of their settings'")
+@click.option("--day", help="day to scan for; bars count up to the day before [default: today]")
 @click.option("--sequential", is_flag=True, help="run one after the other: the same result, later")
 @click.option(
     "--verify",
@@ -152,6 +183,8 @@ def scan(
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         plan = planned()
+        if how.prices is not None:
+            plan = plan.with_prices(how.prices)
         if verify:
             return verify_offline(plan, how, interrupts.stop)
         result = run_scan(plan, how, interrupts.stop, screen)
@@ -171,6 +204,7 @@ def run_scan(
 ) -> ScanResult:
     """Scan under the live display; a store that fails is reported, the result stays."""
     from mp2.cli.progress import ScanDisplay
+    from mp2.discovery.records import console_line
     from mp2.discovery.registry import select
     from mp2.pipeline import scan as scan_and_store
 
@@ -187,10 +221,15 @@ def run_scan(
             concurrent=False if how.sequential else None,
             http_options=http_options(),
             stop=stop,
+            today=how.today(),
             observe=display.show,
             observe_every_s=DISPLAY_S,
             on_begin=lambda scan_id: note_kept(f"what had ended is stored as scan {scan_id}"),
         )
+    for outcome in result.outcomes:
+        # Without its mark; commands put "scan: " before the warnings of a scan they ran.
+        _, _, line = console_line(outcome).partition(" ")
+        current_session().said.update((line, f"scan: {line}"))
     if result.store_error:
         say(f"mp2: {result.store_error}", err=True)
     return result
@@ -246,6 +285,7 @@ def verify_offline(
             workers=how.workers,
             timeout_s=how.timeout,
             stop=stop,
+            today=how.today(),
             http_options=http_options(),
         )
 

@@ -24,6 +24,8 @@ class Session:
     - `as_json`: JSON was asked for; errors are a JSON document then too.
     - `kept`: what a second interruption leaves behind, for the message about it.
     - `signal_code`: the exit code of a signal that was caught; it outranks that of the command.
+    - `warnings`: about the environment, for every command.
+    - `said`: warnings that were shown already, in another form.
     - `is_answered`: the JSON document is printed; a second one must not follow.
     """
 
@@ -34,6 +36,8 @@ class Session:
     kept: list[str] = field(default_factory=list)
     interrupts: Interrupts | None = None
     signal_code: int | None = None
+    warnings: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
     is_answered: bool = False
 
     def stopped_text(self) -> str:

@@ -49,10 +49,11 @@ def present(content: Fields, *parts: RenderableType) -> None:
 
     Text among the parts is printed as it is, without markup.
     """
-    if current_session().as_json:
-        print_document(content)
+    session = current_session()
+    if session.as_json:
+        print_document({**content, "warnings": [*session.warnings, *content["warnings"]]})
         return
-    print_warnings(content["warnings"])
+    print_warnings(line for line in content["warnings"] if line not in session.said)
     screen = console()
     for part in parts:
         if isinstance(part, str):

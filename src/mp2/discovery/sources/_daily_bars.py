@@ -257,8 +257,8 @@ def find_prices(context: ScanContext, settings: BarSettings) -> tuple[PriceTable
     if given is None:
         raise SourceError(
             "missing_key",
-            f"no prices; set prices in [discovery.scanners.{context.scanner}], "
-            "or pass state = {'prices': ...}",
+            f"no prices; name them with --prices, set prices in "
+            f"[discovery.scanners.{context.scanner}], or pass state = {{'prices': ...}}",
         )
     if isinstance(given, PriceTable):
         return given, "state['prices']"
