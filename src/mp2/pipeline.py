@@ -19,6 +19,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mp2._document import Document, Fields
+from mp2._overview import Entry, Overview
 from mp2._recurse import now_ns
 from mp2.data.dates import iso_day
 from mp2.data.panel import SignalPanel
@@ -26,7 +27,7 @@ from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.sectors import read_sectors
 from mp2.data.signal_reader import as_panel, read_signals
 from mp2.data.tables import Observe, Stop
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
 from mp2.evidence.settings import N_REPLICATES, LuckSettings, check_luck_settings
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -62,8 +63,8 @@ PathText = str | PathLike[str]
 FileT = TypeVar("FileT", SignalsFile, PricesFile)
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineRun:
+@dataclass(frozen=True, slots=True, repr=False)
+class PipelineRun(Overview):
     """A search on the last days of a price table, and what its groups pick for the day after them.
 
     `market`: the synthetic market, when the prices were those of the demo.
@@ -72,6 +73,13 @@ class PipelineRun:
     result: SearchResult
     next_day: DayPicks
     market: DemoMarket | None = None
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        tickers = counted(len(self.next_day.tickers()), "ticker")
+        rows: list[Entry] = [("search", self.result.headline()), ("run", self.result.run_id)]
+        if self.result.significance is not None:
+            rows.append(("luck", self.result.significance.sentence()))
+        return f"{tickers} picked for {self.next_day.day}", [*rows, *self.next_day.rows()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class SignalPanel(SignalTable):
     """Which variation buys which ticker on which day, and which of the tickers won.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2._document import Names
+from mp2._overview import Entry, Overview, first_of, listed, span
 from mp2.data.adjusted import CHOICES
 from mp2.data.arrays import (
     FloatArray,
@@ -41,8 +42,8 @@ _MAX_PROBLEMS = 20
 _NEAR = timedelta(days=14)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PriceTable:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PriceTable(Overview):
     """Daily bars of T tickers on N dates.
 
     - `dates`: N ISO dates, ascending; `tickers`: T names, alphabetical.
@@ -85,6 +86,16 @@ class PriceTable:
     def warnings(self) -> Names:
         """What was dropped or tolerated, one line each."""
         return tuple(finding.line for finding in self.findings)
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        title = f"{self.n_tickers:,} tickers on {self.n_dates:,} dates"
+        rows: list[Entry] = [
+            ("file", self.origin.path if self.origin else None),
+            ("dates", span(self.dates)),
+            ("tickers", listed(self.tickers, "ticker")),
+            ("warnings", first_of(self.warnings)),
+        ]
+        return title, rows
 
     def date_idx(self, day: str) -> int:
         """Return the index of an ISO date; raises `InputError` when the table has no such date."""

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mp2._document import Names
+from mp2._overview import Entry, Overview, first_of, listed, span
 from mp2.data.arrays import NumberArray, WordArray
 
 Key = tuple[str, str]
 """(algo, variation): the name of a variation."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class SignalTable:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
+class SignalTable(Overview):
     """The tickers that V variations of A algorithms buy on D days, out of T tickers.
 
     - `algos`: A names, in order. `variations`: V names, in variation-number order; `algo_of`
@@ -35,6 +36,17 @@ class SignalTable:
     tickers: Names
     buys: WordArray
     warnings: Names
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        counts = np.bincount(self.algo_of, minlength=len(self.algos)).tolist()
+        algos = [f"{algo} ({n:,})" for algo, n in zip(self.algos, counts, strict=True)]
+        rows: list[Entry] = [
+            ("algorithms", listed(algos, "algorithm")),
+            ("days", span(self.days)),
+            ("tickers", listed(self.tickers, "ticker")),
+            ("warnings", first_of(self.warnings)),
+        ]
+        return f"{len(self.variations):,} variations", rows
 
     @property
     def keys(self) -> tuple[Key, ...]:

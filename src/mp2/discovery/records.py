@@ -6,12 +6,13 @@ count from its start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from mp2._document import SCHEMA_VERSION, Document, Fields, Names
+from mp2._overview import Entry, Overview, first_of, listed
 from mp2.errors import counted
 
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -86,8 +87,8 @@ class _Record:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate(_Record):
+@dataclass(frozen=True, slots=True, repr=False)
+class Candidate(Overview, _Record):
     """A ticker worth a look, as a scanner names it.
 
     `source`: the scanner's name. `context`: the reason, one line a person can read. `priority`: one
@@ -101,9 +102,12 @@ class Candidate(_Record):
     priority: str = "medium"
     data: Any = None
 
+    def _overview(self) -> tuple[str, list[Entry]]:
+        return f"{self.ticker}, {self.priority}", [(self.source, self.context)]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergedCandidate(_Record):
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MergedCandidate(Overview, _Record):
     """One ticker with everything that scanners reported about it.
 
     `sources` (scanners) and `contexts` go together, in registration order; `pipelines` are the
@@ -118,6 +122,10 @@ class MergedCandidate(_Record):
     pipelines: Names
     contexts: Names
     data: Fields
+
+    def _overview(self) -> tuple[str, Iterable[Entry]]:
+        rows = zip(self.sources, self.contexts, strict=True)
+        return f"{self.ticker}, {self.priority}", rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +166,8 @@ class ScanOutcome(_Record):
         return self.status in _FAILED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanResult:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ScanResult(Overview):
     """A scan: outcomes in registration order, and the merged candidates, best first.
 
     `workers`: scanners that could run at the same moment, 1 in sequential mode. `tool_logs`:
@@ -184,6 +192,18 @@ class ScanResult:
         """Scanners that should have a result and have none."""
         return sum(outcome.failed for outcome in self.outcomes)
 
+    def _overview(self) -> tuple[str, list[Entry]]:
+        counts = f"{counted(len(self.candidates), 'candidate')} from"
+        title = f"{self.status}, {counts} {counted(len(self.outcomes), 'scanner')}"
+        failed = [outcome.scanner for outcome in self.outcomes if outcome.failed]
+        rows: list[Entry] = [("failed", listed(failed, "scanner") if failed else None)]
+        rows.append(("not stored", self.store_error))
+        rows.append(("warnings", first_of(self.warnings)))
+        candidates = (
+            (one.ticker, f"{one.priority}, {', '.join(one.sources)}") for one in self.candidates
+        )
+        return f"{title}, {self.elapsed_s:.1f} s", [*rows, *candidates]
+
     def to_dict(self) -> Document:
         """Return the result as one JSON document, without the logs."""
         document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
@@ -192,8 +212,8 @@ class ScanResult:
         return document
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanEvent:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ScanEvent(Overview):
     """Something that happened in a running scan, `elapsed_s` after its begin.
 
     - `begun`, once and first: `n_scanners` are about to run, at most `workers` at a time.
@@ -226,6 +246,9 @@ class ScanEvent:
         if self.outcome is None:
             return None
         return console_line(self.outcome)
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        return f"{self.kind}, {self.elapsed_s:.1f} s", [(self.scanner or "scan", self.line)]
 
     def to_dict(self) -> Document:
         """Return the console line in a structured form, as plain JSON values."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from mp2._document import Document, Names
+from mp2._overview import Entry, Overview, first_of
 
 P_SMALL = 0.05
 # Tickers move together, so a shuffle over all of them calls luck an edge too often.
@@ -58,8 +59,8 @@ class NullSummary:
     none: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Significance:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Significance(Overview):
     """How the best groups compare with the best of searches whose outcomes are luck.
 
     - `reason`: why it did not run, or why the replicates were lowered; None else.
@@ -99,6 +100,15 @@ class Significance:
         """Whether p is small enough for the null model."""
         limit = P_SMALL_OF_TICKERS if self.null_model == "tickers" else P_SMALL
         return self.p is not None and self.p <= limit
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        rows: list[Entry] = [("verdict", self.sentence())]
+        for size, score in sorted(self.observed.items()):
+            best = "none" if score is None else f"{score:.2f}"
+            p = shown_p(self.p_size.get(size), self.p_min)
+            rows.append((f"size {size}", f"best {best}, p = {p}" if p else f"best {best}"))
+        rows.append(("warnings", first_of(self.warnings)))
+        return f"{self.status}, null model {self.null_model!r}", rows
 
     def to_dict(self) -> Document:
         """Return the record as plain JSON values, without the maxima."""

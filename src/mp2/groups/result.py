@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
+from mp2._overview import Entry, Overview, first_of, listed, span
 from mp2.errors import InputError
-from mp2.groups.luck import Significance
+from mp2.groups.luck import Significance, shown_p
 from mp2.groups.rules import Rules
 
 
@@ -50,16 +51,19 @@ class DayStats:
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class DayConsensus:
+@dataclass(frozen=True, slots=True, repr=False)
+class DayConsensus(Overview):
     """The tickers all members buy on one day, in alphabetical order."""
 
     day: str
     tickers: Names
 
+    def _overview(self) -> tuple[str, list[Entry]]:
+        return self.day, [("buys", listed(self.tickers, "ticker"))]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Group(Overview):
     """A kept group with the evidence behind its score; rank 1 is the best of its size.
 
     `p_size` and `p`: the share of replicates, 0..1, of which the best group of this size, or of all
@@ -88,6 +92,21 @@ class Group:
     def variation_idx(self) -> tuple[int, ...]:
         """The group's identity: its variation numbers, ascending."""
         return tuple(member.variation_idx for member in self.members)
+
+    @property
+    def name(self) -> str:
+        """Its members as `ALGO variation + ALGO variation`."""
+        return " + ".join(f"{member.algo} {member.variation}" for member in self.members)
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        title = f"size {len(self.members)}, rank {self.rank}, score {self.score:.2f}"
+        days = [(day.day, f"{day.hits} of {day.buys} hit ({day.pp:.1f}%)") for day in self.days]
+        return title, [
+            ("members", self.name),
+            *days,
+            ("all days", f"{self.pooled_pp:.1f}% hit"),
+            ("p", shown_p(self.p, None)),
+        ]
 
 
 STATISTICS = tuple(name for name, kind in Group.__annotations__.items() if kind == "float")[1:]
@@ -133,8 +152,8 @@ class StarterRecord:
     cursor: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SearchResult(Overview):
     """The outcome of a search. Per-size mappings have int keys here and string keys in JSON.
 
     - `starters`: in variation order; may be empty when the result was loaded without them.
@@ -217,6 +236,29 @@ class SearchResult:
             return None
         # Of groups that were not all loaded it may be the last.
         return next(group for group in groups if group.rank == rank)
+
+    def headline(self) -> str:
+        """Return how the search ended, in a few words."""
+        starters = f"{self.n_exhausted:,} of {self.n_starters:,} starters exhausted"
+        return f"{self.status}, {starters}, {self.elapsed_s:.1f} s"
+
+    def _overview(self) -> tuple[str, Iterator[Entry]]:
+        return self.headline(), self._rows()
+
+    def _rows(self) -> Iterator[Entry]:
+        yield "run", self.run_id
+        yield "days", span(self.days)
+        for size in sorted(self.kept):
+            text = "no group kept"
+            picked = self.pick(size)
+            if picked is not None:
+                best = f"picked rank {picked.rank}, score {picked.score:.2f}: {picked.name}"
+                text = f"{self.n_kept[size]:,} groups kept; {best}"
+            yield f"size {size}", text
+        if self.significance is not None:
+            yield "luck", self.significance.sentence()
+        yield "not stored", self.store_error
+        yield "warnings", first_of(self.warnings)
 
     def to_dict(self, n_groups: int | None = None) -> Document:
         """Return the result as one JSON document, with at most `n_groups` groups of each size."""

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
+from mp2._overview import Entry, Overview, first_of, listed
+from mp2.errors import counted
 from mp2.groups.result import Member
 
 
@@ -41,8 +43,8 @@ class Vote:
     members: Names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayPicks:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DayPicks(Overview):
     """A run's picks for `day` (ISO date), by retained size, and its votes, most groups first.
 
     `assumed`: the day had no bar yet; it is the next weekday. The pick of a size is None where no
@@ -63,6 +65,20 @@ class DayPicks:
             if pick:
                 tickers.update(pick.tickers)
         return tuple(sorted(tickers))
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        day = f"{self.day} (assumed)" if self.assumed else self.day
+        return f"{day}, {counted(len(self.tickers()), 'ticker')}", self.rows()
+
+    def rows(self) -> list[Entry]:
+        """Return the rows of its short form: the pick of each size, votes, warnings."""
+        rows: list[Entry] = []
+        for size, pick in sorted(self.picks.items()):
+            rows.append((f"size {size}", listed(pick.tickers, "ticker") if pick else "no pick"))
+        votes = [f"{vote.ticker} ({vote.n_groups})" for vote in self.votes]
+        rows.append(("votes", listed(votes, "ticker")))
+        rows.append(("warnings", first_of(self.warnings)))
+        return rows
 
     def to_dict(self) -> Document:
         """Return the picks as one JSON document."""
@@ -104,9 +120,16 @@ class Score:
     hit_difference_pp: float | None = None
     return_difference_pp: float | None = None
 
+    def text(self) -> str:
+        """Return the score in a few words."""
+        if self.hit_rate_pp is None or self.mean_return_pp is None:
+            return f"no bar for {counted(self.n_tickers, 'ticker')}"
+        hits = f"{self.n_hits} of {self.n_tickers} hit ({self.hit_rate_pp:.1f}%)"
+        return f"{hits}, mean return {self.mean_return_pp:+.2f}%"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Outcome(Overview):
     """The outcome of the picks for `day`.
 
     - `session`: the date whose bars were scored; later than `day` where that was assumed and turned
@@ -126,6 +149,18 @@ class Outcome:
     sizes: dict[int, Score | None]
     votes: Score | None = None
     note: str | None = None
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        rows: list[Entry] = [("session", self.session)]
+        if self.universe_hit_rate_pp is not None and self.universe_return_pp is not None:
+            rates = f"{self.universe_hit_rate_pp:.1f}% hit"
+            returns = f"mean return {self.universe_return_pp:+.2f}%"
+            rows.append(("universe", f"{self.n_universe:,} tickers, {rates}, {returns}"))
+        for size, score in sorted(self.sizes.items()):
+            rows.append((f"size {size}", score.text() if score else "no pick"))
+        rows.append(("votes", self.votes.text() if self.votes else None))
+        rows.append(("note", self.note))
+        return f"{self.day}, {self.status}", rows
 
     def to_dict(self) -> Document:
         """Return the outcome as plain JSON values, sizes as text."""

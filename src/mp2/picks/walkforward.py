@@ -15,13 +15,14 @@ without a bar on a day (a hole, an early end) are missing from its picks and uni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
+from mp2._overview import Entry, Overview, first_of, span
 from mp2._recurse import now_ns
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.sectors import read_sectors
@@ -103,8 +104,8 @@ class Judged:
     return_verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Week:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Week(Overview):
     """One searched block and the judgement of the next one.
 
     `searched` are the days of the search, `status` is how it ended. `n_fallbacks` counts the picks,
@@ -122,9 +123,14 @@ class Week:
     judged: dict[str, Judged]
     p: float | None = None
 
+    def _overview(self) -> tuple[str, list[Entry]]:
+        judged_days = [day.day for day in self.days]
+        rows: list[Entry] = [("judged", span(judged_days)), *_judged_rows(self.judged)]
+        return f"searched {span(self.searched)}, {self.status}", rows
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WalkForward:
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WalkForward(Overview):
     """All finished weeks, oldest first, and every series over all their days.
 
     `n_weeks` were wanted.
@@ -167,6 +173,13 @@ class WalkForward:
         expected = f"{P_SMALL * len(tested):.1f} expected by luck"
         return f"In {n_small} of {weeks} the best group had p <= {P_SMALL} ({expected})."
 
+    def _overview(self) -> tuple[str, list[Entry]]:
+        rows: list[Entry] = [("verdict", self.sentence())]
+        rows.append(("luck", self.luck_sentence()))
+        rows += _judged_rows(self.total)
+        rows.append(("warnings", first_of(self.warnings)))
+        return f"{self.status}, {len(self.weeks)} of {self.n_weeks} weeks", rows
+
     def to_dict(self) -> Document:
         """Return everything as one JSON document."""
         document = {
@@ -183,6 +196,18 @@ class WalkForward:
         document["luck_sentence"] = self.luck_sentence()
         document["errors"] = []
         return document
+
+
+def _judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
+    """The rows of a short form: each series of picks beside the universe."""
+    rows: list[Entry] = []
+    for name, judged in series.items():
+        text = f"{counted(judged.n_picks, 'pick')} on {counted(judged.n_days, 'day')}"
+        if judged.hit_rate_pp is not None:
+            universe = f"{judged.universe_hit_rate_pp:.1f}% of the universe"
+            text += f", {judged.hit_rate_pp:.1f}% hit against {universe}"
+        rows.append((name if name in (ALL, VOTES) else f"size {name}", text))
+    return rows
 
 
 def walk_forward(

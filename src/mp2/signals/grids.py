@@ -38,9 +38,10 @@ import numpy as np
 
 from mp2._document import Fields, Names
 from mp2._files import read_toml
+from mp2._overview import Entry, Overview, first_of
 from mp2.data.arrays import BoolArray, FloatArray
 from mp2.data.prices import price_table
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
 from mp2.signals import indicators
 from mp2.signals.algorithms import ALGORITHMS, Algorithm, Parameter
 from mp2.signals.indicators import COLUMNS, Indicator, Series, check_array
@@ -83,8 +84,8 @@ class Variation:
         return bought
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Grids:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Grids(Overview):
     """Variations in the order of their numbers, those of one algorithm together.
 
     `warnings`: what was tolerated, one line each.
@@ -93,6 +94,12 @@ class Grids:
     algorithms: tuple[Algorithm, ...]
     variations: tuple[Variation, ...]
     warnings: Names = ()
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        counts = Counter(variation.algorithm.name for variation in self.variations)
+        title = f"{len(self.variations):,} variations of {counted(len(counts), 'algorithm')}"
+        algos = ", ".join(f"{name} ({n:,})" for name, n in counts.items())
+        return title, [("algorithms", algos), ("warnings", first_of(self.warnings))]
 
 
 def load_grids(path: str | PathLike[str] | None = None) -> Grids:

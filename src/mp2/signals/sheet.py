@@ -47,7 +47,7 @@ _BLOCK_BYTES = 256 << 20
 _THREADED_CELLS = 50_000
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class SignalSheet(SignalTable):
     """The buys of V variations on D days for T tickers, from bars before each day only.
 

@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mp2._document import Document, Fields
 from mp2._files import expanded
+from mp2._overview import Entry, Overview
 from mp2._sqlite import ForeignFileError, connect
 from mp2.errors import InputError, StoreError
 from mp2.storage import schema
@@ -56,7 +57,7 @@ _ADVICE = {
 }
 
 
-class Database:
+class Database(Overview):
     """A SQLite file with the tables of `schema`: one connection, used by one thread.
 
     Close it with `with` or `close`. The file is created when missing, readable by its owner only,
@@ -97,6 +98,9 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        return str(self.path), [("access", "read only" if self.read_only else "read and write")]
 
     def close(self) -> None:
         """Close the file; calling it again does nothing."""

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from mp2._document import Texts
+from mp2._overview import Entry, Overview
 from mp2.errors import SourceError
 
 ReplyKind = Literal["fresh", "cached", "stale"]
 """Where a response came from: the source, the cache, or a cache entry past its time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply(Overview):
     """An HTTP response of any status.
 
     Header names are in lower case, the body is whole and decompressed.
@@ -25,6 +26,11 @@ class Reply:
     status: int
     headers: Texts
     body: bytes
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        # Not the body: it may be large, and hold what a source repeats of a key.
+        title = f"status {self.status}, {len(self.body):,} bytes"
+        return title, [("type", self.headers.get("content-type"))]
 
     def json(self) -> Any:
         """Return the body as JSON.
