@@ -66,9 +66,12 @@ def grids(here):
     (here / "grids.toml").write_text(GRIDS)
 
 
-def test_run_goes_from_prices_to_picks(mp2, bars):
-    code, out, err = mp2("run", bars / "bars.parquet", *SEARCH)
+def test_run_goes_from_prices_to_picks(mp2, bars, here):
+    code, out, err = mp2("run", bars / "bars.parquet", *SEARCH, "-o", "picks.csv")
     assert code == 0
+    header, *rows = (here / "picks.csv").read_text().splitlines()
+    assert header.startswith("day,ticker,n_groups,best_rank,best_size,pick 3,pick 4,members")
+    assert {row.split(",")[0] for row in rows} == {str(NEXT_DAY)}
     assert "Complete: no better group exists under these rules." in out
     assert f"Picks for {NEXT_DAY} (assumed next trading day)" in out
     assert "members that agree" in out
@@ -229,10 +232,12 @@ def test_walkforward_judges_the_weeks_after(mp2, bars):
         "--budget-per-week=20s",
         "--min-daily-hits=3",
         "--grids=grids.toml",
+        "--heartbeat=0s",
     )
-    code, out, _ = mp2(*args, "--json")
+    code, out, err = mp2(*args, "--json")
     walk = json.loads(out)
     assert code == 0
+    assert "mp2: weeks: 1 of 2, " in err
     assert [len(week["days"]) for week in walk["weeks"]] == [5, 5]
     searched, judged = (
         walk["weeks"][0]["searched"],

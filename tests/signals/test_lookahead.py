@@ -69,10 +69,14 @@ def test_the_default_variations_of_all_algorithms_pass():
 
 @pytest.mark.slow
 def test_every_probe_passes_for_the_ten():
-    assert (
-        lookahead.check(walk(20, 150, seed=4, late={2: 100, 3: 141}), GRIDS, n_days=10, n_cuts=9)
-        == []
+    counted = []
+    prices = walk(20, 150, seed=4, late={2: 100, 3: 141})
+    findings = lookahead.check(
+        prices, GRIDS, n_days=10, n_cuts=9, observe=lambda *counts: counted.append(counts)
     )
+    assert findings == []
+    assert counted[0] == (0, 39)
+    assert counted[-1] == (39, 39)
 
 
 # --- cheats

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2._document import Document
-from mp2.cli.logs import start_logging
-from mp2.cli.options import GRIDS_OPTION, JSON_OPTION, PRICES_OPTIONS, Group, with_options
+from mp2.cli.logs import observed, start_logging
+from mp2.cli.options import (
+    GRIDS_OPTION,
+    JSON_OPTION,
+    PRICES_OPTIONS,
+    PROGRESS_OPTION,
+    Group,
+    with_options,
+)
 from mp2.cli.session import Interrupts
 from mp2.cli.views import document, present, record_table
 from mp2.errors import ExitCode, counted
@@ -29,10 +36,12 @@ def check() -> None:
 @click.argument("prices", type=click.Path(path_type=Path))
 @with_options(PRICES_OPTIONS)
 @GRIDS_OPTION
+@PROGRESS_OPTION
 @JSON_OPTION
 def lookahead(
     prices: Path,
     grids: Path | None,
+    no_progress: bool,
     **options: Any,
 ) -> int:
     """Change the future bars of PRICES and check that no past signal changes.
@@ -45,10 +54,11 @@ def lookahead(
     from mp2.storage.request import PricesFile
 
     with Interrupts().caught() as interrupts:
-        start_logging()
+        screen = start_logging()
         table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
         checked = load_grids(grids)
-        findings = check_signals(table, checked, stop=interrupts.stop)
+        with observed(screen, "computations", live=not no_progress) as observe:
+            findings = check_signals(table, checked, stop=interrupts.stop, observe=observe)
         lines = [str(finding) for finding in findings]
         warnings = (*table.warnings, *checked.warnings)
         # A variation may have findings on several days.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,17 @@ import click
 
 from mp2._files import make_private
 from mp2.cli.session import current_session
-from mp2.cli.views import console, say
+from mp2.cli.views import console, duration, say
 from mp2.errors import InputError, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mp2.data.tables import Observe
+
+log = logging.getLogger("mp2")
+
+HEARTBEAT_S = 10.0
 
 
 class PlainFormatter(logging.Formatter):
@@ -109,16 +114,30 @@ def observed(
     what: str,
     *,
     live: bool = True,
+    heartbeat_s: float = HEARTBEAT_S,
 ) -> Iterator[Observe]:
-    """Show a progress bar on a terminal; yields the `observe(done, total)` of long work.
+    """Yield the `observe(done, total)` of long work: a heartbeat, and a bar on a terminal."""
+    started_s = time.monotonic()
+    next_beat_s = started_s + heartbeat_s
 
-    Yields None where there is no terminal.
-    """
+    def beat(done: int, total: int) -> None:
+        nonlocal next_beat_s
+        now_s = time.monotonic()
+        if now_s >= next_beat_s:
+            next_beat_s = now_s + heartbeat_s
+            elapsed = duration(now_s - started_s)
+            log.info("%s: %s of %s, %s elapsed", what, f"{done:,}", f"{total:,}", elapsed)
+
     if not live or not screen.is_terminal:
-        yield None
+        yield beat
         return
     from rich.progress import Progress
 
     with Progress(console=screen, transient=True) as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+        def show(done: int, total: int) -> None:
+            beat(done, total)
+            progress.update(task, completed=done, total=total)
+
+        yield show

@@ -118,6 +118,13 @@ JSON_GROUPS_OPTION = number_option(
 )
 LIMIT_OPTION = number_option("--limit", 50, "how many are listed, 0 for all", least=0)
 SHOW_OPTION = number_option("--show", 10, "groups per size in the tables", least=0)
+HEARTBEAT_OPTION = click.option(
+    "--heartbeat",
+    type=settings.DURATION,
+    default="10s",
+    show_default=True,
+    help="interval of the log's heartbeat",
+)
 PROGRESS_OPTION = click.option("--no-progress", is_flag=True, help="no live display")
 
 

@@ -8,12 +8,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mp2._files import make_new
 from mp2.cli.session import current_session
 from mp2.errors import InputError
+
+if TYPE_CHECKING:
+    from mp2.picks.records import DayPicks
 
 
 class OutputOption(click.Option):
@@ -57,6 +61,21 @@ def is_same_file(path: Path, other: Path) -> bool:
         return os.path.samefile(path, other)
     except OSError:
         return os.path.realpath(path) == os.path.realpath(other)
+
+
+def check_folder(output: Path) -> None:
+    """Raise `InputError` when the folder of an output does not exist, before long work begins."""
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: there is no such folder; choose a file that can be written")
+
+
+def write_picks(picks: DayPicks, output: Path) -> None:
+    """Write the table of picked tickers and votes as CSV."""
+    from mp2.groups.export import for_spreadsheets
+    from mp2.picks.pick import picks_table
+
+    with writing(output) as part:
+        for_spreadsheets(picks_table(picks)).write_csv(part)
 
 
 @contextmanager

@@ -13,11 +13,13 @@ import click
 
 from mp2._document import Document, Fields, Names
 from mp2.cli import settings
+from mp2.cli.completion import RUN_ARGUMENT, complete_scans
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
     DB_OPTION,
     END_OPTION,
     GRIDS_OPTION,
+    HEARTBEAT_OPTION,
     JSON_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
@@ -30,7 +32,7 @@ from mp2.cli.options import (
     reading,
     with_options,
 )
-from mp2.cli.output_files import writing
+from mp2.cli.output_files import write_picks
 from mp2.cli.scan import ScanOptions, planned, run_scan
 from mp2.cli.search_options import (
     COUNT_OPTIONS,
@@ -76,7 +78,7 @@ class _ScanChoice:
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@RUN_ARGUMENT
 @file_option("--prices", help="daily bars up to the day before the one picked for")
 @file_option("--signals", help="a table with the signals of the day instead")
 @click.option(
@@ -95,7 +97,9 @@ class _ScanChoice:
     help="run the scanners too: which of them also name a picked ticker today, and why",
 )
 @click.option(
-    "--scan-id", help="take a stored scan instead: its id, the beginning of it, or 'last'"
+    "--scan-id",
+    shell_complete=complete_scans,
+    help="take a stored scan instead: its id, the beginning of it, or 'last'",
 )
 @output_option("--csv", "csv_output", help="write the table of tickers there")
 @number_option("--show", 10, "tickers of the vote in the table", least=0)
@@ -115,8 +119,7 @@ def pick(
     """
     from mp2.cli.pick_view import picks_view
     from mp2.cli.scan_view import named_view
-    from mp2.groups.export import for_spreadsheets
-    from mp2.picks.pick import pick_day, picks_table
+    from mp2.picks.pick import pick_day
     from mp2.storage.request import PickSettings
 
     source = options_record(_DaySource, options)
@@ -139,8 +142,7 @@ def pick(
         # After the picks are stored: scanners take their time, and may fail.
         scan = scan_beside(picks, choice, interrupts.stop, screen)
         if csv_output is not None:
-            with writing(csv_output) as part:
-                for_spreadsheets(picks_table(picks)).write_csv(part)
+            write_picks(picks, csv_output)
         content = {
             **picks.to_dict(),
             "warnings": [*picks.warnings, *scan.warnings],
@@ -304,7 +306,7 @@ def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@RUN_ARGUMENT
 @file_option("--prices", required=True, help="daily bars that hold the day picked for")
 @with_options(PRICES_OPTIONS)
 @NO_STORE_OPTION
@@ -400,12 +402,14 @@ class _WalkOptions:
 @GRIDS_OPTION
 @with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
 @rule_options
+@HEARTBEAT_OPTION
 @PROGRESS_OPTION
 @JSON_OPTION
 def walkforward(
     prices: Path,
     end: str | None,
     grids: Path | None,
+    heartbeat: float,
     no_progress: bool,
     null_seed: int,
     **options: Any,
@@ -424,7 +428,7 @@ def walkforward(
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         table = read_bars(source, interrupts.stop, end=end)
-        with observed(screen, "weeks", live=not no_progress) as observe:
+        with observed(screen, "weeks", live=not no_progress, heartbeat_s=heartbeat) as observe:
             walk = walk_forward(
                 table,
                 rules=rules,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mp2.cli import settings
+from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import Command, file_option, options_record, with_options
 from mp2.cli.output_files import is_same_file
 from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
@@ -16,7 +17,7 @@ from mp2.errors import InputError
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@RUN_ARGUMENT
 @click.option(
     "--budget",
     "budget_s",

@@ -15,8 +15,10 @@ from mp2.cli.options import (
     SIGNALS_OPTIONS,
     number_option,
     options_record,
+    output_option,
     with_options,
 )
+from mp2.cli.output_files import check_folder, write_picks
 from mp2.cli.search_options import (
     RulesCommand,
     RunOptions,
@@ -35,7 +37,12 @@ if TYPE_CHECKING:
 @click.argument("prices", type=click.Path(path_type=Path))
 @search_options
 @with_options(PRICES_OPTIONS, SIGNALS_OPTIONS, PICK_OPTIONS)
-def run(prices: Path, **options: Any) -> int:
+@output_option("-o", "--output", help="CSV file for the table of picked tickers and votes")
+def run(
+    prices: Path,
+    output: Path | None,
+    **options: Any,
+) -> int:
     """From PRICES, daily bars, to picks for the next trading day.
 
     PRICES is a Parquet, CSV or SQLite file with the columns date, ticker, open, high, low, close,
@@ -45,7 +52,9 @@ def run(prices: Path, **options: Any) -> int:
     """
     from mp2.storage.request import PricesFile, SignalSettings
 
-    return _run(PricesFile(path=prices, **options), SignalSettings(**options), options)
+    if output is not None:
+        check_folder(output)
+    return _run(PricesFile(path=prices, **options), SignalSettings(**options), options, output)
 
 
 @click.command(cls=RulesCommand)
@@ -91,6 +100,7 @@ def _run(
     source: Source,
     signals: SignalSettings,
     options: Document,
+    output: Path | None = None,
 ) -> int:
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
@@ -108,4 +118,8 @@ def _run(
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
             found = run_request(request, control)
-        return present_found(found, how)
+        code = present_found(found, how)
+        # The result is printed first: a file that fails must not take it away.
+        if output is not None:
+            write_picks(found.next_day, output)
+        return code

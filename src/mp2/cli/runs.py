@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     DB_OPTION,
     JSON_GROUPS_OPTION,
@@ -69,7 +70,7 @@ def list_runs(db: Path, limit: int) -> None:
 
 
 @runs.command()
-@click.argument("run")
+@RUN_ARGUMENT
 @JSON_OPTION
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
@@ -94,7 +95,7 @@ def show(
 
 
 @runs.command()
-@click.argument("run")
+@RUN_ARGUMENT
 @click.option(
     "--format",
     "kind",
@@ -143,7 +144,7 @@ def _write_text(text: str, output: Path | None) -> None:
 
 
 @runs.command()
-@click.argument("run")
+@RUN_ARGUMENT
 @JSON_OPTION
 @DB_OPTION
 def delete(db: Path, run: str) -> None:

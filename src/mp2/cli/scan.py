@@ -16,6 +16,7 @@ from mp2._document import Document, Fields, Names
 from mp2._files import expanded, others_may_read
 from mp2._intervals import DISPLAY_S
 from mp2.cli import settings
+from mp2.cli.completion import complete_scanners
 from mp2.cli.logs import start_logging
 from mp2.cli.options import (
     DB_OPTION,
@@ -137,6 +138,7 @@ class ScanOptions:
     type=settings.NAMES,
     multiple=True,
     callback=flat,
+    shell_complete=complete_scanners,
     help="scanners to run; several by commas or by repeating the option "
     "[default: all that are switched on]",
 )

@@ -15,6 +15,7 @@ import click
 
 from mp2._document import Document, Fields, Names
 from mp2.cli import settings
+from mp2.cli.completion import SCANNER_ARGUMENT, complete_scanners
 from mp2.cli.logs import start_logging
 from mp2.cli.options import DB_OPTION, JSON_OPTION, Group, reading
 from mp2.cli.scan import Plan, http_options, planned
@@ -143,7 +144,7 @@ def _named(plan: Plan, name: str) -> Registered:
 
 
 @scanners.command("show")
-@click.argument("name")
+@SCANNER_ARGUMENT
 @JSON_OPTION
 @DB_OPTION
 def show_scanner(db: Path, name: str) -> None:
@@ -222,7 +223,9 @@ def type_text(field: Fields) -> str:
 
 
 @scanners.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument(
+    "names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_scanners
+)
 @JSON_OPTION
 @DB_OPTION
 def reset(db: Path, names: Sequence[str]) -> None:
@@ -252,7 +255,7 @@ def reset(db: Path, names: Sequence[str]) -> None:
 
 
 @scanners.command("test")
-@click.argument("name")
+@SCANNER_ARGUMENT
 @click.option(
     "--in-caller",
     is_flag=True,

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from mp2.cli.completion import SCAN_ARGUMENT
 from mp2.cli.options import (
     DB_OPTION,
     JSON_OPTION,
@@ -56,7 +57,7 @@ def list_scans(db: Path, limit: int) -> None:
 
 
 @scans.command("show")
-@click.argument("scan")
+@SCAN_ARGUMENT
 @number_option("--show", 20, "candidates in the table", least=0)
 @click.option("--logs", is_flag=True, help="the scanners' logs too")
 @JSON_OPTION
@@ -89,7 +90,7 @@ def show_scan(
 
 
 @scans.command("delete")
-@click.argument("scan")
+@SCAN_ARGUMENT
 @JSON_OPTION
 @DB_OPTION
 def delete_scan(db: Path, scan: str) -> None:

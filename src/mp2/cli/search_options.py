@@ -13,6 +13,7 @@ from mp2._document import Fields
 from mp2.cli import settings
 from mp2.cli.options import (
     DB_OPTION,
+    HEARTBEAT_OPTION,
     JSON_GROUPS_OPTION,
     JSON_OPTION,
     PROGRESS_OPTION,
@@ -135,13 +136,7 @@ DISPLAY_OPTIONS = (
     JSON_OPTION,
     JSON_GROUPS_OPTION,
     SHOW_OPTION,
-    click.option(
-        "--heartbeat",
-        type=settings.DURATION,
-        default="10s",
-        show_default=True,
-        help="interval of the log's heartbeat",
-    ),
+    HEARTBEAT_OPTION,
     PROGRESS_OPTION,
 )
 _SEARCH_OPTIONS = (

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from mp2.cli import settings
+from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import Command, file_option, options_record, with_options
 from mp2.cli.search_options import DISPLAY_OPTIONS, LUCK_OPTIONS, RunOptions, luck_from
 from mp2.cli.session import Interrupts
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@RUN_ARGUMENT
 @click.option(
     "--budget",
     "budget_s",

@@ -21,7 +21,7 @@ from mp2._document import Names
 from mp2.data import bitset
 from mp2.data.arrays import FloatArray, WordArray
 from mp2.data.prices import PriceTable, as_prices
-from mp2.data.tables import Stop
+from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.signals.algorithms import Algorithm
 from mp2.signals.grids import Grids, grids_of
@@ -53,6 +53,8 @@ class Finding:
         return f"{self.algo} {self.variation}: {effect} {self.change}"
 
 
+_N_PER_CUT = 4
+
 _Probe = tuple[str, SignalSheet, slice]
 """What was changed, and the same signals in another way: its first days are these of the base."""
 
@@ -64,13 +66,15 @@ def check(
     n_days: int = 10,
     n_cuts: int = 3,
     stop: Stop = None,
+    observe: Observe = None,
 ) -> list[Finding]:
     """Check all variations of some algorithms, or of grids, for look-ahead.
 
     The last `n_days` (at least 2) days are computed. For `n_cuts` of them the bars from that day on
     are cut off, doubled, halved and multiplied by random factors, and the signals up to that day
     computed again. Each variation has at most one finding per change; findings are in the order of
-    variation numbers. Setting `stop` raises `ReadStoppedError`.
+    variation numbers. Setting `stop` raises `ReadStoppedError`. `observe(done, total)` counts
+    computations.
 
     Raises what `compute_signals` raises. An empty list proves nothing for other prices, days or
     parameters.
@@ -81,12 +85,18 @@ def check(
     grids = algorithms if isinstance(algorithms, Grids) else grids_of(algorithms)
     compute = partial(compute_signals, grids=grids, stop=stop)
     prices = as_prices(prices, stop=stop)
+    # The base, two without a change of bars, and those of each cut.
+    n_computations = 3 + _N_PER_CUT * min(n_cuts, n_days - 1)
+    if observe is not None:
+        observe(0, n_computations)
     base = compute(prices, n_days=n_days)
     # Numbered, because probes end one after the other and findings go by variation.
     findings: list[tuple[int, Finding]] = []
     # One probe at a time: a sheet of all variations is large.
-    for probe in probes_of(prices, base, n_cuts, compute):
+    for n_done, probe in enumerate(probes_of(prices, base, n_cuts, compute), 2):
         findings += differences(base, probe)
+        if observe is not None:
+            observe(n_done, n_computations)
     findings.sort(key=lambda numbered: numbered[0])
     return [finding for _, finding in findings]
 

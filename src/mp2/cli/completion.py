@@ -1,0 +1,91 @@
+"""What a shell completes: ids of stored runs and scans, and names of scanners.
+
+A completion has no place for an error: without a database, or with one that cannot be read, there
+is nothing to choose from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from mp2.cli.options import DEFAULT_DB, reading
+from mp2.errors import Mp2Error
+
+if TYPE_CHECKING:
+    from mp2.storage.runs import RunSummary
+    from mp2.storage.scans import ScanSummary
+
+_N_NEWEST = 50
+
+
+def complete_runs(
+    context: click.Context,
+    param: click.Parameter,
+    incomplete: str,
+) -> list[CompletionItem]:
+    """Return the newest runs, with their status and source as help."""
+    runs: list[RunSummary] = []
+    with suppress(Mp2Error), reading(_database(context)) as store:
+        runs = store.runs(_N_NEWEST)
+    named = ((run.run_id, f"{run.status}, {run.source}") for run in runs)
+    return list(_fitting(named, incomplete))
+
+
+def complete_scans(
+    context: click.Context,
+    param: click.Parameter,
+    incomplete: str,
+) -> list[CompletionItem]:
+    """Return the newest scans, with their status and day as help."""
+    scans: list[ScanSummary] = []
+    with suppress(Mp2Error), reading(_database(context)) as store:
+        scans = store.scans(_N_NEWEST)
+    named = ((scan.scan_id, f"{scan.status}, {scan.day}") for scan in scans)
+    return list(_fitting(named, incomplete))
+
+
+def complete_scanners(
+    context: click.Context,
+    param: click.Parameter,
+    incomplete: str,
+) -> list[CompletionItem]:
+    """Return the scanners, with their summaries as help; after a comma the next one."""
+    from mp2.discovery.registry import find_scanners
+
+    before, comma, word = incomplete.rpartition(",")
+    scanners: list[tuple[str, str]] = []
+    for one in find_scanners():
+        summary = getattr(one.scanner, "summary", "")
+        scanners.append((f"{before}{comma}{one.name}", summary))
+    return list(_fitting(scanners, f"{before}{comma}{word.strip()}"))
+
+
+def _fitting(
+    values: Iterable[tuple[str, str]],
+    incomplete: str,
+) -> Iterator[CompletionItem]:
+    for value, meaning in values:
+        if value.startswith(incomplete):
+            yield CompletionItem(value, help=meaning)
+
+
+def _database(context: click.Context) -> Path:
+    """Return the database of the command; the option may stand before or after the word."""
+    current: click.Context | None = context
+    while current is not None:
+        path: Any = current.params.get("db")
+        if path is not None:
+            return Path(path)
+        current = current.parent
+    return DEFAULT_DB
+
+
+RUN_ARGUMENT = click.argument("run", shell_complete=complete_runs)
+SCAN_ARGUMENT = click.argument("scan", shell_complete=complete_scans)
+SCANNER_ARGUMENT = click.argument("name", shell_complete=complete_scanners)
