@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2._document import Document
+from mp2._files import expanded
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
     JSON_OPTION,
@@ -15,6 +18,7 @@ from mp2.cli.options import (
     PROGRESS_OPTION,
     SIGNALS_OPTIONS,
     Command,
+    file_option,
     output_option,
     with_options,
 )
@@ -163,37 +167,83 @@ def write_table(frame: Any, path: Path) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("tickers", nargs=-1, required=True)
-@click.option("--start", required=True, help="first day, YYYY-MM-DD")
-@click.option("--end", required=True, help="last day, YYYY-MM-DD")
-@OUTPUT_OPTION
+@click.argument("tickers", nargs=-1)
+@file_option("--tickers-file", help="text file of tickers, between blanks, commas or on lines")
+@click.option("--start", help="first day, YYYY-MM-DD; needed without --update")
+@click.option("--end", help="last day, YYYY-MM-DD [default: today]")
+@file_option(
+    "--update", help="file of an earlier download: its tickers get the days since, in this file"
+)
+@output_option("-o", "--output", help="Parquet or CSV file to write [default: that of --update]")
 @PROGRESS_OPTION
 @JSON_OPTION
 def download(
     tickers: Sequence[str],
-    start: str,
-    end: str,
-    output: Path,
+    tickers_file: Path | None,
+    start: str | None,
+    end: str | None,
+    update: Path | None,
+    output: Path | None,
     no_progress: bool,
 ) -> None:
-    """Download daily bars of TICKERS from Yahoo (extra 'yahoo'): a file that `mp2 run` takes."""
+    """Download daily bars of TICKERS from Yahoo (extra 'yahoo'): a file that `mp2 run` takes.
+
+    With --update an earlier download is continued. A ticker whose past prices a split has changed
+    is downloaded whole.
+    """
     from mp2.data.prices import to_frame
     from mp2.data.yahoo import download as fetch
+    from mp2.data.yahoo_update import read_download
+    from mp2.data.yahoo_update import update as continued
 
+    output = output or update
+    if output is None:
+        raise InputError("output: name the file to write with --output, or one to --update")
     check_format(output)
+    if update is None and start is None:
+        raise InputError("start: name the first day with --start YYYY-MM-DD, or a file to --update")
+    if update is not None and start is not None:
+        raise InputError("start: --update begins where its file ends; leave --start out")
+    end = end or str(date.today())
+    names = [*tickers, *(read_tickers(tickers_file) if tickers_file else ())]
     with Interrupts().caught() as interrupts:
         screen = start_logging()
+        known = None if update is None else read_download(update)
         with observed(screen, "download", live=not no_progress) as observe:
-            table = fetch(tickers, start=start, end=end, observe=observe, stop=interrupts.stop)
-        write_table(to_frame(table), output)
-        n_tickers = len(table.tickers)
-        n_dates = len(table.dates)
+            more: Document = {"end": end, "observe": observe, "stop": interrupts.stop}
+            if known is None:
+                table = fetch(names, start=str(start), **more)
+                frame = to_frame(table)
+                warnings = table.warnings
+            else:
+                frame, warnings = continued(known, tickers=names, **more)
+        write_table(frame, output)
+        n_tickers = frame["ticker"].n_unique()
+        dates = frame["date"].unique().sort().to_list()
         present(
             document(
-                warnings=table.warnings,
+                warnings=warnings,
                 output=str(output),
                 n_tickers=n_tickers,
-                n_dates=n_dates,
+                n_dates=len(dates),
             ),
-            f"{n_tickers:,} tickers, {table.dates[0]} to {table.dates[-1]}: {output}",
+            f"{n_tickers:,} tickers, {dates[0]} to {dates[-1]}: {output}",
         )
+
+
+def read_tickers(path: Path) -> list[str]:
+    """Read the tickers of a text file; `#` begins a comment, a first word `ticker` is a heading."""
+    try:
+        text = expanded(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(f"{path}: {cause}; name a text file of tickers") from error
+    tickers: list[str] = []
+    for line in text.splitlines():
+        listed, _, _ = line.partition("#")
+        tickers += listed.replace(",", " ").replace(";", " ").split()
+    if tickers and tickers[0].lower() in ("ticker", "symbol"):
+        del tickers[0]
+    if not tickers:
+        raise InputError(f"{path}: holds no ticker; write one a line")
+    return tickers
