@@ -11,7 +11,7 @@ import mp2
 SOURCE = Path(mp2.__file__).parent
 RANKS = (
     {"errors", "_document", "_checks"},
-    {"_files", "_intervals", "_overview", "_process"},
+    {"_durations", "_files", "_interrupts", "_intervals", "_overview", "_process"},
     {"_sqlite"},
     {"data"},
     {"signals", "groups", "_recurse"},

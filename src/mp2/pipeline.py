@@ -9,7 +9,8 @@ it fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -19,6 +20,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mp2._document import Document, Fields
+from mp2._durations import Duration, seconds
+from mp2._interrupts import OnInterrupt, stopped_by_interrupt
 from mp2._overview import Entry, Overview
 from mp2._recurse import now_ns
 from mp2.data.dates import iso_day
@@ -29,6 +32,7 @@ from mp2.data.signal_reader import as_panel, read_signals
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.settings import N_REPLICATES, LuckSettings, check_luck_settings
+from mp2.groups.progress import ProgressBar
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
@@ -112,7 +116,7 @@ def search(
     panel: Any,
     *,
     store: PathText | None = None,
-    budget_s: float = 60.0,
+    budget_s: Duration = 60.0,
     workers: int = 4,
     rules: Rules | None = None,
     special: Sequence[str] = (),
@@ -126,15 +130,21 @@ def search(
     sectors: Any = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
-    observe_every_s: float = 0.1,
+    observe_every_s: Duration = 0.1,
+    on_interrupt: OnInterrupt = "stop",
+    progress: bool = False,
 ) -> SearchResult:
     """Search a panel, or what `read_signals` reads, for the best consensus groups.
 
     With `store`, the path of a database, the run is kept there while it runs, and `resume` can
-    continue it: the result has its `run_id`. The search takes at most `budget_s` seconds; it and
-    the settings after it are those of `mp2.groups.settings.SearchSettings`. Setting `stop` (from
-    any thread, or a signal handler) ends the search and keeps all groups found so far. `observe` is
-    called in the calling thread about every `observe_every_s` seconds.
+    continue it: the result has its `run_id`. The search takes at most `budget_s`, in seconds or as
+    "5m"; it and the settings after it are those of `mp2.groups.settings.SearchSettings`. Setting
+    `stop` (from any thread, or a signal handler) ends the search and keeps all groups found so far.
+    `observe` is called in the calling thread about every `observe_every_s` seconds.
+
+    Ctrl-C ends the search as `stop` does, a second one raises `KeyboardInterrupt`; with
+    `on_interrupt="raise"` the first one does, as also where nothing was searched yet.
+    `progress=True` shows a bar on a terminal and in a notebook.
 
     With `replicates`, such as 999, what the search leaves of `budget_s` goes into a test whether
     the best groups are better than luck: `significance` of the result. `null`, `seed`, `prices` and
@@ -145,7 +155,7 @@ def search(
     fails later costs only the storing: `store_error` of the result says why.
     """
     settings = SearchSettings(
-        budget_s=budget_s,
+        budget_s=seconds("budget_s", budget_s),
         workers=workers,
         rules=Rules() if rules is None else rules,
         special=special,
@@ -157,34 +167,38 @@ def search(
         storing=Storing(db=_path(store)),
         stop=stop,
         observe=observe,
-        observe_every_s=observe_every_s,
+        observe_every_s=seconds("observe_every_s", observe_every_s),
     )
-    if not isinstance(panel, str | PathLike):
-        panel = as_panel(panel, stop=stop)
-    if not isinstance(prices, str | PathLike | None):
-        prices = as_prices(prices, stop=stop)
-    history = None
-    if prices is not None:
-        history = _source_of(prices, PricesFile, "prices")
-    luck = LuckRequest(
-        settings=LuckSettings(replicates=replicates, null=null, seed=seed),
-        prices=history,
-        sectors=_sectors_source(sectors),
-    )
-    request = Request(source=_source_of(panel, SignalsFile, "signals"), search=settings, luck=luck)
-    return search_request(
-        request,
-        control,
-        panel if isinstance(panel, SignalPanel) else None,
-        _beside(prices, sectors),
-    )
+    with _attended(control, on_interrupt, progress) as control:
+        if not isinstance(panel, str | PathLike):
+            panel = as_panel(panel, stop=control.stop)
+        if not isinstance(prices, str | PathLike | None):
+            prices = as_prices(prices, stop=control.stop)
+        history = None
+        if prices is not None:
+            history = _source_of(prices, PricesFile, "prices")
+        request = Request(
+            source=_source_of(panel, SignalsFile, "signals"),
+            search=settings,
+            luck=LuckRequest(
+                settings=LuckSettings(replicates=replicates, null=null, seed=seed),
+                prices=history,
+                sectors=_sectors_source(sectors),
+            ),
+        )
+        return search_request(
+            request,
+            control,
+            panel if isinstance(panel, SignalPanel) else None,
+            _beside(prices, sectors),
+        )
 
 
 def run(
     prices: Any,
     *,
     store: PathText | None = None,
-    budget_s: float = 60.0,
+    budget_s: Duration = 60.0,
     workers: int = 4,
     rules: Rules | None = None,
     n_days: int = 5,
@@ -202,6 +216,8 @@ def run(
     sectors: Any = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
+    on_interrupt: OnInterrupt = "stop",
+    progress: bool = False,
 ) -> PipelineRun:
     """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
 
@@ -211,12 +227,13 @@ def run(
 
     `prices` and `grids` are what `read_prices` and `load_grids` return, or what they read.
     With `store`, the path of a database, the run is kept there as `search` does. The settings are
-    those of `compute_signals`, `search` and `pick_day`; so are the errors raised.
+    those of `compute_signals`, `search` and `pick_day`; so are the errors raised, and what Ctrl-C
+    does.
     """
     from mp2.signals.grids import Grids
 
     settings = SearchSettings(
-        budget_s=budget_s,
+        budget_s=seconds("budget_s", budget_s),
         workers=workers,
         rules=Rules() if rules is None else rules,
         special=special,
@@ -230,21 +247,22 @@ def run(
     else:
         signals = SignalSettings(n_days=n_days, end=end, grids=_path(grids))
         given_grids = None
-    if not isinstance(prices, str | PathLike):
-        prices = as_prices(prices, end=end, stop=stop)
-    request = Request(
-        source=_source_of(prices, PricesFile, "prices"),
-        search=settings,
-        signals=signals,
-        picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
-        luck=LuckRequest(
-            settings=LuckSettings(replicates=replicates, null=null, seed=seed),
-            sectors=_sectors_source(sectors),
-        ),
-    )
     control = RunControl(storing=Storing(db=_path(store)), stop=stop, observe=observe)
-    table = prices if isinstance(prices, PriceTable) else None
-    return run_request(request, control, table, given_grids, _beside(None, sectors))
+    with _attended(control, on_interrupt, progress) as control:
+        if not isinstance(prices, str | PathLike):
+            prices = as_prices(prices, end=end, stop=control.stop)
+        request = Request(
+            source=_source_of(prices, PricesFile, "prices"),
+            search=settings,
+            signals=signals,
+            picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
+            luck=LuckRequest(
+                settings=LuckSettings(replicates=replicates, null=null, seed=seed),
+                sectors=_sectors_source(sectors),
+            ),
+        )
+        table = prices if isinstance(prices, PriceTable) else None
+        return run_request(request, control, table, given_grids, _beside(None, sectors))
 
 
 def resume(
@@ -253,13 +271,15 @@ def resume(
     store: PathText = "mp2.db",
     source: Any = None,
     grids: Grids | None = None,
-    budget_s: float | None = None,
+    budget_s: Duration | None = None,
     workers: int | None = None,
     max_attempts: int | None = None,
     prices: Any = None,
     sectors: Any = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
+    on_interrupt: OnInterrupt = "stop",
+    progress: bool = False,
 ) -> SearchResult | PipelineRun:
     """Continue a stored run that did not end, and return what an uninterrupted one would return.
 
@@ -271,16 +291,17 @@ def resume(
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """
     control = RunControl(storing=Storing(db=Path(store)), stop=stop, observe=observe)
-    return resume_request(
-        run_id,
-        control,
-        source=source,
-        grids=grids,
-        budget_s=budget_s,
-        workers=workers,
-        max_attempts=max_attempts,
-        beside=_beside(prices, sectors),
-    )
+    with _attended(control, on_interrupt, progress) as control:
+        return resume_request(
+            run_id,
+            control,
+            source=source,
+            grids=grids,
+            budget_s=None if budget_s is None else seconds("budget_s", budget_s),
+            workers=workers,
+            max_attempts=max_attempts,
+            beside=_beside(prices, sectors),
+        )
 
 
 def scan(
@@ -290,7 +311,7 @@ def scan(
     config: Fields | None = None,
     state: Document | None = None,
     workers: int | None = None,
-    timeout_s: float | None = None,
+    timeout_s: Duration | None = None,
     concurrent: bool | None = None,
     only: Sequence[str] = (),
     http: ClientFactory | None = None,
@@ -298,7 +319,7 @@ def scan(
     breakers: Breakers | None = None,
     stop: Stop = None,
     observe: Callable[[ScanEvent], None] | None = None,
-    observe_every_s: float | None = None,
+    observe_every_s: Duration | None = None,
     on_begin: Callable[[str], None] | None = None,
     today: date | str | None = None,
     scan_id: str | None = None,
@@ -318,19 +339,22 @@ def scan(
 
     known = find_scanners() if scanners is None else registered(scanners)
     day = runner.scan_day(today)
+    every_s = None
+    if observe_every_s is not None:
+        every_s = seconds("observe_every_s", observe_every_s)
     run_scanners = partial(
         runner.scan,
         known,
         config=config,
         state=state,
         workers=workers,
-        timeout_s=timeout_s,
+        timeout_s=None if timeout_s is None else seconds("timeout_s", timeout_s),
         concurrent=concurrent,
         only=only,
         http=http,
         http_options=http_options,
         stop=stop,
-        observe_every_s=observe_every_s,
+        observe_every_s=every_s,
         today=day,
         scan_id=scan_id,
     )
@@ -350,6 +374,25 @@ def scan(
             recorder.abandon()
             raise
         return recorder.finish(result)
+
+
+@contextmanager
+def _attended(
+    control: RunControl,
+    on_interrupt: OnInterrupt,
+    progress: bool,
+) -> Iterator[RunControl]:
+    """Yield the control of a call that a user waits for: Ctrl-C stops it, a bar follows it."""
+    with (
+        stopped_by_interrupt(control.stop, on_interrupt) as stop,
+        ProgressBar(shown=progress) as bar,
+    ):
+        yield replace(
+            control,
+            stop=stop,
+            observe=bar.beside(bar.search, control.observe),
+            observe_signals=bar.beside(bar.signals, control.observe_signals),
+        )
 
 
 # --- the job --------------------------------------------------------------------------------------

@@ -14,24 +14,19 @@ from click.core import ParameterSource
 from click.types import FuncParamType
 
 from mp2._document import Document, Names
+from mp2._durations import parse_duration
 from mp2._files import read_toml
 from mp2.errors import InputError
 
 # --- types of values -------------------------------------------------------------------------
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
-
 
 def duration(value: Any) -> float:
     """Return seconds from 90, '90', '90s', '1.5m', '2h' or '250ms'."""
-    match = _DURATION.fullmatch(str(value))
-    if match is not None:
-        number, unit = match.groups()
-        unit_s = _UNITS_S.get(unit.lower() or "s")
-        if unit_s is not None:
-            return float(number) * unit_s
-    raise click.BadParameter(f"{value!r} is not a time; write it as 30s, 5m, 1.5h or 250ms")
+    try:
+        return parse_duration(str(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _timeout(value: Any) -> float:

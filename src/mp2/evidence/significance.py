@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from mp2._durations import Duration, seconds
 from mp2._recurse import now_ns
 from mp2.data.arrays import FloatArray
 from mp2.data.panel import SignalPanel
@@ -59,7 +60,7 @@ def significance(
     null: str = "auto",
     seed: int = 0,
     sectors: Any = None,
-    budget_s: float = 60.0,
+    budget_s: Duration = 60.0,
     workers: int = 4,
     rules: Rules | None = None,
     n_donors: int = N_DONORS,
@@ -71,7 +72,7 @@ def significance(
     `result_or_panel`: what `mp2.search` or `mp2.run` returned, or a panel, or what `read_signals`
     reads; a panel is searched first, by `rules`. `prices`: daily bars, or what `read_prices` reads,
     that begin long before the searched days, for the null model "days". `sectors`: a mapping from
-    ticker to sector, or a table of both, for "sectors". The call takes at most `budget_s` seconds;
+    ticker to sector, or a table of both, for "sectors". The call takes at most `budget_s`;
     at the wall the test covers the starters that are done. Setting `stop` ends it likewise.
 
     Raises `InputError` for unusable settings, and for a null model that is asked for by name and
@@ -84,6 +85,7 @@ def significance(
     check_luck_settings(settings)
     if not settings.is_on:
         raise InputError("replicates: 0 tests nothing; give 19 or more")
+    budget_s = seconds("budget_s", budget_s)
     stop = stop or threading.Event()
     result = getattr(result_or_panel, "result", result_or_panel)
     if not isinstance(result, SearchResult):

@@ -22,6 +22,8 @@ from statistics import fmean
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
+from mp2._durations import Duration, seconds
+from mp2._interrupts import OnInterrupt, stopped_by_interrupt
 from mp2._overview import Entry, Overview, first_of, span
 from mp2._recurse import now_ns
 from mp2.data.prices import PriceTable, as_prices
@@ -33,6 +35,7 @@ from mp2.evidence.settings import LuckSettings, check_luck_settings
 from mp2.evidence.significance import SignificanceTest
 from mp2.groups.exclusions import why_nothing
 from mp2.groups.luck import P_SMALL
+from mp2.groups.progress import ProgressBar
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import search as search_groups
@@ -214,7 +217,7 @@ def walk_forward(
     prices: Any,
     *,
     weeks: int = 26,
-    budget_s_per_week: float = 10.0,
+    budget_s_per_week: Duration = 10.0,
     workers: int = 4,
     rules: Rules | None = None,
     end: str | None = None,
@@ -229,6 +232,8 @@ def walk_forward(
     sectors: Any = None,
     stop: Stop = None,
     observe: Observe = None,
+    on_interrupt: OnInterrupt = "stop",
+    progress: bool = False,
     search: Callable[..., SearchResult] = search_groups,
     signals: Callable[..., SignalSheet] = compute_signals,
 ) -> WalkForward:
@@ -236,64 +241,55 @@ def walk_forward(
 
     - `prices`: a price table, or what `read_prices` reads.
     - `end`: a day (default: the last date of the prices); without bars, the last one before it.
-    - `budget_s_per_week` (seconds), `workers`, `rules`, `count` and `without` go to each search;
-      `min_tickers` and `top_groups` to `pick_day`; `grids` to `compute_signals`. The signals of all
-      days are computed once.
+    - `budget_s_per_week` (seconds, or "10s"), `workers`, `rules`, `count` and `without` go to each
+      search; `min_tickers` and `top_groups` to `pick_day`; `grids` to `compute_signals`. The
+      signals of all days are computed once.
     - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
       best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
     - `observe(done, total)` counts weeks. Setting `stop` ends the walk with the weeks finished so
-      far; while signals are computed it raises `ReadStoppedError`.
+      far; while signals are computed it raises `ReadStoppedError`. Ctrl-C ends it likewise, by
+      `on_interrupt="raise"` with `KeyboardInterrupt`; `progress=True` shows a bar.
 
     Raises `InputError` for unusable settings and for too short a history.
     """
     rules = Rules() if rules is None else rules
     luck = LuckSettings(replicates=replicates, null=null, seed=seed)
     check_luck_settings(luck)
-    sector_of = None if sectors is None else read_sectors(sectors)
-    prices = as_prices(prices, end=end, stop=stop)
-    n_days = _n_days(prices, weeks, end)
-    # Once for all weeks: the signals of a day do not depend on the other days.
-    sheet = signals(
-        prices,
-        n_days=n_days,
-        end=end,
-        grids=grids,
-        stop=stop,
-    )
     settings = SearchSettings(
-        budget_s=budget_s_per_week,
+        budget_s=seconds("budget_s_per_week", budget_s_per_week),
         workers=workers,
         rules=rules,
         count=count,
         without=without,
     )
+    sector_of = None if sectors is None else read_sectors(sectors)
     done: list[Week] = []
     reasons: list[str] = []
-    while len(done) < weeks:
+    with stopped_by_interrupt(stop, on_interrupt) as stopping, ProgressBar(shown=progress) as bar:
+        observe = bar.beside(bar.weeks, observe)
+        prices = as_prices(prices, end=end, stop=stopping)
+        n_days = _n_days(prices, weeks, end)
+        # Once for all weeks: the signals of a day do not depend on the other days.
+        sheet = signals(prices, n_days=n_days, end=end, grids=grids, stop=stopping)
+        while len(done) < weeks:
+            if observe is not None:
+                observe(len(done), weeks)
+            first = DAYS_PER_WEEK * len(done)
+            panel = sheet.panel(first, DAYS_PER_WEEK)
+            started_ns = now_ns()
+            result = search(panel, settings, stop=stopping)
+            if luck.is_on:
+                test = SignificanceTest(panel, luck, prices=prices, sectors=sector_of)
+                result = test.after_search(result, settings, started_ns, stopping)
+            if stopping.is_set():
+                # This search had less time than the others.
+                break
+            judged_from = first + DAYS_PER_WEEK
+            done.append(judge_week(result, sheet, judged_from, min_tickers, top_groups))
+            if not any(result.kept.values()):
+                reasons.append(why_nothing(result, panel))
         if observe is not None:
             observe(len(done), weeks)
-        first = DAYS_PER_WEEK * len(done)
-        panel = sheet.panel(first, DAYS_PER_WEEK)
-        started_ns = now_ns()
-        result = search(panel, settings, stop=stop)
-        if luck.is_on:
-            test = SignificanceTest(panel, luck, prices=prices, sectors=sector_of)
-            result = test.after_search(result, settings, started_ns, stop)
-        if stop is not None and stop.is_set():
-            # This search had less time than the others.
-            break
-        week = judge_week(
-            result,
-            sheet,
-            first + DAYS_PER_WEEK,
-            min_tickers,
-            top_groups,
-        )
-        done.append(week)
-        if not any(result.kept.values()):
-            reasons.append(why_nothing(result, panel))
-    if observe is not None:
-        observe(len(done), weeks)
     warnings = list(sheet.warnings)
     if reasons:
         warnings.append(
