@@ -55,7 +55,14 @@ def test_run_is_signals_search_and_picks(market):
         top_groups=7,
     )
     sheet = mp2.compute_signals(market.prices, n_days=5, include_next=True, grids=market.grids)
-    result = mp2.search(sheet.panel(0, 5), budget_s=60, workers=1, rules=QUICK)
+    result = mp2.search(
+        sheet.panel(0, 5),
+        budget_s=60,
+        workers=1,
+        rules=QUICK,
+        replicates=999,
+        prices=market.prices,
+    )
     assert whole.result.status is mp2.Status.COMPLETE
     assert whole.result.kept == result.kept
     assert whole.result.kept[3]
