@@ -10,7 +10,7 @@ from places import GOLDEN
 import mp2
 from mp2.data.prices import to_frame
 from mp2.demo.market import make_market
-from mp2.pipeline import last_day
+from mp2.storage.inputs import last_day
 from mp2.storage.request import PricesFile
 
 WEEK = GOLDEN / "week-prices.csv"

@@ -19,7 +19,7 @@ RANKS = (
     {"evidence"},
     {"picks", "discovery"},
     {"storage", "demo"},
-    {"pipeline"},
+    {"pipeline", "scanning"},
     {"reporting"},
     {"cli"},
     {"__main__"},

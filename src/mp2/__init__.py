@@ -49,7 +49,8 @@ _NAMES_OF = {
     "discovery.registry": "find_scanners",
     "discovery.scanner": "ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
-    "pipeline": "PipelineRun resume run scan search",
+    "scanning": "scan",
+    "pipeline": "PipelineRun resume run search",
 }
 """Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""
 

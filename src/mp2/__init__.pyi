@@ -47,8 +47,8 @@ from mp2.picks.walkforward import walk_forward as walk_forward
 from mp2.pipeline import PipelineRun as PipelineRun
 from mp2.pipeline import resume as resume
 from mp2.pipeline import run as run
-from mp2.pipeline import scan as scan
 from mp2.pipeline import search as search
+from mp2.scanning import scan as scan
 from mp2.signals.algorithms import Algorithm as Algorithm
 from mp2.signals.algorithms import Parameter as Parameter
 from mp2.signals.grids import Grids as Grids

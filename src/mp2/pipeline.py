@@ -9,26 +9,22 @@ it fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from mp2._document import Document, Fields
 from mp2._durations import Duration, seconds
 from mp2._interrupts import OnInterrupt, stopped_by_interrupt
 from mp2._overview import Entry, Overview
 from mp2._recurse import now_ns
-from mp2.data.dates import iso_day
 from mp2.data.panel import SignalPanel
-from mp2.data.prices import PriceTable, as_prices, read_prices
+from mp2.data.prices import PriceTable, as_prices
 from mp2.data.sectors import read_sectors
-from mp2.data.signal_reader import as_panel, read_signals
+from mp2.data.signal_reader import as_panel
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
 from mp2.evidence.settings import N_REPLICATES, LuckSettings, check_luck_settings
@@ -38,7 +34,21 @@ from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings, check_settings
-from mp2.storage.recorder import Recorder, Storing, WriterThread, recording
+from mp2.storage.inputs import (
+    NOTHING_BESIDE,
+    Beside,
+    PathText,
+    beside_of,
+    last_day,
+    moved,
+    path_of,
+    read_again,
+    read_bars,
+    read_panel,
+    sectors_source,
+    source_of,
+)
+from mp2.storage.recorder import Recorder, Storing, recording
 from mp2.storage.request import (
     DemoPrices,
     InMemory,
@@ -48,23 +58,15 @@ from mp2.storage.request import (
     Request,
     SignalSettings,
     SignalsFile,
-    Source,
 )
 from mp2.storage.runs import Store
 
 if TYPE_CHECKING:
     from mp2.demo.market import DemoMarket
-    from mp2.discovery.breaker import Breakers
-    from mp2.discovery.records import ScanEvent, ScanResult
-    from mp2.discovery.registry import Registered
-    from mp2.discovery.scanner import ClientFactory, Scanner
     from mp2.evidence.significance import SignificanceTest
     from mp2.picks.records import DayPicks
     from mp2.signals.grids import Grids
     from mp2.signals.sheet import SignalSheet
-
-PathText = str | PathLike[str]
-FileT = TypeVar("FileT", SignalsFile, PricesFile)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,14 +101,6 @@ class RunControl:
     observe: SearchObserver | None = None
     observe_every_s: float = 0.1
     observe_signals: Observe = None
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What null models need beside the signals, where the caller has it in memory."""
-
-    prices: PriceTable | None = None
-    sectors: Mapping[str, str] | None = None
 
 
 # --- the public functions -------------------------------------------------------------------------
@@ -164,7 +158,7 @@ def search(
         without=without,
     )
     control = RunControl(
-        storing=Storing(db=_path(store)),
+        storing=Storing(db=path_of(store)),
         stop=stop,
         observe=observe,
         observe_every_s=seconds("observe_every_s", observe_every_s),
@@ -176,21 +170,21 @@ def search(
             prices = as_prices(prices, stop=control.stop)
         history = None
         if prices is not None:
-            history = _source_of(prices, PricesFile, "prices")
+            history = source_of(prices, PricesFile, "prices")
         request = Request(
-            source=_source_of(panel, SignalsFile, "signals"),
+            source=source_of(panel, SignalsFile, "signals"),
             search=settings,
             luck=LuckRequest(
                 settings=LuckSettings(replicates=replicates, null=null, seed=seed),
                 prices=history,
-                sectors=_sectors_source(sectors),
+                sectors=sectors_source(sectors),
             ),
         )
         return search_request(
             request,
             control,
             panel if isinstance(panel, SignalPanel) else None,
-            _beside(prices, sectors),
+            beside_of(prices, sectors),
         )
 
 
@@ -245,24 +239,24 @@ def run(
         signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)
         given_grids = grids
     else:
-        signals = SignalSettings(n_days=n_days, end=end, grids=_path(grids))
+        signals = SignalSettings(n_days=n_days, end=end, grids=path_of(grids))
         given_grids = None
-    control = RunControl(storing=Storing(db=_path(store)), stop=stop, observe=observe)
+    control = RunControl(storing=Storing(db=path_of(store)), stop=stop, observe=observe)
     with _attended(control, on_interrupt, progress) as control:
         if not isinstance(prices, str | PathLike):
             prices = as_prices(prices, end=end, stop=control.stop)
         request = Request(
-            source=_source_of(prices, PricesFile, "prices"),
+            source=source_of(prices, PricesFile, "prices"),
             search=settings,
             signals=signals,
             picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
             luck=LuckRequest(
                 settings=LuckSettings(replicates=replicates, null=null, seed=seed),
-                sectors=_sectors_source(sectors),
+                sectors=sectors_source(sectors),
             ),
         )
         table = prices if isinstance(prices, PriceTable) else None
-        return run_request(request, control, table, given_grids, _beside(None, sectors))
+        return run_request(request, control, table, given_grids, beside_of(None, sectors))
 
 
 def resume(
@@ -300,80 +294,8 @@ def resume(
             budget_s=None if budget_s is None else seconds("budget_s", budget_s),
             workers=workers,
             max_attempts=max_attempts,
-            beside=_beside(prices, sectors),
+            beside=beside_of(prices, sectors),
         )
-
-
-def scan(
-    scanners: Iterable[type[Scanner] | Registered] | None = None,
-    *,
-    store: PathText | None = None,
-    config: Fields | None = None,
-    state: Document | None = None,
-    workers: int | None = None,
-    timeout_s: Duration | None = None,
-    concurrent: bool | None = None,
-    only: Sequence[str] = (),
-    http: ClientFactory | None = None,
-    http_options: Fields | None = None,
-    breakers: Breakers | None = None,
-    stop: Stop = None,
-    observe: Callable[[ScanEvent], None] | None = None,
-    observe_every_s: Duration | None = None,
-    on_begin: Callable[[str], None] | None = None,
-    today: date | str | None = None,
-    scan_id: str | None = None,
-) -> ScanResult:
-    """Run scanners and merge their candidates; with `store`, store the scan in that database too.
-
-    The other settings, and the errors raised, are those of `mp2.discovery.runner.scan`. With
-    `store` every outcome is stored before `observe` gets it, the breakers are those of the
-    database, and `on_begin` is called with the scan's id there. A store that cannot be opened
-    raises `StoreError`; one that fails later ends the storing, and `store_error` of the result
-    gives the reason.
-    """
-    # A search has no use for scanners.
-    from mp2.discovery import runner
-    from mp2.discovery.registry import find_scanners, registered, select
-    from mp2.storage.scan_recorder import ScanRecorder
-
-    known = find_scanners() if scanners is None else registered(scanners)
-    day = runner.scan_day(today)
-    every_s = None
-    if observe_every_s is not None:
-        every_s = seconds("observe_every_s", observe_every_s)
-    run_scanners = partial(
-        runner.scan,
-        known,
-        config=config,
-        state=state,
-        workers=workers,
-        timeout_s=None if timeout_s is None else seconds("timeout_s", timeout_s),
-        concurrent=concurrent,
-        only=only,
-        http=http,
-        http_options=http_options,
-        stop=stop,
-        observe_every_s=every_s,
-        today=day,
-        scan_id=scan_id,
-    )
-    if store is None:
-        return run_scanners(breakers=breakers, observe=observe)
-
-    names = [one.name for one in select(known, only)]
-    with WriterThread(lambda: Store(Path(store))) as writer:
-        recorder = ScanRecorder(
-            writer, names=names, day=day, config=config or {}, observer=observe, on_begin=on_begin
-        )
-        try:
-            result = run_scanners(
-                breakers=breakers or recorder.breakers(), observe=recorder.observe
-            )
-        except Exception:
-            recorder.abandon()
-            raise
-        return recorder.finish(result)
 
 
 @contextmanager
@@ -402,7 +324,7 @@ def search_request(
     request: Request,
     control: RunControl,
     panel: SignalPanel | None = None,
-    beside: Beside = Beside(),
+    beside: Beside = NOTHING_BESIDE,
 ) -> SearchResult:
     """Search as `request` says. `panel` stands for a source in memory."""
     read_s = 0.0
@@ -423,7 +345,7 @@ def run_request(
     control: RunControl,
     prices: PriceTable | None = None,
     grids: Grids | None = None,
-    beside: Beside = Beside(),
+    beside: Beside = NOTHING_BESIDE,
 ) -> PipelineRun:
     """Run the main job as `request` says. `prices` and `grids` stand for those in memory."""
     # A search of a table begins sooner without picks.
@@ -569,7 +491,7 @@ def luck_request(
     sectors = luck.sectors or request.luck.sectors
     luck = luck.model_copy(update={"prices": prices, "sectors": sectors})
     request = request.model_copy(update={"luck": luck})
-    beside = Beside()
+    beside = NOTHING_BESIDE
     if isinstance(request.source, SignalsFile | InMemory):
         panel = read_panel(request.source, control.stop)
     else:
@@ -601,7 +523,7 @@ def resume_request(
     *,
     source: Any = None,
     grids: Grids | None = None,
-    beside: Beside = Beside(),
+    beside: Beside = NOTHING_BESIDE,
     **limits: Any,
 ) -> SearchResult | PipelineRun:
     """Continue the run that `name` means in the database; the limits are those of `resume`.
@@ -626,10 +548,10 @@ def resume_request(
     control = replace(control, storing=replace(control.storing, run_id=run_id))
 
     if isinstance(source, str | PathLike):
-        request = request.model_copy(update={"source": _moved(request.source, Path(source))})
+        request = request.model_copy(update={"source": moved(request.source, Path(source))})
     elif source is not None:
         if not isinstance(source, SignalPanel | PriceTable):
-            source = _read_again(source, request, control.stop)
+            source = read_again(source, request, control.stop)
         if isinstance(source, SignalPanel):
             return search_request(request, control, source, beside)
         return run_request(request, control, source, grids, beside)
@@ -641,106 +563,3 @@ def resume_request(
     if isinstance(request.source, SignalsFile):
         return search_request(request, control, None, beside)
     return run_request(request, control, None, grids, beside)
-
-
-# --- the input ------------------------------------------------------------------------------------
-
-
-def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
-    """Read the table of signals that a request names."""
-    if not isinstance(source, SignalsFile):
-        raise InputError("the signals of this run are in memory; pass the panel again")
-    return read_signals(
-        source.path,
-        outcomes=source.outcomes,
-        algos=source.algos,
-        days=source.days,
-        shift=source.shift,
-        stop=stop,
-        **source.reading(),
-    )
-
-
-def last_day(source: Source, end: str | None) -> str | None:
-    """Return the last day, in the form of the prices' own dates or a clear one, as YYYY-MM-DD."""
-    date_format = source.date_format if isinstance(source, PricesFile) else None
-    return iso_day("end", end, date_format)
-
-
-def read_bars(
-    source: Source,
-    stop: Stop = None,
-    *,
-    end: str | None = None,
-) -> PriceTable:
-    """Read the prices that a request names, up to `end`."""
-    if not isinstance(source, PricesFile):
-        raise InputError("the prices of this run are in memory; pass the price table again")
-    return read_prices(
-        source.path,
-        # Bars after the end must not decide which tickers there are.
-        end=end,
-        adjusted=source.adjusted,
-        ticker=source.ticker,
-        stop=stop,
-        **source.reading(),
-    )
-
-
-def _source_of(
-    given: SignalPanel | PriceTable | PathText,
-    kind: type[FileT],
-    holds: Literal["signals", "prices"],
-) -> FileT | InMemory:
-    """The source that a request names for what the caller passed: its file, if it has one."""
-    if not isinstance(given, SignalPanel | PriceTable):
-        return kind(path=Path(given))
-    if given.origin is None:
-        return InMemory(holds=holds)
-    return kind(path=given.origin.path, **given.origin.options)
-
-
-def _sectors_source(sectors: Any) -> Path | InMemory | None:
-    """What the store keeps of the sectors that the caller passed."""
-    if sectors is None:
-        return None
-    if isinstance(sectors, str | PathLike):
-        return Path(sectors)
-    return InMemory(holds="sectors")
-
-
-def _beside(prices: Any, sectors: Any) -> Beside:
-    """What the caller passed in memory; files are read when they are needed."""
-    return Beside(
-        prices=None if isinstance(prices, str | PathLike | None) else as_prices(prices),
-        sectors=None if isinstance(sectors, str | PathLike | None) else read_sectors(sectors),
-    )
-
-
-def _read_again(
-    source: Any,
-    request: Request,
-    stop: Stop,
-) -> SignalPanel | PriceTable:
-    """Read a frame as the one that a run began with."""
-    began_with = request.source
-    if isinstance(began_with, SignalsFile):
-        return read_signals(source, stop=stop)
-    if isinstance(began_with, InMemory) and began_with.holds == "signals":
-        return read_signals(source, stop=stop)
-    return read_prices(source, end=request.signals.end, stop=stop)
-
-
-def _moved(source: Source, path: Path) -> Source:
-    """The source at another path."""
-    if isinstance(source, DemoPrices):
-        raise InputError("--source: a run of mp2 demo reads no file; leave it out")
-    if not isinstance(source, InMemory):
-        return source.model_copy(update={"path": path})
-    if source.holds == "signals":
-        return SignalsFile(path=path)
-    return PricesFile(path=path)
-
-
-def _path(given: PathText | None) -> Path | None:
-    return None if given is None else Path(given)

@@ -48,9 +48,9 @@ def lookahead(
 
     Every algorithm is checked, also those of third parties.
     """
-    from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
     from mp2.signals.lookahead import check as check_signals
+    from mp2.storage.inputs import read_bars
     from mp2.storage.request import PricesFile
 
     with Interrupts().caught() as interrupts:
@@ -89,7 +89,7 @@ def lookahead(
 def data(prices: Path, **options: Any) -> None:
     """List everything in PRICES that is left out, doubted or guessed when it is read."""
     from mp2._files import expanded
-    from mp2.pipeline import read_bars
+    from mp2.storage.inputs import read_bars
     from mp2.storage.request import PricesFile
 
     with Interrupts().caught() as interrupts:

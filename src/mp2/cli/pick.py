@@ -174,9 +174,9 @@ def sheet_of_day(
     from mp2.data.dates import setting_day
     from mp2.data.reading import Reading
     from mp2.picks.pick import members_needed, sheet_from_table
-    from mp2.pipeline import read_bars
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
+    from mp2.storage.inputs import read_bars
     from mp2.storage.request import PricesFile, SignalsFile
 
     if source.signals is not None:
@@ -323,7 +323,7 @@ def outcome(
     from mp2.cli.pick_view import outcome_view
     from mp2.picks.outcome import score
     from mp2.picks.records import PickStatus
-    from mp2.pipeline import read_bars
+    from mp2.storage.inputs import read_bars
     from mp2.storage.request import PricesFile
     from mp2.storage.runs import Store
 
@@ -417,8 +417,8 @@ def walkforward(
     """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
     from mp2.cli.pick_view import walk_view
     from mp2.picks.walkforward import walk_forward
-    from mp2.pipeline import last_day, read_bars
     from mp2.signals.grids import load_grids
+    from mp2.storage.inputs import last_day, read_bars
     from mp2.storage.request import PricesFile
 
     rules = rules_from(options)

@@ -208,7 +208,7 @@ def run_scan(
     from mp2.cli.progress import ScanDisplay
     from mp2.discovery.records import console_line
     from mp2.discovery.registry import select
-    from mp2.pipeline import scan as scan_and_store
+    from mp2.scanning import scan as scan_and_store
 
     names = [one.name for one in select(plan.known, how.only)]
     with ScanDisplay(screen, names, live=not how.no_progress) as display:

@@ -91,7 +91,7 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     from mp2.groups.memory import memory_needed
     from mp2.groups.settings import check_settings
     from mp2.groups.space import panel_summary
-    from mp2.pipeline import read_panel
+    from mp2.storage.inputs import read_panel
 
     panel = read_panel(request.source, stop)
     check_settings(request.search, panel.algos)

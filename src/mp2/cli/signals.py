@@ -63,9 +63,9 @@ def signals(
     **options: Any,
 ) -> None:
     """Compute the signals of the last days of PRICES: a table that `mp2 search` takes."""
-    from mp2.pipeline import last_day, read_bars
     from mp2.signals.grids import load_grids
     from mp2.signals.sheet import compute_signals
+    from mp2.storage.inputs import last_day, read_bars
     from mp2.storage.request import PricesFile
 
     source = PricesFile(path=prices, **options)
