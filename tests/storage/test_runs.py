@@ -447,6 +447,8 @@ def test_the_list_is_newest_first_with_the_status_of_each_run(opened: Store) -> 
         attempts=2**70,
         n_kept={3: 2, 4: 0},
         best_score={3: build_group(3, 1).score, 4: None},
+        last_day=build_result().days[-1],
+        p=None,
     )
     unfinished = summaries[0]
     assert (unfinished.elapsed_s, unfinished.coverage, unfinished.attempts) == (None, None, None)

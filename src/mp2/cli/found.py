@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mp2._document import Document
 from mp2.cli.logs import start_logging
 from mp2.cli.options import DEFAULT_DB
-from mp2.cli.pick_view import outcome_view, picks_view
+from mp2.cli.pick_view import PickedDay, days_view, outcome_view, picks_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
 from mp2.cli.search_options import RunOptions, ViewOptions
 from mp2.cli.search_view import result_view
@@ -56,8 +57,15 @@ def present_found(found: Found, how: ViewOptions) -> ExitCode:
     return ExitCode.OK
 
 
-def print_found(found: Found, how: ViewOptions) -> None:
-    """Print a result, and the picks made of it, as one JSON document or as tables."""
+def print_found(
+    found: Found,
+    how: ViewOptions,
+    days: Sequence[PickedDay] = (),
+) -> None:
+    """Print a result, and the picks made of it, as one JSON document or as tables.
+
+    `days` are those picked so far.
+    """
     result = result_of(found)
     content = result.to_dict(how.json_groups)
     parts: list[Any] = [result_view(result, n_show=how.show)]
@@ -79,7 +87,24 @@ def print_found(found: Found, how: ViewOptions) -> None:
             content["outcome"] = outcome.to_dict()
             content["demo"] = verdict
             parts += [outcome_view(outcome), verdict]
+    if days:
+        content["days_picked"] = list(map(picked_day, days))
+        parts.append(days_view(days))
     present(content, *parts)
+
+
+def picked_day(picked: PickedDay) -> Document:
+    """Return a picked day and its outcome, None while it is not scored, as JSON values."""
+    picks, outcome = picked
+    sizes = {}
+    for size, pick in picks.picks.items():
+        sizes[str(size)] = None if pick is None else list(pick.tickers)
+    return {
+        "day": picks.day,
+        "assumed": picks.assumed,
+        "tickers": sizes,
+        "outcome": None if outcome is None else outcome.to_dict(),
+    }
 
 
 def result_of(found: Found) -> SearchResult:

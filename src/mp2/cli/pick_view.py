@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mp2.cli.search_view import alias_hints, members_text
 from mp2.cli.views import record_table, stacked, styled
@@ -90,6 +90,45 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
     yield record_table(headings, rows)
     if note:
         yield note
+
+
+PickedDay: TypeAlias = "tuple[DayPicks, Outcome | None]"
+
+_DAY_HEADINGS = (
+    "day",
+    "size",
+    "hits",
+    "hit rate",
+    "universe",
+    "difference",
+    "mean return",
+    "difference",
+    "tickers",
+)
+
+
+@stacked
+def days_view(days: Iterable[PickedDay]) -> Iterator[RenderableType]:
+    """Show every day picked for: the tickers by size, and how they did where that is known."""
+    rows = []
+    for picks, outcome in days:
+        for size, pick in picks.picks.items():
+            tickers = "no pick" if pick is None else " ".join(pick.tickers)
+            figures: tuple[object, ...] = ("", "", "", "", "", "")
+            score = None if outcome is None else outcome.sizes.get(size)
+            if outcome is not None and score is not None:
+                figures = (
+                    f"{score.n_hits} of {score.n_tickers}",
+                    _percent(score.hit_rate_pp),
+                    _percent(outcome.universe_hit_rate_pp),
+                    _points(score.hit_difference_pp),
+                    _percent(score.mean_return_pp, 2),
+                    _points(score.return_difference_pp, 2),
+                )
+            rows.append((picks.day, size, *figures, tickers))
+    yield ""
+    yield styled("Days picked (mp2 outcome scores them)", "bold")
+    yield record_table(_DAY_HEADINGS, rows)
 
 
 _WALK_HEADINGS = (

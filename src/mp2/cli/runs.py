@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     DB_OPTION,
@@ -25,9 +28,8 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import writing
 from mp2.cli.search_options import ViewOptions
-from mp2.cli.session import note_kept
+from mp2.cli.session import Interrupts, note_kept
 from mp2.cli.views import (
-    count,
     document,
     duration,
     echo_json,
@@ -37,7 +39,10 @@ from mp2.cli.views import (
     record_table,
     share,
 )
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
+
+if TYPE_CHECKING:
+    from mp2.storage.runs import RunSummary
 
 
 @click.group(cls=Group)
@@ -46,27 +51,124 @@ def runs(db: Path) -> None:
     """Look at stored runs. RUN is a run's id, the beginning of it, or 'last'."""
 
 
+# --- mp2 runs list ---------------------------------------------------------------------------
+
+
+def _best_score(run: RunSummary) -> float | None:
+    scores = [score for score in run.best_score.values() if score is not None]
+    return max(scores, default=None)
+
+
+_SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
+    "day": lambda run: run.last_day,
+    "budget": lambda run: run.budget_s,
+    "time": lambda run: run.elapsed_s,
+    "coverage": lambda run: run.coverage,
+    "score": _best_score,
+    "p": lambda run: run.p,
+}
+STATUSES = (
+    "running",
+    "interrupted",
+    "failed",
+    "complete",
+    "stopped",
+    "wall",
+    "work_limit",
+)
+"""Of stored runs; made without `mp2.groups.result`, which would load the kernel for a help."""
+
+
+def sorted_runs(runs: Iterable[RunSummary], by: str | None) -> list[RunSummary]:
+    """Return the runs by a figure, the largest first, of p the smallest; unknown ones last.
+
+    Equal ones, and all without `by`, stay in their order.
+    """
+    if by is None:
+        return list(runs)
+    key = _SORT_KEYS[by]
+    known: list[RunSummary] = []
+    unknown: list[RunSummary] = []
+    for run in runs:
+        with_figure = known if key(run) is not None else unknown
+        with_figure.append(run)
+    known.sort(key=key, reverse=by != "p")
+    return known + unknown
+
+
 @runs.command("list")
+@click.option(
+    "--sort",
+    type=click.Choice(list(_SORT_KEYS)),
+    help="largest first, of p the smallest [default: by start, newest first]",
+)
+@click.option("--status", type=click.Choice(STATUSES), help="only runs of this status")
+@click.option("--source", help="only runs whose source contains this text, in any letter case")
 @LIMIT_OPTION
 @JSON_OPTION
 @DB_OPTION
-def list_runs(db: Path, limit: int) -> None:
+def list_runs(
+    db: Path,
+    sort: str | None,
+    status: str | None,
+    source: str | None,
+    limit: int,
+) -> None:
     """List the stored runs, newest first."""
+    is_newest = sort is None and status is None and source is None
     with reading(db) as store:
-        summaries = store.runs(limit or None)
+        summaries = store.runs(limit or None if is_newest else None)
         n_stored = store.count("run")
         problems = store.problems
-    rows = []
-    for run in summaries:
-        time = if_known(run.elapsed_s, duration)
-        coverage = if_known(run.coverage, share)
-        attempts = if_known(run.attempts, count)
-        kept = ", ".join(f"{size}: {n}" for size, n in run.n_kept.items())
-        rows.append((run.run_id, run.status, time, coverage, attempts, kept, run.source))
-    headings = ("run", "status", "time", "coverage", "attempts", "kept by size", "source")
-    listed = [asdict(summary) for summary in summaries]
-    content = document(runs=listed, n_stored=n_stored, warnings=problems)
-    present(content, record_table(headings, rows), *older(n_stored, limit))
+    listed = sorted_runs(summaries, sort)
+    if status is not None:
+        listed = [run for run in listed if run.status == status]
+    if source is not None:
+        listed = [run for run in listed if source.lower() in run.source.lower()]
+    footer = older(n_stored, limit)
+    if not is_newest:
+        n_more = len(listed) - limit
+        footer = []
+        if limit and n_more > 0:
+            footer = [f"{n_more:,} more are not shown; --limit 0 lists all"]
+            listed = listed[:limit]
+    content = document(runs=[asdict(run) for run in listed], n_stored=n_stored, warnings=problems)
+    present(content, record_table(_HEADINGS, map(_row, listed)), *footer)
+
+
+_HEADINGS = (
+    "run",
+    "last day",
+    "status",
+    "budget",
+    "time",
+    "coverage",
+    "best by size",
+    "p",
+    "kept by size",
+    "source",
+)
+
+
+def _row(run: RunSummary) -> tuple[object, ...]:
+    best = []
+    for size, score in run.best_score.items():
+        best.append(f"{size}: {if_known(score, '{:.2f}'.format) or '-'}")
+    return (
+        run.run_id,
+        run.last_day or "",
+        run.status,
+        if_known(run.budget_s, duration),
+        if_known(run.elapsed_s, duration),
+        if_known(run.coverage, share),
+        ", ".join(best),
+        if_known(run.p, "{:.3g}".format),
+        ", ".join(f"{size}: {n}" for size, n in run.n_kept.items()),
+        run.source,
+    )
+
+
+# --- mp2 runs show, export -------------------------------------------------------------------
 
 
 @runs.command()
@@ -80,7 +182,7 @@ def show(
     run: str,
     **options: Any,
 ) -> None:
-    """Show a run as the search printed it, with the latest picks stored with it."""
+    """Show a run as the search printed it, with its latest picks, and all its days with outcome."""
     from mp2.cli.found import print_found
     from mp2.pipeline import PipelineRun
 
@@ -90,8 +192,9 @@ def show(
         n_groups = max(how.show, how.json_groups)
         result = store.load(run_id, n_groups=n_groups)
         picks = store.load_picks(run_id)
+        outcomes = {outcome.day: outcome for outcome in store.load_outcomes(run_id)}
     found = PipelineRun(result, picks[-1]) if picks else result
-    print_found(found, how)
+    print_found(found, how, [(one, outcomes.get(one.day)) for one in picks])
 
 
 @runs.command()
@@ -155,6 +258,56 @@ def delete(db: Path, run: str) -> None:
         lambda store: store.find(run),
         lambda store, run_id: store.delete(run_id),
     )
+
+
+@runs.command()
+@click.option("--keep", type=click.IntRange(0), help="this many of the newest runs stay")
+@click.option(
+    "--older",
+    "older_s",
+    type=settings.DURATION,
+    help="runs that began less than this time ago stay, such as 90d",
+)
+@click.option("--dry-run", is_flag=True, help="list what would be deleted, and delete nothing")
+@JSON_OPTION
+@DB_OPTION
+def prune(
+    db: Path,
+    keep: int | None,
+    older_s: float | None,
+    dry_run: bool,
+) -> None:
+    """Delete old runs and everything stored with them, their picks and outcomes too.
+
+    With both --keep and --older a run is deleted that is neither among the newest nor young. One
+    that is running stays. The space in the file is used again by later runs.
+    """
+    from mp2.storage.runs import Store
+
+    if keep is None and older_s is None:
+        raise InputError("prune: name the runs that stay with --keep, --older or both")
+    deleted: list[str] = []
+    with Interrupts().caught() as interrupts:
+        with Store(db, must_exist=True) as store:
+            for run in store.runs()[keep or 0 :]:
+                is_young = older_s is not None and _age_s(run) < older_s
+                if is_young or run.status == "running":
+                    continue
+                if interrupts.stop.is_set():
+                    break
+                if not dry_run:
+                    store.delete(run.run_id)
+                deleted.append(run.run_id)
+            problems = store.problems
+        verb = "Would delete" if dry_run else "Deleted"
+        n_runs = counted(len(deleted), "run")
+        content = document(deleted=deleted, dry_run=dry_run, warnings=problems)
+        present(content, *deleted, f"{verb} {n_runs}.")
+
+
+def _age_s(run: RunSummary) -> float:
+    started_at = datetime.fromisoformat(run.started_at)
+    return (datetime.now(UTC) - started_at).total_seconds()
 
 
 @click.command(cls=Command)

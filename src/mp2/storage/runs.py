@@ -49,7 +49,8 @@ class RunSummary:
     """One line of the list of runs.
 
     `status` is that of the result, or `running`, `failed`, or `interrupted` when its process died.
-    What only an ended run has is None or empty before. Times in seconds; `coverage` 0..1.
+    What only an ended run has is None or empty before. Times in seconds; `coverage` 0..1;
+    `last_day` is the last one searched, `p` that of the test over all sizes, None without a test.
     """
 
     run_id: str
@@ -62,6 +63,8 @@ class RunSummary:
     attempts: int | None
     n_kept: dict[int, int]
     best_score: dict[int, float | None]
+    last_day: str | None = None
+    p: float | None = None
 
 
 class Store(ScanStore):
@@ -435,4 +438,10 @@ def _summary(row: Row) -> RunSummary:
     # Empty until the run has ended.
     values["n_kept"] = values["n_kept"] or {}
     values["best_score"] = values["best_score"] or {}
+    if values["days"]:
+        values["last_day"] = values["days"][-1]
+    # A file of the first version has no column for the test.
+    significance = values.get("significance")
+    if significance:
+        values["p"] = significance["p"]
     return validated(RunSummary, values)

@@ -40,6 +40,7 @@ USUAL = {
     "runs show": "last",
     "runs export": "last",
     "runs delete": "last",
+    "runs prune": "--keep 60",
 }
 """What a command is given besides what is wrong."""
 
@@ -64,6 +65,7 @@ HARMLESS = {
     ("", "version"): "prints and ends",
     ("", "debug"): "treats any text of its variable as yes",
     ("doctor", "db"): "shows the path of a database, also of a bad one",
+    ("runs list", "source"): "a text that no run has is an empty list",
     ("scanners test", "db"): "a test of a scanner uses no database",
     ("pick", "scan_id"): "a missing scan prevents no pick; tests/cli/test_cli_scan.py",
     **{
