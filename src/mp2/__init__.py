@@ -42,7 +42,8 @@ _NAMES_OF = {
     "picks.outcome": "score",
     "picks.pick": "pick_day",
     "picks.records": "DayPicks Outcome",
-    "picks.walkforward": "WalkForward walk_forward",
+    "picks.walkforward": "walk_forward",
+    "picks.weeks": "WalkForward",
     "discovery.http.reply": "Reply",
     "discovery.records": "Candidate MergedCandidate OutcomeStatus ScanError ScanEvent "
     "ScanOutcome ScanResult ScanStatus",

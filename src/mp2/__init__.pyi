@@ -42,8 +42,8 @@ from mp2.picks.outcome import score as score
 from mp2.picks.pick import pick_day as pick_day
 from mp2.picks.records import DayPicks as DayPicks
 from mp2.picks.records import Outcome as Outcome
-from mp2.picks.walkforward import WalkForward as WalkForward
 from mp2.picks.walkforward import walk_forward as walk_forward
+from mp2.picks.weeks import WalkForward as WalkForward
 from mp2.pipeline import PipelineRun as PipelineRun
 from mp2.pipeline import resume as resume
 from mp2.pipeline import run as run

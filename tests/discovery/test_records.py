@@ -158,3 +158,34 @@ def test_a_candidate_as_json():
         "priority": "medium",
         "data": None,
     }
+
+
+def test_the_candidates_as_a_frame():
+    merged = MergedCandidate(
+        ticker="A",
+        priority="high",
+        n_sources=2,
+        sources=("movers", "news"),
+        pipelines=("momentum",),
+        contexts=("up 5%", "in the news"),
+        data={},
+    )
+    scan = ScanResult(
+        scan_id="id",
+        status=ScanStatus.COMPLETE,
+        elapsed_s=1.0,
+        workers=8,
+        mode="concurrent",
+        outcomes=(),
+        candidates=(merged,),
+    )
+    assert scan.to_frame().to_dicts() == [
+        {
+            "ticker": "A",
+            "priority": "high",
+            "n_sources": 2,
+            "sources": "movers, news",
+            "pipelines": "momentum",
+            "contexts": "up 5%; in the news",
+        }
+    ]

@@ -23,7 +23,6 @@ from places import IMPORTS
 
 from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import SearchState
-from mp2.groups.export import groups_table
 from mp2.groups.result import (
     DayConsensus,
     DayStats,
@@ -1143,7 +1142,7 @@ def test_the_table_of_groups_has_a_row_per_group() -> None:
         kept={4: (build_group(4, 1),), 3: (build_group(3, 1), build_group(3, 2))},
         picked_rank={3: 2, 4: None},
     )
-    table = groups_table(result)
+    table = result.to_frame()
     assert table.select("size", "rank", "picked").rows() == [
         (3, 1, False),
         (3, 2, True),
@@ -1165,14 +1164,13 @@ def test_the_table_of_groups_names_what_members_are_identical_to() -> None:
         (Member("ALGO0", "n=1, k=0", 10), Member("ALGO0", "other", 7)),
         tuple(Member("ALGO2", f"n={n}", n) for n in (12, 13, 14)),
     )
-    table = groups_table(
-        build_result(kept={3: (build_group(3, 1), build_group(3, 2))}, aliases=alike)
-    )
+    result = build_result(kept={3: (build_group(3, 1), build_group(3, 2))}, aliases=alike)
+    table = result.to_frame()
     assert table["aliases"].to_list() == ["ALGO0 n=1, k=0 = other; ALGO2 n=12 = n=13, n=14", ""]
 
 
 def test_the_table_has_the_same_columns_without_groups() -> None:
-    empty, full = groups_table(build_result(n_groups=0)), groups_table(build_result())
+    empty, full = build_result(n_groups=0).to_frame(), build_result().to_frame()
     assert empty.height == 0
     assert empty.schema == full.schema
     assert full.columns[:7] == [

@@ -431,7 +431,13 @@ PICK = ("pick", "last", "--prices=prices.csv", "--grids=grids.toml", "--day", we
     [
         ([TERM], "mp2.storage.runs:Store:runs:", ("runs", "list"), 143, UNTOUCHED),
         ([INT], "mp2.cli.found:print_found::", ("runs", "show", "last"), 130, UNTOUCHED),
-        ([HUP], "mp2.groups.export:groups_table::", ("runs", "export", "last"), 143, UNTOUCHED),
+        (
+            [HUP],
+            "mp2.groups.result:SearchResult:to_frame:",
+            ("runs", "export", "last"),
+            143,
+            UNTOUCHED,
+        ),
         (
             [TERM],
             "mp2.storage.runs:Store:delete:after",

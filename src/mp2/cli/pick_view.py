@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mp2.picks.records import DayPicks, Outcome
-    from mp2.picks.walkforward import Judged, WalkForward
+    from mp2.picks.weeks import Judged, WalkForward
 
 _N_MEMBERS = 4
 """Members of a vote in the table."""

@@ -215,7 +215,7 @@ def export(
     output: Path | None,
 ) -> None:
     """Export every kept group of a run, one row per group (json: the whole result)."""
-    from mp2.groups.export import for_spreadsheets, groups_table
+    from mp2.groups.export import for_spreadsheets
 
     # Before the store is read: a terminal must not get binary data.
     if kind == "parquet" and output is None:
@@ -231,10 +231,10 @@ def export(
             _write_text(text + "\n", output)
     elif kind == "csv":
         # Spreadsheets open CSV files, and run formulas in them.
-        _write_text(for_spreadsheets(groups_table(result)).write_csv(), output)
+        _write_text(for_spreadsheets(result.to_frame()).write_csv(), output)
     elif output is not None:
         with writing(output) as path:
-            groups_table(result).write_parquet(path)
+            result.to_frame().write_parquet(path)
 
 
 def _write_text(text: str, output: Path | None) -> None:

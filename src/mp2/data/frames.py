@@ -1,16 +1,54 @@
-"""A polars, pandas or pyarrow frame as a table."""
+"""A polars, pandas or pyarrow frame as a table, and a table as one of these frames."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
 
 from mp2.data.tables import BATCH_ROWS, ColumnList, Rows, Table, library_errors, series
+from mp2.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
+
+Backend = Literal["polars", "pandas", "pyarrow"]
+"""The library of a frame that is returned."""
+
+# polars makes a pandas frame by way of pyarrow.
+_NEEDS = {"polars": (), "pandas": ("pandas", "pyarrow"), "pyarrow": ("pyarrow",)}
+
+
+def new_frame(
+    rows: Sequence[Sequence[Any]],
+    types: Mapping[str, type],
+    backend: Backend,
+) -> Any:
+    """Make a frame of rows with the values of the columns in order, of these types or None."""
+    import polars as pl
+
+    return in_library(pl.DataFrame(rows, types, orient="row"), backend)
+
+
+def in_library(
+    frame: pl.DataFrame,
+    backend: Backend,
+) -> Any:
+    """Return a frame as one of another library; `InputError` where that is not installed."""
+    if backend not in _NEEDS:
+        known = ", ".join(map(repr, _NEEDS))
+        raise InputError(f"backend: {backend!r} is unknown; choose from {known}")
+    missing = [name for name in _NEEDS[backend] if find_spec(name) is None]
+    if missing:
+        names = " ".join(missing)
+        raise InputError(f"backend: {backend!r} needs a library: pip install {names}")
+    if backend == "pandas":
+        return frame.to_pandas()
+    if backend == "pyarrow":
+        return frame.to_arrow()
+    return frame
 
 
 def frame_table(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mp2._document import SCHEMA_VERSION, Document, Fields, Names
 from mp2._overview import Entry, Overview, first_of, listed
+from mp2.data.frames import Backend, new_frame
 from mp2.errors import counted
 
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -203,6 +204,21 @@ class ScanResult(Overview):
             (one.ticker, f"{one.priority}, {', '.join(one.sources)}") for one in self.candidates
         )
         return f"{title}, {self.elapsed_s:.1f} s", [*rows, *candidates]
+
+    def to_frame(self, backend: Backend = "polars") -> Any:
+        """Return one row per candidate, best first.
+
+        Columns: `ticker`, `priority`, `n_sources`, `sources`, `pipelines` (joined by `, `) and
+        `contexts` (joined by `; `).
+        """
+        types = {"ticker": str, "priority": str, "n_sources": int}
+        types |= {"sources": str, "pipelines": str, "contexts": str}
+        rows = []
+        for one in self.candidates:
+            pipelines = ", ".join(one.pipelines)
+            texts = (", ".join(one.sources), pipelines, "; ".join(one.contexts))
+            rows.append((one.ticker, one.priority, one.n_sources, *texts))
+        return new_frame(rows, types, backend)
 
     def to_dict(self) -> Document:
         """Return the result as one JSON document, without the logs."""

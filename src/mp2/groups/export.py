@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mp2.groups.result import STATISTICS, SearchResult
+from mp2._document import Names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,8 +15,13 @@ _P_VALUES = ("p", "p_size")
 _FORMULA = r"^[=+\-@\t\r]"
 
 
-def groups_table(result: SearchResult) -> pl.DataFrame:
+def groups_table(
+    result: Any,
+    statistics: Names,
+) -> pl.DataFrame:
     """One row per kept group, sizes ascending, best first within a size.
+
+    `result` is a `SearchResult`, which has this as its method: importing it would be a circle.
 
     Columns, the same when no group was kept:
 
@@ -25,7 +30,7 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
     - `variation_idx` (String): `1-2-3`
     - `aliases` (String): what members are identical to, `ALGO variation = variation, variation`,
       joined by `; `
-    - the statistics of `Group`, `p` and `p_size` (Float64)
+    - the `statistics`, which are fields of `Group`, `p` and `p_size` (Float64)
     - for each day of the result `buys DAY` and `hits DAY` (Int64) and `consensus DAY` (String):
       tickers joined by a space
     """
@@ -42,12 +47,12 @@ def groups_table(result: SearchResult) -> pl.DataFrame:
         "aliases": pl.String,
     }
     # Stated, not inferred: an empty table has the same columns and types.
-    schema |= dict.fromkeys((*STATISTICS, *_P_VALUES), pl.Float64)
+    schema |= dict.fromkeys((*statistics, *_P_VALUES), pl.Float64)
     for day in result.days:
         schema[f"buys {day}"] = pl.Int64
         schema[f"hits {day}"] = pl.Int64
         schema[f"consensus {day}"] = pl.String
-    return pl.DataFrame(list(group_rows(result)), schema=schema, orient="row")
+    return pl.DataFrame(list(group_rows(result, statistics)), schema=schema, orient="row")
 
 
 def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
@@ -60,7 +65,10 @@ def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'${0}"))
 
 
-def group_rows(result: SearchResult) -> Iterator[list[Any]]:
+def group_rows(
+    result: Any,
+    statistics: Names,
+) -> Iterator[list[Any]]:
     """The rows of `groups_table`, with values in the order of its columns."""
     aliases = alias_texts(result)
     for size in sorted(result.kept):
@@ -77,13 +85,13 @@ def group_rows(result: SearchResult) -> Iterator[list[Any]]:
                 "-".join(map(str, numbers)),
                 "; ".join(known_aliases),
             ]
-            row += [getattr(group, name) for name in (*STATISTICS, *_P_VALUES)]
+            row += [getattr(group, name) for name in (*statistics, *_P_VALUES)]
             for day, consensus in zip(group.days, group.consensus, strict=True):
                 row += [day.buys, day.hits, " ".join(consensus.tickers)]
             yield row
 
 
-def alias_texts(result: SearchResult) -> dict[int, str]:
+def alias_texts(result: Any) -> dict[int, str]:
     """Text by variation number, for variations that have an alias."""
     texts = {}
     for members in result.aliases:

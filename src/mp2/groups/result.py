@@ -9,7 +9,9 @@ from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, listed, span
+from mp2.data.frames import Backend, in_library
 from mp2.errors import InputError
+from mp2.groups.export import groups_table
 from mp2.groups.luck import Significance, shown_p
 from mp2.groups.rules import Rules
 
@@ -220,6 +222,10 @@ class SearchResult(Overview):
         if self.n_visited is None:
             return None
         return max(0, self.attempts - self.n_visited)
+
+    def to_frame(self, backend: Backend = "polars") -> Any:
+        """Return one row per kept group; the columns are those of `mp2.groups.export`."""
+        return in_library(groups_table(self, STATISTICS), backend)
 
     def groups(self, size: int) -> tuple[Group, ...]:
         """Return the kept groups of a retained size, best first; `InputError` for other sizes."""

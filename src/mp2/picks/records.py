@@ -6,11 +6,13 @@ Rates, returns and their differences (`*_pp`) are percentages and percentage poi
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, listed
+from mp2.data.frames import Backend, new_frame
 from mp2.errors import counted
 from mp2.groups.result import Member
 
@@ -128,6 +130,12 @@ class Score:
         return f"{hits}, mean return {self.mean_return_pp:+.2f}%"
 
 
+SCORE_TYPES = {
+    name: int if name.startswith("n_") else float for name in Score.__slots__ if name != "unpriced"
+}
+"""The numbers of a score, as columns of a frame."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Outcome(Overview):
     """The outcome of the picks for `day`.
@@ -161,6 +169,22 @@ class Outcome(Overview):
         rows.append(("votes", self.votes.text() if self.votes else None))
         rows.append(("note", self.note))
         return f"{self.day}, {self.status}", rows
+
+    def to_frame(self, backend: Backend = "polars") -> Any:
+        """Return one row per retained size, and one for the votes.
+
+        Columns: `day`, `session` (dates), `picks` (the size, or "votes"), the fields of `Score` but
+        the names, 0 or null without a pick, `universe_hit_rate_pp` and `universe_return_pp`.
+        """
+        session = None if self.session is None else date.fromisoformat(self.session)
+        universe = (self.universe_hit_rate_pp, self.universe_return_pp)
+        rows = []
+        for picks, score in {**_keyed_by_text(self.sizes), "votes": self.votes}.items():
+            numbers = [getattr(score or Score(), name) for name in SCORE_TYPES]
+            rows.append((date.fromisoformat(self.day), session, picks, *numbers, *universe))
+        types = {"day": date, "session": date, "picks": str, **SCORE_TYPES}
+        types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
+        return new_frame(rows, types, backend)
 
     def to_dict(self) -> Document:
         """Return the outcome as plain JSON values, sizes as text."""

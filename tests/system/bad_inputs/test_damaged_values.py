@@ -14,7 +14,6 @@ from places import STORES
 
 from mp2.cli.views import json_text
 from mp2.errors import Mp2Error
-from mp2.groups.export import groups_table
 from mp2.storage.runs import Store
 
 STORE = STORES / "v1.sqlite"
@@ -101,7 +100,7 @@ def _use(path: Path) -> None:
             with suppress(Mp2Error):
                 result = store.load(run.run_id)
                 assert json.loads(json_text(result.to_dict()))
-                groups_table(result).write_csv()
+                result.to_frame().write_csv()
             for read in (store.load_picks, store.load_outcomes):
                 with suppress(Mp2Error):
                     text = json_text([record.to_dict() for record in read(run.run_id)])

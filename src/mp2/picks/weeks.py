@@ -1,0 +1,260 @@
+"""Records of a walk-forward: judged days and weeks, and every series of picks over all of them.
+
+Rates and returns (`*_pp`) are in percent, differences in percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from mp2._document import SCHEMA_VERSION, Document, Names
+from mp2._overview import Entry, Overview, first_of, span
+from mp2.data.frames import Backend, new_frame
+from mp2.errors import counted
+from mp2.evidence.intervals import Interval
+from mp2.groups.luck import P_SMALL
+from mp2.groups.result import Status
+from mp2.groups.rules import Rules
+from mp2.picks.records import Score
+
+ALL = "all"
+VOTES = "votes"
+
+
+class Verdict(StrEnum):
+    """The conclusion that the 95% interval of a difference allows."""
+
+    BETTER = "better than the universe"
+    WORSE = "worse than the universe"
+    NO_BETTER = "no better than the universe"
+    TOO_FEW_DAYS = "too few days"
+
+
+class WalkStatus(StrEnum):
+    """Whether all wanted weeks are there."""
+
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkDay:
+    """One judged day: the universe, and the score of each series of picks (None without a pick).
+
+    Rates and returns are in percent.
+    """
+
+    day: str
+    n_universe: int
+    universe_hit_rate_pp: float
+    universe_return_pp: float
+    scores: dict[str, Score | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One series over some days.
+
+    Rates and returns are in percent, differences (picks - universe) in percentage points.
+
+    `n_days` days have picks, `n_days_without` have none. `n_picks` tickers were picked on these
+    days, of which `n_hits` closed above their open. Rates and returns, the universe's too, are
+    means over the days with picks, so that rate - universe rate is the mean of the difference; None
+    without such days.
+    """
+
+    n_days: int
+    n_days_without: int
+    n_picks: int
+    n_hits: int
+    hit_rate_pp: float | None
+    universe_hit_rate_pp: float | None
+    hit_difference: Interval | None
+    mean_return_pp: float | None
+    universe_return_pp: float | None
+    return_difference: Interval | None
+    verdict: Verdict
+    return_verdict: Verdict
+
+
+_WEEK_TYPES: dict[str, type] = {
+    "first_searched": date,
+    "last_searched": date,
+    "first_judged": date,
+    "last_judged": date,
+    "status": str,
+    "coverage": float,
+    "p": float,
+    "picks": str,
+    "n_days": int,
+    "n_days_without": int,
+    "n_picks": int,
+    "n_hits": int,
+    "hit_rate_pp": float,
+    "universe_hit_rate_pp": float,
+    "hit_difference": float,
+    "mean_return_pp": float,
+    "universe_return_pp": float,
+    "return_difference": float,
+    "verdict": str,
+    "return_verdict": str,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Week(Overview):
+    """One searched block and the judgement of the next one.
+
+    `searched` are the days of the search, `status` is how it ended. `n_fallbacks` counts the picks,
+    over sizes and days, that come from another group than the picked one. `p`: of the best group of
+    the search, None when it was not tested.
+    """
+
+    searched: Names
+    status: Status
+    elapsed_s: float
+    coverage: float
+    n_kept: dict[int, int]
+    n_fallbacks: int
+    days: tuple[WalkDay, ...]
+    judged: dict[str, Judged]
+    p: float | None = None
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        judged_days = [day.day for day in self.days]
+        rows: list[Entry] = [("judged", span(judged_days)), *_judged_rows(self.judged)]
+        return f"searched {span(self.searched)}, {self.status}", rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WalkForward(Overview):
+    """All finished weeks, oldest first, and every series over all their days.
+
+    `n_weeks` were wanted.
+    """
+
+    status: WalkStatus
+    n_weeks: int
+    budget_s_per_week: float
+    rules: Rules
+    weeks: tuple[Week, ...]
+    total: dict[str, Judged]
+    warnings: Names
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the hit rate of the union of the picks."""
+        return self.total[ALL].verdict
+
+    def sentence(self) -> str:
+        """Return the verdict with the numbers behind it."""
+        judged = self.total[ALL]
+        days = f"{counted(judged.n_days, 'day')} with picks, {judged.n_days_without} without"
+        head = f"{len(self.weeks)} of {self.n_weeks} weeks, {days}"
+        difference = judged.hit_difference
+        if difference is None or difference.low is None:
+            return f"{head}: {judged.verdict} to compare with the universe."
+        universe = f"{judged.universe_hit_rate_pp:.1f}% of the universe"
+        rates = f"hit rate {judged.hit_rate_pp:.1f}% against {universe}"
+        interval = f"95% interval {difference.low:+.1f} to {difference.high:+.1f}"
+        points = f"difference {difference.mean:+.1f} points ({interval})"
+        return f"{head}: {rates}, {points}: {judged.verdict}."
+
+    def luck_sentence(self) -> str | None:
+        """Return in how many weeks the best group was better than luck; None without tests."""
+        tested = [week.p for week in self.weeks if week.p is not None]
+        if not tested:
+            return None
+        n_small = sum(p <= P_SMALL for p in tested)
+        weeks = counted(len(tested), "week")
+        expected = f"{P_SMALL * len(tested):.1f} expected by luck"
+        return f"In {n_small} of {weeks} the best group had p <= {P_SMALL} ({expected})."
+
+    def _overview(self) -> tuple[str, list[Entry]]:
+        rows: list[Entry] = [("verdict", self.sentence())]
+        rows.append(("luck", self.luck_sentence()))
+        rows += _judged_rows(self.total)
+        rows.append(("warnings", first_of(self.warnings)))
+        return f"{self.status}, {len(self.weeks)} of {self.n_weeks} weeks", rows
+
+    def to_frame(self, backend: Backend = "polars") -> Any:
+        """Return one row per week and series of picks.
+
+        Columns: `first_searched`, `last_searched`, `first_judged`, `last_judged` (dates), `status`,
+        `coverage`, `p`, `picks` (the size, "all" or "votes"), and the fields of `Judged`, of the
+        differences the mean.
+        """
+        rows = []
+        for week in self.weeks:
+            ends = (week.searched[0], week.searched[-1], week.days[0].day, week.days[-1].day)
+            head = [*map(date.fromisoformat, ends), week.status, week.coverage, week.p]
+            for picks, judged in week.judged.items():
+                values = [_plain(getattr(judged, name)) for name in judged.__slots__]
+                rows.append((*head, picks, *values))
+        return new_frame(rows, _WEEK_TYPES, backend)
+
+    def daily_frame(self, backend: Backend = "polars") -> Any:
+        """Return one row per judged day.
+
+        Columns: `day` (date), `universe_hit_rate_pp`, `universe_return_pp`, and for each series of
+        picks (a size, "all", "votes") `n_picks SERIES`, `hit_rate_pp SERIES` and
+        `return_pp SERIES`, 0 or null on days without a pick.
+        """
+        types: dict[str, type] = {"day": date}
+        types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
+        for series in self.total:
+            types |= {f"n_picks {series}": int, f"hit_rate_pp {series}": float}
+            types |= {f"return_pp {series}": float}
+        rows = []
+        for week in self.weeks:
+            for day in week.days:
+                row = [
+                    date.fromisoformat(day.day),
+                    day.universe_hit_rate_pp,
+                    day.universe_return_pp,
+                ]
+                for series in self.total:
+                    score = day.scores[series] or Score()
+                    row += [score.n_picks, score.hit_rate_pp, score.mean_return_pp]
+                rows.append(row)
+        return new_frame(rows, types, backend)
+
+    def to_dict(self) -> Document:
+        """Return everything as one JSON document."""
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": None,
+            **asdict(self),
+        }
+        for week in document["weeks"]:
+            # JSON keys are text.
+            week["n_kept"] = {str(size): n for size, n in week["n_kept"].items()}
+        document["rules"] = self.rules.to_dict()
+        document["verdict"] = self.verdict
+        document["sentence"] = self.sentence()
+        document["luck_sentence"] = self.luck_sentence()
+        document["errors"] = []
+        return document
+
+
+def _judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
+    """The rows of a short form: each series of picks beside the universe."""
+    rows: list[Entry] = []
+    for name, judged in series.items():
+        text = f"{counted(judged.n_picks, 'pick')} on {counted(judged.n_days, 'day')}"
+        if judged.hit_rate_pp is not None:
+            universe = f"{judged.universe_hit_rate_pp:.1f}% of the universe"
+            text += f", {judged.hit_rate_pp:.1f}% hit against {universe}"
+        rows.append((name if name in (ALL, VOTES) else f"size {name}", text))
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """A field of `Judged` as a value of a frame."""
+    if isinstance(value, Interval):
+        return value.mean
+    return value
