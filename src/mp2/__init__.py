@@ -29,7 +29,7 @@ _NAMES_OF = {
     "data.panel": "SignalPanel",
     "data.prices": "PriceTable read_prices",
     "data.signal_reader": "read_signals",
-    "signals.algorithms": "Algorithm Parameter",
+    "signals.algorithms": "Algorithm Parameter algorithm",
     "signals.grids": "Grids load_grids",
     "signals.sheet": "SignalSheet compute_signals",
     "evidence.significance": "significance",

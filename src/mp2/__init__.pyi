@@ -51,6 +51,7 @@ from mp2.pipeline import search as search
 from mp2.scanning import scan as scan
 from mp2.signals.algorithms import Algorithm as Algorithm
 from mp2.signals.algorithms import Parameter as Parameter
+from mp2.signals.algorithms import algorithm as algorithm
 from mp2.signals.grids import Grids as Grids
 from mp2.signals.grids import load_grids as load_grids
 from mp2.signals.sheet import SignalSheet as SignalSheet

@@ -9,13 +9,15 @@ compare the tickers of one bar, but not different bars: what needs earlier bars 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 
 from mp2._document import Names
 from mp2.data.arrays import BoolArray, FloatArray
+from mp2.errors import InputError
 from mp2.signals import indicators
 from mp2.signals.indicators import NOISE, Series
 
@@ -55,6 +57,44 @@ class Algorithm:
     def summary(self) -> str:
         """Describe the rule in one line."""
         return (self.rule.__doc__ or "").strip().partition("\n")[0]
+
+
+def algorithm(
+    *,
+    reads: Callable[..., Sequence[Series]],
+    values: Mapping[str, Iterable[float]],
+    name: str | None = None,
+    rising: Names = (),
+) -> Callable[[Callable[..., BoolArray]], Algorithm]:
+    """Make an algorithm of the rule below it, for `mp2.Grids.of`.
+
+    - `reads`, `rising`: as in `Algorithm`. `name`: that of the function, if left out.
+    - `values`: the default values of each parameter, which are its range too.
+
+        @mp2.algorithm(reads=lambda period: ("close", sma(period)), values={"period": (10, 20)})
+        def above(close, average, *, period):
+            return close > average
+    """
+
+    def make(rule: Callable[..., BoolArray]) -> Algorithm:
+        return Algorithm(
+            name=name or rule.__name__,
+            rule=rule,
+            reads=reads,
+            parameters=tuple(starmap(_parameter_of, values.items())),
+            rising=rising,
+        )
+
+    return make
+
+
+def _parameter_of(name: str, values: Iterable[float]) -> Parameter:
+    # Numbers of Python, also from a range of NumPy.
+    numbers = np.asarray(list(values)).tolist()
+    if not numbers:
+        raise InputError(f"values: {name} has no value; give one")
+    whole = all(isinstance(number, int) for number in numbers)
+    return Parameter(name, name, min(numbers), max(numbers), tuple(numbers), whole)
 
 
 # --- the rules

@@ -95,6 +95,27 @@ class Grids(Overview):
     variations: tuple[Variation, ...]
     warnings: Names = ()
 
+    @classmethod
+    def of(cls, *algorithms: Algorithm) -> Grids:
+        """Return the default variations of these algorithms alone, also of your own.
+
+        Each is tried on a few generated bars. Raises `InputError` naming what is wrong with them.
+        """
+        return grids_of(algorithms)
+
+    def with_algorithms(self, *algorithms: Algorithm) -> Grids:
+        """Return these grids with the default variations of more algorithms after them."""
+        added = grids_of(algorithms)
+        whole = Grids(
+            self.algorithms + added.algorithms,
+            self.variations + added.variations,
+            self.warnings + added.warnings,
+        )
+        problems = [*_taken_names(whole.algorithms), *_too_many(len(whole.variations))]
+        if problems:
+            raise InputError(problems)
+        return whole
+
     def _overview(self) -> tuple[str, list[Entry]]:
         counts = Counter(variation.algorithm.name for variation in self.variations)
         title = f"{len(self.variations):,} variations of {counted(len(counts), 'algorithm')}"
@@ -123,20 +144,33 @@ def load_grids(path: str | PathLike[str] | None = None) -> Grids:
 
 
 def grids_of(algorithms: Iterable[Algorithm]) -> Grids:
-    """Return the default grids of these algorithms alone.
-
-    Each is tried on a few generated bars. Raises `InputError` naming what is wrong with them.
-    """
+    """Return the grids that `Grids.of` does."""
     chosen = list(algorithms)
     problems = []
     for algorithm in chosen:
+        if not isinstance(algorithm, Algorithm):
+            name = getattr(algorithm, "__name__", repr(algorithm))
+            problems.append(f"{name} is not an mp2.Algorithm; make one with @mp2.algorithm(...)")
+            continue
         try:
             _check(algorithm)
         except (TypeError, ValueError) as error:
             problems.append(f"{algorithm.name}: {error}")
+    problems = problems or _taken_names(chosen)
     if problems:
         raise InputError(problems)
     return _grids(chosen, {}, [])
+
+
+def _taken_names(algorithms: Iterable[Algorithm]) -> list[str]:
+    repeated = _repeated(algorithm.name for algorithm in algorithms)
+    return [f"two algorithms are named {name!r}; rename one" for name in repeated]
+
+
+def _too_many(n_variations: int) -> list[str]:
+    if n_variations <= MAX_VARIATIONS:
+        return []
+    return [f"{n_variations:,} variations are more than {MAX_VARIATIONS:,}; narrow the lists"]
 
 
 def _grids(
@@ -162,9 +196,7 @@ def _grids(
         if expanded:
             kept.append(algorithm)
             variations += expanded
-    if len(variations) > MAX_VARIATIONS:
-        limit = f"{MAX_VARIATIONS:,}; narrow the lists"
-        problems.append(f"{len(variations):,} variations are more than {limit}")
+    problems += _too_many(len(variations))
     if not kept and not problems:
         problems.append("every algorithm is switched off; leave one on")
     if problems:
