@@ -33,7 +33,7 @@ from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
-from mp2.groups.settings import SearchSettings, check_settings
+from mp2.groups.settings import FAMILY_OVERLAP, SearchSettings, check_settings
 from mp2.storage.inputs import (
     NOTHING_BESIDE,
     Beside,
@@ -117,6 +117,7 @@ def search(
     max_attempts: int | None = None,
     count: str = "exact",
     without: Sequence[str] = (),
+    family_overlap: float = FAMILY_OVERLAP,
     replicates: int = 0,
     null: str = "auto",
     seed: int = 0,
@@ -156,6 +157,7 @@ def search(
         max_attempts=max_attempts,
         count=count,
         without=without,
+        family_overlap=family_overlap,
     )
     control = RunControl(
         storing=Storing(db=path_of(store)),
@@ -202,6 +204,7 @@ def run(
     max_attempts: int | None = None,
     count: str = "exact",
     without: Sequence[str] = (),
+    family_overlap: float = FAMILY_OVERLAP,
     min_tickers: int = 1,
     top_groups: int = 50,
     replicates: int = N_REPLICATES,
@@ -234,6 +237,7 @@ def run(
         max_attempts=max_attempts,
         count=count,
         without=without,
+        family_overlap=family_overlap,
     )
     if isinstance(grids, Grids):
         signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)

@@ -70,11 +70,12 @@ def test_run_goes_from_prices_to_picks(mp2, bars, here):
     code, out, err = mp2("run", bars / "bars.parquet", *SEARCH, "-o", "picks.csv")
     assert code == 0
     header, *rows = (here / "picks.csv").read_text().splitlines()
-    assert header.startswith("day,ticker,n_groups,best_rank,best_size,pick 3,pick 4,members")
+    columns = "day,ticker,n_ideas,n_groups,best_rank,best_size,pick 3,pick 4,members"
+    assert header.startswith(columns)
     assert {row.split(",")[0] for row in rows} == {str(NEXT_DAY)}
     assert "Complete: no better group exists under these rules." in out
     assert f"Picks for {NEXT_DAY} (assumed next trading day)" in out
-    assert "members that agree" in out
+    assert "ticker  ideas  groups  best rank  in picks  members that agree" in out
     assert "Traceback" not in err
 
 
@@ -97,7 +98,14 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
     assert (next_day["run_id"], next_day["day"]) == (document["run_id"], NEXT_DAY.isoformat())
     assert set(next_day["picks"]) == {"3", "4"}
     assert set(next_day["picks"]["3"]) == {"rank", "members", "tickers", "fallback_from"}
-    assert set(next_day["votes"][0]) == {"ticker", "n_groups", "best_rank", "members"}
+    assert set(next_day["votes"][0]) == {
+        "ticker",
+        "n_ideas",
+        "n_groups",
+        "best_rank",
+        "members",
+        "in_picks",
+    }
 
 
 @pytest.mark.slow

@@ -25,12 +25,12 @@ DOCUMENT_KEYS = {
     "tested_exact", "attempts", "max_attempts", "input_fingerprint", "tested", "eligible",
     "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
     "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "exclusions", "n_kept",
-    "significance",
+    "significance", "ideas", "n_ideas",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
     "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
-    "p", "p_size",
+    "p", "p_size", "idea", "family",
 }  # fmt: skip
 
 
@@ -69,9 +69,10 @@ def test_json_groups_limits_what_is_printed_not_what_is_kept(mp2):
 def test_search_prints_tables_the_pick_and_an_honest_sentence(mp2):
     code, out, err = mp2("search", WEEK, *RULES, "--show", "2")
     assert code == 0
-    assert "Size 3: best 2 of 58 kept, 58 eligible" in out
-    assert "Size 4: best 2 of 22 kept" in out
+    assert "Size 3: best 2 of 58 ideas; groups: 58 kept, 58 eligible" in out
+    assert "Size 4: best 2 of 22 ideas; groups: 22 kept" in out
     assert "Pick of size 3: rank " in out
+    assert "Picked: of the 40% of kept groups with the steadiest daily hit rate" in out
     assert "Complete: no better group exists under these rules." in out
     assert "A0: 3 starters, 0 cut off" in err
     assert "Traceback" not in err
@@ -300,7 +301,13 @@ def test_identical_variations_are_shown_as_such(mp2):
     }
     _, out, _ = mp2("runs", "show", "last", "--show", "1000")
     assert f"{first} (= {second}" in out
-    assert f"{second} (= {first}" in out
+    # Groups of the other say the same, so they are counted with it.
+    assert f"{second} (= {first}" not in out
+    n_kept = document["n_kept"]["3"]
+    ideas = document["ideas"]["3"]
+    assert document["n_ideas"]["3"] == len(ideas) < n_kept
+    assert sum(idea["n_groups"] for idea in ideas) == n_kept
+    assert f"Size 3: best {len(ideas)} of {len(ideas)} ideas; groups: {n_kept} kept" in out
     n_alike = sum(map(len, document["aliases"])) - len(document["aliases"])
     assert (
         f"{n_alike} of {document['n_starters']} variations are identical to an earlier one" in out
@@ -386,7 +393,7 @@ def test_runs_can_be_listed_shown_exported_and_deleted(mp2, here):
     _, out, _ = mp2("runs", "list")
     assert run_id in out
     _, shown, _ = mp2("runs", "show", run_id)
-    assert "Size 3: best 10 of 58 kept" in shown
+    assert "Size 3: best 10 of 58 ideas; groups: 58 kept" in shown
     assert "Complete: no better group exists" in shown
     _, out, _ = mp2("runs", "export", run_id)
     assert len(out.splitlines()) == 1 + 58 + 22

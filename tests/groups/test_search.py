@@ -142,6 +142,9 @@ def check_invariants(result):
             "without: no pruning 'bounds'; the prunings are aliases, hits_bound, cap_bound",
         ),
         ({"without": "aliases"}, "without: 'aliases' is a text; give a list of prunings"),
+        ({"family_overlap": 0}, "family_overlap: 0 is not above 0 and at most 1; give a share"),
+        ({"family_overlap": 1.1}, "family_overlap: 1.1 is not above 0 and at most 1"),
+        ({"family_overlap": float("nan")}, "family_overlap: nan is not above 0 and at most 1"),
         ({"special": "A1"}, "special: 'A1' is a text; give a list of algorithms"),
         (
             {"special": ("A1", "A9")},
@@ -508,12 +511,12 @@ KEYS = {
     "schema_version", "run_id", "status", "budget_s", "elapsed_s", "overrun_s", "read_s", "store_s",
     "workers", "n_starters", "n_exhausted", "coverage", "n_branches", "n_branches_done", "attempts",
     "tested_exact", "tested", "eligible", "score_mean", "score_std", "groups", "picks", "rules",
-    "day_weights", "warnings", "n_visited", "n_decided", "aliases",
+    "day_weights", "warnings", "n_visited", "n_decided", "aliases", "ideas", "n_ideas",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",
     "mad_pp", "iqr_pp", "cv_buys", "wilson_lb", "pp_slope", "repeat_factor", "consensus",
-    "p", "p_size",
+    "p", "p_size", "idea", "family",
 }  # fmt: skip
 
 

@@ -88,11 +88,32 @@ def test_the_vote_counts_groups_and_names_who_agrees():
     votes = pick_day(RESULT, SHEET, MONDAY).votes
     abc = ("A 1", "A 2", "B 1", "C 1")
     assert votes == (
-        Vote(ticker="C", n_groups=3, best_rank=1, size=3, members=abc),
-        Vote(ticker="B", n_groups=2, best_rank=1, size=3, members=("A 1", "B 1", "C 1")),
-        Vote(ticker="A", n_groups=2, best_rank=2, size=2, members=("A 1", "A 2", "B 1")),
-        Vote(ticker="E", n_groups=1, best_rank=1, size=2, members=("A 2", "B 2")),
+        Vote(ticker="C", n_ideas=3, n_groups=3, best_rank=1, size=3, members=abc),
+        Vote(ticker="B", n_ideas=2, n_groups=2, best_rank=1, size=3, members=("A 1", "B 1", "C 1")),
+        Vote(ticker="A", n_ideas=2, n_groups=2, best_rank=2, size=2, members=("A 1", "A 2", "B 1")),
+        Vote(ticker="E", n_ideas=1, n_groups=1, best_rank=1, size=2, members=("A 2", "B 2")),
     )
+
+
+def test_the_vote_counts_ideas_before_groups():
+    buys = {"A 1": ["X"], "A 2": ["X"], "A 3": ["X"], "A 4": ["Y"], "A 5": ["Y"], "B 1": ["XY"]}
+    result = result_of({2: [f"A {number} + B 1" for number in range(1, 6)]})
+    # The first three say the same.
+    kept = tuple(
+        replace(group, idea=idea)
+        for group, idea in zip(result.kept[2], (1, 1, 1, 2, 3), strict=True)
+    )
+    votes = pick_day(replace(result, kept={2: kept}), sheet_of(buys, tickers="XY"), MONDAY).votes
+    assert [(vote.ticker, vote.n_ideas, vote.n_groups) for vote in votes] == [
+        ("Y", 2, 2),
+        ("X", 1, 3),
+    ]
+
+
+def test_ideas_of_two_sizes_are_not_the_same():
+    result = result_of({2: ["A 1 + B 1"], 3: ["A 1 + B 1 + C 1"]})
+    votes = pick_day(result, SHEET, MONDAY).votes
+    assert [(vote.ticker, vote.n_ideas) for vote in votes] == [("B", 2), ("C", 2), ("A", 1)]
 
 
 def test_only_the_best_groups_of_each_size_vote():
@@ -193,7 +214,14 @@ def test_the_json_document():
             "3": None,
         },
         "votes": [
-            {"ticker": ticker, "n_groups": 1, "best_rank": 1, "members": ["A 1", "B 1"]}
+            {
+                "ticker": ticker,
+                "n_groups": 1,
+                "best_rank": 1,
+                "members": ["A 1", "B 1"],
+                "n_ideas": 1,
+                "in_picks": [2],
+            }
             for ticker in "ABC"
         ],
         "warnings": ["size 3: no group was kept; no pick"],
@@ -206,6 +234,7 @@ def test_the_table_has_every_ticker_voted_for_or_picked():
     assert table.columns == [
         "day",
         "ticker",
+        "n_ideas",
         "n_groups",
         "best_rank",
         "best_size",
@@ -214,10 +243,10 @@ def test_the_table_has_every_ticker_voted_for_or_picked():
         "members",
     ]
     assert table.rows() == [
-        (MONDAY, "B", 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
-        (MONDAY, "C", 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
-        (MONDAY, "E", 1, 1, 2, False, False, "A 2 + B 2"),
-        (MONDAY, "A", 0, None, None, True, False, "A 1 + B 1"),
+        (MONDAY, "B", 1, 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
+        (MONDAY, "C", 1, 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
+        (MONDAY, "E", 1, 1, 1, 2, False, False, "A 2 + B 2"),
+        (MONDAY, "A", 0, 0, None, None, True, False, "A 1 + B 1"),
     ]
     nothing = picks_table(pick_day(result_of({2: [], 3: []}), SHEET, MONDAY))
     assert nothing.schema == table.schema

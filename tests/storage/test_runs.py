@@ -23,6 +23,7 @@ from places import IMPORTS
 
 from mp2.errors import InputError, StoreError
 from mp2.groups.checkpoint import SearchState
+from mp2.groups.ideas import with_ideas
 from mp2.groups.result import (
     DayConsensus,
     DayStats,
@@ -95,7 +96,7 @@ def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> Sear
     best = tuple(build_group(3, rank) for rank in range(1, n_groups + 1))
     kept = changes.setdefault("kept", {3: best, 4: ()})
     changes.setdefault("n_kept", {size: len(groups) for size, groups in kept.items()})
-    return replace(
+    result = replace(
         SearchResult(
             status=Status.WALL,
             rules=Rules(max_size=4, min_daily_hits=3, wilson_z=2.0),
@@ -131,6 +132,7 @@ def build_result(n_groups: int = 2, n_starters: int = 3, **changes: Any) -> Sear
         ),
         **changes,
     )
+    return with_ideas(result)
 
 
 def build_picks(day: str = "2026-11-19", **changes: Any) -> DayPicks:
@@ -1173,9 +1175,11 @@ def test_the_table_has_the_same_columns_without_groups() -> None:
     empty, full = build_result(n_groups=0).to_frame(), build_result().to_frame()
     assert empty.height == 0
     assert empty.schema == full.schema
-    assert full.columns[:7] == [
+    assert full.columns[:9] == [
         "size",
         "rank",
+        "idea",
+        "family",
         "picked",
         "score",
         "members",
@@ -1233,8 +1237,31 @@ def test_only_the_groups_that_are_asked_for_are_read(opened: Store) -> None:
     run_id = begin_and_finish(opened, result)
     loaded = opened.load(run_id, n_groups=2)
     assert [group.rank for group in loaded.groups(3)] == [1, 2, 7]
+    assert loaded.ideas == result.ideas
     assert loaded.pick(3) == result.pick(3)
     assert loaded.n_kept == {3: 9, 4: 0}
+
+
+def test_the_groups_that_stand_for_the_best_ideas_are_read(opened: Store) -> None:
+    alike = tuple(replace(build_group(3, 1), rank=rank) for rank in range(1, 5))
+    kept = {3: (*alike, *(build_group(3, rank) for rank in range(5, 8))), 4: ()}
+    run_id = begin_and_finish(opened, build_result(kept=kept))
+    loaded = opened.load(run_id, n_groups=2)
+    assert [group.rank for group in loaded.groups(3)] == [1, 2, 5]
+    assert [idea.n_groups for idea in loaded.ideas[3]] == [4, 1, 1, 1]
+
+
+def test_ideas_that_an_earlier_version_did_not_store_are_found_in_a_whole_result(
+    path: Path, opened: Store
+) -> None:
+    run_id = begin_and_finish(opened, build_result(n_groups=4))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE run SET ideas = NULL")
+        connection.execute("UPDATE kept_group SET body = json_remove(body, '$.idea', '$.family')")
+    assert opened.load(run_id) == build_result(n_groups=4, run_id=run_id)
+    in_part = opened.load(run_id, n_groups=2)
+    assert in_part.ideas == {}
+    assert [group.idea for group in in_part.groups(3)] == [None, None]
 
 
 def test_the_newest_runs_are_listed(opened: Store) -> None:

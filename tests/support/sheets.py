@@ -52,7 +52,7 @@ def sheet_of(
 
 
 def group_of(rank: int, *members: str) -> Group:
-    """A group of `ALGO variation` members; its statistics are not used."""
+    """A group of `ALGO variation` members, an idea of its own; its statistics are not used."""
     numbered = [Member(*name.split(" ", 1), variation_idx=_number(name)) for name in members]
     zeros = dict.fromkeys(
         (
@@ -75,6 +75,8 @@ def group_of(rank: int, *members: str) -> Group:
         days=tuple(DayStats(day, 1, 1, 100.0, 1.0) for day in WEEK),
         consensus=tuple(DayConsensus(day, ("A",)) for day in WEEK),
         repeat_factor=1.0,
+        idea=rank,
+        family=rank,
         **zeros,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from mp2.cli.search_view import alias_hints, members_text
-from mp2.cli.views import record_table, stacked, styled
+from mp2.cli.views import if_known, record_table, stacked, styled
 from mp2.groups.result import Member
 
 if TYPE_CHECKING:
@@ -50,10 +50,19 @@ def picks_view(
         members = ", ".join(vote.members[:_N_MEMBERS])
         if len(vote.members) > _N_MEMBERS:
             members += f" and {len(vote.members) - _N_MEMBERS} more"
-        rows.append((vote.ticker, vote.n_groups, vote.best_rank, members))
+        row = (
+            vote.ticker,
+            if_known(vote.n_ideas, str),
+            vote.n_groups,
+            vote.best_rank,
+            " ".join(map(str, picks.sizes_with(vote.ticker))),
+            members,
+        )
+        rows.append(row)
     if rows:
         yield ""
-        yield record_table(("ticker", "groups", "best rank", "members that agree"), rows)
+        headings = ("ticker", "ideas", "groups", "best rank", "in picks", "members that agree")
+        yield record_table(headings, rows)
 
 
 @stacked

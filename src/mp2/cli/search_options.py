@@ -159,6 +159,13 @@ _SEARCH_OPTIONS = (
         callback=flat,
         help="algorithms whose starters run last; several by commas or by repeating the option",
     ),
+    click.option(
+        "--family-overlap",
+        type=float,
+        default=0.8,
+        show_default=True,
+        help="share of what two ideas buy that both have to buy to be of one family",
+    ),
     *COUNT_OPTIONS,
     *LUCK_OPTIONS,
     click.option("--no-store", is_flag=True, help="do not store the run"),

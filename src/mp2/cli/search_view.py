@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mp2.cli.views import count, duration, record_table, share, stacked, styled
+from mp2.cli.views import count, duration, if_known, record_table, share, stacked, styled
 from mp2.errors import plain
 from mp2.groups.luck import shown_p
 from mp2.groups.result import Exclusion, Group, Member, SearchResult, Status
@@ -13,6 +13,7 @@ from mp2.groups.result import Exclusion, Group, Member, SearchResult, Status
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mp2.groups.rules import Rules
     from mp2.groups.space import PanelSummary
 
 _ENDINGS = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "Work limit"}
@@ -24,11 +25,12 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
     hints = alias_hints(result.aliases)
     for size, kept in result.kept.items():
         if kept:
-            shown = kept[:n_show]
-            kept_of_all = f"{result.n_kept[size]:,} kept, {result.eligible[size]:,} eligible"
-            counts = f"best {len(shown)} of {kept_of_all}"
-            yield styled(f"Size {size}: {counts}", "bold")
-            yield groups_table(result, shown, hints)
+            rows = listed(result, size, n_show)
+            counts = f"{result.n_kept[size]:,} kept, {result.eligible[size]:,} eligible"
+            if size in result.ideas:
+                counts = f"{len(result.ideas[size]):,} ideas; groups: {counts}"
+            yield styled(f"Size {size}: best {len(rows)} of {counts}", "bold")
+            yield ideas_table(result, rows, hints)
         else:
             yield styled(f"Size {size}: no eligible group found.", "bold")
         pick = result.pick(size)
@@ -37,9 +39,12 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
         else:
             members = members_text(pick.members, hints)
             last = pick.consensus[-1]
-            yield styled(f"Pick of size {size}: rank {pick.rank}, {members}", "green")
+            idea = f" (idea {pick.idea})" if pick.idea else ""
+            yield styled(f"Pick of size {size}: rank {pick.rank}{idea}, {members}", "green")
             yield f"  consensus on {last.day}: {' '.join(last.tickers) or 'no ticker'}"
         yield ""
+    if any(result.picked_rank.values()):
+        yield pick_rule(result.rules)
     yield from totals(result)
     yield styled(coverage_sentence(result), "bold")
     if result.significance is not None:
@@ -48,17 +53,38 @@ def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
         yield exclusions_table(result.exclusions)
 
 
-def groups_table(
+def listed(
     result: SearchResult,
-    shown: Sequence[Group],
+    size: int,
+    n_show: int,
+) -> list[tuple[Group, int | None]]:
+    """Return the best group of each of the best ideas, and how many groups have the idea.
+
+    Where ideas are not known, these are the best groups.
+    """
+    kept = result.groups(size)
+    if size not in result.ideas:
+        return [(group, None) for group in kept[:n_show]]
+    group_of = {group.rank: group for group in kept}
+    shown = result.ideas[size][:n_show]
+    # A result that was loaded in part may lack some.
+    return [(group_of[idea.rank], idea.n_groups) for idea in shown if idea.rank in group_of]
+
+
+def ideas_table(
+    result: SearchResult,
+    shown: Iterable[tuple[Group, int | None]],
     hints: Mapping[int, str],
 ) -> RenderableType:
-    """Build the table of groups of one size; the picked one is marked."""
+    """Build the table of ideas of one size; the one that is picked is marked."""
     rows = []
     p_min = result.significance.p_min if result.significance else None
-    for group in shown:
-        # The group that is picked need not be the first.
-        is_picked = group.rank == result.picked_rank.get(len(group.members))
+    for group, n_groups in shown:
+        picked = result.pick(len(group.members))
+        # The picked group need not be the best of its idea.
+        is_picked = picked is not None and (
+            group.rank == picked.rank or (group.idea is not None and group.idea == picked.idea)
+        )
         row = (
             f"{'*' * is_picked}{group.rank}",
             f"{group.score:.2f}",
@@ -67,11 +93,21 @@ def groups_table(
             f"{group.wilson_lb:.1f}",
             "/".join(str(day.buys) for day in group.days),
             "/".join(str(day.hits) for day in group.days),
+            if_known(n_groups, str),
             members_text(group.members, hints),
         )
         rows.append(row)
-    headings = ("rank", "score", "p", "hit %", "Wilson %", "buys", "hits", "members")
-    return record_table(headings, rows, right=range(7))
+    headings = ("rank", "score", "p", "hit %", "Wilson %", "buys", "hits", "groups", "members")
+    return record_table(headings, rows, right=range(8))
+
+
+def pick_rule(rules: Rules) -> str:
+    """Return why these ranks are picked, in one sentence."""
+    return (
+        f"Picked: of the {share(1 - rules.pick_quantile)} of kept groups with the steadiest daily "
+        f"hit rate the score next above their mean + {rules.pick_target_deviations:g} standard "
+        "deviations, or the best where none is above."
+    )
 
 
 def exclusions_table(exclusions: Iterable[Exclusion]) -> RenderableType:

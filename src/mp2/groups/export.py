@@ -25,7 +25,7 @@ def groups_table(
 
     Columns, the same when no group was kept:
 
-    - `size`, `rank` (Int64), `picked` (Boolean), `score` (Float64)
+    - `size`, `rank`, `idea`, `family` (Int64), `picked` (Boolean), `score` (Float64)
     - `members` (String): `ALGO variation + ALGO variation`
     - `variation_idx` (String): `1-2-3`
     - `aliases` (String): what members are identical to, `ALGO variation = variation, variation`,
@@ -40,6 +40,8 @@ def groups_table(
     schema: dict[str, Any] = {
         "size": pl.Int64,
         "rank": pl.Int64,
+        "idea": pl.Int64,
+        "family": pl.Int64,
         "picked": pl.Boolean,
         "score": pl.Float64,
         "members": pl.String,
@@ -79,6 +81,8 @@ def group_rows(
             row = [
                 size,
                 group.rank,
+                group.idea,
+                group.family,
                 group.rank == result.picked_rank.get(size),
                 group.score,
                 " + ".join(members),

@@ -69,7 +69,7 @@ class Group(Overview):
     """A kept group with the evidence behind its score; rank 1 is the best of its size.
 
     `p_size` and `p`: the share of replicates, 0..1, of which the best group of this size, or of all
-    retained sizes, is as good; None where not tested.
+    retained sizes, is as good; None where not tested. `idea` and `family` are those of `Idea`.
     """
 
     rank: int
@@ -89,6 +89,8 @@ class Group(Overview):
     consensus: tuple[DayConsensus, ...]
     p: float | None = None
     p_size: float | None = None
+    idea: int | None = None
+    family: int | None = None
 
     @property
     def variation_idx(self) -> tuple[int, ...]:
@@ -113,6 +115,20 @@ class Group(Overview):
 
 STATISTICS = tuple(name for name, kind in Group.__annotations__.items() if kind == "float")[1:]
 """The fields of a group that the kernel describes: all numbers but the score, which comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idea:
+    """What `n_groups` kept groups of one size say: same consensus, same hits on all days.
+
+    `rank` is that of the best of them. Ideas and families, of ideas that buy nearly the same, are
+    numbered from 1 by size, best first; `family` is None where there are too many ideas.
+    """
+
+    idea: int
+    family: int | None
+    rank: int
+    n_groups: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +177,8 @@ class SearchResult(Overview):
     - `starters`: in variation order; may be empty when the result was loaded without them.
     - `kept`: the kept groups of each retained size, best first; `n_kept` counts all, also where
       only the best were loaded.
+    - `ideas`: the ideas of all kept groups of each retained size, best first; empty for results of
+      earlier versions that were loaded in part.
     - `tested_exact`: False when `tested[max_size]` is a lower bound; other counts are exact.
     - `n_visited`: groups whose tickers were counted one by one, without those of starters copied
       from an alias. It measures effort, so it varies with the workers and with where turns end.
@@ -210,6 +228,7 @@ class SearchResult(Overview):
     exclusions: tuple[Exclusion, ...] = ()
     significance: Significance | None = None
     store_error: str | None = None
+    ideas: dict[int, tuple[Idea, ...]] = field(default_factory=dict)
     # Any: the store checks what it reads by these types, and knows no arrays.
     panel: Any = field(default=None, compare=False, repr=False)
 
@@ -259,7 +278,10 @@ class SearchResult(Overview):
             picked = self.pick(size)
             if picked is not None:
                 best = f"picked rank {picked.rank}, score {picked.score:.2f}: {picked.name}"
-                text = f"{self.n_kept[size]:,} groups kept; {best}"
+                kept = f"{self.n_kept[size]:,} groups kept"
+                if size in self.ideas:
+                    kept = f"{len(self.ideas[size]):,} ideas in {kept}"
+                text = f"{kept}; {best}"
             yield f"size {size}", text
         if self.significance is not None:
             yield "luck", self.significance.sentence()
@@ -267,7 +289,7 @@ class SearchResult(Overview):
         yield "warnings", first_of(self.warnings)
 
     def to_dict(self, n_groups: int | None = None) -> Document:
-        """Return the result as one JSON document, with at most `n_groups` groups of each size."""
+        """Return the result as one JSON document, at most `n_groups` groups and ideas a size."""
         # JSON has text keys and lists only; the values are equal to what comes back from JSON.
         document: Document = {"schema_version": SCHEMA_VERSION}
         for name, value in _plain(self).items():
@@ -280,6 +302,11 @@ class SearchResult(Overview):
 
         groups = {}
         picks = {}
+        ideas = {}
+        n_ideas = {}
+        for size, distinct in self.ideas.items():
+            ideas[str(size)] = [_plain(idea) for idea in distinct[:n_groups]]
+            n_ideas[str(size)] = len(distinct)
         for size, kept in self.kept.items():
             groups[str(size)] = [group_dict(group) for group in kept[:n_groups]]
             picked = self.pick(size)
@@ -288,6 +315,8 @@ class SearchResult(Overview):
             "n_decided": self.n_decided,
             "groups": groups,
             "picks": picks,
+            "ideas": ideas,
+            "n_ideas": n_ideas,
             "rules": self.rules.to_dict(),
             "significance": self.significance.to_dict() if self.significance else None,
             "exclusions": [_plain(exclusion) for exclusion in self.exclusions],
@@ -308,6 +337,7 @@ _NESTED = (
     "exclusions",
     "significance",
     "store_error",
+    "ideas",
     "panel",
 )
 

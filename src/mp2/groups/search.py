@@ -17,6 +17,7 @@ from mp2.groups import aliases
 from mp2.groups.aliases import AliasCache, SearchedStarter
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, RecordArray, Recorder, SearchState
 from mp2.groups.exclusions import exclusions, why_impossible
+from mp2.groups.ideas import with_ideas
 from mp2.groups.kept import day_weights, describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
@@ -395,7 +396,7 @@ class SearchRun:
         n_scanned = exact_sum(records["n_rows_scanned"])
         tested = exact_sum(records["tested"])
         eligible = exact_sum(records["eligible"])
-        return SearchResult(
+        result = SearchResult(
             status=outcome.status,
             rules=rules,
             budget_s=self.budget_ns / NS_PER_S,
@@ -428,6 +429,7 @@ class SearchRun:
             aliases=self._alias_classes(),
             panel=panel,
         )
+        return with_ideas(result, self.settings.family_overlap)
 
     def _ranked(self) -> dict[int, Kept]:
         return {size: heap.ranked() for size, heap in self.heaps.items()}

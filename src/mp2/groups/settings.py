@@ -14,6 +14,7 @@ from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 MAX_BUDGET_S = 10 * 365 * 86_400.0
 # Beyond it a typing error is likelier than a machine with that many cores.
 MAX_WORKERS = 1024
+FAMILY_OVERLAP = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class SearchSettings:
     - `max_attempts`: exact number of attempts per starter; replaces time limits. None: no limit.
     - `count`: one of `mp2.groups.rules.COUNTS`. With "fast", `tested[max_size]` is a lower bound.
     - `without`: names from `mp2.groups.rules.PRUNINGS` to switch off; they change only the time.
+    - `family_overlap`: share of the (day, ticker) pairs, above 0 to 1, that two ideas have to have
+      in common to be of one family.
 
     The values are checked by `check_settings`, against the algorithms they are used for.
     """
@@ -37,6 +40,7 @@ class SearchSettings:
     max_attempts: int | None = None
     count: str = "exact"
     without: Sequence[str] = ()
+    family_overlap: float = FAMILY_OVERLAP
 
 
 def check_settings(
@@ -47,6 +51,7 @@ def check_settings(
     budget_s = settings.budget_s
     workers = settings.workers
     max_attempts = settings.max_attempts
+    overlap = settings.family_overlap
     problems = []
 
     if not isinstance(settings.rules, Rules):
@@ -69,6 +74,10 @@ def check_settings(
         )
     if settings.count not in COUNTS:
         problems.append(f"count: {settings.count!r} is unknown; choose from {', '.join(COUNTS)}")
+    if not is_number(overlap, Real) or not 0 < overlap <= 1:
+        problems.append(
+            f"family_overlap: {overlap!r} is not above 0 and at most 1; give a share such as 0.8"
+        )
     problems += _unknown_names(
         "special",
         settings.special,

@@ -2,7 +2,7 @@
 
 The pick of a size is the consensus of the run's picked group. Where that has too few tickers, the
 other kept groups are tried in rank order. The vote counts, over the best groups of all sizes, the
-groups whose consensus holds a ticker.
+groups whose consensus holds a ticker, and the distinct ideas of these groups.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def votes_of(
     consensus_of: ConsensusOf,
     top_groups: int,
 ) -> tuple[Vote, ...]:
-    """Count the best groups whose consensus holds each ticker, most groups first."""
+    """Count the ideas and groups, of the best, whose consensus holds each ticker; most first."""
     groups_of: dict[str, list[Group]] = {}
     # By ascending size, so that `min` below prefers the smaller of equally ranked groups.
     for size in sorted(result.kept):
@@ -178,6 +178,8 @@ def votes_of(
                 groups_of.setdefault(ticker, []).append(group)
     votes = []
     for ticker, groups in groups_of.items():
+        # Ideas are numbered by size.
+        ideas = {(len(group.members), group.idea) for group in groups}
         # The first of equal ranks, so of the smallest size.
         best = min(groups, key=lambda group: group.rank)
         vote = Vote(
@@ -186,10 +188,15 @@ def votes_of(
             best_rank=best.rank,
             size=len(best.members),
             members=_names(groups),
+            n_ideas=len(ideas),
         )
         votes.append(vote)
-    # The ticker comes last, so that the order depends on nothing else.
-    return tuple(sorted(votes, key=lambda vote: (-vote.n_groups, vote.best_rank, vote.ticker)))
+
+    def order(vote: Vote) -> tuple[int, int, int, str]:
+        # The ticker comes last, so that the order depends on nothing else.
+        return -(vote.n_ideas or 0), -vote.n_groups, vote.best_rank, vote.ticker
+
+    return tuple(sorted(votes, key=order))
 
 
 def _names(groups: Iterable[Group | SizePick]) -> Names:
@@ -204,14 +211,15 @@ def _names(groups: Iterable[Group | SizePick]) -> Names:
 def picks_table(picks: DayPicks) -> pl.DataFrame:
     """List the tickers voted for or picked, one row each, in the order of the vote.
 
-    Columns: `day`, `ticker` (String), `n_groups` (Int64, 0 when only picked), `best_rank`,
-    `best_size` (Int64, null then), `pick SIZE` (Boolean) for each retained size, `members` (String,
-    joined by ' + ').
+    Columns: `day`, `ticker` (String), `n_ideas`, `n_groups` (Int64, 0 when only picked),
+    `best_rank`, `best_size` (Int64, null then), `pick SIZE` (Boolean) for each retained size,
+    `members` (String, joined by ' + ').
     """
     import polars as pl
 
     schema = {
         "ticker": pl.String,
+        "n_ideas": pl.Int64,
         "n_groups": pl.Int64,
         "best_rank": pl.Int64,
         "best_size": pl.Int64,
@@ -222,13 +230,14 @@ def picks_table(picks: DayPicks) -> pl.DataFrame:
     for vote in picks.votes:
         voted.add(vote.ticker)
         members = " + ".join(vote.members)
-        rows.append((vote.ticker, vote.n_groups, vote.best_rank, vote.size, members))
+        best = (vote.best_rank, vote.size)
+        rows.append((vote.ticker, vote.n_ideas, vote.n_groups, *best, members))
     made = [pick for pick in picks.picks.values() if pick]
     only_picked = set(picks.tickers()) - voted
     for ticker in sorted(only_picked):
         pickers = [pick for pick in made if ticker in pick.tickers]
         members = " + ".join(_names(pickers))
-        rows.append((ticker, 0, None, None, members))
+        rows.append((ticker, 0, 0, None, None, members))
     marks = []
     for size, pick in picks.picks.items():
         # One list for all rows; `is_in` would compare a plain series row by row.

@@ -32,10 +32,11 @@ class SizePick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """A ticker in the consensus of `n_groups` groups.
+    """A ticker in the consensus of `n_groups` groups, which are `n_ideas` distinct ideas.
 
     `best_rank` is the best rank among them, `size` the size of that group. `members` are the
     distinct `ALGO variation` of these groups, in variation order: all of them buy the ticker.
+    `n_ideas` is None in votes that an earlier version stored.
     """
 
     ticker: str
@@ -43,11 +44,12 @@ class Vote:
     best_rank: int
     size: int
     members: Names
+    n_ideas: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DayPicks(Overview):
-    """A run's picks for `day` (ISO date), by retained size, and its votes, most groups first.
+    """A run's picks for `day` (ISO date), by retained size, and its votes, most ideas first.
 
     `assumed`: the day had no bar yet; it is the next weekday. The pick of a size is None where no
     kept group had enough tickers.
@@ -68,6 +70,10 @@ class DayPicks(Overview):
                 tickers.update(pick.tickers)
         return tuple(sorted(tickers))
 
+    def sizes_with(self, ticker: str) -> tuple[int, ...]:
+        """Return the sizes whose pick has the ticker."""
+        return tuple(size for size, pick in self.picks.items() if pick and ticker in pick.tickers)
+
     def _overview(self) -> tuple[str, list[Entry]]:
         day = f"{self.day} (assumed)" if self.assumed else self.day
         return f"{day}, {counted(len(self.tickers()), 'ticker')}", self.rows()
@@ -77,13 +83,13 @@ class DayPicks(Overview):
         rows: list[Entry] = []
         for size, pick in sorted(self.picks.items()):
             rows.append((f"size {size}", listed(pick.tickers, "ticker") if pick else "no pick"))
-        votes = [f"{vote.ticker} ({vote.n_groups})" for vote in self.votes]
+        votes = [f"{vote.ticker} ({vote.n_ideas or vote.n_groups})" for vote in self.votes]
         rows.append(("votes", listed(votes, "ticker")))
         rows.append(("warnings", first_of(self.warnings)))
         return rows
 
     def to_dict(self) -> Document:
-        """Return the picks as one JSON document."""
+        """Return the picks as one JSON document, where votes have the sizes `in_picks`."""
         document = {
             "schema_version": SCHEMA_VERSION,
             **asdict(self),
@@ -92,6 +98,7 @@ class DayPicks(Overview):
         for vote in document["votes"]:
             # Kept for the table, where it is `best_size`.
             del vote["size"]
+            vote["in_picks"] = list(self.sizes_with(vote["ticker"]))
         return document
 
 

@@ -31,6 +31,9 @@ def result_row(result: SearchResult) -> Row:
     row["attempts"] = str(result.attempts)
     row["significance"] = result.significance and result.significance.to_dict()
     row["aliases"] = [[asdict(member) for member in members] for members in result.aliases]
+    row["ideas"] = {
+        size: [asdict(idea) for idea in distinct] for size, distinct in result.ideas.items()
+    }
     # Kept here too, so that a list of runs reads no group.
     row["best_score"] = {}
     for size, groups in result.kept.items():
@@ -90,6 +93,8 @@ def to_result(
         kept[str(group["size"])].append(from_sql(group)["body"])
     values["kept"] = kept
     values["starters"] = tuple(from_sql(starter) for starter in starters)
+    # Earlier versions left NULL.
+    values["ideas"] = values.get("ideas") or {}
     result = validated(SearchResult, values)
     _check_consistent(result)
     return result

@@ -9,6 +9,7 @@ died is distinguished from one that still runs by its process number, start and 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import TypeVar
 
 from mp2.errors import InputError
 from mp2.groups.checkpoint import SearchState
+from mp2.groups.ideas import with_ideas
 from mp2.groups.result import SearchResult, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows
@@ -334,8 +336,9 @@ class Store(ScanStore):
         """The result given to `finish`, with its `run_id`.
 
         `starters=False` leaves out the starters, which make most of a large result. `n_groups`
-        limits the kept groups of each size to the best so many and the chosen one. While a run is
-        resumed, this is the result of the session before. `InputError` when it has none.
+        limits the kept groups of each size to the best so many, those that stand for the best so
+        many ideas, and the chosen one. While a run is resumed, this is the result of the session
+        before. `InputError` when it has none.
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._with_result(run_id)
@@ -344,7 +347,11 @@ class Store(ScanStore):
             run = row["run"]
             groups = self._best_groups(row, n_groups)
             starter_rows = self._rows_of("starter", run, "variation_idx") if starters else ()
-            return rows.to_result(row, groups, starter_rows)
+            result = rows.to_result(row, groups, starter_rows)
+        # A version that did not know ideas left none.
+        if row.get("ideas") is None and n_groups is None:
+            return with_ideas(result)
+        return result
 
     def load_picks(self, run_id: str) -> tuple[DayPicks, ...]:
         """The picks stored with a run, by day."""
@@ -393,18 +400,21 @@ class Store(ScanStore):
         row: Row,
         n_groups: int | None,
     ) -> Iterator[Row]:
-        """The kept groups of a run, size by size: all, or so many of each size and the chosen one.
+        """The kept groups of a run, size by size: all, or those that `load` reads of so many.
 
         Read one at a time, since there may be hundreds of thousands.
         """
         statement = (
-            "SELECT * FROM kept_group WHERE run = ? AND size = ? AND (rank <= ? OR rank = ?) "
-            "ORDER BY rank"
+            "SELECT * FROM kept_group WHERE run = ? AND size = ? AND "
+            "(rank <= ? OR rank IN (SELECT value FROM json_each(?))) ORDER BY rank"
         )
         most = 2**62 if n_groups is None else n_groups
-        picked_ranks = dict(from_sql({"picked_rank": row["picked_rank"]})["picked_rank"])
-        for size, picked_rank in picked_ranks.items():
-            values = (row["run"], int(size), most, picked_rank)
+        decoded = from_sql({"picked_rank": row["picked_rank"], "ideas": row.get("ideas")})
+        ideas = decoded["ideas"] or {}
+        for size, picked_rank in dict(decoded["picked_rank"]).items():
+            ranks = [idea["rank"] for idea in ideas.get(size, ())[:n_groups]]
+            ranks.append(picked_rank)
+            values = (row["run"], int(size), most, json.dumps(ranks))
             yield from map(dict, self._execute(statement, values))
 
     def _delete_rows(
@@ -433,6 +443,8 @@ class Store(ScanStore):
 
 
 def _summary(row: Row) -> RunSummary:
+    # Not listed, and by far the largest column.
+    row.pop("ideas", None)
     values = from_sql(row)
     values["status"] = status_now(row)
     # Empty until the run has ended.

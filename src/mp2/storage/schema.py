@@ -218,6 +218,8 @@ CREATE TABLE breaker (
 STEPS: Names = (
     # Whether the groups are better than luck; NULL when that was not tested.
     "ALTER TABLE run ADD significance TEXT CHECK (json_valid(ifnull(significance, 0)))",
+    # By size: an array of ideas, best first; NULL in a result of an earlier version.
+    "ALTER TABLE run ADD ideas TEXT CHECK (json_valid(ifnull(ideas, 0)))",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default."""

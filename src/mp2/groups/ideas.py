@@ -1,0 +1,128 @@
+"""Distinct ideas among the kept groups, since a thousand groups may say a few things.
+
+Groups of one size with the same consensus and the same hits on all days are one *idea*, whose
+representative is the best of them. Ideas that buy nearly the same are a *family*: it holds every
+idea that overlaps one of its others enough. Both are numbered from 1 by their best group.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from mp2.data import bitset
+from mp2.data.arrays import WordArray
+from mp2.groups.result import Group, Idea, SearchResult
+from mp2.groups.settings import FAMILY_OVERLAP
+
+MAX_IDEAS = 5000
+"""Ideas of one size that are compared with each other; with more, families are not known."""
+
+
+def with_ideas(
+    result: SearchResult,
+    family_overlap: float = FAMILY_OVERLAP,
+) -> SearchResult:
+    """Return the result with its ideas, and with the number of its idea in every kept group.
+
+    `family_overlap` is that of `SearchSettings`. All kept groups have to be there.
+    """
+    kept = {}
+    ideas = {}
+    for size, groups in result.kept.items():
+        numbers = idea_numbers(groups)
+        n_groups = Counter(numbers)
+        # Ideas are numbered in rank order, so a number beyond the last is that of a new idea.
+        best: list[Group] = []
+        for group, number in zip(groups, numbers, strict=True):
+            if number > len(best):
+                best.append(group)
+        families = family_numbers(best, family_overlap)
+        ideas[size] = tuple(
+            Idea(idea=number, family=family, rank=group.rank, n_groups=n_groups[number])
+            for number, (group, family) in enumerate(zip(best, families, strict=True), 1)
+        )
+        kept[size] = tuple(
+            replace(group, idea=number, family=families[number - 1])
+            for group, number in zip(groups, numbers, strict=True)
+        )
+    return replace(result, kept=kept, ideas=ideas)
+
+
+def idea_numbers(groups: Sequence[Group]) -> list[int]:
+    """Return the number of the idea of each group, from 1; groups come best first."""
+    number_of: dict[object, int] = {}
+    numbers = []
+    for group in groups:
+        hits = tuple(day.hits for day in group.days)
+        number = number_of.setdefault((hits, group.consensus), len(number_of) + 1)
+        numbers.append(number)
+    return numbers
+
+
+def family_numbers(
+    ideas: Sequence[Group],
+    overlap: float,
+) -> list[int] | list[None]:
+    """Return the number of the family of each idea, from 1; None for all of too many.
+
+    Ideas are given by a group each, best first. Two are near when `overlap` or more of the (day,
+    ticker) pairs that either buys are bought by both.
+    """
+    # The time grows with the square.
+    if len(ideas) > MAX_IDEAS:
+        return [None] * len(ideas)
+    pairs = pairs_of(ideas)
+    n_pairs = bitset.count(pairs)
+    # A row per word: sums over rows are several times as fast as sums over short columns.
+    words = np.ascontiguousarray(pairs.T)
+    # One near has at least so many pairs. Rounded down: a product may be just above a whole number.
+    fewest = np.floor(overlap * n_pairs)
+    family = np.zeros(len(ideas), np.int64)
+    n_families = 0
+    for first in range(len(ideas)):
+        if family[first]:
+            continue
+        n_families += 1
+        family[first] = n_families
+        waiting = [first]
+        while waiting:
+            idea = waiting.pop()
+            is_alike = (n_pairs >= fewest[idea]) & (n_pairs[idea] >= fewest)
+            others = np.flatnonzero(is_alike & (family == 0))
+            both = words[:, others] & words[:, idea, None]
+            n_both = np.bitwise_count(both).sum(axis=0, dtype=np.uint32)
+            n_either = n_pairs[others] + n_pairs[idea] - n_both
+            near = others[n_both / n_either >= overlap]
+            family[near] = n_families
+            waiting += near.tolist()
+    numbers: list[int] = family.tolist()
+    return numbers
+
+
+def pairs_of(groups: Sequence[Group]) -> WordArray:
+    """Return the (day, ticker) pairs that each of n groups buys as sets uint64[n, W].
+
+    Only pairs that some group buys have a number.
+    """
+    bought = [day.tickers for group in groups for day in group.consensus]
+    tickers = list(chain.from_iterable(bought))
+    number_of = {ticker: number for number, ticker in enumerate(dict.fromkeys(tickers))}
+    ticker = np.array([number_of[name] for name in tickers], np.int64)
+    n_bought = [len(names) for names in bought]
+    n_days = len(bought) // max(1, len(groups))
+    row = np.repeat(np.arange(len(bought)), n_bought)
+    group = row // max(1, n_days)
+    pair = row % max(1, n_days) * len(number_of) + ticker
+
+    is_used = np.zeros(n_days * len(number_of), np.bool_)
+    is_used[pair] = True
+    bits = np.cumsum(is_used)[pair] - 1
+    width = bitset.n_words(int(is_used.sum()))
+    words = np.zeros((len(groups), width), np.uint64)
+    bitset.set_bits(words.reshape(-1), group * width, bits)
+    return words
