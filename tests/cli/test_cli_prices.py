@@ -173,6 +173,11 @@ def test_outcome_scores_stored_picks_when_their_day_is_there(mp2, bars):
     )
     _, out, _ = mp2("runs", "show", "last", "--json")
     assert json.loads(out)["next_day"]["day"] == NEXT_DAY.isoformat()
+    costly = ("outcome", "last", "--prices", bars / "later.parquet", "--cost-bps", "5")
+    _, out, err = mp2(*costly)
+    assert "after 5 bps a side" in out
+    # Costs are no difference of the outcome.
+    assert "replaces" not in err
     assert "replaces" not in mp2("outcome", "last", "--prices", bars / "later.parquet")[2]
     later = pl.read_parquet(bars / "later.parquet")
     later.with_columns(close=pl.col("open"), low=pl.min_horizontal("open", "low")).write_csv(

@@ -159,6 +159,8 @@ def test_every_day_picked_is_shown_with_its_outcome(mp2):
             mean_return_pp=0.25,
             hit_difference_pp=-5.0,
             return_difference_pp=0.125,
+            cost_bps=5.0,
+            net_return_pp=0.15,
         )
         outcome = Outcome(
             run_id=run_id,
@@ -174,7 +176,21 @@ def test_every_day_picked_is_shown_with_its_outcome(mp2):
         store.save_outcome(run_id, outcome)
     rows = mp2("runs", "show", "last")[1].splitlines()[-4:]
     assert [row.split() for row in rows] == [
-        ["2026-01-05", "3", "1", "of", "2", "50.0%", "55.0%", "-5.0", "0.25%", "+0.12", "T1", "T2"],
+        [
+            "2026-01-05",
+            "3",
+            "1",
+            "of",
+            "2",
+            "50.0%",
+            "55.0%",
+            "-5.0",
+            "0.25%",
+            "+0.12",
+            "0.15%",
+            "T1",
+            "T2",
+        ],
         ["2026-01-05", "4", "no", "pick"],
         ["2026-01-06", "3", "T3"],
         ["2026-01-06", "4", "no", "pick"],

@@ -158,6 +158,13 @@ def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
     )
 
 
+COST_OPTION = click.option(
+    "--cost-bps",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="cost of buying and of selling, each, in hundredths of a percent: adds net returns",
+)
 PRICES_OPTIONS = (
     *_reading_options("date=NAME,close=NAME, or without a header 1=date,2=open"),
     click.option("--ticker", help="ticker of prices that have no column of tickers"),

@@ -16,6 +16,7 @@ from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT, complete_scans
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
+    COST_OPTION,
     DB_OPTION,
     END_OPTION,
     GRIDS_OPTION,
@@ -309,6 +310,7 @@ def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 @RUN_ARGUMENT
 @file_option("--prices", required=True, help="daily bars that hold the day picked for")
 @with_options(PRICES_OPTIONS)
+@COST_OPTION
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
@@ -317,16 +319,19 @@ def outcome(
     prices: Path,
     db: Path,
     no_store: bool,
+    cost_bps: float,
     **options: Any,
 ) -> None:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.cli.pick_view import outcome_view
+    from mp2.picks.costs import check_cost
     from mp2.picks.outcome import score
     from mp2.picks.records import PickStatus
     from mp2.storage.inputs import read_bars
     from mp2.storage.request import PricesFile
     from mp2.storage.runs import Store
 
+    check_cost(cost_bps)
     with Interrupts().caught() as interrupts, Store(db, must_exist=True) as store:
         start_logging()
         run_id = store.find(run)
@@ -341,7 +346,7 @@ def outcome(
         problems: list[str] = []
         for picks in stored:
             try:
-                outcomes.append(score(picks, table))
+                outcomes.append(score(picks, table, cost_bps=cost_bps))
             except InputError as error:
                 problems += error.problems
         if not outcomes:
@@ -353,7 +358,7 @@ def outcome(
             if no_store or scored.status is not PickStatus.SCORED:
                 continue
             earlier = former.get(scored.day)
-            if earlier is not None and earlier.to_dict() != scored.to_dict():
+            if earlier is not None and earlier.gross() != scored.gross():
                 problems.append(
                     f"the outcome of {scored.day} differs from the one stored before, "
                     "which it replaces"
@@ -384,6 +389,7 @@ class _WalkOptions:
     replicates: int
     null: str
     sectors: Path | None
+    cost_bps: float
 
 
 @click.command(cls=RulesCommand)
@@ -402,6 +408,7 @@ class _WalkOptions:
 @GRIDS_OPTION
 @with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
 @rule_options
+@COST_OPTION
 @HEARTBEAT_OPTION
 @PROGRESS_OPTION
 @JSON_OPTION

@@ -82,11 +82,14 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
     scores = {f"size {size}": score for size, score in outcome.sizes.items()}
     scores["votes"] = outcome.votes
     rows = []
+    cost_bps = 0.0
     for name, score in scores.items():
         if score is not None:
             hits = (_percent(score.hit_rate_pp), _points(score.hit_difference_pp))
             gain = (_percent(score.mean_return_pp, 2), _points(score.return_difference_pp, 2))
-            rows.append((name, score.n_tickers, score.n_unpriced, *hits, *gain))
+            net = _percent(score.net_return_pp, 2)
+            cost_bps = score.cost_bps
+            rows.append((name, score.n_tickers, score.n_unpriced, *hits, *gain, net))
     headings = (
         "picks of",
         "tickers",
@@ -95,10 +98,23 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
         "difference",
         "mean return",
         "difference",
+        f"after {cost_bps:g} bps a side",
     )
-    yield record_table(headings, rows)
+    yield _with_net(headings, rows, shown=cost_bps > 0)
     if note:
         yield note
+
+
+def _with_net(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    shown: bool,
+) -> RenderableType:
+    """Build a table whose last column, returns after costs, is left out where there are none."""
+    if shown:
+        return record_table(headings, rows)
+    return record_table(headings[:-1], [row[:-1] for row in rows])
 
 
 PickedDay: TypeAlias = "tuple[DayPicks, Outcome | None]"
@@ -112,6 +128,7 @@ _DAY_HEADINGS = (
     "difference",
     "mean return",
     "difference",
+    "after costs",
     "tickers",
 )
 
@@ -123,7 +140,7 @@ def days_view(days: Iterable[PickedDay]) -> Iterator[RenderableType]:
     for picks, outcome in days:
         for size, pick in picks.picks.items():
             tickers = "no pick" if pick is None else " ".join(pick.tickers)
-            figures: tuple[object, ...] = ("", "", "", "", "", "")
+            figures: tuple[object, ...] = ("", "", "", "", "", "", "")
             score = None if outcome is None else outcome.sizes.get(size)
             if outcome is not None and score is not None:
                 figures = (
@@ -133,6 +150,7 @@ def days_view(days: Iterable[PickedDay]) -> Iterator[RenderableType]:
                     _points(score.hit_difference_pp),
                     _percent(score.mean_return_pp, 2),
                     _points(score.return_difference_pp, 2),
+                    _percent(score.net_return_pp, 2),
                 )
             rows.append((picks.day, size, *figures, tickers))
     yield ""
@@ -161,9 +179,11 @@ def walk_view(walk: WalkForward) -> Iterator[RenderableType]:
         name = f"{week.days[0].day} to {week.days[-1].day}"
         weeks.append(_walk_row(name, week.judged["all"]))
     totals = [_walk_row(name, judged) for name, judged in walk.total.items()]
-    yield record_table(("week", *_WALK_HEADINGS), weeks)
+    has_costs = walk.cost_bps > 0
+    net = f"after {walk.cost_bps:g} bps a side"
+    yield _with_net(("week", *_WALK_HEADINGS, net), weeks, shown=has_costs)
     yield ""
-    yield record_table(("in total", *_WALK_HEADINGS), totals)
+    yield _with_net(("in total", *_WALK_HEADINGS, net), totals, shown=has_costs)
     yield ""
     yield styled(walk.sentence(), "bold")
     luck = walk.luck_sentence()
@@ -194,6 +214,7 @@ def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
         interval,
         _percent(judged.mean_return_pp, 2),
         _points(gain_difference, 2),
+        _percent(judged.net_return_pp, 2),
     )
 
 

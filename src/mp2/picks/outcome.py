@@ -1,7 +1,8 @@
 """The outcome of picks: hit rate and open-to-close return, compared with all tickers of the day.
 
-A hit closes above its open. Picks are held in equal parts from open to close, without costs. One
-without a bar that day, halted or delisted, counts too: it is no hit, and its part gains nothing.
+A hit closes above its open. Picks are held in equal parts from open to close. One without a bar
+that day, halted or delisted, counts too: it is no hit, and its part gains nothing. Costs lower the
+net return alone: hits and the comparison with the universe, which nobody trades, are without them.
 """
 
 from __future__ import annotations
@@ -18,18 +19,26 @@ from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError, named
+from mp2.picks.costs import check_cost, net_returns_pp
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
 
-def score(picks: DayPicks, prices: Any) -> Outcome:
+def score(
+    picks: DayPicks,
+    prices: Any,
+    *,
+    cost_bps: float = 0.0,
+) -> Outcome:
     """Score the picks of every size and of the vote; `PickStatus.PENDING` while the day has no bar.
 
     `prices`: a price table, or what `read_prices` reads; bars after the day scored do not count.
+    `cost_bps`: what buying and selling cost each, in hundredths of a percent.
 
     An assumed day that turned out to be a holiday is scored on the next date of the file: there is
     no bar between them, so the signals are the same. Raises `InputError` for any other day that the
     file spans but does not have, and when no picked ticker has a bar.
     """
+    check_cost(cost_bps)
     table = as_prices(prices)
     dates = table.dates
     if picks.day > dates[-1]:
@@ -60,6 +69,7 @@ def score(picks: DayPicks, prices: Any) -> Outcome:
         table.open[:, date_idx],
         table.close[:, date_idx],
         spelling,
+        cost_bps=cost_bps,
     )
     of_all = universe.score(picked)
     guesses = guesses_text(spelling)
@@ -113,7 +123,8 @@ class Universe:
     `open` and `close` are float64[T], NaN where there is none. `spelling`: what `tickers` has for
     names of tickers that are written differently elsewhere. `n` tickers have a bar;
     `hit_rate_pp` percent of them closed above their open, and `mean_return_pp` is their mean return
-    from open to close in percent. Both are None without a ticker.
+    from open to close in percent. Both are None without a ticker. `cost_bps` per side lowers the
+    net returns of scores.
     """
 
     def __init__(
@@ -122,8 +133,11 @@ class Universe:
         open: FloatArray,
         close: FloatArray,
         spelling: Texts | None = None,
+        *,
+        cost_bps: float = 0.0,
     ) -> None:
         self._spelling = spelling or {}
+        self._cost_bps = cost_bps
         # A hit and a return need both prices.
         has_both = np.isfinite(open) & np.isfinite(close)
         valid = np.flatnonzero(has_both).tolist()
@@ -154,13 +168,18 @@ class Universe:
             n_picks=len(priced),
             n_unpriced=len(unpriced),
             unpriced=tuple(sorted(unpriced)),
+            cost_bps=self._cost_bps,
         )
         # Without a rate on either side there is nothing to compare.
         if self.hit_rate_pp is None or self.mean_return_pp is None or not priced:
             return score
         n_hits = int(self._hits[priced].sum())
         hit_rate_pp = 100.0 * n_hits / len(picked)
-        mean_return_pp = float(self._returns_pp[priced].sum()) / len(picked)
+        returns_pp = self._returns_pp[priced]
+        mean_return_pp = float(returns_pp.sum()) / len(picked)
+        net_return_pp = None
+        if self._cost_bps:
+            net_return_pp = float(net_returns_pp(returns_pp, self._cost_bps).sum()) / len(picked)
         return replace(
             score,
             n_hits=n_hits,
@@ -168,4 +187,5 @@ class Universe:
             mean_return_pp=mean_return_pp,
             hit_difference_pp=hit_rate_pp - self.hit_rate_pp,
             return_difference_pp=mean_return_pp - self.mean_return_pp,
+            net_return_pp=net_return_pp,
         )

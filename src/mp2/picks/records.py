@@ -5,7 +5,7 @@ Rates, returns and their differences (`*_pp`) are percentages and percentage poi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -117,6 +117,9 @@ class Score:
     `n_unpriced` have none, and `unpriced` names them. Rates, returns (close / open - 1) and
     differences (picks - universe) are over all `n_tickers`, of which those without a bar are no hit
     and gain nothing. They are None when no ticker has a bar.
+
+    `net_return_pp` is the mean return after `cost_bps` per side (`mp2.picks.costs`), where those
+    without a bar cost nothing; None without costs. Hits do not depend on costs.
     """
 
     n_tickers: int = 0
@@ -128,13 +131,22 @@ class Score:
     mean_return_pp: float | None = None
     hit_difference_pp: float | None = None
     return_difference_pp: float | None = None
+    cost_bps: float = 0.0
+    net_return_pp: float | None = None
+
+    def gross(self) -> Score:
+        """Return the score without costs."""
+        return replace(self, cost_bps=0.0, net_return_pp=None)
 
     def text(self) -> str:
         """Return the score in a few words."""
         if self.hit_rate_pp is None or self.mean_return_pp is None:
             return f"no bar for {counted(self.n_tickers, 'ticker')}"
         hits = f"{self.n_hits} of {self.n_tickers} hit ({self.hit_rate_pp:.1f}%)"
-        return f"{hits}, mean return {self.mean_return_pp:+.2f}%"
+        text = f"{hits}, mean return {self.mean_return_pp:+.2f}%"
+        if self.net_return_pp is not None:
+            text += f", {self.net_return_pp:+.2f}% after costs"
+        return text
 
 
 SCORE_TYPES = {
@@ -192,6 +204,11 @@ class Outcome(Overview):
         types = {"day": date, "session": date, "picks": str, **SCORE_TYPES}
         types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
         return new_frame(rows, types, backend)
+
+    def gross(self) -> Outcome:
+        """Return the outcome without costs: what the prices alone decide."""
+        sizes = {size: score and score.gross() for size, score in self.sizes.items()}
+        return replace(self, sizes=sizes, votes=self.votes and self.votes.gross())
 
     def to_dict(self) -> Document:
         """Return the outcome as plain JSON values, sizes as text."""

@@ -35,6 +35,7 @@ from mp2.groups.result import SearchResult
 from mp2.groups.rules import Rules
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings
+from mp2.picks.costs import check_cost
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks, Score
@@ -62,6 +63,7 @@ def walk_forward(
     null: str = "auto",
     seed: int = 0,
     sectors: Any = None,
+    cost_bps: float = 0.0,
     stop: Stop = None,
     observe: Observe = None,
     on_interrupt: OnInterrupt = "stop",
@@ -78,6 +80,8 @@ def walk_forward(
       signals of all days are computed once.
     - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
       best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
+    - `cost_bps`: what buying and selling cost each, in hundredths of a percent: net returns beside
+      the others.
     - `observe(done, total)` counts weeks. Setting `stop` ends the walk with the weeks finished so
       far; while signals are computed it raises `ReadStoppedError`. Ctrl-C ends it likewise, by
       `on_interrupt="raise"` with `KeyboardInterrupt`; `progress=True` shows a bar.
@@ -87,6 +91,7 @@ def walk_forward(
     rules = Rules() if rules is None else rules
     luck = LuckSettings(replicates=replicates, null=null, seed=seed)
     check_luck_settings(luck)
+    check_cost(cost_bps)
     settings = SearchSettings(
         budget_s=seconds("budget_s_per_week", budget_s_per_week),
         workers=workers,
@@ -117,7 +122,8 @@ def walk_forward(
                 # This search had less time than the others.
                 break
             judged_from = first + DAYS_PER_WEEK
-            done.append(judge_week(result, sheet, judged_from, min_tickers, top_groups))
+            week = judge_week(result, sheet, judged_from, min_tickers, top_groups, cost_bps)
+            done.append(week)
             if not any(result.kept.values()):
                 reasons.append(why_nothing(result, panel))
         if observe is not None:
@@ -127,7 +133,7 @@ def walk_forward(
         warnings.append(
             f"{len(reasons)} of {len(done)} weeks kept no group; the first: {reasons[0]}"
         )
-    return _whole_walk(done, weeks, settings, warnings)
+    return _whole_walk(done, weeks, settings, warnings, cost_bps)
 
 
 def _whole_walk(
@@ -135,6 +141,7 @@ def _whole_walk(
     n_weeks: int,
     settings: SearchSettings,
     warnings: Sequence[str],
+    cost_bps: float,
 ) -> WalkForward:
     """Judge all weeks together; a stopped walk is judged on the weeks it has."""
     days: list[WalkDay] = []
@@ -150,6 +157,7 @@ def _whole_walk(
         # Sizes of the rules, not of results: a stop may leave no week.
         total=_judge_each(settings.rules.retain_sizes, days),
         warnings=tuple(warnings),
+        cost_bps=cost_bps,
     )
 
 
@@ -186,6 +194,7 @@ def judge_week(
     first: int,
     min_tickers: int,
     top_groups: int,
+    cost_bps: float = 0.0,
 ) -> Week:
     """Judge the groups of `result` on the days from position `first` on."""
     days = []
@@ -200,7 +209,7 @@ def judge_week(
         )
         for pick in picks.picks.values():
             n_fallbacks += pick is not None and pick.fallback_from is not None
-        days.append(score_day(picks, sheet, day_idx))
+        days.append(score_day(picks, sheet, day_idx, cost_bps))
     return Week(
         searched=result.days,
         status=result.status,
@@ -218,6 +227,7 @@ def score_day(
     picks: DayPicks,
     sheet: SignalSheet,
     day_idx: int,
+    cost_bps: float = 0.0,
 ) -> WalkDay:
     """Score every series of picks on one day, the position `day_idx` of the sheet."""
     tickers_of: dict[str, Iterable[str]] = {}
@@ -229,6 +239,7 @@ def score_day(
         sheet.tickers,
         sheet.open[day_idx],
         sheet.close[day_idx],
+        cost_bps=cost_bps,
     )
     scores: dict[str, Score | None] = dict.fromkeys(tickers_of)
     for series, tickers in tickers_of.items():
@@ -259,12 +270,18 @@ def _judge_each(
 def judge(days: Sequence[WalkDay], series: str) -> Judged:
     """Judge one series over some days."""
     # A day without a pick is not a miss: it counts as a day without.
-    with_picks = [day for day in days if day.scores[series]]
-    scores = [day.scores[series] for day in with_picks]
+    with_picks: list[WalkDay] = []
+    scores: list[Score] = []
+    for day in days:
+        score = day.scores[series]
+        if score is not None:
+            with_picks.append(day)
+            scores.append(score)
     hit_differences = _column(scores, "hit_difference_pp")
     return_differences = _column(scores, "return_difference_pp")
     hit_difference = mean_interval(hit_differences)
     return_difference = mean_interval(return_differences)
+    is_net = any(score.net_return_pp is not None for score in scores)
     return Judged(
         n_days=len(scores),
         n_days_without=len(days) - len(scores),
@@ -278,6 +295,7 @@ def judge(days: Sequence[WalkDay], series: str) -> Judged:
         return_difference=return_difference,
         verdict=verdict_on(hit_difference),
         return_verdict=verdict_on(return_difference),
+        net_return_pp=_mean(scores, "net_return_pp") if is_net else None,
     )
 
 

@@ -64,7 +64,7 @@ class Judged:
     `n_days` days have picks, `n_days_without` have none. `n_picks` tickers were picked on these
     days, of which `n_hits` closed above their open. Rates and returns, the universe's too, are
     means over the days with picks, so that rate - universe rate is the mean of the difference; None
-    without such days.
+    without such days. `net_return_pp` is the mean return after costs, None without costs.
     """
 
     n_days: int
@@ -79,6 +79,7 @@ class Judged:
     return_difference: Interval | None
     verdict: Verdict
     return_verdict: Verdict
+    net_return_pp: float | None = None
 
 
 _WEEK_TYPES: dict[str, type] = {
@@ -102,6 +103,7 @@ _WEEK_TYPES: dict[str, type] = {
     "return_difference": float,
     "verdict": str,
     "return_verdict": str,
+    "net_return_pp": float,
 }
 
 
@@ -134,7 +136,7 @@ class Week(Overview):
 class WalkForward(Overview):
     """All finished weeks, oldest first, and every series over all their days.
 
-    `n_weeks` were wanted.
+    `n_weeks` were wanted. `cost_bps` per side is taken off the net returns.
     """
 
     status: WalkStatus
@@ -144,6 +146,7 @@ class WalkForward(Overview):
     weeks: tuple[Week, ...]
     total: dict[str, Judged]
     warnings: Names
+    cost_bps: float = 0.0
 
     @property
     def verdict(self) -> Verdict:
@@ -201,14 +204,14 @@ class WalkForward(Overview):
         """Return one row per judged day.
 
         Columns: `day` (date), `universe_hit_rate_pp`, `universe_return_pp`, and for each series of
-        picks (a size, "all", "votes") `n_picks SERIES`, `hit_rate_pp SERIES` and
-        `return_pp SERIES`, 0 or null on days without a pick.
+        picks (a size, "all", "votes") `n_picks SERIES`, `hit_rate_pp SERIES`, `return_pp SERIES`
+        and `net_return_pp SERIES`, 0 or null on days without a pick, the last also without costs.
         """
         types: dict[str, type] = {"day": date}
         types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
         for series in self.total:
             types |= {f"n_picks {series}": int, f"hit_rate_pp {series}": float}
-            types |= {f"return_pp {series}": float}
+            types |= {f"return_pp {series}": float, f"net_return_pp {series}": float}
         rows = []
         for week in self.weeks:
             for day in week.days:
@@ -220,6 +223,7 @@ class WalkForward(Overview):
                 for series in self.total:
                     score = day.scores[series] or Score()
                     row += [score.n_picks, score.hit_rate_pp, score.mean_return_pp]
+                    row.append(score.net_return_pp)
                 rows.append(row)
         return new_frame(rows, types, backend)
 
