@@ -86,5 +86,5 @@ def test_what_is_no_algorithm_is_named(make, problem):
 
 def test_too_many_variations_together_are_an_error(monkeypatch):
     monkeypatch.setattr("mp2.signals.grids.MAX_VARIATIONS", 8)
-    with pytest.raises(mp2.InputError, match="^9 variations are more than 8; narrow the lists$"):
+    with pytest.raises(mp2.InputError, match=r"^9 variations are more than 8; narrow the lists$"):
         mp2.Grids.of(above).with_algorithms(crossed)
