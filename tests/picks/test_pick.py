@@ -11,7 +11,7 @@ from sheets import MONDAY, TUESDAY, WEEK, result_of, sheet_of
 from mp2.data import bitset
 from mp2.data.reading import Reading
 from mp2.errors import InputError, ReadStoppedError
-from mp2.picks.pick import members_needed, pick_day, picks_table, sheet_from_table
+from mp2.picks.pick import members_needed, pick_day, sheet_from_table
 from mp2.picks.records import Vote
 
 # Consensus on Monday: A1+B1 ABC, A1+B2 (nothing), A2+B1 AC, A2+B2 E, A1+B1+C1 BC,
@@ -230,7 +230,7 @@ def test_the_json_document():
 
 def test_the_table_has_every_ticker_voted_for_or_picked():
     picks = pick_day(replace(RESULT, picked_rank={2: 2, 3: 1}), SHEET, MONDAY, top_groups=1)
-    table = picks_table(picks)
+    table = picks.to_frame()
     assert table.columns == [
         "day",
         "ticker",
@@ -242,13 +242,13 @@ def test_the_table_has_every_ticker_voted_for_or_picked():
         "pick 3",
         "members",
     ]
-    assert table.rows() == [
+    assert table.with_columns(pl.col("day").cast(pl.String)).rows() == [
         (MONDAY, "B", 1, 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
         (MONDAY, "C", 1, 1, 1, 3, True, True, "A 1 + B 1 + C 1"),
         (MONDAY, "E", 1, 1, 1, 2, False, False, "A 2 + B 2"),
         (MONDAY, "A", 0, 0, None, None, True, False, "A 1 + B 1"),
     ]
-    nothing = picks_table(pick_day(result_of({2: [], 3: []}), SHEET, MONDAY))
+    nothing = pick_day(result_of({2: [], 3: []}), SHEET, MONDAY).to_frame()
     assert nothing.schema == table.schema
     assert nothing.height == 0
 

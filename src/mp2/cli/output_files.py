@@ -72,10 +72,9 @@ def check_folder(output: Path) -> None:
 def write_picks(picks: DayPicks, output: Path) -> None:
     """Write the table of picked tickers and votes as CSV."""
     from mp2.groups.export import for_spreadsheets
-    from mp2.picks.pick import picks_table
 
     with writing(output) as part:
-        for_spreadsheets(picks_table(picks)).write_csv(part)
+        for_spreadsheets(picks.to_frame()).write_csv(part)
 
 
 @contextmanager

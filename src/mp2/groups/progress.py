@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, Self
 
 from mp2._intervals import DISPLAY_S
@@ -145,9 +146,8 @@ class _NotebookScreen(_Screen):
         """Leave the last bar."""
 
     def _refresh(self) -> None:
-        # Only a notebook has it, so the checker of types does not know it.
-        from IPython.display import display  # type: ignore[import-not-found]
-
+        # Only notebooks have it; types are checked with and without it.
+        display = import_module("IPython.display").display
         bar = self._progress.make_tasks_table(self._progress.tasks)
         if self._output is None:
             self._output = display(bar, display_id=True)

@@ -7,7 +7,7 @@ groups whose consensus holds a ticker, and the distinct ideas of these groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +18,12 @@ from mp2.data.reading import AS_IT_IS, Reading
 from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
 from mp2.errors import InputError, counted
-from mp2.groups.result import Group, Member, SearchResult
-from mp2.picks.records import DayPicks, SizePick, Vote
+from mp2.groups.result import Group, SearchResult
+from mp2.picks.records import DayPicks, SizePick, Vote, member_names
 from mp2.signals.sheet import SignalSheet
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 ConsensusOf = Callable[[Group], Names]
 """Returns the tickers that all members of a group buy on the day, alphabetical."""
@@ -187,7 +187,7 @@ def votes_of(
             n_groups=len(groups),
             best_rank=best.rank,
             size=len(best.members),
-            members=_names(groups),
+            members=member_names(groups),
             n_ideas=len(ideas),
         )
         votes.append(vote)
@@ -197,56 +197,6 @@ def votes_of(
         return -(vote.n_ideas or 0), -vote.n_groups, vote.best_rank, vote.ticker
 
     return tuple(sorted(votes, key=order))
-
-
-def _names(groups: Iterable[Group | SizePick]) -> Names:
-    """The distinct members of some groups as `ALGO variation`, in variation order."""
-    members: set[Member] = set()
-    for group in groups:
-        members.update(group.members)
-    ordered = sorted(members, key=lambda member: member.variation_idx)
-    return tuple(f"{member.algo} {member.variation}" for member in ordered)
-
-
-def picks_table(picks: DayPicks) -> pl.DataFrame:
-    """List the tickers voted for or picked, one row each, in the order of the vote.
-
-    Columns: `day`, `ticker` (String), `n_ideas`, `n_groups` (Int64, 0 when only picked),
-    `best_rank`, `best_size` (Int64, null then), `pick SIZE` (Boolean) for each retained size,
-    `members` (String, joined by ' + ').
-    """
-    import polars as pl
-
-    schema = {
-        "ticker": pl.String,
-        "n_ideas": pl.Int64,
-        "n_groups": pl.Int64,
-        "best_rank": pl.Int64,
-        "best_size": pl.Int64,
-        "members": pl.String,
-    }
-    rows: list[tuple[Any, ...]] = []
-    voted = set()
-    for vote in picks.votes:
-        voted.add(vote.ticker)
-        members = " + ".join(vote.members)
-        best = (vote.best_rank, vote.size)
-        rows.append((vote.ticker, vote.n_ideas, vote.n_groups, *best, members))
-    made = [pick for pick in picks.picks.values() if pick]
-    only_picked = set(picks.tickers()) - voted
-    for ticker in sorted(only_picked):
-        pickers = [pick for pick in made if ticker in pick.tickers]
-        members = " + ".join(_names(pickers))
-        rows.append((ticker, 0, 0, None, None, members))
-    marks = []
-    for size, pick in picks.picks.items():
-        # One list for all rows; `is_in` would compare a plain series row by row.
-        tickers = pl.Series(pick.tickers if pick else (), dtype=pl.String)
-        is_picked = pl.col("ticker").is_in(tickers.implode())
-        marks.append(is_picked.alias(f"pick {size}"))
-    frame = pl.DataFrame(rows, schema, orient="row")
-    day = pl.lit(picks.day).alias("day")
-    return frame.select(day, pl.exclude("members"), *marks, "members")
 
 
 # --- a table of signals instead of prices

@@ -5,6 +5,7 @@ Rates, returns and their differences (`*_pp`) are percentages and percentage poi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -14,7 +15,7 @@ from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, listed
 from mp2.data.frames import Backend, new_frame
 from mp2.errors import counted
-from mp2.groups.result import Member
+from mp2.groups.result import Group, Member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,38 @@ class DayPicks(Overview):
         rows.append(("warnings", first_of(self.warnings)))
         return rows
 
+    def to_frame(self, backend: Backend = "polars") -> Any:
+        """Return one row per ticker voted for or picked, in the order of the vote.
+
+        Columns: `day` (date), `ticker`, `n_ideas`, `n_groups` (0 when only picked), `best_rank`,
+        `best_size` (null then), `pick SIZE` (boolean) for each retained size, `members` (joined by
+        ' + ').
+        """
+        types = {"day": date, "ticker": str, "n_ideas": int, "n_groups": int}
+        types |= {"best_rank": int, "best_size": int}
+        types |= {f"pick {size}": bool for size in self.picks}
+        types["members"] = str
+        rows = []
+        for vote in (*self.votes, *self._only_picked()):
+            counts = (vote.n_ideas, vote.n_groups)
+            best = (vote.best_rank or None, vote.size or None)
+            sizes = self.sizes_with(vote.ticker)
+            marks = [size in sizes for size in self.picks]
+            head = (date.fromisoformat(self.day), vote.ticker)
+            rows.append((*head, *counts, *best, *marks, " + ".join(vote.members)))
+        return new_frame(rows, types, backend)
+
+    def _only_picked(self) -> Iterator[Vote]:
+        """The picked tickers that no vote was for, as votes of no group: rank and size are 0."""
+        made = [pick for pick in self.picks.values() if pick]
+        voted = {vote.ticker for vote in self.votes}
+        for ticker in self.tickers():
+            if ticker not in voted:
+                members = member_names(pick for pick in made if ticker in pick.tickers)
+                yield Vote(
+                    ticker=ticker, n_ideas=0, n_groups=0, best_rank=0, size=0, members=members
+                )
+
     def to_dict(self) -> Document:
         """Return the picks as one JSON document, where votes have the sizes `in_picks`."""
         document = {
@@ -100,6 +133,15 @@ class DayPicks(Overview):
             del vote["size"]
             vote["in_picks"] = list(self.sizes_with(vote["ticker"]))
         return document
+
+
+def member_names(groups: Iterable[Group | SizePick]) -> Names:
+    """Return the distinct members of some groups as `ALGO variation`, in variation order."""
+    members: set[Member] = set()
+    for group in groups:
+        members.update(group.members)
+    ordered = sorted(members, key=lambda member: member.variation_idx)
+    return tuple(f"{member.algo} {member.variation}" for member in ordered)
 
 
 class PickStatus(StrEnum):
