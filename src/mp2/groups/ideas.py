@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import WordArray
+from mp2.data.arrays import BoolArray, WordArray
 from mp2.groups.result import Group, Idea, SearchResult
 from mp2.groups.settings import FAMILY_OVERLAP
 
@@ -77,31 +77,37 @@ def family_numbers(
     if len(ideas) > MAX_IDEAS:
         return [None] * len(ideas)
     pairs = pairs_of(ideas)
+    family = np.zeros(len(ideas), np.int64)
+    n_families = 0
+    left = np.arange(len(ideas))
+    while len(left):
+        n_families += 1
+        added = left[:1]
+        left = left[1:]
+        while len(added):
+            family[added] = n_families
+            is_near = are_near(pairs[left], pairs[added], overlap)
+            added = left[is_near]
+            left = left[~is_near]
+    numbers: list[int] = family.tolist()
+    return numbers
+
+
+def are_near(
+    pairs: WordArray,
+    others: WordArray,
+    overlap: float,
+) -> BoolArray:
+    """Return which of n ideas are near any of the others, bool[n], both given by `pairs_of`."""
     n_pairs = bitset.count(pairs)
     # A row per word: sums over rows are several times as fast as sums over short columns.
     words = np.ascontiguousarray(pairs.T)
-    # One near has at least so many pairs. Rounded down: a product may be just above a whole number.
-    fewest = np.floor(overlap * n_pairs)
-    family = np.zeros(len(ideas), np.int64)
-    n_families = 0
-    for first in range(len(ideas)):
-        if family[first]:
-            continue
-        n_families += 1
-        family[first] = n_families
-        waiting = [first]
-        while waiting:
-            idea = waiting.pop()
-            is_alike = (n_pairs >= fewest[idea]) & (n_pairs[idea] >= fewest)
-            others = np.flatnonzero(is_alike & (family == 0))
-            both = words[:, others] & words[:, idea, None]
-            n_both = np.bitwise_count(both).sum(axis=0, dtype=np.uint32)
-            n_either = n_pairs[others] + n_pairs[idea] - n_both
-            near = others[n_both / n_either >= overlap]
-            family[near] = n_families
-            waiting += near.tolist()
-    numbers: list[int] = family.tolist()
-    return numbers
+    is_near = np.zeros(len(pairs), np.bool_)
+    for other, n_others in zip(others, bitset.count(others), strict=True):
+        n_both = np.bitwise_count(words & other[:, None]).sum(axis=0, dtype=np.uint32)
+        n_either = n_pairs + n_others - n_both
+        is_near |= n_both / n_either >= overlap
+    return is_near
 
 
 def pairs_of(groups: Sequence[Group]) -> WordArray:
