@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 
@@ -115,20 +114,17 @@ def pairs_of(groups: Sequence[Group]) -> WordArray:
 
     Only pairs that some group buys have a number.
     """
-    bought = [day.tickers for group in groups for day in group.consensus]
-    tickers = list(chain.from_iterable(bought))
-    number_of = {ticker: number for number, ticker in enumerate(dict.fromkeys(tickers))}
-    ticker = np.array([number_of[name] for name in tickers], np.int64)
-    n_bought = [len(names) for names in bought]
-    n_days = len(bought) // max(1, len(groups))
-    row = np.repeat(np.arange(len(bought)), n_bought)
-    group = row // max(1, n_days)
-    pair = row % max(1, n_days) * len(number_of) + ticker
-
-    is_used = np.zeros(n_days * len(number_of), np.bool_)
-    is_used[pair] = True
-    bits = np.cumsum(is_used)[pair] - 1
-    width = bitset.n_words(int(is_used.sum()))
+    number_of: dict[tuple[str, str], int] = {}
+    rows = []
+    bits = []
+    for row, group in enumerate(groups):
+        for day in group.consensus:
+            rows += [row] * len(day.tickers)
+            for ticker in day.tickers:
+                pair = (day.day, ticker)
+                bits.append(number_of.setdefault(pair, len(number_of)))
+    width = bitset.n_words(len(number_of))
     words = np.zeros((len(groups), width), np.uint64)
-    bitset.set_bits(words.reshape(-1), group * width, bits)
+    row_starts = np.array(rows, np.int64) * width
+    bitset.set_bits(words.reshape(-1), row_starts, np.array(bits, np.int64))
     return words
