@@ -34,7 +34,7 @@ _NAMES_OF = {
     "signals.sheet": "SignalSheet compute_signals",
     "evidence.significance": "significance",
     "groups.luck": "Significance",
-    "groups.result": "DayConsensus DayStats Exclusion Group Member SearchResult StarterRecord "
+    "groups.result": "DayConsensus DayStats Exclusion Group Idea Member SearchResult StarterRecord "
     "StarterStatus Status",
     "groups.rules": "Rules",
     "groups.search": "SearchProgress",

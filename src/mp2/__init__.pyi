@@ -29,6 +29,7 @@ from mp2.groups.result import DayConsensus as DayConsensus
 from mp2.groups.result import DayStats as DayStats
 from mp2.groups.result import Exclusion as Exclusion
 from mp2.groups.result import Group as Group
+from mp2.groups.result import Idea as Idea
 from mp2.groups.result import Member as Member
 from mp2.groups.result import SearchResult as SearchResult
 from mp2.groups.result import StarterRecord as StarterRecord
