@@ -2,8 +2,8 @@
 
 import io
 import math
+from dataclasses import replace
 
-import numpy as np
 import pytest
 from rich.console import Console
 from test_outcome import PICKS, PRICES
@@ -12,8 +12,10 @@ from test_walkforward import constant_script
 from mp2.cli.pick_view import outcome_view, walk_view
 from mp2.errors import InputError
 from mp2.groups.rules import Rules
-from mp2.picks.costs import check_cost, net_returns_pp
+from mp2.picks.costs import check_cost, net_return_pp
 from mp2.picks.outcome import score
+from mp2.picks.records import Score
+from mp2.picks.scored import scored_days
 
 
 def shown(view):
@@ -24,9 +26,12 @@ def shown(view):
 
 def test_a_buyer_pays_more_and_a_seller_gets_less():
     # 100 shares for 10 each with 1% cost 1,010; sold for 11 each they bring 1,089.
-    (net,) = net_returns_pp(np.array([10.0]), 100.0)
-    assert net == pytest.approx(100 * (1089 / 1010 - 1))
-    assert net_returns_pp(np.array([3.5, -2.0]), 0.0).tolist() == pytest.approx([3.5, -2.0])
+    one = Score(n_tickers=1, n_picks=1, mean_return_pp=10.0)
+    assert net_return_pp(one, 100.0) == pytest.approx(100 * (1089 / 1010 - 1))
+    assert net_return_pp(one, 0.0) == pytest.approx(10.0)
+    # Of two tickers one is not traded and costs nothing.
+    half = Score(n_tickers=2, n_picks=1, mean_return_pp=5.0)
+    assert net_return_pp(half, 100.0) == pytest.approx(50 * (1089 / 1010 - 1))
 
 
 @pytest.mark.parametrize("cost_bps", [-0.1, 1000.1, math.nan, math.inf, True, "5"])
@@ -68,3 +73,21 @@ def test_a_walk_has_net_returns_beside_its_own():
     assert walk.to_frame()["net_return_pp"].null_count() == 0
     assert shown(walk_view(walk)).count("after 10 bps a side") == 2
     assert "bps" not in shown(walk_view(gross))
+
+
+def test_the_record_of_a_run_is_of_the_days_before():
+    first = score(PICKS, PRICES)
+    second = replace(first, day="2026-01-13", universe_hit_rate_pp=60.0)
+    later = replace(first, day="2026-01-14")
+    record = scored_days([first, second, later], before="2026-01-14", cost_bps=10.0)
+    assert list(record) == [2]
+    days = record[2]
+    assert (days.n_days, days.n_tickers, days.n_hits) == (2, 6, 2)
+    assert (days.hit_rate_pp, days.universe_hit_rate_pp) == (pytest.approx(100 / 3), 50.0)
+    kept = 0.999 / 1.001
+    assert days.net_return_pp == pytest.approx(100 * ((1 + days.mean_return_pp / 100) * kept - 1))
+    assert days.sentence() == (
+        "2 days, hit rate 33.3% against 50.0% of the universe, mean return +0.33%, "
+        "+0.13% after 10 bps a side"
+    )
+    assert scored_days([first], before=first.day) == {}

@@ -104,6 +104,7 @@ class _ScanChoice:
 )
 @output_option("--csv", "csv_output", help="write the table of tickers there")
 @number_option("--show", 10, "tickers of the vote in the table", least=0)
+@COST_OPTION
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
@@ -111,16 +112,20 @@ def pick(
     run: str,
     csv_output: Path | None,
     show: int,
+    cost_bps: float,
     **options: Any,
 ) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
 
+    The record is how the picks of RUN did on the days that 'mp2 outcome' has scored.
     With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that
     fails is a warning.
     """
-    from mp2.cli.pick_view import picks_view
+    from mp2.cli.pick_view import picks_view, record_view
     from mp2.cli.scan_view import named_view
+    from mp2.picks.costs import check_cost
     from mp2.picks.pick import pick_day
+    from mp2.picks.scored import scored_days
     from mp2.storage.request import PickSettings
 
     source = options_record(_DaySource, options)
@@ -128,6 +133,7 @@ def pick(
     choice = options_record(_ScanChoice, options)
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
+    check_cost(cost_bps)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         with reading(choice.db) as store:
@@ -136,9 +142,11 @@ def pick(
             result = store.load(run_id, starters=False)
             if options["shift"] is None:
                 options["shift"] = store.load_request(run_id).shift
+            outcomes = store.load_outcomes(run_id)
         sheet = sheet_of_day(result, source, options, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, min_tickers=how.min_tickers, top_groups=how.top_groups)
+        record = scored_days(outcomes, before=day, cost_bps=cost_bps)
         errors = [] if choice.no_store else _save(choice.db, picks)
         # After the picks are stored: scanners take their time, and may fail.
         scan = scan_beside(picks, choice, interrupts.stop, screen)
@@ -148,9 +156,10 @@ def pick(
             **picks.to_dict(),
             "warnings": [*picks.warnings, *scan.warnings],
             "errors": errors,
+            "record": {str(size): asdict(days) for size, days in record.items()},
             **scan.content,
         }
-        parts = [picks_view(picks, n_show=show, aliases=result.aliases)]
+        parts = [picks_view(picks, n_show=show, aliases=result.aliases), record_view(record)]
         if scan.result is not None:
             parts.append(named_view(picks, scan.named, scan.result, n_votes=show))
         present(content, *parts)

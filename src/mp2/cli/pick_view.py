@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from mp2.cli.search_view import alias_hints, members_text
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mp2.picks.records import DayPicks, Outcome
+    from mp2.picks.scored import ScoredDays
     from mp2.picks.weeks import Judged, WalkForward
 
 _N_MEMBERS = 4
@@ -63,6 +64,15 @@ def picks_view(
         yield ""
         headings = ("ticker", "ideas", "groups", "best rank", "in picks", "members that agree")
         yield record_table(headings, rows)
+
+
+@stacked
+def record_view(record: Mapping[int, ScoredDays]) -> Iterator[RenderableType]:
+    """Show how the picks of a run did on scored days, one line per size."""
+    if not record:
+        yield "Record of this run: no day is scored yet; mp2 outcome scores them"
+    for size, days in record.items():
+        yield f"Record of this run, size {size}: {days.sentence()}"
 
 
 @stacked

@@ -6,8 +6,8 @@ from math import isfinite
 from numbers import Real
 
 from mp2._checks import is_number
-from mp2.data.arrays import FloatArray
 from mp2.errors import InputError
+from mp2.picks.records import Score
 
 MAX_COST_BPS = 1000.0
 
@@ -22,13 +22,14 @@ def check_cost(cost_bps: float) -> None:
         )
 
 
-def net_returns_pp(returns_pp: FloatArray, cost_bps: float) -> FloatArray:
-    """Return returns after costs, both in percent.
+def net_return_pp(score: Score, cost_bps: float) -> float:
+    """Return the mean return of a score's tickers after costs, in percent.
 
     Each side costs `cost_bps` hundredths of a percent of the money that is traded: a buyer pays
-    open * (1 + cost), a seller gets close * (1 - cost).
+    open * (1 + cost), a seller gets close * (1 - cost). A ticker without a bar is not traded.
     """
     cost = cost_bps / 10_000
     kept = (1 - cost) / (1 + cost)
-    net: FloatArray = 100.0 * ((1 + returns_pp / 100.0) * kept - 1)
-    return net
+    traded = score.n_picks / score.n_tickers if score.n_tickers else 0.0
+    # Linear in each return, so the mean of the returns is enough.
+    return (score.mean_return_pp or 0.0) * kept - 100.0 * (1 - kept) * traded

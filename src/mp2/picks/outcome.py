@@ -19,7 +19,7 @@ from mp2.data.arrays import FloatArray
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError, named
-from mp2.picks.costs import check_cost, net_returns_pp
+from mp2.picks.costs import check_cost, net_return_pp
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
 
 
@@ -175,17 +175,15 @@ class Universe:
             return score
         n_hits = int(self._hits[priced].sum())
         hit_rate_pp = 100.0 * n_hits / len(picked)
-        returns_pp = self._returns_pp[priced]
-        mean_return_pp = float(returns_pp.sum()) / len(picked)
-        net_return_pp = None
-        if self._cost_bps:
-            net_return_pp = float(net_returns_pp(returns_pp, self._cost_bps).sum()) / len(picked)
-        return replace(
+        mean_return_pp = float(self._returns_pp[priced].sum()) / len(picked)
+        score = replace(
             score,
             n_hits=n_hits,
             hit_rate_pp=hit_rate_pp,
             mean_return_pp=mean_return_pp,
             hit_difference_pp=hit_rate_pp - self.hit_rate_pp,
             return_difference_pp=mean_return_pp - self.mean_return_pp,
-            net_return_pp=net_return_pp,
         )
+        if not self._cost_bps:
+            return score
+        return replace(score, net_return_pp=net_return_pp(score, self._cost_bps))
