@@ -41,9 +41,14 @@ def handler_of_python():
 
 
 def test_a_search_returns_what_was_found(endless_table):
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    result = mp2.search(endless_table, budget_s=60, workers=1, rules=RULES)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+
+    def start(progress):
+        # Not before: while the table is read there is nothing to return.
+        if timer.ident is None:
+            timer.start()
+
+    result = mp2.search(endless_table, budget_s=60, workers=1, rules=RULES, observe=start)
     timer.join()
     assert result.status is mp2.Status.STOPPED
     assert result.elapsed_s < 30

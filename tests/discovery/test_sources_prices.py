@@ -603,11 +603,9 @@ def test_a_failed_read_is_reported_and_not_cached():
 
 def test_without_prices_it_is_skipped():
     for scanner in SCANNERS:
-        outcome = fails(
-            "missing_key",
-            f"no prices; name them with --prices, set prices in [discovery.scanners.{scanner.name}]",
-            scanner,
-        )
+        table = f"[discovery.scanners.{scanner.name}]"
+        message = f"no prices; name them with --prices, set prices in {table}"
+        outcome = fails("missing_key", message, scanner)
         assert outcome.status == "skipped"
         assert not outcome.failed
 

@@ -15,21 +15,29 @@ from mp2.signals.indicators import sma
 # The floor is off, so that the search lasts.
 settings = {"store": "mp2.db", "workers": 1, "budget_s": "60s", "progress": True}
 rules = mp2.Rules(min_daily_hits=0, min_pooled_pp=0.0)
+
+def interrupting():
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def observe(progress):
+        # Not before the search: while the table is read there is nothing to return.
+        if timer.ident is None:
+            timer.start()
+
+    return observe
 """
 INTERRUPTED = """
-threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
-result = mp2.search(TABLE, rules=rules, **settings)
+result = mp2.search(TABLE, rules=rules, observe=interrupting(), **settings)
 result
 """
 RESUMED = """
-threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
-again = mp2.resume(store="mp2.db", progress=True)
+again = mp2.resume(store="mp2.db", progress=True, observe=interrupting())
 print(result.status, again.status, again.run_id == result.run_id, again.attempts > result.attempts)
 """
 RAISED = """
-threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    mp2.search(TABLE, rules=rules, on_interrupt="raise", **settings)
+    observe = interrupting()
+    mp2.search(TABLE, rules=rules, on_interrupt="raise", observe=observe, **settings)
 except KeyboardInterrupt:
     print("raised")
 """

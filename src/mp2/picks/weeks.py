@@ -193,11 +193,19 @@ class WalkForward(Overview):
         """
         rows = []
         for week in self.weeks:
-            ends = (week.searched[0], week.searched[-1], week.days[0].day, week.days[-1].day)
-            head = [*map(date.fromisoformat, ends), week.status, week.coverage, week.p]
+            days = (week.searched[0], week.searched[-1], week.days[0].day, week.days[-1].day)
+            head = [
+                *map(date.fromisoformat, days),
+                week.status,
+                week.coverage,
+                week.p,
+            ]
             for picks, judged in week.judged.items():
-                values = [_plain(getattr(judged, name)) for name in judged.__slots__]
-                rows.append((*head, picks, *values))
+                row = [*head, picks]
+                for name in judged.__slots__:
+                    value = getattr(judged, name)
+                    row.append(value.mean if isinstance(value, Interval) else value)
+                rows.append(row)
         return new_frame(rows, _WEEK_TYPES, backend)
 
     def daily_frame(self, backend: Backend = "polars") -> Any:
@@ -255,10 +263,3 @@ def _judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
             text += f", {judged.hit_rate_pp:.1f}% hit against {universe}"
         rows.append((name if name in (ALL, VOTES) else f"size {name}", text))
     return rows
-
-
-def _plain(value: Any) -> Any:
-    """A field of `Judged` as a value of a frame."""
-    if isinstance(value, Interval):
-        return value.mean
-    return value
