@@ -46,6 +46,8 @@ SEARCH = (
     "--workers=2",
     "--min-daily-hits=3",
     "--no-progress",
+    # The test for luck has tests of its own.
+    "--replicates=0",
     "--grids=grids.toml",
 )
 
@@ -111,11 +113,11 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
 @pytest.mark.slow
 def test_a_table_of_signals_gives_the_same_search_and_picks(mp2, bars):
     # Prices and a table are tested for luck by different null models.
-    _, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--replicates=0", "--json")
+    _, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--json")
     direct = json.loads(out)
     written = ("-o", "signals.parquet", "--next", "next.parquet", "--grids=grids.toml")
     assert mp2("signals", bars / "bars.parquet", *written)[0] == 0
-    code, out, _ = mp2("search", "signals.parquet", *SEARCH[:-1], "--replicates=0", "--json")
+    code, out, _ = mp2("search", "signals.parquet", *SEARCH[:-1], "--json")
     searched = json.loads(out)
     assert code == 0
     for key in ("attempts", "tested", "eligible", "groups", "picks"):
