@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
 from market_bars import walk
+from places import REAL_BARS
 from sheets import TUESDAY, prices_of, result_of, sheet_of
 
 import mp2
@@ -167,3 +169,20 @@ def test_the_summary_is_whole():
     assert len(lines[-1]) > 500
     assert repr(Long()).endswith("\n  ...")
     assert "row 29" not in Long()._repr_html_()
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL_BARS.exists(), reason="the market data is not there")
+def test_every_result_of_the_real_week_is_short():
+    prices = mp2.read_prices(REAL_BARS, end="2019-06-28")
+    settings = {"end": "2019-06-21", "workers": 2}
+    rules = mp2.Rules(max_size=3)
+    run = mp2.run(prices, budget_s="20s", replicates=99, rules=rules, **settings)
+    walked = mp2.walk_forward(prices, weeks=1, budget_s_per_week="2s", **settings)
+    panel = run.result.panel
+    shown = [run, run.result, run.next_day, mp2.score(run.next_day, prices), walked, prices, panel]
+    shown += [run.result.significance, run.result.pick(3), run.result.starters[0]]
+    shown += [mp2.panel_summary(panel, 4), rules, *mp2.load_grids().algorithms]
+    for one in shown:
+        assert len(repr(one)) < 2000
+        assert repr(one).count("\n") < 11
