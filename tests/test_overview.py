@@ -160,7 +160,7 @@ def test_the_summary_is_whole():
     rows = [(f"row {number}", "long " * 100) for number in range(30)]
 
     class Long(Overview):
-        def _overview(self):
+        def overview(self):
             return "all of it", rows
 
     lines = Long().summary().split("\n")

@@ -1,6 +1,6 @@
 """The short form of a result: a title and rows, as `repr`, as a table of a notebook and as text.
 
-A record inherits `Overview` and says in `_overview` what its title and rows are; this module alone
+A record inherits `Overview` and says in `overview` what its title and rows are; this module alone
 decides the form. A dataclass needs `repr=False` beside it.
 """
 
@@ -31,12 +31,12 @@ class Overview:
 
     __slots__ = ()
 
-    def _overview(self) -> tuple[str, Iterable[Entry]]:
+    def overview(self) -> tuple[str, Iterable[Entry]]:
         """Return the title and the rows, the most important first."""
         raise NotImplementedError
 
     def _escaped(self) -> tuple[str, list[tuple[str, str]]]:
-        title, rows = self._overview()
+        title, rows = self.overview()
         shown = [(plain(label), plain(value)) for label, value in rows if value not in (None, "")]
         return f"{type(self).__name__}: {plain(title)}", shown
 

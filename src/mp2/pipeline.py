@@ -80,7 +80,8 @@ class PipelineRun(Overview):
     next_day: DayPicks
     market: DemoMarket | None = None
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         tickers = counted(len(self.next_day.tickers()), "ticker")
         rows: list[Entry] = [("search", self.result.headline()), ("run", self.result.run_id)]
         if self.result.significance is not None:

@@ -87,7 +87,8 @@ class PriceTable(Overview):
         """What was dropped or tolerated, one line each."""
         return tuple(finding.line for finding in self.findings)
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         title = f"{self.n_tickers:,} tickers on {self.n_dates:,} dates"
         rows: list[Entry] = [
             ("file", self.origin.path if self.origin else None),

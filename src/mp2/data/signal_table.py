@@ -37,7 +37,8 @@ class SignalTable(Overview):
     buys: WordArray
     warnings: Names
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         counts = np.bincount(self.algo_of, minlength=len(self.algos)).tolist()
         algos = [f"{algo} ({n:,})" for algo, n in zip(self.algos, counts, strict=True)]
         rows: list[Entry] = [

@@ -103,7 +103,8 @@ class Candidate(Overview, _Record):
     priority: str = "medium"
     data: Any = None
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         return f"{self.ticker}, {self.priority}", [(self.source, self.context)]
 
 
@@ -124,7 +125,8 @@ class MergedCandidate(Overview, _Record):
     contexts: Names
     data: Fields
 
-    def _overview(self) -> tuple[str, Iterable[Entry]]:
+    def overview(self) -> tuple[str, Iterable[Entry]]:
+        """Return the title and the rows of its repr."""
         rows = zip(self.sources, self.contexts, strict=True)
         return f"{self.ticker}, {self.priority}", rows
 
@@ -193,7 +195,8 @@ class ScanResult(Overview):
         """Scanners that should have a result and have none."""
         return sum(outcome.failed for outcome in self.outcomes)
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         counts = f"{counted(len(self.candidates), 'candidate')} from"
         title = f"{self.status}, {counts} {counted(len(self.outcomes), 'scanner')}"
         failed = [outcome.scanner for outcome in self.outcomes if outcome.failed]
@@ -263,7 +266,8 @@ class ScanEvent(Overview):
             return None
         return console_line(self.outcome)
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         return f"{self.kind}, {self.elapsed_s:.1f} s", [(self.scanner or "scan", self.line)]
 
     def to_dict(self) -> Document:

@@ -101,7 +101,8 @@ class Significance(Overview):
         limit = P_SMALL_OF_TICKERS if self.null_model == "tickers" else P_SMALL
         return self.p is not None and self.p <= limit
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         rows: list[Entry] = [("verdict", self.sentence())]
         for size, score in sorted(self.observed.items()):
             best = "none" if score is None else f"{score:.2f}"

@@ -60,7 +60,8 @@ class DayConsensus(Overview):
     day: str
     tickers: Names
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         return self.day, [("buys", listed(self.tickers, "ticker"))]
 
 
@@ -102,7 +103,8 @@ class Group(Overview):
         """Its members as `ALGO variation + ALGO variation`."""
         return " + ".join(f"{member.algo} {member.variation}" for member in self.members)
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         title = f"size {len(self.members)}, rank {self.rank}, score {self.score:.2f}"
         days = [(day.day, f"{day.hits} of {day.buys} hit ({day.pp:.1f}%)") for day in self.days]
         return title, [
@@ -267,7 +269,8 @@ class SearchResult(Overview):
         starters = f"{self.n_exhausted:,} of {self.n_starters:,} starters exhausted"
         return f"{self.status}, {starters}, {self.elapsed_s:.1f} s"
 
-    def _overview(self) -> tuple[str, Iterator[Entry]]:
+    def overview(self) -> tuple[str, Iterator[Entry]]:
+        """Return the title and the rows of its repr."""
         return self.headline(), self._rows()
 
     def _rows(self) -> Iterator[Entry]:

@@ -75,7 +75,8 @@ class DayPicks(Overview):
         """Return the sizes whose pick has the ticker."""
         return tuple(size for size, pick in self.picks.items() if pick and ticker in pick.tickers)
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         day = f"{self.day} (assumed)" if self.assumed else self.day
         return f"{day}, {counted(len(self.tickers()), 'ticker')}", self.rows()
 
@@ -219,7 +220,8 @@ class Outcome(Overview):
     votes: Score | None = None
     note: str | None = None
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         rows: list[Entry] = [("session", self.session)]
         if self.universe_hit_rate_pp is not None and self.universe_return_pp is not None:
             rates = f"{self.universe_hit_rate_pp:.1f}% hit"

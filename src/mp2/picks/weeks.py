@@ -126,7 +126,8 @@ class Week(Overview):
     judged: dict[str, Judged]
     p: float | None = None
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         judged_days = [day.day for day in self.days]
         rows: list[Entry] = [("judged", span(judged_days)), *_judged_rows(self.judged)]
         return f"searched {span(self.searched)}, {self.status}", rows
@@ -177,7 +178,8 @@ class WalkForward(Overview):
         expected = f"{P_SMALL * len(tested):.1f} expected by luck"
         return f"In {n_small} of {weeks} the best group had p <= {P_SMALL} ({expected})."
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         rows: list[Entry] = [("verdict", self.sentence())]
         rows.append(("luck", self.luck_sentence()))
         rows += _judged_rows(self.total)

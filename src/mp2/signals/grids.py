@@ -116,7 +116,8 @@ class Grids(Overview):
             raise InputError(problems)
         return whole
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         counts = Counter(variation.algorithm.name for variation in self.variations)
         title = f"{len(self.variations):,} variations of {counted(len(counts), 'algorithm')}"
         algos = ", ".join(f"{name} ({n:,})" for name, n in counts.items())

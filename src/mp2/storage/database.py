@@ -99,7 +99,8 @@ class Database(Overview):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         return str(self.path), [("access", "read only" if self.read_only else "read and write")]
 
     def close(self) -> None:

@@ -27,7 +27,8 @@ class Reply(Overview):
     headers: Texts
     body: bytes
 
-    def _overview(self) -> tuple[str, list[Entry]]:
+    def overview(self) -> tuple[str, list[Entry]]:
+        """Return the title and the rows of its repr."""
         # Not the body: it may be large, and hold what a source repeats of a key.
         title = f"status {self.status}, {len(self.body):,} bytes"
         return title, [("type", self.headers.get("content-type"))]
