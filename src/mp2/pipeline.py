@@ -83,10 +83,15 @@ class PipelineRun(Overview):
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
         tickers = counted(len(self.next_day.tickers()), "ticker")
-        rows: list[Entry] = [("search", self.result.headline()), ("run", self.result.run_id)]
-        if self.result.significance is not None:
-            rows.append(("luck", self.result.significance.sentence()))
-        return f"{tickers} picked for {self.next_day.day}", [*rows, *self.next_day.rows()]
+        title = f"{tickers} picked for {self.next_day.day}"
+        result = self.result
+        rows: list[Entry] = [
+            ("search", result.headline()),
+            ("run", result.run_id),
+        ]
+        if result.significance is not None:
+            rows.append(("luck", result.significance.sentence()))
+        return title, [*rows, *self.next_day.rows()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

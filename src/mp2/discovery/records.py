@@ -197,8 +197,9 @@ class ScanResult(Overview):
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
-        counts = f"{counted(len(self.candidates), 'candidate')} from"
-        title = f"{self.status}, {counts} {counted(len(self.outcomes), 'scanner')}"
+        candidates_text = counted(len(self.candidates), "candidate")
+        scanners_text = counted(len(self.outcomes), "scanner")
+        title = f"{self.status}, {candidates_text} from {scanners_text}"
         failed = [outcome.scanner for outcome in self.outcomes if outcome.failed]
         rows: list[Entry] = [("failed", listed(failed, "scanner") if failed else None)]
         rows.append(("not stored", self.store_error))

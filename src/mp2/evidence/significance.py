@@ -268,6 +268,13 @@ class SignificanceTest:
 
         p_values = PValues(maxima)
         p_size = {size: p_values.of_score(size, best[size]) for size in sizes}
+        observed = {}
+        null = {}
+        for size, scores in maxima.items():
+            observed[size] = _shown(scores[0])
+            null[size] = null_summary(scores[1:])
+
+        status = TestStatus.COMPLETE if is_complete else TestStatus.PARTIAL
         n_replicates = replicated.maxima.shape[1] - 1
         asked = self._settings.replicates
         reason = None
@@ -275,18 +282,16 @@ class SignificanceTest:
             reason = f"{n_replicates:,} replicates instead of {asked:,}, to end within the budget"
         weights = self._weights_of_all(result)
         weight_done = sum(compress(weights, replicated.is_tested))
-        found = self._untested(TestStatus.COMPLETE, None, (now_ns() - began_ns) / 1e9)
+        elapsed_s = (now_ns() - began_ns) / 1e9
         found = replace(
-            found,
-            status=TestStatus.COMPLETE if is_complete else TestStatus.PARTIAL,
-            reason=reason,
+            self._untested(status, reason, elapsed_s),
             replicates=n_replicates,
             p_min=1 / (n_replicates + 1),
             covered=space.coverage(weight_done, sum(weights), complete=is_complete),
             p=p_values.of_smallest(min(p_size.values())),
             p_size=p_size,
-            observed={size: _shown(scores[0]) for size, scores in maxima.items()},
-            null={size: null_summary(scores[1:]) for size, scores in maxima.items()},
+            observed=observed,
+            null=null,
             n_groups=dict(zip(sizes, replicated.n_groups.tolist(), strict=True)),
             n_groups_exact=replicated.n_groups_exact,
             overrun_s=max(0.0, (replicated.ended_ns - wall_ns) / 1e9),
@@ -295,9 +300,13 @@ class SignificanceTest:
 
         kept = {}
         for size, groups in result.kept.items():
-            kept[size] = tuple(
-                p_values.given_to(group, size) if is_tested(group) else group for group in groups
-            )
+            tested = []
+            for group in groups:
+                if is_tested(group):
+                    tested.append(p_values.given_to(group, size))
+                else:
+                    tested.append(group)
+            kept[size] = tuple(tested)
         return replace(result, significance=found, kept=kept)
 
     def _untested(

@@ -103,13 +103,18 @@ class Significance(Overview):
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
+        title = f"{self.status}, null model {self.null_model!r}"
         rows: list[Entry] = [("verdict", self.sentence())]
         for size, score in sorted(self.observed.items()):
-            best = "none" if score is None else f"{score:.2f}"
+            text = "no eligible group"
+            if score is not None:
+                text = f"best {score:.2f}"
             p = shown_p(self.p_size.get(size), self.p_min)
-            rows.append((f"size {size}", f"best {best}, p = {p}" if p else f"best {best}"))
+            if p:
+                text += f", p = {p}"
+            rows.append((f"size {size}", text))
         rows.append(("warnings", first_of(self.warnings)))
-        return f"{self.status}, null model {self.null_model!r}", rows
+        return title, rows
 
     def to_dict(self) -> Document:
         """Return the record as plain JSON values, without the maxima."""
@@ -141,17 +146,18 @@ class Significance(Overview):
         return f"Tested on {int(1000 * self.covered) / 10:.1f}% of the space only: "
 
     def _evidence(self) -> str:
-        n_groups = sum(self.n_groups.values())
-        groups = f"{n_groups:,} groups" if self.n_groups_exact else f"at least {n_groups:,} groups"
+        groups = f"{sum(self.n_groups.values()):,} groups"
+        if not self.n_groups_exact:
+            # What was skipped as a repetition is not counted.
+            groups = f"at least {groups}"
         whose = "other days" if self.null_model == "days" else "a shuffle"
         drawn = f"{self.replicates:,}"
         searches = f"of {drawn} searches of the same {groups} with the winners of {whose}"
-        p = shown_p(self.p, None)
+        p = shown_p(self.p, None).rstrip("0").rstrip(".")
         n_as_good = round((self.p or 0) * (self.replicates + 1)) - 1
         if n_as_good < 1:
             least = f"(p = {p}, the least {drawn} replicates can show)"
             return f"{least}: {searches}, none found a group as good. {self._typical()}"
-        p = p.rstrip("0").rstrip(".")
         return f"(p = {p}): {searches}, {n_as_good:,} found a group as good. {self._typical()}"
 
     def _typical(self) -> str:

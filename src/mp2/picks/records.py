@@ -84,7 +84,11 @@ class DayPicks(Overview):
         """Return the rows of its short form: the pick of each size, votes, warnings."""
         rows: list[Entry] = []
         for size, pick in sorted(self.picks.items()):
-            rows.append((f"size {size}", listed(pick.tickers, "ticker") if pick else "no pick"))
+            tickers = "no pick"
+            if pick is not None:
+                tickers = listed(pick.tickers, "ticker")
+            rows.append((f"size {size}", tickers))
+        # Votes of earlier versions do not count ideas.
         votes = [f"{vote.ticker} ({vote.n_ideas or vote.n_groups})" for vote in self.votes]
         rows.append(("votes", listed(votes, "ticker")))
         rows.append(("warnings", first_of(self.warnings)))

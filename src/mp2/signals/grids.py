@@ -119,9 +119,14 @@ class Grids(Overview):
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
         counts = Counter(variation.algorithm.name for variation in self.variations)
-        title = f"{len(self.variations):,} variations of {counted(len(counts), 'algorithm')}"
-        algos = ", ".join(f"{name} ({n:,})" for name, n in counts.items())
-        return title, [("algorithms", algos), ("warnings", first_of(self.warnings))]
+        n_algos = counted(len(counts), "algorithm")
+        title = f"{len(self.variations):,} variations of {n_algos}"
+        algos = [f"{name} ({n:,})" for name, n in counts.items()]
+        rows: list[Entry] = [
+            ("algorithms", ", ".join(algos)),
+            ("warnings", first_of(self.warnings)),
+        ]
+        return title, rows
 
 
 def load_grids(path: str | PathLike[str] | None = None) -> Grids:
