@@ -18,20 +18,19 @@ three replicates. The starter s and variations of three later algorithms buy
     x'   0 1 2 3 6 7
     y    0 1 2 6
 
-1. `open_member` looks for variations with at least 2 buys in common with s: v, x, x', y; here
-   s x = 01235 and s x' = 0123 differ. It projects them onto what s buys: 012345, so v is 111010.
+1. `find_mask` looks for variations with at least 2 buys in common with s: v, x, x', y. `open_level`
+   projects them onto what s buys: 012345, so v is 111010.
 2. `find_mask` meets each with all later ones. s v = 0124 has larger groups with x and x': both
-   leave 012, so x' is dropped: each group with x' equals one with x. 3 buys are within the
-   limits: `offer_set` puts 012 among the sets to be scored, at size 3.
+   leave 012, so x' is dropped: each group with x' equals one with x. 3 buys are within the limits:
+   `offer_set` puts 012 among the sets to be scored, at size 3.
 3. `descend` opens s v. Its candidates are its mask: x and y. Those that may follow x below s v have
    to follow x below s and below v as well; what follows v alone is found once for all starters
    (`find_followers`).
 4. `walk_last` looks at s v x. Its larger groups have at least |s v x| + |s v y| - |s v| buys: 3 + 3
    - 4 = 2, so they may be within the limits. `look_up`: 012 was not seen before, as a group of 3.
    `meet_later` finds s v x y = 012 again, at size 4.
-5. `flush` drops a set that was already scored at its size, by its fingerprint.
-6. `score_set` adds up the rows of labels of the tickers 0, 1, 2: bit r of a row says whether
-   the ticker wins in replicate r.
+5. `flush` drops a set that was already scored at its size, by its fingerprint. `score_set` adds up
+   the rows of labels of the tickers 0, 1, 2; bit r of a row: the ticker wins in replicate r.
 
        ticker 0    1 0 0
        ticker 1    1 1 0
@@ -40,21 +39,20 @@ three replicates. The starter s and variations of three later algorithms buy
 
    Only replicate 0 reaches the floor. Its score raises a maximum if the bound says it may.
 
-What makes this exact although groups are skipped:
+Why this is exact although groups are skipped:
 
 - A dropped candidate has the consensus of an *earlier one of its algorithm*, so the same variations
-  may follow. The candidate it is dropped for may be dropped too, for a still earlier one; the chain
-  ends in one that is a representative in every group it passes through.
-- A group is skipped when one of equal consensus and size that ends no later was looked into: what
-  it leads to has been found. Tables are emptied when a starter is interrupted.
+  may follow. That one may be dropped for a still earlier one; the chain ends in one that is a
+  representative in every group it passes through.
+- A group is skipped when one of equal consensus, size and last algorithm was looked into: what it
+  leads to has been found. The table is emptied when a starter is interrupted.
 - Sets are compared by fingerprints of 64 bits with keys that are fixed but random. A look-up takes
-  one set for another with odds of at most 2^-61; a week that looks up 10^9 sets goes wrong with
-  odds below 5e-10.
+  one set for another with odds of at most 2^-63, so 10^9 look-ups go wrong with odds of 1.1e-10.
 
 Every `check_words` words of work the kernel looks at the stop flag and the wall.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -73,11 +71,11 @@ from mp2._kernel.state cimport (
 )
 from mp2._recurse cimport Control
 
-# Of all workers together: half for followers, half for fingerprints. Groups are found without
-# followers that do not fit.
-TABLE_BYTES = 56 << 20
-# Masks of one worker.
-MASK_BYTES = 2 << 20
+# Masks of followers; groups are found without those that do not fit.
+FOLLOWER_BYTES = 28 << 20
+# Fingerprints, of all workers together.
+SEEN_BYTES = 32 << 20
+TABLE_BYTES = FOLLOWER_BYTES + SEEN_BYTES
 # Beyond these many buys Wilson bounds are computed, not looked up.
 MOST_WILSON = 400
 
@@ -98,14 +96,9 @@ cdef class ReplicateSearch:
     """
 
     cdef readonly int64_t n_replicates
-    cdef const uint64_t[:, :, ::1] buys, labels
-    cdef const double[::1] day_weights, win_rates
-    cdef int32_t[::1] members, algo_of, n_alike, after
-    cdef int64_t[::1] offsets, followers_at, followers_state
-    cdef uint64_t[::1] followers, keys
-    cdef double[::1] slopes, wilson
     cdef ScoreRules rules
     cdef Family family
+    cdef list arrays
     cdef object alias_of, exhausted, retain_sizes
     cdef int64_t n_slots
 
@@ -121,27 +114,32 @@ cdef class ReplicateSearch:
                              f"({n_days}, {n_tickers}, words)")
         if labels.shape[2] % BLOCK_WORDS or not 1 <= n_replicates <= 64 * labels.shape[2]:
             raise ValueError(f"{n_replicates} replicates do not fit {labels.shape[2]} words")
-        self.buys = panel.buys
-        self.labels = labels
+        self.arrays = []
         self.n_replicates = n_replicates
         self.rules = rules.to_dict()
         self.retain_sizes = rules.retain_sizes
-        self.day_weights = day_weights(panel.base_win_rates, rules)
         self.family.check_words = check_words
+        self.family.labels = <const uint64_t *>self._keep(labels, np.uint64)
+        self.family.n_label_words = labels.shape[2]
         # By first alias: groups by size of its exhausted class.
         self.exhausted = {}
-        self.n_slots = 1 << (TABLE_BYTES // (52 * max(1, n_workers))).bit_length() - 1
+        self.n_slots = 1 << (SEEN_BYTES // (8 * max(1, n_workers))).bit_length() - 1
         self._describe_panel(panel)
         self._describe_members(panel)
-        self._describe_bound(rules)
+        self._describe_bound(panel, rules)
+
+    cdef void *_keep(self, values, dtype) except NULL:
+        """Return where values are, as a C array that lives as long as this object."""
+        array = np.ascontiguousarray(values, dtype)
+        self.arrays.append(array)
+        return <void *><size_t>array.ctypes.data
 
     cdef _describe_panel(self, panel):
         cdef Family *family = &self.family
         cdef mp2_panel *own = &family.panel
         cdef int32_t size
-        own.rows = &self.buys[0, 0, 0]
-        own.n_days = self.buys.shape[1]
-        own.n_words = self.buys.shape[2]
+        own.rows = <const uint64_t *>self._keep(panel.buys, np.uint64)
+        own.n_days, own.n_words = panel.buys.shape[1:]
         own.row_words = own.n_days * own.n_words
         own.floor = self.rules.min_daily_hits
         own.cap = self.rules.max_daily_buys
@@ -157,66 +155,62 @@ cdef class ReplicateSearch:
             family.row_of_size[size] = -1
             if size in self.retain_sizes:
                 family.row_of_size[size] = self.retain_sizes.index(size)
-        family.labels = &self.labels[0, 0, 0]
-        family.n_label_words = self.labels.shape[2]
-        self.win_rates = panel.base_win_rates + 1.0
-        family.win_rates = &self.win_rates[0]
         # Random, but the same in every process: a result may not depend on chance.
-        n_keys = own.n_words * ((own.n_days + 7) // 8 * 8) + 4
+        n_keys = 24 + own.n_words * ((own.n_days + 7) // 8 * 8)
         keys = np.random.Philox(key=20240105).random_raw(n_keys)
-        keys[:2] |= np.uint64(1)
-        self.keys = keys
-        family.keys = &self.keys[0]
+        family.keys = <const uint64_t *>self._keep(keys, np.uint64)
 
     cdef _describe_members(self, panel):
-        """The variations without aliases, and room for the followers of as many as fit."""
+        """The variations, and room for the followers of as many as fit."""
         cdef Family *family = &self.family
+        cdef mp2_node *node = &family.alone
         self.alias_of = first_alike(panel)
-        members, n_alike = np.unique(self.alias_of, return_counts=True)
-        algo_of = panel.algo_of[members]
+        algo_of = panel.algo_of
+        n_members, n_days, n_chunks = panel.buys.shape
         after = np.searchsorted(algo_of, algo_of, side="right")
-        n_words = bitset.n_words(len(members))
+        n_words = bitset.n_words(n_members)
         offsets = np.concatenate(([0], np.cumsum(n_words - after // 64)))
-        # Those of late members are used by more groups, and are shorter.
+        # Those of late ones are used by more groups, and are shorter.
         n_followers = (offsets[-1] - offsets[after])[::-1].cumsum()[::-1]
-        kept = 8 * n_followers <= TABLE_BYTES // 2
+        kept = (8 * n_followers <= FOLLOWER_BYTES) & (family.max_size > 3)
         room = int(n_followers[kept].max(initial=0)) + int(offsets[-1])
         followers_at = np.where(kept, room - n_followers - offsets[after], -1)
-        self.members = members.astype(np.int32)
-        self.algo_of = algo_of.astype(np.int32)
-        self.n_alike = n_alike.astype(np.int32)
-        self.after = after.astype(np.int32)
-        self.offsets = offsets.astype(np.int64)
-        self.followers_at = followers_at.astype(np.int64)
-        self.followers_state = np.zeros(len(members), np.int64)
-        self.followers = np.zeros(room + 1, np.uint64)
-        family.n_members = len(members)
+        alone = np.zeros((n_members, n_chunks, (n_days + 7) // 8 * 8), np.uint64)
+        alone[..., :n_days] = panel.buys.transpose(0, 2, 1)
+        node.rows = <uint64_t *>self._keep(alone, np.uint64)
+        node.n_days = n_days
+        node.n_lanes = alone.shape[2]
+        node.n_chunks = n_chunks
+        node.row_words = node.n_lanes * node.n_chunks
+        node.floor = family.panel.floor
+        node.cap = family.panel.cap
+        family.n_members = n_members
         family.n_words = n_words
-        family.members = &self.members[0]
-        family.algo_of = &self.algo_of[0]
-        family.n_alike = &self.n_alike[0]
-        family.after = &self.after[0]
-        family.offsets = &self.offsets[0]
-        family.followers_at = &self.followers_at[0]
-        family.followers_state = &self.followers_state[0]
-        family.followers = &self.followers[0]
+        family.algo_of = <const int32_t *>self._keep(algo_of, np.int32)
+        family.after = <const int32_t *>self._keep(after, np.int32)
+        family.offsets = <const int64_t *>self._keep(offsets, np.int64)
+        family.followers_at = <const int64_t *>self._keep(followers_at, np.int64)
+        family.followers_state = <int64_t *>self._keep(np.zeros(n_members), np.int64)
+        family.followers = <uint64_t *>self._keep(np.zeros(room + 1, np.uint64), np.uint64)
 
-    cdef _describe_bound(self, rules):
+    cdef _describe_bound(self, panel, rules):
         """See `replicates_score.pxd`."""
         cdef Family *family = &self.family
         cdef int32_t D = family.panel.n_days
         cdef int64_t most = family.most_buys * <int64_t>D, n, hits
+        cdef double *wilson
+        weights = np.asarray(day_weights(panel.base_win_rates, rules))
         distance = np.arange(D) - (D - 1) / 2
         median = max(0.0, rules.median_pp_weight)
         second = max(0.0, rules.second_worst_pp_weight)
-        slopes = (rules.weighted_pp_weight * np.asarray(self.day_weights) + median) / D
+        slopes = (rules.weighted_pp_weight * weights + median) / D
         slopes += second / max(1, D - 1)
         if D > 1:
             slopes += rules.rising_weight * distance / (distance**2).sum()
             family.second_worst_share = second / (D - 1)
-        self.slopes = slopes
-        family.slopes = &self.slopes[0]
-        family.day_weights = &self.day_weights[0]
+        family.slopes = <const double *>self._keep(slopes, np.float64)
+        family.day_weights = <const double *>self._keep(weights, np.float64)
+        family.win_rates = <const double *>self._keep(panel.base_win_rates + 1.0, np.float64)
         family.bounded = (
             rules.mad_weight >= median and rules.iqr_weight >= 0
             and rules.rising_weight <= rules.falling_weight
@@ -228,13 +222,13 @@ cdef class ReplicateSearch:
         family.steady = self._is_steady(rules)
         if most > MOST_WILSON:
             return
-        self.wilson = np.empty((most + 1) * (most + 2) // 2)
+        wilson = <double *>self._keep(np.empty((most + 1) * (most + 2) // 2), np.float64)
         for n in range(most + 1):
             for hits in range(n + 1):
-                self.wilson[n * (n + 1) // 2 + hits] = self.rules.wilson_weight * (
-                    wilson_lower_bound(<double>hits, <double>n, self.rules.wilson_z)
+                wilson[n * (n + 1) // 2 + hits] = self.rules.wilson_weight * wilson_lower_bound(
+                    <double>hits, <double>n, self.rules.wilson_z
                 )
-        family.wilson = &self.wilson[0]
+        family.wilson = wilson
 
     def _is_steady(self, rules):
         """Whether no buys between floor and cap can have too high a `cv_buys`.
@@ -273,56 +267,38 @@ cdef class ReplicateWorker:
 
     cdef ReplicateSearch search
     cdef Walk walk
-    cdef object _maxima, _weakest, _valid, _tables, _group_algos, _n_groups
+    cdef object _maxima, _weakest, _valid, _seen, _n_groups
     cdef readonly int64_t enumeration_ns
 
     def __init__(self, ReplicateSearch search not None):
         cdef Walk *t = &self.walk
-        cdef double[:, ::1] maxima
-        cdef double[:, ::1] weakest
-        cdef uint64_t[::1] tables
-        cdef int16_t[::1] group_algos
-        cdef uint64_t[:, ::1] valid
         self.search = search
         t.family = &search.family
         t.exact = 1
-        mask_bytes = 8 * search.offsets[-1] * max(0, search.family.max_size - 3)
-        t.keeps_masks = mask_bytes <= MASK_BYTES
         n_blocks = (search.n_replicates + BLOCK - 1) // BLOCK
         n_sizes = search.family.n_sizes
         self._maxima = np.full((n_sizes, n_blocks * BLOCK), -np.inf)
         self._weakest = np.full((n_sizes, n_blocks), -np.inf)
         self._valid = np.zeros((n_blocks, BLOCK_WORDS), np.uint64)
-        self._tables = np.zeros(3 * search.n_slots, np.uint64)
-        self._group_algos = np.zeros(search.n_slots, np.int16)
+        self._seen = np.zeros(search.n_slots, np.uint64)
         self._n_groups = np.zeros(n_sizes, np.int64)
-        maxima = self._maxima
-        weakest = self._weakest
-        valid = self._valid
-        tables = self._tables
-        group_algos = self._group_algos
-        t.maxima = &maxima[0, 0]
-        t.weakest = &weakest[0, 0]
-        t.valid = &valid[0, 0]
+        t.maxima = <double *><size_t>self._maxima.ctypes.data
+        t.weakest = <double *><size_t>self._weakest.ctypes.data
+        t.valid = <uint64_t *><size_t>self._valid.ctypes.data
+        t.seen = <uint64_t *><size_t>self._seen.ctypes.data
         t.max_row = n_blocks * BLOCK
-        t.n_set_slots = 2 * search.n_slots
-        t.n_group_slots = search.n_slots
-        t.sets = &tables[0]
-        t.groups = t.sets + t.n_set_slots
-        t.group_algos = &group_algos[0]
+        t.n_slots = search.n_slots
         place_lists(t)
         if reserve(&t.lists) != GO_ON:
             raise MemoryError("no memory to test replicates; lower --workers")
         place_lists(t)
         memset(t.representatives, 0, N_REPRESENTATIVES * sizeof(uint64_t))
-        for k in range(MAX_SIZE + 1):
-            t.levels[<int>k].node.n_days = search.family.panel.n_days
-            t.levels[<int>k].node.n_lanes = (search.family.panel.n_days + 7) // 8 * 8
-            t.levels[<int>k].node.floor = search.family.panel.floor
-            t.levels[<int>k].node.cap = search.family.panel.cap
-        for d in range(search.family.panel.n_days):
-            t.lane_of[<int>d] = d
-
+        # The group of no variation.
+        memset(t.levels[0].consensus, 255, search.family.panel.row_words * sizeof(uint64_t))
+        memset(t.levels[0].candidates, 255, search.family.n_words * sizeof(uint64_t))
+        last = search.family.n_members % 64
+        if last:
+            t.levels[0].candidates[search.family.n_words - 1] = (<uint64_t>1 << <int>last) - 1
     def __dealloc__(self):
         free(self.walk.lists.memory)
 
@@ -367,7 +343,7 @@ cdef class ReplicateWorker:
         cdef int64_t started_ns, scoring_ns = t.scoring_ns
         if not 0 <= starter < self.search.n_variations:
             raise ValueError(f"starter {starter} does not belong to this panel")
-        member = np.searchsorted(self.search.members, self.search.alias_of[starter])
+        member = self.search.alias_of[starter]
         known = self.search.exhausted.get(member)
         if known is not None:
             self._n_groups += known
@@ -382,7 +358,7 @@ cdef class ReplicateWorker:
             self._end(member)
             return _recurse.EXHAUSTED
         # What the tables know may not have been scored.
-        self._tables[:] = 0
+        self._seen[:] = 0
         return <int>status
 
     cdef _begin(self, Control control):
@@ -412,31 +388,31 @@ cdef void place_lists(Walk *t) noexcept nogil:
     cdef const Family *family = t.family
     cdef int64_t n = family.panel.row_words * sizeof(uint64_t), D = family.panel.n_days
     cdef int64_t plane = BLOCK_WORDS * sizeof(uint64_t), mask = family.n_words * sizeof(uint64_t)
-    cdef int64_t lanes = (D + 7) // 8 * 8, masks = mask
+    cdef int64_t lanes = family.alone.n_lanes, masks = family.offsets[family.n_members]
     cdef Arena *lists = &t.lists
     cdef Level *level
     cdef Scoring *s = &t.scoring
-    if t.keeps_masks:
-        masks = family.offsets[family.n_members] * sizeof(uint64_t)
-    t.lane_of = <int32_t *>take(lists, D * sizeof(int32_t))
-    t.moves = <uint64_t *>take(lists, 6 * n)
     t.any_words = <uint64_t *>take(lists, family.panel.n_words * lanes * sizeof(uint64_t))
     t.allowed = <uint64_t *>take(lists, N_AT_ONCE * mask)
     t.counts = <uint8_t *>take(lists, 64 * D * family.n_words)
     t.most = <int32_t *>take(lists, D * sizeof(int32_t))
     t.passing = <uint64_t *>take(lists, mask)
     t.within = <uint64_t *>take(lists, mask)
-    t.state = <uint64_t *>take(lists, 2 * n)
+    t.state = <uint64_t *>take(lists, n)
     t.representatives = <uint64_t *>take(lists, N_REPRESENTATIVES * sizeof(uint64_t))
-    for k in range(max(2, family.max_size - 1)):
+    for k in range(family.max_size):
         level = &t.levels[k]
+        level.node = family.alone
+        level.siblings = level.followers = NULL
         level.consensus = <uint64_t *>take(lists, n)
         level.n_buys = <int32_t *>take(lists, D * sizeof(int32_t))
         level.candidates = <uint64_t *>take(lists, mask)
-        level.masks = <uint64_t *>take(lists, masks)
-        level.node.rows = <uint64_t *>take(
-            lists, family.n_members * lanes * family.max_chunks * <int64_t>sizeof(uint64_t)
-        )
+        if k == 0 or k < family.max_size - 2:
+            level.masks = <uint64_t *>take(lists, masks * sizeof(uint64_t))
+        if k > 0:
+            level.node.rows = <uint64_t *>take(
+                lists, family.n_members * lanes * family.max_chunks * <int64_t>sizeof(uint64_t)
+            )
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
     s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * plane)

@@ -15,53 +15,10 @@ typedef struct mp2_node {
     int32_t cap;
 } mp2_node;
 
-/* 128-bit sum of products, for fingerprints. */
-MP2_INLINE void mp2_add_product(uint64_t a, uint64_t b, uint64_t *low, uint64_t *high)
-{
-#if defined(_MSC_VER) && !defined(__clang__)
-#if defined(_M_X64)
-    uint64_t product_high, product = _umul128(a, b, &product_high);
-#else
-    uint64_t product_high = __umulh(a, b), product = a * b;
-#endif
-#else
-    __extension__ typedef unsigned __int128 wide;
-    wide both = (wide)a * b;
-    uint64_t product = (uint64_t)both, product_high = (uint64_t)(both >> 64);
-#endif
-    *low += product;
-    *high += product_high + (*low < product);
-}
-
-MP2_INLINE uint64_t mp2_rotate(uint64_t word, int32_t by) { return word << by | word >> (64 - by); }
-
 typedef struct mp2_print {
-    uint64_t key;  /* equal for equal sets; for others with odds of at most 2^-61 */
+    uint64_t key;  /* equal for equal sets; for others with odds of 2^-63 */
     uint64_t slot; /* where to look for it in a table; does not depend on the random keys */
 } mp2_print;
-
-/* Writes a & b, n words, to `out`, and returns its fingerprint: NH (Black et al., UMAC 1999) with
- * words of 64 bits and random keys [n + 3], the first two of them odd. */
-MP2_INLINE mp2_print mp2_fingerprint(
-    const uint64_t *a, const uint64_t *b, int64_t n, const uint64_t *keys, uint64_t *out)
-{
-    uint64_t low = 0, high = 0, even = 0, odd = 0;
-    const uint64_t *key = keys + 2;
-    mp2_print print;
-    for (int64_t i = 0; i < n; i += 2) {
-        uint64_t x = a[i] & b[i], y = 0;
-        out[i] = x;
-        if (i + 1 < n)
-            out[i + 1] = y = a[i + 1] & b[i + 1];
-        mp2_add_product(x + key[i], y + key[i + 1], &low, &high);
-        even = mp2_rotate(even, 11) ^ x;
-        odd = mp2_rotate(odd, 19) ^ y;
-    }
-    print.key = low * keys[0] + high * keys[1];
-    print.slot = (even ^ mp2_rotate(odd, 32)) * 0x9e3779b97f4a7c15ULL;
-    print.slot ^= print.slot >> 32;
-    return print;
-}
 
 /* Bits that a number needs. */
 MP2_INLINE int32_t mp2_width(uint64_t number)
@@ -81,6 +38,8 @@ MP2_INLINE int32_t mp2_width(uint64_t number)
 #else
 #define MP2_PREFETCH(place) ((void)(place))
 #endif
+
+static const uint64_t mp2_zeros[8] = {0};
 
 #else /* read once per MP2_ISA */
 
@@ -148,10 +107,6 @@ MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row,
         MP2_MEET(node->n_lanes, n_chunks);
     else if (n_chunks == 1)
         MP2_MEET(8, 1);
-    else if (n_chunks == 2)
-        MP2_MEET(8, 2);
-    else if (n_chunks == 3)
-        MP2_MEET(8, 3);
     else
         MP2_MEET(8, n_chunks);
 #undef MP2_MEET
@@ -241,6 +196,62 @@ MP2_LOOP MP2_FN(vector) MP2_FN(read)(const uint64_t *words)
     MP2_FN(vector) v;
     memcpy(&v, words, sizeof v);
     return v;
+}
+
+/* Products of the lower halves of words. */
+MP2_LOOP MP2_FN(vector) MP2_FN(multiply)(MP2_FN(vector) a, MP2_FN(vector) b)
+{
+#if defined(MP2_HAS_AVX512)
+    return (MP2_FN(vector))_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(MP2_HAS_AVX2)
+    return (MP2_FN(vector))_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#else
+    return (a & 0xffffffff) * (b & 0xffffffff);
+#endif
+}
+
+/* Three passes of NH over words of 32 bits, with shifted keys. */
+MP2_LOOP void MP2_FN(mix)(MP2_FN(vector) x, const uint64_t *keys, MP2_FN(vector) * sums)
+{
+    for (int32_t p = 0; p < 3; p++) {
+        MP2_FN(vector) key = MP2_FN(read)(keys + 8 * p);
+        sums[p] += MP2_FN(multiply)(x + key, (x >> 32) + (key >> 32));
+    }
+}
+
+/* Writes a & b, n words, to `out`, and returns its fingerprint (Black et al., UMAC 1999). The first
+ * pass says the slot, the others are multiplied down to 64 bits. `keys` are random: 8 for that,
+ * then n, rounded up by 8, and 16. */
+MP2_TARGET static mp2_print MP2_FN(fingerprint)(
+    const uint64_t *a, const uint64_t *b, int64_t n, const uint64_t *keys, uint64_t *out)
+{
+    MP2_FN(vector) zero = MP2_FN(read)(mp2_zeros), sums[3] = {zero, zero, zero};
+    uint64_t rest[8] = {0}, parts[3][8], high = 0, low = 0;
+    int64_t i = 0;
+    mp2_print print;
+    for (; i + MP2_FN(LANES) <= n; i += MP2_FN(LANES)) {
+        MP2_FN(vector) x = MP2_FN(read)(a + i) & MP2_FN(read)(b + i);
+        memcpy(out + i, &x, sizeof x);
+        MP2_FN(mix)(x, keys + 8 + i, sums);
+    }
+    if (i < n) {
+        for (int64_t k = i; k < n; k++)
+            rest[k - i] = out[k] = a[k] & b[k];
+        MP2_FN(mix)(MP2_FN(read)(rest), keys + 8 + i, sums);
+    }
+    for (int32_t p = 0; p < 3; p++) {
+        memcpy(parts[p], &sums[p], sizeof sums[p]);
+        for (int32_t k = 1; k < MP2_FN(LANES); k++)
+            parts[p][0] += parts[p][k];
+    }
+    for (int32_t k = 0; k < 4; k++) {
+        uint64_t part = parts[1 + k / 2][0] >> 32 * (k & 1) & 0xffffffff;
+        high += part * keys[k];
+        low += part * keys[k + 4];
+    }
+    print.key = (high >> 32 << 32) | low >> 32;
+    print.slot = parts[0][0] >> 16;
+    return print;
 }
 
 /* Adds two bits to a plane; returns the carry. */

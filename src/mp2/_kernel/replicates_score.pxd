@@ -24,19 +24,17 @@ from mp2._kernel.score cimport (
 
 
 cdef inline Status offer_set(
-    Walk *t, int32_t size, const uint64_t *state, const uint64_t *row, int64_t weight
+    Walk *t, int32_t size, const uint64_t *state, const uint64_t *row
 ) noexcept nogil:
     """Put the consensus of a group of a retained size among those to be scored."""
     cdef Pending *pending = &t.pending
     cdef int64_t n = t.family.panel.row_words
     cdef uint64_t *words = pending.words + n * pending.n
-    cdef mp2_print found = mp2_fingerprint(state, row, n, t.family.keys, words)
+    cdef mp2_print found = t.loops.fingerprint(state, row, n, t.family.keys, words)
     if not t.family.steady and not is_steady(t, words):
         return GO_ON
-    t.n_groups[size] += weight
-    # A set is another one at another size.
-    found.key ^= <uint64_t>size * <uint64_t>0x9e3779b97f4a7c15
-    MP2_PREFETCH(t.sets + (found.slot & (t.n_set_slots - 1)))
+    t.n_groups[size] += 1
+    MP2_PREFETCH(t.seen + (found.slot & (t.n_slots - 1)))
     pending.prints[pending.n] = found
     pending.sizes[pending.n] = size
     pending.n += 1
@@ -60,12 +58,10 @@ cdef inline Status flush(Walk *t) noexcept nogil:
     cdef int32_t fresh[N_PENDING]
     cdef int32_t n_fresh = 0, k
     cdef int64_t started_ns
-    cdef uint64_t *place
     cdef Status status = GO_ON
     for k in range(pending.n):
-        place = t.sets + (pending.prints[k].slot & (t.n_set_slots - 1))
-        if place[0] != pending.prints[k].key:
-            place[0] = pending.prints[k].key
+        # The salts of groups are larger.
+        if not is_known(t.seen, t.n_slots, &pending.prints[k], pending.sizes[k]):
             fresh[n_fresh] = k
             n_fresh += 1
     pending.n = 0

@@ -1,13 +1,13 @@
 # cython: language_level=3
 """The structs of the test of replicates: what all workers share, and what one of them has."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from mp2._kernel.heap cimport MAX_SIZE
 from mp2._kernel.score cimport Days, ScoreRules
 from mp2._kernel.state cimport (
     GO_ON, TURN_AT_WALL, TURN_STOPPED, Arena, Status, count_words, mp2_load, mp2_lowest_bit,
-    mp2_note_words, mp2_now_ns, mp2_panel, mp2_survivors,
+    mp2_note_words, mp2_now_ns, mp2_panel,
 )
 
 cdef extern from "_kernel/simd.h" nogil:
@@ -19,9 +19,6 @@ cdef extern from "_kernel/simd.h" nogil:
         uint64_t slot
     # The struct of `state`, with the fields that are used here.
     ctypedef struct ReplicateLoops "mp2_loops":
-        void (*sort_out)(
-            const mp2_panel *, const uint64_t *, const int32_t *, int32_t, mp2_survivors *
-        ) noexcept nogil
         void (*meet)(
             const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, uint64_t *,
             uint64_t *
@@ -36,6 +33,9 @@ cdef extern from "_kernel/simd.h" nogil:
             const uint8_t *, const int32_t *, int32_t, int32_t, int32_t, uint64_t *
         ) noexcept nogil
         void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
+        mp2_print (*fingerprint)(
+            const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
+        ) noexcept nogil
         int32_t (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*add_day)(
             const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
@@ -43,9 +43,6 @@ cdef extern from "_kernel/simd.h" nogil:
         ) noexcept nogil
         void (*add_planes)(const uint64_t *, int32_t, uint64_t *, int32_t) noexcept nogil
         int32_t (*keep_reaching)(const uint64_t *, int32_t, int32_t, uint64_t *) noexcept nogil
-    mp2_print mp2_fingerprint(
-        const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
-    )
     int32_t mp2_width(uint64_t number)
     void MP2_PREFETCH(const void *)
 
@@ -64,20 +61,18 @@ cdef struct Family:
     mp2_panel panel              # floor and cap are limits on buys here
     const ScoreRules *rules
     const double *day_weights
-    # Members are the variations without their aliases, in order.
-    int32_t n_members
-    int32_t n_words              # of a set of members
-    const int32_t *members       # [n_members]: variation numbers
-    const int32_t *algo_of       # [n_members], like the next four
-    const int32_t *n_alike       # variations with the same buys, itself included
-    const int32_t *after         # the first member of a later algorithm
-    const int64_t *offsets       # where the mask of a member is among those of a group, words
-    int64_t *followers_at        # where the masks of a member are in `followers`; -1: not kept
+    int32_t n_members            # variations
+    int32_t n_words              # of a set of them
+    const int32_t *algo_of       # [n_members], like the next three
+    const int32_t *after         # the first of a later algorithm
+    const int64_t *offsets       # where its mask is among those of a group, words
+    const int64_t *followers_at  # where its masks are in `followers`; -1: not kept
+    mp2_node alone               # level 0: what each buys, not projected
     uint64_t *followers
     int64_t *followers_state     # see `claim`
     int32_t max_size, n_sizes, n_tickers
     int32_t row_of_size[MAX_SIZE + 1]    # of the maxima; -1: not retained
-    int32_t max_chunks           # of the buys of any member
+    int32_t max_chunks           # of the buys of any of them
     int32_t most_buys            # of any group within the limits on any day
     int32_t n_planes             # of the count of a day
     int32_t n_total_planes       # of the count of all days
@@ -103,7 +98,6 @@ cdef struct Level:
     uint64_t *masks              # of candidates: see `mask_of`
     const uint64_t *siblings     # masks of the level above; NULL: not kept
     const uint64_t *followers    # masks of the last member; NULL: not known
-    int64_t weight               # groups it stands for: aliases of its members
 
 
 cdef struct Pending:
@@ -147,25 +141,19 @@ cdef struct Walk:
     int64_t n_evaluated          # (set, replicate) that met the score
     int32_t n_measured, n_dead   # groups of the last level counted, and without a hit
     int32_t exact                # nothing was skipped
-    int32_t keeps_masks
-    int32_t *lane_of
-    uint64_t *moves
     uint64_t *any_words          # scratch, like the next four
     uint64_t *passing
     uint64_t *within
-    uint64_t *state              # [2 row_words]: a consensus
+    uint64_t *state              # a consensus
     uint8_t *counts              # of the last level, see `count_lanes`
     int32_t *most                # [n_days]
     uint64_t *allowed            # [N_AT_ONCE][n_words]
     mp2_print prints[N_AT_ONCE]
     int32_t rows[N_AT_ONCE]
-    uint64_t n_salts
+    uint64_t n_salts             # of representatives: one a group and algorithm
     uint64_t *representatives    # [N_REPRESENTATIVES]
-    uint64_t *groups             # fingerprints of groups looked into, [n_group_slots]
-    int16_t *group_algos         # and their last algorithms
-    uint64_t n_group_slots
-    uint64_t *sets               # fingerprints of scored sets, [n_set_slots]
-    uint64_t n_set_slots
+    uint64_t *seen               # fingerprints of groups looked into and sets scored, [n_slots]
+    uint64_t n_slots
     double *maxima               # [n_sizes][max_row]
     double *weakest              # [n_sizes][blocks]: least of the maxima of a block
     uint64_t *valid              # [blocks][BLOCK_WORDS]
@@ -190,6 +178,21 @@ cdef inline Status check(Walk *t) noexcept nogil:
     if mp2_load(t.stop):
         return TURN_STOPPED
     return TURN_AT_WALL if mp2_now_ns() >= mp2_load(t.wall_ns) else GO_ON
+
+
+cdef inline bint is_known(
+    uint64_t *table, uint64_t n_slots, const mp2_print *found, uint64_t salt
+) noexcept nogil:
+    """Whether a table has a fingerprint; now it has. It forgets, which costs time only.
+
+    The same fingerprint with another `salt` is another one.
+    """
+    cdef uint64_t *place = table + (found.slot & (n_slots - 1))
+    cdef uint64_t key = found.key + salt * <uint64_t>0x9e3779b97f4a7c15
+    if place[0] == key:
+        return True
+    place[0] = key
+    return False
 
 
 cdef inline int32_t next_bit(const uint64_t *words, int32_t n_words, int32_t at) noexcept nogil:

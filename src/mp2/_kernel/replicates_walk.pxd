@@ -11,9 +11,7 @@ from libc.string cimport memcpy, memset
 
 from mp2._kernel.replicates_score cimport count_buys, count_hits, flush, offer_set
 from mp2._kernel.replicates_state cimport *
-from mp2._kernel.state cimport (
-    TURN_EXHAUSTED, mp2_compress_moves, mp2_project, mp2_store,
-)
+from mp2._kernel.state cimport TURN_EXHAUSTED
 
 cdef extern from "_kernel/platform.h" nogil:
     int mp2_swap_if(int64_t *cell, int64_t seen, int64_t value)
@@ -21,72 +19,22 @@ cdef extern from "_kernel/platform.h" nogil:
     int64_t mp2_published(int64_t *cell)
 
 cdef enum:
-    # Of the followers of a member. The worker that claims them makes them.
+    # Of the followers of a variation. The worker that claims them makes them.
     UNKNOWN = 0
     CLAIMED = 1
     KNOWN = 2
 
 
 cdef inline Status walk_starter(Walk *t, int32_t starter) noexcept nogil:
-    """Meet every replicate with every group that begins with a member."""
-    cdef Level *level = &t.levels[1]
+    """Meet every replicate with every group that begins with a variation."""
     cdef Status status = check(t)
-    level.siblings = level.followers = NULL
-    level.weight = 1
-    if status == GO_ON and t.family.max_size > 3:
-        status = find_followers(t, starter, &level.followers)
     if status == GO_ON:
-        status = open_member(t, level, starter, t.family.row_of_size[2] >= 0)
+        status = find_mask(t, 0, starter, mask_of(t, t.levels[0].masks, starter), True)
     if status == GO_ON and t.family.max_size > 2:
-        status = walk(t, 1)
+        status = descend(t, 0, starter)
     if status == GO_ON:
         status = flush(t)
     return TURN_EXHAUSTED if status == GO_ON else status
-
-
-cdef inline Status open_member(Walk *t, Level *level, int32_t m, bint offered) noexcept nogil:
-    """Find the candidates of a member alone, and project them; pairs are scored if `offered`."""
-    cdef const Family *family = t.family
-    cdef const mp2_panel *panel = &family.panel
-    cdef int32_t D = panel.n_days, W = panel.n_words, algo = -1, d, k
-    cdef int64_t n = panel.row_words, i
-    cdef mp2_survivors found
-    cdef int32_t lists[3]
-    cdef const uint64_t *row
-    cdef mp2_node *node = &level.node
-    cdef Status status = GO_ON
-    found.passing = lists
-    found.living = lists + 1
-    found.within_cap = lists + 2
-    memcpy(t.state, panel.rows + family.members[m] * n, n * sizeof(uint64_t))
-    memset(t.state + n, 0, n * sizeof(uint64_t))
-    memcpy(level.consensus, t.state, n * sizeof(uint64_t))
-    memset(level.candidates, 0, family.n_words * sizeof(uint64_t))
-    for i in range(n):
-        mp2_compress_moves(t.state[i], t.moves + 6 * i)
-    node.n_chunks = 1
-    for d in range(D):
-        level.n_buys[d] = count_words(t.state + d * W, W)
-        node.n_chunks = max(node.n_chunks, (level.n_buys[d] + 63) // 64)
-    node.row_words = node.n_chunks * node.n_lanes
-    for k in range(family.after[m], family.n_members):
-        status = spend(t, 16 * n)
-        if status != GO_ON:
-            break
-        t.loops.sort_out(panel, t.state, &family.members[k], 1, &found)
-        if found.n_passing == 0:
-            continue
-        row = panel.rows + family.members[k] * n
-        if is_repeated(t, mp2_fingerprint(t.state, row, n, family.keys, t.any_words), k, &algo):
-            continue
-        level.candidates[k >> 6] |= <uint64_t>1 << (k & 63)
-        memset(row_of(node, k), 0, node.row_words * sizeof(uint64_t))
-        mp2_project(row, t.state, t.moves, D, W, t.lane_of, node.n_lanes, row_of(node, k))
-        if offered and found.n_within_cap:
-            status = offer_set(t, 2, t.state, row, family.n_alike[k])
-            if status != GO_ON:
-                break
-    return status
 
 
 cdef inline uint64_t *row_of(const mp2_node *node, int32_t k) noexcept nogil:
@@ -99,14 +47,10 @@ cdef inline bint is_repeated(Walk *t, mp2_print found, int32_t k, int32_t *algo)
     Then every larger group with k equals one with that. A salt stands for the group and the
     algorithm (`algo`: that of the candidate before), so that the table needs no clearing.
     """
-    cdef uint64_t *place = t.representatives + (found.slot & (N_REPRESENTATIVES - 1))
-    cdef uint64_t key
     if t.family.algo_of[k] != algo[0]:
         algo[0] = t.family.algo_of[k]
         t.n_salts += 1
-    key = found.key + t.n_salts * <uint64_t>0x9e3779b97f4a7c15
-    if place[0] != key:
-        place[0] = key
+    if not is_known(t.representatives, N_REPRESENTATIVES, &found, t.n_salts):
         return False
     if t.n_visited < N_MEASURED:
         return False
@@ -117,18 +61,15 @@ cdef inline bint is_repeated(Walk *t, mp2_print found, int32_t k, int32_t *algo)
 cdef inline bint is_new_group(Walk *t, mp2_print found, int32_t size, int32_t k) noexcept nogil:
     """Whether no group of equal consensus and size was looked into that ends as early.
 
-    All larger groups of such a one have been met. Both tables forget, which costs time only.
+    All larger groups of such a one have been met. Only those with the same last algorithm are
+    remembered as equal: those that end earlier are as good as never found.
     """
-    cdef uint64_t slot = found.slot & (t.n_group_slots - 1)
-    cdef uint64_t key = found.key ^ <uint64_t>size * <uint64_t>0x9e3779b97f4a7c15
-    cdef int32_t algo = t.family.algo_of[k]
+    cdef uint64_t salt = <uint64_t>size << 32 | t.family.algo_of[k]
     t.n_visited += 1
-    if t.groups[slot] == key and t.group_algos[slot] <= algo and t.n_visited > N_MEASURED:
-        t.exact = 0
-        return False
-    t.groups[slot] = key
-    t.group_algos[slot] = <int16_t>algo
-    return True
+    if not is_known(t.seen, t.n_slots, &found, salt) or t.n_visited <= N_MEASURED:
+        return True
+    t.exact = 0
+    return False
 
 
 cdef inline Status walk(Walk *t, int32_t size) noexcept nogil:
@@ -140,12 +81,8 @@ cdef inline Status walk(Walk *t, int32_t size) noexcept nogil:
         return walk_last(t, size)
     k = next_bit(level.candidates, n_words, 0)
     while k >= 0 and status == GO_ON:
-        status = find_mask(t, size, k, mask_of(t, level.masks, k))
-        if status == GO_ON and not t.keeps_masks:
-            status = descend(t, size, k)
+        status = find_mask(t, size, k, mask_of(t, level.masks, k), True)
         k = next_bit(level.candidates, n_words, k + 1)
-    if not t.keeps_masks:
-        return status
     k = next_bit(level.candidates, n_words, 0)
     while k >= 0 and status == GO_ON:
         status = descend(t, size, k)
@@ -155,8 +92,7 @@ cdef inline Status walk(Walk *t, int32_t size) noexcept nogil:
 
 cdef inline uint64_t *mask_of(Walk *t, const uint64_t *masks, int32_t k) noexcept nogil:
     """The mask of a candidate: words from that of `after[k]` on have a place."""
-    cdef int64_t at = t.family.offsets[k] if t.keeps_masks else 0
-    return <uint64_t *>masks + at - (t.family.after[k] >> 6)
+    return <uint64_t *>masks + t.family.offsets[k] - (t.family.after[k] >> 6)
 
 
 cdef inline Status walk_last(Walk *t, int32_t size) noexcept nogil:
@@ -198,12 +134,10 @@ cdef inline bint look_up(Walk *t, const Level *level, int32_t i) noexcept nogil:
         any_left |= allowed[w]
     if any_left == 0:
         return False
-    t.prints[i] = mp2_fingerprint(
-        level.consensus, family.panel.rows + family.members[k] * n, n, family.keys, t.any_words
+    t.prints[i] = t.loops.fingerprint(
+        level.consensus, family.panel.rows + k * n, n, family.keys, t.any_words
     )
-    slot = t.prints[i].slot & (t.n_group_slots - 1)
-    MP2_PREFETCH(t.groups + slot)
-    MP2_PREFETCH(t.group_algos + slot)
+    MP2_PREFETCH(t.seen + (t.prints[i].slot & (t.n_slots - 1)))
     return True
 
 
@@ -214,7 +148,7 @@ cdef inline Status meet_rows(Walk *t, int32_t size, int32_t n) noexcept nogil:
     cdef Status status = GO_ON
     for i in range(n):
         if is_new_group(t, t.prints[i], size + 1, t.rows[i]) and may_hit(t, size, t.rows[i]):
-            status = meet_later(t, size, t.rows[i], t.allowed + i * n_words, t.passing)
+            status = meet_later(t, size, t.rows[i], t.allowed + i * n_words, t.passing, True)
         if status == GO_ON:
             status = spend(t, 2 * t.family.panel.row_words + 64 * n_words)
         if status != GO_ON:
@@ -234,7 +168,7 @@ cdef inline bint may_hit(Walk *t, int32_t size, int32_t k) noexcept nogil:
     cdef int32_t block
     if t.n_measured == N_MEASURED and 3 * t.n_dead < N_MEASURED:
         return True
-    intersect(t.state, t.levels[size].consensus, member + t.family.members[k] * n, n)
+    intersect(t.state, t.levels[size].consensus, member + k * n, n)
     count_buys(t, t.state)
     for block in range(t.n_blocks):
         t.credit -= BLOCK_WORDS * t.scoring.n_buys
@@ -282,20 +216,22 @@ cdef inline bint allow(
     return any_left != 0
 
 
-cdef inline Status find_mask(Walk *t, int32_t size, int32_t k, uint64_t *mask) noexcept nogil:
+cdef inline Status find_mask(
+    Walk *t, int32_t size, int32_t k, uint64_t *mask, bint scored
+) noexcept nogil:
     """Find the mask of the k-th candidate of a level that is not the last."""
     cdef int32_t w
     for w in range(t.family.after[k] >> 6, t.family.n_words):
         mask[w] = 0
     if not allow(t, &t.levels[size], k, t.allowed):
         return GO_ON
-    return meet_later(t, size, k, t.allowed, mask)
+    return meet_later(t, size, k, t.allowed, mask, scored)
 
 
 cdef inline Status meet_later(
-    Walk *t, int32_t size, int32_t k, const uint64_t *allowed, uint64_t *passing
+    Walk *t, int32_t size, int32_t k, const uint64_t *allowed, uint64_t *passing, bint scored
 ) noexcept nogil:
-    """Find which of some candidates may follow one, and score groups within the limits.
+    """Find which of some candidates may follow one; groups within the limits are `scored`.
 
     Above the last level only representatives stay in `passing`.
     """
@@ -317,22 +253,19 @@ cdef inline Status meet_later(
             return status
         w = i
     # Followers have no other candidates.
-    if size < family.max_size - 2 and (size != 1 or level.followers == NULL):
+    if size != family.max_size - 2 and (size != 1 or level.followers == NULL):
         keep_representatives(t, &level.node, k, passing)
-    if size == 0 or family.row_of_size[size + 2] < 0:
+    if not scored or family.row_of_size[size + 2] < 0:
         return GO_ON
     for w in range(first, n_words):
         t.within[w] &= passing[w]
         any_within |= t.within[w]
     if any_within == 0:
         return GO_ON
-    intersect(t.state, level.consensus, family.panel.rows + family.members[k] * n, n)
+    intersect(t.state, level.consensus, family.panel.rows + k * n, n)
     i = next_bit(t.within, n_words, 64 * first)
     while i >= 0:
-        status = offer_set(
-            t, size + 2, t.state, family.panel.rows + family.members[i] * n,
-            level.weight * family.n_alike[k] * family.n_alike[i]
-        )
+        status = offer_set(t, size + 2, t.state, family.panel.rows + i * n)
         if status != GO_ON:
             return status
         i = next_bit(t.within, n_words, i + 1)
@@ -347,7 +280,7 @@ cdef inline void keep_representatives(
     cdef int32_t i = next_bit(passing, n_words, 64 * (t.family.after[k] >> 6))
     while i >= 0:
         if is_repeated(
-            t, mp2_fingerprint(
+            t, t.loops.fingerprint(
                 row_of(node, k), row_of(node, i), node.row_words, t.family.keys, t.any_words
             ), i, &algo
         ):
@@ -361,73 +294,84 @@ cdef inline Status descend(Walk *t, int32_t size, int32_t k) noexcept nogil:
     cdef Level *above = &t.levels[size]
     cdef Level *level = &t.levels[size + 1]
     cdef const uint64_t *mask = mask_of(t, above.masks, k)
-    cdef const uint64_t *row = row_of(&above.node, k)
-    cdef int32_t n_words = family.n_words, first = family.after[k] >> 6, lane, i
     cdef int64_t n = family.panel.row_words
+    cdef mp2_print found
     cdef Status status
-    if first >= n_words or next_bit(mask, n_words, 64 * first) < 0:
+    if next_bit(mask, family.n_words, 64 * (family.after[k] >> 6)) < 0:
         return GO_ON
-    if not is_new_group(
-        t, mp2_fingerprint(
-            above.consensus, family.panel.rows + family.members[k] * n, n, family.keys,
-            level.consensus
-        ), size + 1, k
-    ):
+    found = t.loops.fingerprint(
+        above.consensus, family.panel.rows + k * n, n, family.keys, level.consensus
+    )
+    if not is_new_group(t, found, size + 1, k):
         return GO_ON
+    status = open_level(t, above, k, mask, level)
+    # At level 0 only the starter has a mask.
+    level.siblings = above.masks if size > 0 else NULL
+    if status == GO_ON:
+        status = find_followers(t, k, &level.followers)
+    return walk(t, size + 1) if status == GO_ON else status
+
+
+cdef inline Status open_level(
+    Walk *t, const Level *above, int32_t k, const uint64_t *mask, Level *level
+) noexcept nogil:
+    """Make those in the mask of the k-th candidate the candidates of the next level."""
+    cdef const uint64_t *row = row_of(&above.node, k)
+    cdef int32_t n_lanes = level.node.n_lanes, first = t.family.after[k] >> 6, lane, i
+    cdef Status status = GO_ON
     level.node.n_chunks = 1
     for lane in range(level.node.n_days):
         level.n_buys[lane] = 0
         for i in range(above.node.n_chunks):
-            level.n_buys[lane] += count_words(row + i * above.node.n_lanes + lane, 1)
+            level.n_buys[lane] += count_words(row + i * n_lanes + lane, 1)
         level.node.n_chunks = max(level.node.n_chunks, (level.n_buys[lane] + 63) // 64)
-    level.node.row_words = level.node.n_chunks * level.node.n_lanes
-    memset(level.candidates, 0, first * sizeof(uint64_t))
-    for i in range(first, n_words):
+    level.node.row_words = level.node.n_chunks * n_lanes
+    memset(level.candidates, 0, t.family.n_words * sizeof(uint64_t))
+    for i in range(first, t.family.n_words):
         level.candidates[i] = mask[i]
         if mask[i]:
             t.loops.narrow(&above.node, row, mask, i, &level.node)
             status = spend(t, 64 * <int64_t>above.node.row_words)
             if status != GO_ON:
-                return status
-    level.siblings = above.masks if t.keeps_masks else NULL
-    level.weight = above.weight * family.n_alike[k]
-    status = find_followers(t, k, &level.followers)
-    return walk(t, size + 1) if status == GO_ON else status
+                break
+    return status
 
 
 cdef inline Status find_followers(
     Walk *t, int32_t m, const uint64_t **followers
 ) noexcept nogil:
-    """The masks of the candidates of one member alone; NULL where they are not to be had.
+    """The masks of the candidates of one variation alone; NULL where they are not to be had.
 
     They are made when they are first needed, by one worker for all. A candidate that was dropped
     has the followers of its representative; everything is allowed instead.
     """
     cdef const Family *family = t.family
-    cdef Level *level = &t.levels[0]
+    cdef int32_t size = family.max_size - 1, n_words = family.n_words, k, w
+    cdef Level *level = &t.levels[size]
     cdef int64_t *state = family.followers_state + m
-    cdef int32_t n_words = family.n_words, k, w
-    cdef uint64_t *masks
+    cdef uint64_t *masks = family.followers + family.followers_at[m]
     cdef uint64_t *mask
-    cdef Status status = GO_ON
+    cdef Status status
     followers[0] = NULL
-    if family.followers_at[m] < 0 or not t.keeps_masks:
+    if family.followers_at[m] < 0:
         return GO_ON
-    masks = family.followers + family.followers_at[m]
     if mp2_published(state) != KNOWN:
         if not mp2_swap_if(state, UNKNOWN, CLAIMED):
             return GO_ON
-        status = open_member(t, level, m, False)
+        status = find_mask(t, 0, m, t.passing, False)
+        if status == GO_ON:
+            status = open_level(t, &t.levels[0], m, t.passing, level)
         for k in range(family.after[m], family.n_members):
-            mask = mask_of(t, masks, k)
             if status != GO_ON:
                 break
+            mask = mask_of(t, masks, k)
             if level.candidates[k >> 6] >> (k & 63) & 1:
-                status = find_mask(t, 0, k, mask)
+                status = find_mask(t, size, k, mask, False)
                 continue
             for w in range(family.after[k] >> 6, n_words):
                 mask[w] = ~<uint64_t>0
         mp2_publish(state, KNOWN if status == GO_ON else UNKNOWN)
-    if status == GO_ON:
-        followers[0] = masks
-    return status
+        if status != GO_ON:
+            return status
+    followers[0] = masks
+    return GO_ON

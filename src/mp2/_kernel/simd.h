@@ -140,6 +140,8 @@ typedef struct mp2_loops {
     void (*drop_larger)(
         const uint8_t *, const int32_t *, int32_t, int32_t, int32_t, uint64_t *);
     void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *);
+    mp2_print (*fingerprint)(
+        const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *);
     int32_t (*list_bits)(const uint64_t *, int32_t, int32_t *);
     int32_t (*add_day)(const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t,
         uint64_t *, uint64_t *);
@@ -380,6 +382,7 @@ static const mp2_loops MP2_FN(loops) = {
     MP2_FN(count_lanes),
     MP2_FN(drop_larger),
     MP2_FN(count_sets),
+    MP2_FN(fingerprint),
     MP2_FN(list_bits),
     MP2_FN(add_day),
     MP2_FN(add_planes),
