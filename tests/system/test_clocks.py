@@ -65,6 +65,8 @@ def endless(endless_table):
 MOMENTS = {
     "discovery/http/cache": {"time.time"},
     "cli/pick": {"date.today"},
+    "cli/runs": {"datetime.now"},
+    "cli/signals": {"date.today"},
     "storage/processes": {"datetime.now"},
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},
@@ -72,7 +74,7 @@ MOMENTS = {
     "discovery/scanner": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
 }
-"""Where wall time may be read: for labels, for the day of today, and as moments that files keep
+"""Where wall time may be read: for labels, the day of today, the age of runs, and as moments that files keep
 between processes (responses, quotas, breakers, heartbeats). Never for a duration or a deadline."""
 WALL_CLOCKS = (
     "time.time",
