@@ -74,8 +74,9 @@ MOMENTS = {
     "discovery/scanner": {"datetime.date.today"},
     "discovery/runner": {"datetime.date.today", "datetime.datetime.now"},
 }
-"""Where wall time may be read: for labels, the day of today, the age of runs, and as moments that files keep
-between processes (responses, quotas, breakers, heartbeats). Never for a duration or a deadline."""
+"""Where wall time may be read: for labels, the day of today, the age of runs, and as moments that
+files keep between processes (responses, quotas, breakers, heartbeats). Never for a duration or a
+deadline."""
 WALL_CLOCKS = (
     "time.time",
     "time.time_ns",
