@@ -41,6 +41,7 @@ OPTIONS = (
     "200",
     "--workers",
     "2",
+    "--replicates=0",
     "--budget",
     "10m",
 )
