@@ -76,7 +76,7 @@ def readme_command(name):
 @nox.session
 def quick(session):
     """The loop while working: the rooms of the search, or the tests named as arguments."""
-    session.install("-e", ".[test]", "pytest-xdist>=3.6")
+    session.install("-e", ".[test]")
     rooms = [f"tests/{room}" for room in ("kernel", "groups", "picks", "storage")]
     fewer = ["-n", "2", "-p", "no:benchmark", "--hypothesis-profile=quick"]
     session.run("pytest", "-q", *fewer, *(session.posargs or [*rooms, "tests/test_ranks.py"]))
