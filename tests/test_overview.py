@@ -128,7 +128,8 @@ def test_every_result_is_short_and_escaped():
 
 def test_a_walk_a_store_and_a_panel_are_short(tmp_path):
     with mp2.Store(tmp_path / "mp2.db") as store:
-        assert repr(store).startswith(f"Store: {tmp_path}")
+        # A long path is broken over lines.
+        assert repr(store).replace("\n", "").startswith(f"Store: {tmp_path}")
     prices = walk(20, 40)
     grids = mp2.Grids(*_one_algorithm())
     sheet = mp2.compute_signals(prices, grids=grids)
