@@ -27,7 +27,7 @@ from mp2.data.sectors import read_sectors
 from mp2.data.signal_reader import as_panel
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
-from mp2.evidence.settings import N_REPLICATES, LuckSettings, check_luck_settings
+from mp2.evidence.settings import N_REPLICATES, LuckSettings
 from mp2.groups.progress import ProgressBar
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -338,7 +338,6 @@ def search_request(
 ) -> SearchResult:
     """Search as `request` says. `panel` stands for a source in memory."""
     read_s = 0.0
-    check_luck_settings(request.luck.settings)
     if panel is None:
         started_ns = now_ns()
         panel = read_panel(request.source, control.stop)
@@ -362,7 +361,6 @@ def run_request(
     from mp2.picks.pick import pick_day
 
     started_ns = now_ns()
-    check_luck_settings(request.luck.settings)
     signals = _signals(request, control, prices, grids)
     panel = signals.sheet.panel(0, request.signals.n_days)
     test = _luck_test(request, control, panel, replace(beside, prices=signals.prices))
@@ -492,6 +490,7 @@ def luck_request(
     db = control.storing.db
     if db is None:
         raise InputError("store: name the database that has the run")
+    luck.settings.check_is_on()
     with Store(db, read_only=True) as opened:
         run_id = opened.find(name)
         request = opened.load_request(run_id)
@@ -507,14 +506,15 @@ def luck_request(
     else:
         signals = _signals(request, control, None, None)
         panel = signals.sheet.panel(0, request.signals.n_days)
-        # Later bars than those of the run stand in no other file.
-        beside = Beside(prices=signals.prices) if luck.prices is None else beside
+        # Other prices come first: they may go back further.
+        if luck.prices is None:
+            beside = Beside(prices=signals.prices)
     if panel.fingerprint != result.input_fingerprint:
         raise InputError(f"{request.label}: is not what run {run_id} began with; search again")
 
     test = _luck_test(request, control, panel, beside)
     if test is None:
-        raise InputError("replicates: 0 tests nothing; give 19 or more")
+        raise RuntimeError("a test that is switched off was asked for")
     tested = test.run(
         result,
         workers=workers or request.search.workers,

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 import mp2
@@ -15,19 +14,6 @@ from mp2.evidence.nulls import DaysNull, choose_null, label_rows, universes
 EXAMPLE = Path(__file__).parents[1] / "oracle" / "golden" / "significance"
 EXPECTED = json.loads((EXAMPLE / "significance.json").read_text())
 DAYS_NULL = {name: EXPECTED["days_null"][name] for name in ("n_donors", "gap_days")}
-
-
-@pytest.fixture(scope="module")
-def panel():
-    return mp2.read_signals(EXAMPLE / "signals.csv")
-
-
-@pytest.fixture(scope="module")
-def prices():
-    bars = pl.read_csv(EXAMPLE / "prices.csv")
-    high = pl.max_horizontal("open", "close").alias("high")
-    low = pl.min_horizontal("open", "close").alias("low")
-    return mp2.read_prices(bars.with_columns(high, low))
 
 
 @pytest.fixture(scope="module")

@@ -75,19 +75,6 @@ def test_the_null_is_summarised_by_order_statistics():
 # ---- the test of a search
 
 
-@pytest.fixture(scope="module")
-def panel():
-    return mp2.read_signals(EXAMPLE / "signals.csv")
-
-
-@pytest.fixture(scope="module")
-def prices():
-    bars = pl.read_csv(EXAMPLE / "prices.csv")
-    high = pl.max_horizontal("open", "close").alias("high")
-    low = pl.min_horizontal("open", "close").alias("low")
-    return mp2.read_prices(bars.with_columns(high, low))
-
-
 RULES = mp2.Rules(**{**EXPECTED["rules"], "retain_sizes": SIZES})
 
 

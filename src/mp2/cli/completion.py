@@ -6,10 +6,10 @@ is nothing to choose from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,8 +18,9 @@ from mp2.cli.options import DEFAULT_DB, reading
 from mp2.errors import Mp2Error
 
 if TYPE_CHECKING:
-    from mp2.storage.runs import RunSummary
-    from mp2.storage.scans import ScanSummary
+    from mp2.storage.runs import Store
+
+RecordT = TypeVar("RecordT")
 
 _N_NEWEST = 50
 
@@ -30,9 +31,7 @@ def complete_runs(
     incomplete: str,
 ) -> list[CompletionItem]:
     """Return the newest runs, with their status and source as help."""
-    runs: list[RunSummary] = []
-    with suppress(Mp2Error), reading(_database(context)) as store:
-        runs = store.runs(_N_NEWEST)
+    runs = _stored(context, lambda store: store.runs(_N_NEWEST))
     named = ((run.run_id, f"{run.status}, {run.source}") for run in runs)
     return list(_fitting(named, incomplete))
 
@@ -43,9 +42,7 @@ def complete_scans(
     incomplete: str,
 ) -> list[CompletionItem]:
     """Return the newest scans, with their status and day as help."""
-    scans: list[ScanSummary] = []
-    with suppress(Mp2Error), reading(_database(context)) as store:
-        scans = store.scans(_N_NEWEST)
+    scans = _stored(context, lambda store: store.scans(_N_NEWEST))
     named = ((scan.scan_id, f"{scan.status}, {scan.day}") for scan in scans)
     return list(_fitting(named, incomplete))
 
@@ -64,6 +61,16 @@ def complete_scanners(
         summary = getattr(one.scanner, "summary", "")
         scanners.append((f"{before}{comma}{one.name}", summary))
     return list(_fitting(scanners, f"{before}{comma}{word.strip()}"))
+
+
+def _stored(
+    context: click.Context,
+    read: Callable[[Store], list[RecordT]],
+) -> list[RecordT]:
+    """Return what `read` finds in the command's database; nothing where that cannot be read."""
+    with suppress(Mp2Error), reading(_database(context)) as store:
+        return read(store)
+    return []
 
 
 def _fitting(

@@ -86,7 +86,6 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     """Print the sizes of the table and of the space, and what a search needs."""
     from mp2.cli.search_view import luck_memory_text, summary_view
     from mp2.evidence.replicates import memory_needed as luck_memory
-    from mp2.evidence.settings import check_luck_settings
     from mp2.groups.exclusions import why_impossible
     from mp2.groups.memory import memory_needed
     from mp2.groups.settings import check_settings
@@ -95,7 +94,6 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
 
     panel = read_panel(request.source, stop)
     check_settings(request.search, panel.algos)
-    check_luck_settings(request.luck.settings)
     rules = request.search.rules
     summary = panel_summary(panel, rules.max_size)
     needed = memory_needed(panel, rules, request.search.workers)

@@ -1,9 +1,9 @@
-"""Null models: which tickers would have won, had the signals known nothing.
+"""Null models: which tickers would win if the signals knew nothing.
 
-A null model draws the labels of a replicate anew: who wins on each day, given how many do. Only
-labels of a day's *universe* move, the tickers whose outcome on that day is known. `tickers`
-shuffles a day's labels over its universe, `sectors` within each sector, and `days` takes the
-winners from another, earlier day of the price history.
+A null model draws the labels of a replicate: who wins on each day, given how many do. Only labels
+of a day's *universe* move, the tickers whose outcome on that day is known. `tickers` shuffles a
+day's labels over its universe, `sectors` within each sector, and `days` takes the winners from
+another, earlier day of the price history.
 
 Replicate r reads nothing but the raw stream of `Philox(key=[seed, r])`, which NumPy guarantees, day
 by day. So it is the same on every machine, whatever the number of replicates and workers.
@@ -202,15 +202,13 @@ class DaysNull:
         """Describe the donors of a searched day."""
         donors = self.donors[day_idx]
         rates_pp = 100 * donors.base_rates
-        base_rate_pp = 100 * self.universes[day_idx].base_rate
-        nearest = np.argsort(np.abs(rates_pp - base_rate_pp), kind="stable")
         return Donors(
             n=len(donors.date_idx),
             first=self.dates[int(donors.date_idx.min())],
             last=self.dates[int(donors.date_idx.max())],
-            base_rate_pp=base_rate_pp,
-            nearest_pp=float(rates_pp[nearest[0]]),
-            farthest_pp=float(rates_pp[nearest[-1]]),
+            base_rate_pp=100 * self.universes[day_idx].base_rate,
+            nearest_pp=float(rates_pp[0]),
+            farthest_pp=float(rates_pp[-1]),
         )
 
 

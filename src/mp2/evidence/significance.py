@@ -1,4 +1,4 @@
-"""Is the best group better than luck? The same exhaustive search, had the outcomes been luck.
+"""Is the best group better than luck? The same exhaustive search with outcomes that are luck.
 
 The outcomes of each replicate are drawn by a null model (`mp2.evidence.nulls`), and the kernel of
 replicates gives the best score that its own search would have found. The share of replicates with a
@@ -37,7 +37,6 @@ from mp2.evidence.settings import (
     N_DONORS,
     N_REPLICATES,
     LuckSettings,
-    check_luck_settings,
 )
 from mp2.groups import space
 from mp2.groups.luck import NullSummary, Significance, TestStatus
@@ -82,9 +81,7 @@ def significance(
     settings = LuckSettings(
         replicates=replicates, null=null, seed=seed, n_donors=n_donors, gap_days=gap_days
     )
-    check_luck_settings(settings)
-    if not settings.is_on:
-        raise InputError("replicates: 0 tests nothing; give 19 or more")
+    settings.check_is_on()
     budget_s = seconds("budget_s", budget_s)
     stop = stop or threading.Event()
     result = getattr(result_or_panel, "result", result_or_panel)
@@ -131,7 +128,6 @@ class SignificanceTest:
         prices: PriceTable | None = None,
         sectors: Mapping[str, str] | None = None,
     ) -> None:
-        check_luck_settings(settings)
         self._panel = panel
         self._settings = settings
         self._null: NullModel | None = None
@@ -160,9 +156,11 @@ class SignificanceTest:
         """
         remedy = "mp2 test RUN --budget 2m tests what was exhausted"
         if result.status is Status.WALL:
-            return self._not_begun(result, f"the search used the whole budget; {remedy}")
+            reason = f"the search used the whole budget; {remedy}"
+            return self._without(result, TestStatus.STOPPED, reason)
         if result.status is Status.STOPPED:
-            return self._not_begun(result, f"the search was stopped; {remedy}")
+            reason = f"the search was stopped; {remedy}"
+            return self._without(result, TestStatus.STOPPED, reason)
         return self.run(
             result,
             workers=settings.workers,
@@ -170,13 +168,6 @@ class SignificanceTest:
             budget_ns=round(settings.budget_s * 1e9),
             stop=stop or threading.Event(),
         )
-
-    def _not_begun(
-        self,
-        result: SearchResult,
-        reason: str,
-    ) -> SearchResult:
-        return self._without(result, TestStatus.STOPPED, reason)
 
     def _without(
         self,
@@ -228,7 +219,7 @@ class SignificanceTest:
             reason = "no starter could be tested in the time; mp2 test RUN --budget 2m tests again"
             if not any(weights):
                 reason = "the search exhausted no starter"
-            return self._not_begun(result, reason)
+            return self._without(result, TestStatus.STOPPED, reason)
         return self._judged(result, replicated, began_ns, started_ns + budget_ns)
 
     def _weights_of_all(self, result: SearchResult) -> list[int]:

@@ -8,7 +8,7 @@ groups whose consensus holds a ticker, and the distinct ideas of these groups.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from mp2.errors import InputError, counted
 from mp2.groups.result import Group, SearchResult
 from mp2.picks.records import DayPicks, SizePick, Vote, member_names
 from mp2.signals.sheet import SignalSheet
-
-if TYPE_CHECKING:
-    pass
 
 ConsensusOf = Callable[[Group], Names]
 """Returns the tickers that all members of a group buy on the day, alphabetical."""

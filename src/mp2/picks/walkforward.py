@@ -27,7 +27,7 @@ from mp2.data.sectors import read_sectors
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError
 from mp2.evidence.intervals import Interval, mean_interval
-from mp2.evidence.settings import LuckSettings, check_luck_settings
+from mp2.evidence.settings import LuckSettings
 from mp2.evidence.significance import SignificanceTest
 from mp2.groups.exclusions import why_nothing
 from mp2.groups.progress import ProgressBar
@@ -90,7 +90,6 @@ def walk_forward(
     """
     rules = Rules() if rules is None else rules
     luck = LuckSettings(replicates=replicates, null=null, seed=seed)
-    check_luck_settings(luck)
     check_cost(cost_bps)
     settings = SearchSettings(
         budget_s=seconds("budget_s_per_week", budget_s_per_week),
