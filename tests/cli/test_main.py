@@ -72,7 +72,8 @@ def test_search_prints_tables_the_pick_and_an_honest_sentence(mp2):
     assert "Size 3: best 2 of 58 ideas; groups: 58 kept, 58 eligible" in out
     assert "Size 4: best 2 of 22 ideas; groups: 22 kept" in out
     assert "Pick of size 3: rank " in out
-    assert "Picked: of the 40% of kept groups with the steadiest daily hit rate" in out
+    picked = "Picked: of the 40% of kept groups with the steadiest daily hit rate the score next "
+    assert f"{picked}above their mean + 1 standard deviation, or the best" in out
     assert "Complete: no better group exists under these rules." in out
     assert "A0: 3 starters, 0 cut off" in err
     assert "Traceback" not in err

@@ -25,6 +25,9 @@ def test_a_store_of_an_earlier_version_opens_lists_and_resumes(made, tmp_path):
         (picks,) = store.load_picks(runs[1].run_id)
         (outcome,) = store.load_outcomes(runs[1].run_id)
         assert picks.day == outcome.day
+        score = outcome.sizes[3]
+        assert score.n_tickers == len(picks.picks[3].tickers)
+        assert score.hit_rate_pp == 100 * score.n_hits / score.n_tickers
         (scan,) = store.scans()
         assert [one.ticker for one in store.load_scan(scan.scan_id).candidates] == ["AAPL"]
     assert path.read_bytes() == before, "reading changes nothing"

@@ -103,10 +103,13 @@ def ideas_table(
 
 def pick_rule(rules: Rules) -> str:
     """Return why these ranks are picked, in one sentence."""
+    n_deviations = rules.pick_target_deviations
+    deviations = f"{n_deviations:g} standard deviations"
+    if n_deviations == 1:
+        deviations = "1 standard deviation"
     return (
         f"Picked: of the {share(1 - rules.pick_quantile)} of kept groups with the steadiest daily "
-        f"hit rate the score next above their mean + {rules.pick_target_deviations:g} standard "
-        "deviations, or the best where none is above."
+        f"hit rate the score next above their mean + {deviations}, or the best where none is above."
     )
 
 

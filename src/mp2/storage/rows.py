@@ -80,6 +80,17 @@ def day_row(run: int, record: DayPicks | Outcome) -> Row:
 # --- from rows: ValueError for what this program cannot have written ------------------------------
 
 
+def day_values(row: Row) -> Row:
+    """The values of a day's picks, or of their outcome."""
+    values = from_sql(row)
+    scores = [values.get("votes"), *(values.get("sizes") or {}).values()]
+    for score in scores:
+        # The first version took its rates over the tickers with a bar, and did not count others.
+        if isinstance(score, dict) and "n_picks" in score:
+            score.setdefault("n_tickers", score["n_picks"])
+    return values
+
+
 def to_result(
     row: Row,
     groups: Iterable[Row],

@@ -380,7 +380,7 @@ class Store(ScanStore):
             run = self._row("run", run_id)["run"]
             records: list[RecordT] = []
             for row in self._rows_of(table, run, "day"):
-                values = from_sql(row)
+                values = rows.day_values(row)
                 values["run_id"] = run_id
                 records.append(validated(kind, values))
             return tuple(records)
