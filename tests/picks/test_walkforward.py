@@ -21,7 +21,8 @@ from mp2.evidence.intervals import Interval
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
 from mp2.groups.settings import SearchSettings
-from mp2.picks.walkforward import judge, verdict_on, walk_forward
+from mp2.picks.judging import judge, verdict_on
+from mp2.picks.walkforward import walk_forward
 from mp2.picks.weeks import Verdict, WalkStatus
 from mp2.signals.algorithms import ALGORITHMS
 from mp2.signals.grids import grids_of

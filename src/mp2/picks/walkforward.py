@@ -16,7 +16,6 @@ without a bar on a day (a hole, an early end) are missing from its picks and uni
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
 from typing import Any
 
 from mp2._durations import Duration, seconds
@@ -26,7 +25,6 @@ from mp2.data.prices import PriceTable, as_prices
 from mp2.data.sectors import read_sectors
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError
-from mp2.evidence.intervals import Interval, mean_interval
 from mp2.evidence.settings import LuckSettings
 from mp2.evidence.significance import SignificanceTest
 from mp2.groups.exclusions import why_nothing
@@ -36,10 +34,11 @@ from mp2.groups.rules import Rules
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import SearchSettings
 from mp2.picks.costs import check_cost
+from mp2.picks.judging import judge_each
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks, Score
-from mp2.picks.weeks import ALL, VOTES, Judged, Verdict, WalkDay, WalkForward, WalkStatus, Week
+from mp2.picks.weeks import ALL, VOTES, WalkDay, WalkForward, WalkStatus, Week
 from mp2.signals.grids import Grids
 from mp2.signals.sheet import SignalSheet, compute_signals
 
@@ -154,7 +153,7 @@ def _whole_walk(
         rules=settings.rules,
         weeks=tuple(done),
         # Sizes of the rules, not of results: a stop may leave no week.
-        total=_judge_each(settings.rules.retain_sizes, days),
+        total=judge_each(settings.rules.retain_sizes, days),
         warnings=tuple(warnings),
         cost_bps=cost_bps,
     )
@@ -217,7 +216,7 @@ def judge_week(
         n_kept={size: len(groups) for size, groups in result.kept.items()},
         n_fallbacks=n_fallbacks,
         days=tuple(days),
-        judged=_judge_each(result.kept, days),
+        judged=judge_each(result.kept, days),
         p=result.significance.p if result.significance else None,
     )
 
@@ -253,67 +252,3 @@ def score_day(
         universe_return_pp=universe.mean_return_pp or 0.0,
         scores=scores,
     )
-
-
-# --- judging
-
-
-def _judge_each(
-    sizes: Iterable[int],
-    days: Sequence[WalkDay],
-) -> dict[str, Judged]:
-    series = (*map(str, sorted(sizes)), ALL, VOTES)
-    return {name: judge(days, name) for name in series}
-
-
-def judge(days: Sequence[WalkDay], series: str) -> Judged:
-    """Judge one series over some days."""
-    # A day without a pick is not a miss: it counts as a day without.
-    with_picks: list[WalkDay] = []
-    scores: list[Score] = []
-    for day in days:
-        score = day.scores[series]
-        if score is not None:
-            with_picks.append(day)
-            scores.append(score)
-    hit_differences = _column(scores, "hit_difference_pp")
-    return_differences = _column(scores, "return_difference_pp")
-    hit_difference = mean_interval(hit_differences)
-    return_difference = mean_interval(return_differences)
-    is_net = any(score.net_return_pp is not None for score in scores)
-    return Judged(
-        n_days=len(scores),
-        n_days_without=len(days) - len(scores),
-        n_picks=sum(_column(scores, "n_picks")),
-        n_hits=sum(_column(scores, "n_hits")),
-        hit_rate_pp=_mean(scores, "hit_rate_pp"),
-        universe_hit_rate_pp=_mean(with_picks, "universe_hit_rate_pp"),
-        hit_difference=hit_difference,
-        mean_return_pp=_mean(scores, "mean_return_pp"),
-        universe_return_pp=_mean(with_picks, "universe_return_pp"),
-        return_difference=return_difference,
-        verdict=verdict_on(hit_difference),
-        return_verdict=verdict_on(return_difference),
-        net_return_pp=_mean(scores, "net_return_pp") if is_net else None,
-    )
-
-
-def verdict_on(difference: Interval | None) -> Verdict:
-    """Return better or worse only when the whole interval is on one side of zero."""
-    if difference is None or difference.low is None or difference.high is None:
-        return Verdict.TOO_FEW_DAYS
-    if difference.low > 0:
-        return Verdict.BETTER
-    if difference.high < 0:
-        return Verdict.WORSE
-    return Verdict.NO_BETTER
-
-
-def _column(records: Iterable[object], name: str) -> list[Any]:
-    return [getattr(record, name) for record in records]
-
-
-def _mean(records: Sequence[object], name: str) -> float | None:
-    if not records:
-        return None
-    return fmean(_column(records, name))
