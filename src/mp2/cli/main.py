@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import click
 from click.shell_completion import shell_complete
 
 from mp2.cli import check as cli_check
+from mp2.cli import config as cli_config
 from mp2.cli import pick as cli_pick
 from mp2.cli import resume as cli_resume
 from mp2.cli import run as cli_run
@@ -164,26 +164,10 @@ def usage_text(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     if isinstance(error, click.BadParameter) and context and error.param:
         error.param_hint = settings.origin(context, error.param) or error.param_hint
-    message = error.format_message()
-    for jargon, plainer in _PLAINER:
-        message = re.sub(jargon, plainer, message)
+    message = settings.plainer(error.format_message())
     if context:
         message += f" (see '{context.command_path} --help')"
     return message
-
-
-_PLAINER = (
-    (r"is not a valid integer( range)?\.$", "is not a whole number; write one such as 3"),
-    (r"is not a valid float\.$", "is not a number; write one such as 0.5"),
-    (
-        r"is not a valid boolean\. Recognized values: .*",
-        "is neither yes nor no; write true or false",
-    ),
-    (r"is not in the range x>=(\S+)\.$", r"is below \1; give \1 or more"),
-    (r"is not in the range (\S+)<=x<=(\S+)\.$", r"is outside \1..\2"),
-    (r"Missing command\.$", "name one of its commands"),
-)
-"""Messages of click about a value, and what to write instead of programmers' words."""
 
 
 # --- mp2 -------------------------------------------------------------------------------------
@@ -256,6 +240,7 @@ _COMMANDS = (
     cli_scans.scans,
     cli_runs.runs,
     cli_runs.doctor,
+    cli_config.config,
 )
 for command in _COMMANDS:
     cli.add_command(command)

@@ -74,7 +74,7 @@ def planned() -> Plan:
     A file that holds a key in an address must be readable by its owner alone. Raises `InputError`
     naming the file.
     """
-    from mp2.discovery.config import holds_a_key
+    from mp2.discovery.config import holds_a_key, with_located_paths
     from mp2.discovery.registry import find_scanners
 
     # Importing plug-ins runs their code in this thread.
@@ -86,6 +86,7 @@ def planned() -> Plan:
         plan.discovery()
     except InputError as error:
         raise InputError([f"{file.path}: {problem}" for problem in error.problems]) from error
+    plan = Plan(known, with_located_paths(plan.config, known, file.path.parent))
     # A key belongs in the environment; a feed's address is the one place that cannot have it so.
     if holds_a_key(plan.config) and others_may_read(file.path):
         raise InputError(

@@ -86,6 +86,27 @@ SIZES = FuncParamType(sizes)
 PAIRS = FuncParamType(pairs)
 
 
+def plainer(message: str) -> str:
+    """Return a message of click about a value in plain words."""
+    for jargon, words in _PLAINER:
+        message = re.sub(jargon, words, message)
+    return message
+
+
+_PLAINER = (
+    (r"is not a valid integer( range)?\.$", "is not a whole number; write one such as 3"),
+    (r"is not a valid float\.$", "is not a number; write one such as 0.5"),
+    (
+        r"is not a valid boolean\. Recognized values: .*",
+        "is neither yes nor no; write true or false",
+    ),
+    (r"is not in the range x>=(\S+)\.$", r"is below \1; give \1 or more"),
+    (r"is not in the range (\S+)<=x<=(\S+)\.$", r"is outside \1..\2"),
+    (r"Missing command\.$", "name one of its commands"),
+)
+"""Messages of click about a value, and what to write instead of programmers' words."""
+
+
 # --- the settings file -----------------------------------------------------------------------
 
 FILE = "mp2.cli.settings"
@@ -111,11 +132,13 @@ class SettingsFile:
     def defaults(self, cli: click.Group) -> Document:
         """Return the file's values as click's `default_map`.
 
-        Keys are the long options with underscores. Raises `InputError` listing all unknown ones.
+        Keys are the long options with underscores. A path is relative to the file. Raises
+        `InputError` listing all unknown keys.
         """
         problems: list[str] = []
         own = {key: value for key, value in self.tables.items() if key != _DISCOVERY}
-        defaults = _defaults(own, cli, f"{self.path}: ", problems, others=[_DISCOVERY])
+        folder = self.path.parent
+        defaults = _defaults(own, cli, f"{self.path}: ", folder, problems, others=[_DISCOVERY])
         if problems:
             raise InputError(problems)
         return defaults
@@ -143,42 +166,61 @@ def _defaults(
     table: Document,
     command: click.Command,
     where: str,
+    folder: Path,
     problems: list[str],
     others: Iterable[str] = (),
 ) -> Document:
     """Rename the keys of a table as click knows them; each has to be an option or a command."""
-    options = {_key(param): param for param in command.params if isinstance(param, click.Option)}
-    for key in _NOT_IN_FILES:
-        options.pop(key, None)
+    params = {key_of(param): param for param in command.params if _is_setting(param)}
     commands = command.commands if isinstance(command, click.Group) else {}
     defaults: Document = {}
     for key, value in table.items():
-        if key in options:
-            option = options[key]
-            defaults[str(option.name)] = _value(value, option)
+        if key in params:
+            param = params[key]
+            defaults[str(param.name)] = _value(value, param, folder)
         elif key not in commands:
-            known = ", ".join(sorted({*options, *commands, *others}))
+            known = ", ".join(sorted({*params, *commands, *others}))
             problems.append(f"{where}unknown key {key!r}; known are {known}")
         elif isinstance(value, dict):
-            defaults[key] = _defaults(value, commands[key], f"{where}[{key}] ", problems)
+            defaults[key] = _defaults(value, commands[key], f"{where}[{key}] ", folder, problems)
         else:
             problems.append(f"{where}{key} has to be a table")
     return defaults
 
 
-def _value(value: Any, option: click.Option) -> Any:
+def _is_setting(param: click.Parameter) -> bool:
+    """Return whether a file may set a parameter: options, and arguments that may be left out."""
+    if isinstance(param, click.Option):
+        return key_of(param) not in _NOT_IN_FILES
+    return not param.required and param.nargs == 1
+
+
+def _value(
+    value: Any,
+    param: click.Parameter,
+    folder: Path,
+) -> Any:
     """Return what click converts: text as on the command line, except for flags and lists."""
     # `--only a` may be repeated, so that click expects a list.
-    if option.multiple and not isinstance(value, list):
+    if param.multiple and not isinstance(value, list):
         return [str(value)]
-    if option.is_flag and isinstance(value, bool):
+    if getattr(param, "is_flag", False) and isinstance(value, bool):
         return value
-    if option.type in (NAMES, SIZES, PAIRS) and isinstance(value, list | dict):
+    if param.type in (NAMES, SIZES, PAIRS) and isinstance(value, list | dict):
         return value
+    if isinstance(param.type, click.Path):
+        return located(str(value), folder)
     return str(value)
 
 
-def _key(option: click.Option) -> str:
+def located(path: str, folder: Path) -> str:
+    """Return a path of a settings file, which is relative to the folder of that file."""
+    if path.startswith("~"):
+        return path
+    return str(folder / path)
+
+
+def key_of(option: click.Parameter) -> str:
     """Return the name of an option in a file: its longest flag, with underscores."""
     return max(option.opts, key=len).lstrip("-").replace("-", "_")
 
@@ -192,8 +234,8 @@ def name_settings(command: click.Command, prefix: str) -> None:
     The variable follows the key in a file: `MP2_SEARCH_TOP` for `--top` of `search`.
     """
     for param in command.params:
-        if isinstance(param, click.Option) and param.name != "version":
-            param.envvar = f"{prefix}_{_key(param).upper()}"
+        if param.name != "version" and (isinstance(param, click.Option) or _is_setting(param)):
+            param.envvar = f"{prefix}_{key_of(param).upper()}"
     # Around the callback, where the command's context is still the current one.
     if command.callback is not None:
         command.callback = _with_origins(command.callback)
@@ -210,10 +252,10 @@ def origin(context: click.Context, param: click.Parameter) -> str | None:
     source = context.get_parameter_source(str(param.name))
     if source is ParameterSource.ENVIRONMENT:
         return f"{param.envvar} in the environment"
-    if source is not ParameterSource.DEFAULT_MAP or not isinstance(param, click.Option):
+    if source is not ParameterSource.DEFAULT_MAP or not _is_setting(param):
         return None
     _, _, table = context.command_path.partition(" ")
-    place = f"{_key(param)} in {context.meta[FILE]}"
+    place = f"{key_of(param)} in {context.meta[FILE]}"
     if table:
         place = f"[{table.replace(' ', '.')}] {place}"
     return place
@@ -235,7 +277,7 @@ def _with_origins(callback: Callable[..., Any]) -> Callable[..., Any]:
             for param in context.command.params:
                 params[param.name] = param
                 if isinstance(param, click.Option):
-                    params[_key(param)] = param
+                    params[key_of(param)] = param
             problems = []
             for problem in error.problems:
                 text = problem

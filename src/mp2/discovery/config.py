@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -33,7 +34,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from mp2._document import Document, Fields
 from mp2.discovery.registry import Registered
-from mp2.discovery.scanner import Scanner, ScannerSettings
+from mp2.discovery.scanner import PATH_MARK, Scanner, ScannerSettings
 from mp2.errors import InputError, plain
 
 MAX_HUNG = 64
@@ -185,6 +186,34 @@ def own_settings(scanner: type[Scanner], given: Fields | str) -> ScannerSettings
         raise InputError(messages) from error
     except Exception as error:  # a validator of a third party may raise anything
         raise InputError(f"settings: {type(error).__name__}: {plain(error)}") from error
+
+
+def file_settings(scanner: type[Scanner]) -> list[str]:
+    """Return the settings of a scanner that are the path of a file."""
+    fields = scanner.Settings.model_fields
+    return [name for name, field in fields.items() if PATH_MARK in field.metadata]
+
+
+def with_located_paths(
+    config: Fields,
+    known: Iterable[Registered],
+    folder: Path,
+) -> Fields:
+    """Return the checked table with the files that scanners read taken relative to `folder`."""
+    tables = dict(config.get("scanners", {}))
+    for one in known:
+        if one.scanner is None or one.name not in tables:
+            continue
+        table = dict(tables[one.name])
+        for name in file_settings(one.scanner):
+            value = table.get(name)
+            is_relative = isinstance(value, str) and "://" not in value
+            if value and is_relative and not value.startswith("~"):
+                table[name] = str(folder / value)
+        tables[one.name] = table
+    if not tables:
+        return config
+    return {**config, "scanners": tables}
 
 
 # --- messages

@@ -26,7 +26,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,6 +48,12 @@ MAX_LOG_CHARS = 20_000
 
 ClientFactory = Callable[["ScanContext"], "Http"]
 """Makes the HTTP client of one scanner's run."""
+
+
+PATH_MARK = "path of a file"
+"""In the annotation of a setting: in a settings file it is relative to that file."""
+
+FileText = Annotated[str, PATH_MARK]
 
 
 class ScannerSettings(BaseModel):

@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, NonNegativeFloat
 from mp2._document import Document
 from mp2._files import expanded
 from mp2.discovery.records import PRIORITIES, Candidate
-from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
+from mp2.discovery.scanner import FileText, ScanContext, Scanner, ScannerSettings
 from mp2.discovery.single_flight import SingleFlight
 from mp2.discovery.sources._options import Text
 from mp2.errors import InputError, ReadStoppedError, SourceError
@@ -59,7 +59,7 @@ class BarSettings(ScannerSettings):
 
     model_config = ConfigDict(strict=True)
 
-    prices: str = ""
+    prices: FileText = ""
     columns: dict[str, str] = Field({})
     table: Text | None = None
     query: Text | None = None

@@ -35,7 +35,7 @@ from mp2._files import expanded
 from mp2._intervals import POLL_S
 from mp2.discovery.candidates import one_line
 from mp2.discovery.records import Candidate
-from mp2.discovery.scanner import ScanContext, Scanner, ScannerSettings
+from mp2.discovery.scanner import FileText, ScanContext, Scanner, ScannerSettings
 from mp2.discovery.sources._options import Text
 from mp2.errors import MissingExtraError, SourceError
 
@@ -76,7 +76,7 @@ class Sql(Scanner):
 
         model_config = ConfigDict(strict=True)
 
-        database: str = ""
+        database: FileText = ""
         password_key: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
         query: str = ""
         parameters: dict[str, Value] = Field({})
