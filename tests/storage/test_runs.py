@@ -1128,6 +1128,16 @@ def test_damaged_pages_are_reported(path: Path) -> None:
         target.load(run_id)
 
 
+def test_a_closed_store_lets_go_of_the_file_though_rows_were_left_unread(path: Path) -> None:
+    with Store(path) as store:
+        begin_and_finish(store, build_result(n_starters=9))
+        unread = store._execute("SELECT * FROM starter")
+        assert unread.fetchone()
+    with closing(sqlite3.connect(path)) as connection:
+        # WAL ends only for the last connection of a file.
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+
+
 def test_a_closed_store_is_reported(path: Path) -> None:
     with Store(path) as target:
         pass

@@ -23,6 +23,7 @@ from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -83,6 +84,7 @@ class Database(Overview):
         self.read_only = read_only
         self.busy_timeout_s = busy_timeout_s
         self.problems: list[str] = []
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
         self._check_path(must_exist or read_only)
         with self._translated():
             self._connection = self._connect()
@@ -106,6 +108,10 @@ class Database(Overview):
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
         with self._translated():
+            # A cursor in the frame of an error would keep the file open, and its locks.
+            for cursor in self._cursors:
+                cursor.close()
+            self._cursors.clear()
             self._connection.close()
 
     # --- the file ---------------------------------------------------------------------------------
@@ -327,7 +333,9 @@ class Database(Overview):
         statement: str,
         values: Any = (),
     ) -> sqlite3.Cursor:
-        return self._connection.execute(statement, values)
+        cursor = self._connection.execute(statement, values)
+        self._cursors.add(cursor)
+        return cursor
 
     def _insert(
         self,
