@@ -96,6 +96,8 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
         "picks",
         "votes",
         "warnings",
+        "hold",
+        "cost_bps",
     }
     assert (next_day["run_id"], next_day["day"]) == (document["run_id"], NEXT_DAY.isoformat())
     assert set(next_day["picks"]) == {"3", "4"}

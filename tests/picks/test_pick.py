@@ -225,6 +225,8 @@ def test_the_json_document():
             for ticker in "ABC"
         ],
         "warnings": ["size 3: no group was kept; no pick"],
+        "hold": "open-close",
+        "cost_bps": 0.0,
     }
 
 

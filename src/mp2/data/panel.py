@@ -17,6 +17,7 @@ from mp2.data.arrays import (
     freeze,
 )
 from mp2.data.arrays import fingerprint as fingerprint_of
+from mp2.data.holding import DAY_HOLD, Hold
 from mp2.data.origin import FileOrigin
 from mp2.data.signal_table import SignalTable
 from mp2.errors import InputError
@@ -49,6 +50,8 @@ class SignalPanel(SignalTable):
     - `base_win_rates` float64[D], percent.
     - `known` uint64[D, W]: the tickers whose outcome on a day is known, over which the base win
       rates are, bought or not; `won` uint64[D, W]: those of them that won. None: those bought.
+    - `hold`: the rule by which tickers won. `last_exit`: the ISO date on which it sells what is
+      bought on the last day; None for that day itself.
     - `warnings`: what was tolerated, one line each. `fingerprint`: sha256 of the content, hex.
     - `origin`: the file the panel was read from; None for others.
 
@@ -62,6 +65,8 @@ class SignalPanel(SignalTable):
     origin: FileOrigin | None = None
     known: WordArray | None = None
     won: WordArray | None = None
+    hold: Hold = DAY_HOLD
+    last_exit: str | None = None
 
     def __post_init__(self) -> None:
         n_days = len(self.days)
@@ -154,6 +159,8 @@ def signal_panel(
     base_win_rates: FloatArray,
     known: WordArray | None = None,
     won: WordArray | None = None,
+    hold: Hold = DAY_HOLD,
+    last_exit: str | None = None,
     warnings: Sequence[str] = (),
 ) -> SignalPanel:
     """Make a panel of arrays that keep the promises of `SignalPanel`.
@@ -174,6 +181,8 @@ def signal_panel(
         base_win_rates=base_win_rates,
         known=known,
         won=won,
+        hold=hold,
+        last_exit=last_exit,
         warnings=tuple(warnings),
         fingerprint=fingerprint_of((algos, variations, days, tickers), arrays),
     )

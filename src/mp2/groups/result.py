@@ -10,6 +10,7 @@ from typing import Any
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, listed, span
 from mp2.data.frames import Backend, in_library
+from mp2.data.holding import DAY_HOLD, Hold
 from mp2.errors import InputError
 from mp2.groups.export import groups_table
 from mp2.groups.luck import Significance, shown_p
@@ -190,6 +191,8 @@ class SearchResult(Overview):
     - `exclusions`: why nothing was kept, by rule, as far as it is known; empty when something was,
       and for a result that was loaded.
     - `significance`: whether the groups are better than luck; None when that was not asked.
+    - `hold`: the rule of outcomes. `last_exit`: the ISO date on which it sells what is bought on
+      the last day searched; None for that day itself.
     - `panel`: the signals that were searched; None for a result that was loaded.
     - `store_error`: why the result is not in the store it was meant for, and where it is instead.
     """
@@ -231,8 +234,15 @@ class SearchResult(Overview):
     significance: Significance | None = None
     store_error: str | None = None
     ideas: dict[int, tuple[Idea, ...]] = field(default_factory=dict)
+    hold: Hold = DAY_HOLD
+    last_exit: str | None = None
     # Any: the store checks what it reads by these types, and knows no arrays.
     panel: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def seen_until(self) -> str:
+        """The last day whose prices chose the groups: picks are for later days."""
+        return self.last_exit or self.days[-1]
 
     @property
     def n_decided(self) -> int | None:

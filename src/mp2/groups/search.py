@@ -427,6 +427,8 @@ class SearchRun:
             starters=starters,
             n_visited=n_begun - self._n_taken_over + n_scanned,
             aliases=self._alias_classes(),
+            hold=panel.hold,
+            last_exit=panel.last_exit,
             panel=panel,
         )
         return with_ideas(result, self.settings.family_overlap)

@@ -14,6 +14,7 @@ from typing import Any
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, listed
 from mp2.data.frames import Backend, new_frame
+from mp2.data.holding import DAY_HOLD, Hold
 from mp2.errors import counted
 from mp2.groups.result import Group, Member
 
@@ -53,7 +54,8 @@ class DayPicks(Overview):
     """A run's picks for `day` (ISO date), by retained size, and its votes, most ideas first.
 
     `assumed`: the day had no bar yet; it is the next weekday. The pick of a size is None where no
-    kept group had enough tickers.
+    kept group had enough tickers. They are to be traded by the rule `hold`, at a cost of `cost_bps`
+    per side.
     """
 
     run_id: str | None
@@ -62,6 +64,8 @@ class DayPicks(Overview):
     picks: dict[int, SizePick | None]
     votes: tuple[Vote, ...]
     warnings: Names
+    hold: Hold = DAY_HOLD
+    cost_bps: float = 0.0
 
     def tickers(self) -> Names:
         """Return the distinct tickers of the picks of all sizes, alphabetical."""
@@ -210,7 +214,7 @@ class Outcome(Overview):
       out to be a holiday. None while pending.
     - `universe_*`: all tickers with a valid bar on the session.
     - `sizes`: by retained size, None without a pick. `votes`: the tickers of the vote.
-    - `note`: a remark on the status.
+    - `hold`: the rule they were traded by. `note`: a remark on the status.
     """
 
     run_id: str | None
@@ -223,6 +227,7 @@ class Outcome(Overview):
     sizes: dict[int, Score | None]
     votes: Score | None = None
     note: str | None = None
+    hold: Hold = DAY_HOLD
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""

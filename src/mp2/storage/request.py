@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from mp2._document import Document, Names
 from mp2._files import expanded
+from mp2.data.holding import DAY_HOLD, Hold
 from mp2.evidence.settings import LuckSettings
 from mp2.groups.settings import SearchSettings
 
@@ -121,13 +122,18 @@ class LuckRequest(_Record):
 
 
 class Request(_Record):
-    """A run: where its input is and what is done with it. `signals` and `picks` apply to prices."""
+    """A run: where its input is and what is done with it. `signals` and `picks` apply to prices.
+
+    `hold`: the rule of outcomes. `cost_bps`: the cost of trading its picks, per side.
+    """
 
     source: Annotated[Source, Field(discriminator="kind")]
     search: SearchSettings
     signals: SignalSettings = SignalSettings()
     picks: PickSettings = PickSettings()
     luck: LuckRequest = LuckRequest()
+    hold: Hold = DAY_HOLD
+    cost_bps: float = 0.0
 
     def to_dict(self) -> Document:
         """The request as the store keeps it, paths absolute."""

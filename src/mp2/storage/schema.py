@@ -220,6 +220,13 @@ STEPS: Names = (
     "ALTER TABLE run ADD significance TEXT CHECK (json_valid(ifnull(significance, 0)))",
     # By size: an array of ideas, best first; NULL in a result of an earlier version.
     "ALTER TABLE run ADD ideas TEXT CHECK (json_valid(ifnull(ideas, 0)))",
+    # The rule of outcomes, `mp2.data.holding`; earlier versions had one.
+    "ALTER TABLE run ADD hold TEXT NOT NULL DEFAULT 'open-close'",
+    # ISO date on which it sells what is bought on the last day; NULL for that day itself.
+    "ALTER TABLE run ADD last_exit TEXT",
+    "ALTER TABLE day_picks ADD hold TEXT NOT NULL DEFAULT 'open-close'",
+    "ALTER TABLE day_picks ADD cost_bps REAL NOT NULL DEFAULT 0",  # per side
+    "ALTER TABLE outcome ADD hold TEXT NOT NULL DEFAULT 'open-close'",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default."""
