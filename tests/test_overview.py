@@ -12,6 +12,7 @@ from mp2._overview import MAX_LINES, MAX_WIDTH, Overview
 from mp2.discovery.records import ANSWERED
 from mp2.groups.luck import TestStatus
 from mp2.picks.records import SizePick, Vote
+from mp2.picks.track import PickedDay, configuration_record
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J\n"
 MANY = tuple(f"{HOSTILE}{number}" for number in range(200))
@@ -91,6 +92,14 @@ def scan_result():
     )
 
 
+def track_record():
+    picks = day_picks()
+    outcome = mp2.score(picks, prices_of([TUESDAY], {name: [1.0] for name in MANY}))
+    day = PickedDay(run_id="1", began_at=HOSTILE, searched_to=TUESDAY, picks=picks, outcome=outcome)
+    record = configuration_record(HOSTILE, HOSTILE * 50, {}, [day], 5.0)
+    return mp2.TrackRecord(configurations=(record,) * 30, warnings=MANY)
+
+
 def results():
     """One of every public kind of result, as large and as hostile as it gets."""
     result = search_result()
@@ -103,6 +112,7 @@ def results():
     yield result.groups(3)[0].consensus[0]
     yield mp2.load_grids()
     yield mp2.score(picks, prices)
+    yield from (track_record(), track_record().configurations[0])
     yield scan_result()
     yield candidate(HOSTILE)
     yield mp2.Candidate(ticker=HOSTILE, source=HOSTILE, context=HOSTILE * 100, data=MANY)

@@ -42,6 +42,7 @@ _NAMES_OF = {
     "picks.outcome": "score",
     "picks.pick": "pick_day",
     "picks.records": "DayPicks Outcome",
+    "picks.track": "ConfigurationRecord TrackRecord",
     "picks.walkforward": "walk_forward",
     "picks.weeks": "WalkForward",
     "discovery.http.reply": "Reply",
@@ -50,6 +51,7 @@ _NAMES_OF = {
     "discovery.registry": "find_scanners",
     "discovery.scanner": "ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
+    "storage.track": "track",
     "scanning": "scan",
     "pipeline": "PipelineRun resume run search",
 }

@@ -43,6 +43,8 @@ from mp2.picks.outcome import score as score
 from mp2.picks.pick import pick_day as pick_day
 from mp2.picks.records import DayPicks as DayPicks
 from mp2.picks.records import Outcome as Outcome
+from mp2.picks.track import ConfigurationRecord as ConfigurationRecord
+from mp2.picks.track import TrackRecord as TrackRecord
 from mp2.picks.walkforward import walk_forward as walk_forward
 from mp2.picks.weeks import WalkForward as WalkForward
 from mp2.pipeline import PipelineRun as PipelineRun
@@ -58,6 +60,7 @@ from mp2.signals.grids import load_grids as load_grids
 from mp2.signals.sheet import SignalSheet as SignalSheet
 from mp2.signals.sheet import compute_signals as compute_signals
 from mp2.storage.runs import Store as Store
+from mp2.storage.track import track as track
 
 __version__: str
 

@@ -210,6 +210,7 @@ def test_the_json_document():
                 ],
                 "tickers": ["A", "B", "C"],
                 "fallback_from": None,
+                "idea": 1,
             },
             "3": None,
         },

@@ -31,6 +31,7 @@ from mp2.cli import search as cli_search
 from mp2.cli import settings
 from mp2.cli import signals as cli_signals
 from mp2.cli import test as cli_test
+from mp2.cli import track as cli_track
 from mp2.cli.options import DB_OPTION, Group, file_option, output_option
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
 from mp2.cli.variables import unknown_variables
@@ -233,6 +234,7 @@ _COMMANDS = (
     cli_pick.pick,
     cli_pick.outcome,
     cli_pick.walkforward,
+    cli_track.track,
     cli_check.check,
     cli_signals.download,
     cli_scan.scan,

@@ -17,6 +17,8 @@ from mp2.cli.session import current_session
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mp2.picks.records import DayPicks
 
 
@@ -71,10 +73,15 @@ def check_folder(output: Path) -> None:
 
 def write_picks(picks: DayPicks, output: Path) -> None:
     """Write the table of picked tickers and votes as CSV."""
+    write_table(picks.to_frame(), output)
+
+
+def write_table(frame: pl.DataFrame, output: Path) -> None:
+    """Write a table as CSV for spreadsheets."""
     from mp2.groups.export import for_spreadsheets
 
     with writing(output) as part:
-        for_spreadsheets(picks.to_frame()).write_csv(part)
+        for_spreadsheets(frame).write_csv(part)
 
 
 @contextmanager

@@ -110,12 +110,12 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
         "difference",
         f"after {cost_bps:g} bps a side",
     )
-    yield _with_net(headings, rows, shown=cost_bps > 0)
+    yield with_net(headings, rows, shown=cost_bps > 0)
     if note:
         yield note
 
 
-def _with_net(
+def with_net(
     headings: Sequence[str],
     rows: Sequence[Sequence[object]],
     *,
@@ -168,7 +168,7 @@ def days_view(days: Iterable[PickedDay]) -> Iterator[RenderableType]:
     yield record_table(_DAY_HEADINGS, rows)
 
 
-_WALK_HEADINGS = (
+JUDGED_HEADINGS = (
     "picks",
     "days",
     "without",
@@ -187,13 +187,13 @@ def walk_view(walk: WalkForward) -> Iterator[RenderableType]:
     weeks = []
     for week in walk.weeks:
         name = f"{week.days[0].day} to {week.days[-1].day}"
-        weeks.append(_walk_row(name, week.judged["all"]))
-    totals = [_walk_row(name, judged) for name, judged in walk.total.items()]
+        weeks.append(judged_row(name, week.judged["all"]))
+    totals = [judged_row(name, judged) for name, judged in walk.total.items()]
     has_costs = walk.cost_bps > 0
     net = f"after {walk.cost_bps:g} bps a side"
-    yield _with_net(("week", *_WALK_HEADINGS, net), weeks, shown=has_costs)
+    yield with_net(("week", *JUDGED_HEADINGS, net), weeks, shown=has_costs)
     yield ""
-    yield _with_net(("in total", *_WALK_HEADINGS, net), totals, shown=has_costs)
+    yield with_net(("in total", *JUDGED_HEADINGS, net), totals, shown=has_costs)
     yield ""
     yield styled(walk.sentence(), "bold")
     luck = walk.luck_sentence()
@@ -201,7 +201,8 @@ def walk_view(walk: WalkForward) -> Iterator[RenderableType]:
         yield styled(luck, "bold")
 
 
-def _walk_row(name: str, judged: Judged) -> tuple[object, ...]:
+def judged_row(name: str, judged: Judged) -> tuple[object, ...]:
+    """Return the cells of a judged series, of `JUDGED_HEADINGS` and the return after costs."""
     hits = judged.hit_difference
     gain = judged.return_difference
     interval = "too few days"

@@ -94,6 +94,7 @@ def score(
         universe_hit_rate_pp=universe.hit_rate_pp,
         universe_return_pp=universe.mean_return_pp,
         sizes=sizes,
+        all_sizes=universe.score(picks.tickers()) if picks.tickers() else None,
         votes=universe.score(voted),
         note="; ".join(notes) or None,
     )

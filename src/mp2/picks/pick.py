@@ -155,6 +155,7 @@ def pick_of_size(
         members=group.members,
         tickers=tickers,
         fallback_from=fallback_from,
+        idea=group.idea,
     )
 
 

@@ -23,13 +23,15 @@ from mp2.groups.result import Group, Member
 class SizePick:
     """The consensus of one kept group on the day.
 
-    `fallback_from`: the rank of the picked group that this one replaces.
+    `fallback_from`: the rank of the picked group that this one replaces. `idea`: the rank of the
+    group's idea, None where it is not known.
     """
 
     rank: int
     members: tuple[Member, ...]
     tickers: Names
     fallback_from: int | None = None
+    idea: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +215,9 @@ class Outcome(Overview):
     - `session`: the date whose bars were scored; later than `day` where that was assumed and turned
       out to be a holiday. None while pending.
     - `universe_*`: all tickers with a valid bar on the session.
-    - `sizes`: by retained size, None without a pick. `votes`: the tickers of the vote.
+    - `sizes`: by retained size, None without a pick. `all_sizes`: the different tickers of all
+      sizes, None without a pick and in an outcome of an earlier version. `votes`: the tickers of
+      the vote.
     - `hold`: the rule they were traded by. `note`: a remark on the status.
     """
 
@@ -225,6 +229,7 @@ class Outcome(Overview):
     universe_hit_rate_pp: float | None = None
     universe_return_pp: float | None = None
     sizes: dict[int, Score | None]
+    all_sizes: Score | None = None
     votes: Score | None = None
     note: str | None = None
     hold: Hold = DAY_HOLD
@@ -261,7 +266,12 @@ class Outcome(Overview):
     def gross(self) -> Outcome:
         """Return the outcome without costs: what the prices alone decide."""
         sizes = {size: score and score.gross() for size, score in self.sizes.items()}
-        return replace(self, sizes=sizes, votes=self.votes and self.votes.gross())
+        return replace(
+            self,
+            sizes=sizes,
+            all_sizes=self.all_sizes and self.all_sizes.gross(),
+            votes=self.votes and self.votes.gross(),
+        )
 
     def to_dict(self) -> Document:
         """Return the outcome as plain JSON values, sizes as text."""

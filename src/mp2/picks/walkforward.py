@@ -15,9 +15,10 @@ without a bar on a day (a hole, an early end) are missing from its picks and uni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mp2._document import Names
 from mp2._durations import Duration, seconds
 from mp2._interrupts import OnInterrupt, stopped_by_interrupt
 from mp2._recurse import now_ns
@@ -228,11 +229,11 @@ def score_day(
     cost_bps: float = 0.0,
 ) -> WalkDay:
     """Score every series of picks on one day, the position `day_idx` of the sheet."""
-    tickers_of: dict[str, Iterable[str]] = {}
+    tickers_of: dict[str, Names] = {}
     for size, pick in picks.picks.items():
         tickers_of[str(size)] = pick.tickers if pick else ()
     tickers_of[ALL] = picks.tickers()
-    tickers_of[VOTES] = [vote.ticker for vote in picks.votes]
+    tickers_of[VOTES] = tuple(vote.ticker for vote in picks.votes)
     universe = Universe(
         sheet.tickers,
         sheet.open[day_idx],
@@ -251,4 +252,5 @@ def score_day(
         universe_hit_rate_pp=universe.hit_rate_pp or 0.0,
         universe_return_pp=universe.mean_return_pp or 0.0,
         scores=scores,
+        tickers=tickers_of,
     )

@@ -45,7 +45,7 @@ class WalkStatus(StrEnum):
 class WalkDay:
     """One judged day: the universe, and the score of each series of picks (None without a pick).
 
-    Rates and returns are in percent.
+    Rates and returns are in percent. `tickers`: those of each series.
     """
 
     day: str
@@ -53,6 +53,7 @@ class WalkDay:
     universe_hit_rate_pp: float
     universe_return_pp: float
     scores: dict[str, Score | None]
+    tickers: dict[str, Names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,52 @@ class Judged:
     return_verdict: Verdict
     net_return_pp: float | None = None
 
+    def text(self) -> str:
+        """Return the verdict on the hit rate with the numbers behind it."""
+        difference = self.hit_difference
+        if difference is None or difference.low is None:
+            return f"{self.verdict} to compare with the universe"
+        universe = f"{self.universe_hit_rate_pp:.1f}% of the universe"
+        rates = f"hit rate {self.hit_rate_pp:.1f}% against {universe}"
+        interval = f"95% interval {difference.low:+.1f} to {difference.high:+.1f}"
+        return f"{rates}, difference {difference.mean:+.1f} points ({interval}): {self.verdict}"
+
+
+JUDGED_TYPES: dict[str, type] = {
+    "n_days": int,
+    "n_days_without": int,
+    "n_picks": int,
+    "n_hits": int,
+    "hit_rate_pp": float,
+    "universe_hit_rate_pp": float,
+    "hit_difference": float,
+    "hit_difference_low": float,
+    "hit_difference_high": float,
+    "mean_return_pp": float,
+    "universe_return_pp": float,
+    "return_difference": float,
+    "return_difference_low": float,
+    "return_difference_high": float,
+    "verdict": str,
+    "return_verdict": str,
+    "net_return_pp": float,
+}
+"""The fields of `Judged` as columns of a frame."""
+
+
+def judged_row(judged: Judged) -> list[Any]:
+    """Return the values of the columns `JUDGED_TYPES`."""
+    row: list[Any] = []
+    for name in judged.__slots__:
+        value = getattr(judged, name)
+        if not name.endswith("_difference"):
+            row.append(value)
+        elif value is None:
+            row += [None, None, None]
+        else:
+            row += [value.mean, value.low, value.high]
+    return row
+
 
 _WEEK_TYPES: dict[str, type] = {
     "first_searched": date,
@@ -91,19 +138,7 @@ _WEEK_TYPES: dict[str, type] = {
     "coverage": float,
     "p": float,
     "picks": str,
-    "n_days": int,
-    "n_days_without": int,
-    "n_picks": int,
-    "n_hits": int,
-    "hit_rate_pp": float,
-    "universe_hit_rate_pp": float,
-    "hit_difference": float,
-    "mean_return_pp": float,
-    "universe_return_pp": float,
-    "return_difference": float,
-    "verdict": str,
-    "return_verdict": str,
-    "net_return_pp": float,
+    **JUDGED_TYPES,
 }
 
 
@@ -129,7 +164,7 @@ class Week(Overview):
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
         judged_days = [day.day for day in self.days]
-        rows: list[Entry] = [("judged", span(judged_days)), *_judged_rows(self.judged)]
+        rows: list[Entry] = [("judged", span(judged_days)), *judged_rows(self.judged)]
         return f"searched {span(self.searched)}, {self.status}", rows
 
 
@@ -159,14 +194,7 @@ class WalkForward(Overview):
         judged = self.total[ALL]
         days = f"{counted(judged.n_days, 'day')} with picks, {judged.n_days_without} without"
         head = f"{len(self.weeks)} of {self.n_weeks} weeks, {days}"
-        difference = judged.hit_difference
-        if difference is None or difference.low is None:
-            return f"{head}: {judged.verdict} to compare with the universe."
-        universe = f"{judged.universe_hit_rate_pp:.1f}% of the universe"
-        rates = f"hit rate {judged.hit_rate_pp:.1f}% against {universe}"
-        interval = f"95% interval {difference.low:+.1f} to {difference.high:+.1f}"
-        points = f"difference {difference.mean:+.1f} points ({interval})"
-        return f"{head}: {rates}, {points}: {judged.verdict}."
+        return f"{head}: {judged.text()}."
 
     def luck_sentence(self) -> str | None:
         """Return in how many weeks the best group was better than luck; None without tests."""
@@ -182,7 +210,7 @@ class WalkForward(Overview):
         """Return the title and the rows of its repr."""
         rows: list[Entry] = [("verdict", self.sentence())]
         rows.append(("luck", self.luck_sentence()))
-        rows += _judged_rows(self.total)
+        rows += judged_rows(self.total)
         rows.append(("warnings", first_of(self.warnings)))
         return f"{self.status}, {len(self.weeks)} of {self.n_weeks} weeks", rows
 
@@ -191,7 +219,7 @@ class WalkForward(Overview):
 
         Columns: `first_searched`, `last_searched`, `first_judged`, `last_judged` (dates), `status`,
         `coverage`, `p`, `picks` (the size, "all" or "votes"), and the fields of `Judged`, of the
-        differences the mean.
+        differences the mean and the interval.
         """
         rows = []
         for week in self.weeks:
@@ -203,24 +231,22 @@ class WalkForward(Overview):
                 week.p,
             ]
             for picks, judged in week.judged.items():
-                row = [*head, picks]
-                for name in judged.__slots__:
-                    value = getattr(judged, name)
-                    row.append(value.mean if isinstance(value, Interval) else value)
-                rows.append(row)
+                rows.append((*head, picks, *judged_row(judged)))
         return new_frame(rows, _WEEK_TYPES, backend)
 
     def daily_frame(self, backend: Backend = "polars") -> Any:
         """Return one row per judged day.
 
         Columns: `day` (date), `universe_hit_rate_pp`, `universe_return_pp`, and for each series of
-        picks (a size, "all", "votes") `n_picks SERIES`, `hit_rate_pp SERIES`, `return_pp SERIES`
-        and `net_return_pp SERIES`, 0 or null on days without a pick, the last also without costs.
+        picks (a size, "all", "votes") `tickers SERIES` (with spaces between them),
+        `n_picks SERIES`, `hit_rate_pp SERIES`, `return_pp SERIES` and `net_return_pp SERIES`:
+        empty, 0 or null on days without a pick, the last also without costs.
         """
         types: dict[str, type] = {"day": date}
         types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
         for series in self.total:
-            types |= {f"n_picks {series}": int, f"hit_rate_pp {series}": float}
+            types |= {f"tickers {series}": str, f"n_picks {series}": int}
+            types[f"hit_rate_pp {series}"] = float
             types |= {f"return_pp {series}": float, f"net_return_pp {series}": float}
         rows = []
         for week in self.weeks:
@@ -232,8 +258,8 @@ class WalkForward(Overview):
                 ]
                 for series in self.total:
                     score = day.scores[series] or Score()
-                    row += [score.n_picks, score.hit_rate_pp, score.mean_return_pp]
-                    row.append(score.net_return_pp)
+                    row += [" ".join(day.tickers[series]), score.n_picks]
+                    row += [score.hit_rate_pp, score.mean_return_pp, score.net_return_pp]
                 rows.append(row)
         return new_frame(rows, types, backend)
 
@@ -255,7 +281,7 @@ class WalkForward(Overview):
         return document
 
 
-def _judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
+def judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
     """The rows of a short form: each series of picks beside the universe."""
     rows: list[Entry] = []
     for name, judged in series.items():

@@ -227,6 +227,8 @@ STEPS: Names = (
     "ALTER TABLE day_picks ADD hold TEXT NOT NULL DEFAULT 'open-close'",
     "ALTER TABLE day_picks ADD cost_bps REAL NOT NULL DEFAULT 0",  # per side
     "ALTER TABLE outcome ADD hold TEXT NOT NULL DEFAULT 'open-close'",
+    # A score of the different tickers of all sizes; NULL without a pick or in an earlier version.
+    "ALTER TABLE outcome ADD all_sizes TEXT CHECK (json_valid(ifnull(all_sizes, 0)))",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default."""

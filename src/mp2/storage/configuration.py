@@ -1,0 +1,97 @@
+"""The configuration of a run: which of its settings decide the tickers that it picks.
+
+Runs of one configuration, night after night, make one track record. The days they search, the time
+they have for it, the test of their result and the cost of trading are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mp2._document import Document
+from mp2.groups.settings import SearchSettings
+from mp2.storage.request import LuckRequest, PickSettings, Request, SignalSettings
+
+_NOT_PART = (
+    "source.days",
+    "search.budget_s",
+    "search.workers",
+    "search.count",
+    "search.without",
+    "search.family_overlap",
+    "signals.end",
+    "luck",
+    "cost_bps",
+)
+"""What changes from run to run, or changes only how the picks are found and shown."""
+
+_N_KEY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What decides the picks of a run: `key` identifies the `settings`.
+
+    `label`: the source and the settings that are not the usual ones, for people.
+    """
+
+    key: str
+    label: str
+    settings: Document
+
+
+def configuration_of(request: Request) -> Configuration:
+    """Return the configuration of what a run was asked to do."""
+    every = flattened(request)
+    settings = {name: every[name] for name in every if not _is_in(name, _NOT_PART)}
+    text = json.dumps(settings, sort_keys=True)
+    return Configuration(
+        key=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_N_KEY],
+        label=_label(request, settings),
+        settings=settings,
+    )
+
+
+def flattened(request: Request) -> Document:
+    """Return every setting of a request by its dotted name, such as `search.rules.top_k`."""
+    # As JSON has it, so that a stored request equals a new one.
+    return dict(_flat(json.loads(json.dumps(request.to_dict(), default=str)), ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            flat += _flat(value, f"{prefix}{name}.")
+        else:
+            flat.append((f"{prefix}{name}", value))
+    return flat
+
+
+def _is_in(name: str, parts: tuple[str, ...]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def _label(request: Request, settings: Document) -> str:
+    usual = flattened(
+        Request(
+            source=request.source,
+            search=SearchSettings(),
+            signals=SignalSettings(),
+            picks=PickSettings(),
+            luck=LuckRequest(),
+        )
+    )
+    words = [Path(request.label).name]
+    for name, value in settings.items():
+        if name not in usual or value != usual[name]:
+            shown = value
+            if isinstance(value, list):
+                shown = "/".join(map(str, value))
+            words.append(f"{name.rpartition('.')[2]} {shown}")
+    return ", ".join(words)

@@ -1,0 +1,62 @@
+"""The picks of all runs in the store, each beside its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mp2.errors import StoreError
+from mp2.picks.records import DayPicks, Outcome
+from mp2.picks.track import PickedDay
+from mp2.storage import rows
+from mp2.storage.database import Row, from_sql, validated
+from mp2.storage.request import Request
+from mp2.storage.scans import ScanStore
+
+
+class PickedStore(ScanStore):
+    """What a track record needs of a store; `mp2.Store` is the whole store."""
+
+    def picked_days(
+        self,
+        is_wanted: Callable[[Request], bool] = lambda request: True,
+    ) -> list[tuple[Request, list[PickedDay]]]:
+        """Return what each wanted run with picks was asked to do, and its picks, as runs began.
+
+        A run that cannot be read back is named in `problems`.
+        """
+        picked: list[tuple[Request, list[PickedDay]]] = []
+        with self._transaction("DEFERRED"):
+            runs = self._execute(
+                "SELECT run, run_id, started_at, request, days FROM run "
+                "WHERE run IN (SELECT run FROM day_picks) AND ended_as IS NOT NULL ORDER BY run"
+            ).fetchall()
+            for run in runs:
+                try:
+                    with self._readable(f"run {run['run_id']}"):
+                        values = from_sql(dict(run))
+                        request = validated(Request, values["request"])
+                        if is_wanted(request):
+                            picked.append((request, self._picked_of(values)))
+                except StoreError as error:
+                    self.problems.append(str(error))
+        return picked
+
+    def _picked_of(self, run: Row) -> list[PickedDay]:
+        run_id = run["run_id"]
+        outcomes = {}
+        for outcome_row in self._execute("SELECT * FROM outcome WHERE run = ?", (run["run"],)):
+            values = {**rows.day_values(dict(outcome_row)), "run_id": run_id}
+            outcomes[values["day"]] = validated(Outcome, values)
+        days = []
+        stored = self._execute("SELECT * FROM day_picks WHERE run = ? ORDER BY day", (run["run"],))
+        for picks_row in stored.fetchall():
+            picks = validated(DayPicks, {**rows.day_values(dict(picks_row)), "run_id": run_id})
+            day = PickedDay(
+                run_id=run_id,
+                began_at=run["started_at"],
+                searched_to=run["days"][-1],
+                picks=picks,
+                outcome=outcomes.get(picks.day),
+            )
+            days.append(day)
+        return days
