@@ -12,7 +12,7 @@ from commands import plug_in, strict_json
 from stub_scanners import make, naming
 
 import mp2 as package
-from mp2.cli.main import config_first
+from mp2.cli.main import program_first
 from mp2.discovery import registry
 from mp2.discovery.breaker import BreakerState
 from mp2.errors import StoreError
@@ -254,11 +254,11 @@ def test_the_projects_file_has_the_table_too(mp2, scanners, here):
 
 
 def test_arguments_with_the_settings_file_first():
-    assert config_first(["scan", "--config", "a", "--json"]) == ["--config", "a", "scan", "--json"]
-    assert config_first(["scan", "--config=a"]) == ["--config=a", "scan"]
-    assert config_first(["scan", "--", "--config", "a"]) == ["scan", "--", "--config", "a"]
-    assert config_first(["scan", "--config"]) == ["--config"]
-    assert config_first(["scan", "x"]) == ["scan", "x"]
+    assert program_first(["scan", "--config", "a", "--json"]) == ["--config", "a", "scan", "--json"]
+    assert program_first(["scan", "--config=a"]) == ["--config=a", "scan"]
+    assert program_first(["scan", "--", "--config", "a"]) == ["scan", "--", "--config", "a"]
+    assert program_first(["scan", "--config"]) == ["--config"]
+    assert program_first(["scan", "x"]) == ["scan", "x"]
 
 
 def test_bad_settings_are_that_scanners_error(mp2, scanners, here):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mp2.cli.config_values import without_secrets
+from mp2.cli.setting_values import without_secrets
 
 SETTINGS = """
 db = "runs.db"

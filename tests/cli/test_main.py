@@ -75,6 +75,9 @@ def test_search_prints_tables_the_pick_and_an_honest_sentence(mp2):
     picked = "Picked: of the 40% of kept groups with the steadiest daily hit rate the score next "
     assert f"{picked}above their mean + 1 standard deviation, or the best" in out
     assert "Complete: no better group exists under these rules." in out
+    # Without a terminal, a clean run says nothing else.
+    assert err == ""
+    _, _, err = mp2("search", WEEK, *RULES, "-v")
     assert "A0: 3 starters, 0 cut off" in err
     assert "Traceback" not in err
 

@@ -9,6 +9,7 @@ from places import GOLDEN
 WEEK = GOLDEN / "week-prices.csv"
 RULES = ("--min-daily-hits", "3")
 ENDLESS = (
+    "-v",
     "--budget=100s",
     "--min-daily-hits=0",
     "--max-size=8",

@@ -8,11 +8,12 @@ from dataclasses import asdict
 import click
 
 from mp2._document import Document, Names
-from mp2.cli.config_values import Setting, parsed, settings_of, value_text, without_secrets
+from mp2.cli.config_check import parsed
 from mp2.cli.options import JSON_OPTION, Group
 from mp2.cli.scan import Plan, planned
 from mp2.cli.scanners import describe_scanner
 from mp2.cli.session import current_session
+from mp2.cli.setting_values import Setting, settings_of, value_text, without_secrets
 from mp2.cli.views import document, present, record_table
 from mp2.errors import InputError, counted
 

@@ -1,21 +1,16 @@
-"""Logs and progress bars: what a command writes on standard error, and to its log file."""
+"""Logs and progress bars: what a command writes on standard error."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from mp2._files import make_private
+from mp2.cli.log_file import FILE_ONLY, PlainFormatter
 from mp2.cli.session import current_session
-from mp2.cli.views import console, duration, say
-from mp2.errors import InputError, plain
+from mp2.cli.views import console, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,24 +22,10 @@ log = logging.getLogger("mp2")
 HEARTBEAT_S = 10.0
 
 
-class PlainFormatter(logging.Formatter):
-    """Makes a log record one line, also if it quotes several; tracebacks keep their lines."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Return the line with control characters made visible."""
-        record.message = plain(record.message)
-        return super().formatMessage(record)
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """Return the traceback with control characters made visible."""
-        lines = super().formatException(ei).split("\n")
-        return "\n".join(map(plain, lines))
-
-
 def start_logging() -> Console:
-    """Log to stderr, and to the log file if one is named; return the console on stderr.
+    """Log to stderr, beside the log file; return the console on stderr.
 
-    Without a terminal there is no live display: the heartbeat of a search is its progress.
+    Warnings and errors always, on a terminal or not; what is being done with `-v`.
     """
     from rich.logging import RichHandler
 
@@ -52,7 +33,9 @@ def start_logging() -> Console:
     screen = console(stderr=True)
     logger = logging.getLogger("mp2")
     # A process may run several commands, as the tests do.
-    logger.handlers.clear()
+    for handler in logger.handlers[:]:
+        if handler is not session.log:
+            logger.removeHandler(handler)
     logger.setLevel(logging.DEBUG)
     if screen.is_terminal:
         # Through the console, so that lines do not tear a live display.
@@ -65,47 +48,13 @@ def start_logging() -> Console:
         # Not through rich, which would wrap lines that are searched.
         to_screen = logging.StreamHandler()
         to_screen.setFormatter(PlainFormatter("mp2: %(message)s"))
-    if session.verbose > 1:
-        to_screen.setLevel(logging.DEBUG)
-    elif session.verbose or not screen.is_terminal:
-        to_screen.setLevel(logging.INFO)
-    else:
-        to_screen.setLevel(logging.WARNING)
+    to_screen.setLevel(logging.WARNING)
+    if session.verbose:
+        to_screen.setLevel(logging.INFO if session.verbose == 1 else logging.DEBUG)
+    # Those were printed where they arose.
+    to_screen.addFilter(lambda record: record.name != FILE_ONLY)
     logger.addHandler(to_screen)
-    # A log file that is full must not spoil the display.
-    logging.raiseExceptions = False
-    if session.log_file is not None:
-        to_file = file_handler(session.log_file)
-        logger.addHandler(to_file)
-        context = click.get_current_context()
-        # Called in reverse: a record after the closing would open the file again.
-        context.call_on_close(lambda: close_log(to_file))
-        context.call_on_close(lambda: logger.removeHandler(to_file))
     return screen
-
-
-def file_handler(path: Path) -> logging.Handler:
-    """Open a log file for its owner alone; raises `InputError` naming --log-file."""
-    try:
-        target = path if path.exists() else Path(os.path.realpath(path))
-        # Logs quote names of files and responses of sources.
-        make_private(target)
-        # Opening a pipe that has no reader would block.
-        os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
-        handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        message = f"--log-file {path}: {error.strerror}; choose a file that can be written"
-        raise InputError(message) from error
-    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
-    return handler
-
-
-def close_log(handler: logging.Handler) -> None:
-    """Close a log file; one that could not be written costs a line on stderr and no result."""
-    try:
-        handler.close()
-    except OSError as error:
-        say(f"mp2: --log-file: {error.strerror}; the log is not complete", err=True)
 
 
 @contextmanager

@@ -32,7 +32,9 @@ from mp2.cli import settings
 from mp2.cli import signals as cli_signals
 from mp2.cli import test as cli_test
 from mp2.cli import track as cli_track
+from mp2.cli.log_file import begin_log, end_log, log_problems
 from mp2.cli.options import DB_OPTION, Group, file_option, output_option
+from mp2.cli.output_files import is_same_file
 from mp2.cli.session import Session, Terminated, handled, raise_terminated, stop_signals
 from mp2.cli.variables import unknown_variables
 from mp2.cli.views import OwnStdout, document, echo_json, json_text, print_warnings, say
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a traceback is shown with `--debug` only."""
     words = sys.argv[1:] if argv is None else argv
     # Both may stand anywhere, also where click expects the options of a subcommand.
-    args = config_first([word for word in words if word != "--debug"])
+    args = program_first([word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("MP2_DEBUG", "").lower() not in _OFF
     session = Session(as_json="--json" in args)
     # A terminal of another encoding shows what it cannot write as an escape.
@@ -64,9 +66,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _discard_output()
         code = ExitCode.OK
     except BaseException as error:  # a panic of a library in Rust is no Exception
+        if isinstance(error, click.UsageError):
+            _log_unparsed(session, words)
         code = _report(error, session, debug)
     # A signal outranks what came of the command after it.
-    sys.exit(session.signal_code or code)
+    code = session.signal_code or code
+    end_log(session, code)
+    sys.exit(code)
 
 
 def _run(args: list[str], session: Session) -> int:
@@ -84,8 +90,14 @@ def _run(args: list[str], session: Session) -> int:
         return error.exit_code
 
 
-def config_first(args: list[str]) -> list[str]:
-    """Move `--config FILE` to the front: the file gives the commands their defaults."""
+_ANYWHERE = ("-q", "--quiet", "-v", "-vv", "--verbose")
+
+
+def program_first(args: list[str]) -> list[str]:
+    """Move the options of the program that may stand anywhere to the front.
+
+    `--config FILE` gives the commands their defaults; `-q` and `-v` count for all of them.
+    """
     first = []
     rest = []
     words = iter(args)
@@ -95,7 +107,7 @@ def config_first(args: list[str]) -> list[str]:
             if value is None:
                 return [word]
             first += [word, value]
-        elif word.startswith("--config="):
+        elif word.startswith("--config=") or word in _ANYWHERE:
             first.append(word)
         else:
             rest.append(word)
@@ -115,6 +127,7 @@ def _report(
 ) -> int:
     """Print what ended a command, also as a document when JSON was asked for; return the code."""
     code, lines = _code_and_lines(error, session, debug)
+    log_problems((), lines)
     # An output that is full or closed cannot take a message.
     with suppress(OSError):
         # Where a signal met the command says nothing about an error.
@@ -129,6 +142,22 @@ def _report(
     if isinstance(error, OSError):
         _discard_output()
     return code
+
+
+def _log_unparsed(session: Session, words: Sequence[str]) -> None:
+    """Open the log of a command whose words could not be parsed.
+
+    Not where another word names the file too: the command may read it.
+    """
+    file = session.log_file
+    if file is None:
+        return
+    for before, word in zip(["", *words], words, strict=False):
+        if before != "--log-file" and is_same_file(file, Path(word)):
+            return
+    # What is wrong with the file itself was reported.
+    with suppress(InputError):
+        begin_log(session)
 
 
 def _code_and_lines(  # noqa: PLR0911 - one case per kind of error
@@ -197,14 +226,23 @@ def _read_settings(
     help="settings file [default: mp2.toml, or [tool.mp2] in pyproject.toml, here]; "
     "may stand anywhere",
 )
-@click.option("-v", "--verbose", count=True, help="log what is being done (-vv: everything)")
-@output_option("--log-file", help="write the log there as well")
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="show what is being done (-vv: everything); may stand anywhere",
+)
+@click.option(
+    "-q", "--quiet", is_flag=True, help="only warnings, errors and results; may stand anywhere"
+)
+@output_option("--log-file", help="write the log there as well; as JSON lines if named .jsonl")
 @click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")
 @DB_OPTION
 @click.pass_context
 def cli(
     context: click.Context,
     verbose: int,
+    quiet: bool,
     log_file: Path | None,
     debug: bool,
     db: Path,
@@ -217,6 +255,7 @@ def cli(
     """
     session = context.ensure_object(Session)
     session.verbose = verbose
+    session.quiet = quiet
     session.log_file = log_file
     session.warnings = unknown_variables(context.command)
     # A document has them among its own.

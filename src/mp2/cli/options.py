@@ -11,6 +11,7 @@ import click
 
 from mp2._document import Fields, Names
 from mp2.cli import settings
+from mp2.cli.log_file import begin_log
 from mp2.cli.output_files import OutputOption, check_outputs
 from mp2.cli.session import Interrupts, Session, note_kept
 from mp2.cli.views import document, present
@@ -42,11 +43,12 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Command
 
 
 class Command(click.Command):
-    """A command that checks its outputs before it begins."""
+    """A command that checks its outputs, and then begins its log."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Check the outputs, then run the command."""
+        """Check the outputs, begin the log, run the command."""
         check_outputs(context)
+        begin_log(context.ensure_object(Session), context)
         return super().invoke(context)
 
 

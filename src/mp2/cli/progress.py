@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mp2.cli.log_file import log_line
 from mp2.cli.views import count, duration, record_table, styled
 from mp2.errors import plain
 from mp2.groups.result import StarterRecord, StarterStatus
@@ -184,7 +185,8 @@ class ScanDisplay(_LiveDisplay):
     """Follows a scan; `show` is its observer.
 
     On a terminal it is a live table, and the console lines at its end; elsewhere the lines as
-    they come. Every event but `running`, and the scanners' own log lines, go into the log.
+    they come, unless `quiet`. The lines, every event but `running`, and the scanners' own log
+    lines go into the log.
     """
 
     def __init__(
@@ -193,8 +195,10 @@ class ScanDisplay(_LiveDisplay):
         scanners: Iterable[str],
         *,
         live: bool,
+        quiet: bool = False,
     ) -> None:
-        super().__init__(screen, live=live)
+        super().__init__(screen, live=live and not quiet)
+        self._quiet = quiet
         waiting: tuple[object, ...] = ("waiting", "", "", "")
         self._rows = dict.fromkeys(scanners, waiting)
         self._lines: list[str] = []
@@ -208,10 +212,13 @@ class ScanDisplay(_LiveDisplay):
         """Show what happened."""
         log_event(event)
         line = event.line
-        if line is not None and self._live is None:
-            self._screen.print(styled(line))
-        elif line is not None:
-            self._lines.append(line)
+        if line is not None:
+            log_line(line)
+        if line is not None and not self._quiet:
+            if self._live is None:
+                self._screen.print(styled(line))
+            else:
+                self._lines.append(line)
         outcome = event.outcome
         if outcome is not None:
             time = duration(outcome.seconds)

@@ -16,7 +16,16 @@ from mp2.cli.session import Interrupts, current_session
 from mp2.errors import InputError
 
 
-@click.command(cls=Command)
+class ResumeCommand(Command):
+    """A command on a run, whose log must not be a file that the run reads."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Check the log file before it is opened."""
+        _check_log_file(context.params["run"], context.params["db"])
+        return super().invoke(context)
+
+
+@click.command(cls=ResumeCommand)
 @RUN_ARGUMENT
 @click.option(
     "--budget",
@@ -53,7 +62,6 @@ def resume(
 
     # A resumed run is stored where it was.
     how = options_record(RunOptions, {**options, "no_store": False})
-    _check_log_file(run, how.db)
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
             found = resume_request(

@@ -212,7 +212,8 @@ def run_scan(
     from mp2.scanning import scan as scan_and_store
 
     names = [one.name for one in select(plan.known, how.only)]
-    with ScanDisplay(screen, names, live=not how.no_progress) as display:
+    quiet = current_session().quiet
+    with ScanDisplay(screen, names, live=not how.no_progress, quiet=quiet) as display:
         result = scan_and_store(
             plan.known,
             store=None if how.no_store else how.db,

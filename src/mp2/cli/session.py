@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,8 @@ from mp2.errors import ExitCode
 class Session:
     """Options given before the command, and the state of its output.
 
+    - `quiet`: lines about what is being done are not shown.
+    - `log`: the open log file.
     - `as_json`: JSON was asked for; errors are a JSON document then too.
     - `kept`: what a second interruption leaves behind, for the message about it.
     - `signal_code`: the exit code of a signal that was caught; it outranks that of the command.
@@ -30,7 +33,9 @@ class Session:
     """
 
     verbose: int = 0
+    quiet: bool = False
     log_file: Path | None = None
+    log: logging.Handler | None = None
     as_json: bool = False
     settings: SettingsFile = field(default_factory=lambda: SettingsFile(Path("mp2.toml"), {}))
     kept: list[str] = field(default_factory=list)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from mp2._document import SCHEMA_VERSION, Document, Fields
+from mp2.cli.log_file import log_result
 from mp2.cli.session import Interrupts, current_session
 from mp2.errors import plain
 
@@ -50,6 +51,7 @@ def present(content: Fields, *parts: RenderableType) -> None:
     Text among the parts is printed as it is, without markup.
     """
     session = current_session()
+    log_result(content)
     if session.as_json:
         print_document({**content, "warnings": [*session.warnings, *content["warnings"]]})
         return
