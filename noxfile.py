@@ -86,7 +86,8 @@ def quick(session):
 def everything(session):
     """Run the slow and the real-data tests, which the default run leaves out."""
     session.install(".[test]")
-    session.run("pytest", "-q", "-m", "slow or realdata", "--timeout=900", *session.posargs)
+    slow = ["-m", "slow or realdata", "--timeout=900"]
+    session.run("pytest", "-q", "-n", "2", *slow, *session.posargs)
 
 
 @nox.session(reuse_venv=False)
@@ -112,7 +113,7 @@ def wheel(session):
     session.run("mp2", "doctor")
     more = ["--hypothesis-profile=full", "-p", "no:cacheprovider"]
     env = {"POLARS_MAX_THREADS": "4"}
-    session.run("pytest", "-q", *more, *session.posargs, env=env)
+    session.run("pytest", "-q", "-n", "2", *more, *session.posargs, env=env)
 
 
 @nox.session
@@ -143,7 +144,7 @@ def lowest(session):
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(lowest) + "\n", encoding="utf-8")
     session.install("--constraint", str(constraints), ".[test]")
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", "-n", "2", *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -159,7 +160,8 @@ def newer(session):
     session.run(python, "-m", "venv", "--clear", str(folder))
     own = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(own, "-m", "pip", "install", "-q", ".[test]")
-    session.run(own, "-m", "pytest", "-q", "-p", "no:cacheprovider", *session.posargs)
+    pytest = [own, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+    session.run(*pytest, *session.posargs)
 
 
 def newest_python():
