@@ -19,7 +19,7 @@ RANKS = (
     {"evidence"},
     {"picks", "discovery"},
     {"storage", "demo"},
-    {"pipeline", "scanning"},
+    {"pipeline", "scanning", "walking"},
     {"reporting"},
     {"cli"},
     {"__main__"},

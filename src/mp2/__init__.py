@@ -43,7 +43,6 @@ _NAMES_OF = {
     "picks.pick": "pick_day",
     "picks.records": "DayPicks Outcome",
     "picks.track": "ConfigurationRecord TrackRecord",
-    "picks.walkforward": "walk_forward",
     "picks.weeks": "WalkForward",
     "discovery.http.reply": "Reply",
     "discovery.records": "Candidate MergedCandidate OutcomeStatus ScanError ScanEvent "
@@ -54,6 +53,7 @@ _NAMES_OF = {
     "storage.track": "track",
     "scanning": "scan",
     "pipeline": "PipelineRun resume run search",
+    "walking": "resume_walk_forward walk_forward",
 }
 """Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""
 

@@ -45,7 +45,6 @@ from mp2.picks.records import DayPicks as DayPicks
 from mp2.picks.records import Outcome as Outcome
 from mp2.picks.track import ConfigurationRecord as ConfigurationRecord
 from mp2.picks.track import TrackRecord as TrackRecord
-from mp2.picks.walkforward import walk_forward as walk_forward
 from mp2.picks.weeks import WalkForward as WalkForward
 from mp2.pipeline import PipelineRun as PipelineRun
 from mp2.pipeline import resume as resume
@@ -61,6 +60,8 @@ from mp2.signals.sheet import SignalSheet as SignalSheet
 from mp2.signals.sheet import compute_signals as compute_signals
 from mp2.storage.runs import Store as Store
 from mp2.storage.track import track as track
+from mp2.walking import resume_walk_forward as resume_walk_forward
+from mp2.walking import walk_forward as walk_forward
 
 __version__: str
 

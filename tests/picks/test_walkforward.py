@@ -22,11 +22,11 @@ from mp2.groups.result import Status
 from mp2.groups.rules import Rules
 from mp2.groups.settings import SearchSettings
 from mp2.picks.judging import judge, verdict_on
-from mp2.picks.walkforward import walk_forward
 from mp2.picks.weeks import Verdict, WalkStatus
 from mp2.signals.algorithms import ALGORITHMS
-from mp2.signals.grids import grids_of
+from mp2.signals.grids import grids_of, load_grids
 from mp2.signals.sheet import SignalSheet
+from mp2.walking import walk_forward
 
 TICKERS = "ABCDEFGH"
 
@@ -87,7 +87,7 @@ def constant_script():
 @pytest.mark.parametrize("end", [None, DATES[-1], DATES[22]])
 def test_every_week_is_searched_and_the_next_one_judged(end):
     script = constant_script()
-    rules, stop = Rules(retain_sizes=(2,)), threading.Event()
+    rules, stop, grids = Rules(retain_sizes=(2,)), threading.Event(), load_grids()
     counted = {"count": "fast", "without": ("aliases",)}
     walk = script.walk(
         weeks=3,
@@ -96,12 +96,12 @@ def test_every_week_is_searched_and_the_next_one_judged(end):
         workers=3,
         rules=rules,
         stop=stop,
-        grids="some grids",
+        grids=grids,
         **counted,
     )
     last = DATES.index(end or DATES[-1]) + 1
     blocks = [DATES[last - 20 + 5 * k : last - 15 + 5 * k] for k in range(4)]
-    assert script.requested == (20, end, "some grids")
+    assert script.requested == (20, end, grids)
     assert script.searched == blocks[:3]
     settings = SearchSettings(budget_s=0.5, workers=3, rules=rules, **counted)
     assert script.searched_with == [(settings, stop)] * 3

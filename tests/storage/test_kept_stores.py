@@ -8,6 +8,7 @@ from places import GOLDEN, STORES
 import mp2
 
 FILES = sorted(STORES.glob("v*.sqlite"))
+FIRST_WITH_WALKS = 11
 
 
 @pytest.mark.parametrize("made", FILES, ids=lambda path: path.stem)
@@ -28,6 +29,10 @@ def test_a_store_of_an_earlier_version_opens_lists_and_resumes(made, tmp_path):
         score = outcome.sizes[3]
         assert score.n_tickers == len(picks.picks[3].tickers)
         assert score.hit_rate_pp == 100 * score.n_hits / score.n_tickers
+        has_walks = int(made.stem.removeprefix("v")) >= FIRST_WITH_WALKS
+        assert store.count("walk") == len(store.walks()) == has_walks
+        for walk in store.walks():
+            assert store.load_walk(walk.walk_id).total["all"] == walk.judged
         (scan,) = store.scans()
         assert [one.ticker for one in store.load_scan(scan.scan_id).candidates] == ["AAPL"]
     assert path.read_bytes() == before, "reading changes nothing"

@@ -1,4 +1,4 @@
-"""What a shell completes: ids of stored runs and scans, and names of scanners.
+"""What a shell completes: ids of stored runs, scans and walk-forwards, names of scanners.
 
 A completion has no place for an error: without a database, or with one that cannot be read, there
 is nothing to choose from.
@@ -44,6 +44,17 @@ def complete_scans(
     """Return the newest scans, with their status and day as help."""
     scans = _stored(context, lambda store: store.scans(_N_NEWEST))
     named = ((scan.scan_id, f"{scan.status}, {scan.day}") for scan in scans)
+    return list(_fitting(named, incomplete))
+
+
+def complete_walks(
+    context: click.Context,
+    param: click.Parameter,
+    incomplete: str,
+) -> list[CompletionItem]:
+    """Return the newest walk-forwards, with their status and source as help."""
+    walks = _stored(context, lambda store: store.walks(_N_NEWEST))
+    named = ((walk.walk_id, f"{walk.status}, {walk.source}") for walk in walks)
     return list(_fitting(named, incomplete))
 
 
@@ -94,5 +105,6 @@ def _database(context: click.Context) -> Path:
 
 
 RUN_ARGUMENT = click.argument("run", shell_complete=complete_runs)
+WALK_ARGUMENT = click.argument("walk", shell_complete=complete_walks)
 SCAN_ARGUMENT = click.argument("scan", shell_complete=complete_scans)
 SCANNER_ARGUMENT = click.argument("name", shell_complete=complete_scanners)

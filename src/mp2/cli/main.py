@@ -32,6 +32,8 @@ from mp2.cli import settings
 from mp2.cli import signals as cli_signals
 from mp2.cli import test as cli_test
 from mp2.cli import track as cli_track
+from mp2.cli import walkforward as cli_walkforward
+from mp2.cli import walks as cli_walks
 from mp2.cli.log_file import begin_log, end_log, log_problems
 from mp2.cli.options import DB_OPTION, Group, file_option, output_option
 from mp2.cli.output_files import is_same_file
@@ -272,7 +274,8 @@ _COMMANDS = (
     cli_signals.signals,
     cli_pick.pick,
     cli_pick.outcome,
-    cli_pick.walkforward,
+    cli_walkforward.walkforward,
+    cli_walks.walks,
     cli_track.track,
     cli_check.check,
     cli_signals.download,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,17 @@ def is_same_file(path: Path, other: Path) -> bool:
         return os.path.samefile(path, other)
     except OSError:
         return os.path.realpath(path) == os.path.realpath(other)
+
+
+def check_unread(
+    option: str,
+    path: Path | None,
+    files: Iterable[Path],
+) -> None:
+    """Raise `InputError` when what an option writes is a file that a stored run reads."""
+    for read in files:
+        if path is not None and is_same_file(path, read):
+            raise InputError(f"{option} {path}: is a file that the run reads; name another file")
 
 
 def check_folder(output: Path) -> None:

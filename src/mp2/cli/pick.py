@@ -1,4 +1,4 @@
-"""`mp2 pick`, `mp2 outcome` and `mp2 walkforward`: what kept groups pick, and how that did."""
+"""`mp2 pick` and `mp2 outcome`: what kept groups pick, and how that did."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mp2._document import Document, Fields, Names
-from mp2.cli import settings
+from mp2._document import Document, Fields
 from mp2.cli.completion import RUN_ARGUMENT, complete_scans
-from mp2.cli.logs import observed, start_logging
+from mp2.cli.logs import start_logging
 from mp2.cli.options import (
     COST_OPTION,
     DB_OPTION,
-    END_OPTION,
     GRIDS_OPTION,
-    HEARTBEAT_OPTION,
     JSON_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
-    PROGRESS_OPTION,
     Command,
     file_option,
     number_option,
@@ -35,13 +31,6 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import write_picks
 from mp2.cli.scan import ScanOptions, planned, run_scan
-from mp2.cli.search_options import (
-    COUNT_OPTIONS,
-    WALK_LUCK_OPTIONS,
-    RulesCommand,
-    rule_options,
-    rules_from,
-)
 from mp2.cli.session import Interrupts, note_kept
 from mp2.cli.views import document, present
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
@@ -379,80 +368,3 @@ def outcome(
             outcomes=[scored.to_dict() for scored in outcomes],
         )
         present(content, *map(outcome_view, outcomes))
-
-
-# --- mp2 walkforward -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _WalkOptions:
-    """Settings of `walk_forward` that are options of the same names."""
-
-    weeks: int
-    budget_s_per_week: float
-    workers: int
-    min_tickers: int
-    top_groups: int
-    count: str
-    without: Names
-    replicates: int
-    null: str
-    sectors: Path | None
-    cost_bps: float
-
-
-@click.command(cls=RulesCommand)
-@click.argument("prices", type=click.Path(path_type=Path))
-@number_option("--weeks", 26, "weeks that are judged")
-@click.option(
-    "--budget-per-week",
-    "budget_s_per_week",
-    type=settings.DURATION,
-    default="10s",
-    show_default=True,
-    help="time for each search",
-)
-@click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once")
-@END_OPTION
-@GRIDS_OPTION
-@with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
-@rule_options
-@COST_OPTION
-@HEARTBEAT_OPTION
-@PROGRESS_OPTION
-@JSON_OPTION
-def walkforward(
-    prices: Path,
-    end: str | None,
-    grids: Path | None,
-    heartbeat: float,
-    no_progress: bool,
-    null_seed: int,
-    **options: Any,
-) -> None:
-    """Search past weeks of PRICES, pick for the week after each, and compare with all tickers."""
-    from mp2.cli.pick_view import walk_view
-    from mp2.picks.walkforward import walk_forward
-    from mp2.signals.grids import load_grids
-    from mp2.storage.inputs import last_day, read_bars
-    from mp2.storage.request import PricesFile
-
-    rules = rules_from(options)
-    source = PricesFile(path=prices, **options)
-    end = last_day(source, end)
-    how = options_record(_WalkOptions, options)
-    with Interrupts().caught() as interrupts:
-        screen = start_logging()
-        table = read_bars(source, interrupts.stop, end=end)
-        with observed(screen, "weeks", live=not no_progress, heartbeat_s=heartbeat) as observe:
-            walk = walk_forward(
-                table,
-                rules=rules,
-                end=end,
-                grids=load_grids(grids),
-                seed=null_seed,
-                stop=interrupts.stop,
-                observe=observe,
-                **asdict(how),
-            )
-        present(walk.to_dict(), walk_view(walk))

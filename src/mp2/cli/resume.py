@@ -10,10 +10,9 @@ import click
 from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import Command, file_option, options_record, with_options
-from mp2.cli.output_files import is_same_file
+from mp2.cli.output_files import check_unread
 from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
 from mp2.cli.session import Interrupts, current_session
-from mp2.errors import InputError
 
 
 class ResumeCommand(Command):
@@ -84,8 +83,4 @@ def _check_log_file(run: str, db: Path) -> None:
         return
     with Store(db, read_only=True) as opened:
         request = opened.load_request(opened.find(run))
-    for path in request.files:
-        if is_same_file(log_file, path):
-            raise InputError(
-                f"--log-file {log_file}: is a file that the run reads; name another file"
-            )
+    check_unread("--log-file", log_file, request.files)

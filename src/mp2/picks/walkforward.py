@@ -16,24 +16,20 @@ without a bar on a day (a hole, an early end) are missing from its picks and uni
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
+from threading import Event
 
-from mp2._document import Names
-from mp2._durations import Duration, seconds
-from mp2._interrupts import OnInterrupt, stopped_by_interrupt
+from mp2._document import Names, Texts
 from mp2._recurse import now_ns
-from mp2.data.prices import PriceTable, as_prices
-from mp2.data.sectors import read_sectors
-from mp2.data.tables import Observe, Stop
+from mp2.data.prices import PriceTable
+from mp2.data.tables import Observe
 from mp2.errors import InputError
 from mp2.evidence.settings import LuckSettings
 from mp2.evidence.significance import SignificanceTest
 from mp2.groups.exclusions import why_nothing
-from mp2.groups.progress import ProgressBar
 from mp2.groups.result import SearchResult
-from mp2.groups.rules import Rules
 from mp2.groups.search import search as search_groups
-from mp2.groups.settings import SearchSettings
+from mp2.groups.settings import SearchSettings, check_settings
 from mp2.picks.costs import check_cost
 from mp2.picks.judging import judge_each
 from mp2.picks.outcome import Universe
@@ -46,117 +42,119 @@ from mp2.signals.sheet import SignalSheet, compute_signals
 DAYS_PER_WEEK = 5
 
 
-def walk_forward(
-    prices: Any,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkSettings:
+    """What a walk-forward does in each of its `weeks`, the last of which ends at `end`.
+
+    `search` and `luck` are the settings of a week's search and of its test, `min_tickers` and
+    `top_groups` those of `pick_day`. `cost_bps` per side is taken off the net returns.
+    """
+
+    weeks: int
+    end: str | None = None
+    search: SearchSettings = field(default_factory=SearchSettings)
+    luck: LuckSettings = field(default_factory=lambda: LuckSettings(replicates=0))
+    min_tickers: int = 1
+    top_groups: int = 50
+    cost_bps: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a cost that is none."""
+        check_cost(self.cost_bps)
+
+
+class WalkRecorder:
+    """Follows a walk-forward without storing it. One that stores it overrides these steps."""
+
+    def begin(self, sheet: SignalSheet, sectors: Texts | None) -> Sequence[Week]:
+        """Receive what is walked over; return the weeks that were finished before."""
+        return ()
+
+    def keep(self, walk: WalkForward) -> None:
+        """Receive the walk up to the week that was just finished."""
+
+    def finish(self, walk: WalkForward) -> WalkForward:
+        """Receive the walk at its end; return it with the id it is stored under."""
+        return walk
+
+
+def walk(
+    prices: PriceTable,
+    settings: WalkSettings,
     *,
-    weeks: int = 26,
-    budget_s_per_week: Duration = 10.0,
-    workers: int = 4,
-    rules: Rules | None = None,
-    end: str | None = None,
-    min_tickers: int = 1,
-    top_groups: int = 50,
+    stop: Event,
     grids: Grids | None = None,
-    count: str = "exact",
-    without: Sequence[str] = (),
-    replicates: int = 0,
-    null: str = "auto",
-    seed: int = 0,
-    sectors: Any = None,
-    cost_bps: float = 0.0,
-    stop: Stop = None,
+    sectors: Texts | None = None,
     observe: Observe = None,
-    on_interrupt: OnInterrupt = "stop",
-    progress: bool = False,
+    recorder: WalkRecorder | None = None,
     search: Callable[..., SearchResult] = search_groups,
     signals: Callable[..., SignalSheet] = compute_signals,
 ) -> WalkForward:
-    """Search and judge `weeks` blocks of five trading days, the last ending at `end`.
+    """Search and judge weeks of five trading days, one after the other.
 
-    - `prices`: a price table, or what `read_prices` reads.
-    - `end`: a day (default: the last date of the prices); without bars, the last one before it.
-    - `budget_s_per_week` (seconds, or "10s"), `workers`, `rules`, `count` and `without` go to each
-      search; `min_tickers` and `top_groups` to `pick_day`; `grids` to `compute_signals`. The
-      signals of all days are computed once.
-    - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
-      best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
-    - `cost_bps`: what buying and selling cost each, in hundredths of a percent: net returns beside
-      the others.
-    - `observe(done, total)` counts weeks. Setting `stop` ends the walk with the weeks finished so
-      far; while signals are computed it raises `ReadStoppedError`. Ctrl-C ends it likewise, by
-      `on_interrupt="raise"` with `KeyboardInterrupt`; `progress=True` shows a bar.
+    The signals of all days are computed once; `grids` go to `compute_signals`. `observe(done,
+    total)` counts weeks. Setting `stop` ends the walk with the weeks finished so far; while signals
+    are computed it raises `ReadStoppedError`.
 
     Raises `InputError` for unusable settings and for too short a history.
     """
-    rules = Rules() if rules is None else rules
-    luck = LuckSettings(replicates=replicates, null=null, seed=seed)
-    check_cost(cost_bps)
-    settings = SearchSettings(
-        budget_s=seconds("budget_s_per_week", budget_s_per_week),
-        workers=workers,
-        rules=rules,
-        count=count,
-        without=without,
-    )
-    sector_of = None if sectors is None else read_sectors(sectors)
-    done: list[Week] = []
-    reasons: list[str] = []
-    with stopped_by_interrupt(stop, on_interrupt) as stopping, ProgressBar(shown=progress) as bar:
-        observe = bar.beside(bar.weeks, observe)
-        prices = as_prices(prices, end=end, stop=stopping)
-        n_days = _n_days(prices, weeks, end)
-        # Once for all weeks: the signals of a day do not depend on the other days.
-        sheet = signals(prices, n_days=n_days, end=end, grids=grids, stop=stopping)
-        while len(done) < weeks:
-            if observe is not None:
-                observe(len(done), weeks)
-            first = DAYS_PER_WEEK * len(done)
-            panel = sheet.panel(first, DAYS_PER_WEEK)
-            started_ns = now_ns()
-            result = search(panel, settings, stop=stopping)
-            if luck.is_on:
-                test = SignificanceTest(panel, luck, prices=prices, sectors=sector_of)
-                result = test.after_search(result, settings, started_ns, stopping)
-            if stopping.is_set():
-                # This search had less time than the others.
-                break
-            judged_from = first + DAYS_PER_WEEK
-            week = judge_week(result, sheet, judged_from, min_tickers, top_groups, cost_bps)
-            done.append(week)
-            if not any(result.kept.values()):
-                reasons.append(why_nothing(result, panel))
+    recorder = recorder or WalkRecorder()
+    n_days = _n_days(prices, settings.weeks, settings.end)
+    # Once for all weeks: the signals of a day do not depend on the other days.
+    sheet = signals(prices, n_days=n_days, end=settings.end, grids=grids, stop=stop)
+    # What is wrong with the settings is reported before anything is stored.
+    check_settings(settings.search, sheet.algos)
+    if settings.luck.is_on:
+        first_week = sheet.panel(0, DAYS_PER_WEEK)
+        SignificanceTest(first_week, settings.luck, prices=prices, sectors=sectors)
+    done = list(recorder.begin(sheet, sectors))
+    while len(done) < settings.weeks:
         if observe is not None:
-            observe(len(done), weeks)
-    warnings = list(sheet.warnings)
-    if reasons:
-        warnings.append(
-            f"{len(reasons)} of {len(done)} weeks kept no group; the first: {reasons[0]}"
-        )
-    return _whole_walk(done, weeks, settings, warnings, cost_bps)
+            observe(len(done), settings.weeks)
+        first = DAYS_PER_WEEK * len(done)
+        panel = sheet.panel(first, DAYS_PER_WEEK)
+        started_ns = now_ns()
+        result = search(panel, settings.search, stop=stop)
+        if settings.luck.is_on:
+            test = SignificanceTest(panel, settings.luck, prices=prices, sectors=sectors)
+            result = test.after_search(result, settings.search, started_ns, stop)
+        if stop.is_set():
+            # This search had less time than the others.
+            break
+        week = judge_week(result, sheet, first + DAYS_PER_WEEK, settings)
+        if not any(result.kept.values()):
+            week = replace(week, why_nothing=why_nothing(result, panel))
+        done.append(week)
+        recorder.keep(_whole_walk(done, settings, sheet.warnings))
+    if observe is not None:
+        observe(len(done), settings.weeks)
+    return recorder.finish(_whole_walk(done, settings, sheet.warnings))
 
 
 def _whole_walk(
     done: Sequence[Week],
-    n_weeks: int,
-    settings: SearchSettings,
+    settings: WalkSettings,
     warnings: Sequence[str],
-    cost_bps: float,
 ) -> WalkForward:
     """Judge all weeks together; a stopped walk is judged on the weeks it has."""
     days: list[WalkDay] = []
     for week in done:
         days += week.days
-    is_complete = len(done) == n_weeks
+    reasons = [week.why_nothing for week in done if week.why_nothing]
+    if reasons:
+        nothing = f"{len(reasons)} of {len(done)} weeks kept no group; the first: {reasons[0]}"
+        warnings = [*warnings, nothing]
+    is_complete = len(done) == settings.weeks
     return WalkForward(
         status=WalkStatus.COMPLETE if is_complete else WalkStatus.STOPPED,
-        n_weeks=n_weeks,
-        budget_s_per_week=settings.budget_s,
-        rules=settings.rules,
+        n_weeks=settings.weeks,
+        budget_s_per_week=settings.search.budget_s,
+        rules=settings.search.rules,
         weeks=tuple(done),
         # Sizes of the rules, not of results: a stop may leave no week.
-        total=judge_each(settings.rules.retain_sizes, days),
+        total=judge_each(settings.search.rules.retain_sizes, days),
         warnings=tuple(warnings),
-        cost_bps=cost_bps,
+        cost_bps=settings.cost_bps,
     )
 
 
@@ -191,9 +189,7 @@ def judge_week(
     result: SearchResult,
     sheet: SignalSheet,
     first: int,
-    min_tickers: int,
-    top_groups: int,
-    cost_bps: float = 0.0,
+    settings: WalkSettings,
 ) -> Week:
     """Judge the groups of `result` on the days from position `first` on."""
     days = []
@@ -203,12 +199,12 @@ def judge_week(
             result,
             sheet,
             sheet.days[day_idx],
-            min_tickers=min_tickers,
-            top_groups=top_groups,
+            min_tickers=settings.min_tickers,
+            top_groups=settings.top_groups,
         )
         for pick in picks.picks.values():
             n_fallbacks += pick is not None and pick.fallback_from is not None
-        days.append(score_day(picks, sheet, day_idx, cost_bps))
+        days.append(score_day(picks, sheet, day_idx, settings.cost_bps))
     return Week(
         searched=result.days,
         status=result.status,

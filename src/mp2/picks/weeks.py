@@ -148,7 +148,7 @@ class Week(Overview):
 
     `searched` are the days of the search, `status` is how it ended. `n_fallbacks` counts the picks,
     over sizes and days, that come from another group than the picked one. `p`: of the best group of
-    the search, None when it was not tested.
+    the search, None when it was not tested. `why_nothing`: the reason when no group was kept.
     """
 
     searched: Names
@@ -160,6 +160,7 @@ class Week(Overview):
     days: tuple[WalkDay, ...]
     judged: dict[str, Judged]
     p: float | None = None
+    why_nothing: str | None = None
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
@@ -172,7 +173,8 @@ class Week(Overview):
 class WalkForward(Overview):
     """All finished weeks, oldest first, and every series over all their days.
 
-    `n_weeks` were wanted. `cost_bps` per side is taken off the net returns.
+    `n_weeks` were wanted. `cost_bps` per side is taken off the net returns. `walk_id`: where it is
+    stored; None for one that is not, and `store_error` says why where it should be.
     """
 
     status: WalkStatus
@@ -183,6 +185,8 @@ class WalkForward(Overview):
     total: dict[str, Judged]
     warnings: Names
     cost_bps: float = 0.0
+    walk_id: str | None = None
+    store_error: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -208,7 +212,7 @@ class WalkForward(Overview):
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
-        rows: list[Entry] = [("verdict", self.sentence())]
+        rows: list[Entry] = [("verdict", self.sentence()), ("walk", self.walk_id)]
         rows.append(("luck", self.luck_sentence()))
         rows += judged_rows(self.total)
         rows.append(("warnings", first_of(self.warnings)))

@@ -32,6 +32,8 @@ _NOT_PART = (
 
 _N_KEY = 8
 
+_PATHS = ("signals.grids", "source.outcomes")
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -93,5 +95,7 @@ def _label(request: Request, settings: Document) -> str:
             shown = value
             if isinstance(value, list):
                 shown = "/".join(map(str, value))
+            elif name in _PATHS and value is not None:
+                shown = Path(value).name
             words.append(f"{name.rpartition('.')[2]} {shown}")
     return ", ".join(words)

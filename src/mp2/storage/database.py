@@ -217,10 +217,17 @@ class Database(Overview):
 
     def _ids(self, kind: str) -> list[str]:
         """The ids in a table, newest first."""
+        if not self._has_table(kind):
+            return []
         rows = self._execute(
             f"SELECT {sql_name(kind)}_id FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC"
         )
         return [str(row[0]) for row in rows]
+
+    def _has_table(self, kind: str) -> bool:
+        """Whether the file has the table: one that an earlier version made may lack it."""
+        known = self._execute("SELECT 1 FROM sqlite_master WHERE name = ?", (kind,))
+        return known.fetchone() is not None
 
     def _resolved(
         self,
@@ -283,8 +290,10 @@ class Database(Overview):
         raise StoreError(f"{self.path}: {kind} {name} {problem}; nothing was stored")
 
     def count(self, kind: str) -> int:
-        """The number of runs or scans."""
+        """The number of runs, scans or walks."""
         with self._translated():
+            if not self._has_table(kind):
+                return 0
             row = self._execute(f"SELECT count(*) FROM {sql_name(kind)}").fetchone()
         return int(row[0])
 
@@ -301,6 +310,8 @@ class Database(Overview):
         limit = -1 if n_newest is None else n_newest
         summaries: list[RecordT] = []
         with self._transaction("DEFERRED"):
+            if not self._has_table(kind):
+                return summaries
             stored = self._execute(
                 f"SELECT * FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC LIMIT ?", (limit,)
             )

@@ -164,3 +164,17 @@ class Request(_Record):
         if isinstance(self.source, DemoPrices):
             return f"demo --seed {self.source.seed}"
         return f"{self.source.holds} in memory"
+
+
+class WalkRequest(_Record):
+    """A walk-forward over `weeks` weeks: `run` is what is done in each of them.
+
+    Its `signals.end` is the last day judged.
+    """
+
+    run: Request
+    weeks: int
+
+    def to_dict(self) -> Document:
+        """The request as the store keeps it, paths absolute."""
+        return self.model_dump(warnings=False)

@@ -4,8 +4,8 @@ A run is a row from the moment it begins (`Store.begin`). Its result and its fin
 written in one transaction, which is on the disk when `Store.finish` returns. A run whose process
 died is distinguished from one that still runs by its process number, start and host.
 
-`Store` is the whole file: `picked` adds the picks of all runs, `scans` scans, `database` the
-connection.
+`Store` is the whole file: `walks` adds walk-forwards, `picked` the picks of all runs, `scans`
+scans, `database` the connection.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mp2.groups.result import SearchResult, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows
 from mp2.storage.database import Row, from_sql, sql_name, sql_names, validated
-from mp2.storage.picked import PickedStore
 from mp2.storage.processes import now_text, owner, status_now
 from mp2.storage.request import Request
+from mp2.storage.walks import WalkStore
 
 RecordT = TypeVar("RecordT")
 
@@ -70,7 +70,7 @@ class RunSummary:
     p: float | None = None
 
 
-class Store(PickedStore):
+class Store(WalkStore):
     """A database of runs and scans: one connection, used by one thread.
 
     Close it with `with` or `close`. Every method raises `StoreError` as `Database` says, and

@@ -229,9 +229,38 @@ STEPS: Names = (
     "ALTER TABLE outcome ADD hold TEXT NOT NULL DEFAULT 'open-close'",
     # A score of the different tickers of all sizes; NULL without a pick or in an earlier version.
     "ALTER TABLE outcome ADD all_sizes TEXT CHECK (json_valid(ifnull(all_sizes, 0)))",
+    # One walk-forward. The higher `walk`, the later it began: clocks may be set back.
+    """CREATE TABLE walk (
+    walk INTEGER PRIMARY KEY,
+    walk_id TEXT NOT NULL UNIQUE,       -- YYYYMMDD-HHMMSS-xxxx, UTC
+    started_at TEXT NOT NULL,           -- ISO 8601, UTC; a label, not a clock
+    source TEXT NOT NULL,               -- where the prices came from, as the user named it
+    status TEXT NOT NULL CHECK (status IN ('running', 'failed', 'complete', 'stopped')),
+    request TEXT NOT NULL CHECK (json_valid(request)),  -- what to do again when it is resumed
+
+    host TEXT NOT NULL,                 -- the process that walks
+    pid INTEGER NOT NULL CHECK (pid > 0),
+    process_start TEXT,                 -- in clock ticks since boot; NULL where not reported
+    heartbeat_at TEXT NOT NULL,         -- ISO 8601, UTC: when the process last wrote a week
+
+    input_fingerprint TEXT NOT NULL,    -- sha256 of signals and prices of all days, hex
+    n_weeks INTEGER NOT NULL,           -- that are wanted
+    n_done INTEGER NOT NULL,            -- that are stored; NULL below while there is none
+    first_day TEXT,                     -- ISO date, the first one judged
+    last_day TEXT,                      -- ISO date, the last one judged
+    total TEXT CHECK (json_valid(ifnull(total, 0))),        -- by series: its judgement
+    warnings TEXT CHECK (json_valid(ifnull(warnings, 0)))
+) STRICT""",
+    # A finished week of a walk-forward, its picks and their scores.
+    """CREATE TABLE walk_week (
+    walk INTEGER NOT NULL REFERENCES walk ON DELETE CASCADE,
+    week INTEGER NOT NULL,              -- from 0, oldest first
+    body TEXT NOT NULL CHECK (json_valid(body)),
+    PRIMARY KEY (walk, week)
+) STRICT""",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
-default."""
+default, or `CREATE TABLE`. To a reader of an earlier file such a table is empty."""
 
 
 def version() -> int:

@@ -25,7 +25,7 @@ margin = [0, 0.01]
 
 
 def make(path: Path) -> None:
-    """Store two searches, a run and a scan in a file of one piece that names no machine."""
+    """Store two searches, a run, a walk and a scan in a file of one piece that names no machine."""
     from stub_scanners import naming
 
     from mp2.demo.market import make_market
@@ -37,7 +37,9 @@ def make(path: Path) -> None:
     market = make_market(5)
     grids = path.with_suffix(".toml")
     grids.write_text(GRIDS)
-    run = mp2.run(market.prices, store=path, rules=rules, grids=mp2.load_grids(grids))
+    few = mp2.load_grids(grids)
+    run = mp2.run(market.prices, store=path, rules=rules, grids=few)
+    mp2.walk_forward(market.prices, store=path, weeks=1, rules=rules, grids=few)
     grids.unlink()
     with mp2.Store(path) as store:
         store.save_outcome(str(run.result.run_id), mp2.score(run.next_day, market.later))
@@ -49,7 +51,7 @@ def make(path: Path) -> None:
 
 def _anonymise(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for table in ("run", "scan"):
+        for table in ("run", "scan", "walk"):
             connection.execute(
                 f"UPDATE {table} SET host = 'elsewhere', pid = 1, process_start = '1'"
             )

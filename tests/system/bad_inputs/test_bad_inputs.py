@@ -37,6 +37,8 @@ USUAL = {
     "scanners test": "market_movers",
     "scans show": "last",
     "scans delete": "last",
+    "walks show": "last",
+    "walks delete": "last",
     "runs show": "last",
     "runs export": "last",
     "runs delete": "last",
@@ -48,6 +50,7 @@ AFTER = {
     "": "search signals.csv",
     "runs": "list",
     "scans": "list",
+    "walks": "list",
     "scanners": "reset market_movers",
 }
 """The command that follows the options of a group."""
