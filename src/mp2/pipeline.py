@@ -9,7 +9,7 @@ it fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -73,12 +73,14 @@ if TYPE_CHECKING:
 class PipelineRun(Overview):
     """A search on the last days of a price table, and what its groups pick for the day after them.
 
-    `market`: the synthetic market, when the prices were those of the demo.
+    `market`: the synthetic market, when the prices were those of the demo. `prices`: the bars that
+    were used; None for a run that was loaded.
     """
 
     result: SearchResult
     next_day: DayPicks
     market: DemoMarket | None = None
+    prices: PriceTable | None = None
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
@@ -94,12 +96,17 @@ class PipelineRun(Overview):
         return title, [*rows, *self.next_day.rows()]
 
 
+def _unobserved(step: str) -> None:
+    """Ignore that a step begins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunControl:
     """How a call is stored, stopped and observed.
 
     `stop`, when set, ends the work; a search keeps what it has found. `observe` follows the search,
-    `observe_signals(done, total)` the signals before it.
+    `observe_signals(done, total)` the signals before it. `observe_step` gets a few words about each
+    step that has no such observer, when it begins.
     """
 
     storing: Storing = field(default_factory=Storing)
@@ -107,6 +114,7 @@ class RunControl:
     observe: SearchObserver | None = None
     observe_every_s: float = 0.1
     observe_signals: Observe = None
+    observe_step: Callable[[str], None] = _unobserved
 
 
 # --- the public functions -------------------------------------------------------------------------
@@ -340,6 +348,7 @@ def search_request(
     read_s = 0.0
     if panel is None:
         started_ns = now_ns()
+        control.observe_step(f"reading {request.name}")
         panel = read_panel(request.source, control.stop)
         read_s = (now_ns() - started_ns) / 1e9
     check_settings(request.search, panel.algos)
@@ -377,7 +386,8 @@ def run_request(
         )
         result = recorder.finish(picks)
     # Picks of a result that could not be stored belong to no run.
-    return PipelineRun(result, replace(picks, run_id=result.run_id), signals.market)
+    picks = replace(picks, run_id=result.run_id)
+    return PipelineRun(result, picks, signals.market, signals.prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +418,7 @@ def _signals(
         prices = market.prices
         grids = market.grids
     if prices is None:
+        control.observe_step(f"reading {request.name}")
         prices = read_bars(request.source, control.stop, end=end)
     if grids is None:
         if request.signals.grids_in_memory:
@@ -470,6 +481,7 @@ def _search_and_keep(
     result = recorder.keep(replace(result, read_s=read_s))
     if test is None:
         return result
+    control.observe_step("testing whether the best groups are luck")
     return recorder.keep(test.after_search(result, request.search, started_ns, control.stop))
 
 
@@ -502,6 +514,7 @@ def luck_request(
     request = request.model_copy(update={"luck": luck})
     beside = NOTHING_BESIDE
     if isinstance(request.source, SignalsFile | InMemory):
+        control.observe_step(f"reading {request.name}")
         panel = read_panel(request.source, control.stop)
     else:
         signals = _signals(request, control, None, None)
@@ -515,6 +528,7 @@ def luck_request(
     test = _luck_test(request, control, panel, beside)
     if test is None:
         raise RuntimeError("a test that is switched off was asked for")
+    control.observe_step("testing whether the best groups are luck")
     tested = test.run(
         result,
         workers=workers or request.search.workers,

@@ -10,10 +10,10 @@ def test_search_says_whether_the_result_is_luck(mp2):
     code, out, _ = mp2("search", WEEK, *RULES, "--replicates", "99")
     assert code == 0
     assert "o better than luck (p = 0." in out or "Better than luck (p = 0." in out
-    assert "of 99 searches of the same" in out
-    assert "(shuffled over all tickers, which move together" in out.replace("\n", " ")
+    assert "of 99 searches of the same" in " ".join(out.split())
+    assert "(shuffled over all tickers, which move together" in " ".join(out.split())
     _, out, _ = mp2("runs", "show", "last")
-    assert "of 99 searches of the same" in out
+    assert "of 99 searches of the same" in " ".join(out.split())
     assert mp2("search", WEEK, *RULES, "--replicates", "0")[0] == 0
 
 

@@ -76,9 +76,10 @@ def test_run_goes_from_prices_to_picks(mp2, bars, here):
     assert header.startswith(columns)
     assert {row.split(",")[0] for row in rows} == {str(NEXT_DAY)}
     assert "Complete: no better group exists under these rules." in out
-    assert f"Picks for {NEXT_DAY} (assumed next trading day)" in out
-    assert "ticker  ideas  groups  best rank  in picks  members that agree" in out
-    assert "Traceback" not in err
+    trade = "buy at the open, sell at the close"
+    assert f"Picks for {NEXT_DAY} (assumed trading day): {trade}" in out
+    assert "last close  ideas  groups  algorithms  picks" in out
+    assert err == ""
 
 
 def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
@@ -101,11 +102,12 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
     }
     assert (next_day["run_id"], next_day["day"]) == (document["run_id"], NEXT_DAY.isoformat())
     assert set(next_day["picks"]) == {"3", "4"}
-    assert set(next_day["picks"]["3"]) == {"rank", "members", "tickers", "fallback_from"}
+    assert set(next_day["picks"]["3"]) == {"rank", "members", "tickers", "fallback_from", "idea"}
     assert set(next_day["votes"][0]) == {
         "ticker",
         "n_ideas",
         "n_groups",
+        "n_algorithms",
         "best_rank",
         "members",
         "in_picks",
@@ -237,9 +239,10 @@ def test_pick_takes_no_day_but_one_of_the_prices(mp2, bars, day):
 
 def test_pick_of_a_run_without_groups_says_so(mp2, bars):
     assert mp2("run", bars / "bars.parquet", *SEARCH, "--min-daily-hits=300")[0] == 4
-    code, _, err = mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml")
-    assert code == 4
-    assert "size 3: no group was kept; no pick" in err
+    code, out, err = mp2("pick", "last", "--prices", bars / "bars.parquet", "--grids=grids.toml")
+    assert (code, err) == (4, "")
+    assert out.count("no group was kept") == 2
+    assert "Size 3    no pick: no group was kept" in out
 
 
 def test_signals_overwrite_neither_the_prices_nor_each_other(mp2, bars):
@@ -434,17 +437,14 @@ def test_picks_beside_what_scanners_name(picked, scanners, mp2, here):
         "pipelines": ["test", "other"],
         "contexts": ["one says so", "two says so"],
     }
-    code, out, err = picked("--with-scan", "--show", "3")
-    head, table = out.split("Also named by scanners (3 candidates from 2 of 3 scanners in")
-    rows = {line.split()[0]: line for line in table.splitlines()[2:]}
+    code, out, err = picked("--with-scan", "--show", "300")
     assert code == 0
-    assert f"Picks for {NEXT_DAY}" in head
-    assert "one: one says so; two: two says so" in rows[first]
-    assert {vote["ticker"] for vote in alone["votes"][:3]} <= set(rows)
-    others = [row for ticker, row in rows.items() if ticker not in (first, second)]
-    assert all(row.split()[-2:] == ["-", "-"] for row in others)
+    assert "Scanners  3 candidates from 2 of 3 scanners in" in out
+    assert f"{first} (medium): one: one says so; two: two says so" in out
+    named = [line.split()[0] for line in out.splitlines() if line.endswith(("  two", ", two"))]
+    assert set(named) == {first, second}
     # Said by the scanner's line, so not again as a warning.
-    assert err.count("bad: ValueError: HTTP 500") == 1
+    assert (out + err).count("bad: ValueError: HTTP 500") == 1
 
     assert [one["status"] for one in json.loads(mp2("scans", "list", "--json")[1])["scans"]] == [
         "partial",

@@ -208,24 +208,27 @@ def test_every_day_picked_is_shown_with_its_outcome(mp2):
 
 def test_a_run_of_an_earlier_version_lists_groups_in_place_of_ideas(mp2, here):
     shutil.copy(STORES / "v2.sqlite", here / "mp2.db")
-    code, out, _ = mp2("runs", "show", "last", "--show", "2")
+    code, out, _ = mp2("runs", "show", "last", "--show", "2", "--groups")
     assert code == 0
     assert "Size 3: best 2 of 3 kept, 21 eligible" in out
-    assert "Pick of size 3: rank 1, A0 v1" in out
+    assert "Rests on  A0 v1" in out
+    assert "(rank 1)" in out
     _, out, _ = mp2("runs", "show", "last", "--json")
     assert json.loads(out)["n_ideas"] == {}
 
 
 def test_the_picked_idea_is_marked_and_its_rule_said_once(mp2):
     mp2("search", WEEK, *RULES, "--replicates=0")
-    _, out, _ = mp2("runs", "show", "last", "--show", "1000")
+    _, out, _ = mp2("runs", "show", "last", "--show", "1000", "--groups")
     document = strict_json(mp2("runs", "show", "last", "--json")[1])
     for size, picked in document["picks"].items():
-        assert f"Pick of size {size}: rank {picked['rank']} (idea {picked['idea']})" in out
+        place = f"(rank {picked['rank']}, idea {picked['idea']} of {document['n_ideas'][size]}"
+        assert place in " ".join(out.split())
     marked = [line.split()[0] for line in out.splitlines() if line.lstrip().startswith("*")]
     ranks = []
     for size, picked in document["picks"].items():
         (idea,) = [one for one in document["ideas"][size] if one["idea"] == picked["idea"]]
         ranks.append(f"*{idea['rank']}")
     assert marked == ranks
-    assert out.count("Picked: of the 40% of kept groups with the steadiest daily hit rate") == 1
+    rule = "Rule      of the 40% steadiest kept groups the score next above mean + 1 sd"
+    assert out.splitlines().count(rule) == 1

@@ -67,13 +67,11 @@ def test_json_groups_limits_what_is_printed_not_what_is_kept(mp2):
 
 
 def test_search_prints_tables_the_pick_and_an_honest_sentence(mp2):
-    code, out, err = mp2("search", WEEK, *RULES, "--show", "2")
+    code, out, err = mp2("search", WEEK, *RULES, "--show", "2", "--groups")
     assert code == 0
     assert "Size 3: best 2 of 58 ideas; groups: 58 kept, 58 eligible" in out
     assert "Size 4: best 2 of 22 ideas; groups: 22 kept" in out
-    assert "Pick of size 3: rank " in out
-    picked = "Picked: of the 40% of kept groups with the steadiest daily hit rate the score next "
-    assert f"{picked}above their mean + 1 standard deviation, or the best" in out
+    assert "of the 40% steadiest kept groups" in out
     assert "Complete: no better group exists under these rules." in out
     # Without a terminal, a clean run says nothing else.
     assert err == ""
@@ -282,13 +280,13 @@ def test_counting_and_prunings_are_options_everywhere(mp2, here, monkeypatch, ar
 
 def test_a_fast_count_is_shown_as_the_bound_it_is(mp2):
     tested = json.loads((GOLDEN / "week-prices.json").read_text())["expected"]["tested"]
-    _, exact, _ = mp2("search", WEEK, *RULES)
+    _, exact, _ = mp2("search", WEEK, *RULES, "-v")
     head = f"Groups tested: {tested['2']} of size 2, {tested['3']} of size 3, "
     assert f"{head}{tested['4']} of size 4." in exact
-    _, out, _ = mp2("search", WEEK, *RULES, "--count", "fast")
+    _, out, _ = mp2("search", WEEK, *RULES, "--count", "fast", "-v")
     assert f"{head}at least " in out
     assert "Decided without a visit: " in out
-    _, shown, _ = mp2("runs", "show", "last")
+    _, shown, _ = mp2("-v", "runs", "show", "last")
     assert shown.splitlines()[-5:] == out.splitlines()[-5:]
     document = json.loads(mp2("runs", "show", "last", "--json")[1])
     assert document["tested_exact"] is False
@@ -303,7 +301,7 @@ def test_identical_variations_are_shown_as_such(mp2):
     assert {member["algo"] for member in document["aliases"][0]} == {
         document["aliases"][0][0]["algo"]
     }
-    _, out, _ = mp2("runs", "show", "last", "--show", "1000")
+    _, out, _ = mp2("runs", "show", "last", "--show", "1000", "--groups", "-v")
     assert f"{first} (= {second}" in out
     # Groups of the other say the same, so they are counted with it.
     assert f"{second} (= {first}" not in out
@@ -396,7 +394,7 @@ def test_runs_can_be_listed_shown_exported_and_deleted(mp2, here):
     run_id = listed[1]["run_id"]
     _, out, _ = mp2("runs", "list")
     assert run_id in out
-    _, shown, _ = mp2("runs", "show", run_id)
+    _, shown, _ = mp2("runs", "show", run_id, "--groups")
     assert "Size 3: best 10 of 58 ideas; groups: 58 kept" in shown
     assert "Complete: no better group exists" in shown
     _, out, _ = mp2("runs", "export", run_id)
@@ -447,7 +445,7 @@ def test_doctor_reports_the_machine(mp2):
 def test_foreign_text_is_neither_markup_nor_control(mp2, here):
     text = WEEK.read_text().replace("A0,v1", "[red]A0[/red],\x1b]0;evil\x07v1")
     (here / "evil.csv").write_text(text)
-    _, out, _ = mp2("search", "evil.csv", *RULES, "--show", "100")
+    _, out, _ = mp2("search", "evil.csv", *RULES, "--show", "100", "--groups")
     assert "[red]A0[/red]" in out
     assert "\x1b" not in out
     assert "\\x1b]0;evil\\x07v1" in out.replace("\n", "")
@@ -641,10 +639,13 @@ def test_a_terminal_that_goes_away_costs_the_display_only():
         limit_ns=1,
         bank_ns=0,
     )
-    progress = SimpleNamespace(pool=pool, attempts=3, best_score={2: None})
+    progress = SimpleNamespace(
+        pool=pool, attempts=3, best_score={2: None}, coverage=0.5, n_starters=3
+    )
     for n_updates in range(2):
         screen = Console(file=Gone(), force_terminal=True)
         with SearchDisplay(screen, heartbeat_s=10, live=True) as display:
+            display.step("reading")
             for _ in range(n_updates):
                 display.update(progress)
 

@@ -12,7 +12,6 @@ from mp2.data import bitset
 from mp2.data.reading import Reading
 from mp2.errors import InputError, ReadStoppedError
 from mp2.picks.pick import members_needed, pick_day, sheet_from_table
-from mp2.picks.records import Vote
 
 # Consensus on Monday: A1+B1 ABC, A1+B2 (nothing), A2+B1 AC, A2+B2 E, A1+B1+C1 BC,
 # A2+B2+C1 (nothing).
@@ -86,13 +85,18 @@ def test_a_size_without_groups_has_no_pick():
 
 def test_the_vote_counts_groups_and_names_who_agrees():
     votes = pick_day(RESULT, SHEET, MONDAY).votes
-    abc = ("A 1", "A 2", "B 1", "C 1")
-    assert votes == (
-        Vote(ticker="C", n_ideas=3, n_groups=3, best_rank=1, size=3, members=abc),
-        Vote(ticker="B", n_ideas=2, n_groups=2, best_rank=1, size=3, members=("A 1", "B 1", "C 1")),
-        Vote(ticker="A", n_ideas=2, n_groups=2, best_rank=2, size=2, members=("A 1", "A 2", "B 1")),
-        Vote(ticker="E", n_ideas=1, n_groups=1, best_rank=1, size=2, members=("A 2", "B 2")),
-    )
+    assert [(vote.ticker, vote.n_ideas, vote.n_groups, vote.n_algorithms) for vote in votes] == [
+        ("C", 3, 3, 3),
+        ("B", 2, 2, 3),
+        ("A", 2, 2, 2),
+        ("E", 1, 1, 2),
+    ]
+    assert [(vote.best_rank, vote.size, vote.members) for vote in votes] == [
+        (1, 3, ("A 1", "A 2", "B 1", "C 1")),
+        (1, 3, ("A 1", "B 1", "C 1")),
+        (2, 2, ("A 1", "A 2", "B 1")),
+        (1, 2, ("A 2", "B 2")),
+    ]
 
 
 def test_the_vote_counts_ideas_before_groups():
@@ -221,6 +225,7 @@ def test_the_json_document():
                 "best_rank": 1,
                 "members": ["A 1", "B 1"],
                 "n_ideas": 1,
+                "n_algorithms": 2,
                 "in_picks": [2],
             }
             for ticker in "ABC"

@@ -5,23 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mp2._document import Document
 from mp2.cli.logs import start_logging
 from mp2.cli.options import DEFAULT_DB
-from mp2.cli.pick_view import PickedDay, days_view, outcome_view, picks_view
+from mp2.cli.pick_view import PickedDay, days_view, outcome_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
 from mp2.cli.search_options import RunOptions, ViewOptions
-from mp2.cli.search_view import result_view
-from mp2.cli.session import note_kept
+from mp2.cli.session import current_session, note_kept
 from mp2.cli.views import present, say
 from mp2.errors import ExitCode
 from mp2.groups.result import SearchResult
 from mp2.pipeline import PipelineRun, RunControl
 from mp2.storage.recorder import Storing
 
+if TYPE_CHECKING:
+    from mp2.cli.screen import Shown
+    from mp2.storage.request import Request
+
 Found = SearchResult | PipelineRun
+_N_IDEAS = 10
 
 
 @contextmanager
@@ -29,7 +33,8 @@ def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
     """The control of a run whose progress is shown until the block ends."""
     screen = start_logging()
     named = "" if how.db == DEFAULT_DB else f"--db {how.db} "
-    with SearchDisplay(screen, heartbeat_s=how.heartbeat, live=not how.no_progress) as display:
+    live = not how.no_progress and not current_session().quiet
+    with SearchDisplay(screen, heartbeat_s=how.heartbeat, live=live) as display:
         storing = Storing(
             db=None if how.no_store else how.db,
             every_s=how.checkpoint,
@@ -42,14 +47,22 @@ def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
             stop=stop,
             observe=display.update,
             observe_signals=display.update_signals,
+            observe_step=display.step,
         )
 
 
-def present_found(found: Found, how: ViewOptions) -> ExitCode:
-    """Log the totals, print the result, and return the exit code."""
+def present_found(
+    found: Found,
+    how: ViewOptions,
+    request: Request | None = None,
+) -> ExitCode:
+    """Log the totals, print the result, and return the exit code.
+
+    `request`: what was asked for; None where the database has it.
+    """
     result = result_of(found)
     log_algo_totals(result.starters)
-    print_found(found, how)
+    print_found(found, how, request)
     if result.store_error:
         return ExitCode.FAILED
     if not any(result.kept.values()):
@@ -60,22 +73,22 @@ def present_found(found: Found, how: ViewOptions) -> ExitCode:
 def print_found(
     found: Found,
     how: ViewOptions,
+    request: Request | None = None,
     days: Sequence[PickedDay] = (),
 ) -> None:
-    """Print a result, and the picks made of it, as one JSON document or as tables.
+    """Print a result, and the picks made of it, as one JSON document or as a screen.
 
     `days` are those picked so far.
     """
     result = result_of(found)
     content = result.to_dict(how.json_groups)
-    parts: list[Any] = [result_view(result, n_show=how.show)]
+    parts: list[Any] = []
     if result.store_error:
         # On stderr as well as in the document: it says where the whole result is.
         say(f"mp2: {result.store_error}", err=True)
     if isinstance(found, PipelineRun):
         picks = found.next_day
         content["next_day"] = picks.to_dict()
-        parts.append(picks_view(picks, n_show=how.show, aliases=result.aliases))
         new_warnings = [line for line in picks.warnings if line not in result.warnings]
         content["warnings"] += new_warnings
         if found.market is not None:
@@ -90,7 +103,66 @@ def print_found(
     if days:
         content["days_picked"] = list(map(picked_day, days))
         parts.append(days_view(days))
-    present(content, *parts)
+    if current_session().as_json:
+        present(content)
+    else:
+        present_screen(shown_of(found, how, request, content["warnings"]), how, content, parts)
+
+
+def shown_of(
+    found: Found,
+    how: ViewOptions,
+    request: Request | None,
+    warnings: Sequence[str],
+) -> Shown:
+    """Return what the screen of a result shows, with what the database knows beside it."""
+    from mp2.cli.beside import beside
+    from mp2.cli.screen import Shown
+
+    result = result_of(found)
+    picks = None
+    prices = None
+    if isinstance(found, PipelineRun):
+        picks = found.next_day
+        prices = found.prices
+    known = beside(how.db, result, picks)
+    return Shown(
+        result=result,
+        picks=picks,
+        prices=prices,
+        request=request or known.request,
+        warnings=[line for line in warnings if line not in current_session().said],
+        beside=known,
+        db=how.db,
+    )
+
+
+def present_screen(
+    shown: Shown,
+    how: ViewOptions,
+    content: Document,
+    parts: Sequence[Any] = (),
+) -> None:
+    """Print the screen, the groups and statistics that were asked for, and further `parts`.
+
+    A quiet command prints one line instead.
+    """
+    from mp2.cli.screen import screen, short_line
+    from mp2.cli.search_view import groups_view, statistics_view
+
+    session = current_session()
+    if session.quiet:
+        present(content, short_line(shown))
+        return
+    if not session.verbose:
+        # The screen counts them.
+        session.said.update(content["warnings"])
+    more: list[Any] = []
+    if how.groups:
+        more.append(groups_view(shown.result, n_show=_N_IDEAS if how.show is None else how.show))
+    if session.verbose:
+        more.append(statistics_view(shown.result))
+    present(content, *screen(shown, how.show), *more, *parts)
 
 
 def picked_day(picked: PickedDay) -> Document:

@@ -119,7 +119,15 @@ JSON_GROUPS_OPTION = number_option(
     "--json-groups", 20, "groups per size in the JSON document", least=0
 )
 LIMIT_OPTION = number_option("--limit", 50, "how many are listed, 0 for all", least=0)
-SHOW_OPTION = number_option("--show", 10, "groups per size in the tables", least=0)
+SHOW_OPTION = click.option(
+    "--show",
+    type=click.IntRange(0),
+    help="tickers in the table, and with --groups ideas per size [default: as many tickers as a "
+    "screen of 30 lines holds; 10 ideas]",
+)
+GROUPS_OPTION = click.option(
+    "--groups", is_flag=True, help="show the best ideas of each size, a group each"
+)
 HEARTBEAT_OPTION = click.option(
     "--heartbeat",
     type=settings.DURATION,

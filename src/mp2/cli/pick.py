@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from mp2.cli.options import (
     COST_OPTION,
     DB_OPTION,
     GRIDS_OPTION,
+    GROUPS_OPTION,
     JSON_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
+    SHOW_OPTION,
     Command,
     file_option,
-    number_option,
     options_record,
     output_option,
     reading,
@@ -31,12 +32,14 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import write_picks
 from mp2.cli.scan import ScanOptions, planned, run_scan
+from mp2.cli.search_options import ViewOptions
 from mp2.cli.session import Interrupts, note_kept
 from mp2.cli.views import document, present
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
-    from mp2.discovery.records import MergedCandidate, ScanResult
+    from mp2.data.prices import PriceTable
+    from mp2.discovery.records import ScanResult
     from mp2.groups.result import SearchResult
     from mp2.picks.records import DayPicks, Outcome
     from mp2.signals.sheet import SignalSheet
@@ -92,7 +95,8 @@ class _ScanChoice:
     help="take a stored scan instead: its id, the beginning of it, or 'last'",
 )
 @output_option("--csv", "csv_output", help="write the table of tickers there")
-@number_option("--show", 10, "tickers of the vote in the table", least=0)
+@SHOW_OPTION
+@GROUPS_OPTION
 @COST_OPTION
 @NO_STORE_OPTION
 @DB_OPTION
@@ -100,21 +104,20 @@ class _ScanChoice:
 def pick(
     run: str,
     csv_output: Path | None,
-    show: int,
     cost_bps: float,
     **options: Any,
 ) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
 
-    The record is how the picks of RUN did on the days that 'mp2 outcome' has scored.
+    The record is how picks of the same settings did on the days that 'mp2 outcome' has scored.
     With --with-scan or --scan-id also which scanners name a picked ticker, and why; a scan that
     fails is a warning.
     """
-    from mp2.cli.pick_view import picks_view, record_view
-    from mp2.cli.scan_view import named_view
+    from mp2.cli.found import present_screen, shown_of
     from mp2.picks.costs import check_cost
     from mp2.picks.pick import pick_day
     from mp2.picks.scored import scored_days
+    from mp2.pipeline import PipelineRun
     from mp2.storage.request import PickSettings
 
     source = options_record(_DaySource, options)
@@ -129,10 +132,11 @@ def pick(
             # The records of starters are most of a run, and not needed here.
             run_id = store.find(run)
             result = store.load(run_id, starters=False)
-            if options["shift"] is None:
-                options["shift"] = store.load_request(run_id).shift
+            request = store.load_request(run_id)
             outcomes = store.load_outcomes(run_id)
-        sheet = sheet_of_day(result, source, options, interrupts.stop)
+        if options["shift"] is None:
+            options["shift"] = request.shift
+        sheet, prices = sheet_of_day(result, source, options, interrupts.stop)
         day = sheet.days[-1]
         picks = pick_day(result, sheet, day, min_tickers=how.min_tickers, top_groups=how.top_groups)
         record = scored_days(outcomes, before=day, cost_bps=cost_bps)
@@ -148,10 +152,14 @@ def pick(
             "record": {str(size): asdict(days) for size, days in record.items()},
             **scan.content,
         }
-        parts = [picks_view(picks, n_show=show, aliases=result.aliases), record_view(record)]
+        view = ViewOptions(
+            json_groups=0, show=options["show"], groups=options["groups"], db=choice.db
+        )
+        found = PipelineRun(result, picks, prices=prices)
+        shown = shown_of(found, view, request, content["warnings"])
         if scan.result is not None:
-            parts.append(named_view(picks, scan.named, scan.result, n_votes=show))
-        present(content, *parts)
+            shown = replace(shown, beside=replace(shown.beside, scan=scan.result))
+        present_screen(shown, view, content)
         # The picks are printed first: a store that fails must not take them away.
         for error in errors:
             raise StoreError(error)
@@ -165,8 +173,8 @@ def sheet_of_day(
     source: _DaySource,
     options: Fields,
     stop: threading.Event,
-) -> SignalSheet:
-    """Return a sheet whose last day is the one to pick for.
+) -> tuple[SignalSheet, PriceTable | None]:
+    """Return a sheet whose last day is the one to pick for, and the bars it is computed from.
 
     It is read from a table, or computed for the members of the kept groups alone.
     """
@@ -180,13 +188,14 @@ def sheet_of_day(
 
     if source.signals is not None:
         file = SignalsFile(path=source.signals, **options)
-        return sheet_from_table(
+        sheet = sheet_from_table(
             file.path,
             result,
             day=source.day,
             shift=file.shift,
             reading=Reading(stop=stop, **file.reading()),
         )
+        return sheet, None
     last_searched = result.days[-1]
     end = last_searched
     wanted = None
@@ -219,7 +228,7 @@ def sheet_of_day(
     if wanted is not None and str(wanted) != day:
         how = "is assumed to follow" if sheet.assumed_day else "follows"
         raise InputError(f"day {wanted}: the prices have no such date; after {last} {day} {how}")
-    return sheet
+    return sheet, table
 
 
 def _save(db: Path, picks: DayPicks) -> list[str]:
@@ -240,12 +249,11 @@ def _save(db: Path, picks: DayPicks) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _ScanBeside:
-    """What a scan adds to picks: keys of the document, warnings, picked tickers it names."""
+    """What a scan adds to picks: keys of the document, warnings, the scan itself."""
 
     content: Document
     warnings: Sequence[str] = ()
     result: ScanResult | None = None
-    named: Mapping[str, MergedCandidate] = field(default_factory=dict)
 
 
 def scan_beside(
@@ -285,7 +293,7 @@ def scan_beside(
         "n_candidates": len(result.candidates),
         "named": reasons,
     }
-    return _ScanBeside({"scan": content}, list(scan_warnings(result, day)), result, named)
+    return _ScanBeside({"scan": content}, list(scan_warnings(result, day)), result)
 
 
 def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:

@@ -1,78 +1,17 @@
-"""What a person sees of picks, outcomes and walk-forwards."""
+"""What a person sees of outcomes, of the days that were picked, and of walk-forwards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from mp2.cli.search_view import alias_hints, members_text
-from mp2.cli.views import if_known, record_table, stacked, styled
-from mp2.groups.result import Member
+from mp2.cli.views import record_table, stacked, styled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mp2.picks.records import DayPicks, Outcome
-    from mp2.picks.scored import ScoredDays
     from mp2.picks.weeks import Judged, WalkForward
-
-_N_MEMBERS = 4
-"""Members of a vote in the table."""
-
-
-@stacked
-def picks_view(
-    picks: DayPicks,
-    *,
-    n_show: int,
-    aliases: Iterable[Sequence[Member]] = (),
-) -> Iterator[RenderableType]:
-    """Show a day's tickers by size, and the best `n_show` of the vote.
-
-    `aliases` are those of the run's result.
-    """
-    hints = alias_hints(aliases)
-    kind = "next trading day"
-    if picks.assumed:
-        kind = "assumed next trading day"
-    yield ""
-    yield styled(f"Picks for {picks.day} ({kind})", "bold")
-    for size, pick in picks.picks.items():
-        if pick is None:
-            yield f"Size {size}: no pick"
-            continue
-        rank = f"rank {pick.rank}"
-        if pick.fallback_from is not None:
-            rank += f", standing in for rank {pick.fallback_from}"
-        yield styled(f"Size {size}: {' '.join(pick.tickers) or 'no ticker'}", "green")
-        yield styled(f"  {rank}: {members_text(pick.members, hints)}", "dim")
-    rows = []
-    for vote in picks.votes[:n_show]:
-        members = ", ".join(vote.members[:_N_MEMBERS])
-        if len(vote.members) > _N_MEMBERS:
-            members += f" and {len(vote.members) - _N_MEMBERS} more"
-        row = (
-            vote.ticker,
-            if_known(vote.n_ideas, str),
-            vote.n_groups,
-            vote.best_rank,
-            " ".join(map(str, picks.sizes_with(vote.ticker))),
-            members,
-        )
-        rows.append(row)
-    if rows:
-        yield ""
-        headings = ("ticker", "ideas", "groups", "best rank", "in picks", "members that agree")
-        yield record_table(headings, rows)
-
-
-@stacked
-def record_view(record: Mapping[int, ScoredDays]) -> Iterator[RenderableType]:
-    """Show how the picks of a run did on scored days, one line per size."""
-    if not record:
-        yield "Record of this run: no day is scored yet; mp2 outcome scores them"
-    for size, days in record.items():
-        yield f"Record of this run, size {size}: {days.sentence()}"
 
 
 @stacked

@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
+from mp2._intervals import DISPLAY_S
 from mp2.cli.log_file import log_line
-from mp2.cli.views import count, duration, record_table, styled
+from mp2.cli.views import count, duration, record_table, share, styled
 from mp2.errors import plain
 from mp2.groups.result import StarterRecord, StarterStatus
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mp2")
 NS_PER_S = 1e9
+_MARKS = "|/-\\"
+"""Of a display that moves, in turn."""
 
 
 class _LiveDisplay:
@@ -49,8 +54,8 @@ class _LiveDisplay:
     def __exit__(self, *error: object) -> None:
         self._draw(Live.stop)
 
-    def _show(self, table: Table) -> None:
-        self._draw(lambda live: live.update(table, refresh=True))
+    def _show(self, content: RenderableType) -> None:
+        self._draw(lambda live: live.update(content, refresh=True))
 
     def _draw(self, change: Callable[[Live], None]) -> None:
         if self._live:
@@ -65,9 +70,9 @@ class _LiveDisplay:
 
 
 class SearchDisplay(_LiveDisplay):
-    """Follows a running search; `update` is its observer, `update_signals` that of its signals.
+    """Follows a run: `step` gets its steps, `update_signals` and `update` their progress.
 
-    A heartbeat is logged everywhere.
+    A heartbeat of the search is logged everywhere.
     """
 
     def __init__(
@@ -80,9 +85,37 @@ class SearchDisplay(_LiveDisplay):
         super().__init__(screen, live=live)
         self._heartbeat_ns = round(heartbeat_s * NS_PER_S)
         self._next_beat_ns = self._heartbeat_ns
-        self._last_ns = 0
-        self._last_attempts = 0
-        self._rate = 0.0
+        self._began: SearchProgress | None = None
+        self._n_drawn = 0
+        self._step_ended = threading.Event()
+        self._step_thread: threading.Thread | None = None
+
+    def __exit__(self, *error: object) -> None:
+        self._end_step()
+        super().__exit__(*error)
+
+    def step(self, name: str) -> None:
+        """Show a step without figures until another one begins or reports progress."""
+        self._end_step()
+        if self._live is None:
+            return
+        self._step_ended.clear()
+        self._step_thread = threading.Thread(target=self._move, args=(name,), daemon=True)
+        self._step_thread.start()
+
+    def _move(self, name: str) -> None:
+        started_s = time.monotonic()
+        while True:
+            self._draw_lines(f"{name}, {time.monotonic() - started_s:.0f} s")
+            if self._step_ended.wait(DISPLAY_S):
+                return
+
+    def _end_step(self) -> None:
+        # Before the next drawing: the thread must not draw over it.
+        if self._step_thread is not None:
+            self._step_ended.set()
+            self._step_thread.join()
+            self._step_thread = None
 
     def update_signals(
         self,
@@ -90,9 +123,8 @@ class SearchDisplay(_LiveDisplay):
         total: int,
     ) -> None:
         """Show how many of the parts of the signals are computed."""
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row("signals", f"{done:,} of {total:,}")
-        self._show(grid)
+        self._end_step()
+        self._draw_lines(f"computing signals: {done:,} of {total:,} parts")
 
     def update(self, progress: SearchProgress) -> None:
         """Show the state of the search; log a heartbeat when one is due."""
@@ -100,36 +132,43 @@ class SearchDisplay(_LiveDisplay):
         if elapsed_ns >= self._next_beat_ns:
             self._next_beat_ns = elapsed_ns + self._heartbeat_ns
             log.info(heartbeat_line(progress))
-        if self._live is None:
-            return
-        span_ns = elapsed_ns - self._last_ns
-        if span_ns > 0:
-            rate = (progress.attempts - self._last_attempts) * NS_PER_S / span_ns
-            # Smoothed, because attempts are counted at the end of a turn.
-            self._rate = 0.7 * (self._rate or rate) + 0.3 * rate
-            self._last_ns = elapsed_ns
-            self._last_attempts = progress.attempts
-        self._show(self._table(progress))
+        self._end_step()
+        if self._began is None:
+            self._began = progress
+        if self._live is not None:
+            self._draw_lines(*search_lines(progress, self._began))
 
-    def _table(self, progress: SearchProgress) -> Table:
-        pool = progress.pool
-        # Turns may end a little after the wall.
-        left_s = max(0, pool.wall_ns - pool.elapsed_ns) / NS_PER_S
-        limit = duration(pool.limit_ns / NS_PER_S)
-        bank = duration(pool.bank_ns / NS_PER_S)
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row("to the wall", duration(left_s))
-        grid.add_row(
-            "starters",
-            f"{pool.n_exhausted} done, {pool.n_running} running, {pool.n_cut_off} cut off, "
-            f"{pool.n_waiting} waiting",
-        )
-        grid.add_row("limit, bank", f"{limit}, {bank}")
-        grid.add_row("attempts", f"{count(progress.attempts)}, {count(self._rate)} a second")
-        for size, score in progress.best_score.items():
-            best = "none yet" if score is None else f"{score:.2f}"
-            grid.add_row(f"best of size {size}", best)
-        return grid
+    def _draw_lines(self, *lines: str) -> None:
+        self._n_drawn += 1
+        mark = _MARKS[self._n_drawn % len(_MARKS)]
+        parts = []
+        for line in lines:
+            # A line that wraps would make the display jump.
+            parts.append(Text(f"{mark} {plain(line)}", no_wrap=True, overflow="ellipsis"))
+            mark = " "
+        self._show(Group(*parts))
+
+
+def search_lines(
+    progress: SearchProgress,
+    began: SearchProgress,
+) -> tuple[str, str]:
+    """Return two lines on a search: how far it is, and when it ends; `began` is its first state."""
+    pool = progress.pool
+    scores = [f"{score:.1f}" for score in progress.best_score.values() if score is not None]
+    done = (
+        f"searching: {share(progress.coverage)} of the space, {pool.n_exhausted:,} of "
+        f"{progress.n_starters:,} starters, best {' '.join(scores) or 'none'}"
+    )
+    # Turns may end a little after the wall.
+    wall_s = max(0, pool.wall_ns - pool.elapsed_ns) / NS_PER_S
+    gained = progress.coverage - began.coverage
+    elapsed_s = (pool.elapsed_ns - began.pool.elapsed_ns) / NS_PER_S
+    ends = "not known yet"
+    if gained > 0:
+        left_s = elapsed_s * (1 - progress.coverage) / gained
+        ends = f"in about {duration(left_s)}"
+    return done, f"the wall in {duration(wall_s)}, the whole space {ends}"
 
 
 def heartbeat_line(progress: SearchProgress) -> str:

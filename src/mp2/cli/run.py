@@ -76,7 +76,8 @@ def demo(
 
     options["db"] = _demo_database(options["db"])
     code = _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
-    if not options["no_store"] and not current_session().as_json:
+    session = current_session()
+    if not options["no_store"] and not session.as_json and not session.quiet:
         say(f"The database of the demo is {options['db']}: mp2 --db {options['db']} runs list")
     return code
 
@@ -118,7 +119,7 @@ def _run(
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
             found = run_request(request, control)
-        code = present_found(found, how)
+        code = present_found(found, how, request)
         # The result is printed first: a file that fails must not take it away.
         if output is not None:
             write_picks(found.next_day, output)

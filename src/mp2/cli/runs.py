@@ -14,6 +14,7 @@ from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     DB_OPTION,
+    GROUPS_OPTION,
     JSON_GROUPS_OPTION,
     JSON_OPTION,
     LIMIT_OPTION,
@@ -176,25 +177,22 @@ def _row(run: RunSummary) -> tuple[object, ...]:
 @JSON_OPTION
 @JSON_GROUPS_OPTION
 @SHOW_OPTION
+@GROUPS_OPTION
 @DB_OPTION
-def show(
-    db: Path,
-    run: str,
-    **options: Any,
-) -> None:
+def show(run: str, **options: Any) -> None:
     """Show a run as the search printed it, with its latest picks, and all its days with outcome."""
     from mp2.cli.found import print_found
     from mp2.pipeline import PipelineRun
 
     how = options_record(ViewOptions, options)
-    with reading(db) as store:
+    with reading(how.db) as store:
         run_id = store.find(run)
-        n_groups = max(how.show, how.json_groups)
+        n_groups = max(how.show or 10, how.json_groups)
         result = store.load(run_id, n_groups=n_groups)
         picks = store.load_picks(run_id)
         outcomes = {outcome.day: outcome for outcome in store.load_outcomes(run_id)}
     found = PipelineRun(result, picks[-1]) if picks else result
-    print_found(found, how, [(one, outcomes.get(one.day)) for one in picks])
+    print_found(found, how, None, [(one, outcomes.get(one.day)) for one in picks])
 
 
 @runs.command()

@@ -79,7 +79,7 @@ def search(
             if dry_run:
                 return _dry_run(request, interrupts.stop)
             result = search_request(request, control)
-        return present_found(result, how)
+        return present_found(result, how, request)
 
 
 def _dry_run(request: Request, stop: threading.Event) -> ExitCode:

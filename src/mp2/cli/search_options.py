@@ -13,6 +13,7 @@ from mp2._document import Fields
 from mp2.cli import settings
 from mp2.cli.options import (
     DB_OPTION,
+    GROUPS_OPTION,
     HEARTBEAT_OPTION,
     JSON_GROUPS_OPTION,
     JSON_OPTION,
@@ -136,6 +137,7 @@ DISPLAY_OPTIONS = (
     JSON_OPTION,
     JSON_GROUPS_OPTION,
     SHOW_OPTION,
+    GROUPS_OPTION,
     HEARTBEAT_OPTION,
     PROGRESS_OPTION,
 )
@@ -180,17 +182,18 @@ def search_options(command: CommandT) -> CommandT:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewOptions:
-    """How a result is printed."""
+    """How a result is printed; `db` has the runs it is compared with."""
 
     json_groups: int
-    show: int
+    show: int | None
+    groups: bool
+    db: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions(ViewOptions):
     """Where a run is stored, and how it is shown."""
 
-    db: Path
     no_store: bool = False
     checkpoint: float
     heartbeat: float

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mp2.cli.views import count, duration, if_known, record_table, share, stacked, styled
 from mp2.errors import plain
 from mp2.groups.luck import shown_p
-from mp2.groups.result import Exclusion, Group, Member, SearchResult, Status
+from mp2.groups.result import Exclusion, Group, Member, SearchResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,41 +16,22 @@ if TYPE_CHECKING:
     from mp2.groups.rules import Rules
     from mp2.groups.space import PanelSummary
 
-_ENDINGS = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "Work limit"}
-
 
 @stacked
-def result_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType]:
-    """Show the best groups per size, the picks, the totals and the sentence on coverage."""
+def groups_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType]:
+    """Show the best ideas of each size, a group each; the picked one is marked."""
     hints = alias_hints(result.aliases)
     for size, kept in result.kept.items():
-        if kept:
-            rows = listed(result, size, n_show)
-            counts = f"{result.n_kept[size]:,} kept, {result.eligible[size]:,} eligible"
-            if size in result.ideas:
-                counts = f"{len(result.ideas[size]):,} ideas; groups: {counts}"
-            yield styled(f"Size {size}: best {len(rows)} of {counts}", "bold")
-            yield ideas_table(result, rows, hints)
-        else:
-            yield styled(f"Size {size}: no eligible group found.", "bold")
-        pick = result.pick(size)
-        if pick is None:
-            yield f"No pick of size {size}: no group was kept."
-        else:
-            members = members_text(pick.members, hints)
-            last = pick.consensus[-1]
-            idea = f" (idea {pick.idea})" if pick.idea else ""
-            yield styled(f"Pick of size {size}: rank {pick.rank}{idea}, {members}", "green")
-            yield f"  consensus on {last.day}: {' '.join(last.tickers) or 'no ticker'}"
         yield ""
-    if any(result.picked_rank.values()):
-        yield pick_rule(result.rules)
-    yield from totals(result)
-    yield styled(coverage_sentence(result), "bold")
-    if result.significance is not None:
-        yield styled(result.significance.sentence(), "bold")
-    if result.exclusions:
-        yield exclusions_table(result.exclusions)
+        if not kept:
+            yield styled(f"Size {size}: no eligible group found.", "bold")
+            continue
+        rows = listed(result, size, n_show)
+        counts = f"{result.n_kept[size]:,} kept, {result.eligible[size]:,} eligible"
+        if size in result.ideas:
+            counts = f"{len(result.ideas[size]):,} ideas; groups: {counts}"
+        yield styled(f"Size {size}: best {len(rows)} of {counts}", "bold")
+        yield ideas_table(result, rows, hints)
 
 
 def listed(
@@ -87,6 +68,7 @@ def ideas_table(
         )
         row = (
             f"{'*' * is_picked}{group.rank}",
+            if_known(group.family, str),
             f"{group.score:.2f}",
             shown_p(group.p, p_min),
             f"{group.pooled_pp:.1f}",
@@ -97,29 +79,23 @@ def ideas_table(
             members_text(group.members, hints),
         )
         rows.append(row)
-    headings = ("rank", "score", "p", "hit %", "Wilson %", "buys", "hits", "groups", "members")
-    return record_table(headings, rows, right=range(8))
+    headings = ("rank", "family", "score", "p", "hit %", "Wilson %", "buys", "hits", "groups")
+    return record_table((*headings, "members"), rows, right=range(9))
 
 
 def pick_rule(rules: Rules) -> str:
-    """Return why these ranks are picked, in one sentence."""
-    n_deviations = rules.pick_target_deviations
-    deviations = f"{n_deviations:g} standard deviations"
-    if n_deviations == 1:
-        deviations = "1 standard deviation"
-    return (
-        f"Picked: of the {share(1 - rules.pick_quantile)} of kept groups with the steadiest daily "
-        f"hit rate the score next above their mean + {deviations}, or the best where none is above."
-    )
+    """Return why these ranks are picked, in one line."""
+    steadiest = f"the {share(1 - rules.pick_quantile)} steadiest kept groups"
+    return f"of {steadiest} the score next above mean + {rules.pick_target_deviations:g} sd"
 
 
-def exclusions_table(exclusions: Iterable[Exclusion]) -> RenderableType:
-    """Build the table of what each rule excluded."""
+def exclusion_rows(exclusions: Iterable[Exclusion]) -> list[tuple[str, str, str]]:
+    """Return the rule, its limit and what it excludes, a row each."""
     rows = []
     for one in exclusions:
         excluded = f"{count(one.n_excluded)} of {count(one.n)} {one.kind}"
         rows.append((one.rule, f"{one.limit:g}", excluded))
-    return record_table(("rule", "limit", "excludes"), rows, right=[1])
+    return rows
 
 
 def members_text(members: Iterable[Member], hints: Mapping[int, str]) -> str:
@@ -145,9 +121,11 @@ def alias_hints(aliases: Iterable[Sequence[Member]]) -> dict[int, str]:
     return hints
 
 
-def totals(result: SearchResult) -> Iterator[str]:
-    """Return lines on attempts, starters, groups tested, aliases and the stored run."""
+@stacked
+def statistics_view(result: SearchResult) -> Iterator[RenderableType]:
+    """Show attempts, starters, groups tested and aliases."""
     rate = result.attempts / result.elapsed_s if result.elapsed_s > 0 else 0.0
+    yield ""
     yield (
         f"{count(result.attempts)} attempts in {duration(result.elapsed_s)} "
         f"({count(rate)} a second), {result.n_exhausted:,} of {result.n_starters:,} starters "
@@ -168,26 +146,8 @@ def totals(result: SearchResult) -> Iterator[str]:
         n_alike = sum(map(len, result.aliases)) - len(result.aliases)
         yield (
             f"{n_alike:,} of {result.n_starters:,} variations are identical to an earlier one "
-            "on all these days (shown as =)."
+            "on all these days."
         )
-    if result.run_id:
-        stored = f"Stored as run {result.run_id}."
-        if result.status is not Status.COMPLETE:
-            stored += f" mp2 resume {result.run_id} goes on."
-        yield stored
-
-
-def coverage_sentence(result: SearchResult) -> str:
-    """Return one sentence on how much of the space the result covers."""
-    has_groups = any(result.kept.values())
-    if result.status is Status.COMPLETE:
-        if has_groups:
-            return "Complete: no better group exists under these rules."
-        return "Complete: no group is eligible under these rules."
-    covered = f"{_ENDINGS[result.status]}: {share(result.coverage)} of the space exhausted"
-    if has_groups:
-        return f"{covered}; better groups may exist."
-    return f"{covered}; none found so far."
 
 
 @stacked

@@ -55,7 +55,8 @@ def present(content: Fields, *parts: RenderableType) -> None:
     if session.as_json:
         print_document({**content, "warnings": [*session.warnings, *content["warnings"]]})
         return
-    print_warnings(line for line in content["warnings"] if line not in session.said)
+    if not session.quiet:
+        print_warnings(line for line in content["warnings"] if line not in session.said)
     screen = console()
     for part in parts:
         if isinstance(part, str):

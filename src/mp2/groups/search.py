@@ -25,7 +25,7 @@ from mp2.groups.pool import PoolOutcome, Progress, run_pool
 from mp2.groups.result import Member, SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.settings import SearchSettings, check_settings
-from mp2.groups.starters import NS_PER_S, StarterTable, exact_sum, score_moments
+from mp2.groups.starters import NS_PER_S, Branches, StarterTable, exact_sum, score_moments
 
 # Comparing variations saves time later, so it must not use up all of it.
 _ALIAS_SHARE = 0.5
@@ -35,12 +35,16 @@ _REASONS_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SearchProgress:
-    """A running search: the pool's state, all attempts and the best score by retained size."""
+    """A running search: the pool's state, all attempts and the best score by retained size.
+
+    `coverage`: the share of the space that is exhausted, 0..1; turns count when they end.
+    """
 
     pool: Progress
     n_starters: int
     attempts: int
     best_score: dict[int, float | None]
+    coverage: float
 
 
 SearchObserver = Callable[[SearchProgress], None]
@@ -290,11 +294,13 @@ class SearchRun:
             for control in self._running:
                 attempts += control.attempts
             best_score = {size: heap.best() for size, heap in self.heaps.items()}
+            branches = Branches(self.panel, self.records)
         return SearchProgress(
             pool,
             len(self.order),
             attempts,
             best_score,
+            branches.coverage(self.settings.rules.max_size, complete=False),
         )
 
     def _restore(self, state: SearchState) -> None:

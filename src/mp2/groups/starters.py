@@ -19,6 +19,51 @@ from mp2.groups.rules import Rules
 NS_PER_S = 1_000_000_000
 
 
+class Branches:
+    """The branches of V starters, a pair of a starter and a second member each, by starter.
+
+    `n` and `n_done` int64[V]: how many there are, and how many of them are wholly visited.
+    """
+
+    def __init__(
+        self,
+        panel: SignalPanel,
+        records: RecordArray,
+    ) -> None:
+        # The branches of a starter are the variations of all later algorithms.
+        self._algo_sizes = np.bincount(panel.algo_of, minlength=len(panel.algos))
+        self._first = np.cumsum(self._algo_sizes)[panel.algo_of]
+        self.n = len(records) - self._first
+
+        # A cursor of several levels stands inside the branch before its first position.
+        depth = records["depth"]
+        n_visited = records["cursor"][:, 0] - self._first - (depth > 1)
+        n_done = np.where(depth > 0, n_visited, 0)
+        is_exhausted = records["exhausted"] != 0
+        self.n_done = np.where(is_exhausted, self.n, n_done)
+
+    def coverage(
+        self,
+        max_size: int,
+        *,
+        complete: bool,
+    ) -> float:
+        """Weight of the branches done over the weight of all; 1.0 if and only if `complete`."""
+        weights = space.branch_weights(self._algo_sizes.tolist(), max_size)
+        # Python integers: weights go far beyond 64 bits.
+        done = 0
+        total = 0
+        first = 0
+        for weight, algo_size in zip(weights, self._algo_sizes.tolist(), strict=True):
+            # Only starters before the algorithm, numbers below `first`, have branches into it.
+            next_branch = self._first[:first] + self.n_done[:first]
+            n_done = np.clip(next_branch - first, 0, algo_size).sum()
+            done += weight * int(n_done)
+            total += weight * first * algo_size
+            first += algo_size
+        return space.coverage(done, total, complete=complete)
+
+
 class StarterTable(Sequence[StarterRecord]):
     """The records of all starters, in variation order, each built when it is read.
 
@@ -43,18 +88,7 @@ class StarterTable(Sequence[StarterRecord]):
             starters = [group.members[0].variation_idx for group in groups]
             self._n_retained[size] = Counter(starters)
         self._n_buys = panel.n_buys
-
-        # The branches of a starter are the variations of all later algorithms.
-        self._algo_sizes = np.bincount(panel.algo_of, minlength=len(panel.algos))
-        self._first_branch = np.cumsum(self._algo_sizes)[panel.algo_of]
-        self._n_branches = len(records) - self._first_branch
-
-        # A cursor of several levels stands inside the branch before its first position.
-        depth = records["depth"]
-        n_visited = records["cursor"][:, 0] - self._first_branch - (depth > 1)
-        n_done = np.where(depth > 0, n_visited, 0)
-        is_exhausted = records["exhausted"] != 0
-        self._n_branches_done = np.where(is_exhausted, self._n_branches, n_done)
+        self._branches = Branches(panel, records)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -77,28 +111,16 @@ class StarterTable(Sequence[StarterRecord]):
     @property
     def n_branches(self) -> int:
         """Branches (starter, second member) of all starters."""
-        return int(self._n_branches.sum())
+        return int(self._branches.n.sum())
 
     @property
     def n_branches_done(self) -> int:
         """Branches that are wholly visited."""
-        return int(self._n_branches_done.sum())
+        return int(self._branches.n_done.sum())
 
     def coverage(self, *, complete: bool) -> float:
         """Weight of the branches done over the weight of all; 1.0 if and only if `complete`."""
-        weights = space.branch_weights(self._algo_sizes.tolist(), self._rules.max_size)
-        # Python integers: weights go far beyond 64 bits.
-        done = 0
-        total = 0
-        first = 0
-        for weight, algo_size in zip(weights, self._algo_sizes.tolist(), strict=True):
-            # Only starters before the algorithm, numbers below `first`, have branches into it.
-            next_branch = self._first_branch[:first] + self._n_branches_done[:first]
-            n_done = np.clip(next_branch - first, 0, algo_size).sum()
-            done += weight * int(n_done)
-            total += weight * first * algo_size
-            first += algo_size
-        return space.coverage(done, total, complete=complete)
+        return self._branches.coverage(self._rules.max_size, complete=complete)
 
     def _build(self, variation_idx: int) -> StarterRecord:
         record = self._records[variation_idx]
@@ -129,8 +151,8 @@ class StarterTable(Sequence[StarterRecord]):
             tested={size: tested[size] for size in range(2, self._rules.max_size + 1)},
             eligible={size: eligible[size] for size in self._rules.retain_sizes},
             retained={size: counts[variation_idx] for size, counts in self._n_retained.items()},
-            n_branches=int(self._n_branches[variation_idx]),
-            n_branches_done=int(self._n_branches_done[variation_idx]),
+            n_branches=int(self._branches.n[variation_idx]),
+            n_branches_done=int(self._branches.n_done[variation_idx]),
             cursor=tuple(cursor[: int(record["depth"])]),
         )
 

@@ -19,7 +19,7 @@ from mp2.data.signal_reader import read_day_signals
 from mp2.data.signal_table import Key
 from mp2.errors import InputError, counted
 from mp2.groups.result import Group, SearchResult
-from mp2.picks.records import DayPicks, SizePick, Vote, member_names
+from mp2.picks.records import DayPicks, SizePick, Vote, member_names, n_algorithms
 from mp2.signals.sheet import SignalSheet
 
 ConsensusOf = Callable[[Group], Names]
@@ -187,6 +187,7 @@ def votes_of(
             size=len(best.members),
             members=member_names(groups),
             n_ideas=len(ideas),
+            n_algorithms=n_algorithms(groups),
         )
         votes.append(vote)
 

@@ -40,7 +40,8 @@ class Vote:
 
     `best_rank` is the best rank among them, `size` the size of that group. `members` are the
     distinct `ALGO variation` of these groups, in variation order: all of them buy the ticker.
-    `n_ideas` is None in votes that an earlier version stored.
+    `n_algorithms` are those of the members. It and `n_ideas` are None in votes that an earlier
+    version stored.
     """
 
     ticker: str
@@ -49,6 +50,7 @@ class Vote:
     size: int
     members: Names
     n_ideas: int | None = None
+    n_algorithms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -112,7 +114,7 @@ class DayPicks(Overview):
         types |= {f"pick {size}": bool for size in self.picks}
         types["members"] = str
         rows = []
-        for vote in (*self.votes, *self._only_picked()):
+        for vote in self.all_votes():
             counts = (vote.n_ideas, vote.n_groups)
             best = (vote.best_rank or None, vote.size or None)
             sizes = self.sizes_with(vote.ticker)
@@ -121,15 +123,25 @@ class DayPicks(Overview):
             rows.append((*head, *counts, *best, *marks, " + ".join(vote.members)))
         return new_frame(rows, types, backend)
 
-    def _only_picked(self) -> Iterator[Vote]:
-        """The picked tickers that no vote was for, as votes of no group: rank and size are 0."""
+    def all_votes(self) -> Iterator[Vote]:
+        """Return the votes, then the tickers that are only picked, as votes of no group.
+
+        The rank and the size of the latter are 0.
+        """
+        yield from self.votes
         made = [pick for pick in self.picks.values() if pick]
         voted = {vote.ticker for vote in self.votes}
         for ticker in self.tickers():
             if ticker not in voted:
-                members = member_names(pick for pick in made if ticker in pick.tickers)
+                own = [pick for pick in made if ticker in pick.tickers]
                 yield Vote(
-                    ticker=ticker, n_ideas=0, n_groups=0, best_rank=0, size=0, members=members
+                    ticker=ticker,
+                    n_ideas=0,
+                    n_groups=0,
+                    n_algorithms=n_algorithms(own),
+                    best_rank=0,
+                    size=0,
+                    members=member_names(own),
                 )
 
     def to_dict(self) -> Document:
@@ -153,6 +165,11 @@ def member_names(groups: Iterable[Group | SizePick]) -> Names:
         members.update(group.members)
     ordered = sorted(members, key=lambda member: member.variation_idx)
     return tuple(f"{member.algo} {member.variation}" for member in ordered)
+
+
+def n_algorithms(groups: Iterable[Group | SizePick]) -> int:
+    """Return how many distinct algorithms the members of some groups have."""
+    return len({member.algo for group in groups for member in group.members})
 
 
 class PickStatus(StrEnum):

@@ -8,6 +8,7 @@ from mp2.errors import StoreError
 from mp2.picks.records import DayPicks, Outcome
 from mp2.picks.track import PickedDay
 from mp2.storage import rows
+from mp2.storage.configuration import Configuration, configuration_of
 from mp2.storage.database import Row, from_sql, validated
 from mp2.storage.request import Request
 from mp2.storage.scans import ScanStore
@@ -41,6 +42,37 @@ class PickedStore(ScanStore):
                     self.problems.append(str(error))
         return picked
 
+    def picks_before(
+        self,
+        run_id: str,
+        day: str,
+    ) -> DayPicks | None:
+        """Return the picks that the configuration of a run made before its own for an ISO date.
+
+        They are those for the latest day up to this one, of the newest run; None without any.
+        """
+        with self._transaction("DEFERRED"), self._readable(f"a run before {run_id}"):
+            own = self._row("run", run_id)
+            candidates = self._execute(
+                "SELECT run.run, run.run_id, run.request, day_picks.day FROM day_picks "
+                "JOIN run USING (run) WHERE run.run <= ? AND day_picks.day <= ? "
+                "ORDER BY day_picks.day DESC, run.run DESC",
+                (own["run"], day),
+            )
+            wanted = _configuration(own)
+            for row in candidates:
+                is_own = (row["run"], row["day"]) == (own["run"], day)
+                if not is_own and _configuration(dict(row)) == wanted:
+                    return self._picks_of(dict(row))
+        return None
+
+    def _picks_of(self, key: Row) -> DayPicks:
+        stored = self._execute(
+            "SELECT * FROM day_picks WHERE run = ? AND day = ?", (key["run"], key["day"])
+        )
+        values = rows.day_values(dict(stored.fetchone()))
+        return validated(DayPicks, {**values, "run_id": key["run_id"]})
+
     def _picked_of(self, run: Row) -> list[PickedDay]:
         run_id = run["run_id"]
         outcomes = {}
@@ -60,3 +92,8 @@ class PickedStore(ScanStore):
             )
             days.append(day)
         return days
+
+
+def _configuration(row: Row) -> Configuration:
+    request = from_sql({"request": row["request"]})["request"]
+    return configuration_of(validated(Request, request))

@@ -165,6 +165,11 @@ class Request(_Record):
             return f"demo --seed {self.source.seed}"
         return f"{self.source.holds} in memory"
 
+    @property
+    def name(self) -> str:
+        """The source in a few words: the name of its file, without the folder."""
+        return Path(self.label).name
+
 
 class WalkRequest(_Record):
     """A walk-forward over `weeks` weeks: `run` is what is done in each of them.

@@ -1,0 +1,83 @@
+"""Lines of a screen that is 80 columns wide: labelled text, names that are cut, small tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from mp2.errors import plain
+
+WIDTH = 80
+MAX_LINES = 30
+_LABEL = 10
+_CUT = " ..."
+# Its width is not used: it decides how text is measured.
+_RULER = Console(width=WIDTH)
+
+
+def wrapped(
+    text: str,
+    *,
+    width: int = WIDTH,
+    at_most: int = 1,
+) -> list[str]:
+    """Return the lines of a text, at least one; what does not fit `at_most` is cut."""
+    lines = [line.plain.rstrip() for line in Text(plain(text)).wrap(_RULER, width)]
+    if len(lines) <= at_most:
+        return lines or [""]
+    last = lines[at_most - 1]
+    n_cells = min(cell_len(last), width - len(_CUT))
+    return [*lines[: at_most - 1], set_cell_size(last, n_cells).rstrip() + _CUT]
+
+
+def labelled(
+    label: str,
+    text: str,
+    *,
+    at_most: int = 1,
+    style: str = "",
+) -> list[Text]:
+    """Return the lines of a text beside its label; the label is shown once."""
+    lines = []
+    for line in wrapped(text, width=WIDTH - _LABEL, at_most=at_most):
+        lines.append(Text(f"{label:<{_LABEL}}{line}", style=style))
+        label = ""
+    return lines
+
+
+def fitting(names: Sequence[str]) -> str:
+    """Return as many names as a labelled line holds, and how many more there are."""
+    width = WIDTH - _LABEL
+    text = " ".join(names)
+    n_shown = len(names)
+    while cell_len(text) > width and n_shown:
+        n_shown -= 1
+        text = f"{' '.join(names[:n_shown])} and {len(names) - n_shown} more"
+    return text
+
+
+def table_lines(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[int],
+) -> list[Text]:
+    """Return a table whose last column is cut where it is too wide.
+
+    The columns `right`, counted from 0, are aligned to the right.
+    """
+    cells = [[plain(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        parts = []
+        for idx, cell in enumerate(row):
+            padding = " " * (widths[idx] - cell_len(cell))
+            parts.append(padding + cell if idx in right else cell + padding)
+        line = "  ".join(parts).rstrip()
+        lines.append(Text(set_cell_size(line, min(cell_len(line), WIDTH))))
+    lines[0].stylize("dim")
+    return lines
