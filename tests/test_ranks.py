@@ -20,6 +20,7 @@ RANKS = (
     {"picks", "discovery"},
     {"storage", "demo"},
     {"pipeline", "scanning", "walking"},
+    {"nightly"},
     {"reporting"},
     {"cli"},
     {"__main__"},

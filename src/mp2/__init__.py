@@ -51,6 +51,8 @@ _NAMES_OF = {
     "discovery.scanner": "ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
     "storage.track": "track",
+    "nightly.job": "daily",
+    "nightly.records": "Night PickedNight",
     "scanning": "scan",
     "pipeline": "PipelineRun resume run search",
     "walking": "resume_walk_forward walk_forward",

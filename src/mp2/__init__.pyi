@@ -39,6 +39,9 @@ from mp2.groups.rules import Rules as Rules
 from mp2.groups.search import SearchProgress as SearchProgress
 from mp2.groups.space import PanelSummary as PanelSummary
 from mp2.groups.space import panel_summary as panel_summary
+from mp2.nightly.job import daily as daily
+from mp2.nightly.records import Night as Night
+from mp2.nightly.records import PickedNight as PickedNight
 from mp2.picks.outcome import score as score
 from mp2.picks.pick import pick_day as pick_day
 from mp2.picks.records import DayPicks as DayPicks

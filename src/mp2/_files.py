@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 
@@ -63,6 +66,23 @@ def write_private(path: Path, text: str) -> None:
             with suppress(OSError):
                 path.unlink()
             raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new file beside `path`, which takes its place at the end of the block.
+
+    A reader sees the former file or the whole new one. Raises OSError.
+    """
+    part = path.with_name(f".mp2-{secrets.token_hex(4)}.part")
+    try:
+        make_new(part)
+        if path.exists():
+            shutil.copymode(path, part)
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def others_may_read(path: Path) -> bool:

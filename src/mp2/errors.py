@@ -12,7 +12,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ends; of several that apply, the first of: a signal, 2, 1, 4, 3, 0."""
+    """How a command ends; of several that apply, the first of: a signal, 2, 1, 5, 4, 3, 0."""
 
     OK = 0
     FAILED = 1
@@ -21,6 +21,8 @@ class ExitCode(IntEnum):
     SOME_SCANNERS_FAILED = 3
     NOTHING_FOUND = 4
     """No kept group, no candidate."""
+    OVERDUE = 5
+    """A pick could not be scored though the prices go beyond its day."""
     INTERRUPTED = 130
     """SIGINT; results are kept."""
     TERMINATED = 143

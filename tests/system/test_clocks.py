@@ -67,6 +67,7 @@ MOMENTS = {
     "cli/pick": {"date.today"},
     "cli/runs": {"datetime.now"},
     "cli/signals": {"date.today"},
+    "nightly/job": {"date.today"},
     "storage/processes": {"datetime.now"},
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},

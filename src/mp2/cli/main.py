@@ -20,6 +20,7 @@ from click.shell_completion import shell_complete
 
 from mp2.cli import check as cli_check
 from mp2.cli import config as cli_config
+from mp2.cli import daily as cli_daily
 from mp2.cli import pick as cli_pick
 from mp2.cli import resume as cli_resume
 from mp2.cli import run as cli_run
@@ -277,6 +278,7 @@ _COMMANDS = (
     cli_walkforward.walkforward,
     cli_walks.walks,
     cli_track.track,
+    cli_daily.daily,
     cli_check.check,
     cli_signals.download,
     cli_scan.scan,

@@ -119,6 +119,7 @@ class ScanOptions:
     no_progress: bool = False
     prices: Path | None = None
     day: str | None = None
+    quiet: bool = False
 
     def today(self) -> date | None:
         """Return the day to scan for, None for today; raises `InputError` for what is none."""
@@ -182,7 +183,7 @@ def scan(
     """
     from mp2.cli.scan_view import scan_view
 
-    how = options_record(ScanOptions, options)
+    how = options_record(ScanOptions, {**options, "quiet": False})
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         plan = planned()
@@ -212,7 +213,7 @@ def run_scan(
     from mp2.scanning import scan as scan_and_store
 
     names = [one.name for one in select(plan.known, how.only)]
-    quiet = current_session().quiet
+    quiet = how.quiet or current_session().quiet
     with ScanDisplay(screen, names, live=not how.no_progress, quiet=quiet) as display:
         result = scan_and_store(
             plan.known,

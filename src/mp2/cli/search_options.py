@@ -125,15 +125,16 @@ def _luck_options(n_replicates: int) -> tuple[Callable[[CommandT], CommandT], ..
 
 LUCK_OPTIONS = _luck_options(N_REPLICATES)
 WALK_LUCK_OPTIONS = _luck_options(0)
+CHECKPOINT_OPTION = click.option(
+    "--checkpoint",
+    type=settings.CHECKPOINT,
+    default="1s",
+    show_default=True,
+    help="how often a running search is stored, at most 5m apart",
+)
 DISPLAY_OPTIONS = (
     DB_OPTION,
-    click.option(
-        "--checkpoint",
-        type=settings.CHECKPOINT,
-        default="1s",
-        show_default=True,
-        help="how often a running search is stored, at most 5m apart",
-    ),
+    CHECKPOINT_OPTION,
     JSON_OPTION,
     JSON_GROUPS_OPTION,
     SHOW_OPTION,
@@ -141,7 +142,7 @@ DISPLAY_OPTIONS = (
     HEARTBEAT_OPTION,
     PROGRESS_OPTION,
 )
-_SEARCH_OPTIONS = (
+_SEARCHING_OPTIONS = (
     click.option(
         "--budget",
         "budget_s",
@@ -170,6 +171,8 @@ _SEARCH_OPTIONS = (
     ),
     *COUNT_OPTIONS,
     *LUCK_OPTIONS,
+)
+_STORING_OPTIONS = (
     click.option("--no-store", is_flag=True, help="do not store the run"),
     *DISPLAY_OPTIONS,
 )
@@ -177,7 +180,13 @@ _SEARCH_OPTIONS = (
 
 def search_options(command: CommandT) -> CommandT:
     """Add budget, workers, output and every rule."""
-    return with_options(_SEARCH_OPTIONS)(rule_options(command))
+    return with_options(_SEARCHING_OPTIONS, _STORING_OPTIONS)(rule_options(command))
+
+
+def night_options(command: CommandT) -> CommandT:
+    """Add what a search that is always stored and shown in one line has: budget, workers, rules."""
+    shown = (DB_OPTION, CHECKPOINT_OPTION, JSON_OPTION, HEARTBEAT_OPTION, PROGRESS_OPTION)
+    return with_options(_SEARCHING_OPTIONS, shown)(rule_options(command))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

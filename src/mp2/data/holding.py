@@ -87,5 +87,6 @@ def check_same_hold(
     if given is None or holding(given).name == of_run:
         return
     raise InputError(
-        f"hold: {run} is by the rule {of_run}, not {given}; leave --hold out, or search again with it"
+        f"hold: {run} is by the rule {of_run}, not {given}; leave --hold out, or search again "
+        "with it"
     )

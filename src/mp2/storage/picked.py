@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mp2.errors import StoreError
 from mp2.picks.records import DayPicks, Outcome
@@ -10,8 +11,19 @@ from mp2.picks.track import PickedDay
 from mp2.storage import rows
 from mp2.storage.configuration import Configuration, configuration_of
 from mp2.storage.database import Row, from_sql, validated
+from mp2.storage.processes import status_now
 from mp2.storage.request import Request
 from mp2.storage.scans import ScanStore
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run and what it was asked to do. `has_result`: a session of it ended."""
+
+    run_id: str
+    status: str
+    has_result: bool
+    request: Request
 
 
 class PickedStore(ScanStore):
@@ -72,6 +84,27 @@ class PickedStore(ScanStore):
         )
         values = rows.day_values(dict(stored.fetchone()))
         return validated(DayPicks, {**values, "run_id": key["run_id"]})
+
+    def asked(self, is_wanted: Callable[[Request], bool]) -> list[Asked]:
+        """Return the wanted runs as they began, also those that did not end.
+
+        A run that cannot be read back is named in `problems`.
+        """
+        wanted: list[Asked] = []
+        with self._transaction("DEFERRED"):
+            columns = "run_id, status, ended_as, request, host, pid, process_start, heartbeat_at"
+            for row in self._execute(f"SELECT {columns} FROM run ORDER BY run").fetchall():
+                try:
+                    with self._readable(f"run {row['run_id']}"):
+                        request = validated(Request, from_sql(dict(row))["request"])
+                except StoreError as error:
+                    self.problems.append(str(error))
+                    continue
+                if is_wanted(request):
+                    status = status_now(dict(row))
+                    ended = row["ended_as"] is not None
+                    wanted.append(Asked(row["run_id"], status, ended, request))
+        return wanted
 
     def _picked_of(self, run: Row) -> list[PickedDay]:
         run_id = run["run_id"]

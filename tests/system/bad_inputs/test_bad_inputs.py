@@ -25,6 +25,7 @@ USUAL = {
     "search": "signals.csv",
     "resume": "last --db stopped.db",
     "test": "last --db stopped.db",
+    "daily": "prices.csv",
     "signals": "prices.csv --output out.csv",
     "pick": "last --prices prices.csv --grids grids.toml",
     "outcome": "last --prices prices.csv",
@@ -57,6 +58,7 @@ AFTER = {
 
 PRICES_COMMANDS = (
     "run",
+    "daily",
     "signals",
     "pick",
     "outcome",
@@ -78,7 +80,7 @@ HARMLESS = {
 }
 """Parameters whose value cannot be bad, and why."""
 
-LEFT_BEHIND = ("mp2.db-wal", "mp2.db-shm", "stopped.db-wal", "stopped.db-shm")
+LEFT_BEHIND = ("daily/daily.lock", "mp2.db-wal", "mp2.db-shm", "stopped.db-wal", "stopped.db-shm")
 """What reading a database leaves beside it."""
 
 

@@ -176,18 +176,20 @@ class Http:
         *,
         parse: Callable[[Reply], T],
         form: Texts | None = None,
+        document: Fields | None = None,
         auth: tuple[str, str] | None = None,
         headers: Texts | None = None,
         ttl_s: float = 0.0,
         max_bytes: int = 10_000_000,
     ) -> T:
-        """Send a form; `auth` is a user and a password."""
+        """Send a form, or a JSON `document`; `auth` is a user and a password."""
         request = Request(
             "POST",
             checked_url(url),
             headers or {},
             max_bytes,
-            form=form or {},
+            form=form,
+            document=document,
             auth=auth,
         )
         return self._fetch(request, parse, ttl_s)

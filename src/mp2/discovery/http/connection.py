@@ -115,6 +115,7 @@ class Connection:
             request.full_url(),
             headers=dict(request.headers),
             data=request.form,
+            json=request.document,
             timeout=timeout,
             extensions={"trace": self._note_stream},
         )

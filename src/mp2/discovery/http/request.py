@@ -39,13 +39,17 @@ _DEFAULT_PORT = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `url` is without `secret_params`, which only `full_url` adds."""
+    """What is sent, a POST with a `form` or a JSON `document`.
+
+    `url` is without `secret_params`, which only `full_url` adds.
+    """
 
     method: str
     url: httpx2.URL
     headers: Texts
     max_bytes: int
     form: Texts | None = None
+    document: Fields | None = None
     secret_params: Texts = field(default_factory=dict, repr=False)
     auth: tuple[str, str] | None = field(default=None, repr=False)
 
