@@ -84,6 +84,12 @@ def test_without_such_a_value_the_format_decides() -> None:
     assert read_prices(bars(["01/01/2024", "02/02/2024"])).dates == ("2024-01-01", "2024-02-02")
 
 
+def test_the_rows_after_a_refusal_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "BATCH_ROWS", 2)
+    table = bars(["02/01/2024", "03/01/2024", "02/01/2024", "04/01/2024"])
+    assert "no value shows which" in problem_of(table)
+
+
 def test_a_column_with_both_orders_is_refused() -> None:
     assert problem_of(bars(["13/02/2024", "02/14/2024"])) == (
         "prices: column 'date' has '13/02/2024', where the day is first, and '02/14/2024', "

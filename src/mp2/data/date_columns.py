@@ -66,6 +66,9 @@ class DateColumn:
         import polars as pl
 
         self._times = None
+        # Looking for it in every batch again would read the table as often.
+        if self.refusal:
+            return nulls(values, pl.Date)
         if values.dtype == pl.Date:
             return _in_calendar(values)
         convert = self._of_texts
