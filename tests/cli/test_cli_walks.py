@@ -211,3 +211,15 @@ def test_the_track_record_of_a_store(mp2, bars):
 def test_a_store_without_picks_has_no_record(mp2, bars, walked):
     code, out, _ = mp2("track")
     assert (code, out) == (0, "No run has picks yet; mp2 run and mp2 pick make them.\n")
+
+
+def test_a_run_of_the_same_settings_shows_the_walk_forward_as_its_record(mp2, walked):
+    same = ("run", "bars.csv", "--grids=grids.toml", *LENIENT, "--replicates=0", "--no-progress")
+    _, out, _ = mp2(*same)
+    shown = " ".join(out.split())
+    judged = walked["total"]["all"]
+    assert f"Record walk-forward of {judged['n_days'] + judged['n_days_without']} days to " in shown
+    assert f"{judged['net_return_pp']:+.2f}% a day after 5 bps a side" in shown
+    # Of other settings it says nothing.
+    _, out, _ = mp2(*same, "--min-tickers=2")
+    assert "Record    none yet: mp2 walkforward bars.csv" in out

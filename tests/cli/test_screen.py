@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from commands import RULES, WEEK
 from rich.cells import cell_len
@@ -151,6 +152,26 @@ def test_groups_and_statistics_are_shown_when_they_are_asked_for(mp2):
     assert "Groups tested: " in out
     assert "Size 3: best 10 of 58 ideas; groups: 58 kept" in out
     assert "A0: 3 starters, 0 cut off" in err
+
+
+def test_what_is_found_in_the_data_is_said_in_one_line_per_file(mp2, bars, here):
+    table = pl.read_parquet(bars / "bars.parquet")
+    last = pl.col("date") == table["date"].max()
+    odd = last & (pl.col("ticker") == table["ticker"][0])
+    table = table.filter(~(last & (pl.col("ticker") == table["ticker"][-1])))
+    table = table.with_columns(pl.when(odd).then(0.01).otherwise("low").alias("high"))
+    table.write_parquet("odd.parquet")
+    lines = json.loads(mp2("check", "data", "odd.parquet", "--json")[1])["findings"]
+    assert len(lines) > 1
+    said = f"{len(lines)} findings"
+    args = ("signals", "odd.parquet", "-o", "signals.csv", "--grids=grids.toml", "--no-progress")
+    _, _, err = mp2(*args)
+    assert f"warning: odd.parquet: {said}; mp2 check data lists them" in err
+    assert err.count("odd.parquet: ") == 1
+    assert mp2("-v", *args)[2].count("odd.parquet: ") >= len(lines)
+    _, out, err = mp2("run", "odd.parquet", *SEARCH)
+    assert err == ""
+    assert out.splitlines()[0].endswith(f", {said}: mp2 check data")
 
 
 # --- states that are hard to come by --------------------------------------------------------------

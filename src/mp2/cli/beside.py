@@ -8,34 +8,39 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mp2.cli.options import reading
-from mp2.errors import Mp2Error
+from mp2.errors import Mp2Error, counted
 from mp2.groups.result import SearchResult
+from mp2.picks.costs import net_return_pp
 from mp2.picks.records import DayPicks
+from mp2.picks.weeks import ALL
 
 if TYPE_CHECKING:
     from mp2.discovery.records import ScanResult
-    from mp2.picks.track import ConfigurationRecord
+    from mp2.picks.weeks import WalkForward
     from mp2.storage.request import Request
     from mp2.storage.runs import Store
 
 USUAL_COST_BPS = 5.0
 """Of each side, for the record of runs without a cost of their own."""
+# Those before were of other settings, or are too old to matter.
+_N_WALKS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
     """What a database knows beside a result.
 
-    `before`: the picks before these; `record`: how those of the same settings did; `scan`: one made
-    since the last day searched. All are None for a result that is not stored.
+    `before`: the picks before these; `record`: how picks of the same settings did, in a sentence;
+    `scan`: one made since the last day searched. All are None for a result that is not stored.
     """
 
     request: Request | None = None
     before: DayPicks | None = None
-    record: ConfigurationRecord | None = None
+    record: str | None = None
     scan: ScanResult | None = None
 
 
@@ -45,8 +50,6 @@ def beside(
     picks: DayPicks | None,
 ) -> Beside:
     """Return what the database knows beside a result and its picks."""
-    from mp2.storage.track import record_of
-
     if result.run_id is None:
         return Beside()
     with suppress(Mp2Error), reading(db) as store:
@@ -57,10 +60,52 @@ def beside(
         return Beside(
             request=request,
             before=store.picks_before(result.run_id, picks.day),
-            record=record_of(store, request, cost_bps=cost_bps),
+            record=_record(store, request, cost_bps),
             scan=_scan_for(store, result, picks),
         )
     return Beside()
+
+
+def _record(
+    store: Store,
+    request: Request,
+    cost_bps: float,
+) -> str | None:
+    """How picks of the same settings did: scored ones, or of the last walk-forward, if longer."""
+    from mp2.storage.track import record_of
+
+    track = record_of(store, request, cost_bps=cost_bps)
+    n_scored = track.total[ALL].n_days if track else 0
+    walk = _walk_for(store, request)
+    if walk is not None and walk.total[ALL].n_days > n_scored:
+        return f"walk-forward of {_walk_text(walk, cost_bps)}"
+    return track.sentence() if track else None
+
+
+def _walk_for(store: Store, request: Request) -> WalkForward | None:
+    """The newest stored walk-forward of the same settings that has a week."""
+    from mp2.storage.configuration import configuration_of
+
+    wanted = configuration_of(request)
+    for summary in store.walks(_N_WALKS):
+        run = store.load_walk_request(summary.walk_id).run
+        if summary.judged is not None and configuration_of(run) == wanted:
+            return store.load_walk(summary.walk_id)
+    return None
+
+
+def _walk_text(walk: WalkForward, cost_bps: float) -> str:
+    days = [day for week in walk.weeks for day in week.days]
+    nets = []
+    for day in days:
+        score = day.scores[ALL]
+        if score is not None:
+            nets.append(net_return_pp(score, cost_bps))
+    judged = walk.total[ALL]
+    text = f"{counted(len(days), 'day')} to {days[-1].day}: {judged.text()}"
+    if not nets:
+        return text
+    return f"{text}; {fmean(nets):+.2f}% a day after {cost_bps:g} bps a side"
 
 
 def _scan_for(

@@ -18,7 +18,7 @@ from mp2.cli.options import (
     with_options,
 )
 from mp2.cli.session import Interrupts
-from mp2.cli.views import document, present, record_table
+from mp2.cli.views import count_findings, document, present, record_table
 from mp2.errors import ExitCode, counted
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def lookahead(
             findings = check_signals(table, checked, stop=interrupts.stop, observe=observe)
         lines = [str(finding) for finding in findings]
         warnings = (*table.warnings, *checked.warnings)
+        count_findings(prices, table.warnings)
         # A variation may have findings on several days.
         n_cheating = len({(finding.algo, finding.variation) for finding in findings})
         present(

@@ -151,12 +151,12 @@ def present_screen(
     from mp2.cli.search_view import groups_view, statistics_view
 
     session = current_session()
+    if session.quiet or not session.verbose:
+        # The screen counts them.
+        session.said.update(content["warnings"])
     if session.quiet:
         present(content, short_line(shown))
         return
-    if not session.verbose:
-        # The screen counts them.
-        session.said.update(content["warnings"])
     more: list[Any] = []
     if how.groups:
         more.append(groups_view(shown.result, n_show=_N_IDEAS if how.show is None else how.show))

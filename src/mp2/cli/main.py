@@ -236,7 +236,10 @@ def _read_settings(
     help="show what is being done (-vv: everything); may stand anywhere",
 )
 @click.option(
-    "-q", "--quiet", is_flag=True, help="only warnings, errors and results; may stand anywhere"
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="only warnings, errors and results, of a search one line; may stand anywhere",
 )
 @output_option("--log-file", help="write the log there as well; as JSON lines if named .jsonl")
 @click.option("--debug", is_flag=True, help="show tracebacks; may stand anywhere")

@@ -34,7 +34,7 @@ from mp2.cli.output_files import write_picks
 from mp2.cli.scan import ScanOptions, planned, run_scan
 from mp2.cli.search_options import ViewOptions
 from mp2.cli.session import Interrupts, note_kept
-from mp2.cli.views import document, present
+from mp2.cli.views import count_findings, document, present
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
@@ -370,6 +370,7 @@ def outcome(
                     "which it replaces"
                 )
             store.save_outcome(run_id, scored)
+        count_findings(prices, table.warnings)
         content = document(
             warnings=[*table.warnings, *problems],
             run_id=run_id,

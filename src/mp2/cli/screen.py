@@ -342,11 +342,8 @@ def _honest(shown: Shown) -> Iterator[Text]:
     yield from labelled("Luck", luck, at_most=5)
     if shown.picks is None:
         return
-    record = shown.beside.record
-    text = f"none yet: {_walk_forward(shown)}"
-    if record is not None:
-        text = record.sentence()
-    yield from labelled("Record", text, at_most=4)
+    record = shown.beside.record or f"none yet: {_walk_forward(shown)}"
+    yield from labelled("Record", record, at_most=4)
     yield from labelled("Overlap", _overlap(shown.picks, shown.beside.before))
 
 

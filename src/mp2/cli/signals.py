@@ -24,7 +24,7 @@ from mp2.cli.options import (
 )
 from mp2.cli.output_files import writing
 from mp2.cli.session import Interrupts
-from mp2.cli.views import document, present
+from mp2.cli.views import count_findings, document, present
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def signals(
             if sheet.assumed_day:
                 next_day += " (assumed)"
             lines.append(f"signals for {next_day}: {next_output}")
+        count_findings(prices, sheet.warnings)
         content = document(
             warnings=sheet.warnings,
             output=str(output),

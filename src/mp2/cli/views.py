@@ -13,11 +13,13 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from mp2._document import SCHEMA_VERSION, Document, Fields
+from mp2._files import expanded
 from mp2.cli.log_file import log_result
 from mp2.cli.session import Interrupts, current_session
 from mp2.errors import plain
@@ -55,8 +57,7 @@ def present(content: Fields, *parts: RenderableType) -> None:
     if session.as_json:
         print_document({**content, "warnings": [*session.warnings, *content["warnings"]]})
         return
-    if not session.quiet:
-        print_warnings(line for line in content["warnings"] if line not in session.said)
+    print_warnings(line for line in content["warnings"] if line not in session.said)
     screen = console()
     for part in parts:
         if isinstance(part, str):
@@ -168,6 +169,17 @@ def print_warnings(warnings: Iterable[str]) -> None:
     screen = console(stderr=True)
     for warning in warnings:
         screen.print(styled(f"warning: {warning}", "yellow"))
+
+
+def count_findings(prices: Path, warnings: Iterable[str]) -> None:
+    """Have what was found in a file of prices said in one line of text, in full with -v."""
+    session = current_session()
+    source = expanded(prices)
+    findings = [line for line in warnings if line.startswith(f"{source}: ")]
+    if session.verbose or session.as_json or len(findings) < 2:
+        return
+    session.said.update(findings)
+    print_warnings([f"{source}: {len(findings)} findings; mp2 check data lists them"])
 
 
 def console(*, stderr: bool = False) -> Console:

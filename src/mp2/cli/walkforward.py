@@ -40,7 +40,7 @@ from mp2.cli.search_options import (
     rules_from,
 )
 from mp2.cli.session import Interrupts, current_session, note_kept
-from mp2.cli.views import present, say
+from mp2.cli.views import count_findings, present, say
 from mp2.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def walkforward(
                 if not no_store:
                     control = _stored(control, db)
                 walk = walk_request(request, control, WalkInputs())
+        if prices is not None:
+            count_findings(prices, walk.warnings)
         # The result is printed first: a file that fails must not take it away.
         present(walk.to_dict(), walk_view(walk), *_where_stored(walk))
         if walk.store_error:
