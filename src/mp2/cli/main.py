@@ -19,6 +19,7 @@ import click
 from click.shell_completion import shell_complete
 
 from mp2.cli import check as cli_check
+from mp2.cli import compare as cli_compare
 from mp2.cli import config as cli_config
 from mp2.cli import daily as cli_daily
 from mp2.cli import pick as cli_pick
@@ -293,4 +294,5 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     cli.add_command(command)
+cli_runs.runs.add_command(cli_compare.compare)
 settings.name_settings(cli, "MP2")

@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from mp2.evidence.intervals import Interval, mean_interval
-from mp2.picks.records import Score
-from mp2.picks.weeks import ALL, VOTES, Judged, Verdict, WalkDay
+from mp2.picks.records import ALL, VOTES, Score
+from mp2.picks.weeks import Judged, Verdict, WalkDay
 
 
 def judge_each(
@@ -26,7 +26,7 @@ def judge(days: Sequence[WalkDay], series: str) -> Judged:
     with_picks: list[WalkDay] = []
     scores: list[Score] = []
     for day in days:
-        score = day.scores[series]
+        score = day.scores.get(series)
         if score is not None:
             with_picks.append(day)
             scores.append(score)

@@ -18,6 +18,10 @@ from mp2.data.holding import DAY_HOLD, Hold
 from mp2.errors import counted
 from mp2.groups.result import Group, Member
 
+ALL = "all"
+VOTES = "votes"
+"""Series of picks beside those of the sizes: the union of these, and the tickers of the vote."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizePick:
@@ -78,6 +82,15 @@ class DayPicks(Overview):
             if pick:
                 tickers.update(pick.tickers)
         return tuple(sorted(tickers))
+
+    def series(self) -> dict[str, Names]:
+        """Return the tickers of each series: the pick of a size as "3", "all" and "votes"."""
+        tickers: dict[str, Names] = {}
+        for size, pick in self.picks.items():
+            tickers[str(size)] = pick.tickers if pick else ()
+        tickers[ALL] = self.tickers()
+        tickers[VOTES] = tuple(vote.ticker for vote in self.votes)
+        return tickers
 
     def sizes_with(self, ticker: str) -> tuple[int, ...]:
         """Return the sizes whose pick has the ticker."""

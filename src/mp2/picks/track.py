@@ -17,8 +17,8 @@ from mp2.data.frames import Backend, new_frame
 from mp2.errors import counted
 from mp2.picks.costs import net_return_pp
 from mp2.picks.judging import judge, judge_each
-from mp2.picks.records import SCORE_TYPES, DayPicks, Outcome, Score
-from mp2.picks.weeks import ALL, JUDGED_TYPES, VOTES, Judged, WalkDay, judged_row, judged_rows
+from mp2.picks.records import ALL, SCORE_TYPES, VOTES, DayPicks, Outcome, Score
+from mp2.picks.weeks import JUDGED_TYPES, Judged, WalkDay, judged_row, judged_rows
 
 IDEA_RANKS: tuple[tuple[str, int, int], ...] = (
     ("1", 1, 1),
@@ -223,7 +223,7 @@ def configuration_record(
     n_late = 0
     for one in counting:
         if one.outcome is not None and one.outcome.session is not None:
-            scored.append(_track_day(one, one.outcome, cost_bps))
+            scored.append(scored_day(one, one.outcome, cost_bps))
             n_late += one.is_late
     sizes: set[int] = set()
     for one in picked:
@@ -242,29 +242,24 @@ def configuration_record(
     )
 
 
-def _track_day(
+def scored_day(
     one: PickedDay,
     outcome: Outcome,
-    cost_bps: float,
+    cost_bps: float = 0.0,
 ) -> TrackDay:
-    scores: dict[str, Score | None] = {}
-    tickers: dict[str, Names] = {}
-    ideas: dict[str, int | None] = {}
+    """Return a day's picks with their scores, after costs per side."""
+    scores = {str(size): score for size, score in outcome.sizes.items()}
+    scores |= {ALL: outcome.all_sizes, VOTES: outcome.votes}
+    ideas = {}
     for size, pick in one.picks.picks.items():
-        scores[str(size)] = _charged(outcome.sizes.get(size), cost_bps)
-        tickers[str(size)] = pick.tickers if pick else ()
         ideas[str(size)] = pick.idea if pick else None
-    scores[ALL] = _charged(outcome.all_sizes, cost_bps)
-    tickers[ALL] = one.picks.tickers()
-    scores[VOTES] = _charged(outcome.votes, cost_bps)
-    tickers[VOTES] = tuple(vote.ticker for vote in one.picks.votes)
     return TrackDay(
         day=one.session,
         n_universe=outcome.n_universe,
         universe_hit_rate_pp=outcome.universe_hit_rate_pp or 0.0,
         universe_return_pp=outcome.universe_return_pp or 0.0,
-        scores=scores,
-        tickers=tickers,
+        scores={series: _charged(score, cost_bps) for series, score in scores.items()},
+        tickers=one.picks.series(),
         run_id=one.run_id,
         ideas=ideas,
     )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from mp2._document import Names, Texts
+from mp2._document import Texts
 from mp2._recurse import now_ns
 from mp2.data.prices import PriceTable
 from mp2.data.tables import Observe
@@ -35,7 +35,7 @@ from mp2.picks.judging import judge_each
 from mp2.picks.outcome import Universe
 from mp2.picks.pick import pick_day
 from mp2.picks.records import DayPicks, Score
-from mp2.picks.weeks import ALL, VOTES, WalkDay, WalkForward, WalkStatus, Week
+from mp2.picks.weeks import WalkDay, WalkForward, WalkStatus, Week
 from mp2.signals.grids import Grids
 from mp2.signals.sheet import SignalSheet, compute_signals
 
@@ -225,11 +225,7 @@ def score_day(
     cost_bps: float = 0.0,
 ) -> WalkDay:
     """Score every series of picks on one day, the position `day_idx` of the sheet."""
-    tickers_of: dict[str, Names] = {}
-    for size, pick in picks.picks.items():
-        tickers_of[str(size)] = pick.tickers if pick else ()
-    tickers_of[ALL] = picks.tickers()
-    tickers_of[VOTES] = tuple(vote.ticker for vote in picks.votes)
+    tickers_of = picks.series()
     universe = Universe(
         sheet.tickers,
         sheet.open[day_idx],

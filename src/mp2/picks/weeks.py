@@ -19,10 +19,7 @@ from mp2.evidence.intervals import Interval
 from mp2.groups.luck import P_SMALL
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
-from mp2.picks.records import Score
-
-ALL = "all"
-VOTES = "votes"
+from mp2.picks.records import ALL, VOTES, Score
 
 
 class Verdict(StrEnum):

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mp2.errors import InputError
-from mp2.picks.weeks import ALL, Judged, WalkForward, WalkStatus, Week
+from mp2.picks.records import ALL
+from mp2.picks.weeks import Judged, WalkForward, WalkStatus, Week
 from mp2.storage.database import Row, from_sql, validated
 from mp2.storage.picked import PickedStore
 from mp2.storage.processes import now_text, owner, status_now

@@ -44,6 +44,7 @@ USUAL = {
     "runs export": "last",
     "runs delete": "last",
     "runs prune": "--keep 60",
+    "runs compare": "last last",
 }
 """What a command is given besides what is wrong."""
 
@@ -138,7 +139,7 @@ def option_case(command: str, wrong: str, says: str, code: int = 2) -> Case:
     if variable := re.fullmatch(r"(MP2_\w+)=(.*)", first):
         env[variable[1]] = variable[2]
     elif first.startswith("<"):
-        usual = [*rest, *usual[1:]]
+        usual = [*rest, *usual[len(rest) :]]
     else:
         usual += [first, *rest]
     lines = tuple(says.split("\n"))
