@@ -21,6 +21,7 @@ from mp2._durations import Duration, seconds
 from mp2._interrupts import OnInterrupt, stopped_by_interrupt
 from mp2._overview import Entry, Overview
 from mp2._recurse import now_ns
+from mp2.data.holding import DAY_HOLD, Hold, check_same_hold, holding
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.sectors import read_sectors
@@ -34,6 +35,7 @@ from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
 from mp2.groups.settings import FAMILY_OVERLAP, SearchSettings, check_settings
+from mp2.picks.costs import check_cost
 from mp2.storage.inputs import (
     NOTHING_BESIDE,
     Beside,
@@ -146,9 +148,10 @@ def search(
     """Search a panel, or what `read_signals` reads, for the best consensus groups.
 
     With `store`, the path of a database, the run is kept there while it runs, and `resume` can
-    continue it: the result has its `run_id`. The search takes at most `budget_s`, in seconds or as
-    "5m"; it and the settings after it are those of `mp2.groups.settings.SearchSettings`. Setting
-    `stop` (from any thread, or a signal handler) ends the search and keeps all groups found so far.
+    continue it: the result has its `run_id`. The rule of outcomes is that of the panel. The search
+    takes at most `budget_s`, in seconds or as "5m"; it and the settings after it are those of
+    `mp2.groups.settings.SearchSettings`. Setting `stop` (from any thread, or a signal handler) ends
+    the search and keeps all groups found so far.
     `observe` is called in the calling thread about every `observe_every_s` seconds.
 
     Ctrl-C ends the search as `stop` does, a second one raises `KeyboardInterrupt`; with
@@ -195,6 +198,7 @@ def search(
                 prices=history,
                 sectors=sectors_source(sectors),
             ),
+            hold=panel.hold if isinstance(panel, SignalPanel) else DAY_HOLD,
         )
         return search_request(
             request,
@@ -225,6 +229,8 @@ def run(
     null: str = "auto",
     seed: int = 0,
     sectors: Any = None,
+    hold: Hold = DAY_HOLD,
+    cost_bps: float = 0.0,
     stop: Stop = None,
     observe: SearchObserver | None = None,
     on_interrupt: OnInterrupt = "stop",
@@ -235,6 +241,10 @@ def run(
     What the search leaves of `budget_s` goes into a test whether the best groups are better than
     luck, by so many `replicates`; 0 for no test. `null`, `seed` and `sectors` are those of
     `mp2.significance`.
+
+    `hold` is the rule of outcomes (`mp2.data.holding`). One that sells on the next session searches
+    the days that are sold by `end`: the last one is the session before it. `cost_bps`, the cost of
+    buying and of selling in hundredths of a percent, is stored with the picks for their outcome.
 
     `prices` and `grids` are what `read_prices` and `load_grids` return, or what they read.
     With `store`, the path of a database, the run is kept there as `search` does. The settings are
@@ -259,6 +269,7 @@ def run(
     else:
         signals = SignalSettings(n_days=n_days, end=end, grids=path_of(grids))
         given_grids = None
+    check_cost(cost_bps)
     control = RunControl(storing=Storing(db=path_of(store)), stop=stop, observe=observe)
     with _attended(control, on_interrupt, progress) as control:
         if not isinstance(prices, str | PathLike):
@@ -272,6 +283,8 @@ def run(
                 settings=LuckSettings(replicates=replicates, null=null, seed=seed),
                 sectors=sectors_source(sectors),
             ),
+            hold=holding(hold).name,
+            cost_bps=cost_bps,
         )
         table = prices if isinstance(prices, PriceTable) else None
         return run_request(request, control, table, given_grids, beside_of(None, sectors))
@@ -288,6 +301,7 @@ def resume(
     max_attempts: int | None = None,
     prices: Any = None,
     sectors: Any = None,
+    hold: Hold | None = None,
     stop: Stop = None,
     observe: SearchObserver | None = None,
     on_interrupt: OnInterrupt = "stop",
@@ -298,7 +312,8 @@ def resume(
     `run_id` may be the beginning of an id, or "last". The input is read again from the file it came
     from, or from `source`; a run that began with a frame, or with grids, prices or sectors in
     memory, needs the same again. Rules and settings are those of the run; `budget_s` (for this
-    call), `workers` and `max_attempts` (counted from the first start) may be set again.
+    call), `workers` and `max_attempts` (counted from the first start) may be set again. A `hold`
+    that is given has to be the rule of the run.
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """
@@ -309,6 +324,7 @@ def resume(
             control,
             source=source,
             grids=grids,
+            hold=hold,
             budget_s=None if budget_s is None else seconds("budget_s", budget_s),
             workers=workers,
             max_attempts=max_attempts,
@@ -349,7 +365,7 @@ def search_request(
     if panel is None:
         started_ns = now_ns()
         control.observe_step(f"reading {request.name}")
-        panel = read_panel(request.source, control.stop)
+        panel = read_panel(request.source, control.stop, hold=request.hold)
         read_s = (now_ns() - started_ns) / 1e9
     check_settings(request.search, panel.algos)
     test = _luck_test(request, control, panel, beside)
@@ -383,6 +399,7 @@ def run_request(
             signals.sheet.days[-1],
             min_tickers=request.picks.min_tickers,
             top_groups=request.picks.top_groups,
+            cost_bps=request.cost_bps,
         )
         result = recorder.finish(picks)
     # Picks of a result that could not be stored belong to no run.
@@ -427,10 +444,12 @@ def _signals(
     check_settings(request.search, [algorithm.name for algorithm in grids.algorithms])
     sheet = compute_signals(
         prices,
-        n_days=request.signals.n_days,
+        # So that as many days are sold by the end.
+        n_days=request.signals.n_days + holding(request.hold).n_sessions,
         end=end,
         include_next=True,
         grids=grids,
+        hold=request.hold,
         stop=control.stop,
         observe=control.observe_signals,
     )
@@ -490,6 +509,7 @@ def luck_request(
     control: RunControl,
     *,
     luck: LuckRequest,
+    hold: Hold | None = None,
     budget_s: float = 60.0,
     workers: int | None = None,
 ) -> SearchResult:
@@ -507,6 +527,7 @@ def luck_request(
         run_id = opened.find(name)
         request = opened.load_request(run_id)
         result = opened.load(run_id)
+    check_same_hold(hold, request.hold, f"run {run_id}")
 
     prices = luck.prices or request.luck.prices
     sectors = luck.sectors or request.luck.sectors
@@ -515,7 +536,7 @@ def luck_request(
     beside = NOTHING_BESIDE
     if isinstance(request.source, SignalsFile | InMemory):
         control.observe_step(f"reading {request.name}")
-        panel = read_panel(request.source, control.stop)
+        panel = read_panel(request.source, control.stop, hold=request.hold)
     else:
         signals = _signals(request, control, None, None)
         panel = signals.sheet.panel(0, request.signals.n_days)
@@ -548,6 +569,7 @@ def resume_request(
     source: Any = None,
     grids: Grids | None = None,
     beside: Beside = NOTHING_BESIDE,
+    hold: Hold | None = None,
     **limits: Any,
 ) -> SearchResult | PipelineRun:
     """Continue the run that `name` means in the database; the limits are those of `resume`.
@@ -562,6 +584,7 @@ def resume_request(
         opened.check_resumable(run_id)
         request = opened.load_request(run_id)
         status = opened.status(run_id)
+    check_same_hold(hold, request.hold, f"run {run_id}")
 
     changes = {name: value for name, value in limits.items() if value is not None}
     if status == Status.WORK_LIMIT:
@@ -577,6 +600,7 @@ def resume_request(
         if not isinstance(source, SignalPanel | PriceTable):
             source = read_again(source, request, control.stop)
         if isinstance(source, SignalPanel):
+            check_same_hold(source.hold, request.hold, f"run {run_id}")
             return search_request(request, control, source, beside)
         return run_request(request, control, source, grids, beside)
     if isinstance(request.source, InMemory):

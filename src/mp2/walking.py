@@ -14,6 +14,7 @@ from typing import Any
 
 from mp2._durations import Duration, seconds
 from mp2._interrupts import OnInterrupt, stopped_by_interrupt
+from mp2.data.holding import DAY_HOLD, Hold, holding
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.sectors import read_sectors
 from mp2.data.tables import Observe, Stop
@@ -95,6 +96,7 @@ def walk_forward(
     seed: int = 0,
     sectors: Any = None,
     cost_bps: float = 0.0,
+    hold: Hold = DAY_HOLD,
     stop: Stop = None,
     observe: Observe = None,
     on_interrupt: OnInterrupt = "stop",
@@ -114,7 +116,8 @@ def walk_forward(
     - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
       best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
     - `cost_bps`: what buying and selling cost each, in hundredths of a percent: net returns beside
-      the others.
+      the others. `hold`: the rule of outcomes (`mp2.data.holding`); no day is searched or judged
+      that it sells after `end`.
     - `observe(done, total)` counts weeks. Setting `stop` ends the walk with the weeks finished so
       far; while signals are computed it raises `ReadStoppedError`. Ctrl-C ends it likewise, by
       `on_interrupt="raise"` with `KeyboardInterrupt`; `progress=True` shows a bar.
@@ -144,6 +147,7 @@ def walk_forward(
         signals=signals_of,
         picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
         luck=LuckRequest(settings=luck, sectors=sectors_source(sectors)),
+        hold=holding(hold).name,
         cost_bps=cost_bps,
     )
     control = WalkControl(
@@ -250,6 +254,7 @@ def walk_request(
         min_tickers=run.picks.min_tickers,
         top_groups=run.picks.top_groups,
         cost_bps=run.cost_bps,
+        hold=run.hold,
     )
     grids = inputs.grids
     if grids is None:

@@ -507,3 +507,39 @@ def test_what_a_plug_in_prints_is_not_in_the_document(mp2, bars, monkeypatch):
     assert code == 0
     assert json.loads(out)["status"] == "complete"
     assert {"loading...", "computing..."} <= set(err.splitlines())
+
+
+def test_a_run_is_searched_and_scored_by_its_rule(mp2, bars):
+    later = bars / "later.parquet"
+    end = str(pl.read_parquet(later)["date"].unique().sort()[-3])
+    held = (*SEARCH, "--hold=next-open", "--cost-bps=5", f"--end={end}", "--json")
+    code, out, _ = mp2("run", later, *held)
+    document = json.loads(out)
+    run_id = document["run_id"]
+    assert code == 0
+    assert (document["hold"], document["last_exit"]) == ("next-open", end)
+    assert len(document["days"]) == 5
+    assert document["days"][-1] < end
+    picks = document["next_day"]
+    assert (picks["day"], picks["hold"], picks["cost_bps"]) == (str(LAST_DAY), "next-open", 5.0)
+
+    # The same day by default, and the run's own rule and cost.
+    code, out, _ = mp2("pick", run_id, "--prices", later, "--grids=grids.toml", "--json")
+    again = json.loads(out)
+    for name in ("day", "picks", "votes", "hold", "cost_bps"):
+        assert again[name] == picks[name]
+    code, _, err = mp2("pick", run_id, "--prices", later, "--hold=close-close")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"hold: run {run_id} is by the rule next-open, not close-close; leave the rule" in err
+
+    code, out, _ = mp2("outcome", run_id, "--prices", bars / "bars.parquet")
+    assert code == 0
+    assert f"{LAST_DAY} is the last day of the prices; buy at the open, sell at the next" in out
+    code, out, _ = mp2("outcome", run_id, "--prices", later, "--json")
+    (outcome,) = json.loads(out)["outcomes"]
+    assert (outcome["status"], outcome["session"], outcome["hold"]) == (
+        "scored",
+        str(LAST_DAY),
+        "next-open",
+    )
+    assert outcome["votes"]["cost_bps"] == 5.0

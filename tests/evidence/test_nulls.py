@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from market_bars import walk
 
 import mp2
 from mp2.data import bitset
 from mp2.data.sectors import read_sectors
 from mp2.evidence.nulls import DaysNull, choose_null, label_rows, universes
+from mp2.signals.algorithms import ALGORITHMS
+from mp2.signals.grids import grids_of
 
 EXAMPLE = Path(__file__).parents[1] / "oracle" / "golden" / "significance"
 EXPECTED = json.loads((EXAMPLE / "significance.json").read_text())
@@ -103,3 +106,26 @@ def test_tickers_are_joined_by_their_keys(panel, prices, sectors):
     null, _ = choose_null(panel, "sectors", sectors=lower)
     usual, _ = choose_null(panel, "sectors", sectors=sectors)
     assert np.array_equal(null.sector_idx, usual.sector_idx)
+
+
+@pytest.mark.parametrize("hold", ["open-close", "next-open", "close-close"])
+def test_winners_of_other_days_won_by_the_rule_of_the_panel(hold):
+    market = walk(30, 120)
+    grids = grids_of(algorithm for algorithm in ALGORITHMS if algorithm.name == "RSI")
+    panel = mp2.compute_signals(market, n_days=4, grids=grids, hold=hold).panel()
+    null, _ = choose_null(panel, "days", market, n_donors=500, gap_days=20)
+    bought = market.close if hold == "close-close" else market.open
+    sold = market.open if hold == "next-open" else market.close
+    if hold != "open-close":
+        bought, sold = bought[:, :-1], sold[:, 1:]
+    first_idx = market.date_idx(panel.days[0])
+    n_held = 0 if hold == "open-close" else 1
+    for donors in null.donors:
+        # Nothing of the last 20 sessions before the searched days is used, not even to sell on.
+        assert sorted(donors.date_idx.tolist()) == list(range(first_idx - 20 - n_held))
+        for returns, rate, date_idx in zip(
+            donors.returns, donors.base_rates, donors.date_idx, strict=True
+        ):
+            expected = sold[:, date_idx] / bought[:, date_idx] - 1
+            np.testing.assert_allclose(returns, expected)
+            assert rate == (expected > 0).mean()

@@ -53,7 +53,7 @@ class Script:
         )
         self.requested, self.searched, self.searched_with = None, [], []
 
-    def signals(self, prices, *, n_days, end, grids, stop):
+    def signals(self, prices, *, n_days, end, grids, stop, hold):
         self.requested = (n_days, end, grids)
         idx = len(prices.dates) if end is None else prices.dates.index(end) + 1
         days = prices.dates[idx - n_days : idx]

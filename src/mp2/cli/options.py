@@ -15,6 +15,7 @@ from mp2.cli.log_file import begin_log
 from mp2.cli.output_files import OutputOption, check_outputs
 from mp2.cli.session import Interrupts, Session, note_kept
 from mp2.cli.views import document, present
+from mp2.data.holding import DAY_HOLD, HOLDS
 
 if TYPE_CHECKING:
     from mp2.storage.runs import Store
@@ -168,13 +169,23 @@ def _reading_options(example: str) -> tuple[Callable[[Any], Any], ...]:
     )
 
 
-COST_OPTION = click.option(
-    "--cost-bps",
-    type=float,
-    default=0.0,
+def _hold_option(**more: Any) -> Callable[[CommandT], CommandT]:
+    return click.option("--hold", type=click.Choice(HOLDS), **more)
+
+
+def _cost_option(**more: Any) -> Callable[[CommandT], CommandT]:
+    return click.option("--cost-bps", type=float, **more)
+
+
+_COST = "cost of buying and of selling, each, in hundredths of a percent: adds net returns"
+COST_OPTION = _cost_option(default=0.0, show_default=True, help=_COST)
+RUN_COST_OPTION = _cost_option(help=f"{_COST} [default: that of the run]")
+HOLD_OPTION = _hold_option(
+    default=DAY_HOLD,
     show_default=True,
-    help="cost of buying and of selling, each, in hundredths of a percent: adds net returns",
+    help="at which price picks of a day are bought and sold; a win is a return above 0",
 )
+RUN_HOLD_OPTION = _hold_option(help="rule of outcomes, which has to be that of the run")
 PRICES_OPTIONS = (
     *_reading_options("date=NAME,close=NAME, or without a header 1=date,2=open"),
     click.option("--ticker", help="ticker of prices that have no column of tickers"),

@@ -15,13 +15,14 @@ from mp2._document import Document, Fields
 from mp2.cli.completion import RUN_ARGUMENT, complete_scans
 from mp2.cli.logs import start_logging
 from mp2.cli.options import (
-    COST_OPTION,
     DB_OPTION,
     GRIDS_OPTION,
     GROUPS_OPTION,
     JSON_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
+    RUN_COST_OPTION,
+    RUN_HOLD_OPTION,
     SHOW_OPTION,
     Command,
     file_option,
@@ -35,6 +36,7 @@ from mp2.cli.scan import ScanOptions, planned, run_scan
 from mp2.cli.search_options import ViewOptions
 from mp2.cli.session import Interrupts, note_kept
 from mp2.cli.views import count_findings, document, present
+from mp2.data.holding import Hold, check_same_hold
 from mp2.errors import ExitCode, InputError, Mp2Error, StoreError
 
 if TYPE_CHECKING:
@@ -97,14 +99,16 @@ class _ScanChoice:
 @output_option("--csv", "csv_output", help="write the table of tickers there")
 @SHOW_OPTION
 @GROUPS_OPTION
-@COST_OPTION
+@RUN_COST_OPTION
+@RUN_HOLD_OPTION
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
 def pick(
     run: str,
     csv_output: Path | None,
-    cost_bps: float,
+    cost_bps: float | None,
+    hold: Hold | None,
     **options: Any,
 ) -> int:
     """Apply the kept groups of RUN to the next day's signals: its tickers, and the groups' votes.
@@ -125,7 +129,8 @@ def pick(
     choice = options_record(_ScanChoice, options)
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
-    check_cost(cost_bps)
+    if cost_bps is not None:
+        check_cost(cost_bps)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
         with reading(choice.db) as store:
@@ -134,11 +139,21 @@ def pick(
             result = store.load(run_id, starters=False)
             request = store.load_request(run_id)
             outcomes = store.load_outcomes(run_id)
+        check_same_hold(hold, request.hold, f"run {run_id}")
         if options["shift"] is None:
             options["shift"] = request.shift
+        if cost_bps is None:
+            cost_bps = request.cost_bps
         sheet, prices = sheet_of_day(result, source, options, interrupts.stop)
         day = sheet.days[-1]
-        picks = pick_day(result, sheet, day, min_tickers=how.min_tickers, top_groups=how.top_groups)
+        picks = pick_day(
+            result,
+            sheet,
+            day,
+            min_tickers=how.min_tickers,
+            top_groups=how.top_groups,
+            cost_bps=cost_bps,
+        )
         record = scored_days(outcomes, before=day, cost_bps=cost_bps)
         errors = [] if choice.no_store else _save(choice.db, picks)
         # After the picks are stored: scanners take their time, and may fail.
@@ -196,7 +211,7 @@ def sheet_of_day(
             reading=Reading(stop=stop, **file.reading()),
         )
         return sheet, None
-    last_searched = result.days[-1]
+    last_searched = result.seen_until
     end = last_searched
     wanted = None
     if source.day is not None:
@@ -316,7 +331,8 @@ def scan_warnings(result: ScanResult, day: str) -> Iterator[str]:
 @RUN_ARGUMENT
 @file_option("--prices", required=True, help="daily bars that hold the day picked for")
 @with_options(PRICES_OPTIONS)
-@COST_OPTION
+@RUN_COST_OPTION
+@RUN_HOLD_OPTION
 @NO_STORE_OPTION
 @DB_OPTION
 @JSON_OPTION
@@ -325,7 +341,8 @@ def outcome(
     prices: Path,
     db: Path,
     no_store: bool,
-    cost_bps: float,
+    cost_bps: float | None,
+    hold: Hold | None,
     **options: Any,
 ) -> None:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
@@ -337,10 +354,12 @@ def outcome(
     from mp2.storage.request import PricesFile
     from mp2.storage.runs import Store
 
-    check_cost(cost_bps)
+    if cost_bps is not None:
+        check_cost(cost_bps)
     with Interrupts().caught() as interrupts, Store(db, must_exist=True) as store:
         start_logging()
         run_id = store.find(run)
+        check_same_hold(hold, store.load_request(run_id).hold, f"run {run_id}")
         stored = store.load_picks(run_id)
         if not stored:
             raise InputError(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from mp2.cli.views import record_table, stacked, styled
+from mp2.data.holding import DAY_HOLD
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,9 +23,10 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
         yield f"Outcome of {outcome.day}: {outcome.status}. {note}"
         return
     yield ""
+    gained = "closed above their open" if outcome.hold == DAY_HOLD else "gained"
     yield styled(
         f"Outcome of {outcome.session}: {outcome.n_universe} tickers, "
-        f"{_percent(outcome.universe_hit_rate_pp)} closed above their open, "
+        f"{_percent(outcome.universe_hit_rate_pp)} {gained}, "
         f"mean {_percent(outcome.universe_return_pp, 2)}",
         "bold",
     )

@@ -9,10 +9,17 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
-from mp2.cli.options import Command, file_option, options_record, with_options
+from mp2.cli.options import (
+    RUN_HOLD_OPTION,
+    Command,
+    file_option,
+    options_record,
+    with_options,
+)
 from mp2.cli.output_files import check_unread
 from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
 from mp2.cli.session import Interrupts, current_session
+from mp2.data.holding import Hold
 
 
 class ResumeCommand(Command):
@@ -40,6 +47,7 @@ class ResumeCommand(Command):
     "first, unless that is done]",
 )
 @file_option("--source", help="where the table or the prices are now, if they were moved")
+@RUN_HOLD_OPTION
 @with_options(DISPLAY_OPTIONS)
 def resume(
     run: str,
@@ -47,6 +55,7 @@ def resume(
     workers: int | None,
     max_attempts: int | None,
     source: Path | None,
+    hold: Hold | None,
     **options: Any,
 ) -> int:
     """Continue RUN, a stored run that did not end.
@@ -67,6 +76,7 @@ def resume(
                 run,
                 control,
                 source=source,
+                hold=hold,
                 budget_s=budget_s,
                 workers=workers,
                 max_attempts=max_attempts,

@@ -10,6 +10,8 @@ from click.core import ParameterSource
 
 from mp2._document import Document
 from mp2.cli.options import (
+    COST_OPTION,
+    HOLD_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
     SIGNALS_OPTIONS,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 @click.argument("prices", type=click.Path(path_type=Path))
 @search_options
 @with_options(PRICES_OPTIONS, SIGNALS_OPTIONS, PICK_OPTIONS)
+@HOLD_OPTION
+@COST_OPTION
 @output_option("-o", "--output", help="CSV file for the table of picked tickers and votes")
 def run(
     prices: Path,
@@ -60,6 +64,8 @@ def run(
 @click.command(cls=RulesCommand)
 @search_options
 @with_options(PICK_OPTIONS)
+@HOLD_OPTION
+@COST_OPTION
 @number_option("--seed", 0, "another seed, another market", least=0)
 @click.option("--no-plant", is_flag=True, help="plant nothing: every group found is luck")
 def demo(
@@ -105,9 +111,11 @@ def _run(
 ) -> int:
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
+    from mp2.picks.costs import check_cost
     from mp2.pipeline import run_request
     from mp2.storage.request import PickSettings, Request
 
+    check_cost(options["cost_bps"])
     how = options_record(RunOptions, options)
     request = Request(
         source=source,
@@ -115,6 +123,8 @@ def _run(
         signals=signals,
         picks=PickSettings(**options),
         luck=luck_from(options),
+        hold=options["hold"],
+        cost_bps=options["cost_bps"],
     )
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:

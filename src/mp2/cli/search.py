@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
-from mp2.cli.options import TABLE_OPTIONS, file_option, number_option, options_record, with_options
+from mp2.cli.options import (
+    COST_OPTION,
+    HOLD_OPTION,
+    TABLE_OPTIONS,
+    file_option,
+    number_option,
+    options_record,
+    with_options,
+)
 from mp2.cli.search_options import (
     RulesCommand,
     RunOptions,
@@ -52,6 +60,8 @@ if TYPE_CHECKING:
     "sessions from a signal's day to the day it counts: 1 if computed at the close",
     least=0,
 )
+@HOLD_OPTION
+@COST_OPTION
 @file_option("--prices", help="daily bars, for a test against the winners of other days")
 def search(
     path: Path,
@@ -65,15 +75,24 @@ def search(
     and either open and close or win.
 
     The signal of a day must be known before that day's open. Signals that are computed at the close
-    count from the next session on: --shift 1.
+    count from the next session on: --shift 1. A rule that sells on the next session (--hold) needs
+    --outcomes with open and close.
     """
     from mp2.cli.found import followed, present_found
+    from mp2.picks.costs import check_cost
     from mp2.pipeline import search_request
     from mp2.storage.request import Request, SignalsFile
 
+    check_cost(options["cost_bps"])
     how = options_record(RunOptions, options)
     source = SignalsFile(path=path, **options)
-    request = Request(source=source, search=settings_from(options), luck=luck_from(options, prices))
+    request = Request(
+        source=source,
+        search=settings_from(options),
+        luck=luck_from(options, prices),
+        hold=options["hold"],
+        cost_bps=options["cost_bps"],
+    )
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
             if dry_run:
@@ -92,7 +111,7 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     from mp2.groups.space import panel_summary
     from mp2.storage.inputs import read_panel
 
-    panel = read_panel(request.source, stop)
+    panel = read_panel(request.source, stop, hold=request.hold)
     check_settings(request.search, panel.algos)
     rules = request.search.rules
     summary = panel_summary(panel, rules.max_size)

@@ -9,9 +9,16 @@ import click
 
 from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
-from mp2.cli.options import Command, file_option, options_record, with_options
+from mp2.cli.options import (
+    RUN_HOLD_OPTION,
+    Command,
+    file_option,
+    options_record,
+    with_options,
+)
 from mp2.cli.search_options import DISPLAY_OPTIONS, LUCK_OPTIONS, RunOptions, luck_from
 from mp2.cli.session import Interrupts
+from mp2.data.holding import Hold
 
 
 @click.command(cls=Command)
@@ -26,12 +33,14 @@ from mp2.cli.session import Interrupts
 )
 @click.option("--workers", type=int, help="kernels that run at once [default: as in the search]")
 @file_option("--prices", help="daily bars, for a test against the winners of other days")
+@RUN_HOLD_OPTION
 @with_options(LUCK_OPTIONS, DISPLAY_OPTIONS)
 def test(
     run: str,
     budget_s: float,
     workers: int | None,
     prices: Path | None,
+    hold: Hold | None,
     **options: Any,
 ) -> int:
     """Test whether the groups of RUN, a stored run, are better than luck.
@@ -50,6 +59,7 @@ def test(
                 run,
                 control,
                 luck=luck_from(options, prices),
+                hold=hold,
                 budget_s=budget_s,
                 workers=workers,
             )

@@ -21,6 +21,7 @@ from mp2.cli.options import (
     END_OPTION,
     GRIDS_OPTION,
     HEARTBEAT_OPTION,
+    HOLD_OPTION,
     JSON_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
@@ -84,6 +85,7 @@ class WalkCommand(RulesCommand):
 @GRIDS_OPTION
 @with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
 @rule_options
+@HOLD_OPTION
 @COST_OPTION
 @output_option("-o", "--output", help="CSV file for the table of days, their picks and returns")
 @click.option("--no-store", is_flag=True, help="do not store the walk-forward")
@@ -188,6 +190,7 @@ def _request(prices: Path, options: Document) -> WalkRequest:
         signals=SignalSettings(end=last_day(source, options["end"]), grids=options["grids"]),
         picks=PickSettings(**options),
         luck=luck_from(options),
+        hold=options["hold"],
         cost_bps=options["cost_bps"],
     )
     return WalkRequest(run=run, weeks=options["weeks"])

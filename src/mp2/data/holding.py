@@ -11,12 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-
-from mp2.data.arrays import FloatArray
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
+    from mp2.data.arrays import FloatArray
     from mp2.data.prices import PriceTable
 
 Hold = Literal["open-close", "next-open", "close-close"]
@@ -40,31 +38,28 @@ class Holding:
     trade: str
 
     def entries(self, prices: PriceTable) -> FloatArray:
-        """Return what a buyer pays on each date: float64[T, N], NaN without a bar."""
+        """Return what a buyer pays on each date: float64[T, N], NaN without a bar; a view."""
         entries: FloatArray = getattr(prices, self.bought)
         return entries
 
     def exits(self, prices: PriceTable) -> FloatArray:
-        """Return what a buyer of each date gets: float64[T, N], NaN where it is not known."""
+        """Return what a buyer of each date gets: float64[T, N - n_sessions], NaN without a bar.
+
+        A view. The last `n_sessions` dates of a table have no exit.
+        """
         values: FloatArray = getattr(prices, self.sold)
-        if not self.n_sessions:
-            return values
-        exits = np.full_like(values, np.nan)
-        exits[:, :-1] = values[:, 1:]
-        return exits
+        return values[:, self.n_sessions :]
 
 
 _RULES = (
     Holding("open-close", "open", "close", 0, "buy at the open, sell at the close"),
-    Holding(
-        "next-open", "open", "open", 1, "buy at the open, sell at the open of the next session"
-    ),
+    Holding("next-open", "open", "open", 1, "buy at the open, sell at the next open"),
     Holding(
         "close-close",
         "close",
         "close",
         1,
-        "buy at the close, sell at the close of the next session",
+        "buy at the close, sell at the next close",
     ),
 )
 _BY_NAME = {rule.name: rule for rule in _RULES}
@@ -87,6 +82,5 @@ def check_same_hold(
     if given is None or holding(given).name == of_run:
         return
     raise InputError(
-        f"hold: {run} is by the rule {of_run}, not {given}; leave --hold out, or search again "
-        "with it"
+        f"hold: {run} is by the rule {of_run}, not {given}; leave the rule out, or search again"
     )

@@ -20,6 +20,7 @@ import numpy as np
 
 from mp2.data import bitset
 from mp2.data.arrays import BoolArray, FloatArray
+from mp2.data.holding import Holding
 from mp2.data.signal_table import SignalTable
 
 _LEAST_DAYS = 3
@@ -34,6 +35,7 @@ def look_ahead_warning(
     *,
     only_bought: bool,
     shift: int,
+    rule: Holding,
 ) -> str | None:
     """Return a warning when signals seem to know the day they are dated; else None.
 
@@ -41,8 +43,10 @@ def look_ahead_warning(
     `only_bought`: outcomes are known of bought tickers alone, so there is nothing to compare with.
     """
     later_by = shift + 1
+    # What is bought at the close may be known by then.
+    known_on = "that day" if rule.bought == "open" else "the session after it"
     remedy = (
-        f"if they are computed at the close of that day, read them with shift={later_by} "
+        f"if they are computed at the close of {known_on}, read them with shift={later_by} "
         f"(--shift {later_by})"
     )
     won = won & known

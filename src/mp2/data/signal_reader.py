@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from mp2.data import bitset, signal_column
 from mp2.data.arrays import BoolArray, WordArray, freeze
 from mp2.data.column_names import ColumnNames, Finder, unknown_roles
 from mp2.data.columns import CANONICAL, OUTCOME_PRICES
+from mp2.data.counted_days import shift_days
 from mp2.data.dates import parse_day
 from mp2.data.encoding import (
     Axes,
@@ -29,6 +29,8 @@ from mp2.data.encoding import (
     parse_days,
 )
 from mp2.data.frames import joined_frame
+from mp2.data.held_outcomes import HeldOutcomes
+from mp2.data.holding import DAY_HOLD, Hold, Holding, holding
 from mp2.data.look_ahead import look_ahead_warning
 from mp2.data.opening import open_table
 from mp2.data.origin import file_origin
@@ -38,10 +40,9 @@ from mp2.data.reading import Reading
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
 from mp2.data.tables import Stop
 from mp2.data.wide_signals import is_several, is_wide, wide_signals
-from mp2.errors import InputError, named
+from mp2.errors import InputError
 
 Rates = Sequence[float] | Mapping[str, float]
-_MAX_NAMED = 3
 
 
 def read_signals(
@@ -53,6 +54,7 @@ def read_signals(
     days: Sequence[Any] | None = None,
     base_win_rates: Rates | None = None,
     shift: int = 0,
+    hold: Hold = DAY_HOLD,
     table: str | None = None,
     query: str | None = None,
     timezone: str | None = None,
@@ -84,6 +86,8 @@ def read_signals(
       may have no buy.
     - `shift`: how many sessions after its day a signal counts. Sessions are the days of the
       outcomes, or of the table itself; signals that count after the last one are left out.
+    - `hold`: the rule of outcomes (`mp2.data.holding`). One that sells on the next session needs
+      `outcomes` with open and close; signals on the last session have no outcome and are left out.
     - `base_win_rates`, percent: one per day in date order, or by ISO day to replace some of the
       computed ones.
     - `strict`: what is tolerated with a warning is an error; how columns are read may be guessed.
@@ -106,12 +110,18 @@ def read_signals(
     extra_days = parse_days(_as_list(days), problems, date_format)
     if not isinstance(shift, int) or shift < 0:
         raise InputError(f"shift: {shift!r} is not a number of sessions; give 0, 1 or more")
-    with _scanned(source, outcomes, reading, shift) as (signals, found, market):
+    rule = holding(hold)
+    if rule.n_sessions and outcomes is None:
+        problems.append(f"hold: {hold} needs prices of the next session; give outcomes")
+    with _scanned(source, outcomes, reading, shift, rule) as (signals, found, market):
         problems += signals.problems
         if market is not None:
             market.join(signals.tally.name, found)
             problems += market.problems
-            shift_days(signals, found, sorted(market.days), shift, problems)
+            sessions = sorted(market.days)
+            shift_days(signals, found, sessions, shift, problems, rule.n_sessions)
+        if isinstance(market, HeldOutcomes):
+            problems += market.problems_of_days(extra_days)
         axes = arrange(found, _as_list(algos), extra_days, problems)
         given_rates = parse_rates(base_win_rates, axes.days, problems)
         problems += memory_problems(axes)
@@ -123,6 +133,7 @@ def read_signals(
             market,
             given_rates,
             shift,
+            rule,
             strict=strict,
         )
     if base_win_rates is not None or not isinstance(outcomes, str | os.PathLike | None):
@@ -134,6 +145,7 @@ def read_signals(
         algos=tuple(_as_list(algos)),
         days=tuple(str(day) for day in extra_days),
         shift=shift,
+        hold=hold if rule.n_sessions else None,
     )
     return replace(panel, origin=origin)
 
@@ -157,6 +169,7 @@ def _scanned(
     outcomes: Any,
     reading: Reading,
     shift: int,
+    rule: Holding,
 ) -> Iterator[tuple[LongSignals, FoundNames, Outcomes | None]]:
     """Open signals and outcomes, and read the names of both: the first pass."""
     if is_several(source) and not is_wide(source):
@@ -164,10 +177,13 @@ def _scanned(
     if isinstance(outcomes, PriceTable):
         outcomes = to_frame(outcomes)
     with ExitStack() as opened:
-        market = None
+        market: Outcomes | None = None
         if outcomes is not None:
             table = opened.enter_context(open_table(outcomes, "outcomes", reading.of_file()))
-            market = Outcomes(table, reading.names)
+            if rule.n_sessions:
+                market = HeldOutcomes(table, reading.names, rule)
+            else:
+                market = Outcomes(table, reading.names)
             market.scan()
         if is_wide(source):
             if market is None:
@@ -186,40 +202,6 @@ def _scanned(
                 market = Outcomes(table, reading.names, repeats=True)
                 market.scan()
         yield signals, found, market
-
-
-def shift_days(
-    signals: LongSignals,
-    found: FoundNames,
-    sessions: Sequence[date],
-    shift: int,
-    problems: list[str],
-) -> None:
-    """Have signals count `shift` sessions after their day, and `found` have these days.
-
-    Signals for which there is no such session have no outcome and are left out.
-    """
-    if not shift or problems:
-        return
-    late = []
-    for day in sorted(found.days):
-        # The next session is the first one later than the day, which need not be a session.
-        number = bisect_right(sessions, day) + shift - 1
-        if number < len(sessions):
-            signals.new_day[day] = sessions[number]
-        else:
-            late.append(day)
-    if not signals.new_day:
-        problems.append(
-            f"{signals.table.name}: shift: the outcomes end on {sessions[-1]}, so there is no "
-            "later session on which these signals count"
-        )
-    elif late:
-        signals.warn(
-            f"shift: the signals of {named(late, _MAX_NAMED)} count after {sessions[-1]}, "
-            "the last session with outcomes: left out"
-        )
-    found.days = set(signals.new_day.values())
 
 
 def parse_rates(
@@ -329,6 +311,7 @@ def encode_panel(
     outcomes: Outcomes | None,
     given_rates: Mapping[int, float],
     shift: int,
+    rule: Holding,
     *,
     strict: bool,
 ) -> SignalPanel:
@@ -370,6 +353,8 @@ def encode_panel(
         base_win_rates=rates,
         known=bitset.pack(priced),
         won=bitset.pack(priced & won),
+        hold=rule.name,
+        last_exit=_last_exit(outcomes, axes),
     )
     if is_consistent:
         # Without a table of outcomes, all that is known may be the outcomes of buys.
@@ -381,12 +366,20 @@ def encode_panel(
             priced,
             only_bought=only_bought,
             shift=shift,
+            rule=rule,
         )
         if doubt:
             signals.warn(doubt)
     if strict and warnings:
         raise InputError(warnings)
     return replace(panel, warnings=(*guesses, *warnings))
+
+
+def _last_exit(outcomes: Outcomes | None, axes: Axes) -> str | None:
+    """Return the session after the last day, where the rule sells on it."""
+    if isinstance(outcomes, HeldOutcomes):
+        return str(outcomes.exit_day(axes.days[-1]))
+    return None
 
 
 def _axis_fields(axes: Axes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A null model draws the labels of a replicate: who wins on each day, given how many do. Only labels
 of a day's *universe* move, the tickers whose outcome on that day is known. `tickers` shuffles a
 day's labels over its universe, `sectors` within each sector, and `days` takes the winners from
-another, earlier day of the price history.
+another, earlier day of the price history, by the rule of outcomes that the panel has.
 
 Replicate r reads nothing but the raw stream of `Philox(key=[seed, r])`, which NumPy guarantees, day
 by day. So it is the same on every machine, whatever the number of replicates and workers.
@@ -20,6 +20,7 @@ import numpy as np
 
 from mp2.data import bitset
 from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
+from mp2.data.holding import holding
 from mp2.data.panel import SignalPanel, never
 from mp2.data.prices import PriceTable
 from mp2.data.ticker_keys import joined, positions_by_spelling
@@ -313,16 +314,24 @@ def _returns_before(
     panel: SignalPanel,
     prices: PriceTable,
 ) -> FloatArray:
-    """Return the returns of the first dates float64[n_past, T], NaN without a bar."""
+    """Return the returns of the first dates float64[n_past, T], NaN without a bar.
+
+    They are those of the panel's rule of outcomes. Where it sells on the next session the last of
+    these dates has none: no price after them is used.
+    """
+    rule = holding(panel.hold)
+    entries = rule.entries(prices)
+    exits = rule.exits(prices)
+    n_known = max(0, n_past - rule.n_sessions)
     spelling = joined(panel.tickers, prices.tickers)
     row_of = positions_by_spelling(spelling, prices.tickers)
     returns = np.full((n_past, len(panel.tickers)), np.nan)
     for ticker_idx, ticker in enumerate(panel.tickers):
         row = row_of.get(ticker)
         if row is not None:
-            past_open = prices.open[row, :n_past]
-            past_close = prices.close[row, :n_past]
-            returns[:, ticker_idx] = past_close / past_open - 1
+            past_entry = entries[row, :n_known]
+            past_exit = exits[row, :n_known]
+            returns[:n_known, ticker_idx] = past_exit / past_entry - 1
     return returns
 
 

@@ -1,13 +1,16 @@
-"""Costs of trading: what buying at the open and selling at the close leave of a return."""
+"""Costs of trading: what buying and selling leave of a return."""
 
 from __future__ import annotations
 
 from math import isfinite
 from numbers import Real
+from typing import TYPE_CHECKING
 
 from mp2._checks import is_number
 from mp2.errors import InputError
-from mp2.picks.records import Score
+
+if TYPE_CHECKING:
+    from mp2.picks.records import Score
 
 MAX_COST_BPS = 1000.0
 
@@ -26,7 +29,7 @@ def net_return_pp(score: Score, cost_bps: float) -> float:
     """Return the mean return of a score's tickers after costs, in percent.
 
     Each side costs `cost_bps` hundredths of a percent of the money that is traded: a buyer pays
-    open * (1 + cost), a seller gets close * (1 - cost). A ticker without a bar is not traded.
+    entry * (1 + cost), a seller gets exit * (1 - cost). A ticker without a bar is not traded.
     """
     cost = cost_bps / 10_000
     kept = (1 - cost) / (1 + cost)

@@ -1,7 +1,8 @@
-"""The outcome of picks: hit rate and open-to-close return, compared with all tickers of the day.
+"""The outcome of picks: hit rate and return, compared with all tickers of the day.
 
-A hit closes above its open. Picks are held in equal parts from open to close. One without a bar
-that day, halted or delisted, counts too: it is no hit, and its part gains nothing. Costs lower the
+Picks are held in equal parts by a rule of outcomes (`mp2.data.holding`); a hit is a return above 0.
+One without a bar that day, halted or delisted, counts too: it is no hit, and its part gains
+nothing. So does one without a bar on the next session, where the rule sells on it. Costs lower the
 net return alone: hits and the comparison with the universe, which nobody trades, are without them.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from mp2._document import Texts
 from mp2.data.arrays import FloatArray
+from mp2.data.holding import Hold, check_same_hold, holding
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError, named
@@ -27,29 +29,30 @@ def score(
     picks: DayPicks,
     prices: Any,
     *,
-    cost_bps: float = 0.0,
+    cost_bps: float | None = None,
+    hold: Hold | None = None,
 ) -> Outcome:
-    """Score the picks of every size and of the vote; `PickStatus.PENDING` while the day has no bar.
+    """Score the picks of every size and of the vote; `PickStatus.PENDING` until they are sold.
 
-    `prices`: a price table, or what `read_prices` reads; bars after the day scored do not count.
-    `cost_bps`: what buying and selling cost each, in hundredths of a percent.
+    `prices`: a price table, or what `read_prices` reads; bars after the sale do not count.
+    `cost_bps`: what buying and selling cost each, in hundredths of a percent, by default that of
+    the picks. They are scored by their own rule of outcomes: another `hold` is an `InputError`.
 
     An assumed day that turned out to be a holiday is scored on the next date of the file: there is
     no bar between them, so the signals are the same. Raises `InputError` for any other day that the
-    file spans but does not have, and when no picked ticker has a bar.
+    file spans but does not have, and when no picked ticker has an outcome.
     """
+    if cost_bps is None:
+        cost_bps = picks.cost_bps
     check_cost(cost_bps)
+    check_same_hold(hold, picks.hold, f"the pick for {picks.day}")
+    rule = holding(picks.hold)
     table = as_prices(prices)
     dates = table.dates
     if picks.day > dates[-1]:
-        return Outcome(
-            run_id=picks.run_id,
-            day=picks.day,
-            status=PickStatus.PENDING,
-            sizes=dict.fromkeys(picks.picks),
-            note=f"{picks.day} has no bar yet; the prices end at {dates[-1]}",
-        )
-    session = dates[bisect_left(dates, picks.day)]
+        return _pending(picks, f"{picks.day} has no bar yet; the prices end at {dates[-1]}")
+    date_idx = bisect_left(dates, picks.day)
+    session = dates[date_idx]
     notes = []
     if session != picks.day:
         if not picks.assumed or session == dates[0]:
@@ -59,15 +62,19 @@ def score(
             )
         # No bar lies between the two days, so the signals are the same.
         notes.append(f"{picks.day} was not a trading day; scored on {session}, the next one")
-    table = _as_of(prices, table, session)
+    exit_idx = min(date_idx + rule.n_sessions, len(dates) - 1)
+    table = _as_of(prices, table, dates[exit_idx])
+    date_idx = table.date_idx(session)
+    exits = rule.exits(table)
+    if date_idx == exits.shape[1]:
+        return _pending(picks, f"{session} is the last day of the prices; {rule.trade}")
     voted = [vote.ticker for vote in picks.votes]
     picked = {*picks.tickers(), *voted}
     spelling = joined(picked, table.tickers)
-    date_idx = table.date_idx(session)
     universe = Universe(
         table.tickers,
-        table.open[:, date_idx],
-        table.close[:, date_idx],
+        rule.entries(table)[:, date_idx],
+        exits[:, date_idx],
         spelling,
         cost_bps=cost_bps,
     )
@@ -76,7 +83,8 @@ def score(
     if guesses:
         notes.append(guesses)
     if of_all.unpriced:
-        unpriced = f"no bar on {session} for {share_text(of_all.unpriced, of_all.n_tickers)}"
+        sold = ", or on the session after it," if rule.n_sessions else ""
+        unpriced = f"no bar on {session}{sold} for {share_text(of_all.unpriced, of_all.n_tickers)}"
         if not of_all.n_picks:
             examples = named(table.tickers, N_EXAMPLES)
             raise InputError(f"{unpriced}; the prices are of {examples}")
@@ -97,6 +105,18 @@ def score(
         all_sizes=universe.score(picks.tickers()) if picks.tickers() else None,
         votes=universe.score(voted),
         note="; ".join(notes) or None,
+        hold=picks.hold,
+    )
+
+
+def _pending(picks: DayPicks, note: str) -> Outcome:
+    return Outcome(
+        run_id=picks.run_id,
+        day=picks.day,
+        status=PickStatus.PENDING,
+        sizes=dict.fromkeys(picks.picks),
+        note=note,
+        hold=picks.hold,
     )
 
 
@@ -105,7 +125,7 @@ def _as_of(
     table: PriceTable,
     session: str,
 ) -> PriceTable:
-    """Return the prices as they were known at the end of a session.
+    """Return the prices as they were known at the end of a session, where picks are sold.
 
     What later bars say about a ticker must not decide whether it counts.
     """
@@ -119,20 +139,20 @@ def _as_of(
 
 
 class Universe:
-    """All tickers with a valid bar on one day.
+    """All tickers with an outcome on one day.
 
-    `open` and `close` are float64[T], NaN where there is none. `spelling`: what `tickers` has for
-    names of tickers that are written differently elsewhere. `n` tickers have a bar;
-    `hit_rate_pp` percent of them closed above their open, and `mean_return_pp` is their mean return
-    from open to close in percent. Both are None without a ticker. `cost_bps` per side lowers the
-    net returns of scores.
+    `entry` and `exit` are float64[T], the prices at which they are bought and sold, NaN where there
+    is none. `spelling`: what `tickers` has for names of tickers that are written differently
+    elsewhere. `n` tickers have both prices; `hit_rate_pp` percent of them gained, and
+    `mean_return_pp` is their mean return in percent. Both are None without a ticker. `cost_bps` per
+    side lowers the net returns of scores.
     """
 
     def __init__(
         self,
         tickers: Sequence[str],
-        open: FloatArray,
-        close: FloatArray,
+        entry: FloatArray,
+        exit: FloatArray,
         spelling: Texts | None = None,
         *,
         cost_bps: float = 0.0,
@@ -140,13 +160,13 @@ class Universe:
         self._spelling = spelling or {}
         self._cost_bps = cost_bps
         # A hit and a return need both prices.
-        has_both = np.isfinite(open) & np.isfinite(close)
+        has_both = np.isfinite(entry) & np.isfinite(exit)
         valid = np.flatnonzero(has_both).tolist()
         self._index = {tickers[ticker]: i for i, ticker in enumerate(valid)}
-        valid_open = open[valid]
-        valid_close = close[valid]
-        self._hits = valid_close > valid_open
-        self._returns_pp = 100.0 * (valid_close / valid_open - 1.0)
+        valid_entry = entry[valid]
+        valid_exit = exit[valid]
+        self._hits = valid_exit > valid_entry
+        self._returns_pp = 100.0 * (valid_exit / valid_entry - 1.0)
         self.n = len(valid)
         self.hit_rate_pp: float | None = None
         self.mean_return_pp: float | None = None
@@ -155,7 +175,7 @@ class Universe:
             self.mean_return_pp = float(self._returns_pp.mean())
 
     def score(self, tickers: Iterable[str]) -> Score:
-        """Compare some tickers with all; those without a bar are no hit and gain nothing."""
+        """Compare some tickers with all; those without both prices are no hit and gain nothing."""
         picked = [self._spelling.get(ticker, ticker) for ticker in tickers]
         unpriced = []
         priced = []

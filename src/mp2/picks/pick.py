@@ -33,11 +33,13 @@ def pick_day(
     *,
     min_tickers: int = 1,
     top_groups: int = 50,
+    cost_bps: float = 0.0,
 ) -> DayPicks:
     """Apply the kept groups of a run to the signals of `day`, an ISO date after the run's last day.
 
     A pick has at least `min_tickers` tickers. The vote is over the best `top_groups` groups of
     every retained size. Members are looked up by name, so the sheet may hold other variations too.
+    `cost_bps`, the cost of trading per side, stays with the picks for their outcome.
 
     Raises `InputError` for settings below 1, for a day that the sheet does not have or the run was
     searched on, and when a member of a kept group is not among the sheet's variations.
@@ -75,6 +77,8 @@ def pick_day(
         picks=picks,
         votes=votes_of(result, consensus_of, top_groups),
         warnings=tuple(warnings),
+        hold=result.hold,
+        cost_bps=cost_bps,
     )
 
 
@@ -99,9 +103,9 @@ def _problems(
         if sheet.days:
             days = f"{sheet.days[0]} to {sheet.days[-1]}"
         problems.append(f"day {day}: no signals for it; they cover {days}")
-    if day <= result.days[-1]:
+    if day <= result.seen_until:
         # The groups were chosen by the outcome of these days: their picks would look too good.
-        last = f"the run's last day {result.days[-1]}"
+        last = f"the run's last day {result.seen_until}"
         problems.append(f"day {day}: not after {last}, so its outcome chose the groups; pick later")
     missing = sorted(members_needed(result).difference(keys))
     if missing:
@@ -224,7 +228,7 @@ def sheet_from_table(
         source,
         day=day,
         shift=shift,
-        after=result.days[-1],
+        after=result.seen_until,
         expected=members_needed(result),
         reading=reading,
     )

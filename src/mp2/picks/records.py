@@ -194,10 +194,10 @@ class PickStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Tickers held from open to close of one day in equal parts, compared with the universe.
+    """Tickers bought on one day in equal parts, compared with the universe.
 
-    Of `n_tickers`, `n_picks` have a bar that day and `n_hits` of these closed above their open;
-    `n_unpriced` have none, and `unpriced` names them. Rates, returns (close / open - 1) and
+    Of `n_tickers`, `n_picks` have a price at the entry and at the exit, and `n_hits` of these
+    gained; `n_unpriced` lack one, and `unpriced` names them. Rates, returns (exit / entry - 1) and
     differences (picks - universe) are over all `n_tickers`, of which those without a bar are no hit
     and gain nothing. They are None when no ticker has a bar.
 

@@ -10,7 +10,11 @@ chosen in advance, because the best of several series looks better than it is.
 
 Every day counts once, however many tickers it has. The difference is the mean over days with picks
 of (picks - universe), its interval Student's t over these days, taken as independent. Tickers
-without a bar on a day (a hole, an early end) are missing from its picks and universe alike.
+without a bar on a day (a hole, an early end) are missing from its picks and universe alike, and
+those without one on the next session, where the rule of outcomes sells on it.
+
+Such a rule has seen a day more once the searched days are sold. The judged days begin after that
+one, as the pick of a run does, so that each is bought after everything that chose its groups.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from threading import Event
 
 from mp2._document import Texts
 from mp2._recurse import now_ns
+from mp2.data.holding import DAY_HOLD, Hold, holding
 from mp2.data.prices import PriceTable
 from mp2.data.tables import Observe
 from mp2.errors import InputError
@@ -47,7 +52,8 @@ class WalkSettings:
     """What a walk-forward does in each of its `weeks`, the last of which ends at `end`.
 
     `search` and `luck` are the settings of a week's search and of its test, `min_tickers` and
-    `top_groups` those of `pick_day`. `cost_bps` per side is taken off the net returns.
+    `top_groups` those of `pick_day`. `cost_bps` per side is taken off the net returns. `hold` is
+    the rule of outcomes.
     """
 
     weeks: int
@@ -57,6 +63,7 @@ class WalkSettings:
     min_tickers: int = 1
     top_groups: int = 50
     cost_bps: float = 0.0
+    hold: Hold = DAY_HOLD
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a cost that is none."""
@@ -99,9 +106,17 @@ def walk(
     Raises `InputError` for unusable settings and for too short a history.
     """
     recorder = recorder or WalkRecorder()
-    n_days = _n_days(prices, settings.weeks, settings.end)
+    n_held = holding(settings.hold).n_sessions
+    n_days = _n_days(prices, settings.weeks, settings.end, n_held)
     # Once for all weeks: the signals of a day do not depend on the other days.
-    sheet = signals(prices, n_days=n_days, end=settings.end, grids=grids, stop=stop)
+    sheet = signals(
+        prices,
+        n_days=n_days,
+        end=settings.end,
+        grids=grids,
+        hold=settings.hold,
+        stop=stop,
+    )
     # What is wrong with the settings is reported before anything is stored.
     check_settings(settings.search, sheet.algos)
     if settings.luck.is_on:
@@ -121,7 +136,7 @@ def walk(
         if stop.is_set():
             # This search had less time than the others.
             break
-        week = judge_week(result, sheet, first + DAYS_PER_WEEK, settings)
+        week = judge_week(result, sheet, first + DAYS_PER_WEEK + n_held, settings)
         if not any(result.kept.values()):
             week = replace(week, why_nothing=why_nothing(result, panel))
         done.append(week)
@@ -155,6 +170,7 @@ def _whole_walk(
         total=judge_each(settings.search.rules.retain_sizes, days),
         warnings=tuple(warnings),
         cost_bps=settings.cost_bps,
+        hold=settings.hold,
     )
 
 
@@ -162,11 +178,13 @@ def _n_days(
     prices: PriceTable,
     weeks: int,
     end: str | None,
+    n_held: int,
 ) -> int:
-    """Count the days whose signals are needed."""
+    """Count the days whose signals are needed; a rule that holds has a gap and a last exit more."""
     if weeks < 1:
         raise InputError(f"weeks: {weeks} is below 1; give 1 or more")
-    n_days = DAYS_PER_WEEK * (weeks + 1)
+    n_more = 2 * n_held
+    n_days = DAYS_PER_WEEK * (weeks + 1) + n_more
     n_dates = prices.n_dates
     until = ""
     if end is not None:
@@ -175,7 +193,7 @@ def _n_days(
     # The signals of a day need a bar before it.
     if n_days < n_dates:
         return n_days
-    at_most = (n_dates - 1) // DAYS_PER_WEEK - 1
+    at_most = (n_dates - 1 - n_more) // DAYS_PER_WEEK - 1
     remedy = "give a longer history"
     if at_most > 0:
         remedy = f"ask for {at_most} weeks or fewer"
@@ -228,8 +246,8 @@ def score_day(
     tickers_of = picks.series()
     universe = Universe(
         sheet.tickers,
-        sheet.open[day_idx],
-        sheet.close[day_idx],
+        sheet.entry[day_idx],
+        sheet.exit[day_idx],
         cost_bps=cost_bps,
     )
     scores: dict[str, Score | None] = dict.fromkeys(tickers_of)

@@ -14,6 +14,7 @@ from typing import Any
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, span
 from mp2.data.frames import Backend, new_frame
+from mp2.data.holding import DAY_HOLD, Hold
 from mp2.errors import counted
 from mp2.evidence.intervals import Interval
 from mp2.groups.luck import P_SMALL
@@ -60,7 +61,7 @@ class Judged:
     Rates and returns are in percent, differences (picks - universe) in percentage points.
 
     `n_days` days have picks, `n_days_without` have none. `n_picks` tickers were picked on these
-    days, of which `n_hits` closed above their open. Rates and returns, the universe's too, are
+    days, of which `n_hits` gained. Rates and returns, the universe's too, are
     means over the days with picks, so that rate - universe rate is the mean of the difference; None
     without such days. `net_return_pp` is the mean return after costs, None without costs.
     """
@@ -170,8 +171,9 @@ class Week(Overview):
 class WalkForward(Overview):
     """All finished weeks, oldest first, and every series over all their days.
 
-    `n_weeks` were wanted. `cost_bps` per side is taken off the net returns. `walk_id`: where it is
-    stored; None for one that is not, and `store_error` says why where it should be.
+    `n_weeks` were wanted. `hold` is the rule of outcomes, `cost_bps` per side is taken off the net
+    returns. `walk_id`: where it is stored; None for one that is not, and `store_error` says why
+    where it should be.
     """
 
     status: WalkStatus
@@ -182,6 +184,7 @@ class WalkForward(Overview):
     total: dict[str, Judged]
     warnings: Names
     cost_bps: float = 0.0
+    hold: Hold = DAY_HOLD
     walk_id: str | None = None
     store_error: str | None = None
 

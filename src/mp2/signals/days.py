@@ -19,11 +19,12 @@ class WantedDays:
     """The wanted days: dates of the prices from position `first_idx` on.
 
     The last one may be the day after the prices; it is `assumed` when only its weekday says that it
-    is a trading day.
+    is a trading day. `end_idx`: the position after the last date up to the end.
     """
 
     names: Names
     first_idx: int
+    end_idx: int
     assumed: bool = False
     notes: Names = ()
 
@@ -67,12 +68,14 @@ def wanted_days(
         return WantedDays(
             names,
             first_idx,
+            stop_idx,
             assumed=prices.next_date is None,
             notes=notes,
         )
     return WantedDays(
         dates[first_idx : stop_idx + include_next],
         first_idx,
+        stop_idx,
         notes=notes,
     )
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import AnyArray, FloatArray, IndexArray, freeze
+from mp2.data.arrays import AnyArray, BoolArray, FloatArray, IndexArray, freeze
+from mp2.data.holding import DAY_HOLD, Hold, Holding, holding
 from mp2.data.panel import SignalPanel, signal_panel
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.signal_table import Key, SignalTable, algo_numbers
@@ -54,8 +55,10 @@ class SignalSheet(SignalTable):
     - `algos`, `variations`, `algo_of`, `days`, `tickers`, `buys`, `warnings`: as in
       `mp2.SignalPanel`; every variation of the grids is there, also without a buy.
     - `tickers`: those whose bars do not end before the first day. No variation buys a ticker on a
-      day of the prices without a bar.
+      day of the prices without a bar, or without one to sell it at on the next session.
     - `open`, `close`: float64[D, T], NaN where there is no bar (all NaN on a day after the prices).
+    - `hold`: the rule of outcomes. `sold`: float64[D, T], the price of the next session at which
+      the rule sells, NaN where it is not known; None for a rule that sells on the day.
     - `assumed_day`: whether the last day is not in the prices. It is the next usual weekday after
       their last date then, and its outcome is not known.
 
@@ -65,15 +68,29 @@ class SignalSheet(SignalTable):
     open: FloatArray
     close: FloatArray
     assumed_day: bool
+    hold: Hold = DAY_HOLD
+    sold: FloatArray | None = None
 
     def __post_init__(self) -> None:
         freeze((self.buys, self.open, self.close))
+        if self.sold is not None:
+            freeze([self.sold])
+
+    @property
+    def entry(self) -> FloatArray:
+        """What a buyer pays: float64[D, T]."""
+        return self.open if holding(self.hold).bought == "open" else self.close
+
+    @property
+    def exit(self) -> FloatArray:
+        """What a buyer of the day gets: float64[D, T]."""
+        return self.close if self.sold is None else self.sold
 
     @property
     def n_outcome_days(self) -> int:
-        """The number of days whose outcome the prices know: all, or all but the last."""
-        last_known = bool(np.isfinite(self.close[-1]).any())
-        return len(self.days) - (not last_known)
+        """The number of days whose outcome the prices know: all but the last one or two."""
+        known = np.flatnonzero(np.isfinite(self.exit).any(axis=1))
+        return int(known.max(initial=-1)) + 1
 
     def panel(
         self,
@@ -82,10 +99,10 @@ class SignalSheet(SignalTable):
     ) -> SignalPanel:
         """Make a panel of `n_days` days from `first_day_idx` on (default: all with an outcome).
 
-        A win is close > open. The base win rate of a day, in percent, is over every ticker with a
-        bar on it. A panel read from `to_frame()` knows only tickers that some variation buys, so
-        its rates agree where every ticker is bought. Raises `InputError` for no days, and for days
-        without an outcome.
+        A win is a price at the exit above that at the entry. The base win rate of a day, in
+        percent, is over every ticker that has both. A panel read from `to_frame()` knows only
+        tickers that some variation buys, so its rates agree where every ticker is bought. Raises
+        `InputError` for no days, and for days without an outcome.
         """
         n_known = self.n_outcome_days
         stop = n_known if n_days is None else first_day_idx + n_days
@@ -93,10 +110,14 @@ class SignalSheet(SignalTable):
             span = f"days {first_day_idx}..{stop - 1}"
             raise InputError(f"{span} are not among the {n_known} days with an outcome")
         chosen = slice(first_day_idx, stop)
-        open = self.open[chosen]
-        close = self.close[chosen]
-        known = np.isfinite(open) & np.isfinite(close)
-        won = known & (close > open)
+        entry = self.entry[chosen]
+        exit = self.exit[chosen]
+        known = np.isfinite(entry) & np.isfinite(exit)
+        won = known & (exit > entry)
+        last_exit = None
+        if holding(self.hold).n_sessions:
+            # Known, so its session is among the days.
+            last_exit = self.days[stop]
         # A day without a bar has rate 0.
         n_known_tickers = np.maximum(known.sum(axis=1), 1)
         winners = bitset.pack(won)
@@ -111,6 +132,8 @@ class SignalSheet(SignalTable):
             base_win_rates=100.0 * won.sum(axis=1) / n_known_tickers,
             known=bitset.pack(known),
             won=winners,
+            hold=self.hold,
+            last_exit=last_exit,
             warnings=self.warnings,
         )
 
@@ -118,7 +141,8 @@ class SignalSheet(SignalTable):
         """List the buys, one row each, for `mp2.read_signals`.
 
         Columns: algo, variation (text), day (date), ticker (text), open, close (float64, null where
-        there is no bar). Rows are in the order of variation numbers, days, tickers.
+        there is no bar), whatever `hold` is. Rows are in the order of variation numbers, days,
+        tickers.
         """
         import polars as pl
 
@@ -158,6 +182,7 @@ def compute_signals(
     only: Collection[Key] | None = None,
     history: int | None = None,
     threads: int | None = None,
+    hold: Hold = DAY_HOLD,
     stop: Stop = None,
     observe: Observe = None,
 ) -> SignalSheet:
@@ -174,12 +199,15 @@ def compute_signals(
       warm-up is used, because the result would otherwise depend on where the bars begin.
     - `threads`: default one per core for long series or many days, else one. Results do not depend
       on it.
+    - `hold`: the rule of outcomes (`mp2.data.holding`). One that sells on the next session leaves
+      the last date up to `end` without an outcome: no bar after it is used.
     - `observe(done, total)` reports progress from the calling thread. `stop`, when set, ends the
       work between two jobs with `ReadStoppedError`.
 
     Raises `InputError` for days or variations that do not exist, `Mp2Error` when an algorithm
     fails. Memory: the sheet, and at most 256 MB of series unless one day takes more.
     """
+    rule = holding(hold)
     prices = as_prices(prices, end=end, stop=stop)
     days = wanted_days(
         prices,
@@ -206,12 +234,16 @@ def compute_signals(
         variations,
         days,
         start_idx,
+        rule,
     )
     computation.run(threads, stop, observe)
     algo_names = [variation.algorithm.name for variation in variations]
     algos = tuple(dict.fromkeys(algo_names))
-    opens = _outcome(prices.open, tickers, days)
-    closes = _outcome(prices.close, tickers, days)
+    opens = _outcome(prices.open, tickers, days, prices.n_dates)
+    closes = _outcome(prices.close, tickers, days, prices.n_dates)
+    sold = None
+    if rule.n_sessions:
+        sold = _outcome(rule.exits(prices), tickers, days, days.end_idx - rule.n_sessions)
     return SignalSheet(
         algos=algos,
         variations=tuple(variation.name for variation in variations),
@@ -222,6 +254,8 @@ def compute_signals(
         open=opens,
         close=closes,
         assumed_day=days.assumed,
+        hold=hold,
+        sold=sold,
         warnings=(*prices.warnings, *grids.warnings, *days.notes, *notes),
     )
 
@@ -249,13 +283,30 @@ def _outcome(
     values: FloatArray,
     tickers: IndexArray,
     days: WantedDays,
+    stop_idx: int,
 ) -> FloatArray:
-    """float64[D, T] of some tickers from float64[T, N], NaN on a day after the prices."""
+    """float64[D, T] of some tickers from float64[T, N], NaN from the date `stop_idx` on."""
     outcome = np.full((len(days.names), len(tickers)), np.nan)
-    known = values[tickers, days.first_idx : days.stop_idx].T
-    # A day after the prices has no column.
+    known = values[tickers, days.first_idx : min(days.stop_idx, stop_idx)].T
     outcome[: len(known)] = known
     return outcome
+
+
+def _tradable(
+    prices: PriceTable,
+    tickers: IndexArray,
+    days: WantedDays,
+    rule: Holding,
+) -> BoolArray:
+    """Return which tickers trade on the days, bool[T', D]; all, where no bar of a day is known."""
+    trades = np.ones((len(tickers), len(days.names)), np.bool_)
+    has_bar = np.isfinite(prices.close[tickers, days.first_idx : days.stop_idx])
+    trades[:, : has_bar.shape[1]] = has_bar
+    if rule.n_sessions:
+        sold_until = days.end_idx - rule.n_sessions
+        exits = rule.exits(prices)[tickers, days.first_idx : sold_until]
+        trades[:, : exits.shape[1]] &= np.isfinite(exits)
+    return trades
 
 
 # --- history
@@ -332,6 +383,7 @@ class _Computation:
         variations: Sequence[Variation],
         days: WantedDays,
         start_idx: int,
+        rule: Holding,
     ) -> None:
         self.prices = prices
         self.tickers = tickers
@@ -344,9 +396,7 @@ class _Computation:
         self.row_of = {series: row for row, series in enumerate(self.plan.series)}
         n_tickers = len(tickers)
         # The future of a signal: applied after the rules, which must not know it.
-        self.trades = np.ones((n_tickers, len(days.names)), np.bool_)
-        known = np.isfinite(prices.close[tickers, days.first_idx : days.stop_idx])
-        self.trades[:, : known.shape[1]] = known
+        self.trades = _tradable(prices, tickers, days, rule)
         n_words = bitset.n_words(n_tickers)
         self.buys = np.zeros((len(variations), len(days.names), n_words), np.uint64)
         day_bytes = 8 * len(self.plan.series) * n_tickers

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from mp2.data.dates import iso_day
+from mp2.data.holding import DAY_HOLD, Hold
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.sectors import read_sectors
@@ -33,8 +34,13 @@ NOTHING_BESIDE = Beside()
 """For callers that have none of it."""
 
 
-def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
-    """Read the table of signals that a request names."""
+def read_panel(
+    source: Source,
+    stop: Stop = None,
+    *,
+    hold: Hold = DAY_HOLD,
+) -> SignalPanel:
+    """Read the table of signals that a request names, judged by its rule of outcomes."""
     if not isinstance(source, SignalsFile):
         raise InputError("the signals of this run are in memory; pass the panel again")
     return read_signals(
@@ -43,6 +49,7 @@ def read_panel(source: Source, stop: Stop = None) -> SignalPanel:
         algos=source.algos,
         days=source.days,
         shift=source.shift,
+        hold=hold,
         stop=stop,
         **source.reading(),
     )

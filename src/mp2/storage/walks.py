@@ -169,6 +169,7 @@ class WalkStore(PickedStore):
                 "total": values["total"] or {},
                 "warnings": warnings,
                 "cost_bps": request.run.cost_bps,
+                "hold": request.run.hold,
                 "walk_id": walk_id,
             }
             return validated(WalkForward, fields)
