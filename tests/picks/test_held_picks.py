@@ -17,9 +17,9 @@ from mp2.groups.rules import Rules
 from mp2.picks.outcome import score
 from mp2.picks.pick import pick_day
 from mp2.picks.records import PickStatus
-from mp2.picks.walkforward import walk_forward
 from mp2.signals.algorithms import ALGORITHMS
 from mp2.signals.grids import grids_of
+from mp2.walking import walk_forward
 
 HELD = ("next-open", "close-close")
 # Bought on Monday, sold on Tuesday: opens of 100 rise by 3, fall by 1, stay and rise by 2; closes

@@ -872,7 +872,7 @@ def cut_short(path: Path) -> None:
         (write_foreign, "is a database of another program; pass another --db"),
         (
             write_newer,
-            r"was made by a newer mp2 \(schema 99, this one knows \d\); "
+            r"was made by a newer mp2 \(schema 99, this one knows \d+\); "
             r"upgrade mp2 or pass another --db",
         ),
         (
