@@ -12,6 +12,7 @@ from mp2.cli.logs import start_logging
 from mp2.cli.options import (
     COST_OPTION,
     GRIDS_OPTION,
+    HOLD_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
     file_option,
@@ -60,6 +61,7 @@ _ONE_LINE = {"no_store": False, "json_groups": 0, "show": 0, "groups": False}
 @number_option("--days", 5, "trading days of signals")
 @GRIDS_OPTION
 @with_options(PICK_OPTIONS)
+@HOLD_OPTION
 @COST_OPTION
 def daily(
     prices: Path | None,
@@ -90,6 +92,7 @@ def daily(
         signals=SignalSettings(n_days=days, grids=options["grids"]),
         picks=PickSettings(**options),
         luck=luck_from(options),
+        hold=options["hold"],
         cost_bps=cost_bps,
     )
     night = options_record(NightSettings, options)

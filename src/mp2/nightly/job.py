@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mp2._document import Document, Fields, Names
 from mp2._durations import Duration, seconds
 from mp2._files import expanded, make_folder, replacing
+from mp2.data.holding import DAY_HOLD, Hold, holding
 from mp2.errors import InputError, Mp2Error, StoreError
 from mp2.evidence.settings import N_REPLICATES, LuckSettings
 from mp2.groups.rules import Rules
@@ -83,6 +84,8 @@ def daily(
     null: str = "auto",
     seed: int = 0,
     sectors: PathText | None = None,
+    hold: Hold = DAY_HOLD,
+    cost_bps: float = 0.0,
     stop: Stop = None,
     observe: SearchObserver | None = None,
 ) -> Night:
@@ -90,7 +93,8 @@ def daily(
 
     The picks of a day are in `out`/DAY, as CSV and JSON, and in `store`. A second call on the same
     bars finds what the first one did; an interrupted one goes on; up to `MAX_MISSED` missed days
-    are made up for. Earlier picks are scored once their bars are known.
+    are made up for. Earlier picks are scored once they are sold by `hold`, after `cost_bps` per
+    side.
 
     `download` brings the file up to date from Yahoo first. `config` is that of `mp2.scan`. The
     night goes as JSON to the address `on_done` in a POST, and to `on_done_command` on its standard
@@ -100,8 +104,10 @@ def daily(
     Raises what `mp2.run` raises, and `Mp2Error` while another night works in `out`. What fails
     after the picks were made is in `errors` of the result.
     """
+    from mp2.picks.costs import check_cost
     from mp2.scanning import scan
 
+    check_cost(cost_bps)
     request = Request(
         source=PricesFile(path=Path(prices)),
         search=SearchSettings(
@@ -120,6 +126,8 @@ def daily(
             settings=LuckSettings(replicates=replicates, null=null, seed=seed),
             sectors=path_of(sectors),
         ),
+        hold=holding(hold).name,
+        cost_bps=cost_bps,
     )
     night = NightSettings(
         out=Path(out), download=download, on_done=on_done, on_done_command=on_done_command
