@@ -7,7 +7,7 @@ from mp2._recurse import Control
 from mp2.data.panel import SignalPanel
 from mp2.groups.rules import Rules
 
-TABLE_BYTES: int
+SEEN_BYTES: int
 
 class ReplicateSearch:
     """The groups of a panel and labels to test them with, ready for any number of workers."""

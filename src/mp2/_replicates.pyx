@@ -18,17 +18,17 @@ three replicates. The starter s and variations of three later algorithms buy
     x'   0 1 2 3 6 7
     y    0 1 2 6
 
-1. `find_mask` looks for variations with at least 2 buys in common with s: v, x, x', y. `open_level`
-   projects them onto what s buys: 012345, so v is 111010.
-2. `find_mask` meets each with all later ones. s v = 0124 has larger groups with x and x': both
-   leave 012, so x' is dropped: each group with x' equals one with x. 3 buys are within the limits:
-   `offer_set` puts 012 among the sets to be scored, at size 3.
-3. `descend` opens s v. Its candidates are its mask: x and y. Those that may follow x below s v have
-   to follow x below s and below v as well; what follows v alone is found once for all starters
-   (`find_followers`).
-4. `walk_last` looks at s v x. Its larger groups have at least |s v x| + |s v y| - |s v| buys: 3 + 3
-   - 4 = 2, so they may be within the limits. `look_up`: 012 was not seen before, as a group of 3.
-   `meet_later` finds s v x y = 012 again, at size 4.
+1. `project` reduces all rows to what s buys: 012345, so v is 111010. `find_larger` looks for
+   variations with at least 2 buys in common with s: v, x, x', y.
+2. Below s, `walk` goes from the last candidate to the first. `find_larger` meets each with all
+   later ones. s v = 0124 has larger groups with x and x': both leave 012, so x' is dropped: each
+   group with x' equals one with x. 3 buys are within the limits: `offer_set` puts 012 among the
+   sets to be scored, at size 3.
+3. s v is opened. Its candidates are its mask: x and y. Those that may follow x below s v have to
+   follow x below s as well; that mask is known, because x comes after v.
+4. s v x is of the last level. Its larger groups have at least |s v x| + |s v y| - |s v| buys: 3 + 3
+   - 4 = 2, so they may be within the limits (`drop_larger`). `is_new_group`: 012 was not seen
+   before, as a group of 3. `find_larger` finds s v x y = 012 again, at size 4.
 5. `flush` drops a set that was already scored at its size, by its fingerprint. `score_set` adds up
    the rows of labels of the tickers 0, 1, 2; bit r of a row: the ticker wins in replicate r.
 
@@ -65,19 +65,14 @@ from mp2.groups.kept import day_weights
 
 from mp2._kernel.replicates_state cimport *
 from mp2._kernel.replicates_walk cimport walk_starter
-from mp2._kernel.score cimport ScoreRules, wilson_lower_bound
+from mp2._kernel.score cimport ScoreRules
 from mp2._kernel.state cimport (
     TURN_EXHAUSTED, mp2_find_loops, reserve, take,
 )
 from mp2._recurse cimport Control
 
-# Masks of followers; groups are found without those that do not fit.
-FOLLOWER_BYTES = 28 << 20
 # Fingerprints, of all workers together.
 SEEN_BYTES = 32 << 20
-TABLE_BYTES = FOLLOWER_BYTES + SEEN_BYTES
-# Beyond these many buys Wilson bounds are computed, not looked up.
-MOST_WILSON = 400
 
 
 cdef class ReplicateSearch:
@@ -125,7 +120,6 @@ cdef class ReplicateSearch:
         self.exhausted = {}
         self.n_slots = 1 << (SEEN_BYTES // (8 * max(1, n_workers))).bit_length() - 1
         self._describe_panel(panel)
-        self._describe_members(panel)
         self._describe_bound(panel, rules)
 
     cdef void *_keep(self, values, dtype) except NULL:
@@ -138,16 +132,21 @@ cdef class ReplicateSearch:
         cdef Family *family = &self.family
         cdef mp2_panel *own = &family.panel
         cdef int32_t size
-        own.rows = <const uint64_t *>self._keep(panel.buys, np.uint64)
-        own.n_days, own.n_words = panel.buys.shape[1:]
-        own.row_words = own.n_days * own.n_words
+        n_members, n_days, n_words = panel.buys.shape
+        rows = np.zeros((n_members, (n_days * n_words + 7) // 8 * 8), np.uint64)
+        rows[:, :n_days * n_words] = panel.buys.reshape(n_members, -1)
+        own.rows = <const uint64_t *>self._keep(rows, np.uint64)
+        own.n_days = n_days
+        own.n_words = n_words
+        own.row_words = rows.shape[1]
         own.floor = self.rules.min_daily_hits
         own.cap = self.rules.max_daily_buys
         family.n_tickers = len(panel.tickers)
-        family.most_buys = min(own.cap, family.n_tickers)
-        family.n_planes = int(family.n_tickers).bit_length()
-        family.n_total_planes = (family.most_buys * int(own.n_days)).bit_length()
+        family.n_planes = max(3, int(family.n_tickers).bit_length())
+        family.n_set_planes = max(3, int(min(own.cap, family.n_tickers)).bit_length())
+        family.n_lanes = (n_days + 7) // 8 * 8
         family.max_chunks = max(1, (int(bitset.count(panel.buys).max()) + 63) // 64)
+        family.lanes = <const int32_t *>self._keep(np.arange(n_days), np.int32)
         family.rules = &self.rules
         family.max_size = max(self.retain_sizes)
         family.n_sizes = len(self.retain_sizes)
@@ -156,49 +155,22 @@ cdef class ReplicateSearch:
             if size in self.retain_sizes:
                 family.row_of_size[size] = self.retain_sizes.index(size)
         # Random, but the same in every process: a result may not depend on chance.
-        n_keys = 24 + own.n_words * ((own.n_days + 7) // 8 * 8)
-        keys = np.random.Philox(key=20240105).random_raw(n_keys)
+        keys = np.random.Philox(key=20240105).random_raw(2 * own.row_words + 40)
         family.keys = <const uint64_t *>self._keep(keys, np.uint64)
-
-    cdef _describe_members(self, panel):
-        """The variations, and room for the followers of as many as fit."""
-        cdef Family *family = &self.family
-        cdef mp2_node *node = &family.alone
         self.alias_of = first_alike(panel)
         algo_of = panel.algo_of
-        n_members, n_days, n_chunks = panel.buys.shape
         after = np.searchsorted(algo_of, algo_of, side="right")
-        n_words = bitset.n_words(n_members)
-        offsets = np.concatenate(([0], np.cumsum(n_words - after // 64)))
-        # Those of late ones are used by more groups, and are shorter.
-        n_followers = (offsets[-1] - offsets[after])[::-1].cumsum()[::-1]
-        kept = (8 * n_followers <= FOLLOWER_BYTES) & (family.max_size > 3)
-        room = int(n_followers[kept].max(initial=0)) + int(offsets[-1])
-        followers_at = np.where(kept, room - n_followers - offsets[after], -1)
-        alone = np.zeros((n_members, n_chunks, (n_days + 7) // 8 * 8), np.uint64)
-        alone[..., :n_days] = panel.buys.transpose(0, 2, 1)
-        node.rows = <uint64_t *>self._keep(alone, np.uint64)
-        node.n_days = n_days
-        node.n_lanes = alone.shape[2]
-        node.n_chunks = n_chunks
-        node.row_words = node.n_lanes * node.n_chunks
-        node.floor = family.panel.floor
-        node.cap = family.panel.cap
         family.n_members = n_members
-        family.n_words = n_words
+        family.n_words = bitset.n_words(n_members)
+        everyone = bitset.pack(np.ones(n_members, np.bool_))
+        family.everyone = <const uint64_t *>self._keep(everyone, np.uint64)
         family.algo_of = <const int32_t *>self._keep(algo_of, np.int32)
         family.after = <const int32_t *>self._keep(after, np.int32)
-        family.offsets = <const int64_t *>self._keep(offsets, np.int64)
-        family.followers_at = <const int64_t *>self._keep(followers_at, np.int64)
-        family.followers_state = <int64_t *>self._keep(np.zeros(n_members), np.int64)
-        family.followers = <uint64_t *>self._keep(np.zeros(room + 1, np.uint64), np.uint64)
 
     cdef _describe_bound(self, panel, rules):
         """See `replicates_score.pxd`."""
         cdef Family *family = &self.family
         cdef int32_t D = family.panel.n_days
-        cdef int64_t most = family.most_buys * <int64_t>D, n, hits
-        cdef double *wilson
         weights = np.asarray(day_weights(panel.base_win_rates, rules))
         distance = np.arange(D) - (D - 1) / 2
         median = max(0.0, rules.median_pp_weight)
@@ -214,21 +186,13 @@ cdef class ReplicateSearch:
         family.bounded = (
             rules.mad_weight >= median and rules.iqr_weight >= 0
             and rules.rising_weight <= rules.falling_weight
+            and rules.wilson_weight >= 0 and rules.wilson_z >= 0
         )
         # More than all terms of a score together, for what rounding does to a bound.
         constants = 100 + sum(abs(value) for value in self.rules.values())
-        largest = constants * (constants + D + family.most_buys) ** 2
+        largest = constants * (constants + D + family.n_tickers) ** 2
         family.slack = 1e-12 * largest
         family.steady = self._is_steady(rules)
-        if most > MOST_WILSON:
-            return
-        wilson = <double *>self._keep(np.empty((most + 1) * (most + 2) // 2), np.float64)
-        for n in range(most + 1):
-            for hits in range(n + 1):
-                wilson[n * (n + 1) // 2 + hits] = self.rules.wilson_weight * wilson_lower_bound(
-                    <double>hits, <double>n, self.rules.wilson_z
-                )
-        family.wilson = wilson
 
     def _is_steady(self, rules):
         """Whether no buys between floor and cap can have too high a `cv_buys`.
@@ -239,7 +203,7 @@ cdef class ReplicateSearch:
         if low == 0:
             return False
         buys = np.full((n_days + 1, n_days), float(low))
-        buys[np.tri(n_days + 1, n_days, -1, bool)] = max(low, self.family.most_buys)
+        buys[np.tri(n_days + 1, n_days, -1, bool)] = max(low, min(self.family.panel.cap, self.family.n_tickers))
         spread = np.sqrt(buys.var(axis=1) * n_days / max(1, n_days - 1))
         return (spread / buys.mean(axis=1)).max() * (1 + 1e-9) <= rules.max_cv_buys
 
@@ -267,7 +231,7 @@ cdef class ReplicateWorker:
 
     cdef ReplicateSearch search
     cdef Walk walk
-    cdef object _maxima, _weakest, _valid, _seen, _n_groups
+    cdef object _maxima, _valid, _seen, _n_groups
     cdef readonly int64_t enumeration_ns
 
     def __init__(self, ReplicateSearch search not None):
@@ -278,12 +242,10 @@ cdef class ReplicateWorker:
         n_blocks = (search.n_replicates + BLOCK - 1) // BLOCK
         n_sizes = search.family.n_sizes
         self._maxima = np.full((n_sizes, n_blocks * BLOCK), -np.inf)
-        self._weakest = np.full((n_sizes, n_blocks), -np.inf)
         self._valid = np.zeros((n_blocks, BLOCK_WORDS), np.uint64)
         self._seen = np.zeros(search.n_slots, np.uint64)
         self._n_groups = np.zeros(n_sizes, np.int64)
         t.maxima = <double *><size_t>self._maxima.ctypes.data
-        t.weakest = <double *><size_t>self._weakest.ctypes.data
         t.valid = <uint64_t *><size_t>self._valid.ctypes.data
         t.seen = <uint64_t *><size_t>self._seen.ctypes.data
         t.max_row = n_blocks * BLOCK
@@ -293,12 +255,7 @@ cdef class ReplicateWorker:
             raise MemoryError("no memory to test replicates; lower --workers")
         place_lists(t)
         memset(t.representatives, 0, N_REPRESENTATIVES * sizeof(uint64_t))
-        # The group of no variation.
-        memset(t.levels[0].consensus, 255, search.family.panel.row_words * sizeof(uint64_t))
-        memset(t.levels[0].candidates, 255, search.family.n_words * sizeof(uint64_t))
-        last = search.family.n_members % 64
-        if last:
-            t.levels[0].candidates[search.family.n_words - 1] = (<uint64_t>1 << <int>last) - 1
+
     def __dealloc__(self):
         free(self.walk.lists.memory)
 
@@ -328,7 +285,7 @@ cdef class ReplicateWorker:
         """What was done, for benchmarks: counters by name."""
         t = self.walk
         return {"groups": t.n_visited, "sets": t.n_sets, "evaluated": t.n_evaluated,
-                "dead_of_first": t.n_dead}
+                "dead_of_first": t.n_dead, "bytes": t.lists.capacity}
 
     def run(self, int32_t starter, Control control not None):
         """Meet every replicate with all groups that begin with a variation.
@@ -374,8 +331,6 @@ cdef class ReplicateWorker:
         t.n_blocks = (n_replicates + BLOCK - 1) // BLOCK
         bits = np.arange(t.max_row) < n_replicates
         self._valid[:] = np.packbits(bits, bitorder="little").view("<u8").reshape(-1, BLOCK_WORDS)
-        self._maxima[:, n_replicates:] = np.inf
-        self._weakest[:] = self._maxima.reshape(*self._weakest.shape, BLOCK).min(axis=2)
 
     cdef _end(self, member):
         n_groups = [self.walk.n_groups[<int>size] for size in self.search.retain_sizes]
@@ -386,44 +341,38 @@ cdef class ReplicateWorker:
 cdef void place_lists(Walk *t) noexcept nogil:
     """Lay out what a worker needs for all starters; see `Arena`."""
     cdef const Family *family = t.family
-    cdef int64_t n = family.panel.row_words * sizeof(uint64_t), D = family.panel.n_days
-    cdef int64_t plane = BLOCK_WORDS * sizeof(uint64_t), mask = family.n_words * sizeof(uint64_t)
-    cdef int64_t lanes = family.alone.n_lanes, masks = family.offsets[family.n_members]
     cdef Arena *lists = &t.lists
-    cdef Level *level
     cdef Scoring *s = &t.scoring
-    t.any_words = <uint64_t *>take(lists, family.panel.n_words * lanes * sizeof(uint64_t))
-    t.allowed = <uint64_t *>take(lists, N_AT_ONCE * mask)
-    t.counts = <uint8_t *>take(lists, 64 * D * family.n_words)
-    t.most = <int32_t *>take(lists, D * sizeof(int32_t))
-    t.passing = <uint64_t *>take(lists, mask)
+    cdef Level *level
+    cdef int64_t n = family.panel.row_words * sizeof(uint64_t), D = family.panel.n_days
+    cdef int64_t mask = family.n_words * sizeof(uint64_t), n_masks
+    cdef int64_t node_row = family.n_lanes * family.max_chunks * sizeof(uint64_t)
+    cdef int32_t size
+    t.node.n_days = <int32_t>D
+    t.node.n_lanes = family.n_lanes
+    t.node.floor = family.panel.floor
+    t.node.cap = family.panel.cap
+    t.node.rows = <uint64_t *>take(lists, family.n_members * node_row)
+    t.moves = <uint64_t *>take(lists, 6 * n)
     t.within = <uint64_t *>take(lists, mask)
-    t.state = <uint64_t *>take(lists, n)
+    t.n_buys = <int32_t *>take(lists, D * sizeof(int32_t))
+    t.counts = <uint8_t *>take(lists, 64 * D * family.n_words)
     t.representatives = <uint64_t *>take(lists, N_REPRESENTATIVES * sizeof(uint64_t))
-    for k in range(family.max_size):
-        level = &t.levels[k]
-        level.node = family.alone
-        level.siblings = level.followers = NULL
+    for size in range(family.max_size):
+        level = &t.levels[size]
+        level.words = <uint64_t *>take(lists, node_row)
         level.consensus = <uint64_t *>take(lists, n)
-        level.n_buys = <int32_t *>take(lists, D * sizeof(int32_t))
-        level.candidates = <uint64_t *>take(lists, mask)
-        if k == 0 or k < family.max_size - 2:
-            level.masks = <uint64_t *>take(lists, masks * sizeof(uint64_t))
-        if k > 0:
-            level.node.rows = <uint64_t *>take(
-                lists, family.n_members * lanes * family.max_chunks * <int64_t>sizeof(uint64_t)
-            )
+        # The last level, and the starter's, need one mask at a time.
+        n_masks = family.n_members if 0 < size < family.max_size - 2 else 1
+        level.masks = <uint64_t *>take(lists, n_masks * mask)
+        level.prints = <mp2_print *>take(lists, family.n_members * sizeof(mp2_print))
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
     s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
-    s.planes = <uint64_t *>take(lists, D * family.n_planes * plane)
-    s.total = <uint64_t *>take(lists, family.n_total_planes * plane)
-    s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
-    s.day_order = <int32_t *>take(lists, D * sizeof(int32_t))
-    s.day_planes = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.planes = <uint64_t *>take(lists, D * family.n_planes * BLOCK_WORDS * sizeof(uint64_t))
     s.expected = <double *>take(lists, D * sizeof(double))
-    s.by_gain = <int32_t *>take(lists, D * sizeof(int32_t))
     s.gains = <double *>take(lists, D * sizeof(double))
-    s.ceilings = <double *>take(lists, (D * family.most_buys + 1) * sizeof(double))
+    s.order = <int32_t *>take(lists, D * sizeof(int32_t))
+    s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
     s.days.n = <int32_t>D
     s.days.weights = family.day_weights
     s.days.hits = <int32_t *>take(lists, D * sizeof(int32_t))

@@ -16,6 +16,7 @@ from mp2._recurse import EXHAUSTED, STOPPED, WALL, Control
 from mp2._replicates import ReplicateSearch
 from mp2.data import bitset
 from mp2.data.panel import signal_panel
+from mp2.evidence.replicates import memory_needed
 from mp2.groups.rules import Rules
 from mp2.groups.search import search
 from mp2.groups.settings import SearchSettings
@@ -313,3 +314,15 @@ def test_what_does_not_belong_together_is_an_error(nested):
     for starter in (-1, panel.n_variations):
         with pytest.raises(ValueError, match="does not belong"):
             worker.run(starter, far())
+
+
+@pytest.mark.parametrize("max_size", [2, 4, 6])
+def test_the_memory_stated_is_enough_for_the_lists_of_a_worker(max_size):
+    """They grow with the square of the variations: every candidate has a mask."""
+    buys = np.random.default_rng(1).random((3_000, 2, 70)) < 0.3
+    panel = panel_of(buys, np.repeat(np.arange(6), 500), [50, 50])
+    rules = Rules(max_size=max_size, retain_sizes=(max_size,))
+    labels = labels_of(np.zeros((20, 2, 70), bool))
+    worker = ReplicateSearch(panel, rules, labels, 20).worker()
+    one, two = (memory_needed(panel, rules, 19, n_workers) for n_workers in (1, 2))
+    assert worker.counts["bytes"] <= two - one <= worker.counts["bytes"] + 2**20

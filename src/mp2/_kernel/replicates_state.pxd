@@ -13,69 +13,63 @@ from mp2._kernel.state cimport (
 cdef extern from "_kernel/simd.h" nogil:
     ctypedef struct mp2_node:
         uint64_t *rows
-        int32_t n_days, n_lanes, n_chunks, row_words, floor, cap
+        int32_t n_days, n_lanes, row_words, floor, cap
     ctypedef struct mp2_print:
         uint64_t key
         uint64_t slot
     # The struct of `state`, with the fields that are used here.
     ctypedef struct ReplicateLoops "mp2_loops":
         void (*meet)(
-            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, uint64_t *,
-            uint64_t *
-        ) noexcept nogil
-        void (*narrow)(
-            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, mp2_node *
+            const mp2_node *, const uint64_t *, int32_t, int32_t, uint64_t *, uint64_t *
         ) noexcept nogil
         void (*count_lanes)(
-            const mp2_node *, const uint64_t *, int32_t, uint8_t *
+            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, int32_t *,
+            uint8_t *
         ) noexcept nogil
         void (*drop_larger)(
-            const uint8_t *, const int32_t *, int32_t, int32_t, int32_t, uint64_t *
+            const mp2_node *, const uint8_t *, const int32_t *, int32_t, int32_t, int32_t,
+            uint64_t *
         ) noexcept nogil
         void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
         mp2_print (*fingerprint)(
             const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
         ) noexcept nogil
-        int32_t (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
+        void (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
         int32_t (*add_day)(
             const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
             uint64_t *
         ) noexcept nogil
-        void (*add_planes)(const uint64_t *, int32_t, uint64_t *, int32_t) noexcept nogil
-        int32_t (*keep_reaching)(const uint64_t *, int32_t, int32_t, uint64_t *) noexcept nogil
-    int32_t mp2_width(uint64_t number)
+        double (*gather)(
+            const uint64_t *, int32_t, int32_t, int32_t, int32_t, const double *, int32_t *
+        ) noexcept nogil
     void MP2_PREFETCH(const void *)
 
 
 cdef enum:
     BLOCK = 512                  # replicates that are counted at once
     BLOCK_WORDS = 8
-    N_AT_ONCE = 32               # groups of the last level that are looked up together
     N_PENDING = 64               # sets found, but not yet looked up and scored
     N_REPRESENTATIVES = 1024     # places for the candidates of one algorithm
     N_MEASURED = 1024            # groups whose duplicates are counted before any is skipped
 
 
 cdef struct Family:
-    # The groups that are tested, and the labels; only `followers` changes while workers run.
-    mp2_panel panel              # floor and cap are limits on buys here
+    # The groups that are tested, and the labels; nothing in it changes.
+    mp2_panel panel              # rows of whole vectors; floor and cap are limits on buys here
     const ScoreRules *rules
     const double *day_weights
     int32_t n_members            # variations
     int32_t n_words              # of a set of them
-    const int32_t *algo_of       # [n_members], like the next three
+    const uint64_t *everyone     # that set
+    const int32_t *algo_of       # [n_members], like the next one
     const int32_t *after         # the first of a later algorithm
-    const int64_t *offsets       # where its mask is among those of a group, words
-    const int64_t *followers_at  # where its masks are in `followers`; -1: not kept
-    mp2_node alone               # level 0: what each buys, not projected
-    uint64_t *followers
-    int64_t *followers_state     # see `claim`
     int32_t max_size, n_sizes, n_tickers
     int32_t row_of_size[MAX_SIZE + 1]    # of the maxima; -1: not retained
-    int32_t max_chunks           # of the buys of any of them
-    int32_t most_buys            # of any group within the limits on any day
+    int32_t n_lanes              # days of a node, whole vectors
+    int32_t max_chunks           # of a node
+    const int32_t *lanes         # [n_days]
     int32_t n_planes             # of the count of a day
-    int32_t n_total_planes       # of the count of all days
+    int32_t n_set_planes         # of a set within the limits
     const uint64_t *labels
     int64_t n_label_words
     int64_t check_words
@@ -85,19 +79,16 @@ cdef struct Family:
     const double *slopes         # [n_days]
     double second_worst_share
     double slack
-    const double *wilson         # triangular by buys and hits; NULL: computed when needed
     int32_t steady               # `max_cv_buys` excludes no group within the other limits
 
 
 cdef struct Level:
-    # A group of one size, and the candidates that may join it.
-    mp2_node node
-    uint64_t *consensus          # in the panel's layout
-    int32_t *n_buys              # by day
-    uint64_t *candidates         # bits
-    uint64_t *masks              # of candidates: see `mask_of`
-    const uint64_t *siblings     # masks of the level above; NULL: not kept
-    const uint64_t *followers    # masks of the last member; NULL: not known
+    # A group, and the candidates that may join it.
+    uint64_t *words              # its consensus in the layout of the node
+    uint64_t *consensus          # in the panel's
+    const uint64_t *candidates   # bits
+    uint64_t *masks              # of candidates
+    mp2_print *prints            # of the group with each candidate
 
 
 cdef struct Pending:
@@ -111,17 +102,14 @@ cdef struct Scoring:
     # The set that is scored, and scratch.
     int32_t *tickers             # [n_days][n_tickers + 4]
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
-    uint64_t *total              # [n_total_planes][BLOCK_WORDS]
     uint64_t *any_day
-    int32_t *day_order           # [n_days]: the day with the fewest expected hits first
-    int32_t *day_planes          # [n_days]
+    int32_t *order               # [n_days]: the day with the fewest expected hits first
     double *expected             # [n_days]: hits
-    int32_t *by_gain             # [n_days]
     double *gains                # [n_days]: rise of the bound for one more hit
-    double *ceilings             # by hits of all days: no score is higher
-    double base                  # bound at no hits, without the Wilson term
+    double base                  # bound at no hits
     int64_t n_buys
     int64_t n_tickers
+    int32_t n_planes             # that are in use
     int32_t n_listed
     int32_t prepared
     Days days
@@ -136,26 +124,21 @@ cdef struct Walk:
     int64_t credit
     int64_t scoring_ns
     int64_t n_groups[MAX_SIZE + 1]
-    int64_t n_visited            # groups looked into
+    int64_t n_visited            # groups looked up
     int64_t n_sets               # scored
     int64_t n_evaluated          # (set, replicate) that met the score
     int32_t n_measured, n_dead   # groups of the last level counted, and without a hit
     int32_t exact                # nothing was skipped
-    uint64_t *any_words          # scratch, like the next four
-    uint64_t *passing
-    uint64_t *within
-    uint64_t *state              # a consensus
-    uint8_t *counts              # of the last level, see `count_lanes`
-    int32_t *most                # [n_days]
-    uint64_t *allowed            # [N_AT_ONCE][n_words]
-    mp2_print prints[N_AT_ONCE]
-    int32_t rows[N_AT_ONCE]
+    mp2_node node                # what candidates buy, projected onto what the starter buys
+    uint64_t *moves              # of the projection
+    uint64_t *within             # candidates within the limits
+    int32_t *n_buys              # by day, of the group of the last level
+    uint8_t *counts              # of it with each candidate, see `count_lanes`
     uint64_t n_salts             # of representatives: one a group and algorithm
     uint64_t *representatives    # [N_REPRESENTATIVES]
     uint64_t *seen               # fingerprints of groups looked into and sets scored, [n_slots]
     uint64_t n_slots
     double *maxima               # [n_sizes][max_row]
-    double *weakest              # [n_sizes][blocks]: least of the maxima of a block
     uint64_t *valid              # [blocks][BLOCK_WORDS]
     int64_t max_row
     int32_t n_blocks

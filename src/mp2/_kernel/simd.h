@@ -133,20 +133,20 @@ typedef struct mp2_loops {
     void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
     uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *);
     void (*decide)(const mp2_base *, const mp2_triple *, mp2_decided *);
-    void (*meet)(const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t,
-        uint64_t *, uint64_t *);
-    void (*narrow)(const mp2_node *, const uint64_t *, const uint64_t *, int32_t, mp2_node *);
-    void (*count_lanes)(const mp2_node *, const uint64_t *, int32_t, uint8_t *);
-    void (*drop_larger)(
-        const uint8_t *, const int32_t *, int32_t, int32_t, int32_t, uint64_t *);
+    void (*meet)(
+        const mp2_node *, const uint64_t *, int32_t, int32_t, uint64_t *, uint64_t *);
+    void (*count_lanes)(const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t,
+        int32_t *, uint8_t *);
+    void (*drop_larger)(const mp2_node *, const uint8_t *, const int32_t *, int32_t, int32_t,
+        int32_t, uint64_t *);
     void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *);
     mp2_print (*fingerprint)(
         const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *);
-    int32_t (*list_bits)(const uint64_t *, int32_t, int32_t *);
+    void (*list_bits)(const uint64_t *, int32_t, int32_t *);
     int32_t (*add_day)(const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t,
         uint64_t *, uint64_t *);
-    void (*add_planes)(const uint64_t *, int32_t, uint64_t *, int32_t);
-    int32_t (*keep_reaching)(const uint64_t *, int32_t, int32_t, uint64_t *);
+    double (*gather)(
+        const uint64_t *, int32_t, int32_t, int32_t, int32_t, const double *, int32_t *);
 } mp2_loops;
 
 #define MP2_JOIN_(a, b) a##b
@@ -378,15 +378,13 @@ static const mp2_loops MP2_FN(loops) = {
     MP2_FN(count_block),
     MP2_FN(decide),
     MP2_FN(meet),
-    MP2_FN(narrow),
     MP2_FN(count_lanes),
     MP2_FN(drop_larger),
     MP2_FN(count_sets),
     MP2_FN(fingerprint),
     MP2_FN(list_bits),
     MP2_FN(add_day),
-    MP2_FN(add_planes),
-    MP2_FN(keep_reaching),
+    MP2_FN(gather),
 };
 
 #undef MP2_ISA

@@ -118,7 +118,9 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     needed = memory_needed(panel, rules, request.search.workers)
     sizes = {**asdict(summary), "memory_bytes": needed}
     replicates = request.luck.settings.replicates
-    test_bytes = luck_memory(panel, replicates) if replicates and panel.consistent else 0
+    test_bytes = 0
+    if replicates and panel.consistent:
+        test_bytes = luck_memory(panel, rules, replicates, request.search.workers)
     warnings = [*panel.warnings, *why_impossible(panel, rules)]
     content = document(
         status="dry_run",

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mp2._recurse import EXHAUSTED, Control, now_ns
-from mp2._replicates import TABLE_BYTES, ReplicateSearch, ReplicateWorker
+from mp2._replicates import SEEN_BYTES, ReplicateSearch, ReplicateWorker
+from mp2.data import bitset
 from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
 from mp2.data.panel import SignalPanel
 from mp2.evidence.nulls import BLOCK, n_blocks
@@ -31,11 +32,22 @@ FEWER = (9999, 4999, 1999, 999, 499)
 _MEASURED_FROM = 0.01
 _MEASURED_TO = 0.02
 
+# Of one kernel, beside what grows with the variations: more than panels of months take.
+_SCRATCH_BYTES = 1 << 20
 
-def memory_needed(panel: SignalPanel, n_replicates: int) -> int:
-    """Return the bytes that the labels of a test and the tables of all its kernels take."""
-    n_labels = len(panel.days) * len(panel.tickers) * BLOCK * n_blocks(n_replicates)
-    return n_labels // 8 + TABLE_BYTES
+
+def memory_needed(panel: SignalPanel, rules: Rules, n_replicates: int, workers: int) -> int:
+    """Estimate the bytes that the labels of a test and the tables of all its kernels take."""
+    n_variations, n_days = panel.n_variations, len(panel.days)
+    n_labels = n_days * len(panel.tickers) * BLOCK * n_blocks(n_replicates)
+    # What a candidate buys takes vectors of 8 days.
+    n_vectors = (n_days + 7) // 8 * bitset.n_words(int(bitset.count(panel.buys).max()))
+    # Every candidate of a level has a mask of all later ones.
+    n_masks = n_variations * max(0, rules.max_size - 3)
+    mask_bytes = 8 * bitset.n_words(n_variations)
+    lists = n_variations * (64 * n_vectors + 16 * rules.max_size + n_days)
+    of_worker = lists + n_masks * mask_bytes + _SCRATCH_BYTES
+    return n_labels // 8 + SEEN_BYTES + panel.n_bytes + workers * of_worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
