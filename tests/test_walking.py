@@ -42,11 +42,15 @@ SETTINGS = {
 PRICES = walk(8, 90, seed=5)
 
 
+def filled(folder):
+    to_frame(PRICES).write_csv(folder / "bars.csv")
+    (folder / "grids.toml").write_text(GRIDS)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
-    to_frame(PRICES).write_csv(tmp_path / "bars.csv")
-    (tmp_path / "grids.toml").write_text(GRIDS)
-    return tmp_path
+    return filled(tmp_path)
 
 
 def walk_there(folder, **more):
@@ -71,15 +75,23 @@ def without_times(walk):
     return replace(walk, weeks=weeks, walk_id=None)
 
 
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """A folder with a stored walk, and the walk."""
+    folder = filled(tmp_path_factory.mktemp("walked"))
+    walk = walk_there(folder)
+    assert walk.status is WalkStatus.COMPLETE
+    assert walk.walk_id is not None
+    return folder, walk
+
+
 @pytest.fixture
-def undisturbed(folder):
-    walked = walk_there(folder)
-    assert walked.status is WalkStatus.COMPLETE
-    assert walked.walk_id is not None
-    return walked
+def undisturbed(walked):
+    return walked[1]
 
 
-def test_a_walk_is_stored_listed_and_read_back(folder, undisturbed):
+def test_a_walk_is_stored_listed_and_read_back(walked):
+    folder, undisturbed = walked
     with mp2.Store(folder / "mp2.db", read_only=True) as store:
         (summary,) = store.walks()
         assert store.count("walk") == 1
@@ -112,20 +124,19 @@ def test_a_walk_whose_process_died_continues(folder, undisturbed):
     stopped_after(folder, 2)
     with closing(sqlite3.connect(folder / "mp2.db", isolation_level=None)) as connection:
         connection.execute(
-            "UPDATE walk SET status = 'running', pid = 2000000000, process_start = '1' "
-            "WHERE walk = 2"
+            "UPDATE walk SET status = 'running', pid = 2000000000, process_start = '1'"
         )
     with mp2.Store(folder / "mp2.db", read_only=True) as store:
-        latest = store.walks()[0]
+        (latest,) = store.walks()
         assert latest.status == "interrupted"
         assert "ended before it did" in store.load_walk(latest.walk_id).warnings[-1]
     whole = mp2.resume_walk_forward(latest.walk_id[:-1], store=folder / "mp2.db")
     assert without_times(whole) == without_times(undisturbed)
 
 
-def test_a_longer_file_does_not_move_the_weeks(folder, undisturbed):
+def test_a_longer_file_does_not_move_the_weeks(folder):
     end = PRICES.dates[-8]
-    part = stopped_after(folder, 1, end=None if end is None else end)
+    part = stopped_after(folder, 1, end=end)
     assert part.weeks[0].days[-1].day < end
     to_frame(PRICES.until(PRICES.dates[-4])).write_csv(folder / "bars.csv")
     whole = mp2.resume_walk_forward(store=folder / "mp2.db")
@@ -185,7 +196,8 @@ def test_what_was_in_memory_is_passed_again(folder):
 
 
 @pytest.mark.parametrize("name", ["last", "2"])
-def test_a_complete_walk_is_not_resumed(folder, undisturbed, name):
+def test_a_complete_walk_is_not_resumed(walked, name):
+    folder, _ = walked
     with pytest.raises(mp2.InputError, match=r"cannot be resumed: it is complete"):
         mp2.resume_walk_forward(name, store=folder / "mp2.db")
 
@@ -213,9 +225,10 @@ def test_a_store_that_fails_costs_only_the_storing(folder):
     assert "was deleted, moved or replaced meanwhile" in walked.store_error
 
 
-def test_a_walk_is_deleted_with_its_weeks(folder, undisturbed):
+def test_a_walk_is_deleted_with_its_weeks(folder):
+    part = stopped_after(folder, 1)
     with mp2.Store(folder / "mp2.db") as store:
-        store.delete_walk(undisturbed.walk_id)
+        store.delete_walk(part.walk_id)
         assert store.walks() == []
     with closing(sqlite3.connect(folder / "mp2.db")) as connection:
         assert connection.execute("SELECT count(*) FROM walk_week").fetchone() == (0,)

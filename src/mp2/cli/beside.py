@@ -15,8 +15,7 @@ from mp2.cli.options import reading
 from mp2.errors import Mp2Error, counted
 from mp2.groups.result import SearchResult
 from mp2.picks.costs import net_return_pp
-from mp2.picks.records import DayPicks
-from mp2.picks.weeks import ALL
+from mp2.picks.records import ALL, DayPicks
 
 if TYPE_CHECKING:
     from mp2.discovery.records import ScanResult

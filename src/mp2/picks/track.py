@@ -61,8 +61,8 @@ class PickedDay:
 class TrackDay(WalkDay):
     """One scored day of a configuration, judged by the picks of `run_id`.
 
-    `ideas`: by series, the rank of the idea that was picked; None for a union, for votes, and where
-    an earlier version did not store it.
+    `tickers` has none for the votes, which stay with the run. `ideas`: by size, the rank of the
+    idea that was picked, None where an earlier version did not store it.
     """
 
     run_id: str
@@ -156,8 +156,9 @@ class TrackRecord(Overview):
         """Return one row per configuration, scored day and series with a pick.
 
         Columns: `configuration`, `day` (date), `run_id`, `picks` (the size, "all" or "votes"),
-        `idea` (rank of the idea picked, or null), `tickers` (with spaces between them), the fields
-        of `Score` but the names, `universe_hit_rate_pp` and `universe_return_pp`.
+        `idea` (rank of the idea picked, or null), `tickers` (with spaces between them, empty for
+        votes), the fields of `Score` but the names, `universe_hit_rate_pp` and
+        `universe_return_pp`.
         """
         types: dict[str, type] = {"configuration": str, "day": date, "run_id": str}
         types |= {"picks": str, "idea": int, "tickers": str, **SCORE_TYPES}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mp2._document import Document
 from mp2.groups.settings import SearchSettings
-from mp2.storage.request import LuckRequest, PickSettings, Request, SignalSettings
+from mp2.storage.request import Request
 
 _NOT_PART = (
     "source.days",
@@ -30,6 +30,8 @@ _NOT_PART = (
 )
 """What changes from run to run, or changes only how the picks are found and shown."""
 
+_NOT_BELOW = tuple(f"{name}." for name in _NOT_PART)
+
 _N_KEY = 8
 
 _PATHS = ("signals.grids", "source.outcomes")
@@ -39,23 +41,37 @@ _PATHS = ("signals.grids", "source.outcomes")
 class Configuration:
     """What decides the picks of a run: `key` identifies the `settings`.
 
-    `label`: the source and the settings that are not the usual ones, for people.
+    `request` is one of those that have it.
     """
 
     key: str
-    label: str
     settings: Document
+    request: Request = field(compare=False)
+
+    @property
+    def label(self) -> str:
+        """The source and the settings that are not the usual ones, for people."""
+        usual = flattened(Request(source=self.request.source, search=SearchSettings()))
+        words = [Path(self.request.label).name]
+        for name, value in self.settings.items():
+            if name not in usual or value != usual[name]:
+                words.append(f"{name.rpartition('.')[2]} {_shown(name, value)}")
+        return ", ".join(words)
 
 
 def configuration_of(request: Request) -> Configuration:
     """Return the configuration of what a run was asked to do."""
     every = flattened(request)
-    settings = {name: every[name] for name in every if not _is_in(name, _NOT_PART)}
+    settings = {
+        name: value
+        for name, value in every.items()
+        if name not in _NOT_PART and not name.startswith(_NOT_BELOW)
+    }
     text = json.dumps(settings, sort_keys=True)
     return Configuration(
         key=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_N_KEY],
-        label=_label(request, settings),
         settings=settings,
+        request=request,
     )
 
 
@@ -75,27 +91,9 @@ def _flat(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     return flat
 
 
-def _is_in(name: str, parts: tuple[str, ...]) -> bool:
-    return any(name == part or name.startswith(f"{part}.") for part in parts)
-
-
-def _label(request: Request, settings: Document) -> str:
-    usual = flattened(
-        Request(
-            source=request.source,
-            search=SearchSettings(),
-            signals=SignalSettings(),
-            picks=PickSettings(),
-            luck=LuckRequest(),
-        )
-    )
-    words = [Path(request.label).name]
-    for name, value in settings.items():
-        if name not in usual or value != usual[name]:
-            shown = value
-            if isinstance(value, list):
-                shown = "/".join(map(str, value))
-            elif name in _PATHS and value is not None:
-                shown = Path(value).name
-            words.append(f"{name.rpartition('.')[2]} {shown}")
-    return ", ".join(words)
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return "/".join(map(str, value))
+    if name in _PATHS and value is not None:
+        return Path(value).name
+    return str(value)
