@@ -10,6 +10,7 @@
     run.result.significance.sentence()               # is it better than luck?
 
     mp2.walk_forward(prices)                         # would it have worked in past weeks?
+    mp2.report(run, "run.html")                      # pictures and tables on one page
     mp2.scan()                                       # candidates from many sources at once
 
 Every input error is an `mp2.InputError` that names the place and the remedy. The command `mp2`
@@ -50,6 +51,8 @@ _NAMES_OF = {
     "discovery.registry": "find_scanners",
     "discovery.scanner": "ScanContext Scanner ScannerSettings",
     "storage.runs": "Store",
+    "reporting": "plot",
+    "reporting.page": "report",
     "storage.track": "track",
     "nightly.job": "daily",
     "nightly.records": "Night PickedNight",

@@ -106,6 +106,7 @@ def test_run_prints_the_search_document_and_the_next_day(mp2, bars):
     assert set(next_day["votes"][0]) == {
         "ticker",
         "n_ideas",
+        "ideas",
         "n_groups",
         "n_algorithms",
         "best_rank",

@@ -27,6 +27,7 @@ OUTCOME_KEYS = {
     "pipeline",
     "status",
     "seconds",
+    "ended_s",
     "attempts",
     "n_candidates",
     "n_dropped",

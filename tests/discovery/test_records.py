@@ -116,6 +116,7 @@ def test_the_result_as_json():
         "pipeline": "momentum",
         "status": "error",
         "seconds": 0.0,
+        "ended_s": 0.0,
         "attempts": 0,
         "n_candidates": 0,
         "n_dropped": 0,

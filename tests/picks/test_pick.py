@@ -99,6 +99,12 @@ def test_the_vote_counts_groups_and_names_who_agrees():
     ]
 
 
+def test_a_vote_names_its_ideas_by_size_and_number():
+    ideas = {vote.ticker: vote.ideas for vote in pick_day(RESULT, SHEET, MONDAY).votes}
+    assert ideas["C"] == ((2, 2), (2, 3), (3, 1))
+    assert ideas["E"] == ((2, 1),)
+
+
 def test_the_vote_counts_ideas_before_groups():
     buys = {"A 1": ["X"], "A 2": ["X"], "A 3": ["X"], "A 4": ["Y"], "A 5": ["Y"], "B 1": ["XY"]}
     result = result_of({2: [f"A {number} + B 1" for number in range(1, 6)]})
@@ -226,6 +232,7 @@ def test_the_json_document():
                 "members": ["A 1", "B 1"],
                 "n_ideas": 1,
                 "n_algorithms": 2,
+                "ideas": [[2, 1]],
                 "in_picks": [2],
             }
             for ticker in "ABC"

@@ -23,6 +23,7 @@ from mp2.cli import compare as cli_compare
 from mp2.cli import config as cli_config
 from mp2.cli import daily as cli_daily
 from mp2.cli import pick as cli_pick
+from mp2.cli import report as cli_report
 from mp2.cli import resume as cli_resume
 from mp2.cli import run as cli_run
 from mp2.cli import runs as cli_runs
@@ -289,6 +290,7 @@ _COMMANDS = (
     cli_scanners.scanners,
     cli_scans.scans,
     cli_runs.runs,
+    cli_report.report,
     cli_runs.doctor,
     cli_config.config,
 )

@@ -146,6 +146,7 @@ class ScanOutcome(_Record):
     `seconds` count from its start, 0 when it was not started. `attempts`: requests sent, repeated
     ones included. `n_candidates`: valid candidates up to its limit; after a failure those it had
     named by then, all discarded. `n_dropped`: invalid ones. `error` is None when it succeeded.
+    `ended_s`: when it ended, since the start of the scan.
     """
 
     scanner: str
@@ -156,6 +157,8 @@ class ScanOutcome(_Record):
     n_candidates: int = 0
     n_dropped: int = 0
     error: ScanError | None = None
+    # When is not how: the same outcome at another time is equal.
+    ended_s: float = field(default=0.0, compare=False)
 
     @property
     def failed(self) -> bool:

@@ -53,7 +53,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mp2._document import Document, Fields, Names
@@ -418,7 +418,8 @@ class _Run:
 
     def conclude(self, ending: Ending) -> None:
         """Keep the end of a scanner; report it to its breaker, then to the observer."""
-        outcome = ending.outcome
+        outcome = replace(ending.outcome, ended_s=round(self.elapsed_s(), 6))
+        ending = replace(ending, outcome=outcome)
         self.endings[outcome.scanner] = ending
         if outcome.scanner in self.allowed:
             # Removed first: if the breaker raises, `cancel` must not report to it again.

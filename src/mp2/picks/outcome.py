@@ -144,8 +144,8 @@ class Universe:
     `entry` and `exit` are float64[T], the prices at which they are bought and sold, NaN where there
     is none. `spelling`: what `tickers` has for names of tickers that are written differently
     elsewhere. `n` tickers have both prices; `hit_rate_pp` percent of them gained, and
-    `mean_return_pp` is their mean return in percent. Both are None without a ticker. `cost_bps` per
-    side lowers the net returns of scores.
+    `mean_return_pp` is their mean return in percent, `spread_pp` its standard deviation; None without
+    a ticker. `cost_bps` per side lowers the net returns of scores.
     """
 
     def __init__(
@@ -170,9 +170,11 @@ class Universe:
         self.n = len(valid)
         self.hit_rate_pp: float | None = None
         self.mean_return_pp: float | None = None
+        self.spread_pp: float | None = None
         if valid:
             self.hit_rate_pp = 100.0 * float(self._hits.mean())
             self.mean_return_pp = float(self._returns_pp.mean())
+            self.spread_pp = float(self._returns_pp.std())
 
     def score(self, tickers: Iterable[str]) -> Score:
         """Compare some tickers with all; those without both prices are no hit and gain nothing."""

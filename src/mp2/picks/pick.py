@@ -181,7 +181,7 @@ def votes_of(
     votes = []
     for ticker, groups in groups_of.items():
         # Ideas are numbered by size.
-        ideas = {(len(group.members), group.idea) for group in groups}
+        ideas = {(len(group.members), group.idea or 0) for group in groups}
         # The first of equal ranks, so of the smallest size.
         best = min(groups, key=lambda group: group.rank)
         vote = Vote(
@@ -192,6 +192,7 @@ def votes_of(
             members=member_names(groups),
             n_ideas=len(ideas),
             n_algorithms=n_algorithms(groups),
+            ideas=tuple(sorted(ideas)),
         )
         votes.append(vote)
 

@@ -44,8 +44,8 @@ class Vote:
 
     `best_rank` is the best rank among them, `size` the size of that group. `members` are the
     distinct `ALGO variation` of these groups, in variation order: all of them buy the ticker.
-    `n_algorithms` are those of the members. It and `n_ideas` are None in votes that an earlier
-    version stored.
+    `n_algorithms` are those of the members. It and `n_ideas` are None, and `ideas`, their size and
+    number by size, is empty in votes that an earlier version stored.
     """
 
     ticker: str
@@ -55,6 +55,7 @@ class Vote:
     members: Names
     n_ideas: int | None = None
     n_algorithms: int | None = None
+    ideas: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

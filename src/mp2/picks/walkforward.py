@@ -263,4 +263,5 @@ def score_day(
         universe_return_pp=universe.mean_return_pp or 0.0,
         scores=scores,
         tickers=tickers_of,
+        universe_spread_pp=universe.spread_pp,
     )

@@ -43,7 +43,8 @@ class WalkStatus(StrEnum):
 class WalkDay:
     """One judged day: the universe, and the score of each series of picks (None without a pick).
 
-    Rates and returns are in percent. `tickers`: those of each series.
+    Rates and returns are in percent. `tickers`: those of each series. `universe_spread_pp`: the
+    standard deviation of the returns of the universe; None in walks of earlier versions.
     """
 
     day: str
@@ -52,6 +53,7 @@ class WalkDay:
     universe_return_pp: float
     scores: dict[str, Score | None]
     tickers: dict[str, Names]
+    universe_spread_pp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

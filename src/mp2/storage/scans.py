@@ -88,7 +88,7 @@ class ScanStore(Database):
         with self._transaction("IMMEDIATE"):
             scan = self._running("scan", scan_id)
             self._update("scan", scan, {"mode": event.mode, "workers": event.workers})
-            values = {"scan": scan, "ended_s": event.elapsed_s, "logs": event.logs}
+            values = {"scan": scan, "logs": event.logs}
             self._insert("scan_outcome", values | asdict(outcome))
             for idx, candidate in enumerate(event.candidates):
                 candidate_row = {

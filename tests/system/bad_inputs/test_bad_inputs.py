@@ -45,6 +45,7 @@ USUAL = {
     "runs delete": "last",
     "runs prune": "--keep 60",
     "runs compare": "last last",
+    "report": "last --output out.html",
 }
 """What a command is given besides what is wrong."""
 

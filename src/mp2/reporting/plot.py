@@ -1,0 +1,18 @@
+"""Pictures of results, as `plotly.graph_objects.Figure`; needs the extra `report`.
+
+    figure = mp2.plot.votes(run.next_day)
+    figure.show()
+    figure.write_html("votes.html")
+    figure.update_layout(template="mp2_dark")
+
+Each function draws one picture of one result. The numbers behind it are those of the `to_frame` of
+that result. Names of tickers, algorithms and scanners are shown as they are, never as markup.
+"""
+
+from __future__ import annotations
+
+from mp2.reporting.pictures_run import algorithms, days, variations, votes
+from mp2.reporting.pictures_scan import scanners
+from mp2.reporting.pictures_walk import value, weeks
+
+__all__ = ["algorithms", "days", "scanners", "value", "variations", "votes", "weeks"]
