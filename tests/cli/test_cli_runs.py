@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from commands import RULES, WEEK, strict_json
@@ -13,6 +14,7 @@ from places import STORES
 from mp2.cli.runs import STATUSES, sorted_runs
 from mp2.groups.result import Member, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus, Score, SizePick
+from mp2.storage.picked import PickedOutcome
 from mp2.storage.runs import RunSummary, Store
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -78,6 +80,7 @@ def test_the_list_has_day_budget_score_and_p(mp2):
         ("p", "bac"),
         ("budget", "abc"),
         ("coverage", "abc"),
+        ("outcome", "cab"),
     ],
 )
 def test_the_order_of_a_list(by, order):
@@ -86,6 +89,9 @@ def test_the_order_of_a_list(by, order):
         summary("b", last_day="2026-01-03", best_score={3: None}, p=0.01),
         summary("c", elapsed_s=2.0, best_score={3: 5.0}),
     ]
+    outcome = PickedOutcome(n_days=1, hit_rate_pp=50.0, universe_hit_rate_pp=55.0)
+    runs[0] = replace(runs[0], outcome=outcome)
+    runs[2] = replace(runs[2], outcome=replace(outcome, universe_hit_rate_pp=45.0))
     assert "".join(run.run_id for run in sorted_runs(runs, by)) == order
 
 
@@ -176,6 +182,7 @@ def test_every_day_picked_is_shown_with_its_outcome(mp2):
             universe_hit_rate_pp=55.0,
             universe_return_pp=0.125,
             sizes={3: score, 4: None},
+            all_sizes=score,
             votes=Score(),
         )
         store.save_outcome(run_id, outcome)
@@ -204,6 +211,13 @@ def test_every_day_picked_is_shown_with_its_outcome(mp2):
     assert (first["day"], first["tickers"]) == ("2026-01-05", {"3": ["T1", "T2"], "4": None})
     assert first["outcome"]["sizes"]["3"]["n_hits"] == 1
     assert second["outcome"] is None
+    (listed,) = strict_json(mp2("runs", "list", "--json")[1])["runs"]
+    assert listed["outcome"] == {
+        "n_days": 1,
+        "hit_rate_pp": 50.0,
+        "universe_hit_rate_pp": 55.0,
+    }
+    assert "  50.0% vs 55.0%  " in mp2("runs", "list")[1]
 
 
 def test_a_run_of_an_earlier_version_lists_groups_in_place_of_ideas(mp2, here):

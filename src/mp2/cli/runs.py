@@ -43,6 +43,7 @@ from mp2.cli.views import (
 from mp2.errors import InputError, counted
 
 if TYPE_CHECKING:
+    from mp2.storage.picked import PickedOutcome
     from mp2.storage.runs import RunSummary
 
 
@@ -60,6 +61,12 @@ def _best_score(run: RunSummary) -> float | None:
     return max(scores, default=None)
 
 
+def _difference(run: RunSummary) -> float | None:
+    if run.outcome is None:
+        return None
+    return run.outcome.hit_rate_pp - run.outcome.universe_hit_rate_pp
+
+
 _SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
     "day": lambda run: run.last_day,
     "budget": lambda run: run.budget_s,
@@ -67,6 +74,7 @@ _SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
     "coverage": lambda run: run.coverage,
     "score": _best_score,
     "p": lambda run: run.p,
+    "outcome": _difference,
 }
 STATUSES = (
     "running",
@@ -147,6 +155,7 @@ _HEADINGS = (
     "best by size",
     "p",
     "kept by size",
+    "outcome",
     "source",
 )
 
@@ -165,8 +174,16 @@ def _row(run: RunSummary) -> tuple[object, ...]:
         ", ".join(best),
         if_known(run.p, "{:.3g}".format),
         ", ".join(f"{size}: {n}" for size, n in run.n_kept.items()),
+        _outcome(run.outcome),
         run.source,
     )
+
+
+def _outcome(outcome: PickedOutcome | None) -> str:
+    if outcome is None:
+        return ""
+    rates = f"{outcome.hit_rate_pp:.1f}% vs {outcome.universe_hit_rate_pp:.1f}%"
+    return rates if outcome.n_days == 1 else f"{rates} ({outcome.n_days} days)"
 
 
 # --- mp2 runs show, export -------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 from mp2.errors import StoreError
 from mp2.picks.records import DayPicks, Outcome
@@ -24,6 +25,18 @@ class Asked:
     status: str
     has_result: bool
     request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickedOutcome:
+    """How the picks of a run did on its `n_days` scored days: means of the hit rates, in percent.
+
+    They are those of the different tickers of all sizes, and of the universe on the same days.
+    """
+
+    n_days: int
+    hit_rate_pp: float
+    universe_hit_rate_pp: float
 
 
 class PickedStore(ScanStore):
@@ -107,12 +120,33 @@ class PickedStore(ScanStore):
                     wanted.append(Asked(row["run_id"], status, ended, request))
         return wanted
 
+    def _outcomes_of(self, run: Row) -> dict[str, Outcome]:
+        outcomes = {}
+        for row in self._execute("SELECT * FROM outcome WHERE run = ?", (run["run"],)):
+            values = {**rows.day_values(dict(row)), "run_id": run["run_id"]}
+            outcomes[values["day"]] = validated(Outcome, values)
+        return outcomes
+
+    def _picked_outcome(self, run: Row) -> PickedOutcome | None:
+        """How the picks of a run did; None while no day is scored."""
+        rates = []
+        universe = []
+        for outcome in self._outcomes_of(run).values():
+            score = outcome.all_sizes
+            if score is not None and score.hit_rate_pp is not None:
+                rates.append(score.hit_rate_pp)
+                universe.append(outcome.universe_hit_rate_pp or 0.0)
+        if not rates:
+            return None
+        return PickedOutcome(
+            n_days=len(rates),
+            hit_rate_pp=fmean(rates),
+            universe_hit_rate_pp=fmean(universe),
+        )
+
     def _picked_of(self, run: Row) -> list[PickedDay]:
         run_id = run["run_id"]
-        outcomes = {}
-        for outcome_row in self._execute("SELECT * FROM outcome WHERE run = ?", (run["run"],)):
-            values = {**rows.day_values(dict(outcome_row)), "run_id": run_id}
-            outcomes[values["day"]] = validated(Outcome, values)
+        outcomes = self._outcomes_of(run)
         days = []
         stored = self._execute("SELECT * FROM day_picks WHERE run = ? ORDER BY day", (run["run"],))
         for picks_row in map(dict, stored.fetchall()):

@@ -24,6 +24,7 @@ from mp2.groups.result import SearchResult, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows
 from mp2.storage.database import Row, from_sql, sql_name, sql_names, validated
+from mp2.storage.picked import PickedOutcome
 from mp2.storage.processes import now_text, owner, status_now
 from mp2.storage.request import Request
 from mp2.storage.walks import WalkStore
@@ -54,6 +55,7 @@ class RunSummary:
     `status` is that of the result, or `running`, `failed`, or `interrupted` when its process died.
     What only an ended run has is None or empty before. Times in seconds; `coverage` 0..1;
     `last_day` is the last one searched, `p` that of the test over all sizes, None without a test.
+    `outcome`: of its picks, None while none is scored.
     """
 
     run_id: str
@@ -68,6 +70,7 @@ class RunSummary:
     best_score: dict[int, float | None]
     last_day: str | None = None
     p: float | None = None
+    outcome: PickedOutcome | None = None
 
 
 class Store(WalkStore):
@@ -312,7 +315,7 @@ class Store(WalkStore):
 
         Rows that cannot be read back are named in `problems`.
         """
-        return self._summaries("run", _summary, n_newest)
+        return self._summaries("run", self._run_summary, n_newest)
 
     def status(self, run_id: str) -> str:
         """The status of a run, as `runs` shows it."""
@@ -370,6 +373,23 @@ class Store(WalkStore):
         self._delete("run", run_id)
 
     # --- rows -------------------------------------------------------------------------------------
+
+    def _run_summary(self, row: Row) -> RunSummary:
+        # Not listed, and by far the largest column.
+        row.pop("ideas", None)
+        values = from_sql(row)
+        values["status"] = status_now(row)
+        # Empty until the run has ended.
+        values["n_kept"] = values["n_kept"] or {}
+        values["best_score"] = values["best_score"] or {}
+        if values["days"]:
+            values["last_day"] = values["days"][-1]
+        # A file of the first version has no column for the test.
+        significance = values.get("significance")
+        if significance:
+            values["p"] = significance["p"]
+        values["outcome"] = self._picked_outcome(row)
+        return validated(RunSummary, values)
 
     def _by_day(
         self,
@@ -441,20 +461,3 @@ class Store(WalkStore):
             reason = _NO_RESULT.get(status_now(row), "it stored none")
             raise InputError(f"{self.path}: run {run_id} has no result: {reason}")
         return row
-
-
-def _summary(row: Row) -> RunSummary:
-    # Not listed, and by far the largest column.
-    row.pop("ideas", None)
-    values = from_sql(row)
-    values["status"] = status_now(row)
-    # Empty until the run has ended.
-    values["n_kept"] = values["n_kept"] or {}
-    values["best_score"] = values["best_score"] or {}
-    if values["days"]:
-        values["last_day"] = values["days"][-1]
-    # A file of the first version has no column for the test.
-    significance = values.get("significance")
-    if significance:
-        values["p"] = significance["p"]
-    return validated(RunSummary, values)
