@@ -236,7 +236,7 @@ def test_the_picked_idea_is_marked_and_its_rule_said_once(mp2):
     _, out, _ = mp2("runs", "show", "last", "--show", "1000", "--groups")
     document = strict_json(mp2("runs", "show", "last", "--json")[1])
     for size, picked in document["picks"].items():
-        place = f"(rank {picked['rank']}, idea {picked['idea']} of {document['n_ideas'][size]}"
+        place = f"(rank {picked['rank']}, idea {picked['idea']}/{document['n_ideas'][size]}"
         assert place in " ".join(out.split())
     marked = [line.split()[0] for line in out.splitlines() if line.lstrip().startswith("*")]
     ranks = []

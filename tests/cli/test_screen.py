@@ -4,6 +4,8 @@ import json
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -16,8 +18,9 @@ from mp2.cli.screen import Shown, screen
 from mp2.cli.screen_text import fitting, labelled, table_lines
 from mp2.data.prices import to_frame
 from mp2.demo.market import NEXT_DAY, make_market
+from mp2.discovery.records import MergedCandidate
 from mp2.groups.result import Status
-from mp2.picks.records import DayPicks, Vote
+from mp2.picks.records import DayPicks, SizePick, Vote
 from mp2.storage.runs import Store
 
 
@@ -228,6 +231,49 @@ def test_every_state_fits_the_screen(loaded, hold, status, tickers):
     scenes = shown_of(result, picks), shown_of(result, picks, beside=Beside(before=before))
     for shown in scenes:
         assert_fits(text_of(screen(shown, None)))
+
+
+def test_a_screen_with_too_much_to_say_is_cut(loaded):
+    groups = loaded.groups(3)
+    sizes = range(2, 9)
+    result = replace(
+        loaded,
+        status=Status.WALL,
+        coverage=0.5,
+        kept=dict.fromkeys(sizes, groups),
+        picked_rank=dict.fromkeys(sizes, 1),
+        ideas={3: loaded.ideas[3]},
+    )
+    tickers = [f"TICKER{n}" for n in range(300)]
+    pick = SizePick(rank=1, members=groups[0].members, tickers=tuple(tickers))
+    picks = picks_of(result, tickers, picks=dict.fromkeys(sizes, pick), hold="close-close")
+    scan = SimpleNamespace(
+        scan_id="20260101-000000-abcd",
+        candidates=[named_everywhere(ticker) for ticker in tickers],
+        outcomes=(),
+        elapsed_s=1.0,
+        status="complete",
+    )
+    beside = Beside(before=picks_of(result, tickers), record="words " * 200, scan=scan)
+    shown = shown_of(result, picks, beside=beside, db=Path("folder/" * 30))
+    text = text_of(screen(shown, None))
+    assert_fits(text)
+    assert "TICKER0 " in text
+    assert "and 4 more sizes" in text
+    assert_fits(text_of(screen(shown, 0)))
+
+
+def named_everywhere(ticker):
+    sources = tuple(f"scanner{n}" for n in range(20))
+    return MergedCandidate(
+        ticker=ticker,
+        priority="high",
+        n_sources=20,
+        sources=sources,
+        pipelines=("test",),
+        contexts=("says so " * 20,) * 20,
+        data={},
+    )
 
 
 def test_wide_characters_do_not_wrap():

@@ -14,7 +14,7 @@ from rich.text import Text
 from mp2.cli.beside import Beside
 from mp2.cli.options import DEFAULT_DB
 from mp2.cli.scan_view import reasons, scan_sentence
-from mp2.cli.screen_text import MAX_LINES, fitting, labelled, table_lines, wrapped
+from mp2.cli.screen_text import LINE, MAX_LINES, cut, fitting, labelled, table_lines, wrapped
 from mp2.cli.search_view import exclusion_rows, members_text, pick_rule
 from mp2.cli.views import count, duration, if_known, share
 from mp2.data.holding import holding
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from mp2.discovery.records import MergedCandidate
     from mp2.storage.request import Request
 
-# More sizes than that are rarely retained; they take three lines each.
+# More sizes than that are rarely retained; they take up to four lines each.
 _MAX_SIZES = 3
 _MIN_ROWS = 3
-_MAX_NAMED = 3
 _ENDINGS = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "Work limit"}
 
 
@@ -50,14 +49,12 @@ class Shown:
     beside: Beside
     db: Path
 
-    @property
     def named(self) -> dict[str, MergedCandidate]:
-        """The candidates of the scan among the tickers of the vote, picked ones first."""
-        scan = self.beside.scan
-        if scan is None or self.picks is None:
+        """Return the candidates of the scan among the tickers of the vote, picked ones first."""
+        if self.beside.scan is None or self.picks is None:
             return {}
-        voted = [vote.ticker for vote in self.picks.votes]
-        return named_among(dict.fromkeys([*self.picks.tickers(), *voted]), scan.candidates)
+        tickers = [*self.picks.tickers(), *(vote.ticker for vote in self.picks.votes)]
+        return named_among(dict.fromkeys(tickers), self.beside.scan.candidates)
 
     def command(self, words: str) -> str:
         """Return a command line on the stored run, with its database where that is not usual."""
@@ -65,12 +62,32 @@ class Shown:
         return f"mp2 {db}{words} {self.result.run_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The most lines for the members of a group, luck, the record, and what scanners name."""
+
+    members: int
+    luck: int
+    record: int
+    named: int
+
+
+_ROOMS = (_Room(3, 5, 4, 3), _Room(2, 4, 3, 1), _Room(1, 2, 1, 0))
+"""From the most to the least; where the last one is needed sentences are cut."""
+
+
 def screen(shown: Shown, n_show: int | None) -> list[Text]:
     """Return the lines of the screen, with `n_show` tickers, or as many as it holds."""
     head = [*_data(shown), *_search(shown), *_picks(shown)]
-    foot = [*_scanners(shown), *_evidence(shown)]
-    n_free = MAX_LINES - len(head) - len(foot)
-    return [*head, *_tickers(shown, n_show, n_free), *foot]
+    foot: list[Text] = []
+    n_free = 0
+    for room in _ROOMS:
+        foot = [*_scanners(shown, room), *_evidence(shown, room)]
+        n_free = MAX_LINES - len(head) - len(foot)
+        # With headings, and a line on the rows that are left out.
+        if n_free >= _MIN_ROWS + 2:
+            break
+    return [*head, *_table(shown, n_show, n_free), *foot]
 
 
 def short_line(shown: Shown) -> str:
@@ -94,23 +111,18 @@ def short_line(shown: Shown) -> str:
 
 def _data(shown: Shown) -> Iterator[Text]:
     result = shown.result
-    prices = shown.prices
     findings: Sequence[str] = ()
     facts = f"{counted(len(result.days), 'day')} to {result.days[-1]}"
-    if prices is not None:
-        findings = prices.warnings
-        facts = f"{prices.n_tickers:,} tickers to {prices.dates[-1]}, no findings"
+    if shown.prices is not None:
+        findings = shown.prices.warnings
+        facts = f"{shown.prices.n_tickers:,} tickers to {shown.prices.dates[-1]}, no findings"
         if findings:
-            facts = facts.replace("no findings", counted(len(findings), "finding"))
-            facts += ": mp2 check data"
+            n_findings = counted(len(findings), "finding")
+            facts = facts.replace("no findings", f"{n_findings}: mp2 check data")
     elif result.panel is not None:
         facts = f"{len(result.panel.tickers):,} tickers, {facts}"
     name = shown.request.name if shown.request else "in memory"
-    # The facts are whole: a long name gives way.
-    room = 68 - len(facts)
-    if len(name) > room:
-        name = f"{name[: max(room - 3, 1)]}..."
-    yield from labelled("Data", f"{name}: {facts}")
+    yield from labelled("Data", f"{cut(name, LINE - len(facts) - 2)}: {facts}")
     # Why a size has no pick stands beside it.
     others = [
         line
@@ -118,11 +130,10 @@ def _data(shown: Shown) -> Iterator[Text]:
         if line not in findings and not line.endswith("; no pick")
     ]
     if others:
-        label = "Warning"
         text = others[0]
         if len(others) > 1:
             text = f"1 of {len(others)} (all: -v): {text}"
-        yield from labelled(label, text, at_most=2, style="yellow")
+        yield from labelled("Warning", text, at_most=2, style="yellow")
 
 
 def _search(shown: Shown) -> Iterator[Text]:
@@ -193,7 +204,7 @@ def _sizes(result: SearchResult) -> list[int]:
     return sorted(result.kept)[:_MAX_SIZES]
 
 
-def _tickers(
+def _table(
     shown: Shown,
     n_show: int | None,
     n_free: int,
@@ -208,13 +219,8 @@ def _tickers(
     votes = sorted(picks.all_votes(), key=lambda vote: not picks.sizes_with(vote.ticker))
     if not votes:
         return []
-    n_rows = n_show
-    if n_rows is None:
-        # Headings, and a line on the rows that are left out.
-        n_rows = max(n_free - 2, _MIN_ROWS)
-    headings = _headings(shown)
-    rows = [_row(shown, picks, vote) for vote in votes[:n_rows]]
-    lines = table_lines(headings, rows, right=range(1, 5))
+    n_rows = n_free - 2 if n_show is None else n_show
+    lines = _ticker_lines(shown, picks, votes[:n_rows])
     n_more = len(votes) - n_rows
     if n_more > 0:
         n_picked = len(picks.tickers())
@@ -223,59 +229,53 @@ def _tickers(
     return lines
 
 
-def _headings(shown: Shown) -> list[str]:
-    headings = ["ticker", "last close", "ideas", "groups", "algorithms", "picks"]
-    if shown.beside.before is not None:
-        headings.append("new")
-    if shown.beside.scan is not None:
-        headings.append("scanners")
-    if shown.prices is None:
-        headings[1] = ""
-    return headings
-
-
-def _row(
+def _ticker_lines(
     shown: Shown,
     picks: DayPicks,
-    vote: Vote,
-) -> list[str]:
-    sizes = picks.sizes_with(vote.ticker)
-    row = [
-        vote.ticker,
-        _last_close(shown.prices, vote.ticker),
-        if_known(vote.n_ideas, str),
-        str(vote.n_groups),
-        if_known(vote.n_algorithms, str),
-        " ".join(map(str, sizes)),
-    ]
-    before = shown.beside.before
-    if before is not None:
-        row.append("new" if sizes and vote.ticker not in before.tickers() else "")
+    votes: Sequence[Vote],
+) -> list[Text]:
+    tickers = [vote.ticker for vote in votes]
+    columns: dict[str, list[str]] = {"ticker": tickers}
+    if shown.prices is not None:
+        prices = shown.prices
+        columns["last close"] = [_last_close(prices, ticker) for ticker in tickers]
+    columns["ideas"] = [if_known(vote.n_ideas, str) for vote in votes]
+    columns["groups"] = [str(vote.n_groups) for vote in votes]
+    columns["algorithms"] = [if_known(vote.n_algorithms, str) for vote in votes]
+    numbers = range(1, len(columns))
+    columns["picks"] = [" ".join(map(str, picks.sizes_with(ticker))) for ticker in tickers]
+    if shown.beside.before is not None:
+        former = shown.beside.before.tickers()
+        new = set(picks.tickers()).difference(former)
+        columns["new"] = ["new" if ticker in new else "" for ticker in tickers]
     if shown.beside.scan is not None:
-        candidate = shown.named.get(vote.ticker)
-        row.append(", ".join(candidate.sources) if candidate else "")
-    return row
+        named = shown.named()
+        columns["scanners"] = [
+            ", ".join(named[ticker].sources) if ticker in named else "" for ticker in tickers
+        ]
+    return table_lines(list(columns), list(zip(*columns.values(), strict=True)), right=numbers)
 
 
-def _last_close(prices: PriceTable | None, ticker: str) -> str:
-    if prices is None or ticker not in prices.tickers:
+def _last_close(prices: PriceTable, ticker: str) -> str:
+    # Tickers of a table of signals may be others.
+    if ticker not in prices.tickers:
         return ""
     closes = prices.close[prices.tickers.index(ticker)].tolist()
     close = next(value for value in reversed(closes) if isfinite(value))
     return f"{close:,.2f}" if close >= 1 else f"{close:.4g}"
 
 
-def _scanners(shown: Shown) -> Iterator[Text]:
+def _scanners(shown: Shown, room: _Room) -> Iterator[Text]:
     """What the scan came to, and why it names tickers of the vote."""
     scan = shown.beside.scan
     if scan is None:
         return
     yield from labelled("Scanners", scan_sentence(scan))
-    named = shown.named
-    for ticker, candidate in list(named.items())[:_MAX_NAMED]:
+    named = shown.named()
+    for ticker, candidate in list(named.items())[: room.named]:
         yield from labelled("", f"{ticker} ({candidate.priority}): {reasons(candidate)}")
-    n_more = len(named) - _MAX_NAMED
-    if n_more > 0:
+    n_more = len(named) - room.named
+    if n_more > 0 and room.named:
         yield from labelled("", f"and {n_more} more: mp2 scans show {scan.scan_id}")
 
 
@@ -289,17 +289,17 @@ def exclusion_lines(result: SearchResult, at_most: int) -> list[Text]:
 # --- what they rest on -----------------------------------------------------------------------
 
 
-def _evidence(shown: Shown) -> Iterator[Text]:
+def _evidence(shown: Shown, room: _Room) -> Iterator[Text]:
     result = shown.result
     label = "Rests on"
     for size in _sizes(result):
         group = _picked_group(shown, size)
         if group is not None:
-            yield from labelled(label, _members(result, group), at_most=3)
+            yield from labelled(label, _members(result, group), at_most=room.members)
             label = ""
     if not label:
         yield from labelled("Rule", pick_rule(result.rules))
-    yield from _honest(shown)
+    yield from _honest(shown, room)
     if result.run_id:
         yield from labelled("Stored", f"as run {result.run_id}")
 
@@ -324,14 +324,14 @@ def _members(result: SearchResult, group: Group) -> str:
         expected += rate * day.buys / max(n_buys, 1)
     place = f"rank {group.rank}"
     if group.idea is not None:
-        place += f", idea {group.idea} of {len(result.ideas[len(group.members)])}"
+        place += f", idea {group.idea}/{len(result.ideas[len(group.members)])}"
     if group.family is not None:
         place += f", family {group.family}"
-    hits = f"{group.pooled_pp:.1f}% of {n_buys} buys hit, of all tickers {expected:.1f}%"
+    hits = f"{n_buys} buys, {group.pooled_pp:.1f}% hit; all tickers {expected:.1f}%"
     return f"{members_text(group.members, {})}: {hits} ({place})"
 
 
-def _honest(shown: Shown) -> Iterator[Text]:
+def _honest(shown: Shown, room: _Room) -> Iterator[Text]:
     """Luck, record and overlap: what there is to say against a pick."""
     result = shown.result
     luck = "not tested"
@@ -339,17 +339,21 @@ def _honest(shown: Shown) -> Iterator[Text]:
         luck = result.significance.sentence()
     elif result.run_id is not None:
         luck += f": {shown.command('test')}"
-    yield from labelled("Luck", luck, at_most=5)
+    yield from labelled("Luck", luck, at_most=room.luck)
     if shown.picks is None:
         return
-    record = shown.beside.record or f"none yet: {_walk_forward(shown)}"
-    yield from labelled("Record", record, at_most=4)
+    record = shown.beside.record or f"none yet: {_first_record(shown.request)}"
+    yield from labelled("Record", record, at_most=room.record)
     yield from labelled("Overlap", _overlap(shown.picks, shown.beside.before))
 
 
-def _walk_forward(shown: Shown) -> str:
-    path = getattr(shown.request.source, "path", None) if shown.request else None
-    return f"mp2 walkforward {shlex.quote(str(path)) if path else 'PRICES'}"
+def _first_record(request: Request | None) -> str:
+    """What makes the first record of a request's settings."""
+    path = getattr(request.source, "path", None) if request else None
+    # Signals, and prices that are in no file, cannot be walked.
+    if path is None or request is None or request.source.kind != "prices":
+        return "mp2 outcome scores the picks once their day is traded"
+    return f"mp2 walkforward {shlex.quote(str(path))}"
 
 
 def _overlap(picks: DayPicks, before: DayPicks | None) -> str:

@@ -13,6 +13,9 @@ from mp2.errors import plain
 WIDTH = 80
 MAX_LINES = 30
 _LABEL = 10
+LINE = WIDTH - _LABEL
+"""Columns of a line beside its label."""
+
 _CUT = " ..."
 # Its width is not used: it decides how text is measured.
 _RULER = Console(width=WIDTH)
@@ -28,9 +31,16 @@ def wrapped(
     lines = [line.plain.rstrip() for line in Text(plain(text)).wrap(_RULER, width)]
     if len(lines) <= at_most:
         return lines or [""]
-    last = lines[at_most - 1]
-    n_cells = min(cell_len(last), width - len(_CUT))
-    return [*lines[: at_most - 1], set_cell_size(last, n_cells).rstrip() + _CUT]
+    last = cut(lines[at_most - 1], width - len(_CUT)).rstrip()
+    return [*lines[: at_most - 1], last + _CUT]
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text, or the beginning of it that has so many cells."""
+    text = plain(text)
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(width, 1))
 
 
 def labelled(
@@ -42,7 +52,7 @@ def labelled(
 ) -> list[Text]:
     """Return the lines of a text beside its label; the label is shown once."""
     lines = []
-    for line in wrapped(text, width=WIDTH - _LABEL, at_most=at_most):
+    for line in wrapped(text, width=LINE, at_most=at_most):
         lines.append(Text(f"{label:<{_LABEL}}{line}", style=style))
         label = ""
     return lines
@@ -50,10 +60,9 @@ def labelled(
 
 def fitting(names: Sequence[str]) -> str:
     """Return as many names as a labelled line holds, and how many more there are."""
-    width = WIDTH - _LABEL
     text = " ".join(names)
     n_shown = len(names)
-    while cell_len(text) > width and n_shown:
+    while cell_len(text) > LINE and n_shown:
         n_shown -= 1
         text = f"{' '.join(names[:n_shown])} and {len(names) - n_shown} more"
     return text
@@ -77,7 +86,6 @@ def table_lines(
         for idx, cell in enumerate(row):
             padding = " " * (widths[idx] - cell_len(cell))
             parts.append(padding + cell if idx in right else cell + padding)
-        line = "  ".join(parts).rstrip()
-        lines.append(Text(set_cell_size(line, min(cell_len(line), WIDTH))))
+        lines.append(Text(cut("  ".join(parts).rstrip(), WIDTH)))
     lines[0].stylize("dim")
     return lines
