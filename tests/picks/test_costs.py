@@ -71,7 +71,8 @@ def test_a_walk_has_net_returns_beside_its_own():
     frame = walk.daily_frame()
     assert frame["net_return_pp all"].mean() == pytest.approx(judged.net_return_pp)
     assert walk.to_frame()["net_return_pp"].null_count() == 0
-    assert shown(walk_view(walk)).count("after 10 bps a side") == 2
+    assert shown(walk_view(walk)).count("after 10 bps a side") == 3
+    assert "money, before costs" in shown(walk_view(gross))
     assert "bps" not in shown(walk_view(gross))
 
 
@@ -79,7 +80,8 @@ def test_the_record_of_a_run_is_of_the_days_before():
     first = score(PICKS, PRICES)
     second = replace(first, day="2026-01-13", universe_hit_rate_pp=60.0)
     later = replace(first, day="2026-01-14")
-    record = scored_days([first, second, later], before="2026-01-14", cost_bps=10.0)
+    picks = [PICKS, replace(PICKS, day="2026-01-13")]
+    record = scored_days([first, second, later], picks, before="2026-01-14", cost_bps=10.0)
     assert list(record) == [2]
     days = record[2]
     assert (days.n_days, days.n_tickers, days.n_hits) == (2, 6, 2)
@@ -88,6 +90,8 @@ def test_the_record_of_a_run_is_of_the_days_before():
     assert days.net_return_pp == pytest.approx(100 * ((1 + days.mean_return_pp / 100) * kept - 1))
     assert days.sentence() == (
         "2 days, hit rate 33.3% against 50.0% of the universe, mean return +0.33%, "
-        "+0.13% after 10 bps a side"
+        "+0.13% after 10 bps a side, equity 1.003, drawdown 0.0%, worst day +0.13% (2026-01-12), "
+        "turnover 50%"
     )
-    assert scored_days([first], before=first.day) == {}
+    assert scored_days([first], picks, before=first.day) == {}
+    assert scored_days([first], picks)[2].n_days == 1

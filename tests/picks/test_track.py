@@ -137,3 +137,7 @@ def test_a_record_as_frames_and_as_a_document():
     assert document["n_pending"] == 1
     assert document["days"][0]["scores"]["3"]["n_hits"] == 1
     assert document["by_idea"]["3"]["1"]["n_days"] == 1
+    assert document["total"]["3"]["performance"]["worst_day"] == "2026-01-12"
+    (counted,) = track.configurations
+    assert counted.returns("3").to_dict() == {datetime.datetime(2026, 1, 12): 0.01}
+    assert frame["equity"].to_list() == pytest.approx([1.01] * 2 + [None] + [1.01] * 2)

@@ -139,6 +139,7 @@ def pick(
             result = store.load(run_id, starters=False)
             request = store.load_request(run_id)
             outcomes = store.load_outcomes(run_id)
+            picked = store.load_picks(run_id)
         check_same_hold(hold, request.hold, f"run {run_id}")
         if options["shift"] is None:
             options["shift"] = request.shift
@@ -154,7 +155,7 @@ def pick(
             top_groups=how.top_groups,
             cost_bps=cost_bps,
         )
-        record = scored_days(outcomes, before=day, cost_bps=cost_bps)
+        record = scored_days(outcomes, picked, before=day, cost_bps=cost_bps)
         errors = [] if choice.no_store else _save(choice.db, picks)
         # After the picks are stored: scanners take their time, and may fail.
         scan = scan_beside(picks, choice, interrupts.stop, screen)
@@ -346,10 +347,11 @@ def outcome(
     **options: Any,
 ) -> None:
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
-    from mp2.cli.pick_view import outcome_view
+    from mp2.cli.pick_view import outcome_view, record_view
     from mp2.picks.costs import check_cost
     from mp2.picks.outcome import score
     from mp2.picks.records import PickStatus
+    from mp2.picks.scored import scored_days
     from mp2.storage.inputs import read_bars
     from mp2.storage.request import PricesFile
     from mp2.storage.runs import Store
@@ -366,6 +368,9 @@ def outcome(
                 f"run {run_id} has no picks yet; "
                 f"make some with: mp2 pick {run_id} --prices {prices}"
             )
+        if cost_bps is None:
+            # What was noted with the newest picks.
+            cost_bps = stored[-1].cost_bps
         table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
         outcomes: list[Outcome] = []
         problems: list[str] = []
@@ -390,9 +395,11 @@ def outcome(
                 )
             store.save_outcome(run_id, scored)
         count_findings(prices, table.warnings)
+        record = scored_days(outcomes, stored, cost_bps=cost_bps)
         content = document(
             warnings=[*table.warnings, *problems],
             run_id=run_id,
             outcomes=[scored.to_dict() for scored in outcomes],
+            record={str(size): asdict(days) for size, days in record.items()},
         )
-        present(content, *map(outcome_view, outcomes))
+        present(content, *map(outcome_view, outcomes), record_view(record))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from mp2.cli.views import record_table, stacked, styled
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mp2.picks.records import DayPicks, Outcome
+    from mp2.picks.scored import ScoredDays
     from mp2.picks.weeks import Judged, WalkForward
 
 
@@ -54,6 +55,14 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
     yield with_net(headings, rows, shown=cost_bps > 0)
     if note:
         yield note
+
+
+@stacked
+def record_view(record: Mapping[int, ScoredDays]) -> Iterator[RenderableType]:
+    """Show what the picks of a run made on several scored days, a line per size."""
+    for size, days in record.items():
+        if days.n_days > 1:
+            yield f"Size {size}, {days.sentence()}"
 
 
 def with_net(
@@ -136,6 +145,8 @@ def walk_view(walk: WalkForward) -> Iterator[RenderableType]:
     yield ""
     yield with_net(("in total", *JUDGED_HEADINGS, net), totals, shown=has_costs)
     yield ""
+    yield money_table(walk.total, walk.cost_bps)
+    yield ""
     yield styled(walk.sentence(), "bold")
     luck = walk.luck_sentence()
     if luck is not None:
@@ -168,6 +179,27 @@ def judged_row(name: str, judged: Judged) -> tuple[object, ...]:
         _points(gain_difference, 2),
         _percent(judged.net_return_pp, 2),
     )
+
+
+_MONEY_HEADINGS = ("equity of 1", "drawdown", "worst day", "on", "Sharpe a year", "turnover")
+
+
+def money_table(judged: Mapping[str, Judged], cost_bps: float) -> RenderableType:
+    """Build a table of what the money made in each series of picks."""
+    rows = []
+    for name, of_series in judged.items():
+        money = of_series.performance
+        if money is None:
+            continue
+        sharpe = "too few days"
+        if money.sharpe is not None:
+            sharpe = f"{money.sharpe:.2f} +- {money.sharpe_se:.2f}"
+        worst = (_percent(money.worst_day_pp, 2), money.worst_day)
+        fall = _percent(money.max_drawdown_pp)
+        turnover = _percent(money.turnover_pp, 0)
+        rows.append((name, f"{money.equity:.3f}", fall, *worst, sharpe, turnover))
+    after = f"after {cost_bps:g} bps a side" if cost_bps else "before costs"
+    return record_table((f"money, {after}", *_MONEY_HEADINGS), rows)
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

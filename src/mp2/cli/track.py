@@ -59,7 +59,7 @@ def track_view(record: TrackRecord) -> Iterator[RenderableType]:
 
 
 def _configuration(record: ConfigurationRecord) -> Iterator[Any]:
-    from mp2.cli.pick_view import JUDGED_HEADINGS, judged_row, with_net
+    from mp2.cli.pick_view import JUDGED_HEADINGS, judged_row, money_table, with_net
 
     days = counted(len(record.days), "scored day")
     runs = counted(record.n_runs, "run")
@@ -76,5 +76,6 @@ def _configuration(record: ConfigurationRecord) -> Iterator[Any]:
     if record.days:
         net = f"after {record.cost_bps:g} bps a side"
         yield with_net(("picks of", *JUDGED_HEADINGS, net), rows, shown=record.cost_bps > 0)
+        yield money_table(record.total, record.cost_bps)
         yield styled(record.sentence(), "bold")
     yield ""

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from mp2.evidence.intervals import Interval, mean_interval
+from mp2.picks.performance import performance
 from mp2.picks.records import ALL, VOTES, Score
 from mp2.picks.weeks import Judged, Verdict, WalkDay
 
@@ -49,6 +50,11 @@ def judge(days: Sequence[WalkDay], series: str) -> Judged:
         verdict=verdict_on(hit_difference),
         return_verdict=verdict_on(return_difference),
         net_return_pp=_mean(scores, "net_return_pp") if is_net else None,
+        performance=performance(
+            [day.day for day in days],
+            [day.net_return_pp(series) for day in days],
+            [day.tickers.get(series, ()) for day in days],
+        ),
     )
 
 

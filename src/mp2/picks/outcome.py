@@ -144,8 +144,8 @@ class Universe:
     `entry` and `exit` are float64[T], the prices at which they are bought and sold, NaN where there
     is none. `spelling`: what `tickers` has for names of tickers that are written differently
     elsewhere. `n` tickers have both prices; `hit_rate_pp` percent of them gained, and
-    `mean_return_pp` is their mean return in percent, `spread_pp` its standard deviation; None without
-    a ticker. `cost_bps` per side lowers the net returns of scores.
+    `mean_return_pp` is their mean return in percent, `spread_pp` its standard deviation; None
+    without a ticker. `cost_bps` per side lowers the net returns of scores.
     """
 
     def __init__(

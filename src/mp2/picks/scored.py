@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from mp2._document import Names
 from mp2.errors import counted
 from mp2.picks.costs import net_return_pp
-from mp2.picks.records import Outcome, Score
+from mp2.picks.performance import Performance, performance
+from mp2.picks.records import DayPicks, Outcome, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredDays:
     """The picks of one size on `n_days` scored days, every day counting once.
 
-    Of `n_tickers` picked, `n_hits` closed above their open. Rates and returns are means over the
-    days, in percent; `net_return_pp` is after `cost_bps` per side.
+    Of `n_tickers` picked, `n_hits` gained. Rates and returns are means over the days, in percent;
+    `net_return_pp` and `performance` are after `cost_bps` per side.
     """
 
     n_days: int
@@ -27,6 +29,7 @@ class ScoredDays:
     mean_return_pp: float
     cost_bps: float
     net_return_pp: float
+    performance: Performance | None = None
 
     def sentence(self) -> str:
         """Return the record in one line."""
@@ -36,19 +39,26 @@ class ScoredDays:
         text += f", mean return {self.mean_return_pp:+.2f}%"
         if self.cost_bps:
             text += f", {self.net_return_pp:+.2f}% after {self.cost_bps:g} bps a side"
+        if self.performance is not None:
+            text += f", {self.performance.text()}"
         return text
 
 
 def scored_days(
     outcomes: Iterable[Outcome],
+    picks: Iterable[DayPicks],
     *,
-    before: str,
+    before: str | None = None,
     cost_bps: float = 0.0,
 ) -> dict[int, ScoredDays]:
-    """Return the record by size of the days before an ISO date; a size without one is left out."""
+    """Return the record by size, of the days before an ISO date; a size without one is left out.
+
+    `outcomes` and `picks` come by day.
+    """
+    picked_on = {picked.day: picked for picked in picks}
     days_of: dict[int, list[tuple[Outcome, Score]]] = {}
     for outcome in outcomes:
-        if outcome.day >= before:
+        if before is not None and outcome.day >= before:
             continue
         for size, score in outcome.sizes.items():
             if score is not None and score.hit_rate_pp is not None:
@@ -66,5 +76,20 @@ def scored_days(
             mean_return_pp=fmean(score.mean_return_pp or 0.0 for score in scores),
             cost_bps=cost_bps,
             net_return_pp=fmean(net),
+            performance=performance(
+                [outcome.session or outcome.day for outcome, _ in days],
+                net,
+                [_tickers(picked_on, outcome.day, size) for outcome, _ in days],
+            ),
         )
     return record
+
+
+def _tickers(
+    picked_on: Mapping[str, DayPicks],
+    day: str,
+    size: int,
+) -> Names:
+    picked = picked_on.get(day)
+    pick = None if picked is None else picked.picks.get(size)
+    return () if pick is None else pick.tickers

@@ -18,7 +18,14 @@ from mp2.errors import counted
 from mp2.picks.costs import net_return_pp
 from mp2.picks.judging import judge, judge_each
 from mp2.picks.records import ALL, SCORE_TYPES, VOTES, DayPicks, Outcome, Score
-from mp2.picks.weeks import JUDGED_TYPES, Judged, WalkDay, judged_row, judged_rows
+from mp2.picks.weeks import (
+    JUDGED_TYPES,
+    Judged,
+    WalkDay,
+    daily_returns,
+    judged_row,
+    judged_rows,
+)
 
 IDEA_RANKS: tuple[tuple[str, int, int], ...] = (
     ("1", 1, 1),
@@ -105,6 +112,10 @@ class ConfigurationRecord(Overview):
             text += f", {judged.net_return_pp:+.2f}% after {self.cost_bps:g} bps a side"
         return f"{text}."
 
+    def returns(self, series: str = ALL) -> Any:
+        """Return the net returns of the scored days, as `WalkForward.returns` does."""
+        return daily_returns(self.days, series, self.total)
+
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
         rows: list[Entry] = [("record", self.sentence()), *judged_rows(self.total)]
@@ -139,7 +150,7 @@ class TrackRecord(Overview):
 
         Columns: `configuration`, `label`, `n_runs`, `picks` (the size, "all" or "votes"),
         `idea_ranks` ("any", or one of `IDEA_RANKS`), and the fields of `Judged`, of the differences
-        mean, low and high.
+        mean, low and high, of `performance` its fields.
         """
         types: dict[str, type] = {"configuration": str, "label": str, "n_runs": int}
         types |= {"picks": str, "idea_ranks": str, **JUDGED_TYPES}

@@ -5,7 +5,7 @@ Rates and returns (`*_pp`) are in percent, differences in percentage points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
@@ -15,11 +15,17 @@ from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, span
 from mp2.data.frames import Backend, new_frame
 from mp2.data.holding import DAY_HOLD, Hold
-from mp2.errors import counted
+from mp2.errors import InputError, counted
 from mp2.evidence.intervals import Interval
 from mp2.groups.luck import P_SMALL
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
+from mp2.picks.performance import (
+    PERFORMANCE_TYPES,
+    Performance,
+    performance_row,
+    returns_series,
+)
 from mp2.picks.records import ALL, VOTES, Score
 
 
@@ -55,6 +61,15 @@ class WalkDay:
     tickers: dict[str, Names]
     universe_spread_pp: float | None = None
 
+    def net_return_pp(self, series: str) -> float | None:
+        """Return what a series made, after costs where there are any; None without a pick."""
+        score = self.scores.get(series)
+        if score is None:
+            return None
+        if score.net_return_pp is None:
+            return score.mean_return_pp
+        return score.net_return_pp
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
@@ -63,9 +78,10 @@ class Judged:
     Rates and returns are in percent, differences (picks - universe) in percentage points.
 
     `n_days` days have picks, `n_days_without` have none. `n_picks` tickers were picked on these
-    days, of which `n_hits` gained. Rates and returns, the universe's too, are
-    means over the days with picks, so that rate - universe rate is the mean of the difference; None
-    without such days. `net_return_pp` is the mean return after costs, None without costs.
+    days, of which `n_hits` gained. Rates and returns, the universe's too, are means over the days
+    with picks, so that rate - universe rate is the mean of the difference; None without such days.
+    `net_return_pp` is the mean return after costs, None without costs. `performance`: of all days,
+    those without picks too; None where no day has any.
     """
 
     n_days: int
@@ -81,6 +97,7 @@ class Judged:
     verdict: Verdict
     return_verdict: Verdict
     net_return_pp: float | None = None
+    performance: Performance | None = None
 
     def text(self) -> str:
         """Return the verdict on the hit rate with the numbers behind it."""
@@ -111,6 +128,7 @@ JUDGED_TYPES: dict[str, type] = {
     "verdict": str,
     "return_verdict": str,
     "net_return_pp": float,
+    **PERFORMANCE_TYPES,
 }
 """The fields of `Judged` as columns of a frame."""
 
@@ -120,7 +138,9 @@ def judged_row(judged: Judged) -> list[Any]:
     row: list[Any] = []
     for name in judged.__slots__:
         value = getattr(judged, name)
-        if not name.endswith("_difference"):
+        if name == "performance":
+            row += performance_row(value)
+        elif not name.endswith("_difference"):
             row.append(value)
         elif value is None:
             row += [None, None, None]
@@ -220,12 +240,21 @@ class WalkForward(Overview):
         rows.append(("warnings", first_of(self.warnings)))
         return f"{self.status}, {len(self.weeks)} of {self.n_weeks} weeks", rows
 
+    def returns(self, series: str = ALL) -> Any:
+        """Return the daily net returns of a size, "all" or "votes", as quantstats takes them.
+
+        A pandas series of fractions, 0 on a day without a pick, with a `DatetimeIndex`. Raises
+        `InputError` for another series, and where pandas is not installed.
+        """
+        days = [day for week in self.weeks for day in week.days]
+        return daily_returns(days, series, self.total)
+
     def to_frame(self, backend: Backend = "polars") -> Any:
         """Return one row per week and series of picks.
 
         Columns: `first_searched`, `last_searched`, `first_judged`, `last_judged` (dates), `status`,
         `coverage`, `p`, `picks` (the size, "all" or "votes"), and the fields of `Judged`, of the
-        differences the mean and the interval.
+        differences the mean and the interval, of `performance` its fields.
         """
         rows = []
         for week in self.weeks:
@@ -285,6 +314,18 @@ class WalkForward(Overview):
         document["luck_sentence"] = self.luck_sentence()
         document["errors"] = []
         return document
+
+
+def daily_returns(
+    days: Sequence[WalkDay],
+    series: str,
+    known: Collection[str],
+) -> Any:
+    """Return the net returns of one of the known series, as `WalkForward.returns` does."""
+    if series not in known:
+        raise InputError(f"series: {series!r} is unknown; choose from {', '.join(known)}")
+    names = [day.day for day in days]
+    return returns_series(names, [day.net_return_pp(series) for day in days], series)
 
 
 def judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
