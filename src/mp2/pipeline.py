@@ -525,6 +525,7 @@ def luck_request(
     luck.settings.check_is_on()
     with Store(db, read_only=True) as opened:
         run_id = opened.find(name)
+        opened.check_whole(run_id)
         request = opened.load_request(run_id)
         result = opened.load(run_id)
     check_same_hold(hold, request.hold, f"run {run_id}")

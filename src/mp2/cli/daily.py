@@ -56,6 +56,12 @@ _ONE_LINE = {"no_store": False, "json_groups": 0, "show": 0, "groups": False}
     cls=SecretOption,
     help="command that gets the night as JSON on its standard input, once a day",
 )
+@click.option(
+    "--compact/--no-compact",
+    default=True,
+    show_default=True,
+    help="make complete runs small: groups of the best 100 ideas of each size stay",
+)
 @night_options
 @with_options(PRICES_OPTIONS)
 @number_option("--days", 5, "trading days of signals")

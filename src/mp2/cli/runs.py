@@ -37,6 +37,7 @@ from mp2.cli.views import (
     if_known,
     json_text,
     present,
+    print_warnings,
     record_table,
     share,
 )
@@ -236,7 +237,12 @@ def export(
     if kind == "parquet" and output is None:
         raise InputError("--format parquet is binary: name a file with --output")
     with reading(db) as store:
-        result = store.load(store.find(run))
+        run_id = store.find(run)
+        result = store.load(run_id)
+        compaction = store.compaction(run_id)
+    # A table has no place for it, other than a document.
+    if compaction is not None:
+        print_warnings([f"run {run_id}: {compaction}"])
     if kind == "json":
         text = json_text(result.to_dict())
         if output is None:

@@ -45,11 +45,15 @@ def open_bytes(path: Path) -> IO[bytes]:
     if head.startswith(ZIP_MAGIC):
         return _open_zip(path)
     if head.startswith(_ZSTD_MAGIC):
-        # Part of Python from 3.14 on.
-        name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-        return import_module(name).open(path, "rb")  # type: ignore[no-any-return]
+        return zstd().open(path, "rb")  # type: ignore[no-any-return]
     opener = next(_OPENERS[magic] for magic in _OPENERS if head.startswith(magic))
     return opener(path, "rb")  # type: ignore[no-any-return]
+
+
+def zstd() -> Any:
+    """Return the module for zstd."""
+    # Part of Python from 3.14 on.
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 def _open_zip(path: Path) -> IO[bytes]:

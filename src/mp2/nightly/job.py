@@ -68,6 +68,7 @@ def daily(
     config: Fields | None = None,
     on_done: str | None = None,
     on_done_command: str | None = None,
+    compact: bool = True,
     budget_s: Duration = 60.0,
     workers: int = 4,
     rules: Rules | None = None,
@@ -98,8 +99,8 @@ def daily(
 
     `download` brings the file up to date from Yahoo first. `config` is that of `mp2.scan`. The
     night goes as JSON to the address `on_done` in a POST, and to `on_done_command` on its standard
-    input, once a day. The other settings are those of `mp2.run`; `prices`, `grids` and `sectors`
-    are files, because later nights read them again.
+    input, once a day. `compact` makes complete runs small. The other settings are those of
+    `mp2.run`; `prices`, `grids` and `sectors` are files, because later nights read them again.
 
     Raises what `mp2.run` raises, and `Mp2Error` while another night works in `out`. What fails
     after the picks were made is in `errors` of the result.
@@ -130,7 +131,11 @@ def daily(
         cost_bps=cost_bps,
     )
     night = NightSettings(
-        out=Path(out), download=download, on_done=on_done, on_done_command=on_done_command
+        out=Path(out),
+        download=download,
+        on_done=on_done,
+        on_done_command=on_done_command,
+        compact=compact,
     )
     control = RunControl(storing=Storing(db=Path(store)), stop=stop, observe=observe)
     scan_for = partial(scan, store=store, config=config, stop=stop)
@@ -187,11 +192,14 @@ class _Job:
         if any(day.is_late for day in days):
             # Their outcomes are known already.
             self._score(prices)
+        scanned = self._scan(scan, days[-1].picks)
+        if night.compact:
+            self._compact()
         result = Night(
             days=tuple(days),
             scored=tuple(self.scored),
             overdue=tuple(dict.fromkeys(self.overdue)),
-            scan=self._scan(scan, days[-1].picks),
+            scan=scanned,
             findings=prices.warnings,
             warnings=self._own_warnings(),
             errors=tuple(self.errors),
@@ -340,6 +348,14 @@ class _Job:
             gone=tuple(sorted(former - tickers)),
             same=tuple(sorted(tickers & former)),
         )
+
+    def _compact(self) -> None:
+        """Make the complete runs of all nights small; those that may be resumed stay."""
+        runs = self._runs()
+        with Store(self.db) as store:
+            for run in runs.values():
+                if run.status == "complete":
+                    store.compact(run.run_id)
 
     # --- the scan ---------------------------------------------------------------------------------
 

@@ -23,12 +23,14 @@ class NightSettings:
     - `download`: bring the prices, which `mp2 download` wrote, up to date from Yahoo first.
     - `on_done`: an address that gets the night as JSON in a POST. `on_done_command`: a command that
       gets it on its standard input. Once for a day.
+    - `compact`: make the runs of nights small once they are complete.
     """
 
     out: Path
     download: bool = False
     on_done: str | None = None
     on_done_command: str | None = None
+    compact: bool = True
 
     def check(self) -> None:
         """Raise `InputError` for an address or command that cannot be used."""

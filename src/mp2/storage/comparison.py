@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ class RunComparison(Overview):
     - `settings`: those that differ, by dotted name. `figures`: how the searches ended, and luck.
     - `groups`: by size. `picks`: for every day that both picked for.
     - `outcomes`: `mp2.picks.weeks.Judged` of each series over `scored_days`, scored in both runs.
+    - `warnings`: which of the runs was compacted, and so has not all of its groups.
     """
 
     run_ids: Pair
@@ -60,6 +61,7 @@ class RunComparison(Overview):
     picks: tuple[PicksInCommon, ...]
     scored_days: Names
     outcomes: dict[str, tuple[Judged, Judged]]
+    warnings: Names = ()
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
@@ -123,7 +125,15 @@ def compare_runs(
         picks=tuple(_picks_in_common(a.picks, b.picks)),
         scored_days=tuple(scored_days),
         outcomes=outcomes,
+        warnings=tuple(_compactions(store, first, second)),
     )
+
+
+def _compactions(store: Store, *run_ids: str) -> Iterator[str]:
+    for run_id in run_ids:
+        compaction = store.compaction(run_id)
+        if compaction is not None:
+            yield f"run {run_id}: {compaction}"
 
 
 def _p(result: SearchResult) -> float | None:

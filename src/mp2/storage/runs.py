@@ -23,11 +23,11 @@ from mp2.groups.ideas import with_ideas
 from mp2.groups.result import SearchResult, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows
+from mp2.storage.compaction import CompactingStore
 from mp2.storage.database import Row, from_sql, sql_name, sql_names, validated
 from mp2.storage.picked import PickedOutcome
 from mp2.storage.processes import now_text, owner, status_now
 from mp2.storage.request import Request
-from mp2.storage.walks import WalkStore
 
 RecordT = TypeVar("RecordT")
 
@@ -73,7 +73,7 @@ class RunSummary:
     outcome: PickedOutcome | None = None
 
 
-class Store(WalkStore):
+class Store(CompactingStore):
     """A database of runs and scans: one connection, used by one thread.
 
     Close it with `with` or `close`. Every method raises `StoreError` as `Database` says, and
@@ -342,16 +342,21 @@ class Store(WalkStore):
         `starters=False` leaves out the starters, which make most of a large result. `n_groups`
         limits the kept groups of each size to the best so many, those that stand for the best so
         many ideas, and the chosen one. While a run is resumed, this is the result of the session
-        before. `InputError` when it has none.
+        before. Of one that was compacted, what is left, with a warning that says so. `InputError`
+        when it has none.
         """
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._with_result(run_id)
             # The status may be that of a session that is running now.
             row["status"] = row["ended_as"]
             run = row["run"]
-            groups = self._best_groups(row, n_groups)
+            compacted = self._compacted(run)
+            if compacted is not None:
+                groups, packed, sentence = self._unpacked(row, compacted)
+                result = rows.to_result(row, groups, packed if starters else ())
+                return replace(result, warnings=(*result.warnings, sentence))
             starter_rows = self._rows_of("starter", run, "variation_idx") if starters else ()
-            result = rows.to_result(row, groups, starter_rows)
+            result = rows.to_result(row, self._best_groups(row, n_groups), starter_rows)
         # A version that did not know ideas left none.
         if row.get("ideas") is None and n_groups is None:
             return with_ideas(result)

@@ -258,6 +258,15 @@ STEPS: Names = (
     body TEXT NOT NULL CHECK (json_valid(body)),
     PRIMARY KEY (walk, week)
 ) STRICT""",
+    # What is left of the starters and groups of a run that was compacted. A table of its own, so
+    # that a list of runs does not read the blobs.
+    """CREATE TABLE compacted (
+    run INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,
+    compacted_at TEXT NOT NULL,         -- ISO 8601, UTC
+    n_ideas TEXT NOT NULL CHECK (json_valid(n_ideas)),  -- by size: how many there were
+    starters BLOB NOT NULL,             -- zstd of a JSON array of the rows of `starter`
+    kept_groups BLOB NOT NULL           -- likewise of `kept_group`, of the best ideas
+) STRICT""",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default, or `CREATE TABLE`. To a reader of an earlier file such a table is empty."""

@@ -43,6 +43,7 @@ def make(path: Path) -> None:
     grids.unlink()
     with mp2.Store(path) as store:
         store.save_outcome(str(run.result.run_id), mp2.score(run.next_day, market.later))
+        store.compact(str(run.result.run_id))
 
     mp2.scan([naming("good", "AAPL")], store=path)
     mp2.search(week, store=path, rules=rules, max_attempts=10)
