@@ -95,7 +95,9 @@ def scan_result():
 def track_record():
     picks = day_picks()
     outcome = mp2.score(picks, prices_of([TUESDAY], {name: [1.0] for name in MANY}))
-    day = PickedDay(run_id="1", began_at=HOSTILE, searched_to=TUESDAY, picks=picks, outcome=outcome)
+    day = PickedDay(
+        run_id="1", began_at=HOSTILE, searched_to=TUESDAY, picks=picks, voted=MANY, outcome=outcome
+    )
     record = configuration_record(HOSTILE, HOSTILE * 50, {}, [day], 5.0)
     return mp2.TrackRecord(configurations=(record,) * 30, warnings=MANY)
 

@@ -25,7 +25,13 @@ def picked(
         run_id=run_id, day=day, assumed=False, picks={3: pick, 4: None}, votes=(), warnings=()
     )
     return PickedDay(
-        run_id=run_id, began_at=began_at, searched_to=searched_to, picks=picks, outcome=None, **more
+        run_id=run_id,
+        began_at=began_at,
+        searched_to=searched_to,
+        picks=picks,
+        voted=("T3",),
+        outcome=None,
+        **more,
     )
 
 
@@ -133,6 +139,7 @@ def test_a_record_as_frames_and_as_a_document():
     assert daily["picks"].to_list() == ["3", "all", "votes"]
     assert daily.row(0)[1:6:2] == (datetime.date(2026, 1, 12), "3", "T1 T2")
     assert daily["idea"].to_list() == [1, None, None]
+    assert daily["tickers"].to_list() == ["T1 T2", "T1 T2", "T3"]
     (document,) = track.to_dict()["configurations"]
     assert document["n_pending"] == 1
     assert document["days"][0]["scores"]["3"]["n_hits"] == 1

@@ -43,12 +43,14 @@ class PickedDay:
     """The picks of a stored run for one day, and their outcome once it is known.
 
     `began_at`: when the run began, ISO 8601 in UTC. `searched_to`: the last day it searched.
+    `voted`: the tickers of the vote, which `picks` need not have.
     """
 
     run_id: str
     began_at: str
     searched_to: str
     picks: DayPicks
+    voted: Names
     outcome: Outcome | None
 
     @property
@@ -68,8 +70,8 @@ class PickedDay:
 class TrackDay(WalkDay):
     """One scored day of a configuration, judged by the picks of `run_id`.
 
-    `tickers` has none for the votes, which stay with the run. `ideas`: by size, the rank of the
-    idea that was picked, None where an earlier version did not store it.
+    `ideas`: by size, the rank of the idea that was picked, None where an earlier version did not
+    store it.
     """
 
     run_id: str
@@ -167,9 +169,8 @@ class TrackRecord(Overview):
         """Return one row per configuration, scored day and series with a pick.
 
         Columns: `configuration`, `day` (date), `run_id`, `picks` (the size, "all" or "votes"),
-        `idea` (rank of the idea picked, or null), `tickers` (with spaces between them, empty for
-        votes), the fields of `Score` but the names, `universe_hit_rate_pp` and
-        `universe_return_pp`.
+        `idea` (rank of the idea picked, or null), `tickers` (with spaces between them), the fields
+        of `Score` but the names, `universe_hit_rate_pp` and `universe_return_pp`.
         """
         types: dict[str, type] = {"configuration": str, "day": date, "run_id": str}
         types |= {"picks": str, "idea": int, "tickers": str, **SCORE_TYPES}
@@ -271,7 +272,7 @@ def scored_day(
         universe_hit_rate_pp=outcome.universe_hit_rate_pp or 0.0,
         universe_return_pp=outcome.universe_return_pp or 0.0,
         scores={series: _charged(score, cost_bps) for series, score in scores.items()},
-        tickers=one.picks.series(),
+        tickers=one.picks.series() | {VOTES: one.voted},
         run_id=one.run_id,
         ideas=ideas,
     )

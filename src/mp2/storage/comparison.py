@@ -169,6 +169,7 @@ def _side(
             began_at="",
             searched_to=result.days[-1],
             picks=picks[outcome.day],
+            voted=picks[outcome.day].series()[VOTES],
             outcome=outcome,
         )
         scored[outcome.day] = scored_day(one, outcome, cost_bps)

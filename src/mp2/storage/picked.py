@@ -48,8 +48,8 @@ class PickedStore(ScanStore):
     ) -> list[tuple[Request, list[PickedDay]]]:
         """Return what each wanted run with picks was asked to do, and its picks, as runs began.
 
-        Picks of a scored day come without their votes: these are most of a row. A run that cannot
-        be read back is named in `problems`.
+        Picks of a scored day have only the tickers of the vote: votes are most of a row. A run
+        that cannot be read back is named in `problems`.
         """
         picked: list[tuple[Request, list[PickedDay]]] = []
         with self._transaction("DEFERRED"):
@@ -145,13 +145,16 @@ class PickedStore(ScanStore):
         )
 
     def _picked_of(self, run: Row) -> list[PickedDay]:
+        import orjson
+
         run_id = run["run_id"]
         outcomes = self._outcomes_of(run)
         days = []
         stored = self._execute("SELECT * FROM day_picks WHERE run = ? ORDER BY day", (run["run"],))
         for picks_row in map(dict, stored.fetchall()):
+            # Of a year of nights, the votes would take longer than all the rest.
+            voted = tuple(vote["ticker"] for vote in orjson.loads(picks_row["votes"]))
             if picks_row["day"] in outcomes:
-                # To decode them for a year of nights would take a second.
                 picks_row["votes"] = "[]"
             picks = validated(DayPicks, {**rows.day_values(picks_row), "run_id": run_id})
             day = PickedDay(
@@ -159,6 +162,7 @@ class PickedStore(ScanStore):
                 began_at=run["started_at"],
                 searched_to=run["days"][-1],
                 picks=picks,
+                voted=voted,
                 outcome=outcomes.get(picks.day),
             )
             days.append(day)
