@@ -99,6 +99,7 @@ def test_without_a_terminal_a_clean_run_says_nothing_on_stderr(mp2, bars):
     later = ("--prices", bars / "later.parquet", "--grids=grids.toml", "--day=2024-03-12")
     _, out, _ = mp2("pick", "last", *later)
     assert_fits(out)
+    assert out.startswith(f"Data      later.parquet: 300 tickers to {NEXT_DAY}, no findings")
     assert f"Size 3    {' '.join(picked_tickers(out)[:3])}" in out
     assert f"since the picks for {NEXT_DAY}" in out
     assert " new" in out
@@ -190,6 +191,7 @@ def loaded(mp2):
 
 def shown_of(result, picks, **changes):
     shown = Shown(
+        source="week.csv",
         result=result,
         picks=picks,
         prices=None,

@@ -126,11 +126,13 @@ def shown_of(
         picks = found.next_day
         prices = found.prices
     known = beside(how.db, result, picks)
+    request = request or known.request
     return Shown(
+        source=request.name if request else "in memory",
         result=result,
         picks=picks,
         prices=prices,
-        request=request or known.request,
+        request=request,
         warnings=[line for line in warnings if line not in current_session().said],
         beside=known,
         db=how.db,

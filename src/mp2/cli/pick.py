@@ -173,6 +173,8 @@ def pick(
         )
         found = PipelineRun(result, picks, prices=prices)
         shown = shown_of(found, view, request, content["warnings"])
+        file = source.prices or source.signals
+        shown = replace(shown, source=Path(file or "").name)
         if scan.result is not None:
             shown = replace(shown, beside=replace(shown.beside, scan=scan.result))
         present_screen(shown, view, content)

@@ -38,9 +38,11 @@ _ENDINGS = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "
 class Shown:
     """A result and all that is shown of it and beside it.
 
-    `request`: what was asked, None where that is not known. `warnings`: all there are.
+    `source`: the name of the data. `request`: what was asked, None where that is not known.
+    `warnings`: all there are.
     """
 
+    source: str
     result: SearchResult
     picks: DayPicks | None
     prices: PriceTable | None
@@ -112,7 +114,7 @@ def short_line(shown: Shown) -> str:
 def _data(shown: Shown) -> Iterator[Text]:
     result = shown.result
     findings: Sequence[str] = ()
-    facts = f"{counted(len(result.days), 'day')} to {result.days[-1]}"
+    facts = f"searched on {counted(len(result.days), 'day')} to {result.days[-1]}"
     if shown.prices is not None:
         findings = shown.prices.warnings
         facts = f"{shown.prices.n_tickers:,} tickers to {shown.prices.dates[-1]}, no findings"
@@ -121,8 +123,8 @@ def _data(shown: Shown) -> Iterator[Text]:
             facts = facts.replace("no findings", f"{n_findings}: mp2 check data")
     elif result.panel is not None:
         facts = f"{len(result.panel.tickers):,} tickers, {facts}"
-    name = shown.request.name if shown.request else "in memory"
-    yield from labelled("Data", f"{cut(name, LINE - len(facts) - 2)}: {facts}")
+    # The facts are whole: a long name gives way.
+    yield from labelled("Data", f"{cut(shown.source, LINE - len(facts) - 2)}: {facts}")
     # Why a size has no pick stands beside it.
     others = [
         line
