@@ -151,6 +151,17 @@ def test_a_walk_to_the_end_of_a_file_keeps_its_last_day_when_the_file_grows(fold
     assert whole.weeks[-1].days[-1].day == PRICES.dates[-8]
 
 
+def test_a_walk_whose_rule_sells_on_the_next_session_is_resumed(folder):
+    last = PRICES.dates[-2]
+    to_frame(PRICES.until(last)).write_csv(folder / "bars.csv")
+    part = stopped_after(folder, 1, hold="next-open")
+    to_frame(PRICES).write_csv(folder / "bars.csv")
+    whole = mp2.resume_walk_forward(store=folder / "mp2.db")
+    assert (whole.hold, whole.weeks[0]) == ("next-open", part.weeks[0])
+    # What is bought on the last day judged is sold at the last open.
+    assert whole.weeks[-1].days[-1].day == PRICES.dates[-3]
+
+
 def test_another_file_is_refused_and_a_moved_one_is_not(folder):
     walk_id = stopped_after(folder, 1).walk_id
     moved = folder / "moved.csv"

@@ -119,6 +119,7 @@ def test_the_same_settings_may_be_repeated_when_resuming(mp2, bars, walked):
         (["--budget-per-week=1s"], "--budget-per-week 10.0"),
         (["--columns=close=last"], "--columns None"),
         (["--null-seed=1"], "--null-seed 0"),
+        (["--hold=next-open"], "--hold open-close"),
     ],
 )
 def test_other_settings_do_not_resume(mp2, bars, walked, args, began):
@@ -154,6 +155,13 @@ def test_no_file_that_a_resumed_walk_reads_is_written(mp2, bars, walked, option)
         f"mp2: {option} bars.csv: is a file that the run reads; name another file\n",
     )
     assert (bars / "bars.csv").read_bytes() == before
+
+
+def test_a_resumed_walk_is_stored(mp2, bars, walked):
+    interrupted(bars)
+    code, _, err = mp2("walkforward", "--resume=last", "--no-store")
+    assert code == 2
+    assert err == "mp2: --no-store: --resume stores the weeks with the others; leave one out\n"
 
 
 def test_prices_are_needed_unless_a_walk_is_resumed(mp2, bars):

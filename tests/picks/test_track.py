@@ -71,9 +71,16 @@ def record(*days, cost_bps=0.0):
         ([{"began_at": "2026-01-12T20:00:00+00:00"}, {"began_at": "2026-01-13T00:00:01+00:00"}], 0),
         ([{"began_at": "2026-02-01T00:00:00+00:00"}, {"began_at": "2026-02-02T00:00:00+00:00"}], 0),
         ([{"searched_to": "2026-01-09"}, {"searched_to": "2026-01-08"}], 0),
-        ([{"searched_to": "2026-01-08"}, {"began_at": "2026-02-01T00:00:00+00:00"}], 1),
+        ([{"searched_to": "2026-01-08"}, {"began_at": "2026-02-01T00:00:00+00:00"}], 0),
+        (
+            [
+                {"began_at": "2026-02-01T00:00:00+00:00", "searched_to": "2026-01-08"},
+                {"began_at": "2026-02-01T00:00:00+00:00"},
+            ],
+            1,
+        ),
     ],
-    ids=["last before", "not one after", "first after", "latest day searched", "rather late"],
+    ids=["last before", "not one after", "first after", "latest day", "in hand", "latest after"],
 )
 def test_a_day_counts_once(runs, counting):
     days = [picked(str(number), **values) for number, values in enumerate(runs)]

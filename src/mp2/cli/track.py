@@ -36,8 +36,8 @@ def track(
     """Show how all scored picks did against all tickers, by configuration.
 
     A configuration is the source and the settings that decide what a run picks. A day counts once
-    in it, by the run that searched to the latest day; of several of these by the last one that
-    began by the end of the day (UTC), else by the first. 'mp2 outcome' scores the picks.
+    in it, by the last run that began by the end of the day (UTC), else by the first one. 'mp2
+    outcome' scores the picks.
     """
     from mp2.storage.track import track as track_store
 
@@ -76,6 +76,7 @@ def _configuration(record: ConfigurationRecord) -> Iterator[Any]:
     if record.days:
         net = f"after {record.cost_bps:g} bps a side"
         yield with_net(("picks of", *JUDGED_HEADINGS, net), rows, shown=record.cost_bps > 0)
+        yield ""
         yield money_table(record.total, record.cost_bps)
         yield styled(record.sentence(), "bold")
     yield ""

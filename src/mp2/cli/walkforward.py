@@ -117,6 +117,8 @@ def walkforward(
     if output is not None:
         check_folder(output)
     if resume is not None:
+        if no_store:
+            raise InputError("--no-store: --resume stores the weeks with the others; leave one out")
         _check_same_settings(resume, db, options)
     with Interrupts().caught() as interrupts:
         screen = start_logging()

@@ -6,7 +6,7 @@ A day counts once in a configuration, by the run whose picks a user had in hand 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -35,6 +35,7 @@ IDEA_RANKS: tuple[tuple[str, int, int], ...] = (
 )
 """Ranks of ideas that are judged together: name, first and last."""
 
+# Each takes a line or two of the short form.
 _MAX_SHOWN = 6
 
 
@@ -76,6 +77,18 @@ class TrackDay(WalkDay):
 
     run_id: str
     ideas: dict[str, int | None]
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield the values of each series with a pick, for `TrackRecord.daily_frame`."""
+        for picks, score in self.scores.items():
+            if score is None:
+                continue
+            row: list[Any] = [date.fromisoformat(self.day), self.run_id, picks]
+            # A union and the votes have no idea of their own.
+            row += [self.ideas.get(picks), " ".join(self.tickers[picks])]
+            row += [getattr(score, name) for name in SCORE_TYPES]
+            row += [self.universe_hit_rate_pp, self.universe_return_pp]
+            yield row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -178,14 +191,7 @@ class TrackRecord(Overview):
         rows = []
         for record in self.configurations:
             for day in record.days:
-                head = (record.configuration, date.fromisoformat(day.day), day.run_id)
-                universe = (day.universe_hit_rate_pp, day.universe_return_pp)
-                for picks, score in day.scores.items():
-                    if score is None:
-                        continue
-                    numbers = [getattr(score, name) for name in SCORE_TYPES]
-                    what = (picks, day.ideas.get(picks), " ".join(day.tickers[picks]))
-                    rows.append((*head, *what, *numbers, *universe))
+                rows += [[record.configuration, *row] for row in day.rows()]
         return new_frame(rows, types, backend)
 
     def to_dict(self) -> Document:
@@ -203,10 +209,9 @@ class TrackRecord(Overview):
 def one_per_day(picked: Iterable[PickedDay]) -> list[PickedDay]:
     """Return the picks that count for each day, oldest first; `picked` come as their runs began.
 
-    Of several runs that picked a day, the one that searched to the latest day counts. Of several
-    that searched to the same day, the last one that began by the end of the day (in UTC) counts.
-    Where all of them began after it, the first one counts, because later ones may have been
-    repeated until the known outcome looked good.
+    A run that began by the end of the day (in UTC) counts before one that began later, and one that
+    searched to a later day before the others. Of several that are alike, the last one counts: its
+    picks are those one had in hand. Where they began after the day, the first one does.
     """
     counting: dict[str, PickedDay] = {}
     for one in picked:
@@ -218,8 +223,11 @@ def one_per_day(picked: Iterable[PickedDay]) -> list[PickedDay]:
 
 def _comes_before(later: PickedDay, former: PickedDay) -> bool:
     """Whether the picks of a run that began later count instead of those of a former one."""
+    if later.is_late != former.is_late:
+        return former.is_late
     if later.searched_to != former.searched_to:
         return later.searched_to > former.searched_to
+    # A search may be repeated until the outcome, which is known by then, looks good.
     return not later.is_late
 
 

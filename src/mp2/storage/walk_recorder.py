@@ -99,7 +99,7 @@ def _fingerprint(sheet: SignalSheet, sectors: Texts | None) -> str:
     keys = [" ".join(key) for key in sheet.keys]
     sector_of = json.dumps(sorted((sectors or {}).items()))
     names = (sheet.days, sheet.tickers, keys, (sector_of,))
-    return fingerprint(names, (sheet.buys, sheet.open, sheet.close))
+    return fingerprint(names, (sheet.buys, sheet.entry, sheet.exit))
 
 
 @contextmanager
