@@ -62,6 +62,7 @@ def test_a_second_call_finds_what_the_first_one_did(nights):
     assert json.loads(path.read_text()) == json.loads(written)
 
 
+@pytest.mark.slow
 def test_other_settings_are_another_job(nights):
     nights.run(FIRST)
     nights.run(FIRST, min_tickers=2)
@@ -107,6 +108,7 @@ def test_missed_days_are_made_up_for_and_scored(nights):
     assert "2 missed days made up for" in night.sentence()
 
 
+@pytest.mark.slow
 def test_the_newest_missed_days_come_first(nights, monkeypatch):
     monkeypatch.setattr(job, "MAX_MISSED", 2)
     nights.run(FIRST)
@@ -155,6 +157,7 @@ one.run()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_night_leaves_no_lock_and_goes_on(nights):
     nights.grow(FIRST)
@@ -175,6 +178,7 @@ def test_a_killed_night_leaves_no_lock_and_goes_on(nights):
     assert [run.status for run in runs(nights)] == ["complete"]
 
 
+@pytest.mark.slow
 def test_bars_that_changed_meanwhile_are_searched_again(nights):
     night = nights.run(FIRST, max_attempts=1)
     with Store(nights.db) as store, store._transaction("IMMEDIATE"):
@@ -215,6 +219,7 @@ def test_a_pick_that_cannot_be_scored_is_overdue_once_its_day_is_over(nights):
     assert night.overdue[0].startswith(f"run {first.last.picks.run_id}: no bar on ")
 
 
+@pytest.mark.slow
 def test_picks_of_other_prices_are_left_alone(nights, tmp_path):
     nights.run(FIRST)
     nights.bars = tmp_path / "other.csv"

@@ -23,7 +23,7 @@ def few_ideas(monkeypatch):
 @pytest.fixture
 def searched(mp2):
     """A store with one complete run, as a document and as a result."""
-    mp2("search", WEEK, *RULES)
+    mp2("search", WEEK, *RULES, "--replicates=19")
     with Store("mp2.db", read_only=True) as store:
         run_id = store.find("last")
         return run_id, store.load(run_id)
@@ -82,7 +82,7 @@ def test_a_second_time_changes_nothing(searched):
 
 
 def test_a_run_that_can_be_resumed_is_never_compacted(mp2):
-    mp2("search", WEEK, *RULES, "--max-attempts", "3")
+    mp2("search", WEEK, *RULES, "--max-attempts=3", "--replicates=0")
     with Store("mp2.db", read_only=True) as store:
         run_id = store.find("last")
     before = loaded(run_id)

@@ -31,12 +31,18 @@ RULES = mp2.Rules(
 
 
 class Nights:
-    """Bars of a random walk in `folder`, of which a night sees the first so many dates."""
+    """Bars of a random walk in `folder`, of which a night sees the first so many dates.
 
-    def __init__(self, folder, n_dates=110, n_tickers=20):
+    `holiday`: the index of a weekday without bars.
+    """
+
+    def __init__(self, folder, n_dates=110, n_tickers=20, holiday=None):
         self.folder = folder
         self.frame = to_frame(walk(n_tickers, n_dates))
         self.days = weekdays(n_dates)
+        if holiday is not None:
+            day = self.days.pop(holiday)
+            self.frame = self.frame.filter(self.frame["date"].cast(str) != day)
         self.bars = folder / "bars.csv"
         self.out = folder / "picks"
         self.db = folder / "nights.db"
