@@ -10,6 +10,7 @@
     run.result.significance.sentence()               # is it better than luck?
 
     mp2.walk_forward(prices)                         # would it have worked in past weeks?
+    mp2.track("mp2.db")                              # how did earlier picks do?
     mp2.report(run, "run.html")                      # pictures and tables on one page
     mp2.scan()                                       # candidates from many sources at once
 

@@ -1,9 +1,11 @@
 """What a shell completes behind a command."""
 
 import os
+import shutil
 
 import pytest
 from commands import RULES, WEEK
+from places import STORES
 
 
 @pytest.fixture
@@ -46,3 +48,12 @@ def test_ids_of_scans(mp2, completed):
     mp2("scan", "--only", "sql")
     (scan_id,) = completed("mp2 scans delete ")
     assert completed("mp2 pick last --scan-id ") == [scan_id]
+
+
+def test_ids_of_walks_and_of_two_runs(completed, here):
+    shutil.copy(STORES / "v11.sqlite", here / "mp2.db")
+    (walk_id,) = completed("mp2 walks show ")
+    assert completed("mp2 walkforward --resume ") == [walk_id]
+    runs = completed("mp2 runs compare ")
+    assert len(runs) == 3
+    assert completed(f"mp2 runs compare {runs[0]} ") == runs

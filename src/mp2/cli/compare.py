@@ -56,7 +56,7 @@ def compare(
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
     "coverage": share,
-    "seconds": duration,
+    "elapsed_s": duration,
     "attempts": count,
     "p": "{:.3g}".format,
 }
@@ -99,7 +99,8 @@ def compare_view(comparison: RunComparison, cost_bps: float) -> Iterator[Rendera
 def _figures(comparison: RunComparison) -> Iterator[tuple[str, str, str]]:
     for name, (a, b) in comparison.figures.items():
         shown = _FORMATS.get(name, str)
-        yield name, if_known(a, shown) or "-", if_known(b, shown) or "-"
+        label = name.removesuffix("_s").replace("_", " ")
+        yield label, if_known(a, shown) or "-", if_known(b, shown) or "-"
 
 
 def _groups(comparison: RunComparison) -> Iterator[tuple[object, ...]]:

@@ -145,10 +145,10 @@ def _luck(result: SearchResult) -> str | None:
 
 
 _FIGURES: dict[str, Callable[[SearchResult], Any]] = {
-    "last day": lambda result: result.days[-1],
+    "last_day": lambda result: result.days[-1],
     "status": lambda result: str(result.status),
     "coverage": lambda result: result.coverage,
-    "seconds": lambda result: result.elapsed_s,
+    "elapsed_s": lambda result: result.elapsed_s,
     "attempts": lambda result: result.attempts,
     "p": _p,
     "luck": _luck,
