@@ -48,6 +48,10 @@ def test_an_outcome_has_net_returns_beside_its_own():
     gross = score(PICKS, PRICES)
     net = score(PICKS, PRICES, cost_bps=10.0)
     assert net.gross() == gross
+    assert gross.agrees_with(net)
+    # As an earlier version stored it.
+    assert replace(gross, all_sizes=None).agrees_with(net)
+    assert not replace(gross, n_universe=9).agrees_with(net)
     kept = 0.999 / 1.001
     # Of five tickers four have a bar, whose moves sum up to 2; the fifth costs nothing.
     assert net.votes.net_return_pp == pytest.approx((402 * kept - 400) / 5)

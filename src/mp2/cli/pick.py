@@ -390,7 +390,7 @@ def outcome(
             if no_store or scored.status is not PickStatus.SCORED:
                 continue
             earlier = former.get(scored.day)
-            if earlier is not None and earlier.gross() != scored.gross():
+            if earlier is not None and not earlier.agrees_with(scored):
                 problems.append(
                     f"the outcome of {scored.day} differs from the one stored before, "
                     "which it replaces"

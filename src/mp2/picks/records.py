@@ -304,6 +304,13 @@ class Outcome(Overview):
             votes=self.votes and self.votes.gross(),
         )
 
+    def agrees_with(self, later: Outcome) -> bool:
+        """Whether a later outcome of the same picks is the same but for costs."""
+        # An earlier version did not store it; it follows from the other scores.
+        if self.all_sizes is None:
+            later = replace(later, all_sizes=None)
+        return self.gross() == later.gross()
+
     def to_dict(self) -> Document:
         """Return the outcome as plain JSON values, sizes as text."""
         document = asdict(self)
