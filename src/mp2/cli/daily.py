@@ -15,9 +15,9 @@ from mp2.cli.options import (
     HOLD_OPTION,
     PICK_OPTIONS,
     PRICES_OPTIONS,
-    file_option,
     number_option,
     options_record,
+    output_option,
     with_options,
 )
 from mp2.cli.scan import ScanOptions, planned, run_scan
@@ -43,7 +43,7 @@ _ONE_LINE = {"no_store": False, "json_groups": 0, "show": 0, "groups": False}
 
 @click.command(cls=RulesCommand)
 @click.argument("prices", required=False, type=click.Path(path_type=Path))
-@file_option(
+@output_option(
     "--out", default="daily", show_default=True, help="folder of the picks, a folder a day in it"
 )
 @click.option("--download", is_flag=True, help="bring PRICES up to date from Yahoo first")
