@@ -226,6 +226,31 @@ def test_picks_of_other_prices_are_left_alone(nights, tmp_path):
     assert nights.run(FIRST + 2).scored == ()
 
 
+# --- the bars ------------------------------------------------------------------------------------
+
+
+def test_the_bars_are_brought_up_to_date_first(nights, monkeypatch):
+    from mp2.data import yahoo_update
+
+    nights.run(FIRST)
+    later = nights.frame.filter(nights.frame["date"].cast(str) <= nights.days[FIRST])
+    monkeypatch.setattr(yahoo_update, "update", lambda bars, **_: (later, ("T000: no bars",)))
+    night = nights.run(download=True)
+    assert night.last.picks.day == nights.days[FIRST + 1]
+    assert "T000: no bars" in night.warnings
+    assert nights.bars.read_text() == later.write_csv()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(nights):
+    nights.grow(FIRST)
+    nights.out.mkdir()
+    # A file where the folder of the day is to be.
+    (nights.out / nights.days[FIRST]).touch()
+    night = nights.run()
+    assert night.exit_code() == ExitCode.FAILED
+    assert night.errors[0].endswith("the picks are in the store")
+
+
 # --- who is told ---------------------------------------------------------------------------------
 
 
@@ -366,8 +391,10 @@ def test_an_overdue_pick_is_exit_code_5(mp2, job_folder):
     with Store("mp2.db") as store, store._transaction("IMMEDIATE"):
         store._execute("UPDATE day_picks SET day = ?, assumed = 0", ("2023-03-25",))
     job_folder.grow(FIRST + 1)
-    code, out, _ = mp2("daily", "bars.csv", *OPTIONS)
+    code, out, err = mp2("daily", "bars.csv", *OPTIONS)
     assert (code, "1 overdue" in out) == (5, True)
+    assert "mp2: run " in err
+    assert "the prices have no bar on 2023-03-25" in err
 
 
 def test_no_prices_are_a_line(mp2, here):

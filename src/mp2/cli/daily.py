@@ -30,7 +30,7 @@ from mp2.cli.search_options import (
 )
 from mp2.cli.session import Interrupts
 from mp2.cli.setting_values import SecretOption
-from mp2.cli.views import present
+from mp2.cli.views import present, say
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def daily(
         with followed(how, interrupts.stop) as control:
             done = run_night(request, night, control, scan)
         present(done.to_dict(), done.sentence())
+        for problem in (*done.errors, *done.overdue):
+            say(f"mp2: {problem}", err=True)
         return done.exit_code()
 
 

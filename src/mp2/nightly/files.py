@@ -52,8 +52,9 @@ def _write_day(
     from mp2.groups.export import for_spreadsheets
 
     make_folder(folder)
+    table = for_spreadsheets(day.picks.to_frame()).write_csv()
     with replacing(folder / "picks.csv") as part:
-        for_spreadsheets(day.picks.to_frame()).write_csv(part)
+        part.write_text(table, encoding="utf-8", newline="")
     text = json.dumps({**day.to_dict(), "scan": scan}, indent=1)
     with replacing(folder / "picks.json") as part:
         part.write_text(text + "\n", encoding="utf-8")

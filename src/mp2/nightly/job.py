@@ -213,10 +213,10 @@ class _Job:
     def _own_warnings(self) -> Names:
         """The warnings without those of the prices, which are the findings."""
         # As the user names the file, and as a run that is resumed does.
-        paths = (expanded(path) for path in (*self.request.files, *self._stored_request().files))
-        about_files = tuple(f"{path}: " for path in paths)
+        sources = (self.request.source, self._stored_request().source)
+        prices = tuple(f"{expanded(getattr(one, 'path', ''))}: " for one in sources)
         different = dict.fromkeys(self.warnings)
-        return tuple(line for line in different if not line.startswith(about_files))
+        return tuple(line for line in different if not line.startswith(prices))
 
     def _stored_request(self) -> Request:
         """The request as the store has it, its paths absolute."""
@@ -410,6 +410,8 @@ def _days_to_do(dates: Names, done: Sequence[str], begun: Sequence[str]) -> list
 
 def _download(request: Request, stop: Stop) -> Names:
     """Bring the file of prices up to date; return what to know of it."""
+    from polars.exceptions import PolarsError
+
     from mp2.data.yahoo_update import read_download, update
 
     if not isinstance(request.source, PricesFile):
@@ -422,6 +424,7 @@ def _download(request: Request, stop: Stop) -> Names:
                 frame.write_parquet(part)
             else:
                 frame.write_csv(part)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; the bars are as they were") from error
+    except (OSError, PolarsError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {reason}; the bars are as they were") from error
     return warnings

@@ -19,11 +19,10 @@ from mp2.storage.scans import ScanStore
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A run and what it was asked to do. `has_result`: a session of it ended."""
+    """A run and what it was asked to do."""
 
     run_id: str
     status: str
-    has_result: bool
     request: Request
 
 
@@ -106,7 +105,7 @@ class PickedStore(ScanStore):
         """
         wanted: list[Asked] = []
         with self._transaction("DEFERRED"):
-            columns = "run_id, status, ended_as, request, host, pid, process_start, heartbeat_at"
+            columns = "run_id, status, request, host, pid, process_start, heartbeat_at"
             for row in self._execute(f"SELECT {columns} FROM run ORDER BY run").fetchall():
                 try:
                     with self._readable(f"run {row['run_id']}"):
@@ -115,9 +114,7 @@ class PickedStore(ScanStore):
                     self.problems.append(str(error))
                     continue
                 if is_wanted(request):
-                    status = status_now(dict(row))
-                    ended = row["ended_as"] is not None
-                    wanted.append(Asked(row["run_id"], status, ended, request))
+                    wanted.append(Asked(row["run_id"], status_now(dict(row)), request))
         return wanted
 
     def _outcomes_of(self, run: Row) -> dict[str, Outcome]:
