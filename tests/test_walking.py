@@ -253,3 +253,14 @@ def test_the_daily_picks_are_a_table(undisturbed):
     assert row["tickers 2"].split() == list(day.tickers["2"])
     assert row["return_pp 2"] == day.scores["2"].mean_return_pp
     assert row["net_return_pp 2"] == day.scores["2"].net_return_pp
+
+
+def test_a_walk_by_another_rule_resumes_by_it(folder):
+    whole = walk_there(folder, hold="close-close")
+    begun = stopped_after(folder, 1, hold="close-close")
+    resumed = mp2.resume_walk_forward(begun.walk_id, store=folder / "mp2.db")
+    assert resumed.hold == "close-close"
+    assert without_times(resumed) == without_times(whole)
+    assert resumed.total["all"].performance is not None
+    with mp2.Store(folder / "mp2.db", read_only=True) as store:
+        assert store.load_walk(resumed.walk_id) == resumed

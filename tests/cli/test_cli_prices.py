@@ -544,3 +544,8 @@ def test_a_run_is_searched_and_scored_by_its_rule(mp2, bars):
         "next-open",
     )
     assert outcome["votes"]["cost_bps"] == 5.0
+    score = outcome["sizes"]["3"]
+    days = json.loads(out)["record"]["3"]
+    assert (days["n_days"], days["net_return_pp"]) == (1, score["net_return_pp"])
+    assert days["performance"]["worst_day"] == str(LAST_DAY)
+    assert days["performance"]["equity"] == pytest.approx(1 + score["net_return_pp"] / 100)

@@ -30,6 +30,7 @@ from mp2.cli.search_options import (
 )
 from mp2.cli.session import Interrupts, current_session
 from mp2.cli.views import say
+from mp2.data.holding import DAY_HOLD
 
 if TYPE_CHECKING:
     from mp2.storage.request import SignalSettings, Source
@@ -64,7 +65,6 @@ def run(
 @click.command(cls=RulesCommand)
 @search_options
 @with_options(PICK_OPTIONS)
-@HOLD_OPTION
 @COST_OPTION
 @number_option("--seed", 0, "another seed, another market", least=0)
 @click.option("--no-plant", is_flag=True, help="plant nothing: every group found is luck")
@@ -81,6 +81,8 @@ def demo(
     from mp2.storage.request import DemoPrices, SignalSettings
 
     options["db"] = _demo_database(options["db"])
+    # The edge is planted in the move of the day.
+    options["hold"] = DAY_HOLD
     code = _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
     session = current_session()
     if not options["no_store"] and not session.as_json and not session.quiet:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from statistics import fmean
 
+from mp2.data.holding import holding
 from mp2.errors import counted
 from mp2.groups.luck import shown_p
 from mp2.groups.result import Group, SearchResult, Status
@@ -253,8 +254,8 @@ def _days_section(result: SearchResult, outcome: Outcome | None) -> Section:
         question="Is it steady, or one lucky day?",
         answer=answer,
         pictures=[Picture(figure=draw.days(result, outcome), table=_days_table(result))],
-        note="Hit rate: share of the consensus that closed above its open. Boxes: half of the kept "
-        "groups, lines: 90% of them.",
+        note=f"Hit rate: share of the consensus with a gain: {holding(result.hold).trade}. Boxes: "
+        "half of the kept groups, lines: 90% of them.",
     )
 
 
