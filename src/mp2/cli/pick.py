@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -351,7 +351,6 @@ def outcome(
     """Score the picks stored with RUN against all tickers, once the bars of their day exist."""
     from mp2.cli.pick_view import outcome_view, record_view
     from mp2.picks.costs import check_cost
-    from mp2.picks.outcome import score
     from mp2.picks.records import PickStatus
     from mp2.picks.scored import scored_days
     from mp2.storage.inputs import read_bars
@@ -374,15 +373,8 @@ def outcome(
             # What was noted with the newest picks.
             cost_bps = stored[-1].cost_bps
         table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
-        outcomes: list[Outcome] = []
         problems: list[str] = []
-        for picks in stored:
-            try:
-                outcomes.append(score(picks, table, cost_bps=cost_bps))
-            except InputError as error:
-                problems += error.problems
-        if not outcomes:
-            raise InputError(problems)
+        outcomes = _outcomes(stored, table, cost_bps, problems)
         note_kept("the outcomes stored by then stay")
         former = {earlier.day: earlier for earlier in store.load_outcomes(run_id)}
         for scored in outcomes:
@@ -405,3 +397,23 @@ def outcome(
             record={str(size): asdict(days) for size, days in record.items()},
         )
         present(content, *map(outcome_view, outcomes), record_view(record))
+
+
+def _outcomes(
+    stored: Iterable[DayPicks],
+    prices: PriceTable,
+    cost_bps: float,
+    problems: list[str],
+) -> list[Outcome]:
+    """Score every day that can be; adds why others cannot, and raises that where none can."""
+    from mp2.picks.outcome import score
+
+    outcomes: list[Outcome] = []
+    for picks in stored:
+        try:
+            outcomes.append(score(picks, prices, cost_bps=cost_bps))
+        except InputError as error:
+            problems += error.problems
+    if not outcomes:
+        raise InputError(problems)
+    return outcomes

@@ -64,6 +64,18 @@ def score(
         notes.append(f"{picks.day} was not a trading day; scored on {session}, the next one")
     exit_idx = min(date_idx + rule.n_sessions, len(dates) - 1)
     table = _as_of(prices, table, dates[exit_idx])
+    return _outcome_on(session, picks, table, notes, cost_bps)
+
+
+def _outcome_on(
+    session: str,
+    picks: DayPicks,
+    table: PriceTable,
+    notes: list[str],
+    cost_bps: float,
+) -> Outcome:
+    """Score picks that are bought on a session, by a table that ends when they are sold."""
+    rule = holding(picks.hold)
     date_idx = table.date_idx(session)
     exits = rule.exits(table)
     if date_idx == exits.shape[1]:
