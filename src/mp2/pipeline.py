@@ -118,6 +118,10 @@ class RunControl:
     observe_signals: Observe = None
     observe_step: Callable[[str], None] = _unobserved
 
+    def is_stopped(self) -> bool:
+        """Return whether `stop` is set."""
+        return self.stop is not None and self.stop.is_set()
+
 
 # --- the public functions -------------------------------------------------------------------------
 

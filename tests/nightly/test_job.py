@@ -17,7 +17,7 @@ from stub_scanners import naming
 import mp2 as package
 from mp2 import pipeline
 from mp2.errors import ExitCode, Mp2Error
-from mp2.nightly import job
+from mp2.nightly import job, picking
 from mp2.storage.night_lock import night_lock
 from mp2.storage.runs import Store
 
@@ -110,7 +110,7 @@ def test_missed_days_are_made_up_for_and_scored(nights):
 
 @pytest.mark.slow
 def test_the_newest_missed_days_come_first(nights, monkeypatch):
-    monkeypatch.setattr(job, "MAX_MISSED", 2)
+    monkeypatch.setattr(picking, "MAX_MISSED", 2)
     nights.run(FIRST)
     night = nights.run(FIRST + 5)
     assert [day.picks.day for day in night.days] == nights.days[FIRST + 4 : FIRST + 6]

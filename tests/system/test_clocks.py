@@ -67,7 +67,7 @@ MOMENTS = {
     "cli/pick": {"date.today"},
     "cli/runs": {"datetime.now"},
     "cli/signals": {"date.today"},
-    "nightly/job": {"date.today"},
+    "nightly/bars": {"date.today"},
     "storage/processes": {"datetime.now"},
     "discovery/breaker": {"time.time"},
     "discovery/http/client": {"time.time"},

@@ -35,7 +35,7 @@ from mp2.errors import InputError
 
 if TYPE_CHECKING:
     from mp2.discovery.records import ScanResult
-    from mp2.nightly.job import Scan
+    from mp2.nightly.beside import Scan
 
 # What a night shows is one line, and no screen of a run.
 _ONE_LINE = {"no_store": False, "json_groups": 0, "show": 0, "groups": False}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +46,16 @@ class NightSettings:
                 problems.append(f"on_done_command: {error}; write it as in a shell")
         if problems:
             raise InputError(problems)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a night has to tell besides its picks, gathered while it works."""
+
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    scored: list[Outcome] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
