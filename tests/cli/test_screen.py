@@ -127,6 +127,16 @@ def test_a_partial_run_names_its_share_and_the_command_that_completes_it(mp2, ba
     assert f"{change} {run['run_id']}" in said
 
 
+def test_a_run_that_is_not_stored_knows_no_record(mp2, bars):
+    code, out, err = mp2("run", bars / "bars.parquet", *SEARCH, "--no-store")
+    assert (code, err) == (0, "")
+    assert_fits(out)
+    assert out.splitlines()[-2:] == [
+        "Luck      not tested",
+        "Record    not known, and no overlap: the run is not stored",
+    ]
+
+
 def test_a_run_without_picks_says_why(mp2, bars):
     code, out, _ = mp2("run", bars / "bars.parquet", *SEARCH, "--min-daily-hits=300")
     assert code == 4

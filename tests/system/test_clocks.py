@@ -334,9 +334,10 @@ def test_a_signal_is_honoured_in_every_phase(here, numbers, where, code, status)
     ("where", "statuses"), [(STORING, {"complete", "interrupted"}), (PRINTING, {"complete"})]
 )
 def test_a_second_interruption_leaves_a_whole_store(where, statuses):
-    code, _, err = interrupted([INT, INT], where, *SEARCH)
+    code, out, err = interrupted([INT, INT], where, *SEARCH)
     assert code == 130
-    assert len(err.strip().splitlines()[-1]) > 0
+    # Two signals that arrive as one end the search, whose result is printed.
+    assert out.strip() or err.strip()
     with package.Store("mp2.db", read_only=True) as store:
         assert {str(run.status) for run in store.runs()} <= statuses
     assert is_whole()

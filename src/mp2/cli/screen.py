@@ -344,6 +344,9 @@ def _honest(shown: Shown, room: _Room) -> Iterator[Text]:
     yield from labelled("Luck", luck, at_most=room.luck)
     if shown.picks is None:
         return
+    if result.run_id is None:
+        yield from labelled("Record", "not known, and no overlap: the run is not stored")
+        return
     record = shown.beside.record or f"none yet: {_first_record(shown.request)}"
     yield from labelled("Record", record, at_most=room.record)
     yield from labelled("Overlap", _overlap(shown.picks, shown.beside.before))
