@@ -8,8 +8,12 @@ from market_bars import walk
 
 import mp2
 from mp2.data.prices import to_frame
+from mp2.evidence.settings import LuckSettings
+from mp2.pipeline import RunControl, luck_request
 from mp2.signals.algorithms import ALGORITHMS
 from mp2.signals.grids import grids_of
+from mp2.storage.recorder import Storing
+from mp2.storage.request import LuckRequest, PricesFile
 
 RULES = mp2.Rules(max_size=2, retain_sizes=(2,), min_daily_hits=0, min_wilson_lb=0)
 PRICES = walk(24, 150)
@@ -102,6 +106,24 @@ def test_a_table_of_signals_is_read_again_by_its_rule(db, tmp_path):
     resumed = mp2.resume(store=db)
     assert resumed.kept == mp2.search(panel, rules=RULES).kept
     assert (resumed.hold, resumed.last_exit) == ("close-close", PRICES.dates[-1])
+
+
+def test_a_stored_run_is_tested_for_luck_by_its_rule(db, tmp_path):
+    table = tmp_path / "signals.parquet"
+    bars = tmp_path / "bars.parquet"
+    mp2.compute_signals(PRICES, n_days=5, grids=few_grids()).to_frame().write_parquet(table)
+    to_frame(PRICES).write_parquet(bars)
+    panel = mp2.read_signals(table, outcomes=bars, hold="next-open")
+    result = mp2.search(panel, rules=RULES, store=db)
+    control = RunControl(storing=Storing(db=db))
+    luck = LuckRequest(settings=LuckSettings(replicates=99), prices=PricesFile(path=bars))
+    with pytest.raises(mp2.InputError, match=f"hold: run {result.run_id} is by the rule next-open"):
+        luck_request("last", control, luck=luck, hold="close-close")
+    tested = luck_request("last", control, luck=luck, hold="next-open").significance
+    expected = mp2.significance(result, PRICES, replicates=99)
+    assert (tested.null_model, tested.p, tested.null) == ("days", expected.p, expected.null)
+    by_day = mp2.significance(mp2.read_signals(table), PRICES, replicates=99, rules=RULES)
+    assert by_day.null != tested.null
 
 
 def test_a_cost_and_a_rule_are_checked_before_anything_is_computed(monkeypatch):

@@ -85,6 +85,17 @@ def test_the_picks_are_scored_and_compared_on_the_next_night(nights):
     assert nights.run().scored == ()
 
 
+def test_picks_that_are_not_sold_yet_are_scored_a_night_later(nights):
+    held = {"hold": "next-open", "cost_bps": 5.0}
+    first = nights.run(FIRST, **held).last.picks
+    assert (first.day, first.hold, first.cost_bps) == (nights.days[FIRST], "next-open", 5.0)
+    second = nights.run(FIRST + 1, **held)
+    assert (second.scored, second.overdue, second.exit_code()) == ((), (), ExitCode.OK)
+    (outcome,) = nights.run(FIRST + 2, **held).scored
+    assert (outcome.day, outcome.session, outcome.hold) == (first.day, first.day, "next-open")
+    assert outcome.votes.cost_bps == 5.0
+
+
 def test_a_finding_in_the_prices_is_counted_and_no_warning(nights):
     nights.grow(FIRST)
     lines = nights.bars.read_text().splitlines()

@@ -1,17 +1,20 @@
 """Days judged by the rule of outcomes: wins by hand, gaps, sessions left out, the end."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import polars as pl
 import pytest
+from market_bars import walk
 
 import mp2
 from mp2.data import bitset
 from mp2.data.holding import HOLDS, check_same_hold, holding
 from mp2.data.prices import price_table
-from mp2.signals.algorithms import Algorithm, Parameter
+from mp2.signals.algorithms import ALGORITHMS, Algorithm, Parameter
 from mp2.signals.grids import grids_of
+from mp2.signals.lookahead import differences, probes_of
 
 ALWAYS = grids_of(
     [
@@ -193,3 +196,15 @@ def test_a_rule_is_one_of_three():
     check_same_hold(None, "next-open", "the run")
     check_same_hold("next-open", "next-open", "the run")
     assert [holding(name).n_sessions for name in HOLDS] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_no_rule_lets_a_signal_look_ahead(hold):
+    prices = walk(12, 60)
+    grids = grids_of(algorithm for algorithm in ALGORITHMS if algorithm.name in ("RSI", "SMA"))
+    base = mp2.compute_signals(prices, n_days=8, grids=grids, hold=hold)
+    # Every ticker has all bars, so the rule decides nothing about what is bought.
+    by_day_rule = mp2.compute_signals(prices, n_days=8, grids=grids)
+    assert np.array_equal(base.buys, by_day_rule.buys)
+    for probe in probes_of(prices, base, 3, partial(mp2.compute_signals, grids=grids, hold=hold)):
+        assert list(differences(base, probe)) == []
