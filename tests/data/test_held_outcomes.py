@@ -62,7 +62,7 @@ def test_every_outcome_by_hand(hold: str) -> None:
     sold = "open" if hold == "next-open" else "close"
     assert panel.warnings == (
         LEFT_OUT,
-        f"outcomes: (day, ticker) without a {sold} on the next session: 1, counted as no win",
+        f"outcomes: (day, ticker) without the {sold} of the next session: 1, counted as no win",
     )
 
 

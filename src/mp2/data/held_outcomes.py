@@ -63,7 +63,7 @@ class HeldOutcomes(Outcomes):
         priced = known & np.isfinite(exit)
         n_unsold = int((known & ~priced).sum())
         if n_unsold:
-            without = f"without a {self.rule.sold} on the next session"
+            without = f"without the {self.rule.sold} of the next session"
             self.warn(f"(day, ticker) {without}: {n_unsold}, counted as no win")
         return Market(known, priced & (exit > entry), priced)
 
