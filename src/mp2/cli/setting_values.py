@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -97,8 +96,10 @@ def without_secrets(value: Any, key: str = "") -> Any:
 def _opening(text: str) -> str:
     """Return scheme and host of an address, or the first word of a command."""
     if "://" in text:
-        parts = urlsplit(text)
-        return f"{parts.scheme}://{parts.hostname}/{MASK}"
+        scheme, _, rest = text.partition("://")
+        # Before the first of these stands the host, after the user and the password.
+        host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+        return f"{scheme}://{host}/{MASK}"
     program, _, rest = text.partition(" ")
     return f"{program} {MASK}" if rest else program
 

@@ -164,7 +164,9 @@ def _work(
     """Do all that the store keeps."""
     report = Report()
     if night.download:
+        control.observe_step(f"bringing {request.name} up to date")
         report.warnings += update_bars(source, control.stop)
+    control.observe_step(f"reading {request.name}")
     prices = read_bars(source, control.stop)
     # As the store has it, its path absolute.
     stored_source = PricesFile.model_validate(source.model_dump())
@@ -175,6 +177,7 @@ def _work(
         score_pending(db, stored_source, prices, report)
     scanned = None
     if scan is not None and not control.is_stopped():
+        control.observe_step("scanning")
         scanned = scan_once(db, days[-1].picks, scan, report)
     if night.compact:
         _compact(db, request, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,11 +35,9 @@ class NightSettings:
 
     def check(self) -> None:
         """Raise `InputError` for an address or command that cannot be used."""
-        problems = []
+        problems: list[str] = []
         if self.on_done is not None:
-            parts = urlsplit(self.on_done)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                problems.append("on_done: not an address of http or https with a host")
+            problems += _address_problems(self.on_done)
         if self.on_done_command is not None:
             try:
                 shlex.split(self.on_done_command)
@@ -46,6 +45,18 @@ class NightSettings:
                 problems.append(f"on_done_command: {error}; write it as in a shell")
         if problems:
             raise InputError(problems)
+
+
+def _address_problems(address: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        yield f"on_done: {error}; name an address of http or https"
+        return
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        yield "on_done: not an address of http or https with a host"
+    elif parts.username is not None or parts.password is not None:
+        yield "on_done: holds a user or password; name an address without them"
 
 
 @dataclass(slots=True)
