@@ -109,6 +109,8 @@ def test_a_walk_is_stored_listed_and_read_back(walked):
 def test_a_stopped_walk_continues_and_ends_as_an_undisturbed_one(folder, undisturbed, n_weeks):
     part = stopped_after(folder, n_weeks)
     assert (part.status, len(part.weeks)) == (WalkStatus.STOPPED, n_weeks)
+    with mp2.Store(folder / "mp2.db", read_only=True) as store:
+        assert store.load_walk(part.walk_id) == part
     searched = []
     whole = mp2.resume_walk_forward(
         store=folder / "mp2.db", observe=lambda done, total: searched.append(done)

@@ -125,10 +125,19 @@ class PickedStore(ScanStore):
         return outcomes
 
     def _picked_outcome(self, run: Row) -> PickedOutcome | None:
-        """How the picks of a run did; None while no day is scored."""
+        """How the picks of a run did; None while no day is scored.
+
+        Outcomes that cannot be read back are named in `problems`, and cost the run nothing else.
+        """
         rates = []
         universe = []
-        for outcome in self._outcomes_of(run).values():
+        outcomes: dict[str, Outcome] = {}
+        try:
+            with self._readable(f"an outcome of run {run['run_id']}"):
+                outcomes = self._outcomes_of(run)
+        except StoreError as error:
+            self.problems.append(str(error))
+        for outcome in outcomes.values():
             score = outcome.all_sizes
             if score is not None and score.hit_rate_pp is not None:
                 rates.append(score.hit_rate_pp)

@@ -83,7 +83,10 @@ def day_row(run: int, record: DayPicks | Outcome) -> Row:
 def day_values(row: Row) -> Row:
     """The values of a day's picks, or of their outcome."""
     values = from_sql(row)
-    scores = [values.get("votes"), *(values.get("sizes") or {}).values()]
+    scores = [values.get("votes")]
+    # Of picks there are none; other values are refused by the type.
+    if isinstance(values.get("sizes"), dict):
+        scores += values["sizes"].values()
     for score in scores:
         # The first version took its rates over the tickers with a bar, and did not count others.
         if isinstance(score, dict) and "n_picks" in score:

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mp2.errors import InputError
+from mp2.picks.judging import judge_each
 from mp2.picks.records import ALL
-from mp2.picks.weeks import Judged, WalkForward, WalkStatus, Week
+from mp2.picks.weeks import Judged, WalkDay, WalkForward, WalkStatus, Week
 from mp2.storage.database import Row, from_sql, validated
 from mp2.storage.picked import PickedStore
 from mp2.storage.processes import now_text, owner, status_now
@@ -155,7 +156,11 @@ class WalkStore(PickedStore):
             row = self._row("walk", walk_id)
             values = from_sql(row)
             request = validated(WalkRequest, values["request"])
+            rules = request.run.search.rules
             weeks = self._weeks_of(row["walk"])
+            days: list[WalkDay] = []
+            for week in weeks:
+                days += week.days
             warnings = list(values["warnings"] or ())
             unended = _UNENDED.get(status_now(row))
             if unended is not None:
@@ -164,9 +169,10 @@ class WalkStore(PickedStore):
                 "status": "complete" if len(weeks) == request.weeks else WalkStatus.STOPPED,
                 "n_weeks": request.weeks,
                 "budget_s_per_week": request.run.search.budget_s,
-                "rules": request.run.search.rules,
+                "rules": rules,
                 "weeks": weeks,
-                "total": values["total"] or {},
+                # The column is for lists; a walk without a week has none.
+                "total": judge_each(rules.retain_sizes, days),
                 "warnings": warnings,
                 "cost_bps": request.run.cost_bps,
                 "hold": request.run.hold,
@@ -200,5 +206,8 @@ def _as_fields(total: Mapping[str, Judged]) -> dict[str, Any]:
 def _summary(row: Row) -> WalkSummary:
     values = from_sql(row)
     values["status"] = status_now(row)
-    values["judged"] = (values["total"] or {}).get(ALL)
+    values["judged"] = values["total"]
+    # Another value is refused by the type.
+    if isinstance(values["total"], dict):
+        values["judged"] = values["total"].get(ALL)
     return validated(WalkSummary, values)

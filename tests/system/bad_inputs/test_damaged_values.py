@@ -15,9 +15,10 @@ from places import STORES
 from mp2.cli.views import json_text
 from mp2.errors import Mp2Error
 from mp2.storage.runs import Store
+from mp2.storage.track import track
 
-STORE = STORES / "v1.sqlite"
-"""Three runs, the second with picks and their outcome, and a scan."""
+STORE = STORES / "v11.sqlite"
+"""Three runs, the second with picks and their outcome, a walk-forward, and a scan."""
 
 WITH_PICKS = 2
 TABLES = (
@@ -26,6 +27,8 @@ TABLES = (
     "kept_group",
     "day_picks",
     "outcome",
+    "walk",
+    "walk_week",
     "scan",
     "scan_outcome",
     "scan_candidate",
@@ -91,11 +94,17 @@ def test_a_wrong_value_is_reported_and_hides_nothing_else(sound, table, values, 
 def _use(path: Path) -> None:
     """Everything that is read, as documents."""
     with Store(path, read_only=True) as store:
-        runs, scans = store.runs(), store.scans()
-        assert len(runs) + len(scans) + len(store.problems) == 4
+        runs, scans, walks = store.runs(), store.scans(), store.walks()
+        # A damaged outcome is a problem, and its run is listed all the same.
+        n_outcomes = sum("an outcome of run" in problem for problem in store.problems)
+        assert len(runs) + len(scans) + len(walks) + len(store.problems) == 5 + n_outcomes
         assert len(runs) >= 2
         assert json.loads(json_text([run.n_kept for run in runs]))
         store.breakers()
+        assert json.loads(json_text(track(store).to_dict()))
+        for walk in walks:
+            with suppress(Mp2Error):
+                assert json.loads(json_text(store.load_walk(walk.walk_id).to_dict()))
         for run in runs:
             with suppress(Mp2Error):
                 result = store.load(run.run_id)
@@ -121,6 +130,9 @@ COMMANDS = {
     "starter": ("runs show last", "runs export last --format json"),
     "kept_group": ("runs show last", "runs show last --json", "runs export last"),
     "day_picks": ("runs show last", "runs show last --json"),
+    "outcome": ("runs list", "track", "runs compare last last"),
+    "walk": ("walks list", "walks show last", "walkforward --resume last", "walks delete last"),
+    "walk_week": ("walks list --json", "walks show last --json"),
     "scan": ("scans delete last", "scans list", "scans list --json", "scans show last"),
     "scan_outcome": ("scans list", "scans show last", "scans show last --json"),
     "scan_candidate": ("scans show last", "scans show last --json"),
