@@ -64,7 +64,7 @@ from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
 from mp2._kernel.base cimport open_base
 from mp2._kernel.block cimport open_pair, pair_step, triple_step
-from mp2._kernel.heap cimport MAX_SIZE, Entry, Heap, offer
+from mp2._kernel.heap cimport MAX_SIZE, N_BINS, Entry, Heap, offer
 from mp2._kernel.path cimport (
     begin, check, count_days, count_up_to, evaluate, leaf_step, place_lists, push, scan,
     spend,
@@ -257,6 +257,20 @@ cdef class TopGroups:
         cdef int64_t i
         for i in range(other.heap.n):
             self._offer(&other.heap.entries[i])
+        self.add_scores(other.n_scores())
+
+    def n_scores(self):
+        """Counts int64[N_BINS] of the scores of all eligible groups, by `mp2.groups.histogram`."""
+        return np.asarray(<int64_t[:N_BINS]> self.heap.n_scores).copy()
+
+    def add_scores(self, counts):
+        """Add counts as `n_scores` gives them."""
+        cdef const int64_t[::1] added = np.ascontiguousarray(counts, dtype=np.int64)
+        cdef Py_ssize_t i
+        if added.shape[0] != N_BINS:
+            raise ValueError(f"counts{counts.shape} are not those of {N_BINS} bins")
+        for i in range(N_BINS):
+            self.heap.n_scores[i] += added[i]
 
     def restore(self, scores, members):
         """Add groups as `ranked` gave them. ValueError when the shapes do not belong together."""
@@ -283,6 +297,7 @@ cdef class TopGroups:
             entry = self.heap.entries[i]
             entry.members[0] = variation_idx
             other._offer(&entry)
+        other.add_scores(self.n_scores())
         return other
 
     def best(self):

@@ -1,11 +1,15 @@
 # cython: language_level=3
-"""A bounded heap of the best groups of one size; ties go to the lexicographically smaller group."""
+"""A bounded heap of the best groups of one size; ties go to the lexicographically smaller group.
+
+Beside it the scores of all eligible groups are counted in bins.
+"""
 
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport realloc
 
 cdef enum:
     MAX_SIZE = 8                 # largest group, as in `Rules`
+    N_BINS = 64                  # of scores, as in `mp2.groups.histogram`
 
 
 cdef struct Entry:
@@ -15,10 +19,22 @@ cdef struct Entry:
 
 cdef struct Heap:
     # The worst entry is at the root.
+    int64_t n_scores[N_BINS]     # all eligible groups, also those that were not kept
     Entry *entries
     int64_t n
     int64_t capacity
     int64_t top_k
+
+
+cdef inline void count_score(Heap *heap, double score) noexcept nogil:
+    """Count a score in its bin, those beyond the ends in the first and the last one."""
+    cdef double place = (score + 80.0) / 5.0
+    # Limited before it becomes a whole number: rules may make scores of any size.
+    if place < 0.0:
+        place = 0.0
+    elif place > N_BINS - 1:
+        place = N_BINS - 1
+    heap.n_scores[<int64_t>place] += 1
 
 
 cdef inline bint better(const Entry *a, const Entry *b) noexcept nogil:

@@ -10,7 +10,7 @@ candidates finds those that survive, and the others are counted by subtracting v
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mp2._kernel.heap cimport MAX_SIZE, Entry, offer
+from mp2._kernel.heap cimport MAX_SIZE, Entry, count_score, offer
 from mp2._kernel.score cimport (
     Statistics, add_score, compare_days, is_eligible, may_be_eligible, sum_days,
 )
@@ -239,6 +239,7 @@ cdef inline Status evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:
     delta = found.score - starter.score_mean[size]
     starter.score_mean[size] += delta / <double>starter.eligible[size]
     starter.score_m2[size] += delta * (found.score - starter.score_mean[size])
+    count_score(t.heaps[size], found.score)
     memset(&entry, 0, sizeof(entry))
     entry.score = found.score
     for k in range(size - 1):

@@ -75,14 +75,14 @@ def _record(
 
     track = record_of(store, request, cost_bps=cost_bps)
     n_scored = track.total[ALL].n_days if track else 0
-    walk = _walk_for(store, request)
+    walk = walk_for(store, request)
     if walk is not None and walk.total[ALL].n_days > n_scored:
         return f"walk-forward of {_walk_text(walk, cost_bps)}"
     return track.sentence() if track else None
 
 
-def _walk_for(store: Store, request: Request) -> WalkForward | None:
-    """The newest stored walk-forward of the same settings that has a week."""
+def walk_for(store: Store, request: Request) -> WalkForward | None:
+    """Return the newest stored walk-forward of the same settings that has a week."""
     from mp2.storage.configuration import configuration_of
 
     wanted = configuration_of(request)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mp2.cli.beside import walk_for
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import DB_OPTION, JSON_OPTION, Command, output_option, reading
 from mp2.cli.output_files import check_folder, writing
@@ -28,9 +29,10 @@ def report(
     output: Path | None,
     db: Path,
 ) -> None:
-    """Write a page of RUN, a stored run or scan: pictures, tables, and how far to trust them.
+    """Write a page of RUN, a stored run, walk-forward or scan: pictures, tables, what to trust.
 
-    One HTML file that needs no network; without scripts its tables are complete.
+    One HTML file that needs no network; without scripts its tables are complete. The page of a run
+    has the newest walk-forward of the same settings.
     """
     from mp2.reporting.writing import page_html
 
@@ -53,7 +55,8 @@ def named_result(store: Store, name: str) -> tuple[str, str]:
     `last` is the last run, where there is one.
     """
     errors: list[str] = []
-    for kind, find in (("run", store.find), ("scan", store.find_scan)):
+    kinds = (("run", store.find), ("walk", store.find_walk), ("scan", store.find_scan))
+    for kind, find in kinds:
         try:
             return kind, find(name)
         except InputError as error:
@@ -67,10 +70,13 @@ def stored_page(store: Store, kind: str, name: str) -> Page:
 
     if kind == "scan":
         return page_of(store.load_scan(name))
+    if kind == "walk":
+        return page_of(store.load_walk(name))
     result = store.load(name, starters=False)
     picks = store.load_picks(name)
     outcomes = {outcome.day: outcome for outcome in store.load_outcomes(name)}
+    walk = walk_for(store, store.load_request(name))
     if not picks:
-        return page_of(result)
+        return page_of(result, walk=walk)
     last = picks[-1]
-    return page_of(result, picks=last, outcome=outcomes.get(last.day))
+    return page_of(result, picks=last, outcome=outcomes.get(last.day), walk=walk)

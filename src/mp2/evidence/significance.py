@@ -39,6 +39,7 @@ from mp2.evidence.settings import (
     LuckSettings,
 )
 from mp2.groups import space
+from mp2.groups.histogram import counted_scores
 from mp2.groups.luck import NullSummary, Significance, TestStatus
 from mp2.groups.result import Group, SearchResult, StarterStatus, Status
 from mp2.groups.rules import Rules
@@ -420,6 +421,7 @@ def null_summary(scores: FloatArray) -> NullSummary:
         q95=order_statistic(0.95),
         max=_shown(ascending[-1]),
         none=float((~has_group).mean()),
+        n_scores=counted_scores(scores),
     )
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mp2._recurse import STARTER_DTYPE
-from mp2.data.arrays import AnyArray, FloatArray, NumberArray
+from mp2.data.arrays import AnyArray, FloatArray, IndexArray, NumberArray
+from mp2.groups.histogram import N_BINS
 from mp2.groups.rules import Rules
 
 TIMES_DTYPE = np.dtype(
@@ -43,6 +44,8 @@ class SearchState:
     - `kept`: groups by size.
     - `elapsed_ns`, `budget_ns`: spent and given so far.
     - `n_taken_over`: starters that were not searched, because an alias of them was.
+    - `n_scores`: by size, counts of the scores of all eligible groups by `mp2.groups.histogram`;
+      empty in a state of an earlier version.
     """
 
     records: RecordArray = field(default_factory=lambda: np.zeros(0, STARTER_DTYPE))
@@ -51,6 +54,7 @@ class SearchState:
     elapsed_ns: int = 0
     budget_ns: int = 0
     n_taken_over: int = 0
+    n_scores: dict[int, IndexArray] = field(default_factory=dict)
 
     def problems(
         self,
@@ -82,6 +86,8 @@ class SearchState:
             for size, kept in self.kept.items()
         ):
             yield "its groups are not those of this panel"
+        elif any(len(counts) != N_BINS for counts in self.n_scores.values()):
+            yield "its scores are counted by other bins"
 
 
 class Resumable(Protocol):

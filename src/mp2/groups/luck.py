@@ -50,6 +50,8 @@ class NullSummary:
 
     `none` is the share of replicates, 0..1, without an eligible group. `mean` is over the others;
     `median`, `q95` and `max` are order statistics over all, None where that replicate has none.
+    `n_scores` counts the others by the bins of `mp2.groups.histogram`; empty in tests of earlier
+    versions.
     """
 
     median: float | None
@@ -57,6 +59,7 @@ class NullSummary:
     q95: float | None
     max: float | None
     none: float
+    n_scores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

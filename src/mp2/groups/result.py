@@ -173,6 +173,23 @@ class StarterRecord:
     cursor: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressSample:
+    """A search at one moment, `elapsed_s` of running time after its begin.
+
+    The four counts of starters add up to those of this session. `limit_s`: what the next starter
+    gets in the current round. `bank_s`: what the bank holds.
+    """
+
+    elapsed_s: float
+    n_waiting: int
+    n_running: int
+    n_cut_off: int
+    n_exhausted: int
+    limit_s: float
+    bank_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SearchResult(Overview):
     """The outcome of a search. Per-size mappings have int keys here and string keys in JSON.
@@ -193,6 +210,9 @@ class SearchResult(Overview):
     - `significance`: whether the groups are better than luck; None when that was not asked.
     - `hold`: the rule of outcomes. `last_exit`: the ISO date on which it sells what is bought on
       the last day searched; None for that day itself.
+    - `n_scores`: the scores of all eligible groups, counted by the bins of `mp2.groups.histogram`;
+      without the sizes of which not all were counted, as an earlier version did not.
+    - `progress`: the last session at up to 600 moments, in order.
     - `panel`: the signals that were searched; None for a result that was loaded.
     - `store_error`: why the result is not in the store it was meant for, and where it is instead.
     """
@@ -236,6 +256,8 @@ class SearchResult(Overview):
     ideas: dict[int, tuple[Idea, ...]] = field(default_factory=dict)
     hold: Hold = DAY_HOLD
     last_exit: str | None = None
+    n_scores: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    progress: tuple[ProgressSample, ...] = field(default=(), compare=False)
     # Any: the store checks what it reads by these types, and knows no arrays.
     panel: Any = field(default=None, compare=False, repr=False)
 
@@ -333,6 +355,8 @@ class SearchResult(Overview):
             "rules": self.rules.to_dict(),
             "significance": self.significance.to_dict() if self.significance else None,
             "exclusions": [_plain(exclusion) for exclusion in self.exclusions],
+            "n_scores": {str(size): list(counts) for size, counts in self.n_scores.items()},
+            "progress": [_plain(sample) for sample in self.progress],
             "aliases": [[_plain(member) for member in members] for members in self.aliases],
             "errors": [self.store_error] if self.store_error else [],
         }
@@ -342,6 +366,8 @@ class SearchResult(Overview):
 _BY_SIZE = ("tested", "eligible", "score_mean", "score_std", "n_kept")
 _LISTS = ("days", "day_weights", "base_win_rates", "special", "warnings")
 _NESTED = (
+    "progress",
+    "n_scores",
     "rules",
     "kept",
     "picked_rank",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,8 +22,9 @@ from mp2.groups.kept import day_weights, describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
-from mp2.groups.result import Member, SearchResult, Status
+from mp2.groups.result import Member, ProgressSample, SearchResult, Status
 from mp2.groups.rules import Rules
+from mp2.groups.samples import ProgressSamples
 from mp2.groups.settings import SearchSettings, check_settings
 from mp2.groups.starters import NS_PER_S, Branches, StarterTable, exact_sum, score_moments
 
@@ -90,7 +91,10 @@ def search(
     if recorder is not None:
         recorder.watch(run)
 
+    samples = ProgressSamples(run.elapsed_ns)
+
     def report(pool: Progress) -> None:
+        samples.add(pool)
         if observe is not None:
             observe(run.progress(pool))
 
@@ -105,7 +109,7 @@ def search(
         observe_every_s=observe_every_s,
     )
     run.close(outcome)
-    result = run.result(outcome)
+    result = run.result(outcome, samples)
     if any(result.kept.values()) or session.is_over():
         return result
 
@@ -320,6 +324,8 @@ class SearchRun:
         self._times_before[begun] = state.times
         for size, (scores, members) in state.kept.items():
             self.heaps[size].restore(scores, members)
+        for size, counts in state.n_scores.items():
+            self.heaps[size].add_scores(counts)
         self.elapsed_ns = state.elapsed_ns
         self.budget_ns = state.budget_ns
         self._n_taken_over = state.n_taken_over
@@ -346,6 +352,7 @@ class SearchRun:
                 elapsed_ns=elapsed_ns,
                 budget_ns=budget_ns,
                 n_taken_over=self._n_taken_over,
+                n_scores={size: heap.n_scores() for size, heap in self.heaps.items()},
             )
 
     def confirm(self) -> None:
@@ -375,8 +382,12 @@ class SearchRun:
 
     # ---- the result
 
-    def result(self, outcome: PoolOutcome) -> SearchResult:
-        """Build the result of a closed run."""
+    def result(
+        self,
+        outcome: PoolOutcome,
+        progress: Iterable[ProgressSample] = (),
+    ) -> SearchResult:
+        """Build the result of a closed run, whose progress was sampled."""
         panel = self.panel
         rules = self.settings.rules
         records = self.records
@@ -402,6 +413,12 @@ class SearchRun:
         n_scanned = exact_sum(records["n_rows_scanned"])
         tested = exact_sum(records["tested"])
         eligible = exact_sum(records["eligible"])
+        n_scores: dict[int, tuple[int, ...]] = {}
+        for size, heap in self.heaps.items():
+            counts = tuple(heap.n_scores().tolist())
+            # A state of an earlier version had no counts to continue.
+            if sum(counts) == eligible[size]:
+                n_scores[size] = counts
         result = SearchResult(
             status=outcome.status,
             rules=rules,
@@ -435,6 +452,8 @@ class SearchRun:
             aliases=self._alias_classes(),
             hold=panel.hold,
             last_exit=panel.last_exit,
+            n_scores=n_scores,
+            progress=tuple(progress),
             panel=panel,
         )
         return with_ideas(result, self.settings.family_overlap)

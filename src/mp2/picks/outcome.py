@@ -22,7 +22,7 @@ from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError, named
 from mp2.picks.costs import check_cost, net_return_pp
-from mp2.picks.records import DayPicks, Outcome, PickStatus, Score
+from mp2.picks.records import QUANTILES, DayPicks, Outcome, PickStatus, Score
 
 
 def score(
@@ -117,6 +117,8 @@ def _outcome_on(
         all_sizes=universe.score(picks.tickers()) if picks.tickers() else None,
         votes=universe.score(voted),
         note="; ".join(notes) or None,
+        returns_pp=universe.returns_pp(picked),
+        universe_quantiles_pp=universe.quantiles_pp(),
         hold=picks.hold,
     )
 
@@ -187,6 +189,21 @@ class Universe:
             self.hit_rate_pp = 100.0 * float(self._hits.mean())
             self.mean_return_pp = float(self._returns_pp.mean())
             self.spread_pp = float(self._returns_pp.std())
+
+    def returns_pp(self, tickers: Iterable[str]) -> dict[str, float]:
+        """Return the returns in percent of those of the tickers that have both prices."""
+        returns_pp = {}
+        for ticker in sorted(tickers):
+            place = self._index.get(self._spelling.get(ticker, ticker))
+            if place is not None:
+                returns_pp[ticker] = float(self._returns_pp[place])
+        return returns_pp
+
+    def quantiles_pp(self) -> tuple[float, ...]:
+        """Return the returns in percent at `QUANTILES`; empty without a ticker."""
+        if not self.n:
+            return ()
+        return tuple(np.quantile(self._returns_pp, QUANTILES).tolist())
 
     def score(self, tickers: Iterable[str]) -> Score:
         """Compare some tickers with all; those without both prices are no hit and gain nothing."""

@@ -6,7 +6,7 @@ Rates, returns and their differences (`*_pp`) are percentages and percentage poi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -186,6 +186,10 @@ def n_algorithms(groups: Iterable[Group | SizePick]) -> int:
     return len({member.algo for group in groups for member in group.members})
 
 
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""Where an outcome has the returns of the universe."""
+
+
 class PickStatus(StrEnum):
     """Whether the day of the picks has been traded."""
 
@@ -250,6 +254,9 @@ class Outcome(Overview):
       sizes, None without a pick and in an outcome of an earlier version. `votes`: the tickers of
       the vote.
     - `hold`: the rule they were traded by. `note`: a remark on the status.
+    - `returns_pp`: the return of each ticker picked or voted for that has both prices.
+      `universe_quantiles_pp`: the returns of the universe at `QUANTILES`. Both are empty while
+      pending, and in an outcome of an earlier version.
     """
 
     run_id: str | None
@@ -264,6 +271,9 @@ class Outcome(Overview):
     votes: Score | None = None
     note: str | None = None
     hold: Hold = DAY_HOLD
+    # Not compared: an outcome that was stored without them is no other one.
+    returns_pp: dict[str, float] = field(default_factory=dict, compare=False)
+    universe_quantiles_pp: tuple[float, ...] = field(default=(), compare=False)
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""

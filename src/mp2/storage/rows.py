@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from mp2._recurse import STARTER_DTYPE
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, SearchState
-from mp2.groups.result import Group, SearchResult, StarterRecord, group_dict
+from mp2.groups.result import Group, ProgressSample, SearchResult, StarterRecord, group_dict
 from mp2.picks.records import DayPicks, Outcome
 from mp2.storage.database import Row, from_sql, validated
 
 _NO_COLUMN = ("kept", "starters", "run_id", "exclusions", "store_error", "panel")
 _RUN_COLUMNS = [spec.name for spec in fields(SearchResult) if spec.name not in _NO_COLUMN]
+_SAMPLE_FIELDS = [spec.name for spec in fields(ProgressSample)]
 _STARTER_COLUMNS = [spec.name for spec in fields(StarterRecord)]
 
 
@@ -31,6 +32,7 @@ def result_row(result: SearchResult) -> Row:
     row["attempts"] = str(result.attempts)
     row["significance"] = result.significance and result.significance.to_dict()
     row["aliases"] = [[asdict(member) for member in members] for members in result.aliases]
+    row["progress"] = [list(asdict(sample).values()) for sample in result.progress]
     row["ideas"] = {
         size: [asdict(idea) for idea in distinct] for size, distinct in result.ideas.items()
     }
@@ -109,6 +111,9 @@ def to_result(
     values["starters"] = tuple(from_sql(starter) for starter in starters)
     # Earlier versions left NULL.
     values["ideas"] = values.get("ideas") or {}
+    # Lists: names would make them three times as large.
+    samples = values.get("progress") or ()
+    values["progress"] = [dict(zip(_SAMPLE_FIELDS, sample, strict=True)) for sample in samples]
     result = validated(SearchResult, values)
     _check_consistent(result)
     return result
@@ -160,6 +165,7 @@ def kept_state_rows(run: int, part: SearchState) -> Iterator[Row]:
             "size": size,
             "scores": scores.tobytes(),
             "members": members.tobytes(),
+            "counts": part.n_scores[size].tobytes(),
         }
 
 
@@ -172,11 +178,15 @@ def to_state(
     if row is None:
         return SearchState()
     groups: dict[int, Kept] = {}
+    n_scores = {}
     for size_row in kept:
         size = size_row["size"]
         scores = np.frombuffer(size_row["scores"])
         members = np.frombuffer(size_row["members"], np.int32)
         groups[size] = (scores, members.reshape(-1, size))
+        # Empty where an earlier version stopped.
+        if size_row.get("counts"):
+            n_scores[size] = np.frombuffer(size_row["counts"], np.int64)
     layout = from_sql(row)["layout"]
     return SearchState(
         records=_read_records(starters, "record", layout["record"], STARTER_DTYPE),
@@ -185,6 +195,7 @@ def to_state(
         elapsed_ns=row["elapsed_ns"],
         budget_ns=row["budget_ns"],
         n_taken_over=row["n_taken_over"],
+        n_scores=n_scores,
     )
 
 

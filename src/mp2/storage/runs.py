@@ -381,7 +381,8 @@ class Store(CompactingStore):
 
     def _run_summary(self, row: Row) -> RunSummary:
         # Not listed, and by far the largest column.
-        row.pop("ideas", None)
+        for name in ("ideas", "progress"):
+            row.pop(name, None)
         values = from_sql(row)
         values["status"] = status_now(row)
         # Empty until the run has ended.

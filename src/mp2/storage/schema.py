@@ -267,6 +267,15 @@ STEPS: Names = (
     starters BLOB NOT NULL,             -- zstd of a JSON array of the rows of `starter`
     kept_groups BLOB NOT NULL           -- likewise of `kept_group`, of the best ideas
 ) STRICT""",
+    # By size: counts of the scores of all eligible groups by the bins of `mp2.groups.histogram`.
+    "ALTER TABLE run ADD n_scores TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(n_scores))",
+    # Where the last session stood at up to 600 moments: arrays of the fields of a sample, in order.
+    "ALTER TABLE run ADD progress TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(progress))",
+    "ALTER TABLE kept_state ADD counts BLOB NOT NULL DEFAULT x''",  # int64, of scores
+    # Return in percent of each ticker picked or voted for, and those of all tickers at quantiles.
+    "ALTER TABLE outcome ADD returns_pp TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(returns_pp))",
+    """ALTER TABLE outcome ADD universe_quantiles_pp TEXT NOT NULL DEFAULT '[]'
+    CHECK (json_valid(universe_quantiles_pp))""",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default, or `CREATE TABLE`. To a reader of an earlier file such a table is empty."""
