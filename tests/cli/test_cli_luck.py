@@ -32,7 +32,7 @@ def test_a_stored_run_is_tested_again(mp2):
         "covered", "p", "p_size", "observed", "null", "n_groups", "n_groups_exact", "donors",
         "elapsed_s", "overrun_s", "warnings",
     }  # fmt: skip
-    assert set(found["null"]["3"]) == {"median", "mean", "q95", "max", "none"}
+    assert set(found["null"]["3"]) == {"median", "mean", "q95", "max", "none", "n_scores"}
     _, out, _ = mp2("runs", "show", "last", "--json")
     assert strict_json(out)["significance"] == found
     assert strict_json(out)["groups"] == tested["groups"]

@@ -25,7 +25,7 @@ DOCUMENT_KEYS = {
     "tested_exact", "attempts", "max_attempts", "input_fingerprint", "tested", "eligible",
     "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
     "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "exclusions", "n_kept",
-    "significance", "ideas", "n_ideas", "hold", "last_exit",
+    "significance", "ideas", "n_ideas", "hold", "last_exit", "n_scores", "progress",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",

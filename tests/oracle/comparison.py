@@ -17,6 +17,7 @@ VOLATILE = (
     "budget_s",
     "elapsed_s",
     "overrun_s",
+    "progress",
     "read_s",
     "store_s",
     "workers",

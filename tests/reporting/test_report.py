@@ -100,11 +100,11 @@ def test_nothing_is_requested_and_only_own_scripts_run(page):
 def test_every_picture_has_its_numbers_in_a_table(page):
     parsed = Parsed(page)
     tags = [tag for tag, _ in parsed.elements]
-    assert tags.count("figure") == tags.count("details") == 6
+    assert tags.count("figure") == tags.count("details") == 7
     # The groups have a table without a picture.
-    assert tags.count("table") == 7
+    assert tags.count("table") == 8
     figures = [json.loads(text) for kind, text in parsed.scripts if kind == "application/json"]
-    assert len(figures) == 7
+    assert len(figures) == 8
     assert all("title" not in figure.get("layout", {}) for figure in figures)
 
 

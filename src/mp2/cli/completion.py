@@ -105,6 +105,7 @@ def _database(context: click.Context) -> Path:
 
 
 RUN_ARGUMENT = click.argument("run", shell_complete=complete_runs)
+OPTIONAL_RUN_ARGUMENT = click.argument("run", required=False, shell_complete=complete_runs)
 WALK_ARGUMENT = click.argument("walk", shell_complete=complete_walks)
 SCAN_ARGUMENT = click.argument("scan", shell_complete=complete_scans)
 SCANNER_ARGUMENT = click.argument("name", shell_complete=complete_scanners)

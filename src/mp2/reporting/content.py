@@ -35,7 +35,7 @@ class Picture:
 class Section:
     """A question, its answer in words, the pictures, and what to know of them.
 
-    `small`: the pictures stand side by side.
+    `small`: the pictures stand side by side, `many`: up to four in a row.
     """
 
     anchor: str
@@ -45,6 +45,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     note: str = ""
     small: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,14 @@ class Card:
 
     label: str
     value: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A way to another page, relative to this one."""
+
+    address: str
     text: str
 
 
@@ -69,6 +78,7 @@ class Page:
     groups_title: str = "All groups"
     facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
     warnings: Names = ()
+    links: Sequence[Link] = ()
 
 
 # Two folders or more: a single slash stands in `open/close` and in dates.

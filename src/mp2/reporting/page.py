@@ -6,6 +6,7 @@ from os import PathLike
 from typing import Any
 
 from mp2._files import expanded, replacing
+from mp2.data.prices import PriceTable
 from mp2.discovery.records import ScanResult
 from mp2.errors import InputError
 from mp2.groups.result import SearchResult
@@ -17,6 +18,7 @@ from mp2.reporting.run_page import RunReport, run_page
 from mp2.reporting.scan_page import scan_page
 from mp2.reporting.walk_page import walk_page
 from mp2.reporting.writing import page_html
+from mp2.signals.grids import Grids
 
 Reported = SearchResult | PipelineRun | WalkForward | ScanResult
 
@@ -28,15 +30,26 @@ def report(
     picks: DayPicks | None = None,
     outcome: Outcome | None = None,
     walk: WalkForward | None = None,
+    prices: PriceTable | None = None,
+    grids: Grids | None = None,
 ) -> str:
     """Return the page of a result as HTML, and write it to `path`, whole or not at all.
 
-    The page needs no network. Beside a search it shows the `picks` of a day, their `outcome`, and
-    the walk-forward made by the same settings. Needs the extra `report`.
+    The page needs no network. Beside a search it shows the `picks` of a day, their `outcome`, the
+    walk-forward made by the same settings, and with `prices` (and the `grids` of the search) what
+    the picks looked like. Needs the extra `report`.
 
     Raises `InputError` for a result of another kind, and for a file that cannot be written.
     """
-    html = page_html(page_of(result, picks=picks, outcome=outcome, walk=walk))
+    page = page_of(
+        result,
+        picks=picks,
+        outcome=outcome,
+        walk=walk,
+        prices=prices,
+        grids=grids,
+    )
+    html = page_html(page)
     if path is not None:
         output = expanded(path)
         try:
@@ -53,6 +66,8 @@ def page_of(result: Reported, **beside: Any) -> Page:
     if isinstance(result, PipelineRun):
         if beside.get("picks") is None:
             beside["picks"] = result.next_day
+        if beside.get("prices") is None:
+            beside["prices"] = result.prices
         result = result.result
     if isinstance(result, SearchResult):
         return run_page(RunReport(result=result, **beside))

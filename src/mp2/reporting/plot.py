@@ -11,8 +11,24 @@ that result. Names of tickers, algorithms and scanners are shown as they are, ne
 
 from __future__ import annotations
 
+from mp2.reporting.pictures_market import candles, recent_signals, returns
 from mp2.reporting.pictures_run import algorithms, days, variations, votes
 from mp2.reporting.pictures_scan import scanners
+from mp2.reporting.pictures_search import progress, runs, scores
 from mp2.reporting.pictures_walk import value, weeks
 
-__all__ = ["algorithms", "days", "scanners", "value", "variations", "votes", "weeks"]
+__all__ = [
+    "algorithms",
+    "candles",
+    "days",
+    "progress",
+    "recent_signals",
+    "returns",
+    "runs",
+    "scanners",
+    "scores",
+    "value",
+    "variations",
+    "votes",
+    "weeks",
+]

@@ -8,14 +8,18 @@ from datetime import date
 from statistics import fmean
 
 from mp2.data.holding import holding
+from mp2.data.prices import PriceTable
 from mp2.errors import counted
 from mp2.groups.luck import shown_p
 from mp2.groups.result import Group, SearchResult, Status
-from mp2.picks.records import ALL, DayPicks, Outcome
+from mp2.picks.records import ALL, QUANTILES, DayPicks, Outcome
 from mp2.picks.weeks import WalkForward
 from mp2.reporting import pictures_run as draw
 from mp2.reporting.content import Card, Cell, Page, Picture, Section, Table, without_folders
+from mp2.reporting.pictures_market import returns
+from mp2.reporting.search_sections import candles_section, luck_section, progress_section
 from mp2.reporting.walk_page import walk_section
+from mp2.signals.grids import Grids
 
 _MOST_GROUPS = 100
 """Groups of each size in the table: beyond these `mp2 runs export` is the better table."""
@@ -29,6 +33,8 @@ class RunReport:
     picks: DayPicks | None = None
     outcome: Outcome | None = None
     walk: WalkForward | None = None
+    prices: PriceTable | None = None
+    grids: Grids | None = None
 
 
 def run_page(report: RunReport) -> Page:
@@ -203,8 +209,16 @@ def _sections(report: RunReport) -> Iterator[Section]:
     if report.walk is not None:
         yield walk_section(report.walk)
     if any(result.kept.values()):
-        yield _days_section(result, report.outcome)
+        yield _days_section(report)
+    luck = luck_section(result)
+    if luck is not None:
+        yield luck
+    if any(result.kept.values()):
         yield _common_section(result)
+    if report.picks is not None and report.prices is not None and report.picks.tickers():
+        yield candles_section(report.picks, report.prices, report.outcome, report.grids)
+    if result.progress:
+        yield progress_section(result)
 
 
 def _votes_section(result: SearchResult, picks: DayPicks) -> Section:
@@ -235,7 +249,10 @@ def _votes_table(picks: DayPicks) -> Table:
     return Table(headings=tuple(frame.columns), rows=frame.rows())
 
 
-def _days_section(result: SearchResult, outcome: Outcome | None) -> Section:
+def _days_section(report: RunReport) -> Section:
+    result = report.result
+    outcome = report.outcome
+    pictures = [Picture(figure=draw.days(result, outcome), table=_days_table(result))]
     answer = "The kept groups were chosen for these days, so they lie above all tickers here."
     if outcome is not None and outcome.universe_hit_rate_pp is not None:
         rates = []
@@ -246,6 +263,13 @@ def _days_section(result: SearchResult, outcome: Outcome | None) -> Section:
         universe = f"all tickers {outcome.universe_hit_rate_pp:.0f}%"
         answer += f" On {day}, which no search had seen, the picks hit "
         answer += f"{' and '.join(rates)}, {universe}."
+        if report.picks is not None and outcome.returns_pp:
+            picture = Picture(
+                figure=returns(report.picks, outcome),
+                table=_returns_table(report.picks, outcome),
+                title=f"Returns on {day} of each ticker; box: half of all tickers, line: 90%",
+            )
+            pictures.append(picture)
     else:
         answer += " The day after is what counts, and it is not scored yet (mp2 outcome)."
     return Section(
@@ -253,7 +277,7 @@ def _days_section(result: SearchResult, outcome: Outcome | None) -> Section:
         short="Steadiness",
         question="Is it steady, or one lucky day?",
         answer=answer,
-        pictures=[Picture(figure=draw.days(result, outcome), table=_days_table(result))],
+        pictures=pictures,
         note=f"Hit rate: share of the consensus with a gain: {holding(result.hold).trade}. Boxes: "
         "half of the kept groups, lines: 90% of them.",
     )
@@ -274,6 +298,16 @@ def _days_table(result: SearchResult) -> Table:
                 row += [group.days[idx].pp, group.days[idx].buys, group.days[idx].hits]
         rows.append(row)
     return Table(headings=tuple(headings), rows=rows)
+
+
+def _returns_table(picks: DayPicks, outcome: Outcome) -> Table:
+    rows: list[list[Cell]] = []
+    for ticker, return_pp in sorted(outcome.returns_pp.items(), key=lambda entry: -entry[1]):
+        sizes = " ".join(map(str, picks.sizes_with(ticker)))
+        rows.append([ticker, return_pp, sizes])
+    for share, return_pp in zip(QUANTILES, outcome.universe_quantiles_pp, strict=False):
+        rows.append([f"all tickers, {share:.0%} are below", return_pp, None])
+    return Table(headings=("ticker", "return %", "in picks of size"), rows=rows)
 
 
 def _common_section(result: SearchResult) -> Section:

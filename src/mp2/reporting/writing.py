@@ -22,8 +22,8 @@ from mp2.reporting.content import Page, Picture
 from mp2.reporting.theme import DARK, LIGHT, graph_objects, template
 
 
-def page_html(page: Page, links: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the HTML of a page; `links` are addresses of other pages and their texts."""
+def page_html(page: Page) -> str:
+    """Return the HTML of a page."""
     graph_objects()
     from plotly.offline import get_plotlyjs
 
@@ -45,7 +45,6 @@ def page_html(page: Page, links: Sequence[tuple[str, str]] = ()) -> str:
         .get_template("page.html.j2")
         .render(
             page=page,
-            links=links,
             numbers=numbers,
             templates=in_script(_encoded(templates)),
             script=own_script,

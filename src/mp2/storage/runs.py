@@ -380,7 +380,7 @@ class Store(CompactingStore):
     # --- rows -------------------------------------------------------------------------------------
 
     def _run_summary(self, row: Row) -> RunSummary:
-        # Not listed, and by far the largest column.
+        # Not listed, and by far the largest columns.
         for name in ("ideas", "progress"):
             row.pop(name, None)
         values = from_sql(row)
