@@ -288,6 +288,13 @@ def named_everywhere(ticker):
     )
 
 
+def test_the_warning_that_matters_most_is_shown(loaded):
+    shown = shown_of(loaded, None, warnings=("a: odd", "b: use shift", "size 3: few; no pick"))
+    text = text_of(screen(shown, None))
+    assert "Warning   1 of 2 (all: -v): b: use shift" in text
+    assert "a: odd" not in text
+
+
 def test_wide_characters_do_not_wrap():
     names = ["東京電力"] * 40
     for line in (

@@ -132,7 +132,8 @@ def _data(shown: Shown) -> Iterator[Text]:
         if line not in findings and not line.endswith("; no pick")
     ]
     if others:
-        text = others[0]
+        # Signals that seem to know their day make all else worthless.
+        text = min(others, key=lambda line: "shift" not in line)
         if len(others) > 1:
             text = f"1 of {len(others)} (all: -v): {text}"
         yield from labelled("Warning", text, at_most=2, style="yellow")
