@@ -20,15 +20,15 @@ three replicates. The starter s and variations of three later algorithms buy
 
 1. `project` reduces all rows to what s buys: 012345, so v is 111010. `find_larger` looks for
    variations with at least 2 buys in common with s: v, x, x', y.
-2. Below s, `walk` goes from the last candidate to the first. `find_larger` meets each with all
-   later ones. s v = 0124 has larger groups with x and x': both leave 012, so x' is dropped: each
-   group with x' equals one with x. 3 buys are within the limits: `offer_set` puts 012 among the
-   sets to be scored, at size 3.
-3. s v is opened. Its candidates are its mask: x and y. Those that may follow x below s v have to
-   follow x below s as well; that mask is known, because x comes after v.
-4. s v x is of the last level. Its larger groups have at least |s v x| + |s v y| - |s v| buys: 3 + 3
-   - 4 = 2, so they may be within the limits (`drop_larger`). `is_new_group`: 012 was not seen
-   before, as a group of 3. `find_larger` finds s v x y = 012 again, at size 4.
+2. Below s, `walk` goes from the last candidate to the first and meets each with all later ones.
+   s v = 0124 has larger groups with x and x': both leave 012, so x' is dropped: each group with x'
+   equals one with x. 3 buys are within the limits: `offer_set` puts 012 among the sets to be
+   scored, at size 3.
+3. The candidates of s v are its mask: x and y. Those that may follow x have to follow x below s as
+   well; that mask is known, because x comes after v.
+4. s v x has larger groups of at least |s v x| + |s v y| - |s v| = 2 buys, so they may be within the
+   limits (`drop_larger`). `is_new_group`: 012 was not seen before, as a group of 3. `find_larger`
+   finds s v x y = 012 again, at size 4.
 5. `flush` drops a set that was already scored at its size, by its fingerprint. `score_set` adds up
    the rows of labels of the tickers 0, 1, 2; bit r of a row: the ticker wins in replicate r.
 
@@ -66,9 +66,7 @@ from mp2.groups.kept import day_weights
 from mp2._kernel.replicates_state cimport *
 from mp2._kernel.replicates_walk cimport walk_starter
 from mp2._kernel.score cimport ScoreRules
-from mp2._kernel.state cimport (
-    TURN_EXHAUSTED, mp2_find_loops, reserve, take,
-)
+from mp2._kernel.state cimport TURN_EXHAUSTED, mp2_find_loops, reserve, take
 from mp2._recurse cimport Control
 
 # Fingerprints, of all workers together.
@@ -149,11 +147,10 @@ cdef class ReplicateSearch:
         family.lanes = <const int32_t *>self._keep(np.arange(n_days), np.int32)
         family.rules = &self.rules
         family.max_size = max(self.retain_sizes)
-        family.n_sizes = len(self.retain_sizes)
         for size in range(MAX_SIZE + 1):
             family.row_of_size[size] = -1
-            if size in self.retain_sizes:
-                family.row_of_size[size] = self.retain_sizes.index(size)
+        for size in self.retain_sizes:
+            family.row_of_size[size] = self.retain_sizes.index(size)
         # Random, but the same in every process: a result may not depend on chance.
         keys = np.random.Philox(key=20240105).random_raw(2 * own.row_words + 40)
         family.keys = <const uint64_t *>self._keep(keys, np.uint64)
@@ -190,22 +187,11 @@ cdef class ReplicateSearch:
         )
         # More than all terms of a score together, for what rounding does to a bound.
         constants = 100 + sum(abs(value) for value in self.rules.values())
-        largest = constants * (constants + D + family.n_tickers) ** 2
-        family.slack = 1e-12 * largest
-        family.steady = self._is_steady(rules)
-
-    def _is_steady(self, rules):
-        """Whether no buys between floor and cap can have too high a `cv_buys`.
-
-        It is greatest where every day has the fewest or the most buys.
-        """
-        n_days, low = self.family.panel.n_days, self.family.panel.floor
-        if low == 0:
-            return False
-        buys = np.full((n_days + 1, n_days), float(low))
-        buys[np.tri(n_days + 1, n_days, -1, bool)] = max(low, min(self.family.panel.cap, self.family.n_tickers))
-        spread = np.sqrt(buys.var(axis=1) * n_days / max(1, n_days - 1))
-        return (spread / buys.mean(axis=1)).max() * (1 + 1e-9) <= rules.max_cv_buys
+        family.slack = 1e-12 * constants * (constants + D + family.n_tickers) ** 2
+        # cv_buys**2 <= D / (D - 1) * (most - least)**2 / (4 most least) (Bhatia and Davis 2000).
+        least, most = family.panel.floor, min(family.panel.cap, family.n_tickers)
+        limit = 4.0 * least * most * max(0.0, rules.max_cv_buys) ** 2 * (D - 1)
+        family.steady = 0 < D * (most - least) ** 2 < limit * (1 - 1e-9)
 
     @property
     def n_variations(self):
@@ -217,22 +203,22 @@ cdef class ReplicateSearch:
 
     def lower(self, int64_t n_replicates):
         """Use the first `n_replicates` only, in every `run` that begins from now on."""
-        if not 1 <= n_replicates <= self.n_replicates:
-            raise ValueError(f"{n_replicates} replicates of {self.n_replicates}")
         self.n_replicates = n_replicates
 
 
 cdef class ReplicateWorker:
     """Maxima of the groups that one thread has met; not for use by two threads at once.
 
+    - `n_groups` int64[n_retained_sizes]: groups within the limits on buys, of exhausted starters;
     - `n_groups_exact`: nothing was skipped, so `n_groups` is exact; else it is a lower bound;
     - `enumeration_ns`, `scoring_ns`: time in `run`; only the second grows with the replicates.
     """
 
     cdef ReplicateSearch search
     cdef Walk walk
-    cdef object _maxima, _valid, _seen, _n_groups
-    cdef readonly int64_t enumeration_ns
+    cdef object _maxima, _valid, _tables
+    cdef readonly object n_groups
+    cdef readonly int64_t enumeration_ns, scoring_ns
 
     def __init__(self, ReplicateSearch search not None):
         cdef Walk *t = &self.walk
@@ -240,21 +226,21 @@ cdef class ReplicateWorker:
         t.family = &search.family
         t.exact = 1
         n_blocks = (search.n_replicates + BLOCK - 1) // BLOCK
-        n_sizes = search.family.n_sizes
+        n_sizes = len(search.retain_sizes)
         self._maxima = np.full((n_sizes, n_blocks * BLOCK), -np.inf)
-        self._valid = np.zeros((n_blocks, BLOCK_WORDS), np.uint64)
-        self._seen = np.zeros(search.n_slots, np.uint64)
-        self._n_groups = np.zeros(n_sizes, np.int64)
+        self._valid = np.zeros(n_blocks * BLOCK_WORDS, np.uint64)
+        self._tables = np.zeros(search.n_slots + N_REPRESENTATIVES, np.uint64)
+        self.n_groups = np.zeros(n_sizes, np.int64)
         t.maxima = <double *><size_t>self._maxima.ctypes.data
         t.valid = <uint64_t *><size_t>self._valid.ctypes.data
-        t.seen = <uint64_t *><size_t>self._seen.ctypes.data
+        t.seen = <uint64_t *><size_t>self._tables.ctypes.data
+        t.representatives = t.seen + search.n_slots
         t.max_row = n_blocks * BLOCK
         t.n_slots = search.n_slots
         place_lists(t)
         if reserve(&t.lists) != GO_ON:
             raise MemoryError("no memory to test replicates; lower --workers")
         place_lists(t)
-        memset(t.representatives, 0, N_REPRESENTATIVES * sizeof(uint64_t))
 
     def __dealloc__(self):
         free(self.walk.lists.memory)
@@ -268,17 +254,8 @@ cdef class ReplicateWorker:
         return self._maxima[:, :self.search.n_replicates].copy()
 
     @property
-    def n_groups(self):
-        """int64[n_retained_sizes]: groups within the limits on buys, of exhausted starters."""
-        return self._n_groups.copy()
-
-    @property
     def n_groups_exact(self):
         return bool(self.walk.exact)
-
-    @property
-    def scoring_ns(self):
-        return self.walk.scoring_ns
 
     @property
     def counts(self):
@@ -296,46 +273,42 @@ cdef class ReplicateWorker:
         """
         cdef Walk *t = &self.walk
         cdef Status status
-        cdef int32_t m
-        cdef int64_t started_ns, scoring_ns = t.scoring_ns
+        cdef int32_t member
+        cdef int64_t started_ns
         if not 0 <= starter < self.search.n_variations:
             raise ValueError(f"starter {starter} does not belong to this panel")
         member = self.search.alias_of[starter]
         known = self.search.exhausted.get(member)
         if known is not None:
-            self._n_groups += known
+            self.n_groups += known
             return _recurse.EXHAUSTED
-        m = member
         self._begin(control)
         with nogil:
             started_ns = mp2_now_ns()
-            status = walk_starter(t, m)
-            self.enumeration_ns += mp2_now_ns() - started_ns - (t.scoring_ns - scoring_ns)
+            status = walk_starter(t, member)
+            self.scoring_ns += t.scoring_ns
+            self.enumeration_ns += mp2_now_ns() - started_ns - t.scoring_ns
         if status == TURN_EXHAUSTED:
-            self._end(member)
-            return _recurse.EXHAUSTED
-        # What the tables know may not have been scored.
-        self._seen[:] = 0
+            known = [t.n_groups[<int>size] for size in self.search.retain_sizes]
+            self.search.exhausted[member] = known
+            self.n_groups += known
+        else:
+            # What the tables know may not have been scored.
+            self._tables[:] = 0
         return <int>status
 
     cdef _begin(self, Control control):
         cdef Walk *t = &self.walk
         cdef int64_t n_replicates = self.search.n_replicates
         loops = _recurse.simd().encode()
-        t.loops = <const ReplicateLoops *>mp2_find_loops(loops)
+        t.loops = mp2_find_loops(loops)
         t.stop = &control._stop
         t.wall_ns = &control._wall_ns
         t.credit = t.family.check_words
-        t.pending.n = 0
+        t.pending.n = t.scoring_ns = 0
         memset(t.n_groups, 0, sizeof(t.n_groups))
         t.n_blocks = (n_replicates + BLOCK - 1) // BLOCK
-        bits = np.arange(t.max_row) < n_replicates
-        self._valid[:] = np.packbits(bits, bitorder="little").view("<u8").reshape(-1, BLOCK_WORDS)
-
-    cdef _end(self, member):
-        n_groups = [self.walk.n_groups[<int>size] for size in self.search.retain_sizes]
-        self._n_groups += n_groups
-        self.search.exhausted[member] = n_groups
+        self._valid[:] = bitset.pack(np.arange(t.max_row) < n_replicates)
 
 
 cdef void place_lists(Walk *t) noexcept nogil:
@@ -357,7 +330,6 @@ cdef void place_lists(Walk *t) noexcept nogil:
     t.within = <uint64_t *>take(lists, mask)
     t.n_buys = <int32_t *>take(lists, D * sizeof(int32_t))
     t.counts = <uint8_t *>take(lists, 64 * D * family.n_words)
-    t.representatives = <uint64_t *>take(lists, N_REPRESENTATIVES * sizeof(uint64_t))
     for size in range(family.max_size):
         level = &t.levels[size]
         level.words = <uint64_t *>take(lists, node_row)
@@ -369,7 +341,6 @@ cdef void place_lists(Walk *t) noexcept nogil:
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
     s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * BLOCK_WORDS * sizeof(uint64_t))
-    s.expected = <double *>take(lists, D * sizeof(double))
     s.gains = <double *>take(lists, D * sizeof(double))
     s.order = <int32_t *>take(lists, D * sizeof(int32_t))
     s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))

@@ -130,21 +130,6 @@ cdef inline Status pair_step(Turn *t) noexcept nogil:
     return status
 
 
-cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
-    """The next set bit at or after `at`, or `end`."""
-    cdef int32_t w = at >> 6
-    cdef uint64_t bits
-    if at >= end:
-        return end
-    bits = words[w] & ~<uint64_t>0 << (at & 63)
-    while not bits:
-        w += 1
-        if w << 6 >= end:
-            return end
-        bits = words[w]
-    return min(end, (w << 6) + mp2_lowest_bit(bits))
-
-
 cdef inline Status triple_step(Turn *t) noexcept nogil:
     """Go on with the children of a triple that were not all visited at once."""
     cdef Base *b = &t.base

@@ -20,12 +20,6 @@ typedef struct mp2_print {
     uint64_t slot; /* where to look for it in a table; independent of the key */
 } mp2_print;
 
-#if defined(__GNUC__)
-#define MP2_PREFETCH(place) __builtin_prefetch(place)
-#else
-#define MP2_PREFETCH(place) ((void)(place))
-#endif
-
 #else /* read once per MP2_ISA */
 
 /* Tickers that two rows of a node have in common on a day. */
@@ -40,9 +34,9 @@ MP2_LOOP int32_t MP2_FN(count_lane)(
 
 /* Whether `row` and `other` have enough tickers in common every day (1), and not too many (2). */
 MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *row,
-    const uint64_t *other, int32_t n_lanes, int32_t has_floor)
+    const uint64_t *other, int32_t n_lanes)
 {
-    int32_t few = 0, many = 0, any = has_floor;
+    int32_t few = 0, many = 0, any = node->floor;
 #if defined(MP2_HAS_AVX512)
     for (int32_t lane = 0; lane < n_lanes; lane += 8) {
         int32_t n_real = node->n_days - lane < 8 ? node->n_days - lane : 8;
@@ -52,7 +46,7 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *ro
             total = _mm512_add_epi64(total, MP2_FN(count_8)(row + i, other + i));
         few |= _mm512_cmplt_epi64_mask(total, floor);
         many |= _mm512_cmpgt_epi64_mask(total, _mm512_set1_epi64(node->cap));
-        any |= has_floor || _mm512_test_epi64_mask(total, total);
+        any |= _mm512_test_epi64_mask(total, total);
     }
 #else
     (void)n_lanes;
@@ -66,15 +60,15 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *ro
     return few || !any ? 0 : many ? 1 : 3;
 }
 
-MP2_LOOP void MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row, int32_t first,
-    int32_t end, uint64_t *mask, uint64_t *within, int32_t n_lanes, int32_t has_floor)
+MP2_LOOP void MP2_FN(meet_days)(const mp2_node *node, const uint64_t *row, int32_t first,
+    int32_t end, uint64_t *mask, uint64_t *within, int32_t n_lanes)
 {
     for (int32_t w = first; w < end; w++) {
         uint64_t passes = 0, fits = 0;
         for (uint64_t left = mask[w]; left; left &= left - 1) {
             int32_t k = mp2_lowest_bit(left);
             const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
-            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes, has_floor);
+            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes);
             passes |= (verdict & 1) << k;
             fits |= (verdict >> 1) << k;
         }
@@ -88,10 +82,10 @@ MP2_LOOP void MP2_FN(meet_all)(const mp2_node *node, const uint64_t *row, int32_
 MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row, int32_t first,
     int32_t end, uint64_t *mask, uint64_t *within)
 {
-    if (node->n_lanes == 8 && node->floor > 0)
-        MP2_FN(meet_all)(node, row, first, end, mask, within, 8, 1);
+    if (node->n_lanes == 8)
+        MP2_FN(meet_days)(node, row, first, end, mask, within, 8);
     else
-        MP2_FN(meet_all)(node, row, first, end, mask, within, node->n_lanes, node->floor > 0);
+        MP2_FN(meet_days)(node, row, first, end, mask, within, node->n_lanes);
 }
 
 /* Counts a group's row by day, and with each candidate from word `first` on in bytes:
@@ -204,18 +198,6 @@ MP2_LOOP MP2_FN(vector) MP2_FN(carry)(MP2_FN(vector) * sum, MP2_FN(vector) a, MP
 #endif
 }
 
-/* Bits of counts that reach `least`, a number that fits the planes. */
-MP2_LOOP MP2_FN(vector)
-    MP2_FN(reaches)(const uint64_t *planes, int32_t n_planes, int32_t least, MP2_FN(vector) alive)
-{
-    MP2_FN(vector) enough = ~(alive ^ alive);
-    for (int32_t p = 0; p < n_planes; p++) {
-        MP2_FN(vector) plane = MP2_FN(read)(planes + 8 * p);
-        enough = least >> p & 1 ? enough & plane : enough | plane;
-    }
-    return enough & alive;
-}
-
 /* Counts the bits of each day. */
 MP2_TARGET static void MP2_FN(count_sets)(
     const uint64_t *words, int32_t n_words, int32_t n_days, int32_t *counts)
@@ -263,7 +245,7 @@ MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride
     uint64_t left = 0;
     for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
         const uint64_t *column = labels + w;
-        MP2_FN(vector) low[3] = {{0}, {0}, {0}}, zero = {0}, enough = MP2_FN(read)(alive + w), a, b;
+        MP2_FN(vector) low[3] = {{0}, {0}, {0}}, zero = {0}, enough = ~zero, a, b;
         int32_t i = 0;
         for (; i < (n & 3); i++)
             low[1] ^= MP2_FN(carry)(&low[0], MP2_FN(read)(column + stride * tickers[i]), zero);
@@ -284,9 +266,14 @@ MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride
                 a = b;
             }
         }
-        for (int32_t p = 0; p < 3; p++)
-            memcpy(planes + 8 * p + w, &low[p], sizeof low[p]);
-        enough = MP2_FN(reaches)(planes + w, n_planes, floor, enough);
+        memcpy(planes + w, &low[0], sizeof zero);
+        memcpy(planes + 8 + w, &low[1], sizeof zero);
+        memcpy(planes + 16 + w, &low[2], sizeof zero);
+        for (int32_t p = 0; p < n_planes; p++) {
+            a = MP2_FN(read)(planes + 8 * p + w);
+            enough = floor >> p & 1 ? enough & a : enough | a;
+        }
+        enough &= MP2_FN(read)(alive + w);
         memcpy(alive + w, &enough, sizeof enough);
         for (int32_t k = 0; k < MP2_FN(LANES); k++)
             left |= alive[w + k];

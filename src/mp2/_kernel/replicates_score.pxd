@@ -30,23 +30,21 @@ cdef inline Status offer_set(Walk *t, int32_t size, mp2_print found) noexcept no
     Its words are at the end of the pending ones already.
     """
     cdef Pending *pending = &t.pending
-    cdef const uint64_t *words = pending.words + t.family.panel.row_words * pending.n
-    if not t.family.steady and not is_steady(t, words):
-        return GO_ON
+    cdef Days *days = &t.scoring.days
+    cdef int64_t n = t.family.panel.row_words
+    cdef Statistics buys
+    if not t.family.steady:
+        t.loops.count_sets(
+            pending.words + n * pending.n, t.family.panel.n_words, days.n, days.buys
+        )
+        sum_buys(days, &buys)
+        if buys.cv_buys > t.family.rules.max_cv_buys:
+            return GO_ON
     t.n_groups[size] += 1
     pending.prints[pending.n] = found
     pending.sizes[pending.n] = size
     pending.n += 1
     return flush(t) if pending.n == N_PENDING else GO_ON
-
-
-cdef inline bint is_steady(Walk *t, const uint64_t *words) noexcept nogil:
-    """Whether the buys of a consensus are within `max_cv_buys`."""
-    cdef Days *days = &t.scoring.days
-    cdef Statistics found
-    t.loops.count_sets(words, t.family.panel.n_words, days.n, days.buys)
-    sum_buys(days, &found)
-    return found.cv_buys <= t.family.rules.max_cv_buys
 
 
 cdef inline void sum_buys(Days *days, Statistics *found) noexcept nogil:
@@ -59,17 +57,17 @@ cdef inline void sum_buys(Days *days, Statistics *found) noexcept nogil:
 
 
 cdef inline Status flush(Walk *t) noexcept nogil:
-    """Score the pending sets that the table does not know. It forgets, which costs time only."""
+    """Score the pending sets that the table does not know."""
     cdef Pending *pending = &t.pending
     cdef int64_t started_ns = mp2_now_ns()
     cdef int32_t k
     cdef Status status = GO_ON
     for k in range(pending.n):
+        if status != GO_ON:
+            break
         # The salts of groups are larger.
         if not is_known(t.seen, t.n_slots, &pending.prints[k], pending.sizes[k]):
             status = score_set(t, pending.words + t.family.panel.row_words * k, pending.sizes[k])
-        if status != GO_ON:
-            break
     pending.n = 0
     t.scoring_ns += mp2_now_ns() - started_ns
     return status
@@ -85,7 +83,7 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
     count_buys(t, words, t.family.n_set_planes)
     for block in range(t.n_blocks):
         if count_hits(t, words, block, alive):
-            if not t.scoring.prepared:
+            if t.scoring.n_tickers == 0:
                 prepare(t, words)
             raise_maxima(t, maxima + <int64_t>block * BLOCK, alive)
         status = spend(t, BLOCK_WORDS * t.scoring.n_buys + 16 * t.family.panel.n_days)
@@ -97,16 +95,16 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
 cdef inline void count_buys(Walk *t, const uint64_t *words, int32_t n_planes) noexcept nogil:
     """The buys of a set; days in the order in which they decide most."""
     cdef Scoring *s = &t.scoring
+    cdef double *expected = s.days.pp
     cdef int32_t D = s.days.n, d, k
     t.loops.count_sets(words, t.family.panel.n_words, D, s.days.buys)
     s.n_planes = n_planes
-    s.n_listed = s.prepared = 0
-    s.n_buys = 0
+    s.n_buys = s.n_tickers = s.n_listed = 0
     for d in range(D):
         s.n_buys += s.days.buys[d]
-        s.expected[d] = s.days.buys[d] * t.family.win_rates[d]
+        expected[d] = s.days.buys[d] * t.family.win_rates[d]
         k = d
-        while k > 0 and s.expected[d] < s.expected[s.order[k - 1]]:
+        while k > 0 and expected[d] < expected[s.order[k - 1]]:
             s.order[k] = s.order[k - 1]
             k -= 1
         s.order[k] = d
@@ -153,7 +151,6 @@ cdef inline void prepare(Walk *t, const uint64_t *words) noexcept nogil:
         for i in range(W):
             s.any_day[i] |= words[d * W + i]
     s.n_tickers = count_words(s.any_day, W)
-    s.prepared = 1
     sum_buys(&s.days, &found)
     found.wilson_lb = wilson_lower_bound(least, s.n_buys, rules.wilson_z)
     if s.n_buys > least:

@@ -6,43 +6,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from mp2._kernel.heap cimport MAX_SIZE
 from mp2._kernel.score cimport Days, ScoreRules
 from mp2._kernel.state cimport (
-    GO_ON, TURN_AT_WALL, TURN_STOPPED, Arena, Status, count_words, mp2_load, mp2_lowest_bit,
-    mp2_note_words, mp2_now_ns, mp2_panel,
+    GO_ON, MP2_PREFETCH, TURN_AT_WALL, TURN_STOPPED, Arena, Status, count_words, mp2_load,
+    mp2_loops, mp2_lowest_bit, mp2_node, mp2_now_ns, mp2_panel, mp2_print, next_bit,
 )
-
-cdef extern from "_kernel/simd.h" nogil:
-    ctypedef struct mp2_node:
-        uint64_t *rows
-        int32_t n_days, n_lanes, row_words, floor, cap
-    ctypedef struct mp2_print:
-        uint64_t key
-        uint64_t slot
-    # The struct of `state`, with the fields that are used here.
-    ctypedef struct ReplicateLoops "mp2_loops":
-        void (*meet)(
-            const mp2_node *, const uint64_t *, int32_t, int32_t, uint64_t *, uint64_t *
-        ) noexcept nogil
-        void (*count_lanes)(
-            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, int32_t *,
-            uint8_t *
-        ) noexcept nogil
-        void (*drop_larger)(
-            const mp2_node *, const uint8_t *, const int32_t *, int32_t, int32_t, int32_t,
-            uint64_t *
-        ) noexcept nogil
-        void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
-        mp2_print (*fingerprint)(
-            const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
-        ) noexcept nogil
-        void (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
-        int32_t (*add_day)(
-            const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
-            uint64_t *
-        ) noexcept nogil
-        double (*gather)(
-            const uint64_t *, int32_t, int32_t, int32_t, int32_t, const double *, int32_t *
-        ) noexcept nogil
-    void MP2_PREFETCH(const void *)
 
 
 cdef enum:
@@ -63,7 +29,7 @@ cdef struct Family:
     const uint64_t *everyone     # that set
     const int32_t *algo_of       # [n_members], like the next one
     const int32_t *after         # the first of a later algorithm
-    int32_t max_size, n_sizes, n_tickers
+    int32_t max_size, n_tickers
     int32_t row_of_size[MAX_SIZE + 1]    # of the maxima; -1: not retained
     int32_t n_lanes              # days of a node, whole vectors
     int32_t max_chunks           # of a node
@@ -104,21 +70,19 @@ cdef struct Scoring:
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
     uint64_t *any_day
     int32_t *order               # [n_days]: the day with the fewest expected hits first
-    double *expected             # [n_days]: hits
     double *gains                # [n_days]: rise of the bound for one more hit
     double base                  # bound at no hits
     int64_t n_buys
-    int64_t n_tickers
+    int64_t n_tickers            # of any day; 0: not counted yet, as are gains and base
     int32_t n_planes             # that are in use
-    int32_t n_listed
-    int32_t prepared
+    int32_t n_listed             # days
     Days days
 
 
 cdef struct Walk:
     # One worker.
     const Family *family
-    const ReplicateLoops *loops
+    const mp2_loops *loops
     int64_t *stop
     int64_t *wall_ns
     int64_t credit
@@ -156,7 +120,6 @@ cdef inline Status spend(Walk *t, int64_t words) noexcept nogil:
 
 cdef inline Status check(Walk *t) noexcept nogil:
     """Look at the stop flag and the wall."""
-    mp2_note_words(t.family.check_words - t.credit)
     t.credit = t.family.check_words
     if mp2_load(t.stop):
         return TURN_STOPPED
@@ -166,28 +129,16 @@ cdef inline Status check(Walk *t) noexcept nogil:
 cdef inline bint is_known(
     uint64_t *table, uint64_t n_slots, const mp2_print *found, uint64_t salt
 ) noexcept nogil:
-    """Whether a table has a fingerprint; now it has. It forgets, which costs time only.
+    """Whether a table has a fingerprint with this salt; now it has, as one of two in their place.
 
-    The same fingerprint with another `salt` is another one.
+    It forgets, which costs time only.
     """
-    cdef uint64_t *place = table + (found.slot & (n_slots - 1))
+    cdef uint64_t at = found.slot & (n_slots - 1)
     cdef uint64_t key = found.key + salt * <uint64_t>0x9e3779b97f4a7c15
-    if place[0] == key:
+    cdef bint known
+    if table[at] == key:
         return True
-    place[0] = key
-    return False
-
-
-cdef inline int32_t next_bit(const uint64_t *words, int32_t n_words, int32_t at) noexcept nogil:
-    """Index of the first bit from `at` on, or -1."""
-    cdef int32_t w = at >> 6
-    cdef uint64_t left
-    if w >= n_words:
-        return -1
-    left = words[w] >> (at & 63) << (at & 63)
-    while left == 0:
-        w += 1
-        if w == n_words:
-            return -1
-        left = words[w]
-    return 64 * w + mp2_lowest_bit(left)
+    known = table[at ^ 1] == key
+    table[at ^ 1] = table[at]
+    table[at] = key
+    return known

@@ -17,16 +17,13 @@ from mp2._kernel.state cimport TURN_EXHAUSTED, mp2_compress_moves, mp2_project
 cdef inline Status walk_starter(Walk *t, int32_t starter) noexcept nogil:
     """Meet every replicate with every group that begins with a variation."""
     cdef Level *level = &t.levels[0]
-    cdef Status status = check(t)
-    if status == GO_ON:
-        status = project(t, starter)
-    if status != GO_ON:
-        return status
+    cdef Status status = project(t, starter)
     # As if the group of no variation bought what the starter buys.
     level.words = t.node.rows + starter * <int64_t>t.node.row_words
     level.consensus = panel_row(t, starter)
     level.candidates = t.family.everyone
-    status = walk(t, 0, starter, starter + 1)
+    if status == GO_ON:
+        status = walk(t, 0, starter, starter + 1)
     if status == GO_ON:
         status = flush(t)
     return TURN_EXHAUSTED if status == GO_ON else status
@@ -42,7 +39,7 @@ cdef inline Status project(Walk *t, int32_t starter) noexcept nogil:
     cdef const uint64_t *row = panel_row(t, starter)
     cdef mp2_node *node = &t.node
     cdef int32_t W = family.panel.n_words, n_chunks = 1, d, k
-    cdef Status status = GO_ON
+    cdef Status status = check(t)
     for d in range(node.n_days):
         n_chunks = max(n_chunks, (count_words(row + d * W, W) + 63) // 64)
     node.row_words = n_chunks * node.n_lanes
@@ -115,7 +112,8 @@ cdef inline void allow(Walk *t, int32_t size, int32_t k, uint64_t *mask) noexcep
 
 
 cdef inline bint any_left(Walk *t, int32_t k, const uint64_t *mask) noexcept nogil:
-    return next_bit(mask, t.family.n_words, t.family.after[k] >> 6 << 6) >= 0
+    cdef int32_t n_members = t.family.n_members
+    return next_bit(mask, t.family.after[k], n_members) < n_members
 
 
 cdef inline void join(Walk *t, const Level *level, int32_t k, Level *joined) noexcept nogil:
@@ -137,12 +135,15 @@ cdef inline bint is_new_group(Walk *t, int32_t size, int32_t k) noexcept nogil:
     """
     cdef uint64_t salt = <uint64_t>(size + 1) << 32 | t.family.algo_of[k]
     t.n_visited += 1
-    if not is_known(t.seen, t.n_slots, &t.levels[size].prints[k], salt):
-        return True
+    return not (is_known(t.seen, t.n_slots, &t.levels[size].prints[k], salt) and may_skip(t))
+
+
+cdef inline bint may_skip(Walk *t) noexcept nogil:
+    """Whether what is known may be skipped: not in small searches, which count all groups."""
     if t.n_visited <= N_MEASURED:
-        return True
+        return False
     t.exact = 0
-    return False
+    return True
 
 
 cdef inline bint may_hit(Walk *t, const uint64_t *consensus) noexcept nogil:
@@ -152,21 +153,21 @@ cdef inline bint may_hit(Walk *t, const uint64_t *consensus) noexcept nogil:
     the first `N_MEASURED` groups show which, and are not skipped.
     """
     cdef uint64_t alive[BLOCK_WORDS]
-    cdef int32_t block
+    cdef int32_t block = 0
+    cdef bint hits = False
     if t.n_measured == N_MEASURED and 3 * t.n_dead < N_MEASURED:
         return True
     count_buys(t, consensus, t.family.n_planes)
-    for block in range(t.n_blocks):
+    while block < t.n_blocks and not hits:
         t.credit -= BLOCK_WORDS * t.scoring.n_buys
-        if count_hits(t, consensus, block, alive):
-            t.n_measured = min(N_MEASURED, t.n_measured + 1)
-            return True
+        hits = count_hits(t, consensus, block, alive)
+        block += 1
     if t.n_measured < N_MEASURED:
         t.n_measured += 1
-        t.n_dead += 1
+        t.n_dead += not hits
         return True
-    t.exact = 0
-    return False
+    t.exact &= hits
+    return hits
 
 
 cdef inline Status find_larger(Walk *t, int32_t size, int32_t k, uint64_t *mask) noexcept nogil:
@@ -176,15 +177,17 @@ cdef inline Status find_larger(Walk *t, int32_t size, int32_t k, uint64_t *mask)
     """
     cdef const Family *family = t.family
     cdef Level *joined = &t.levels[size + 1]
-    cdef int32_t n_words = family.n_words, algo = -1
-    cdef int32_t i = family.after[k] >> 6 << 6
+    cdef const uint64_t *left = mask
+    cdef int32_t n_members = family.n_members, first = family.after[k], algo = -1, i
     cdef int64_t n = family.panel.row_words
     cdef bint last = size == family.max_size - 2, scored = family.row_of_size[size + 2] >= 0
     cdef mp2_print found
     cdef Status status = GO_ON
-    t.loops.meet(&t.node, joined.words, i >> 6, n_words, mask, t.within)
-    i = next_bit(t.within if last else mask, n_words, i)
-    while i >= 0 and status == GO_ON:
+    t.loops.meet(&t.node, joined.words, first >> 6, family.n_words, mask, t.within)
+    if last:
+        left = t.within
+    i = next_bit(left, first, n_members)
+    while i < n_members and status == GO_ON:
         found = t.loops.fingerprint(
             joined.consensus, panel_row(t, i), n, family.keys, t.pending.words + n * t.pending.n
         )
@@ -196,8 +199,10 @@ cdef inline Status find_larger(Walk *t, int32_t size, int32_t k, uint64_t *mask)
                 joined.prints[i] = found
             if scored and t.within[i >> 6] >> (i & 63) & 1:
                 status = offer_set(t, size + 2, found)
-        i = next_bit(t.within if last else mask, n_words, i + 1)
-    return spend(t, 2 * n + 16 * n_words * <int64_t>t.node.row_words) if status == GO_ON else status
+        i = next_bit(left, i + 1, n_members)
+    if status != GO_ON:
+        return status
+    return spend(t, 2 * n + 16 * family.n_words * <int64_t>t.node.row_words)
 
 
 cdef inline bint is_repeated(Walk *t, mp2_print found, int32_t k, int32_t *algo) noexcept nogil:
@@ -209,9 +214,4 @@ cdef inline bint is_repeated(Walk *t, mp2_print found, int32_t k, int32_t *algo)
     if t.family.algo_of[k] != algo[0]:
         algo[0] = t.family.algo_of[k]
         t.n_salts += 1
-    if not is_known(t.representatives, N_REPRESENTATIVES, &found, t.n_salts):
-        return False
-    if t.n_visited < N_MEASURED:
-        return False
-    t.exact = 0
-    return True
+    return is_known(t.representatives, N_REPRESENTATIVES, &found, t.n_salts) and may_skip(t)

@@ -51,6 +51,12 @@ MP2_INLINE int32_t mp2_lowest_bit(uint64_t word)
 #endif
 }
 
+#if defined(__GNUC__)
+#define MP2_PREFETCH(place) __builtin_prefetch(place)
+#else
+#define MP2_PREFETCH(place) ((void)(place))
+#endif
+
 /* The six masks that compress one word (Warren, Hacker's Delight, 2nd ed., section 7-4), computed
  * once per mask word. */
 static inline void mp2_compress_moves(uint64_t mask, uint64_t *moves)

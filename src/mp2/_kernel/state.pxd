@@ -56,6 +56,11 @@ cdef extern from "_kernel/simd.h" nogil:
     ctypedef struct mp2_decided:
         int64_t n_passing, n_counted
         int32_t any_left
+    ctypedef struct mp2_node:
+        uint64_t *rows
+        int32_t n_days, n_lanes, row_words, floor, cap
+    ctypedef struct mp2_print:
+        uint64_t key, slot
     ctypedef struct mp2_loops:
         const char *name
         void (*sort_out)(
@@ -68,6 +73,29 @@ cdef extern from "_kernel/simd.h" nogil:
             const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *
         ) noexcept nogil
         void (*decide)(const mp2_base *, const mp2_triple *, mp2_decided *) noexcept nogil
+        void (*meet)(
+            const mp2_node *, const uint64_t *, int32_t, int32_t, uint64_t *, uint64_t *
+        ) noexcept nogil
+        void (*count_lanes)(
+            const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t, int32_t *,
+            uint8_t *
+        ) noexcept nogil
+        void (*drop_larger)(
+            const mp2_node *, const uint8_t *, const int32_t *, int32_t, int32_t, int32_t,
+            uint64_t *
+        ) noexcept nogil
+        mp2_print (*fingerprint)(
+            const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
+        ) noexcept nogil
+        void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
+        void (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
+        int32_t (*add_day)(
+            const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
+            uint64_t *
+        ) noexcept nogil
+        double (*gather)(
+            const uint64_t *, int32_t, int32_t, int32_t, int32_t, const double *, int32_t *
+        ) noexcept nogil
     int32_t mp2_count(uint64_t word)
     int32_t mp2_lowest_bit(uint64_t word)
     void mp2_compress_moves(uint64_t mask, uint64_t *moves)
@@ -77,6 +105,7 @@ cdef extern from "_kernel/simd.h" nogil:
     )
     void mp2_transpose(uint64_t *words)
     const mp2_loops *mp2_find_loops(const char *name)
+    void MP2_PREFETCH(const void *place)
 
 
 cdef enum Status:
@@ -266,3 +295,18 @@ cdef inline int32_t lower_bound(const int32_t *values, int32_t n, int32_t wanted
         else:
             high = middle
     return low
+
+
+cdef inline int32_t next_bit(const uint64_t *words, int32_t at, int32_t end) noexcept nogil:
+    """The next set bit at or after `at`, or `end`."""
+    cdef int32_t w = at >> 6
+    cdef uint64_t bits
+    if at >= end:
+        return end
+    bits = words[w] & ~<uint64_t>0 << (at & 63)
+    while not bits:
+        w += 1
+        if w << 6 >= end:
+            return end
+        bits = words[w]
+    return min(end, (w << 6) + mp2_lowest_bit(bits))
