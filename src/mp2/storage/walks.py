@@ -6,9 +6,7 @@ disk when `save_walk` returns, so a walk whose process died continues after its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mp2.errors import InputError
 from mp2.picks.judging import judge_each
@@ -118,7 +116,7 @@ class WalkStore(PickedStore):
                 values["n_done"] = len(walk.weeks)
                 values["first_day"] = walk.weeks[0].days[0].day
                 values["last_day"] = walk.weeks[-1].days[-1].day
-                values["total"] = _as_fields(walk.total)
+                values["total"] = {series: asdict(walk.total[series]) for series in walk.total}
             self._update("walk", key, values)
 
     def abandon_walk(self, walk_id: str) -> None:
@@ -197,10 +195,6 @@ class WalkStore(PickedStore):
     def _weeks_of(self, walk: int) -> tuple[Week, ...]:
         rows = self._execute("SELECT * FROM walk_week WHERE walk = ? ORDER BY week", (walk,))
         return tuple(validated(Week, from_sql(dict(row))["body"]) for row in rows.fetchall())
-
-
-def _as_fields(total: Mapping[str, Judged]) -> dict[str, Any]:
-    return {series: asdict(judged) for series, judged in total.items()}
 
 
 def _summary(row: Row) -> WalkSummary:
