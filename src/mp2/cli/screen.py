@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.text import Text
 
 from mp2.cli.beside import Beside
@@ -53,10 +54,13 @@ class Shown:
 
     def named(self) -> dict[str, MergedCandidate]:
         """Return the candidates of the scan among the tickers of the vote, picked ones first."""
-        if self.beside.scan is None or self.picks is None:
+        scan = self.beside.scan
+        picks = self.picks
+        if scan is None or picks is None:
             return {}
-        tickers = [*self.picks.tickers(), *(vote.ticker for vote in self.picks.votes)]
-        return named_among(dict.fromkeys(tickers), self.beside.scan.candidates)
+        voted = [vote.ticker for vote in picks.votes]
+        tickers = dict.fromkeys([*picks.tickers(), *voted])
+        return named_among(tickers, scan.candidates)
 
     def command(self, words: str) -> str:
         """Return a command line on the stored run, with its database where that is not usual."""
@@ -263,9 +267,12 @@ def _last_close(prices: PriceTable, ticker: str) -> str:
     # Tickers of a table of signals may be others.
     if ticker not in prices.tickers:
         return ""
-    closes = prices.close[prices.tickers.index(ticker)].tolist()
-    close = next(value for value in reversed(closes) if isfinite(value))
-    return f"{close:,.2f}" if close >= 1 else f"{close:.4g}"
+    closes = prices.close[prices.tickers.index(ticker)]
+    # Every ticker has a bar.
+    close = closes[np.isfinite(closes)][-1]
+    if close < 1:
+        return f"{close:.4g}"
+    return f"{close:,.2f}"
 
 
 def _scanners(shown: Shown, room: _Room) -> Iterator[Text]:
@@ -320,14 +327,14 @@ def _picked_group(shown: Shown, size: int) -> Group | None:
 
 def _members(result: SearchResult, group: Group) -> str:
     """The members of a group, and its hit rate beside that of all tickers on the same days."""
-    n_buys = sum(day.buys for day in group.days)
-    expected = 0.0
-    for day, rate in zip(group.days, result.base_win_rates, strict=True):
-        # Tickers drawn at random on these days, as many as the group buys.
-        expected += rate * day.buys / max(n_buys, 1)
+    # Tickers drawn at random on these days, as many as the group buys.
+    buys = [day.buys for day in group.days]
+    n_buys = sum(buys)
+    expected = fmean(result.base_win_rates, buys)
     place = f"rank {group.rank}"
     if group.idea is not None:
-        place += f", idea {group.idea}/{len(result.ideas[len(group.members)])}"
+        n_ideas = len(result.ideas[len(group.members)])
+        place += f", idea {group.idea}/{n_ideas}"
     if group.family is not None:
         place += f", family {group.family}"
     hits = f"{n_buys} buys, {group.pooled_pp:.1f}% hit; all tickers {expected:.1f}%"

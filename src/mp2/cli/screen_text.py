@@ -28,9 +28,12 @@ def wrapped(
     at_most: int = 1,
 ) -> list[str]:
     """Return the lines of a text, at least one; what does not fit `at_most` is cut."""
-    lines = [line.plain.rstrip() for line in Text(plain(text)).wrap(_RULER, width)]
+    folded = Text(plain(text)).wrap(_RULER, width)
+    lines = [line.plain.rstrip() for line in folded]
+    if not lines:
+        return [""]
     if len(lines) <= at_most:
-        return lines or [""]
+        return lines
     last = cut(lines[at_most - 1], width - len(_CUT)).rstrip()
     return [*lines[: at_most - 1], last + _CUT]
 
