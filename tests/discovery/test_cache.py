@@ -62,8 +62,9 @@ def failing(code="unavailable"):
 
 
 def test_keys_ignore_the_order_of_parameters_and_nothing_else():
-    def key_of(method, address, parser="p"):
-        return Request(method, checked_url(address), {}, max_bytes=1).cache_key(parser)
+    def key_of(method, address, parser="p", document=None):
+        request = Request(method, checked_url(address), {}, max_bytes=1, document=document)
+        return request.cache_key(parser)
 
     key = key_of("GET", "http://x/y?a=1&b=2")
     assert key == key_of("GET", "http://x/y?b=2&a=1")
@@ -72,8 +73,10 @@ def test_keys_ignore_the_order_of_parameters_and_nothing_else():
         ("GET", "http://x/z?a=1&b=2"),
         ("GET", "http://x/y?a=2&b=2"),
         ("GET", "http://x/y?a=1&b=2", "q"),
+        ("POST", "http://x/y?a=1&b=2", "p", {"a": 1}),
+        ("POST", "http://x/y?a=1&b=2", "p", {"a": 2}),
     ]
-    assert len({key, *(key_of(*other) for other in others)}) == 5
+    assert len({key, *(key_of(*other) for other in others)}) == 7
     assert len(key) == 64
 
 

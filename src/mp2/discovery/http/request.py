@@ -95,6 +95,8 @@ class Request:
         for name, value in (self.form or {}).items():
             if not _SECRET_FIELD.search(name):
                 values.append((name, value))
+        if self.document is not None:
+            values.append(("", json.dumps(self.document, sort_keys=True)))
         if self.secret_params:
             text = json.dumps(sorted(self.secret_params.items()))
             values.append(("", _sha256(text)[:8]))
