@@ -156,6 +156,22 @@ def test_nights_compact_their_runs(tmp_path):
     assert [one.run_id for one in night.scored] == [first.last.picks.run_id]
 
 
+def test_a_compacted_run_picks_for_later_days_as_a_whole_one(mp2, here):
+    picked = []
+    for name, compacted in (("small", True), ("whole", False)):
+        (here / name).mkdir()
+        nights = Nights(here / name)
+        nights.run(FIRST, compact=compacted)
+        nights.grow(FIRST + 2)
+        code, out, _ = mp2(
+            *("pick", "last", "--db", nights.db, "--prices", nights.bars),
+            *("--grids", nights.folder / "grids.toml", "--json"),
+        )
+        document = json.loads(out)
+        picked.append((code, document["day"], document["picks"], document["votes"]))
+    assert picked[0] == picked[1]
+
+
 def test_nights_may_keep_all(tmp_path):
     nights = Nights(tmp_path)
     nights.run(FIRST, compact=False)
