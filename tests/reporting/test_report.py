@@ -13,8 +13,9 @@ from reporting_names import HOSTILE
 from sheets import group_of, result_of
 
 import mp2 as package
+from mp2.discovery.records import OutcomeStatus, ScanError, ScanOutcome, ScanResult, ScanStatus
 from mp2.errors import InputError
-from mp2.groups.result import Member
+from mp2.groups.result import Member, Status
 from mp2.picks.records import Vote
 from mp2.reporting.content import without_folders
 from mp2.reporting.writing import in_script
@@ -70,6 +71,40 @@ def test_the_first_sentence_is_the_honest_one(page):
 def test_without_tests_the_page_says_so(result):
     lead = re.search(r'<p class="lead">(.*?)</p>', package.report(result))[1]
     assert "Whether such picks did well in past weeks was not tested (mp2 walkforward)." in lead
+
+
+def test_a_search_that_did_not_end_says_how_far_it_came(result):
+    walled = replace(result, status=Status.WALL, coverage=0.2249)
+    page = package.report(walled)
+    assert "The search did not end: it covered 22.4% of the space." in page
+    assert "better groups may exist" in page
+
+
+def test_a_scan_page_tells_answered_from_not_run():
+    outcomes = (
+        ScanOutcome(scanner="good", pipeline="p", status=OutcomeStatus.OK, n_candidates=0),
+        ScanOutcome(
+            scanner="off",
+            pipeline="p",
+            status=OutcomeStatus.SKIPPED,
+            error=ScanError("missing_key", "no key"),
+        ),
+    )
+    scan = ScanResult(
+        scan_id="20260109-200000-abcd",
+        status=ScanStatus.COMPLETE,
+        elapsed_s=1.0,
+        workers=2,
+        mode="concurrent",
+        outcomes=outcomes,
+        candidates=(),
+    )
+    page = package.report(scan)
+    assert "1 of 2 scanners answered and named 0 candidates; none failed, 1 were not run." in page
+
+
+def test_a_walk_has_a_page(walked):
+    assert f'<p class="lead">{walked.sentence()}</p>' in package.report(walked)
 
 
 def test_a_run_that_found_nothing_has_a_page():

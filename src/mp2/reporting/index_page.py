@@ -43,7 +43,8 @@ def index_page(
 
 
 def _section(runs: Sequence[RunSummary]) -> Section:
-    headings = ("run", "last day", "status", "source", "best by size", "p", "coverage %")
+    figures = ("best by size", "p", "coverage %", "picks hit %", "all tickers %")
+    headings = ("run", "last day", "status", "source", *figures)
     rows: list[list[Cell]] = []
     for run in runs:
         best = []
@@ -53,7 +54,10 @@ def _section(runs: Sequence[RunSummary]) -> Section:
         coverage = None if run.coverage is None else 100 * run.coverage
         source = without_folders(run.source)
         named = (run.run_id, run.last_day, run.status, source)
-        rows.append([*named, ", ".join(best), run.p, coverage])
+        rates: tuple[Cell, Cell] = (None, None)
+        if run.outcome is not None:
+            rates = (run.outcome.hit_rate_pp, run.outcome.universe_hit_rate_pp)
+        rows.append([*named, ", ".join(best), run.p, coverage, *rates])
     return Section(
         anchor="runs",
         short="Runs",

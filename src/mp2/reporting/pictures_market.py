@@ -15,7 +15,6 @@ from mp2.reporting.theme import (
     FAINT_GREY,
     GREY,
     VERMILLION,
-    graph_objects,
     label,
     new_figure,
     size_colour,
@@ -116,12 +115,12 @@ def candles(
     """
     if ticker not in prices.tickers or ticker not in sheet.tickers:
         raise InputError(f"candles: no ticker {ticker!r} in the prices")
-    go = graph_objects()
     days = list(sheet.days)
     figure = new_figure(
         label(ticker),
         300,
         xaxis={
+            # Days without a session have no place.
             "type": "category",
             "categoryorder": "array",
             "categoryarray": days,
@@ -129,7 +128,7 @@ def candles(
             "anchor": "y2",
             "showgrid": False,
             "tickvals": [days[0], days[-1]],
-            "ticktext": [f"{day[8:]}.{day[5:7]}." for day in (days[0], days[-1])],
+            "ticktext": [days[0][5:], days[-1][5:]],
             "tickangle": 0,
             "range": [-0.5, len(days) - 0.5],
         },
@@ -143,29 +142,48 @@ def candles(
         },
         showlegend=False,
     )
+    _add_candles(figure, prices, days, ticker)
+    _add_lanes(figure, picks, sheet, ticker)
+    last = len(days) - 1
+    figure.add_vrect(last - 0.5, last + 0.5, fillcolor=FAINT_GREY, line={"width": 0}, layer="below")
+    return figure
+
+
+def _add_candles(
+    figure: Any,
+    prices: PriceTable,
+    days: Sequence[str],
+    ticker: str,
+) -> None:
     row = prices.tickers.index(ticker)
     columns = [prices.date_idx(day) for day in days if day in prices.dates]
-    known = [prices.dates[column] for column in columns]
-    figure.add_trace(
-        go.Candlestick(
-            x=known,
-            open=prices.open[row, columns],
-            high=prices.high[row, columns],
-            low=prices.low[row, columns],
-            close=prices.close[row, columns],
-            increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": "rgba(0,0,0,0)"},
-            decreasing={"line": {"color": VERMILLION, "width": 1}, "fillcolor": VERMILLION},
-            name=label(ticker),
-        )
+    # The last day may have no bar yet, and a ticker may have holes.
+    columns = [column for column in columns if prices.close[row, column] > 0]
+    figure.add_candlestick(
+        x=[prices.dates[column] for column in columns],
+        open=prices.open[row, columns],
+        high=prices.high[row, columns],
+        low=prices.low[row, columns],
+        close=prices.close[row, columns],
+        increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": "rgba(0,0,0,0)"},
+        decreasing={"line": {"color": VERMILLION, "width": 1}, "fillcolor": VERMILLION},
+        name=label(ticker),
     )
+
+
+def _add_lanes(
+    figure: Any,
+    picks: DayPicks,
+    sheet: SignalSheet,
+    ticker: str,
+) -> None:
     sizes = sorted(picks.picks)
     for size, name, buys in lanes(picks, sheet, ticker):
-        colour = size_colour(sizes, size)
         figure.add_heatmap(
-            x=days,
+            x=list(sheet.days),
             y=[f"size {size}: {label(name, whole=True)}"],
-            z=[[int(buy) for buy in buys]],
-            colorscale=[[0, "rgba(134, 144, 160, 0.10)"], [1, colour]],
+            z=[list(map(int, buys))],
+            colorscale=[[0, "rgba(134, 144, 160, 0.10)"], [1, size_colour(sizes, size)]],
             zmin=0,
             zmax=1,
             showscale=False,
@@ -174,10 +192,6 @@ def candles(
             yaxis="y2",
             hovertemplate="%{y}, %{x}<extra></extra>",
         )
-    figure.add_vrect(
-        len(days) - 1.5, len(days) - 0.5, fillcolor=FAINT_GREY, line={"width": 0}, layer="below"
-    )
-    return figure
 
 
 def lanes(

@@ -10,7 +10,7 @@ from statistics import fmean, quantiles
 from typing import Any
 
 from mp2.groups.result import Group, SearchResult
-from mp2.picks.records import DayPicks, Outcome
+from mp2.picks.records import DayPicks, Outcome, Vote
 from mp2.reporting.theme import (
     BLUE,
     FAINT_ORANGE,
@@ -34,48 +34,77 @@ _ROW_PX = 17
 # --- votes
 
 
-def votes(picks: DayPicks) -> Any:
+def votes(picks: DayPicks, outcome: Outcome | None = None) -> Any:
     """Draw which idea names which ticker, most ideas first, beside the picks.
 
     Each column is one idea: groups that say the same count once. Columns of one size stand
-    together, the best idea first.
+    together, the best idea first. With an outcome the return of each ticker stands at its right.
     """
-    go = graph_objects()
     shown = picks.votes[:MOST_TICKERS]
-    names = [label(vote.ticker) for vote in shown]
     sizes = sorted(picks.picks)
-    figure = new_figure(
+    columns = sorted({idea for vote in shown for idea in vote.ideas})
+    figure = _vote_axes(picks, shown, sizes)
+    _add_picked(figure, picks, shown, sizes)
+    _add_ideas(figure, shown, columns)
+    _add_counts(figure, shown, outcome)
+    middles: list[float | None] = []
+    for size in sizes:
+        places = [place for place, column in enumerate(columns) if column[0] == size]
+        middles.append(fmean(places) if places else None)
+        if places and places[0]:
+            figure.add_vline(x=places[0] - 0.5, line={"color": GREY, "width": 2}, xref="x2")
+    texts = [f"ideas of size {size}" for size in sizes]
+    figure.update_layout(xaxis2={"tickvals": middles, "ticktext": texts, "tickangle": 0})
+    return figure
+
+
+def _vote_axes(
+    picks: DayPicks,
+    shown: Sequence[Vote],
+    sizes: list[int],
+) -> Any:
+    """Return a figure with three columns, for picks, ideas and counts, over the same tickers."""
+    most = max((vote.n_ideas or 0 for vote in shown), default=1)
+    above = {"showgrid": False, "zeroline": False, "side": "top"}
+    return new_figure(
         f"Votes for {picks.day}",
         110 + _ROW_PX * max(len(shown), 4),
         xaxis={
+            **above,
             "domain": [0, 0.1],
-            "showgrid": False,
-            "side": "top",
             "range": [-0.7, len(sizes) - 0.3],
-            "zeroline": False,
             "tickvals": list(range(len(sizes))),
             "ticktext": list(map(str, sizes)),
             "tickangle": 0,
             "title": {"text": "pick"},
         },
-        xaxis2={"domain": [0.12, 0.8], "showgrid": False, "side": "top", "zeroline": False},
+        xaxis2={**above, "domain": [0.12, 0.76]},
         xaxis3={
-            "domain": [0.82, 1],
-            "showgrid": False,
+            **above,
+            "domain": [0.78, 1],
             "showticklabels": False,
-            "side": "top",
             "title": {"text": "ideas"},
-            # Room for the number beside the longest bar.
-            "range": [0, 1.5 * max((vote.n_ideas or 0 for vote in shown), default=1)],
+            # Room for the texts beside the longest bar.
+            "range": [0, 2.4 * most],
         },
         yaxis={
             "range": [len(shown) - 0.5, -0.5],
             "showgrid": False,
             "type": "category",
+            # Otherwise the tickers of the picks, which are drawn first, would come first.
             "categoryorder": "array",
-            "categoryarray": names,
+            "categoryarray": [label(vote.ticker) for vote in shown],
         },
+        showlegend=False,
     )
+
+
+def _add_picked(
+    figure: Any,
+    picks: DayPicks,
+    shown: Sequence[Vote],
+    sizes: list[int],
+) -> None:
     for place, size in enumerate(sizes):
         pick = picks.picks[size]
         picked = set(pick.tickers) if pick else set()
@@ -85,16 +114,22 @@ def votes(picks: DayPicks) -> Any:
             y=rows,
             mode="markers",
             marker={"symbol": "square", "size": 11, "color": VERMILLION},
-            name=f"in the pick of size {size}",
-            showlegend=False,
             hovertemplate=f"%{{y}}: in the pick of size {size}<extra></extra>",
         )
-    columns = sorted({idea for vote in shown for idea in vote.ideas})
+
+
+def _add_ideas(
+    figure: Any,
+    shown: Sequence[Vote],
+    columns: Sequence[tuple[int, int]],
+) -> None:
+    named = [[int(column in vote.ideas) for column in columns] for vote in shown]
+    texts = [f"size {size}, idea {idea}" for size, idea in columns]
     figure.add_heatmap(
         x=list(range(len(columns))),
-        y=names,
-        z=[[int(column in vote.ideas) for column in columns] for vote in shown],
-        customdata=[[f"size {size}, idea {idea}" for size, idea in columns]] * len(shown),
+        y=[label(vote.ticker) for vote in shown],
+        z=named,
+        customdata=[texts] * len(shown),
         hovertemplate="%{y}, %{customdata}<extra></extra>",
         colorscale=[[0, "rgba(134, 144, 160, 0.10)"], [1, BLUE]],
         zmin=0,
@@ -104,29 +139,30 @@ def votes(picks: DayPicks) -> Any:
         ygap=2,
         xaxis="x2",
     )
-    figure.add_trace(
-        go.Bar(
-            x=[vote.n_ideas for vote in shown],
-            y=names,
-            text=[vote.n_ideas for vote in shown],
-            orientation="h",
-            marker={"color": GREY},
-            textposition="outside",
-            cliponaxis=False,
-            showlegend=False,
-            hovertemplate="%{y}: %{x} ideas<extra></extra>",
-            xaxis="x3",
-        )
+
+
+def _add_counts(
+    figure: Any,
+    shown: Sequence[Vote],
+    outcome: Outcome | None,
+) -> None:
+    texts = []
+    for vote in shown:
+        text = str(vote.n_ideas or "")
+        if outcome is not None and vote.ticker in outcome.returns_pp:
+            text += f"  {outcome.returns_pp[vote.ticker]:+.1f}%"
+        texts.append(text)
+    figure.add_bar(
+        x=[vote.n_ideas for vote in shown],
+        y=[label(vote.ticker) for vote in shown],
+        text=texts,
+        orientation="h",
+        marker={"color": GREY},
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x} ideas<extra></extra>",
+        xaxis="x3",
     )
-    middles = []
-    for size in sizes:
-        places = [place for place, column in enumerate(columns) if column[0] == size]
-        middles.append(fmean(places) if places else None)
-        if places and places[0]:
-            figure.add_vline(x=places[0] - 0.5, line={"color": GREY, "width": 2}, xref="x2")
-    texts = [f"ideas of size {size}" for size in sizes]
-    figure.update_layout(xaxis2={"tickvals": middles, "ticktext": texts, "tickangle": 0})
-    return figure
 
 
 # --- hit rates by day
@@ -154,21 +190,34 @@ def days(result: SearchResult, outcome: Outcome | None = None) -> Any:
             rates = [day.pp for day in picked.days]
             _add_pick(figure, places, rates, sizes, size)
     if outcome is not None and outcome.universe_hit_rate_pp is not None:
-        after = len(result.days)
         marks.append(f"<b>{_mark(outcome.session or outcome.day)}</b><br>not<br>searched")
-        figure.add_vrect(after - 0.5, after + 0.5, fillcolor=FAINT_ORANGE, line={"width": 0})
-        _add_universe(figure, [after], [outcome.universe_hit_rate_pp])
-        for position, size in enumerate(sizes):
-            score = outcome.sizes.get(size)
-            if score is not None and score.hit_rate_pp is not None:
-                place = after + _offset(position, len(sizes))
-                _add_pick(figure, [place], [score.hit_rate_pp], sizes, size)
+        _add_day_after(figure, len(result.days), outcome, outcome.universe_hit_rate_pp, sizes)
     figure.update_xaxes(tickvals=list(range(len(marks))), ticktext=marks, tickangle=0)
+    # A name once, though several traces have it.
     seen: set[str] = set()
     for trace in figure.data:
         trace.showlegend = trace.name not in seen
         seen.add(trace.name)
     return figure
+
+
+def _add_day_after(
+    figure: Any,
+    after: int,
+    outcome: Outcome,
+    universe_pp: float,
+    sizes: list[int],
+) -> None:
+    """Add the day picked for, on a ground of its own: no group was chosen for it."""
+    figure.add_vrect(
+        after - 0.5, after + 0.5, fillcolor=FAINT_ORANGE, line={"width": 0}, layer="below"
+    )
+    _add_universe(figure, [after], [universe_pp])
+    for position, size in enumerate(sizes):
+        score = outcome.sizes.get(size)
+        if score is not None and score.hit_rate_pp is not None:
+            place = after + _offset(position, len(sizes))
+            _add_pick(figure, [place], [score.hit_rate_pp], sizes, size)
 
 
 def short_day(day: str) -> str:

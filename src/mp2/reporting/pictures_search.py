@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mp2.groups.histogram import BIN_WIDTH, N_BINS, bin_starts
-from mp2.groups.result import SearchResult
+from mp2.groups.result import Group, SearchResult
 from mp2.reporting.theme import (
     BLUE,
     FAINT_BLUE,
@@ -43,31 +43,48 @@ def scores(result: SearchResult, size: int) -> Any:
     )
     eligible = result.n_scores.get(size, ())
     null = luck_scores(result, size)
-    _add_bins(figure, eligible, BLUE, "eligible groups (logarithmic)", "y")
     groups = result.kept.get(size, ())
-    best = groups[0].score if groups else None
-    below = [n if best is None or start < best else 0 for start, n in _bins(null)]
-    above = [n - n_below for n, n_below in zip(null, below, strict=True)]
-    _add_bins(figure, below, GREY, "best score of one search by luck", "y2")
-    if any(above):
-        name = "such a one as good as the best here, about"
-        _add_bins(figure, above, VERMILLION, name, "y2", "/")
+    _add_bins(figure, eligible, BLUE, "eligible groups (logarithmic)", "y")
+    _add_luck(figure, null, groups)
     if groups:
+        best = groups[0].score
         figure.add_vrect(
-            groups[-1].score,
-            groups[0].score,
-            fillcolor=FAINT_GREY,
-            line={"width": 0},
-            layer="below",
+            groups[-1].score, best, fillcolor=FAINT_GREY, line={"width": 0}, layer="below"
         )
-        _add_line(figure, groups[0].score, "best", "solid")
+        _add_line(figure, best, "best", "solid")
         picked = result.pick(size)
         if picked is not None and picked.rank > 1:
             _add_line(figure, picked.score, "pick", "dash")
+    # An empty half would look like a count of none.
+    if not any(null):
+        figure.update_layout(xaxis={"anchor": "y"}, yaxis={"domain": [0, 1]})
+        figure.update_layout(yaxis2={"visible": False})
+    elif not any(eligible):
+        figure.update_layout(yaxis={"visible": False}, yaxis2={"domain": [0, 1]})
     filled = [start for start, n in [*_bins(eligible), *_bins(null)] if n]
     if filled:
-        figure.update_xaxes(range=[min(filled) - BIN_WIDTH, max(filled) + 3 * BIN_WIDTH])
+        figure.update_xaxes(range=[min(filled) - BIN_WIDTH, max(filled) + 2 * BIN_WIDTH])
     return figure
+
+
+def _add_luck(
+    figure: Any,
+    null: Sequence[int],
+    groups: Sequence[Group],
+) -> None:
+    """Add the searches by luck; those whose best is about as good as the best here stand out.
+
+    The bin of the best group counts as good, since a search is known by its bin only.
+    """
+    below = []
+    as_good = []
+    for start, n in _bins(null):
+        is_below = not groups or start + BIN_WIDTH <= groups[0].score
+        below.append(n if is_below else 0)
+        as_good.append(0 if is_below else n)
+    _add_bins(figure, below, GREY, "best score of one search by luck", "y2")
+    if any(as_good):
+        _add_bins(figure, as_good, VERMILLION, "about as good as the best here", "y2", "/")
 
 
 def luck_scores(result: SearchResult, size: int) -> tuple[int, ...]:
@@ -101,7 +118,8 @@ def _add_bins(
         ranges.append(text)
     figure.add_bar(
         x=[start + BIN_WIDTH / 2 for start, _ in _bins(counts)],
-        y=list(counts),
+        # A logarithmic axis has no place for 0.
+        y=[n or None for n in counts],
         customdata=ranges[: len(counts)],
         width=BIN_WIDTH * 0.94,
         marker={"color": colour, "pattern": {"shape": pattern}},
@@ -118,8 +136,9 @@ def _add_line(figure: Any, score: float, name: str, dash: str) -> None:
         x=score,
         y=1,
         yref="paper",
+        # The two stand close, so one is above the picture and both are left of their lines.
         yanchor="bottom" if is_best else "top",
-        xanchor="left" if is_best else "right",
+        xanchor="right",
         text=f"<b>{name} {score:.1f}</b>",
         showarrow=False,
     )
@@ -188,9 +207,13 @@ def runs(summaries: Sequence[RunSummary]) -> Any:
             x=names,
             y=[run.best_score.get(size) for run in ordered],
             customdata=days,
-            mode="lines+markers",
-            marker={"symbol": size_symbol(sizes, size), "size": 8},
-            line={"color": size_colour(sizes, size), "width": 1},
+            # No lines: runs of different days have nothing between them.
+            mode="markers",
+            marker={
+                "symbol": size_symbol(sizes, size),
+                "size": 9,
+                "color": size_colour(sizes, size),
+            },
             name=f"size {size}",
             hovertemplate=f"%{{x}}, %{{customdata}}: size {size} %{{y:.1f}}<extra></extra>",
         )

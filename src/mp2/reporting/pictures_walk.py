@@ -41,7 +41,7 @@ def value(walk: WalkForward) -> Any:
             y=low,
             fill="tonexty",
             fillcolor=FAINT_GREY,
-            name="picks at random, 95 of 100",
+            name="picks at random, 95 of 100, before costs",
             **edge,
         )
     held = [day.scores[ALL] for day in days]
@@ -106,12 +106,13 @@ def weeks(walk: WalkForward) -> Any:
     if total is not None and total.low is not None:
         figure.add_hrect(total.low, total.high, fillcolor=FAINT_GREY, line={"width": 0})
         figure.add_annotation(
-            x=1,
+            x=0,
             xref="paper",
-            xanchor="right",
-            y=total.high,
-            yanchor="bottom",
-            text=f"all weeks {total.mean:+.1f} ({total.low:+.1f} to {total.high:+.1f})",
+            xanchor="left",
+            y=1,
+            yref="paper",
+            yanchor="top",
+            text=f"band: all weeks {total.mean:+.1f} ({total.low:+.1f} to {total.high:+.1f})",
             showarrow=False,
         )
     around: list[tuple[str, Any]] = []

@@ -21,6 +21,7 @@ from mp2.reporting.search_sections import candles_section, luck_section, progres
 from mp2.reporting.walk_page import walk_section
 from mp2.signals.grids import Grids
 
+_LEAST_SAMPLES = 5
 _MOST_GROUPS = 100
 """Groups of each size in the table: beyond these `mp2 runs export` is the better table."""
 
@@ -47,7 +48,7 @@ def run_page(report: RunReport) -> Page:
         lead=lead(report),
         cards=list(_cards(report)),
         sections=sections,
-        groups=_groups_table(result),
+        groups=_groups_table(result) if any(result.kept.values()) else None,
         facts=list(_facts(result)),
         warnings=tuple(map(without_folders, _warnings(report))),
     )
@@ -93,6 +94,10 @@ def lead(report: RunReport) -> str:
         f"In the {n_days} searched, the pick of size {len(best.members)} hit {best.pooled_pp:.0f}%"
         f"{_against(result)}; it was chosen for that."
     ]
+    if result.status is not Status.COMPLETE:
+        # Rounded down: only a complete search says 100%.
+        searched = int(1000 * result.coverage) / 10
+        sentences.append(f"The search did not end: it covered {searched}% of the space.")
     if report.outcome is not None:
         sentences.append(_outcome_sentence(report.outcome))
     sentences.append(_walk_sentence(report.walk))
@@ -205,7 +210,7 @@ def _outcome_card(outcome: Outcome) -> Card:
 def _sections(report: RunReport) -> Iterator[Section]:
     result = report.result
     if report.picks is not None and report.picks.votes:
-        yield _votes_section(result, report.picks)
+        yield _votes_section(report.picks, report.outcome)
     if report.walk is not None:
         yield walk_section(report.walk)
     if any(result.kept.values()):
@@ -217,11 +222,12 @@ def _sections(report: RunReport) -> Iterator[Section]:
         yield _common_section(result)
     if report.picks is not None and report.prices is not None and report.picks.tickers():
         yield candles_section(report.picks, report.prices, report.outcome, report.grids)
-    if result.progress:
+    # A search of a moment has no course.
+    if len(result.progress) >= _LEAST_SAMPLES:
         yield progress_section(result)
 
 
-def _votes_section(result: SearchResult, picks: DayPicks) -> Section:
+def _votes_section(picks: DayPicks, outcome: Outcome | None) -> Section:
     top = picks.votes[0]
     n_groups = max(vote.n_groups for vote in picks.votes)
     ideas = {idea for vote in picks.votes for idea in vote.ideas}
@@ -232,6 +238,8 @@ def _votes_section(result: SearchResult, picks: DayPicks) -> Section:
             "groups name a ticker, but groups that say the same are one idea: count ideas."
         )
     note = "Rows: tickers, most ideas first. Columns: ideas, the best of a size first."
+    if outcome is not None and outcome.returns_pp:
+        note += " Right: the number of ideas, and the return on the day picked for."
     if len(picks.votes) > draw.MOST_TICKERS:
         note += f" The first {draw.MOST_TICKERS} of {len(picks.votes)}; the table has all."
     return Section(
@@ -239,7 +247,7 @@ def _votes_section(result: SearchResult, picks: DayPicks) -> Section:
         short="Votes",
         question="Which tickers do the groups agree on?",
         answer=answer,
-        pictures=[Picture(figure=draw.votes(picks), table=_votes_table(picks))],
+        pictures=[Picture(figure=draw.votes(picks, outcome), table=_votes_table(picks))],
         note=note,
     )
 
@@ -372,4 +380,6 @@ def _facts(result: SearchResult) -> Iterator[tuple[str, str]]:
     yield "rule of outcomes", str(result.hold)
     yield "input", result.input_fingerprint[:16]
     for name, value in result.rules.to_dict().items():
-        yield name.replace("_", " "), str(value)
+        # The sizes are the only list.
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield name.replace("_", " "), text

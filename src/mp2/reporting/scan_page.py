@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mp2.discovery.records import ScanResult
+from mp2.discovery.records import ANSWERED, ScanResult
 from mp2.errors import counted
 from mp2.reporting import pictures_scan as draw
 from mp2.reporting.content import Card, Cell, Page, Picture, Section, Table, without_folders
@@ -30,22 +30,30 @@ def scan_page(result: ScanResult) -> Page:
 
 
 def _lead(result: ScanResult) -> str:
-    n_scanners = counted(len(result.outcomes), "scanner")
-    failed = "none failed"
+    n_answered = _n_answered(result)
+    missing = "none failed"
     if result.n_failed:
-        failed = f"{result.n_failed} of them failed, so candidates may be missing"
+        missing = f"{result.n_failed} failed, so candidates may be missing"
+    n_not_run = len(result.outcomes) - n_answered - result.n_failed
+    if n_not_run:
+        missing += f", {n_not_run} were not run"
+    candidates = counted(len(result.candidates), "candidate")
     return (
-        f"{n_scanners} named {counted(len(result.candidates), 'candidate')}; {failed}. A candidate "
-        "is a ticker to look at: whether such tickers gain was not tested."
+        f"{n_answered} of {counted(len(result.outcomes), 'scanner')} answered and named "
+        f"{candidates}; {missing}. A candidate is a ticker to look at: whether such tickers gain "
+        "was not tested."
     )
+
+
+def _n_answered(result: ScanResult) -> int:
+    return sum(outcome.status in ANSWERED for outcome in result.outcomes)
 
 
 def _cards(result: ScanResult) -> Iterator[Card]:
     n_several = sum(one.n_sources > 1 for one in result.candidates)
     n_candidates = counted(len(result.candidates), "candidate")
     yield Card(label="Found", value=n_candidates, text=f"{n_several} named by several scanners")
-    n_answered = sum(not one.failed and one.error is None for one in result.outcomes)
-    scanners = f"{n_answered} of {len(result.outcomes)}"
+    scanners = f"{_n_answered(result)} of {len(result.outcomes)}"
     yield Card(label="Scanners with an answer", value=scanners, text=f"{result.n_failed} failed")
     text = f"at most {result.workers} at once"
     yield Card(label="Time", value=f"{result.elapsed_s:.1f} s", text=text)

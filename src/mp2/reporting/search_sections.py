@@ -134,7 +134,7 @@ def _signals_table(
 
 def progress_section(result: SearchResult) -> Section:
     """Return the section on what was searched, over time."""
-    answer = f"{result.headline()}. "
+    answer = f"{result.headline().capitalize()}. "
     if result.status is Status.COMPLETE:
         answer += "The whole space was searched: no better group exists under these rules."
     else:
@@ -151,7 +151,7 @@ def progress_section(result: SearchResult) -> Section:
     return Section(
         anchor="search",
         short="Search",
-        question="What was not searched?",
+        question="Where did the time go, and what was not searched?",
         answer=answer,
         pictures=[Picture(figure=progress(result), table=Table(headings=headings, rows=rows))],
         note="Starters run by ascending number of buys; those cut off at their limit go on while "

@@ -53,8 +53,10 @@ def walk_section(walk: WalkForward) -> Section:
                 title="Hit rate of the picks less that of all tickers, by week, in points",
             ),
         ],
-        note=f"{n_weeks} times: search the days of a week, apply the groups to the days after. "
+        note="The band would hold 95 of 100 choices of as many tickers at random if tickers moved "
+        "independently; they move together, so it should be wider. "
+        f"{n_weeks} times: search the days of a week, apply the groups to the days after. "
         "x marks weeks without picks. One interval in twenty lies beside zero by chance: of "
-        f"{n_weeks} weeks expect {P_SMALL * n_weeks:.0f}. Series: {ALL} is the union of the picks "
-        "of all sizes.",
+        f"{n_weeks} weeks expect {P_SMALL * n_weeks:.0f}. In the tables {ALL} is the union of the "
+        "picks of all sizes.",
     )
