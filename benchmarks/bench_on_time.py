@@ -43,7 +43,7 @@ from mp2._recurse import now_ns
 from mp2.data.panel import SignalPanel
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
-from mp2.pipeline import search
+from mp2.searching import search
 
 N_SPINNING = 4
 N_RUNS, N_RUNS_QUICK, N_EXITS, N_EXITS_QUICK = 1000, 80, 10, 3

@@ -18,7 +18,7 @@ from one_core import PlainSearch, make_kernel, run_kernel
 from mp2 import _recurse
 from mp2.data.signal_reader import read_signals
 from mp2.groups.rules import Rules
-from mp2.pipeline import search
+from mp2.searching import search
 
 RULES = Rules()
 SHAPE = {"n_algos": 7, "n_variations": 40, "n_tickers": 400, "density": 0.34, "seed": 1}

@@ -26,7 +26,7 @@ from mp2 import _recurse
 from mp2.data.panel import SignalPanel
 from mp2.data.signal_reader import read_signals
 from mp2.groups.rules import Rules
-from mp2.pipeline import search
+from mp2.searching import search
 
 SPINS = 8_000_000
 CONTROL_STEP = 24

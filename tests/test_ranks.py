@@ -20,7 +20,7 @@ RANKS = (
     {"picks", "discovery"},
     {"storage", "demo"},
     {"pipeline", "scanning", "walking"},
-    {"nightly"},
+    {"nightly", "searching"},
     {"reporting"},
     {"cli"},
     {"__main__"},

@@ -58,7 +58,8 @@ _NAMES_OF = {
     "nightly.job": "daily",
     "nightly.records": "Night PickedNight",
     "scanning": "scan",
-    "pipeline": "PipelineRun resume run search",
+    "pipeline": "PipelineRun",
+    "searching": "resume run search",
     "walking": "resume_walk_forward walk_forward",
 }
 """Module -> the public names it defines. `__init__.pyi` has the same names for type checkers."""

@@ -50,12 +50,12 @@ from mp2.picks.track import ConfigurationRecord as ConfigurationRecord
 from mp2.picks.track import TrackRecord as TrackRecord
 from mp2.picks.weeks import WalkForward as WalkForward
 from mp2.pipeline import PipelineRun as PipelineRun
-from mp2.pipeline import resume as resume
-from mp2.pipeline import run as run
-from mp2.pipeline import search as search
 from mp2.reporting import plot as plot
 from mp2.reporting.page import report as report
 from mp2.scanning import scan as scan
+from mp2.searching import resume as resume
+from mp2.searching import run as run
+from mp2.searching import search as search
 from mp2.signals.algorithms import Algorithm as Algorithm
 from mp2.signals.algorithms import Parameter as Parameter
 from mp2.signals.algorithms import algorithm as algorithm

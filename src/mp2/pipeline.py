@@ -1,64 +1,49 @@
 """The main job: prices -> signals -> search -> test for luck -> picks -> store.
 
-`run` does all of it, `search` begins with a panel of signals, and `resume` continues either one
-from the store. Each makes a `Request`, which the store keeps, and hands it to `run_request` or
-`search_request`; the command line does the same. `luck_request` tests a stored run. What follows a
-search belongs between `recorder.keep` and `recorder.finish`: by then the result is stored even if
-it fails.
+A `Request`, which the store keeps, says what to do. `run_request` does all of it, `search_request`
+begins with a panel of signals, `resume_request` continues either one from the store, and
+`luck_request` tests a stored run. `mp2.searching` and the command line make the requests.
+
+What follows a search belongs between `recorder.keep` and `recorder.finish`: by then the result is
+stored even if it fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from mp2._durations import Duration, seconds
-from mp2._interrupts import OnInterrupt, stopped_by_interrupt
 from mp2._overview import Entry, Overview
 from mp2._recurse import now_ns
-from mp2.data.holding import DAY_HOLD, Hold, check_same_hold, holding
+from mp2.data.holding import Hold, check_same_hold, holding
 from mp2.data.panel import SignalPanel
-from mp2.data.prices import PriceTable, as_prices
+from mp2.data.prices import PriceTable
 from mp2.data.sectors import read_sectors
-from mp2.data.signal_reader import as_panel
 from mp2.data.tables import Observe, Stop
 from mp2.errors import InputError, counted
-from mp2.evidence.settings import N_REPLICATES, LuckSettings
-from mp2.groups.progress import ProgressBar
 from mp2.groups.result import SearchResult, Status
-from mp2.groups.rules import Rules
 from mp2.groups.search import SearchObserver
 from mp2.groups.search import search as search_groups
-from mp2.groups.settings import FAMILY_OVERLAP, SearchSettings, check_settings
-from mp2.picks.costs import check_cost
+from mp2.groups.settings import check_settings
 from mp2.storage.inputs import (
     NOTHING_BESIDE,
     Beside,
-    PathText,
-    beside_of,
     last_day,
     moved,
-    path_of,
     read_again,
     read_bars,
     read_panel,
-    sectors_source,
-    source_of,
 )
 from mp2.storage.recorder import Recorder, Storing, recording
 from mp2.storage.request import (
     DemoPrices,
     InMemory,
     LuckRequest,
-    PickSettings,
-    PricesFile,
     Request,
-    SignalSettings,
     SignalsFile,
 )
 from mp2.storage.runs import Store
@@ -121,241 +106,6 @@ class RunControl:
     def is_stopped(self) -> bool:
         """Return whether `stop` is set."""
         return self.stop is not None and self.stop.is_set()
-
-
-# --- the public functions -------------------------------------------------------------------------
-
-
-def search(
-    panel: Any,
-    *,
-    store: PathText | None = None,
-    budget_s: Duration = 60.0,
-    workers: int = 4,
-    rules: Rules | None = None,
-    special: Sequence[str] = (),
-    max_attempts: int | None = None,
-    count: str = "exact",
-    without: Sequence[str] = (),
-    family_overlap: float = FAMILY_OVERLAP,
-    replicates: int = 0,
-    null: str = "auto",
-    seed: int = 0,
-    prices: Any = None,
-    sectors: Any = None,
-    stop: Stop = None,
-    observe: SearchObserver | None = None,
-    observe_every_s: Duration = 0.1,
-    on_interrupt: OnInterrupt = "stop",
-    progress: bool = False,
-) -> SearchResult:
-    """Search a panel, or what `read_signals` reads, for the best consensus groups.
-
-    With `store`, the path of a database, the run is kept there while it runs, and `resume` can
-    continue it: the result has its `run_id`. The rule of outcomes is that of the panel. The search
-    takes at most `budget_s`, in seconds or as "5m"; it and the settings after it are those of
-    `mp2.groups.settings.SearchSettings`. Setting `stop` (from any thread, or a signal handler) ends
-    the search and keeps all groups found so far.
-    `observe` is called in the calling thread about every `observe_every_s` seconds.
-
-    Ctrl-C ends the search as `stop` does, a second one raises `KeyboardInterrupt`; with
-    `on_interrupt="raise"` the first one does, as also where nothing was searched yet.
-    `progress=True` shows a bar on a terminal and in a notebook.
-
-    With `replicates`, such as 999, what the search leaves of `budget_s` goes into a test whether
-    the best groups are better than luck: `significance` of the result. `null`, `seed`, `prices` and
-    `sectors` are those of `mp2.significance`.
-
-    Raises `InputError` for an unusable setting or table, `StoreError` when the store cannot be used
-    at the beginning, `MemoryError` when a starter's working memory cannot be had. A store that
-    fails later costs only the storing: `store_error` of the result says why.
-    """
-    settings = SearchSettings(
-        budget_s=seconds("budget_s", budget_s),
-        workers=workers,
-        rules=Rules() if rules is None else rules,
-        special=special,
-        max_attempts=max_attempts,
-        count=count,
-        without=without,
-        family_overlap=family_overlap,
-    )
-    control = RunControl(
-        storing=Storing(db=path_of(store)),
-        stop=stop,
-        observe=observe,
-        observe_every_s=seconds("observe_every_s", observe_every_s),
-    )
-    with _attended(control, on_interrupt, progress) as control:
-        if not isinstance(panel, str | PathLike):
-            panel = as_panel(panel, stop=control.stop)
-        if not isinstance(prices, str | PathLike | None):
-            prices = as_prices(prices, stop=control.stop)
-        history = None
-        if prices is not None:
-            history = source_of(prices, PricesFile, "prices")
-        request = Request(
-            source=source_of(panel, SignalsFile, "signals"),
-            search=settings,
-            luck=LuckRequest(
-                settings=LuckSettings(replicates=replicates, null=null, seed=seed),
-                prices=history,
-                sectors=sectors_source(sectors),
-            ),
-            hold=panel.hold if isinstance(panel, SignalPanel) else DAY_HOLD,
-        )
-        return search_request(
-            request,
-            control,
-            panel if isinstance(panel, SignalPanel) else None,
-            beside_of(prices, sectors),
-        )
-
-
-def run(
-    prices: Any,
-    *,
-    store: PathText | None = None,
-    budget_s: Duration = 60.0,
-    workers: int = 4,
-    rules: Rules | None = None,
-    n_days: int = 5,
-    end: str | None = None,
-    grids: Grids | PathText | None = None,
-    special: Sequence[str] = (),
-    max_attempts: int | None = None,
-    count: str = "exact",
-    without: Sequence[str] = (),
-    family_overlap: float = FAMILY_OVERLAP,
-    min_tickers: int = 1,
-    top_groups: int = 50,
-    replicates: int = N_REPLICATES,
-    null: str = "auto",
-    seed: int = 0,
-    sectors: Any = None,
-    hold: Hold = DAY_HOLD,
-    cost_bps: float = 0.0,
-    stop: Stop = None,
-    observe: SearchObserver | None = None,
-    on_interrupt: OnInterrupt = "stop",
-    progress: bool = False,
-) -> PipelineRun:
-    """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
-
-    What the search leaves of `budget_s` goes into a test whether the best groups are better than
-    luck, by so many `replicates`; 0 for no test. `null`, `seed` and `sectors` are those of
-    `mp2.significance`.
-
-    `hold` is the rule of outcomes (`mp2.data.holding`). One that sells on the next session searches
-    the days that are sold by `end`: the last one is the session before it. `cost_bps`, the cost of
-    buying and of selling in hundredths of a percent, is stored with the picks for their outcome.
-
-    `prices` and `grids` are what `read_prices` and `load_grids` return, or what they read.
-    With `store`, the path of a database, the run is kept there as `search` does. The settings are
-    those of `compute_signals`, `search` and `pick_day`; so are the errors raised, and what Ctrl-C
-    does.
-    """
-    from mp2.signals.grids import Grids
-
-    settings = SearchSettings(
-        budget_s=seconds("budget_s", budget_s),
-        workers=workers,
-        rules=Rules() if rules is None else rules,
-        special=special,
-        max_attempts=max_attempts,
-        count=count,
-        without=without,
-        family_overlap=family_overlap,
-    )
-    if isinstance(grids, Grids):
-        signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)
-        given_grids = grids
-    else:
-        signals = SignalSettings(n_days=n_days, end=end, grids=path_of(grids))
-        given_grids = None
-    check_cost(cost_bps)
-    control = RunControl(storing=Storing(db=path_of(store)), stop=stop, observe=observe)
-    with _attended(control, on_interrupt, progress) as control:
-        if not isinstance(prices, str | PathLike):
-            prices = as_prices(prices, end=end, stop=control.stop)
-        request = Request(
-            source=source_of(prices, PricesFile, "prices"),
-            search=settings,
-            signals=signals,
-            picks=PickSettings(min_tickers=min_tickers, top_groups=top_groups),
-            luck=LuckRequest(
-                settings=LuckSettings(replicates=replicates, null=null, seed=seed),
-                sectors=sectors_source(sectors),
-            ),
-            hold=holding(hold).name,
-            cost_bps=cost_bps,
-        )
-        table = prices if isinstance(prices, PriceTable) else None
-        return run_request(request, control, table, given_grids, beside_of(None, sectors))
-
-
-def resume(
-    run_id: str = "last",
-    *,
-    store: PathText = "mp2.db",
-    source: Any = None,
-    grids: Grids | None = None,
-    budget_s: Duration | None = None,
-    workers: int | None = None,
-    max_attempts: int | None = None,
-    prices: Any = None,
-    sectors: Any = None,
-    hold: Hold | None = None,
-    stop: Stop = None,
-    observe: SearchObserver | None = None,
-    on_interrupt: OnInterrupt = "stop",
-    progress: bool = False,
-) -> SearchResult | PipelineRun:
-    """Continue a stored run that did not end, and return what an uninterrupted one would return.
-
-    `run_id` may be the beginning of an id, or "last". The input is read again from the file it came
-    from, or from `source`; a run that began with a frame, or with grids, prices or sectors in
-    memory, needs the same again. Rules and settings are those of the run; `budget_s` (for this
-    call), `workers` and `max_attempts` (counted from the first start) may be set again. A `hold`
-    that is given has to be the rule of the run.
-
-    Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
-    """
-    control = RunControl(storing=Storing(db=Path(store)), stop=stop, observe=observe)
-    with _attended(control, on_interrupt, progress) as control:
-        return resume_request(
-            run_id,
-            control,
-            source=source,
-            grids=grids,
-            hold=hold,
-            budget_s=None if budget_s is None else seconds("budget_s", budget_s),
-            workers=workers,
-            max_attempts=max_attempts,
-            beside=beside_of(prices, sectors),
-        )
-
-
-@contextmanager
-def _attended(
-    control: RunControl,
-    on_interrupt: OnInterrupt,
-    progress: bool,
-) -> Iterator[RunControl]:
-    """Yield the control of a call that a user waits for: Ctrl-C stops it, a bar follows it."""
-    with (
-        stopped_by_interrupt(control.stop, on_interrupt) as stop,
-        ProgressBar(shown=progress) as bar,
-    ):
-        yield replace(
-            control,
-            stop=stop,
-            observe=bar.beside(bar.search, control.observe),
-            observe_signals=bar.beside(bar.signals, control.observe_signals),
-        )
-
-
-# --- the job --------------------------------------------------------------------------------------
 
 
 def search_request(
@@ -466,10 +216,11 @@ def _luck_test(
     panel: SignalPanel,
     beside: Beside,
 ) -> SignificanceTest | None:
-    """Prepare the test that a request asks for, so that what it lacks ends no search."""
+    """Prepare the test that a request asks for; what it lacks is reported before any search."""
     luck = request.luck
     if not luck.settings.is_on:
         return None
+    # A search without a test begins sooner without it.
     from mp2.evidence.significance import SignificanceTest
 
     prices = beside.prices
@@ -523,9 +274,7 @@ def luck_request(
     sectors is that of the run.
     """
     started_ns = now_ns()
-    db = control.storing.db
-    if db is None:
-        raise InputError("store: name the database that has the run")
+    db = _database(control)
     luck.settings.check_is_on()
     with Store(db, read_only=True) as opened:
         run_id = opened.find(name)
@@ -581,17 +330,14 @@ def resume_request(
 
     A limit that is None stays as it was.
     """
-    db = control.storing.db
-    if db is None:
-        raise InputError("store: name the database that has the run")
-    with Store(db, read_only=True) as opened:
+    with Store(_database(control), read_only=True) as opened:
         run_id = opened.find(name)
         opened.check_resumable(run_id)
         request = opened.load_request(run_id)
         status = opened.status(run_id)
     check_same_hold(hold, request.hold, f"run {run_id}")
 
-    changes = {name: value for name, value in limits.items() if value is not None}
+    changes = {limit: value for limit, value in limits.items() if value is not None}
     if status == Status.WORK_LIMIT:
         # Attempts that were all made limit no later session: more is up to its budget.
         changes.setdefault("max_attempts", None)
@@ -616,3 +362,10 @@ def resume_request(
     if isinstance(request.source, SignalsFile):
         return search_request(request, control, None, beside)
     return run_request(request, control, None, grids, beside)
+
+
+def _database(control: RunControl) -> Path:
+    """Return the database that a stored run is in."""
+    if control.storing.db is None:
+        raise InputError("store: name the database that has the run")
+    return control.storing.db

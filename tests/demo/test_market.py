@@ -8,7 +8,7 @@ from mp2.demo.market import N_PLANTED_DAYS, make_market, recovered, sentence
 from mp2.errors import InputError
 from mp2.picks.outcome import score
 from mp2.picks.pick import pick_day
-from mp2.pipeline import search
+from mp2.searching import search
 from mp2.signals.sheet import compute_signals
 
 

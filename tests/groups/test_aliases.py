@@ -34,7 +34,7 @@ from mp2.groups.result import Member, Status
 from mp2.groups.rules import PRUNINGS, Rules
 from mp2.groups.search import running_order
 from mp2.groups.settings import SearchSettings
-from mp2.pipeline import search
+from mp2.searching import search
 
 QUICK = settings(
     max_examples=5,

@@ -9,7 +9,7 @@ from signal_tables import make_signals
 from mp2.data import bitset
 from mp2.data.signal_reader import read_signals
 from mp2.groups.result import Status
-from mp2.pipeline import search
+from mp2.searching import search
 
 QUICK_SEEDS, MORE_SEEDS = range(2), range(2, 20)
 CLEAR_GAP = 10.0

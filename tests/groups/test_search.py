@@ -28,7 +28,7 @@ from mp2.groups.memory import memory_needed
 from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import running_order
-from mp2.pipeline import search
+from mp2.searching import search
 
 QUICK = settings(
     max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

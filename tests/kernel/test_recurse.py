@@ -21,7 +21,7 @@ from mp2.data import bitset
 from mp2.errors import InputError
 from mp2.groups.rules import Rules
 from mp2.groups.search import running_order
-from mp2.pipeline import search
+from mp2.searching import search
 
 FAR_NS = 2**62
 SIMD = _recurse.simd_available()
