@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mp2._document import Document
 from mp2.cli.logs import start_logging
@@ -16,15 +16,15 @@ from mp2.cli.search_options import RunOptions, ViewOptions
 from mp2.cli.session import current_session, note_kept
 from mp2.cli.views import present, say
 from mp2.errors import ExitCode
-from mp2.groups.result import SearchResult
-from mp2.pipeline import PipelineRun, RunControl
-from mp2.storage.recorder import Storing
 
+# Imported where they are used: the display begins before numpy and the kernel are loaded.
 if TYPE_CHECKING:
     from mp2.cli.screen import Shown
+    from mp2.groups.result import SearchResult
+    from mp2.pipeline import PipelineRun, RunControl
     from mp2.storage.request import Request
 
-Found = SearchResult | PipelineRun
+Found: TypeAlias = "SearchResult | PipelineRun"
 _N_IDEAS = 10
 
 
@@ -35,6 +35,11 @@ def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
     named = "" if how.db == DEFAULT_DB else f"--db {how.db} "
     live = not how.no_progress and not current_session().quiet
     with SearchDisplay(screen, heartbeat_s=how.heartbeat, live=live) as display:
+        display.step("starting")
+        # While these are loaded something moves.
+        from mp2.pipeline import RunControl
+        from mp2.storage.recorder import Storing
+
         storing = Storing(
             db=None if how.no_store else how.db,
             every_s=how.checkpoint,
@@ -86,17 +91,18 @@ def print_found(
     if result.store_error:
         # On stderr as well as in the document: it says where the whole result is.
         say(f"mp2: {result.store_error}", err=True)
-    if isinstance(found, PipelineRun):
-        picks = found.next_day
+    run = _run_of(found)
+    if run is not None:
+        picks = run.next_day
         content["next_day"] = picks.to_dict()
         new_warnings = [line for line in picks.warnings if line not in result.warnings]
         content["warnings"] += new_warnings
-        if found.market is not None:
+        if run.market is not None:
             from mp2.demo.market import sentence
             from mp2.picks.outcome import score
 
-            outcome = score(picks, found.market.later)
-            verdict = sentence(result, found.market)
+            outcome = score(picks, run.market.later)
+            verdict = sentence(result, run.market)
             content["outcome"] = outcome.to_dict()
             content["demo"] = verdict
             parts += [outcome_view(outcome), verdict]
@@ -122,9 +128,10 @@ def shown_of(
     result = result_of(found)
     picks = None
     prices = None
-    if isinstance(found, PipelineRun):
-        picks = found.next_day
-        prices = found.prices
+    run = _run_of(found)
+    if run is not None:
+        picks = run.next_day
+        prices = run.prices
     known = beside(how.db, result, picks)
     request = request or known.request
     return Shown(
@@ -183,4 +190,13 @@ def picked_day(picked: PickedDay) -> Document:
 
 def result_of(found: Found) -> SearchResult:
     """The search's result itself."""
-    return found.result if isinstance(found, PipelineRun) else found
+    from mp2.groups.result import SearchResult
+
+    return found if isinstance(found, SearchResult) else found.result
+
+
+def _run_of(found: Found) -> PipelineRun | None:
+    """The run with its picks; None for a search alone."""
+    from mp2.pipeline import PipelineRun
+
+    return found if isinstance(found, PipelineRun) else None

@@ -19,10 +19,10 @@ from mp2._intervals import DISPLAY_S
 from mp2.cli.log_file import log_line
 from mp2.cli.views import count, duration, record_table, share, styled
 from mp2.errors import plain
-from mp2.groups.result import StarterRecord, StarterStatus
 
 if TYPE_CHECKING:
     from mp2.discovery.records import ScanEvent
+    from mp2.groups.result import StarterRecord
     from mp2.groups.search import SearchProgress
 
 
@@ -203,6 +203,8 @@ def resident_bytes() -> int:
 
 def log_algo_totals(starters: Iterable[StarterRecord]) -> None:
     """Log one line per algorithm at the end of a run."""
+    from mp2.groups.result import StarterStatus
+
     by_algo: dict[str, list[StarterRecord]] = {}
     for starter in starters:
         by_algo.setdefault(starter.algo, []).append(starter)

@@ -66,12 +66,13 @@ def resume(
     and budgets are sums.
     """
     from mp2.cli.found import followed, present_found
-    from mp2.pipeline import resume_request
 
     # A resumed run is stored where it was.
     how = options_record(RunOptions, {**options, "no_store": False})
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
+            from mp2.pipeline import resume_request
+
             found = resume_request(
                 run,
                 control,

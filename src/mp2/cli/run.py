@@ -114,7 +114,6 @@ def _run(
     # Imported here: `mp2 --help` must not wait for numpy and the kernel.
     from mp2.cli.found import followed, present_found
     from mp2.picks.costs import check_cost
-    from mp2.pipeline import run_request
     from mp2.storage.request import PickSettings, Request
 
     check_cost(options["cost_bps"])
@@ -130,6 +129,8 @@ def _run(
     )
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
+            from mp2.pipeline import run_request
+
             found = run_request(request, control)
         code = present_found(found, how, request)
         # The result is printed first: a file that fails must not take it away.

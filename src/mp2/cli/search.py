@@ -80,7 +80,6 @@ def search(
     """
     from mp2.cli.found import followed, present_found
     from mp2.picks.costs import check_cost
-    from mp2.pipeline import search_request
     from mp2.storage.request import Request, SignalsFile
 
     check_cost(options["cost_bps"])
@@ -95,6 +94,8 @@ def search(
     )
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
+            from mp2.pipeline import search_request
+
             if dry_run:
                 return _dry_run(request, interrupts.stop)
             result = search_request(request, control)

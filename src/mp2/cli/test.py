@@ -50,11 +50,12 @@ def test(
     is as good. The table is the one the run began with. The test replaces an earlier one.
     """
     from mp2.cli.found import followed, present_found
-    from mp2.pipeline import luck_request
 
     how = options_record(RunOptions, {**options, "no_store": False})
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:
+            from mp2.pipeline import luck_request
+
             tested = luck_request(
                 run,
                 control,
