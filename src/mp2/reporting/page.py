@@ -14,7 +14,8 @@ from mp2.picks.records import DayPicks, Outcome
 from mp2.picks.weeks import WalkForward
 from mp2.pipeline import PipelineRun
 from mp2.reporting.content import Page
-from mp2.reporting.run_page import RunReport, run_page
+from mp2.reporting.run_page import run_page
+from mp2.reporting.run_report import RunReport
 from mp2.reporting.scan_page import scan_page
 from mp2.reporting.walk_page import walk_page
 from mp2.reporting.writing import page_html

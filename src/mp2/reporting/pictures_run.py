@@ -16,8 +16,10 @@ from mp2.reporting.theme import (
     FAINT_ORANGE,
     GREY,
     VERMILLION,
+    column,
     graph_objects,
     label,
+    labels,
     new_figure,
     size_colour,
     size_symbol,
@@ -25,6 +27,9 @@ from mp2.reporting.theme import (
 
 MOST_TICKERS = 40
 """Rows of the votes that still fit a screen; the table under the picture has all."""
+
+Shares = list[tuple[str, dict[int, float]]]
+"""Variations, each with the percent of the kept groups of a size that have it, by size."""
 
 _MOST_ALGOS = 12
 _MOST_VARIATIONS = 14
@@ -93,7 +98,7 @@ def _vote_axes(
             "type": "category",
             # Otherwise the tickers of the picks, which are drawn first, would come first.
             "categoryorder": "array",
-            "categoryarray": [label(vote.ticker) for vote in shown],
+            "categoryarray": labels(shown, "ticker"),
         },
         showlegend=False,
     )
@@ -127,7 +132,7 @@ def _add_ideas(
     texts = [f"size {size}, idea {idea}" for size, idea in columns]
     figure.add_heatmap(
         x=list(range(len(columns))),
-        y=[label(vote.ticker) for vote in shown],
+        y=labels(shown, "ticker"),
         z=named,
         customdata=[texts] * len(shown),
         hovertemplate="%{y}, %{customdata}<extra></extra>",
@@ -153,8 +158,8 @@ def _add_counts(
             text += f"  {outcome.returns_pp[vote.ticker]:+.1f}%"
         texts.append(text)
     figure.add_bar(
-        x=[vote.n_ideas for vote in shown],
-        y=[label(vote.ticker) for vote in shown],
+        x=column(shown, "n_ideas"),
+        y=labels(shown, "ticker"),
         text=texts,
         orientation="h",
         marker={"color": GREY},
@@ -187,7 +192,7 @@ def days(result: SearchResult, outcome: Outcome | None = None) -> Any:
         _add_boxes(figure, places, sizes, size, result.kept[size])
         picked = result.pick(size)
         if picked is not None:
-            rates = [day.pp for day in picked.days]
+            rates = column(picked.days, "pp")
             _add_pick(figure, places, rates, sizes, size)
     if outcome is not None and outcome.universe_hit_rate_pp is not None:
         marks.append(f"<b>{_mark(outcome.session or outcome.day)}</b><br>not<br>searched")
@@ -222,7 +227,9 @@ def _add_day_after(
 
 def short_day(day: str) -> str:
     """Return an ISO date as `Fri 3 Jan`."""
-    return f"{date.fromisoformat(day):%a %-d %b}"
+    # Windows has no code for a day without its zero.
+    parsed = date.fromisoformat(day)
+    return f"{parsed:%a} {parsed.day} {parsed:%b}"
 
 
 def _mark(day: str) -> str:
@@ -326,9 +333,10 @@ def algorithms(result: SearchResult) -> Any:
     cells: list[list[float | None]] = []
     for row, name in enumerate(names):
         cells.append([None] * len(names))
-        for column, other in enumerate(names[: row + 1]):
-            cells[row][column] = shares.get(frozenset((name, other)), 0.0)
-    labels = list(map(label, names))
+        # A pair is the same both ways: half of the cells are left out.
+        for place, other in enumerate(names[: row + 1]):
+            cells[row][place] = shares.get(frozenset((name, other)), 0.0)
+    shown = list(map(label, names))
     figure = new_figure(
         "Algorithms in the kept groups",
         140 + 26 * max(len(names), 4),
@@ -337,8 +345,8 @@ def algorithms(result: SearchResult) -> Any:
     )
     figure.add_trace(
         go.Heatmap(
-            x=labels,
-            y=labels,
+            x=shown,
+            y=shown,
             z=cells,
             hovertemplate="%{y} and %{x}: %{z:.1f}%<extra></extra>",
             hoverongaps=False,
@@ -353,8 +361,8 @@ def algorithms(result: SearchResult) -> Any:
     # In the colour of the template, which a text of the cells themselves would not have.
     written = [(x, y) for y in range(len(names)) for x in range(y + 1)]
     figure.add_scatter(
-        x=[labels[x] for x, _ in written],
-        y=[labels[y] for _, y in written],
+        x=[shown[x] for x, _ in written],
+        y=[shown[y] for _, y in written],
         text=[f"{cells[y][x]:.0f}" for x, y in written],
         mode="text",
         hoverinfo="skip",
@@ -409,13 +417,18 @@ def variations(result: SearchResult) -> Any:
     return figure
 
 
-def variation_shares(result: SearchResult) -> list[tuple[str, dict[int, float]]]:
-    """Return each variation of a kept group, and in what percent of those of a size it is."""
+def variation_shares(result: SearchResult) -> Shares:
+    """Return the shares of the variations of all kept groups, most common first."""
     shares: dict[str, dict[int, float]] = {}
     for size, groups in result.kept.items():
-        counts = Counter(
-            f"{member.algo} {member.variation}" for group in groups for member in group.members
-        )
-        for name, n in counts.items():
-            shares.setdefault(name, {})[size] = 100 * n / len(groups)
-    return sorted(shares.items(), key=lambda entry: (-max(entry[1].values()), entry[0]))
+        counts: Counter[str] = Counter()
+        for group in groups:
+            counts.update(f"{member.algo} {member.variation}" for member in group.members)
+        for name, n_groups in counts.items():
+            shares.setdefault(name, {})[size] = 100 * n_groups / len(groups)
+
+    def order(entry: tuple[str, dict[int, float]]) -> tuple[float, str]:
+        name, by_size = entry
+        return -max(by_size.values()), name
+
+    return sorted(shares.items(), key=order)

@@ -4,61 +4,75 @@ from __future__ import annotations
 
 from typing import Any
 
-from mp2.discovery.records import OutcomeStatus, ScanResult
-from mp2.reporting.theme import BLUE, GREEN, GREY, VERMILLION, graph_objects, label, new_figure
+from mp2.discovery.records import ANSWERED, ScanOutcome, ScanResult
+from mp2.errors import counted
+from mp2.reporting.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILLION,
+    column,
+    label,
+    labels,
+    new_figure,
+)
 
 _ROW_PX = 26
 
+# How an end looks: colour and, for who sees no colours, a pattern.
+_LOOKS = {
+    "candidates": (BLUE, ""),
+    "no candidate": (GREEN, "."),
+    "failed": (VERMILLION, "/"),
+    "not run": (GREY, "x"),
+}
+
 
 def scanners(result: ScanResult) -> Any:
-    """Draw when each scanner of a scan ran: blue bars have candidates, striped ones failed."""
-    go = graph_objects()
+    """Draw when each scanner of a scan ran: plain bars have candidates, striped ones failed."""
     figure = new_figure(
         "Scanners over time",
         110 + _ROW_PX * max(len(result.outcomes), 3),
         xaxis={"title": {"text": "seconds since the start"}, "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+        yaxis={
+            "autorange": "reversed",
+            "showgrid": False,
+            "type": "category",
+            # Otherwise the scanners of the first kind would come first.
+            "categoryorder": "array",
+            "categoryarray": labels(result.outcomes, "scanner"),
+        },
         barmode="overlay",
     )
-    kinds = (
-        ("candidates", BLUE, "", [one for one in result.outcomes if one.n_candidates]),
-        ("no candidate", GREEN, ".", [one for one in result.outcomes if _is_empty(one)]),
-        ("failed", VERMILLION, "/", [one for one in result.outcomes if one.failed]),
-        ("not run", GREY, "x", [one for one in result.outcomes if _is_not_run(one)]),
-    )
-    order = [label(one.scanner) for one in result.outcomes]
-    for name, colour, shape, outcomes in kinds:
+    for kind, (colour, pattern) in _LOOKS.items():
+        outcomes = [one for one in result.outcomes if _kind(one) == kind]
         if not outcomes:
             continue
+        starts = []
         texts = []
         for one in outcomes:
-            message = one.error.message if one.error else f"{one.n_candidates} candidates"
+            # Both are measured, so a scanner of no time may end before it starts.
+            starts.append(max(0.0, one.ended_s - one.seconds))
+            message = counted(one.n_candidates, "candidate")
+            if one.error is not None:
+                message = one.error.message
             texts.append(label(f"{one.status}: {message}", whole=True))
-        figure.add_trace(
-            go.Bar(
-                y=[label(one.scanner) for one in outcomes],
-                base=[max(0.0, one.ended_s - one.seconds) for one in outcomes],
-                x=[one.seconds for one in outcomes],
-                text=[f"{one.n_candidates or ''}" for one in outcomes],
-                customdata=texts,
-                orientation="h",
-                marker={"color": colour, "pattern": {"shape": shape, "solidity": 0.3}},
-                name=name,
-                hovertemplate="%{y}: %{x:.2f} s<br>%{customdata}<extra></extra>",
-            )
+        figure.add_bar(
+            y=labels(outcomes, "scanner"),
+            base=starts,
+            x=column(outcomes, "seconds"),
+            customdata=texts,
+            orientation="h",
+            marker={"color": colour, "pattern": {"shape": pattern, "solidity": 0.3}},
+            name=kind,
+            hovertemplate="%{y}: %{x:.2f} s<br>%{customdata}<extra></extra>",
         )
-    figure.update_yaxes(categoryorder="array", categoryarray=order)
     return figure
 
 
-def _is_empty(outcome: Any) -> bool:
-    is_silent = not outcome.failed and not outcome.n_candidates
-    return is_silent and not _is_not_run(outcome)
-
-
-def _is_not_run(outcome: Any) -> bool:
-    return outcome.status in (
-        OutcomeStatus.SKIPPED,
-        OutcomeStatus.DISABLED,
-        OutcomeStatus.OPEN_CIRCUIT,
-    )
+def _kind(outcome: ScanOutcome) -> str:
+    if outcome.failed:
+        return "failed"
+    if outcome.status not in ANSWERED:
+        return "not run"
+    return "candidates" if outcome.n_candidates else "no candidate"

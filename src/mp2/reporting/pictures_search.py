@@ -15,7 +15,8 @@ from mp2.reporting.theme import (
     GREY,
     PURPLE,
     VERMILLION,
-    label,
+    column,
+    labels,
     new_figure,
     size_colour,
     size_symbol,
@@ -154,12 +155,12 @@ def progress(result: SearchResult) -> Any:
         yaxis2={"domain": _LOWER, "title": {"text": "seconds"}, "rangemode": "tozero"},
     )
     samples = result.progress
-    elapsed_s = [sample.elapsed_s for sample in samples]
+    elapsed_s = column(samples, "elapsed_s")
     states = (
-        ("exhausted", [sample.n_exhausted for sample in samples], BLUE, ""),
-        ("cut off at its limit", [sample.n_cut_off for sample in samples], VERMILLION, "/"),
-        ("running", [sample.n_running for sample in samples], PURPLE, "x"),
-        ("not begun", [sample.n_waiting for sample in samples], FAINT_GREY, "."),
+        ("exhausted", column(samples, "n_exhausted"), BLUE, ""),
+        ("cut off at its limit", column(samples, "n_cut_off"), VERMILLION, "/"),
+        ("running", column(samples, "n_running"), PURPLE, "x"),
+        ("not begun", column(samples, "n_waiting"), FAINT_GREY, "."),
     )
     for name, counts, colour, pattern in states:
         figure.add_scatter(
@@ -173,8 +174,8 @@ def progress(result: SearchResult) -> Any:
             hovertemplate=f"{name}: %{{y:,}}<extra></extra>",
         )
     lines = (
-        ("limit of the next starter", [sample.limit_s for sample in samples], GREEN, "solid"),
-        ("bank", [sample.bank_s for sample in samples], GREY, "dot"),
+        ("limit of the next starter", column(samples, "limit_s"), GREEN, "solid"),
+        ("bank", column(samples, "bank_s"), GREY, "dot"),
     )
     for name, seconds, colour, dash in lines:
         figure.add_scatter(
@@ -192,7 +193,7 @@ def progress(result: SearchResult) -> Any:
 def runs(summaries: Sequence[RunSummary]) -> Any:
     """Draw the best score by size and the coverage of runs, oldest first."""
     ordered = sorted(summaries, key=lambda run: run.started_at)
-    names = [label(run.run_id) for run in ordered]
+    names = labels(ordered, "run_id")
     sizes = sorted({size for run in ordered for size in run.best_score})
     figure = new_figure(
         "Runs compared",

@@ -13,6 +13,7 @@ from mp2.reporting.theme import (
     FAINT_GREY,
     GREY,
     VERMILLION,
+    column,
     graph_objects,
     new_figure,
 )
@@ -31,7 +32,7 @@ def value(walk: WalkForward) -> Any:
         hovermode="x unified",
     )
     days = [day for week in walk.weeks for day in week.days]
-    names = [day.day for day in days]
+    names = column(days, "day")
     low, high = _band(days)
     if low:
         edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}

@@ -8,6 +8,7 @@ No picture relies on colour alone: what a colour says, a position or a symbol sa
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from typing import Any
 
 from mp2.errors import MissingExtraError, plain
@@ -90,6 +91,16 @@ def new_figure(
         **layout,
     )
     return figure
+
+
+def column(records: Iterable[object], name: str) -> list[Any]:
+    """Return one field of each record: a column of numbers, as figures want them."""
+    return [getattr(record, name) for record in records]
+
+
+def labels(records: Iterable[object], name: str) -> list[str]:
+    """Return a field of each record that is a name, as labels."""
+    return list(map(label, column(records, name)))
 
 
 def label(name: object, *, whole: bool = False) -> str:
