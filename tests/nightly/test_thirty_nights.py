@@ -125,7 +125,7 @@ def test_thirty_nights_leave_thirty_days_of_picks_and_a_correct_record(tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.realdata
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 @pytest.mark.skipif(not REAL_BARS.exists(), reason="needs the market data kept beside the project")
 def test_the_store_grows_little_on_the_real_bars_with_default_grids(tmp_path):
     import polars as pl
@@ -137,7 +137,7 @@ def test_the_store_grows_little_on_the_real_bars_with_default_grids(tmp_path):
     for number in range(4):
         bars.filter(pl.col("date") <= dates[number - 5]).write_parquet(path)
         night = mp2.daily(
-            path, store=tmp_path / "x.db", out=tmp_path / "out", budget_s=200, replicates=99
+            path, store=tmp_path / "x.db", out=tmp_path / "out", budget_s=600, replicates=99
         )
         assert night.last.status == "complete"
         sizes.append((tmp_path / "x.db").stat().st_size)
