@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -33,6 +34,18 @@ def net_return_pp(score: Score, cost_bps: float) -> float:
     """
     cost = cost_bps / 10_000
     kept = (1 - cost) / (1 + cost)
-    traded = score.n_picks / score.n_tickers if score.n_tickers else 0.0
+    traded = 0.0
+    if score.n_tickers:
+        traded = score.n_picks / score.n_tickers
+    mean_return_pp = score.mean_return_pp or 0.0
     # Linear in each return, so the mean of the returns is enough.
-    return (score.mean_return_pp or 0.0) * kept - 100.0 * (1 - kept) * traded
+    return mean_return_pp * kept - 100.0 * (1 - kept) * traded
+
+
+def with_costs(score: Score, cost_bps: float) -> Score:
+    """Return a score after these costs per side; it has a net return where there are any."""
+    net = None
+    # Of tickers without a bar nothing is known.
+    if cost_bps and score.hit_rate_pp is not None:
+        net = net_return_pp(score, cost_bps)
+    return replace(score, cost_bps=cost_bps, net_return_pp=net)

@@ -21,7 +21,7 @@ from mp2.data.holding import Hold, check_same_hold, holding
 from mp2.data.prices import PriceTable, as_prices, read_prices
 from mp2.data.ticker_keys import N_EXAMPLES, guesses_text, joined, share_text
 from mp2.errors import InputError, named
-from mp2.picks.costs import check_cost, net_return_pp
+from mp2.picks.costs import check_cost, with_costs
 from mp2.picks.records import QUANTILES, DayPicks, Outcome, PickStatus, Score
 
 
@@ -83,9 +83,10 @@ def _outcome_on(
     voted = [vote.ticker for vote in picks.votes]
     picked = {*picks.tickers(), *voted}
     spelling = joined(picked, table.tickers)
+    entries = rule.entries(table)
     universe = Universe(
         table.tickers,
-        rule.entries(table)[:, date_idx],
+        entries[:, date_idx],
         exits[:, date_idx],
         spelling,
         cost_bps=cost_bps,
@@ -95,8 +96,11 @@ def _outcome_on(
     if guesses:
         notes.append(guesses)
     if of_all.unpriced:
-        sold = ", or on the session after it," if rule.n_sessions else ""
+        sold = ""
+        if rule.n_sessions:
+            sold = ", or on the session after it,"
         unpriced = f"no bar on {session}{sold} for {share_text(of_all.unpriced, of_all.n_tickers)}"
+        # Likelier another file, or other names, than a day on which nothing traded.
         if not of_all.n_picks:
             examples = named(table.tickers, N_EXAMPLES)
             raise InputError(f"{unpriced}; the prices are of {examples}")
@@ -105,6 +109,9 @@ def _outcome_on(
     for size, pick in picks.picks.items():
         if pick:
             sizes[size] = universe.score(pick.tickers)
+    all_sizes = None
+    if picks.tickers():
+        all_sizes = universe.score(picks.tickers())
     return Outcome(
         run_id=picks.run_id,
         day=picks.day,
@@ -114,7 +121,7 @@ def _outcome_on(
         universe_hit_rate_pp=universe.hit_rate_pp,
         universe_return_pp=universe.mean_return_pp,
         sizes=sizes,
-        all_sizes=universe.score(picks.tickers()) if picks.tickers() else None,
+        all_sizes=all_sizes,
         votes=universe.score(voted),
         note="; ".join(notes) or None,
         returns_pp=universe.returns_pp(picked),
@@ -220,11 +227,10 @@ class Universe:
             n_picks=len(priced),
             n_unpriced=len(unpriced),
             unpriced=tuple(sorted(unpriced)),
-            cost_bps=self._cost_bps,
         )
         # Without a rate on either side there is nothing to compare.
         if self.hit_rate_pp is None or self.mean_return_pp is None or not priced:
-            return score
+            return with_costs(score, self._cost_bps)
         n_hits = int(self._hits[priced].sum())
         hit_rate_pp = 100.0 * n_hits / len(picked)
         mean_return_pp = float(self._returns_pp[priced].sum()) / len(picked)
@@ -236,6 +242,4 @@ class Universe:
             hit_difference_pp=hit_rate_pp - self.hit_rate_pp,
             return_difference_pp=mean_return_pp - self.mean_return_pp,
         )
-        if not self._cost_bps:
-            return score
-        return replace(score, net_return_pp=net_return_pp(score, self._cost_bps))
+        return with_costs(score, self._cost_bps)

@@ -25,6 +25,7 @@ from mp2.data.arrays import FloatArray
 from mp2.data.frames import new_frame
 
 DAYS_PER_YEAR = 252
+# The Sharpe ratio of returns that differ by no more would be that of their rounding.
 _ROUNDING = 1e-12
 
 
@@ -50,12 +51,15 @@ class Performance:
 
     def text(self) -> str:
         """Return the figures in a few words."""
-        gain = f"equity {self.equity:.3f}, drawdown {self.max_drawdown_pp:.1f}%"
-        worst = f"worst day {self.worst_day_pp:+.2f}% ({self.worst_day})"
-        parts = [gain, worst]
+        parts = [
+            f"equity {self.equity:.3f}",
+            f"drawdown {self.max_drawdown_pp:.1f}%",
+            f"worst day {self.worst_day_pp:+.2f}% ({self.worst_day})",
+        ]
         if self.sharpe is not None:
             parts.append(f"Sharpe {self.sharpe:.2f} +- {self.sharpe_se:.2f} a year")
-        return ", ".join([*parts, f"turnover {self.turnover_pp:.0f}%"])
+        parts.append(f"turnover {self.turnover_pp:.0f}%")
+        return ", ".join(parts)
 
 
 PERFORMANCE_TYPES: dict[str, type] = {
@@ -90,9 +94,9 @@ def performance(
     worst = int(returns.argmin())
     sharpe = None
     error = None
-    # Equal returns differ by rounding.
     if len(returns) > 1 and np.ptp(returns) > _ROUNDING:
-        sharpe = float(sqrt(DAYS_PER_YEAR) * returns.mean() / returns.std(ddof=1))
+        deviation = returns.std(ddof=1)
+        sharpe = float(sqrt(DAYS_PER_YEAR) * returns.mean() / deviation)
         error = sqrt(DAYS_PER_YEAR) * sharpe_error(returns)
     return Performance(
         equity=float(equity[-1]),
@@ -118,11 +122,13 @@ def sharpe_error(returns: FloatArray) -> float:
     in Bailey and López de Prado (2012), *The Sharpe ratio efficient frontier*. For normal returns
     it is Lo's sqrt((1 + SR^2 / 2) / (n - 1)).
     """
-    centred = returns - returns.mean()
-    deviation = sqrt(float((centred**2).mean()))
-    skewness = float((centred**3).mean()) / deviation**3
-    kurtosis = float((centred**4).mean()) / deviation**4
-    ratio = float(returns.mean() / returns.std(ddof=1))
+    mean = returns.mean()
+    centred = returns - mean
+    # The moments of all days, as Mertens has them; the ratio is that of a sample.
+    deviation = sqrt(float(np.mean(centred**2)))
+    skewness = float(np.mean(centred**3)) / deviation**3
+    kurtosis = float(np.mean(centred**4)) / deviation**4
+    ratio = float(mean / returns.std(ddof=1))
     variance = 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
     # Never negative: the kurtosis is at least 1 + the square of the skewness.
     return sqrt(max(0.0, variance) / (len(returns) - 1))
@@ -141,7 +147,11 @@ def _shares_bought(tickers: Iterable[Names]) -> Iterator[float]:
     before: dict[str, float] = {}
     for picked in tickers:
         weights = {ticker: 1.0 / len(picked) for ticker in picked}
-        yield sum(max(0.0, weight - before.get(t, 0.0)) for t, weight in weights.items())
+        bought = []
+        for ticker, weight in weights.items():
+            more = weight - before.get(ticker, 0.0)
+            bought.append(max(0.0, more))
+        yield sum(bought)
         before = weights
 
 
@@ -151,9 +161,8 @@ def returns_series(
     name: str,
 ) -> Any:
     """Return daily returns as a pandas series of fractions by date, 0 for a day without a pick."""
-    rows = [
-        (date.fromisoformat(day), returned)
-        for day, returned in zip(days, as_fractions(returns_pp).tolist(), strict=True)
-    ]
+    dates = [date.fromisoformat(day) for day in days]
+    fractions = as_fractions(returns_pp).tolist()
+    rows = list(zip(dates, fractions, strict=True))
     frame = new_frame(rows, {"day": date, name: float}, "pandas")
     return frame.set_index("day")[name]

@@ -46,7 +46,8 @@ def pick_day(
     """
     keys = sheet.keys
     problems = _problems(result, sheet, day, keys)
-    for name, value in (("min_tickers", min_tickers), ("top_groups", top_groups)):
+    counts = {"min_tickers": min_tickers, "top_groups": top_groups}
+    for name, value in counts.items():
         if value < 1:
             problems.append(f"{name}: {value} is below 1; give 1 or more")
     if problems:
@@ -57,7 +58,8 @@ def pick_day(
     def consensus_of(group: Group) -> Names:
         # By name: the numbers in the result are those of the panel that was searched.
         numbers = [number_of[member.algo, member.variation] for member in group.members]
-        tickers = bitset.members(sheet.consensus(numbers)[day_idx])
+        consensus = sheet.consensus(numbers)
+        tickers = bitset.members(consensus[day_idx])
         return tuple(sheet.tickers[ticker] for ticker in tickers.tolist())
 
     warnings = list(sheet.warnings)
@@ -87,7 +89,8 @@ def members_needed(result: SearchResult) -> set[Key]:
     needed: set[Key] = set()
     for groups in result.kept.values():
         for group in groups:
-            needed.update((member.algo, member.variation) for member in group.members)
+            for member in group.members:
+                needed.add((member.algo, member.variation))
     return needed
 
 
@@ -111,7 +114,9 @@ def _problems(
     if missing:
         # A changed grid may lose hundreds: the first is named, the others are counted.
         name = " ".join(missing[0])
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        more = ""
+        if len(missing) > 1:
+            more = f" (and {len(missing) - 1} more)"
         cause = "the grids have changed since"
         remedy = "use the grids of the run, or search again"
         problems.append(
@@ -151,9 +156,11 @@ def pick_of_size(
     fallback_from = None
     if group is not picked:
         fallback_from = picked.rank
-        few = f"{counted(len(consensus_of(picked)), 'ticker')}, fewer than {min_tickers}"
-        replaced = f"the group of rank {group.rank} replaces it"
-        warnings.append(f"size {size}: the picked group, rank {picked.rank}, has {few}; {replaced}")
+        has = counted(len(consensus_of(picked)), "ticker")
+        warnings.append(
+            f"size {size}: the picked group, rank {picked.rank}, has {has}, fewer than "
+            f"{min_tickers}; the group of rank {group.rank} replaces it"
+        )
     return SizePick(
         rank=group.rank,
         members=group.members,

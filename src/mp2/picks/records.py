@@ -95,7 +95,11 @@ class DayPicks(Overview):
 
     def sizes_with(self, ticker: str) -> tuple[int, ...]:
         """Return the sizes whose pick has the ticker."""
-        return tuple(size for size, pick in self.picks.items() if pick and ticker in pick.tickers)
+        sizes = []
+        for size, pick in self.picks.items():
+            if pick and ticker in pick.tickers:
+                sizes.append(size)
+        return tuple(sizes)
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
@@ -123,18 +127,27 @@ class DayPicks(Overview):
         `best_size` (null then), `pick SIZE` (boolean) for each retained size, `members` (joined by
         ' + ').
         """
-        types = {"day": date, "ticker": str, "n_ideas": int, "n_groups": int}
-        types |= {"best_rank": int, "best_size": int}
-        types |= {f"pick {size}": bool for size in self.picks}
+        types = {
+            "day": date,
+            "ticker": str,
+            "n_ideas": int,
+            "n_groups": int,
+            "best_rank": int,
+            "best_size": int,
+        }
+        for size in self.picks:
+            types[f"pick {size}"] = bool
         types["members"] = str
+        day = date.fromisoformat(self.day)
         rows = []
         for vote in self.all_votes():
-            counts = (vote.n_ideas, vote.n_groups)
-            best = (vote.best_rank or None, vote.size or None)
+            row: list[Any] = [day, vote.ticker, vote.n_ideas, vote.n_groups]
+            # 0 where the ticker is only picked.
+            row += [vote.best_rank or None, vote.size or None]
             sizes = self.sizes_with(vote.ticker)
-            marks = [size in sizes for size in self.picks]
-            head = (date.fromisoformat(self.day), vote.ticker)
-            rows.append((*head, *counts, *best, *marks, " + ".join(vote.members)))
+            row += [size in sizes for size in self.picks]
+            row.append(" + ".join(vote.members))
+            rows.append(row)
         return new_frame(rows, types, backend)
 
     def all_votes(self) -> Iterator[Vote]:
@@ -143,20 +156,20 @@ class DayPicks(Overview):
         The rank and the size of the latter are 0.
         """
         yield from self.votes
-        made = [pick for pick in self.picks.values() if pick]
         voted = {vote.ticker for vote in self.votes}
         for ticker in self.tickers():
-            if ticker not in voted:
-                own = [pick for pick in made if ticker in pick.tickers]
-                yield Vote(
-                    ticker=ticker,
-                    n_ideas=0,
-                    n_groups=0,
-                    n_algorithms=n_algorithms(own),
-                    best_rank=0,
-                    size=0,
-                    members=member_names(own),
-                )
+            if ticker in voted:
+                continue
+            own = [pick for pick in self.picks.values() if pick and ticker in pick.tickers]
+            yield Vote(
+                ticker=ticker,
+                n_ideas=0,
+                n_groups=0,
+                n_algorithms=n_algorithms(own),
+                best_rank=0,
+                size=0,
+                members=member_names(own),
+            )
 
     def to_dict(self) -> Document:
         """Return the picks as one JSON document, where votes have the sizes `in_picks`."""
@@ -183,7 +196,10 @@ def member_names(groups: Iterable[Group | SizePick]) -> Names:
 
 def n_algorithms(groups: Iterable[Group | SizePick]) -> int:
     """Return how many distinct algorithms the members of some groups have."""
-    return len({member.algo for group in groups for member in group.members})
+    algos: set[str] = set()
+    for group in groups:
+        algos.update(member.algo for member in group.members)
+    return len(algos)
 
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -237,10 +253,24 @@ class Score:
         return text
 
 
-SCORE_TYPES = {
-    name: int if name.startswith("n_") else float for name in Score.__slots__ if name != "unpriced"
+SCORE_TYPES: dict[str, type] = {
+    "n_tickers": int,
+    "n_picks": int,
+    "n_unpriced": int,
+    "n_hits": int,
+    "hit_rate_pp": float,
+    "mean_return_pp": float,
+    "hit_difference_pp": float,
+    "return_difference_pp": float,
+    "cost_bps": float,
+    "net_return_pp": float,
 }
 """The numbers of a score, as columns of a frame."""
+
+
+def score_row(score: Score) -> list[Any]:
+    """Return the values of the columns `SCORE_TYPES`."""
+    return [getattr(score, name) for name in SCORE_TYPES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -279,12 +309,17 @@ class Outcome(Overview):
         """Return the title and the rows of its repr."""
         rows: list[Entry] = [("session", self.session)]
         if self.universe_hit_rate_pp is not None and self.universe_return_pp is not None:
+            tickers = f"{self.n_universe:,} tickers"
             rates = f"{self.universe_hit_rate_pp:.1f}% hit"
             returns = f"mean return {self.universe_return_pp:+.2f}%"
-            rows.append(("universe", f"{self.n_universe:,} tickers, {rates}, {returns}"))
+            rows.append(("universe", f"{tickers}, {rates}, {returns}"))
         for size, score in sorted(self.sizes.items()):
-            rows.append((f"size {size}", score.text() if score else "no pick"))
-        rows.append(("votes", self.votes.text() if self.votes else None))
+            text = "no pick"
+            if score is not None:
+                text = score.text()
+            rows.append((f"size {size}", text))
+        if self.votes is not None:
+            rows.append(("votes", self.votes.text()))
         rows.append(("note", self.note))
         return f"{self.day}, {self.status}", rows
 
@@ -294,14 +329,25 @@ class Outcome(Overview):
         Columns: `day`, `session` (dates), `picks` (the size, or "votes"), the fields of `Score` but
         the names, 0 or null without a pick, `universe_hit_rate_pp` and `universe_return_pp`.
         """
-        session = None if self.session is None else date.fromisoformat(self.session)
-        universe = (self.universe_hit_rate_pp, self.universe_return_pp)
+        types = {
+            "day": date,
+            "session": date,
+            "picks": str,
+            **SCORE_TYPES,
+            "universe_hit_rate_pp": float,
+            "universe_return_pp": float,
+        }
+        day = date.fromisoformat(self.day)
+        session = None
+        if self.session is not None:
+            session = date.fromisoformat(self.session)
+        scores = {**_keyed_by_text(self.sizes), VOTES: self.votes}
         rows = []
-        for picks, score in {**_keyed_by_text(self.sizes), "votes": self.votes}.items():
-            numbers = [getattr(score or Score(), name) for name in SCORE_TYPES]
-            rows.append((date.fromisoformat(self.day), session, picks, *numbers, *universe))
-        types = {"day": date, "session": date, "picks": str, **SCORE_TYPES}
-        types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
+        for picks, score in scores.items():
+            row: list[Any] = [day, session, picks]
+            row += score_row(score or Score())
+            row += [self.universe_hit_rate_pp, self.universe_return_pp]
+            rows.append(row)
         return new_frame(rows, types, backend)
 
     def gross(self) -> Outcome:

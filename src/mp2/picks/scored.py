@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from mp2._document import Names
 from mp2.errors import counted
 from mp2.picks.costs import net_return_pp
 from mp2.picks.performance import Performance, performance
@@ -55,7 +54,7 @@ def scored_days(
 
     `outcomes` and `picks` come by day.
     """
-    picked_on = {picked.day: picked for picked in picks}
+    series_on = {picked.day: picked.series() for picked in picks}
     days_of: dict[int, list[tuple[Outcome, Score]]] = {}
     for outcome in outcomes:
         if before is not None and outcome.day >= before:
@@ -67,6 +66,10 @@ def scored_days(
     for size, days in sorted(days_of.items()):
         scores = [score for _, score in days]
         net = [net_return_pp(score, cost_bps) for score in scores]
+        tickers = []
+        for outcome, _ in days:
+            series = series_on.get(outcome.day, {})
+            tickers.append(series.get(str(size), ()))
         record[size] = ScoredDays(
             n_days=len(days),
             n_tickers=sum(score.n_tickers for score in scores),
@@ -79,17 +82,7 @@ def scored_days(
             performance=performance(
                 [outcome.session or outcome.day for outcome, _ in days],
                 net,
-                [_tickers(picked_on, outcome.day, size) for outcome, _ in days],
+                tickers,
             ),
         )
     return record
-
-
-def _tickers(
-    picked_on: Mapping[str, DayPicks],
-    day: str,
-    size: int,
-) -> Names:
-    picked = picked_on.get(day)
-    pick = None if picked is None else picked.picks.get(size)
-    return () if pick is None else pick.tickers

@@ -7,7 +7,7 @@ A day counts once in a configuration, by the run whose picks a user had in hand 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -15,9 +15,9 @@ from mp2._document import SCHEMA_VERSION, Document, Fields, Names
 from mp2._overview import Entry, Overview, first_of, span
 from mp2.data.frames import Backend, new_frame
 from mp2.errors import counted
-from mp2.picks.costs import net_return_pp
+from mp2.picks.costs import with_costs
 from mp2.picks.judging import judge, judge_each
-from mp2.picks.records import ALL, SCORE_TYPES, VOTES, DayPicks, Outcome, Score
+from mp2.picks.records import ALL, SCORE_TYPES, VOTES, DayPicks, Outcome, Score, score_row
 from mp2.picks.weeks import (
     JUDGED_TYPES,
     Judged,
@@ -86,7 +86,7 @@ class TrackDay(WalkDay):
             row: list[Any] = [date.fromisoformat(self.day), self.run_id, picks]
             # A union and the votes have no idea of their own.
             row += [self.ideas.get(picks), " ".join(self.tickers[picks])]
-            row += [getattr(score, name) for name in SCORE_TYPES]
+            row += score_row(score)
             row += [self.universe_hit_rate_pp, self.universe_return_pp]
             yield row
 
@@ -167,8 +167,14 @@ class TrackRecord(Overview):
         `idea_ranks` ("any", or one of `IDEA_RANKS`), and the fields of `Judged`, of the differences
         mean, low and high, of `performance` its fields.
         """
-        types: dict[str, type] = {"configuration": str, "label": str, "n_runs": int}
-        types |= {"picks": str, "idea_ranks": str, **JUDGED_TYPES}
+        types: dict[str, type] = {
+            "configuration": str,
+            "label": str,
+            "n_runs": int,
+            "picks": str,
+            "idea_ranks": str,
+            **JUDGED_TYPES,
+        }
         rows = []
         for record in self.configurations:
             head = (record.configuration, record.label, record.n_runs)
@@ -185,9 +191,17 @@ class TrackRecord(Overview):
         `idea` (rank of the idea picked, or null), `tickers` (with spaces between them), the fields
         of `Score` but the names, `universe_hit_rate_pp` and `universe_return_pp`.
         """
-        types: dict[str, type] = {"configuration": str, "day": date, "run_id": str}
-        types |= {"picks": str, "idea": int, "tickers": str, **SCORE_TYPES}
-        types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
+        types: dict[str, type] = {
+            "configuration": str,
+            "day": date,
+            "run_id": str,
+            "picks": str,
+            "idea": int,
+            "tickers": str,
+            **SCORE_TYPES,
+            "universe_hit_rate_pp": float,
+            "universe_return_pp": float,
+        }
         rows = []
         for record in self.configurations:
             for day in record.days:
@@ -269,35 +283,41 @@ def scored_day(
     cost_bps: float = 0.0,
 ) -> TrackDay:
     """Return a day's picks with their scores, after costs per side."""
-    scores = {str(size): score for size, score in outcome.sizes.items()}
-    scores |= {ALL: outcome.all_sizes, VOTES: outcome.votes}
-    ideas = {}
+    stored = {str(size): score for size, score in outcome.sizes.items()}
+    stored[ALL] = outcome.all_sizes
+    stored[VOTES] = outcome.votes
+    scores: dict[str, Score | None] = dict.fromkeys(stored)
+    for series, score in stored.items():
+        # Without a bar of any ticker there is nothing to judge.
+        if score is not None and score.hit_rate_pp is not None:
+            scores[series] = with_costs(score, cost_bps)
+    ideas: dict[str, int | None] = {}
     for size, pick in one.picks.picks.items():
-        ideas[str(size)] = pick.idea if pick else None
+        ideas[str(size)] = None
+        if pick is not None:
+            ideas[str(size)] = pick.idea
     return TrackDay(
         day=one.session,
         n_universe=outcome.n_universe,
         universe_hit_rate_pp=outcome.universe_hit_rate_pp or 0.0,
         universe_return_pp=outcome.universe_return_pp or 0.0,
-        scores={series: _charged(score, cost_bps) for series, score in scores.items()},
+        scores=scores,
         tickers=one.picks.series() | {VOTES: one.voted},
         run_id=one.run_id,
         ideas=ideas,
     )
 
 
-def _charged(score: Score | None, cost_bps: float) -> Score | None:
-    """Return a score after other costs than those it was stored with; None without a bar."""
-    if score is None or score.hit_rate_pp is None:
-        return None
-    net = net_return_pp(score, cost_bps) if cost_bps else None
-    return replace(score, cost_bps=cost_bps, net_return_pp=net)
-
-
 def _judge_ideas(days: Sequence[TrackDay], size: str) -> dict[str, Judged]:
+    """Judge the pick of a size by the ranks of its ideas; those without a day are left out."""
     judged = {}
     for name, first, last in IDEA_RANKS:
-        of_ranks = [day for day in days if first <= (day.ideas.get(size) or 0) <= last]
+        of_ranks = []
+        for day in days:
+            # 0 is no rank: of no pick, or of one that an earlier version stored.
+            rank = day.ideas.get(size) or 0
+            if first <= rank <= last:
+                of_ranks.append(day)
         if of_ranks:
             judged[name] = judge(of_ranks, size)
     return judged

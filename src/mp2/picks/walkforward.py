@@ -159,9 +159,11 @@ def _whole_walk(
     if reasons:
         nothing = f"{len(reasons)} of {len(done)} weeks kept no group; the first: {reasons[0]}"
         warnings = [*warnings, nothing]
-    is_complete = len(done) == settings.weeks
+    status = WalkStatus.STOPPED
+    if len(done) == settings.weeks:
+        status = WalkStatus.COMPLETE
     return WalkForward(
-        status=WalkStatus.COMPLETE if is_complete else WalkStatus.STOPPED,
+        status=status,
         n_weeks=settings.weeks,
         budget_s_per_week=settings.search.budget_s,
         rules=settings.search.rules,
@@ -221,8 +223,12 @@ def judge_week(
             top_groups=settings.top_groups,
         )
         for pick in picks.picks.values():
-            n_fallbacks += pick is not None and pick.fallback_from is not None
+            if pick is not None and pick.fallback_from is not None:
+                n_fallbacks += 1
         days.append(score_day(picks, sheet, day_idx, settings.cost_bps))
+    p = None
+    if result.significance is not None:
+        p = result.significance.p
     return Week(
         searched=result.days,
         status=result.status,
@@ -232,7 +238,7 @@ def judge_week(
         n_fallbacks=n_fallbacks,
         days=tuple(days),
         judged=judge_each(result.kept, days),
-        p=result.significance.p if result.significance else None,
+        p=p,
     )
 
 

@@ -104,10 +104,11 @@ class Judged:
         difference = self.hit_difference
         if difference is None or difference.low is None:
             return f"{self.verdict} to compare with the universe"
+        rate = f"hit rate {self.hit_rate_pp:.1f}%"
         universe = f"{self.universe_hit_rate_pp:.1f}% of the universe"
-        rates = f"hit rate {self.hit_rate_pp:.1f}% against {universe}"
+        points = f"difference {difference.mean:+.1f} points"
         interval = f"95% interval {difference.low:+.1f} to {difference.high:+.1f}"
-        return f"{rates}, difference {difference.mean:+.1f} points ({interval}): {self.verdict}"
+        return f"{rate} against {universe}, {points} ({interval}): {self.verdict}"
 
 
 JUDGED_TYPES: dict[str, type] = {
@@ -218,9 +219,10 @@ class WalkForward(Overview):
     def sentence(self) -> str:
         """Return the verdict with the numbers behind it."""
         judged = self.total[ALL]
-        days = f"{counted(judged.n_days, 'day')} with picks, {judged.n_days_without} without"
-        head = f"{len(self.weeks)} of {self.n_weeks} weeks, {days}"
-        return f"{head}: {judged.text()}."
+        weeks = f"{len(self.weeks)} of {self.n_weeks} weeks"
+        n_days = counted(judged.n_days, "day")
+        days = f"{n_days} with picks, {judged.n_days_without} without"
+        return f"{weeks}, {days}: {judged.text()}."
 
     def luck_sentence(self) -> str | None:
         """Return in how many weeks the best group was better than luck; None without tests."""
@@ -234,10 +236,13 @@ class WalkForward(Overview):
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
-        rows: list[Entry] = [("verdict", self.sentence()), ("walk", self.walk_id)]
-        rows.append(("luck", self.luck_sentence()))
-        rows += judged_rows(self.total)
-        rows.append(("warnings", first_of(self.warnings)))
+        rows: list[Entry] = [
+            ("verdict", self.sentence()),
+            ("walk", self.walk_id),
+            ("luck", self.luck_sentence()),
+            *judged_rows(self.total),
+            ("warnings", first_of(self.warnings)),
+        ]
         return f"{self.status}, {len(self.weeks)} of {self.n_weeks} weeks", rows
 
     def returns(self, series: str = ALL) -> Any:
@@ -258,9 +263,11 @@ class WalkForward(Overview):
         """
         rows = []
         for week in self.weeks:
-            days = (week.searched[0], week.searched[-1], week.days[0].day, week.days[-1].day)
             head = [
-                *map(date.fromisoformat, days),
+                date.fromisoformat(week.searched[0]),
+                date.fromisoformat(week.searched[-1]),
+                date.fromisoformat(week.days[0].day),
+                date.fromisoformat(week.days[-1].day),
                 week.status,
                 week.coverage,
                 week.p,
@@ -277,12 +284,17 @@ class WalkForward(Overview):
         `n_picks SERIES`, `hit_rate_pp SERIES`, `return_pp SERIES` and `net_return_pp SERIES`:
         empty, 0 or null on days without a pick, the last also without costs.
         """
-        types: dict[str, type] = {"day": date}
-        types |= {"universe_hit_rate_pp": float, "universe_return_pp": float}
+        types: dict[str, type] = {
+            "day": date,
+            "universe_hit_rate_pp": float,
+            "universe_return_pp": float,
+        }
         for series in self.total:
-            types |= {f"tickers {series}": str, f"n_picks {series}": int}
+            types[f"tickers {series}"] = str
+            types[f"n_picks {series}"] = int
             types[f"hit_rate_pp {series}"] = float
-            types |= {f"return_pp {series}": float, f"net_return_pp {series}": float}
+            types[f"return_pp {series}"] = float
+            types[f"net_return_pp {series}"] = float
         rows = []
         for week in self.weeks:
             for day in week.days:
@@ -325,16 +337,20 @@ def daily_returns(
     if series not in known:
         raise InputError(f"series: {series!r} is unknown; choose from {', '.join(known)}")
     names = [day.day for day in days]
-    return returns_series(names, [day.net_return_pp(series) for day in days], series)
+    returns_pp = [day.net_return_pp(series) for day in days]
+    return returns_series(names, returns_pp, series)
 
 
 def judged_rows(series: Mapping[str, Judged]) -> list[Entry]:
-    """The rows of a short form: each series of picks beside the universe."""
+    """Return the rows of a short form: each series of picks beside the universe."""
     rows: list[Entry] = []
     for name, judged in series.items():
         text = f"{counted(judged.n_picks, 'pick')} on {counted(judged.n_days, 'day')}"
         if judged.hit_rate_pp is not None:
             universe = f"{judged.universe_hit_rate_pp:.1f}% of the universe"
             text += f", {judged.hit_rate_pp:.1f}% hit against {universe}"
-        rows.append((name if name in (ALL, VOTES) else f"size {name}", text))
+        label = name
+        if name not in (ALL, VOTES):
+            label = f"size {name}"
+        rows.append((label, text))
     return rows
