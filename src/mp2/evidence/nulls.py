@@ -57,7 +57,9 @@ class DayUniverse:
     @property
     def base_rate(self) -> float:
         """The share of winners, 0..1; 0 for an empty day."""
-        return float(self.wins.mean()) if len(self.wins) else 0.0
+        if not len(self.wins):
+            return 0.0
+        return float(self.wins.mean())
 
 
 class NullModel(Protocol):
@@ -139,9 +141,11 @@ class SectorsNull:
         universe = self.universes[day_idx]
         sectors = self.sector_idx[universe.tickers]
         words = stream.random_raw(len(sectors))
-        labels = np.empty_like(universe.wins)
+        # Sector by sector: the tickers as they come, and in the order of their words.
         receiving = np.argsort(sectors, kind="stable")
-        labels[receiving] = universe.wins[np.lexsort((words, sectors))]
+        giving = np.lexsort((words, sectors))
+        labels = np.empty_like(universe.wins)
+        labels[receiving] = universe.wins[giving]
         return labels
 
 
@@ -267,7 +271,9 @@ def sectors_null(
     names = []
     for ticker in panel.tickers:
         # Tickers without a sector form one of their own.
-        sector = sectors[spelling[ticker]] if ticker in spelling else ""
+        sector = ""
+        if ticker in spelling:
+            sector = sectors[spelling[ticker]]
         names.append(sector)
     _, sector_idx = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
     return SectorsNull(days, sector_idx)
@@ -328,10 +334,11 @@ def _returns_before(
     returns = np.full((n_past, len(panel.tickers)), np.nan)
     for ticker_idx, ticker in enumerate(panel.tickers):
         row = row_of.get(ticker)
-        if row is not None:
-            past_entry = entries[row, :n_known]
-            past_exit = exits[row, :n_known]
-            returns[:n_known, ticker_idx] = past_exit / past_entry - 1
+        if row is None:
+            continue
+        past_entry = entries[row, :n_known]
+        past_exit = exits[row, :n_known]
+        returns[:n_known, ticker_idx] = past_exit / past_entry - 1
     return returns
 
 
@@ -366,9 +373,10 @@ def label_rows(
         labels = np.zeros((n_days, n_tickers, bitset.WORD_BITS), np.bool_)
         last = min(first + bitset.WORD_BITS, n_replicates + 1)
         for replicate in range(first, last):
+            bit = replicate - first
             drawn = _drawn(null, seed, replicate)
             for day_idx, universe in enumerate(null.universes):
-                labels[day_idx, universe.tickers, replicate - first] = drawn[day_idx]
+                labels[day_idx, universe.tickers, bit] = drawn[day_idx]
         word = first // bitset.WORD_BITS
         rows[:, :, word] = bitset.pack(labels)[..., 0]
     return rows
@@ -383,5 +391,6 @@ def _drawn(
     if replicate == 0:
         return [universe.wins for universe in null.universes]
     key = np.array([seed, replicate], np.uint64)
+    # A stream of its own, so that a replicate does not depend on how many there are.
     stream = np.random.Philox(key=key)
     return [null.draw(day_idx, stream) for day_idx in range(len(null.universes))]

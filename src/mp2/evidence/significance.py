@@ -94,12 +94,11 @@ def significance(
         raise InputError(
             "this result was loaded without its signals; pass the panel, or use mp2 test RUN"
         )
-    test = SignificanceTest(
-        result.panel,
-        settings,
-        prices=None if prices is None else as_prices(prices, stop=stop),
-        sectors=None if sectors is None else read_sectors(sectors),
-    )
+    if prices is not None:
+        prices = as_prices(prices, stop=stop)
+    if sectors is not None:
+        sectors = read_sectors(sectors)
+    test = SignificanceTest(result.panel, settings, prices=prices, sectors=sectors)
     tested = test.run(
         result,
         workers=workers,
@@ -266,7 +265,9 @@ class SignificanceTest:
             observed[size] = _shown(scores[0])
             null[size] = null_summary(scores[1:])
 
-        status = TestStatus.COMPLETE if is_complete else TestStatus.PARTIAL
+        status = TestStatus.PARTIAL
+        if is_complete:
+            status = TestStatus.COMPLETE
         n_replicates = replicated.maxima.shape[1] - 1
         asked = self._settings.replicates
         reason = None
@@ -308,16 +309,19 @@ class SignificanceTest:
         elapsed_s: float,
     ) -> Significance:
         """Return the record of a test without p-values."""
+        null_model = self._settings.null
+        if self._null is not None:
+            null_model = self._null.name
         donors = None
         if isinstance(self._null, DaysNull):
-            donors = {
-                day: self._null.summary(day_idx) for day_idx, day in enumerate(self._panel.days)
-            }
+            donors = {}
+            for day_idx, day in enumerate(self._panel.days):
+                donors[day] = self._null.summary(day_idx)
         asked = self._settings.replicates
         return Significance(
             status=status,
             reason=reason,
-            null_model=self._settings.null if self._null is None else self._null.name,
+            null_model=null_model,
             seed=int(self._settings.seed),
             replicates=asked,
             replicates_asked=asked,
@@ -345,8 +349,10 @@ def _check_observed(
     """Compare replicate 0 with the groups kept: two programs have to find the same best score."""
     for size, scores in maxima.items():
         observed = float(scores[0])
+        agrees = observed == best[size]
         # What a wall cut off may have scored groups that do not count.
-        agrees = observed == best[size] if is_complete else observed >= best[size]
+        if not is_complete:
+            agrees = observed >= best[size]
         if not agrees:
             raise RuntimeError(
                 f"the test contradicts the search: best score of size {size} is {observed!r} in "
@@ -365,10 +371,7 @@ class PValues:
 
     def __init__(self, maxima: Mapping[int, FloatArray]) -> None:
         self._ascending = {size: np.sort(scores) for size, scores in maxima.items()}
-        shares = []
-        for size, scores in maxima.items():
-            share = self._share_as_good(size, scores)
-            shares.append(np.where(np.isneginf(scores), 1.0, share))
+        shares = [self._share_as_good(size, scores) for size, scores in maxima.items()]
         self._smallest = np.sort(np.min(shares, axis=0))
 
     def of_score(
@@ -398,6 +401,7 @@ class PValues:
         size: int,
         scores: FloatArray,
     ) -> FloatArray:
+        """Return the share of replicates with a best of this size as good; 1 for -inf."""
         ascending = self._ascending[size]
         n_below = np.searchsorted(ascending, scores, side="left")
         shares: FloatArray = (len(ascending) - n_below) / len(ascending)

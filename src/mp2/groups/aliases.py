@@ -13,7 +13,10 @@ import numpy as np
 
 from mp2._recurse import ENTRY_BYTES, TopGroups
 from mp2.data.arrays import NumberArray
+from mp2.data.panel import SignalPanel
 from mp2.groups.checkpoint import RecordArray
+from mp2.groups.kept import member_of
+from mp2.groups.result import Member
 
 MAX_BYTES = 32 << 20
 """Capacity of an `AliasCache`; aliases beyond it are searched one by one."""
@@ -89,3 +92,19 @@ class AliasCache:
         if is_needed and searched.n_bytes <= self._free_bytes:
             self._searched[first] = searched
             self._free_bytes -= searched.n_bytes
+
+
+def alias_classes(
+    panel: SignalPanel,
+    alias_of: NumberArray,
+) -> tuple[tuple[Member, ...], ...]:
+    """Return the classes of two or more identical variations, by their first."""
+    class_sizes = np.bincount(alias_of)
+    # Most variations have no alias, so only the others are looked at one by one.
+    has_alias = class_sizes[alias_of] > 1
+    classes: dict[int, list[Member]] = {}
+    for variation_idx in np.flatnonzero(has_alias).tolist():
+        first = int(alias_of[variation_idx])
+        member = member_of(panel, variation_idx)
+        classes.setdefault(first, []).append(member)
+    return tuple(tuple(members) for members in classes.values())

@@ -6,7 +6,6 @@ holds belongs together. What a turn had found when its process died is found aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,38 +55,31 @@ class SearchState:
     n_taken_over: int = 0
     n_scores: dict[int, IndexArray] = field(default_factory=dict)
 
-    def problems(
+    def problem(
         self,
         algo_of: NumberArray,
         rules: Rules,
-    ) -> Iterator[str]:
-        """Why a search of these variations, int32[V] never falling, cannot resume from here.
+    ) -> str | None:
+        """Why a search of these variations, int32[V] never falling, cannot resume; None if it can.
 
         The kernel trusts what it resumes from, and the state comes from a file.
         """
         # The columns are looked up by name below, so their layout comes first.
         if self.records.dtype != STARTER_DTYPE or len(self.times) != len(self.records):
-            yield "its starters are of another build"
-            return
+            return "its starters are of another build"
         variations = self.records["variation_idx"]
         n_distinct = len(np.unique(variations))
         is_known = _all_within(variations, 0, len(algo_of) - 1)
         if n_distinct < len(variations) or not is_known:
-            yield "its starters are not those of this panel"
-        elif not cursors_fit(self.records, algo_of, rules.max_size):
-            yield "a cursor points nowhere"
-        elif not all(
-            groups_fit(
-                *kept,
-                size,
-                algo_of,
-                rules,
-            )
-            for size, kept in self.kept.items()
-        ):
-            yield "its groups are not those of this panel"
-        elif any(len(counts) != N_BINS for counts in self.n_scores.values()):
-            yield "its scores are counted by other bins"
+            return "its starters are not those of this panel"
+        if not cursors_fit(self.records, algo_of, rules.max_size):
+            return "a cursor points nowhere"
+        for size, (scores, members) in self.kept.items():
+            if not groups_fit(scores, members, size, algo_of, rules):
+                return "its groups are not those of this panel"
+        if any(len(counts) != N_BINS for counts in self.n_scores.values()):
+            return "its scores are counted by other bins"
+        return None
 
 
 class Resumable(Protocol):

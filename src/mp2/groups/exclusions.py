@@ -77,10 +77,14 @@ def why_nothing(
     panel: SignalPanel,
 ) -> str:
     """Return the reason in one line why a search kept no group."""
-    for reason in why_impossible(panel, result.rules):
-        return reason
-    for one in reversed(result.exclusions):
-        return f"{one.rule} {one.limit:g} excludes {one.n_excluded:,} of {one.n:,} {one.kind}"
+    reasons = why_impossible(panel, result.rules)
+    if reasons:
+        return reasons[0]
+    if result.exclusions:
+        # The last one excluded those that came the furthest.
+        last = result.exclusions[-1]
+        n_excluded = f"{last.n_excluded:,} of {last.n:,} {last.kind}"
+        return f"{last.rule} {last.limit:g} excludes {n_excluded}"
     return f"the search ended early ({result.status})"
 
 

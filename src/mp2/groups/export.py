@@ -10,8 +10,8 @@ from mp2._document import Names
 if TYPE_CHECKING:
     import polars as pl
 
-# What spreadsheets take for the beginning of a formula.
 _P_VALUES = ("p", "p_size")
+# What spreadsheets take for the beginning of a formula.
 _FORMULA = r"^[=+\-@\t\r]"
 
 
@@ -75,7 +75,6 @@ def group_rows(
     aliases = alias_texts(result)
     for size in sorted(result.kept):
         for group in result.kept[size]:
-            members = [f"{member.algo} {member.variation}" for member in group.members]
             numbers = group.variation_idx
             known_aliases = [aliases[number] for number in numbers if number in aliases]
             row = [
@@ -85,7 +84,7 @@ def group_rows(
                 group.family,
                 group.rank == result.picked_rank.get(size),
                 group.score,
-                " + ".join(members),
+                group.name,
                 "-".join(map(str, numbers)),
                 "; ".join(known_aliases),
             ]
@@ -101,5 +100,5 @@ def alias_texts(result: Any) -> dict[int, str]:
     for members in result.aliases:
         for member in members:
             others = [other.variation for other in members if other != member]
-            texts[member.variation_idx] = f"{member.algo} {member.variation} = {', '.join(others)}"
+            texts[member.variation_idx] = f"{member.name} = {', '.join(others)}"
     return texts

@@ -41,14 +41,17 @@ def with_ideas(
             if number > len(best):
                 best.append(group)
         families = family_numbers(best, family_overlap)
-        ideas[size] = tuple(
-            Idea(idea=number, family=family, rank=group.rank, n_groups=n_groups[number])
-            for number, (group, family) in enumerate(zip(best, families, strict=True), 1)
-        )
-        kept[size] = tuple(
-            replace(group, idea=number, family=families[number - 1])
-            for group, number in zip(groups, numbers, strict=True)
-        )
+        distinct: list[Idea] = []
+        for group, family in zip(best, families, strict=True):
+            number = len(distinct) + 1
+            idea = Idea(idea=number, family=family, rank=group.rank, n_groups=n_groups[number])
+            distinct.append(idea)
+        numbered = []
+        for group, number in zip(groups, numbers, strict=True):
+            family = families[number - 1]
+            numbered.append(replace(group, idea=number, family=family))
+        ideas[size] = tuple(distinct)
+        kept[size] = tuple(numbered)
     return replace(result, kept=kept, ideas=ideas)
 
 
@@ -58,7 +61,8 @@ def idea_numbers(groups: Sequence[Group]) -> list[int]:
     numbers = []
     for group in groups:
         hits = tuple(day.hits for day in group.days)
-        number = number_of.setdefault((hits, group.consensus), len(number_of) + 1)
+        said = (hits, group.consensus)
+        number = number_of.setdefault(said, len(number_of) + 1)
         numbers.append(number)
     return numbers
 
@@ -103,7 +107,8 @@ def are_near(
     words = np.ascontiguousarray(pairs.T)
     is_near = np.zeros(len(pairs), np.bool_)
     for other, n_others in zip(others, bitset.count(others), strict=True):
-        n_both = np.bitwise_count(words & other[:, None]).sum(axis=0, dtype=np.uint32)
+        both = words & other[:, None]
+        n_both = np.bitwise_count(both).sum(axis=0, dtype=np.uint32)
         n_either = n_pairs + n_others - n_both
         is_near |= n_both / n_either >= overlap
     return is_near

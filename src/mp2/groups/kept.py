@@ -26,7 +26,8 @@ def day_weights(base_win_rates: FloatArray, rules: Rules) -> FloatArray:
     # Without base rates the clamp does not apply: every day counts the same.
     if not base_win_rates.any():
         return np.ones_like(base_win_rates)
-    raw = 1.0 + rules.day_weight_slope * (_mean(base_win_rates) - base_win_rates)
+    below_mean = _mean(base_win_rates) - base_win_rates
+    raw = 1.0 + rules.day_weight_slope * below_mean
     return np.clip(raw, rules.day_weight_min, rules.day_weight_max)
 
 
@@ -138,7 +139,8 @@ def pick_rank(
 
     pool_scores = scores[pool]
     deviation = _deviation(pool_scores, n_fitted=1)
-    above = pool_scores - (_mean(pool_scores) + rules.pick_target_deviations * deviation)
+    target = _mean(pool_scores) + rules.pick_target_deviations * deviation
+    above = pool_scores - target
     if not (above >= 0).any():
         return int(pool[0]) + 1
     # The first of equal scores is the better-ranked one.

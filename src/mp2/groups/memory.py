@@ -33,11 +33,15 @@ def memory_needed(
     n_workers = min(workers, n_variations)
     row_bytes = panel.buys[:1].nbytes
 
-    lists = rules.max_size * 8 * n_variations + (2 * rules.max_size + 16) * row_bytes
+    lists = rules.max_size * 8 * n_variations
+    # Of the levels, and those the kernel works with.
+    consensus_sets = (2 * rules.max_size + 16) * row_bytes
     heaps = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
-    n_alias_classes = int(np.count_nonzero(np.bincount(panel.alias_of) > 1))
+    class_sizes = np.bincount(panel.alias_of)
+    n_alias_classes = int(np.count_nonzero(class_sizes > 1))
     # A heap has room for up to twice its groups.
     alias_cache = min(aliases.MAX_BYTES, 2 * n_alias_classes * heaps)
     records = n_variations * _recurse.STARTER_DTYPE.itemsize
-    of_worker = lists + turn_bytes(n_workers) + heaps
-    return panel.n_bytes + records + alias_cache + heaps + n_workers * of_worker
+    of_search = panel.n_bytes + records + alias_cache + heaps
+    of_worker = lists + consensus_sets + turn_bytes(n_workers) + heaps
+    return of_search + n_workers * of_worker

@@ -42,6 +42,11 @@ class Member:
     variation: str
     variation_idx: int
 
+    @property
+    def name(self) -> str:
+        """Its algorithm and variation, as `ALGO variation`."""
+        return f"{self.algo} {self.variation}"
+
 
 @dataclass(frozen=True, slots=True)
 class DayStats:
@@ -102,18 +107,18 @@ class Group(Overview):
     @property
     def name(self) -> str:
         """Its members as `ALGO variation + ALGO variation`."""
-        return " + ".join(f"{member.algo} {member.variation}" for member in self.members)
+        return " + ".join(member.name for member in self.members)
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
         title = f"size {len(self.members)}, rank {self.rank}, score {self.score:.2f}"
-        days = [(day.day, f"{day.hits} of {day.buys} hit ({day.pp:.1f}%)") for day in self.days]
-        return title, [
-            ("members", self.name),
-            *days,
-            ("all days", f"{self.pooled_pp:.1f}% hit"),
-            ("p", shown_p(self.p, None)),
-        ]
+        rows: list[Entry] = [("members", self.name)]
+        for day in self.days:
+            hits = f"{day.hits} of {day.buys} hit ({day.pp:.1f}%)"
+            rows.append((day.day, hits))
+        rows.append(("all days", f"{self.pooled_pp:.1f}% hit"))
+        rows.append(("p", shown_p(self.p, None)))
+        return title, rows
 
 
 STATISTICS = tuple(name for name, kind in Group.__annotations__.items() if kind == "float")[1:]

@@ -14,7 +14,7 @@ from mp2.data.arrays import IndexArray
 from mp2.data.panel import SignalPanel, buys_of, first_alike, never
 from mp2.errors import InputError
 from mp2.groups import aliases
-from mp2.groups.aliases import AliasCache, SearchedStarter
+from mp2.groups.aliases import AliasCache, SearchedStarter, alias_classes
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, RecordArray, Recorder, SearchState
 from mp2.groups.exclusions import exclusions, why_impossible
 from mp2.groups.ideas import with_ideas
@@ -22,7 +22,7 @@ from mp2.groups.kept import day_weights, describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
 from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
-from mp2.groups.result import Member, ProgressSample, SearchResult, Status
+from mp2.groups.result import ProgressSample, SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.samples import ProgressSamples
 from mp2.groups.settings import SearchSettings, check_settings
@@ -114,9 +114,14 @@ def search(
         return result
 
     def search_without_limits(rules: Rules) -> SearchResult:
-        left_ns = max(1, started_ns + budget_ns - now_ns())
-        budget_s = min(left_ns / NS_PER_S, _REASONS_S)
-        other = replace(settings, rules=rules, max_attempts=None, budget_s=budget_s)
+        left_ns = started_ns + budget_ns - now_ns()
+        left_s = max(1, left_ns) / NS_PER_S
+        other = replace(
+            settings,
+            rules=rules,
+            max_attempts=None,
+            budget_s=min(left_s, _REASONS_S),
+        )
         return search(panel, other, stop=session.stop)
 
     why = tuple(exclusions(panel, result, search_without_limits))
@@ -308,9 +313,9 @@ class SearchRun:
         )
 
     def _restore(self, state: SearchState) -> None:
-        problems = list(state.problems(self.panel.algo_of, self.settings.rules))
-        if problems:
-            raise InputError([f"cannot resume from this state: {problem}" for problem in problems])
+        problem = state.problem(self.panel.algo_of, self.settings.rules)
+        if problem is not None:
+            raise InputError(f"cannot resume from this state: {problem}")
         max_attempts = self.settings.max_attempts
         n_made = int(state.records["attempts"].max(initial=0))
         if max_attempts is not None and max_attempts < n_made:
@@ -368,7 +373,8 @@ class SearchRun:
             # The ledger books a turn after its record. An abandoned first turn has no record.
             has_run = np.array(self.ledger.n_turns, np.int64) > 0
             has_record = self.records["attempts"][self.order] > 0
-            self._changed.update(self.order[has_run & has_record].tolist())
+            changed = self.order[has_run & has_record]
+            self._changed.update(changed.tolist())
 
     def _times(self) -> RecordArray:
         """Times TIMES_DTYPE[V] of all sessions, this one as the ledger has booked it."""
@@ -377,7 +383,8 @@ class SearchRun:
         limit_start_ns = np.array(self.ledger.limit_start_ns, np.int64)
         times["limit_start_ns"][self.order[is_new]] = limit_start_ns[is_new]
         for name in ("used_ns", "limit_end_ns", "n_turns"):
-            times[name][self.order] += np.array(getattr(self.ledger, name), np.int64)
+            booked = np.array(getattr(self.ledger, name), np.int64)
+            times[name][self.order] += booked
         return times
 
     # ---- the result
@@ -400,25 +407,13 @@ class SearchRun:
             daily_pp = [[day.pp for day in group.days] for group in kept[size]]
             picked_rank[size] = pick_rank(scores, np.array(daily_pp), rules)
             score_mean[size], score_std[size] = score_moments(records, size)
-        starters = StarterTable(
-            panel,
-            rules,
-            records,
-            self._times(),
-            kept,
-        )
+        starters = StarterTable(panel, rules, records, self._times(), kept)
         session_s = (outcome.ended_ns - self._session.started_ns) / NS_PER_S
         # A starter is visited itself, beside the rows scanned below it.
         n_begun = int(np.count_nonzero(records["attempts"]))
         n_scanned = exact_sum(records["n_rows_scanned"])
         tested = exact_sum(records["tested"])
         eligible = exact_sum(records["eligible"])
-        n_scores: dict[int, tuple[int, ...]] = {}
-        for size, heap in self.heaps.items():
-            counts = tuple(heap.n_scores().tolist())
-            # A state of an earlier version had no counts to continue.
-            if sum(counts) == eligible[size]:
-                n_scores[size] = counts
         result = SearchResult(
             status=outcome.status,
             rules=rules,
@@ -449,14 +444,24 @@ class SearchRun:
             warnings=(*panel.warnings, *self._warnings(outcome)),
             starters=starters,
             n_visited=n_begun - self._n_taken_over + n_scanned,
-            aliases=self._alias_classes(),
+            aliases=alias_classes(panel, self.alias_of),
             hold=panel.hold,
             last_exit=panel.last_exit,
-            n_scores=n_scores,
+            n_scores=self._score_counts(eligible),
             progress=tuple(progress),
             panel=panel,
         )
         return with_ideas(result, self.settings.family_overlap)
+
+    def _score_counts(self, eligible: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """Counts of the scores, of the sizes of which all `eligible` groups were counted."""
+        n_scores: dict[int, tuple[int, ...]] = {}
+        for size, heap in self.heaps.items():
+            counts = tuple(heap.n_scores().tolist())
+            # A state of an earlier version had no counts to continue.
+            if sum(counts) == eligible[size]:
+                n_scores[size] = counts
+        return n_scores
 
     def _ranked(self) -> dict[int, Kept]:
         return {size: heap.ranked() for size, heap in self.heaps.items()}
@@ -473,17 +478,7 @@ class SearchRun:
         for starter_idx in outcome.abandoned:
             member = member_of(self.panel, int(self.order[starter_idx]))
             warnings.append(
-                f"starter {member.algo} {member.variation} did not return in time and was "
-                "abandoned; its last turn is not part of the result"
+                f"starter {member.name} did not return in time and was abandoned; its last turn "
+                "is not part of the result"
             )
         return warnings
-
-    def _alias_classes(self) -> tuple[tuple[Member, ...], ...]:
-        """Classes of two or more identical variations, by their first."""
-        # Most variations have no alias, so only the others are looked at one by one.
-        has_alias = np.bincount(self.alias_of)[self.alias_of] > 1
-        classes: dict[int, list[Member]] = {}
-        for variation_idx in np.flatnonzero(has_alias).tolist():
-            first = int(self.alias_of[variation_idx])
-            classes.setdefault(first, []).append(member_of(self.panel, variation_idx))
-        return tuple(map(tuple, classes.values()))

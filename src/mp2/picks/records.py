@@ -191,7 +191,7 @@ def member_names(groups: Iterable[Group | SizePick]) -> Names:
     for group in groups:
         members.update(group.members)
     ordered = sorted(members, key=lambda member: member.variation_idx)
-    return tuple(f"{member.algo} {member.variation}" for member in ordered)
+    return tuple(member.name for member in ordered)
 
 
 def n_algorithms(groups: Iterable[Group | SizePick]) -> int:
