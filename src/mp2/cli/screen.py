@@ -128,7 +128,11 @@ def _data(shown: Shown) -> Iterator[Text]:
     elif result.panel is not None:
         facts = f"{len(result.panel.tickers):,} tickers, {facts}"
     # The facts are whole: a long name gives way.
-    yield from labelled("Data", f"{cut(shown.source, LINE - len(facts) - 2)}: {facts}")
+    room = LINE - len(facts) - 2
+    name = cut(shown.source, room)
+    if name != shown.source:
+        name = f"{cut(name, room - 3)}..."
+    yield from labelled("Data", f"{name}: {facts}")
     # Why a size has no pick stands beside it.
     others = [
         line
@@ -156,8 +160,9 @@ def _search(shown: Shown) -> Iterator[Text]:
         remedy = "a larger --budget completes it"
         if result.run_id is not None:
             remedy = shown.command("resume")
-        change = "The picks will change when it completes: "
-        yield from labelled("", change + remedy, at_most=2, style="bold")
+        # On a line of its own, so that it can be copied.
+        yield from labelled("", "The picks will change when it completes:", style="bold")
+        yield from labelled("", remedy, at_most=2, style="bold")
 
 
 def coverage_sentence(result: SearchResult) -> str:
