@@ -171,7 +171,7 @@ def test_both_modes_give_the_same(plans, workers):
 
 
 def untimed(outcome):
-    return {**outcome.to_dict(), "seconds": None}
+    return {**outcome.to_dict(), "seconds": None, "ended_s": None}
 
 
 def test_the_result_does_not_depend_on_who_is_first():

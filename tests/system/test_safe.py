@@ -73,7 +73,10 @@ BANNED_CALLS = re.compile(
     r"|subprocess\.(getoutput|getstatusoutput)|tempfile\.mktemp|code\.\w+"
     r"|(\w+\.)*(read_pickle|to_pickle|allow_pickle|run_path|run_module|enable_load_extension)"
 )
-STARTS_PROCESSES = {"child.py"}
+STARTS_PROCESSES = {
+    "child.py": "a scanner in a process of its own",
+    "files.py": "the command that the user wants to be run after a night",
+}
 
 
 def module_names(node):

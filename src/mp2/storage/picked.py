@@ -105,8 +105,11 @@ class PickedStore(ScanStore):
         """
         wanted: list[Asked] = []
         with self._transaction("DEFERRED"):
-            columns = "run_id, status, request, host, pid, process_start, heartbeat_at"
-            for row in self._execute(f"SELECT {columns} FROM run ORDER BY run").fetchall():
+            statement = (
+                "SELECT run_id, status, request, host, pid, process_start, heartbeat_at "
+                "FROM run ORDER BY run"
+            )
+            for row in self._execute(statement).fetchall():
                 try:
                     with self._readable(f"run {row['run_id']}"):
                         request = validated(Request, from_sql(dict(row))["request"])
