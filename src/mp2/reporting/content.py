@@ -90,6 +90,7 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
+# Any: polars is imported by what makes a frame.
 def table_of(frame: Any) -> Table:
     """Return a polars frame as a table."""
     return Table(headings=tuple(frame.columns), rows=frame.rows())

@@ -65,6 +65,7 @@ def report(
 def page_of(result: Reported, **beside: Any) -> Page:
     """Return the content of the page of a result; `beside` are those of `RunReport`."""
     if isinstance(result, PipelineRun):
+        # What the caller names comes first: it may be of a later day.
         if beside.get("picks") is None:
             beside["picks"] = result.next_day
         if beside.get("prices") is None:

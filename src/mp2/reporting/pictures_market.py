@@ -40,6 +40,7 @@ def returns(picks: DayPicks, outcome: Outcome) -> Any:
         yaxis={"autorange": "reversed", "type": "category", "showgrid": False},
         showlegend=False,
     )
+    # An outcome of an earlier version has the mean of all tickers only.
     if outcome.universe_quantiles_pp:
         _, low, q1, median, q3, high, _ = outcome.universe_quantiles_pp
         figure.add_box(
@@ -57,6 +58,7 @@ def returns(picks: DayPicks, outcome: Outcome) -> Any:
         pick = picks.picks[size]
         if pick is None:
             continue
+        # Tickers without a bar that day have no return.
         known = [ticker for ticker in pick.tickers if ticker in outcome.returns_pp]
         figure.add_scatter(
             x=[outcome.returns_pp[ticker] for ticker in known],
@@ -93,11 +95,13 @@ def recent_signals(
     for pick in picks.picks.values():
         if pick is not None:
             members.update((member.algo, member.variation) for member in pick.members)
+    # Bars of the day itself must not decide its signals.
     return compute_signals(
         prices.until(before[-1]),
         n_days=min(N_SESSIONS - 1, len(before) - 1),
         include_next=True,
         grids=grids,
+        # Members of the picks are a few of thousands of variations.
         only=members or None,
     )
 
@@ -201,6 +205,7 @@ def lanes(
 ) -> Iterator[tuple[int, str, Sequence[bool]]]:
     """Yield size, name and buys by day of each member of the picks, for one ticker."""
     place = sheet.tickers.index(ticker)
+    # By name: the numbers of the picks are those of the panel that was searched.
     number_of = {key: number for number, key in enumerate(sheet.keys)}
     for size, pick in sorted(picks.picks.items()):
         if pick is None:

@@ -128,6 +128,7 @@ def _add_ideas(
     shown: Sequence[Vote],
     columns: Sequence[tuple[int, int]],
 ) -> None:
+    # A row per ticker: 1 where the idea of a column names it.
     named = [[int(column in vote.ideas) for column in columns] for vote in shown]
     texts = [f"size {size}, idea {idea}" for size, idea in columns]
     figure.add_heatmap(
@@ -153,6 +154,7 @@ def _add_counts(
 ) -> None:
     texts = []
     for vote in shown:
+        # Empty in votes of earlier versions, which did not count ideas.
         text = str(vote.n_ideas or "")
         if outcome is not None and vote.ticker in outcome.returns_pp:
             text += f"  {outcome.returns_pp[vote.ticker]:+.1f}%"
@@ -301,6 +303,7 @@ def _add_boxes(
     groups: Sequence[Group],
 ) -> None:
     """Add half of the groups of each day as a box, nine in ten as a line."""
+    # One group has no quantiles.
     if len(groups) < 2:
         return
     fences = []
@@ -377,11 +380,13 @@ def algorithm_shares(result: SearchResult) -> tuple[list[str], dict[frozenset[st
     The pair of an algorithm with itself is the algorithm: in a group at all.
     """
     n_groups = 0
+    # Keys are sets of one algorithm or of two: a pair has no order.
     counts: Counter[frozenset[str]] = Counter()
     for groups in result.kept.values():
         for group in groups:
             n_groups += 1
-            algos = sorted({member.algo for member in group.members})
+            # All different: a group has one variation of an algorithm.
+            algos = column(group.members, "algo")
             counts.update(frozenset([algo]) for algo in algos)
             counts.update(map(frozenset, combinations(algos, 2)))
     shares = {pair: 100 * n / n_groups for pair, n in counts.items()}
@@ -401,6 +406,7 @@ def variations(result: SearchResult) -> Any:
         yaxis={"autorange": "reversed", "type": "category", "showgrid": False},
         barmode="group",
     )
+    # For who sees no colours.
     patterns = ("", "/", ".", "x")
     for position, size in enumerate(sizes):
         figure.add_bar(

@@ -32,6 +32,7 @@ def value(walk: WalkForward) -> Any:
         hovermode="x unified",
     )
     days = [day for week in walk.weeks for day in week.days]
+    # The band comes first, so that it lies below the lines.
     names = column(days, "day")
     low, high = _band(days)
     if low:
@@ -46,6 +47,7 @@ def value(walk: WalkForward) -> Any:
             **edge,
         )
     held = [day.scores[ALL] for day in days]
+    # On the days with picks only: else the two lines would hold different days.
     universe = [day.universe_return_pp if day.scores[ALL] else 0.0 for day in days]
     gross = [(score.mean_return_pp or 0.0) if score else 0.0 for score in held]
     lines = [("all tickers", universe, GREY, "dot"), ("picks", gross, BLUE, "solid")]
@@ -77,6 +79,7 @@ def _band(days: Sequence[WalkDay]) -> tuple[list[float], list[float]]:
     """Return the lower and upper gain, in percent, of picks at random; empty without spreads."""
     low = []
     high = []
+    # Sums of logarithms, since returns compound.
     drift = 0.0
     variance = 0.0
     for day in days:
@@ -124,6 +127,7 @@ def weeks(walk: WalkForward) -> Any:
         difference = week.judged[ALL].hit_difference
         if difference is None or difference.low is None or difference.high is None:
             without.append(first)
+        # The picks were better, or worse, than chance explains in 19 weeks of 20.
         elif difference.low > 0 or difference.high < 0:
             beside.append((first, difference))
         else:
@@ -133,6 +137,7 @@ def weeks(walk: WalkForward) -> Any:
     if without:
         figure.add_scatter(
             x=without,
+            # On the line of no difference: they have none.
             y=[0] * len(without),
             mode="markers",
             marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": GREY}},

@@ -14,8 +14,8 @@ from mp2.reporting.run_words import cards, lead, title
 from mp2.reporting.search_sections import candles_section, luck_section, progress_section
 from mp2.reporting.walk_page import walk_section
 
-_MOST_GROUPS = 100
-"""Groups of each size in the table: beyond these `mp2 runs export` is the better table."""
+_MOST_GROUPS = 300
+"""Groups in the table, of all sizes together: of more `mp2 runs export` is the better table."""
 
 _LEAST_SAMPLES = 5
 
@@ -77,8 +77,9 @@ def groups_table(result: SearchResult) -> Table:
     identity = ("size", "rank", "idea")
     evidence = ("score", "hit %", "Wilson %", "p", "buys", "hits")
     rows: list[list[Cell]] = []
+    n_of_size = _MOST_GROUPS // len(result.kept)
     for size, groups in sorted(result.kept.items()):
-        for group in groups[:_MOST_GROUPS]:
+        for group in groups[:n_of_size]:
             row: list[Cell] = [size, group.rank, group.idea]
             row += [group.score, group.pooled_pp, group.wilson_lb, group.p]
             row.append("/".join(str(day.buys) for day in group.days))

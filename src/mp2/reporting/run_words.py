@@ -168,7 +168,11 @@ def outcome_card(outcome: Outcome) -> Card:
     label = f"Outcome, {short_day(outcome.session or outcome.day)}"
     if score is None or score.hit_rate_pp is None or outcome.universe_hit_rate_pp is None:
         return Card(label=label, value="unknown", text=outcome.note or "")
-    hits = f"{score.hit_rate_pp:.0f}%, all tickers {outcome.universe_hit_rate_pp:.0f}%"
-    means = f"mean {score.mean_return_pp:+.2f}%, all {outcome.universe_return_pp:+.2f}%"
-    value = f"{score.n_hits} of {score.n_tickers} hit"
-    return Card(label=label, value=value, text=f"{hits}; {means}")
+    universe = f"all tickers {outcome.universe_hit_rate_pp:.0f}%"
+    mean = f"mean {score.mean_return_pp:+.2f}%"
+    universe_mean = f"all {outcome.universe_return_pp:+.2f}%"
+    return Card(
+        label=label,
+        value=f"{score.n_hits} of {score.n_tickers} hit",
+        text=f"{score.hit_rate_pp:.0f}%, {universe}; {mean}, {universe_mean}",
+    )

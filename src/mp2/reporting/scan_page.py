@@ -51,8 +51,11 @@ def _n_answered(result: ScanResult) -> int:
 
 def _cards(result: ScanResult) -> Iterator[Card]:
     n_several = sum(one.n_sources > 1 for one in result.candidates)
-    n_candidates = counted(len(result.candidates), "candidate")
-    yield Card(label="Found", value=n_candidates, text=f"{n_several} named by several scanners")
+    yield Card(
+        label="Found",
+        value=counted(len(result.candidates), "candidate"),
+        text=f"{n_several} named by several scanners",
+    )
     scanners = f"{_n_answered(result)} of {len(result.outcomes)}"
     yield Card(label="Scanners with an answer", value=scanners, text=f"{result.n_failed} failed")
     text = f"at most {result.workers} at once"
@@ -68,6 +71,7 @@ def _section(result: ScanResult) -> Section:
     times = ("seconds", "ended at s")
     counts = ("requests", "candidates", "dropped")
     headings = ("scanner", "pipeline", "status", *times, *counts, "message")
+    # The slowest one decides how long a concurrent scan takes.
     slowest = max(result.outcomes, key=lambda one: one.seconds)
     answer = f"{slowest.scanner} took longest, {slowest.seconds:.1f} s."
     failed = [one.scanner for one in result.outcomes if one.failed]

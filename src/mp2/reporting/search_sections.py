@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 from mp2.data.prices import PriceTable
 from mp2.errors import counted
 from mp2.groups.histogram import bin_starts
@@ -24,6 +26,7 @@ def luck_section(result: SearchResult) -> Section | None:
     """Return the section that asks whether the groups are better than luck; None without scores."""
     pictures = []
     for size in sorted(result.kept):
+        # Results of earlier versions have neither.
         if any(result.n_scores.get(size, ())) or any(luck_scores(result, size)):
             picture = Picture(
                 figure=scores(result, size),
@@ -65,6 +68,7 @@ def _scores_table(result: SearchResult, size: int) -> Table:
     for number, start in enumerate(bin_starts()):
         n_groups = eligible[number] if eligible else None
         n_searches = null[number] if null else None
+        # Empty bins are not worth a row.
         if n_groups or n_searches:
             rows.append([start, n_groups, n_searches])
     headings = ("score from", "eligible groups", "searches by luck with their best here")
@@ -82,6 +86,7 @@ def candles_section(
 ) -> Section:
     """Return the section with the candles and signals of the picks that most ideas name."""
     sheet = recent_signals(picks, prices, grids)
+    # Those that most ideas name come first; picks without a vote follow.
     voted = [vote.ticker for vote in picks.votes]
     picked = [ticker for ticker in voted if picks.sizes_with(ticker)]
     picked += [ticker for ticker in picks.tickers() if ticker not in voted]
@@ -124,7 +129,7 @@ def _signals_table(
 ) -> Table:
     rows: list[list[Cell]] = []
     for size, name, buys in lanes(picks, sheet, ticker):
-        days = [day for day, buy in zip(sheet.days, buys, strict=True) if buy]
+        days = list(compress(sheet.days, buys))
         rows.append([size, name, len(days), " ".join(days)])
     return Table(headings=("size", "member", "days", "buys on"), rows=rows)
 

@@ -153,5 +153,5 @@ def cell_text(value: object) -> str:
 def sort_key(value: object) -> str:
     """Return what the script of the page sorts a number by; empty for text."""
     if isinstance(value, int | float):
-        return repr(float(value))
+        return f"{value:.8g}"
     return ""
