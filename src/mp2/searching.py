@@ -237,6 +237,8 @@ def resume(
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """
+    if budget_s is not None:
+        budget_s = seconds("budget_s", budget_s)
     control = RunControl(storing=Storing(db=Path(store)), stop=stop, observe=observe)
     with _attended(control, on_interrupt, progress) as control:
         return resume_request(
@@ -245,7 +247,7 @@ def resume(
             source=source,
             grids=grids,
             hold=hold,
-            budget_s=None if budget_s is None else seconds("budget_s", budget_s),
+            budget_s=budget_s,
             workers=workers,
             max_attempts=max_attempts,
             beside=beside_of(prices, sectors),

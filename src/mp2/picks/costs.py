@@ -13,6 +13,7 @@ from mp2.errors import InputError
 if TYPE_CHECKING:
     from mp2.picks.records import Score
 
+# A tenth of the money on each side: beyond it a typing error is likelier.
 MAX_COST_BPS = 1000.0
 
 

@@ -35,13 +35,17 @@ def judge(days: Sequence[WalkDay], series: str) -> Judged:
     return_differences = _column(scores, "return_difference_pp")
     hit_difference = mean_interval(hit_differences)
     return_difference = mean_interval(return_differences)
-    is_net = any(score.net_return_pp is not None for score in scores)
+    net_return_pp = None
+    # Costs are those of all days: every score has a net return, or none has.
+    if any(score.net_return_pp is not None for score in scores):
+        net_return_pp = _mean(scores, "net_return_pp")
     return Judged(
         n_days=len(scores),
         n_days_without=len(days) - len(scores),
         n_picks=sum(_column(scores, "n_picks")),
         n_hits=sum(_column(scores, "n_hits")),
         hit_rate_pp=_mean(scores, "hit_rate_pp"),
+        # Of the same days, so that the mean difference is the difference of the means.
         universe_hit_rate_pp=_mean(with_picks, "universe_hit_rate_pp"),
         hit_difference=hit_difference,
         mean_return_pp=_mean(scores, "mean_return_pp"),
@@ -49,7 +53,7 @@ def judge(days: Sequence[WalkDay], series: str) -> Judged:
         return_difference=return_difference,
         verdict=verdict_on(hit_difference),
         return_verdict=verdict_on(return_difference),
-        net_return_pp=_mean(scores, "net_return_pp") if is_net else None,
+        net_return_pp=net_return_pp,
         performance=performance(
             [day.day for day in days],
             [day.net_return_pp(series) for day in days],

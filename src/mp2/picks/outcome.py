@@ -62,6 +62,7 @@ def score(
             )
         # No bar lies between the two days, so the signals are the same.
         notes.append(f"{picks.day} was not a trading day; scored on {session}, the next one")
+    # Picks whose exit is beyond the last date are pending.
     exit_idx = min(date_idx + rule.n_sessions, len(dates) - 1)
     table = _as_of(prices, table, dates[exit_idx])
     return _outcome_on(session, picks, table, notes, cost_bps)

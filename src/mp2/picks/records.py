@@ -88,7 +88,9 @@ class DayPicks(Overview):
         """Return the tickers of each series: the pick of a size as "3", "all" and "votes"."""
         tickers: dict[str, Names] = {}
         for size, pick in self.picks.items():
-            tickers[str(size)] = pick.tickers if pick else ()
+            tickers[str(size)] = ()
+            if pick is not None:
+                tickers[str(size)] = pick.tickers
         tickers[ALL] = self.tickers()
         tickers[VOTES] = tuple(vote.ticker for vote in self.votes)
         return tickers
@@ -103,7 +105,9 @@ class DayPicks(Overview):
 
     def overview(self) -> tuple[str, list[Entry]]:
         """Return the title and the rows of its repr."""
-        day = f"{self.day} (assumed)" if self.assumed else self.day
+        day = self.day
+        if self.assumed:
+            day += " (assumed)"
         return f"{day}, {counted(len(self.tickers()), 'ticker')}", self.rows()
 
     def rows(self) -> list[Entry]:
@@ -361,7 +365,7 @@ class Outcome(Overview):
         )
 
     def agrees_with(self, later: Outcome) -> bool:
-        """Whether a later outcome of the same picks is the same but for costs."""
+        """Return whether a later outcome of the same picks is the same but for costs."""
         # An earlier version did not store it; it follows from the other scores.
         if self.all_sizes is None:
             later = replace(later, all_sizes=None)

@@ -60,6 +60,7 @@ def scored_days(
         if before is not None and outcome.day >= before:
             continue
         for size, score in outcome.sizes.items():
+            # A pick of which no ticker has a bar neither hit nor missed.
             if score is not None and score.hit_rate_pp is not None:
                 days_of.setdefault(size, []).append((outcome, score))
     record: dict[int, ScoredDays] = {}

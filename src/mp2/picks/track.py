@@ -31,6 +31,7 @@ IDEA_RANKS: tuple[tuple[str, int, int], ...] = (
     ("1", 1, 1),
     ("2-10", 2, 10),
     ("11-100", 11, 100),
+    # No rank is as large as the last one.
     ("over 100", 101, 2**62),
 )
 """Ranks of ideas that are judged together: name, first and last."""
@@ -212,6 +213,7 @@ class TrackRecord(Overview):
         """Return everything as one JSON document."""
         return {
             "schema_version": SCHEMA_VERSION,
+            # Every document has one, also where no run is meant.
             "run_id": None,
             "status": "ok",
             "configurations": [record.to_dict() for record in self.configurations],
@@ -263,6 +265,9 @@ def configuration_record(
     sizes: set[int] = set()
     for one in picked:
         sizes.update(one.picks.picks)
+    by_idea = {}
+    for size in sorted(sizes):
+        by_idea[str(size)] = _judge_ideas(scored, str(size))
     return ConfigurationRecord(
         configuration=configuration,
         label=label,
@@ -272,7 +277,7 @@ def configuration_record(
         n_pending=len(counting) - len(scored),
         n_late=n_late,
         total=judge_each(sizes, scored),
-        by_idea={str(size): _judge_ideas(scored, str(size)) for size in sorted(sizes)},
+        by_idea=by_idea,
         cost_bps=cost_bps,
     )
 

@@ -128,6 +128,7 @@ def walk(
             observe(len(done), settings.weeks)
         first = DAYS_PER_WEEK * len(done)
         panel = sheet.panel(first, DAYS_PER_WEEK)
+        # The test gets what the search leaves of the week's budget.
         started_ns = now_ns()
         result = search(panel, settings.search, stop=stop)
         if settings.luck.is_on:

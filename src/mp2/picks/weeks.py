@@ -251,7 +251,9 @@ class WalkForward(Overview):
         A pandas series of fractions, 0 on a day without a pick, with a `DatetimeIndex`. Raises
         `InputError` for another series, and where pandas is not installed.
         """
-        days = [day for week in self.weeks for day in week.days]
+        days: list[WalkDay] = []
+        for week in self.weeks:
+            days += week.days
         return daily_returns(days, series, self.total)
 
     def to_frame(self, backend: Backend = "polars") -> Any:
@@ -314,6 +316,7 @@ class WalkForward(Overview):
         """Return everything as one JSON document."""
         document = {
             "schema_version": SCHEMA_VERSION,
+            # Every document has one, also where no run is meant.
             "run_id": None,
             **asdict(self),
         }
