@@ -11,8 +11,8 @@ import json
 from mp2.data.packed import zstd
 from mp2.errors import InputError
 from mp2.groups.result import Status
-from mp2.storage.database import Row, from_sql, to_json
 from mp2.storage.processes import now_text
+from mp2.storage.values import Row, from_sql, to_json
 from mp2.storage.walks import WalkStore
 
 N_IDEAS = 100
@@ -37,25 +37,21 @@ class CompactingStore(WalkStore):
                 return False
             values = from_sql({name: row[name] for name in ("ideas", "picked_rank")})
             key = {"run": row["run"]}
-            starters = self._execute(
-                "SELECT * FROM starter WHERE run = :run ORDER BY variation_idx", key
-            )
-            starter_rows = list(map(dict, starters))
+            # The groups of the best ideas, and the chosen one also where its idea is none of them.
             groups = self._execute(
                 "SELECT * FROM kept_group WHERE run = :run AND (json_extract(body, '$.idea') <= "
                 ":n_ideas OR rank = json_extract(:picked_rank, '$.' || json_quote(cast(size AS "
                 "TEXT)))) ORDER BY size, rank",
                 {**key, "n_ideas": N_IDEAS, "picked_rank": row["picked_rank"]},
             )
-            group_rows = list(map(dict, groups))
             self._insert(
                 "compacted",
                 {
                     **key,
                     "compacted_at": now_text(),
                     "n_ideas": {size: len(ideas) for size, ideas in values["ideas"].items()},
-                    "starters": _pack(starter_rows),
-                    "kept_groups": _pack(group_rows),
+                    "starters": _pack(self._rows_of("starter", row["run"], "variation_idx")),
+                    "kept_groups": _pack(list(map(dict, groups))),
                 },
             )
             self._execute("DELETE FROM starter WHERE run = :run", key)
@@ -75,7 +71,7 @@ class CompactingStore(WalkStore):
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
             row = self._row("run", run_id)
             compacted = self._compacted(row["run"])
-            return None if compacted is None else _sentence(row, compacted)
+            return None if compacted is None else what_is_left(row, compacted)
 
     def _compacted(self, run: int) -> Row | None:
         if not self._has_table("compacted"):
@@ -83,22 +79,13 @@ class CompactingStore(WalkStore):
         row = self._execute("SELECT * FROM compacted WHERE run = ?", (run,)).fetchone()
         return None if row is None else dict(row)
 
-    def _unpacked(
-        self,
-        row: Row,
-        compacted: Row,
-    ) -> tuple[list[Row], list[Row], str]:
-        """The rows of groups and starters of a compacted run, and what is no longer there."""
-        groups = _unpack(compacted["kept_groups"])
-        return groups, _unpack(compacted["starters"]), _sentence(row, compacted)
 
-
-def _sentence(row: Row, compacted: Row) -> str:
+def what_is_left(row: Row, compacted: Row) -> str:
     """Return `compacted on 2026-11-30: of size 3 137 of 1,000 groups, of 100 of 715 ideas`."""
     n_kept = from_sql({"n_kept": row["n_kept"]})["n_kept"]
     n_ideas = from_sql({"n_ideas": compacted["n_ideas"]})["n_ideas"]
     there: dict[str, int] = {}
-    for group in _unpack(compacted["kept_groups"]):
+    for group in unpacked(compacted["kept_groups"]):
         size = str(group["size"])
         there[size] = there.get(size, 0) + 1
     parts = []
@@ -115,8 +102,11 @@ def _pack(rows: list[Row]) -> bytes:
     return packed
 
 
-def _unpack(blob: bytes) -> list[Row]:
-    """Raise ValueError for what this program cannot have packed."""
+def unpacked(blob: bytes) -> list[Row]:
+    """The rows in a blob of `compacted`.
+
+    Raises ValueError for what this program cannot have packed.
+    """
     module = zstd()
     try:
         text = module.decompress(blob)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -86,6 +86,7 @@ class _Side:
 
     run_id: str
     settings: Document
+    figures: Document
     result: SearchResult
     picks: dict[str, DayPicks]
     scored: dict[str, TrackDay]
@@ -117,42 +118,38 @@ def compare_runs(
             judge([a.scored[day] for day in scored_days], series),
             judge([b.scored[day] for day in scored_days], series),
         )
+    warnings = []
+    for run_id in (first, second):
+        compaction = store.compaction(run_id)
+        if compaction is not None:
+            warnings.append(f"run {run_id}: {compaction}")
     return RunComparison(
         run_ids=(a.run_id, b.run_id),
         settings=settings,
-        figures={name: (figure(a.result), figure(b.result)) for name, figure in _FIGURES.items()},
+        figures={name: (figure, b.figures[name]) for name, figure in a.figures.items()},
         groups={size: _groups_in_common(a.result, b.result, size) for size in sizes},
         picks=tuple(_picks_in_common(a.picks, b.picks)),
         scored_days=tuple(scored_days),
         outcomes=outcomes,
-        warnings=tuple(_compactions(store, first, second)),
+        warnings=tuple(warnings),
     )
 
 
-def _compactions(store: Store, *run_ids: str) -> Iterator[str]:
-    for run_id in run_ids:
-        compaction = store.compaction(run_id)
-        if compaction is not None:
-            yield f"run {run_id}: {compaction}"
-
-
-def _p(result: SearchResult) -> float | None:
-    return result.significance.p if result.significance else None
-
-
-def _luck(result: SearchResult) -> str | None:
-    return result.significance.sentence() if result.significance else None
-
-
-_FIGURES: dict[str, Callable[[SearchResult], Any]] = {
-    "last_day": lambda result: result.days[-1],
-    "status": lambda result: str(result.status),
-    "coverage": lambda result: result.coverage,
-    "elapsed_s": lambda result: result.elapsed_s,
-    "attempts": lambda result: result.attempts,
-    "p": _p,
-    "luck": _luck,
-}
+def _figures(result: SearchResult) -> Document:
+    """How a search ended, and whether its groups are better than luck; None without a test."""
+    figures: Document = {
+        "last_day": result.days[-1],
+        "status": str(result.status),
+        "coverage": result.coverage,
+        "elapsed_s": result.elapsed_s,
+        "attempts": result.attempts,
+        "p": None,
+        "luck": None,
+    }
+    if result.significance is not None:
+        figures["p"] = result.significance.p
+        figures["luck"] = result.significance.sentence()
+    return figures
 
 
 def _side(
@@ -176,6 +173,7 @@ def _side(
     return _Side(
         run_id=run_id,
         settings=flattened(store.load_request(run_id)),
+        figures=_figures(result),
         result=result,
         picks=picks,
         scored=scored,
@@ -187,6 +185,7 @@ def _groups_in_common(
     b: SearchResult,
     size: int,
 ) -> GroupsInCommon:
+    # A run that kept no group of a size, or searched for none, has no entry.
     kept = (a.kept.get(size, ()), b.kept.get(size, ()))
     return GroupsInCommon(
         n_kept=(len(kept[0]), len(kept[1])),
@@ -218,6 +217,7 @@ def _picks_in_common(
     for day in sorted(a.keys() & b.keys()):
         of_a = a[day].series()
         of_b = b[day].series()
+        # The sizes of both, those of the first run in front.
         for picks in {**of_a, **of_b}:
             tickers = of_a.get(picks, ())
             others = of_b.get(picks, ())

@@ -10,7 +10,6 @@ Every error of SQLite leaves this module as a `StoreError` that names the file a
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -19,27 +18,32 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cache, partial
-from math import isfinite
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from mp2._document import Document, Fields
+from mp2._document import Fields
 from mp2._files import expanded
 from mp2._overview import Entry, Overview
 from mp2._sqlite import ForeignFileError, connect
 from mp2.errors import InputError, StoreError
 from mp2.storage import schema
-from mp2.storage.processes import is_at_work, now_text, owner
+from mp2.storage.processes import is_at_work, now_text, owner, status_now
+from mp2.storage.values import Row, to_sql
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another program's lock."""
 
+NOT_RESUMABLE = {
+    "running": "it is still running",
+    "complete": "it is complete",
+}
+"""Why a run or walk of this status cannot be resumed; one of any other status can."""
+
 RecordT = TypeVar("RecordT")
-Row = Document
 
 _N_LISTED = 5
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -207,6 +211,7 @@ class Database(Overview):
         started_at = now_text()
         moment = datetime.fromisoformat(started_at)
         with self._transaction("IMMEDIATE"):
+            # Two runs may start within a second, and four random digits may meet again.
             taken = self._ids(kind)
             new = None
             while new is None or new in taken:
@@ -289,6 +294,13 @@ class Database(Overview):
             return int(row[kind])
         raise StoreError(f"{self.path}: {kind} {name} {problem}; nothing was stored")
 
+    def _check_unfinished(self, kind: str, row: Row) -> None:
+        """Raise the `InputError` that says why a run or walk cannot be resumed."""
+        reason = NOT_RESUMABLE.get(status_now(row))
+        if reason is not None:
+            name = row[f"{kind}_id"]
+            raise InputError(f"{self.path}: {kind} {name} cannot be resumed: {reason}")
+
     def count(self, kind: str) -> int:
         """The number of runs, scans or walks."""
         with self._translated():
@@ -307,6 +319,7 @@ class Database(Overview):
 
         One that cannot be read back hides no other.
         """
+        # To SQLite a negative limit is none.
         limit = -1 if n_newest is None else n_newest
         summaries: list[RecordT] = []
         with self._transaction("DEFERRED"):
@@ -316,11 +329,8 @@ class Database(Overview):
                 f"SELECT * FROM {sql_name(kind)} ORDER BY {sql_name(kind)} DESC LIMIT ?", (limit,)
             )
             for row in stored.fetchall():
-                try:
-                    with self._readable(f"{kind} {row[f'{kind}_id']}"):
-                        summaries.append(convert(dict(row)))
-                except StoreError as error:
-                    self.problems.append(str(error))
+                with self._problem_noted(f"{kind} {row[f'{kind}_id']}"):
+                    summaries.append(convert(dict(row)))
         return summaries
 
     def _delete(
@@ -335,6 +345,7 @@ class Database(Overview):
                     f"{kind} {name}: process {row['pid']} still works on it; stop that first, "
                     f"then delete the {kind}"
                 )
+            # Foreign keys take along what belongs to it.
             self._execute(f"DELETE FROM {sql_name(kind)} WHERE {sql_name(kind)} = ?", (row[kind],))
 
     # --- statements -------------------------------------------------------------------------------
@@ -345,6 +356,7 @@ class Database(Overview):
         values: Any = (),
     ) -> sqlite3.Cursor:
         cursor = self._connection.execute(statement, values)
+        # `close` has to find it.
         self._cursors.add(cursor)
         return cursor
 
@@ -405,10 +417,13 @@ class Database(Overview):
         try:
             yield
         except sqlite3.Error as error:
+            # The low byte is the kind of error, the rest its details.
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            # Creating the index of the log reports a full disk like this.
-            if code == sqlite3.SQLITE_IOERR and self._disk_is_full():
-                code = sqlite3.SQLITE_FULL
+            if code == sqlite3.SQLITE_IOERR:
+                # Creating the index of the log reports a full disk like this.
+                with suppress(OSError):
+                    if shutil.disk_usage(self.path.parent).free == 0:
+                        code = sqlite3.SQLITE_FULL
             advice = _ADVICE.get(code, "the database reports an error")
             problem = f"{advice} ({error})"
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -417,12 +432,6 @@ class Database(Overview):
                     "when that has ended"
                 )
             raise StoreError(f"{self.path}: {problem}") from error
-
-    def _disk_is_full(self) -> bool:
-        try:
-            return shutil.disk_usage(self.path.parent).free == 0
-        except OSError:
-            return False
 
     @contextmanager
     def _readable(self, what: str) -> Iterator[None]:
@@ -440,57 +449,17 @@ class Database(Overview):
                 f"{self.path}: {what} is damaged and cannot be read back ({reason}); delete it"
             ) from error
 
-
-# --- values ---------------------------------------------------------------------------------------
-
-
-def to_json(value: Any) -> str:
-    """Return JSON for a column; a set becomes an array, a number that is not finite null."""
-    import orjson
-
-    try:
-        return orjson.dumps(value, default=list).decode()
-    except TypeError:
-        # Counts beyond 64 bits, and file names that are not Unicode.
-        return json.dumps(value, separators=(",", ":"), default=list)
+    @contextmanager
+    def _problem_noted(self, what: str) -> Iterator[None]:
+        """Name a row that cannot be read back in `problems`; it hides no other."""
+        try:
+            with self._readable(what):
+                yield
+        except StoreError as error:
+            self.problems.append(str(error))
 
 
-def to_sql(value: Any) -> Any:
-    """A value as a column holds it: collections as JSON, counts beyond 64 bits as decimal text."""
-    if isinstance(value, dict | list | tuple):
-        return to_json(value)
-    if isinstance(value, int) and value.bit_length() > 63:
-        return str(value)
-    return value
-
-
-def from_sql(row: Fields) -> Row:
-    """A row's values, JSON decoded. Raises ValueError."""
-    values = dict(row)
-    encoded = _json_columns()
-    for name, value in row.items():
-        if name in encoded and value is not None:
-            values[name] = json.loads(value)
-        elif isinstance(value, float) and not isfinite(value):
-            # REAL columns accept infinity, displays do not.
-            raise ValueError(f"{name}: not finite")
-    return values
-
-
-_json_columns = cache(schema.json_columns)
-
-
-def validated(kind: type[RecordT], values: Fields) -> RecordT:
-    """The record with these values, converted and checked by its types. Raises ValueError."""
-    try:
-        record: RecordT = _adapter(kind).validate_python(values)
-    except InputError as error:
-        # A record that checks itself, such as `Rules`.
-        raise ValueError(str(error)) from error
-    return record
-
-
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+# --- statements -----------------------------------------------------------------------------------
 
 
 def sql_name(name: str) -> str:

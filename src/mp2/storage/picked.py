@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
-from mp2.errors import StoreError
 from mp2.picks.records import DayPicks, Outcome
 from mp2.picks.track import PickedDay
 from mp2.storage import rows
 from mp2.storage.configuration import Configuration, configuration_of
-from mp2.storage.database import Row, from_sql, validated
+from mp2.storage.database import sql_name, sql_names
 from mp2.storage.processes import status_now
 from mp2.storage.request import Request
 from mp2.storage.scans import ScanStore
+from mp2.storage.values import Row, from_sql, validated
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,11 @@ class PickedStore(ScanStore):
                 "WHERE run IN (SELECT run FROM day_picks) AND ended_as IS NOT NULL ORDER BY run"
             ).fetchall()
             for run in runs:
-                try:
-                    with self._readable(f"run {run['run_id']}"):
-                        values = from_sql(dict(run))
-                        request = validated(Request, values["request"])
-                        if is_wanted(request):
-                            picked.append((request, self._picked_of(values)))
-                except StoreError as error:
-                    self.problems.append(str(error))
+                with self._problem_noted(f"run {run['run_id']}"):
+                    values = from_sql(dict(run))
+                    request = validated(Request, values["request"])
+                    if is_wanted(request):
+                        picked.append((request, self._picked_of(values)))
         return picked
 
     def picks_before(
@@ -87,16 +84,13 @@ class PickedStore(ScanStore):
             wanted = _configuration(own)
             for row in candidates:
                 is_own = (row["run"], row["day"]) == (own["run"], day)
-                if not is_own and _configuration(dict(row)) == wanted:
-                    return self._picks_of(dict(row))
+                if is_own or _configuration(dict(row)) != wanted:
+                    continue
+                stored = self._execute(
+                    "SELECT * FROM day_picks WHERE run = ? AND day = ?", (row["run"], row["day"])
+                )
+                return rows.to_day(DayPicks, dict(stored.fetchone()), row["run_id"])
         return None
-
-    def _picks_of(self, key: Row) -> DayPicks:
-        stored = self._execute(
-            "SELECT * FROM day_picks WHERE run = ? AND day = ?", (key["run"], key["day"])
-        )
-        values = rows.day_values(dict(stored.fetchone()))
-        return validated(DayPicks, {**values, "run_id": key["run_id"]})
 
     def asked(self, is_wanted: Callable[[Request], bool]) -> list[Asked]:
         """Return the wanted runs as they began, also those that did not end.
@@ -105,41 +99,50 @@ class PickedStore(ScanStore):
         """
         wanted: list[Asked] = []
         with self._transaction("DEFERRED"):
-            statement = (
-                "SELECT run_id, status, request, host, pid, process_start, heartbeat_at "
-                "FROM run ORDER BY run"
+            # Not the results, by far the most of a row.
+            runs = self._execute(
+                "SELECT run_id, status, request, host, pid, process_start, heartbeat_at FROM run "
+                "ORDER BY run"
             )
-            for row in self._execute(statement).fetchall():
-                try:
-                    with self._readable(f"run {row['run_id']}"):
-                        request = validated(Request, from_sql(dict(row))["request"])
-                except StoreError as error:
-                    self.problems.append(str(error))
-                    continue
-                if is_wanted(request):
-                    wanted.append(Asked(row["run_id"], status_now(dict(row)), request))
+            for row in runs.fetchall():
+                with self._problem_noted(f"run {row['run_id']}"):
+                    request = validated(Request, from_sql(dict(row))["request"])
+                    if is_wanted(request):
+                        wanted.append(Asked(row["run_id"], status_now(dict(row)), request))
         return wanted
 
-    def _outcomes_of(self, run: Row) -> dict[str, Outcome]:
-        outcomes = {}
-        for row in self._execute("SELECT * FROM outcome WHERE run = ?", (run["run"],)):
-            values = {**rows.day_values(dict(row)), "run_id": run["run_id"]}
-            outcomes[values["day"]] = validated(Outcome, values)
-        return outcomes
+    def _rows_of(
+        self,
+        table: str,
+        run: int,
+        *order: str,
+    ) -> list[Row]:
+        """The rows of a run, in the order of these columns."""
+        statement = f"SELECT * FROM {sql_name(table)} WHERE run = ? ORDER BY {sql_names(order)}"
+        return [dict(row) for row in self._execute(statement, (run,))]
+
+    def _by_day(
+        self,
+        table: str,
+        kind: type[rows.DayT],
+        run: Row,
+    ) -> dict[str, rows.DayT]:
+        """The picks stored with a run, or their outcomes."""
+        records = {}
+        for row in self._rows_of(table, run["run"], "day"):
+            records[row["day"]] = rows.to_day(kind, row, run["run_id"])
+        return records
 
     def _picked_outcome(self, run: Row) -> PickedOutcome | None:
         """How the picks of a run did; None while no day is scored.
 
         Outcomes that cannot be read back are named in `problems`, and cost the run nothing else.
         """
+        outcomes: dict[str, Outcome] = {}
+        with self._problem_noted(f"an outcome of run {run['run_id']}"):
+            outcomes = self._by_day("outcome", Outcome, run)
         rates = []
         universe = []
-        outcomes: dict[str, Outcome] = {}
-        try:
-            with self._readable(f"an outcome of run {run['run_id']}"):
-                outcomes = self._outcomes_of(run)
-        except StoreError as error:
-            self.problems.append(str(error))
         for outcome in outcomes.values():
             score = outcome.all_sizes
             if score is not None and score.hit_rate_pp is not None:
@@ -157,15 +160,14 @@ class PickedStore(ScanStore):
         import orjson
 
         run_id = run["run_id"]
-        outcomes = self._outcomes_of(run)
+        outcomes = self._by_day("outcome", Outcome, run)
         days = []
-        stored = self._execute("SELECT * FROM day_picks WHERE run = ? ORDER BY day", (run["run"],))
-        for picks_row in map(dict, stored.fetchall()):
+        for picks_row in self._rows_of("day_picks", run["run"], "day"):
             # Of a year of nights, the votes would take longer than all the rest.
             voted = tuple(vote["ticker"] for vote in orjson.loads(picks_row["votes"]))
             if picks_row["day"] in outcomes:
                 picks_row["votes"] = "[]"
-            picks = validated(DayPicks, {**rows.day_values(picks_row), "run_id": run_id})
+            picks = rows.to_day(DayPicks, picks_row, run_id)
             day = PickedDay(
                 run_id=run_id,
                 began_at=run["started_at"],

@@ -30,9 +30,9 @@ from mp2.errors import Mp2Error, StoreError
 from mp2.groups.checkpoint import Resumable, SearchState
 from mp2.groups.result import SearchResult
 from mp2.picks.records import DayPicks
-from mp2.storage.database import to_json
 from mp2.storage.request import Request
 from mp2.storage.runs import Store
+from mp2.storage.values import to_json
 
 CHECKPOINT_S = 1.0
 # Writing may take one part in so many of the time.

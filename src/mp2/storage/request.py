@@ -25,12 +25,12 @@ def _to_path(value: object) -> Path:
     return Path(value)
 
 
-def _to_text(path: Path) -> str:
-    # A run may be resumed from another folder.
-    return str(expanded(path).absolute())
-
-
-StoredPath = Annotated[Path, PlainValidator(_to_path), PlainSerializer(_to_text)]
+StoredPath = Annotated[
+    Path,
+    PlainValidator(_to_path),
+    # Absolute: a run may be resumed from another folder.
+    PlainSerializer(lambda path: str(expanded(path).absolute()), return_type=str),
+]
 
 
 class _Record(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,11 @@ from mp2._recurse import STARTER_DTYPE
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, SearchState
 from mp2.groups.result import Group, ProgressSample, SearchResult, StarterRecord, group_dict
 from mp2.picks.records import DayPicks, Outcome
-from mp2.storage.database import Row, from_sql, validated
+from mp2.storage.values import Row, from_sql, validated
 
+DayT = TypeVar("DayT", DayPicks, Outcome)
+
+# Tables of their own, or no part of what is stored.
 _NO_COLUMN = ("kept", "starters", "run_id", "exclusions", "store_error", "panel")
 _RUN_COLUMNS = [spec.name for spec in fields(SearchResult) if spec.name not in _NO_COLUMN]
 _SAMPLE_FIELDS = [spec.name for spec in fields(ProgressSample)]
@@ -82,9 +85,14 @@ def day_row(run: int, record: DayPicks | Outcome) -> Row:
 # --- from rows: ValueError for what this program cannot have written ------------------------------
 
 
-def day_values(row: Row) -> Row:
-    """The values of a day's picks, or of their outcome."""
+def to_day(
+    kind: type[DayT],
+    row: Row,
+    run_id: str,
+) -> DayT:
+    """The picks of one day, or their outcome."""
     values = from_sql(row)
+    values["run_id"] = run_id
     scores = [values.get("votes")]
     # Of picks there are none; other values are refused by the type.
     if isinstance(values.get("sizes"), dict):
@@ -93,7 +101,7 @@ def day_values(row: Row) -> Row:
         # The first version took its rates over the tickers with a bar, and did not count others.
         if isinstance(score, dict) and "n_picks" in score:
             score.setdefault("n_tickers", score["n_picks"])
-    return values
+    return validated(kind, values)
 
 
 def to_result(

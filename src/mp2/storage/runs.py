@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeVar
 
 from mp2.errors import InputError
 from mp2.groups.checkpoint import SearchState
@@ -23,13 +22,12 @@ from mp2.groups.ideas import with_ideas
 from mp2.groups.result import SearchResult, Status
 from mp2.picks.records import DayPicks, Outcome, PickStatus
 from mp2.storage import rows
-from mp2.storage.compaction import CompactingStore
-from mp2.storage.database import Row, from_sql, sql_name, sql_names, validated
+from mp2.storage.compaction import CompactingStore, unpacked, what_is_left
+from mp2.storage.database import NOT_RESUMABLE, sql_name
 from mp2.storage.picked import PickedOutcome
 from mp2.storage.processes import now_text, owner, status_now
 from mp2.storage.request import Request
-
-RecordT = TypeVar("RecordT")
+from mp2.storage.values import Row, from_sql, unicode_text, validated
 
 # About a tenth of a second of writing, which is short beside what another writer waits.
 _BATCH_ROWS = 5000
@@ -40,11 +38,6 @@ _NO_RESULT = {
     "interrupted": "its process ended before it could store one; mp2 resume continues from the "
     "stored state",
     "failed": "the search failed; mp2 resume continues from the stored state",
-}
-
-_NOT_RESUMABLE = {
-    "running": "it is still running",
-    "complete": "it is complete",
 }
 
 
@@ -89,10 +82,8 @@ class Store(CompactingStore):
         input_fingerprint: str,
     ) -> str:
         """Store that a search starts. Returns its run id, which sorts by the time of the start."""
-        # A name from the file system need not be Unicode.
-        source = request.label.encode("utf-8", "backslashreplace").decode()
         values = {
-            "source": source,
+            "source": unicode_text(request.label),
             "request": request.to_dict(),
             "heartbeat_at": now_text(),
             "input_fingerprint": input_fingerprint,
@@ -211,9 +202,7 @@ class Store(CompactingStore):
     def check_resumable(self, run_id: str) -> None:
         """Raise the `InputError` that says why a run cannot be resumed."""
         with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
-            reason = _NOT_RESUMABLE.get(status_now(self._row("run", run_id)))
-            if reason is not None:
-                raise InputError(f"{self.path}: run {run_id} cannot be resumed: {reason}")
+            self._check_unfinished("run", self._row("run", run_id))
 
     def resume(
         self,
@@ -231,7 +220,7 @@ class Store(CompactingStore):
         with self._transaction("IMMEDIATE"), self._readable(f"run {run_id}"):
             row = self._row("run", run_id)
             # Checked again under the lock: the request was read in a transaction of its own.
-            if status_now(row) in _NOT_RESUMABLE:
+            if status_now(row) in NOT_RESUMABLE:
                 raise InputError(
                     f"{self.path}: run {run_id} was resumed by another process meanwhile"
                 )
@@ -352,9 +341,11 @@ class Store(CompactingStore):
             run = row["run"]
             compacted = self._compacted(run)
             if compacted is not None:
-                groups, packed, sentence = self._unpacked(row, compacted)
-                result = rows.to_result(row, groups, packed if starters else ())
-                return replace(result, warnings=(*result.warnings, sentence))
+                groups = unpacked(compacted["kept_groups"])
+                packed = unpacked(compacted["starters"]) if starters else ()
+                result = rows.to_result(row, groups, packed)
+                left = what_is_left(row, compacted)
+                return replace(result, warnings=(*result.warnings, left))
             starter_rows = self._rows_of("starter", run, "variation_idx") if starters else ()
             result = rows.to_result(row, self._best_groups(row, n_groups), starter_rows)
         # A version that did not know ideas left none.
@@ -364,11 +355,13 @@ class Store(CompactingStore):
 
     def load_picks(self, run_id: str) -> tuple[DayPicks, ...]:
         """The picks stored with a run, by day."""
-        return self._by_day("day_picks", DayPicks, run_id)
+        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
+            return tuple(self._by_day("day_picks", DayPicks, self._row("run", run_id)).values())
 
     def load_outcomes(self, run_id: str) -> tuple[Outcome, ...]:
         """The outcomes stored with a run, by day."""
-        return self._by_day("outcome", Outcome, run_id)
+        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
+            return tuple(self._by_day("outcome", Outcome, self._row("run", run_id)).values())
 
     def delete(self, run_id: str) -> None:
         """Remove a run and everything that belongs to it; later runs use the space again.
@@ -397,31 +390,6 @@ class Store(CompactingStore):
         values["outcome"] = self._picked_outcome(row)
         return validated(RunSummary, values)
 
-    def _by_day(
-        self,
-        table: str,
-        kind: type[RecordT],
-        run_id: str,
-    ) -> tuple[RecordT, ...]:
-        with self._transaction("DEFERRED"), self._readable(f"run {run_id}"):
-            run = self._row("run", run_id)["run"]
-            records: list[RecordT] = []
-            for row in self._rows_of(table, run, "day"):
-                values = rows.day_values(row)
-                values["run_id"] = run_id
-                records.append(validated(kind, values))
-            return tuple(records)
-
-    def _rows_of(
-        self,
-        table: str,
-        run: int,
-        *order: str,
-    ) -> list[Row]:
-        """The rows of a run, in the order of these columns."""
-        statement = f"SELECT * FROM {sql_name(table)} WHERE run = ? ORDER BY {sql_names(order)}"
-        return [dict(row) for row in self._execute(statement, (run,))]
-
     def _best_groups(
         self,
         row: Row,
@@ -435,6 +403,7 @@ class Store(CompactingStore):
             "SELECT * FROM kept_group WHERE run = ? AND size = ? AND "
             "(rank <= ? OR rank IN (SELECT value FROM json_each(?))) ORDER BY rank"
         )
+        # More than there can be: SQL has no comparison that is true of every rank.
         most = 2**62 if n_groups is None else n_groups
         decoded = from_sql({"picked_rank": row["picked_rank"], "ideas": row.get("ideas")})
         ideas = decoded["ideas"] or {}

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mp2.errors import InputError
-from mp2.storage.database import Database, Row, from_sql, to_json, validated
+from mp2.storage.database import Database
 from mp2.storage.processes import status_now
+from mp2.storage.values import Row, from_sql, to_json, validated
 
 # Imported where they are used: a stored search has no use for scanners, and starts sooner.
 if TYPE_CHECKING:

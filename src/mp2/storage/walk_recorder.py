@@ -51,7 +51,11 @@ class StoredWalk(WalkRecorder):
 
     def begin(self, sheet: SignalSheet, sectors: Texts | None) -> Sequence[Week]:
         """Begin a walk in the store, or resume one; raises what the store raises."""
-        walked = _fingerprint(sheet, sectors)
+        # Everything that the weeks follow from, beside the settings.
+        keys = [" ".join(key) for key in sheet.keys]
+        sector_of = json.dumps(sorted((sectors or {}).items()))
+        names = (sheet.days, sheet.tickers, keys, (sector_of,))
+        walked = fingerprint(names, (sheet.buys, sheet.entry, sheet.exit))
         weeks: Sequence[Week] = ()
         if self._storing.walk_id is None:
             # A longer file must not move the weeks when the walk is resumed.
@@ -92,14 +96,6 @@ class StoredWalk(WalkRecorder):
             # The error that ended the walk is the one to report.
             with suppress(Mp2Error):
                 self._store.abandon_walk(self._walk_id)
-
-
-def _fingerprint(sheet: SignalSheet, sectors: Texts | None) -> str:
-    """Return the sha256 of everything that the weeks follow from, beside the settings."""
-    keys = [" ".join(key) for key in sheet.keys]
-    sector_of = json.dumps(sorted((sectors or {}).items()))
-    names = (sheet.days, sheet.tickers, keys, (sector_of,))
-    return fingerprint(names, (sheet.buys, sheet.entry, sheet.exit))
 
 
 @contextmanager

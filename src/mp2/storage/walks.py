@@ -12,20 +12,16 @@ from mp2.errors import InputError
 from mp2.picks.judging import judge_each
 from mp2.picks.records import ALL
 from mp2.picks.weeks import Judged, WalkDay, WalkForward, WalkStatus, Week
-from mp2.storage.database import Row, from_sql, validated
 from mp2.storage.picked import PickedStore
 from mp2.storage.processes import now_text, owner, status_now
 from mp2.storage.request import WalkRequest
+from mp2.storage.values import Row, from_sql, unicode_text, validated
 
 _UNENDED = {
     "running": "the walk-forward is still running: these are its weeks so far",
     "interrupted": "the process of the walk-forward ended before it did: these are its weeks by "
     "then",
     "failed": "the walk-forward failed: these are its weeks by then",
-}
-_NOT_RESUMABLE = {
-    "running": "it is still running",
-    "complete": "it is complete",
 }
 
 
@@ -62,7 +58,7 @@ class WalkStore(PickedStore):
     ) -> str:
         """Store that a walk-forward starts. Returns its id, which sorts by the start."""
         values = {
-            "source": request.run.label.encode("utf-8", "backslashreplace").decode(),
+            "source": unicode_text(request.run.label),
             "request": request.to_dict(),
             "heartbeat_at": now_text(),
             "input_fingerprint": input_fingerprint,
@@ -85,7 +81,7 @@ class WalkStore(PickedStore):
         """
         with self._transaction("IMMEDIATE"), self._readable(f"walk {walk_id}"):
             row = self._row("walk", walk_id)
-            self._check_unfinished(row)
+            self._check_unfinished("walk", row)
             if row["input_fingerprint"] != input_fingerprint:
                 raise InputError(
                     f"{request.run.label}: is not what walk {walk_id} began with; begin a new "
@@ -108,6 +104,7 @@ class WalkStore(PickedStore):
         """
         with self._transaction("IMMEDIATE"):
             key = self._running("walk", walk_id)
+            # A week that could not be stored when it was finished is written with this one.
             n_stored = self._row("walk", walk_id)["n_done"]
             for number, week in enumerate(walk.weeks[n_stored:], n_stored):
                 self._insert("walk_week", {"walk": key, "week": number, "body": asdict(week)})
@@ -146,7 +143,7 @@ class WalkStore(PickedStore):
     def check_walk_resumable(self, walk_id: str) -> None:
         """Raise the `InputError` that says why a walk cannot be resumed."""
         with self._transaction("DEFERRED"), self._readable(f"walk {walk_id}"):
-            self._check_unfinished(self._row("walk", walk_id))
+            self._check_unfinished("walk", self._row("walk", walk_id))
 
     def load_walk(self, walk_id: str) -> WalkForward:
         """The walk-forward; of one that has not ended, the weeks so far, with a warning."""
@@ -184,13 +181,6 @@ class WalkStore(PickedStore):
         `InputError` when a process of this host still works on it.
         """
         self._delete("walk", walk_id)
-
-    # --- rows -------------------------------------------------------------------------------------
-
-    def _check_unfinished(self, row: Row) -> None:
-        reason = _NOT_RESUMABLE.get(status_now(row))
-        if reason is not None:
-            raise InputError(f"{self.path}: walk {row['walk_id']} cannot be resumed: {reason}")
 
     def _weeks_of(self, walk: int) -> tuple[Week, ...]:
         rows = self._execute("SELECT * FROM walk_week WHERE walk = ? ORDER BY week", (walk,))
