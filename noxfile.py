@@ -241,6 +241,7 @@ def tsan(session):
             "tests/groups/test_checkpoint.py",
         ]
         threaded += ["tests/storage/test_recorder.py"]
+        threaded += ["tests/kernel/test_replicates.py::test_workers_share_the_starters"]
         under_tsan(session, "pytest", "-q", "-s", "--timeout=900", *threaded)
 
 

@@ -247,10 +247,7 @@ cdef class ReplicateWorker:
 
     @property
     def maxima(self):
-        """float64[n_retained_sizes, n_replicates]: the best score; -inf without an eligible group.
-
-        A copy, of the replicates that are still in use.
-        """
+        """The best score of those in use, -inf without an eligible group: float64[size, replicate]."""
         return self._maxima[:, :self.search.n_replicates].copy()
 
     @property
@@ -342,7 +339,6 @@ cdef void place_lists(Walk *t) noexcept nogil:
     s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * BLOCK_WORDS * sizeof(uint64_t))
     s.gains = <double *>take(lists, D * sizeof(double))
-    s.order = <int32_t *>take(lists, D * sizeof(int32_t))
     s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
     s.days.n = <int32_t>D
     s.days.weights = family.day_weights

@@ -159,10 +159,9 @@ MP2_LOOP uint64_t MP2_FN(sum)(MP2_FN(vector) v)
 MP2_TARGET static mp2_print MP2_FN(fingerprint)(
     const uint64_t *a, const uint64_t *b, int64_t n, const uint64_t *keys, uint64_t *out)
 {
-    MP2_FN(vector) sums[3] = {{0}, {0}, {0}};
-    uint64_t parts[4], high = 0, low = 0;
+    MP2_FN(vector) zero = {0}, sums[3] = {zero, zero, zero};
+    uint64_t high = 0, low = 0;
     const uint64_t *upper = keys + n + 16, *last = upper + n + 16;
-    mp2_print print;
     for (int64_t i = 0; i < n; i += MP2_FN(LANES)) {
         MP2_FN(vector) x = MP2_FN(read)(a + i) & MP2_FN(read)(b + i), x_upper = x >> 32;
         memcpy(out + i, &x, sizeof x);
@@ -170,17 +169,13 @@ MP2_TARGET static mp2_print MP2_FN(fingerprint)(
             sums[p] += MP2_FN(multiply)(x + MP2_FN(read)(keys + 8 * p + i),
                 x_upper + MP2_FN(read)(upper + 8 * p + i));
     }
-    parts[0] = MP2_FN(sum)(sums[1]);
-    parts[2] = MP2_FN(sum)(sums[2]);
-    parts[1] = parts[0] >> 32;
-    parts[3] = parts[2] >> 32;
+    uint64_t second = MP2_FN(sum)(sums[1]), third = MP2_FN(sum)(sums[2]);
+    uint64_t parts[4] = {second, second >> 32, third, third >> 32};
     for (int32_t k = 0; k < 4; k++) {
         high += (parts[k] & 0xffffffff) * last[k];
         low += (parts[k] & 0xffffffff) * last[k + 4];
     }
-    print.key = (high >> 32 << 32) | low >> 32;
-    print.slot = MP2_FN(sum)(sums[0]) >> 16;
-    return print;
+    return (mp2_print){(high >> 32 << 32) | low >> 32, MP2_FN(sum)(sums[0]) >> 16};
 }
 
 /* Adds two bits to a plane; returns the carry. */
@@ -245,7 +240,7 @@ MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride
     uint64_t left = 0;
     for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
         const uint64_t *column = labels + w;
-        MP2_FN(vector) low[3] = {{0}, {0}, {0}}, zero = {0}, enough = ~zero, a, b;
+        MP2_FN(vector) zero = {0}, low[3] = {zero, zero, zero}, enough = ~zero, a, b;
         int32_t i = 0;
         for (; i < (n & 3); i++)
             low[1] ^= MP2_FN(carry)(&low[0], MP2_FN(read)(column + stride * tickers[i]), zero);

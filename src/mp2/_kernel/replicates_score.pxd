@@ -93,21 +93,19 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
 
 
 cdef inline void count_buys(Walk *t, const uint64_t *words, int32_t n_planes) noexcept nogil:
-    """The buys of a set; days in the order in which they decide most."""
+    """The buys of a set, and the day with the fewest expected hits, which decides most."""
     cdef Scoring *s = &t.scoring
-    cdef double *expected = s.days.pp
-    cdef int32_t D = s.days.n, d, k
-    t.loops.count_sets(words, t.family.panel.n_words, D, s.days.buys)
+    cdef double expected, fewest = INFINITY
+    cdef int32_t d
+    t.loops.count_sets(words, t.family.panel.n_words, s.days.n, s.days.buys)
     s.n_planes = n_planes
     s.n_buys = s.n_tickers = s.n_listed = 0
-    for d in range(D):
+    for d in range(s.days.n):
         s.n_buys += s.days.buys[d]
-        expected[d] = s.days.buys[d] * t.family.win_rates[d]
-        k = d
-        while k > 0 and expected[d] < expected[s.order[k - 1]]:
-            s.order[k] = s.order[k - 1]
-            k -= 1
-        s.order[k] = d
+        expected = s.days.buys[d] * t.family.win_rates[d]
+        if expected < fewest:
+            fewest = expected
+            s.first_day = d
 
 
 cdef inline bint count_hits(
@@ -125,7 +123,7 @@ cdef inline bint count_hits(
     cdef int32_t *tickers
     memcpy(alive, t.valid + BLOCK_WORDS * block, BLOCK_WORDS * sizeof(uint64_t))
     for k in range(s.days.n):
-        d = s.order[k]
+        d = (s.first_day + k) % s.days.n
         tickers = s.tickers + d * (family.n_tickers + 4)
         if k == s.n_listed:
             t.loops.list_bits(words + d * W, W, tickers)

@@ -69,12 +69,12 @@ cdef struct Scoring:
     int32_t *tickers             # [n_days][n_tickers + 4]
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
     uint64_t *any_day
-    int32_t *order               # [n_days]: the day with the fewest expected hits first
     double *gains                # [n_days]: rise of the bound for one more hit
     double base                  # bound at no hits
     int64_t n_buys
     int64_t n_tickers            # of any day; 0: not counted yet, as are gains and base
     int32_t n_planes             # that are in use
+    int32_t first_day            # that is counted
     int32_t n_listed             # days
     Days days
 

@@ -101,12 +101,12 @@ cdef inline Status walk(Walk *t, int32_t size, int32_t first, int32_t end) noexc
 
 cdef inline void allow(Walk *t, int32_t size, int32_t k, uint64_t *mask) noexcept nogil:
     """The candidates that may follow one of a level."""
-    cdef const uint64_t *above = t.levels[size - 1].masks + k * <int64_t>t.family.n_words
+    cdef const uint64_t *above = t.levels[size].candidates
     cdef int32_t first = t.family.after[k] >> 6, w
+    if size > 1:
+        above = t.levels[size - 1].masks + k * <int64_t>t.family.n_words
     for w in range(first, t.family.n_words):
-        mask[w] = t.levels[size].candidates[w]
-        if size > 1:
-            mask[w] &= above[w]
+        mask[w] = t.levels[size].candidates[w] & above[w]
     if first < t.family.n_words:
         mask[first] &= ~<uint64_t>0 << (t.family.after[k] & 63)
 
@@ -177,15 +177,13 @@ cdef inline Status find_larger(Walk *t, int32_t size, int32_t k, uint64_t *mask)
     """
     cdef const Family *family = t.family
     cdef Level *joined = &t.levels[size + 1]
-    cdef const uint64_t *left = mask
     cdef int32_t n_members = family.n_members, first = family.after[k], algo = -1, i
     cdef int64_t n = family.panel.row_words
     cdef bint last = size == family.max_size - 2, scored = family.row_of_size[size + 2] >= 0
+    cdef const uint64_t *left = t.within if last else mask
     cdef mp2_print found
     cdef Status status = GO_ON
     t.loops.meet(&t.node, joined.words, first >> 6, family.n_words, mask, t.within)
-    if last:
-        left = t.within
     i = next_bit(left, first, n_members)
     while i < n_members and status == GO_ON:
         found = t.loops.fingerprint(

@@ -27,8 +27,8 @@ from mp2.groups.rules import Rules
 FEWER = (9999, 4999, 1999, 999, 499)
 """Numbers of replicates to fall to when those asked for do not fit the wall."""
 
-# The time of the rest is measured between these shares of the weight: the first starters take
-# longer, as they also make what the kernels share.
+# The time of the rest is measured between these shares of the weight. It is the time of the clock:
+# where threads wait for a core, all of them take longer.
 _MEASURED_FROM = 0.01
 _MEASURED_TO = 0.02
 
