@@ -175,6 +175,7 @@ class SignificanceTest:
         status: TestStatus,
         reason: str,
     ) -> SearchResult:
+        """Return the result with the reason why it has no p-values."""
         return replace(result, significance=self._untested(status, reason, 0.0))
 
     def run(
@@ -244,10 +245,12 @@ class SignificanceTest:
         began_ns: int,
         wall_ns: int,
     ) -> SearchResult:
+        """Return the result with p-values for the groups of the starters that were tested."""
         is_complete = result.status is Status.COMPLETE and replicated.status is Status.COMPLETE
         sizes = result.rules.retain_sizes
         maxima = dict(zip(sizes, replicated.maxima, strict=True))
 
+        # A group was found by the starter that is its first member.
         def is_tested(group: Group) -> bool:
             return bool(replicated.is_tested[group.variation_idx[0]])
 
@@ -258,6 +261,16 @@ class SignificanceTest:
         _check_observed(maxima, best, is_complete=is_complete)
 
         p_values = PValues(maxima)
+        kept = {}
+        for size, groups in result.kept.items():
+            tested = []
+            for group in groups:
+                if is_tested(group):
+                    tested.append(p_values.given_to(group, size))
+                else:
+                    tested.append(group)
+            kept[size] = tuple(tested)
+
         p_size = {size: p_values.of_score(size, best[size]) for size in sizes}
         observed = {}
         null = {}
@@ -268,6 +281,7 @@ class SignificanceTest:
         status = TestStatus.PARTIAL
         if is_complete:
             status = TestStatus.COMPLETE
+        # Without the observed outcomes, which are replicate 0.
         n_replicates = replicated.maxima.shape[1] - 1
         asked = self._settings.replicates
         reason = None
@@ -290,16 +304,6 @@ class SignificanceTest:
             overrun_s=max(0.0, (replicated.ended_ns - wall_ns) / 1e9),
             maxima=maxima,
         )
-
-        kept = {}
-        for size, groups in result.kept.items():
-            tested = []
-            for group in groups:
-                if is_tested(group):
-                    tested.append(p_values.given_to(group, size))
-                else:
-                    tested.append(group)
-            kept[size] = tuple(tested)
         return replace(result, significance=found, kept=kept)
 
     def _untested(
