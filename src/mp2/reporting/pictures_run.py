@@ -185,7 +185,7 @@ def days(result: SearchResult, outcome: Outcome | None = None) -> Any:
         "Hit rate by day",
         380,
         yaxis={"range": [0, 104], "dtick": 25, "ticksuffix": "%", "title": {"text": "hit rate"}},
-        xaxis={"showgrid": False},
+        xaxis={"showgrid": False, "zeroline": False},
     )
     marks = list(map(_mark, result.days))
     _add_universe(figure, list(range(len(result.days))), result.base_win_rates)

@@ -63,7 +63,7 @@ def days_section(report: RunReport) -> Section:
                 rates.append(f"{score.hit_rate_pp:.0f}% (size {size})")
         day = draw.short_day(outcome.session or outcome.day)
         universe = f"all tickers {outcome.universe_hit_rate_pp:.0f}%"
-        picked = " and ".join(rates)
+        picked = " and ".join(rates) or "an unknown share"
         answer += f" On {day}, which no search had seen, the picks hit {picked}, {universe}."
         if report.picks is not None and outcome.returns_pp:
             picture = Picture(
