@@ -8,6 +8,8 @@ from places import GOLDEN
 import mp2
 from mp2._recurse import TopGroups
 from mp2.groups.histogram import BIN_START, BIN_WIDTH, N_BINS, counted_scores
+from mp2.groups.search import search
+from mp2.groups.settings import SearchSettings
 
 
 def searched(**changes):
@@ -49,3 +51,37 @@ def test_counts_are_merged_and_restored():
     other.merge(heap)
     other.merge(heap.with_first(3))
     assert other.n_scores().tolist() == (2 * counts).tolist()
+
+
+class Kept:
+    """A recorder that keeps the whole state of one search, and resumes from it."""
+
+    resume_from = None
+
+    def watch(self, search):
+        self.search = search
+
+    def keep(self, **changes):
+        self.resume_from = replace(self.search.take(), **changes)
+
+
+def resumed(**changes):
+    """A search of several sessions, before the last of which the state is changed."""
+    panel = mp2.read_signals(GOLDEN / "aliases-and-ties.csv")
+    settings = SearchSettings(rules=mp2.Rules(min_daily_hits=0), max_attempts=12)
+    recorder = Kept()
+    first = search(panel, settings, recorder=recorder)
+    assert first.status is mp2.Status.WORK_LIMIT
+    recorder.keep(**changes)
+    return search(panel, replace(settings, max_attempts=None), recorder=recorder)
+
+
+def test_a_resumed_search_continues_the_counts():
+    assert resumed().n_scores == searched().n_scores
+
+
+def test_a_state_without_counts_leaves_them_unknown():
+    result = resumed(n_scores={})
+    assert result.eligible == searched().eligible
+    # Of size 4 none had been found by then.
+    assert 3 not in result.n_scores
