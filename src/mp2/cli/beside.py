@@ -76,6 +76,7 @@ def _record(
     track = record_of(store, request, cost_bps=cost_bps)
     n_scored = track.total[ALL].n_days if track else 0
     walk = walk_for(store, request)
+    # A few scored nights say less than a year of past weeks.
     if walk is not None and walk.total[ALL].n_days > n_scored:
         return f"walk-forward of {_walk_text(walk, cost_bps)}"
     return track.sentence() if track else None
@@ -88,6 +89,7 @@ def walk_for(store: Store, request: Request) -> WalkForward | None:
     wanted = configuration_of(request)
     for summary in store.walks(_N_WALKS):
         run = store.load_walk_request(summary.walk_id).run
+        # Without a week there is nothing to show.
         if summary.judged is not None and configuration_of(run) == wanted:
             return store.load_walk(summary.walk_id)
     return None

@@ -96,6 +96,7 @@ def data(prices: Path, **options: Any) -> None:
     with Interrupts().caught() as interrupts:
         start_logging()
         table = read_bars(PricesFile(path=prices, **options), interrupts.stop)
+        # Every line names the file, which is the same for all rows.
         source = f"{expanded(prices)}: "
         findings = []
         for finding in table.findings:

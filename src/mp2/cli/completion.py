@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RecordT = TypeVar("RecordT")
 
+# A large database must not delay the shell, nor its list fill the screen.
 _N_NEWEST = 50
 
 

@@ -52,6 +52,10 @@ def show(
     plan = planned()
     scanners = would_scan(plan)
     listed = [one for one in found if with_defaults or one.origin != "default"]
+    who_scans = []
+    for one in scanners:
+        runs = "yes" if one["runs"] else "no"
+        who_scans.append((one["name"], runs, one["why_not"] or ""))
     file = current_session().settings
     content = document(
         file=str(file.path) if file.tables else None,
@@ -63,7 +67,7 @@ def show(
         content,
         record_table(("setting", "value", "origin", "where"), map(_row, listed)),
         "",
-        record_table(("scanner", "runs", "why not"), map(_scanner_row, scanners)),
+        record_table(("scanner", "runs", "why not"), who_scans),
     )
 
 
@@ -86,6 +90,7 @@ def check(context: click.Context, words: Sequence[str]) -> None:
     scanners = would_scan(planned())
     problems += [f"scanner {one['name']}: {one['error']}" for one in scanners if one["error"]]
     if problems:
+        # A value of the program itself may be a problem of several commands.
         raise InputError(dict.fromkeys(problems))
     origins = [one.origin for one in found]
     names = [one["name"] for one in scanners if one["runs"]]
@@ -134,7 +139,3 @@ def would_scan(plan: Plan) -> list[Document]:
 def _row(setting: Setting) -> Names:
     key = f"{setting.command} {setting.key}".strip()
     return key, value_text(setting.value), setting.origin, setting.where or ""
-
-
-def _scanner_row(scanner: Document) -> Names:
-    return scanner["name"], "yes" if scanner["runs"] else "no", scanner["why_not"] or ""

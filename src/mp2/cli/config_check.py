@@ -38,6 +38,7 @@ def parsed(
         if command is None:
             known = ", ".join(sorted(group.commands))
             raise InputError(f"{name!r} is no command of {parent.command_path}; it has {known}")
+        # Of a group, the next word is a command, which is parsed by itself.
         args = [] if isinstance(command, click.Group) else path
         parent, problems = _parse(parent, name, command, args)
         group = command
@@ -86,6 +87,7 @@ def _parse(
     # Values that are wrong or missing are None there.
     context = new_context(resilient=True)
     command.parse_args(context, list(args))
+    # Rules of values that are wrong would be reported twice.
     if not problems:
         problems += _rule_problems(context)
     problems += _missing_files(context)
@@ -108,6 +110,7 @@ def _missing_files(context: click.Context) -> Iterator[str]:
     for param in context.command.params:
         value = context.params.get(str(param.name))
         place = settings.origin(context, param)
+        # A database that is missing is made.
         if place is None or not isinstance(value, Path) or param.name == "db":
             continue
         if not isinstance(param, OutputOption) and not expanded(value).exists():

@@ -42,6 +42,7 @@ _ONE_LINE = {"no_store": False, "json_groups": 0, "show": 0, "groups": False}
 
 
 @click.command(cls=RulesCommand)
+# Not required: the settings file may name it.
 @click.argument("prices", required=False, type=click.Path(path_type=Path))
 @output_option(
     "--out", default="daily", show_default=True, help="folder of the picks, a folder a day in it"
@@ -108,6 +109,7 @@ def daily(
         with followed(how, interrupts.stop) as control:
             done = run_night(request, night, control, scan)
         present(done.to_dict(), done.sentence())
+        # stdout has one line and nothing else.
         for problem in (*done.errors, *done.overdue):
             say(f"mp2: {problem}", err=True)
         return done.exit_code()

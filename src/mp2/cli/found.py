@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mp2._document import Document
 from mp2.cli.logs import start_logging
-from mp2.cli.options import DEFAULT_DB
+from mp2.cli.options import db_words
 from mp2.cli.pick_view import PickedDay, days_view, outcome_view
 from mp2.cli.progress import SearchDisplay, log_algo_totals
 from mp2.cli.search_options import RunOptions, ViewOptions
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from mp2.storage.request import Request
 
 Found: TypeAlias = "SearchResult | PipelineRun"
-_N_IDEAS = 10
+N_IDEAS = 10
+"""Ideas that `--groups` shows of each size."""
 
 
 @contextmanager
 def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
     """The control of a run whose progress is shown until the block ends."""
     screen = start_logging()
-    named = "" if how.db == DEFAULT_DB else f"--db {how.db} "
     live = not how.no_progress and not current_session().quiet
     with SearchDisplay(screen, heartbeat_s=how.heartbeat, live=live) as display:
         display.step("starting")
@@ -44,7 +44,7 @@ def followed(how: RunOptions, stop: threading.Event) -> Iterator[RunControl]:
             db=None if how.no_store else how.db,
             every_s=how.checkpoint,
             on_begin=lambda run_id: note_kept(
-                f"mp2 {named}resume {run_id} goes on with what had been stored"
+                f"mp2 {db_words(how.db)}resume {run_id} goes on with what had been stored"
             ),
         )
         yield RunControl(
@@ -95,6 +95,7 @@ def print_found(
     if run is not None:
         picks = run.next_day
         content["next_day"] = picks.to_dict()
+        # Both may warn of the same bars.
         new_warnings = [line for line in picks.warnings if line not in result.warnings]
         content["warnings"] += new_warnings
         if run.market is not None:
@@ -168,7 +169,7 @@ def present_screen(
         return
     more: list[Any] = []
     if how.groups:
-        more.append(groups_view(shown.result, n_show=_N_IDEAS if how.show is None else how.show))
+        more.append(groups_view(shown.result, n_show=N_IDEAS if how.show is None else how.show))
     if session.verbose:
         more.append(statistics_view(shown.result))
     present(content, *screen(shown, how.show), *more, *parts)

@@ -83,6 +83,7 @@ class _PrivateFile(RotatingFileHandler):
 def file_handler(path: Path) -> logging.Handler:
     """Open a log file; raises `InputError` naming --log-file."""
     try:
+        # Of a link whose file does not exist yet, that file is made.
         target = path if path.exists() else Path(os.path.realpath(path))
         make_private(target)
         # Opening a pipe that has no reader would block.
@@ -117,6 +118,7 @@ def begin_log(session: Session, context: click.Context | None = None) -> None:
     if session.log_file is None or session.log is not None:
         return
     logger = logging.getLogger("mp2")
+    # The file gets everything; what stderr shows is for its own handler to say.
     logger.setLevel(logging.DEBUG)
     session.log = file_handler(session.log_file)
     logger.addHandler(session.log)

@@ -245,6 +245,11 @@ DB_OPTION = file_option(
 )
 
 
+def db_words(db: Path) -> str:
+    """Return the words that name a database in a command for people; none for the usual one."""
+    return "" if db == DEFAULT_DB else f"--db {db} "
+
+
 def reading(db: Path) -> Store:
     """Return the store at `db` for reading only, as a context manager."""
     from mp2.storage.runs import Store
@@ -272,6 +277,7 @@ def delete_stored(
     from mp2.storage.runs import Store
 
     with Interrupts().caught():
+        # A database that is missing is an error: it would be made, with nothing in it to delete.
         with Store(db, must_exist=True) as store:
             name = find(store)
             note_kept(f"{what} {name} is deleted, or whole")

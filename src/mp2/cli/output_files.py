@@ -113,6 +113,7 @@ def writing(output: Path) -> Iterator[Path]:
         is_replaceable = not os.path.lexists(target)
     part = output
     if is_replaceable and os.access(target.parent, os.W_OK):
+        # In the same folder: a rename to another file system would be a copy.
         part = target.with_name(f".mp2-{secrets.token_hex(4)}.part")
         kept.append(f"{output} is written, or as it was")
     else:

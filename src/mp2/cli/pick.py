@@ -122,10 +122,8 @@ def pick(
     from mp2.picks.pick import pick_day
     from mp2.picks.scored import scored_days
     from mp2.pipeline import PipelineRun
-    from mp2.storage.request import PickSettings
 
     source = options_record(_DaySource, options)
-    how = PickSettings(**options)
     choice = options_record(_ScanChoice, options)
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
@@ -141,6 +139,7 @@ def pick(
             outcomes = store.load_outcomes(run_id)
             picked = store.load_picks(run_id)
         check_same_hold(hold, request.hold, f"run {run_id}")
+        # A table of signals goes on as the one that was searched.
         if options["shift"] is None:
             options["shift"] = request.shift
         if cost_bps is None:
@@ -151,8 +150,8 @@ def pick(
             result,
             sheet,
             day,
-            min_tickers=how.min_tickers,
-            top_groups=how.top_groups,
+            min_tickers=options["min_tickers"],
+            top_groups=options["top_groups"],
             cost_bps=cost_bps,
         )
         record = scored_days(outcomes, picked, before=day, cost_bps=cost_bps)
@@ -168,19 +167,18 @@ def pick(
             "record": {str(size): asdict(days) for size, days in record.items()},
             **scan.content,
         }
-        view = ViewOptions(
-            json_groups=0, show=options["show"], groups=options["groups"], db=choice.db
+        view = options_record(ViewOptions, {**options, "json_groups": 0})
+        shown = shown_of(
+            PipelineRun(result, picks, prices=prices), view, request, content["warnings"]
         )
-        found = PipelineRun(result, picks, prices=prices)
-        shown = shown_of(found, view, request, content["warnings"])
         file = source.prices or source.signals
         shown = replace(shown, source=Path(file or "").name)
         if scan.result is not None:
             shown = replace(shown, beside=replace(shown.beside, scan=scan.result))
         present_screen(shown, view, content)
         # The picks are printed first: a store that fails must not take them away.
-        for error in errors:
-            raise StoreError(error)
+        if errors:
+            raise StoreError(errors[0])
         if picks.tickers() or picks.votes:
             return ExitCode.OK
         return ExitCode.NOTHING_FOUND

@@ -40,6 +40,7 @@ def outcome_view(outcome: Outcome) -> Iterator[RenderableType]:
             hits = (_percent(score.hit_rate_pp), _points(score.hit_difference_pp))
             gain = (_percent(score.mean_return_pp, 2), _points(score.return_difference_pp, 2))
             net = _percent(score.net_return_pp, 2)
+            # It is the same for all picks of a day.
             cost_bps = score.cost_bps
             rows.append((name, score.n_tickers, score.n_unpriced, *hits, *gain, net))
     headings = (

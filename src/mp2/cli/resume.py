@@ -7,17 +7,22 @@ from typing import Any
 
 import click
 
-from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     RUN_HOLD_OPTION,
     Command,
     file_option,
     options_record,
+    reading,
     with_options,
 )
 from mp2.cli.output_files import check_unread
-from mp2.cli.search_options import DISPLAY_OPTIONS, RunOptions
+from mp2.cli.search_options import (
+    DISPLAY_OPTIONS,
+    RunOptions,
+    budget_option,
+    run_workers_option,
+)
 from mp2.cli.session import Interrupts, current_session
 from mp2.data.holding import Hold
 
@@ -27,19 +32,18 @@ class ResumeCommand(Command):
 
     def invoke(self, context: click.Context) -> Any:
         """Check the log file before it is opened."""
-        _check_log_file(context.params["run"], context.params["db"])
+        log_file = current_session().log_file
+        if log_file is not None:
+            with reading(context.params["db"]) as store:
+                files = store.load_request(store.find(context.params["run"])).files
+            check_unread("--log-file", log_file, files)
         return super().invoke(context)
 
 
 @click.command(cls=ResumeCommand)
 @RUN_ARGUMENT
-@click.option(
-    "--budget",
-    "budget_s",
-    type=settings.DURATION,
-    help="time to continue for [default: what the run was given at first]",
-)
-@click.option("--workers", type=int, help="kernels that run at once [default: as at first]")
+@budget_option(help="time to continue for [default: what the run was given at first]")
+@run_workers_option("as at first")
 @click.option(
     "--max-attempts",
     type=int,
@@ -83,15 +87,3 @@ def resume(
                 max_attempts=max_attempts,
             )
         return present_found(found, how)
-
-
-def _check_log_file(run: str, db: Path) -> None:
-    """Raise `InputError` when the log is a file that the stored run reads."""
-    from mp2.storage.runs import Store
-
-    log_file = current_session().log_file
-    if log_file is None:
-        return
-    with Store(db, read_only=True) as opened:
-        request = opened.load_request(opened.find(run))
-    check_unread("--log-file", log_file, request.files)

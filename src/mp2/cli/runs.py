@@ -44,7 +44,6 @@ from mp2.cli.views import (
 from mp2.errors import InputError, counted
 
 if TYPE_CHECKING:
-    from mp2.storage.picked import PickedOutcome
     from mp2.storage.runs import RunSummary
 
 
@@ -127,6 +126,7 @@ def list_runs(
     """List the stored runs, newest first."""
     is_newest = sort is None and status is None and source is None
     with reading(db) as store:
+        # A filter or another order needs every run.
         summaries = store.runs(limit or None if is_newest else None)
         n_stored = store.count("run")
         problems = store.problems
@@ -143,48 +143,38 @@ def list_runs(
             footer = [f"{n_more:,} more are not shown; --limit 0 lists all"]
             listed = listed[:limit]
     content = document(runs=[asdict(run) for run in listed], n_stored=n_stored, warnings=problems)
-    present(content, record_table(_HEADINGS, map(_row, listed)), *footer)
+    rows = [[cell(run) for cell in _COLUMNS.values()] for run in listed]
+    present(content, record_table(list(_COLUMNS), rows), *footer)
 
 
-_HEADINGS = (
-    "run",
-    "last day",
-    "status",
-    "budget",
-    "time",
-    "coverage",
-    "best by size",
-    "p",
-    "kept by size",
-    "outcome",
-    "source",
-)
-
-
-def _row(run: RunSummary) -> tuple[object, ...]:
+def _best_by_size(run: RunSummary) -> str:
     best = []
     for size, score in run.best_score.items():
         best.append(f"{size}: {if_known(score, '{:.2f}'.format) or '-'}")
-    return (
-        run.run_id,
-        run.last_day or "",
-        run.status,
-        if_known(run.budget_s, duration),
-        if_known(run.elapsed_s, duration),
-        if_known(run.coverage, share),
-        ", ".join(best),
-        if_known(run.p, "{:.3g}".format),
-        ", ".join(f"{size}: {n}" for size, n in run.n_kept.items()),
-        _outcome(run.outcome),
-        run.source,
-    )
+    return ", ".join(best)
 
 
-def _outcome(outcome: PickedOutcome | None) -> str:
+def _outcome(run: RunSummary) -> str:
+    outcome = run.outcome
     if outcome is None:
         return ""
     rates = f"{outcome.hit_rate_pp:.1f}% vs {outcome.universe_hit_rate_pp:.1f}%"
     return rates if outcome.n_days == 1 else f"{rates} ({outcome.n_days} days)"
+
+
+_COLUMNS: dict[str, Callable[[RunSummary], object]] = {
+    "run": lambda run: run.run_id,
+    "last day": lambda run: run.last_day or "",
+    "status": lambda run: run.status,
+    "budget": lambda run: if_known(run.budget_s, duration),
+    "time": lambda run: if_known(run.elapsed_s, duration),
+    "coverage": lambda run: if_known(run.coverage, share),
+    "best by size": _best_by_size,
+    "p": lambda run: if_known(run.p, "{:.3g}".format),
+    "kept by size": lambda run: ", ".join(f"{size}: {n}" for size, n in run.n_kept.items()),
+    "outcome": _outcome,
+    "source": lambda run: run.source,
+}
 
 
 # --- mp2 runs show, export -------------------------------------------------------------------
@@ -199,13 +189,14 @@ def _outcome(outcome: PickedOutcome | None) -> str:
 @DB_OPTION
 def show(run: str, **options: Any) -> None:
     """Show a run as the search printed it, with its latest picks, and all its days with outcome."""
-    from mp2.cli.found import print_found
+    from mp2.cli.found import N_IDEAS, print_found
     from mp2.pipeline import PipelineRun
 
     how = options_record(ViewOptions, options)
     with reading(how.db) as store:
         run_id = store.find(run)
-        n_groups = max(how.show or 10, how.json_groups)
+        # A run may have hundreds of thousands of groups, and no more than these are shown.
+        n_groups = max(how.show or N_IDEAS, how.json_groups)
         result = store.load(run_id, n_groups=n_groups)
         picks = store.load_picks(run_id)
         outcomes = {outcome.day: outcome for outcome in store.load_outcomes(run_id)}
@@ -310,10 +301,14 @@ def prune(
     deleted: list[str] = []
     with Interrupts().caught() as interrupts:
         with Store(db, must_exist=True) as store:
+            # The newest come first.
             for run in store.runs()[keep or 0 :]:
-                is_young = older_s is not None and _age_s(run) < older_s
-                if is_young or run.status == "running":
+                if run.status == "running":
                     continue
+                if older_s is not None:
+                    age = datetime.now(UTC) - datetime.fromisoformat(run.started_at)
+                    if age.total_seconds() < older_s:
+                        continue
                 if interrupts.stop.is_set():
                     break
                 if not dry_run:
@@ -324,11 +319,6 @@ def prune(
         n_runs = counted(len(deleted), "run")
         content = document(deleted=deleted, dry_run=dry_run, warnings=problems)
         present(content, *deleted, f"{verb} {n_runs}.")
-
-
-def _age_s(run: RunSummary) -> float:
-    started_at = datetime.fromisoformat(run.started_at)
-    return (datetime.now(UTC) - started_at).total_seconds()
 
 
 @click.command(cls=Command)

@@ -75,6 +75,7 @@ def show_scan(
         scan_id = store.find_scan(scan)
         summary = store.scan_summary(scan_id)
         result = store.load_scan(scan_id)
+    # The result of a scan that has not ended is a stopped one; the summary knows which.
     content = scan_document(
         result, status=summary.status, day=summary.day, started_at=summary.started_at
     )

@@ -120,6 +120,7 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     sizes = {**asdict(summary), "memory_bytes": needed}
     replicates = request.luck.settings.replicates
     test_bytes = 0
+    # Where wins differ between variations there is no test.
     if replicates and panel.consistent:
         test_bytes = luck_memory(panel, rules, replicates, request.search.workers)
     warnings = [*panel.warnings, *why_impossible(panel, rules)]

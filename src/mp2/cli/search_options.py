@@ -74,10 +74,26 @@ def rule_options(command: CommandT) -> CommandT:
         # Its default depends on max_size, as its text says.
         if spec.name != "retain_sizes":
             text += f"  [default: {spec.default}]"
+        # The types of postponed annotations are text; every other one is a list of sizes.
         kind = kinds.get(str(spec.type), settings.SIZES)
+        # Rules that are not given are left to `Rules`, so that it alone has their defaults.
         option = click.option(*flags, type=kind, default=None, help=text)
         command = option(command)
     return command
+
+
+def budget_option(**more: Any) -> Callable[[CommandT], CommandT]:
+    """Make the option of the time that a search or test has."""
+    return click.option("--budget", "budget_s", type=settings.DURATION, **more)
+
+
+_WORKERS = "kernels that run at once"
+WORKERS_OPTION = click.option("--workers", type=int, default=4, show_default=True, help=_WORKERS)
+
+
+def run_workers_option(default: str) -> Callable[[CommandT], CommandT]:
+    """Make the option of the kernels for a stored run, whose own number is the default."""
+    return click.option("--workers", type=int, help=f"{_WORKERS} [default: {default}]")
 
 
 COUNT_OPTIONS = (
@@ -143,17 +159,12 @@ DISPLAY_OPTIONS = (
     PROGRESS_OPTION,
 )
 _SEARCHING_OPTIONS = (
-    click.option(
-        "--budget",
-        "budget_s",
-        type=settings.DURATION,
+    budget_option(
         default="60s",
         show_default=True,
         help="time for the search and the test of its result, such as 30s, 5m, 1h",
     ),
-    click.option(
-        "--workers", type=int, default=4, show_default=True, help="kernels that run at once"
-    ),
+    WORKERS_OPTION,
     click.option("--max-attempts", type=int, help="exact work per starter instead of time limits"),
     click.option(
         "--special",

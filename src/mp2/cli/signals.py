@@ -89,6 +89,7 @@ def signals(
         n_rows = write_signals(sheet, output, next_output)
         n_variations = len(sheet.variations)
         n_tickers = len(sheet.tickers)
+        # Not `days[-1]`: that may be the day after, which has a file of its own.
         lines = [
             f"{n_rows:,} signals of {n_variations:,} variations, {n_tickers:,} tickers, "
             f"{sheet.days[0]} to {sheet.days[n_days - 1]}: {output}"
@@ -235,6 +236,7 @@ def download(
 def read_tickers(path: Path) -> list[str]:
     """Read the tickers of a text file; `#` begins a comment, a first word `ticker` is a heading."""
     try:
+        # A byte order mark, as Windows writes it, would be part of the first ticker.
         text = expanded(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "not UTF-8 text"

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from mp2.cli import settings
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     RUN_HOLD_OPTION,
@@ -16,22 +15,22 @@ from mp2.cli.options import (
     options_record,
     with_options,
 )
-from mp2.cli.search_options import DISPLAY_OPTIONS, LUCK_OPTIONS, RunOptions, luck_from
+from mp2.cli.search_options import (
+    DISPLAY_OPTIONS,
+    LUCK_OPTIONS,
+    RunOptions,
+    budget_option,
+    luck_from,
+    run_workers_option,
+)
 from mp2.cli.session import Interrupts
 from mp2.data.holding import Hold
 
 
 @click.command(cls=Command)
 @RUN_ARGUMENT
-@click.option(
-    "--budget",
-    "budget_s",
-    type=settings.DURATION,
-    default="60s",
-    show_default=True,
-    help="time for the test",
-)
-@click.option("--workers", type=int, help="kernels that run at once [default: as in the search]")
+@budget_option(default="60s", show_default=True, help="time for the test")
+@run_workers_option("as in the search")
 @file_option("--prices", help="daily bars, for a test against the winners of other days")
 @RUN_HOLD_OPTION
 @with_options(LUCK_OPTIONS, DISPLAY_OPTIONS)
@@ -51,6 +50,7 @@ def test(
     """
     from mp2.cli.found import followed, present_found
 
+    # The test is stored with its run.
     how = options_record(RunOptions, {**options, "no_store": False})
     with Interrupts().caught() as interrupts:
         with followed(how, interrupts.stop) as control:

@@ -186,6 +186,7 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr; without a terminal, lines are wide and uncoloured."""
     from rich.console import Console
 
+    # Defined here: JSON documents and helps are printed without loading rich.
     class Screen(Console):
         """Leaves a closed output to the command line; rich would end the process with code 1."""
 

@@ -17,7 +17,6 @@ from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
     COST_OPTION,
     DB_OPTION,
-    DEFAULT_DB,
     END_OPTION,
     GRIDS_OPTION,
     HEARTBEAT_OPTION,
@@ -26,6 +25,7 @@ from mp2.cli.options import (
     PICK_OPTIONS,
     PRICES_OPTIONS,
     PROGRESS_OPTION,
+    db_words,
     number_option,
     output_option,
     reading,
@@ -35,6 +35,7 @@ from mp2.cli.output_files import check_folder, check_unread, write_table
 from mp2.cli.search_options import (
     COUNT_OPTIONS,
     WALK_LUCK_OPTIONS,
+    WORKERS_OPTION,
     RulesCommand,
     luck_from,
     rule_options,
@@ -80,7 +81,7 @@ class WalkCommand(RulesCommand):
     show_default=True,
     help="time for each search",
 )
-@click.option("--workers", type=int, default=4, show_default=True, help="kernels that run at once")
+@WORKERS_OPTION
 @END_OPTION
 @GRIDS_OPTION
 @with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
@@ -113,6 +114,7 @@ def walkforward(
     from mp2.walking import WalkControl, WalkInputs, resume_walk_request, walk_request
 
     if prices is None and resume is None:
+        # As click says it where an argument is required.
         raise click.UsageError("Missing argument 'PRICES'.")
     if output is not None:
         check_folder(output)
@@ -147,11 +149,10 @@ def _stored(control: WalkControl, db: Path) -> WalkControl:
     """Return the control of a walk-forward that is stored in a database."""
     from mp2.storage.walk_recorder import WalkStoring
 
-    named = "" if db == DEFAULT_DB else f"--db {db} "
     storing = WalkStoring(
         db=db,
         on_begin=lambda walk_id: note_kept(
-            f"mp2 {named}walkforward --resume {walk_id} continues after the last stored week"
+            f"mp2 {db_words(db)}walkforward --resume {walk_id} continues after the last stored week"
         ),
     )
     return replace(control, storing=storing)
@@ -215,12 +216,15 @@ def _check_same_settings(
         walk_id = store.find_walk(resume)
         began_with = store.load_walk_request(walk_id)
     began = {"weeks": began_with.weeks, **flattened(began_with.run)}
+    # The path does not count: a file that was moved is no other setting.
     asked = _request(Path(), options)
     given = {"weeks": asked.weeks, **flattened(asked.run)}
     others: list[str] = []
     for param in context.command.params:
         name = str(param.name)
         is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        # What the file, the environment or a default says need not be what the walk began with,
+        # and the number of workers may change.
         if not is_given or name == "workers":
             continue
         setting = _SETTING_OF.get(name, name)
