@@ -55,6 +55,7 @@ def beside(
         request = store.load_request(result.run_id)
         if picks is None:
             return Beside(request=request)
+        # 0 is what picks have when no cost was given.
         cost_bps = picks.cost_bps or USUAL_COST_BPS
         return Beside(
             request=request,

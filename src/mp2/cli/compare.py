@@ -99,6 +99,7 @@ def compare_view(comparison: RunComparison, cost_bps: float) -> Iterator[Rendera
 def _figures(comparison: RunComparison) -> Iterator[tuple[str, str, str]]:
     for name, (a, b) in comparison.figures.items():
         shown = _FORMATS.get(name, str)
+        # A duration is shown with a unit of its own.
         label = name.removesuffix("_s").replace("_", " ")
         yield label, if_known(a, shown) or "-", if_known(b, shown) or "-"
 

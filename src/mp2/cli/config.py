@@ -45,6 +45,7 @@ def show(
     use. The origin is an option, the environment, the file or the default. The JSON document has
     the defaults too.
     """
+    # Options of the program itself count for every command.
     program = context.find_root()
     found = list(settings_of(program))
     for command, _ in parsed(program, words):

@@ -141,6 +141,7 @@ def shown_of(
         picks=picks,
         prices=prices,
         request=request,
+        # Those that were shown before are not counted again.
         warnings=[line for line in warnings if line not in current_session().said],
         beside=known,
         db=how.db,

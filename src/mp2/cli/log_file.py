@@ -163,6 +163,7 @@ def log_result(content: Fields) -> None:
     for key in ("run_id", "scan_id", "status", "coverage"):
         if content.get(key) is not None:
             fields[key] = content[key]
+    # A run has its picks in `next_day`; those of `mp2 pick` are the document itself.
     day = content.get("next_day", content)
     if "day" in day and isinstance(day.get("picks"), dict):
         fields["day"] = day["day"]

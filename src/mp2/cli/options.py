@@ -26,6 +26,7 @@ RecordT = TypeVar("RecordT")
 
 def options_record(kind: type[RecordT], values: Fields) -> RecordT:
     """Build a record of options from the values that click parsed; its fields have their names."""
+    # A command has options that are no field, such as those that other records take.
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: values[name] for name in names})
 
@@ -48,6 +49,7 @@ class Command(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         """Check the outputs, begin the log, run the command."""
+        # First: the log is one of the outputs, and is not opened where it is refused.
         check_outputs(context)
         begin_log(context.ensure_object(Session), context)
         return super().invoke(context)

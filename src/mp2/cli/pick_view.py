@@ -101,6 +101,7 @@ def days_view(days: Iterable[PickedDay]) -> Iterator[RenderableType]:
     for picks, outcome in days:
         for size, pick in picks.picks.items():
             tickers = "no pick" if pick is None else " ".join(pick.tickers)
+            # A day that is not scored yet has none.
             figures: tuple[object, ...] = ("", "", "", "", "", "", "")
             score = None if outcome is None else outcome.sizes.get(size)
             if outcome is not None and score is not None:
@@ -158,6 +159,7 @@ def judged_row(name: str, judged: Judged) -> tuple[object, ...]:
     """Return the cells of a judged series, of `JUDGED_HEADINGS` and the return after costs."""
     hits = judged.hit_difference
     gain = judged.return_difference
+    # An interval takes more days than a mean.
     interval = "too few days"
     hits_difference = None
     gain_difference = None

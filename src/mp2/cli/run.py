@@ -85,6 +85,7 @@ def demo(
     options["hold"] = DAY_HOLD
     code = _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
     session = current_session()
+    # Of a document or a quiet command, stdout has nothing else.
     if not options["no_store"] and not session.as_json and not session.quiet:
         say(f"The database of the demo is {options['db']}: mp2 --db {options['db']} runs list")
     return code

@@ -53,5 +53,6 @@ def reasons(candidate: MergedCandidate) -> str:
 def log_view(scanner: str, lines: Sequence[str]) -> Iterator[RenderableType]:
     """Show a scanner's log; the lines of a traceback stay lines."""
     yield styled(f"log of {scanner}:", "bold")
+    # One line of the log may hold a whole traceback.
     for part in "\n".join(lines or ["empty"]).splitlines():
         yield styled(f"  {part}", "dim")

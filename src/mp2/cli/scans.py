@@ -81,6 +81,7 @@ def show_scan(
     )
     if logs:
         content["logs"] = {name: list(lines) for name, lines in result.logs.items()}
+    # As the scan showed them while it ran: each outcome, then the candidates.
     parts: list[Any] = []
     for outcome in result.outcomes:
         parts.append(console_line(outcome))

@@ -140,6 +140,7 @@ def _luck_options(n_replicates: int) -> tuple[Callable[[CommandT], CommandT], ..
 
 
 LUCK_OPTIONS = _luck_options(N_REPLICATES)
+# Off by default: a walk-forward is judged by days that its searches have not seen.
 WALK_LUCK_OPTIONS = _luck_options(0)
 CHECKPOINT_OPTION = click.option(
     "--checkpoint",

@@ -84,6 +84,7 @@ def without_secrets(value: Any, key: str = "") -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, str) and "://" in value:
+        # User and password stand before the host, keys among the parameters.
         value = re.sub(r"(?<=://)[^/@\s]*@", f"{MASK}@", value)
 
         def redacted(match: re.Match[str]) -> str:

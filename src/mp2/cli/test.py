@@ -64,4 +64,5 @@ def test(
                 budget_s=budget_s,
                 workers=workers,
             )
+        # The groups with their new p-values; the request is in the database.
         return present_found(tested, how)

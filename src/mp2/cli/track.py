@@ -71,6 +71,7 @@ def _configuration(record: ConfigurationRecord) -> Iterator[Any]:
     rows = []
     for series, judged in record.total.items():
         rows.append(judged_row(series, judged))
+        # The votes and the union of all sizes are of no single idea, and have none.
         for ranks, of_ranks in record.by_idea.get(series, {}).items():
             rows.append(judged_row(f"{series}, idea {ranks}", of_ranks))
     if record.days:

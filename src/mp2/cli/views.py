@@ -143,16 +143,12 @@ def json_text(content: Any) -> str:
         text = orjson.dumps(content).decode()
     except TypeError:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    # Nearly every document is, which saves the search for what is not.
     if text.isprintable():
         return text
-    return _NOT_ASCII.sub(_unprintable_escaped, text)
-
-
-def _unprintable_escaped(match: re.Match[str]) -> str:
-    char = match[0]
-    if char.isprintable():
-        return char
-    return _escaped(match)
+    return _NOT_ASCII.sub(
+        lambda match: match[0] if match[0].isprintable() else _escaped(match), text
+    )
 
 
 def _escaped(match: re.Match[str]) -> str:

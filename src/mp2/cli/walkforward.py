@@ -130,6 +130,7 @@ def walkforward(
                 control = _stored(control, db)
                 walk = resume_walk_request(resume, control, source=prices)
             else:
+                # There are prices: without --resume they were asked for above.
                 request = _request(Path(prices or ""), options)
                 if not no_store:
                     control = _stored(control, db)

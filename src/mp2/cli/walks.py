@@ -62,6 +62,7 @@ def list_walks(db: Path, limit: int) -> None:
 
 
 def _row(walk: WalkSummary) -> tuple[object, ...]:
+    # Until its first week is finished a walk-forward has none.
     figures: tuple[object, ...] = ("", "", "", "", "")
     judged = walk.judged
     if judged is not None:
