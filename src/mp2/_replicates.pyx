@@ -247,7 +247,7 @@ cdef class ReplicateWorker:
 
     @property
     def maxima(self):
-        """The best score of those in use, -inf without an eligible group: float64[size, replicate]."""
+        """float64[size, replicate in use]: the best score, -inf without an eligible group."""
         return self._maxima[:, :self.search.n_replicates].copy()
 
     @property
