@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 USUAL_COST_BPS = 5.0
 """Of each side, for the record of runs without a cost of their own."""
-# Those before were of other settings, or are too old to matter.
+# Each is read to compare its settings; those before were of others, or are too old to matter.
 _N_WALKS = 20
 
 
@@ -51,11 +51,12 @@ def beside(
     """Return what the database knows beside a result and its picks."""
     if result.run_id is None:
         return Beside()
+    # The result is right without these facts, so a damaged row must not hide it.
     with suppress(Mp2Error), reading(db) as store:
         request = store.load_request(result.run_id)
         if picks is None:
             return Beside(request=request)
-        # 0 is what picks have when no cost was given.
+        # 0 is what picks have when no cost was given: such a record would promise too much.
         cost_bps = picks.cost_bps or USUAL_COST_BPS
         return Beside(
             request=request,
@@ -75,12 +76,16 @@ def _record(
     from mp2.storage.track import record_of
 
     track = record_of(store, request, cost_bps=cost_bps)
-    n_scored = track.total[ALL].n_days if track else 0
     walk = walk_for(store, request)
+    n_scored = 0
+    if track is not None:
+        n_scored = track.total[ALL].n_days
     # A few scored nights say less than a year of past weeks.
     if walk is not None and walk.total[ALL].n_days > n_scored:
         return f"walk-forward of {_walk_text(walk, cost_bps)}"
-    return track.sentence() if track else None
+    if track is None:
+        return None
+    return track.sentence()
 
 
 def walk_for(store: Store, request: Request) -> WalkForward | None:
@@ -97,14 +102,19 @@ def walk_for(store: Store, request: Request) -> WalkForward | None:
 
 
 def _walk_text(walk: WalkForward, cost_bps: float) -> str:
-    days = [day for week in walk.weeks for day in week.days]
+    n_days = 0
+    last_day = ""
     nets = []
-    for day in days:
-        score = day.scores[ALL]
-        if score is not None:
-            nets.append(net_return_pp(score, cost_bps))
-    judged = walk.total[ALL]
-    text = f"{counted(len(days), 'day')} to {days[-1].day}: {judged.text()}"
+    for week in walk.weeks:
+        for day in week.days:
+            n_days += 1
+            last_day = day.day
+            # None on a day without picks: nothing is bought, so there is no cost.
+            score = day.scores[ALL]
+            if score is not None:
+                nets.append(net_return_pp(score, cost_bps))
+    judged = walk.total[ALL].text()
+    text = f"{counted(n_days, 'day')} to {last_day}: {judged}"
     if not nets:
         return text
     return f"{text}; {fmean(nets):+.2f}% a day after {cost_bps:g} bps a side"
@@ -117,6 +127,7 @@ def _scan_for(
 ) -> ScanResult | None:
     """The newest scan if it was made between the last day searched and the day picked for."""
     for scan in store.scans(1):
+        # An earlier one misses the news since the last day searched; a later one is of other days.
         if result.days[-1] <= scan.day <= picks.day:
             return store.load_scan(scan.scan_id)
     return None

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("mp2")
-NS_PER_S = 1e9
+_NS_PER_S = 1e9
+# In turn, at each drawing: they show that a command whose figures stand still is alive.
 _MARKS = "|/-\\"
-"""Of a display that moves, in turn."""
 
 
 class _LiveDisplay:
@@ -83,7 +83,7 @@ class SearchDisplay(_LiveDisplay):
         live: bool,
     ) -> None:
         super().__init__(screen, live=live)
-        self._heartbeat_ns = round(heartbeat_s * NS_PER_S)
+        self._heartbeat_ns = round(heartbeat_s * _NS_PER_S)
         self._next_beat_ns = self._heartbeat_ns
         self._began: SearchProgress | None = None
         self._n_drawn = 0
@@ -100,13 +100,15 @@ class SearchDisplay(_LiveDisplay):
         if self._live is None:
             return
         self._step_ended.clear()
+        # A thread, since a step reports nothing; a daemon, so that it never keeps the process.
         self._step_thread = threading.Thread(target=self._move, args=(name,), daemon=True)
         self._step_thread.start()
 
     def _move(self, name: str) -> None:
         started_s = time.monotonic()
         while True:
-            self._draw_lines(f"{name}, {time.monotonic() - started_s:.0f} s")
+            elapsed_s = time.monotonic() - started_s
+            self._draw_lines(f"{name}, {elapsed_s:.0f} s")
             if self._step_ended.wait(DISPLAY_S):
                 return
 
@@ -130,10 +132,12 @@ class SearchDisplay(_LiveDisplay):
         """Show the state of the search; log a heartbeat when one is due."""
         elapsed_ns = progress.pool.elapsed_ns
         if elapsed_ns >= self._next_beat_ns:
+            # From now, not from when it was due: late beats are not made up for.
             self._next_beat_ns = elapsed_ns + self._heartbeat_ns
             log.info(heartbeat_line(progress))
         self._end_step()
         if self._began is None:
+            # A resumed search begins with what earlier calls covered.
             self._began = progress
         if self._live is not None:
             self._draw_lines(*search_lines(progress, self._began))
@@ -156,36 +160,42 @@ def search_lines(
     """Return two lines on a search: how far it is, and when it ends; `began` is its first state."""
     pool = progress.pool
     scores = [f"{score:.1f}" for score in progress.best_score.values() if score is not None]
+    best = " ".join(scores) or "none"
     done = (
-        f"searching: {share(progress.coverage)} of the space, {pool.n_exhausted:,} of "
-        f"{progress.n_starters:,} starters, best {' '.join(scores) or 'none'}"
+        f"searching: {share(progress.coverage)} of the space, "
+        f"{pool.n_exhausted:,} of {progress.n_starters:,} starters, "
+        f"best {best}"
     )
     # Turns may end a little after the wall.
-    wall_s = max(0, pool.wall_ns - pool.elapsed_ns) / NS_PER_S
+    wall_ns = max(0, pool.wall_ns - pool.elapsed_ns)
+    wall = duration(wall_ns / _NS_PER_S)
     gained = progress.coverage - began.coverage
-    elapsed_s = (pool.elapsed_ns - began.pool.elapsed_ns) / NS_PER_S
-    ends = "not known yet"
-    if gained > 0:
-        left_s = elapsed_s * (1 - progress.coverage) / gained
-        ends = f"in about {duration(left_s)}"
-    return done, f"the wall in {duration(wall_s)}, the whole space {ends}"
+    if gained <= 0:
+        return done, f"the wall in {wall}, the whole space not known yet"
+    # As if the rest went as fast as the part that this call has covered.
+    elapsed_s = (pool.elapsed_ns - began.pool.elapsed_ns) / _NS_PER_S
+    left_s = elapsed_s * (1 - progress.coverage) / gained
+    return done, f"the wall in {wall}, the whole space in about {duration(left_s)}"
 
 
 def heartbeat_line(progress: SearchProgress) -> str:
     """Return one log line: time, starters, limit, bank, attempts and memory."""
     pool = progress.pool
-    left = progress.n_starters - pool.n_exhausted
+    elapsed_s = pool.elapsed_ns / _NS_PER_S
+    limit_s = pool.limit_ns / _NS_PER_S
+    bank_s = pool.bank_ns / _NS_PER_S
+    n_left = progress.n_starters - pool.n_exhausted
+    memory_mb = _resident_bytes() >> 20
     return (
-        f"{pool.elapsed_ns / NS_PER_S:.1f}s elapsed, {pool.n_exhausted} starters done, "
-        f"{left} left ({pool.n_running} running, {pool.n_cut_off} cut off, "
-        f"{pool.n_waiting} waiting), limit {pool.limit_ns / NS_PER_S:.3f}s, "
-        f"bank {pool.bank_ns / NS_PER_S:.3f}s, {count(progress.attempts)} attempts, "
-        f"{resident_bytes() >> 20} MB"
+        f"{elapsed_s:.1f}s elapsed, {pool.n_exhausted} starters done, "
+        f"{n_left} left ({pool.n_running} running, {pool.n_cut_off} cut off, "
+        f"{pool.n_waiting} waiting), limit {limit_s:.3f}s, bank {bank_s:.3f}s, "
+        f"{count(progress.attempts)} attempts, {memory_mb} MB"
     )
 
 
-def resident_bytes() -> int:
-    """Return the memory this process holds now; its peak where there is no /proc."""
+def _resident_bytes() -> int:
+    """The memory this process holds now; its peak where there is no /proc."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             n_pages = int(statm.read().split()[1])
@@ -198,7 +208,9 @@ def resident_bytes() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # In bytes on macOS, in KiB elsewhere.
-    return peak if sys.platform == "darwin" else peak * 1024
+    if sys.platform == "darwin":
+        return peak
+    return peak * 1024
 
 
 def log_algo_totals(starters: Iterable[StarterRecord]) -> None:
@@ -209,13 +221,21 @@ def log_algo_totals(starters: Iterable[StarterRecord]) -> None:
     for starter in starters:
         by_algo.setdefault(starter.algo, []).append(starter)
     for algo, own in by_algo.items():
+        n_cut_off = 0
+        n_buys = 0
+        elapsed_s = 0.0
+        for starter in own:
+            n_buys += starter.n_buys
+            elapsed_s += starter.elapsed_s
+            if starter.status is StarterStatus.CUT_OFF:
+                n_cut_off += 1
         log.info(
             "%s: %d starters, %d cut off, %.2fs, %.1f buys a starter on average",
             plain(algo),
             len(own),
-            sum(starter.status is StarterStatus.CUT_OFF for starter in own),
-            sum(starter.elapsed_s for starter in own),
-            sum(starter.n_buys for starter in own) / len(own),
+            n_cut_off,
+            elapsed_s,
+            n_buys / len(own),
         )
 
 
@@ -241,11 +261,13 @@ class ScanDisplay(_LiveDisplay):
         super().__init__(screen, live=live and not quiet)
         self._quiet = quiet
         waiting: tuple[object, ...] = ("waiting", "", "", "")
+        # Of every scanner from the start, in their order: rows do not jump.
         self._rows = dict.fromkeys(scanners, waiting)
         self._lines: list[str] = []
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
+        # Below the place of the table, which is gone: they stay in the scrollback.
         for line in self._lines:
             self._screen.print(styled(line))
 
@@ -259,12 +281,14 @@ class ScanDisplay(_LiveDisplay):
             if self._live is None:
                 self._screen.print(styled(line))
             else:
+                # Printed now, it would tear the table apart.
                 self._lines.append(line)
         outcome = event.outcome
         if outcome is not None:
             time = duration(outcome.seconds)
             row = (outcome.status, time, outcome.attempts, outcome.n_candidates)
             self._rows[event.scanner] = row
+        # Events of the whole scan are of no scanner.
         elif event.scanner:
             time = f"{event.seconds:.1f} s"
             if event.timeout_s is not None:
@@ -278,6 +302,7 @@ class ScanDisplay(_LiveDisplay):
 
 def log_event(event: ScanEvent) -> None:
     """Log an event as JSON, and the log lines of its scanner."""
+    # Several a second from every scanner: they are for the table only.
     if event.kind == "running":
         return
     log.debug("%s", json.dumps(event.to_dict(), ensure_ascii=False))

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from mp2.discovery.records import MergedCandidate
     from mp2.storage.request import Request
 
-# More sizes than that are rarely retained; they take up to four lines each.
+# Each size takes up to four lines, and users rarely retain more than three sizes.
 _MAX_SIZES = 3
+# With fewer rows of tickers the sentences below them shrink instead.
 _MIN_ROWS = 3
 _ENDINGS = {Status.WALL: "Wall", Status.STOPPED: "Stopped", Status.WORK_LIMIT: "Work limit"}
 
@@ -58,14 +59,39 @@ class Shown:
         picks = self.picks
         if scan is None or picks is None:
             return {}
-        voted = [vote.ticker for vote in picks.votes]
-        tickers = dict.fromkeys([*picks.tickers(), *voted])
+        tickers = list(picks.tickers())
+        for vote in picks.votes:
+            if vote.ticker not in tickers:
+                tickers.append(vote.ticker)
         return named_among(tickers, scan.candidates)
+
+    def picked_group(self, size: int) -> Group | None:
+        """Return the group whose consensus is the pick of a size."""
+        if self.picks is None:
+            return self.result.pick(size)
+        pick = self.picks.picks.get(size)
+        if pick is None:
+            return None
+        # Another one than `result.pick` where that has too few tickers for the next day.
+        for group in self.result.kept[size]:
+            if group.rank == pick.rank:
+                return group
+        return None
+
+    def tickers(self, size: int) -> Sequence[str] | None:
+        """Return the tickers that a size comes to, None without a pick."""
+        if self.picks is not None:
+            pick = self.picks.picks.get(size)
+            return None if pick is None else pick.tickers
+        group = self.result.pick(size)
+        return None if group is None else group.consensus[-1].tickers
 
     def command(self, words: str) -> str:
         """Return a command line on the stored run, with its database where that is not usual."""
-        db = "" if self.db == DEFAULT_DB else f"--db {shlex.quote(str(self.db))} "
-        return f"mp2 {db}{words} {self.result.run_id}"
+        program = "mp2"
+        if self.db != DEFAULT_DB:
+            program += f" --db {shlex.quote(str(self.db))}"
+        return f"{program} {words} {self.result.run_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +104,49 @@ class _Room:
     named: int
 
 
-_ROOMS = (_Room(3, 5, 4, 3), _Room(2, 4, 3, 1), _Room(1, 2, 1, 0))
-"""From the most to the least; where the last one is needed sentences are cut."""
+_ROOMS = (
+    _Room(members=3, luck=5, record=4, named=3),
+    _Room(members=2, luck=4, record=3, named=1),
+    # Cuts sentences, and so leaves `_MIN_ROWS` rows even where all else is at its longest.
+    _Room(members=1, luck=2, record=1, named=0),
+)
+"""From the most to the least."""
 
 
 def screen(shown: Shown, n_show: int | None) -> list[Text]:
     """Return the lines of the screen, with `n_show` tickers, or as many as it holds."""
-    head = [*_data(shown), *_search(shown), *_picks(shown)]
+    lines = [*_data(shown), *_search(shown), *_picks(shown)]
     foot: list[Text] = []
     n_free = 0
+    # The table gets the lines that the sentences leave: they shrink until it is worth showing.
     for room in _ROOMS:
         foot = [*_scanners(shown, room), *_evidence(shown, room)]
-        n_free = MAX_LINES - len(head) - len(foot)
+        n_free = MAX_LINES - len(lines) - len(foot)
         # With headings, and a line on the rows that are left out.
         if n_free >= _MIN_ROWS + 2:
             break
-    return [*head, *_table(shown, n_show, n_free), *foot]
+    lines += _table(shown, n_show, n_free)
+    lines += foot
+    return lines
 
 
 def short_line(shown: Shown) -> str:
     """Return the whole output of a quiet command: run, status, what was picked, p."""
     result = shown.result
-    parts = [f"run {result.run_id or 'not stored'}: {result.status}"]
+    picks = shown.picks
+    luck = result.significance
+    run_id = result.run_id or "not stored"
+    parts = [f"run {run_id}: {result.status}"]
     if result.status is not Status.COMPLETE:
         parts.append(f"{share(result.coverage)} of the space")
-    if shown.picks is None:
-        parts.append(counted(sum(result.n_kept.values()), "group"))
+    if picks is None:
+        n_groups = sum(result.n_kept.values())
+        parts.append(counted(n_groups, "group"))
     else:
-        tickers = counted(len(shown.picks.tickers()), "ticker")
-        parts.append(f"{tickers} for {shown.picks.day}")
-    if result.significance is not None and result.significance.p is not None:
-        parts.append(f"p = {result.significance.p:.3g}")
+        n_tickers = len(picks.tickers())
+        parts.append(f"{counted(n_tickers, 'ticker')} for {picks.day}")
+    if luck is not None and luck.p is not None:
+        parts.append(f"p = {luck.p:.3g}")
     return ", ".join(parts)
 
 
@@ -117,34 +155,38 @@ def short_line(shown: Shown) -> str:
 
 def _data(shown: Shown) -> Iterator[Text]:
     result = shown.result
+    prices = shown.prices
     findings: Sequence[str] = ()
-    facts = f"searched on {counted(len(result.days), 'day')} to {result.days[-1]}"
-    if shown.prices is not None:
-        findings = shown.prices.warnings
-        facts = f"{shown.prices.n_tickers:,} tickers to {shown.prices.dates[-1]}, no findings"
+    if prices is not None:
+        findings = prices.warnings
+        facts = f"{prices.n_tickers:,} tickers to {prices.dates[-1]}, "
         if findings:
-            n_findings = counted(len(findings), "finding")
-            facts = facts.replace("no findings", f"{n_findings}: mp2 check data")
-    elif result.panel is not None:
-        facts = f"{len(result.panel.tickers):,} tickers, {facts}"
+            facts += f"{counted(len(findings), 'finding')}: mp2 check data"
+        else:
+            facts += "no findings"
+    else:
+        facts = f"searched on {counted(len(result.days), 'day')} to {result.days[-1]}"
+        if result.panel is not None:
+            facts = f"{len(result.panel.tickers):,} tickers, {facts}"
     # The facts are whole: a long name gives way.
     room = LINE - len(facts) - 2
     name = cut(shown.source, room)
     if name != shown.source:
         name = f"{cut(name, room - 3)}..."
     yield from labelled("Data", f"{name}: {facts}")
-    # Why a size has no pick stands beside it.
+    # Findings are counted above, and why a size has no pick stands beside that size.
     others = [
         line
         for line in dict.fromkeys(shown.warnings)
         if line not in findings and not line.endswith("; no pick")
     ]
-    if others:
-        # Signals that seem to know their day make all else worthless.
-        text = min(others, key=lambda line: "shift" not in line)
-        if len(others) > 1:
-            text = f"1 of {len(others)} (all: -v): {text}"
-        yield from labelled("Warning", text, at_most=2, style="yellow")
+    if not others:
+        return
+    # Signals that seem to know their day make all else worthless.
+    text = min(others, key=lambda line: "shift" not in line)
+    if len(others) > 1:
+        text = f"1 of {len(others)} (all: -v): {text}"
+    yield from labelled("Warning", text, at_most=2, style="yellow")
 
 
 def _search(shown: Shown) -> Iterator[Text]:
@@ -152,9 +194,10 @@ def _search(shown: Shown) -> Iterator[Text]:
     tested = count(sum(result.tested.values()))
     if not result.tested_exact:
         tested = f"at least {tested}"
-    variations = f"{result.n_starters:,} variations on {counted(len(result.days), 'day')}"
+    days = counted(len(result.days), "day")
     time = duration(result.elapsed_s)
-    yield from labelled("Searched", f"{variations}, {tested} groups in {time}")
+    facts = f"{result.n_starters:,} variations on {days}, {tested} groups in {time}"
+    yield from labelled("Searched", facts)
     yield from labelled("", coverage_sentence(result), style="bold")
     if result.status is not Status.COMPLETE:
         remedy = "a larger --budget completes it"
@@ -183,29 +226,27 @@ def coverage_sentence(result: SearchResult) -> str:
 
 def _picks(shown: Shown) -> Iterator[Text]:
     result = shown.result
-    yield Text("")
     picks = shown.picks
-    tickers_of: dict[int, Sequence[str] | None] = {}
+    yield Text("")
+    # A table of signals has no day after its last one: there the groups name that day's tickers.
+    heading = f"Tickers of the picked groups on {result.days[-1]}"
     if picks is not None:
         assumed = " (assumed trading day)" if picks.assumed else ""
         heading = f"Picks for {picks.day}{assumed}: {holding(picks.hold).trade}"
-        for line in wrapped(heading, at_most=2):
-            yield Text(line, style="bold")
-        for size, pick in picks.picks.items():
-            tickers_of[size] = None if pick is None else pick.tickers
-    else:
-        yield Text(f"Tickers of the picked groups on {result.days[-1]}", style="bold")
-        for size in result.kept:
-            group = result.pick(size)
-            tickers_of[size] = None if group is None else group.consensus[-1].tickers
+    for line in wrapped(heading, at_most=2):
+        yield Text(line, style="bold")
     for size in _sizes(result):
-        tickers = tickers_of.get(size)
-        text = "no pick: no group was kept"
+        tickers = shown.tickers(size)
+        if tickers:
+            yield from labelled(f"Size {size}", fitting(tickers), style="green")
+            continue
         if tickers is not None:
-            text = fitting(tickers) or "no ticker"
+            text = "no ticker"
         elif result.kept[size]:
             text = "no pick: no kept group has enough tickers"
-        yield from labelled(f"Size {size}", text, style="green" if tickers else "")
+        else:
+            text = "no pick: no group was kept"
+        yield from labelled(f"Size {size}", text)
     n_more = len(result.kept) - _MAX_SIZES
     if n_more > 0:
         yield from labelled("", f"and {counted(n_more, 'more size')}: --json has them")
@@ -222,8 +263,11 @@ def _table(
     n_free: int,
 ) -> list[Text]:
     """The table of tickers in so many lines; why there are none where nothing was kept."""
-    if shown.result.exclusions:
-        return exclusion_lines(shown.result, n_free)
+    exclusions = shown.result.exclusions
+    if exclusions:
+        headings = ("rule", "limit", "excludes")
+        lines = table_lines(headings, exclusion_rows(exclusions), right=[1])
+        return lines[:n_free]
     picks = shown.picks
     if picks is None or n_show == 0:
         return []
@@ -246,26 +290,32 @@ def _ticker_lines(
     picks: DayPicks,
     votes: Sequence[Vote],
 ) -> list[Text]:
-    tickers = [vote.ticker for vote in votes]
-    columns: dict[str, list[str]] = {"ticker": tickers}
-    if shown.prices is not None:
-        prices = shown.prices
-        columns["last close"] = [_last_close(prices, ticker) for ticker in tickers]
-    columns["ideas"] = [if_known(vote.n_ideas, str) for vote in votes]
-    columns["groups"] = [str(vote.n_groups) for vote in votes]
-    columns["algorithms"] = [if_known(vote.n_algorithms, str) for vote in votes]
-    numbers = range(1, len(columns))
-    columns["picks"] = [" ".join(map(str, picks.sizes_with(ticker))) for ticker in tickers]
-    if shown.beside.before is not None:
-        former = shown.beside.before.tickers()
-        new = set(picks.tickers()).difference(former)
-        columns["new"] = ["new" if ticker in new else "" for ticker in tickers]
-    if shown.beside.scan is not None:
-        named = shown.named()
-        columns["scanners"] = [
-            ", ".join(named[ticker].sources) if ticker in named else "" for ticker in tickers
-        ]
-    return table_lines(list(columns), list(zip(*columns.values(), strict=True)), right=numbers)
+    prices = shown.prices
+    before = shown.beside.before
+    named = shown.named()
+    rows = []
+    for vote in votes:
+        ticker = vote.ticker
+        sizes = picks.sizes_with(ticker)
+        row = {"ticker": ticker}
+        if prices is not None:
+            row["last close"] = _last_close(prices, ticker)
+        row["ideas"] = if_known(vote.n_ideas, str)
+        row["groups"] = str(vote.n_groups)
+        row["algorithms"] = if_known(vote.n_algorithms, str)
+        row["picks"] = " ".join(map(str, sizes))
+        if before is not None:
+            # A ticker that is only voted for is not new: it is not picked at all.
+            is_new = bool(sizes) and ticker not in before.tickers()
+            row["new"] = "new" if is_new else ""
+        if shown.beside.scan is not None:
+            candidate = named.get(ticker)
+            row["scanners"] = "" if candidate is None else ", ".join(candidate.sources)
+        rows.append(row)
+    # The columns are the same in all rows; those between the ticker and its picks are numbers.
+    headings = list(rows[0])
+    numbers = range(1, headings.index("picks"))
+    return table_lines(headings, [list(row.values()) for row in rows], right=numbers)
 
 
 def _last_close(prices: PriceTable, ticker: str) -> str:
@@ -273,7 +323,7 @@ def _last_close(prices: PriceTable, ticker: str) -> str:
     if ticker not in prices.tickers:
         return ""
     closes = prices.close[prices.tickers.index(ticker)]
-    # Every ticker has a bar.
+    # Never empty: every ticker has a bar.
     close = closes[np.isfinite(closes)][-1]
     if close < 1:
         return f"{close:.4g}"
@@ -287,18 +337,13 @@ def _scanners(shown: Shown, room: _Room) -> Iterator[Text]:
         return
     yield from labelled("Scanners", scan_sentence(scan))
     named = shown.named()
-    for ticker, candidate in list(named.items())[: room.named]:
-        yield from labelled("", f"{ticker} ({candidate.priority}): {reasons(candidate)}")
+    for ticker in list(named)[: room.named]:
+        candidate = named[ticker]
+        why = reasons(candidate)
+        yield from labelled("", f"{ticker} ({candidate.priority}): {why}")
     n_more = len(named) - room.named
     if n_more > 0 and room.named:
         yield from labelled("", f"and {n_more} more: mp2 scans show {scan.scan_id}")
-
-
-def exclusion_lines(result: SearchResult, at_most: int) -> list[Text]:
-    """Return what each rule excluded, as a table of so many lines."""
-    headings = ("rule", "limit", "excludes")
-    lines = table_lines(headings, exclusion_rows(result.exclusions), right=[1])
-    return lines[:at_most]
 
 
 # --- what they rest on -----------------------------------------------------------------------
@@ -308,10 +353,11 @@ def _evidence(shown: Shown, room: _Room) -> Iterator[Text]:
     result = shown.result
     label = "Rests on"
     for size in _sizes(result):
-        group = _picked_group(shown, size)
+        group = shown.picked_group(size)
         if group is not None:
             yield from labelled(label, _members(result, group), at_most=room.members)
             label = ""
+    # The rule that chose among the groups, where one was chosen.
     if not label:
         yield from labelled("Rule", pick_rule(result.rules))
     yield from _honest(shown, room)
@@ -319,31 +365,20 @@ def _evidence(shown: Shown, room: _Room) -> Iterator[Text]:
         yield from labelled("Stored", f"as run {result.run_id}")
 
 
-def _picked_group(shown: Shown, size: int) -> Group | None:
-    """The group whose consensus is the pick; it may replace the one that was picked."""
-    if shown.picks is None:
-        return shown.result.pick(size)
-    pick = shown.picks.picks.get(size)
-    for group in shown.result.kept[size]:
-        if pick is not None and group.rank == pick.rank:
-            return group
-    return None
-
-
 def _members(result: SearchResult, group: Group) -> str:
     """The members of a group, and its hit rate beside that of all tickers on the same days."""
-    # Tickers drawn at random on these days, as many as the group buys.
     buys = [day.buys for day in group.days]
-    n_buys = sum(buys)
+    # What tickers drawn at random hit, as many on each day as the group buys then.
     expected = fmean(result.base_win_rates, buys)
+    members = members_text(group.members, {})
+    hits = f"{sum(buys)} buys, {group.pooled_pp:.1f}% hit; all tickers {expected:.1f}%"
     place = f"rank {group.rank}"
     if group.idea is not None:
         n_ideas = len(result.ideas[len(group.members)])
         place += f", idea {group.idea}/{n_ideas}"
     if group.family is not None:
         place += f", family {group.family}"
-    hits = f"{n_buys} buys, {group.pooled_pp:.1f}% hit; all tickers {expected:.1f}%"
-    return f"{members_text(group.members, {})}: {hits} ({place})"
+    return f"{members}: {hits} ({place})"
 
 
 def _honest(shown: Shown, room: _Room) -> Iterator[Text]:
@@ -360,27 +395,25 @@ def _honest(shown: Shown, room: _Room) -> Iterator[Text]:
     if result.run_id is None:
         yield from labelled("Record", "not known, and no overlap: the run is not stored")
         return
-    record = shown.beside.record or f"none yet: {_first_record(shown.request)}"
+    record = shown.beside.record
+    if record is None:
+        record = f"none yet: {_first_record(shown.request)}"
     yield from labelled("Record", record, at_most=room.record)
-    yield from labelled("Overlap", _overlap(shown.picks, shown.beside.before))
+    before = shown.beside.before
+    overlap = "no run before this one has the same settings"
+    if before is not None:
+        tickers = set(shown.picks.tickers())
+        gone = set(before.tickers()) - tickers
+        same = tickers.intersection(before.tickers())
+        n_of = f"{len(same)} of {counted(len(tickers), 'ticker')}"
+        overlap = f"{n_of}; {len(gone)} gone since the picks for {before.day}"
+    yield from labelled("Overlap", overlap)
 
 
 def _first_record(request: Request | None) -> str:
     """What makes the first record of a request's settings."""
-    path = getattr(request.source, "path", None) if request else None
     # Signals, and prices that are in no file, cannot be walked.
-    if path is None or request is None or request.source.kind != "prices":
-        return "mp2 outcome scores the picks once their day is traded"
-    return f"mp2 walkforward {shlex.quote(str(path))}"
-
-
-def _overlap(picks: DayPicks, before: DayPicks | None) -> str:
-    if before is None:
-        return "no run before this one has the same settings"
-    now = set(picks.tickers())
-    former = set(before.tickers())
-    n_both = len(now & former)
-    return (
-        f"{n_both} of {counted(len(now), 'ticker')}; {len(former) - n_both} gone since the picks "
-        f"for {before.day}"
-    )
+    if request is not None and request.source.kind == "prices":
+        path = shlex.quote(str(request.source.path))
+        return f"mp2 walkforward {path}"
+    return "mp2 outcome scores the picks once their day is traded"

@@ -12,6 +12,7 @@ from mp2.errors import plain
 
 WIDTH = 80
 MAX_LINES = 30
+# Holds the longest label, `Searched`, and a gap.
 _LABEL = 10
 LINE = WIDTH - _LABEL
 """Columns of a line beside its label."""
@@ -29,13 +30,15 @@ def wrapped(
 ) -> list[str]:
     """Return the lines of a text, at least one; what does not fit `at_most` is cut."""
     folded = Text(plain(text)).wrap(_RULER, width)
+    # Rich leaves the space on which it breaks a line.
     lines = [line.plain.rstrip() for line in folded]
     if not lines:
         return [""]
-    if len(lines) <= at_most:
-        return lines
-    last = cut(lines[at_most - 1], width - len(_CUT)).rstrip()
-    return [*lines[: at_most - 1], last + _CUT]
+    if len(lines) > at_most:
+        del lines[at_most:]
+        last = cut(lines[-1], width - len(_CUT))
+        lines[-1] = last.rstrip() + _CUT
+    return lines
 
 
 def cut(text: str, width: int) -> str:
@@ -43,6 +46,7 @@ def cut(text: str, width: int) -> str:
     text = plain(text)
     if cell_len(text) <= width:
         return text
+    # What stands beside a name may leave it no room at all: it keeps one cell.
     return set_cell_size(text, max(width, 1))
 
 
@@ -65,9 +69,11 @@ def fitting(names: Sequence[str]) -> str:
     """Return as many names as a labelled line holds, and how many more there are."""
     text = " ".join(names)
     n_shown = len(names)
+    # One at a time: the count of those left out takes room as well.
     while cell_len(text) > LINE and n_shown:
         n_shown -= 1
-        text = f"{' '.join(names[:n_shown])} and {len(names) - n_shown} more"
+        n_more = len(names) - n_shown
+        text = f"{' '.join(names[:n_shown])} and {n_more} more"
     return text
 
 
@@ -81,14 +87,20 @@ def table_lines(
 
     The columns `right`, counted from 0, are aligned to the right.
     """
-    cells = [[plain(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    # Names come from the data: a control character in one must not reach the terminal.
+    table = [[plain(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
     lines = []
-    for row in cells:
-        parts = []
+    for row in table:
+        cells = []
         for idx, cell in enumerate(row):
+            # In cells of the terminal: a wide character takes two.
             padding = " " * (widths[idx] - cell_len(cell))
-            parts.append(padding + cell if idx in right else cell + padding)
-        lines.append(Text(cut("  ".join(parts).rstrip(), WIDTH)))
+            if idx in right:
+                cells.append(padding + cell)
+            else:
+                cells.append(cell + padding)
+        line = "  ".join(cells).rstrip()
+        lines.append(Text(cut(line, WIDTH)))
     lines[0].stylize("dim")
     return lines

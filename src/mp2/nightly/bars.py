@@ -29,14 +29,17 @@ def download(source: PricesFile, stop: Stop) -> Names:
     from mp2.data.yahoo_update import read_download, update
 
     path = expanded(source.path)
-    frame, warnings = update(read_download(path), end=str(date.today()), stop=stop)
+    bars = read_download(path)
+    frame, warnings = update(bars, end=str(date.today()), stop=stop)
     try:
+        # Whole or not at all: the file is all that the next night has to go on from.
         with replacing(path) as part:
             if path.suffix.lower() == ".parquet":
                 frame.write_parquet(part)
             else:
                 frame.write_csv(part)
     except (OSError, PolarsError) as error:
+        # Only errors of the system have one; that of Polars is a sentence.
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: {reason}; the bars are as they were") from error
     return warnings
@@ -63,6 +66,7 @@ def score_pending(
                 try:
                     outcome = score(day.picks, prices, cost_bps=request.cost_bps)
                 except InputError as error:
+                    # Such as a day that the file spans without a bar. The other days are scored.
                     for problem in error.problems:
                         report.overdue.append(f"run {day.run_id}: {problem}")
                     continue

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Scan = Callable[[str], "ScanResult"]
 """Scans for a day, an ISO date, and stores the scan."""
 
+# A partial scan has ended too: what failed in it is a warning, and another one costs requests.
 _DONE = ("complete", "partial")
 
 
@@ -33,13 +34,15 @@ def scan_once(
     try:
         result = _stored_scan(db, picks.day) or scan(picks.day)
     except Mp2Error as error:
+        # The picks are made without it, so they must not be lost with it.
         for line in str(error).splitlines():
             report.warnings.append(f"scan: {line}")
         return None
     for outcome in result.outcomes:
         if outcome.failed and outcome.error is not None:
             report.warnings.append(f"scan: {outcome.scanner}: {outcome.error.message}")
-    tickers = [*picks.tickers(), *(vote.ticker for vote in picks.votes)]
+    tickers = list(picks.tickers())
+    tickers += [vote.ticker for vote in picks.votes]
     named: Document = {}
     for ticker, candidate in named_among(tickers, result.candidates).items():
         reasons = candidate.to_dict()
@@ -55,7 +58,10 @@ def scan_once(
 
 
 def _stored_scan(db: Path, day: str) -> ScanResult | None:
-    """Return the newest scan for a day that came to its end: sources count requests."""
+    """Return the newest scan for a day that came to its end.
+
+    A night that is repeated takes it, since sources limit requests.
+    """
     with Store(db, read_only=True) as store:
         for summary in store.scans():
             if summary.day == day and summary.status in _DONE:

@@ -15,9 +15,9 @@ from mp2._files import make_folder, replacing
 from mp2.errors import SourceError
 from mp2.nightly.records import Night, NightSettings, PickedNight
 
-NOTIFIED = "notified"
-"""The empty file in the folder of a day whose night `on_done` was told of."""
-
+# An empty file in the folder of a day. A user who deletes it is notified of that day again.
+_NOTIFIED = "notified"
+# A command that hangs would keep the lock on the folder, and so the next night from its work.
 _COMMAND_S = 300.0
 _log = logging.getLogger("mp2.nightly")
 
@@ -30,15 +30,20 @@ def published(
     """Write the picks of every day, then notify once; the night with the errors of that."""
     try:
         for day in night.days:
+            # Scanners read the news of now, which missed days did not have.
             scan = night.scan if day is night.last else None
             _write_day(day, scan, out / day.picks.day)
     except OSError as error:
-        problem = f"{error.filename or out}: {error.strerror}; the picks are in the store"
+        # Nobody is notified of files that are not there; the next call writes them again.
+        place = error.filename or out
+        problem = f"{place}: {error.strerror}; the picks are in the store"
         return replace(night, errors=(*night.errors, problem))
-    mark = out / night.last.picks.day / NOTIFIED
-    if mark.exists() or not (settings.on_done or settings.on_done_command):
+    has_address = bool(settings.on_done or settings.on_done_command)
+    mark = out / night.last.picks.day / _NOTIFIED
+    if mark.exists() or not has_address:
         return night
     problems = tuple(_problems_of_notifying(night, settings))
+    # Without the mark the next call tries both again.
     if not problems:
         mark.touch()
     return replace(night, errors=(*night.errors, *problems))
@@ -52,10 +57,14 @@ def _write_day(
     from mp2.groups.export import for_spreadsheets
 
     make_folder(folder)
-    table = for_spreadsheets(day.picks.to_frame()).write_csv()
+    frame = for_spreadsheets(day.picks.to_frame())
+    # Replaced, not written over: other programs may read them at any time.
     with replacing(folder / "picks.csv") as part:
-        part.write_text(table, encoding="utf-8", newline="")
-    text = json.dumps({**day.to_dict(), "scan": scan}, indent=1)
+        # The same bytes on every system: Windows would write its own ends of lines.
+        part.write_text(frame.write_csv(), encoding="utf-8", newline="")
+    document = day.to_dict()
+    document["scan"] = scan
+    text = json.dumps(document, indent=1)
     with replacing(folder / "picks.json") as part:
         part.write_text(text + "\n", encoding="utf-8")
 
@@ -91,9 +100,11 @@ def _problem_of_command(command: str, document: Document) -> str | None:
         return f"cannot be run: {error.strerror}"
     except subprocess.TimeoutExpired:
         return f"did not end in {_COMMAND_S:.0f} s"
+    # Errors last, where the reason of a failure is found.
     lines = (ran.stdout + ran.stderr).splitlines()
     for line in lines:
         _log.info("on_done_command: %s", line)
     if ran.returncode == 0:
         return None
-    return f"exit code {ran.returncode}: {lines[-1] if lines else 'no output'}"
+    reason = lines[-1] if lines else "no output"
+    return f"exit code {ran.returncode}: {reason}"

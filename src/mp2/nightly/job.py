@@ -147,10 +147,13 @@ def run_night(
         raise InputError(f"out: {out}: {error.strerror}; name another folder") from error
     if not out.is_dir():
         raise InputError(f"out: {out}: is no folder; name another one")
+    # Two nights at once would search the same days, and notify twice.
     with night_lock(out):
         result = _work(request, request.source, night, control, control.storing.db, scan)
         # What a stop has cut short goes on in the next call, and is published then.
-        return result if control.is_stopped() else published(result, night, out)
+        if control.is_stopped():
+            return result
+        return published(result, night, out)
 
 
 def _work(
@@ -161,28 +164,33 @@ def _work(
     db: Path,
     scan: Scan | None,
 ) -> Night:
-    """Do all that the store keeps."""
+    """Do all that the store keeps, each step so that a repeated night finds what it did."""
     report = Report()
     if night.download:
         control.observe_step(f"bringing {request.name} up to date")
         report.warnings += update_bars(source, control.stop)
     control.observe_step(f"reading {request.name}")
     prices = read_bars(source, control.stop)
-    # As the store has it, its path absolute.
+    # Validation makes the path absolute, as the store has it.
     stored_source = PricesFile.model_validate(source.model_dump())
     score_pending(db, stored_source, prices, report)
     days = Picking(request, control, db, prices, report).pick()
+    # Missed days were picked just now, and their outcomes are known already.
     if any(day.is_late for day in days):
-        # Their outcomes are known already.
         score_pending(db, stored_source, prices, report)
     scanned = None
     if scan is not None and not control.is_stopped():
         control.observe_step("scanning")
         scanned = scan_once(db, days[-1].picks, scan, report)
     if night.compact:
-        _compact(db, request, report)
+        runs = runs_of_nights(db, request, report)
+        with Store(db) as store:
+            for run in runs.values():
+                # Without effect on a run that may be resumed.
+                store.compact(run.run_id)
     # What is known of the prices is the same every night: it is counted, and not a warning.
     findings = (f"{expanded(source.path)}: ", f"{stored_source.path}: ")
+    # The runs of several days warn of the same things.
     warnings = dict.fromkeys(report.warnings)
     return Night(
         days=tuple(days),
@@ -193,12 +201,3 @@ def _work(
         warnings=tuple(line for line in warnings if not line.startswith(findings)),
         errors=tuple(report.errors),
     )
-
-
-def _compact(db: Path, request: Request, report: Report) -> None:
-    """Make the complete runs of all nights small; those that may be resumed stay."""
-    runs = runs_of_nights(db, request, report)
-    with Store(db) as store:
-        for run in runs.values():
-            if run.status == "complete":
-                store.compact(run.run_id)

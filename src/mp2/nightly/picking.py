@@ -36,7 +36,7 @@ def runs_of_nights(
     request: Request,
     report: Report,
 ) -> dict[str, Asked]:
-    """Return the newest run of each last day, of all nights with this configuration."""
+    """Return the newest run of each last day searched, of all nights with this configuration."""
     key = configuration_of(request).key
 
     def is_night(other: Request) -> bool:
@@ -46,6 +46,7 @@ def runs_of_nights(
     with Store(db) as store:
         runs = store.asked(is_night)
         report.warnings += store.problems
+    # In the order they began, so that the newest of a day stays.
     return {str(run.request.signals.end): run for run in runs}
 
 
@@ -98,12 +99,16 @@ class Picking:
 
     def search(self, end: str, begun: Asked | None) -> PickedNight:
         """Search up to `end`, or continue the run that was begun for it."""
-        found = None if begun is None else self.resume(begun, end)
+        found = None
+        if begun is not None:
+            found = self.resume(begun, end)
         if found is None:
+            # The end is stored with the run: by it later nights know which day was done.
             signals = self.request.signals.model_copy(update={"end": end})
             request = self.request.model_copy(update={"signals": signals})
             found = run_request(request, self.control)
         result = found.result
+        luck = result.significance
         picks = found.next_day
         self.report.warnings += result.warnings
         self.report.warnings += picks.warnings
@@ -114,7 +119,7 @@ class Picking:
             difference=difference_of(self.db, picks),
             status=str(result.status),
             coverage=result.coverage,
-            p=result.significance.p if result.significance else None,
+            p=None if luck is None else luck.p,
             is_late=picks.day <= self.prices.dates[-1],
             is_new=True,
         )
@@ -130,12 +135,11 @@ class Picking:
                 workers=search.workers,
             )
         except InputError as error:
+            again = f"run {begun.run_id} is not resumed, {end} is searched again"
             for problem in error.problems:
-                self.report.warnings.append(
-                    f"run {begun.run_id} is not resumed, {end} is searched again: {problem}"
-                )
+                self.report.warnings.append(f"{again}: {problem}")
             return None
-        # A run of prices has picks.
+        # Always so: a run of prices has picks. The check is for the type.
         return found if isinstance(found, PipelineRun) else None
 
     def load(self, run: Asked) -> PickedNight:

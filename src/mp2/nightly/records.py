@@ -13,6 +13,7 @@ from mp2._overview import Entry, Overview, first_of, listed
 from mp2.errors import ExitCode, InputError, counted, named, plain
 from mp2.picks.records import DayPicks, Outcome
 
+# The sentence of a night is one line of a log or a message.
 _N_SHOWN = 12
 
 
@@ -39,6 +40,7 @@ class NightSettings:
         if self.on_done is not None:
             problems += _address_problems(self.on_done)
         if self.on_done_command is not None:
+            # Before the search: a typing error must not show hours later.
             try:
                 shlex.split(self.on_done_command)
             except ValueError as error:
@@ -134,6 +136,7 @@ class Night(Overview):
 
     def exit_code(self) -> ExitCode:
         """Return how the command ends."""
+        # The worst first: a monitor sees one code only.
         if self.errors:
             return ExitCode.FAILED
         if self.overdue:
@@ -146,12 +149,14 @@ class Night(Overview):
         """Return the night in one line."""
         last = self.last
         tickers = last.picks.tickers()
-        parts = [f"{last.picks.day}: {counted(len(tickers), 'ticker')}"]
+        picked = f"{last.picks.day}: {counted(len(tickers), 'ticker')}"
         if tickers:
-            parts[0] += f" ({named(tickers, _N_SHOWN)})"
-        since = last.difference
-        if since.since is not None:
-            parts.append(f"{len(since.new)} new and {len(since.gone)} gone since {since.since}")
+            picked += f" ({named(tickers, _N_SHOWN)})"
+        parts = [picked]
+        difference = last.difference
+        if difference.since is not None:
+            changes = f"{len(difference.new)} new and {len(difference.gone)} gone"
+            parts.append(f"{changes} since {difference.since}")
         run = f"run {last.picks.run_id} {last.status}"
         if last.p is not None:
             run += f", p {last.p:.3g}"
@@ -166,6 +171,7 @@ class Night(Overview):
             parts.append(f"{len(self.overdue)} overdue")
         if self.errors:
             parts.append(counted(len(self.errors), "error"))
+        # Tickers come from the file, and may hold control characters.
         return plain("; ".join(parts))
 
     def overview(self) -> tuple[str, list[Entry]]:
