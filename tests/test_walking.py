@@ -8,30 +8,12 @@ from dataclasses import replace
 import polars as pl
 import pytest
 from market_bars import walk
+from small_searches import LENIENT, SMALL_GRIDS
 
 import mp2
 from mp2.data.prices import to_frame
 from mp2.picks.weeks import WalkStatus
 
-LENIENT = {
-    "min_daily_hits": 0,
-    "min_pooled_pp": 0.0,
-    "max_mad_pp": 100.0,
-    "max_iqr_pp": 100.0,
-    "max_cv_buys": 10.0,
-    "min_wilson_lb": -100.0,
-}
-GRIDS = """enabled = false
-[EMA]
-fast = [5, 8]
-slow = [16, 22]
-[RSI]
-period = [2, 5]
-level = [45, 50]
-[SMA]
-period = [13, 25]
-margin = [0, 0.01]
-"""
 SETTINGS = {
     "weeks": 3,
     "budget_s_per_week": 20,
@@ -44,7 +26,7 @@ PRICES = walk(8, 90, seed=5)
 
 def filled(folder):
     to_frame(PRICES).write_csv(folder / "bars.csv")
-    (folder / "grids.toml").write_text(GRIDS)
+    (folder / "grids.toml").write_text(SMALL_GRIDS)
     return folder
 
 
@@ -182,7 +164,7 @@ def test_another_file_is_refused_and_a_moved_one_is_not(folder):
 
 def test_other_grids_are_other_input(folder):
     stopped_after(folder, 1)
-    (folder / "grids.toml").write_text(GRIDS.replace("13, 25", "14, 25"))
+    (folder / "grids.toml").write_text(SMALL_GRIDS.replace("13, 25", "14, 25"))
     with pytest.raises(mp2.InputError, match="is not what walk"):
         mp2.resume_walk_forward(store=folder / "mp2.db")
 

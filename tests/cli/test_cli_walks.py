@@ -8,21 +8,11 @@ from contextlib import suppress
 import pytest
 from commands import start, strict_json
 from market_bars import walk
+from small_searches import SMALL_GRIDS
 
 from mp2.data.prices import to_frame
 from mp2.storage.runs import Store
 
-GRIDS = """enabled = false
-[EMA]
-fast = [5, 8]
-slow = [16, 22]
-[RSI]
-period = [2, 5]
-level = [45, 50]
-[SMA]
-period = [13, 25]
-margin = [0, 0.01]
-"""
 LENIENT = (
     "--min-daily-hits=0",
     "--min-pooled-pp=0",
@@ -41,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("here")
 @pytest.fixture
 def bars(here):
     to_frame(walk(8, 90, seed=5)).write_csv(here / "bars.csv")
-    (here / "grids.toml").write_text(GRIDS)
+    (here / "grids.toml").write_text(SMALL_GRIDS)
     return here
 
 

@@ -8,31 +8,13 @@ from contextlib import closing
 
 import pytest
 from market_bars import walk
+from small_searches import LENIENT, SMALL_GRIDS
 
 import mp2
 from mp2.data.prices import to_frame
 from mp2.storage.configuration import configuration_of
 from mp2.storage.track import record_of
 
-GRIDS = """enabled = false
-[EMA]
-fast = [5, 8]
-slow = [16, 22]
-[RSI]
-period = [2, 5]
-level = [45, 50]
-[SMA]
-period = [13, 25]
-margin = [0, 0.01]
-"""
-LENIENT = {
-    "min_daily_hits": 0,
-    "min_pooled_pp": 0.0,
-    "max_mad_pp": 100.0,
-    "max_iqr_pp": 100.0,
-    "max_cv_buys": 10.0,
-    "min_wilson_lb": -100.0,
-}
 N_NIGHTS = 6
 COST_BPS = 5.0
 # Of Student's t, 97.5%, by degrees of freedom.
@@ -45,7 +27,7 @@ def nights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nights")
     whole = walk(12, 70, seed=3)
     grids = folder / "grids.toml"
-    grids.write_text(GRIDS)
+    grids.write_text(SMALL_GRIDS)
     prices = folder / "bars.csv"
     for night in range(N_NIGHTS):
         until = whole.dates[len(whole.dates) - N_NIGHTS + night - 1]

@@ -11,21 +11,11 @@ import mp2
 
 TESTS = Path(__file__).parents[2]
 sys.path.insert(0, str(TESTS / "support"))
-GRIDS = """enabled = false
-[EMA]
-fast = [5, 8]
-slow = [16, 22]
-[RSI]
-period = [2, 5]
-level = [45, 50]
-[SMA]
-period = [13, 25]
-margin = [0, 0.01]
-"""
 
 
 def make(path: Path) -> None:
     """Store two searches, a run, a walk and a scan in a file of one piece that names no machine."""
+    from small_searches import SMALL_GRIDS
     from stub_scanners import naming
 
     from mp2.demo.market import make_market
@@ -36,7 +26,7 @@ def make(path: Path) -> None:
 
     market = make_market(5)
     grids = path.with_suffix(".toml")
-    grids.write_text(GRIDS)
+    grids.write_text(SMALL_GRIDS)
     few = mp2.load_grids(grids)
     run = mp2.run(market.prices, store=path, rules=rules, grids=few)
     mp2.walk_forward(market.prices, store=path, weeks=1, rules=rules, grids=few)
