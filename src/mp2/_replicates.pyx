@@ -169,7 +169,8 @@ cdef class ReplicateSearch:
         cdef Family *family = &self.family
         cdef int32_t D = family.panel.n_days
         weights = np.asarray(day_weights(panel.base_win_rates, rules))
-        distance = np.arange(D) - (D - 1) / 2
+        # By a float: C cuts the half off, and the bound of an even number of days would not hold.
+        distance = np.arange(D) - (D - 1) / 2.0
         median = max(0.0, rules.median_pp_weight)
         second = max(0.0, rules.second_worst_pp_weight)
         slopes = (rules.weighted_pp_weight * weights + median) / D

@@ -182,6 +182,29 @@ def test_maxima_are_those_of_many_separate_searches(case):
     check(case)
 
 
+@pytest.mark.parametrize("n_days", [4, 5])
+def test_a_rise_that_costs_is_bounded_for_any_number_of_days(n_days):
+    # One set is steady from the second day on, and the other one buys on a day in the middle only.
+    buys = np.zeros((3, n_days, 5), bool)
+    for day in range(1, n_days):
+        buys[0, day, day] = True
+    buys[1, n_days // 2, :2] = True
+    buys[2] = buys[0] | buys[1]
+    lenient = {"min_pooled_pp": -1.0, "max_mad_pp": 1e3, "max_iqr_pp": 1e3, "max_cv_buys": 1e3}
+    rules = Rules(
+        max_size=2,
+        retain_sizes=(2,),
+        min_daily_hits=0,
+        min_wilson_lb=-1.0,
+        rising_weight=-3.0,
+        **lenient,
+    )
+    wins = np.ones((2, n_days, 5), bool)
+    wins[1, :, 1] = False
+    for order in ([0, 1, 2], [1, 0, 2]):
+        check((panel_of(buys[order], np.array([0, 0, 1]), np.zeros(n_days)), rules, wins))
+
+
 def nested_case(n_replicates, seed=1, sizes=(12, 16, 14, 10), n_tickers=130):
     """Thresholds of a few rankings: many groups of equal consensus."""
     rng = np.random.default_rng(seed)

@@ -406,7 +406,7 @@ class Store(CompactingStore):
         # More than there can be: SQL has no comparison that is true of every rank.
         most = 2**62 if n_groups is None else n_groups
         decoded = from_sql({"picked_rank": row["picked_rank"], "ideas": row.get("ideas")})
-        ideas = decoded["ideas"] or {}
+        ideas = dict(decoded["ideas"] or {})
         for size, picked_rank in dict(decoded["picked_rank"]).items():
             ranks = [idea["rank"] for idea in ideas.get(size, ())[:n_groups]]
             ranks.append(picked_rank)
