@@ -26,37 +26,38 @@ RecordT = TypeVar("RecordT")
 _N_NEWEST = 50
 
 
-def complete_runs(
-    context: click.Context,
-    param: click.Parameter,
-    incomplete: str,
-) -> list[CompletionItem]:
-    """Return the newest runs, with their status and source as help."""
-    runs = _stored(context, lambda store: store.runs(_N_NEWEST))
-    named = ((run.run_id, f"{run.status}, {run.source}") for run in runs)
-    return list(_fitting(named, incomplete))
+def _newest(
+    read: Callable[[Store], list[RecordT]],
+    described: Callable[[RecordT], tuple[str, str]],
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return what completes the ids of stored records, with a few words on each as help."""
+
+    def complete(
+        context: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        records: list[RecordT] = []
+        # What cannot be read completes nothing.
+        with suppress(Mp2Error), reading(_database(context)) as store:
+            records = read(store)
+        return list(_fitting(map(described, records), incomplete))
+
+    return complete
 
 
-def complete_scans(
-    context: click.Context,
-    param: click.Parameter,
-    incomplete: str,
-) -> list[CompletionItem]:
-    """Return the newest scans, with their status and day as help."""
-    scans = _stored(context, lambda store: store.scans(_N_NEWEST))
-    named = ((scan.scan_id, f"{scan.status}, {scan.day}") for scan in scans)
-    return list(_fitting(named, incomplete))
-
-
-def complete_walks(
-    context: click.Context,
-    param: click.Parameter,
-    incomplete: str,
-) -> list[CompletionItem]:
-    """Return the newest walk-forwards, with their status and source as help."""
-    walks = _stored(context, lambda store: store.walks(_N_NEWEST))
-    named = ((walk.walk_id, f"{walk.status}, {walk.source}") for walk in walks)
-    return list(_fitting(named, incomplete))
+complete_runs = _newest(
+    lambda store: store.runs(_N_NEWEST),
+    lambda run: (run.run_id, f"{run.status}, {run.source}"),
+)
+complete_scans = _newest(
+    lambda store: store.scans(_N_NEWEST),
+    lambda scan: (scan.scan_id, f"{scan.status}, {scan.day}"),
+)
+complete_walks = _newest(
+    lambda store: store.walks(_N_NEWEST),
+    lambda walk: (walk.walk_id, f"{walk.status}, {walk.source}"),
+)
 
 
 def complete_scanners(
@@ -73,16 +74,6 @@ def complete_scanners(
         summary = getattr(one.scanner, "summary", "")
         scanners.append((f"{before}{comma}{one.name}", summary))
     return list(_fitting(scanners, f"{before}{comma}{word.strip()}"))
-
-
-def _stored(
-    context: click.Context,
-    read: Callable[[Store], list[RecordT]],
-) -> list[RecordT]:
-    """Return what `read` finds in the command's database; nothing where that cannot be read."""
-    with suppress(Mp2Error), reading(_database(context)) as store:
-        return read(store)
-    return []
 
 
 def _fitting(

@@ -182,8 +182,8 @@ class StarterRecord:
 class ProgressSample:
     """A search at one moment, `elapsed_s` of running time after its begin.
 
-    The four counts of starters add up to those of this session. `limit_s`: what the next starter
-    gets in the current round. `bank_s`: what the bank holds.
+    The four counts of starters add up to those that were left when the search began or was resumed.
+    `limit_s`: what the next starter gets in the current round. `bank_s`: what the bank holds.
     """
 
     elapsed_s: float
