@@ -570,3 +570,12 @@ def test_what_comes_after_the_end_decides_nothing():
     assert cut.fingerprint == whole.fingerprint
     assert cut.next_date == whole.next_date == whole.until(dates[-2]).next_date == dates[-1]
     assert read_prices(LONG).next_date is None
+
+
+def test_a_date_below_a_ticker_is_no_field_of_its_bars(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    rows = "0,2024-01-11,185.59,187.05,183.62,186.54,49128400\n"
+    path.write_text(f"Price,Date,Close,High,Low,Open,Volume\nTicker,(A,A,A,A,A,A\n{rows}")
+    with pytest.raises(InputError) as raised:
+        read_prices(path)
+    assert "[(A]: missing columns 'open', 'high', 'low', 'close'" in raised.value.problems[0]

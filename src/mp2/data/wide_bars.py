@@ -185,7 +185,10 @@ class WideBars:
         for ticker, names in self.columns.items():
             # Column by column: a query over thousands of columns takes long.
             columns = [rows[self.date].alias(date_name)]
-            columns += [rows[name].alias(field) for field, name in names.items()]
+            for field, name in names.items():
+                # A date below a ticker comes of a damaged header; the index has the dates.
+                if field != date_name:
+                    columns.append(rows[name].alias(field))
             part = pl.DataFrame(columns)
 
             def read(names: ColumnList, part: pl.DataFrame = part) -> Rows:
