@@ -22,7 +22,7 @@ from mp2.data.holding import holding
 from mp2.discovery.candidates import named_among
 from mp2.errors import counted
 from mp2.groups.result import Group, SearchResult, Status
-from mp2.picks.records import DayPicks, Vote
+from mp2.picks.records import DayPicks, Vote, difference_of
 
 if TYPE_CHECKING:
     from mp2.data.prices import PriceTable
@@ -291,7 +291,7 @@ def _ticker_lines(
     votes: Sequence[Vote],
 ) -> list[Text]:
     prices = shown.prices
-    before = shown.beside.before
+    change = difference_of(picks, shown.beside.before)
     named = shown.named()
     rows = []
     for vote in votes:
@@ -304,10 +304,9 @@ def _ticker_lines(
         row["groups"] = str(vote.n_groups)
         row["algorithms"] = if_known(vote.n_algorithms, str)
         row["picks"] = " ".join(map(str, sizes))
-        if before is not None:
+        if change.since is not None:
             # A ticker that is only voted for is not new: it is not picked at all.
-            is_new = bool(sizes) and ticker not in before.tickers()
-            row["new"] = "new" if is_new else ""
+            row["new"] = "new" if ticker in change.new else ""
         if shown.beside.scan is not None:
             candidate = named.get(ticker)
             row["scanners"] = "" if candidate is None else ", ".join(candidate.sources)
@@ -399,14 +398,12 @@ def _honest(shown: Shown, room: _Room) -> Iterator[Text]:
     if record is None:
         record = f"none yet: {_first_record(shown.request)}"
     yield from labelled("Record", record, at_most=room.record)
-    before = shown.beside.before
+    change = difference_of(shown.picks, shown.beside.before)
     overlap = "no run before this one has the same settings"
-    if before is not None:
-        tickers = set(shown.picks.tickers())
-        gone = set(before.tickers()) - tickers
-        same = tickers.intersection(before.tickers())
-        n_of = f"{len(same)} of {counted(len(tickers), 'ticker')}"
-        overlap = f"{n_of}; {len(gone)} gone since the picks for {before.day}"
+    if change.since is not None:
+        n_tickers = len(change.same) + len(change.new)
+        n_of = f"{len(change.same)} of {counted(n_tickers, 'ticker')}"
+        overlap = f"{n_of}; {len(change.gone)} gone since the picks for {change.since}"
     yield from labelled("Overlap", overlap)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from mp2._document import Names
 from mp2.errors import InputError, StoreError
-from mp2.nightly.records import Difference, PickedNight, Report
-from mp2.picks.records import DayPicks
+from mp2.nightly.records import PickedNight, Report
+from mp2.picks.records import DayPicks, Difference, difference_of
 from mp2.pipeline import PipelineRun, RunControl, resume_request, run_request
 from mp2.storage.configuration import configuration_of
 from mp2.storage.picked import Asked
@@ -116,7 +116,7 @@ class Picking:
             self.report.errors.append(result.store_error)
         return PickedNight(
             picks=picks,
-            difference=difference_of(self.db, picks),
+            difference=self.difference(picks),
             status=str(result.status),
             coverage=result.coverage,
             p=None if luck is None else luck.p,
@@ -154,7 +154,7 @@ class Picking:
         picks = stored[0]
         return PickedNight(
             picks=picks,
-            difference=difference_of(self.db, picks),
+            difference=self.difference(picks),
             status=summary.status,
             coverage=summary.coverage or 0.0,
             p=summary.p,
@@ -162,21 +162,11 @@ class Picking:
             is_new=False,
         )
 
-
-def difference_of(db: Path, picks: DayPicks) -> Difference:
-    """Compare picks with those of the day before, of the same configuration."""
-    before = None
-    # A run that could not be stored has no id.
-    if picks.run_id is not None:
-        with Store(db, read_only=True) as store:
-            before = store.picks_before(picks.run_id, picks.day)
-    tickers = set(picks.tickers())
-    if before is None:
-        return Difference(since=None, new=tuple(sorted(tickers)), gone=(), same=())
-    former = set(before.tickers())
-    return Difference(
-        since=before.day,
-        new=tuple(sorted(tickers - former)),
-        gone=tuple(sorted(former - tickers)),
-        same=tuple(sorted(tickers & former)),
-    )
+    def difference(self, picks: DayPicks) -> Difference:
+        """Compare picks with those of the day before, of the same configuration."""
+        before = None
+        # A run that could not be stored has no id.
+        if picks.run_id is not None:
+            with Store(self.db, read_only=True) as store:
+                before = store.picks_before(picks.run_id, picks.day)
+        return difference_of(picks, before)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mp2._document import SCHEMA_VERSION, Document, Names
 from mp2._overview import Entry, Overview, first_of, listed
 from mp2.errors import ExitCode, InputError, counted, named, plain
-from mp2.picks.records import DayPicks, Outcome
+from mp2.picks.records import DayPicks, Difference, Outcome
 
 # The sentence of a night is one line of a log or a message.
 _N_SHOWN = 12
@@ -69,16 +69,6 @@ class Report:
     errors: list[str] = field(default_factory=list)
     scored: list[Outcome] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The tickers of a day's picks beside those of the day picked before, `since`."""
-
-    since: str | None
-    new: Names
-    gone: Names
-    same: Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

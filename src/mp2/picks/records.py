@@ -189,6 +189,38 @@ class DayPicks(Overview):
         return document
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The tickers of a day's picks beside those of the day picked before, `since`, each sorted.
+
+    All are new where there is none before.
+    """
+
+    since: str | None
+    new: Names
+    gone: Names
+    same: Names
+
+
+def difference_of(
+    picks: DayPicks,
+    before: DayPicks | None,
+) -> Difference:
+    """Compare picks with earlier ones."""
+    tickers = set(picks.tickers())
+    former: set[str] = set()
+    since = None
+    if before is not None:
+        former.update(before.tickers())
+        since = before.day
+    return Difference(
+        since=since,
+        new=tuple(sorted(tickers - former)),
+        gone=tuple(sorted(former - tickers)),
+        same=tuple(sorted(tickers & former)),
+    )
+
+
 def member_names(groups: Iterable[Group | SizePick]) -> Names:
     """Return the distinct members of some groups as `ALGO variation`, in variation order."""
     members: set[Member] = set()
