@@ -1,8 +1,10 @@
 """How often the test for luck calls luck an edge, and how often it sees an edge that is there.
 
 Usage: `python benchmarks/bench_calibration.py PRICES [--cut 150] [--whole 60] [--planted 40]
-[--markets 20] [--replicates 499] [--workers 2] [--sectors FILE]`. PRICES are daily bars of some
-hundred tickers over some years. Prints Markdown tables.
+[--markets 20] [--replicates 499] [--workers 2] [--sectors FILE] [--save FILE]`. PRICES are daily
+bars of some hundred tickers over some years. Prints Markdown tables. Whole grids take an hour and
+more: with `--save`, each of their nulls is one JSON line of that file, and a second call goes on
+after the last one.
 
 - True nulls: the real signals of one week with the real outcomes of a week in the other half of the
   bars, years away. Signals keep how variations overlap and outcomes how tickers move together, but
@@ -17,11 +19,13 @@ hundred tickers over some years. Prints Markdown tables.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -149,9 +153,12 @@ def share(hits: Sequence[bool], clusters: Sequence[int]) -> str:
     return f"{100 * values.mean():.1f} ± {100 * error:.1f}"
 
 
-def true_nulls(market: Market, n: int, n_per_algo: int | None, seed: int) -> None:
+def true_nulls(
+    market: Market, n: int, n_per_algo: int | None, seed: int, save: Path | None = None
+) -> None:
     """Print how often each null model rejects when there is nothing."""
     chosen = market.variations(n_per_algo)
+    saved = [] if save is None or not save.exists() else save.read_text().splitlines()
     started = time.perf_counter()
     found: dict[str, list[float]] = {}
     clusters = []
@@ -159,8 +166,15 @@ def true_nulls(market: Market, n: int, n_per_algo: int | None, seed: int) -> Non
     weeks = market.weeks(np.random.default_rng(seed), n)
     for i, (signal_idx, outcome_idx) in enumerate(weeks):
         clusters.append(outcome_weeks.setdefault(outcome_idx, len(outcome_weeks)))
-        panel = market.panel(signal_idx, outcome_idx, chosen)
-        for name, p in p_by_null(market, panel, seed + i).items():
+        if i < len(saved):
+            p_of = json.loads(saved[i])
+        else:
+            panel = market.panel(signal_idx, outcome_idx, chosen)
+            p_of = p_by_null(market, panel, seed + i)
+            if save is not None:
+                with save.open("a") as lines:
+                    lines.write(json.dumps(p_of) + "\n")
+        for name, p in p_of.items():
             found.setdefault(name, []).append(p)
     grid = f"first {n_per_algo} variations" if n_per_algo else "whole grid"
     print(
@@ -259,6 +273,7 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=499)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save", type=Path)
     args = parser.parse_args()
     prices = mp2.read_prices(args.prices)
     sheet = mp2.compute_signals(prices, n_days=prices.n_dates - 60)
@@ -271,7 +286,7 @@ def main() -> None:
     if args.markets:
         synthetic(args.markets, args.replicates, args.workers)
     if args.whole:
-        true_nulls(market, args.whole, None, args.seed)
+        true_nulls(market, args.whole, None, args.seed, args.save)
 
 
 if __name__ == "__main__":
