@@ -21,6 +21,7 @@ nox.options.sessions = [
     "fuzz",
     "sanitize_briefly",
     "instructions",
+    "docs",
     "wheel",
     "lowest",
     "newer",
@@ -114,6 +115,24 @@ def wheel(session):
     more = ["--hypothesis-profile=full", "-p", "no:cacheprovider"]
     env = {"POLARS_MAX_THREADS": "4"}
     session.run("pytest", "-q", "-n", "2", *more, *session.posargs, env=env)
+
+
+@nox.session
+def docs(session):
+    """Build the site into docs/_build/html; a warning is an error.
+
+    Opened from a file it needs no network, which is checked.
+    """
+    session.install(".[docs]")
+    site = ROOT / "docs" / "_build" / "html"
+    shutil.rmtree(site, ignore_errors=True)
+    how = ["-E", "-W", "--keep-going", "-q", "-b", "html"]
+    session.run("sphinx-build", *how, str(ROOT / "docs"), str(site))
+    for page in site.rglob("*.html"):
+        fetched = re.findall(r"""<(?:script|link|img)[^>]+=["']https?:""", page.read_text("utf-8"))
+        if fetched:
+            session.error(f"{page} fetches from the network: {fetched}")
+    session.log(f"built {site / 'index.html'}")
 
 
 @nox.session

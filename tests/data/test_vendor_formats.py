@@ -1,4 +1,4 @@
-"""Files as common tools write them: `docs/data.md` says which are read as they are."""
+"""Files as common tools write them: `docs/how-to/own-prices.md` says which are read as they are."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 from mp2.cli.main import program_first
 
-PAGE = Path(__file__).parents[2] / "docs" / "night.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "nightly.md"
 
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="needs the pages of a checkout")
 
@@ -44,7 +44,7 @@ def test_cron_and_systemd_start_the_same_command():
 
 def test_systemd_accepts_the_units(tmp_path):
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze: the units of docs/night.md are not verified here")
+        pytest.skip("needs systemd-analyze: the units of nightly.md are not verified here")
     paths = []
     for name, unit in zip(("mp2.service", "mp2.timer"), blocks("ini"), strict=True):
         path = tmp_path / name

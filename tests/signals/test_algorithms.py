@@ -239,7 +239,8 @@ def test_extreme_values_of_every_parameter_run():
             assert bought.dtype == np.bool_
 
 
-DOCS = ROOT / "docs" / "algorithms.md"
+DOCS = ROOT / "docs" / "reference" / "algorithms.md"
+OWN_ALGORITHM = ROOT / "docs" / "how-to" / "own-algorithm.md"
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="only a checkout has the docs")
@@ -255,7 +256,8 @@ def test_the_docs_show_the_grids_as_they_are(grids):
 
 @pytest.mark.skipif(not DOCS.exists(), reason="only a checkout has the docs")
 def test_the_docs_example_of_an_algorithm_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    text = OWN_ALGORITHM.read_text(encoding="utf-8")
+    *_, example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names = {}
     exec(example, names)
     sheet = compute_signals(walk(20, 60), grids=grids_of([names["williams"]]))

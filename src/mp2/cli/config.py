@@ -26,7 +26,7 @@ _ITS_OPTIONS = {"ignore_unknown_options": True, "allow_interspersed_args": False
 
 @click.group(cls=Group)
 def config() -> None:
-    """Look at the settings: nothing is run, and secrets are shown as ***."""
+    """Look at the settings: nothing is run, and secrets are masked."""
 
 
 @config.command(context_settings=_ITS_OPTIONS)

@@ -16,7 +16,7 @@ SWITCHES = {
     "MP2_CRASHES": "how many processes the tests kill",
     "MP2_MINUTES": "how long nox runs a sanitizer",
 }
-"""Variables that are no option of a command; CONTRIBUTING.md and docs/reliability.md use them."""
+"""Variables that are no option of a command; CONTRIBUTING.md and reliability.md use them."""
 
 _KEY_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_ID", "_USER", "_AGENT")
 

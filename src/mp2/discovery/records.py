@@ -215,8 +215,8 @@ class ScanResult(Overview):
     def to_frame(self, backend: Backend = "polars") -> Any:
         """Return one row per candidate, best first.
 
-        Columns: `ticker`, `priority`, `n_sources`, `sources`, `pipelines` (joined by `, `) and
-        `contexts` (joined by `; `).
+        Columns: `ticker`, `priority`, `n_sources`, `sources`, `pipelines` (joined by commas) and
+        `contexts` (joined by semicolons).
         """
         types = {"ticker": str, "priority": str, "n_sources": int}
         types |= {"sources": str, "pipelines": str, "contexts": str}

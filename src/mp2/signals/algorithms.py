@@ -71,6 +71,8 @@ def algorithm(
     - `reads`, `rising`: as in `Algorithm`. `name`: that of the function, if left out.
     - `values`: the default values of each parameter, which are its range too.
 
+    For example::
+
         @mp2.algorithm(reads=lambda period: ("close", sma(period)), values={"period": (10, 20)})
         def above(close, average, *, period):
             return close > average
