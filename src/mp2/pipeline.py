@@ -93,7 +93,8 @@ class RunControl:
 
     `stop`, when set, ends the work; a search keeps what it has found. `observe` follows the search,
     `observe_signals(done, total)` the signals before it. `observe_step` gets a few words about each
-    step that has no such observer, when it begins.
+    step that has no such observer, when it begins. `executor` and `slots` are those of
+    `mp2.groups.search.search`.
     """
 
     storing: Storing = field(default_factory=Storing)
@@ -102,6 +103,8 @@ class RunControl:
     observe_every_s: float = 0.1
     observe_signals: Observe = None
     observe_step: Callable[[str], None] = _unobserved
+    executor: Any = None
+    slots: int | None = None
 
     def is_stopped(self) -> bool:
         """Return whether `stop` is set."""
@@ -251,6 +254,8 @@ def _search_and_keep(
         observe=control.observe,
         observe_every_s=control.observe_every_s,
         recorder=recorder,
+        executor=control.executor,
+        slots=control.slots,
     )
     result = recorder.keep(replace(result, read_s=read_s))
     if test is None:

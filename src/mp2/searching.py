@@ -64,6 +64,8 @@ def search(
     observe_every_s: Duration = 0.1,
     on_interrupt: OnInterrupt = "stop",
     progress: bool = False,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> SearchResult:
     """Search a panel, or what `read_signals` reads, for the best consensus groups.
 
@@ -77,6 +79,10 @@ def search(
     Ctrl-C ends the search as `stop` does, a second one raises `KeyboardInterrupt`; with
     `on_interrupt="raise"` the first one does, as also where nothing was searched yet.
     `progress=True` shows a bar on a terminal and in a notebook.
+
+    With an `executor` of `concurrent.futures`, or one like it, the kernels run at its workers, in
+    as many `slots` as it has unless that is given; `workers` are then those of a test for luck. A
+    search that completes has the result of one in threads to the last bit.
 
     With `replicates`, such as 999, what the search leaves of `budget_s` goes into a test whether
     the best groups are better than luck: `significance` of the result. `null`, `seed`, `prices` and
@@ -101,6 +107,8 @@ def search(
         stop=stop,
         observe=observe,
         observe_every_s=seconds("observe_every_s", observe_every_s),
+        executor=executor,
+        slots=slots,
     )
     with _attended(control, on_interrupt, progress) as control:
         # A file is read when the request is carried out.
@@ -154,6 +162,8 @@ def run(
     observe: SearchObserver | None = None,
     on_interrupt: OnInterrupt = "stop",
     progress: bool = False,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> PipelineRun:
     """Compute the signals of `n_days` days up to `end`, search them, pick for the day after.
 
@@ -189,7 +199,13 @@ def run(
         signals = SignalSettings(n_days=n_days, end=end, grids=path_of(grids))
         given_grids = None
     check_cost(cost_bps)
-    control = RunControl(storing=Storing(db=path_of(store)), stop=stop, observe=observe)
+    control = RunControl(
+        storing=Storing(db=path_of(store)),
+        stop=stop,
+        observe=observe,
+        executor=executor,
+        slots=slots,
+    )
     with _attended(control, on_interrupt, progress) as control:
         # A file is read when the request is carried out.
         table = None
@@ -226,6 +242,8 @@ def resume(
     observe: SearchObserver | None = None,
     on_interrupt: OnInterrupt = "stop",
     progress: bool = False,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> SearchResult | PipelineRun:
     """Continue a stored run that did not end, and return what an uninterrupted one would return.
 
@@ -239,7 +257,13 @@ def resume(
     """
     if budget_s is not None:
         budget_s = seconds("budget_s", budget_s)
-    control = RunControl(storing=Storing(db=Path(store)), stop=stop, observe=observe)
+    control = RunControl(
+        storing=Storing(db=Path(store)),
+        stop=stop,
+        observe=observe,
+        executor=executor,
+        slots=slots,
+    )
     with _attended(control, on_interrupt, progress) as control:
         return resume_request(
             run_id,

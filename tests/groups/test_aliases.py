@@ -26,7 +26,7 @@ from mp2._recurse import (
 from mp2.cli.search_view import alias_hints, members_text
 from mp2.data import bitset, panel
 from mp2.data.panel import SignalPanel
-from mp2.groups import aliases
+from mp2.groups import aliases, turns
 from mp2.groups import rules as rules_module
 from mp2.groups import search as group_search
 from mp2.groups.aliases import AliasCache, SearchedStarter
@@ -34,6 +34,7 @@ from mp2.groups.result import Member, Status
 from mp2.groups.rules import PRUNINGS, Rules
 from mp2.groups.search import running_order
 from mp2.groups.settings import SearchSettings
+from mp2.groups.turns import LocalTurns
 from mp2.searching import search
 
 QUICK = settings(
@@ -98,7 +99,7 @@ def ran(monkeypatch):
             numbers.append(int(starter["variation_idx"][0]))
             return super().run(starter, *rest)
 
-    monkeypatch.setattr(group_search, "Kernel", Recording)
+    monkeypatch.setattr(turns, "Kernel", Recording)
     return numbers
 
 
@@ -211,7 +212,7 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
     )
     rules = Rules(min_daily_hits=1, top_k=2, retain_sizes=(2, 3, 4), **strategies.LOOSE)
     whole = search(copies, workers=workers, rules=rules, without=("aliases",))
-    monkeypatch.setattr(group_search, "Control", EndingAtOnce)
+    monkeypatch.setattr(turns, "Control", EndingAtOnce)
     ran.clear()
     sliced = search(copies, budget_s=600, workers=workers, rules=rules)
     assert whole.status is sliced.status is Status.COMPLETE
@@ -223,7 +224,8 @@ def test_slices_change_nothing(monkeypatch, ran, workers, consistent):
 def run_of(copies):
     """A search that has been set up and has all the time it needs."""
     session = group_search.Session(0, FAR_NS, threading.Event())
-    return group_search.SearchRun(copies, SearchSettings(rules=EVERYTHING), session)
+    how = SearchSettings(rules=EVERYTHING)
+    return group_search.SearchRun(copies, how, session, LocalTurns(copies, how))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from test_search import ALL_ELIGIBLE, panel_of
 
 from mp2 import InputError
 from mp2._recurse import STARTER_DTYPE, STOPPED, Kernel
-from mp2.groups import pool
+from mp2.groups import pool, turns
 from mp2.groups import search as group_search
 from mp2.groups.checkpoint import SearchState
 from mp2.groups.result import Status
@@ -172,7 +172,7 @@ def test_an_abandoned_first_turn_is_no_part_of_the_state(monkeypatch):
             stop.set()
 
     with monkeypatch.context() as patched:
-        patched.setattr(group_search, "Kernel", Stuck)
+        patched.setattr(turns, "Kernel", Stuck)
         patched.setattr(pool, "GRACE_NS", 1)
         options = {
             "stop": stop,

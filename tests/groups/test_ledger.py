@@ -54,6 +54,7 @@ class Simulation:
     late_ns: Callable[[], int] = lambda: 0
     early_share: Callable[[], float] = lambda: 1.0
     check: Callable[[Simulation], None] = lambda _: None
+    min_grant: int = 0
     ledger: Ledger = field(init=False)
     running: dict[int, Running] = field(init=False, default_factory=dict)
     left: list[int] = field(init=False)
@@ -61,7 +62,7 @@ class Simulation:
     t: int = 0
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(len(self.work), self.workers, self.budget)
+        self.ledger = Ledger(len(self.work), self.workers, self.budget, min_grant_ns=self.min_grant)
         self.left = list(self.work)
 
     def run(self) -> Simulation:
@@ -271,7 +272,7 @@ class Laws:
         total_ns = ledger.workers * ledger.budget_ns + ledger.lent_ns
         assert granted_ns + ledger.bank_ns <= total_ns
         assert ledger.booked_ns <= ledger.workers * min(simulation.t, ledger.budget_ns)
-        assert ledger.lent_ns == 0 or ledger.round_no > 0
+        assert ledger.lent_ns == 0 or ledger.round_no > 0 or ledger.min_grant_ns > 0
         assert len(ledger.running) <= min(ledger.workers, ledger.n_starters)
         for turn in ledger.running.values():
             assert turn.allowance_ns >= self.seen.get(id(turn), 0)
@@ -302,7 +303,7 @@ class Laws:
         assert event["starters"] == unfinished
         assert ledger.n_started == ledger.n_starters
         assert (
-            min(MIN_GRANT_NS, ledger.budget_ns - event["t"])
+            min(max(MIN_GRANT_NS, ledger.min_grant_ns), ledger.budget_ns - event["t"])
             <= event["grant"]
             <= ledger.budget_ns - event["t"]
         )
@@ -359,6 +360,28 @@ def test_late_early_and_unresponsive_kernels(case: Case, seed: int, most_late: i
     assert done.t <= case.budget + most_late
     if done.ledger.n_exhausted < len(case.work):
         assert done.t >= case.budget
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.integers(0, 2**32), st.sampled_from([1, MS, 250 * MS]))
+def test_turns_that_are_dear_to_begin(case: Case, seed: int, min_grant: int) -> None:
+    rng = random.Random(seed)
+    # What is on its way counts as time of the turn.
+    transit = lateness(rng, 5 * MS)
+    done = Simulation(
+        case.work, case.workers, case.budget, transit, check=Laws(), min_grant=min_grant
+    ).run()
+    least = min(min_grant, case.budget)
+    granted = done.ledger.limit_start_ns[: done.ledger.n_started]
+    assert all(limit >= least for limit in granted)
+
+
+def test_the_least_grant_raises_the_base_limit_and_lends() -> None:
+    ledger = Ledger(10, 2, 100, min_grant_ns=50)
+    assert ledger.limit_ns == 50
+    assert ledger.lent_ns == 10 * 50 - 2 * 100
+    assert Ledger(10, 2, 100, min_grant_ns=500).limit_ns == 100
+    assert Ledger(4, 2, 100, min_grant_ns=50).lent_ns == 0
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,6 +23,7 @@ from mp2.data.signal_reader import read_signals
 from mp2.errors import InputError, Mp2Error
 from mp2.groups import kept as kept_groups
 from mp2.groups import search as group_search
+from mp2.groups import turns
 from mp2.groups.kept import wins_of
 from mp2.groups.memory import memory_needed
 from mp2.groups.result import StarterStatus, Status
@@ -199,7 +200,7 @@ def test_starters_run_in_that_order(small, monkeypatch):
             ran.append(int(starter["variation_idx"][0]))
             return super().run(starter, *rest)
 
-    monkeypatch.setattr(group_search, "Kernel", Recording)
+    monkeypatch.setattr(turns, "Kernel", Recording)
     search(small, workers=1, special=("A0",))
     assert ran == running_order(small, ("A0",)).tolist()
 
@@ -235,7 +236,7 @@ def test_slices_change_nothing(monkeypatch):
 
     panel = panel_of((2, 2, 2, 2), n_days=6, n_tickers=4_000, density=0.7)
     whole = search(panel, workers=2, rules=ALL_ELIGIBLE)
-    monkeypatch.setattr(group_search, "Control", EndingAtOnce)
+    monkeypatch.setattr(turns, "Control", EndingAtOnce)
     sliced = search(panel, budget_s=600, workers=3, rules=ALL_ELIGIBLE)
     assert whole.status is sliced.status is Status.COMPLETE
     assert lasting(sliced) == lasting(whole)
@@ -442,7 +443,7 @@ def test_a_kernel_that_fails_fails_the_search(small, monkeypatch):
         def run(self, starter, control, heaps, max_attempts=0):
             raise MemoryError("no memory to search a starter")
 
-    monkeypatch.setattr(group_search, "Kernel", Broken)
+    monkeypatch.setattr(turns, "Kernel", Broken)
     with pytest.raises(MemoryError, match="no memory"):
         search(small, workers=3)
 

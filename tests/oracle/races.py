@@ -32,7 +32,7 @@ from mp2 import _recurse
 from mp2._recurse import Control, Kernel
 from mp2.data import bitset
 from mp2.data.panel import SignalPanel
-from mp2.groups import search as group_search
+from mp2.groups import turns
 from mp2.groups.checkpoint import Resumable
 from mp2.groups.result import SearchResult, Status
 from mp2.groups.rules import Rules
@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "the kernel or the process is not under the thread sanitizer (nox -s tsan)"
         )
         return 1
-    group_search.Kernel = HurriedKernel  # type: ignore[misc]
+    turns.Kernel = HurriedKernel  # type: ignore[misc]
     end_s, seed, n_failed = time.monotonic() + 60 * options.minutes, options.seed, 0
     while time.monotonic() < end_s:
         rng = np.random.default_rng(seed)

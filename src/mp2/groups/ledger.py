@@ -13,8 +13,10 @@ running when a later round begins keeps the allowance it had.
 Conservation: time granted (booked time of ended turns + allowances of running turns + allowances of
 the round's waiting starters) plus the bank never exceeds `workers * budget_ns + lent_ns`. `lent_ns`
 is 0 until the second round. At the start of a round it is time that cannot be used anyway: the part
-of running allowances beyond the wall, which the round grants again, and what the least grant of
-1 ms adds where less than that is left for each.
+of running allowances beyond the wall, which the round grants again, and what the least grant adds
+where less than that is left for each. The least grant is 1 ms, or `min_grant_ns` where a turn costs
+something to begin. That one also raises the first round's allowance, which then lends as well:
+the wall comes before the last starters.
 """
 
 from __future__ import annotations
@@ -75,9 +77,10 @@ def round_grant_ns(
     pot_ns: int,
     n_cut_off: int,
     left_ns: int,
+    min_grant_ns: int = MIN_GRANT_NS,
 ) -> int:
-    """Allowance of each cut-off starter: an equal part, at least 1 ms, never beyond the wall."""
-    return min(max(pot_ns // n_cut_off, MIN_GRANT_NS), left_ns)
+    """Allowance of each cut-off starter: an equal part, at least the least, up to the wall."""
+    return min(max(pot_ns // n_cut_off, min_grant_ns), left_ns)
 
 
 @dataclass(slots=True)
@@ -98,8 +101,8 @@ class Ledger:
     """Who runs next and for how long; a call is O(1) in the starters, except one sort per round.
 
     Starters are 0..n_starters-1 in running order. With `work_limited` every allowance is the whole
-    budget, and there are neither donations nor second turns. The caller has
-    checked that there is a worker and a budget.
+    budget, and there are neither donations nor second turns. `min_grant_ns`, the least allowance of
+    any turn, may rise while it runs. The caller has checked that there is a worker and a budget.
 
     Lists by starter: `used_ns` (time run, lateness included), `limit_start_ns` (allowance at its
     first start), `limit_end_ns` (sum of its ended turns' final allowances), `n_turns`, `state`. A
@@ -115,22 +118,26 @@ class Ledger:
         budget_ns: int,
         *,
         work_limited: bool = False,
+        min_grant_ns: int = 0,
     ) -> None:
         self.n_starters = n_starters
         self.workers = workers
         self.budget_ns = budget_ns
         self.work_limited = work_limited
+        self.bank_ns = 0
+        self.booked_ns = 0
+        self.lent_ns = 0
+        self.min_grant_ns = min_grant_ns
         # Attempts end a work-limited starter, so it may take all the time there is.
         self.limit_ns = budget_ns
         if not work_limited:
-            self.limit_ns = base_limit_ns(
+            base_ns = base_limit_ns(
                 n_starters,
                 workers,
                 budget_ns,
             )
-        self.bank_ns = 0
-        self.booked_ns = 0
-        self.lent_ns = 0
+            self.limit_ns = min(max(base_ns, min_grant_ns), budget_ns)
+            self.lent_ns = max(0, n_starters * self.limit_ns - workers * budget_ns)
 
         self.n_started = 0
         self.n_exhausted = 0
@@ -252,7 +259,8 @@ class Ledger:
         left_ns = self.budget_ns - t_ns
         held_ns = [turn.left_ns(t_ns) for turn in self.running.values()]
         pot_ns = round_pot_ns(self.workers, left_ns, held_ns)
-        self.limit_ns = round_grant_ns(pot_ns, n_cut_off, left_ns)
+        min_grant_ns = max(MIN_GRANT_NS, self.min_grant_ns)
+        self.limit_ns = round_grant_ns(pot_ns, n_cut_off, left_ns, min_grant_ns)
         self.bank_ns = 0
 
         # The two parts of the grants that the conservation law lends.

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from mp2._intervals import check_interval
-from mp2._recurse import EXHAUSTED, STARTER_DTYPE, Control, Kernel, TopGroups, now_ns
+from mp2._recurse import EXHAUSTED, STARTER_DTYPE, TopGroups, now_ns
 from mp2.data.arrays import IndexArray
 from mp2.data.panel import SignalPanel, buys_of, first_alike, never
 from mp2.errors import InputError
 from mp2.groups import aliases
 from mp2.groups.aliases import AliasCache, SearchedStarter, alias_classes
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, RecordArray, Recorder, SearchState
+from mp2.groups.engines.choice import turns_of
 from mp2.groups.exclusions import exclusions, why_impossible
 from mp2.groups.ideas import with_ideas
 from mp2.groups.kept import day_weights, describe_groups, member_of, pick_rank
 from mp2.groups.ledger import Ledger
-from mp2.groups.memory import turn_bytes
 from mp2.groups.pool import PoolOutcome, Progress, run_pool
 from mp2.groups.result import ProgressSample, SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.samples import ProgressSamples
 from mp2.groups.settings import SearchSettings, check_settings
 from mp2.groups.starters import NS_PER_S, Branches, StarterTable, exact_sum, score_moments
+from mp2.groups.turns import TurnControl, Turns
 
 # Comparing variations saves time later, so it must not use up all of it.
 _ALIAS_SHARE = 0.5
@@ -59,11 +62,16 @@ def search(
     observe: SearchObserver | None = None,
     observe_every_s: float = 0.1,
     recorder: Recorder | None = None,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> SearchResult:
     """Search a panel for the best consensus groups within `settings.budget_s` seconds.
 
     Setting `stop` (from any thread, or a signal handler) ends the search and keeps all groups
     found so far. `observe` is called in the calling thread about every `observe_every_s` seconds.
+
+    With an `executor` the kernels run at its workers, in so many `slots` (`engines.choice`), which
+    replace `settings.workers`. A complete search has the same result as in threads.
 
     A `recorder` provides the state to resume from, if any, and gets the search before it begins.
     A resumed search needs the same panel, rules and `count` as the earlier one. It has a budget of
@@ -82,32 +90,34 @@ def search(
     session = Session(started_ns, budget_ns, stop or threading.Event())
 
     resume_from = None if recorder is None else recorder.resume_from
-    run = SearchRun(
-        panel,
-        settings,
-        session,
-        resume_from,
-    )
-    if recorder is not None:
-        recorder.watch(run)
+    with turns_of(panel, settings, session.is_over, executor, slots) as turns:
+        run = SearchRun(
+            panel,
+            replace(settings, workers=turns.workers),
+            session,
+            turns,
+            resume_from,
+        )
+        if recorder is not None:
+            recorder.watch(run)
 
-    samples = ProgressSamples(run.elapsed_ns)
+        samples = ProgressSamples(run.elapsed_ns)
 
-    def report(pool: Progress) -> None:
-        samples.add(pool)
-        if observe is not None:
-            observe(run.progress(pool))
+        def report(pool: Progress) -> None:
+            samples.add(pool)
+            if observe is not None:
+                observe(run.progress(pool))
 
-    outcome = run_pool(
-        run.ledger,
-        run.turn,
-        started_ns=started_ns,
-        clock_ns=now_ns,
-        new_control=Control,
-        stop=session.stop,
-        observe=report,
-        observe_every_s=observe_every_s,
-    )
+        outcome = run_pool(
+            run.ledger,
+            run.turn,
+            started_ns=started_ns,
+            clock_ns=now_ns,
+            new_control=turns.new_control,
+            stop=session.stop,
+            observe=report,
+            observe_every_s=observe_every_s,
+        )
     run.close(outcome)
     result = run.result(outcome, samples)
     if any(result.kept.values()) or session.is_over():
@@ -121,6 +131,8 @@ def search(
             rules=rules,
             max_attempts=None,
             budget_s=min(left_s, _REASONS_S),
+            # It runs here, however many workers there are elsewhere.
+            workers=min(settings.workers, os.cpu_count() or 1),
         )
         return search(panel, other, stop=session.stop)
 
@@ -174,31 +186,21 @@ class SearchRun:
         panel: SignalPanel,
         settings: SearchSettings,
         session: Session,
+        turns: Turns,
         state: SearchState | None = None,
     ) -> None:
         rules = settings.rules
         n_starters = panel.n_variations
-        without = frozenset(settings.without)
         self.panel = panel
         self.settings = settings
         self.day_weights = day_weights(panel.base_win_rates, rules)
         self.order = running_order(panel, settings.special, session.is_over)
         self.records = np.zeros(n_starters, STARTER_DTYPE)
-        self.kernel = Kernel(
-            panel.buys,
-            panel.wins,
-            panel.algo_of,
-            self.day_weights,
-            rules,
-            count=settings.count,
-            without=without,
-            turn_bytes=turn_bytes(min(settings.workers, n_starters)),
-        )
-
+        self._turns = turns
         self.heaps = {size: TopGroups(size, rules.top_k) for size in rules.retain_sizes}
         self.alias_of = first_alike(panel, lambda: session.is_over(_ALIAS_SHARE))
         self._all_compared = not session.is_over(_ALIAS_SHARE)
-        cache_bytes = 0 if "aliases" in without else aliases.MAX_BYTES
+        cache_bytes = 0 if "aliases" in settings.without else aliases.MAX_BYTES
         self._alias_cache = AliasCache(self.alias_of, cache_bytes)
         self._n_taken_over = 0
 
@@ -209,7 +211,7 @@ class SearchRun:
         self._times_before = np.zeros(n_starters, TIMES_DTYPE)
 
         self._lock = threading.Lock()
-        self._running: set[Control] = set()
+        self._running: set[TurnControl] = set()
         self._closed = False
         # Variations that changed since the last part was taken, and those in unconfirmed parts.
         self._changed: set[int] = set()
@@ -222,6 +224,7 @@ class SearchRun:
             settings.workers,
             session.budget_ns,
             work_limited=settings.max_attempts is not None,
+            min_grant_ns=turns.min_grant_ns,
         )
 
     # ---- turns, in the worker threads
@@ -229,7 +232,7 @@ class SearchRun:
     def turn(
         self,
         starter_idx: int,
-        control: Control,
+        control: TurnControl,
     ) -> int:
         """Run one turn of the starter at `starter_idx` in running order; return how it ended."""
         variation_idx = int(self.order[starter_idx])
@@ -243,7 +246,7 @@ class SearchRun:
         heaps = {size: TopGroups(size, top_k) for size in self.heaps}
         with self._lock:
             self._running.add(control)
-        how = self.kernel.run(
+        how = self._turns.run(
             record,
             control,
             heaps,
@@ -257,7 +260,7 @@ class SearchRun:
     def _copy_alias(
         self,
         variation_idx: int,
-        control: Control,
+        control: TurnControl,
     ) -> bool:
         """Book what an alias found, at a starter's first turn; False if there is nothing to copy.
 
@@ -467,7 +470,7 @@ class SearchRun:
         return {size: heap.ranked() for size, heap in self.heaps.items()}
 
     def _warnings(self, outcome: PoolOutcome) -> list[str]:
-        warnings = []
+        warnings = list(self._turns.warnings())
         # A group that was kept shows that it was possible; the check passes over the whole panel.
         if not any(len(heap) for heap in self.heaps.values()):
             warnings += why_impossible(self.panel, self.settings.rules)

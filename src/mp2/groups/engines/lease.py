@@ -1,0 +1,167 @@
+"""The worker's side: keeps what it needs of a search, and runs one lease at a time a thread.
+
+Engines call these functions at their workers, by name: `greet` when a search begins, `lease` for
+each stretch of a starter, `stop` while leases run, `forget` at the end. Nothing here knows an
+engine, and nothing here decides about a search.
+
+Guarantees:
+
+- A worker keeps nothing between leases that changes a result: only panels, kernels, stop flags.
+- All times are of this machine's clock, from the arrival of an order on.
+- A home is forgotten `IDLE_NS` after its last lease, as a client that died cannot ask for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mp2._recurse import Control, Kernel, TopGroups, now_ns
+from mp2.groups.checkpoint import RecordArray
+from mp2.groups.engines.handshake import build_digest, hello, n_processors
+from mp2.groups.engines.messages import Answer, HomeContent, How, MessageError, Order
+from mp2.groups.memory import turn_bytes
+from mp2.groups.rules import Rules
+
+IDLE_NS = 600 * 1_000_000_000
+
+
+@dataclass
+class Home:
+    """One search at this worker; `closed` when it was stopped."""
+
+    kernel: Kernel
+    rules: Rules
+    controls: set[Control] = field(default_factory=set)
+    closed: bool = False
+    used_ns: int = 0
+
+
+HOMES: dict[bytes, Home] = {}
+_lock = threading.Lock()
+
+
+def greet(key: bytes, content: bytes) -> bytes:
+    """Keep a search that begins; return what this worker is, as `Hello.to_bytes`."""
+    said = hello()
+    if HomeContent.from_bytes(content).build == said.build:
+        _install(key, content)
+    return said.to_bytes()
+
+
+def lease(order: bytes, content: bytes | None = None) -> bytes:
+    """Run one order and return its answer; `content` is the search's home, if it was asked for."""
+    arrived_ns = now_ns()
+    asked = Order.from_bytes(order)
+    if content is not None:
+        _install(asked.key, content)
+    control = Control(arrived_ns + asked.lease_ns, arrived_ns + asked.to_wall_ns)
+    with _running(asked.key, control) as home:
+        if home is None:
+            return _answer(asked, How.NEED_HOME, asked.record).to_bytes()
+        record = asked.record.copy()
+        heaps = {size: TopGroups(size, home.rules.top_k) for size in home.rules.retain_sizes}
+        try:
+            how = How(home.kernel.run(record, control, heaps, asked.max_attempts))
+        except MemoryError:
+            return _answer(asked, How.NO_MEMORY, asked.record).to_bytes()
+        except OverflowError:
+            return _answer(asked, How.OVERFLOW, asked.record).to_bytes()
+    used_ns = now_ns() - arrived_ns
+    answer = Answer(
+        key=asked.key,
+        number=asked.number,
+        how=how,
+        record=record,
+        used_ns=used_ns,
+        set_up_ns=_set_up_ns(asked.record, record, used_ns),
+        kept={size: heap.ranked() for size, heap in heaps.items()},
+        n_scores={size: heap.n_scores() for size, heap in heaps.items()},
+    )
+    return answer.to_bytes()
+
+
+def stop(key: bytes) -> None:
+    """Ask the running leases of a search to return, and begin no others."""
+    with _lock:
+        home = HOMES.get(key)
+        if home is None:
+            return
+        home.closed = True
+        for control in home.controls:
+            control.stop()
+
+
+def forget(key: bytes) -> None:
+    """Drop what is kept of a search; leases that still run keep it until they return."""
+    with _lock:
+        HOMES.pop(key, None)
+
+
+def _install(key: bytes, content: bytes) -> None:
+    """Keep a search, and drop those that were given up."""
+    known = HomeContent.from_bytes(content)
+    if known.build != build_digest():
+        here = hello()
+        raise MessageError(
+            f"{here.place} has mp2 build {here.build}, the search has {known.build}; install the "
+            "same version on both"
+        )
+    kernel = Kernel(
+        known.buys,
+        known.wins,
+        known.algo_of,
+        known.day_weights,
+        known.rules,
+        count=known.count,
+        without=known.without,
+        # As many slots as processors are assumed: a worker does not know of its neighbours.
+        turn_bytes=turn_bytes(n_processors()),
+    )
+    t_ns = now_ns()
+    with _lock:
+        for other in list(HOMES):
+            home = HOMES[other]
+            if not home.controls and t_ns - home.used_ns > IDLE_NS:
+                del HOMES[other]
+        # Two slots may be given the home at once: the stop flag of the first one stays.
+        HOMES.setdefault(key, Home(kernel, known.rules, used_ns=t_ns))
+
+
+@contextmanager
+def _running(key: bytes, control: Control) -> Iterator[Home | None]:
+    """Register a lease for `stop` while it runs; yields None where the search is not known."""
+    with _lock:
+        home = HOMES.get(key)
+        if home is not None:
+            home.controls.add(control)
+            if home.closed:
+                control.stop()
+    try:
+        yield home
+    finally:
+        if home is not None:
+            with _lock:
+                home.controls.discard(control)
+                home.used_ns = now_ns()
+
+
+def _answer(
+    asked: Order,
+    how: How,
+    record: RecordArray,
+) -> Answer:
+    return Answer(key=asked.key, number=asked.number, how=how, record=record)
+
+
+def _set_up_ns(
+    before: RecordArray,
+    after: RecordArray,
+    used_ns: int,
+) -> int:
+    """Estimate the time until the first new attempt, by the rows that were counted again."""
+    scanned = int(after["n_rows_scanned"][0] - before["n_rows_scanned"][0])
+    rescanned = int(after["n_rows_rescanned"][0] - before["n_rows_rescanned"][0])
+    return used_ns * rescanned // max(1, scanned + rescanned)
