@@ -22,7 +22,6 @@ SANITIZERS = {"sanitize": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize
     BUILD, []
 )
 CHECKED = BUILD != "release"
-MSVC = sysconfig.get_platform().startswith("win")
 # Cython supports no stable ABI for free-threaded interpreters yet: they get their own wheel.
 ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -39,7 +38,16 @@ Install one and try again:
 class BuildExt(build_ext):
     """build_ext that reports what to install when there is no compiler."""
 
+    def build_extensions(self):
+        # The interpreter's linker flags may name its own folder, which is unsafe on other machines.
+        linker = getattr(self.compiler, "linker_so", [])
+        self.compiler.linker_so = [arg for arg in linker if not arg.startswith("-Wl,-rpath")]
+        super().build_extensions()
+
     def build_extension(self, ext):
+        # Windows also has gcc and clang, which take the flags of other platforms.
+        if self.compiler.compiler_type == "msvc":
+            ext.extra_compile_args = ["/O2", "/fp:precise"]
         try:
             super().build_extension(ext)
         except (
@@ -60,8 +68,6 @@ class BuildExt(build_ext):
 
 
 def compile_flags():
-    if MSVC:
-        return ["/O2", "/fp:precise"]
     # The score must be the same on every variant and platform: no fused multiply-add.
     flags = ["-ffp-contract=off", "-fno-math-errno", "-O1" if CHECKED else "-O3"]
     flags += ["-g", "-fno-omit-frame-pointer"] if CHECKED else ["-g0"]

@@ -126,6 +126,17 @@ def simd_available():
     return tuple([name for name in names if mp2_find_loops(name.encode()) != NULL])
 
 
+def simd_missing(str name):
+    """What the instruction set `name` needs and this machine lacks, as names of features."""
+    cdef bytes loops = name.encode()
+    cdef const char *feature = mp2_missing_feature(loops, 0)
+    missing = []
+    while feature != NULL:
+        missing.append(feature.decode())
+        feature = mp2_missing_feature(loops, <int32_t>len(missing))
+    return tuple(missing)
+
+
 def use_simd(str name):
     """Choose the instruction set of turns that start from now on; all give equal results.
 

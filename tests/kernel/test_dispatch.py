@@ -60,6 +60,13 @@ def test_one_can_be_forced(name, tmp_path):
     assert python(QUERY, tmp_path, name).stdout.split() == [name, *SIMD]
 
 
+@pytest.mark.skipif("neon" in SIMD, reason="no choice of instruction sets on this machine")
+@pytest.mark.parametrize("name", ["avx2", "avx512"])
+def test_what_is_missing_has_a_name(name):
+    assert bool(_recurse.simd_missing(name)) == (name not in SIMD)
+    assert set(_recurse.simd_missing("avx2")) <= set(_recurse.simd_missing("avx512"))
+
+
 def test_an_empty_variable_chooses_nothing(tmp_path):
     assert python(QUERY, tmp_path, "").stdout.split()[0] == SIMD[-1]
 

@@ -598,7 +598,8 @@ def test_a_run_whose_process_died_is_interrupted(opened: Store) -> None:
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/stat").exists(), reason="the system does not report when a process started"
+    processes.process_start(os.getpid()) is None,
+    reason="the system does not report when a process started",
 )
 def test_another_process_with_the_same_number_does_not_keep_a_run_alive(opened: Store) -> None:
     run_id = begin(opened)

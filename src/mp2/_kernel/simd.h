@@ -26,6 +26,14 @@
 #endif
 #endif
 
+/* Bytes of counts become bits and are transposed in words. No machine that polars runs on stores
+ * the highest byte of a word first. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "mp2 runs on little-endian machines only"
+#endif
+
+#include "cpu.h"
+
 /* x86-64 has no popcount in its baseline and the compiler's substitute is a table in memory: count
  * in parallel instead. */
 MP2_INLINE int32_t mp2_count(uint64_t word)
@@ -196,14 +204,9 @@ static const mp2_loops *mp2_find_loops(const char *name)
     if (strcmp(name, "portable") == 0)
         return &mp2_portable_loops;
 #if defined(MP2_X86)
-    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
-                   __builtin_cpu_supports("bmi2");
-    int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512bw") &&
-                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                     __builtin_cpu_supports("avx512vpopcntdq");
-    if (strcmp(name, "avx2") == 0 && has_avx2)
+    if (strcmp(name, "avx2") == 0 && !mp2_missing_feature(name, 0))
         return &mp2_avx2_loops;
-    if (strcmp(name, "avx512") == 0 && has_avx512)
+    if (strcmp(name, "avx512") == 0 && !mp2_missing_feature(name, 0))
         return &mp2_avx512_loops;
 #endif
 #if defined(MP2_NEON)
@@ -289,9 +292,6 @@ MP2_LOOP uint64_t MP2_FN(not_less)(uint64_t a, uint64_t b)
 /* The multiplication gathers the lowest bit of byte k in bit 56 + k; no partial products meet. */
 MP2_LOOP uint64_t MP2_FN(bits_of)(uint64_t flag)
 {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    flag = __builtin_bswap64(flag);
-#endif
     return (flag >> 7 & MP2_ONES) * 0x0102040810204080ULL >> 56;
 }
 #endif

@@ -105,6 +105,7 @@ cdef extern from "_kernel/simd.h" nogil:
     )
     void mp2_transpose(uint64_t *words)
     const mp2_loops *mp2_find_loops(const char *name)
+    const char *mp2_missing_feature(const char *loops, int32_t index)
     void MP2_PREFETCH(const void *place)
 
 

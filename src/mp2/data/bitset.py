@@ -25,8 +25,8 @@ def pack(members: BoolArray) -> WordArray:
     padded = np.zeros((*batch, n_words(n_bits) * WORD_BITS), np.bool_)
     padded[..., :n_bits] = members
     octets = np.packbits(padded, axis=-1, bitorder="little")
-    # Converts on a big-endian machine and costs nothing on others.
-    return octets.view("<u8").astype(np.uint64, copy=False)
+    # The kernel builds on little-endian machines only.
+    return octets.view(np.uint64)
 
 
 def unpack(
@@ -34,7 +34,7 @@ def unpack(
     n_bits: int,
 ) -> BoolArray:
     """Unpack uint64[..., w] into bool[..., n_bits]; the inverse of `pack`."""
-    octets = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
+    octets = np.ascontiguousarray(words).view(np.uint8)
     return np.unpackbits(octets, axis=-1, count=n_bits, bitorder="little").view(np.bool_)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mp2._document import Document, Fields
+from mp2.storage import windows
 
 SILENCE_S = 600.0
 """How long a process of another host may be silent before its run counts as interrupted."""
@@ -27,17 +28,24 @@ def owner() -> Document:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot (proc(5) stat, field 22), if known."""
+    """When a process started, if known: as Windows says or in clock ticks since boot.
+
+    The ticks are field 22 of proc(5) stat.
+    """
+    if sys.platform == "win32":
+        try:
+            return windows.creation_time(pid)
+        except OSError:
+            return None
     fields = _stat(pid)
     return fields[19] if fields else None
 
 
 def is_running(pid: int, start: str | None) -> bool:
     """Whether the process with this number and start still runs; True where that is unknown."""
-    if sys.platform == "win32":
-        # There `os.kill(pid, 0)` would send Ctrl-C.
-        return True
     try:
+        if sys.platform == "win32":
+            return start in (None, windows.creation_time(pid))
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False

@@ -1,8 +1,8 @@
 """The innermost loops without Python: no warnings, and all variants give the same results.
 
 They are compiled natively with the compiler present; for other machines with `pip install
-ziglang`, and run under `qemu-aarch64` where that is installed. Tests whose tool is missing are
-skipped with a reason.
+ziglang`, and run under `qemu-aarch64` and `qemu-x86_64` where those are installed. Tests whose tool
+is missing are skipped with a reason.
 """
 
 import importlib.util
@@ -20,9 +20,8 @@ HEADERS = ROOT / "src" / "mp2" / "_kernel"
 FLAGS = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{HEADERS}", str(SOURCE), "-o"]
 NATIVE = [name for name in ("gcc", "clang") if shutil.which(name)]
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
-QEMU = next(
-    (path for name in ("qemu-aarch64", "qemu-aarch64-static") if (path := shutil.which(name))), None
-)
+QEMU = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+QEMU_X86 = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
 TARGETS = (
     "x86_64-linux-gnu",
     "aarch64-linux-musl",
@@ -38,6 +37,13 @@ pytestmark = pytest.mark.skipif(
 needs_zig = pytest.mark.skipif(
     importlib.util.find_spec("ziglang") is None, reason="not run: pip install ziglang"
 )
+
+PROCESSORS = {
+    **dict.fromkeys(("qemu64", "Nehalem", "SandyBridge", "Opteron_G5", "Denverton"), ()),
+    **dict.fromkeys(("Haswell,-bmi1", "Haswell,-bmi2", "Haswell,-abm", "Haswell,-popcnt"), ()),
+    **dict.fromkeys(("Haswell", "Broadwell", "EPYC", "Skylake-Server"), ("avx2",)),
+}
+"""Models of qemu and the loops that they have beside the portable ones; it emulates no AVX-512."""
 
 
 def run(*command):
@@ -78,17 +84,35 @@ def test_neon_agrees_under_emulation(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="for x86-64 Linux")
 def test_clang_means_the_same_on_x86(tmp_path):
-    """Zig's runtime cannot detect CPU features, so the test defines those the kernel detected."""
     from mp2._recurse import simd_available
 
-    if simd_available()[-1] != "avx512":
-        pytest.skip("not run: no AVX-512")
-    run(
-        *ZIG,
-        "-target",
-        "x86_64-linux-musl",
-        "-D__builtin_cpu_supports(name)=1",
-        *FLAGS,
-        tmp_path / "compare",
-    )
-    assert run(tmp_path / "compare", 200) == ["portable", "avx2", "avx512", "agree"]
+    run(*ZIG, "-target", "x86_64-linux-musl", *FLAGS, tmp_path / "compare")
+    assert run(tmp_path / "compare", 200) == [*simd_available(), "agree"]
+
+
+@pytest.fixture(scope="module")
+def static_program(tmp_path_factory):
+    """The comparison without the system's C library, which dies first on masked processors."""
+    program = tmp_path_factory.mktemp("static") / "compare"
+    run(*ZIG, "-target", "x86_64-linux-musl", *FLAGS, program)
+    return program
+
+
+@needs_zig
+@pytest.mark.slow
+@pytest.mark.skipif(QEMU_X86 is None, reason="not run: no qemu-x86_64")
+@pytest.mark.parametrize("model", PROCESSORS)
+def test_no_processor_meets_an_instruction_that_it_lacks(model, static_program):
+    command = [QEMU_X86, "-cpu", model, static_program, "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # qemu warns of features that it does not emulate.
+    assert done.stdout.split() == ["portable", *PROCESSORS[model], "agree"], done.stderr
+
+
+@needs_zig
+@pytest.mark.slow
+def test_big_endian_machines_are_refused(tmp_path):
+    command = [*ZIG, "-target", "s390x-linux-musl", *FLAGS, tmp_path / "compare"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "little-endian machines only" in done.stderr
