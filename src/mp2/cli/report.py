@@ -59,27 +59,31 @@ def report(
     if output is None:
         output = Path(f"mp2-{name}.html")
     check_folder(output)
-    _write(page, output)
+    from mp2.reporting.writing import page_html
+
+    _write(page_html(page), output)
     content = document(kind=kind, name=name, output=str(output))
     present(content, page.title, page.lead, f"Written to {output}.")
 
 
-def _write(page: Page, output: Path) -> None:
-    from mp2.reporting.writing import page_html
-
-    html = page_html(page)
+def _write(text: str, output: Path) -> None:
     with writing(output) as part:
-        part.write_text(html, encoding="utf-8", newline="\n")
+        part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_all(db: Path, folder: Path) -> None:
-    """Write the pages of all results; one that cannot be read is a warning."""
+    """Write the pages of all results; one that cannot be read is a warning.
+
+    The library of pictures lies beside the pages: in each of them it would be 5 MB.
+    """
     from mp2.reporting.index_page import Entry, index_page
+    from mp2.reporting.writing import PLOTLY_FILE, page_html, plotly_script
 
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}; choose another folder") from error
+    _write(plotly_script(), folder / PLOTLY_FILE)
     warnings: list[str] = []
     entries: list[Entry] = []
     with reading(db) as store:
@@ -94,10 +98,11 @@ def _write_all(db: Path, folder: Path) -> None:
                 warnings += str(error).splitlines()
                 continue
             address = f"{kind}-{name}.html"
-            _write(page, folder / address)
+            _write(page_html(page, shares_plotly=True), folder / address)
             entries.append(Entry(kind=kind, name=name, address=address, title=page.title))
         warnings = [*store.problems, *warnings]
-    _write(index_page(runs, entries, warnings), folder / "index.html")
+    index = index_page(runs, entries, warnings)
+    _write(page_html(index, shares_plotly=True), folder / "index.html")
     pages = [entry.address for entry in entries]
     content = document(kind="all", output=str(folder), pages=pages, warnings=warnings)
     present(content, f"{counted(len(pages), 'page')} and index.html written to {folder}.")

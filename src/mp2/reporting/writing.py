@@ -2,8 +2,8 @@
 
 Everything in a page is text from elsewhere until proven otherwise: Jinja2 escapes it, invisible
 characters are shown as escapes, and the numbers of the figures stand in blocks of JSON in which no
-tag can end. A content security policy allows the two scripts of the page by their hashes, and no
-request at all.
+tag can end. A content security policy allows the scripts of the page by their hashes, and no
+request; a page of a folder may load the library of pictures that lies beside it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,22 @@ from mp2.errors import MissingExtraError, plain
 from mp2.reporting.content import Page, Picture
 from mp2.reporting.theme import DARK, LIGHT, graph_objects, template
 
+PLOTLY_FILE = "plotly.min.js"
+"""The library of pictures, where the pages of a folder share one."""
 
-def page_html(page: Page) -> str:
-    """Return the HTML of a page."""
+
+def plotly_script() -> str:
+    """Return the JavaScript library that draws the pictures, of several megabytes."""
     graph_objects()
     from plotly.offline import get_plotlyjs
 
+    script: str = get_plotlyjs()
+    return script
+
+
+def page_html(page: Page, *, shares_plotly: bool = False) -> str:
+    """Return the HTML of a page; one that `shares_plotly` has `PLOTLY_FILE` beside it."""
+    graph_objects()
     numbers = {}
     n_pictures = 0
     for section in page.sections:
@@ -35,10 +45,10 @@ def page_html(page: Page) -> str:
             n_pictures += 1
     own_script = _text("page.js")
     scripts = [own_script]
-    plotly_script = ""
-    if numbers:
-        plotly_script = get_plotlyjs()
-        scripts.append(plotly_script)
+    plotly = ""
+    if numbers and not shares_plotly:
+        plotly = plotly_script()
+        scripts.append(plotly)
     templates = {"light": template(LIGHT), "dark": template(DARK)}
     html: str = (
         _environment()
@@ -48,9 +58,10 @@ def page_html(page: Page) -> str:
             numbers=numbers,
             templates=in_script(_encoded(templates)),
             script=own_script,
-            plotly=plotly_script,
+            plotly=plotly,
+            plotly_file=PLOTLY_FILE,
             style=_text("page.css"),
-            policy=_policy(scripts),
+            policy=_policy(scripts, loads_file=bool(numbers) and shares_plotly),
             version=_version(),
         )
     )
@@ -87,14 +98,17 @@ def in_script(text: str) -> str:
     return text
 
 
-def _policy(scripts: Sequence[str]) -> str:
-    hashes = []
+def _policy(scripts: Sequence[str], *, loads_file: bool) -> str:
+    sources = []
     for script in scripts:
         digest = hashlib.sha256(script.encode()).digest()
-        hashes.append(f"'sha256-{base64.b64encode(digest).decode()}'")
+        sources.append(f"'sha256-{base64.b64encode(digest).decode()}'")
+    if loads_file:
+        # Of a page opened from a disk, not every browser takes the files beside it for its own.
+        sources += ["'self'", "file:"]
     # plotly sets styles of elements; without a network a style can request nothing.
     return (
-        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {' '.join(sources)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 
