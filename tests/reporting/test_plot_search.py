@@ -1,7 +1,9 @@
 """Figures of scores, of the course of a search, of runs compared and of the market."""
 
 import json
+import re
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
@@ -60,9 +62,25 @@ def test_scores_are_counts_of_groups_above_those_of_luck():
     filled = {x: y for x, y in zip(groups.x, groups.y, strict=True) if y}
     assert filled == {12.5: 1, 97.5: 2}
     below = drawn["best score of one search by luck"]
-    as_good = drawn["about as good as the best here"]
+    as_good = drawn["about as good as the best tested, 99.0"]
     assert {x for x, y in zip(below.x, below.y, strict=True) if y} == {52.5}
     assert {x for x, y in zip(as_good.x, as_good.y, strict=True) if y} == {97.5}
+
+
+def test_a_test_of_a_part_is_measured_by_the_best_group_of_that_part():
+    result = result_with_luck()
+    part = replace(result.significance, covered=0.1, observed={2: 52.0})
+    drawn = bars(plot.scores(replace(result, significance=part), 2))
+    as_good = drawn["about as good as the best tested, 52.0"]
+    assert {x for x, y in zip(as_good.x, as_good.y, strict=True) if y} == {52.5, 97.5}
+    page = package.report(replace(result, significance=part))
+    assert "They cover 10% of the space: compare them with the best group of that part." in page
+
+
+def test_a_single_group_is_a_bar_on_the_logarithmic_axis():
+    figure = plot.scores(result_with_luck(), 2)
+    lowest, highest = figure.layout.yaxis.range
+    assert lowest < np.log10(1) < np.log10(2) < highest
 
 
 def test_without_a_test_there_is_no_empty_half():
@@ -199,8 +217,14 @@ def test_all_results_of_a_database_have_pages(mp2, here):
     assert (code, document["kind"], len(document["pages"])) == (0, "all", 1)
     index = (here / "pages" / "index.html").read_text(encoding="utf-8")
     assert f'<a href="{document["pages"][0]}">' in index
-    assert (here / "pages" / document["pages"][0]).is_file()
     assert str(here) not in index
+    # One library for all pages, which each of them may load and nothing else.
+    assert (here / "pages" / "plotly.min.js").stat().st_size > 1_000_000
+    for name in ("index.html", *document["pages"]):
+        page = unescape((here / "pages" / name).read_text(encoding="utf-8"))
+        assert re.findall(r'src="(.*?)"', page) == ["plotly.min.js"]
+        assert re.search(r"default-src 'none'; script-src 'sha256-\S+' 'self' file:; ", page)
+        assert len(page) < 500_000
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,13 @@ from html.parser import HTMLParser
 
 import pytest
 from commands import RULES, WEEK, strict_json
-from reporting_names import HOSTILE
-from sheets import group_of, result_of
+from reporting_names import HOSTILE, hostile_run
+from sheets import result_of
 
 import mp2 as package
 from mp2.discovery.records import OutcomeStatus, ScanError, ScanOutcome, ScanResult, ScanStatus
 from mp2.errors import InputError
-from mp2.groups.result import Member, Status
-from mp2.picks.records import Vote
+from mp2.groups.result import Status
 from mp2.reporting.content import without_folders
 from mp2.reporting.writing import in_script
 
@@ -149,31 +148,9 @@ def test_the_page_is_small_and_always_the_same(result, picks):
     assert page == package.report(result, picks=picks)
 
 
-def test_hostile_names_are_text(result, picks):
-    votes = []
-    for name in HOSTILE:
-        vote = Vote(
-            ticker=name,
-            n_groups=1,
-            best_rank=1,
-            size=2,
-            members=(name,),
-            n_ideas=1,
-            ideas=((2, 1),),
-        )
-        votes.append(vote)
-    group = group_of(1, "A 1", "B 2")
-    members = tuple(
-        Member(algo=name, variation=name, variation_idx=idx) for idx, name in enumerate(HOSTILE)
-    )
-    hostile = replace(
-        result,
-        run_id=HOSTILE[0],
-        kept={2: (replace(group, members=members),), 3: ()},
-        picked_rank={2: 1, 3: None},
-        warnings=HOSTILE,
-    )
-    page = package.report(hostile, picks=replace(picks, votes=tuple(votes)))
+def test_hostile_names_are_text():
+    result, picks, outcome = hostile_run()
+    page = package.report(result, picks=picks, outcome=outcome)
     parsed = Parsed(page)
     tags = {tag for tag, _ in parsed.elements}
     assert "b" in tags

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mp2.errors import counted
+from mp2.groups.luck import shown_p
 from mp2.reporting.content import Cell, Link, Page, Picture, Section, Table, without_folders
 from mp2.reporting.pictures_search import runs as draw_runs
 from mp2.storage.runs import RunSummary
@@ -57,7 +58,7 @@ def _section(runs: Sequence[RunSummary]) -> Section:
         rates: tuple[Cell, Cell] = (None, None)
         if run.outcome is not None:
             rates = (run.outcome.hit_rate_pp, run.outcome.universe_hit_rate_pp)
-        rows.append([*named, ", ".join(best), run.p, coverage, *rates])
+        rows.append([*named, ", ".join(best), shown_p(run.p, None), coverage, *rates])
     return Section(
         anchor="runs",
         short="Runs",

@@ -90,7 +90,7 @@ def _vote_axes(
             "showticklabels": False,
             "title": {"text": "ideas"},
             # Room for the texts beside the longest bar.
-            "range": [0, 2.4 * most],
+            "range": [0, 3.6 * most],
         },
         yaxis={
             "range": [len(shown) - 0.5, -0.5],
@@ -157,7 +157,7 @@ def _add_counts(
         # Empty in votes of earlier versions, which did not count ideas.
         text = str(vote.n_ideas or "")
         if outcome is not None and vote.ticker in outcome.returns_pp:
-            text += f"  {outcome.returns_pp[vote.ticker]:+.1f}%"
+            text += f"  {outcome.returns_pp[vote.ticker]:+z.1f}%"
         texts.append(text)
     figure.add_bar(
         x=column(shown, "n_ideas"),
@@ -263,7 +263,8 @@ def _add_universe(
     )
     figure.add_scatter(
         x=[place + 0.44 for place in places],
-        y=rates,
+        # Below the line, not in it.
+        y=[rate - 1 for rate in rates],
         mode="text",
         text=[f"{rate:.0f}%" for rate in rates],
         textposition="bottom left",

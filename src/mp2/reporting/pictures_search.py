@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from mp2.groups.histogram import BIN_WIDTH, N_BINS, bin_starts
-from mp2.groups.result import Group, SearchResult
+from mp2.groups.luck import Significance
+from mp2.groups.result import SearchResult
 from mp2.reporting.theme import (
     BLUE,
     FAINT_BLUE,
@@ -46,7 +48,7 @@ def scores(result: SearchResult, size: int) -> Any:
     null = luck_scores(result, size)
     groups = result.kept.get(size, ())
     _add_bins(figure, eligible, BLUE, "eligible groups (logarithmic)", "y")
-    _add_luck(figure, null, groups)
+    _add_luck(figure, null, result.significance, size)
     if groups:
         best = groups[0].score
         figure.add_vrect(
@@ -62,6 +64,9 @@ def scores(result: SearchResult, size: int) -> Any:
         figure.update_layout(yaxis2={"visible": False})
     elif not any(eligible):
         figure.update_layout(yaxis={"visible": False}, yaxis2={"domain": [0, 1]})
+    if any(eligible):
+        # A single group is a bar, too; an axis that fits itself begins above it.
+        figure.update_yaxes(range=[-0.3, math.log10(max(eligible)) + 0.1], selector={"type": "log"})
     filled = [start for start, n in [*_bins(eligible), *_bins(null)] if n]
     if filled:
         figure.update_xaxes(range=[min(filled) - BIN_WIDTH, max(filled) + 2 * BIN_WIDTH])
@@ -71,21 +76,27 @@ def scores(result: SearchResult, size: int) -> Any:
 def _add_luck(
     figure: Any,
     null: Sequence[int],
-    groups: Sequence[Group],
+    luck: Significance | None,
+    size: int,
 ) -> None:
-    """Add the searches by luck; those whose best is about as good as the best here stand out.
+    """Add the searches by luck; those whose best is about as good as the best tested stand out.
 
-    The bin of the best group counts as good, since a search is known by its bin only.
+    A test may cover a part of the space only: the best group of all is then no measure for it. The
+    bin of the best group counts as good, since a search is known by its bin only.
     """
+    best = None
+    if luck is not None:
+        best = luck.observed.get(size)
     below = []
     as_good = []
     for start, n in _bins(null):
-        is_below = not groups or start + BIN_WIDTH <= groups[0].score
+        is_below = best is None or start + BIN_WIDTH <= best
         below.append(n if is_below else 0)
         as_good.append(0 if is_below else n)
     _add_bins(figure, below, GREY, "best score of one search by luck", "y2")
     if any(as_good):
-        _add_bins(figure, as_good, VERMILLION, "about as good as the best here", "y2", "/")
+        name = f"about as good as the best tested, {best:.1f}"
+        _add_bins(figure, as_good, VERMILLION, name, "y2", "/")
 
 
 def luck_scores(result: SearchResult, size: int) -> tuple[int, ...]:
@@ -152,7 +163,7 @@ def progress(result: SearchResult) -> Any:
         400,
         xaxis={"title": {"text": "seconds"}, "anchor": "y2", "rangemode": "tozero"},
         yaxis={"domain": _UPPER, "title": {"text": "starters"}, "rangemode": "tozero"},
-        yaxis2={"domain": _LOWER, "title": {"text": "seconds"}, "rangemode": "tozero"},
+        yaxis2={"domain": _LOWER, "title": {"text": "limit (s)"}, "rangemode": "tozero"},
     )
     samples = result.progress
     elapsed_s = column(samples, "elapsed_s")

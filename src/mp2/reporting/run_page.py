@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from mp2._document import Names
 from mp2.errors import counted
-from mp2.groups.result import SearchResult
+from mp2.groups.luck import shown_p
+from mp2.groups.result import Group, SearchResult
 from mp2.reporting.content import Cell, Page, Section, Table, without_folders
 from mp2.reporting.run_report import RunReport
 from mp2.reporting.run_sections import common_section, days_section, votes_section
@@ -74,19 +75,26 @@ def warnings_of(report: RunReport) -> Names:
 
 def groups_table(result: SearchResult) -> Table:
     """Return the best groups of each size with their days side by side."""
-    identity = ("size", "rank", "idea")
-    evidence = ("score", "hit %", "Wilson %", "p", "buys", "hits")
-    rows: list[list[Cell]] = []
     n_of_size = _MOST_GROUPS // len(result.kept)
-    for size, groups in sorted(result.kept.items()):
-        for group in groups[:n_of_size]:
-            row: list[Cell] = [size, group.rank, group.idea]
-            row += [group.score, group.pooled_pp, group.wilson_lb, group.p]
-            row.append("/".join(str(day.buys) for day in group.days))
-            row.append("/".join(str(day.hits) for day in group.days))
-            row.append(group.name)
-            rows.append(row)
-    return Table(headings=(*identity, *evidence, "members"), rows=rows)
+    shown: list[Group] = []
+    for _, groups in sorted(result.kept.items()):
+        shown += groups[:n_of_size]
+    headings = ["size", "rank", "idea", "score", "hit %", "Wilson %"]
+    # A test of a part of the space has no p of single groups.
+    has_p = any(group.p is not None for group in shown)
+    if has_p:
+        headings.append("p")
+    rows: list[list[Cell]] = []
+    for group in shown:
+        row: list[Cell] = [len(group.members), group.rank, group.idea]
+        row += [group.score, group.pooled_pp, group.wilson_lb]
+        if has_p:
+            row.append(shown_p(group.p, None))
+        row.append("/".join(str(day.buys) for day in group.days))
+        row.append("/".join(str(day.hits) for day in group.days))
+        row.append(group.name)
+        rows.append(row)
+    return Table(headings=(*headings, "buys", "hits", "members"), rows=rows)
 
 
 def facts_of(result: SearchResult) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,10 @@ def _luck_note(result: SearchResult) -> str:
     if luck is None or luck.p is None:
         return note
     note += " Below: each search by luck counts once, by its best group."
+    if luck.covered < 1:
+        # Rounded down: only a complete test says 100%.
+        share = int(100 * luck.covered)
+        note += f" They cover {share}% of the space: compare them with the best group of that part."
     if luck.null_model == "days":
         return f"{note} It used the winners of other days, on which tickers move together as here."
     return f"{note} It shuffled the winners, which breaks ties between tickers and so flatters."
