@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from stub_scanners import make, naming
 
-from mp2.data.prices import to_frame
+from mp2.data.prices import read_prices, to_frame
 from mp2.demo.market import LAST_DAY, NEXT_DAY, make_market
 from mp2.discovery import registry
 from mp2.signals.algorithms import ALGORITHMS
@@ -322,6 +322,15 @@ def test_the_demo_finds_the_edge_and_sees_it_hold(mp2):
     assert f"Outcome of {NEXT_DAY}: 300 tickers" in out
     code, out, _ = mp2("demo", "--no-plant", "--budget=60s", "--workers=2", "--json")
     assert json.loads(out)["demo"].startswith("nothing was planted")
+
+
+@pytest.mark.slow
+def test_the_demo_writes_its_market(mp2, here):
+    code, out, _ = mp2("demo", "--seed=3", "--write=bars.parquet", "--json")
+    assert (code, json.loads(out)["n_dates"]) == (0, 421)
+    written = read_prices(here / "bars.parquet")
+    assert written.fingerprint == make_market(3).later.fingerprint
+    assert not (here / "mp2-demo.db").exists()
 
 
 @pytest.mark.slow

@@ -29,8 +29,10 @@ from mp2.cli.search_options import (
     settings_from,
 )
 from mp2.cli.session import Interrupts, current_session
+from mp2.cli.signals import check_format, write_bars
 from mp2.cli.views import say
 from mp2.data.holding import DAY_HOLD
+from mp2.errors import ExitCode
 
 if TYPE_CHECKING:
     from mp2.storage.request import SignalSettings, Source
@@ -68,9 +70,13 @@ def run(
 @COST_OPTION
 @number_option("--seed", 0, "another seed, another market", least=0)
 @click.option("--no-plant", is_flag=True, help="plant nothing: every group found is luck")
+@output_option(
+    "--write", help="write the bars, the day after included, to a CSV or Parquet file, and end"
+)
 def demo(
     seed: int,
     no_plant: bool,
+    write: Path | None,
     **options: Any,
 ) -> int:
     """Run the main job on a synthetic market with a planted edge.
@@ -80,6 +86,9 @@ def demo(
     """
     from mp2.storage.request import DemoPrices, SignalSettings
 
+    if write is not None:
+        _write_market(write, seed, plant=not no_plant)
+        return ExitCode.OK
     options["db"] = _demo_database(options["db"])
     # The edge is planted in the move of the day.
     options["hold"] = DAY_HOLD
@@ -89,6 +98,20 @@ def demo(
     if not options["no_store"] and not session.as_json and not session.quiet:
         say(f"The database of the demo is {options['db']}: mp2 --db {options['db']} runs list")
     return code
+
+
+def _write_market(
+    output: Path,
+    seed: int,
+    plant: bool,
+) -> None:
+    from mp2.data.prices import to_frame
+    from mp2.demo.market import make_market
+
+    check_format(output)
+    check_folder(output)
+    market = make_market(seed, plant)
+    write_bars(to_frame(market.later), output)
 
 
 def _demo_database(db: Path) -> Path:

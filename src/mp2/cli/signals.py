@@ -28,6 +28,8 @@ from mp2.cli.views import count_findings, document, present
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mp2.signals.sheet import SignalSheet
 
 OUTPUT_OPTION = output_option("-o", "--output", required=True, help="Parquet or CSV file to write")
@@ -219,18 +221,27 @@ def download(
                 warnings = table.warnings
             else:
                 frame, warnings = continued(known, tickers=names, **more)
-        write_table(frame, output)
-        n_tickers = frame["ticker"].n_unique()
-        dates = frame["date"].unique().sort().to_list()
-        present(
-            document(
-                warnings=warnings,
-                output=str(output),
-                n_tickers=n_tickers,
-                n_dates=len(dates),
-            ),
-            f"{n_tickers:,} tickers, {dates[0]} to {dates[-1]}: {output}",
-        )
+        write_bars(frame, output, warnings)
+
+
+def write_bars(
+    frame: pl.DataFrame,
+    output: Path,
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write daily bars, a file that `mp2 run` takes, and print what it holds."""
+    write_table(frame, output)
+    n_tickers = frame["ticker"].n_unique()
+    dates = frame["date"].unique().sort().to_list()
+    present(
+        document(
+            warnings=warnings,
+            output=str(output),
+            n_tickers=n_tickers,
+            n_dates=len(dates),
+        ),
+        f"{n_tickers:,} tickers, {dates[0]} to {dates[-1]}: {output}",
+    )
 
 
 def read_tickers(path: Path) -> list[str]:
