@@ -3,13 +3,18 @@
 `MP2_BUILD=debug` adds bounds checks and assertions, `MP2_BUILD=sanitize` also the address and
 undefined-behaviour sanitizers, `MP2_BUILD=tsan` the thread sanitizer (see CONTRIBUTING.md for how
 to run with them).
+`MP2_REPOSITORY` is the address of the repository that a release is built from, to which the page of
+the package index links.
 """
 
 import os
+import re
 import shutil
 import sys
 import sysconfig
+import tomllib
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -24,6 +29,8 @@ SANITIZERS = {"sanitize": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize
 CHECKED = BUILD != "release"
 # Cython supports no stable ABI for free-threaded interpreters yet: they get their own wheel.
 ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
+REPOSITORY = os.environ.get("MP2_REPOSITORY")
+TAG = "v" + tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 NO_COMPILER = """
 mp2 could not compile its kernel: no working C compiler was found.
@@ -113,7 +120,28 @@ def cythonized():
     )
 
 
+def project_urls():
+    if not REPOSITORY:
+        return {}
+    return {
+        "Source": REPOSITORY,
+        "Documentation": f"{REPOSITORY}/tree/{TAG}/docs",
+        "Changelog": f"{REPOSITORY}/blob/{TAG}/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    }
+
+
+def long_description():
+    """The README; links to files lead to the repository, or are plain text without one."""
+    readme = Path("README.md").read_text(encoding="utf-8")
+    target = rf"[\1]({REPOSITORY}/blob/{TAG}/\2)" if REPOSITORY else r"\1"
+    return re.sub(r"\[([^]]+)\]\((?!https?:|#)([^)]+)\)", target, readme)
+
+
 setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+    project_urls=project_urls(),
     ext_modules=cythonized(),
     cmdclass={"build_ext": BuildExt},
     options={"build_ext": {"force": True}}

@@ -10,7 +10,7 @@ import mp2
 
 SOURCE = Path(mp2.__file__).parent
 RANKS = (
-    {"errors", "_document", "_checks"},
+    {"errors", "_document", "_checks", "_json"},
     {"_durations", "_files", "_interrupts", "_intervals", "_overview", "_process"},
     {"_sqlite"},
     {"data"},

@@ -44,6 +44,7 @@ class Kernel32:
 def on_windows(monkeypatch):
     def knows(kernel32, last_error=87):
         monkeypatch.setattr(sys, "platform", "win32")
+        monkeypatch.setattr(processes, "windows", windows, raising=False)
         monkeypatch.setattr(windows, "_kernel32", lambda: kernel32)
         monkeypatch.setattr(ctypes, "get_last_error", lambda: last_error, raising=False)
         return kernel32

@@ -20,6 +20,7 @@ import click
 
 from mp2._document import SCHEMA_VERSION, Document, Fields
 from mp2._files import expanded
+from mp2._json import encode
 from mp2.cli.log_file import log_result
 from mp2.cli.session import Interrupts, current_session
 from mp2.errors import plain
@@ -133,16 +134,9 @@ _UNICODE = ("utf-8", "utf8")
 def json_text(content: Any) -> str:
     """Return a document as JSON on one line; characters a terminal would not show are escaped.
 
-    Numbers that are not finite become null. Counts beyond 64 bits and file names that are not
-    Unicode go through the standard library, which takes ten times as long and raises ValueError
-    for a number that is not finite.
+    Numbers that are not finite become null.
     """
-    import orjson
-
-    try:
-        text = orjson.dumps(content).decode()
-    except TypeError:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    text = encode(content)
     # Nearly every document is, which saves the search for what is not.
     if text.isprintable():
         return text

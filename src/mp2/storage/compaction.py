@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 
+from mp2._json import encode
 from mp2.data.packed import zstd
 from mp2.errors import InputError
 from mp2.groups.result import Status
 from mp2.storage.processes import now_text
-from mp2.storage.values import Row, from_sql, to_json
+from mp2.storage.values import Row, from_sql
 from mp2.storage.walks import WalkStore
 
 N_IDEAS = 100
@@ -98,7 +99,7 @@ def what_is_left(row: Row, compacted: Row) -> str:
 
 
 def _pack(rows: list[Row]) -> bytes:
-    packed: bytes = zstd().compress(to_json(rows).encode(), _LEVEL)
+    packed: bytes = zstd().compress(encode(rows).encode(), _LEVEL)
     return packed
 
 

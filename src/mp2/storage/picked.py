@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
+from mp2._json import decode
 from mp2.picks.records import DayPicks, Outcome
 from mp2.picks.track import PickedDay
 from mp2.storage import rows
@@ -157,14 +158,12 @@ class PickedStore(ScanStore):
         )
 
     def _picked_of(self, run: Row) -> list[PickedDay]:
-        import orjson
-
         run_id = run["run_id"]
         outcomes = self._by_day("outcome", Outcome, run)
         days = []
         for picks_row in self._rows_of("day_picks", run["run"], "day"):
             # Of a year of nights, the votes would take longer than all the rest.
-            voted = tuple(vote["ticker"] for vote in orjson.loads(picks_row["votes"]))
+            voted = tuple(vote["ticker"] for vote in decode(picks_row["votes"]))
             if picks_row["day"] in outcomes:
                 picks_row["votes"] = "[]"
             picks = rows.to_day(DayPicks, picks_row, run_id)

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mp2._document import Document, Fields
-from mp2.storage import windows
+
+if sys.platform == "win32":
+    from mp2.storage import windows
 
 SILENCE_S = 600.0
 """How long a process of another host may be silent before its run counts as interrupted."""

@@ -25,6 +25,7 @@ from typing import Any, Self, TypeVar
 
 from mp2._files import write_private
 from mp2._intervals import DISPLAY_S
+from mp2._json import encode
 from mp2._recurse import now_ns
 from mp2.errors import Mp2Error, StoreError
 from mp2.groups.checkpoint import Resumable, SearchState
@@ -32,7 +33,6 @@ from mp2.groups.result import SearchResult
 from mp2.picks.records import DayPicks
 from mp2.storage.request import Request
 from mp2.storage.runs import Store
-from mp2.storage.values import to_json
 
 CHECKPOINT_S = 1.0
 # Writing may take one part in so many of the time.
@@ -312,7 +312,7 @@ def recording(
 
 def _rescue(result: SearchResult, db: Path) -> str:
     """Write the whole result beside the database, or where there is room. Returns where it is."""
-    text = to_json(result.to_dict())
+    text = encode(result.to_dict())
     # The database's own folder first, then others: its disk may be the one that is full.
     folders = [db.parent, Path()]
     # Looking for the temporary folder writes a file, which raises where every disk is full.

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from mp2._json import encode
 from mp2.errors import InputError
 from mp2.storage.database import Database
 from mp2.storage.processes import status_now
-from mp2.storage.values import Row, from_sql, to_json, validated
+from mp2.storage.values import Row, from_sql, validated
 
 # Imported where they are used: a stored search has no use for scanners, and starts sooner.
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class ScanStore(Database):
                     "priority": candidate.priority,
                     "context": candidate.context,
                     # Encoded here: plain text is JSON too.
-                    "data": to_json(candidate.data),
+                    "data": encode(candidate.data),
                 }
                 self._insert("scan_candidate", candidate_row)
 

@@ -11,23 +11,13 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from mp2._document import Document, Fields
+from mp2._json import encode
 from mp2.errors import InputError
 from mp2.storage import schema
 
 RecordT = TypeVar("RecordT")
 Row = Document
 """A row of a table, by column."""
-
-
-def to_json(value: Any) -> str:
-    """Return JSON for a column; a set becomes an array, a number that is not finite null."""
-    import orjson
-
-    try:
-        return orjson.dumps(value, default=list).decode()
-    except TypeError:
-        # Counts beyond 64 bits, and file names that are not Unicode.
-        return json.dumps(value, separators=(",", ":"), default=list)
 
 
 def unicode_text(text: str) -> str:
@@ -38,7 +28,7 @@ def unicode_text(text: str) -> str:
 def to_sql(value: Any) -> Any:
     """A value as a column holds it: collections as JSON, counts beyond 64 bits as decimal text."""
     if isinstance(value, dict | list | tuple):
-        return to_json(value)
+        return encode(value)
     # SQLite's whole numbers have 64 bits, one of them the sign.
     if isinstance(value, int) and value.bit_length() > 63:
         return str(value)
