@@ -22,6 +22,7 @@ nox.options.sessions = [
     "sanitize_briefly",
     "instructions",
     "docs",
+    "browser",
     "wheel",
     "lowest",
     "newer",
@@ -133,6 +134,16 @@ def docs(session):
         if fetched:
             session.error(f"{page} fetches from the network: {fetched}")
     session.log(f"built {site / 'index.html'}")
+
+
+@nox.session
+def browser(session):
+    """Open report pages, and the site if `nox -s docs` has built it, in Chromium.
+
+    Without Chromium the tests are skipped, with MP2_NEEDS_BROWSER=1 they fail.
+    """
+    session.install(".[test,browser]")
+    session.run("pytest", "-q", "-rs", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session

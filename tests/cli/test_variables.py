@@ -32,7 +32,7 @@ def test_keys_of_scanners_and_switches_are_known(name):
 
 @pytest.mark.skipif(not (ROOT / "noxfile.py").exists(), reason="a checkout")
 def test_the_switches_are_those_that_build_and_tests_read():
-    files = [ROOT / "setup.py", ROOT / "noxfile.py", *(ROOT / "tests").rglob("test_*.py")]
+    files = [ROOT / "setup.py", ROOT / "noxfile.py", *(ROOT / "tests").rglob("*.py")]
     files += (ROOT / "src").rglob("*.py*")
     read = set()
     for file in files:
