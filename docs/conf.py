@@ -1,9 +1,14 @@
 """Settings of the documentation site: `nox -s docs` builds it into docs/_build/html."""
 
+import json
 from importlib.metadata import version as installed
+from pathlib import Path
 
+from plotly.offline import get_plotlyjs
 from pygments.lexers.special import TextLexer
 from sphinx.highlighting import lexers
+
+from mp2.reporting.writing import PLOTLY_FILE, in_script
 
 project = "mp2"
 author = "The mp2 authors"
@@ -37,3 +42,50 @@ html_show_search_summary = False
 
 # Pygments has no such language.
 lexers["crontab"] = TextLexer()
+
+# --- figures of notebooks: stored as data, drawn by a library of the site
+
+FIGURE = "application/vnd.plotly.v1+json"
+DRAWN = """<div id="{name}" style="height: {height}px"></div>
+<script>
+{{
+  const figure = {figure};
+  Plotly.newPlot("{name}", figure.data, figure.layout, {{ responsive: true, displaylogo: false }});
+}}
+</script>"""
+
+
+def draw_figures(app, docname, source):
+    """Turn the figures of a notebook into scripts that draw them."""
+    if not docname.startswith("notebooks/") or app.env.doc2path(docname).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    scripts = [f'<script src="../_static/{PLOTLY_FILE}"></script>']
+    n_figures = 0
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            figure = output.get("data", {}).get(FIGURE)
+            if figure is None:
+                continue
+            n_figures += 1
+            script = DRAWN.format(
+                name=f"figure-{n_figures}",
+                height=figure["layout"]["height"],
+                figure=in_script(json.dumps(figure)),
+            )
+            # The library comes once, before the first figure.
+            output["data"] = {"text/html": "\n".join([*scripts, script])}
+            scripts = []
+    source[0] = json.dumps(notebook)
+
+
+def add_library(app, error):
+    """Put the library that draws into the site."""
+    if error is None and app.builder.format == "html":
+        (Path(app.outdir) / "_static" / PLOTLY_FILE).write_text(get_plotlyjs(), encoding="utf-8")
+
+
+def setup(app):
+    """Connect what is done to notebooks."""
+    app.connect("source-read", draw_figures)
+    app.connect("build-finished", add_library)
