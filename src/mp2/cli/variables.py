@@ -15,6 +15,7 @@ SWITCHES = {
     "MP2_BUILD": "how setup.py builds the kernel",
     "MP2_CRASHES": "how many processes the tests kill",
     "MP2_MINUTES": "how long nox runs a sanitizer",
+    "MP2_REPOSITORY": "the address in the metadata of a release",
     "MP2_NEEDS_BROWSER": "a missing browser fails the tests",
 }
 """Variables that are no option of a command; CONTRIBUTING.md and reliability.md use them."""
