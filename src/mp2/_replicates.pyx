@@ -30,14 +30,9 @@ three replicates. The starter s and variations of three later algorithms buy
    limits (`drop_larger`). `is_new_group`: 012 was not seen before, as a group of 3. `find_larger`
    finds s v x y = 012 again, at size 4.
 5. `flush` drops a set that was already scored at its size, by its fingerprint. `score_set` adds up
-   the rows of labels of the tickers 0, 1, 2; bit r of a row: the ticker wins in replicate r.
-
-       ticker 0    1 0 0
-       ticker 1    1 1 0
-       ticker 2    1 0 0
-       hits        3 1 0      as planes: ones 1 1 0, twos 1 0 0
-
-   Only replicate 0 reaches the floor. Its score raises a maximum if the bound says it may.
+   the rows of labels of the tickers 0, 1, 2: 100, 110 and 100, one bit a replicate. The hits are
+   3 1 0, in planes: ones 110, twos 100. Only replicate 0 reaches the floor. It is scored if the
+   bound says that this may raise its maximum.
 
 Why this is exact although groups are skipped:
 
@@ -48,8 +43,6 @@ Why this is exact although groups are skipped:
   leads to has been found. The table is emptied when a starter is interrupted.
 - Sets are compared by fingerprints of 64 bits with keys that are fixed but random. A look-up takes
   one set for another with odds of at most 2^-63, so 10^9 look-ups go wrong with odds of 1.1e-10.
-
-Every `check_words` words of work the kernel looks at the stop flag and the wall.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -189,6 +182,10 @@ cdef class ReplicateSearch:
         # More than all terms of a score together, for what rounding does to a bound.
         constants = 100 + sum(abs(value) for value in self.rules.values())
         family.slack = 1e-12 * constants * (constants + D + family.n_tickers) ** 2
+        # A hit is worth at most some 16 units.
+        gain = 100 * (np.abs(slopes).max() + abs(rules.wilson_weight) / D)
+        family.unit = max(1e-9, gain / (16 * max(1, rules.min_daily_hits)))
+        family.n_sums = min(32, family.n_set_planes + (16 * D).bit_length() + 2)
         # cv_buys**2 <= D / (D - 1) * (most - least)**2 / (4 most least) (Bhatia and Davis 2000).
         least, most = family.panel.floor, min(family.panel.cap, family.n_tickers)
         limit = 4.0 * least * most * max(0.0, rules.max_cv_buys) ** 2 * (D - 1)
@@ -217,7 +214,7 @@ cdef class ReplicateWorker:
 
     cdef ReplicateSearch search
     cdef Walk walk
-    cdef object _maxima, _valid, _tables
+    cdef object _maxima, _levels, _valid, _tables
     cdef readonly object n_groups
     cdef readonly int64_t enumeration_ns, scoring_ns
 
@@ -229,14 +226,16 @@ cdef class ReplicateWorker:
         n_blocks = (search.n_replicates + BLOCK - 1) // BLOCK
         n_sizes = len(search.retain_sizes)
         self._maxima = np.full((n_sizes, n_blocks * BLOCK), -np.inf)
+        self._levels = np.zeros(n_sizes * n_blocks * search.family.n_sums * BLOCK_WORDS, np.uint64)
         self._valid = np.zeros(n_blocks * BLOCK_WORDS, np.uint64)
         self._tables = np.zeros(search.n_slots + N_REPRESENTATIVES, np.uint64)
         self.n_groups = np.zeros(n_sizes, np.int64)
         t.maxima = <double *><size_t>self._maxima.ctypes.data
+        t.levels_of_maxima = <uint64_t *><size_t>self._levels.ctypes.data
         t.valid = <uint64_t *><size_t>self._valid.ctypes.data
         t.seen = <uint64_t *><size_t>self._tables.ctypes.data
         t.representatives = t.seen + search.n_slots
-        t.max_row = n_blocks * BLOCK
+        t.max_blocks = n_blocks
         t.n_slots = search.n_slots
         place_lists(t)
         if reserve(&t.lists) != GO_ON:
@@ -306,7 +305,7 @@ cdef class ReplicateWorker:
         t.pending.n = t.scoring_ns = 0
         memset(t.n_groups, 0, sizeof(t.n_groups))
         t.n_blocks = (n_replicates + BLOCK - 1) // BLOCK
-        self._valid[:] = bitset.pack(np.arange(t.max_row) < n_replicates)
+        self._valid[:] = bitset.pack(np.arange(t.max_blocks * BLOCK) < n_replicates)
 
 
 cdef void place_lists(Walk *t) noexcept nogil:
@@ -339,8 +338,7 @@ cdef void place_lists(Walk *t) noexcept nogil:
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
     s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * BLOCK_WORDS * sizeof(uint64_t))
-    s.gains = <double *>take(lists, D * sizeof(double))
-    s.any_day = <uint64_t *>take(lists, family.panel.n_words * sizeof(uint64_t))
+    s.codes = <int32_t *>take(lists, D * sizeof(int32_t))
     s.days.n = <int32_t>D
     s.days.weights = family.day_weights
     s.days.hits = <int32_t *>take(lists, D * sizeof(int32_t))

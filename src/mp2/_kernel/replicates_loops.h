@@ -33,23 +33,22 @@ MP2_LOOP int32_t MP2_FN(count_lane)(
 }
 
 /* Whether `row` and `other` have enough tickers in common every day (1), and not too many (2). */
-MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *row,
-    const uint64_t *other, int32_t n_lanes)
+MP2_LOOP uint64_t MP2_FN(judge_meeting)(
+    const mp2_node *node, const uint64_t *row, const uint64_t *other)
 {
     int32_t few = 0, many = 0, any = node->floor;
 #if defined(MP2_HAS_AVX512)
-    for (int32_t lane = 0; lane < n_lanes; lane += 8) {
+    for (int32_t lane = 0; lane < node->n_lanes; lane += 8) {
         int32_t n_real = node->n_days - lane < 8 ? node->n_days - lane : 8;
         __m512i floor = _mm512_maskz_set1_epi64((__mmask8)((1 << n_real) - 1), node->floor);
         __m512i total = MP2_FN(count_8)(row + lane, other + lane);
-        for (int32_t i = lane + n_lanes; i < node->row_words; i += n_lanes)
+        for (int32_t i = lane + node->n_lanes; i < node->row_words; i += node->n_lanes)
             total = _mm512_add_epi64(total, MP2_FN(count_8)(row + i, other + i));
         few |= _mm512_cmplt_epi64_mask(total, floor);
         many |= _mm512_cmpgt_epi64_mask(total, _mm512_set1_epi64(node->cap));
         any |= _mm512_test_epi64_mask(total, total);
     }
 #else
-    (void)n_lanes;
     for (int32_t lane = 0; lane < node->n_days && !few; lane++) {
         int32_t total = MP2_FN(count_lane)(node, row, other, lane);
         few |= total < node->floor;
@@ -60,32 +59,23 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *ro
     return few || !any ? 0 : many ? 1 : 3;
 }
 
-MP2_LOOP void MP2_FN(meet_days)(const mp2_node *node, const uint64_t *row, int32_t first,
-    int32_t end, uint64_t *mask, uint64_t *within, int32_t n_lanes)
+/* Keeps the candidates of `mask` that reach the floor together with `row`; `within`: those that
+ * stay within the cap as well. Both from word `first` to before `end`. */
+MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row, int32_t first,
+    int32_t end, uint64_t *mask, uint64_t *within)
 {
     for (int32_t w = first; w < end; w++) {
         uint64_t passes = 0, fits = 0;
         for (uint64_t left = mask[w]; left; left &= left - 1) {
             int32_t k = mp2_lowest_bit(left);
             const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
-            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes);
+            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other);
             passes |= (verdict & 1) << k;
             fits |= (verdict >> 1) << k;
         }
         mask[w] = passes;
         within[w] = fits;
     }
-}
-
-/* Keeps the candidates of `mask` that reach the floor together with `row`; `within`: those that
- * stay within the cap as well. Both from word `first` to before `end`. */
-MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row, int32_t first,
-    int32_t end, uint64_t *mask, uint64_t *within)
-{
-    if (node->n_lanes == 8)
-        MP2_FN(meet_days)(node, row, first, end, mask, within, 8);
-    else
-        MP2_FN(meet_days)(node, row, first, end, mask, within, node->n_lanes);
 }
 
 /* Counts a group's row by day, and with each candidate from word `first` on in bytes:
@@ -118,40 +108,6 @@ MP2_TARGET static void MP2_FN(drop_larger)(const mp2_node *node, const uint8_t *
     }
 }
 
-enum { MP2_FN(LANES) = sizeof(MP2_FN(vector)) / 8 };
-
-MP2_LOOP MP2_FN(vector) MP2_FN(read)(const uint64_t *words)
-{
-    MP2_FN(vector) v;
-    memcpy(&v, words, sizeof v);
-    return v;
-}
-
-/* Products of the lower halves of words. */
-MP2_LOOP MP2_FN(vector) MP2_FN(multiply)(MP2_FN(vector) a, MP2_FN(vector) b)
-{
-#if defined(MP2_HAS_AVX512)
-    return (MP2_FN(vector))_mm512_mul_epu32((__m512i)a, (__m512i)b);
-#elif defined(MP2_HAS_AVX2)
-    return (MP2_FN(vector))_mm256_mul_epu32((__m256i)a, (__m256i)b);
-#else
-    return (a & 0xffffffff) * (b & 0xffffffff);
-#endif
-}
-
-MP2_LOOP uint64_t MP2_FN(sum)(MP2_FN(vector) v)
-{
-#if defined(MP2_HAS_AVX512)
-    return (uint64_t)_mm512_reduce_add_epi64((__m512i)v);
-#else
-    uint64_t words[MP2_FN(LANES)], sum = 0;
-    memcpy(words, &v, sizeof v);
-    for (int32_t k = 0; k < MP2_FN(LANES); k++)
-        sum += words[k];
-    return sum;
-#endif
-}
-
 /* Writes a & b, n words, whole vectors, to `out`, and returns its fingerprint (Black et al., UMAC
  * 1999): three passes of NH over words of 32 bits, with shifted keys. The first pass says the slot,
  * the others are multiplied down to 64 bits. `keys` are random: n + 16 for the lower halves, as
@@ -176,21 +132,6 @@ MP2_TARGET static mp2_print MP2_FN(fingerprint)(
         low += (parts[k] & 0xffffffff) * last[k + 4];
     }
     return (mp2_print){(high >> 32 << 32) | low >> 32, MP2_FN(sum)(sums[0]) >> 16};
-}
-
-/* Adds two bits to a plane; returns the carry. */
-MP2_LOOP MP2_FN(vector) MP2_FN(carry)(MP2_FN(vector) * sum, MP2_FN(vector) a, MP2_FN(vector) b)
-{
-    MP2_FN(vector) old = *sum;
-#if defined(MP2_HAS_AVX512)
-    __m512i x = (__m512i)old, y = (__m512i)a, z = (__m512i)b;
-    *sum = (MP2_FN(vector))_mm512_ternarylogic_epi64(x, y, z, 0x96);
-    return (MP2_FN(vector))_mm512_ternarylogic_epi64(x, y, z, 0xe8);
-#else
-    MP2_FN(vector) different = old ^ a;
-    *sum = different ^ b;
-    return (old & a) | (different & b);
-#endif
 }
 
 /* Counts the bits of each day. */
@@ -276,20 +217,36 @@ MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride
     return left != 0;
 }
 
-/* Takes the count of replicate r from the planes, n_planes a day, of which the first hold it. */
-MP2_TARGET static double MP2_FN(gather)(const uint64_t *planes, int32_t n_days, int32_t n_planes,
-    int32_t n_used, int32_t r, const double *gains, int32_t *hits)
+/* Drops the replicates of `alive` that a bound shows to stay at or below their maximum: those with
+ * `start` + sum of code x hits over days <= level, see `replicates_score.pxd`. All lanes at once, by
+ * adding to planes: of `levels` the complement, and of the hits one shifted copy for each bit of
+ * their code, complemented where it is negative. The highest of the sums' planes is their sign. */
+MP2_TARGET static void MP2_FN(drop_beaten)(const uint64_t *planes, int32_t n_days, int32_t n_planes,
+    int32_t n_used, const int32_t *codes, uint64_t start, const uint64_t *levels, int32_t n_sums,
+    uint64_t *alive)
 {
-    double bound = 0;
-    planes += r >> 6;
-    for (int32_t d = 0; d < n_days; d++, planes += 8 * n_planes) {
-        int32_t count = 0;
-        for (int32_t p = n_used - 1; p >= 0; p--)
-            count = 2 * count + (int32_t)(planes[8 * p] >> (r & 63) & 1);
-        hits[d] = count;
-        bound += gains[d] * count;
+    MP2_FN(vector) zero = {0}, sums[32];
+    for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
+        MP2_FN(vector) over = zero;
+        for (int32_t j = 0; j < n_sums; j++) {
+            sums[j] = ~MP2_FN(read)(levels + 8 * j + w);
+            over = MP2_FN(carry)(&sums[j], start >> j & 1 ? ~zero : zero, over);
+        }
+        for (int32_t d = 0; d < n_days; d++) {
+            MP2_FN(vector) flip = codes[d] < 0 ? ~zero : zero;
+            uint64_t left = (uint64_t)(codes[d] < 0 ? -codes[d] : codes[d]);
+            for (; left; left &= left - 1) {
+                const uint64_t *plane = planes + 8 * (int64_t)d * n_planes + w;
+                int32_t j = mp2_lowest_bit(left), end = j + n_used;
+                for (over = zero; j < end; j++, plane += 8)
+                    over = MP2_FN(carry)(&sums[j], MP2_FN(read)(plane) ^ flip, over);
+                for (; j < n_sums; j++)
+                    over = MP2_FN(carry)(&sums[j], over, zero);
+            }
+        }
+        over = MP2_FN(read)(alive + w) & ~sums[n_sums - 1];
+        memcpy(alive + w, &over, sizeof over);
     }
-    return bound;
 }
 
 #endif

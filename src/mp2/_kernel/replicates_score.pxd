@@ -12,9 +12,13 @@ The other terms are at most linear in the daily hit rates `pp`, and so in the da
 
 so `score <= base + sum(gain_d hits_d)`. Rules for which a line does not hold switch the bound off.
 The score is not monotone in hits: fewer on day one raise the slope.
+
+For 512 replicates at once it is taken in whole units: gains become *codes*, maxima *levels*, which
+begin at 0, and what that rounds away goes to the base. It stays a bound.
 """
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, ceil, fabs, floor
+from libc.stdlib cimport abs
 from libc.string cimport memcpy, memset
 
 from mp2._kernel.replicates_state cimport *
@@ -75,7 +79,7 @@ cdef inline Status flush(Walk *t) noexcept nogil:
 
 cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexcept nogil:
     """Raise the maxima of a size to the scores of a consensus in all replicates."""
-    cdef double *maxima = t.maxima + t.family.row_of_size[size] * t.max_row
+    cdef int64_t blocks_before = t.family.row_of_size[size] * <int64_t>t.max_blocks
     cdef uint64_t alive[BLOCK_WORDS]
     cdef int32_t block
     cdef Status status
@@ -85,7 +89,7 @@ cdef inline Status score_set(Walk *t, const uint64_t *words, int32_t size) noexc
         if count_hits(t, words, block, alive):
             if t.scoring.n_tickers == 0:
                 prepare(t, words)
-            raise_maxima(t, maxima + <int64_t>block * BLOCK, alive)
+            raise_maxima(t, blocks_before + block, alive)
         status = spend(t, BLOCK_WORDS * t.scoring.n_buys + 16 * t.family.panel.n_days)
         if status != GO_ON:
             return status
@@ -141,52 +145,89 @@ cdef inline void prepare(Walk *t, const uint64_t *words) noexcept nogil:
     cdef const Family *family = t.family
     cdef const ScoreRules *rules = family.rules
     cdef Scoring *s = &t.scoring
-    cdef int32_t W = family.panel.n_words, floor = family.panel.floor, d, i
-    cdef double least = floor * <double>s.days.n, pp_of_hit, worst_pp = 100.0, chord = 0.0
+    cdef int32_t W = family.panel.n_words, least = family.panel.floor, d, i
+    cdef int64_t half = 1 << (family.n_sums - 2), start = 0, reach = 0
+    cdef double total = least * <double>s.days.n, worst_pp = 100.0, chord = 0.0, base = 0.0
+    cdef double pp_of_hit, gain, rest
+    cdef uint64_t any_day
     cdef Statistics found
-    memset(s.any_day, 0, W * sizeof(uint64_t))
-    for d in range(s.days.n):
-        for i in range(W):
-            s.any_day[i] |= words[d * W + i]
-    s.n_tickers = count_words(s.any_day, W)
+    for i in range(W):
+        any_day = 0
+        for d in range(s.days.n):
+            any_day |= words[d * W + i]
+        s.n_tickers += count_words(&any_day, 1)
     sum_buys(&s.days, &found)
-    found.wilson_lb = wilson_lower_bound(least, s.n_buys, rules.wilson_z)
-    if s.n_buys > least:
+    found.wilson_lb = wilson_lower_bound(total, s.n_buys, rules.wilson_z)
+    if s.n_buys > total:
         chord = wilson_lower_bound(s.n_buys, s.n_buys, rules.wilson_z) - found.wilson_lb
-        chord *= rules.wilson_weight / (s.n_buys - least)
+        chord *= rules.wilson_weight / (s.n_buys - total)
     found.weighted_pp = 0.0
     add_score(rules, s.n_tickers, &found)
     for d in range(s.days.n):
         pp_of_hit = 100.0 / s.days.buys[d] if s.days.buys[d] > 0 else 0.0
-        worst_pp = min(worst_pp, pp_of_hit * floor)
-        s.gains[d] = family.slopes[d] * pp_of_hit + chord
-    s.base = found.score - chord * least - family.second_worst_share * worst_pp + family.slack
+        worst_pp = min(worst_pp, pp_of_hit * least)
+        gain = family.slopes[d] * pp_of_hit + chord
+        s.codes[d] = <int32_t>floor(gain / family.unit + 0.5)
+        rest = gain - s.codes[d] * family.unit
+        base += max(rest * least, rest * s.days.buys[d])
+        reach += <int64_t>abs(s.codes[d]) << s.n_planes
+        if s.codes[d] < 0:
+            # x times the complement of h, n bits, is x (2**n - 1) - x h.
+            start += <int64_t>s.codes[d] * ((1 << s.n_planes) - 1)
+    base += found.score - chord * total - family.second_worst_share * worst_pp + family.slack
+    base = ceil(base / family.unit)
+    s.bounded = family.bounded and fabs(base) + reach < half
+    if s.bounded:
+        s.start = <uint64_t>(start + half + <int64_t>base)
 
 
-cdef inline void raise_maxima(Walk *t, double *maxima, const uint64_t *alive) noexcept nogil:
+cdef inline void raise_maxima(Walk *t, int64_t block, uint64_t *alive) noexcept nogil:
     """Score the replicates of a block whose hits may beat their maximum."""
     cdef Scoring *s = &t.scoring
+    cdef uint64_t *levels = t.levels_of_maxima + block * t.family.n_sums * BLOCK_WORDS
+    cdef double *maxima = t.maxima + block * BLOCK
+    cdef double score
     cdef int32_t w, r
     cdef uint64_t left
-    cdef double bound
+    if s.bounded:
+        t.loops.drop_beaten(
+            s.planes, s.days.n, t.family.n_planes, s.n_planes, s.codes, s.start, levels,
+            t.family.n_sums, alive
+        )
     for w in range(BLOCK_WORDS):
         left = alive[w]
         while left:
-            r = 64 * w + mp2_lowest_bit(left)
+            r = mp2_lowest_bit(left)
             left &= left - 1
-            bound = s.base + t.loops.gather(
-                s.planes, s.days.n, t.family.n_planes, s.n_planes, r, s.gains, s.days.hits
-            )
-            if bound > maxima[r] or not t.family.bounded:
-                maxima[r] = max(maxima[r], score_hits(t))
+            score = score_hits(t, w, r)
+            if score > maxima[64 * w + r]:
+                maxima[64 * w + r] = score
+                raise_level(t, levels + w, r, score)
 
 
-cdef inline double score_hits(Walk *t) noexcept nogil:
-    """The score of the set with the hits of one replicate, -inf when it is not eligible."""
+cdef inline void raise_level(Walk *t, uint64_t *levels, int32_t r, double score) noexcept nogil:
+    """Write a maximum in whole units into bit r of its planes."""
+    cdef int64_t half = 1 << (t.family.n_sums - 2), level
+    cdef int32_t j
+    level = <int64_t>max(0.0, min(2.0 * half, floor(score / t.family.unit) + half))
+    for j in range(t.family.n_sums):
+        levels[BLOCK_WORDS * j] &= ~(<uint64_t>1 << r)
+        levels[BLOCK_WORDS * j] |= <uint64_t>(level >> j & 1) << r
+
+
+cdef inline double score_hits(Walk *t, int32_t w, int32_t r) noexcept nogil:
+    """The score with the hits in bit r of the planes' word w, -inf when it is not eligible."""
     cdef const ScoreRules *rules = t.family.rules
     cdef Days *days = &t.scoring.days
+    cdef const uint64_t *plane
     cdef Statistics found
+    cdef int32_t d, p
     t.n_evaluated += 1
+    for d in range(days.n):
+        days.hits[d] = 0
+        plane = t.scoring.planes + w + d * t.family.n_planes * BLOCK_WORDS
+        for p in range(t.scoring.n_planes):
+            days.hits[d] |= <int32_t>(plane[BLOCK_WORDS * p] >> r & 1) << p
     sum_days(days, &found)
     if not may_be_eligible(rules, &found):
         return -INFINITY

@@ -41,10 +41,12 @@ cdef struct Family:
     int64_t check_words
     const uint64_t *keys         # of fingerprints
     const double *win_rates      # of a day, in all replicates
-    int32_t bounded              # see `replicates_score.pxd`, also for the next three
+    int32_t bounded              # see `replicates_score.pxd`, also for the next five
     const double *slopes         # [n_days]
     double second_worst_share
     double slack
+    double unit                  # of the bound
+    int32_t n_sums               # planes of its sums
     int32_t steady               # `max_cv_buys` excludes no group within the other limits
 
 
@@ -68,11 +70,11 @@ cdef struct Scoring:
     # The set that is scored, and scratch.
     int32_t *tickers             # [n_days][n_tickers + 4]
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
-    uint64_t *any_day
-    double *gains                # [n_days]: rise of the bound for one more hit
-    double base                  # bound at no hits
+    int32_t *codes               # [n_days]: rise of the bound for one more hit, in units
+    uint64_t start               # of the sums
+    bint bounded
     int64_t n_buys
-    int64_t n_tickers            # of any day; 0: not counted yet, as are gains and base
+    int64_t n_tickers            # of any day; 0: not counted yet, as is the bound
     int32_t n_planes             # that are in use
     int32_t first_day            # that is counted
     int32_t n_listed             # days
@@ -102,10 +104,11 @@ cdef struct Walk:
     uint64_t *representatives    # [N_REPRESENTATIVES]
     uint64_t *seen               # fingerprints of groups looked into and sets scored, [n_slots]
     uint64_t n_slots
-    double *maxima               # [n_sizes][max_row]
-    uint64_t *valid              # [blocks][BLOCK_WORDS]
-    int64_t max_row
-    int32_t n_blocks
+    double *maxima               # [n_sizes][max_blocks][BLOCK]
+    uint64_t *levels_of_maxima   # [n_sizes][max_blocks][n_sums][BLOCK_WORDS]
+    uint64_t *valid              # [max_blocks][BLOCK_WORDS]
+    int32_t max_blocks
+    int32_t n_blocks             # in use
     Level levels[MAX_SIZE + 1]
     Pending pending
     Scoring scoring

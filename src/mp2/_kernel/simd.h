@@ -159,8 +159,8 @@ typedef struct mp2_loops {
     void (*list_bits)(const uint64_t *, int32_t, int32_t *);
     int32_t (*add_day)(const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t,
         uint64_t *, uint64_t *);
-    double (*gather)(
-        const uint64_t *, int32_t, int32_t, int32_t, int32_t, const double *, int32_t *);
+    void (*drop_beaten)(const uint64_t *, int32_t, int32_t, int32_t, const int32_t *, uint64_t,
+        const uint64_t *, int32_t, uint64_t *);
 } mp2_loops;
 
 #define MP2_JOIN_(a, b) a##b
@@ -356,6 +356,55 @@ typedef uint64_t MP2_FN(vector) __attribute__((vector_size(16), aligned(8)));
 typedef uint64_t MP2_FN(vector);
 #endif
 
+enum { MP2_FN(LANES) = sizeof(MP2_FN(vector)) / 8 };
+
+MP2_LOOP MP2_FN(vector) MP2_FN(read)(const uint64_t *words)
+{
+    MP2_FN(vector) v;
+    memcpy(&v, words, sizeof v);
+    return v;
+}
+
+/* Products of the lower halves of words. */
+MP2_LOOP MP2_FN(vector) MP2_FN(multiply)(MP2_FN(vector) a, MP2_FN(vector) b)
+{
+#if defined(MP2_HAS_AVX512)
+    return (MP2_FN(vector))_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(MP2_HAS_AVX2)
+    return (MP2_FN(vector))_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#else
+    return (a & 0xffffffff) * (b & 0xffffffff);
+#endif
+}
+
+MP2_LOOP uint64_t MP2_FN(sum)(MP2_FN(vector) v)
+{
+#if defined(MP2_HAS_AVX512)
+    return (uint64_t)_mm512_reduce_add_epi64((__m512i)v);
+#else
+    uint64_t words[MP2_FN(LANES)], sum = 0;
+    memcpy(words, &v, sizeof v);
+    for (int32_t k = 0; k < MP2_FN(LANES); k++)
+        sum += words[k];
+    return sum;
+#endif
+}
+
+/* Adds two bits to a plane; returns the carry. */
+MP2_LOOP MP2_FN(vector) MP2_FN(carry)(MP2_FN(vector) * sum, MP2_FN(vector) a, MP2_FN(vector) b)
+{
+    MP2_FN(vector) old = *sum;
+#if defined(MP2_HAS_AVX512)
+    __m512i x = (__m512i)old, y = (__m512i)a, z = (__m512i)b;
+    *sum = (MP2_FN(vector))_mm512_ternarylogic_epi64(x, y, z, 0x96);
+    return (MP2_FN(vector))_mm512_ternarylogic_epi64(x, y, z, 0xe8);
+#else
+    MP2_FN(vector) different = old ^ a;
+    *sum = different ^ b;
+    return (old & a) | (different & b);
+#endif
+}
+
 MP2_LOOP int32_t MP2_FN(count)(uint64_t word)
 {
 #if defined(MP2_HAS_AVX512) || defined(MP2_HAS_AVX2)
@@ -390,7 +439,7 @@ static const mp2_loops MP2_FN(loops) = {
     MP2_FN(fingerprint),
     MP2_FN(list_bits),
     MP2_FN(add_day),
-    MP2_FN(gather),
+    MP2_FN(drop_beaten),
 };
 
 #undef MP2_ISA

@@ -93,8 +93,9 @@ cdef extern from "_kernel/simd.h" nogil:
             const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
             uint64_t *
         ) noexcept nogil
-        double (*gather)(
-            const uint64_t *, int32_t, int32_t, int32_t, int32_t, const double *, int32_t *
+        void (*drop_beaten)(
+            const uint64_t *, int32_t, int32_t, int32_t, const int32_t *, uint64_t,
+            const uint64_t *, int32_t, uint64_t *
         ) noexcept nogil
     int32_t mp2_count(uint64_t word)
     int32_t mp2_lowest_bit(uint64_t word)
