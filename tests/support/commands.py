@@ -37,8 +37,13 @@ def start(*args, **kwargs):
 def plug_in(folder, code, classes):
     """Write a package with entry points to a folder, which the caller puts on the path."""
     (folder / "killed_plug_in.py").write_text(code)
+    install(folder, {name.lower(): f"killed_plug_in:{name}" for name in classes})
+
+
+def install(folder, scanners):
+    """Write the metadata of a package with these scanners, as pip would."""
     info = folder / "killed_plug_in-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: killed-plug-in\nVersion: 1\n")
-    lines = "".join(f"{name.lower()} = killed_plug_in:{name}\n" for name in classes)
+    lines = "".join(f"{name} = {place}\n" for name, place in scanners.items())
     (info / "entry_points.txt").write_text(f"[mp2.scanners]\n{lines}")
