@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 import hypothesis
 import pytest
@@ -12,6 +13,10 @@ hypothesis.settings.register_profile("usual", deadline=None, max_examples=30)
 hypothesis.settings.register_profile("full", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("usual")
+
+# Pytest rewrites every assertion, and a command compiles its modules: once, not in every run.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The tables of tests are small: to wake a pool of threads takes longer than the work.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")

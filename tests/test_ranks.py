@@ -1,6 +1,7 @@
 """Imports only go down the ranks of the packages, and the public names are those of the stub."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -37,9 +38,16 @@ def room_of(path):
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache
+def imports_of(path):
+    """The imports of a file, at its top, inside a function or for types only."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported_packages(path):
-    """The packages that a file imports from, at its top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The packages that a file imports from."""
+    for node in imports_of(path):
         if isinstance(node, ast.ImportFrom) and node.module == "mp2":
             yield from (alias.name for alias in node.names if alias.name in RANK_OF)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mp2."):
@@ -51,15 +59,18 @@ def files():
     return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_imports_go_down(path):
-    own = room_of(path)
-    others = {
-        room
-        for room in imported_packages(path)
-        if room != own and (own, room) != ("groups", "_recurse")
-    }
-    assert {room for room in others if RANK_OF[room] >= RANK_OF[own]} == set()
+def test_imports_go_down():
+    not_down = []
+    for path in files():
+        own = room_of(path)
+        not_down += [
+            f"{path.relative_to(SOURCE)} imports {room}"
+            for room in imported_packages(path)
+            if room != own
+            and (own, room) != ("groups", "_recurse")
+            and RANK_OF[room] >= RANK_OF[own]
+        ]
+    assert not_down == []
 
 
 def module_of(path):
@@ -69,11 +80,11 @@ def module_of(path):
 
 
 def imported_names(path):
-    """Everything a file imports, at its top, inside a function or for types only."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The names of everything a file imports."""
+    for node in imports_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}: a relative import"
             # `from package import module` names a module as well.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)

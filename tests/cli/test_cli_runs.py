@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from commands import RULES, WEEK, strict_json
+from commands import RULES, WEEK, command_output, strict_json
 from places import STORES
 
 from mp2.cli.runs import STATUSES, sorted_runs
@@ -35,15 +35,22 @@ def summary(run_id, **values):
     )
 
 
-@pytest.fixture
-def four(mp2):
-    """The ids of four runs, newest first: two of the week, a day, and one that failed."""
-    assert mp2("search", WEEK, *RULES)[0] == 0
-    assert mp2("search", WEEK, *RULES, "--replicates=19", "--max-size=3")[0] == 0
-    assert mp2("search", WEEK, *RULES, "--replicates=0", "--max-attempts=10")[0] in (0, 4)
-    assert mp2("search", WEEK, *RULES, "--replicates=0")[0] == 0
-    with closing(sqlite3.connect("mp2.db", isolation_level=None)) as connection:
+@pytest.fixture(scope="module")
+def db_of_four(tmp_path_factory):
+    """A database of four runs: two long ago, one that made its attempts, a complete one."""
+    db = tmp_path_factory.mktemp("four") / "mp2.db"
+    for options in ([], ["--max-size=3"], ["--replicates=0", "--max-attempts=10"], []):
+        command_output("search", WEEK, *RULES, *options, "--db", db)
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("UPDATE run SET started_at = '2020-01-01T00:00:00Z' WHERE run <= 2")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return db
+
+
+@pytest.fixture
+def four(mp2, here, db_of_four):
+    """The ids of four runs of `mp2.db`, newest first."""
+    shutil.copy(db_of_four, here / "mp2.db")
     return [run["run_id"] for run in strict_json(mp2("runs", "list", "--json")[1])["runs"]]
 
 

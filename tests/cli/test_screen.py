@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from commands import RULES, WEEK
+from commands import RULES, WEEK, command_output
 from rich.cells import cell_len
 from test_cli_prices import GRIDS, SEARCH
 
@@ -192,11 +192,12 @@ def test_what_is_found_in_the_data_is_said_in_one_line_per_file(mp2, bars, here)
 # --- states that are hard to come by --------------------------------------------------------------
 
 
-@pytest.fixture
-def loaded(mp2):
-    """A stored result, and picks made up for it."""
-    mp2("search", WEEK, *RULES, "--replicates=0")
-    with Store("mp2.db", read_only=True) as store:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A stored result."""
+    db = tmp_path_factory.mktemp("loaded") / "mp2.db"
+    command_output("search", WEEK, *RULES, "--replicates=0", "--db", db)
+    with Store(db, read_only=True) as store:
         return store.load(store.find("last"))
 
 

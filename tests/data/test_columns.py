@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,9 @@ from signal_frames import (
 )
 
 from mp2.data.signal_reader import read_signals
+
+TYPICAL = ("polars", "csv", "sqlite", "pandas", "parquet")
+"""Sources that hold types in different ways."""
 
 
 def test_other_column_names() -> None:
@@ -73,7 +75,7 @@ def test_columns_without_text_names_are_listed() -> None:
      (1.0, None, False), (1.0, nan, False),
      (1.0, inf, False), (-inf, 1.0, False), (nan, nan, False)],
 )  # fmt: skip
-@pytest.mark.parametrize("source", ["polars", "csv", "sqlite", "pandas", "parquet"])
+@pytest.mark.parametrize("source", TYPICAL)
 def test_a_win_needs_two_finite_prices_and_a_rise(
     open_: float | None, close: float | None, won: bool, source: str, tmp_path: Path
 ) -> None:
@@ -118,8 +120,12 @@ def test_prices_of_every_numeric_type(dtype: Any) -> None:
      ["1.0", "0.0", "nan"], ["Yes", "no", "-"], ["W", "L", ""], ["1", "-1", None],
      [1, -1, None], ["won", "lost", "N/A"]],
 )  # fmt: skip
+@pytest.mark.parametrize(
+    "source",
+    [name if name in TYPICAL else pytest.param(name, marks=pytest.mark.slow) for name in SOURCES],
+)
 def test_the_win_column_is_used_as_it_is_and_nulls_are_counted(
-    values: list[Any], as_source: Callable[..., Any]
+    values: list[Any], source: str, tmp_path: Path
 ) -> None:
     rows = win_frame(
         *(
@@ -127,7 +133,7 @@ def test_the_win_column_is_used_as_it_is_and_nulls_are_counted(
             for ticker, value in zip("TUV", values, strict=True)
         )
     )
-    panel = read_signals(as_source(rows))
+    panel = read_signals(SOURCES[source](rows, tmp_path))
     assert list(contents(panel)["A", "1"].values()) == [True, False, False]
     assert panel.base_win_rates.tolist() == [100 / 3]
     assert len(panel.warnings) == 1

@@ -3,11 +3,17 @@
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
+import pytest
 from places import GOLDEN
 
+from mp2.cli.main import main
+
 WEEK = GOLDEN / "week-prices.csv"
-RULES = ("--min-daily-hits", "3")
+RULES = ("--min-daily-hits=3", "--replicates=19")
+"""Of a search of the `WEEK` that keeps groups; the test for luck is as small as it can be."""
 ENDLESS = (
     "-v",
     "--budget=100s",
@@ -25,6 +31,14 @@ def strict_json(text):
         raise AssertionError(f"{name} in JSON")
 
     return json.loads(text, parse_constant=refuse)
+
+
+def command_output(*args):
+    """Run a command in this process, outside of a test; return what it prints."""
+    with redirect_stdout(StringIO()) as out, pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])
+    assert ended.value.code in {0, 4}
+    return out.getvalue()
 
 
 def start(*args, **kwargs):

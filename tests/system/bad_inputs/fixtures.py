@@ -6,15 +6,13 @@ import gzip
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 
 import polars as pl
-import pytest
+from commands import command_output
 from market_bars import walk
 
-from mp2.cli.main import main
 from mp2.data.prices import to_frame
 
 SIGNALS = "algo,variation,day,ticker,open,close\n" + "".join(
@@ -63,8 +61,8 @@ def make_standard(folder: Path) -> None:
     to_frame(walk(4, 60)).write_csv(folder / "prices.csv")
     (folder / "grids.toml").write_text(GRIDS)
     for db in ("mp2.db", "stopped.db"):
-        _run("search", folder / "signals.csv", *SEARCH, "--db", folder / db)
-    _run(
+        command_output("search", folder / "signals.csv", *SEARCH, "--db", folder / db)
+    command_output(
         "run",
         folder / "prices.csv",
         *SEARCH,
@@ -76,12 +74,6 @@ def make_standard(folder: Path) -> None:
     for statements, db in (((), "mp2.db"), ((_INTERRUPT,), "stopped.db")):
         with _change(*statements, name=db)(folder):
             pass
-
-
-def _run(*words: object) -> None:
-    with redirect_stdout(StringIO()), pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    assert ended.value.code == 0
 
 
 # --- made for a case -----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from mp2.storage import database
 
 HERE = Path(__file__).parent
 USUAL = {
-    "run": "prices.csv",
+    "run": "prices.csv --grids grids.toml",
     "search": "signals.csv",
     "resume": "last --db stopped.db",
     "test": "last --db stopped.db",
