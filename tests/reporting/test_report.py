@@ -109,8 +109,15 @@ def test_a_walk_has_a_page(walked):
 def test_a_run_that_found_nothing_has_a_page():
     page = package.report(result_of({2: [], 3: []}))
     assert "Nothing was kept: no group of the 5 days searched meets the rules." in page
+    assert "<h1>Search of 5 days, nothing kept</h1>" in page
     # No picture, so no library of pictures.
     assert len(page) < 100_000
+
+
+def test_a_search_without_a_find_says_whether_it_ended():
+    walled = result_of({2: [], 3: []}, status=Status.WALL, coverage=0.125)
+    lead = re.search(r'<p class="lead">(.*?)</p>', package.report(walled))[1]
+    assert lead.endswith("The search did not end: it covered 12.5% of the space.")
 
 
 def test_nothing_is_requested_and_only_own_scripts_run(page):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from mp2._document import Names
+from mp2.groups.rules import Rules
 
 Cell = str | int | float | bool | None | date
 """A value of a table; the page decides how it looks."""
@@ -24,11 +25,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A figure, and its numbers for who sees no figure."""
+    """A figure, and its numbers for who sees no figure: `is_open` shows them at once."""
 
     figure: Any
     table: Table
     title: str | None = None
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,16 @@ _FOLDERS = re.compile(r"(?<![\w.:/])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\\])+")
 def without_folders(text: str) -> str:
     """Return a text without the folders of absolute paths, which are nobody else's business."""
     return _FOLDERS.sub("", text)
+
+
+def rule_facts(rules: Rules) -> Iterator[tuple[str, str]]:
+    """Yield the rules of a search by their names."""
+    for name, value in rules.to_dict().items():
+        text = str(value)
+        # The sizes are the only list.
+        if isinstance(value, list):
+            text = ", ".join(map(str, value))
+        yield name.replace("_", " "), text
 
 
 # Any: polars is imported by what makes a frame.

@@ -44,8 +44,8 @@ def index_page(
 
 
 def _section(runs: Sequence[RunSummary]) -> Section:
+    identity = ("run", "last day", "status")
     figures = ("best by size", "p", "coverage %", "picks hit %", "all tickers %")
-    headings = ("run", "last day", "status", "source", *figures)
     rows: list[list[Cell]] = []
     for run in runs:
         best = []
@@ -53,16 +53,19 @@ def _section(runs: Sequence[RunSummary]) -> Section:
             if score is not None:
                 best.append(f"{size}: {score:.2f}")
         coverage = None if run.coverage is None else 100 * run.coverage
-        source = without_folders(run.source)
-        named = (run.run_id, run.last_day, run.status, source)
-        rates: tuple[Cell, Cell] = (None, None)
-        if run.outcome is not None:
-            rates = (run.outcome.hit_rate_pp, run.outcome.universe_hit_rate_pp)
-        rows.append([*named, ", ".join(best), shown_p(run.p, None), coverage, *rates])
+        row: list[Cell] = [run.run_id, run.last_day, run.status]
+        row += [", ".join(best), shown_p(run.p, None), coverage]
+        if run.outcome is None:
+            row += [None, None]
+        else:
+            row += [run.outcome.hit_rate_pp, run.outcome.universe_hit_rate_pp]
+        row.append(without_folders(run.source))
+        rows.append(row)
+    table = Table(headings=(*identity, *figures, "source"), rows=rows)
     return Section(
         anchor="runs",
         short="Runs",
         question="How do the runs compare?",
         answer=f"{counted(len(runs), 'run')}, oldest first in the picture.",
-        pictures=[Picture(figure=draw_runs(runs), table=Table(headings=headings, rows=rows))],
+        pictures=[Picture(figure=draw_runs(runs), table=table, is_open=True)],
     )

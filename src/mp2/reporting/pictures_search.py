@@ -48,7 +48,8 @@ def scores(result: SearchResult, size: int) -> Any:
     null = luck_scores(result, size)
     groups = result.kept.get(size, ())
     _add_bins(figure, eligible, BLUE, "eligible groups (logarithmic)", "y")
-    _add_luck(figure, null, result.significance, size)
+    if any(null):
+        _add_luck(figure, null, result.significance, size)
     if groups:
         best = groups[0].score
         figure.add_vrect(
@@ -58,10 +59,10 @@ def scores(result: SearchResult, size: int) -> Any:
         picked = result.pick(size)
         if picked is not None and picked.rank > 1:
             _add_line(figure, picked.score, "pick", "dash")
-    # An empty half would look like a count of none.
+    # An empty half would look like a count of none, and its ground would cover the bars.
     if not any(null):
         figure.update_layout(xaxis={"anchor": "y"}, yaxis={"domain": [0, 1]})
-        figure.update_layout(yaxis2={"visible": False})
+        figure.layout.yaxis2 = None
     elif not any(eligible):
         figure.update_layout(yaxis={"visible": False}, yaxis2={"domain": [0, 1]})
     if any(eligible):

@@ -8,7 +8,7 @@ from mp2._document import Names
 from mp2.errors import counted
 from mp2.groups.luck import shown_p
 from mp2.groups.result import Group, SearchResult
-from mp2.reporting.content import Cell, Page, Section, Table, without_folders
+from mp2.reporting.content import Cell, Page, Section, Table, rule_facts, without_folders
 from mp2.reporting.run_report import RunReport
 from mp2.reporting.run_sections import common_section, days_section, votes_section
 from mp2.reporting.run_words import cards, lead, title
@@ -113,9 +113,4 @@ def facts_of(result: SearchResult) -> Iterator[tuple[str, str]]:
     yield "rule of outcomes", str(result.hold)
     # As many digits as tell two inputs apart at a glance.
     yield "input", result.input_fingerprint[:16]
-    for name, value in result.rules.to_dict().items():
-        text = str(value)
-        # The sizes are the only list.
-        if isinstance(value, list):
-            text = ", ".join(map(str, value))
-        yield name.replace("_", " "), text
+    yield from rule_facts(result.rules)

@@ -25,9 +25,10 @@ def votes_section(picks: DayPicks, outcome: Outcome | None) -> Section:
     answer = f"{counted(top.n_groups, 'group')} name {top.ticker}."
     # Votes of earlier versions do not name their ideas.
     if ideas:
+        groups = counted(n_groups, "group")
         answer = (
-            f"{top.n_ideas} of {counted(len(ideas), 'idea')} name {top.ticker}. Up to {n_groups} "
-            "groups name a ticker, but groups that say the same are one idea: count ideas."
+            f"{top.n_ideas} of {counted(len(ideas), 'idea')} name {top.ticker}. Up to {groups} "
+            "name a ticker, but groups that say the same are one idea: count ideas."
         )
     note = "Rows: tickers, most ideas first. Columns: ideas, the best of a size first."
     if outcome is not None and outcome.returns_pp:

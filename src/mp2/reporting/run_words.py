@@ -25,7 +25,11 @@ def title(report: RunReport) -> str:
     """Return what the page is about: the tickers and their day."""
     picks = report.picks
     if picks is None:
-        return f"Search of {counted(len(report.result.days), 'day')}, no picks yet"
+        n_days = counted(len(report.result.days), "day")
+        found = "no picks yet"
+        if best_pick(report.result) is None:
+            found = "nothing kept"
+        return f"Search of {n_days}, {found}"
     tickers = counted(len(picks.tickers()), "ticker")
     day = date.fromisoformat(picks.day)
     return f"{tickers} for {day:%A} {day.day} {day:%B %Y}"
@@ -37,20 +41,26 @@ def lead(report: RunReport) -> str:
     best = best_pick(result)
     n_days = counted(len(result.days), "day")
     if best is None:
-        return f"Nothing was kept: no group of the {n_days} searched meets the rules."
+        sentence = f"Nothing was kept: no group of the {n_days} searched meets the rules."
+        return " ".join([sentence, *unfinished(result)])
     sentences = [
         f"In the {n_days} searched, the pick of size {len(best.members)} hit {best.pooled_pp:.0f}%"
-        f"{against(result)}; it was chosen for that."
+        f"{against(result)}; it was chosen for that.",
+        *unfinished(result),
     ]
-    if result.status is not Status.COMPLETE:
-        # Rounded down: only a complete search says 100%.
-        searched = int(1000 * result.coverage) / 10
-        sentences.append(f"The search did not end: it covered {searched}% of the space.")
     if report.outcome is not None:
         sentences.append(outcome_sentence(report.outcome))
     sentences.append(walk_sentence(report.walk))
     sentences.append(luck_sentence(result))
     return " ".join(sentences)
+
+
+def unfinished(result: SearchResult) -> Iterator[str]:
+    """Yield how far a search came that did not end."""
+    if result.status is not Status.COMPLETE:
+        # Rounded down: only a complete search says 100%.
+        searched = int(1000 * result.coverage) / 10
+        yield f"The search did not end: it covered {searched}% of the space."
 
 
 def best_pick(result: SearchResult) -> Group | None:

@@ -51,7 +51,7 @@ def luck_section(result: SearchResult) -> Section | None:
 
 
 def _luck_note(result: SearchResult) -> str:
-    note = "Above: all eligible groups; the grey zone holds those that were kept."
+    note = "Bars: all eligible groups; the grey zone holds those that were kept."
     luck = result.significance
     if luck is None or luck.p is None:
         return note

@@ -6,7 +6,7 @@ from mp2.groups.luck import P_SMALL
 from mp2.picks.records import ALL
 from mp2.picks.weeks import WalkForward
 from mp2.reporting import pictures_walk as draw
-from mp2.reporting.content import Page, Picture, Section, table_of, without_folders
+from mp2.reporting.content import Page, Picture, Section, rule_facts, table_of, without_folders
 
 
 def walk_page(walk: WalkForward) -> Page:
@@ -17,25 +17,29 @@ def walk_page(walk: WalkForward) -> Page:
         ("budget of a week", f"{walk.budget_s_per_week:g} s"),
         ("cost", f"{walk.cost_bps:g} basis points per side"),
     ]
-    for name, value in walk.rules.to_dict().items():
-        facts.append((name.replace("_", " "), str(value)))
+    facts += rule_facts(walk.rules)
     return Page(
         name="walk-forward",
         title=f"Picks of {len(walk.weeks)} weeks: {walk.verdict}",
         lead=walk.sentence(),
-        sections=[walk_section(walk)] if walk.weeks else [],
+        sections=[walk_section(walk, says=False)] if walk.weeks else [],
         facts=facts,
         warnings=tuple(map(without_folders, walk.warnings)),
     )
 
 
-def walk_section(walk: WalkForward) -> Section:
-    """Return the section that asks whether picks like these did well in past weeks."""
-    answer = walk.sentence()
+def walk_section(walk: WalkForward, *, says: bool = True) -> Section:
+    """Return the section that asks whether picks like these did well in past weeks.
+
+    It `says` the verdict unless the page begins with it.
+    """
+    n_weeks = len(walk.weeks)
+    answer = f"{n_weeks} times: search the days of a week, apply the groups to the days after."
+    if says:
+        answer = f"{walk.sentence()} {answer}"
     luck = walk.luck_sentence()
     if luck is not None:
         answer += f" {luck}"
-    n_weeks = len(walk.weeks)
     return Section(
         anchor="walk",
         short="Walk-forward",
@@ -55,7 +59,6 @@ def walk_section(walk: WalkForward) -> Section:
         ],
         note="The band would hold 95 of 100 choices of as many tickers at random if tickers moved "
         "independently; they move together, so it should be wider. "
-        f"{n_weeks} times: search the days of a week, apply the groups to the days after. "
         "x marks weeks without picks. One interval in twenty lies beside zero by chance: of "
         f"{n_weeks} weeks expect {P_SMALL * n_weeks:.0f}. In the tables {ALL} is the union of the "
         "picks of all sizes.",
