@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -23,6 +24,8 @@ nox.options.sessions = [
     "instructions",
     "docs",
     "browser",
+    "release",
+    "warnings",
     "wheel",
     "lowest",
     "newer",
@@ -31,6 +34,13 @@ nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
+PLATFORMS = {
+    "linux": ("x86_64", "aarch64"),
+    "macos": ("x86_64", "arm64"),
+    "windows": ("AMD64", "ARM64"),
+}
+"""Of each, cibuildwheel builds for the machines named; Linux counts twice, as glibc and musl."""
+
 ADVISORIES = "https://pypi.org/pypi/jinja2/2.4.1/json"
 """A release with known advisories, at the source that pip-audit queries."""
 
@@ -94,18 +104,33 @@ def everything(session):
 
 @nox.session(reuse_venv=False)
 def wheel(session):
-    """Build the sdist and from it the wheel, check the wheel, and test it.
+    """Build the sdist and from it the wheel, twice, check both, and test the wheel.
 
     The tests run in a folder without the sources and without a compiled extension. They try more
     random examples than elsewhere, and polars has several threads.
     """
-    session.install("build>=1.2", "abi3audit>=0.0.20")
+    tools = ["build>=1.2", "abi3audit>=0.0.20", "auditwheel>=6.4", "check-wheel-contents>=0.6.3"]
+    session.install(*tools, "twine>=6.2")
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "-q", "--outdir", str(dist))
+    # Files have this time in the wheel, whenever it is built.
+    epoch = {"SOURCE_DATE_EPOCH": str(int((ROOT / "CHANGELOG.md").stat().st_mtime))}
+    session.run("python", "-m", "build", "-q", "--outdir", str(dist), env=epoch)
     (built,) = dist.glob("*.whl")
+    (sdist,) = dist.glob("*.tar.gz")
     session.log(f"built {built.name}, {built.stat().st_size} bytes")
+    session.run("python", str(ROOT / ".ci" / "check_dist.py"), str(sdist), str(built))
+    session.run("twine", "check", "--strict", str(sdist), str(built))
+    session.run("check-wheel-contents", str(built))
     session.run("abi3audit", "--strict", "--summary", str(built))
+    if sys.platform == "linux":
+        session.run("auditwheel", "show", str(built))
+    again = dist / "again"
+    shutil.unpack_archive(sdist, again)
+    (source,) = again.iterdir()
+    session.run("python", "-m", "build", "-q", "-w", "-o", str(again), str(source), env=epoch)
+    if (again / built.name).read_bytes() != built.read_bytes():
+        session.error(f"a second build of {built.name} differs from the first")
     session.run("python", "-m", "pip", "install", "-q", f"{built}[test]")
     elsewhere = dist.parent / "elsewhere"
     shutil.rmtree(elsewhere, ignore_errors=True)
@@ -116,6 +141,46 @@ def wheel(session):
     more = ["--hypothesis-profile=full", "-p", "no:cacheprovider"]
     env = {"POLARS_MAX_THREADS": "4"}
     session.run("pytest", "-q", "-n", "2", *more, *session.posargs, env=env)
+
+
+@nox.session
+def release(session):
+    """Check the workflows, and that the targets of a release are the eight platforms."""
+    session.install("check-jsonschema>=0.35", "zizmor>=1.20", "cibuildwheel>=4.3")
+    workflows = sorted(map(str, (ROOT / ".github" / "workflows").glob("*.yml")))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("zizmor", "--offline", "-q", *workflows)
+    targets = []
+    for platform, machines in PLATFORMS.items():
+        for machine in machines:
+            listing = ["cibuildwheel", "--print-build-identifiers", "--platform", platform]
+            targets += session.run(*listing, "--archs", machine, silent=True).split()
+    pythons = {target.partition("-")[0] for target in targets}
+    session.log(f"{len(targets)} targets of {len(pythons)} Pythons")
+    if len(targets) != len(pythons) * 8:
+        session.error(f"not eight platforms for each Python: {targets}")
+
+
+@nox.session
+def warnings(session):
+    """Compile the kernel with gcc and with clang; a warning is an error.
+
+    Where one of them is missing it prints a notice. Zig's compiler, from PyPI, is a clang too.
+    """
+    session.install("setuptools>=77", "cython>=3.1")
+    compilers = {name: name for name in ("gcc", "clang") if shutil.which(name)}
+    if "clang" not in compilers:
+        session.install("ziglang>=0.16")
+        compilers["clang"] = f"{session.bin}/python -m ziglang cc"
+    if "gcc" not in compilers:
+        session.warn("NOTICE: no gcc found, so its warnings were not looked at")
+    for name, command in compilers.items():
+        folder = Path(session.create_tmp()) / name
+        shutil.rmtree(folder, ignore_errors=True)
+        env = {"CC": command, "LDSHARED": f"{command} -shared"}
+        env["CFLAGS"] = "-Wall -Wextra -Werror"
+        outputs = ["-j2", "--build-temp", str(folder), "--build-lib", str(folder)]
+        session.run("python", "setup.py", "-q", "build_ext", *outputs, env=env)
 
 
 @nox.session

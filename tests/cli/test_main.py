@@ -434,12 +434,45 @@ def test_doctor_reports_the_machine(mp2):
     facts = strict_json(out)
     assert code == 0
     assert facts["simd"] in facts["simd_available"]
+    assert set(facts["simd_missing"]).isdisjoint(facts["simd_available"])
+    assert facts["dependencies"]["polars"]["at_least"] == "2.0"
     assert facts["cores"] >= 1
     assert facts["speed_up"]["2"] > 0
     assert facts["clock_resolution_ns"] > 0
     assert facts["database"].endswith("mp2.db")
     _, out, _ = mp2("doctor")
     assert "with 2 threads" in out
+
+
+def test_doctor_says_what_is_installed(monkeypatch):
+    from mp2.cli import installed
+
+    required = ["numpy>=2.0", "rich>=999.0", "absent>=1.2", "tzdata>=0; extra == 'yahoo'"]
+    others = ["gone>=1; python_version < '3.0'", "pytest>=8; extra == 'test'", "mp2[net]"]
+    monkeypatch.setattr(installed, "requires", lambda name: [*required, *others])
+    found = installed.dependencies()
+    assert list(found) == ["numpy", "rich", "absent", "tzdata"]
+    assert installed.problems(found) == [
+        f"rich {found['rich']['version']} is older than needed: pip install 'rich>=999.0'",
+        "absent is not installed: pip install 'absent>=1.2'",
+    ]
+
+
+@pytest.mark.parametrize("version", ["2", "2.0.0", "2.0rc1", "2.0.1", "10.0"])
+def test_a_version_that_is_not_older(version):
+    from mp2.cli import installed
+
+    assert installed.problems({"a": {"version": version, "at_least": "2.0"}}) == []
+
+
+def test_doctor_warns_where_polars_cannot_run(monkeypatch):
+    from mp2.cli import doctor
+
+    (line,) = doctor.polars_problems({"avx2": ["bmi1"]})
+    assert "polars[rtcompat]" in line
+    assert doctor.polars_problems({"avx512": ["avx512f"]}) == []
+    monkeypatch.setattr(doctor.installed, "version_of", lambda name: "2.1.0")
+    assert doctor.polars_problems({"avx2": ["bmi1"]}) == []
 
 
 def test_foreign_text_is_neither_markup_nor_control(mp2, here):

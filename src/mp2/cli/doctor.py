@@ -12,6 +12,7 @@ import numpy as np
 
 from mp2 import __version__, _recurse
 from mp2._document import Document
+from mp2.cli import installed
 from mp2.data import bitset
 from mp2.data.panel import signal_panel
 from mp2.groups.rules import Rules
@@ -23,25 +24,47 @@ _SAMPLE_S = 0.3
 
 
 def report(db_path: Path) -> Document:
-    """Return version, interpreter, cores, kernel build, clock, thread speed-up and database.
+    """Return version, interpreter, kernel, clock, thread speed-up, dependencies and database.
 
-    All are plain JSON values.
+    All are plain JSON values; `warnings` is what the user should change.
     """
+    missing = simd_missing()
+    found = installed.dependencies()
     return {
         "version": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
+        "wheel": installed.wheel_tag(),
         "cores": usable_cores(),
         "simd": _recurse.simd(),
+        "simd_reason": "MP2_SIMD" if os.environ.get("MP2_SIMD") else "the widest of this machine",
         "simd_available": list(_recurse.simd_available()),
+        "simd_missing": missing,
         "kernel_build": _recurse.build_info(),
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
         "clock_resolution_ns": clock_resolution_ns(),
         # Two threads also on one core: they must not be slower than one.
         "speed_up": {"2": speed_up(2)},
+        "dependencies": found,
         "database": str(db_path),
         "database_exists": db_path.exists(),
+        "warnings": [*installed.problems(found), *polars_problems(missing)],
     }
+
+
+def simd_missing() -> dict[str, list[str]]:
+    """Return what the processor lacks for the loops of each instruction set it does not have."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return {}
+    features = {name: list(_recurse.simd_missing(name)) for name in ("avx2", "avx512")}
+    return {name: lacking for name, lacking in features.items() if lacking}
+
+
+def polars_problems(missing: dict[str, list[str]]) -> list[str]:
+    """Return what to install where polars would die of an illegal instruction."""
+    if "avx2" not in missing or installed.version_of("polars-runtime-compat"):
+        return []
+    return ["polars needs AVX2, which this processor lacks: pip install 'polars[rtcompat]'"]
 
 
 def usable_cores() -> int:

@@ -325,12 +325,22 @@ def prune(
 @DB_OPTION
 @JSON_OPTION
 def doctor(db: Path) -> None:
-    """Print version, Python, cores, kernel build, clock, speed-up by threads, database path."""
+    """Print version, Python, kernel, clock, speed-up by threads, dependencies, database path.
+
+    Warns of dependencies that are missing or too old, and of a processor that polars cannot use.
+    """
     from mp2.cli.doctor import report
 
     facts = report(db.absolute())
-    shown = dict(facts)
+    shown = {name: value for name, value in facts.items() if name != "warnings"}
     shown["simd_available"] = ", ".join(facts["simd_available"])
+    shown["simd_missing"] = "; ".join(
+        f"{name} needs {', '.join(features)}" for name, features in facts["simd_missing"].items()
+    )
     shown["speed_up"] = f"{facts['speed_up']['2']} with 2 threads"
+    shown["dependencies"] = ", ".join(
+        f"{name} {versions['version']} (>= {versions['at_least']})"
+        for name, versions in facts["dependencies"].items()
+    )
     rows = [(name.replace("_", " "), value) for name, value in shown.items()]
     present(document(**facts), record_table(("what", "value"), rows))
