@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 import pytest
 from sheets import group_of, result_of
 
-from mp2 import plot
+from mp2 import plot, report
 from mp2.discovery.records import OutcomeStatus, ScanError, ScanOutcome, ScanResult, ScanStatus
 from mp2.errors import MissingExtraError
 from mp2.picks.records import DayPicks, Vote
+from mp2.reporting import writing
 from mp2.reporting.theme import label
 
 
@@ -199,16 +200,20 @@ def test_the_package_and_the_command_load_no_picture_library():
     assert run.stdout == "[]\n"
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch, picks):
+@pytest.mark.parametrize(
+    ("package", "start"),
+    [("plotly", "a picture"), ("jinja2", "a report")],
+)
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch, result, package, start):
     imported = builtins.__import__
 
     def without(name, *args, **kwargs):
-        if name.startswith("plotly"):
+        if name.startswith(package):
             raise ImportError(name)
         return imported(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(
-        MissingExtraError, match=r"^a picture needs the extra 'report': pip install"
-    ):
-        plot.votes(picks)
+    writing._environment.cache_clear()
+    needs = f"^{start} needs the extra 'report': pip install"
+    with pytest.raises(MissingExtraError, match=needs):
+        report(result)

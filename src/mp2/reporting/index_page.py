@@ -55,6 +55,7 @@ def _section(runs: Sequence[RunSummary]) -> Section:
         coverage = None if run.coverage is None else 100 * run.coverage
         row: list[Cell] = [run.run_id, run.last_day, run.status]
         row += [", ".join(best), shown_p(run.p, None), coverage]
+        # The day picked for is not traded yet, or nobody asked (mp2 outcome).
         if run.outcome is None:
             row += [None, None]
         else:

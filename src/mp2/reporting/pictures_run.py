@@ -52,14 +52,20 @@ def votes(picks: DayPicks, outcome: Outcome | None = None) -> Any:
     _add_picked(figure, picks, shown, sizes)
     _add_ideas(figure, shown, columns)
     _add_counts(figure, shown, outcome)
-    middles: list[float | None] = []
+    middles: list[float] = []
+    texts = []
     for size in sizes:
         places = [place for place, column in enumerate(columns) if column[0] == size]
-        middles.append(fmean(places) if places else None)
-        if places and places[0]:
-            figure.add_vline(x=places[0] - 0.5, line={"color": GREY, "width": 2}, xref="x2")
-    texts = [f"ideas of size {size}" for size in sizes]
-    figure.update_layout(xaxis2={"tickvals": middles, "ticktext": texts, "tickangle": 0})
+        # A size that votes for nothing has no columns to stand above.
+        if not places:
+            continue
+        middles.append(fmean(places))
+        texts.append(f"ideas of size {size}")
+        if places[0] > 0:
+            line = {"color": GREY, "width": 2}
+            figure.add_vline(x=places[0] - 0.5, line=line, xref="x2")
+    ticks = {"tickvals": middles, "ticktext": texts, "tickangle": 0}
+    figure.update_layout(xaxis2=ticks)
     return figure
 
 
@@ -184,7 +190,12 @@ def days(result: SearchResult, outcome: Outcome | None = None) -> Any:
     figure = new_figure(
         "Hit rate by day",
         380,
-        yaxis={"range": [0, 104], "dtick": 25, "ticksuffix": "%", "title": {"text": "hit rate"}},
+        yaxis={
+            "range": [0, 104],
+            "dtick": 25,
+            "ticksuffix": "%",
+            "title": {"text": "hit rate"},
+        },
         xaxis={"showgrid": False, "zeroline": False},
     )
     marks = list(map(_mark, result.days))
@@ -388,12 +399,24 @@ def algorithm_shares(result: SearchResult) -> tuple[list[str], dict[frozenset[st
             n_groups += 1
             # All different: a group has one variation of an algorithm.
             algos = column(group.members, "algo")
-            counts.update(frozenset([algo]) for algo in algos)
-            counts.update(map(frozenset, combinations(algos, 2)))
-    shares = {pair: 100 * n / n_groups for pair, n in counts.items()}
-    alone = [pair for pair in shares if len(pair) == 1]
-    alone.sort(key=lambda pair: (-shares[pair], *pair))
-    return [name for pair in alone for name in pair], shares
+            for algo in algos:
+                counts[frozenset([algo])] += 1
+            for pair in combinations(algos, 2):
+                counts[frozenset(pair)] += 1
+    shares: dict[frozenset[str], float] = {}
+    alone: dict[str, float] = {}
+    for names, n in counts.items():
+        percent = 100 * n / n_groups
+        shares[names] = percent
+        if len(names) == 1:
+            (name,) = names
+            alone[name] = percent
+
+    # Equal shares by name: a page is the same every time.
+    def order(name: str) -> tuple[float, str]:
+        return -alone[name], name
+
+    return sorted(alone, key=order), shares
 
 
 def variations(result: SearchResult) -> Any:
@@ -430,9 +453,12 @@ def variation_shares(result: SearchResult) -> Shares:
     for size, groups in result.kept.items():
         counts: Counter[str] = Counter()
         for group in groups:
-            counts.update(f"{member.algo} {member.variation}" for member in group.members)
+            for member in group.members:
+                name = f"{member.algo} {member.variation}"
+                counts[name] += 1
         for name, n_groups in counts.items():
-            shares.setdefault(name, {})[size] = 100 * n_groups / len(groups)
+            by_size = shares.setdefault(name, {})
+            by_size[size] = 100 * n_groups / len(groups)
 
     def order(entry: tuple[str, dict[int, float]]) -> tuple[float, str]:
         name, by_size = entry

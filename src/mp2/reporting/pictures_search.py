@@ -39,8 +39,17 @@ def scores(result: SearchResult, size: int) -> Any:
         f"Scores of the eligible groups of size {size}",
         400,
         xaxis={"title": {"text": "score"}, "anchor": "y2"},
-        yaxis={"domain": _UPPER, "type": "log", "dtick": 1, "title": {"text": "groups"}},
-        yaxis2={"domain": _LOWER, "title": {"text": "searches"}, "rangemode": "tozero"},
+        yaxis={
+            "domain": _UPPER,
+            "type": "log",
+            "dtick": 1,
+            "title": {"text": "groups"},
+        },
+        yaxis2={
+            "domain": _LOWER,
+            "title": {"text": "searches"},
+            "rangemode": "tozero",
+        },
         bargap=0.06,
         showlegend=True,
     )
@@ -69,6 +78,7 @@ def scores(result: SearchResult, size: int) -> Any:
         # A single group is a bar, too; an axis that fits itself begins above it.
         figure.update_yaxes(range=[-0.3, math.log10(max(eligible)) + 0.1], selector={"type": "log"})
     filled = [start for start, n in [*_bins(eligible), *_bins(null)] if n]
+    # The two ends hold all that is beyond them, and are mostly empty.
     if filled:
         figure.update_xaxes(range=[min(filled) - BIN_WIDTH, max(filled) + 2 * BIN_WIDTH])
     return figure
@@ -163,8 +173,16 @@ def progress(result: SearchResult) -> Any:
         "Starters over time",
         400,
         xaxis={"title": {"text": "seconds"}, "anchor": "y2", "rangemode": "tozero"},
-        yaxis={"domain": _UPPER, "title": {"text": "starters"}, "rangemode": "tozero"},
-        yaxis2={"domain": _LOWER, "title": {"text": "limit (s)"}, "rangemode": "tozero"},
+        yaxis={
+            "domain": _UPPER,
+            "title": {"text": "starters"},
+            "rangemode": "tozero",
+        },
+        yaxis2={
+            "domain": _LOWER,
+            "title": {"text": "limit (s)"},
+            "rangemode": "tozero",
+        },
     )
     samples = result.progress
     elapsed_s = column(samples, "elapsed_s")

@@ -99,16 +99,20 @@ def groups_table(result: SearchResult) -> Table:
 
 def facts_of(result: SearchResult) -> Iterator[tuple[str, str]]:
     """Yield what was searched and by which rules."""
-    yield "days searched", f"{result.days[0]} to {result.days[-1]}"
+    first = result.days[0]
+    last = result.days[-1]
+    yield "days searched", f"{first} to {last}"
     yield "status", result.headline()
-    yield "budget", f"{result.budget_s:g} s, {counted(result.workers, 'worker')}"
+    workers = counted(result.workers, "worker")
+    yield "budget", f"{result.budget_s:g} s, {workers}"
     for size, n_tested in sorted(result.tested.items()):
         text = f"{n_tested:,} tested"
         # Only the largest size may be a lower bound.
         if not result.tested_exact and size == max(result.tested):
             text = f"at least {text}"
-        if size in result.eligible:
-            text += f", {result.eligible[size]:,} eligible"
+        n_eligible = result.eligible.get(size)
+        if n_eligible is not None:
+            text += f", {n_eligible:,} eligible"
         yield f"groups of size {size}", text
     yield "rule of outcomes", str(result.hold)
     # As many digits as tell two inputs apart at a glance.

@@ -105,14 +105,17 @@ def days_table(result: SearchResult) -> Table:
 def returns_table(picks: DayPicks, outcome: Outcome) -> Table:
     """Return the return of each ticker, best first, then those of all tickers."""
     rows: list[list[Cell]] = []
-    ascending = sorted(outcome.returns_pp, key=lambda ticker: outcome.returns_pp[ticker])
-    for ticker in reversed(ascending):
+    returns_pp = outcome.returns_pp
+    for ticker in sorted(returns_pp, key=returns_pp.__getitem__, reverse=True):
         sizes = " ".join(map(str, picks.sizes_with(ticker)))
-        rows.append([ticker, outcome.returns_pp[ticker], sizes])
+        rows.append([ticker, returns_pp[ticker], sizes])
+    quantiles_pp = outcome.universe_quantiles_pp
     # An outcome of an earlier version has no quantiles.
-    for share, return_pp in zip(QUANTILES, outcome.universe_quantiles_pp, strict=False):
-        rows.append([f"all tickers, {share:.0%} are below", return_pp, None])
-    return Table(headings=("ticker", "return %", "in picks of size"), rows=rows)
+    for share, return_pp in zip(QUANTILES, quantiles_pp, strict=False):
+        name = f"all tickers, {share:.0%} are below"
+        rows.append([name, return_pp, None])
+    headings = ("ticker", "return %", "in picks of size")
+    return Table(headings=headings, rows=rows)
 
 
 # --- algorithms

@@ -30,7 +30,8 @@ def title(report: RunReport) -> str:
         if best_pick(report.result) is None:
             found = "nothing kept"
         return f"Search of {n_days}, {found}"
-    tickers = counted(len(picks.tickers()), "ticker")
+    n_tickers = len(picks.tickers())
+    tickers = counted(n_tickers, "ticker")
     day = date.fromisoformat(picks.day)
     return f"{tickers} for {day:%A} {day.day} {day:%B %Y}"
 
@@ -82,9 +83,11 @@ def outcome_sentence(outcome: Outcome) -> str:
     score = outcome.all_sizes
     if score is None or score.hit_rate_pp is None or outcome.universe_hit_rate_pp is None:
         return "How the picks did is not known."
-    day = short_day(outcome.session or outcome.day)
+    session = outcome.session or outcome.day
+    day = short_day(session)
+    picks = f"the picks hit {score.hit_rate_pp:.0f}%"
     universe = f"all tickers {outcome.universe_hit_rate_pp:.0f}%"
-    return f"On {day}, after the search, the picks hit {score.hit_rate_pp:.0f}%, {universe}."
+    return f"On {day}, after the search, {picks}, {universe}."
 
 
 def walk_sentence(walk: WalkForward | None) -> str:
@@ -157,9 +160,12 @@ def walk_card(walk: WalkForward | None) -> Card:
     # Without an interval a difference says nothing, so it is not shown.
     if difference is None or difference.low is None:
         return Card(label=label, value="unknown", text=str(judged.verdict))
-    value = f"{difference.mean:+.1f} points"
     interval = f"{difference.low:+.1f} to {difference.high:+.1f}"
-    return Card(label=label, value=value, text=f"{interval}: {judged.verdict}")
+    return Card(
+        label=label,
+        value=f"{difference.mean:+.1f} points",
+        text=f"{interval}: {judged.verdict}",
+    )
 
 
 def search_card(result: SearchResult) -> Card:

@@ -134,8 +134,10 @@ def _signals_table(
     rows: list[list[Cell]] = []
     for size, name, buys in lanes(picks, sheet, ticker):
         days = list(compress(sheet.days, buys))
-        rows.append([size, name, len(days), " ".join(days)])
-    return Table(headings=("size", "member", "days", "buys on"), rows=rows)
+        text = " ".join(days)
+        rows.append([size, name, len(days), text])
+    headings = ("size", "member", "days", "buys on")
+    return Table(headings=headings, rows=rows)
 
 
 # --- the search
