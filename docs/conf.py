@@ -1,12 +1,14 @@
 """Settings of the documentation site: `nox -s docs` builds it into docs/_build/html."""
 
 import json
+import re
 from importlib.metadata import version as installed
 from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 from pygments.lexers.special import TextLexer
 from sphinx.highlighting import lexers
+from sphinx_click import ext
 
 from mp2.reporting.writing import PLOTLY_FILE, in_script
 
@@ -28,8 +30,12 @@ nb_execution_mode = "off"
 default_role = "code"
 highlight_language = "none"
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
+autodoc_typehints_format = "short"
+# How a record shows itself is of no use to its users.
+autodoc_default_options = {"exclude-members": "overview"}
+# Shown by their names, which say more than what they stand for.
+SHOWN_BY_NAME = ("FloatArray", "BoolArray", "IndexArray", "NumberArray", "WordArray", "Duration")
+autodoc_type_aliases = {name: name for name in SHOWN_BY_NAME}
 maximum_signature_line_length = 88
 
 html_theme = "furo"
@@ -40,8 +46,19 @@ html_copy_source = False
 # Opened from a file, the search may not fetch the pages for its summaries.
 html_show_search_summary = False
 
+# Each option would be listed a second time, by the variable that its name gives.
+ext._format_envvars = lambda ctx: iter(())
+
 # Pygments has no such language.
 lexers["crontab"] = TextLexer()
+
+
+def with_valid_defaults(app, what, name, obj, options, signature, returned):
+    """Write `...` for defaults such as `<factory>`, which no parser of signatures reads."""
+    if signature is None:
+        return None
+    return re.sub(r"<[^<>]*>", "...", signature), returned
+
 
 # --- figures of notebooks: stored as data, drawn by a library of the site
 
@@ -86,6 +103,7 @@ def add_library(app, error):
 
 
 def setup(app):
-    """Connect what is done to notebooks."""
+    """Connect what is done to signatures and notebooks."""
+    app.connect("autodoc-process-signature", with_valid_defaults)
     app.connect("source-read", draw_figures)
     app.connect("build-finished", add_library)

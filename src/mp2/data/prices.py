@@ -74,12 +74,12 @@ class PriceTable(Overview):
 
     @property
     def n_tickers(self) -> int:
-        """T."""
+        """Number of tickers, T."""
         return len(self.tickers)
 
     @property
     def n_dates(self) -> int:
-        """N."""
+        """Number of dates, N."""
         return len(self.dates)
 
     @property
