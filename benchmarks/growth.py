@@ -1,6 +1,6 @@
 """Measure speed and memory as the work grows.
 
-Usage: `python benchmarks/growth.py [--quick] [--json] [--write docs/speed.md]`.
+Usage: `python benchmarks/growth.py [--quick] [--json] [--write docs/explanation/speed.md]`.
 
 One core and one process per row. The space of most rows would take days: for these, starters spread
 over all variations run for a fixed time each, and the speed is that of the attempts they made.

@@ -96,7 +96,7 @@ def speeds_of(library: ctypes.CDLL, loops: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words the last level of the search touches, by the model in `docs/speed.md`."""
+    """Words the last level of the search touches, by the model in `docs/explanation/speed.md`."""
 
     bounds: int
     rows: int
