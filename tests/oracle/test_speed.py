@@ -1,4 +1,4 @@
-"""The scripts behind `docs/explanation/speed.md` measure what they state, and see forbidden changes."""
+"""The scripts behind `docs/explanation/speed.md` measure what they state, and see bad changes."""
 
 import sys
 
