@@ -14,9 +14,9 @@ import strategies
 from mp2.data import bitset
 from mp2.data.panel import SignalPanel
 from mp2.groups.engines import lease
+from mp2.groups.engines.engine import EngineState
 from mp2.groups.engines.handshake import Hello, hello
 from mp2.groups.engines.messages import Order
-from mp2.groups.engines.remote import EngineState
 
 
 def panel_of(sizes, n_tickers=100, density=0.6, copies=False):

@@ -156,8 +156,8 @@ class SearchDisplay(_LiveDisplay):
 def search_lines(
     progress: SearchProgress,
     began: SearchProgress,
-) -> tuple[str, str]:
-    """Return two lines on a search: how far it is, and when it ends; `began` is its first state."""
+) -> tuple[str, ...]:
+    """Return lines on a search: how far it is, when it ends, its cluster; `began`: as it began."""
     pool = progress.pool
     scores = [f"{score:.1f}" for score in progress.best_score.values() if score is not None]
     best = " ".join(scores) or "none"
@@ -169,13 +169,25 @@ def search_lines(
     # Turns may end a little after the wall.
     wall_ns = max(0, pool.wall_ns - pool.elapsed_ns)
     wall = duration(wall_ns / _NS_PER_S)
+    cluster = cluster_words(progress)
     gained = progress.coverage - began.coverage
     if gained <= 0:
-        return done, f"the wall in {wall}, the whole space not known yet"
+        return done, f"the wall in {wall}, the whole space not known yet", *cluster
     # As if the rest went as fast as the part that this call has covered.
     elapsed_s = (pool.elapsed_ns - began.pool.elapsed_ns) / _NS_PER_S
     left_s = elapsed_s * (1 - progress.coverage) / gained
-    return done, f"the wall in {wall}, the whole space in about {duration(left_s)}"
+    return done, f"the wall in {wall}, the whole space in about {duration(left_s)}", *cluster
+
+
+def cluster_words(progress: SearchProgress) -> tuple[str, ...]:
+    """Return what a display says of a cluster: a line, or none for a search in threads."""
+    cluster = progress.cluster
+    if cluster is None:
+        return ()
+    return (
+        f"{cluster.n_alive:,} of {cluster.n_slots:,} slots alive, leases: "
+        f"{cluster.n_home:,} home, {cluster.n_lost:,} lost, {cluster.n_late:,} late",
+    )
 
 
 def heartbeat_line(progress: SearchProgress) -> str:
@@ -186,11 +198,12 @@ def heartbeat_line(progress: SearchProgress) -> str:
     bank_s = pool.bank_ns / _NS_PER_S
     n_left = progress.n_starters - pool.n_exhausted
     memory_mb = _resident_bytes() >> 20
+    words = (f"{count(progress.attempts)} attempts, {memory_mb} MB", *cluster_words(progress))
     return (
         f"{elapsed_s:.1f}s elapsed, {pool.n_exhausted} starters done, "
         f"{n_left} left ({pool.n_running} running, {pool.n_cut_off} cut off, "
         f"{pool.n_waiting} waiting), limit {limit_s:.3f}s, bank {bank_s:.3f}s, "
-        f"{count(progress.attempts)} attempts, {memory_mb} MB"
+        f"{', '.join(words)}"
     )
 
 

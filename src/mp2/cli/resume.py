@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mp2.cli.cluster import CLUSTER_OPTIONS, at_cluster
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     RUN_HOLD_OPTION,
@@ -52,7 +53,7 @@ class ResumeCommand(Command):
 )
 @file_option("--source", help="where the table or the prices are now, if they were moved")
 @RUN_HOLD_OPTION
-@with_options(DISPLAY_OPTIONS)
+@with_options(CLUSTER_OPTIONS, DISPLAY_OPTIONS)
 def resume(
     run: str,
     budget_s: float | None,
@@ -77,13 +78,14 @@ def resume(
         with followed(how, interrupts.stop) as control:
             from mp2.pipeline import resume_request
 
-            found = resume_request(
-                run,
-                control,
-                source=source,
-                hold=hold,
-                budget_s=budget_s,
-                workers=workers,
-                max_attempts=max_attempts,
-            )
+            with at_cluster(control, options) as there:
+                found = resume_request(
+                    run,
+                    there,
+                    source=source,
+                    hold=hold,
+                    budget_s=budget_s,
+                    workers=workers,
+                    max_attempts=max_attempts,
+                )
         return present_found(found, how)

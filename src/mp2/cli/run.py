@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from mp2._document import Document
+from mp2.cli.cluster import CLUSTER_OPTIONS, at_cluster
 from mp2.cli.options import (
     COST_OPTION,
     HOLD_OPTION,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @click.command(cls=RulesCommand)
 @click.argument("prices", type=click.Path(path_type=Path))
 @search_options
-@with_options(PRICES_OPTIONS, SIGNALS_OPTIONS, PICK_OPTIONS)
+@with_options(CLUSTER_OPTIONS, PRICES_OPTIONS, SIGNALS_OPTIONS, PICK_OPTIONS)
 @HOLD_OPTION
 @COST_OPTION
 @output_option("-o", "--output", help="CSV file for the table of picked tickers and votes")
@@ -92,6 +93,8 @@ def demo(
     options["db"] = _demo_database(options["db"])
     # The edge is planted in the move of the day.
     options["hold"] = DAY_HOLD
+    # It is small: a cluster has nothing to do for it.
+    options |= {"dask": None, "slots": None, "dask_insecure": False}
     code = _run(DemoPrices(seed=seed, plant=not no_plant), SignalSettings(), options)
     session = current_session()
     # Of a document or a quiet command, stdout has nothing else.
@@ -155,7 +158,8 @@ def _run(
         with followed(how, interrupts.stop) as control:
             from mp2.pipeline import run_request
 
-            found = run_request(request, control)
+            with at_cluster(control, options) as there:
+                found = run_request(request, there)
         code = present_found(found, how, request)
         # The result is printed first: a file that fails must not take it away.
         if output is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
+from mp2.cli.cluster import DASK_OPTION, INSECURE_OPTION, client_of
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     DB_OPTION,
@@ -323,14 +324,25 @@ def prune(
 
 @click.command(cls=Command)
 @DB_OPTION
+@DASK_OPTION
+@INSECURE_OPTION
 @JSON_OPTION
-def doctor(db: Path) -> None:
+def doctor(
+    db: Path,
+    dask: str | None,
+    dask_insecure: bool,
+) -> None:
     """Print version, Python, kernel, clock, speed-up by threads, dependencies, database path.
 
     Warns of dependencies that are missing or too old, and of a processor that polars cannot use.
+    With --dask, what the scheduler and the workers of a cluster are instead, the time of a round
+    trip to each, and why one of them could not be used.
     """
     from mp2.cli.doctor import report
 
+    if dask is not None:
+        _survey(dask, insecure=dask_insecure)
+        return
     facts = report(db.absolute())
     shown = {name: value for name, value in facts.items() if name != "warnings"}
     shown["simd_available"] = ", ".join(facts["simd_available"])
@@ -344,3 +356,18 @@ def doctor(db: Path) -> None:
     )
     rows = [(name.replace("_", " "), value) for name, value in shown.items()]
     present(document(**facts), record_table(("what", "value"), rows))
+
+
+def _survey(address: str, *, insecure: bool) -> None:
+    """Print what a cluster is."""
+    from mp2.groups.engines.dask_client import survey
+
+    with client_of(address, insecure=insecure) as client:
+        found = survey(client)
+    shown = ("name", "host", "pid", "version", "build", "simd", "n_threads", "round_trip_ms")
+    rows = []
+    for process in found["processes"]:
+        values = [process.get(name, "") for name in shown]
+        rows.append((*values, process["problem"] or "can be used"))
+    headings = [name.replace("_", " ") for name in (*shown, "use")]
+    present(document(**found), record_table(headings, rows))

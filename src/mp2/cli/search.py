@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mp2.cli import settings
+from mp2.cli.cluster import CLUSTER_OPTIONS, at_cluster
 from mp2.cli.options import (
     COST_OPTION,
     HOLD_OPTION,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="read and check the table, print its sizes, search nothing"
 )
-@with_options(TABLE_OPTIONS)
+@with_options(CLUSTER_OPTIONS, TABLE_OPTIONS)
 @file_option("--outcomes", help="table of day, ticker and open, close or win")
 @click.option(
     "--algos",
@@ -98,7 +99,8 @@ def search(
 
             if dry_run:
                 return _dry_run(request, interrupts.stop)
-            result = search_request(request, control)
+            with at_cluster(control, options) as there:
+                result = search_request(request, there)
         return present_found(result, how, request)
 
 

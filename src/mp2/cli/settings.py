@@ -113,13 +113,18 @@ FILE = "mp2.cli.settings"
 """The key of the settings file's path in the `meta` of a click context."""
 
 _DISCOVERY = "discovery"
+# Checked by those who use them.
+_OTHER_TABLES = (_DISCOVERY, "dask_tls")
 # Options that count before a settings file is read, or end the command.
 _NOT_IN_FILES = ("config", "debug", "version")
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A settings file: a table per command, and `[discovery]`, which `discovery.config` checks."""
+    """A settings file: a table per command, and others.
+
+    Those are `[discovery]`, which `discovery.config` checks, and `[dask_tls]` of `cli.cluster`.
+    """
 
     path: Path
     tables: Document = field(repr=False)
@@ -136,9 +141,9 @@ class SettingsFile:
         `InputError` listing all unknown keys.
         """
         problems: list[str] = []
-        own = {key: value for key, value in self.tables.items() if key != _DISCOVERY}
+        own = {key: value for key, value in self.tables.items() if key not in _OTHER_TABLES}
         folder = self.path.parent
-        defaults = _defaults(own, cli, f"{self.path}: ", folder, problems, others=[_DISCOVERY])
+        defaults = _defaults(own, cli, f"{self.path}: ", folder, problems, others=_OTHER_TABLES)
         if problems:
             raise InputError(problems)
         return defaults

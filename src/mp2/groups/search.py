@@ -29,7 +29,7 @@ from mp2.groups.rules import Rules
 from mp2.groups.samples import ProgressSamples
 from mp2.groups.settings import SearchSettings, check_settings
 from mp2.groups.starters import NS_PER_S, Branches, StarterTable, exact_sum, score_moments
-from mp2.groups.turns import TurnControl, Turns
+from mp2.groups.turns import ClusterProgress, TurnControl, Turns
 
 # Comparing variations saves time later, so it must not use up all of it.
 _ALIAS_SHARE = 0.5
@@ -42,6 +42,7 @@ class SearchProgress:
     """A running search: the pool's state, all attempts and the best score by retained size.
 
     `coverage`: the share of the space that is exhausted, 0..1; turns count when they end.
+    `cluster`: the workers of an executor; None for threads.
     """
 
     pool: Progress
@@ -49,6 +50,7 @@ class SearchProgress:
     attempts: int
     best_score: dict[int, float | None]
     coverage: float
+    cluster: ClusterProgress | None = None
 
 
 SearchObserver = Callable[[SearchProgress], None]
@@ -313,6 +315,7 @@ class SearchRun:
             attempts,
             best_score,
             branches.coverage(self.settings.rules.max_size, complete=False),
+            self._turns.cluster(),
         )
 
     def _restore(self, state: SearchState) -> None:

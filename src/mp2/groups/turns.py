@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mp2._recurse import Control, Kernel, TopGroups
@@ -14,6 +15,17 @@ from mp2.groups.checkpoint import RecordArray
 from mp2.groups.kept import day_weights
 from mp2.groups.memory import turn_bytes
 from mp2.groups.settings import SearchSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterProgress:
+    """Workers elsewhere at one moment: slots in all and alive, leases that came home or did not."""
+
+    n_slots: int
+    n_alive: int
+    n_home: int
+    n_lost: int
+    n_late: int
 
 
 class TurnControl(Protocol):
@@ -61,6 +73,9 @@ class Turns(Protocol):
     ) -> int:
         """Run one turn as `Kernel.run` does."""
 
+    def cluster(self) -> ClusterProgress | None:
+        """Return how the workers are; None where there are only threads."""
+
     def warnings(self) -> Sequence[str]:
         """Return what the user has to know, at the end."""
 
@@ -90,6 +105,9 @@ class LocalTurns:
     ) -> int:
         """Run one turn."""
         return self._kernel.run(record, control, heaps, max_attempts)
+
+    def cluster(self) -> None:
+        """Return None: there are only threads."""
 
     def warnings(self) -> Sequence[str]:
         """Return nothing: threads of this process need no attention."""

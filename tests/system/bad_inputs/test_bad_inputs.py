@@ -76,6 +76,10 @@ HARMLESS = {
     ("scanners test", "db"): "a test of a scanner uses no database",
     ("pick", "scan_id"): "a missing scan prevents no pick; tests/cli/test_cli_scan.py",
     **{
+        (command, "dask_insecure"): "a switch; tests/groups/engines/test_dask_client.py"
+        for command in ("run", "search", "resume", "doctor")
+    },
+    **{
         (command, "strict"): "a switch; what it refuses is in the tables"
         for command in (*PRICES_COMMANDS, "search")
     },

@@ -10,8 +10,10 @@ from typing import Any, cast
 from mp2._checks import is_number
 from mp2.data.panel import SignalPanel
 from mp2.errors import InputError
+from mp2.groups.engines.dask import DaskEngine
+from mp2.groups.engines.engine import Engine
 from mp2.groups.engines.futures import ExecutorEngine
-from mp2.groups.engines.remote import Engine, LeasedTurns
+from mp2.groups.engines.remote import LeasedTurns
 from mp2.groups.settings import MAX_WORKERS, SearchSettings
 from mp2.groups.turns import LocalTurns, Turns
 
@@ -47,6 +49,9 @@ def engine_of(executor: Any, slots: int | None = None) -> Engine:
     check_slots(slots)
     if hasattr(executor, "tell_stop"):
         return cast(Engine, executor)
+    # By name: without dask nothing is one of its clients.
+    if type(executor).__module__.startswith("distributed."):
+        return DaskEngine(executor, slots)
     if not hasattr(executor, "submit"):
         raise InputError(
             f"executor: a {type(executor).__name__} is no executor; give one of concurrent.futures"

@@ -13,8 +13,8 @@ from typing import Any
 
 from mp2.errors import InputError
 from mp2.groups.engines import lease
+from mp2.groups.engines.engine import EngineState
 from mp2.groups.engines.handshake import Hello
-from mp2.groups.engines.remote import EngineState
 
 BEGIN_S = 10.0
 _LOOK_S = 0.05

@@ -43,6 +43,11 @@ HOMES: dict[bytes, Home] = {}
 _lock = threading.Lock()
 
 
+def introduce() -> bytes:
+    """Return what this process is, as `Hello.to_bytes`."""
+    return hello().to_bytes()
+
+
 def greet(key: bytes, content: bytes) -> bytes:
     """Keep a search that begins; return what this worker is, as `Hello.to_bytes`."""
     said = hello()

@@ -35,25 +35,26 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from mp2._recurse import Control, TopGroups, now_ns
+from mp2._recurse import TopGroups, now_ns
 from mp2.data.panel import SignalPanel
 from mp2.groups import space
 from mp2.groups.checkpoint import TIMES_DTYPE, RecordArray, SearchState
+from mp2.groups.engines.engine import Engine, RemoteControl
 from mp2.groups.engines.handshake import Hello, hello, n_processors
 from mp2.groups.engines.messages import Answer, HomeContent, How, MessageError, Order
 from mp2.groups.engines.pace import MS, LeaseCost, Pace, S
 from mp2.groups.kept import day_weights
 from mp2.groups.ledger import TurnEnd
 from mp2.groups.settings import SearchSettings
-from mp2.groups.turns import kernel_of
+from mp2.groups.turns import ClusterProgress, kernel_of
 
 _log = logging.getLogger("mp2")
 
-AFTER_WALL_NS = 250 * MS
+AFTER_WALL_NS = 200 * MS
+"""A search may end a quarter of a second after the wall; the rest is for what follows."""
 AFTER_STOP_NS = 1 * S
 SMALL_WEIGHT = 2_000_000
 """Starters with fewer groups are searched here: about 20 ms, which a way there and back costs."""
@@ -63,85 +64,6 @@ CONTENT_NS = 10 * S
 RETRY_S = 0.1
 TICK_NS = 1 * S
 MOST_DISCONNECTED_NS = 15 * S
-
-
-@dataclass(frozen=True, slots=True)
-class EngineState:
-    """How many slots answer, and whether the engine can be reached at all."""
-
-    n_slots: int
-    connected: bool = True
-
-
-class Engine(Protocol):
-    """Runs `lease.lease` elsewhere; made by `choice.engine_of`.
-
-    `n_slots`: how many leases run at once; it may fall with `leave_out`, before the search begins.
-    """
-
-    n_slots: int
-
-    def begin(
-        self,
-        key: bytes,
-        content: bytes,
-        is_over: Callable[[], bool],
-    ) -> Sequence[Hello]:
-        """Have `lease.greet` run at the workers there are; return what came back.
-
-        Waits at most 10 s for them, and not after `is_over`. `InputError` when there is no worker.
-        """
-
-    def leave_out(self, workers: Sequence[Hello]) -> None:
-        """Give no lease to these workers; `InputError` if none is left."""
-
-    def submit(
-        self,
-        order: bytes,
-        content: bytes | None,
-    ) -> Future[bytes]:
-        """Have `lease.lease` run; never raises and never blocks."""
-
-    def tell_stop(self, key: bytes) -> None:
-        """Have `lease.stop` run at all workers, as far as they can be reached; returns at once."""
-
-    def suspect(self, future: Future[bytes]) -> str:
-        """Prefer other workers than that of a late or wrong answer; return its name, if known."""
-
-    def end(self, key: bytes) -> None:
-        """Have `lease.forget` run at all workers; returns at once."""
-
-    def state(self) -> EngineState:
-        """Return how the engine is; never blocks."""
-
-
-class RemoteControl:
-    """Stop flag, deadline and wall of a turn, and the event on which its proxy waits."""
-
-    def __init__(self, deadline_ns: int, wall_ns: int) -> None:
-        self.local = Control(deadline_ns, wall_ns)
-        """Of the kernel, for turns that run in this process."""
-        self.changed = threading.Event()
-        self.n_home = 0
-        """Attempts of this turn that came home."""
-
-    @property
-    def attempts(self) -> int:
-        """Attempts of this turn, for reports."""
-        return self.n_home + self.local.attempts
-
-    def stop(self) -> None:
-        """Ask the turn to return."""
-        self.local.stop()
-        self.changed.set()
-
-    def raise_deadline(self, deadline_ns: int) -> None:
-        """Move the deadline later; it is read when the current lease comes home."""
-        self.local.raise_deadline(deadline_ns)
-
-    def is_over(self) -> bool:
-        """Whether a turn would end before it begins."""
-        return self.local.is_over()
 
 
 class LostError(Exception):
@@ -187,6 +109,7 @@ class LeasedTurns:
         self.content = content.to_bytes()
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
+        self.n_home = 0
         self.n_lost = 0
         self.n_late = 0
         self._n_lost_in_a_row = 0
@@ -248,6 +171,16 @@ class LeasedTurns:
                 self._free_here.release()
         return _Turn(self, record, control, heaps, max_attempts).run()
 
+    def cluster(self) -> ClusterProgress:
+        """Return how the workers and the leases are."""
+        return ClusterProgress(
+            n_slots=self.workers,
+            n_alive=self.engine.state().n_slots,
+            n_home=self.n_home,
+            n_lost=self.n_lost,
+            n_late=self.n_late,
+        )
+
     def warnings(self) -> Sequence[str]:
         """Return what the user has to know, at the end."""
         return self._warnings
@@ -268,6 +201,7 @@ class LeasedTurns:
     def note_home(self, cost: LeaseCost | None) -> None:
         """Note that a lease came home; `cost` is None where it is no example for others."""
         with self.lock:
+            self.n_home += 1
             self._n_lost_in_a_row = 0
             if cost is not None:
                 self.pace.add(cost)
