@@ -2,6 +2,8 @@
 
 import pytest
 
+import mp2
+
 # The first test waits for all the commands whose pages are opened.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -59,7 +61,8 @@ def test_tables_are_complete_without_scripts(visit, pages, name):
     assert without.locator("tbody tr").count() == with_scripts.locator("tbody tr").count()
     assert without.locator("details").count() == with_scripts.locator("figure").count()
     for details in without.locator("details").all():
-        details.locator("summary").click()
+        if details.get_attribute("open") is None:
+            details.locator("summary").click()
         assert details.locator("table").is_visible()
     for hidden in (".figure", ".filter", ".theme", ".hint"):
         assert without.locator(hidden).filter(visible=True).count() == 0
@@ -99,3 +102,46 @@ def test_a_page_is_accessible(visit, pages, name, scheme):
     page = visit(pages[name], bypass_csp=True, color_scheme=scheme).page
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+def test_every_figure_exports_to_html_without_network(visit, pages, tmp_path):
+    folder = pages["candles"].parent
+    parts = []
+    for figure in _figures(folder):
+        # One of them holds the library.
+        parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
+    path = tmp_path / "figures.html"
+    path.write_text("".join(parts), encoding="utf-8")
+    # All of `mp2.plot` but `recent_signals`, which makes what `candles` draws.
+    assert len(parts) == len(mp2.plot.__all__) - 1
+    visited = visit(path)
+    assert visited.page.locator(".js-plotly-plot").count() == len(parts)
+    assert visited.requests == [path.as_uri()]
+    assert visited.complaints == []
+
+
+def _figures(folder):
+    plot = mp2.plot
+    with mp2.Store(folder / "mp2.db") as store:
+        runs = store.runs()
+        run_id = next(run.run_id for run in runs if run.outcome is not None)
+        result = store.load(run_id)
+        (picks,) = store.load_picks(run_id)
+        (outcome,) = store.load_outcomes(run_id)
+        walk = store.load_walk(store.walks()[0].walk_id)
+        scan = store.load_scan(store.scans()[0].scan_id)
+    prices = mp2.read_prices(folder / "prices.csv")
+    grids = mp2.load_grids(folder / "grids.toml")
+    sheet = plot.recent_signals(picks, prices, grids)
+    yield plot.votes(picks, outcome)
+    yield plot.days(result, outcome)
+    yield plot.returns(picks, outcome)
+    yield plot.scores(result, 3)
+    yield plot.algorithms(result)
+    yield plot.variations(result)
+    yield plot.progress(result)
+    yield plot.candles(picks, prices, sheet, picks.tickers()[0])
+    yield plot.value(walk)
+    yield plot.weeks(walk)
+    yield plot.runs(runs)
+    yield plot.scanners(scan)

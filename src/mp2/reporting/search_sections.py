@@ -61,8 +61,10 @@ def _luck_note(result: SearchResult) -> str:
         share = int(100 * luck.covered)
         note += f" They cover {share}% of the space: compare them with the best group of that part."
     if luck.null_model == "days":
-        return f"{note} It used the winners of other days, on which tickers move together as here."
-    return f"{note} It shuffled the winners, which breaks ties between tickers and so flatters."
+        return (
+            f"{note} Their winners are those of other days, on which tickers move together as here."
+        )
+    return f"{note} Their winners are shuffled, which breaks ties between tickers and so flatters."
 
 
 def _scores_table(result: SearchResult, size: int) -> Table:

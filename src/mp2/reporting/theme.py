@@ -72,7 +72,15 @@ def template(name: str) -> Any:
             "yaxis": axis,
             "hoverlabel": {"align": "left"},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-            "margin": {"l": 48, "r": 16, "t": 56, "b": 40},
+            "title": {
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yanchor": "top",
+                "pad": {"t": 10, "l": 10},
+            },
+            # Room for the title and two lines of legend below it.
+            "margin": {"l": 48, "r": 16, "t": 80, "b": 40},
         }
     )
 
