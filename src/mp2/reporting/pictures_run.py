@@ -60,7 +60,7 @@ def votes(picks: DayPicks, outcome: Outcome | None = None) -> Any:
         if not places:
             continue
         middles.append(fmean(places))
-        texts.append(f"ideas of size {size}")
+        texts.append(str(size))
         if places[0] > 0:
             line = {"color": GREY, "width": 2}
             figure.add_vline(x=places[0] - 0.5, line=line, xref="x2")
@@ -89,7 +89,7 @@ def _vote_axes(
             "tickangle": 0,
             "title": {"text": "pick"},
         },
-        xaxis2={**above, "domain": [0.12, 0.76]},
+        xaxis2={**above, "domain": [0.12, 0.76], "title": {"text": "ideas of size"}},
         xaxis3={
             **above,
             "domain": [0.78, 1],
