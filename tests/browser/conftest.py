@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import WEEK
 from market_bars import walk
-from reporting_names import hostile_run, hostile_scan
+from reporting_names import hostile_market, hostile_run, hostile_scan
 from signal_tables import make_signals
 from small_searches import LENIENT, SMALL_GRIDS
 
@@ -115,6 +115,8 @@ def _make_pages(folder, tmp_path_factory):
     _run("report", "--all", "-o", "all")
     result, picks, outcome = hostile_run()
     mp2.report(result, "hostile.html", picks=picks, outcome=outcome)
+    prices, picks = hostile_market()
+    mp2.report(result, "hostile-candles.html", picks=picks, prices=prices)
     mp2.report(hostile_scan(), "hostile-scan.html")
     made = {path.stem: path for path in folder.glob("*.html")}
     everything = sorted((folder / "all").glob("*.html"))

@@ -16,6 +16,7 @@ PAGES = (
     "scan",
     "index",
     "hostile",
+    "hostile-candles",
     "hostile-scan",
 )
 

@@ -184,6 +184,7 @@ def test_json_cannot_end_its_script():
         ("open/close of 2020-01-03 and/or more", "open/close of 2020-01-03 and/or more"),
         ("see https://example.org/a/b", "see https://example.org/a/b"),
         ("reads '/srv/x/y.toml'", "reads 'y.toml'"),
+        ("</script><script>x</script>", "</script><script>x</script>"),
     ],
 )
 def test_folders_stay_at_home(text, shown):

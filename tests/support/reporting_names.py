@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from market_bars import weekdays
 from sheets import MONDAY, group_of, prices_of, result_of
 
 from mp2.discovery.records import (
@@ -15,6 +16,7 @@ from mp2.discovery.records import (
 from mp2.groups.result import Member
 from mp2.picks.outcome import score
 from mp2.picks.records import DayPicks, SizePick, Vote
+from mp2.signals.grids import load_grids
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -51,6 +53,24 @@ def hostile_run():
     )
     returns_pp = {name: [float(idx - 3)] for idx, name in enumerate(HOSTILE)}
     return result, picks, score(picks, prices_of([MONDAY], returns_pp))
+
+
+def hostile_market():
+    """Prices of hostile tickers, and picks of them all by a member of the default grids."""
+    days = weekdays(60)
+    moves_pp = {name: [float(idx % 5 - 2) for idx in range(len(days))] for name in HOSTILE}
+    prices = prices_of(days, moves_pp)
+    first = load_grids().variations[0]
+    member = Member(algo=first.algorithm.name, variation=first.name, variation_idx=0)
+    picks = DayPicks(
+        run_id=None,
+        day=days[-1],
+        assumed=False,
+        picks={2: SizePick(rank=1, members=(member,), tickers=HOSTILE)},
+        votes=(),
+        warnings=(),
+    )
+    return prices, picks
 
 
 def _vote(name):

@@ -84,7 +84,7 @@ class Page:
 
 
 # Two folders or more: a single slash stands in `open/close` and in dates.
-_FOLDERS = re.compile(r"(?<![\w.:/])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\\])+")
+_FOLDERS = re.compile(r"(?<![\w.:/])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'\"<>]+[/\\])+")
 
 
 def without_folders(text: str) -> str:
