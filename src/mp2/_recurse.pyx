@@ -7,7 +7,8 @@ GIL, then the driver of the recursion without it. Its parts are in `_kernel/`:
     state   the structs of a turn by role, statuses, the arena     simd         instruction sets
     score   statistics, eligibility and score of one group         loops_panel  general loops
     heap    the best groups of one size                            loops_block  candidates by 64
-    path    frames, general loops, evaluation, the clock           platform     clock and atomics
+    ideas   the best ideas of one size                             platform     clock and atomics
+    path    frames, general loops, evaluation, the clock
     base    a group whose candidates are projected
     block   pairs and triples below a base
 
@@ -53,7 +54,8 @@ record, and any thread can resume it.
 import os
 from dataclasses import fields
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.math cimport INFINITY
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -64,7 +66,8 @@ from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
 from mp2._kernel.base cimport open_base
 from mp2._kernel.block cimport open_pair, pair_step, triple_step
-from mp2._kernel.heap cimport MAX_SIZE, N_BINS, Entry, Heap, offer
+from mp2._kernel.heap cimport MAX_SIZE, N_BINS, Entry, Heap, Idea, offer
+from mp2._kernel.ideas cimport fold, key_of, offer_idea
 from mp2._kernel.path cimport (
     begin, check, count_days, count_up_to, evaluate, leaf_step, place_lists, push, scan,
     spend,
@@ -86,11 +89,16 @@ CHECK_WORDS = 65536
 # rows. Bases whose rows do not fit are searched by the general loops.
 TURN_BYTES = 48 << 20
 ENTRY_BYTES = sizeof(Entry)
+IDEA_BYTES = sizeof(Idea)
 
 cdef StarterState _starter
 cdef Statistics _statistics
 cdef ScoreRules _rules
 STARTER_DTYPE = np.asarray(<StarterState[:1]> &_starter).dtype
+# As `Idea` has it, flat: Cython cannot derive the dtype of a struct in a struct.
+IDEA_DTYPE = np.dtype(
+    [("score", "f8"), ("members", "i4", (MAX_SIZE,)), ("key", "u8"), ("n_groups", "i8")]
+)
 STATISTICS_DTYPE = np.asarray(<Statistics[:1]> &_statistics).dtype
 
 
@@ -236,38 +244,67 @@ cdef class Control:
         return mp2_load(&self._attempts)
 
 
+cdef class Kernel                               # what it is follows
+
+
 cdef class TopGroups:
     """The `top_k` best groups of one size; ties go to the lexicographically smaller group.
+
+    With `ideas_of`, the kernel of the panel, the `top_k` best ideas: the best group of each idea,
+    which is what groups with the same consensus and the same hits on all days have in common.
 
     Not for use by two threads at once.
     """
 
     cdef Heap heap
     cdef int size
+    cdef Kernel ideas_of
 
-    def __init__(self, int size, int64_t top_k):
+    def __init__(self, int size, int64_t top_k, Kernel ideas_of=None):
         if not 2 <= size <= MAX_SIZE or top_k < 1:
             raise ValueError(
                 f"size must be 2..{MAX_SIZE} and top_k at least 1, not {size} and {top_k}"
             )
         self.size = size
+        self.ideas_of = ideas_of
         self.heap.top_k = top_k
+        self.heap.keeps_ideas = ideas_of is not None
+        self.heap.least = self.heap.dropped = -INFINITY
 
     def __dealloc__(self):
         free(self.heap.entries)
+        free(self.heap.ideas)
 
     def __len__(self):
+        self._fold()
         return self.heap.n
+
+    @property
+    def n_bytes(self):
+        """Bytes of memory taken."""
+        return self.heap.capacity * (IDEA_BYTES if self.heap.keeps_ideas else ENTRY_BYTES)
 
     cdef _offer(self, const Entry *entry):
         if not offer(&self.heap, entry):
             raise MemoryError("no memory for the kept groups; lower --top")
 
+    cdef _offer_idea(self, const Idea *idea):
+        if not offer_idea(&self.ideas_of.signals.panel, self.size, &self.heap, idea):
+            raise MemoryError("no memory for the kept ideas; lower --top")
+
+    cdef _fold(self):
+        if self.heap.keeps_ideas:
+            fold(&self.ideas_of.signals.panel, self.size, &self.heap)
+
     def merge(self, TopGroups other):
         """Add what `other` kept. MemoryError: some of it is added."""
         cdef int64_t i
         for i in range(other.heap.n):
-            self._offer(&other.heap.entries[i])
+            if self.heap.keeps_ideas:
+                self._offer_idea(&other.heap.ideas[i])
+            else:
+                self._offer(&other.heap.entries[i])
+        self.heap.dropped = max(self.heap.dropped, other.heap.dropped)
         self.add_scores(other.n_scores())
 
     def n_scores(self):
@@ -283,31 +320,53 @@ cdef class TopGroups:
         for i in range(N_BINS):
             self.heap.n_scores[i] += added[i]
 
-    def restore(self, scores, members):
-        """Add groups as `ranked` gave them. ValueError when the shapes do not belong together."""
+    def restore(self, scores, members, n_groups=()):
+        """Add groups as `ranked` gave them, and what `n_groups` gave with them.
+
+        ValueError when the shapes do not belong together.
+        """
         cdef const double[::1] scores_view = np.ascontiguousarray(scores, dtype=np.float64)
         cdef const int32_t[:, ::1] members_view = np.ascontiguousarray(members, dtype=np.int32)
+        cdef const int64_t[::1] counts = np.ascontiguousarray(n_groups, dtype=np.int64)
         cdef Entry entry
+        cdef Idea idea
         cdef Py_ssize_t i
         if members_view.shape[0] != len(scores) or members_view.shape[1] != self.size:
             raise ValueError(
                 f"scores{scores.shape} and members{members.shape} are not groups of {self.size}"
             )
+        if self.heap.keeps_ideas and counts.shape[0] != len(scores):
+            raise ValueError(f"{counts.shape[0]} n_groups are not those of {len(scores)} ideas")
         memset(&entry, 0, sizeof(entry))
         for i in range(scores_view.shape[0]):
             entry.score = scores_view[i]
             memcpy(entry.members, &members_view[i, 0], self.size * sizeof(int32_t))
-            self._offer(&entry)
+            if not self.heap.keeps_ideas:
+                self._offer(&entry)
+                continue
+            idea.best = entry
+            idea.key = key_of(&self.ideas_of.signals.panel, self.size, &entry)
+            idea.n_groups = counts[i]
+            self._offer_idea(&idea)
+            if idea.n_groups == 0:
+                self.heap.dropped = max(self.heap.dropped, entry.score)
 
     def with_first(self, int32_t variation_idx):
         """Return the same groups with another first member, as an alias of it finds them."""
-        cdef TopGroups other = TopGroups(self.size, self.heap.top_k)
+        cdef TopGroups other = TopGroups(self.size, self.heap.top_k, self.ideas_of)
         cdef Entry entry
+        cdef Idea idea
         cdef int64_t i
         for i in range(self.heap.n):
-            entry = self.heap.entries[i]
-            entry.members[0] = variation_idx
-            other._offer(&entry)
+            if self.heap.keeps_ideas:
+                idea = self.heap.ideas[i]
+                idea.best.members[0] = variation_idx
+                other._offer_idea(&idea)
+            else:
+                entry = self.heap.entries[i]
+                entry.members[0] = variation_idx
+                other._offer(&entry)
+        other.heap.dropped = self.heap.dropped
         other.add_scores(self.n_scores())
         return other
 
@@ -323,12 +382,33 @@ cdef class TopGroups:
         order = np.lexsort((*members.T[::-1], -scores))
         return scores[order], members[order]
 
+    def n_groups(self):
+        """How many eligible groups each idea has, int64[n], best first; empty without ideas.
+
+        0 where that is not known: others with the score of the last idea were not kept.
+        """
+        if not self.heap.keeps_ideas:
+            return np.zeros(0, np.int64)
+        # Folded ideas are in this order.
+        ideas = self._ideas()
+        return np.where(ideas["score"] > self.heap.dropped, ideas["n_groups"], 0)
+
     cdef _entries(self):
-        """A copy of the heap as an array with the fields of `Entry`."""
+        """A copy of the heap, or of the ideas, with the fields of `Entry`."""
         cdef Entry none
+        if self.heap.keeps_ideas:
+            return self._ideas()
         if self.heap.n == 0:
             return np.asarray(<Entry[:1]> &none)[:0]
         return np.asarray(<Entry[:self.heap.n]> self.heap.entries).copy()
+
+    cdef _ideas(self):
+        """A copy of the folded ideas as an array of IDEA_DTYPE."""
+        self._fold()
+        if self.heap.n == 0:
+            return np.zeros(0, IDEA_DTYPE)
+        octets = <uint8_t[:self.heap.n * IDEA_BYTES]> <uint8_t *>self.heap.ideas
+        return np.asarray(octets).copy().view(IDEA_DTYPE)
 
 
 cdef class Kernel:

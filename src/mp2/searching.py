@@ -52,6 +52,7 @@ def search(
     special: Sequence[str] = (),
     max_attempts: int | None = None,
     count: str = "exact",
+    keep: str = "groups",
     without: Sequence[str] = (),
     family_overlap: float = FAMILY_OVERLAP,
     replicates: int = 0,
@@ -99,6 +100,7 @@ def search(
         special=special,
         max_attempts=max_attempts,
         count=count,
+        keep=keep,
         without=without,
         family_overlap=family_overlap,
     )
@@ -148,6 +150,7 @@ def run(
     special: Sequence[str] = (),
     max_attempts: int | None = None,
     count: str = "exact",
+    keep: str = "groups",
     without: Sequence[str] = (),
     family_overlap: float = FAMILY_OVERLAP,
     min_tickers: int = 1,
@@ -189,6 +192,7 @@ def run(
         special=special,
         max_attempts=max_attempts,
         count=count,
+        keep=keep,
         without=without,
         family_overlap=family_overlap,
     )

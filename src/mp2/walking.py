@@ -90,6 +90,7 @@ def walk_forward(
     top_groups: int = 50,
     grids: Grids | PathText | None = None,
     count: str = "exact",
+    keep: str = "groups",
     without: Sequence[str] = (),
     replicates: int = 0,
     null: str = "auto",
@@ -110,8 +111,8 @@ def walk_forward(
     - `store`: the path of a database. Each week is stored there when it is finished, and
       `resume_walk_forward` continues a walk that did not end: the result has its `walk_id`.
     - `end`: a day (default: the last date of the prices); without bars, the last one before it.
-    - `budget_s_per_week` (seconds, or "10s"), `workers`, `rules`, `count` and `without` go to each
-      search; `min_tickers` and `top_groups` to `pick_day`; `grids`, or their file, to
+    - `budget_s_per_week` (seconds, or "10s"), `workers`, `rules`, `count`, `keep` and `without` go
+      to each search; `min_tickers` and `top_groups` to `pick_day`; `grids`, or their file, to
       `compute_signals`. The signals of all days are computed once.
     - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
       best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
@@ -132,6 +133,7 @@ def walk_forward(
         workers=workers,
         rules=Rules() if rules is None else rules,
         count=count,
+        keep=keep,
         without=without,
     )
     luck = LuckSettings(replicates=replicates, null=null, seed=seed)

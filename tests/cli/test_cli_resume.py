@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 from commands import RULES, WEEK, strict_json
+from places import GOLDEN
 from test_cli_prices import GRIDS, SEARCH
 
 from mp2.data.prices import to_frame
@@ -63,6 +64,25 @@ def test_a_resumed_run_is_one_that_was_never_interrupted(mp2):
     with closing(sqlite3.connect("mp2.db")) as connection:
         for table in ("run_state", "starter_state", "kept_state"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_a_resumed_run_keeps_ideas_as_it_began(mp2):
+    signals = GOLDEN / "aliases-and-ties.csv"
+    searching = ("search", signals, *RULES, "--keep", "ideas", "--top", "1", "--json")
+    whole = strict_json(mp2(*searching, "--no-store")[1])
+    begun = strict_json(mp2(*searching, "--max-attempts", "10")[1])
+    assert (whole["keep"], begun["keep"], begun["status"]) == ("ideas", "ideas", "work_limit")
+    code, _, err = mp2("resume", "last", "--keep", "groups")
+    assert code == 2
+    assert "No such option" in err
+    code, out, _ = mp2("resume", "last", "--json")
+    assert code == 0
+    document = strict_json(out)
+    assert document["ideas"] == whole["ideas"]
+    assert lasting(out) == {name: whole[name] for name in LASTING}
+    shown = mp2("runs", "show", "last", "--groups")[1]
+    assert "of ideas: 1 kept; groups: 16 eligible" in shown
+    assert strict_json(mp2("runs", "show", "last", "--json")[1])["keep"] == "ideas"
 
 
 def test_a_run_that_died_before_its_work_limit_resumes_up_to_it(mp2):

@@ -110,6 +110,7 @@ def test_the_same_settings_may_be_repeated_when_resuming(mp2, bars, walked):
         (["--columns=close=last"], "--columns None"),
         (["--null-seed=1"], "--null-seed 0"),
         (["--hold=next-open"], "--hold open-close"),
+        (["--keep=ideas"], "--keep groups"),
     ],
 )
 def test_other_settings_do_not_resume(mp2, bars, walked, args, began):

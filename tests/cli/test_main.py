@@ -26,6 +26,7 @@ DOCUMENT_KEYS = {
     "score_mean", "score_std", "groups", "picks", "rules", "days", "day_weights", "base_win_rates",
     "special", "warnings", "errors", "n_visited", "n_decided", "aliases", "exclusions", "n_kept",
     "significance", "ideas", "n_ideas", "hold", "last_exit", "n_scores", "progress",
+    "keep",
 }  # fmt: skip
 GROUP_KEYS = {
     "rank", "score", "members", "days", "pooled_pp", "weighted_pp", "median_pp", "second_worst_pp",

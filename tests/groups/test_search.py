@@ -143,6 +143,7 @@ def check_invariants(result):
             "without: no pruning 'bounds'; the prunings are aliases, hits_bound, cap_bound",
         ),
         ({"without": "aliases"}, "without: 'aliases' is a text; give a list of prunings"),
+        ({"keep": "all"}, "keep: 'all' is unknown; choose from groups, ideas"),
         ({"family_overlap": 0}, "family_overlap: 0 is not above 0 and at most 1; give a share"),
         ({"family_overlap": 1.1}, "family_overlap: 1.1 is not above 0 and at most 1"),
         ({"family_overlap": float("nan")}, "family_overlap: nan is not above 0 and at most 1"),

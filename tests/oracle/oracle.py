@@ -448,6 +448,25 @@ def by_rank(scored: Iterable[dict[str, Any]], size: int) -> list[dict[str, Any]]
     return sorted(of_size, key=lambda entry: (-entry["score"], entry["group"]))
 
 
+def best_ideas(
+    signals: Signals, ranked: Sequence[dict[str, Any]], top_k: int
+) -> list[dict[str, Any]]:
+    """The best group of each idea, with the number of its groups.
+
+    The number is None where an idea that is not among the best `top_k` has the same score.
+    """
+    ideas: dict[Any, dict[str, Any]] = {}
+    for entry in ranked:
+        said = tuple(consensus_of(signals, entry["group"])), tuple(entry["hits"])
+        best = ideas.setdefault(said, {**entry, "n_groups": 0})
+        best["n_groups"] += 1
+    distinct = list(ideas.values())
+    for best in distinct[:top_k]:
+        if len(distinct) > top_k and best["evidence"] == distinct[top_k]["evidence"]:
+            best["n_groups"] = None
+    return distinct
+
+
 # ---- section 6: the final pick
 
 
@@ -470,12 +489,18 @@ def pick(scores: Sequence[float], pps: Sequence[Sequence[float]], rules: Rules) 
 
 
 def search(
-    signals: Signals, rules: Rules, *, max_attempts: int | None = None, special: Sequence[str] = ()
+    signals: Signals,
+    rules: Rules,
+    *,
+    max_attempts: int | None = None,
+    special: Sequence[str] = (),
+    keep: str = "groups",
 ) -> dict[str, Any]:
     """What a search without a time limit reports, in the shape of the worked examples.
 
-    Two further entries: `running_order`, the order in which the starters run, and `doubtful`, True
-    when rounding alone may make another correct program keep other groups or rank them differently.
+    Three further entries: `running_order`, the order in which the starters run; `doubtful`, True
+    when rounding alone may make another correct program keep other groups or rank them differently;
+    `n_groups`, how many groups each idea has where ideas are kept.
     """
     weights = day_weights(signals.base_win_rates, rules)
     starters = [
@@ -483,7 +508,12 @@ def search(
     ]
     scored = [entry for starter in starters for entry in starter.scored]
     ranked = {size: by_rank(scored, size) for size in rules.retain_sizes}
-    kept = {size: entries[: rules.top_k] for size, entries in ranked.items()}
+    kept = {
+        size: (best_ideas(signals, entries, rules.top_k) if keep == "ideas" else entries)[
+            : rules.top_k
+        ]
+        for size, entries in ranked.items()
+    }
     picked = {
         size: pick([entry["score"] for entry in entries], [entry["pp"] for entry in entries], rules)
         for size, entries in kept.items()
@@ -523,6 +553,9 @@ def search(
         },
         "starters": [starter_entry(starter) for starter in starters],
         "running_order": running_order(signals, special),
+        "n_groups": {
+            size: [entry.get("n_groups") for entry in entries] for size, entries in kept.items()
+        },
         "doubtful": any(starter.doubtful for starter in starters)
         or any(map(has_near_ties, ranked.values())),
     }

@@ -88,7 +88,7 @@ def constant_script():
 def test_every_week_is_searched_and_the_next_one_judged(end):
     script = constant_script()
     rules, stop, grids = Rules(retain_sizes=(2,)), threading.Event(), load_grids()
-    counted = {"count": "fast", "without": ("aliases",)}
+    counted = {"count": "fast", "keep": "ideas", "without": ("aliases",)}
     walk = script.walk(
         weeks=3,
         end=end,

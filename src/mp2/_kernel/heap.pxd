@@ -4,7 +4,7 @@
 Beside it the scores of all eligible groups are counted in bins.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport realloc
 
 cdef enum:
@@ -17,13 +17,24 @@ cdef struct Entry:
     int32_t members[MAX_SIZE]    # unused places are 0
 
 
+cdef struct Idea:
+    Entry best                   # of its groups
+    uint64_t key
+    int64_t n_groups
+
+
 cdef struct Heap:
-    # The worst entry is at the root.
+    # It has entries, the worst at the root, or ideas, as `ideas.pxd` has it.
     int64_t n_scores[N_BINS]     # all eligible groups, also those that were not kept
     Entry *entries
+    Idea *ideas
     int64_t n
     int64_t capacity
     int64_t top_k
+    int32_t keeps_ideas
+    int64_t n_folded             # ideas of the last fold, the first entries
+    double least                 # score of the worst of `top_k` folded ideas, else -inf
+    double dropped               # highest score of an idea that was dropped, else -inf
 
 
 cdef inline void count_score(Heap *heap, double score) noexcept nogil:

@@ -10,7 +10,8 @@ candidates finds those that survive, and the others are counted by subtracting v
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mp2._kernel.heap cimport MAX_SIZE, Entry, count_score, offer
+from mp2._kernel.heap cimport MAX_SIZE, Entry, Heap, Idea, count_score, offer
+from mp2._kernel.ideas cimport key_of, offer_idea
 from mp2._kernel.score cimport (
     Statistics, add_score, compare_days, is_eligible, may_be_eligible, sum_days,
 )
@@ -224,6 +225,7 @@ cdef inline Status leaf_step(Turn *t) noexcept nogil:
 cdef inline Status evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:
     """Score the group of the current path and `v`, whose days are counted; keep it if eligible."""
     cdef StarterState *starter = t.starter
+    cdef Heap *heap = t.heaps[size]
     cdef Statistics found
     cdef Entry entry
     cdef double delta
@@ -239,13 +241,30 @@ cdef inline Status evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:
     delta = found.score - starter.score_mean[size]
     starter.score_mean[size] += delta / <double>starter.eligible[size]
     starter.score_m2[size] += delta * (found.score - starter.score_mean[size])
-    count_score(t.heaps[size], found.score)
+    count_score(heap, found.score)
     memset(&entry, 0, sizeof(entry))
     entry.score = found.score
     for k in range(size - 1):
         entry.members[k] = t.path.frames[k + 1].member
     entry.members[size - 1] = v
-    return GO_ON if offer(t.heaps[size], &entry) else TURN_NO_MEMORY
+    if heap.keeps_ideas:
+        return keep_idea(t, size, heap, &entry)
+    return GO_ON if offer(heap, &entry) else TURN_NO_MEMORY
+
+
+cdef inline Status keep_idea(
+    Turn *t, int32_t size, Heap *heap, const Entry *entry
+) noexcept nogil:
+    """Keep an eligible group for its idea."""
+    cdef const mp2_panel *panel = &t.signals.panel
+    cdef Idea idea
+    # Most groups end here, without a look at their rows.
+    if entry.score < heap.least:
+        return GO_ON
+    idea.best = entry[0]
+    idea.key = key_of(panel, size, entry)
+    idea.n_groups = 1
+    return GO_ON if offer_idea(panel, size, heap, &idea) else TURN_NO_MEMORY
 
 
 cdef inline void count_days(Turn *t, Frame *frame, int32_t v) noexcept nogil:

@@ -141,7 +141,7 @@ def short_line(shown: Shown) -> str:
         parts.append(f"{share(result.coverage)} of the space")
     if picks is None:
         n_groups = sum(result.n_kept.values())
-        parts.append(counted(n_groups, "group"))
+        parts.append(counted(n_groups, result.keep.removesuffix("s")))
     else:
         n_tickers = len(picks.tickers())
         parts.append(f"{counted(n_tickers, 'ticker')} for {picks.day}")

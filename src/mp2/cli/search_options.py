@@ -27,7 +27,7 @@ from mp2.cli.options import (
     with_options,
 )
 from mp2.evidence.settings import N_REPLICATES, NULLS, LuckSettings
-from mp2.groups.rules import COUNTS, PRUNINGS, Rules
+from mp2.groups.rules import COUNTS, KEEPS, PRUNINGS, Rules
 
 if TYPE_CHECKING:
     from mp2.groups.settings import SearchSettings
@@ -103,6 +103,13 @@ COUNT_OPTIONS = (
         default="exact",
         show_default=True,
         help="fast: the groups tested of the largest size are a lower bound, all else stays exact",
+    ),
+    click.option(
+        "--keep",
+        type=click.Choice(KEEPS),
+        default="groups",
+        show_default=True,
+        help="what --top limits: groups, or distinct ideas, of which the best group each is kept",
     ),
     click.option(
         "--without",

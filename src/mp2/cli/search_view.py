@@ -27,8 +27,12 @@ def groups_view(result: SearchResult, *, n_show: int) -> Iterator[RenderableType
             yield styled(f"Size {size}: no eligible group found.", "bold")
             continue
         rows = listed(result, size, n_show)
-        counts = f"{result.n_kept[size]:,} kept, {result.eligible[size]:,} eligible"
-        if size in result.ideas:
+        n_kept = f"{result.n_kept[size]:,} kept"
+        n_eligible = f"{result.eligible[size]:,} eligible"
+        counts = f"{n_kept}, {n_eligible}"
+        if result.keep == "ideas":
+            counts = f"ideas: {n_kept}; groups: {n_eligible}"
+        elif size in result.ideas:
             counts = f"{len(result.ideas[size]):,} ideas; groups: {counts}"
         yield styled(f"Size {size}: best {len(rows)} of {counts}", "bold")
         yield ideas_table(result, rows, hints)

@@ -186,6 +186,7 @@ def _request(prices: Path, options: Document) -> WalkRequest:
         workers=options["workers"],
         rules=rules_from(options),
         count=options["count"],
+        keep=options["keep"],
         without=options["without"],
     )
     run = Request(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mp2._recurse import ENTRY_BYTES, TopGroups
+from mp2._recurse import TopGroups
 from mp2.data.arrays import NumberArray
 from mp2.data.panel import SignalPanel
 from mp2.groups.checkpoint import RecordArray
@@ -20,9 +20,6 @@ from mp2.groups.result import Member
 
 MAX_BYTES = 32 << 20
 """Capacity of an `AliasCache`; aliases beyond it are searched one by one."""
-
-# A heap allocates room for this many groups even when it holds fewer.
-_LEAST_ENTRIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +41,8 @@ class SearchedStarter:
 
     @property
     def n_bytes(self) -> int:
-        """Upper bound of the memory taken, in bytes."""
-        n_bytes = self.record.nbytes
-        for heap in self.heaps.values():
-            # A heap grows by doubling, so up to half of it is empty.
-            n_bytes += max(_LEAST_ENTRIES, 2 * len(heap)) * ENTRY_BYTES
-        return n_bytes
+        """The memory taken, in bytes."""
+        return self.record.nbytes + sum(heap.n_bytes for heap in self.heaps.values())
 
 
 class AliasCache:

@@ -45,6 +45,8 @@ class SearchState:
     - `n_taken_over`: starters that were not searched, because an alias of them was.
     - `n_scores`: by size, counts of the scores of all eligible groups by `mp2.groups.histogram`;
       empty in a state of an earlier version.
+    - `n_groups`: by size, how many groups each kept idea has, int64[k], 0 where not known; empty
+      arrays where groups are kept.
     """
 
     records: RecordArray = field(default_factory=lambda: np.zeros(0, STARTER_DTYPE))
@@ -54,6 +56,7 @@ class SearchState:
     budget_ns: int = 0
     n_taken_over: int = 0
     n_scores: dict[int, IndexArray] = field(default_factory=dict)
+    n_groups: dict[int, IndexArray] = field(default_factory=dict)
 
     def problem(
         self,
@@ -80,6 +83,14 @@ class SearchState:
         if any(len(counts) != N_BINS for counts in self.n_scores.values()):
             return "its scores are counted by other bins"
         return None
+
+    def keeps(self, keep: str) -> bool:
+        """Whether it is the state of a search that keeps groups, or ideas."""
+        for size, (scores, _) in self.kept.items():
+            n_counted = len(self.n_groups.get(size, ()))
+            if n_counted != (len(scores) if keep == "ideas" else 0):
+                return False
+        return True
 
 
 class Resumable(Protocol):

@@ -8,13 +8,13 @@ idea that overlaps one of its others enough. Both are numbered from 1 by their b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import BoolArray, WordArray
+from mp2.data.arrays import BoolArray, IndexArray, WordArray
 from mp2.groups.result import Group, Idea, SearchResult
 from mp2.groups.settings import FAMILY_OVERLAP
 
@@ -25,16 +25,21 @@ MAX_IDEAS = 5000
 def with_ideas(
     result: SearchResult,
     family_overlap: float = FAMILY_OVERLAP,
+    n_groups_of: Mapping[int, IndexArray] | None = None,
 ) -> SearchResult:
     """Return the result with its ideas, and with the number of its idea in every kept group.
 
-    `family_overlap` is that of `SearchSettings`. All kept groups have to be there.
+    `family_overlap` is that of `SearchSettings`. All kept groups have to be there. `n_groups_of`:
+    by size, how many groups each kept one stands for, 0 where not known; by default itself alone.
     """
     kept = {}
     ideas = {}
     for size, groups in result.kept.items():
         numbers = idea_numbers(groups)
-        n_groups = Counter(numbers)
+        n_groups: Mapping[int, int] = Counter(numbers)
+        if n_groups_of is not None:
+            # Each kept group is an idea.
+            n_groups = dict(zip(numbers, n_groups_of[size].tolist(), strict=True))
         # Ideas are numbered in rank order, so a number beyond the last is that of a new idea.
         best: list[Group] = []
         for group, number in zip(groups, numbers, strict=True):
@@ -44,7 +49,12 @@ def with_ideas(
         distinct: list[Idea] = []
         for group, family in zip(best, families, strict=True):
             number = len(distinct) + 1
-            idea = Idea(idea=number, family=family, rank=group.rank, n_groups=n_groups[number])
+            idea = Idea(
+                idea=number,
+                family=family,
+                rank=group.rank,
+                n_groups=n_groups[number] or None,
+            )
             distinct.append(idea)
         numbered = []
         for group, number in zip(groups, numbers, strict=True):

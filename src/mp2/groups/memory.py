@@ -22,6 +22,7 @@ def memory_needed(
     panel: SignalPanel,
     rules: Rules,
     workers: int,
+    keep: str = "groups",
 ) -> int:
     """Estimate the most bytes a search takes beside the interpreter, rounded up.
 
@@ -36,7 +37,11 @@ def memory_needed(
     lists = rules.max_size * 8 * n_variations
     # Of the levels, and those the kernel works with.
     consensus_sets = (2 * rules.max_size + 16) * row_bytes
-    heaps = len(rules.retain_sizes) * rules.top_k * _recurse.ENTRY_BYTES
+    bytes_kept = _recurse.ENTRY_BYTES
+    if keep == "ideas":
+        # New groups are collected beside the ideas, and sorting them may take a copy.
+        bytes_kept = 4 * _recurse.IDEA_BYTES
+    heaps = len(rules.retain_sizes) * rules.top_k * bytes_kept
     class_sizes = np.bincount(panel.alias_of)
     n_alias_classes = int(np.count_nonzero(class_sizes > 1))
     # A heap has room for up to twice its groups.

@@ -129,14 +129,16 @@ STATISTICS = tuple(name for name, kind in Group.__annotations__.items() if kind 
 class Idea:
     """What `n_groups` kept groups of one size say: same consensus, same hits on all days.
 
-    `rank` is that of the best of them. Ideas and families, of ideas that buy nearly the same, are
+    Where ideas are kept, `n_groups` counts the eligible groups that were found; None where not all
+    were counted, because there are more ideas with the score of the last one kept. `rank` is that
+    of the best of them. Ideas and families, of ideas that buy nearly the same, are
     numbered from 1 by size, best first; `family` is None where there are too many ideas.
     """
 
     idea: int
     family: int | None
     rank: int
-    n_groups: int
+    n_groups: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ class SearchResult(Overview):
     - `n_scores`: the scores of all eligible groups, counted by the bins of `mp2.groups.histogram`;
       without the sizes of which not all were counted, as an earlier version did not.
     - `progress`: the last session at up to 600 moments, in order.
+    - `keep`: what was kept, one of `mp2.groups.rules.KEEPS`; each of `ideas` by its best group.
     - `panel`: the signals that were searched; None for a result that was loaded.
     - `store_error`: why the result is not in the store it was meant for, and where it is instead.
     """
@@ -262,6 +265,7 @@ class SearchResult(Overview):
     hold: Hold = DAY_HOLD
     last_exit: str | None = None
     n_scores: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    keep: str = "groups"
     progress: tuple[ProgressSample, ...] = field(default=(), compare=False)
     # Any: the store checks what it reads by these types, and knows no arrays.
     panel: Any = field(default=None, compare=False, repr=False)
@@ -318,8 +322,8 @@ class SearchResult(Overview):
             picked = self.pick(size)
             if picked is not None:
                 best = f"picked rank {picked.rank}, score {picked.score:.2f}: {picked.name}"
-                kept = f"{self.n_kept[size]:,} groups kept"
-                if size in self.ideas:
+                kept = f"{self.n_kept[size]:,} {self.keep} kept"
+                if size in self.ideas and self.keep == "groups":
                     kept = f"{len(self.ideas[size]):,} ideas in {kept}"
                 text = f"{kept}; {best}"
             yield f"size {size}", text

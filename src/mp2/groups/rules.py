@@ -14,6 +14,9 @@ MAX_GROUP_SIZE = 8
 COUNTS = ("exact", "fast")
 """How groups are counted: `exact`, or `fast`, where `tested[max_size]` may be a lower bound."""
 
+KEEPS = ("groups", "ideas")
+"""What `top_k` limits for each size: `groups`, or `ideas`, of which the best group each is kept."""
+
 PRUNINGS = ("aliases", "hits_bound", "cap_bound", "tail_masks")
 """Short cuts that change neither a result nor an exact counter; each can be switched off.
 
@@ -59,7 +62,7 @@ class Rules:
     )
     top_k: int = _rule(
         1000,
-        "groups kept per size",
+        "groups kept per size, or ideas (keep)",
         1,
         1_000_000,
     )

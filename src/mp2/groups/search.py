@@ -132,6 +132,8 @@ def search(
             settings,
             rules=rules,
             max_attempts=None,
+            # It counts groups.
+            keep="groups",
             budget_s=min(left_s, _REASONS_S),
             # It runs here, however many workers there are elsewhere.
             workers=min(settings.workers, os.cpu_count() or 1),
@@ -199,7 +201,7 @@ class SearchRun:
         self.order = running_order(panel, settings.special, session.is_over)
         self.records = np.zeros(n_starters, STARTER_DTYPE)
         self._turns = turns
-        self.heaps = {size: TopGroups(size, rules.top_k) for size in rules.retain_sizes}
+        self.heaps = self._new_heaps()
         self.alias_of = first_alike(panel, lambda: session.is_over(_ALIAS_SHARE))
         self._all_compared = not session.is_over(_ALIAS_SHARE)
         cache_bytes = 0 if "aliases" in settings.without else aliases.MAX_BYTES
@@ -244,8 +246,7 @@ class SearchRun:
         # A copy: the kernel updates it in place, and the turn may be abandoned.
         record = self.records[variation_idx : variation_idx + 1].copy()
         record["variation_idx"] = variation_idx
-        top_k = self.settings.rules.top_k
-        heaps = {size: TopGroups(size, top_k) for size in self.heaps}
+        heaps = self._new_heaps()
         with self._lock:
             self._running.add(control)
         how = self._turns.run(
@@ -258,6 +259,11 @@ class SearchRun:
             self._running.remove(control)
             self._book(variation_idx, SearchedStarter(record, heaps))
         return how
+
+    def _new_heaps(self) -> dict[int, TopGroups]:
+        rules = self.settings.rules
+        ideas_of = self._turns.kernel if self.settings.keep == "ideas" else None
+        return {size: TopGroups(size, rules.top_k, ideas_of) for size in rules.retain_sizes}
 
     def _copy_alias(
         self,
@@ -320,6 +326,8 @@ class SearchRun:
 
     def _restore(self, state: SearchState) -> None:
         problem = state.problem(self.panel.algo_of, self.settings.rules)
+        if not state.keeps(self.settings.keep):
+            problem = f"it does not keep {self.settings.keep}"
         if problem is not None:
             raise InputError(f"cannot resume from this state: {problem}")
         max_attempts = self.settings.max_attempts
@@ -334,7 +342,7 @@ class SearchRun:
         self.records[begun] = state.records
         self._times_before[begun] = state.times
         for size, (scores, members) in state.kept.items():
-            self.heaps[size].restore(scores, members)
+            self.heaps[size].restore(scores, members, state.n_groups.get(size, ()))
         for size, counts in state.n_scores.items():
             self.heaps[size].add_scores(counts)
         self.elapsed_ns = state.elapsed_ns
@@ -364,6 +372,7 @@ class SearchRun:
                 budget_ns=budget_ns,
                 n_taken_over=self._n_taken_over,
                 n_scores={size: heap.n_scores() for size, heap in self.heaps.items()},
+                n_groups=self._n_groups(),
             )
 
     def confirm(self) -> None:
@@ -454,10 +463,14 @@ class SearchRun:
             hold=panel.hold,
             last_exit=panel.last_exit,
             n_scores=self._score_counts(eligible),
+            keep=self.settings.keep,
             progress=tuple(progress),
             panel=panel,
         )
-        return with_ideas(result, self.settings.family_overlap)
+        overlap = self.settings.family_overlap
+        if self.settings.keep == "ideas":
+            return with_ideas(result, overlap, self._n_groups())
+        return with_ideas(result, overlap)
 
     def _score_counts(self, eligible: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Counts of the scores, of the sizes of which all `eligible` groups were counted."""
@@ -471,6 +484,9 @@ class SearchRun:
 
     def _ranked(self) -> dict[int, Kept]:
         return {size: heap.ranked() for size, heap in self.heaps.items()}
+
+    def _n_groups(self) -> dict[int, IndexArray]:
+        return {size: heap.n_groups() for size, heap in self.heaps.items()}
 
     def _warnings(self, outcome: PoolOutcome) -> list[str]:
         warnings = list(self._turns.warnings())

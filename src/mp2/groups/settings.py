@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 from mp2._checks import is_number
 from mp2.errors import InputError
-from mp2.groups.rules import COUNTS, PRUNINGS, Rules
+from mp2.groups.rules import COUNTS, KEEPS, PRUNINGS, Rules
 
 # Ten years: far from where nanoseconds leave 64 bits.
 MAX_BUDGET_S = 10 * 365 * 86_400.0
@@ -26,6 +26,8 @@ class SearchSettings:
     - `special`: algorithms whose starters run last.
     - `max_attempts`: exact number of attempts per starter; replaces time limits. None: no limit.
     - `count`: one of `mp2.groups.rules.COUNTS`. With "fast", `tested[max_size]` is a lower bound.
+    - `keep`: one of `mp2.groups.rules.KEEPS`. With "ideas" the best group of each of `top_k` ideas
+      is kept, not the best `top_k` groups, which may say much the same.
     - `without`: names from `mp2.groups.rules.PRUNINGS` to switch off; they change only the time.
     - `family_overlap`: share of the (day, ticker) pairs, above 0 to 1, that two ideas have to have
       in common to be of one family.
@@ -39,6 +41,7 @@ class SearchSettings:
     special: Sequence[str] = ()
     max_attempts: int | None = None
     count: str = "exact"
+    keep: str = "groups"
     without: Sequence[str] = ()
     family_overlap: float = FAMILY_OVERLAP
 
@@ -74,6 +77,8 @@ def check_settings(
         )
     if settings.count not in COUNTS:
         problems.append(f"count: {settings.count!r} is unknown; choose from {', '.join(COUNTS)}")
+    if settings.keep not in KEEPS:
+        problems.append(f"keep: {settings.keep!r} is unknown; choose from {', '.join(KEEPS)}")
     if not is_number(overlap, Real) or not 0 < overlap <= 1:
         problems.append(
             f"family_overlap: {overlap!r} is not above 0 and at most 1; give a share such as 0.8"

@@ -51,10 +51,12 @@ class TurnControl(Protocol):
 class Turns(Protocol):
     """Runs turns, in the calling thread, any number of threads at once.
 
-    `workers`: how many may run at once. `min_grant_ns`: the least time worth a turn.
+    `workers`: how many may run at once. `min_grant_ns`: the least time worth a turn. `kernel`: that
+    of the search in this process.
     """
 
     workers: int
+    kernel: Kernel
 
     @property
     def min_grant_ns(self) -> int:
@@ -90,7 +92,7 @@ class LocalTurns:
 
     def __init__(self, panel: SignalPanel, settings: SearchSettings) -> None:
         self.workers = settings.workers
-        self._kernel = kernel_of(panel, settings, min(settings.workers, panel.n_variations))
+        self.kernel = kernel_of(panel, settings, min(settings.workers, panel.n_variations))
 
     def new_control(self, deadline_ns: int, wall_ns: int) -> Control:
         """Make the control of a turn."""
@@ -104,7 +106,7 @@ class LocalTurns:
         max_attempts: int,
     ) -> int:
         """Run one turn."""
-        return self._kernel.run(record, control, heaps, max_attempts)
+        return self.kernel.run(record, control, heaps, max_attempts)
 
     def cluster(self) -> None:
         """Return None: there are only threads."""

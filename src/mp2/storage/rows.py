@@ -174,6 +174,7 @@ def kept_state_rows(run: int, part: SearchState) -> Iterator[Row]:
             "scores": scores.tobytes(),
             "members": members.tobytes(),
             "counts": part.n_scores[size].tobytes(),
+            "n_groups": part.n_groups[size].tobytes(),
         }
 
 
@@ -187,6 +188,7 @@ def to_state(
         return SearchState()
     groups: dict[int, Kept] = {}
     n_scores = {}
+    n_groups = {}
     for size_row in kept:
         size = size_row["size"]
         scores = np.frombuffer(size_row["scores"])
@@ -195,6 +197,7 @@ def to_state(
         # Empty where an earlier version stopped.
         if size_row.get("counts"):
             n_scores[size] = np.frombuffer(size_row["counts"], np.int64)
+        n_groups[size] = np.frombuffer(size_row.get("n_groups", b""), np.int64)
     layout = from_sql(row)["layout"]
     return SearchState(
         records=_read_records(starters, "record", layout["record"], STARTER_DTYPE),
@@ -204,6 +207,7 @@ def to_state(
         budget_ns=row["budget_ns"],
         n_taken_over=row["n_taken_over"],
         n_scores=n_scores,
+        n_groups=n_groups,
     )
 
 

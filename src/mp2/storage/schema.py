@@ -276,6 +276,9 @@ STEPS: Names = (
     "ALTER TABLE outcome ADD returns_pp TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(returns_pp))",
     """ALTER TABLE outcome ADD universe_quantiles_pp TEXT NOT NULL DEFAULT '[]'
     CHECK (json_valid(universe_quantiles_pp))""",
+    "ALTER TABLE run ADD keep TEXT NOT NULL DEFAULT 'groups'",  # or 'ideas'
+    # int64, of each idea kept, 0 where not known; empty where groups are kept.
+    "ALTER TABLE kept_state ADD n_groups BLOB NOT NULL DEFAULT x''",
 )
 """One statement a version, append only: `ALTER TABLE ... ADD` a column that may be NULL or has a
 default, or `CREATE TABLE`. To a reader of an earlier file such a table is empty."""

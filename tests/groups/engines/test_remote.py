@@ -101,6 +101,29 @@ def test_slices_change_nothing(monkeypatch, copies):
         assert len(searched) == 4
 
 
+def test_ideas_are_kept_elsewhere_too(monkeypatch):
+    # Few tickers, so that many groups say the same; a turn takes several leases.
+    panel = panel_of((3, 3, 3, 3), n_tickers=70, density=0.96, copies=True)
+    monkeypatch.setattr(pace, "LEAST_LEASE_NS", 1)
+    monkeypatch.setattr(pace, "MOST_LEASE_NS", 1)
+    rules = dataclasses.replace(RULES, top_k=5)
+    ideas = {"keep": "ideas"}
+    local = search(panel, SearchSettings(budget_s=GUARD_S, workers=1, rules=rules, **ideas))
+    assert lasting(leased(panel, FakeEngine(2), rules, settings=ideas)) == lasting(local)
+    assert any((one.n_groups or 0) > 1 for one in local.ideas[3])
+
+
+def test_an_answer_without_ideas_is_refused(small):
+    def other(order, run):
+        answer = Answer.from_bytes(run())
+        n_groups = {size: np.zeros(0, np.int64) for size in answer.kept}
+        return dataclasses.replace(answer, n_groups=n_groups).to_bytes()
+
+    result = leased(small, FakeEngine(1, other), settings={"keep": "ideas"})
+    assert result.status is Status.STOPPED
+    assert "it does not keep ideas" in result.warnings[0]
+
+
 def test_small_starters_run_here(small, whole, monkeypatch):
     monkeypatch.setattr(remote, "SMALL_WEIGHT", 2_000_000)
     engine = FakeEngine(1)

@@ -34,6 +34,7 @@ class Home:
 
     kernel: Kernel
     rules: Rules
+    keep: str
     controls: set[Control] = field(default_factory=set)
     closed: bool = False
     used_ns: int = 0
@@ -67,7 +68,10 @@ def lease(order: bytes, content: bytes | None = None) -> bytes:
         if home is None:
             return _answer(asked, How.NEED_HOME, asked.record).to_bytes()
         record = asked.record.copy()
-        heaps = {size: TopGroups(size, home.rules.top_k) for size in home.rules.retain_sizes}
+        ideas_of = home.kernel if home.keep == "ideas" else None
+        heaps = {
+            size: TopGroups(size, home.rules.top_k, ideas_of) for size in home.rules.retain_sizes
+        }
         try:
             how = How(home.kernel.run(record, control, heaps, asked.max_attempts))
         except MemoryError:
@@ -84,6 +88,7 @@ def lease(order: bytes, content: bytes | None = None) -> bytes:
         set_up_ns=_set_up_ns(asked.record, record, used_ns),
         kept={size: heap.ranked() for size, heap in heaps.items()},
         n_scores={size: heap.n_scores() for size, heap in heaps.items()},
+        n_groups={size: heap.n_groups() for size, heap in heaps.items()},
     )
     return answer.to_bytes()
 
@@ -132,7 +137,7 @@ def _install(key: bytes, content: bytes) -> None:
             if not home.controls and t_ns - home.used_ns > IDLE_NS:
                 del HOMES[other]
         # Two slots may be given the home at once: the stop flag of the first one stays.
-        HOMES.setdefault(key, Home(kernel, known.rules, used_ns=t_ns))
+        HOMES.setdefault(key, Home(kernel, known.rules, known.keep, used_ns=t_ns))
 
 
 @contextmanager

@@ -34,7 +34,7 @@ KEY_BYTES = 16
 _HEAD = struct.Struct("<4sH16sQ")
 _ORDER = struct.Struct("<qqq")
 _ANSWER = struct.Struct("<Bqq")
-_SIZE = struct.Struct("<Bi")
+_SIZE = struct.Struct("<Bii")
 _DIGEST_BYTES = 32
 _ARRAYS = ("buys", "wins", "algo_of", "day_weights")
 
@@ -105,6 +105,7 @@ class Answer:
     - `record` STARTER_DTYPE[1]: the starter after it, unchanged where nothing was searched.
     - `used_ns`: how long it took at the worker; `set_up_ns` of that until the first new attempt.
     - `kept`: the groups it found by retained size; `n_scores`: their scores by bin.
+    - `n_groups`: by retained size, how many each kept one stands for, as in `SearchState`.
     """
 
     key: bytes
@@ -115,6 +116,7 @@ class Answer:
     set_up_ns: int = 0
     kept: dict[int, Kept] = field(default_factory=dict)
     n_scores: dict[int, IndexArray] = field(default_factory=dict)
+    n_groups: dict[int, IndexArray] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -124,10 +126,12 @@ class Answer:
             self.record.tobytes(),
         ]
         for size, (scores, members) in self.kept.items():
-            parts.append(_SIZE.pack(size, len(scores)))
+            n_groups = self.n_groups[size]
+            parts.append(_SIZE.pack(size, len(scores), len(n_groups)))
             parts.append(scores.astype("<f8").tobytes())
             parts.append(members.astype("<i4").tobytes())
             parts.append(self.n_scores[size].astype("<i8").tobytes())
+            parts.append(n_groups.astype("<i8").tobytes())
         return b"".join(parts)
 
     @classmethod
@@ -139,12 +143,14 @@ class Answer:
         record = reader.array(STARTER_DTYPE, (1,))
         kept = {}
         n_scores = {}
+        n_groups = {}
         while reader.has_more():
-            size, n_kept = reader.unpack(_SIZE)
+            size, n_kept, n_counted = reader.unpack(_SIZE)
             scores = reader.array("<f8", (n_kept,))
             members = reader.array("<i4", (n_kept, size))
             kept[size] = (scores, members)
             n_scores[size] = reader.array("<i8", (N_BINS,))
+            n_groups[size] = reader.array("<i8", (n_counted,))
         if how not in How.__members__.values():
             raise MessageError(f"an answer ended in an unknown way: {how}")
         return cls(
@@ -156,6 +162,7 @@ class Answer:
             set_up_ns=set_up_ns,
             kept=kept,
             n_scores=n_scores,
+            n_groups=n_groups,
         )
 
 
@@ -173,6 +180,7 @@ class HomeContent:
     day_weights: FloatArray
     rules: Rules
     count: str
+    keep: str
     without: Sequence[str]
 
     def to_bytes(self) -> bytes:
@@ -183,6 +191,7 @@ class HomeContent:
             "build": self.build,
             "rules": self.rules.to_dict(),
             "count": self.count,
+            "keep": self.keep,
             "without": list(self.without),
             "arrays": shapes,
         }
@@ -211,6 +220,7 @@ class HomeContent:
             build=known["build"],
             rules=Rules(**rules),
             count=known["count"],
+            keep=known["keep"],
             without=known["without"],
             **arrays,
         )

@@ -94,6 +94,7 @@ class LeasedTurns:
         self.clock_ns = clock_ns
         self.key = uuid.uuid4().bytes
         self.rules = settings.rules
+        self.keep = settings.keep
         self.algo_of = panel.algo_of
         here = hello()
         content = HomeContent(
@@ -104,6 +105,7 @@ class LeasedTurns:
             day_weights=day_weights(panel.base_win_rates, settings.rules),
             rules=settings.rules,
             count=settings.count,
+            keep=settings.keep,
             without=tuple(settings.without),
         )
         self.content = content.to_bytes()
@@ -123,7 +125,7 @@ class LeasedTurns:
         # Small starters run here, so they share this machine's processors.
         n_here = n_processors()
         self._free_here = threading.Semaphore(n_here)
-        self._kernel = kernel_of(panel, settings, n_here)
+        self.kernel = kernel_of(panel, settings, n_here)
         algo_sizes = panel.variations_per_algo
         weights = space.starter_weights(algo_sizes, settings.rules.max_size)
         self._is_small = [weight <= SMALL_WEIGHT for weight in weights]
@@ -166,7 +168,7 @@ class LeasedTurns:
         algo = self.algo_of[record["variation_idx"][0]]
         if self._is_small[algo] and self._free_here.acquire(blocking=False):
             try:
-                return self._kernel.run(record, control.local, heaps, max_attempts)
+                return self.kernel.run(record, control.local, heaps, max_attempts)
             finally:
                 self._free_here.release()
         return _Turn(self, record, control, heaps, max_attempts).run()
@@ -388,11 +390,14 @@ class _Turn:
             times=np.zeros(1, TIMES_DTYPE),
             kept=answer.kept,
             n_scores=answer.n_scores,
+            n_groups=answer.n_groups,
         )
         # An order that was not begun leaves the starter as it was.
         if answer.how in (How.NEED_HOME, How.NO_MEMORY, How.OVERFLOW):
             return
         problem = state.problem(self.turns.algo_of, self.turns.rules)
+        if not state.keeps(self.turns.keep):
+            problem = f"it does not keep {self.turns.keep}"
         if problem is not None:
             raise MessageError(problem)
         for _, members in answer.kept.values():
@@ -416,7 +421,7 @@ class _Turn:
         self.turns.note_home(self._cost)
         self.record[:] = answer.record
         for size, (scores, members) in answer.kept.items():
-            self.heaps[size].restore(scores, members)
+            self.heaps[size].restore(scores, members, answer.n_groups[size])
             self.heaps[size].add_scores(answer.n_scores[size])
         self.control.n_home = int(self.record["attempts"][0]) - self._n_at_start
         if answer.how in (How.EXHAUSTED, How.WORK_LIMIT):
