@@ -42,6 +42,24 @@ def test_a_full_log_costs_a_line_and_no_result(mp2):
     assert "--log-file: No space left on device; the log is not complete" in err
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        (("track", "--output"), "No run has picks yet"),
+        (("pick", "last", "--signals", "later.csv", "--csv"), "Size 3"),
+    ],
+)
+def test_a_file_that_fails_costs_nothing_that_is_printed(mp2, here, command, printed):
+    mp2("search", WEEK, *RULES)
+    later = WEEK.read_text().replace("2026-01-09", "2026-01-12")
+    (here / "later.csv").write_text(later)
+    code, out, err = mp2(*command, "/dev/full")
+    assert code == 2
+    assert printed in out
+    assert "No space left on device" in err
+
+
 def test_the_log_of_a_resumed_run_is_no_file_that_the_run_reads(mp2, here):
     shutil.copy(WEEK, here / "week.csv")
     mp2("search", "week.csv", *RULES, "--max-attempts", "1")

@@ -31,7 +31,7 @@ from mp2.cli.options import (
     reading,
     with_options,
 )
-from mp2.cli.output_files import write_picks
+from mp2.cli.output_files import check_folder, write_picks
 from mp2.cli.scan import ScanOptions, planned, run_scan
 from mp2.cli.search_options import ViewOptions
 from mp2.cli.session import Interrupts, note_kept
@@ -127,6 +127,8 @@ def pick(
     choice = options_record(_ScanChoice, options)
     if (source.prices is None) == (source.signals is None):
         raise InputError("pick: name either --prices or --signals")
+    if csv_output is not None:
+        check_folder(csv_output)
     if cost_bps is not None:
         check_cost(cost_bps)
     with Interrupts().caught() as interrupts:
@@ -158,8 +160,6 @@ def pick(
         errors = [] if choice.no_store else _save(choice.db, picks)
         # After the picks are stored: scanners take their time, and may fail.
         scan = scan_beside(picks, choice, interrupts.stop, screen)
-        if csv_output is not None:
-            write_picks(picks, csv_output)
         content = {
             **picks.to_dict(),
             "warnings": [*picks.warnings, *scan.warnings],
@@ -175,8 +175,10 @@ def pick(
         shown = replace(shown, source=Path(file or "").name)
         if scan.result is not None:
             shown = replace(shown, beside=replace(shown.beside, scan=scan.result))
+        # The picks are printed first: a file or a store that fails must not take them away.
         present_screen(shown, view, content)
-        # The picks are printed first: a store that fails must not take them away.
+        if csv_output is not None:
+            write_picks(picks, csv_output)
         if errors:
             raise StoreError(errors[0])
         if picks.tickers() or picks.votes:

@@ -44,9 +44,10 @@ def track(
     if output is not None:
         check_folder(output)
     record = track_store(db, cost_bps=cost_bps)
+    # The record is printed first: a file that fails must not take it away.
+    present(record.to_dict(), track_view(record))
     if output is not None:
         write_table(record.daily_frame(), output)
-    present(record.to_dict(), track_view(record))
 
 
 @stacked
