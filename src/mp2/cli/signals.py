@@ -160,11 +160,10 @@ def write_signals(
 
 def write_table(frame: Any, path: Path) -> None:
     """Write a polars frame as CSV or Parquet."""
+    from mp2.data.frames import write_frame
+
     with writing(path) as part:
-        if path.suffix.lower() == ".csv":
-            frame.write_csv(part)
-        else:
-            frame.write_parquet(part)
+        write_frame(frame, part, path.suffix)
 
 
 # --- mp2 download ----------------------------------------------------------------------------

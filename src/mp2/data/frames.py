@@ -12,6 +12,8 @@ from mp2.data.tables import BATCH_ROWS, ColumnList, Rows, Table, library_errors,
 from mp2.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 Backend = Literal["polars", "pandas", "pyarrow"]
@@ -49,6 +51,14 @@ def in_library(
     if backend == "pyarrow":
         return frame.to_arrow()
     return frame
+
+
+def write_frame(frame: pl.DataFrame, path: Path, kind: str) -> None:
+    """Write a frame to a file of a kind: `.parquet`, or else CSV."""
+    if kind.lower() == ".parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path)
 
 
 def frame_table(

@@ -26,6 +26,7 @@ def download(source: PricesFile, stop: Stop) -> Names:
     """
     from polars.exceptions import PolarsError
 
+    from mp2.data.frames import write_frame
     from mp2.data.yahoo_update import read_download, update
 
     path = expanded(source.path)
@@ -34,10 +35,7 @@ def download(source: PricesFile, stop: Stop) -> Names:
     try:
         # Whole or not at all: the file is all that the next night has to go on from.
         with replacing(path) as part:
-            if path.suffix.lower() == ".parquet":
-                frame.write_parquet(part)
-            else:
-                frame.write_csv(part)
+            write_frame(frame, part, path.suffix)
     except (OSError, PolarsError) as error:
         # Only errors of the system have one; that of Polars is a sentence.
         reason = getattr(error, "strerror", None) or error
