@@ -31,8 +31,7 @@ three replicates. The starter s and variations of three later algorithms buy
    finds s v x y = 012 again, at size 4.
 5. `flush` drops a set that was already scored at its size, by its fingerprint. `score_set` adds up
    the rows of labels of the tickers 0, 1, 2: 100, 110 and 100, one bit a replicate. The hits are
-   3 1 0, in planes: ones 110, twos 100. Only replicate 0 reaches the floor. It is scored if the
-   bound says that this may raise its maximum.
+   3 1 0, in planes: ones 110, twos 100. Replicate 0 reaches the floor; a bound decides on scoring.
 
 Why this is exact although groups are skipped:
 
@@ -184,16 +183,12 @@ cdef class ReplicateSearch:
         family.slack = 1e-12 * constants * (constants + D + family.n_tickers) ** 2
         # A hit is worth at most some 16 units.
         gain = 100 * (np.abs(slopes).max() + abs(rules.wilson_weight) / D)
-        family.unit = max(1e-9, gain / (16 * max(1, rules.min_daily_hits)))
+        family.n_units = 16 * max(1, rules.min_daily_hits) / max(1e-6, gain)
         family.n_sums = min(32, family.n_set_planes + (16 * D).bit_length() + 2)
         # cv_buys**2 <= D / (D - 1) * (most - least)**2 / (4 most least) (Bhatia and Davis 2000).
         least, most = family.panel.floor, min(family.panel.cap, family.n_tickers)
         limit = 4.0 * least * most * max(0.0, rules.max_cv_buys) ** 2 * (D - 1)
         family.steady = 0 < D * (most - least) ** 2 < limit * (1 - 1e-9)
-
-    @property
-    def n_variations(self):
-        return len(self.alias_of)
 
     def worker(self):
         """Return a new `ReplicateWorker`."""
@@ -272,7 +267,7 @@ cdef class ReplicateWorker:
         cdef Status status
         cdef int32_t member
         cdef int64_t started_ns
-        if not 0 <= starter < self.search.n_variations:
+        if not 0 <= starter < len(self.search.alias_of):
             raise ValueError(f"starter {starter} does not belong to this panel")
         member = self.search.alias_of[starter]
         known = self.search.exhausted.get(member)

@@ -72,10 +72,10 @@ def maxima_of_searches(panel, rules, wins):
     return best
 
 
-def run_all(tested, n_workers=1):
+def run_all(panel, tested, n_workers=1):
     """Maxima, counts and whether these are exact, after all starters."""
     workers = [tested.worker() for _ in range(n_workers)]
-    for starter in range(tested.n_variations):
+    for starter in range(panel.n_variations):
         assert workers[starter % n_workers].run(starter, far()) == EXHAUSTED
     maxima = np.max([worker.maxima for worker in workers], axis=0)
     exact = all(worker.n_groups_exact for worker in workers)
@@ -162,7 +162,7 @@ def check(case):
     for name in SIMD:
         with using(name):
             tested = ReplicateSearch(panel, rules, labels_of(many), len(many))
-            maxima, found, exact = run_all(tested)
+            maxima, found, exact = run_all(panel, tested)
             assert np.array_equal(maxima[:, : len(wins)], expected)
             assert np.array_equal(maxima[:, n_more:], expected)
             assert (found == n_groups).all() if exact else (found <= n_groups).all()

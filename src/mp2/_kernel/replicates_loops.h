@@ -33,22 +33,24 @@ MP2_LOOP int32_t MP2_FN(count_lane)(
 }
 
 /* Whether `row` and `other` have enough tickers in common every day (1), and not too many (2). */
-MP2_LOOP uint64_t MP2_FN(judge_meeting)(
-    const mp2_node *node, const uint64_t *row, const uint64_t *other)
+MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *row,
+    const uint64_t *other, int32_t n_lanes)
 {
     int32_t few = 0, many = 0, any = node->floor;
 #if defined(MP2_HAS_AVX512)
-    for (int32_t lane = 0; lane < node->n_lanes; lane += 8) {
+    for (int32_t lane = 0; lane < n_lanes; lane += 8) {
         int32_t n_real = node->n_days - lane < 8 ? node->n_days - lane : 8;
         __m512i floor = _mm512_maskz_set1_epi64((__mmask8)((1 << n_real) - 1), node->floor);
         __m512i total = MP2_FN(count_8)(row + lane, other + lane);
-        for (int32_t i = lane + node->n_lanes; i < node->row_words; i += node->n_lanes)
+        for (int32_t i = lane + n_lanes; i < node->row_words; i += n_lanes)
             total = _mm512_add_epi64(total, MP2_FN(count_8)(row + i, other + i));
         few |= _mm512_cmplt_epi64_mask(total, floor);
         many |= _mm512_cmpgt_epi64_mask(total, _mm512_set1_epi64(node->cap));
-        any |= _mm512_test_epi64_mask(total, total);
+        if (!node->floor)
+            any |= _mm512_test_epi64_mask(total, total);
     }
 #else
+    (void)n_lanes;
     for (int32_t lane = 0; lane < node->n_days && !few; lane++) {
         int32_t total = MP2_FN(count_lane)(node, row, other, lane);
         few |= total < node->floor;
@@ -59,23 +61,32 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(
     return few || !any ? 0 : many ? 1 : 3;
 }
 
-/* Keeps the candidates of `mask` that reach the floor together with `row`; `within`: those that
- * stay within the cap as well. Both from word `first` to before `end`. */
-MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row, int32_t first,
-    int32_t end, uint64_t *mask, uint64_t *within)
+MP2_LOOP void MP2_FN(meet_days)(const mp2_node *node, const uint64_t *row, int32_t first,
+    int32_t end, uint64_t *mask, uint64_t *within, int32_t n_lanes)
 {
     for (int32_t w = first; w < end; w++) {
         uint64_t passes = 0, fits = 0;
         for (uint64_t left = mask[w]; left; left &= left - 1) {
             int32_t k = mp2_lowest_bit(left);
             const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
-            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other);
+            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes);
             passes |= (verdict & 1) << k;
             fits |= (verdict >> 1) << k;
         }
         mask[w] = passes;
         within[w] = fits;
     }
+}
+
+/* Keeps the candidates of `mask` that reach the floor together with `row`; `within`: those that
+ * stay within the cap as well. Both from word `first` to before `end`. */
+MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row, int32_t first,
+    int32_t end, uint64_t *mask, uint64_t *within)
+{
+    if (node->n_lanes == 8)
+        MP2_FN(meet_days)(node, row, first, end, mask, within, 8);
+    else
+        MP2_FN(meet_days)(node, row, first, end, mask, within, node->n_lanes);
 }
 
 /* Counts a group's row by day, and with each candidate from word `first` on in bytes:
@@ -202,9 +213,8 @@ MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride
                 a = b;
             }
         }
-        memcpy(planes + w, &low[0], sizeof zero);
-        memcpy(planes + 8 + w, &low[1], sizeof zero);
-        memcpy(planes + 16 + w, &low[2], sizeof zero);
+        for (int32_t p = 0; p < 3; p++)
+            memcpy(planes + 8 * p + w, &low[p], sizeof zero);
         for (int32_t p = 0; p < n_planes; p++) {
             a = MP2_FN(read)(planes + 8 * p + w);
             enough = floor >> p & 1 ? enough & a : enough | a;

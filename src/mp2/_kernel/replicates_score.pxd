@@ -17,7 +17,7 @@ For 512 replicates at once it is taken in whole units: gains become *codes*, max
 begin at 0, and what that rounds away goes to the base. It stays a bound.
 """
 
-from libc.math cimport INFINITY, ceil, fabs, floor
+from libc.math cimport INFINITY, fabs, floor
 from libc.stdlib cimport abs
 from libc.string cimport memcpy, memset
 
@@ -166,19 +166,20 @@ cdef inline void prepare(Walk *t, const uint64_t *words) noexcept nogil:
     for d in range(s.days.n):
         pp_of_hit = 100.0 / s.days.buys[d] if s.days.buys[d] > 0 else 0.0
         worst_pp = min(worst_pp, pp_of_hit * least)
-        gain = family.slopes[d] * pp_of_hit + chord
-        s.codes[d] = <int32_t>floor(gain / family.unit + 0.5)
-        rest = gain - s.codes[d] * family.unit
+        gain = (family.slopes[d] * pp_of_hit + chord) * family.n_units
+        # The nearest is the sharpest, but any is right.
+        s.codes[d] = <int32_t>(gain + 32.5) - 32
+        rest = gain - s.codes[d]
         base += max(rest * least, rest * s.days.buys[d])
         reach += <int64_t>abs(s.codes[d]) << s.n_planes
         if s.codes[d] < 0:
             # x times the complement of h, n bits, is x (2**n - 1) - x h.
             start += <int64_t>s.codes[d] * ((1 << s.n_planes) - 1)
-    base += found.score - chord * total - family.second_worst_share * worst_pp + family.slack
-    base = ceil(base / family.unit)
-    s.bounded = family.bounded and fabs(base) + reach < half
+    found.score += family.slack - chord * total - family.second_worst_share * worst_pp
+    base += found.score * family.n_units
+    s.bounded = family.bounded and fabs(base) + reach < half - 1
     if s.bounded:
-        s.start = <uint64_t>(start + half + <int64_t>base)
+        s.start = <uint64_t>(start + half + <int64_t>base + 1)
 
 
 cdef inline void raise_maxima(Walk *t, int64_t block, uint64_t *alive) noexcept nogil:
@@ -186,9 +187,10 @@ cdef inline void raise_maxima(Walk *t, int64_t block, uint64_t *alive) noexcept 
     cdef Scoring *s = &t.scoring
     cdef uint64_t *levels = t.levels_of_maxima + block * t.family.n_sums * BLOCK_WORDS
     cdef double *maxima = t.maxima + block * BLOCK
-    cdef double score
-    cdef int32_t w, r
+    cdef int64_t half = 1 << (t.family.n_sums - 2), level
+    cdef int32_t w, r, j
     cdef uint64_t left
+    cdef double score
     if s.bounded:
         t.loops.drop_beaten(
             s.planes, s.days.n, t.family.n_planes, s.n_planes, s.codes, s.start, levels,
@@ -200,19 +202,13 @@ cdef inline void raise_maxima(Walk *t, int64_t block, uint64_t *alive) noexcept 
             r = mp2_lowest_bit(left)
             left &= left - 1
             score = score_hits(t, w, r)
-            if score > maxima[64 * w + r]:
-                maxima[64 * w + r] = score
-                raise_level(t, levels + w, r, score)
-
-
-cdef inline void raise_level(Walk *t, uint64_t *levels, int32_t r, double score) noexcept nogil:
-    """Write a maximum in whole units into bit r of its planes."""
-    cdef int64_t half = 1 << (t.family.n_sums - 2), level
-    cdef int32_t j
-    level = <int64_t>max(0.0, min(2.0 * half, floor(score / t.family.unit) + half))
-    for j in range(t.family.n_sums):
-        levels[BLOCK_WORDS * j] &= ~(<uint64_t>1 << r)
-        levels[BLOCK_WORDS * j] |= <uint64_t>(level >> j & 1) << r
+            if score <= maxima[64 * w + r]:
+                continue
+            maxima[64 * w + r] = score
+            level = <int64_t>max(0.0, min(2.0 * half, floor(score * t.family.n_units) + half))
+            for j in range(t.family.n_sums):
+                levels[BLOCK_WORDS * j + w] &= ~(<uint64_t>1 << r)
+                levels[BLOCK_WORDS * j + w] |= <uint64_t>(level >> j & 1) << r
 
 
 cdef inline double score_hits(Walk *t, int32_t w, int32_t r) noexcept nogil:

@@ -45,7 +45,7 @@ cdef struct Family:
     const double *slopes         # [n_days]
     double second_worst_share
     double slack
-    double unit                  # of the bound
+    double n_units               # of the bound, in a score of 1
     int32_t n_sums               # planes of its sums
     int32_t steady               # `max_cv_buys` excludes no group within the other limits
 
