@@ -68,13 +68,18 @@ class WalkInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkControl:
-    """How a walk-forward is stored, stopped and observed; `observe(done, total)` counts weeks."""
+    """How a walk-forward is stored, stopped and observed; `observe(done, total)` counts weeks.
+
+    `executor` and `slots` are those of `mp2.picks.walkforward.walk`.
+    """
 
     storing: WalkStoring = field(default_factory=WalkStoring)
     stop: Stop = None
     observe: Observe = None
     on_interrupt: OnInterrupt = "stop"
     progress: bool = False
+    executor: Any = None
+    slots: int | None = None
 
 
 def walk_forward(
@@ -104,6 +109,8 @@ def walk_forward(
     progress: bool = False,
     search: Callable[..., SearchResult] = search_groups,
     signals: Callable[..., SignalSheet] = compute_signals,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> WalkForward:
     """Search and judge `weeks` blocks of five trading days, the last ending at `end`.
 
@@ -122,6 +129,8 @@ def walk_forward(
     - `observe(done, total)` counts weeks. Setting `stop` ends the walk with the weeks finished so
       far; while signals are computed it raises `ReadStoppedError`. Ctrl-C ends it likewise, by
       `on_interrupt="raise"` with `KeyboardInterrupt`; `progress=True` shows a bar.
+    - `executor`, `slots`: as in `mp2.search`, but whole weeks run at the workers, each on one core
+      with the time of `workers`.
 
     Raises `InputError` for unusable settings and for too short a history, `StoreError` when the
     store cannot be used at the beginning. One that fails later costs only the storing:
@@ -158,6 +167,8 @@ def walk_forward(
         observe=observe,
         on_interrupt=on_interrupt,
         progress=progress,
+        executor=executor,
+        slots=slots,
     )
     inputs = WalkInputs(
         prices=table,
@@ -181,6 +192,8 @@ def resume_walk_forward(
     observe: Observe = None,
     on_interrupt: OnInterrupt = "stop",
     progress: bool = False,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> WalkForward:
     """Continue a stored walk-forward after its last finished week, and return the whole of it.
 
@@ -197,6 +210,8 @@ def resume_walk_forward(
         observe=observe,
         on_interrupt=on_interrupt,
         progress=progress,
+        executor=executor,
+        slots=slots,
     )
     return resume_walk_request(
         walk_id,
@@ -285,4 +300,6 @@ def walk_request(
                 recorder=recorder,
                 search=inputs.search,
                 signals=inputs.signals,
+                executor=control.executor,
+                slots=control.slots,
             )

@@ -54,18 +54,29 @@ class ClusterOptions:
 @contextmanager
 def at_cluster(control: RunControl, options: Document) -> Iterator[RunControl]:
     """Yield the control of a run at the cluster that the options name, or as it is."""
+    if options["dask"] is not None:
+        control.observe_step(f"connecting to {options['dask']}")
+    with cluster_client(options, own_workers=False) as client:
+        yield replace(control, executor=client, slots=options["slots"])
+
+
+@contextmanager
+def cluster_client(options: Document, *, own_workers: bool = True) -> Iterator[Any]:
+    """Yield a client of the cluster that the options name; None without one.
+
+    `own_workers`: whether `--workers` means something beside a cluster.
+    """
     how = options_record(ClusterOptions, options)
     if how.dask is None:
         if how.slots is not None:
             raise InputError("slots: they are of a cluster; name it with --dask, or use --workers")
-        yield control
+        yield None
         return
     workers = click.get_current_context().get_parameter_source("workers")
-    if workers is ParameterSource.COMMANDLINE:
+    if workers is ParameterSource.COMMANDLINE and not own_workers:
         raise InputError("workers: with --dask the slots are elsewhere; use --slots")
-    control.observe_step(f"connecting to {how.dask}")
     with client_of(how.dask, insecure=how.dask_insecure) as client:
-        yield replace(control, executor=client, slots=how.slots)
+        yield client
 
 
 @contextmanager

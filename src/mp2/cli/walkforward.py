@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from mp2._document import Document
 from mp2.cli import settings
+from mp2.cli.cluster import CLUSTER_OPTIONS, cluster_client
 from mp2.cli.completion import complete_walks
 from mp2.cli.logs import observed, start_logging
 from mp2.cli.options import (
@@ -84,7 +85,7 @@ class WalkCommand(RulesCommand):
 @WORKERS_OPTION
 @END_OPTION
 @GRIDS_OPTION
-@with_options(PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
+@with_options(CLUSTER_OPTIONS, PRICES_OPTIONS, PICK_OPTIONS, COUNT_OPTIONS, WALK_LUCK_OPTIONS)
 @rule_options
 @HOLD_OPTION
 @COST_OPTION
@@ -124,8 +125,13 @@ def walkforward(
         _check_same_settings(resume, db, options)
     with Interrupts().caught() as interrupts:
         screen = start_logging()
-        with observed(screen, "weeks", live=not no_progress, heartbeat_s=heartbeat) as observe:
-            control = WalkControl(stop=interrupts.stop, observe=observe)
+        with (
+            cluster_client(options) as client,
+            observed(screen, "weeks", live=not no_progress, heartbeat_s=heartbeat) as observe,
+        ):
+            control = WalkControl(
+                stop=interrupts.stop, observe=observe, executor=client, slots=options["slots"]
+            )
             if resume is not None:
                 control = _stored(control, db)
                 walk = resume_walk_request(resume, control, source=prices)

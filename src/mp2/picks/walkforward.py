@@ -19,9 +19,10 @@ one, as the pick of a run does, so that each is bought after everything that cho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import Any
 
 from mp2._document import Texts
 from mp2._recurse import now_ns
@@ -31,6 +32,8 @@ from mp2.data.tables import Observe
 from mp2.errors import InputError
 from mp2.evidence.settings import LuckSettings
 from mp2.evidence.significance import SignificanceTest
+from mp2.groups.engines.choice import engine_of
+from mp2.groups.engines.jobs import LostClusterError, run_jobs
 from mp2.groups.exclusions import why_nothing
 from mp2.groups.result import SearchResult
 from mp2.groups.search import search as search_groups
@@ -96,12 +99,17 @@ def walk(
     recorder: WalkRecorder | None = None,
     search: Callable[..., SearchResult] = search_groups,
     signals: Callable[..., SignalSheet] = compute_signals,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> WalkForward:
     """Search and judge weeks of five trading days, one after the other.
 
     The signals of all days are computed once; `grids` go to `compute_signals`. `observe(done,
     total)` counts weeks. Setting `stop` ends the walk with the weeks finished so far; while signals
     are computed it raises `ReadStoppedError`.
+
+    With an `executor` whole weeks go to its workers, as many at once as `slots`, each on one core
+    with the time of `workers`. A walk keeps the weeks before the first one that is missing.
 
     Raises `InputError` for unusable settings and for too short a history.
     """
@@ -123,28 +131,108 @@ def walk(
         first_week = sheet.panel(0, DAYS_PER_WEEK)
         SignificanceTest(first_week, settings.luck, prices=prices, sectors=sectors)
     done = list(recorder.begin(sheet, sectors))
-    while len(done) < settings.weeks:
+    warnings = list(sheet.warnings)
+    week_work = WeekWork(sheet, settings, prices, sectors, search)
+    if executor is None:
+        weeks = week_work.in_turn(len(done), stop)
+    else:
+        weeks = weeks_elsewhere(week_work, len(done), stop, executor, slots, warnings.append)
+    if observe is not None:
+        observe(len(done), settings.weeks)
+    for week in weeks:
+        done.append(week)
+        recorder.keep(_whole_walk(done, settings, warnings))
         if observe is not None:
             observe(len(done), settings.weeks)
-        first = DAYS_PER_WEEK * len(done)
+    return recorder.finish(_whole_walk(done, settings, warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class WeekWork:
+    """What all weeks of a walk need; each of them follows from its number alone."""
+
+    sheet: SignalSheet
+    settings: WalkSettings
+    prices: PriceTable | None
+    sectors: Texts | None
+    search: Callable[..., SearchResult] = search_groups
+
+    def in_turn(self, first: int, stop: Event) -> Iterator[Week]:
+        """Yield the weeks from number `first` on, until a stop."""
+        for number in range(first, self.settings.weeks):
+            week = self.week(number, stop)
+            if week is None:
+                return
+            yield week
+
+    def week(self, number: int, stop: Event) -> Week | None:
+        """Search a week and judge its groups on the next one; None after a stop."""
+        sheet = self.sheet
+        settings = self.settings
+        first = DAYS_PER_WEEK * number
         panel = sheet.panel(first, DAYS_PER_WEEK)
         # The test gets what the search leaves of the week's budget.
         started_ns = now_ns()
-        result = search(panel, settings.search, stop=stop)
+        result = self.search(panel, settings.search, stop=stop)
         if settings.luck.is_on:
-            test = SignificanceTest(panel, settings.luck, prices=prices, sectors=sectors)
+            test = SignificanceTest(panel, settings.luck, prices=self.prices, sectors=self.sectors)
             result = test.after_search(result, settings.search, started_ns, stop)
         if stop.is_set():
             # This search had less time than the others.
-            break
+            return None
+        n_held = holding(settings.hold).n_sessions
         week = judge_week(result, sheet, first + DAYS_PER_WEEK + n_held, settings)
         if not any(result.kept.values()):
             week = replace(week, why_nothing=why_nothing(result, panel))
-        done.append(week)
-        recorder.keep(_whole_walk(done, settings, sheet.warnings))
-    if observe is not None:
-        observe(len(done), settings.weeks)
-    return recorder.finish(_whole_walk(done, settings, sheet.warnings))
+        return week
+
+    def run(self, number: int, stop: Event) -> bytes:
+        """Do the job of a worker: a week, as JSON."""
+        week = self.week(number, stop)
+        return b"" if week is None else _week_type().dump_json(week)
+
+
+def weeks_elsewhere(
+    work: WeekWork,
+    first: int,
+    stop: Event,
+    executor: Any,
+    slots: int | None,
+    warn: Callable[[str], None],
+) -> Iterator[Week]:
+    """Yield the weeks from number `first` on as workers finish them, in order."""
+    if work.search is not search_groups:
+        raise InputError("search: with an executor the weeks are searched by mp2 itself")
+    search = work.settings.search
+    # A worker gives a week one core, and the time that several would have had.
+    there = replace(search, workers=1, budget_s=search.budget_s * search.workers)
+    work = replace(work, settings=replace(work.settings, search=there))
+    if not work.settings.luck.is_on:
+        work = replace(work, prices=None, sectors=None)
+    came: dict[int, bytes] = {}
+    answers = run_jobs(
+        engine_of(executor, slots),
+        work,
+        range(first, work.settings.weeks),
+        stop=stop,
+        job_s=there.budget_s,
+        warn=warn,
+    )
+    try:
+        for number, answer in answers:
+            came[number] = answer
+            while first in came:
+                yield _week_type().validate_json(came.pop(first))
+                first += 1
+    except LostClusterError as error:
+        warn(f"{error}; mp2 walkforward --resume goes on")
+
+
+def _week_type() -> Any:
+    # Heavy for a module that every walk imports.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Week)
 
 
 def _whole_walk(

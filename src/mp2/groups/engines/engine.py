@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mp2._recurse import Control
-from mp2.groups.engines.handshake import Hello
+from mp2.groups.engines.handshake import Hello, hello
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,26 @@ class RemoteControl:
     def is_over(self) -> bool:
         """Whether a turn would end before it begins."""
         return self.local.is_over()
+
+
+def greet_workers(
+    engine: Engine,
+    key: bytes,
+    content: bytes,
+    is_over: Callable[[], bool],
+) -> list[str]:
+    """Send what a search needs to the workers; those that do not fit get no work.
+
+    Returns a warning for each of these. Raises `InputError` when no worker is left.
+    """
+    here = hello()
+    unfit = []
+    warnings = []
+    for worker in engine.begin(key, content, is_over):
+        problem = worker.problem(here)
+        if problem is not None:
+            unfit.append(worker)
+            warnings.append(f"{problem}; it gets no work: install the same version on both")
+    if unfit:
+        engine.leave_out(unfit)
+    return warnings

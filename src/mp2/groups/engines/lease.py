@@ -2,7 +2,7 @@
 
 Engines call these functions at their workers, by name: `greet` when a search begins, `lease` for
 each stretch of a starter, `stop` while leases run, `forget` at the end. Nothing here knows an
-engine, and nothing here decides about a search.
+engine, and nothing here decides about a search. Whole jobs (`jobs`) come the same way.
 
 Guarantees:
 
@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from mp2._recurse import Control, Kernel, TopGroups, now_ns
 from mp2.groups.checkpoint import RecordArray
 from mp2.groups.engines.handshake import build_digest, hello, n_processors
+from mp2.groups.engines.jobs import JobHome, is_job, is_work, job_home, run_job
 from mp2.groups.engines.messages import Answer, HomeContent, How, MessageError, Order
 from mp2.groups.memory import turn_bytes
 from mp2.groups.rules import Rules
@@ -39,8 +40,19 @@ class Home:
     closed: bool = False
     used_ns: int = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a lease of it runs."""
+        return bool(self.controls)
 
-HOMES: dict[bytes, Home] = {}
+    def stop(self) -> None:
+        """Have its leases return, and begin no others."""
+        self.closed = True
+        for control in self.controls:
+            control.stop()
+
+
+HOMES: dict[bytes, Home | JobHome] = {}
 _lock = threading.Lock()
 
 
@@ -51,14 +63,16 @@ def introduce() -> bytes:
 
 def greet(key: bytes, content: bytes) -> bytes:
     """Keep a search that begins; return what this worker is, as `Hello.to_bytes`."""
-    said = hello()
-    if HomeContent.from_bytes(content).build == said.build:
+    # Who has another build says so, and gets no work.
+    with suppress(MessageError):
         _install(key, content)
-    return said.to_bytes()
+    return introduce()
 
 
 def lease(order: bytes, content: bytes | None = None) -> bytes:
     """Run one order and return its answer; `content` is the search's home, if it was asked for."""
+    if is_job(order):
+        return run_job(order, lambda key: _home_of_job(key, content))
     arrived_ns = now_ns()
     asked = Order.from_bytes(order)
     if content is not None:
@@ -97,11 +111,8 @@ def stop(key: bytes) -> None:
     """Ask the running leases of a search to return, and begin no others."""
     with _lock:
         home = HOMES.get(key)
-        if home is None:
-            return
-        home.closed = True
-        for control in home.controls:
-            control.stop()
+        if home is not None:
+            home.stop()
 
 
 def forget(key: bytes) -> None:
@@ -111,14 +122,38 @@ def forget(key: bytes) -> None:
 
 
 def _install(key: bytes, content: bytes) -> None:
-    """Keep a search, and drop those that were given up."""
-    known = HomeContent.from_bytes(content)
-    if known.build != build_digest():
-        here = hello()
+    """Keep a search or the work of jobs, and drop those that were given up."""
+    home = job_home(content, _check_build) if is_work(content) else _search_home(content)
+    t_ns = now_ns()
+    home.used_ns = t_ns
+    with _lock:
+        for other in list(HOMES):
+            idle = HOMES[other]
+            if not idle.is_busy and t_ns - idle.used_ns > IDLE_NS:
+                del HOMES[other]
+        # Two slots may be given the home at once: the stop flag of the first one stays.
+        HOMES.setdefault(key, home)
+
+
+def _check_build(build: str) -> None:
+    here = hello()
+    if build != build_digest():
         raise MessageError(
-            f"{here.place} has mp2 build {here.build}, the search has {known.build}; install the "
-            "same version on both"
+            f"{here.place} has mp2 build {here.build}, the search has {build}; install the same "
+            "version on both"
         )
+
+
+def _home_of_job(key: bytes, content: bytes | None) -> JobHome | None:
+    if content is not None:
+        _install(key, content)
+    home = HOMES.get(key)
+    return home if isinstance(home, JobHome) else None
+
+
+def _search_home(content: bytes) -> Home:
+    known = HomeContent.from_bytes(content)
+    _check_build(known.build)
     kernel = Kernel(
         known.buys,
         known.wins,
@@ -130,21 +165,15 @@ def _install(key: bytes, content: bytes) -> None:
         # As many slots as processors are assumed: a worker does not know of its neighbours.
         turn_bytes=turn_bytes(n_processors()),
     )
-    t_ns = now_ns()
-    with _lock:
-        for other in list(HOMES):
-            home = HOMES[other]
-            if not home.controls and t_ns - home.used_ns > IDLE_NS:
-                del HOMES[other]
-        # Two slots may be given the home at once: the stop flag of the first one stays.
-        HOMES.setdefault(key, Home(kernel, known.rules, known.keep, used_ns=t_ns))
+    return Home(kernel, known.rules, known.keep)
 
 
 @contextmanager
 def _running(key: bytes, control: Control) -> Iterator[Home | None]:
     """Register a lease for `stop` while it runs; yields None where the search is not known."""
     with _lock:
-        home = HOMES.get(key)
+        found = HOMES.get(key)
+        home = found if isinstance(found, Home) else None
         if home is not None:
             home.controls.add(control)
             if home.closed:

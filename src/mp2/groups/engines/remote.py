@@ -42,8 +42,8 @@ from mp2._recurse import TopGroups, now_ns
 from mp2.data.panel import SignalPanel
 from mp2.groups import space
 from mp2.groups.checkpoint import TIMES_DTYPE, RecordArray, SearchState
-from mp2.groups.engines.engine import Engine, RemoteControl
-from mp2.groups.engines.handshake import Hello, hello, n_processors
+from mp2.groups.engines.engine import Engine, RemoteControl, greet_workers
+from mp2.groups.engines.handshake import build_digest, n_processors
 from mp2.groups.engines.messages import Answer, HomeContent, How, MessageError, Order
 from mp2.groups.engines.pace import MS, LeaseCost, Pace, S
 from mp2.groups.kept import day_weights
@@ -96,9 +96,8 @@ class LeasedTurns:
         self.rules = settings.rules
         self.keep = settings.keep
         self.algo_of = panel.algo_of
-        here = hello()
         content = HomeContent(
-            build=here.build,
+            build=build_digest(),
             buys=panel.buys,
             wins=panel.wins,
             algo_of=panel.algo_of,
@@ -130,23 +129,10 @@ class LeasedTurns:
         weights = space.starter_weights(algo_sizes, settings.rules.max_size)
         self._is_small = [weight <= SMALL_WEIGHT for weight in weights]
 
-        self._begin(here, is_over)
+        for warning in greet_workers(engine, self.key, self.content, is_over):
+            self.warn(warning)
         self.workers = engine.n_slots
         self.pace = Pace(self.workers, max(1, round(settings.budget_s * S)))
-
-    def _begin(
-        self,
-        here: Hello,
-        is_over: Callable[[], bool],
-    ) -> None:
-        unfit = []
-        for worker in self.engine.begin(self.key, self.content, is_over):
-            problem = worker.problem(here)
-            if problem is not None:
-                unfit.append(worker)
-                self.warn(f"{problem}; it gets no work: install the same version on both")
-        if unfit:
-            self.engine.leave_out(unfit)
 
     @property
     def min_grant_ns(self) -> int:
