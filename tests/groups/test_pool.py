@@ -569,7 +569,11 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
         n_exhausted=1,
         limit_ns=10 * S + 9 * S // 4,
         bank_ns=0,
+        n_turns=record.n_turns,
     )
+    # Either worker may have ended both.
+    assert len(record.n_turns) == 2
+    assert sum(record.n_turns) == 2
     for idx in (2, 3):
         show.end(idx, TurnEnd.EXHAUSTED)
         show.expect(4 if idx == 2 else 1)
@@ -578,6 +582,7 @@ def test_progress_in_the_callers_thread_every_so_often_and_at_the_end(
     show.finished()
     last, _ = seen.get(timeout=GUARD_S)
     assert (last.n_waiting, last.n_running, last.n_cut_off, last.n_exhausted) == (0, 0, 0, 5)
+    assert sum(last.n_turns) == 6
     assert seen.empty(), "the clock stood still, so nothing was due but the last one"
 
 

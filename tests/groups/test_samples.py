@@ -16,6 +16,7 @@ def progress(number):
         n_exhausted=number,
         limit_ns=5 * 10**8,
         bank_ns=0,
+        n_turns=(number, 0),
     )
 
 
@@ -29,6 +30,7 @@ def sampled(n, **settings):
 def test_few_are_all_there():
     assert [sample.n_exhausted for sample in sampled(10)] == list(range(10))
     assert sampled(2)[1].limit_s == 0.5
+    assert sampled(2)[1].n_turns == (1, 0)
     assert sampled(0) == []
 
 

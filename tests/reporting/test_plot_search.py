@@ -112,6 +112,7 @@ def test_progress_stacks_the_starters():
             n_exhausted=number,
             limit_s=0.5,
             bank_s=0.25,
+            n_turns=(number, 2 * number),
         )
         for number in range(3)
     )
@@ -119,6 +120,22 @@ def test_progress_stacks_the_starters():
     assert list(drawn["exhausted"].y) == [0, 1, 2]
     assert list(drawn["not begun"].y) == [3, 2, 1]
     assert list(drawn["bank"].y) == [0.25] * 3
+    assert list(drawn["turns of worker 1"].y) == [0, 1, 2]
+    assert list(drawn["turns of worker 2"].y) == [0, 2, 4]
+
+
+def test_progress_of_an_earlier_version_has_no_turns():
+    sample = ProgressSample(
+        elapsed_s=1.0,
+        n_waiting=0,
+        n_running=0,
+        n_cut_off=0,
+        n_exhausted=3,
+        limit_s=0.5,
+        bank_s=0.25,
+    )
+    drawn = bars(plot.progress(result_of({2: []}, progress=[sample])))
+    assert "turns of worker 1" not in drawn
 
 
 def test_runs_are_compared_from_the_oldest():

@@ -109,7 +109,7 @@ class Progress:
     Starters waiting for a first turn, running, cut off and exhausted add up to all starters.
     `elapsed_ns` and `wall_ns` count from the start of the run, so the wall is at the budget.
     `limit_ns` is the allowance of the next starter in the current round, `bank_ns` what the bank
-    holds.
+    holds. `n_turns`: the turns that each worker has ended.
     """
 
     elapsed_ns: int
@@ -120,6 +120,7 @@ class Progress:
     n_exhausted: int
     limit_ns: int
     bank_ns: int
+    n_turns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +198,7 @@ class _Pool:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._controls: dict[int, Control] = {}
+        self._n_turns = [0] * self.ledger.workers
         self._ended_ns = self._now_ns()
         self._give_up_ns = self.ledger.budget_ns + GRACE_NS
         self._stopped = False
@@ -213,6 +215,7 @@ class _Pool:
             # Daemon: the interpreter does not wait at its exit for a turn that never returns.
             thread = threading.Thread(
                 target=self.work,
+                args=(worker_idx,),
                 name=name,
                 daemon=True,
             )
@@ -274,6 +277,7 @@ class _Pool:
                 n_exhausted=ledger.n_exhausted,
                 limit_ns=ledger.limit_ns,
                 bank_ns=ledger.bank_ns,
+                n_turns=tuple(self._n_turns),
             )
 
     def outcome(self) -> PoolOutcome:
@@ -294,13 +298,15 @@ class _Pool:
 
     # ---- the worker threads
 
-    def work(self) -> None:
+    def work(self, worker_idx: int) -> None:
         """Run turns until there is none to start."""
         try:
             job = self.next_turn()
             while job is not None:
                 turn, control = job
                 how = TurnEnd(self.run_turn(turn.starter_idx, control))
+                # No other thread writes this number.
+                self._n_turns[worker_idx] += 1
                 job = self.next_turn(turn, how)
         except BaseException as error:
             # The caller of `run_pool` raises it: nothing above a thread would.

@@ -186,6 +186,7 @@ class ProgressSample:
 
     The four counts of starters add up to those that were left when the search began or was resumed.
     `limit_s`: what the next starter gets in the current round. `bank_s`: what the bank holds.
+    `n_turns`: the turns that each worker has ended; empty in results of earlier versions.
     """
 
     elapsed_s: float
@@ -195,6 +196,7 @@ class ProgressSample:
     n_exhausted: int
     limit_s: float
     bank_s: float
+    n_turns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

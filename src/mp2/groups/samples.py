@@ -34,6 +34,7 @@ class ProgressSamples:
             n_exhausted=pool.n_exhausted,
             limit_s=round(pool.limit_ns / 1e9, 6),
             bank_s=round(pool.bank_ns / 1e9, 6),
+            n_turns=pool.n_turns,
         )
         if self._n_seen % self._every == 0:
             self._samples.append(self._last)

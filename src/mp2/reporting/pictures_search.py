@@ -8,7 +8,7 @@ from typing import Any
 
 from mp2.groups.histogram import BIN_WIDTH, N_BINS, bin_starts
 from mp2.groups.luck import Significance
-from mp2.groups.result import SearchResult
+from mp2.groups.result import ProgressSample, SearchResult
 from mp2.reporting.theme import (
     BLUE,
     FAINT_BLUE,
@@ -27,6 +27,11 @@ from mp2.storage.runs import RunSummary
 
 _UPPER = [0.4, 1]
 _LOWER = [0, 0.24]
+# Three in one figure, from the top.
+_TOP = [0.58, 1]
+_MIDDLE = [0.29, 0.48]
+_LOWEST = [0, 0.19]
+_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def scores(result: SearchResult, size: int) -> Any:
@@ -168,19 +173,24 @@ def _add_line(figure: Any, score: float, name: str, dash: str) -> None:
 
 
 def progress(result: SearchResult) -> Any:
-    """Draw the starters of a search by state over time, and below the time a starter gets."""
+    """Draw the starters of a search by state, the time a starter gets, and the workers' turns."""
     figure = new_figure(
         "Starters over time",
-        400,
-        xaxis={"title": {"text": "seconds"}, "anchor": "y2", "rangemode": "tozero"},
+        500,
+        xaxis={"title": {"text": "seconds"}, "anchor": "y3", "rangemode": "tozero"},
         yaxis={
-            "domain": _UPPER,
+            "domain": _TOP,
             "title": {"text": "starters"},
             "rangemode": "tozero",
         },
         yaxis2={
-            "domain": _LOWER,
+            "domain": _MIDDLE,
             "title": {"text": "limit (s)"},
+            "rangemode": "tozero",
+        },
+        yaxis3={
+            "domain": _LOWEST,
+            "title": {"text": "turns<br>by worker"},
             "rangemode": "tozero",
         },
     )
@@ -217,7 +227,29 @@ def progress(result: SearchResult) -> Any:
             yaxis="y2",
             hovertemplate=f"{name}: %{{y:.3f}} s<extra></extra>",
         )
+    _add_turns(figure, samples)
     return figure
+
+
+def _add_turns(figure: Any, samples: Sequence[ProgressSample]) -> None:
+    """Add what each worker has ended; a flat line is a worker with one long turn.
+
+    Results of earlier versions have no such numbers.
+    """
+    counted = [sample for sample in samples if sample.n_turns]
+    n_workers = len(counted[-1].n_turns) if counted else 0
+    for worker_idx in range(n_workers):
+        figure.add_scatter(
+            x=column(counted, "elapsed_s"),
+            y=[sample.n_turns[worker_idx] for sample in counted],
+            mode="lines",
+            line={"color": BLUE, "width": 1.5, "dash": _DASHES[worker_idx % len(_DASHES)]},
+            name=f"turns of worker {worker_idx + 1}",
+            # Its axis says what it is; a legend of many workers would hide the picture.
+            showlegend=False,
+            yaxis="y3",
+            hovertemplate=f"worker {worker_idx + 1}: %{{y:,}}<extra></extra>",
+        )
 
 
 def runs(summaries: Sequence[RunSummary]) -> Any:

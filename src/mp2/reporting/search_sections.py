@@ -159,8 +159,10 @@ def progress_section(result: SearchResult) -> Section:
     step = max(1, len(result.progress) // 40)
     for sample in [*result.progress[:-1:step], result.progress[-1]]:
         counts = (sample.n_waiting, sample.n_running, sample.n_cut_off, sample.n_exhausted)
-        rows.append([sample.elapsed_s, *counts, sample.limit_s, sample.bank_s])
-    headings = ("seconds", "not begun", "running", "cut off", "exhausted", "limit s", "bank s")
+        turns = " ".join(map(str, sample.n_turns))
+        rows.append([sample.elapsed_s, *counts, sample.limit_s, sample.bank_s, turns])
+    states = ("not begun", "running", "cut off", "exhausted")
+    headings = ("seconds", *states, "limit s", "bank s", "turns of each worker")
     return Section(
         anchor="search",
         short="Search",
@@ -168,5 +170,6 @@ def progress_section(result: SearchResult) -> Section:
         answer=answer,
         pictures=[Picture(figure=progress(result), table=Table(headings=headings, rows=rows))],
         note="Starters run by ascending number of buys; those cut off at their limit go on while "
-        "time is left. Below: what the next starter gets, and what starters left in the bank.",
+        "time is left. Below: what the next starter gets, what starters left in the bank, and how "
+        "many turns each worker has ended.",
     )
