@@ -273,6 +273,81 @@ def newest_python():
     return None
 
 
+@nox.session(venv_backend="none")
+def free_threaded(session):
+    """Build the kernel for a free-threaded Python; its tests and races run without a GIL.
+
+    Only with what has wheels there: polars, TA-Lib and pydantic need not. Prints a notice without
+    a `python3.13t` or later on the path.
+    """
+    found = (shutil.which(f"python3.{minor}t") for minor in (15, 14, 13))
+    python = next(filter(None, found), None)
+    if python is None:
+        session.skip("NOTICE: no free-threaded Python found, so the kernel was not built for one")
+    folder = Path(session.create_tmp())
+    session.run(python, "-m", "venv", "--clear", str(folder / "venv"))
+    own = str(folder / "venv" / "bin" / "python")
+    install = [own, "-m", "pip", "install", "-q"]
+    needed = ["numpy>=2.0", "click>=8.4.2", "narwhals>=2.0", "pytest>=8.4"]
+    session.run(*install, *needed, "hypothesis>=6.130", "pytest-timeout>=2.4")
+    session.run(*install, "--no-deps", ".")
+    shutil.rmtree(folder / "tests", ignore_errors=True)
+    shutil.copytree(ROOT / "tests", folder / "tests")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    session.chdir(folder)
+    without = {"PYTHON_GIL": "0"}
+    tests = [f"tests/kernel/test_{name}.py" for name in ("describe", "dispatch", "replicates")]
+    tests += [f"tests/groups/test_{name}.py" for name in ("kept", "ledger", "pool", "samples")]
+    session.run(own, "-W", "error", "-m", "pytest", "-q", *tests, env=without)
+    session.run(own, "tests/oracle/differential.py", "--minutes", MINUTES, env=without)
+    session.run(own, "tests/oracle/races.py", "--unwatched", "--minutes", MINUTES, env=without)
+
+
+@nox.session
+def cpu(session):
+    """Run the loops on processors that qemu emulates, from Nehalem on, and on other platforms.
+
+    Never an illegal instruction, and all loops agree. Tests whose emulator is missing are skipped.
+    """
+    session.install(".[test]", "ziglang>=0.16")
+    place = "tests/system/portability"
+    session.run("pytest", "-q", "-rs", "-m", "slow", "--timeout=1800", place, *session.posargs)
+
+
+@nox.session
+def cross(session):
+    """Compile the wheels of all platforms by Zig: no warning, only the stable ABI.
+
+    Without MP2_CPYTHON, a folder with the source of CPython, Windows is left out with a notice.
+    """
+    tools = ["abi3audit>=0.0.20", "check-wheel-contents>=0.6.3", "wheel>=0.45", "ziglang>=0.16"]
+    session.install("build>=1.2", "setuptools>=77", "cython>=3.1", *tools)
+    out = ROOT / "dist" / "cross"
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("python", "-m", "build", "-q", "-w", "-n", "-o", str(out / "native"))
+    (native,) = (out / "native").glob("*.whl")
+    session.run("python", ".ci/cross.py", str(native), str(out), *session.posargs)
+    wheels = sorted(map(str, out.glob("*.whl")))
+    session.run("abi3audit", "--strict", "--summary", *wheels)
+    session.run("check-wheel-contents", *wheels)
+
+
+@nox.session
+def arm(session):
+    """Run the kernel's tests and the demo on an emulated aarch64, with the wheel of `nox -s cross`.
+
+    As root, with debootstrap and qemu-aarch64-static; prints a notice without them.
+    """
+    needed = ("debootstrap", "qemu-aarch64-static", "dpkg")
+    missing = [name for name in needed if shutil.which(name) is None]
+    wheels = sorted((ROOT / "dist" / "cross").glob("*manylinux*aarch64.whl"))
+    if missing or not wheels or os.geteuid() != 0:
+        wanted = ", ".join(missing) or "root, or the wheel of `nox -s cross`,"
+        session.skip(f"NOTICE: {wanted} not found, so aarch64 was not emulated")
+    folder = str(Path(session.create_tmp()) / "arm")
+    session.run("bash", ".ci/arm.sh", folder, str(wheels[-1]), *session.posargs, external=True)
+
+
 @nox.session
 def audit(session):
     """Check the dependencies for known vulnerabilities.
