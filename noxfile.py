@@ -318,7 +318,7 @@ def cpu(session):
 def cross(session):
     """Compile the wheels of all platforms by Zig: no warning, only the stable ABI.
 
-    Without MP2_CPYTHON, a folder with the source of CPython, Windows is left out with a notice.
+    Without CPYTHON_SOURCE, a folder with the source of CPython, Windows is left out with a notice.
     """
     tools = ["abi3audit>=0.0.20", "check-wheel-contents>=0.6.3", "wheel>=0.45", "ziglang>=0.16"]
     session.install("build>=1.2", "setuptools>=77", "cython>=3.1", *tools)

@@ -37,6 +37,6 @@ cp -r "$source/tests" "$source/pyproject.toml" .
 if [ $# -gt 0 ]; then
     exec "$python" -m pytest -q -p no:cacheprovider --timeout=1800 "$@"
 fi
-"$python" -m pytest -q -p no:cacheprovider --timeout=1800 tests/kernel tests/oracle/test_golden.py tests/data/test_bitset.py
+"$python" -m pytest -q -p no:cacheprovider --timeout=1800 tests/kernel tests/oracle/test_golden.py
 "$python" tests/oracle/differential.py --minutes 2
 "$python" -m mp2 demo --budget 20s

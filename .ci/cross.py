@@ -2,8 +2,8 @@
 
 Takes the Python part from a wheel of this machine, whose build left the kernel's C code in `src`,
 and compiles that for each platform by Zig (`pip install ziglang`); a warning is an error. Releases
-are built by the compilers of the platforms. Windows needs the headers of CPython: MP2_CPYTHON is a
-folder with its source, else those two are left out with a notice.
+are built by the compilers of the platforms. For Windows, CPYTHON_SOURCE is a folder with the source
+of CPython, whose headers are needed; else those two are left out with a notice.
 """
 
 import os
@@ -29,7 +29,7 @@ TARGETS = {
 
 FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared"]
 FLAGS += ["-DPy_LIMITED_API=0x030B0000", "-DNDEBUG", "-Wall", "-Wextra", "-Werror"]
-CPYTHON = os.environ.get("MP2_CPYTHON")
+CPYTHON = os.environ.get("CPYTHON_SOURCE")
 
 
 def run(*command):
@@ -95,7 +95,7 @@ def main(wheel, out, *platforms):
         if platforms and platform not in platforms:
             continue
         if platform.startswith("win") and not CPYTHON:
-            print(f"NOTICE: MP2_CPYTHON is not set, so {platform} was not built")
+            print(f"NOTICE: CPYTHON_SOURCE is not set, so {platform} was not built")
             continue
         build(wheel, platform, target, Path(out))
 
