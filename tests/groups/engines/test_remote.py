@@ -211,7 +211,10 @@ def test_late_answers_change_nothing(small, whole, hasty):
         starter = int(order.record["variation_idx"][0])
         if starter % 3 == 0 and starter not in seen:
             seen.add(starter)
-            time.sleep(0.3)
+            # What counts as late follows from what leases cost, so from the machine's load.
+            n_given_up = engine.n_suspected
+            while engine.n_suspected == n_given_up:
+                time.sleep(0.01)
         return answer
 
     engine = FakeEngine(2, first_one_late)
@@ -246,7 +249,7 @@ def test_the_wall_is_kept_though_nothing_comes_home(endless):
     assert result.status is Status.WALL
     assert result.attempts == 0
     # 0.25 s and half a millisecond a slot, and what a loaded machine takes to build the result.
-    assert result.elapsed_s < 0.5 + 0.254 + 0.2
+    assert result.elapsed_s < 0.5 + 0.254 + 1
     assert took_s < 5
 
 
