@@ -72,6 +72,9 @@ BANNED_CALLS = re.compile(
     r"|subprocess\.(getoutput|getstatusoutput)|tempfile\.mktemp|code\.\w+"
     r"|(\w+\.)*(read_pickle|to_pickle|allow_pickle|run_path|run_module|enable_load_extension)"
 )
+UNPICKLES = {
+    "groups/engines/jobs.py": "work of a caller, who may run any code at the workers anyway",
+}
 CALLS_LIBRARIES = {"storage/windows.py": "three functions of Windows about a process"}
 STARTS_PROCESSES = {
     "child.py": "a scanner in a process of its own",
@@ -121,8 +124,11 @@ def only_narrows(test):
 
 
 def test_no_code_comes_from_data_and_no_shell_is_started():
-    assert [f"{text_of(path)}:{line}" for path in FILES for line in offences(nodes(path))] == []
     for path in FILES:
+        found = list(offences(nodes(path)))
+        if path.relative_to(SOURCE).as_posix() in UNPICKLES:
+            found = [line for line in found if not line.endswith("imports pickle")]
+        assert found == [], path
         names = {name.split(".")[0] for node in nodes(path) for name in module_names(node)}
         if path.name not in STARTS_PROCESSES:
             assert names.isdisjoint({"subprocess", "multiprocessing"}), path
