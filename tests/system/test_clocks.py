@@ -677,7 +677,7 @@ def test_a_file_that_is_replaced_keeps_its_links_and_permissions(here):
 @pytest.mark.slow
 def test_an_interruption_reports_all_that_it_leaves_behind(stored):
     code, _, err = interrupted(
-        [INT, INT], "mp2.cli.views:print_warnings::", *PICK, "--csv", "out.csv"
+        [INT, INT], "mp2.cli.pick:write_picks::after", *PICK, "--csv", "out.csv"
     )
     assert code == 130
     remark = "the picks are stored with the run, or those before them stay; out.csv was written"

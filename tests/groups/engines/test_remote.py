@@ -436,4 +436,5 @@ def test_a_thousand_slots(endless):
     engine.script = idle
     result = leased(endless, engine, ENDLESS_RULES, budget_s=6.0)
     assert result.status is Status.WALL
-    assert result.elapsed_s < 6.0 + 0.25 + 0.5
+    # As above, and a thousand threads of a loaded machine.
+    assert result.elapsed_s < 6.0 + 0.25 + 0.5 + 3
