@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from threading import Event
 from typing import Any
 
@@ -228,6 +229,7 @@ def weeks_elsewhere(
         warn(f"{error}; mp2 walkforward --resume goes on")
 
 
+@cache
 def _week_type() -> Any:
     # Heavy for a module that every walk imports.
     from pydantic import TypeAdapter

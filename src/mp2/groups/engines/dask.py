@@ -22,7 +22,7 @@ from typing import Any
 
 from mp2.errors import InputError, named
 from mp2.groups.engines import lease
-from mp2.groups.engines.engine import EngineState
+from mp2.groups.engines.engine import EngineState, failed_future
 from mp2.groups.engines.handshake import Hello, hello
 from mp2.groups.settings import MAX_WORKERS
 
@@ -279,6 +279,4 @@ class DaskEngine:
             return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
         except Exception as error:
             work.close()
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            return failed
+            return failed_future(error)

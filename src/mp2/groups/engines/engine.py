@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mp2._recurse import Control
 from mp2.groups.engines.handshake import Hello, hello
@@ -89,6 +89,13 @@ class RemoteControl:
     def is_over(self) -> bool:
         """Whether a turn would end before it begins."""
         return self.local.is_over()
+
+
+def failed_future(error: Exception) -> Future[Any]:
+    """Return what a call comes to that could not even be sent: callers expect a future."""
+    failed: Future[Any] = Future()
+    failed.set_exception(error)
+    return failed
 
 
 def greet_workers(

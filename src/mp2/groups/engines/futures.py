@@ -13,7 +13,7 @@ from typing import Any
 
 from mp2.errors import InputError
 from mp2.groups.engines import lease
-from mp2.groups.engines.engine import EngineState
+from mp2.groups.engines.engine import EngineState, failed_future
 from mp2.groups.engines.handshake import Hello
 
 BEGIN_S = 10.0
@@ -92,8 +92,6 @@ class ExecutorEngine:
     def _submit(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
         try:
             return self._executor.submit(call, *args)
-        # A broken executor raises what it likes, and the caller expects a future.
+        # A broken executor raises what it likes.
         except Exception as error:
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            return failed
+            return failed_future(error)
