@@ -121,7 +121,9 @@ def to_result(
     values["ideas"] = values.get("ideas") or {}
     # Lists: names would make them three times as large. Those of earlier versions lack the last.
     samples = values.get("progress") or ()
-    values["progress"] = [dict(zip(_SAMPLE_FIELDS, sample, strict=False)) for sample in samples]
+    values["progress"] = [
+        dict(zip(_SAMPLE_FIELDS[: len(sample)], sample, strict=True)) for sample in samples
+    ]
     result = validated(SearchResult, values)
     _check_consistent(result)
     return result
