@@ -261,7 +261,15 @@ def _search_and_keep(
     if test is None:
         return result
     control.observe_step("testing whether the best groups are luck")
-    return recorder.keep(test.after_search(result, request.search, started_ns, control.stop))
+    tested = test.after_search(
+        result,
+        request.search,
+        started_ns,
+        control.stop,
+        control.executor,
+        control.slots,
+    )
+    return recorder.keep(tested)
 
 
 def luck_request(
@@ -315,6 +323,8 @@ def luck_request(
         started_ns=started_ns,
         budget_ns=round(budget_s * 1e9),
         stop=control.stop or Event(),
+        executor=control.executor,
+        slots=control.slots,
     )
     with Store(db) as opened:
         opened.save_significance(run_id, tested)

@@ -82,8 +82,8 @@ def search(
     `progress=True` shows a bar on a terminal and in a notebook.
 
     With an `executor` of `concurrent.futures`, or one like it, the kernels run at its workers, in
-    as many `slots` as it has unless that is given; `workers` are then those of a test for luck. A
-    search that completes has the result of one in threads to the last bit.
+    as many `slots` as it has unless that is given, and so do those of a test for luck; they replace
+    `workers`. A search that completes has the result of one in threads to the last bit.
 
     With `replicates`, such as 999, what the search leaves of `budget_s` goes into a test whether
     the best groups are better than luck: `significance` of the result. `null`, `seed`, `prices` and

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mp2.cli.cluster import CLUSTER_OPTIONS, at_cluster
 from mp2.cli.completion import RUN_ARGUMENT
 from mp2.cli.options import (
     RUN_HOLD_OPTION,
@@ -33,7 +34,7 @@ from mp2.data.holding import Hold
 @run_workers_option("as in the search")
 @file_option("--prices", help="daily bars, for a test against the winners of other days")
 @RUN_HOLD_OPTION
-@with_options(LUCK_OPTIONS, DISPLAY_OPTIONS)
+@with_options(LUCK_OPTIONS, CLUSTER_OPTIONS, DISPLAY_OPTIONS)
 def test(
     run: str,
     budget_s: float,
@@ -56,13 +57,14 @@ def test(
         with followed(how, interrupts.stop) as control:
             from mp2.pipeline import luck_request
 
-            tested = luck_request(
-                run,
-                control,
-                luck=luck_from(options, prices),
-                hold=hold,
-                budget_s=budget_s,
-                workers=workers,
-            )
+            with at_cluster(control, options) as there:
+                tested = luck_request(
+                    run,
+                    there,
+                    luck=luck_from(options, prices),
+                    hold=hold,
+                    budget_s=budget_s,
+                    workers=workers,
+                )
         # The groups with their new p-values; the request is in the database.
         return present_found(tested, how)

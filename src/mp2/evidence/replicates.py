@@ -18,19 +18,12 @@ from mp2._replicates import SEEN_BYTES, ReplicateSearch, ReplicateWorker
 from mp2.data import bitset
 from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
 from mp2.data.panel import SignalPanel
+from mp2.evidence.fitting import Effort, Fitting
 from mp2.evidence.nulls import BLOCK, n_blocks
 from mp2.groups.ledger import Ledger
 from mp2.groups.pool import PoolOutcome, run_pool
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
-
-FEWER = (9999, 4999, 1999, 999, 499)
-"""Numbers of replicates to fall to when those asked for do not fit the wall."""
-
-# The time of the rest is measured between these shares of the weight. It is the time of the clock:
-# where threads wait for a core, all of them take longer.
-_MEASURED_FROM = 0.01
-_MEASURED_TO = 0.02
 
 # Of one kernel, beside what grows with the variations: more than panels of months take.
 _SCRATCH_BYTES = 1 << 20
@@ -103,15 +96,6 @@ def run_replicates(
     return run.result(outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class _Effort:
-    """The weight of the starters tested so far, and the time of all kernels."""
-
-    weight: int
-    enumeration_ns: int
-    scoring_ns: int
-
-
 class _Run:
     """The starters of one test, the kernels of its threads, and the number of replicates."""
 
@@ -127,21 +111,17 @@ class _Run:
         self._search = search
         self._n_sizes = n_sizes
         self._weights = weights
-        self._wall_ns = wall_ns
-        self._n_replicates = n_replicates
         # The heaviest first: they cover the most, and the light ones even out the threads.
         begins_a_group = [idx for idx, weight in enumerate(weights) if weight]
         self.order = sorted(begins_a_group, key=lambda idx: -weights[idx])
-        self._n_threads = min(workers, len(self.order))
+        n_threads = min(workers, len(self.order))
+        self._fitting = Fitting(n_replicates, sum(weights), n_threads, wall_ns)
 
         self._of_thread = threading.local()
         self._lock = threading.Lock()
         self._workers: list[ReplicateWorker] = []
         self._tested: list[int] = []
-        self._weight = sum(weights)
         self._weight_done = 0
-        self._measured_from: _Effort | None = None
-        self._is_measured = False
 
     def turn(
         self,
@@ -169,40 +149,16 @@ class _Run:
     def _book(self, variation_idx: int) -> None:
         self._tested.append(variation_idx)
         self._weight_done += self._weights[variation_idx]
-        if self._measured_from is None:
-            if self._weight_done >= _MEASURED_FROM * self._weight:
-                self._measured_from = self._effort()
-        elif not self._is_measured and self._weight_done >= _MEASURED_TO * self._weight:
-            self._is_measured = True
-            self._n_replicates = self._that_fit(self._measured_from)
-            self._search.lower(self._n_replicates + 1)
-
-    def _effort(self) -> _Effort:
-        return _Effort(
+        effort = Effort(
             weight=self._weight_done,
             enumeration_ns=sum(worker.enumeration_ns for worker in self._workers),
             scoring_ns=sum(worker.scoring_ns for worker in self._workers),
         )
-
-    def _that_fit(self, since: _Effort) -> int:
-        """Return how many replicates fit what is left up to the wall, by the time measured."""
-        until = self._effort()
-        n_parts_left = (self._weight - until.weight) / (until.weight - since.weight)
-        enumeration_ns = n_parts_left * (until.enumeration_ns - since.enumeration_ns)
-        scoring_ns = n_parts_left * (until.scoring_ns - since.scoring_ns)
-        left_ns = self._n_threads * (self._wall_ns - now_ns())
-
-        asked = self._n_replicates
-        fewer = [n for n in FEWER if n < asked]
-        for n_replicates in (asked, *fewer):
-            share = n_blocks(n_replicates) / n_blocks(asked)
-            if enumeration_ns + share * scoring_ns <= left_ns:
-                return n_replicates
-        return fewer[-1] if fewer else asked
+        self._search.lower(self._fitting.n_replicates_after(effort) + 1)
 
     def result(self, outcome: PoolOutcome) -> Replicated:
         """Merge what the threads found."""
-        n_drawn = self._n_replicates + 1
+        n_drawn = self._fitting.n_replicates + 1
         maxima = np.full((self._n_sizes, n_drawn), -np.inf)
         n_groups = np.zeros(self._n_sizes, np.int64)
         for worker in self._workers:

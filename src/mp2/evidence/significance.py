@@ -23,7 +23,7 @@ import numpy as np
 
 from mp2._durations import Duration, seconds
 from mp2._recurse import now_ns
-from mp2.data.arrays import FloatArray
+from mp2.data.arrays import FloatArray, WordArray
 from mp2.data.panel import SignalPanel
 from mp2.data.prices import PriceTable, as_prices
 from mp2.data.sectors import read_sectors
@@ -66,6 +66,8 @@ def significance(
     n_donors: int = N_DONORS,
     gap_days: int = GAP_DAYS,
     stop: Stop = None,
+    executor: Any = None,
+    slots: int | None = None,
 ) -> Significance:
     """Test whether the best groups of a search are better than luck.
 
@@ -73,7 +75,8 @@ def significance(
     reads; a panel is searched first, by `rules`. `prices`: daily bars, or what `read_prices` reads,
     that begin long before the searched days, for the null model "days". `sectors`: a mapping from
     ticker to sector, or a table of both, for "sectors". The call takes at most `budget_s`;
-    at the wall the test covers the starters that are done. Setting `stop` ends it likewise.
+    at the wall the test covers the starters that are done. Setting `stop` ends it likewise. With an
+    `executor` the starters are tested at its workers, in as many `slots`, as in `mp2.search`.
 
     Raises `InputError` for unusable settings, and for a null model that is asked for by name and
     not possible.
@@ -89,7 +92,7 @@ def significance(
     if not isinstance(result, SearchResult):
         panel = as_panel(result, stop=stop)
         search = SearchSettings(budget_s=budget_s, workers=workers, rules=rules or Rules())
-        result = search_groups(panel, search, stop=stop)
+        result = search_groups(panel, search, stop=stop, executor=executor, slots=slots)
     if result.panel is None:
         raise InputError(
             "this result was loaded without its signals; pass the panel, or use mp2 test RUN"
@@ -105,6 +108,8 @@ def significance(
         started_ns=started_ns,
         budget_ns=max(1, round(budget_s * 1e9)),
         stop=stop,
+        executor=executor,
+        slots=slots,
     )
     if tested.significance is None:
         raise RuntimeError("a test has to give a significance")
@@ -148,6 +153,8 @@ class SignificanceTest:
         settings: SearchSettings,
         started_ns: int,
         stop: Stop,
+        executor: Any = None,
+        slots: int | None = None,
     ) -> SearchResult:
         """Test what a search found, in what it left of the budget since `started_ns`.
 
@@ -167,6 +174,8 @@ class SignificanceTest:
             started_ns=started_ns,
             budget_ns=round(settings.budget_s * 1e9),
             stop=stop or threading.Event(),
+            executor=executor,
+            slots=slots,
         )
 
     def _without(
@@ -186,10 +195,13 @@ class SignificanceTest:
         started_ns: int,
         budget_ns: int,
         stop: threading.Event,
+        executor: Any = None,
+        slots: int | None = None,
     ) -> SearchResult:
         """Test the groups of the starters that the search exhausted; return the result with p.
 
-        `RuntimeError` when the test contradicts the search.
+        With an `executor` the starters are tested at its workers, in so many `slots`, which replace
+        `workers`. `RuntimeError` when the test contradicts the search.
         """
         began_ns = now_ns()
         if self._null is None:
@@ -205,12 +217,12 @@ class SignificanceTest:
         weights = self._weights(result)
         replicated = None
         if labels is not None and any(weights):
-            replicated = run_replicates(
-                self._panel,
+            replicated = self._replicated(
                 result.rules,
                 labels,
-                n_replicates,
                 weights,
+                executor,
+                slots,
                 workers=workers,
                 started_ns=started_ns,
                 budget_ns=budget_ns,
@@ -222,6 +234,31 @@ class SignificanceTest:
                 reason = "the search exhausted no starter"
             return self._without(result, TestStatus.STOPPED, reason)
         return self._judged(result, replicated, began_ns, started_ns + budget_ns)
+
+    def _replicated(
+        self,
+        rules: Rules,
+        labels: WordArray,
+        weights: list[int],
+        executor: Any,
+        slots: int | None,
+        *,
+        workers: int,
+        **limits: Any,
+    ) -> Replicated:
+        """Run the replicates, in threads or at the workers of an executor."""
+        given = (self._panel, rules, labels, self._settings.replicates, weights)
+        if executor is None:
+            return run_replicates(*given, workers=workers, **limits)
+        # Engines are of no use for a test in threads.
+        from mp2.evidence.elsewhere import run_replicates_elsewhere
+        from mp2.groups.engines.choice import engine_of
+
+        engine = engine_of(executor, slots)
+        return run_replicates_elsewhere(*given, engine=engine, warn=self._warn, **limits)
+
+    def _warn(self, warning: str) -> None:
+        self._warnings = (*self._warnings, warning)
 
     def _weights_of_all(self, result: SearchResult) -> list[int]:
         """Weight of each starter's groups in the space."""

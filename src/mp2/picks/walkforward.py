@@ -34,7 +34,7 @@ from mp2.errors import InputError
 from mp2.evidence.settings import LuckSettings
 from mp2.evidence.significance import SignificanceTest
 from mp2.groups.engines.choice import engine_of
-from mp2.groups.engines.jobs import LostClusterError, run_jobs
+from mp2.groups.engines.jobs import Job, Jobs, LostClusterError, work_at
 from mp2.groups.exclusions import why_nothing
 from mp2.groups.result import SearchResult
 from mp2.groups.search import search as search_groups
@@ -187,9 +187,9 @@ class WeekWork:
             week = replace(week, why_nothing=why_nothing(result, panel))
         return week
 
-    def run(self, number: int, stop: Event) -> bytes:
+    def run(self, job: Job) -> bytes:
         """Do the job of a worker: a week, as JSON."""
-        week = self.week(number, stop)
+        week = self.week(job.number, job.stop)
         return b"" if week is None else _week_type().dump_json(week)
 
 
@@ -210,21 +210,21 @@ def weeks_elsewhere(
     work = replace(work, settings=replace(work.settings, search=there))
     if not work.settings.luck.is_on:
         work = replace(work, prices=None, sectors=None)
-    came: dict[int, bytes] = {}
-    answers = run_jobs(
-        engine_of(executor, slots),
-        work,
-        range(first, work.settings.weeks),
-        stop=stop,
+    came: dict[int, Week] = {}
+    jobs = Jobs(
+        numbers=range(first, work.settings.weeks),
+        # An answer that is no week is a `ValueError`, and the week is searched again.
+        read=lambda _, answer: _week_type().validate_json(answer),
         job_s=there.budget_s,
-        warn=warn,
     )
+    engine = engine_of(executor, slots)
     try:
-        for number, answer in answers:
-            came[number] = answer
-            while first in came:
-                yield _week_type().validate_json(came.pop(first))
-                first += 1
+        with work_at(engine, work, is_over=stop.is_set, warn=warn) as queue:
+            for number, week in queue.answers(jobs):
+                came[number] = week
+                while first in came:
+                    yield came.pop(first)
+                    first += 1
     except LostClusterError as error:
         warn(f"{error}; mp2 walkforward --resume goes on")
 

@@ -166,6 +166,18 @@ def test_a_large_panel_is_passed_on(panel, whole, client, monkeypatch):
     assert lasting(result) == whole
 
 
+def test_a_test_for_luck(panel, client, monkeypatch):
+    """Ranges of starters with all replicates; the workers keep their kernels from job to job."""
+    monkeypatch.setattr("mp2.evidence.elsewhere.SMALL_WEIGHT", 1)
+    luck = {"budget_s": LONG_S, "rules": RULES, "replicates": 99}
+    here = mp2.search(panel, workers=2, **luck).significance
+    there = mp2.search(panel, executor=client, **luck).significance
+    assert there.status == "complete"
+    for size in RULES.retain_sizes:
+        assert there.maxima[size].tobytes() == here.maxima[size].tobytes()
+    assert (there.p, there.p_size, there.null) == (here.p, here.p_size, here.null)
+
+
 # ---- endings
 
 

@@ -8,7 +8,7 @@ import pytest
 from engines import FakeEngine, NeverError, other_version
 
 from mp2.groups.engines import jobs, lease
-from mp2.groups.engines.jobs import LostClusterError, run_jobs
+from mp2.groups.engines.jobs import Jobs, LostClusterError, work_at
 
 
 @dataclass(frozen=True)
@@ -17,23 +17,28 @@ class Squares:
 
     offset: int = 0
 
-    def run(self, number, stop):
-        return str(number * number + self.offset).encode()
+    def run(self, job):
+        return str(job.number * job.number + self.offset).encode() + job.given
 
 
 @dataclass(frozen=True)
 class Waiting:
-    def run(self, number, stop):
-        stop.wait(20)
+    def run(self, job):
+        job.stop.wait(20)
         return b"too late"
 
 
-def answers(engine, work=None, numbers=range(12), **more):
-    given = {"stop": threading.Event(), "job_s": 20, "warn": print} | more
-    return dict(run_jobs(engine, work or Squares(), numbers, **given))
+def answers(engine, work=None, numbers=range(12), is_over=lambda: False, warn=print, **more):
+    jobs = Jobs(**{"numbers": numbers, "read": read, "job_s": 20} | more)
+    with work_at(engine, work or Squares(), is_over=is_over, warn=warn) as queue:
+        return dict(queue.answers(jobs))
 
 
-EXPECTED = {number: str(number * number).encode() for number in range(12)}
+def read(number, answer):
+    return int(answer)
+
+
+EXPECTED = {number: number * number for number in range(12)}
 
 
 @pytest.mark.parametrize("n_slots", [1, 3, 40])
@@ -47,7 +52,7 @@ def test_every_job_comes_home(n_slots):
 
 def test_workers_that_lack_the_work_get_it():
     engine = FakeEngine(2, homes=False)
-    assert answers(engine, Squares(5))[3] == b"14"
+    assert answers(engine, Squares(5))[3] == 14
     assert 1 <= engine.n_contents <= 2
 
 
@@ -62,6 +67,25 @@ def test_lost_jobs_are_sent_again():
 
     assert answers(FakeEngine(2, every_third_lost)) == EXPECTED
     assert len(n_sent) > 12
+
+
+def test_answers_that_cannot_be_read_are_lost():
+    refused = []
+
+    def read(number, answer):
+        if number == 3 and not refused:
+            refused.append(answer)
+            raise ValueError("no number")
+        return int(answer)
+
+    engine = FakeEngine(2)
+    assert answers(engine, read=read) == EXPECTED
+    assert engine.n_suspected == 1
+
+
+def test_something_is_given_as_a_job_is_sent():
+    found = answers(FakeEngine(1), numbers=(4, 5), give=lambda number: str(2 * number).encode())
+    assert found == {4: 168, 5: 2510}
 
 
 def test_late_jobs_are_sent_again(monkeypatch):
@@ -91,7 +115,7 @@ def test_a_stop_reaches_the_workers():
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     started_s = time.monotonic()
-    assert answers(FakeEngine(2), Waiting(), stop=stop) == {}
+    assert answers(FakeEngine(2), Waiting(), is_over=stop.is_set) == {}
     assert time.monotonic() - started_s < 10
 
 

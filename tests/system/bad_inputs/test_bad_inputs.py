@@ -77,7 +77,7 @@ HARMLESS = {
     ("pick", "scan_id"): "a missing scan prevents no pick; tests/cli/test_cli_scan.py",
     **{
         (command, "dask_insecure"): "a switch; tests/groups/engines/test_dask_client.py"
-        for command in ("run", "search", "resume", "walkforward", "doctor")
+        for command in ("run", "search", "resume", "test", "walkforward", "doctor")
     },
     **{
         (command, "strict"): "a switch; what it refuses is in the tables"
