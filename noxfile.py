@@ -1,5 +1,6 @@
 """Contributor tasks: `nox` runs what CI runs, `nox -s NAME` one session, `nox -l` lists them."""
 
+import hashlib
 import json
 import os
 import re
@@ -41,6 +42,7 @@ PLATFORMS = {
 }
 """Of each, cibuildwheel builds for the machines named; Linux counts twice, as glibc and musl."""
 
+BUILT_FROM = ("src", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md")
 ADVISORIES = "https://pypi.org/pypi/jinja2/2.4.1/json"
 """A release with known advisories, at the source that pip-audit queries."""
 
@@ -59,8 +61,33 @@ def lint(session):
 @nox.session
 def types(session):
     """Check the static types of the package and of its public API."""
-    session.install(".[dev]")
+    install_built(session, "[dev]")
     session.run("mypy")
+
+
+def install_built(session, extra="", *options):
+    """Install the package into the session's environment from `built_wheel`."""
+    built = built_wheel(session)
+    session.install(*options, f"{built}{extra}")
+    # The same version may be there from other sources.
+    session.install("--force-reinstall", "--no-deps", str(built))
+
+
+def built_wheel(session, python="python"):
+    """Return the wheel of the sources as they are; the first session that asks builds it.
+
+    Compiling takes a minute or two, and ten sessions would.
+    """
+    listing = ["git", "ls-files", "-coz", "--exclude-standard", *BUILT_FROM]
+    digest = hashlib.sha256()
+    for name in session.run(*listing, external=True, silent=True).split("\0"):
+        path = ROOT / name
+        if path.is_file():
+            digest.update(name.encode() + path.read_bytes())
+    folder = Path(session.cache_dir) / f"wheel-{digest.hexdigest()[:16]}"
+    if not any(folder.glob("*.whl")):
+        session.run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT))
+    return next(folder.glob("*.whl"))
 
 
 @nox.session(reuse_venv=False)
@@ -97,7 +124,7 @@ def quick(session):
 @nox.session
 def everything(session):
     """Run the slow and the real-data tests, which the default run leaves out."""
-    session.install(".[test]")
+    install_built(session, "[test]")
     slow = ["-m", "slow or realdata", "--timeout=900"]
     session.run("pytest", "-q", "-n", "2", *slow, *session.posargs)
 
@@ -189,7 +216,7 @@ def docs(session):
 
     Opened from a file it needs no network, which is checked.
     """
-    session.install(".[docs]")
+    install_built(session, "[docs]")
     site = ROOT / "docs" / "_build" / "html"
     shutil.rmtree(site, ignore_errors=True)
     how = ["-E", "-W", "--keep-going", "-q", "-b", "html"]
@@ -207,7 +234,7 @@ def browser(session):
 
     Without Chromium the tests are skipped, with MP2_NEEDS_BROWSER=1 they fail.
     """
-    session.install(".[test,browser]")
+    install_built(session, "[test,browser]")
     session.run("pytest", "-q", "-rs", "-m", "browser", "tests/browser", *session.posargs)
 
 
@@ -217,14 +244,14 @@ def instructions(session):
 
     Without valgrind it prints a notice.
     """
-    session.install(".")
+    install_built(session)
     session.run("python", "benchmarks/instructions.py", *session.posargs)
 
 
 @nox.session
 def bench(session):
     """Run the benchmarks; compare versions by their ratios in one run."""
-    session.install(".[test]")
+    install_built(session, "[test]")
     session.run("pytest", "benchmarks", "--benchmark-only", "-q", *session.posargs)
 
 
@@ -238,7 +265,7 @@ def lowest(session):
     lowest = [line.replace(">=", "==") for line in requirements if not line.startswith("mp2[")]
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(lowest) + "\n", encoding="utf-8")
-    session.install("--constraint", str(constraints), ".[test]")
+    install_built(session, "[test]", "--constraint", str(constraints))
     session.run("pytest", "-q", "-n", "2", *session.posargs)
 
 
@@ -254,7 +281,7 @@ def newer(session):
     folder = Path(session.create_tmp()) / "venv"
     session.run(python, "-m", "venv", "--clear", str(folder))
     own = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
-    session.run(own, "-m", "pip", "install", "-q", ".[test]")
+    session.run(own, "-m", "pip", "install", "-q", f"{built_wheel(session, own)}[test]")
     pytest = [own, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
     session.run(*pytest, *session.posargs)
 
@@ -309,7 +336,7 @@ def cpu(session):
 
     Never an illegal instruction, and all loops agree. Tests whose emulator is missing are skipped.
     """
-    session.install(".[test]", "ziglang>=0.16")
+    install_built(session, "[test]", "ziglang>=0.16")
     place = "tests/system/portability"
     session.run("pytest", "-q", "-rs", "-m", "slow", "--timeout=1800", place, *session.posargs)
 
@@ -472,6 +499,6 @@ def fuzz(session):
 
     Prints a notice if Atheris is not available.
     """
-    session.install(".[test]")
+    install_built(session, "[test]")
     session.run("python", "-m", "pip", "install", "-q", "atheris>=3.0", success_codes=[0, 1])
     session.run("python", "fuzz/run.py", *(session.posargs or ("--minutes", "0.33", "--seed", "1")))

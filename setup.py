@@ -45,6 +45,11 @@ Install one and try again:
 class BuildExt(build_ext):
     """build_ext that reports what to install when there is no compiler."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        # Each extension takes a minute, so both are compiled at once.
+        self.parallel = self.parallel or True
+
     def build_extensions(self):
         # The interpreter's linker flags may name its own folder, which is unsafe on other machines.
         linker = getattr(self.compiler, "linker_so", [])

@@ -9,7 +9,8 @@ after the last one.
 - True nulls: the real signals of one week with the real outcomes of a week in the other half of the
   bars, years away. Signals keep how variations overlap and outcomes how tickers move together, but
   the first say nothing about the second. Every null model tests the same ones, in one pass of the
-  kernel. Several signal weeks share an outcome week, so errors are clustered by outcome week.
+  kernel. On cut grids four signal weeks share an outcome week, so errors are clustered by outcome
+  week; whole grids, which cost a hundred times as much, have one each.
 - Power: outcomes of a true null, changed for the tickers that a random group of three agrees on, 10
   to 17 a day and not the same ones every day (which the score penalises): each wins with the rate
   given.
@@ -88,16 +89,19 @@ class Market:
             won=bitset.pack(won),
         )
 
-    def weeks(self, rng: np.random.Generator, n: int) -> Iterator[tuple[int, int]]:
-        """Positions of signal and outcome weeks in different halves; four share an outcome week."""
+    def weeks(
+        self, rng: np.random.Generator, n: int, n_sharing: int = 4
+    ) -> Iterator[tuple[int, int]]:
+        """Positions of signal and outcome weeks in different halves; some share an outcome week."""
         n_days = self.sheet.n_outcome_days
         first = max(0, MIN_HISTORY - (self.prices.n_dates - n_days))
         half = n_days // 2
         spans = ((first, half - N_DAYS), (half, n_days - N_DAYS))
         for i in range(n):
-            if i % 4 == 0:
-                outcome_idx = int(rng.integers(*spans[i // 4 % 2]))
-            yield int(rng.integers(*spans[1 - i // 4 % 2])), outcome_idx
+            outcome_half = i // n_sharing % 2
+            if i % n_sharing == 0:
+                outcome_idx = int(rng.integers(*spans[outcome_half]))
+            yield int(rng.integers(*spans[1 - outcome_half])), outcome_idx
 
 
 def p_by_null(
@@ -163,7 +167,7 @@ def true_nulls(
     found: dict[str, list[float]] = {}
     clusters = []
     outcome_weeks: dict[int, int] = {}
-    weeks = market.weeks(np.random.default_rng(seed), n)
+    weeks = market.weeks(np.random.default_rng(seed), n, n_sharing=4 if n_per_algo else 1)
     for i, (signal_idx, outcome_idx) in enumerate(weeks):
         clusters.append(outcome_weeks.setdefault(outcome_idx, len(outcome_weeks)))
         if i < len(saved):
