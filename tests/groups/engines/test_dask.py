@@ -12,17 +12,22 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import strategies
 from comparison import lasting
 from engines import panel_of
 
 import mp2
+from mp2._recurse import STARTER_DTYPE, TopGroups, now_ns
 from mp2.errors import InputError
 from mp2.groups.engines import lease, pace, remote
+from mp2.groups.engines.choice import engine_of
 from mp2.groups.engines.dask_client import TlsFiles, connected, survey
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
+from mp2.groups.settings import SearchSettings
+from mp2.groups.turns import LocalTurns
 
 distributed = pytest.importorskip("distributed", reason="pip install 'mp2[dask]'")
 
@@ -166,6 +171,29 @@ def test_a_large_panel_is_passed_on(panel, whole, client, monkeypatch):
     assert lasting(result) == whole
 
 
+def test_an_answer_above_10_mb(client, monkeypatch):
+    """One lease that keeps 400,000 groups, of 32 bytes each, and what dask adds."""
+    monkeypatch.setattr(pace, "LEAST_LEASE_NS", 60 * pace.S)
+    monkeypatch.setattr(pace, "MOST_LEASE_NS", 60 * pace.S)
+    large = panel_of((16,) * 6, n_tickers=64, density=0.95)
+    rules = Rules(
+        max_size=6, min_daily_hits=0, top_k=400_000, retain_sizes=(6,), **strategies.LOOSE
+    )
+    settings = SearchSettings(budget_s=LONG_S, rules=rules)
+    there = remote.LeasedTurns(engine_of(client), large, settings, lambda: False)
+    found = []
+    for turns in (LocalTurns(large, settings), there):
+        record = np.zeros(1, STARTER_DTYPE)
+        heaps = {6: TopGroups(6, rules.top_k)}
+        wall_ns = now_ns() + 60 * pace.S
+        end = turns.run(record, turns.new_control(wall_ns, wall_ns), heaps, 0)
+        scores, members = heaps[6].ranked()
+        assert scores.nbytes + members.nbytes > 10_000_000
+        found.append((int(end), record.tobytes(), scores.tobytes(), members.tobytes()))
+        turns.end()
+    assert found[0] == found[1]
+
+
 def test_a_test_for_luck(panel, client, monkeypatch):
     """Ranges of starters with all replicates; the workers keep their kernels from job to job."""
     monkeypatch.setattr("mp2.evidence.elsewhere.SMALL_WEIGHT", 1)
@@ -188,6 +216,20 @@ def test_the_wall(endless, client):
     assert result.kept[2]
     assert result.elapsed_s < 6.251
     assert time.monotonic() - started_s < 12
+
+
+def test_a_lease_that_is_stale(endless, victims, monkeypatch):
+    """dask runs the lease of a dead worker again, from its begin; the wall is not moved by that."""
+    monkeypatch.setattr(pace, "LEAST_LEASE_NS", 4 * pace.S)
+    monkeypatch.setattr(pace, "MOST_LEASE_NS", 4 * pace.S)
+    victim = pids(victims)[0]
+    killer = threading.Timer(3.0, os.kill, (victim, signal.SIGKILL))
+    killer.start()
+    result = mp2.search(endless, budget_s=7, rules=ENDLESS_RULES, executor=victims)
+    killer.join()
+    assert result.status is Status.WALL
+    assert result.kept[2]
+    assert result.elapsed_s < 7.251
 
 
 def test_a_stop(endless, client):
