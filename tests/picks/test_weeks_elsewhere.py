@@ -54,11 +54,13 @@ def timeless(found):
     return replace(found, weeks=weeks, walk_id=None)
 
 
-def test_the_same_weeks(walked, local):
+def test_the_same_weeks(walked, local, caplog):
+    caplog.set_level("INFO", "mp2")
     counted = []
     found = walked(executor=FakeEngine(3), observe=lambda *count: counted.append(count))
     assert timeless(found) == timeless(local)
     assert counted == [(n, N_WEEKS) for n in range(N_WEEKS + 1)]
+    assert "weeks: 3 slots at workers, each with one core" in caplog.messages
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ one, as the pick of a run does, so that each is bought after everything that cho
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -30,7 +31,7 @@ from mp2._recurse import now_ns
 from mp2.data.holding import DAY_HOLD, Hold, holding
 from mp2.data.prices import PriceTable
 from mp2.data.tables import Observe
-from mp2.errors import InputError
+from mp2.errors import InputError, counted
 from mp2.evidence.settings import LuckSettings
 from mp2.evidence.significance import SignificanceTest
 from mp2.groups.engines.choice import engine_of
@@ -47,6 +48,8 @@ from mp2.picks.records import DayPicks, Score
 from mp2.picks.weeks import WalkDay, WalkForward, WalkStatus, Week
 from mp2.signals.grids import Grids
 from mp2.signals.sheet import SignalSheet, compute_signals
+
+_log = logging.getLogger("mp2")
 
 DAYS_PER_WEEK = 5
 
@@ -220,6 +223,8 @@ def weeks_elsewhere(
     engine = engine_of(executor, slots)
     try:
         with work_at(engine, work, is_over=stop.is_set, warn=warn) as queue:
+            n_slots = counted(queue.n_slots, "slot")
+            _log.info("weeks: %s at workers, each with one core", n_slots)
             for number, week in queue.answers(jobs):
                 came[number] = week
                 while first in came:

@@ -47,6 +47,7 @@ def engine_of(executor: Any, slots: int | None = None) -> Engine:
     An object that is an engine already is returned. Raises `InputError` for other objects.
     """
     check_slots(slots)
+    # Of the methods of an engine, one that no executor has.
     if hasattr(executor, "tell_stop"):
         return cast(Engine, executor)
     # By name: without dask nothing is one of its clients.
@@ -58,6 +59,7 @@ def engine_of(executor: Any, slots: int | None = None) -> Engine:
         )
     sizes = [getattr(executor, name, None) for name in _SIZES]
     n_slots = next((size for size in [slots, *sizes] if size), None)
+    # A guess would leave workers idle, or have orders wait for one another.
     if n_slots is None:
         raise InputError(
             f"slots: a {type(executor).__name__} does not say how many calls run at once; give "

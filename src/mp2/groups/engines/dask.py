@@ -85,9 +85,11 @@ class DaskEngine:
         self._threads_of = dict(await self._client.nthreads())
         data: Any = content
         is_large = len(content) > LARGE_BYTES and len(self._threads_of) > FEW_WORKERS
+        # The replicas need not last: what `greet` keeps is a copy.
         if is_large:
             data = await self._client.scatter(content, broadcast=True, hash=False)
         greetings = [self._greet(worker, key, data, is_large) for worker in self._threads_of]
+        # Who fails or never responds is not in `_hello_of`, and gets no lease.
         await asyncio.gather(*greetings, return_exceptions=True)
 
     async def _check_scheduler(self) -> None:
@@ -146,6 +148,7 @@ class DaskEngine:
             workers = [name for name in self._hello_of if name not in self._left_out]
             threads = [self._threads_of[name] for name in workers]
             places = []
+            # Few slots are spread over all workers, whose memory each has to itself.
             for thread in range(max(threads)):
                 for name, n_threads in zip(workers, threads, strict=True):
                     if thread < n_threads:
@@ -204,6 +207,7 @@ class DaskEngine:
         slot = self._own_slot()
         with self._lock:
             worker = self._worker_of[slot]
+            # For good: a worker that was late once may stand still.
             self._n_suspected[worker] += 1
             self._move(slot)
             said = self._hello_of.get(worker)
@@ -262,6 +266,7 @@ class DaskEngine:
                 self._threads_of = threads_of
 
     def _tell_all(self, call: Callable[[bytes], None], key: bytes) -> None:
+        # One call each, so that one that does not respond holds up no other.
         for worker in list(self._threads_of):
             self._spawn(self._tell(worker, call, key))
 

@@ -88,6 +88,7 @@ def connected(
     try:
         yield client
     finally:
+        # A scheduler that is gone would hold up the end of the command.
         client.close(timeout=CLOSE_S)
 
 
@@ -133,6 +134,7 @@ def _is_this_machine(place: str) -> bool:
     host = place.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True
+    # Other names are not looked up: what they mean may be changed by others.
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -146,6 +148,7 @@ def survey(client: Any) -> Document:
     for worker in client.nthreads():
         waits_ms = []
         said: Any = b""
+        # The least of several: the first one opens the connection.
         for _ in range(PINGS):
             started_s = time.perf_counter()
             answers = client.run(lease.introduce, workers=[worker], on_error="return")

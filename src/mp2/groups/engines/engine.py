@@ -68,6 +68,7 @@ class RemoteControl:
     def __init__(self, deadline_ns: int, wall_ns: int) -> None:
         self.local = Control(deadline_ns, wall_ns)
         """Of the kernel, for turns that run in this process."""
+        # One event for an answer and for a stop, as a thread can wait for one only.
         self.changed = threading.Event()
         self.n_home = 0
         """Attempts of this turn that came home."""
@@ -79,6 +80,7 @@ class RemoteControl:
 
     def stop(self) -> None:
         """Ask the turn to return."""
+        # In this order: who is woken reads the flag.
         self.local.stop()
         self.changed.set()
 
@@ -109,6 +111,7 @@ def greet_workers(
     Returns a warning for each of these. Raises `InputError` when no worker is left.
     """
     here = hello()
+    # All at once, as the engine fails when none is left, and then names all of them.
     unfit = []
     warnings = []
     for worker in engine.begin(key, content, is_over):

@@ -45,6 +45,7 @@ class ExecutorEngine:
                     failures.append(failure)
                 else:
                     greeted.append(Hello.from_bytes(future.result()))
+            # Who is not greeted yet may start later: it gets the panel when it asks for it.
             if not pending or is_over():
                 break
         if failures and not greeted:
@@ -73,6 +74,7 @@ class ExecutorEngine:
 
     def tell_stop(self, key: bytes) -> None:
         """Stop the leases of threads; other processes cannot be reached."""
+        # A call that is submitted now would wait for the leases that it is to stop.
         lease.stop(key)
 
     def suspect(self, future: Future[bytes]) -> str:
@@ -82,6 +84,7 @@ class ExecutorEngine:
     def end(self, key: bytes) -> None:
         """Have the workers forget the search; those that are missed do it by themselves."""
         lease.forget(key)
+        # Which worker gets a call is up to the executor: some may get two of them, some none.
         for _ in range(self.n_slots):
             self._submit(lease.forget, key)
 

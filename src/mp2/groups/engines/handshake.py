@@ -84,6 +84,7 @@ def hello() -> Hello:
 
 def n_processors() -> int:
     """Count the processors that this process may use."""
+    # Batch systems give a job a part of its machine.
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

@@ -117,6 +117,7 @@ def run_job(order: bytes, home_of: Callable[[bytes], JobHome | None]) -> bytes:
     home = home_of(key)
     if home is None:
         return head + _NEED
+    # What an exception leaves is lost with its job, and the caller sends that again.
     home.n_running += 1
     try:
         result = home.work.run(Job(number, order[_HEAD.size :], home.stopped))
@@ -152,11 +153,6 @@ def work_at(
         queue_of_jobs.close()
 
 
-def _nothing(number: int) -> bytes:
-    """Give a job nothing but its number."""
-    return b""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs(Generic[Read]):
     """Jobs of one call.
@@ -169,7 +165,7 @@ class Jobs(Generic[Read]):
     numbers: Sequence[int]
     read: Callable[[int, bytes], Read]
     job_s: float
-    give: Callable[[int], bytes] = _nothing
+    give: Callable[[int], bytes] = lambda number: b""
 
 
 class JobQueue:
@@ -215,6 +211,7 @@ class JobQueue:
 
         for _ in jobs.numbers:
             while True:
+                # Also where answers wait: what is late is not taken.
                 if self._is_over():
                     return
                 try:
@@ -301,5 +298,6 @@ class JobQueue:
         _log.info("a job was lost: %s", reason)
         with self._lock:
             self._n_lost_in_a_row += 1
+            # Each slot may lose one as a worker dies; more in a row is the cluster.
             if self._n_lost_in_a_row >= 5 + self._engine.n_slots:
                 self._loss = reason

@@ -73,6 +73,7 @@ def lease(order: bytes, content: bytes | None = None) -> bytes:
     """Run one order and return its answer; `content` is the search's home, if it was asked for."""
     if is_job(order):
         return run_job(order, lambda key: _home_of_job(key, content))
+    # Before all else: its time runs from here, also that of unpacking a panel.
     arrived_ns = now_ns()
     asked = Order.from_bytes(order)
     if content is not None:
@@ -81,6 +82,7 @@ def lease(order: bytes, content: bytes | None = None) -> bytes:
     with _running(asked.key, control) as home:
         if home is None:
             return _answer(asked, How.NEED_HOME, asked.record).to_bytes()
+        # Without memory the answer has the record that came.
         record = asked.record.copy()
         ideas_of = home.kernel if home.keep == "ideas" else None
         heaps = {
@@ -93,13 +95,17 @@ def lease(order: bytes, content: bytes | None = None) -> bytes:
         except OverflowError:
             return _answer(asked, How.OVERFLOW, asked.record).to_bytes()
     used_ns = now_ns() - arrived_ns
+    # The set-up is estimated by the rows that were counted again.
+    before = asked.record[0]
+    n_scanned = int(record["n_rows_scanned"][0] - before["n_rows_scanned"])
+    n_again = int(record["n_rows_rescanned"][0] - before["n_rows_rescanned"])
     answer = Answer(
         key=asked.key,
         number=asked.number,
         how=how,
         record=record,
         used_ns=used_ns,
-        set_up_ns=_set_up_ns(asked.record, record, used_ns),
+        set_up_ns=used_ns * n_again // max(1, n_scanned + n_again),
         kept={size: heap.ranked() for size, heap in heaps.items()},
         n_scores={size: heap.n_scores() for size, heap in heaps.items()},
         n_groups={size: heap.n_groups() for size, heap in heaps.items()},
@@ -117,6 +123,7 @@ def stop(key: bytes) -> None:
 
 def forget(key: bytes) -> None:
     """Drop what is kept of a search; leases that still run keep it until they return."""
+    # They have it by reference; what is new asks for it again.
     with _lock:
         HOMES.pop(key, None)
 
@@ -136,6 +143,8 @@ def _install(key: bytes, content: bytes) -> None:
 
 
 def _check_build(build: str) -> None:
+    """Raise `MessageError` for what a search or its work of another build sends."""
+    # Once more, beside the greeting: workers that came later were not greeted.
     here = hello()
     if build != build_digest():
         raise MessageError(
@@ -145,6 +154,7 @@ def _check_build(build: str) -> None:
 
 
 def _home_of_job(key: bytes, content: bytes | None) -> JobHome | None:
+    """Return the work of a job, which may have come with it; None if it is not known."""
     if content is not None:
         _install(key, content)
     home = HOMES.get(key)
@@ -193,14 +203,3 @@ def _answer(
     record: RecordArray,
 ) -> Answer:
     return Answer(key=asked.key, number=asked.number, how=how, record=record)
-
-
-def _set_up_ns(
-    before: RecordArray,
-    after: RecordArray,
-    used_ns: int,
-) -> int:
-    """Estimate the time until the first new attempt, by the rows that were counted again."""
-    scanned = int(after["n_rows_scanned"][0] - before["n_rows_scanned"][0])
-    rescanned = int(after["n_rows_rescanned"][0] - before["n_rows_rescanned"][0])
-    return used_ns * rescanned // max(1, scanned + rescanned)

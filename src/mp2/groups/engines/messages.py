@@ -28,6 +28,7 @@ from mp2.groups.checkpoint import Kept, RecordArray
 from mp2.groups.histogram import N_BINS
 from mp2.groups.rules import Rules
 
+# To be raised with every change of a layout: workers of another one get no work.
 PROTOCOL = 1
 KEY_BYTES = 16
 
@@ -78,6 +79,7 @@ class Order:
         """Return the message."""
         head = _HEAD.pack(b"mp2o", PROTOCOL, self.key, self.number)
         body = _ORDER.pack(self.lease_ns, self.to_wall_ns, self.max_attempts)
+        # As it lies in memory: who has another layout or byte order has another build.
         return head + body + self.record.tobytes()
 
     @classmethod
@@ -151,6 +153,7 @@ class Answer:
             kept[size] = (scores, members)
             n_scores[size] = reader.array("<i8", (N_BINS,))
             n_groups[size] = reader.array("<i8", (n_counted,))
+        # Checked at last, so that a message cut short is reported as such.
         if how not in How.__members__.values():
             raise MessageError(f"an answer ended in an unknown way: {how}")
         return cls(
@@ -195,6 +198,7 @@ class HomeContent:
             "without": list(self.without),
             "arrays": shapes,
         }
+        # Sent once a worker, so that it may be readable.
         text = json.dumps(content).encode()
         parts = [_HEAD.pack(b"mp2h", PROTOCOL, bytes(KEY_BYTES), len(text)), text]
         parts += [array.tobytes() for array in arrays.values()]
@@ -204,6 +208,7 @@ class HomeContent:
     @classmethod
     def from_bytes(cls, message: bytes) -> HomeContent:
         """Read the message; raises `MessageError`."""
+        # The kernel trusts its panel, and one that is damaged would give other groups.
         content = message[:-_DIGEST_BYTES]
         if hashlib.sha256(content).digest() != message[-_DIGEST_BYTES:]:
             raise MessageError("a panel arrived damaged")
@@ -243,6 +248,7 @@ class _Reader:
     def take(self, n_bytes: int) -> bytes:
         """Read the next bytes."""
         part = self._message[self._at : self._at + n_bytes]
+        # Counts come from the message itself.
         if n_bytes < 0 or len(part) < n_bytes:
             raise MessageError("a message ends too early")
         self._at += n_bytes
@@ -257,6 +263,7 @@ class _Reader:
         dtype = np.dtype(kind)
         n_items = int(np.prod(shape))
         flat = np.frombuffer(self.take(n_items * dtype.itemsize), dtype)
+        # Records are of this machine's byte order already.
         if dtype.names is None:
             dtype = dtype.newbyteorder("=")
         return flat.astype(dtype).reshape(shape)

@@ -51,6 +51,7 @@ class Pace:
         self._budget_ns = budget_ns
         self._latest: deque[LeaseCost] = deque(maxlen=N_REMEMBERED)
         self.overhead_ns = 0
+        # Nothing is known yet: short leases teach soon, and lose little.
         self.lease_ns = LEAST_LEASE_NS
         self.lateness_ns = FIRST_LATENESS_NS
         self.min_grant_ns = LEAST_GRANT_NS
@@ -79,4 +80,5 @@ class Pace:
         """How long before the wall a lease has to be over, so that its answer is home in time."""
         margin_ns = max(LEAST_MARGIN_NS, 2 * high_overhead_ns)
         margin_ns += MARGIN_OF_SLOT_NS * self._n_slots
+        # Short budgets of many slots would be all margin.
         return min(margin_ns, self._budget_ns // 4)

@@ -107,6 +107,7 @@ class LeasedTurns:
             keep=settings.keep,
             without=tuple(settings.without),
         )
+        # Once for all workers, and for those that come later.
         self.content = content.to_bytes()
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
@@ -211,6 +212,7 @@ class LeasedTurns:
     def _note_loss(self, reason: str) -> None:
         self._last_loss = reason
         self._n_lost_in_a_row += 1
+        # Each slot may lose one as a worker dies; more in a row is the cluster.
         if self._n_lost_in_a_row >= 5 + self.workers:
             self._is_lost = True
 
@@ -365,6 +367,7 @@ class _Turn:
         """Check an answer as a stored state is; raises `MessageError`."""
         before = order.record[0]
         after = answer.record[0]
+        # An engine may mix up answers, and a worker may be of another search.
         if (answer.key, answer.number) != (order.key, order.number):
             raise MessageError("it belongs to another lease")
         if after["variation_idx"] != before["variation_idx"]:
@@ -405,6 +408,7 @@ class _Turn:
         if answer.how is How.STOPPED and not self.control.local.stopped:
             raise LostError("a worker stopped by itself")
         self.turns.note_home(self._cost)
+        # Only memory can be short from here on, and that ends the search.
         self.record[:] = answer.record
         for size, (scores, members) in answer.kept.items():
             self.heaps[size].restore(scores, members, answer.n_groups[size])
