@@ -130,7 +130,7 @@ def p_by_null(
     found = run_replicates(
         panel,
         rules,
-        padded.reshape(len(panel.days), n_tickers, n_words),
+        padded.reshape(len(panel.days), n_tickers + 1, n_words),
         n_all - 1,
         [by_algo[algo_idx] for algo_idx in panel.algo_of.tolist()],
         workers=market.workers,

@@ -52,6 +52,7 @@ import numpy as np
 
 from mp2 import _recurse
 from mp2.data import bitset
+from mp2.data.arrays import aligned
 from mp2.data.panel import first_alike
 from mp2.groups.kept import day_weights
 
@@ -71,9 +72,9 @@ cdef class ReplicateSearch:
     With D days, T tickers and B replicates:
 
     - `panel`: a consistent `SignalPanel`; its wins are not used;
-    - `labels` uint64[D, T, n_label_words]: bit r of `labels[d, t]` (bit r % 64 of word r // 64)
-      says that ticker t wins on day d in replicate r; `n_label_words` is a multiple of 8 and at
-      least B / 64; read-only arrays welcome;
+    - `labels` uint64[D, T + 1, n_label_words]: bit r of `labels[d, t]` (bit r % 64 of word r // 64)
+      says that ticker t wins on day d in replicate r; `labels[d, T]` is empty; `n_label_words` is a
+      multiple of 8 and at least B / 64; read-only arrays welcome;
     - `n_workers`: how many share the memory for tables;
     - `check_words`: words of work between two looks at the clock.
 
@@ -91,12 +92,11 @@ cdef class ReplicateSearch:
         self, panel, rules, labels, int64_t n_replicates, *, int n_workers=4,
         int64_t check_words=_recurse.CHECK_WORDS,
     ):
-        n_days, n_tickers = len(panel.days), len(panel.tickers)
+        shape = (len(panel.days), len(panel.tickers) + 1)
         if not panel.consistent:
             raise ValueError("replicates need a consistent panel")
-        if labels.dtype != np.uint64 or labels.ndim != 3 or labels.shape[:2] != (n_days, n_tickers):
-            raise ValueError(f"labels are {labels.dtype}{labels.shape}, not uint64 of "
-                             f"({n_days}, {n_tickers}, words)")
+        if labels.dtype != np.uint64 or labels.ndim != 3 or labels.shape[:2] != shape:
+            raise ValueError(f"labels are {labels.dtype}{labels.shape}, not uint64{shape}, words")
         if labels.shape[2] % BLOCK_WORDS or not 1 <= n_replicates <= 64 * labels.shape[2]:
             raise ValueError(f"{n_replicates} replicates do not fit {labels.shape[2]} words")
         self.arrays = []
@@ -114,7 +114,7 @@ cdef class ReplicateSearch:
 
     cdef void *_keep(self, values, dtype) except NULL:
         """Return where values are, as a C array that lives as long as this object."""
-        array = np.ascontiguousarray(values, dtype)
+        array = aligned(np.ascontiguousarray(values, dtype))
         self.arrays.append(array)
         return <void *><size_t>array.ctypes.data
 
@@ -331,7 +331,7 @@ cdef void place_lists(Walk *t) noexcept nogil:
         level.masks = <uint64_t *>take(lists, n_masks * mask)
         level.prints = <mp2_print *>take(lists, family.n_members * sizeof(mp2_print))
     t.pending.words = <uint64_t *>take(lists, N_PENDING * n)
-    s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 4) * sizeof(int32_t))
+    s.tickers = <int32_t *>take(lists, D * (family.n_tickers + 8) * sizeof(int32_t))
     s.planes = <uint64_t *>take(lists, D * family.n_planes * BLOCK_WORDS * sizeof(uint64_t))
     s.codes = <int32_t *>take(lists, D * sizeof(int32_t))
     s.days.n = <int32_t>D

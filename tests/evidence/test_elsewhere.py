@@ -223,7 +223,7 @@ def test_a_lost_cluster_leaves_what_came_home(searched):
 
 def test_a_job_stops_at_its_worker(panel):
     """A stop reaches the kernel within a starter."""
-    labels = np.zeros((5, 40, 16), np.uint64)
+    labels = np.zeros((5, 41, 16), np.uint64)
     home = JobHome(elsewhere.RangeWork(panel, RULES, labels, N_REPLICATES))
     home.stop()
     given = elsewhere._GIVEN.pack(10**12, N_REPLICATES) + np.arange(20, dtype=np.int32).tobytes()

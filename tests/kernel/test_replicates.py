@@ -51,10 +51,10 @@ def panel_of(buys, algo_of, base_win_rates):
 
 
 def labels_of(wins):
-    """Labels uint64[D, T, words] of bool wins[B, D, T], padded to whole blocks."""
-    n_replicates = len(wins)
-    padded = np.zeros((*wins.shape[1:], -(-n_replicates // 512) * 512), bool)
-    padded[..., :n_replicates] = wins.transpose(1, 2, 0)
+    """Labels uint64[D, T + 1, words] of bool wins[B, D, T], padded to whole blocks."""
+    n_replicates, n_days, n_tickers = wins.shape
+    padded = np.zeros((n_days, n_tickers + 1, -(-n_replicates // 512) * 512), bool)
+    padded[:, :-1, :n_replicates] = wins.transpose(1, 2, 0)
     return np.packbits(padded, axis=-1, bitorder="little").view(np.uint64)
 
 

@@ -433,11 +433,10 @@ def replicate_problems(case: Case, rng: np.random.Generator) -> list[str]:
         expected.append(
             [-np.inf if heap.best() is None else heap.best() for heap in heaps.values()]
         )
+    rows = np.pad(bitset.pack(labels), ((0, 0), (0, 1), (0, 0)))
     lines = []
     for simd in SIMD:
-        tested = ReplicateSearch(
-            panel, case.rules, bitset.pack(labels), 513, check_words=small_checks(rng)
-        )
+        tested = ReplicateSearch(panel, case.rules, rows, 513, check_words=small_checks(rng))
         worker = tested.worker()
         with using(simd):
             worker.run(case.first, Control(FAR_NS, _recurse.now_ns() + int(rng.integers(300_000))))

@@ -156,18 +156,21 @@ MP2_TARGET static void MP2_FN(count_sets)(
     }
 }
 
-/* Writes the numbers of the bits set to `out`, which has room for 4 more. Four at a time, there or
- * not: a branch a bit would be foreseen wrongly (as in simdjson). */
-MP2_TARGET static void MP2_FN(list_bits)(const uint64_t *words, int32_t n_words, int32_t *out)
+/* Writes the numbers of the bits set to `out`, and `end` 8 times. Four at a time, there or not: a
+ * branch a bit would be foreseen wrongly (as in simdjson). */
+MP2_TARGET static void MP2_FN(list_bits)(
+    const uint64_t *words, int32_t n_words, int32_t end, int32_t *out)
 {
     for (int32_t i = 0; i < n_words; i++) {
         uint64_t left = words[i];
         int32_t count = MP2_FN(count)(left);
-        for (int32_t k = 0; k < count; k += 4)
+        for (int32_t k = 0; k == 0 || k < count; k += 4)
             for (int32_t j = 0; j < 4; j++, left &= left - 1)
                 out[k + j] = 64 * i + mp2_lowest_bit(left | 1ULL << 63);
         out += count;
     }
+    for (int32_t k = 0; k < 8; k++)
+        out[k] = end;
 }
 
 /* Adds up four rows of labels; returns the carry to the third plane. */
@@ -182,49 +185,44 @@ MP2_LOOP MP2_FN(vector) MP2_FN(add_4)(const uint64_t *labels, int64_t stride,
     return MP2_FN(carry)(twos, row[0], row[2]);
 }
 
+MP2_LOOP int32_t MP2_FN(add_rows)(const uint64_t *labels, int64_t stride, const int32_t *tickers,
+    int32_t n, int32_t floor, uint64_t *planes, uint64_t *alive, int32_t n_planes)
+{
+    MP2_FN(vector) zero = {0}, any = zero;
+    for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
+        MP2_FN(vector) sums[32], enough = MP2_FN(read)(alive + w), a, b;
+        for (int32_t p = 0; p < n_planes; p++)
+            sums[p] = zero;
+        for (int32_t i = 0; i < n; i += 8) {
+            a = MP2_FN(add_4)(labels + w, stride, tickers + i, &sums[0], &sums[1]);
+            b = MP2_FN(add_4)(labels + w, stride, tickers + i + 4, &sums[0], &sums[1]);
+            a = MP2_FN(carry)(&sums[2], a, b);
+            for (int32_t p = 3; p < n_planes; p++)
+                a = MP2_FN(carry)(&sums[p], a, zero);
+        }
+        b = ~zero;
+        for (int32_t p = 0; p < n_planes; p++) {
+            memcpy(planes + 8 * p + w, &sums[p], sizeof zero);
+            b = floor >> p & 1 ? b & sums[p] : b | sums[p];
+        }
+        enough &= b;
+        any |= enough;
+        memcpy(alive + w, &enough, sizeof enough);
+    }
+    return MP2_FN(any)(any);
+}
+
 /* Adds up the rows of labels of a day's `n` tickers by carry-save adders (Warren, Hacker's Delight,
- * 2nd ed., section 5-1), seven of them for eight rows, into three planes or more. `alive` [8]:
- * replicates, less those below the floor; returns whether any is left. */
+ * 2nd ed., section 5-1), seven of them for eight rows, into three planes or more; 8 empty rows end
+ * `tickers`. `alive` [8]: replicates, less those below the floor; returns whether any is left. */
 MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride,
     const int32_t *tickers, int32_t n, int32_t n_planes, int32_t floor, uint64_t *planes,
     uint64_t *alive)
 {
-    uint64_t left = 0;
-    for (int32_t w = 0; w < 8; w += MP2_FN(LANES)) {
-        const uint64_t *column = labels + w;
-        MP2_FN(vector) zero = {0}, low[3] = {zero, zero, zero}, enough = ~zero, a, b;
-        int32_t i = 0;
-        for (; i < (n & 3); i++)
-            low[1] ^= MP2_FN(carry)(&low[0], MP2_FN(read)(column + stride * tickers[i]), zero);
-        if (n & 4) {
-            low[2] = MP2_FN(add_4)(column, stride, tickers + i, &low[0], &low[1]);
-            i += 4;
-        }
-        for (int32_t p = 3; p < n_planes; p++)
-            memcpy(planes + 8 * p + w, &zero, sizeof zero);
-        for (; i < n; i += 8) {
-            a = MP2_FN(add_4)(column, stride, tickers + i, &low[0], &low[1]);
-            b = MP2_FN(add_4)(column, stride, tickers + i + 4, &low[0], &low[1]);
-            a = MP2_FN(carry)(&low[2], a, b);
-            for (int32_t p = 3; p < n_planes; p++) {
-                MP2_FN(vector) plane = MP2_FN(read)(planes + 8 * p + w);
-                b = MP2_FN(carry)(&plane, a, zero);
-                memcpy(planes + 8 * p + w, &plane, sizeof plane);
-                a = b;
-            }
-        }
-        for (int32_t p = 0; p < 3; p++)
-            memcpy(planes + 8 * p + w, &low[p], sizeof zero);
-        for (int32_t p = 0; p < n_planes; p++) {
-            a = MP2_FN(read)(planes + 8 * p + w);
-            enough = floor >> p & 1 ? enough & a : enough | a;
-        }
-        enough &= MP2_FN(read)(alive + w);
-        memcpy(alive + w, &enough, sizeof enough);
-        for (int32_t k = 0; k < MP2_FN(LANES); k++)
-            left |= alive[w + k];
-    }
-    return left != 0;
+    /* The usual one keeps its planes in registers. */
+    if (n_planes == 5)
+        return MP2_FN(add_rows)(labels, stride, tickers, n, floor, planes, alive, 5);
+    return MP2_FN(add_rows)(labels, stride, tickers, n, floor, planes, alive, n_planes);
 }
 
 /* Drops the replicates of `alive` that a bound shows to stay at or below their maximum: those with

@@ -122,19 +122,20 @@ cdef inline bint count_hits(
     cdef const Family *family = t.family
     cdef Scoring *s = &t.scoring
     cdef int64_t stride = family.n_label_words, d
-    cdef const uint64_t *labels = family.labels + BLOCK_WORDS * block
+    cdef const uint64_t *labels
     cdef int32_t W = family.panel.n_words, k
     cdef int32_t *tickers
     memcpy(alive, t.valid + BLOCK_WORDS * block, BLOCK_WORDS * sizeof(uint64_t))
     for k in range(s.days.n):
         d = (s.first_day + k) % s.days.n
-        tickers = s.tickers + d * (family.n_tickers + 4)
+        tickers = s.tickers + d * (family.n_tickers + 8)
         if k == s.n_listed:
-            t.loops.list_bits(words + d * W, W, tickers)
+            t.loops.list_bits(words + d * W, W, family.n_tickers, tickers)
             s.n_listed += 1
+        labels = family.labels + d * (family.n_tickers + 1) * stride + BLOCK_WORDS * block
         if not t.loops.add_day(
-            labels + d * family.n_tickers * stride, stride, tickers, s.days.buys[d], s.n_planes,
-            family.panel.floor, s.planes + d * family.n_planes * BLOCK_WORDS, alive
+            labels, stride, tickers, s.days.buys[d], s.n_planes, family.panel.floor,
+            s.planes + d * family.n_planes * BLOCK_WORDS, alive
         ):
             return False
     return True

@@ -68,7 +68,7 @@ cdef struct Pending:
 
 cdef struct Scoring:
     # The set that is scored, and scratch.
-    int32_t *tickers             # [n_days][n_tickers + 4]
+    int32_t *tickers             # [n_days][n_tickers + 8]
     uint64_t *planes             # [n_days][n_planes][BLOCK_WORDS]
     int32_t *codes               # [n_days]: rise of the bound for one more hit, in units
     uint64_t start               # of the sums

@@ -78,6 +78,7 @@ cdef inline Status walk(Walk *t, int32_t size, int32_t first, int32_t end) noexc
             break
         if not level.candidates[k >> 6] >> (k & 63) & 1:
             continue
+        MP2_PREFETCH(t.seen + (level.prints[k].slot & (t.n_slots - 1)))
         if not last and size > 0:
             mask = level.masks + k * <int64_t>n_words
         allow(t, size, k, mask)

@@ -156,7 +156,7 @@ typedef struct mp2_loops {
     void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *);
     mp2_print (*fingerprint)(
         const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *);
-    void (*list_bits)(const uint64_t *, int32_t, int32_t *);
+    void (*list_bits)(const uint64_t *, int32_t, int32_t, int32_t *);
     int32_t (*add_day)(const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t,
         uint64_t *, uint64_t *);
     void (*drop_beaten)(const uint64_t *, int32_t, int32_t, int32_t, const int32_t *, uint64_t,
@@ -387,6 +387,20 @@ MP2_LOOP uint64_t MP2_FN(sum)(MP2_FN(vector) v)
     for (int32_t k = 0; k < MP2_FN(LANES); k++)
         sum += words[k];
     return sum;
+#endif
+}
+
+/* Whether any bit is set. */
+MP2_LOOP int32_t MP2_FN(any)(MP2_FN(vector) v)
+{
+#if defined(MP2_HAS_AVX512)
+    return _mm512_test_epi64_mask((__m512i)v, (__m512i)v) != 0;
+#else
+    uint64_t words[MP2_FN(LANES)], any = 0;
+    memcpy(words, &v, sizeof v);
+    for (int32_t k = 0; k < MP2_FN(LANES); k++)
+        any |= words[k];
+    return any != 0;
 #endif
 }
 

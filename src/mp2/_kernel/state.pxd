@@ -88,7 +88,7 @@ cdef extern from "_kernel/simd.h" nogil:
             const uint64_t *, const uint64_t *, int64_t, const uint64_t *, uint64_t *
         ) noexcept nogil
         void (*count_sets)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
-        void (*list_bits)(const uint64_t *, int32_t, int32_t *) noexcept nogil
+        void (*list_bits)(const uint64_t *, int32_t, int32_t, int32_t *) noexcept nogil
         int32_t (*add_day)(
             const uint64_t *, int64_t, const int32_t *, int32_t, int32_t, int32_t, uint64_t *,
             uint64_t *

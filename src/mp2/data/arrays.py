@@ -17,11 +17,27 @@ IndexArray = npt.NDArray[np.int64]
 NumberArray = npt.NDArray[np.int32]
 WordArray = npt.NDArray[np.uint64]
 
+CACHE_LINE = 64
+
 
 def freeze(arrays: Iterable[AnyArray]) -> None:
     """Make arrays read-only, in place."""
     for array in arrays:
         array.setflags(write=False)
+
+
+def aligned(array: AnyArray) -> AnyArray:
+    """Return a contiguous array that begins with a cache line, else such a copy.
+
+    A vector across two lines takes twice as long to read.
+    """
+    if array.ctypes.data % CACHE_LINE == 0:
+        return array
+    memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    begin = -memory.ctypes.data % CACHE_LINE
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def fingerprint(

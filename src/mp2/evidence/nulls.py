@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray
+from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray, aligned
 from mp2.data.holding import holding
 from mp2.data.panel import SignalPanel, never
 from mp2.data.prices import PriceTable
@@ -357,15 +357,16 @@ def label_rows(
     seed: int = 0,
     late: Callable[[], bool] = never,
 ) -> WordArray | None:
-    """Return the labels of all replicates, uint64[D, n_tickers, n_words].
+    """Return the labels of all replicates, uint64[D, n_tickers + 1, n_words].
 
     Bit r of a row says whether the ticker wins on that day in replicate r: replicate 0 has the
     observed labels, replicates 1 to `n_replicates` are drawn. Rows are filled up to blocks of 512
-    with losses. None once `late` returns True: labels of a part would be of no use.
+    with losses; the last row of a day has nothing else. None once `late` returns True: labels of a
+    part would be of no use.
     """
     n_days = len(null.universes)
     n_words = n_blocks(n_replicates) * BLOCK // bitset.WORD_BITS
-    rows = np.zeros((n_days, n_tickers, n_words), np.uint64)
+    rows = aligned(np.zeros((n_days, n_tickers + 1, n_words), np.uint64))
     # One word of every row at a time, so that the unpacked labels stay small.
     for first in range(0, n_replicates + 1, bitset.WORD_BITS):
         if late():
@@ -378,7 +379,7 @@ def label_rows(
             for day_idx, universe in enumerate(null.universes):
                 labels[day_idx, universe.tickers, bit] = drawn[day_idx]
         word = first // bitset.WORD_BITS
-        rows[:, :, word] = bitset.pack(labels)[..., 0]
+        rows[:, :-1, word] = bitset.pack(labels)[..., 0]
     return rows
 
 

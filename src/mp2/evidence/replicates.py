@@ -32,7 +32,7 @@ _SCRATCH_BYTES = 1 << 20
 def memory_needed(panel: SignalPanel, rules: Rules, n_replicates: int, workers: int) -> int:
     """Estimate the bytes that the labels of a test and the tables of all its kernels take."""
     n_variations, n_days = panel.n_variations, len(panel.days)
-    n_labels = n_days * len(panel.tickers) * BLOCK * n_blocks(n_replicates)
+    n_labels = n_days * (len(panel.tickers) + 1) * BLOCK * n_blocks(n_replicates)
     # What a candidate buys takes vectors of 8 days.
     n_vectors = (n_days + 7) // 8 * bitset.n_words(int(bitset.count(panel.buys).max()))
     # Every candidate of a level has a mask of all later ones.
@@ -71,7 +71,7 @@ def run_replicates(
     budget_ns: int,
     stop: threading.Event,
 ) -> Replicated:
-    """Search all replicates of the labels uint64[D, T, words] up to the wall.
+    """Search all replicates of the labels uint64[D, T + 1, words] up to the wall.
 
     `weights`: the share of the space that begins with each variation; starters of weight 0 are not
     searched. When the wall turns out too near, fewer replicates are searched.
