@@ -312,7 +312,7 @@ def free_threaded(session):
     python = next(filter(None, found), None)
     if python is None:
         session.skip("NOTICE: no free-threaded Python found, so the kernel was not built for one")
-    folder = Path(session.create_tmp())
+    folder = Path(session.create_tmp()).resolve()
     session.run(python, "-m", "venv", "--clear", str(folder / "venv"))
     own = str(folder / "venv" / "bin" / "python")
     install = [own, "-m", "pip", "install", "-q"]
@@ -375,9 +375,9 @@ def arm(session):
     if missing or os.geteuid() != 0:
         wanted = ", ".join(missing) or "root"
         session.skip(f"NOTICE: {wanted} not found, so aarch64 was not emulated")
-    folder = session.create_tmp()
-    session.run("bash", ".ci/arm.sh", folder, external=True)
-    try_wheel(session, f"{folder}/python", "manylinux*aarch64")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("bash", ".ci/arm.sh", str(folder), external=True)
+    try_wheel(session, str(folder / "python"), "manylinux*aarch64")
 
 
 @nox.session

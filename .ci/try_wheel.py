@@ -62,7 +62,8 @@ def install(python, site, wheel):
 
 def main(python, folder, wheel, *arguments):
     """Install, and run the tests on a copy of them, away from the sources."""
-    site, copy = Path(folder, "site").resolve(), Path(folder, "copy")
+    folder = Path(folder).resolve()
+    site, copy = folder / "site", folder / "copy"
     install(python, site, wheel)
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT / "tests", copy / "tests")
