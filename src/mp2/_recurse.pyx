@@ -288,6 +288,22 @@ cdef class TopGroups:
         if not offer(&self.heap, entry):
             raise MemoryError("no memory for the kept groups; lower --top")
 
+    @property
+    def threshold(self):
+        """The least score with which a group may still be kept; it only rises."""
+        self._fold()
+        if self.heap.n == self.heap.top_k and not self.heap.keeps_ideas:
+            self.raise_threshold(self.heap.entries[0].score)
+        return self.heap.least
+
+    def raise_threshold(self, double score):
+        """Keep no groups below `score` that searches meet from now on; a lower one changes nothing.
+
+        They are counted, but memory and time are saved where `top_k` of at least that score are
+        kept elsewhere.
+        """
+        self.heap.least = max(self.heap.least, score)
+
     cdef _offer_idea(self, const Idea *idea):
         if not offer_idea(&self.ideas_of.signals.panel, self.size, &self.heap, idea):
             raise MemoryError("no memory for the kept ideas; lower --top")

@@ -1,6 +1,7 @@
 """The kernel: against brute force, cut into turns, watched from other threads; and its heaps."""
 
 import itertools
+import math
 import random
 import threading
 import time
@@ -710,6 +711,47 @@ def test_top_groups_are_the_same_in_any_order(signals, top_k, floor, random):
         assert [array.tolist() for array in groups.ranked()] == [scores, members]
         assert len(groups) == len(scores) <= top_k
         assert groups.best() == (scores[0] if scores else None)
+
+
+@given(
+    signals=strategies.copied_signals(),
+    top_k=st.sampled_from((1, 2, 3, 7, 200)),
+    keeps_ideas=st.booleans(),
+    random=st.randoms(use_true_random=False),
+)
+@QUICK
+def test_thresholds_change_nothing_but_what_is_kept_on_the_way(signals, top_k, keeps_ideas, random):
+    """A starter that knows what the others have kept leaves out only what they would drop."""
+    rules = Rules(min_daily_hits=1, top_k=top_k, retain_sizes=(2, 3), **strategies.LOOSE)
+    panel = oracle.to_panel(signals)
+    kernel = Kernel(*arrays_of(panel, rules), rules)
+    ideas_of = kernel if keeps_ideas else None
+    kept, informed = [
+        {size: TopGroups(size, top_k, ideas_of) for size in rules.retain_sizes} for _ in range(2)
+    ]
+    n_starters = len(panel.variations)
+    for v in random.sample(range(n_starters), n_starters):
+        found = {size: TopGroups(size, top_k, ideas_of) for size in rules.retain_sizes}
+        record = starter_of(v)
+        kernel.run(record, Control(FAR_NS, FAR_NS), found)
+        merge_into(kept, found)
+        fewer = {size: TopGroups(size, top_k, ideas_of) for size in rules.retain_sizes}
+        for size, groups in fewer.items():
+            threshold = informed[size].threshold
+            assert threshold == -math.inf or threshold == informed[size].ranked()[0][-1]
+            groups.raise_threshold(threshold)
+            groups.raise_threshold(threshold - 1.0)
+            assert groups.threshold == threshold
+        other = starter_of(v)
+        kernel.run(other, Control(FAR_NS, FAR_NS), fewer)
+        for size, groups in fewer.items():
+            assert all(score >= informed[size].threshold for score in groups.ranked()[0])
+        merge_into(informed, fewer)
+        assert content(record) == content(other)
+        assert plain(kept) == plain(informed)
+    for size, groups in kept.items():
+        assert groups.n_groups().tolist() == informed[size].n_groups().tolist()
+        assert groups.n_scores().tolist() == informed[size].n_scores().tolist()
 
 
 def merge_into(kept, found):

@@ -33,7 +33,7 @@ cdef struct Heap:
     int64_t top_k
     int32_t keeps_ideas
     int64_t n_folded             # ideas of the last fold, the first entries
-    double least                 # score of the worst of `top_k` folded ideas, else -inf
+    double least                 # groups with a lower score are not kept
     double dropped               # highest score of an idea that was dropped, else -inf
 
 

@@ -64,7 +64,7 @@ cdef inline void fold(const mp2_panel *panel, int32_t size, Heap *heap) noexcept
         n = heap.top_k
         heap.dropped = max(heap.dropped, ideas[n].best.score)
     if n == heap.top_k:
-        heap.least = ideas[n - 1].best.score
+        heap.least = max(heap.least, ideas[n - 1].best.score)
     heap.n = heap.n_folded = n
 
 

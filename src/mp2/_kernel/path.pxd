@@ -242,6 +242,9 @@ cdef inline Status evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:
     starter.score_mean[size] += delta / <double>starter.eligible[size]
     starter.score_m2[size] += delta * (found.score - starter.score_mean[size])
     count_score(heap, found.score)
+    # Most groups end here: they are below what is kept.
+    if found.score < heap.least:
+        return GO_ON
     memset(&entry, 0, sizeof(entry))
     entry.score = found.score
     for k in range(size - 1):
@@ -258,9 +261,6 @@ cdef inline Status keep_idea(
     """Keep an eligible group for its idea."""
     cdef const mp2_panel *panel = &t.signals.panel
     cdef Idea idea
-    # Most groups end here, without a look at their rows.
-    if entry.score < heap.least:
-        return GO_ON
     idea.best = entry[0]
     idea.key = key_of(panel, size, entry)
     idea.n_groups = 1
