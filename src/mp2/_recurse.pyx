@@ -62,6 +62,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from mp2.errors import InputError
+from mp2.groups.logarithms import logs_of_mean_buys
 from mp2.groups.rules import COUNTS, PRUNINGS, Rules
 
 from mp2._kernel.base cimport open_base
@@ -192,13 +193,16 @@ def describe(buys, hits, n_tickers, day_weights, rules):
     cdef Statistics[::1] found = statistics
     cdef double[:, ::1] pp_view = pp
     cdef double[::1] ascending = np.empty(n_days)
+    # Rounded up, so that most calls share a table.
+    cdef int64_t most_buys = np.max(buys_view, initial=0) // 64 * 64 + 64
+    cdef const double[::1] logs = logs_of_mean_buys(n_days, most_buys, constants.coverage_cap)
     cdef Days days
     for i in range(n):
-        days = Days(n_days, &weights[0], &hits_view[i, 0], &buys_view[i, 0], &pp_view[i, 0],
+        days = Days(n_days, &weights[0], &logs[0], logs.shape[0] - 1, &hits_view[i, 0], &buys_view[i, 0], &pp_view[i, 0],
                     &ascending[0])
         sum_days(&days, &found[i])
         compare_days(&constants, &days, &found[i])
-        add_score(&constants, n_tickers_view[i], &found[i])
+        add_score(&constants, &days, n_tickers_view[i], &found[i])
         found[i].eligible = is_eligible(&constants, &found[i])
     return statistics, pp
 
@@ -284,10 +288,6 @@ cdef class TopGroups:
         """Bytes of memory taken."""
         return self.heap.capacity * (IDEA_BYTES if self.heap.keeps_ideas else ENTRY_BYTES)
 
-    cdef _offer(self, const Entry *entry):
-        if not offer(&self.heap, entry):
-            raise MemoryError("no memory for the kept groups; lower --top")
-
     @property
     def threshold(self):
         """The least score with which a group may still be kept; it only rises."""
@@ -303,6 +303,10 @@ cdef class TopGroups:
         kept elsewhere.
         """
         self.heap.least = max(self.heap.least, score)
+
+    cdef _offer(self, const Entry *entry):
+        if not offer(&self.heap, entry):
+            raise MemoryError("no memory for the kept groups; lower --top")
 
     cdef _offer_idea(self, const Idea *idea):
         if not offer_idea(&self.ideas_of.signals.panel, self.size, &self.heap, idea):
@@ -447,6 +451,7 @@ cdef class Kernel:
     cdef const uint64_t[:, ::1] wins
     cdef const uint64_t[:, :, ::1] mixed_wins
     cdef const double[::1] day_weights
+    cdef const double[::1] logs
     cdef int32_t[::1] next_algo
     cdef ScoreRules rules
     cdef Signals signals
@@ -469,6 +474,7 @@ cdef class Kernel:
             raise ValueError("more than 2^30 words a row or variations")
         self.buys = buys
         self.day_weights = day_weights
+        self.logs = logs_of_mean_buys(buys.shape[1], 64 * buys.shape[2], rules.coverage_cap)
         self.next_algo = np.searchsorted(algo_of, algo_of, side="right").astype(np.int32)
         self.rules = rules.to_dict()
         self.retain_sizes = rules.retain_sizes
@@ -559,6 +565,8 @@ cdef class Kernel:
                            &control._attempts, state.attempts, self.options.check_words)
         turn.scratch.days.n = self.signals.panel.n_days
         turn.scratch.days.weights = &self.day_weights[0]
+        turn.scratch.days.logs = &self.logs[0]
+        turn.scratch.days.last_log = self.logs.shape[0] - 1
         for size in self.retain_sizes:
             groups = heaps[size]
             turn.heaps[<int>size] = &groups.heap

@@ -55,6 +55,7 @@ from mp2.data import bitset
 from mp2.data.arrays import aligned
 from mp2.data.panel import first_alike
 from mp2.groups.kept import day_weights
+from mp2.groups.logarithms import logs_of_mean_buys
 
 from mp2._kernel.replicates_state cimport *
 from mp2._kernel.replicates_walk cimport walk_starter
@@ -172,6 +173,9 @@ cdef class ReplicateSearch:
             family.second_worst_share = second / (D - 1)
         family.slopes = <const double *>self._keep(slopes, np.float64)
         family.day_weights = <const double *>self._keep(weights, np.float64)
+        logs = logs_of_mean_buys(D, family.n_tickers, rules.coverage_cap)
+        family.logs = <const double *>self._keep(logs, np.float64)
+        family.last_log = len(logs) - 1
         family.win_rates = <const double *>self._keep(panel.base_win_rates + 1.0, np.float64)
         family.bounded = (
             rules.mad_weight >= median and rules.iqr_weight >= 0
@@ -336,6 +340,8 @@ cdef void place_lists(Walk *t) noexcept nogil:
     s.codes = <int32_t *>take(lists, D * sizeof(int32_t))
     s.days.n = <int32_t>D
     s.days.weights = family.day_weights
+    s.days.logs = family.logs
+    s.days.last_log = family.last_log
     s.days.hits = <int32_t *>take(lists, D * sizeof(int32_t))
     s.days.buys = <int32_t *>take(lists, D * sizeof(int32_t))
     s.days.pp = <double *>take(lists, D * sizeof(double))

@@ -236,7 +236,7 @@ cdef inline Status evaluate(Turn *t, int32_t size, int32_t v) noexcept nogil:
     compare_days(t.rules, &t.scratch.days, &found)
     if not is_eligible(t.rules, &found):
         return GO_ON
-    add_score(t.rules, n_tickers_of_any_day(t, size, v), &found)
+    add_score(t.rules, &t.scratch.days, n_tickers_of_any_day(t, size, v), &found)
     starter.eligible[size] += 1
     delta = found.score - starter.score_mean[size]
     starter.score_mean[size] += delta / <double>starter.eligible[size]

@@ -163,7 +163,7 @@ cdef inline void prepare(Walk *t, const uint64_t *words) noexcept nogil:
         chord = wilson_lower_bound(s.n_buys, s.n_buys, rules.wilson_z) - found.wilson_lb
         chord *= rules.wilson_weight / (s.n_buys - total)
     found.weighted_pp = 0.0
-    add_score(rules, s.n_tickers, &found)
+    add_score(rules, &s.days, s.n_tickers, &found)
     for d in range(s.days.n):
         pp_of_hit = 100.0 / s.days.buys[d] if s.days.buys[d] > 0 else 0.0
         worst_pp = min(worst_pp, pp_of_hit * least)
@@ -231,5 +231,5 @@ cdef inline double score_hits(Walk *t, int32_t w, int32_t r) noexcept nogil:
     compare_days(rules, days, &found)
     if not is_eligible(rules, &found):
         return -INFINITY
-    add_score(rules, t.scoring.n_tickers, &found)
+    add_score(rules, days, t.scoring.n_tickers, &found)
     return found.score

@@ -24,6 +24,8 @@ cdef struct Family:
     mp2_panel panel              # rows of whole vectors; floor and cap are limits on buys here
     const ScoreRules *rules
     const double *day_weights
+    const double *logs           # see `Days`
+    int64_t last_log
     int32_t n_members            # variations
     int32_t n_words              # of a set of them
     const uint64_t *everyone     # that set

@@ -6,7 +6,7 @@ extension is compiled without contraction into fused multiply-add, so that score
 CONTRIBUTING.md shows how to add a rule.
 """
 
-from libc.math cimport fabs, floor, log, sqrt
+from libc.math cimport fabs, floor, sqrt
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
@@ -29,6 +29,8 @@ cdef struct Days:
     # A group's days in date order; `pp` and `sorted_pp` are scratch.
     int32_t n
     const double *weights
+    const double *logs           # [last_log + 1], by `mp2.groups.logarithms`
+    int64_t last_log
     int32_t *hits
     int32_t *buys
     double *pp
@@ -93,7 +95,9 @@ cdef inline bint is_eligible(const ScoreRules *r, const Statistics *s) noexcept 
     )
 
 
-cdef inline void add_score(const ScoreRules *r, int64_t n_tickers, Statistics *s) noexcept nogil:
+cdef inline void add_score(
+    const ScoreRules *r, const Days *days, int64_t n_tickers, Statistics *s
+) noexcept nogil:
     """Repeat factor and score; `n_tickers` is the size of the union over days of the consensus."""
     s.repeat_factor = <double>s.buys / <double>max(1, n_tickers)
     cdef double crowd = max(0.0, s.max_buys - r.crowding_cap)
@@ -107,7 +111,7 @@ cdef inline void add_score(const ScoreRules *r, int64_t n_tickers, Statistics *s
         + r.falling_weight * max(0.0, -s.pp_slope)
     )
     cdef double coverage = (
-        r.coverage_log_weight * log(1.0 + min(s.mean_buys, r.coverage_cap))
+        r.coverage_log_weight * days.logs[min(s.buys, days.last_log)]
         + sweet_spot(r, s.mean_buys)
         - r.coverage_excess_weight * max(0.0, s.mean_buys - r.coverage_cap)
         - r.crowding_weight * (crowd * crowd)

@@ -6,6 +6,7 @@ is missing are skipped with a reason.
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -116,3 +117,23 @@ def test_big_endian_machines_are_refused(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "little-endian machines only" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(QEMU_X86 is None, reason="not run: no qemu-x86_64")
+@pytest.mark.parametrize("model", ["Nehalem", "Haswell"])
+def test_scores_and_searches_are_those_of_other_processors(model):
+    """The extension itself, with the C library that such a processor gets: to the last bit."""
+    from test_logarithms import score_of_one_buy
+
+    from mp2.groups.engines.handshake import build_digest
+
+    code = """
+from mp2.groups.engines.handshake import build_digest
+from test_logarithms import score_of_one_buy
+print(build_digest(), score_of_one_buy())
+"""
+    command = [QEMU_X86, "-cpu", model, sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == [build_digest(), str(score_of_one_buy())], done.stderr

@@ -16,8 +16,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from mp2._recurse import ENTRY_BYTES, STARTER_DTYPE, Control, Kernel, TopGroups, describe, simd
+from mp2._recurse import ENTRY_BYTES, STARTER_DTYPE, Control, Kernel, TopGroups, simd
 from mp2.groups.engines.messages import PROTOCOL, MessageError
+from mp2.groups.logarithms import logs_of_mean_buys
 from mp2.groups.rules import Rules
 
 _FAR_NS = 2**62
@@ -93,35 +94,12 @@ def n_processors() -> int:
 
 @lru_cache(maxsize=1)
 def build_digest() -> str:
-    """Digest the layout of records and the results of a fixed, small search."""
+    """Digest the layout of records, some logarithms, and the results of a fixed, small search."""
     digest = hashlib.sha256()
     digest.update(f"{STARTER_DTYPE.descr} {ENTRY_BYTES} {sys.byteorder}".encode())
-    digest.update(_logarithms())
+    digest.update(logs_of_mean_buys(11, 25, 25.0).tobytes())
     digest.update(_tiny_search())
     return digest.hexdigest()[:16]
-
-
-def _logarithms() -> bytes:
-    """Score groups of 0 to 25 mean buys a day: C libraries differ in the last bit of a logarithm.
-
-    They do for certain numbers of days, among them 11, 22, 33, 44, 46 and 55.
-    """
-    scores = []
-    for n_days in (5, 11, 22, 44, 46):
-        n_groups = 25 * n_days + 1
-        at_day = np.arange(n_days)[np.newaxis]
-        # The first group buys nothing, the next one once, and so on, evenly over the days.
-        n_buys = np.arange(n_groups)[:, np.newaxis]
-        buys = (n_buys + at_day) // n_days
-        statistics, _ = describe(
-            buys,
-            buys // 2,
-            buys.max(axis=1),
-            np.ones(n_days),
-            Rules(),
-        )
-        scores.append(statistics["score"].tobytes())
-    return b"".join(scores)
 
 
 def _tiny_search() -> bytes:
