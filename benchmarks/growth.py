@@ -50,7 +50,8 @@ class Case:
     """One row: a panel, the starters searched in it, and how often.
 
     `week` are arguments of `generator.make_week`, None for the base panel. Every `step`-th starter
-    is searched, with step 0 `n_starters` of them; each for at most `budget_s`, or to completion.
+    is searched, with step 0 `n_starters` of them, or the one that is named; each for at most
+    `budget_s`, or to completion. `table_bytes` is what `--table-memory` gives to a kernel.
     """
 
     name: str
@@ -60,11 +61,15 @@ class Case:
     simd: str = _recurse.simd_available()[-1]
     step: int = 0
     n_starters: int = 24
+    starter: int | None = None
+    table_bytes: int = _recurse.TURN_BYTES
     budget_s: float | None = 0.15
     n_repeats: int = 2
 
     def starters(self, panel: SignalPanel) -> list[int]:
         """Return the starters to search."""
+        if self.starter is not None:
+            return [self.starter]
         return measured.every(panel, self.step or max(1, panel.n_variations // self.n_starters))
 
 
@@ -83,12 +88,14 @@ class Row:
     million_per_s: float
     panel_bytes: int
     extra_bytes: int | None
+    table_bytes: int
     visited: float
 
     @property
     def limit_bytes(self) -> int:
         """Return the memory limit of panel and search together."""
-        return 3 * self.panel_bytes + 256 * MIB
+        more_tables = max(0, self.table_bytes - _recurse.TURN_BYTES)
+        return 3 * self.panel_bytes + 256 * MIB + more_tables
 
     @property
     def exceeds(self) -> bool:
@@ -133,6 +140,18 @@ GROWTH = (
     Case(name="wide: 300 buys a day", week={"density": 300 / 503}),
     Case(name="no floor", rules={"min_daily_hits": 0}),
     Case(name="inconsistent", week={"n_flipped": 0.01}),
+    # One that buys as much as most do: with a GB its tables take seconds, and then pay for minutes.
+    *(
+        Case(
+            name=f"10,000 variations, 3,000 tickers, tables of {table_bytes // MIB:,} MB",
+            week={"n_variations": 1000, "n_tickers": 3000},
+            starter=500,
+            table_bytes=table_bytes,
+            budget_s=30.0,
+            n_repeats=1,
+        )
+        for table_bytes in (_recurse.TURN_BYTES, 1024 * MIB)
+    ),
 )
 
 
@@ -144,7 +163,7 @@ def measure(path: Path, case: Case) -> Row:
     panel, rules = measured.load_panel(path), Rules(**case.rules)
     _recurse.use_simd(case.simd)
     before = measured.start_of_memory()
-    kernel = measured.plain_kernel(panel, rules, case.count)
+    kernel = measured.plain_kernel(panel, rules, case.count, table_bytes=case.table_bytes)
     runs: list[measured.Run] = []
     while len(runs) < case.n_repeats and sum(run.seconds for run in runs) < _ENOUGH_S:
         runs.append(measured.run_once(kernel, rules, case.starters(panel), case.budget_s))
@@ -161,6 +180,7 @@ def measure(path: Path, case: Case) -> Row:
         million_per_s=best.attempts / best.seconds / 1e6,
         panel_bytes=panel.n_bytes,
         extra_bytes=None if before is None or peak is None else peak - before,
+        table_bytes=case.table_bytes,
         visited=best.visited,
     )
 

@@ -67,7 +67,11 @@ class Run:
 
 
 def plain_kernel(
-    panel: SignalPanel, rules: Rules, count: str = "exact", without: Collection[str] = ()
+    panel: SignalPanel,
+    rules: Rules,
+    count: str = "exact",
+    without: Collection[str] = (),
+    table_bytes: int = _recurse.TURN_BYTES,
 ) -> _recurse.Kernel:
     """The kernel for a panel, with the choices the benchmarks vary."""
     weights = day_weights(panel.base_win_rates, rules)
@@ -79,6 +83,7 @@ def plain_kernel(
         rules,
         count=count,
         without=frozenset(without),
+        turn_bytes=table_bytes,
     )
 
 

@@ -55,6 +55,7 @@ def search(
     keep: str = "groups",
     without: Sequence[str] = (),
     family_overlap: float = FAMILY_OVERLAP,
+    table_memory: int | None = None,
     replicates: int = 0,
     null: str = "auto",
     seed: int = 0,
@@ -103,6 +104,7 @@ def search(
         keep=keep,
         without=without,
         family_overlap=family_overlap,
+        table_memory=table_memory,
     )
     control = RunControl(
         storing=Storing(db=path_of(store)),
@@ -153,6 +155,7 @@ def run(
     keep: str = "groups",
     without: Sequence[str] = (),
     family_overlap: float = FAMILY_OVERLAP,
+    table_memory: int | None = None,
     min_tickers: int = 1,
     top_groups: int = 50,
     replicates: int = N_REPLICATES,
@@ -195,6 +198,7 @@ def run(
         keep=keep,
         without=without,
         family_overlap=family_overlap,
+        table_memory=table_memory,
     )
     if isinstance(grids, Grids):
         signals = SignalSettings(n_days=n_days, end=end, grids_in_memory=True)
@@ -239,6 +243,7 @@ def resume(
     budget_s: Duration | None = None,
     workers: int | None = None,
     max_attempts: int | None = None,
+    table_memory: int | None = None,
     prices: Any = None,
     sectors: Any = None,
     hold: Hold | None = None,
@@ -254,8 +259,8 @@ def resume(
     `run_id` may be the beginning of an id, or "last". The input is read again from the file it came
     from, or from `source`; a run that began with a frame, or with grids, prices or sectors in
     memory, needs the same again. Rules and settings are those of the run; `budget_s` (for this
-    call), `workers` and `max_attempts` (counted from the first start) may be set again. A `hold`
-    that is given has to be the rule of the run.
+    call), `workers`, `max_attempts` (counted from the first start) and `table_memory` may be set
+    again. A `hold` that is given has to be the rule of the run.
 
     Raises `InputError` when the run cannot be resumed or its input has changed, else as `search`.
     """
@@ -278,6 +283,7 @@ def resume(
             budget_s=budget_s,
             workers=workers,
             max_attempts=max_attempts,
+            table_memory=table_memory,
             beside=beside_of(prices, sectors),
         )
 

@@ -97,6 +97,7 @@ def walk_forward(
     count: str = "exact",
     keep: str = "groups",
     without: Sequence[str] = (),
+    table_memory: int | None = None,
     replicates: int = 0,
     null: str = "auto",
     seed: int = 0,
@@ -118,9 +119,9 @@ def walk_forward(
     - `store`: the path of a database. Each week is stored there when it is finished, and
       `resume_walk_forward` continues a walk that did not end: the result has its `walk_id`.
     - `end`: a day (default: the last date of the prices); without bars, the last one before it.
-    - `budget_s_per_week` (seconds, or "10s"), `workers`, `rules`, `count`, `keep` and `without` go
-      to each search; `min_tickers` and `top_groups` to `pick_day`; `grids`, or their file, to
-      `compute_signals`. The signals of all days are computed once.
+    - `budget_s_per_week` (seconds, or "10s"), `workers`, `rules`, `count`, `keep`, `without` and
+      `table_memory` go to each search; `min_tickers` and `top_groups` to `pick_day`; `grids`, or
+      their file, to `compute_signals`. The signals of all days are computed once.
     - `replicates`: with 19 or more, what a search leaves of its budget goes into a test whether its
       best group is better than luck; `null`, `seed` and `sectors` are those of `mp2.significance`.
     - `cost_bps`: what buying and selling cost each, in hundredths of a percent: net returns beside
@@ -144,6 +145,7 @@ def walk_forward(
         count=count,
         keep=keep,
         without=without,
+        table_memory=table_memory,
     )
     luck = LuckSettings(replicates=replicates, null=null, seed=seed)
     table = None
@@ -188,6 +190,7 @@ def resume_walk_forward(
     grids: Grids | None = None,
     sectors: Any = None,
     workers: int | None = None,
+    table_memory: int | None = None,
     stop: Stop = None,
     observe: Observe = None,
     on_interrupt: OnInterrupt = "stop",
@@ -199,7 +202,7 @@ def resume_walk_forward(
 
     `walk_id` may be the beginning of an id, or "last". The prices are read again from their file,
     or from `prices`; those in memory, and grids or sectors in memory, have to be passed again. All
-    settings but `workers` are those the walk began with.
+    settings but `workers` and `table_memory` are those the walk began with.
 
     Raises `InputError` when the walk cannot be resumed or its input has changed, else as
     `walk_forward`.
@@ -220,6 +223,7 @@ def resume_walk_forward(
         grids=grids,
         sectors=sectors,
         workers=workers,
+        table_memory=table_memory,
     )
 
 
@@ -231,6 +235,7 @@ def resume_walk_request(
     grids: Grids | None = None,
     sectors: Any = None,
     workers: int | None = None,
+    table_memory: int | None = None,
 ) -> WalkForward:
     """Continue the walk that `name` means in the database, as `resume_walk_forward` says."""
     db = control.storing.db
@@ -248,8 +253,12 @@ def resume_walk_request(
         table = as_prices(source, end=run.signals.end, stop=control.stop)
     elif isinstance(run.source, InMemory):
         raise InputError(f"walk {walk_id} began with prices in memory; pass the same again")
+    search = run.search
     if workers is not None:
-        run = run.model_copy(update={"search": replace(run.search, workers=workers)})
+        search = replace(search, workers=workers)
+    if table_memory is not None:
+        search = replace(search, table_memory=table_memory)
+    run = run.model_copy(update={"search": search})
     request = request.model_copy(update={"run": run})
     storing = replace(control.storing, walk_id=walk_id)
     inputs = WalkInputs(prices=table, grids=grids, sectors=sectors)

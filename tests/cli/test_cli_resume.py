@@ -52,7 +52,8 @@ def test_a_resumed_run_is_one_that_was_never_interrupted(mp2):
     code, out, _ = mp2("resume", "last", "--json", "--max-attempts", "20")
     assert strict_json(out)["status"] == "work_limit"
     assert strict_json(out)["attempts"] > first["attempts"]
-    code, out, _ = mp2("resume", "last", "--json", "--workers", "2", "--budget", "50s")
+    more = ("--workers", "2", "--budget", "50s", "--table-memory", "0")
+    code, out, _ = mp2("resume", "last", "--json", *more)
     assert code == 0
     assert lasting(out) == whole
     document = strict_json(out)

@@ -122,6 +122,20 @@ def test_dry_run_prints_sizes_and_searches_nothing(mp2, here):
     assert not (here / "mp2.db").exists()
 
 
+def test_table_memory_is_counted_from_options_and_file(mp2, here):
+    def needed(*options):
+        _, out, _ = mp2("search", WEEK, "--dry-run", "--json", "--workers", "1", *options)
+        return json.loads(out)["memory_bytes"]
+
+    without = needed("--table-memory", "0")
+    assert needed("--table-memory", "1.5kB") == without + 1536
+    assert needed("--table-memory", " 2 k") == without + 2048
+    # A few kilobytes are enough for ten variations.
+    assert needed("--table-memory", "1GB") == needed("--table-memory", "1tb") == needed()
+    (here / "mp2.toml").write_text("[search]\ntable_memory = '3KB'\n")
+    assert needed() == without + 3072
+
+
 def test_any_rule_is_an_option(mp2):
     given = ("--max-size", "3", "--retain-sizes", "2,3", "--top", "5", "--wilson-weight", "0.5")
     _, out, _ = mp2("search", WEEK, *RULES, "--json", *given)

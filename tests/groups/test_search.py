@@ -25,7 +25,6 @@ from mp2.groups import kept as kept_groups
 from mp2.groups import search as group_search
 from mp2.groups import turns
 from mp2.groups.kept import wins_of
-from mp2.groups.memory import memory_needed
 from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
 from mp2.groups.search import running_order
@@ -543,11 +542,6 @@ def test_json(small):
             day["buys"] for day in group["days"]
         ]
     assert document["rules"] == rules.to_dict()
-
-
-def test_memory_needed_grows_with_workers_but_not_beyond_the_starters(small):
-    needed = [memory_needed(small, Rules(), n) for n in (1, 2, 19, 100)]
-    assert needed[0] < needed[1] < needed[2] == needed[3]
 
 
 # ---- the real week

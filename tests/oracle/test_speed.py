@@ -37,6 +37,7 @@ def row(**changed):
         "what": "real week, whole", "n_variations": 1, "n_days": 1, "n_tickers": 1,
         "count": "exact", "simd": "portable", "counters": counters, "seconds": 1.0,
         "million_per_s": 1.0, "panel_bytes": 1, "extra_bytes": 1, "visited": 0.5,
+        "table_bytes": 48 * growth.MIB,
     }  # fmt: skip
     return growth.Row(**{**known, **changed})
 
@@ -61,6 +62,7 @@ def test_a_week_is_consistent_unless_wins_are_flipped(week):
         ({}, 0),
         ({"extra_bytes": None}, 0),
         ({"extra_bytes": 3 * 256 * growth.MIB}, 1),
+        ({"extra_bytes": 3 * 256 * growth.MIB, "table_bytes": 1024 * growth.MIB}, 0),
         ({"counters": {**row().counters, "attempts": 1}}, 1),
         ({"counters": {**row().counters, "eligible": [0] * 9}}, 1),
         ({"counters": {**row().counters, "tested": [0] * 9}}, 1),

@@ -23,6 +23,7 @@ from mp2.cli.search_options import (
     RunOptions,
     budget_option,
     run_workers_option,
+    table_memory_option,
 )
 from mp2.cli.session import Interrupts, current_session
 from mp2.data.holding import Hold
@@ -51,6 +52,7 @@ class ResumeCommand(Command):
     help="exact work per starter, from the first start on, instead of time limits [default: as at "
     "first, unless that is done]",
 )
+@table_memory_option("as at first")
 @file_option("--source", help="where the table or the prices are now, if they were moved")
 @RUN_HOLD_OPTION
 @with_options(CLUSTER_OPTIONS, DISPLAY_OPTIONS)
@@ -59,6 +61,7 @@ def resume(
     budget_s: float | None,
     workers: int | None,
     max_attempts: int | None,
+    table_memory: int | None,
     source: Path | None,
     hold: Hold | None,
     **options: Any,
@@ -87,5 +90,6 @@ def resume(
                     budget_s=budget_s,
                     workers=workers,
                     max_attempts=max_attempts,
+                    table_memory=table_memory,
                 )
         return present_found(found, how)

@@ -118,7 +118,13 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     check_settings(request.search, panel.algos)
     rules = request.search.rules
     summary = panel_summary(panel, rules.max_size)
-    needed = memory_needed(panel, rules, request.search.workers, request.search.keep)
+    needed = memory_needed(
+        panel,
+        rules,
+        request.search.workers,
+        request.search.keep,
+        request.search.table_memory,
+    )
     sizes = {**asdict(summary), "memory_bytes": needed}
     replicates = request.luck.settings.replicates
     test_bytes = 0

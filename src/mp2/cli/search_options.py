@@ -96,6 +96,16 @@ def run_workers_option(default: str) -> Callable[[CommandT], CommandT]:
     return click.option("--workers", type=int, help=f"{_WORKERS} [default: {default}]")
 
 
+def table_memory_option(default: str) -> Callable[[CommandT], CommandT]:
+    """Make the option of what the tables of all kernels may take."""
+    return click.option(
+        "--table-memory",
+        type=settings.MEMORY,
+        help="memory for the tables of all kernels together, such as 500MB or 2GB; more is faster "
+        f"above some 3,000 variations [default: {default}]",
+    )
+
+
 COUNT_OPTIONS = (
     click.option(
         "--count",
@@ -119,6 +129,7 @@ COUNT_OPTIONS = (
         help=f"short cuts to leave out, for comparison: {', '.join(PRUNINGS)}; several by commas "
         "or by repeating the option",
     ),
+    table_memory_option("by what is free"),
 )
 
 

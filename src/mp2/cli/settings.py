@@ -47,6 +47,19 @@ def _checkpoint(value: Any) -> float:
     return seconds
 
 
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?)b?\s*", re.IGNORECASE)
+_MEMORY_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def memory(value: Any) -> int:
+    """Return bytes from 500000000, '500MB', '1.5GB' or '2g'."""
+    match = _MEMORY.fullmatch(str(value))
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not an amount of memory; write it as 500MB or 2GB")
+    number, unit = match.groups()
+    return int(float(number) * _MEMORY_UNITS[unit.lower()])
+
+
 def names(value: Any) -> Names:
     """Return names from a list or a text separated by commas; outer spaces are removed."""
     parts = value if isinstance(value, list | tuple) else str(value).split(",")
@@ -81,6 +94,7 @@ TIMEOUT = FuncParamType(_timeout)
 CHECKPOINT = FuncParamType(_checkpoint)
 # The help shows the name; all three are written in the same way.
 TIMEOUT.name = CHECKPOINT.name = DURATION.name
+MEMORY = FuncParamType(memory)
 NAMES = FuncParamType(names)
 SIZES = FuncParamType(sizes)
 PAIRS = FuncParamType(pairs)

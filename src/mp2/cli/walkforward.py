@@ -194,6 +194,7 @@ def _request(prices: Path, options: Document) -> WalkRequest:
         count=options["count"],
         keep=options["keep"],
         without=options["without"],
+        table_memory=options["table_memory"],
     )
     run = Request(
         source=source,
@@ -232,8 +233,8 @@ def _check_same_settings(
         name = str(param.name)
         is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         # What the file, the environment or a default says need not be what the walk began with,
-        # and the number of workers may change.
-        if not is_given or name == "workers":
+        # and the number of workers and their memory may change.
+        if not is_given or name in ("workers", "table_memory"):
             continue
         setting = _SETTING_OF.get(name, name)
         # Columns have keys of their own below that of the setting.

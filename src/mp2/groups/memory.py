@@ -1,21 +1,54 @@
-"""How much memory a search takes."""
+"""How much memory a search takes, and how much its tables may take."""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 
 from mp2 import _recurse
+from mp2._process import available_bytes
 from mp2.data.panel import SignalPanel
 from mp2.groups import aliases
 from mp2.groups.rules import Rules
 
-# Of all workers together: enough for tables that pay, little beside a panel.
-_TABLE_BYTES = 200 << 20
+_LEAST_BYTES = 200 << 20
+"""Of the tables of all kernels: so much they take on any machine."""
 
 
-def turn_bytes(n_workers: int) -> int:
-    """Bytes the tables of one running starter may take."""
-    return min(_recurse.TURN_BYTES, _TABLE_BYTES // max(1, n_workers))
+def turn_bytes(
+    shape: tuple[int, ...],
+    n_at_once: int,
+    table_memory: int | None = None,
+) -> int:
+    """Bytes that the tables of one running starter may take, of so many that run at once.
+
+    `shape` is that of a panel's buys: variations, days, words. `table_memory` is for all of them;
+    None: half of what is free, in equal parts for all processors, as each may run a kernel, be it
+    of another process.
+    """
+    n_at_once = max(1, n_at_once)
+    if table_memory is not None:
+        return min(useful_bytes(shape), table_memory // n_at_once)
+    n_kernels = max(n_at_once, os.cpu_count() or 1)
+    free_bytes = available_bytes() or 0
+    least = min(_recurse.TURN_BYTES, _LEAST_BYTES // n_at_once)
+    return min(useful_bytes(shape), max(least, free_bytes // (2 * n_kernels)))
+
+
+def useful_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes beyond which larger tables make no difference, as the kernel divides them."""
+    n_variations, n_days, n_words = shape
+    n_blocks = n_variations // 64 + 1
+    n_lanes = (n_days + 7) // 8 * 8
+    # Winners and losers are apart.
+    rows = 64 * n_blocks * 2 * n_words * n_lanes * 8
+    # A row of the support table: a bit for each candidate, and bytes of lost hits and buys for the
+    # later ones, which are half of them.
+    bits = 8 * n_blocks + 64
+    lost = (n_blocks // 2 + 1) * 64 * 2 * n_days
+    support = n_variations * (bits + lost)
+    return max(4 * rows, 2 * support)
 
 
 def memory_needed(
@@ -23,6 +56,7 @@ def memory_needed(
     rules: Rules,
     workers: int,
     keep: str = "groups",
+    table_memory: int | None = None,
 ) -> int:
     """Estimate the most bytes a search takes beside the interpreter, rounded up.
 
@@ -48,5 +82,6 @@ def memory_needed(
     alias_cache = min(aliases.MAX_BYTES, 2 * n_alias_classes * heaps)
     records = n_variations * _recurse.STARTER_DTYPE.itemsize
     of_search = panel.n_bytes + records + alias_cache + heaps
-    of_worker = lists + consensus_sets + turn_bytes(n_workers) + heaps
+    tables = turn_bytes(panel.buys.shape, n_workers, table_memory)
+    of_worker = lists + consensus_sets + tables + heaps
     return of_search + n_workers * of_worker

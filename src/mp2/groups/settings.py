@@ -31,6 +31,8 @@ class SearchSettings:
     - `without`: names from `mp2.groups.rules.PRUNINGS` to switch off; they change only the time.
     - `family_overlap`: share of the (day, ticker) pairs, above 0 to 1, that two ideas have to have
       in common to be of one family.
+    - `table_memory`: bytes for the tables of all kernels together; it changes only the time. None:
+      by what is free (`mp2.groups.memory`).
 
     The values are checked by `check_settings`, against the algorithms they are used for.
     """
@@ -44,6 +46,7 @@ class SearchSettings:
     keep: str = "groups"
     without: Sequence[str] = ()
     family_overlap: float = FAMILY_OVERLAP
+    table_memory: int | None = None
 
 
 def check_settings(
@@ -55,6 +58,7 @@ def check_settings(
     workers = settings.workers
     max_attempts = settings.max_attempts
     overlap = settings.family_overlap
+    table_memory = settings.table_memory
     problems = []
 
     if not isinstance(settings.rules, Rules):
@@ -82,6 +86,13 @@ def check_settings(
     if not is_number(overlap, Real) or not 0 < overlap <= 1:
         problems.append(
             f"family_overlap: {overlap!r} is not above 0 and at most 1; give a share such as 0.8"
+        )
+    if table_memory is not None and (
+        not is_number(table_memory, Integral) or not 0 <= table_memory < 2**62
+    ):
+        problems.append(
+            f"table_memory: {table_memory!r} is not a whole number of bytes between 0 and 2^62; "
+            "leave it out for a share of what is free"
         )
     problems += _unknown_names(
         "special",

@@ -133,5 +133,5 @@ def kernel_of(
         settings.rules,
         count=settings.count,
         without=frozenset(settings.without),
-        turn_bytes=turn_bytes(n_at_once),
+        turn_bytes=turn_bytes(panel.buys.shape, n_at_once, settings.table_memory),
     )

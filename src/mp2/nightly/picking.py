@@ -133,6 +133,7 @@ class Picking:
                 self.control,
                 budget_s=search.budget_s,
                 workers=search.workers,
+                table_memory=search.table_memory,
             )
         except InputError as error:
             again = f"run {begun.run_id} is not resumed, {end} is searched again"

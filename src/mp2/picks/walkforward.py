@@ -208,8 +208,11 @@ def weeks_elsewhere(
     if work.search is not search_groups:
         raise InputError("search: with an executor the weeks are searched by mp2 itself")
     search = work.settings.search
-    # A worker gives a week one core, and the time that several would have had.
+    # A worker gives a week one core and its share of the memory, and the time that several would
+    # have had.
     there = replace(search, workers=1, budget_s=search.budget_s * search.workers)
+    if search.table_memory is not None:
+        there = replace(there, table_memory=search.table_memory // search.workers)
     work = replace(work, settings=replace(work.settings, search=there))
     if not work.settings.luck.is_on:
         work = replace(work, prices=None, sectors=None)

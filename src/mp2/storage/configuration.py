@@ -24,6 +24,7 @@ _NOT_PART = (
     "search.count",
     "search.without",
     "search.family_overlap",
+    "search.table_memory",
     "signals.end",
     "luck",
     "cost_bps",

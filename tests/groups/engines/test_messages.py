@@ -42,6 +42,7 @@ def content(**changes):
         "count": "fast",
         "keep": "ideas",
         "without": ("aliases",),
+        "table_memory": 1 << 30,
     }
     return HomeContent(**parts | changes)
 

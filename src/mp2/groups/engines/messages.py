@@ -173,7 +173,8 @@ class Answer:
 class HomeContent:
     """What a worker has to know of a search: the arguments of its kernel.
 
-    `build`: what the sender's kernel is, by `handshake.build_digest`.
+    `build`: what the sender's kernel is, by `handshake.build_digest`. `table_memory`: as in
+    `SearchSettings`, on each machine.
     """
 
     build: str
@@ -185,6 +186,7 @@ class HomeContent:
     count: str
     keep: str
     without: Sequence[str]
+    table_memory: int | None = None
 
     def to_bytes(self) -> bytes:
         """Return the message; it ends with its digest."""
@@ -196,6 +198,7 @@ class HomeContent:
             "count": self.count,
             "keep": self.keep,
             "without": list(self.without),
+            "table_memory": self.table_memory,
             "arrays": shapes,
         }
         # Sent once a worker, so that it may be readable.
@@ -227,6 +230,7 @@ class HomeContent:
             count=known["count"],
             keep=known["keep"],
             without=known["without"],
+            table_memory=known["table_memory"],
             **arrays,
         )
 

@@ -106,6 +106,7 @@ class LeasedTurns:
             count=settings.count,
             keep=settings.keep,
             without=tuple(settings.without),
+            table_memory=settings.table_memory,
         )
         # Once for all workers, and for those that come later.
         self.content = content.to_bytes()
