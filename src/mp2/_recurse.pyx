@@ -7,8 +7,8 @@ GIL, then the driver of the recursion without it. Its parts are in `_kernel/`:
     state   the structs of a turn by role, statuses, the arena     simd         instruction sets
     score   statistics, eligibility and score of one group         loops_panel  general loops
     heap    the best groups of one size                            loops_block  candidates by 64
-    ideas   the best ideas of one size                             platform     clock and atomics
-    path    frames, general loops, evaluation, the clock
+    ideas   the best ideas of one size                             loops_decide last members
+    path    frames, general loops, evaluation, the clock           platform     clock and atomics
     base    a group whose candidates are projected
     block   pairs and triples below a base
 
@@ -30,11 +30,12 @@ algorithms buy
 3. The last three levels, where nearly all groups are, lie below a *base* (here s itself) and are
    walked in blocks of 64 candidates. `open_base` projects the rows onto the tickers that s buys:
    the bits of v become 0111 | 01 on day 1 (of 0123 | 45) and 1011 | 0 on day 2 (of 1234 | 6).
-4. `open_pair` makes s v a pair and counts it with every later candidate: a row of the *support
-   table*. s v x and s v y have 3 and 3 hits a day, and so has s v.
+4. `open_pair` makes s v a pair and counts what it loses with every later candidate: a row of the
+   *support table*. s v has 3 hits a day and loses none of them with x, and none with y.
 5. `pair_step` visits the x of the pair, and `visit_children` decides all y of an x at once:
-   s v x y has at least 3 + 3 - 3 = 3 hits a day, so it passes uncounted. It has 3 buys a day, so
-   with a cap of 2 the same bound on buys would say that it need not be scored.
+   s v x has one hit a day more than the floor and y takes none, so s v x y passes uncounted. On
+   day 2 s v x has 3 buys. With a cap of 2 a y would have to take one of them; this one takes none
+   of the buys of s v, so s v x y need not be scored.
 6. Visits that returned at once were never made: `count_up_to` counts them by subtracting numbers.
 
 Which path walks a group:
@@ -87,7 +88,8 @@ WORK_LIMIT = TURN_AT_WORK_LIMIT
 # Words of work between two looks at the clock: measured 0.1 ms late at p95, at any row width.
 CHECK_WORDS = 65536
 # Memory of a running starter beside its lists: half for support tables, a quarter for projected
-# rows. Bases whose rows do not fit are searched by the general loops.
+# rows, at most as much for the same words side by side. Bases whose rows do not fit are searched by
+# the general loops.
 TURN_BYTES = 48 << 20
 ENTRY_BYTES = sizeof(Entry)
 IDEA_BYTES = sizeof(Idea)

@@ -60,6 +60,12 @@ cdef inline void lay_out(Turn *t, Frame *frame) noexcept nogil:
         for k in range(D):
             b.lane_of[d] += s.lane_hits[k] < s.lane_hits[d]
             b.lane_of[d] += s.lane_hits[k] == s.lane_hits[d] and k < d
+    b.c.eight_words = 0
+    for d in range(D):
+        b.c.n_wins_of[b.lane_of[d]] = (s.lane_hits[d] + 63) // 64
+        b.c.n_losses_of[b.lane_of[d]] = (s.lane_buys[d] - s.lane_hits[d] + 63) // 64
+        b.c.eight_words += b.c.n_wins_of[b.lane_of[d]] + b.c.n_losses_of[b.lane_of[d]]
+    b.c.n = b.n
     b.c.n_blocks = b.n // 64 + 1
     b.c.n_days = D
     b.c.n_lanes = (D + 7) // 8 * 8
@@ -67,22 +73,26 @@ cdef inline void lay_out(Turn *t, Frame *frame) noexcept nogil:
     b.c.n_loss_chunks = (most_losses + 63) // 64
     b.c.row_words = (b.c.n_win_chunks + b.c.n_loss_chunks) * b.c.n_lanes
     b.c.floor = t.signals.panel.floor
+    b.c.cap = t.signals.panel.cap
     b.c.n_tests = D if b.c.floor > 0 else 1
+    b.c.n_planes = D if t.options.fast else D + b.c.n_tests
     b.c.bounded = t.options.use_hits_bound
     b.c.capped = t.options.use_cap_bound
-    b.block_bytes = 2 * D * 64
+    # Without tail masks also these candidates are looked at, and nothing is known of them.
+    b.c.use_tails = t.options.use_tails
+    b.c.absent = 0 if t.options.use_tails else 255
+    b.block_bytes = b.c.n_planes * 64
     n_words = 64 * (scoring_words(t) + b.c.row_words)
     b.blocks_at_once = <int32_t>min(b.c.n_blocks, max(1, 8 * t.options.check_words // n_words))
-
-
-cdef inline int64_t head_bytes(const Base *b) noexcept nogil:
-    """Bytes of the bits of a row of the support table; its counts follow."""
-    return (<int64_t>b.c.n_blocks * 8 + 63) // 64 * 64
+    b.at_once = (
+        t.options.fast and t.options.use_tails and not t.options.max_attempts
+        and b.blocks_at_once == b.c.n_blocks
+    )
 
 
 cdef inline int64_t support_bytes(const Base *b, int32_t first_block) noexcept nogil:
     """Bytes of a row of the support table that has counts from a block on."""
-    return head_bytes(b) + (b.c.n_blocks - first_block) * b.block_bytes
+    return mp2_head_bytes(&b.c) + (b.c.n_blocks - first_block) * b.block_bytes
 
 
 cdef inline void place_base(Turn *t) noexcept nogil:
@@ -91,30 +101,36 @@ cdef inline void place_base(Turn *t) noexcept nogil:
     cdef mp2_triple *triple = &t.triple
     cdef Arena *tables = &t.tables
     cdef int64_t n_rows = 64 * <int64_t>b.c.n_blocks, row_bytes = 8 * <int64_t>b.c.row_words
-    cdef int64_t n_wins = <int64_t>b.c.n_win_chunks * b.c.n_lanes, planes = 2 * b.c.n_days
     cdef int64_t n_columns = 64 * <int64_t>b.c.n_win_chunks * b.c.n_blocks
     # Vectors of blocks are read, and written, up to 8 words beyond the last block.
     cdef int64_t mask_bytes = 8 * (<int64_t>b.c.n_blocks + 8)
     b.c.rows = <uint64_t *>take(tables, n_rows * row_bytes)
+    b.c.eights = <uint64_t *>take(tables, n_rows * 8 * b.c.eight_words)
     b.words = <uint64_t *>take(tables, row_bytes)
     triple.words = <uint64_t *>take(tables, row_bytes)
-    triple.wins = <uint64_t *>take(tables, 8 * n_wins)
-    triple.left = <uint64_t *>take(tables, mask_bytes)
+    triple.both = <uint64_t *>take(tables, row_bytes)
+    triple.open = <uint64_t *>take(tables, mask_bytes)
     triple.lane_0 = <uint64_t *>take(tables, mask_bytes)
     triple.others = <uint64_t *>take(tables, mask_bytes)
-    b.ones = <uint64_t *>take(tables, mask_bytes)
+    triple.left = <int32_t *>take(tables, n_rows * sizeof(int32_t))
     b.c.columns = NULL
-    if 0 < b.c.floor <= 256:                     # what `overflowing` can count
+    if 0 < b.c.floor <= 256 and not t.options.fast:      # what `overflowing` can count
         b.c.columns = <uint64_t *>take(tables, 8 * (n_columns + 8))
-    b.c.upper = <uint8_t *>take(tables, n_rows * planes)
-    b.c.need = <uint8_t *>take(tables, planes)
-    b.c.shift = <uint8_t *>take(tables, planes)
-    triple.need_v = <uint8_t *>take(tables, planes)
-    triple.need_x = <uint8_t *>take(tables, planes)
-    b.after = <int32_t *>take(tables, n_rows * sizeof(int32_t))
-    b.support = <uint64_t **>take(tables, n_rows * sizeof(uint64_t *))
-    b.ready = <uint8_t *>take(tables, n_rows)
+    b.c.totals = <int32_t *>take(tables, (b.n + 1) * b.c.n_planes * sizeof(int32_t))
+    b.c.upper = <uint8_t *>take(tables, n_rows * b.c.n_tests)
+    b.c.missing = <uint8_t *>take(tables, n_rows * b.c.n_days)
+    b.c.own = <uint8_t *>take(tables, (b.n + 1) * b.c.n_planes)
+    b.c.shift = <uint8_t *>take(tables, b.c.n_planes)
+    triple.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_days)
+    triple.start = <uint8_t *>take(tables, b.c.n_planes)
+    triple.need = <uint8_t *>take(tables, b.c.n_days * 64)
+    triple.slack = <uint8_t *>take(tables, b.c.n_tests * 64)
+    b.c.after = <int32_t *>take(tables, n_rows * sizeof(int32_t))
+    b.c.support = <uint64_t **>take(tables, n_rows * sizeof(uint64_t *))
+    b.n_below = <int32_t *>take(tables, n_rows * sizeof(int32_t))
+    b.counted = <uint64_t *>take(tables, mask_bytes)
     b.spare_support = <uint64_t *>take(tables, support_bytes(b, 0))
+    b.c.no_support = <uint64_t *>take(tables, support_bytes(b, 0))
     b.table_bytes = 0
     if t.options.pair_depth > t.options.base_depth:
         b.table_bytes = min(t.options.max_support_bytes, b.n * support_bytes(b, 0))
@@ -122,31 +138,22 @@ cdef inline void place_base(Turn *t) noexcept nogil:
 
 
 cdef inline void choose_shifts(Turn *t) noexcept nogil:
-    """The smallest shift of each plane with which a count and what is needed fit one byte."""
+    """The smallest shifts with which all counts are less than the byte that says: not known."""
     cdef Base *b = &t.base
-    cdef const mp2_panel *panel = &t.signals.panel
-    cdef int32_t D = panel.n_days, d, lane, shift
-    cdef int64_t count, need, total = 0
-    for d in range(D):
+    cdef int32_t p, d, shift
+    cdef int64_t count = 0, total = 0
+    for d in range(b.c.n_days):
         total += t.scratch.lane_buys[d]
-    for d in range(2 * D):
-        if d < D:
-            lane = b.lane_of[d]
-            count = t.scratch.lane_hits[d] if panel.floor > 0 else total
-            need = max(1, panel.floor)
-        else:
-            lane = D + b.lane_of[d - D]
-            count = t.scratch.lane_buys[d - D]
-            need = min(<int64_t>panel.cap, count) + 1
+    for p in range(b.c.n_planes):
+        for d in range(b.c.n_days):
+            if b.lane_of[d] == p:
+                count = t.scratch.lane_buys[d]
+            elif b.lane_of[d] == p - b.c.n_days:
+                count = t.scratch.lane_hits[d] if b.c.floor > 0 else total
         shift = 0
-        while shifted_up(count, shift) + shifted_up(need, shift) > 255:
+        while count >> shift > 250:
             shift += 1
-        b.c.shift[lane] = shift
-        b.c.need[lane] = <uint8_t>shifted_up(need, shift)
-
-
-cdef inline int64_t shifted_up(int64_t count, int32_t shift) noexcept nogil:
-    return (count + ((<int64_t>1 << shift) - 1)) >> shift
+        b.c.shift[p] = shift
 
 
 cdef inline Status project_base(Turn *t, Frame *frame) noexcept nogil:
@@ -159,20 +166,37 @@ cdef inline Status project_base(Turn *t, Frame *frame) noexcept nogil:
     cdef Status status
     for k in range(2 * n):
         mp2_compress_moves(frame.state[k], b.moves + 6 * k)
-    memset(b.ones, 0xff, 8 * b.c.n_blocks)
+    memset(b.c.no_support, 0xff, support_bytes(b, 0))
     for i in range(64 * b.c.n_blocks):
         out = b.c.rows + i * n_words
         memset(out, 0, 8 * n_words)
         if i > b.n:
+            put_beside(b, i)
             continue
         row = row_of(t, frame.member if i == b.n else b.candidates[i])
         mp2_project(row, frame.state, b.moves, D, W, b.lane_of, b.c.n_lanes, out)
         out += b.c.n_win_chunks * b.c.n_lanes
         mp2_project(row, frame.state + n, b.moves + 6 * n, D, W, b.lane_of, b.c.n_lanes, out)
+        put_beside(b, i)
         status = spend(t, 12 * n)
         if status != GO_ON:
             return status
     return GO_ON
+
+
+cdef inline void put_beside(Base *b, int32_t i) noexcept nogil:
+    """Copy the row of candidate i to those of the eight candidates around it."""
+    cdef const uint64_t *row = b.c.rows + <int64_t>i * b.c.row_words
+    cdef const uint64_t *losses = row + b.c.n_win_chunks * b.c.n_lanes
+    cdef uint64_t *out = b.c.eights + <int64_t>(i >> 3) * 8 * b.c.eight_words + (i & 7)
+    cdef int32_t lane, k
+    for lane in range(b.c.n_days):
+        for k in range(b.c.n_wins_of[lane]):
+            out[0] = row[k * b.c.n_lanes + lane]
+            out += 8
+        for k in range(b.c.n_losses_of[lane]):
+            out[0] = losses[k * b.c.n_lanes + lane]
+            out += 8
 
 
 cdef inline Status make_columns(Turn *t) noexcept nogil:
@@ -197,17 +221,47 @@ cdef inline Status make_columns(Turn *t) noexcept nogil:
 
 
 cdef inline Status count_base(Turn *t) noexcept nogil:
-    """Count the base with each candidate, and with itself, rounded up."""
+    """Count the base with each candidate, and with itself."""
     cdef Base *b = &t.base
     cdef const uint64_t *group = b.c.rows + <int64_t>b.n * b.c.row_words
-    cdef int32_t w
+    cdef int32_t D = b.c.n_days, i, d, missing
+    cdef uint8_t *own
+    cdef int32_t *all = b.c.totals + b.n * b.c.n_planes
+    cdef int32_t *totals
     cdef Status status
-    for w in range(b.c.n_blocks):
-        t.loops.count_block(&b.c, group, w, 1, b.c.upper + w * b.block_bytes)
-        status = spend(t, 64 * <int64_t>b.c.row_words)
+    memset(b.c.missing, 0, 64 * b.c.n_blocks * D)
+    memset(b.c.upper, 0xff, 64 * b.c.n_blocks * b.c.n_tests)
+    for i in range(b.n, -1, -1):
+        totals = b.c.totals + i * b.c.n_planes
+        t.loops.count_days(
+            &b.c, group, b.c.rows + <int64_t>i * b.c.row_words, t.scratch.lane_hits, totals
+        )
+        own = b.c.own + i * b.c.n_planes
+        for d in range(D):
+            missing = all[d] - totals[d]
+            b.c.missing[((i >> 6) * D + d) * 64 + (i & 63)] = <uint8_t>(missing >> b.c.shift[d])
+            own[d] = <uint8_t>shifted_up(missing, b.c.shift[d])
+        if b.c.n_planes == D:
+            continue
+        if b.c.floor == 0:
+            t.scratch.lane_hits[0] = 0
+            for d in range(D):
+                t.scratch.lane_hits[0] += totals[d]
+        for d in range(b.c.n_tests):
+            totals[D + d] = t.scratch.lane_hits[d]
+            own[D + d] = <uint8_t>(totals[D + d] >> b.c.shift[D + d])
+            if t.options.use_tails:
+                b.c.upper[((i >> 6) * b.c.n_tests + d) * 64 + (i & 63)] = <uint8_t>(
+                    shifted_up(totals[D + d], b.c.shift[D + d])
+                )
+        status = spend(t, b.c.row_words)
         if status != GO_ON:
             return status
     return GO_ON
+
+
+cdef inline int64_t shifted_up(int64_t count, int32_t shift) noexcept nogil:
+    return (count + ((<int64_t>1 << shift) - 1)) >> shift
 
 
 cdef inline void place_support(Turn *t) noexcept nogil:
@@ -217,14 +271,18 @@ cdef inline void place_support(Turn *t) noexcept nogil:
     """
     cdef Base *b = &t.base
     cdef int64_t used = 0, n_bytes
-    cdef int32_t i
-    b.after[b.n] = 0                             # the group itself is before all candidates
-    b.support[b.n] = NULL
+    cdef int32_t i, next_algo
+    b.c.after[b.n] = 0                           # the group itself is before all candidates
+    b.c.support[b.n] = NULL
+    memset(b.counted, 0, 8 * b.c.n_blocks)
     for i in range(b.n - 1, -1, -1):
-        b.after[i] = lower_bound(b.candidates, b.n, t.signals.next_algo[b.candidates[i]])
-        n_bytes = support_bytes(b, b.after[i] >> 6)
-        b.support[i] = NULL
-        b.ready[i] = 0
+        next_algo = t.signals.next_algo[b.candidates[i]]
+        b.c.after[i] = lower_bound(b.candidates, b.n, next_algo)
+        b.n_below[i] = t.signals.n_variations - next_algo
+        n_bytes = support_bytes(b, b.c.after[i] >> 6)
+        b.c.support[i] = NULL
         if used + n_bytes <= b.table_bytes:
-            b.support[i] = <uint64_t *>(b.table + used)
+            b.c.support[i] = <uint64_t *>(b.table + used)
             used += n_bytes
+        else:
+            b.counted[i >> 6] |= <uint64_t>1 << (i & 63)

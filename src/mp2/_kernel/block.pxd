@@ -2,16 +2,18 @@
 """Pairs and triples below a base: `pair_step` goes through the x of a pair, each with all its y.
 
 The *support table* has a row per candidate v: for every later candidate y a bit whether B v y
-passes, and bounds of its hits and buys. The rows of v and x bound the counts of B v x y from below,
-so that most y are known to pass, or known to be above the cap, uncounted. Rows are counted when
-they are first needed and kept as far as memory reaches; a row that is not kept is counted for its
-own v only, and x then gives one bound instead of three.
+passes, and the tickers that B v loses with y. The rows of v and x bound what B v x y has left, so
+that most y are known to pass, or known to be above the cap, uncounted. Rows are counted when they
+are first needed and kept as far as memory reaches; a row that is not kept is counted for its own v
+only, and x then gives one bound instead of three.
+
+When only results are wanted, `find_results` goes through the x of a block together, and most of
+them without a look at any y.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
-from mp2._kernel.base cimport head_bytes
 from mp2._kernel.path cimport count_up_to, evaluate, scoring_words, spend
 from mp2._kernel.state cimport *
 
@@ -30,28 +32,24 @@ cdef inline void intersect(
         out[k] = words[k] & row[k]
 
 
-cdef inline uint8_t *counts_of(Base *b, uint64_t *support, int32_t first) noexcept nogil:
-    """Where block 0 of a row's counts would be; only those from candidate `first` on are there."""
-    return <uint8_t *>support + head_bytes(b) - (first >> 6) * b.block_bytes
-
-
 cdef inline Status count_support(
-    Turn *t, int32_t first, const uint64_t *words, uint64_t *support
+    Turn *t, int32_t i, const uint64_t *words, uint64_t *support
 ) noexcept nogil:
-    """Count the candidates from `first` on against the group `words`: bits, bounds of counts."""
+    """Count the candidates after i against the pair `words` of the base and i: bits, losses."""
     cdef Base *b = &t.base
-    cdef uint8_t *counts = counts_of(b, support, first)
-    cdef int32_t w
+    cdef int32_t first = b.c.after[i], w
+    cdef const int32_t *totals = b.c.totals + i * b.c.n_planes
+    cdef uint8_t *lost = mp2_lost_of(&b.c, support, first)
     cdef Status status
     memset(support, 0, b.c.n_blocks * sizeof(uint64_t))
     for w in range(first >> 6, b.c.n_blocks):
-        support[w] = t.loops.count_block(&b.c, words, w, 0, counts + w * b.block_bytes)
+        support[w] = t.loops.count_block(&b.c, words, totals, w, lost + w * b.block_bytes)
         status = spend(t, 64 * <int64_t>b.c.row_words)
         if status != GO_ON:
             t.starter.n_rows_rescanned += w * 64 + 64 - first
             return status
-    if first < b.n:
-        support[first >> 6] &= ~<uint64_t>0 << (first & 63)
+    support[first >> 6] &= ~<uint64_t>0 << (first & 63)
+    support[b.n >> 6] &= (<uint64_t>1 << (b.n & 63)) - 1     # without the group itself
     if t.clock.attempts_at_start > 0:            # after a resume it may have been counted before
         t.starter.n_rows_rescanned += b.n - first
     else:
@@ -59,16 +57,21 @@ cdef inline Status count_support(
     return GO_ON
 
 
-cdef inline Status count_kept_support(Turn *t, int32_t i) noexcept nogil:
-    """Count the row of candidate i, if it is kept and has not been counted yet."""
+cdef inline Status count_kept(Turn *t, int32_t block, uint64_t wanted) noexcept nogil:
+    """Count the rows of these candidates of a block that are kept and have not been counted yet."""
     cdef Base *b = &t.base
+    cdef uint64_t missing = wanted & ~b.counted[block]
+    cdef int32_t i
     cdef Status status
-    if b.support[i] == NULL or b.ready[i]:
-        return GO_ON
-    intersect(b, projected(b, b.n), i, b.words)
-    status = count_support(t, b.after[i], b.words, b.support[i])
-    b.ready[i] = status == GO_ON
-    return status
+    while missing:
+        i = block * 64 + mp2_lowest_bit(missing)
+        intersect(b, projected(b, b.n), i, b.words)
+        status = count_support(t, i, b.words, b.c.support[i])
+        if status != GO_ON:
+            return status
+        b.counted[block] |= <uint64_t>1 << (i & 63)
+        missing &= missing - 1
+    return GO_ON
 
 
 cdef inline Status open_pair(Turn *t) noexcept nogil:
@@ -82,17 +85,21 @@ cdef inline Status open_pair(Turn *t) noexcept nogil:
     if t.options.pair_depth > t.options.base_depth:
         v = lower_bound(b.candidates, b.n, frame.member)
     intersect(b, projected(b, b.n), v, pair.words)
-    if b.support[v] == NULL:
-        status = count_support(t, b.after[v], pair.words, support)
+    if b.c.support[v] == NULL:
+        status = count_support(t, v, pair.words, support)
     else:
-        support = b.support[v]
-        status = count_kept_support(t, v)
+        support = b.c.support[v]
+        status = count_kept(t, v >> 6, <uint64_t>1 << (v & 63))
     if status != GO_ON:
         return status
     t.passing = support
-    pair.v = v
-    pair.tails = support if t.options.use_tails else b.ones
-    pair.support = counts_of(b, support, b.after[v])
+    pair.tails = support if t.options.use_tails else b.c.no_support
+    pair.totals = b.c.totals + v * b.c.n_planes
+    pair.lost = mp2_lost_of(&b.c, support, b.c.after[v])
+    pair.scored = t.options.retained[t.rules.max_size]
+    t.loops.note_most(&b.c, pair, b.c.after[v] >> 6)
+    t.clock.credit -= 8 * <int64_t>b.c.n_days * b.c.n_blocks
+    t.block = -1
     frame.scanned = 1
     return GO_ON
 
@@ -112,22 +119,88 @@ cdef inline Status pair_step(Turn *t) noexcept nogil:
                 return TURN_AT_WORK_LIMIT
             t.path.depth -= 1
             return spend(t, 16)
-        status = count_kept_support(t, x)
-        if status != GO_ON:
-            return status
+        aim_at(t, x)
+        if b.at_once:
+            status = find_results(t, x)
+            at = (x | 63) + 1
+            continue
+        if is_worth_it(t, x):
+            status = count_kept(t, x >> 6, <uint64_t>1 << (x & 63))
+            if status != GO_ON:
+                return status
         if not count_up_to(t, frame, b.candidates[x] + 1):
             return TURN_AT_WORK_LIMIT
         at = x + 1
         triple.member = b.candidates[x]
         triple.next = t.signals.next_algo[triple.member]
         t.starter.tested[size] += 1
-        if t.options.retained[size]:
+        if t.options.retained[size] and t.triple.within_cap >> (x & 63) & 1:
             status = evaluate_triple(t, x)
             if status != GO_ON:
                 return status
         t.path.depth += 1
-        status = visit_children(t, x, b.after[x])
+        status = visit_children(t, x, b.c.after[x])
     return status
+
+
+cdef inline Status find_results(Turn *t, int32_t x) noexcept nogil:
+    """Visit the children of a pair from x to the end of its block, when only results are wanted."""
+    cdef Base *b = &t.base
+    cdef mp2_triple *pair = &t.triple
+    cdef int32_t block = x >> 6
+    cdef uint64_t passing = t.passing[block] & ~<uint64_t>0 << (x & 63)
+    cdef uint64_t hopeful = passing & pair.hopeful if pair.scored else 0
+    cdef uint64_t visited
+    cdef mp2_decided decided
+    cdef Status status = count_kept(t, block, hopeful)
+    while passing and status == GO_ON:
+        hopeful = t.loops.find(&b.c, pair, block, hopeful, &t.clock.credit, &decided)
+        t.starter.n_rows_scanned += decided.n_counted
+        t.starter.tested[t.rules.max_size] += decided.n_passing
+        visited = passing
+        if hopeful:
+            visited &= (<uint64_t>1 << mp2_lowest_bit(hopeful)) - 1
+        if decided.n_left:
+            status = evaluate_left(t, pair.x, decided.n_left)
+            if status != GO_ON:
+                return status
+        status = count_triples(t, block, visited)
+        passing &= ~visited
+    return status
+
+
+cdef inline Status count_triples(Turn *t, int32_t block, uint64_t visited) noexcept nogil:
+    """Count these triples with all their children; evaluate those within the cap themselves."""
+    cdef Base *b = &t.base
+    cdef int32_t size = t.rules.max_size - 1, x
+    cdef Frame *frame = &t.path.frames[size - 1]
+    cdef uint64_t retained = t.triple.within_cap if t.options.retained[size] else 0
+    cdef Status status
+    while visited:
+        x = block * 64 + mp2_lowest_bit(visited)
+        t.starter.tested[size] += 1
+        t.starter.attempts += b.candidates[x] + 1 - frame.next + b.n_below[x]
+        frame.next = b.candidates[x] + 1
+        if retained >> (x & 63) & 1:
+            status = evaluate_triple(t, x)
+            if status != GO_ON:
+                return status
+        visited &= visited - 1
+    return spend(t, 16)
+
+
+cdef inline void aim_at(Turn *t, int32_t x) noexcept nogil:
+    """Have the thresholds of the block of x ready."""
+    cdef int32_t block = x >> 6
+    if block != t.block:
+        t.loops.aim(&t.base.c, &t.triple, block, t.base.c.after[block << 6] >> 6)
+        t.clock.credit -= 8 * t.base.c.n_planes
+        t.block = block
+
+
+cdef inline bint is_worth_it(Turn *t, int32_t x) noexcept nogil:
+    """Whether the children of a triple must be looked at: to count them, or to score some."""
+    return not t.options.fast or t.triple.scored and t.triple.hopeful >> (x & 63) & 1
 
 
 cdef inline Status triple_step(Turn *t) noexcept nogil:
@@ -135,9 +208,10 @@ cdef inline Status triple_step(Turn *t) noexcept nogil:
     cdef Base *b = &t.base
     cdef Frame *frame = &t.path.frames[t.path.depth]
     cdef int32_t x = lower_bound(b.candidates, b.n, frame.member)
-    cdef Status status = count_kept_support(t, x)
+    cdef Status status = count_kept(t, x >> 6, <uint64_t>1 << (x & 63))
     if status != GO_ON:
         return status
+    aim_at(t, x)
     return visit_children(t, x, lower_bound(b.candidates, b.n, frame.next))
 
 
@@ -151,7 +225,7 @@ cdef inline Status visit_children(Turn *t, int32_t x, int32_t first) noexcept no
     cdef Status status = GO_ON
     if t.options.max_attempts and room < end_next - frame.next:
         end = lower_bound(b.candidates, b.n, frame.next + <int32_t>room)
-    if first < end:
+    if first < end and is_worth_it(t, x):
         status = decide_children(t, x, first, end)
     if status != GO_ON:
         return status
@@ -166,56 +240,36 @@ cdef inline Status decide_children(Turn *t, int32_t x, int32_t first, int32_t en
     """Decide which of these candidates pass; score those that may be within the cap."""
     cdef Base *b = &t.base
     cdef mp2_triple *triple = &t.triple
-    cdef int32_t size = t.rules.max_size
-    cdef uint64_t *support = b.support[x]
     cdef mp2_decided decided
-    if t.options.fast and not t.options.retained[size]:
-        return GO_ON
-    triple.x = x
-    triple.first = first
-    triple.end = end
-    triple.row_x = projected(b, x)
-    triple.tails_x = support if support != NULL and t.options.use_tails else b.ones
-    triple.support_x = counts_of(b, support, b.after[x]) if support != NULL else NULL
-    triple.scored = t.options.retained[size]
-    triple.cap_first = t.options.fast
-    t.loops.decide(&b.c, triple, &decided)
+    t.loops.decide(&b.c, triple, x, first, end, &decided)
     t.starter.n_rows_scanned += decided.n_counted
-    t.starter.tested[size] += decided.n_passing
+    t.starter.tested[t.rules.max_size] += decided.n_passing
     t.clock.credit -= (b.c.n_blocks - (first >> 6)) * <int64_t>(16 * b.c.n_days)
     t.clock.credit -= decided.n_counted * b.c.row_words
-    return evaluate_left(t, x) if decided.any_left else GO_ON
+    return evaluate_left(t, x, decided.n_left) if decided.n_left else GO_ON
 
 
-cdef inline Status evaluate_left(Turn *t, int32_t x) noexcept nogil:
+cdef inline Status evaluate_left(Turn *t, int32_t x, int32_t n) noexcept nogil:
     """Evaluate what is left of the triple's candidates."""
     cdef Base *b = &t.base
-    cdef int32_t w, i
-    cdef uint64_t bits
+    cdef int32_t k, i
     cdef Status status
+    t.path.frames[t.rules.max_size - 1].member = b.candidates[x]
     intersect(b, t.triple.words, x, b.words)
     t.scratch.path_ready = 0
-    for w in range(t.triple.first >> 6, b.c.n_blocks):
-        bits = t.triple.left[w]
-        while bits:
-            i = w * 64 + mp2_lowest_bit(bits)
-            bits &= bits - 1
-            count_lanes(t, b.words, projected(b, i))
-            t.clock.credit -= scoring_words(t) + b.c.row_words
-            status = evaluate(t, t.rules.max_size, b.candidates[i])
-            if status != GO_ON:
-                return status
+    for k in range(n):
+        i = t.triple.left[k]
+        count_lanes(t, b.words, projected(b, i))
+        t.clock.credit -= scoring_words(t) + b.c.row_words
+        status = evaluate(t, t.rules.max_size, b.candidates[i])
+        if status != GO_ON:
+            return status
     return GO_ON
 
 
 cdef inline Status evaluate_triple(Turn *t, int32_t x) noexcept nogil:
-    """Evaluate the triple itself, unless a lower bound of its buys is above the cap."""
+    """Evaluate the triple itself."""
     cdef Base *b = &t.base
-    cdef const uint8_t *low = t.triple.support + (x >> 6) * b.block_bytes + (x & 63)
-    cdef int32_t p
-    for p in range(b.c.n_days, 2 * b.c.n_days):
-        if b.c.capped and low[p * 64] >= b.c.need[p]:
-            return GO_ON
     intersect(b, t.triple.words, x, b.words)
     count_lanes(t, b.words, b.words)
     t.scratch.path_ready = 0

@@ -39,6 +39,8 @@ cdef inline void place_lists(Turn *t) noexcept nogil:
     s.days.pp = <double *>take(lists, n_days * sizeof(double))
     s.days.sorted_pp = <double *>take(lists, n_days * sizeof(double))
     t.base.lane_of = <int32_t *>take(lists, n_days * sizeof(int32_t))
+    t.base.c.n_wins_of = <int32_t *>take(lists, n_days * sizeof(int32_t))
+    t.base.c.n_losses_of = <int32_t *>take(lists, n_days * sizeof(int32_t))
     t.base.moves = <uint64_t *>take(lists, 12 * row_bytes)
     for level in range(1, t.rules.max_size):
         frame = &t.path.frames[level]

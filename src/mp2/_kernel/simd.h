@@ -122,17 +122,15 @@ static inline void mp2_transpose(uint64_t *words)
             mp2_swap(words + k, words + (k | j), j, mask);
 }
 
-/* Transposes 8 x 8 bytes in place, the same way. */
-MP2_INLINE void mp2_transpose_bytes(uint64_t *words)
+/* Eight bytes in memory order, 255 for each of the lowest eight bits that is set. */
+MP2_INLINE uint64_t mp2_spread(uint64_t bits)
 {
-    for (int32_t k = 0; k < 4; k++)
-        mp2_swap(words + k, words + k + 4, 32, 0x00000000ffffffffULL);
-    for (int32_t k = 0; k < 8; k += 4) {
-        mp2_swap(words + k, words + k + 2, 16, 0x0000ffff0000ffffULL);
-        mp2_swap(words + k + 1, words + k + 3, 16, 0x0000ffff0000ffffULL);
-    }
-    for (int32_t k = 0; k < 8; k += 2)
-        mp2_swap(words + k, words + k + 1, 8, 0x00ff00ff00ff00ffULL);
+    uint64_t one_of_eight = bits * 0x0101010101010101ULL & 0x8040201008040201ULL;
+    uint64_t bytes = (one_of_eight + 0x7f7f7f7f7f7f7f7fULL) >> 7 & 0x0101010101010101ULL;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    bytes = __builtin_bswap64(bytes);
+#endif
+    return bytes * 255;
 }
 
 #include "loops_panel.h"
@@ -145,8 +143,13 @@ typedef struct mp2_loops {
     void (*sort_out)(
         const mp2_panel *, const uint64_t *, const int32_t *, int32_t, mp2_survivors *);
     void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
-    uint64_t (*count_block)(const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *);
-    void (*decide)(const mp2_base *, const mp2_triple *, mp2_decided *);
+    uint64_t (*count_block)(
+        const mp2_base *, const uint64_t *, const int32_t *, int32_t, uint8_t *);
+    void (*note_most)(const mp2_base *, const mp2_triple *, int32_t);
+    void (*aim)(const mp2_base *, mp2_triple *, int32_t, int32_t);
+    void (*decide)(const mp2_base *, mp2_triple *, int32_t, int32_t, int32_t, mp2_decided *);
+    uint64_t (*find)(
+        const mp2_base *, mp2_triple *, int32_t, uint64_t, int64_t *, mp2_decided *);
     void (*meet)(
         const mp2_node *, const uint64_t *, int32_t, int32_t, uint64_t *, uint64_t *);
     void (*count_lanes)(const mp2_node *, const uint64_t *, const uint64_t *, int32_t, int32_t,
@@ -220,15 +223,15 @@ static const mp2_loops *mp2_find_loops(const char *name)
 #else /* read once per MP2_ISA */
 
 /* Flags: 64 truth values, one a candidate, in the form in which the instruction set compares bytes.
- * Each set says how it loads, repeats and compares bytes, and how it makes bits of the outcome;
- * `+`, `-`, `&` and `|` work on all of them. Differences and sums of counts leave no byte's range
- * (`loops_block.h`), so it does not matter how wide the lanes are that they are taken in. */
+ * Each set says how it loads, repeats, subtracts (down to 0) and compares bytes, and how it makes
+ * bits of the outcome; `&` and `|` work on all of them. */
 #if defined(MP2_HAS_AVX512)
 typedef __m512i MP2_FN(bytes);
 typedef __mmask64 MP2_FN(flag);
 
 MP2_LOOP __m512i MP2_FN(load)(const uint8_t *bytes) { return _mm512_loadu_si512(bytes); }
 MP2_LOOP __m512i MP2_FN(repeat)(uint8_t byte) { return _mm512_set1_epi8((char)byte); }
+MP2_LOOP __m512i MP2_FN(less)(__m512i a, __m512i b) { return _mm512_subs_epu8(a, b); }
 MP2_LOOP __mmask64 MP2_FN(not_less)(__m512i a, __m512i b) { return _mm512_cmpge_epu8_mask(a, b); }
 MP2_LOOP uint64_t MP2_FN(bits_of)(__mmask64 flag) { return (uint64_t)flag; }
 
@@ -242,6 +245,7 @@ MP2_LOOP __m256i MP2_FN(load)(const uint8_t *bytes)
 }
 
 MP2_LOOP __m256i MP2_FN(repeat)(uint8_t byte) { return _mm256_set1_epi8((char)byte); }
+MP2_LOOP __m256i MP2_FN(less)(__m256i a, __m256i b) { return _mm256_subs_epu8(a, b); }
 
 MP2_LOOP __m256i MP2_FN(not_less)(__m256i a, __m256i b)
 {
@@ -256,6 +260,7 @@ typedef uint8x16_t MP2_FN(flag);
 
 MP2_LOOP uint8x16_t MP2_FN(load)(const uint8_t *bytes) { return vld1q_u8(bytes); }
 MP2_LOOP uint8x16_t MP2_FN(repeat)(uint8_t byte) { return vdupq_n_u8(byte); }
+MP2_LOOP uint8x16_t MP2_FN(less)(uint8x16_t a, uint8x16_t b) { return vqsubq_u8(a, b); }
 MP2_LOOP uint8x16_t MP2_FN(not_less)(uint8x16_t a, uint8x16_t b) { return vcgeq_u8(a, b); }
 
 MP2_LOOP uint64_t MP2_FN(bits_of)(uint8x16_t flag)
@@ -289,6 +294,13 @@ MP2_LOOP uint64_t MP2_FN(not_less)(uint64_t a, uint64_t b)
     return (a & ~b) | (~(a ^ b) & difference);
 }
 
+/* Where b is larger it is subtracted from itself. */
+MP2_LOOP uint64_t MP2_FN(less)(uint64_t a, uint64_t b)
+{
+    uint64_t kept = ((MP2_FN(not_less)(a, b) & MP2_HIGH) >> 7) * 255;
+    return ((a & kept) | (b & ~kept)) - b;
+}
+
 /* The multiplication gathers the lowest bit of byte k in bit 56 + k; no partial products meet. */
 MP2_LOOP uint64_t MP2_FN(bits_of)(uint64_t flag)
 {
@@ -311,14 +323,39 @@ MP2_LOOP MP2_FN(flags) MP2_FN(at_least)(const uint8_t *bytes, uint8_t threshold)
     return f;
 }
 
-/* Per byte: a + b >= upper + need. */
-MP2_LOOP MP2_FN(flags)
-    MP2_FN(sum_at_least)(const uint8_t *a, const uint8_t *b, const uint8_t *upper, uint8_t need)
+/* Per byte: bytes <= threshold. */
+MP2_LOOP MP2_FN(flags) MP2_FN(at_most)(const uint8_t *bytes, uint8_t threshold)
+{
+    MP2_FN(flags) f;
+    for (int32_t i = 0, at = 0; i < MP2_FN(PARTS); i++, at += MP2_FN(WIDTH))
+        f.part[i] = MP2_FN(not_less)(MP2_FN(repeat)(threshold), MP2_FN(load)(bytes + at));
+    return f;
+}
+
+/* Per byte: all - (kept - lost) <= spare - given, every difference at least 0. */
+MP2_LOOP MP2_FN(flags) MP2_FN(takes_at_most)(
+    const uint8_t *all, uint8_t kept, const uint8_t *lost, uint8_t spare, const uint8_t *given)
 {
     MP2_FN(flags) f;
     for (int32_t i = 0, at = 0; i < MP2_FN(PARTS); i++, at += MP2_FN(WIDTH)) {
-        MP2_FN(bytes) missing = MP2_FN(load)(upper + at) - MP2_FN(load)(b + at);
-        f.part[i] = MP2_FN(not_less)(MP2_FN(load)(a + at), missing + MP2_FN(repeat)(need));
+        MP2_FN(bytes) left = MP2_FN(less)(MP2_FN(repeat)(kept), MP2_FN(load)(lost + at));
+        MP2_FN(bytes) taken = MP2_FN(less)(MP2_FN(load)(all + at), left);
+        MP2_FN(bytes) rest = MP2_FN(less)(MP2_FN(repeat)(spare), MP2_FN(load)(given + at));
+        f.part[i] = MP2_FN(not_less)(rest, taken);
+    }
+    return f;
+}
+
+/* Per byte: (need - lost) + missing <= given + more, all within 0 to 255. */
+MP2_LOOP MP2_FN(flags) MP2_FN(sum_not_above)(uint8_t need, const uint8_t *lost,
+    const uint8_t *missing, const uint8_t *given, uint8_t more)
+{
+    MP2_FN(flags) f;
+    for (int32_t i = 0, at = 0; i < MP2_FN(PARTS); i++, at += MP2_FN(WIDTH)) {
+        MP2_FN(bytes) rest = MP2_FN(less)(MP2_FN(repeat)(need), MP2_FN(load)(lost + at));
+        MP2_FN(bytes) a = ~MP2_FN(less)(~MP2_FN(load)(missing + at), rest);
+        MP2_FN(bytes) b = ~MP2_FN(less)(~MP2_FN(load)(given + at), MP2_FN(repeat)(more));
+        f.part[i] = MP2_FN(not_less)(b, a);
     }
     return f;
 }
@@ -438,6 +475,7 @@ MP2_LOOP __m512i MP2_FN(count_8)(const uint64_t *a, const uint64_t *b)
 
 #include "loops_panel.h"
 #include "loops_block.h"
+#include "loops_decide.h"
 #include "replicates_loops.h"
 
 static const mp2_loops MP2_FN(loops) = {
@@ -445,7 +483,10 @@ static const mp2_loops MP2_FN(loops) = {
     MP2_FN(sort_out),
     MP2_FN(count_days),
     MP2_FN(count_block),
+    MP2_FN(note_most),
+    MP2_FN(aim),
     MP2_FN(decide),
+    MP2_FN(find),
     MP2_FN(meet),
     MP2_FN(count_lanes),
     MP2_FN(drop_larger),

@@ -33,29 +33,40 @@ cdef extern from "_kernel/simd.h" nogil:
         int32_t n_passing, n_living, n_within_cap
     ctypedef struct mp2_base:
         uint64_t *rows
+        uint64_t *eights
         uint64_t *columns
+        int32_t *n_wins_of
+        int32_t *n_losses_of
+        int32_t eight_words
+        int32_t *totals
         uint8_t *upper
-        uint8_t *need
+        uint8_t *missing
+        uint8_t *own
         uint8_t *shift
-        int32_t n_blocks, n_days, n_lanes, n_win_chunks, n_loss_chunks, row_words
-        int32_t floor, n_tests, bounded, capped
+        uint64_t **support
+        uint64_t *no_support
+        int32_t *after
+        int32_t n, n_blocks, n_days, n_lanes, n_win_chunks, n_loss_chunks, row_words
+        int32_t floor, cap, n_tests, n_planes, bounded, capped, absent, use_tails
     ctypedef struct mp2_triple:
         uint64_t *words
         const uint64_t *tails
-        const uint8_t *support
-        const uint64_t *row_x
-        const uint64_t *tails_x
-        const uint8_t *support_x
-        uint8_t *need_v
-        uint8_t *need_x
-        uint64_t *wins
-        uint64_t *left
+        const int32_t *totals
+        const uint8_t *lost
+        uint8_t *most
+        uint8_t *start
+        uint8_t *need
+        uint8_t *slack
+        uint64_t hopeful, within_cap
+        uint64_t *both
+        uint64_t *open
         uint64_t *lane_0
         uint64_t *others
-        int32_t v, x, first, end, scored, cap_first
+        int32_t *left
+        int32_t x, scored
     ctypedef struct mp2_decided:
         int64_t n_passing, n_counted
-        int32_t any_left
+        int32_t n_left
     ctypedef struct mp2_node:
         uint64_t *rows
         int32_t n_days, n_lanes, row_words, floor, cap
@@ -70,9 +81,16 @@ cdef extern from "_kernel/simd.h" nogil:
             const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *
         ) noexcept nogil
         uint64_t (*count_block)(
-            const mp2_base *, const uint64_t *, int32_t, int32_t, uint8_t *
+            const mp2_base *, const uint64_t *, const int32_t *, int32_t, uint8_t *
         ) noexcept nogil
-        void (*decide)(const mp2_base *, const mp2_triple *, mp2_decided *) noexcept nogil
+        void (*note_most)(const mp2_base *, const mp2_triple *, int32_t) noexcept nogil
+        void (*aim)(const mp2_base *, mp2_triple *, int32_t, int32_t) noexcept nogil
+        void (*decide)(
+            const mp2_base *, mp2_triple *, int32_t, int32_t, int32_t, mp2_decided *
+        ) noexcept nogil
+        uint64_t (*find)(
+            const mp2_base *, mp2_triple *, int32_t, uint64_t, int64_t *, mp2_decided *
+        ) noexcept nogil
         void (*meet)(
             const mp2_node *, const uint64_t *, int32_t, int32_t, uint64_t *, uint64_t *
         ) noexcept nogil
@@ -99,6 +117,8 @@ cdef extern from "_kernel/simd.h" nogil:
         ) noexcept nogil
     int32_t mp2_count(uint64_t word)
     int32_t mp2_lowest_bit(uint64_t word)
+    int64_t mp2_head_bytes(const mp2_base *base)
+    uint8_t *mp2_lost_of(const mp2_base *base, uint64_t *support, int32_t first)
     void mp2_compress_moves(uint64_t mask, uint64_t *moves)
     void mp2_project(
         const uint64_t *row, const uint64_t *mask, const uint64_t *moves,
@@ -214,19 +234,18 @@ cdef struct Base:
     int32_t tried               # for the frame at its level
     int32_t usable              # 0: the general loops take over
     int32_t n                   # candidates; row n is the group itself
+    int32_t at_once             # results only: the triples of a block can be visited together
     int32_t blocks_at_once      # of candidates whose scores take a few checks' worth of work
     int64_t block_bytes         # of a block in a row of the support table
     int64_t table_bytes
     const int32_t *candidates   # [n]: variation numbers
-    int32_t *after              # [n + 1]: index of the first candidate of a later algorithm
+    int32_t *n_below            # [n]: visits of the children of a triple that ends with it
     int32_t *lane_of            # [D]
     uint64_t *moves             # scratch of the projection, 6 masks a word of the consensus
-    uint64_t **support          # [n + 1]: rows of bits, then counts, with a pair; NULL: not kept
-    uint8_t *ready              # [n + 1]: that row has been counted
+    uint64_t *counted           # bits of the rows of the support table that need not be counted
     uint64_t *spare_support     # of a v whose row is not kept
     uint8_t *table              # where the kept rows are
     uint64_t *words             # scratch: a consensus in the layout of a row
-    uint64_t *ones              # [n_blocks]: all bits, for masks that are not there
 
 
 cdef struct Arena:
@@ -248,6 +267,7 @@ cdef struct Turn:
     Scratch scratch
     Base base
     mp2_triple triple           # the pair of the path, and the x that is visited
+    int32_t block               # of the x that the pair is aimed at; -1: none
     const uint64_t *passing     # bits of the candidates that pass with the pair
     Arena lists                 # of the path and scratch, for the whole turn
     Arena tables                # of the current base
