@@ -249,6 +249,10 @@ class SearchRun:
         heaps = self._new_heaps()
         with self._lock:
             self._running.add(control)
+            # Ideas count all groups they stand for, also those that are not kept.
+            if self.settings.keep == "groups":
+                for size, heap in heaps.items():
+                    heap.raise_threshold(self.heaps[size].threshold)
         how = self._turns.run(
             record,
             control,

@@ -16,7 +16,13 @@ RECORD = np.zeros(1, STARTER_DTYPE)
 RECORD["variation_idx"] = 5
 RECORD["attempts"] = 2**40
 ORDER = Order(
-    key=KEY, number=7, record=RECORD, lease_ns=10**9, to_wall_ns=2 * 10**9, max_attempts=3
+    key=KEY,
+    number=7,
+    record=RECORD,
+    lease_ns=10**9,
+    to_wall_ns=2 * 10**9,
+    max_attempts=3,
+    thresholds={3: -1.5, 4: float("-inf")},
 )
 ANSWER = Answer(
     key=KEY,

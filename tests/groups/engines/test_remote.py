@@ -113,6 +113,35 @@ def test_ideas_are_kept_elsewhere_too(monkeypatch):
     assert any((one.n_groups or 0) > 1 for one in local.ideas[3])
 
 
+def test_thresholds_go_with_orders():
+    """What cannot be kept any more does not come home; the result is that without them."""
+    panel = panel_of((5,) * 5, n_tickers=64, density=0.8)
+    rules = dataclasses.replace(RULES, top_k=3)
+    local = search(panel, SearchSettings(budget_s=GUARD_S, workers=1, rules=rules))
+    n_home = []
+
+    def counting(order, run):
+        answer = run()
+        kept = Answer.from_bytes(answer).kept
+        n_home.append(sum(len(scores) for scores, _ in kept.values()))
+        return answer
+
+    engine = FakeEngine(1, counting)
+    assert lasting(leased(panel, engine, rules)) == lasting(local)
+    first, *later = engine.orders
+    assert set(first.thresholds.values()) == {-np.inf}
+    best = {size: groups[-1].score for size, groups in local.kept.items()}
+    assert later[-1].thresholds == best
+    # Without them each starter's three best groups of each size come home.
+    assert sum(n_home) < 9 * 15
+
+
+def test_ideas_have_no_thresholds(small):
+    engine = FakeEngine(1)
+    leased(small, engine, settings={"keep": "ideas"})
+    assert {len(order.thresholds) for order in engine.orders} == {0}
+
+
 def test_an_answer_without_ideas_is_refused(small):
     def other(order, run):
         answer = Answer.from_bytes(run())

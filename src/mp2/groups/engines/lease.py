@@ -88,6 +88,8 @@ def lease(order: bytes, content: bytes | None = None) -> bytes:
         heaps = {
             size: TopGroups(size, home.rules.top_k, ideas_of) for size in home.rules.retain_sizes
         }
+        for size, threshold in asked.thresholds.items():
+            heaps[size].raise_threshold(threshold)
         try:
             how = How(home.kernel.run(record, control, heaps, asked.max_attempts))
         except MemoryError:

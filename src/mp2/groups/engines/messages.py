@@ -36,6 +36,7 @@ _HEAD = struct.Struct("<4sH16sQ")
 _ORDER = struct.Struct("<qqq")
 _ANSWER = struct.Struct("<Bqq")
 _SIZE = struct.Struct("<Bii")
+_THRESHOLD = struct.Struct("<Bd")
 _DIGEST_BYTES = 32
 _ARRAYS = ("buys", "wins", "algo_of", "day_weights")
 
@@ -66,6 +67,7 @@ class Order:
     - `record` STARTER_DTYPE[1]: where to go on.
     - `lease_ns`: how long; `to_wall_ns`: when it has to be over. Both from its arrival.
     - `max_attempts`: of the starter over all its leases; 0 for no limit.
+    - `thresholds`: by retained size, the score below which no group is kept any more.
     """
 
     key: bytes
@@ -74,13 +76,17 @@ class Order:
     lease_ns: int
     to_wall_ns: int
     max_attempts: int = 0
+    thresholds: dict[int, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the message."""
         head = _HEAD.pack(b"mp2o", PROTOCOL, self.key, self.number)
         body = _ORDER.pack(self.lease_ns, self.to_wall_ns, self.max_attempts)
         # As it lies in memory: who has another layout or byte order has another build.
-        return head + body + self.record.tobytes()
+        message = head + body + self.record.tobytes()
+        for size, threshold in self.thresholds.items():
+            message += _THRESHOLD.pack(size, threshold)
+        return message
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Order:
@@ -89,7 +95,10 @@ class Order:
         key, number = reader.head(b"mp2o")
         lease_ns, to_wall_ns, max_attempts = reader.unpack(_ORDER)
         record = reader.array(STARTER_DTYPE, (1,))
-        reader.end()
+        thresholds = {}
+        while reader.has_more():
+            size, threshold = reader.unpack(_THRESHOLD)
+            thresholds[size] = threshold
         return cls(
             key=key,
             number=number,
@@ -97,6 +106,7 @@ class Order:
             lease_ns=lease_ns,
             to_wall_ns=to_wall_ns,
             max_attempts=max_attempts,
+            thresholds=thresholds,
         )
 
 

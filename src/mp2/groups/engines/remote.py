@@ -289,6 +289,7 @@ class _Turn:
             lease_ns=lease_ns,
             to_wall_ns=to_wall_ns,
             max_attempts=self.max_attempts,
+            thresholds=self._thresholds(),
         )
         try:
             answer = self._send(order, None)
@@ -310,6 +311,13 @@ class _Turn:
             # An engine that fails at once is not asked at once again.
             self.control.changed.wait(RETRY_S)
             return None
+
+    def _thresholds(self) -> dict[int, float]:
+        """Return the scores below which a lease need not keep groups: they do not come home."""
+        # How many groups an idea stands for counts all of them.
+        if self.turns.keep == "ideas":
+            return {}
+        return {size: heap.threshold for size, heap in self.heaps.items()}
 
     def _send(self, order: Order, content: bytes | None) -> Answer:
         """Send an order and wait for its answer; raises `LostError` and `LateError`."""
