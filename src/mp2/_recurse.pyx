@@ -91,6 +91,7 @@ CHECK_WORDS = 65536
 # rows, at most as much for the same words side by side. Bases whose rows do not fit are searched by
 # the general loops.
 TURN_BYTES = 48 << 20
+NO_MEMORY = "no memory to search a starter; lower --table-memory, --workers or --top"
 ENTRY_BYTES = sizeof(Entry)
 IDEA_BYTES = sizeof(Idea)
 
@@ -200,8 +201,8 @@ def describe(buys, hits, n_tickers, day_weights, rules):
     cdef const double[::1] logs = logs_of_mean_buys(n_days, most_buys, constants.coverage_cap)
     cdef Days days
     for i in range(n):
-        days = Days(n_days, &weights[0], &logs[0], logs.shape[0] - 1, &hits_view[i, 0], &buys_view[i, 0], &pp_view[i, 0],
-                    &ascending[0])
+        days = Days(n_days, &weights[0], &logs[0], logs.shape[0] - 1, &hits_view[i, 0],
+                    &buys_view[i, 0], &pp_view[i, 0], &ascending[0])
         sum_days(&days, &found[i])
         compare_days(&constants, &days, &found[i])
         add_score(&constants, &days, n_tickers_view[i], &found[i])
@@ -546,7 +547,7 @@ cdef class Kernel:
         free(turn.lists.memory)
         free(turn.tables.memory)
         if status == TURN_NO_MEMORY:
-            raise MemoryError("no memory to search a starter; lower --workers or --top")
+            raise MemoryError(NO_MEMORY)
         if status == TURN_OVERFLOW:
             raise OverflowError("a starter's attempts leave their range; set max_attempts")
         return <int>status
@@ -574,7 +575,7 @@ cdef class Kernel:
             turn.heaps[<int>size] = &groups.heap
         place_lists(turn)
         if reserve(&turn.lists) != GO_ON:
-            raise MemoryError("no memory to search a starter; lower --workers or --top")
+            raise MemoryError(NO_MEMORY)
         place_lists(turn)
 
 

@@ -10,6 +10,7 @@ from commands import start, strict_json
 from market_bars import walk
 from small_searches import SMALL_GRIDS
 
+from mp2 import walking
 from mp2.data.prices import to_frame
 from mp2.storage.runs import Store
 
@@ -99,6 +100,28 @@ def test_the_same_settings_may_be_repeated_when_resuming(mp2, bars, walked):
     args = [*WALK, "--cost-bps=5", "--workers=2", "--resume=last"]
     args[1] = "moved.csv"
     assert mp2(*args)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "workers", "table_memory"),
+    [([], 1, None), (["--workers=2"], 2, None), (["--table-memory=1kB"], 1, 1024)],
+)
+def test_workers_and_their_memory_may_change(
+    mp2, bars, walked, monkeypatch, args, workers, table_memory
+):
+    interrupted(bars)
+    searches = []
+    walk_request = walking.walk_request
+
+    def noted(request, *more):
+        searches.append(request.run.search)
+        return walk_request(request, *more)
+
+    monkeypatch.setattr(walking, "walk_request", noted)
+    assert mp2("walkforward", "--resume=last", *args)[0] == 0
+    assert [(search.workers, search.table_memory) for search in searches] == [
+        (workers, table_memory)
+    ]
 
 
 @pytest.mark.parametrize(

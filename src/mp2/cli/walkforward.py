@@ -134,7 +134,7 @@ def walkforward(
             )
             if resume is not None:
                 control = _stored(control, db)
-                walk = resume_walk_request(resume, control, source=prices)
+                walk = resume_walk_request(resume, control, source=prices, **_changes(options))
             else:
                 # There are prices: without --resume they were asked for above.
                 request = _request(Path(prices or ""), options)
@@ -208,6 +208,23 @@ def _request(prices: Path, options: Document) -> WalkRequest:
     return WalkRequest(run=run, weeks=options["weeks"])
 
 
+_MAY_CHANGE = ("workers", "table_memory")
+"""Options that change only how long a resumed walk takes."""
+
+
+def _is_given(name: str) -> bool:
+    """Whether an option is on the command line.
+
+    What the file, the environment or a default says need not be what a walk began with.
+    """
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
+def _changes(options: Document) -> Document:
+    return {name: options[name] for name in _MAY_CHANGE if _is_given(name)}
+
+
 _SETTING_OF = {"budget_s_per_week": "budget_s", "null_seed": "seed"}
 """Options whose setting in a request has another name."""
 
@@ -231,10 +248,7 @@ def _check_same_settings(
     others: list[str] = []
     for param in context.command.params:
         name = str(param.name)
-        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        # What the file, the environment or a default says need not be what the walk began with,
-        # and the number of workers and their memory may change.
-        if not is_given or name in ("workers", "table_memory"):
+        if name in _MAY_CHANGE or not _is_given(name):
             continue
         setting = _SETTING_OF.get(name, name)
         # Columns have keys of their own below that of the setting.
