@@ -1,5 +1,7 @@
 """What a search takes, and what its tables may: their size changes only the time."""
 
+from dataclasses import replace
+
 import numpy as np
 import oracle
 import pytest
@@ -14,8 +16,9 @@ import mp2
 from mp2 import _recurse
 from mp2._recurse import STARTER_DTYPE, Control, Kernel, TopGroups, simd_available
 from mp2.groups import memory
-from mp2.groups.memory import memory_needed, turn_bytes, useful_bytes
+from mp2.groups.memory import mean_starter_s, memory_needed, turn_bytes, useful_bytes
 from mp2.groups.rules import Rules
+from mp2.groups.settings import SearchSettings
 
 MB = 1 << 20
 GB = 1 << 30
@@ -94,6 +97,15 @@ def test_tables_get_a_little_on_any_machine(machine, free_bytes):
     machine(free_bytes, 4)
     assert turn_bytes(WIDE, 1) == turn_bytes(WIDE, 4) == _recurse.TURN_BYTES
     assert turn_bytes(WIDE, 10) == 20 * MB
+
+
+def test_tables_get_a_little_where_starters_have_no_time_to_fill_them(machine):
+    machine(64 * GB, 8)
+    assert turn_bytes(WIDE, 1, None, 1.9) == _recurse.TURN_BYTES
+    assert turn_bytes(WIDE, 1, None, 2.0) == turn_bytes(WIDE, 1, GB, 0.0) == useful_bytes(WIDE)
+    settings = SearchSettings(budget_s=3000, workers=4)
+    assert mean_starter_s(settings, 10_000) == 1.2
+    assert mean_starter_s(replace(settings, max_attempts=10), 10_000) == 0
 
 
 def test_memory_that_is_given_is_shared_by_the_kernels(machine):

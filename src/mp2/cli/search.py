@@ -109,7 +109,7 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
     from mp2.cli.search_view import luck_memory_text, summary_view
     from mp2.evidence.replicates import memory_needed as luck_memory
     from mp2.groups.exclusions import why_impossible
-    from mp2.groups.memory import memory_needed
+    from mp2.groups.memory import mean_starter_s, memory_needed
     from mp2.groups.settings import check_settings
     from mp2.groups.space import panel_summary
     from mp2.storage.inputs import read_panel
@@ -124,6 +124,7 @@ def _dry_run(request: Request, stop: threading.Event) -> ExitCode:
         request.search.workers,
         request.search.keep,
         request.search.table_memory,
+        mean_starter_s(request.search, panel.n_variations),
     )
     sizes = {**asdict(summary), "memory_bytes": needed}
     replicates = request.luck.settings.replicates

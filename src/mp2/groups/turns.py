@@ -13,7 +13,7 @@ from mp2._recurse import Control, Kernel, TopGroups
 from mp2.data.panel import SignalPanel
 from mp2.groups.checkpoint import RecordArray
 from mp2.groups.kept import day_weights
-from mp2.groups.memory import turn_bytes
+from mp2.groups.memory import mean_starter_s, turn_bytes
 from mp2.groups.settings import SearchSettings
 
 
@@ -133,5 +133,10 @@ def kernel_of(
         settings.rules,
         count=settings.count,
         without=frozenset(settings.without),
-        turn_bytes=turn_bytes(panel.buys.shape, n_at_once, settings.table_memory),
+        turn_bytes=turn_bytes(
+            panel.buys.shape,
+            n_at_once,
+            settings.table_memory,
+            mean_starter_s(settings, panel.n_variations),
+        ),
     )
