@@ -3,7 +3,7 @@
 Usage: `python benchmarks/bench_slots.py [--engine dask|processes] [--pairs 5] [--weeks N]`.
 
 Pairs of complete searches of about 100 core-seconds, one in two threads and one at two worker
-processes with leases of a second, run one after the other; the order changes from pair to pair.
+processes with leases of a second at most, one after the other; their order changes from pair to pair.
 With `--weeks` the pairs are walk-forwards: weeks one after the other in two threads, or two at once
 as whole jobs. The efficiency is the time in threads over the time elsewhere. Results have to be
 equal. The scheduler of dask runs in the client's process. Needs `psutil`, which
@@ -37,8 +37,6 @@ from mp2.groups.engines import pace
 N_SLOTS = 2
 LONG_S = 3600.0
 RULES = mp2.Rules()
-LARGE_RULES = mp2.Rules(max_size=6)
-"""So that many of the panel's starters take a second, as those of large panels do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def search_work(panel: SignalPanel) -> Work:
             panel,
             budget_s=LONG_S,
             workers=N_SLOTS,
-            rules=LARGE_RULES,
+            rules=RULES,
             executor=executor,
         )
         assert str(result.status) == "complete"
@@ -240,8 +238,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=list(ENGINES), default="dask")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--variations", type=int, default=300, help="of the panel")
-    parser.add_argument("--tickers", type=int, default=1000, help="of the panel or the weeks")
+    parser.add_argument("--variations", type=int, default=1000, help="of the panel")
+    parser.add_argument("--tickers", type=int, default=3000, help="of the panel or the weeks")
     parser.add_argument("--weeks", type=int, default=0, help="of walk-forwards, in place of it")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     arguments = parser.parse_args()
