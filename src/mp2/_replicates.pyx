@@ -185,10 +185,10 @@ cdef class ReplicateSearch:
         # More than all terms of a score together, for what rounding does to a bound.
         constants = 100 + sum(abs(value) for value in self.rules.values())
         family.slack = 1e-12 * constants * (constants + D + family.n_tickers) ** 2
-        # A hit is worth at most some 16 units.
+        # A hit is worth at most some 8 units.
         gain = 100 * (np.abs(slopes).max() + abs(rules.wilson_weight) / D)
-        family.n_units = 16 * max(1, rules.min_daily_hits) / max(1e-6, gain)
-        family.n_sums = min(32, family.n_set_planes + (16 * D).bit_length() + 2)
+        family.n_units = 8 * max(1, rules.min_daily_hits) / max(1e-6, gain)
+        family.n_sums = min(32, family.n_set_planes + (8 * D).bit_length() + 2)
         # cv_buys**2 <= D / (D - 1) * (most - least)**2 / (4 most least) (Bhatia and Davis 2000).
         least, most = family.panel.floor, min(family.panel.cap, family.n_tickers)
         limit = 4.0 * least * most * max(0.0, rules.max_cv_buys) ** 2 * (D - 1)

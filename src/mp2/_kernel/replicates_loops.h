@@ -20,6 +20,11 @@ typedef struct mp2_print {
     uint64_t slot; /* where to look for it in a table; independent of the key */
 } mp2_print;
 
+/* A usual width of `meet`: the loops keep the row in registers. */
+#define MP2_MEET(words)                                                   \
+    case words:                                                           \
+        MP2_FN(meet_days)(node, row, first, end, mask, within, 8, words); \
+        return;
 #else /* read once per MP2_ISA */
 
 /* Tickers that two rows of a node have in common on a day. */
@@ -34,7 +39,7 @@ MP2_LOOP int32_t MP2_FN(count_lane)(
 
 /* Whether `row` and `other` have enough tickers in common every day (1), and not too many (2). */
 MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *row,
-    const uint64_t *other, int32_t n_lanes)
+    const uint64_t *other, int32_t n_lanes, int32_t row_words)
 {
     int32_t few = 0, many = 0, any = node->floor;
 #if defined(MP2_HAS_AVX512)
@@ -42,7 +47,7 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *ro
         int32_t n_real = node->n_days - lane < 8 ? node->n_days - lane : 8;
         __m512i floor = _mm512_maskz_set1_epi64((__mmask8)((1 << n_real) - 1), node->floor);
         __m512i total = MP2_FN(count_8)(row + lane, other + lane);
-        for (int32_t i = lane + n_lanes; i < node->row_words; i += n_lanes)
+        for (int32_t i = lane + n_lanes; i < row_words; i += n_lanes)
             total = _mm512_add_epi64(total, MP2_FN(count_8)(row + i, other + i));
         few |= _mm512_cmplt_epi64_mask(total, floor);
         many |= _mm512_cmpgt_epi64_mask(total, _mm512_set1_epi64(node->cap));
@@ -50,7 +55,7 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *ro
             any |= _mm512_test_epi64_mask(total, total);
     }
 #else
-    (void)n_lanes;
+    (void)n_lanes, (void)row_words;
     for (int32_t lane = 0; lane < node->n_days && !few; lane++) {
         int32_t total = MP2_FN(count_lane)(node, row, other, lane);
         few |= total < node->floor;
@@ -62,14 +67,14 @@ MP2_LOOP uint64_t MP2_FN(judge_meeting)(const mp2_node *node, const uint64_t *ro
 }
 
 MP2_LOOP void MP2_FN(meet_days)(const mp2_node *node, const uint64_t *row, int32_t first,
-    int32_t end, uint64_t *mask, uint64_t *within, int32_t n_lanes)
+    int32_t end, uint64_t *mask, uint64_t *within, int32_t n_lanes, int32_t row_words)
 {
     for (int32_t w = first; w < end; w++) {
         uint64_t passes = 0, fits = 0;
         for (uint64_t left = mask[w]; left; left &= left - 1) {
             int32_t k = mp2_lowest_bit(left);
             const uint64_t *other = node->rows + (int64_t)(w * 64 + k) * node->row_words;
-            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes);
+            uint64_t verdict = MP2_FN(judge_meeting)(node, row, other, n_lanes, row_words);
             passes |= (verdict & 1) << k;
             fits |= (verdict >> 1) << k;
         }
@@ -83,10 +88,11 @@ MP2_LOOP void MP2_FN(meet_days)(const mp2_node *node, const uint64_t *row, int32
 MP2_TARGET static void MP2_FN(meet)(const mp2_node *node, const uint64_t *row, int32_t first,
     int32_t end, uint64_t *mask, uint64_t *within)
 {
-    if (node->n_lanes == 8)
-        MP2_FN(meet_days)(node, row, first, end, mask, within, 8);
-    else
-        MP2_FN(meet_days)(node, row, first, end, mask, within, node->n_lanes);
+    switch (node->n_lanes == 8 ? node->row_words : 0) {
+        MP2_MEET(8) MP2_MEET(16) MP2_MEET(24) MP2_MEET(32) MP2_MEET(40) MP2_MEET(48)
+    default:
+        MP2_FN(meet_days)(node, row, first, end, mask, within, node->n_lanes, node->row_words);
+    }
 }
 
 /* Counts a group's row by day, and with each candidate from word `first` on in bytes:
@@ -127,7 +133,6 @@ MP2_TARGET static mp2_print MP2_FN(fingerprint)(
     const uint64_t *a, const uint64_t *b, int64_t n, const uint64_t *keys, uint64_t *out)
 {
     MP2_FN(vector) zero = {0}, sums[3] = {zero, zero, zero};
-    uint64_t high = 0, low = 0;
     const uint64_t *upper = keys + n + 16, *last = upper + n + 16;
     for (int64_t i = 0; i < n; i += MP2_FN(LANES)) {
         MP2_FN(vector) x = MP2_FN(read)(a + i) & MP2_FN(read)(b + i), x_upper = x >> 32;
@@ -137,11 +142,7 @@ MP2_TARGET static mp2_print MP2_FN(fingerprint)(
                 x_upper + MP2_FN(read)(upper + 8 * p + i));
     }
     uint64_t second = MP2_FN(sum)(sums[1]), third = MP2_FN(sum)(sums[2]);
-    uint64_t parts[4] = {second, second >> 32, third, third >> 32};
-    for (int32_t k = 0; k < 4; k++) {
-        high += (parts[k] & 0xffffffff) * last[k];
-        low += (parts[k] & 0xffffffff) * last[k + 4];
-    }
+    uint64_t high = mp2_mix(second, third, last), low = mp2_mix(second, third, last + 4);
     return (mp2_print){(high >> 32 << 32) | low >> 32, MP2_FN(sum)(sums[0]) >> 16};
 }
 
@@ -212,9 +213,9 @@ MP2_LOOP int32_t MP2_FN(add_rows)(const uint64_t *labels, int64_t stride, const 
     return MP2_FN(any)(any);
 }
 
-/* Adds up the rows of labels of a day's `n` tickers by carry-save adders (Warren, Hacker's Delight,
- * 2nd ed., section 5-1), seven of them for eight rows, into three planes or more; 8 empty rows end
- * `tickers`. `alive` [8]: replicates, less those below the floor; returns whether any is left. */
+/* Adds up the labels of a day's `n` tickers (8 empty rows follow) by carry-save adders (Warren,
+ * Hacker's Delight, 2nd ed., section 5-1), seven for eight rows, into three planes or more. `alive`
+ * [8]: replicates, less those below the floor; returns whether any is left. */
 MP2_TARGET static int32_t MP2_FN(add_day)(const uint64_t *labels, int64_t stride,
     const int32_t *tickers, int32_t n, int32_t n_planes, int32_t floor, uint64_t *planes,
     uint64_t *alive)

@@ -194,14 +194,13 @@ cdef inline Status find_larger(Walk *t, int32_t size, int32_t k, uint64_t *mask)
         if not last and is_repeated(t, found, i, &algo):
             mask[i >> 6] &= ~(<uint64_t>1 << (i & 63))
         else:
-            if not last:
-                joined.prints[i] = found
+            joined.prints[i] = found
             if scored and t.within[i >> 6] >> (i & 63) & 1:
                 status = offer_set(t, size + 2, found)
         i = next_bit(left, i + 1, n_members)
-    if status != GO_ON:
-        return status
-    return spend(t, 2 * n + 16 * family.n_words * <int64_t>t.node.row_words)
+    if status == GO_ON:
+        status = spend(t, 2 * n + 16 * family.n_words * <int64_t>t.node.row_words)
+    return status
 
 
 cdef inline bint is_repeated(Walk *t, mp2_print found, int32_t k, int32_t *algo) noexcept nogil:

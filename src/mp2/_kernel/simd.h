@@ -105,6 +105,14 @@ static inline void mp2_project(const uint64_t *row, const uint64_t *mask, const 
     }
 }
 
+/* Hashes 128 bits to the upper half of a word by 4 random keys: equal for others with odds of 2^-32
+ * (Carter and Wegman 1979). */
+MP2_INLINE uint64_t mp2_mix(uint64_t a, uint64_t b, const uint64_t *keys)
+{
+    return (uint32_t)a * keys[0] + (a >> 32) * keys[1] + (uint32_t)b * keys[2]
+        + (b >> 32) * keys[3];
+}
+
 /* Exchanges the bits of `mask` in `b` with those `shift` higher in `a`. */
 MP2_INLINE void mp2_swap(uint64_t *a, uint64_t *b, int32_t shift, uint64_t mask)
 {
