@@ -44,8 +44,8 @@ from mp2.groups.engines.messages import Answer, How, Order
 from mp2.groups.ledger import Ledger
 from mp2.groups.pool import _Pool
 from mp2.groups.rules import Rules
-from mp2.groups.search import running_order
 from mp2.groups.settings import SearchSettings
+from mp2.groups.starters import running_order
 
 COSTS = Path(__file__).parent / "starter_costs.json"
 N_MEASURED = 1140

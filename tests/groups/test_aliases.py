@@ -32,8 +32,8 @@ from mp2.groups import search as group_search
 from mp2.groups.aliases import AliasCache, SearchedStarter
 from mp2.groups.result import Member, Status
 from mp2.groups.rules import PRUNINGS, Rules
-from mp2.groups.search import running_order
 from mp2.groups.settings import SearchSettings
+from mp2.groups.starters import running_order
 from mp2.groups.turns import LocalTurns
 from mp2.searching import search
 

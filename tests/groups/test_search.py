@@ -27,7 +27,7 @@ from mp2.groups import turns
 from mp2.groups.kept import wins_of
 from mp2.groups.result import StarterStatus, Status
 from mp2.groups.rules import Rules
-from mp2.groups.search import running_order
+from mp2.groups.starters import running_order
 from mp2.searching import search
 
 QUICK = settings(

@@ -21,7 +21,7 @@ from mp2._recurse import EXHAUSTED, LIMIT, STOPPED, WALL, WORK_LIMIT, Control, K
 from mp2.data import bitset
 from mp2.errors import InputError
 from mp2.groups.rules import Rules
-from mp2.groups.search import running_order
+from mp2.groups.starters import running_order
 from mp2.searching import search
 
 FAR_NS = 2**62

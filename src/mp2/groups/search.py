@@ -13,7 +13,7 @@ import numpy as np
 from mp2._intervals import check_interval
 from mp2._recurse import EXHAUSTED, STARTER_DTYPE, TopGroups, now_ns
 from mp2.data.arrays import IndexArray
-from mp2.data.panel import SignalPanel, buys_of, first_alike, never
+from mp2.data.panel import SignalPanel, first_alike
 from mp2.errors import InputError
 from mp2.groups import aliases
 from mp2.groups.aliases import AliasCache, SearchedStarter, alias_classes
@@ -28,7 +28,14 @@ from mp2.groups.result import ProgressSample, SearchResult, Status
 from mp2.groups.rules import Rules
 from mp2.groups.samples import ProgressSamples
 from mp2.groups.settings import SearchSettings, check_settings
-from mp2.groups.starters import NS_PER_S, Branches, StarterTable, exact_sum, score_moments
+from mp2.groups.starters import (
+    NS_PER_S,
+    Branches,
+    StarterTable,
+    exact_sum,
+    running_order,
+    score_moments,
+)
 from mp2.groups.turns import ClusterProgress, TurnControl, Turns
 
 # Comparing variations saves time later, so it must not use up all of it.
@@ -142,24 +149,6 @@ def search(
 
     why = tuple(exclusions(panel, result, search_without_limits))
     return replace(result, exclusions=why)
-
-
-def running_order(
-    panel: SignalPanel,
-    special: Sequence[str] = (),
-    late: Callable[[], bool] = never,
-) -> IndexArray:
-    """Variation numbers int64[V] in the order their starters run.
-
-    Starters run by ascending number of buys, then by number; those of `special` algorithms last.
-    Once `late` returns True the rest is neither counted nor sorted: the search will not begin.
-    """
-    n_buys = buys_of(panel, late)
-    # Half a count would give a wrong order, and a sort of all variations would be late.
-    if late():
-        return np.arange(len(n_buys))
-    is_special = np.isin(np.array(panel.algos), list(special))
-    return np.lexsort((n_buys, is_special[panel.algo_of]))
 
 
 @dataclass(frozen=True, slots=True)

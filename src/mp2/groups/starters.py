@@ -1,22 +1,40 @@
-"""What a search reports about its starters: one record each, coverage, and the scores' moments."""
+"""The starters of a search: their order, one record each, coverage, and the scores' moments."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from mp2.data.arrays import AnyArray
-from mp2.data.panel import SignalPanel
+from mp2.data.arrays import AnyArray, IndexArray
+from mp2.data.panel import SignalPanel, buys_of, never
 from mp2.groups import space
 from mp2.groups.checkpoint import RecordArray
 from mp2.groups.result import Group, StarterRecord, StarterStatus
 from mp2.groups.rules import Rules
 
 NS_PER_S = 1_000_000_000
+
+
+def running_order(
+    panel: SignalPanel,
+    special: Sequence[str] = (),
+    late: Callable[[], bool] = never,
+) -> IndexArray:
+    """Variation numbers int64[V] in the order their starters run.
+
+    Starters run by ascending number of buys, then by number; those of `special` algorithms last.
+    Once `late` returns True the rest is neither counted nor sorted: the search will not begin.
+    """
+    n_buys = buys_of(panel, late)
+    # Half a count would give a wrong order, and a sort of all variations would be late.
+    if late():
+        return np.arange(len(n_buys))
+    is_special = np.isin(np.array(panel.algos), list(special))
+    return np.lexsort((n_buys, is_special[panel.algo_of]))
 
 
 class Branches:
