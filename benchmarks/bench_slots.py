@@ -3,7 +3,7 @@
 Usage: `python benchmarks/bench_slots.py [--engine dask|processes] [--pairs 5] [--weeks N]`.
 
 Pairs of complete searches of about 100 core-seconds, one in two threads and one at two worker
-processes with leases of a second at most, one after the other; their order changes from pair to pair.
+processes with leases of a second at most, one after the other; their order changes every pair.
 With `--weeks` the pairs are walk-forwards: weeks one after the other in two threads, or two at once
 as whole jobs. The efficiency is the time in threads over the time elsewhere. Results have to be
 equal. The scheduler of dask runs in the client's process. Needs `psutil`, which
