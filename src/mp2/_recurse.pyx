@@ -10,7 +10,7 @@ GIL, then the driver of the recursion without it. Its parts are in `_kernel/`:
     ideas   the best ideas of one size                             loops_decide last members
     path    frames, general loops, evaluation, the clock           platform     clock and atomics
     base    a group whose candidates are projected
-    block   pairs and triples below a base
+    block   pairs and triples below a base                         bytes        64 compared at once
 
 One example, worked through: 8 tickers (0..7), 2 days, at least 2 hits a day, groups of up to 4.
 Tickers 0-3 win on day 1 and 1-4 on day 2. The starter s and one variation each of three later
