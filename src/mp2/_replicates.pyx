@@ -296,8 +296,7 @@ cdef class ReplicateWorker:
     cdef _begin(self, Control control):
         cdef Walk *t = &self.walk
         cdef int64_t n_replicates = self.search.n_replicates
-        loops = _recurse.simd().encode()
-        t.loops = mp2_find_loops(loops)
+        t.loops = mp2_find_loops(_recurse.simd().encode())
         t.stop = &control._stop
         t.wall_ns = &control._wall_ns
         t.credit = t.family.check_words

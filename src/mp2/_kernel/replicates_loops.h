@@ -158,14 +158,14 @@ MP2_TARGET static void MP2_FN(count_sets)(
 }
 
 /* Writes the numbers of the bits set to `out`, and `end` 8 times. Four at a time, there or not: a
- * branch a bit would be foreseen wrongly (as in simdjson). */
+ * branch a bit, or a word where few are empty, would be foreseen wrongly (as in simdjson). */
 MP2_TARGET static void MP2_FN(list_bits)(
     const uint64_t *words, int32_t n_words, int32_t end, int32_t *out)
 {
     for (int32_t i = 0; i < n_words; i++) {
         uint64_t left = words[i];
         int32_t count = MP2_FN(count)(left);
-        for (int32_t k = 0; k == 0 || k < count; k += 4)
+        for (int32_t k = 0; k < count + (n_words <= 16); k += 4)
             for (int32_t j = 0; j < 4; j++, left &= left - 1)
                 out[k + j] = 64 * i + mp2_lowest_bit(left | 1ULL << 63);
         out += count;

@@ -38,9 +38,7 @@ cdef inline Status offer_set(Walk *t, int32_t size, mp2_print found) noexcept no
     cdef int64_t n = t.family.panel.row_words
     cdef Statistics buys
     if not t.family.steady:
-        t.loops.count_sets(
-            pending.words + n * pending.n, t.family.panel.n_words, days.n, days.buys
-        )
+        t.loops.count_sets(pending.words + n * pending.n, t.family.panel.n_words, days.n, days.buys)
         sum_buys(days, &buys)
         if buys.cv_buys > t.family.rules.max_cv_buys:
             return GO_ON
@@ -67,11 +65,10 @@ cdef inline Status flush(Walk *t) noexcept nogil:
     cdef int32_t k
     cdef Status status = GO_ON
     for k in range(pending.n):
-        if status != GO_ON:
-            break
         # The salts of groups are larger.
-        if not is_known(t.seen, t.n_slots, &pending.prints[k], pending.sizes[k]):
-            status = score_set(t, pending.words + t.family.panel.row_words * k, pending.sizes[k])
+        if status != GO_ON or is_known(t.seen, t.n_slots, &pending.prints[k], pending.sizes[k]):
+            continue
+        status = score_set(t, pending.words + t.family.panel.row_words * k, pending.sizes[k])
     pending.n = 0
     t.scoring_ns += mp2_now_ns() - started_ns
     return status

@@ -83,9 +83,7 @@ cdef inline Status walk(Walk *t, int32_t size, int32_t first, int32_t end) noexc
             mask = level.masks + k * <int64_t>n_words
         allow(t, size, k, mask)
         if last:
-            t.loops.drop_larger(
-                &t.node, t.counts, t.n_buys, k, family.after[k] >> 6, n_words, mask
-            )
+            t.loops.drop_larger(&t.node, t.counts, t.n_buys, k, family.after[k] >> 6, n_words, mask)
         if not any_left(t, k, mask) or (last and size > 0 and not is_new_group(t, size, k)):
             continue
         join(t, level, k, &t.levels[size + 1])
@@ -141,10 +139,8 @@ cdef inline bint is_new_group(Walk *t, int32_t size, int32_t k) noexcept nogil:
 
 cdef inline bint may_skip(Walk *t) noexcept nogil:
     """Whether what is known may be skipped: not in small searches, which count all groups."""
-    if t.n_visited <= N_MEASURED:
-        return False
-    t.exact = 0
-    return True
+    t.exact &= t.n_visited <= N_MEASURED
+    return not t.exact
 
 
 cdef inline bint may_hit(Walk *t, const uint64_t *consensus) noexcept nogil:
