@@ -22,7 +22,7 @@ from pathlib import Path
 OTHER, FAST, EXACT = "the other, exact", "this one, fast", "this one, exact"
 
 
-def run_inside(panel_file: Path, count: str, every: int) -> None:
+def run_inside(panel_file: Path, count: str, every: int, min_daily_hits: int) -> None:
     """Search a sample of starters with the `mp2` of this process; print one JSON line."""
     import hashlib
     import time
@@ -36,7 +36,7 @@ def run_inside(panel_file: Path, count: str, every: int) -> None:
     except ImportError:
         from mp2.model import Rules
 
-    rules = Rules()
+    rules = Rules(min_daily_hits=min_daily_hits)
     arrays = pickle.loads(panel_file.read_bytes())
     kernel = _recurse.Kernel(*arrays, rules, count=count)
     starters = range(every // 2, len(arrays[0]), every)
@@ -56,10 +56,18 @@ def run_inside(panel_file: Path, count: str, every: int) -> None:
     print(json.dumps(found))
 
 
-def run(source: Path, panel_file: Path, count: str, every: int) -> dict:
-    """Run one search in a process that imports `mp2` from `source`."""
-    command = [sys.executable, __file__, "--inside", str(panel_file), count, str(every)]
+def run(
+    source: Path, panel_file: Path, count: str, every: int, min_daily_hits: int = 8, simd: str = ""
+) -> dict:
+    """Run one search in a process that imports `mp2` from `source`; by default with its best loops.
+
+    The file holds the buys, wins and algorithms of a panel and the weights of its days.
+    """
+    options = [str(panel_file), count, str(every), str(min_daily_hits)]
+    command = [sys.executable, __file__, "--inside", *options]
     environment = {**os.environ, "PYTHONPATH": str(source)}
+    if simd:
+        environment["MP2_SIMD"] = simd
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
@@ -113,6 +121,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
-        run_inside(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+        run_inside(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     else:
         main()

@@ -1,6 +1,7 @@
 """The price of the test for luck, beside as many searches.
 
-Usage: `python benchmarks/bench_replicates.py [--replicates 999] [--prices FILE] [--weeks 10]`.
+Usage: `python benchmarks/bench_replicates.py [--replicates 999] [--prices FILE] [--weeks 10]
+[--against ../earlier/src]`.
 Prints a Markdown table: CPU seconds of one kernel on one thread over all starters, sets scored,
 memory beside the panel, and how many times longer as many searches (`count="fast"`) would take, by
 the time of one with the same instruction set.
@@ -8,7 +9,8 @@ the time of one with the same instruction set.
 Rows: the first variations of each algorithm of the real week and all of them, where that is there,
 with every instruction set; a generated panel whose signals agree by chance alone; many tickers;
 many days. With `--prices`, daily bars over some years, also the dearest of so many of their weeks,
-which every 50th starter shows.
+which every 50th starter shows. With `--against` the searches are those of another built checkout,
+as in `against.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import against
 import generator
 import measured
 import numpy as np
@@ -30,6 +33,7 @@ from mp2 import _recurse
 from mp2._replicates import ReplicateSearch
 from mp2.data.panel import SignalPanel
 from mp2.evidence.nulls import TickersNull, label_rows, universes
+from mp2.groups.kept import day_weights
 from mp2.groups.rules import Rules
 
 CUTS = (12, 20, 40)
@@ -48,14 +52,18 @@ class Measured:
     search_s: float
 
 
-def measure(path: Path, n_replicates: int, rules: Rules, simd: str, step: int) -> Measured:
+def measure(
+    path: Path, n_replicates: int, rules: Rules, simd: str, step: int, with_search: bool
+) -> Measured:
     """Test every step-th starter of a pickled panel, with labels shuffled over all tickers."""
     _recurse.use_simd(simd)
     panel = measured.load_panel(path)
     labels = label_rows(TickersNull(universes(panel)), len(panel.tickers), n_replicates)
     starters = range(step // 2, panel.n_variations, step)
-    kernel = measured.plain_kernel(panel, rules, count="fast")
-    search_s = measured.run_once(kernel, rules, starters).seconds
+    search_s = 0.0
+    if with_search:
+        kernel = measured.plain_kernel(panel, rules, count="fast")
+        search_s = measured.run_once(kernel, rules, starters).seconds
     before = measured.start_of_memory() or 0
     started = time.process_time()
     search = ReplicateSearch(panel, rules, labels, n_replicates + 1, n_workers=1)
@@ -125,6 +133,7 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=999)
     parser.add_argument("--prices")
     parser.add_argument("--weeks", type=int, default=10)
+    parser.add_argument("--against", type=Path, help="the folder that holds the mp2 that searches")
     args = parser.parse_args()
     print(f"{args.replicates:,} replicates, {_recurse.simd()} unless stated\n")
     headings = (
@@ -143,7 +152,14 @@ def main() -> None:
 
         def test(panel: SignalPanel, rules: Rules, simd: str, step: int = 1) -> Measured:
             path.write_bytes(pickle.dumps(panel))
-            return pool.submit(measure, path, args.replicates, rules, simd, step).result()
+            options = (args.replicates, rules, simd, step, not args.against)
+            found = pool.submit(measure, path, *options).result()
+            if not args.against:
+                return found
+            weights = day_weights(panel.base_win_rates, rules)
+            path.write_bytes(pickle.dumps((panel.buys, panel.wins, panel.algo_of, weights)))
+            other = against.run(args.against, path, "fast", step, rules.min_daily_hits, simd)
+            return replace(found, search_s=other["seconds"])
 
         for name, panel, rules, simd in panels():
             print(row(name, test(panel, rules, simd), args.replicates), flush=True)
