@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from one_buy import score_of_one_buy
 
-from mp2._recurse import describe
 from mp2.groups.logarithms import logs_of_mean_buys
-from mp2.groups.rules import Rules
 
 PRECISE = Context(prec=40)
 
@@ -46,15 +45,6 @@ def test_the_table_is_made_once_and_stays():
     assert np.all(np.diff(logs) >= 0)
 
 
-def score_of_one_buy(n_days=11):
-    """Score a group with one buy in so many days, by the logarithm alone."""
-    off = [name for name in Rules().to_dict() if name.endswith(("_weight", "_slope", "_empty"))]
-    rules = Rules(**(dict.fromkeys(off, 0.0) | {"coverage_log_weight": 1.0}))
-    buys = np.eye(1, n_days, dtype=np.int64)
-    statistics, _ = describe(buys, buys, np.ones(1, np.int64), np.ones(n_days), rules)
-    return float(statistics["score"][0])
-
-
 def test_the_score_takes_them():
     assert score_of_one_buy() == float(PRECISE.ln(Decimal(1.0 + 1 / 11)))
 
@@ -63,7 +53,7 @@ def test_the_score_takes_them():
 def test_scores_do_not_depend_on_the_c_library():
     """glibc takes other logarithms without these features: that of 1 + 1 / 11 differs."""
     done = subprocess.run(
-        [sys.executable, "-c", "import test_logarithms as t; print(t.score_of_one_buy())"],
+        [sys.executable, "-c", "import one_buy; print(one_buy.score_of_one_buy())"],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),

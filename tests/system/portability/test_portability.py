@@ -124,13 +124,13 @@ def test_big_endian_machines_are_refused(tmp_path):
 @pytest.mark.parametrize("model", ["Nehalem", "Haswell"])
 def test_scores_and_searches_are_those_of_other_processors(model):
     """The extension itself, with the C library that such a processor gets: to the last bit."""
-    from test_logarithms import score_of_one_buy
+    from one_buy import score_of_one_buy
 
     from mp2.groups.engines.handshake import build_digest
 
     code = """
 from mp2.groups.engines.handshake import build_digest
-from test_logarithms import score_of_one_buy
+from one_buy import score_of_one_buy
 print(build_digest(), score_of_one_buy())
 """
     command = [QEMU_X86, "-cpu", model, sys.executable, "-c", code]
