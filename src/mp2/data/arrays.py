@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,11 +34,17 @@ def aligned(array: AnyArray) -> AnyArray:
     """
     if array.ctypes.data % CACHE_LINE == 0:
         return array
-    memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    begin = -memory.ctypes.data % CACHE_LINE
-    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned_zeros(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
+    """Return zeros that begin with a cache line; memory is taken as they are written."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + CACHE_LINE, np.uint8)
+    begin = -memory.ctypes.data % CACHE_LINE
+    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
 def fingerprint(

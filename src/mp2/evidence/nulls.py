@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from mp2.data import bitset
-from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray, aligned
+from mp2.data.arrays import BoolArray, FloatArray, IndexArray, WordArray, aligned_zeros
 from mp2.data.holding import holding
 from mp2.data.panel import SignalPanel, never
 from mp2.data.prices import PriceTable
@@ -366,7 +366,7 @@ def label_rows(
     """
     n_days = len(null.universes)
     n_words = n_blocks(n_replicates) * BLOCK // bitset.WORD_BITS
-    rows = aligned(np.zeros((n_days, n_tickers + 1, n_words), np.uint64))
+    rows = aligned_zeros((n_days, n_tickers + 1, n_words), np.uint64)
     # One word of every row at a time, so that the unpacked labels stay small.
     for first in range(0, n_replicates + 1, bitset.WORD_BITS):
         if late():
