@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
+from nox.virtualenv import find_uv
 
 nox.options.sessions = [
     "lint",
@@ -33,6 +34,8 @@ nox.options.sessions = [
     "newer",
 ]
 nox.options.reuse_existing_virtualenvs = True
+# uv links files that it unpacked once into each environment: seconds instead of a minute.
+nox.options.default_venv_backend = "uv|virtualenv"
 nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
@@ -46,6 +49,9 @@ PLATFORMS = {
 BUILT_FROM = ("src", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md")
 ADVISORIES = "https://pypi.org/pypi/jinja2/2.4.1/json"
 """A release with known advisories, at the source that pip-audit queries."""
+
+# uv leaves it to the first command that imports a module to compile it, for all later ones.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MINUTES = os.environ.get("MP2_MINUTES", "3")
 """Minutes of the random searches under sanitizers."""
@@ -68,6 +74,8 @@ def types(session):
 
 def install_built(session, extra="", *options):
     """Install the package into the session's environment from `built_wheel`."""
+    # uv makes environments without it.
+    session.install("pip")
     built = built_wheel(session)
     session.install(*options, f"{built}{extra}")
     # The same version may be there from other sources.
@@ -91,9 +99,9 @@ def built_wheel(session, python="python"):
     return next(folder.glob("*.whl"))
 
 
-@nox.session(reuse_venv=False)
+@nox.session(reuse_venv=False, venv_backend="virtualenv")
 def readme(session):
-    """Run the README's test command as a new user: in a fresh copy and a fresh environment."""
+    """Run the README's test command as a new user: by pip, in a fresh copy and environment."""
     copy = Path(session.create_tmp()) / "checkout"
     shutil.rmtree(copy, ignore_errors=True)
     session.run("git", "clone", "-q", str(ROOT), str(copy), external=True)
@@ -159,7 +167,7 @@ def wheel(session):
     session.run("python", "-m", "build", "-q", "-w", "-o", str(again), str(source), env=epoch)
     if (again / built.name).read_bytes() != built.read_bytes():
         session.error(f"a second build of {built.name} differs from the first")
-    session.run("python", "-m", "pip", "install", "-q", f"{built}[test]")
+    session.install(f"{built}[test]")
     elsewhere = dist.parent / "elsewhere"
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(ROOT / "tests", elsewhere / "tests")
@@ -282,7 +290,9 @@ def newer(session):
     folder = Path(session.create_tmp()) / "venv"
     session.run(python, "-m", "venv", "--clear", str(folder))
     own = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
-    session.run(own, "-m", "pip", "install", "-q", f"{built_wheel(session, own)}[test]")
+    has_uv, uv, *_ = find_uv()
+    install = [uv, "pip", "install", "--python", own] if has_uv else [own, "-m", "pip", "install"]
+    session.run(*install, "-q", f"{built_wheel(session, own)}[test]")
     pytest = [own, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
     session.run(*pytest, *session.posargs)
 
@@ -397,6 +407,7 @@ def try_wheel(session, python, tag):
     wheels = sorted((ROOT / "dist" / "cross").glob(f"*{tag}.whl"))
     if not wheels:
         session.skip(f"NOTICE: no {tag} wheel of `nox -s cross`, so it was not tested")
+    session.install("pip")
     command = ["python", ".ci/try_wheel.py", python, session.create_tmp(), str(wheels[-1])]
     session.run(*command, *session.posargs)
 
@@ -526,5 +537,5 @@ def fuzz(session):
     Prints a notice if Atheris is not available.
     """
     install_built(session, "[test]")
-    session.run("python", "-m", "pip", "install", "-q", "atheris>=3.0", success_codes=[0, 1])
+    session.install("atheris>=3.0", success_codes=[0, 1, 2])
     session.run("python", "fuzz/run.py", *(session.posargs or ("--minutes", "0.33", "--seed", "1")))
