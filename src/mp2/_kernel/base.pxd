@@ -117,10 +117,11 @@ cdef inline void place_base(Turn *t) noexcept nogil:
     if 0 < b.c.floor <= 256 and not t.options.fast:      # what `overflowing` can count
         b.c.columns = <uint64_t *>take(tables, 8 * (n_columns + 8))
     b.c.totals = <int32_t *>take(tables, (b.n + 1) * b.c.n_planes * sizeof(int32_t))
-    b.c.upper = <uint8_t *>take(tables, n_rows * b.c.n_tests)
     b.c.missing = <uint8_t *>take(tables, n_rows * b.c.n_days)
-    b.c.own = <uint8_t *>take(tables, (b.n + 1) * b.c.n_planes)
+    b.c.own = <uint8_t *>take(tables, (b.n + 1) * b.c.n_days)
     b.c.shift = <uint8_t *>take(tables, b.c.n_planes)
+    b.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_days)
+    b.c.most = <uint8_t *>take(tables, n_rows * b.c.n_days)
     triple.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_days)
     triple.start = <uint8_t *>take(tables, b.c.n_planes)
     triple.need = <uint8_t *>take(tables, b.c.n_days * 64)
@@ -230,17 +231,16 @@ cdef inline Status count_base(Turn *t) noexcept nogil:
     cdef int32_t *totals
     cdef Status status
     memset(b.c.missing, 0, 64 * b.c.n_blocks * D)
-    memset(b.c.upper, 0xff, 64 * b.c.n_blocks * b.c.n_tests)
     for i in range(b.n, -1, -1):
         totals = b.c.totals + i * b.c.n_planes
         t.loops.count_days(
             &b.c, group, b.c.rows + <int64_t>i * b.c.row_words, t.scratch.lane_hits, totals
         )
-        own = b.c.own + i * b.c.n_planes
+        own = b.c.own + i * D
         for d in range(D):
             missing = all[d] - totals[d]
             b.c.missing[((i >> 6) * D + d) * 64 + (i & 63)] = <uint8_t>(missing >> b.c.shift[d])
-            own[d] = <uint8_t>shifted_up(missing, b.c.shift[d])
+            own[d] = <uint8_t>((missing + (1 << b.c.shift[d]) - 1) >> b.c.shift[d])
         if b.c.n_planes == D:
             continue
         if b.c.floor == 0:
@@ -249,19 +249,10 @@ cdef inline Status count_base(Turn *t) noexcept nogil:
                 t.scratch.lane_hits[0] += totals[d]
         for d in range(b.c.n_tests):
             totals[D + d] = t.scratch.lane_hits[d]
-            own[D + d] = <uint8_t>(totals[D + d] >> b.c.shift[D + d])
-            if t.options.use_tails:
-                b.c.upper[((i >> 6) * b.c.n_tests + d) * 64 + (i & 63)] = <uint8_t>(
-                    shifted_up(totals[D + d], b.c.shift[D + d])
-                )
         status = spend(t, b.c.row_words)
         if status != GO_ON:
             return status
     return GO_ON
-
-
-cdef inline int64_t shifted_up(int64_t count, int32_t shift) noexcept nogil:
-    return (count + ((<int64_t>1 << shift) - 1)) >> shift
 
 
 cdef inline void place_support(Turn *t) noexcept nogil:
@@ -275,6 +266,7 @@ cdef inline void place_support(Turn *t) noexcept nogil:
     b.c.after[b.n] = 0                           # the group itself is before all candidates
     b.c.support[b.n] = NULL
     memset(b.counted, 0, 8 * b.c.n_blocks)
+    memset(b.c.most, 0xff, 64 * b.c.n_blocks * b.c.n_days)
     for i in range(b.n - 1, -1, -1):
         next_algo = t.signals.next_algo[b.candidates[i]]
         b.c.after[i] = lower_bound(b.candidates, b.n, next_algo)

@@ -57,6 +57,15 @@ cdef inline Status count_support(
     return GO_ON
 
 
+cdef inline void note_own_most(Turn *t, int32_t i) noexcept nogil:
+    """Note the most buys that any later candidate takes of the base and candidate i."""
+    cdef Base *b = &t.base
+    cdef int32_t first = b.c.after[i], D = b.c.n_days, d
+    t.loops.note_most(&b.c, mp2_lost_of(&b.c, b.c.support[i], first), first >> 6, b.most)
+    for d in range(D):
+        b.c.most[((i >> 6) * D + d) * 64 + (i & 63)] = b.most[(first >> 6) * D + d]
+
+
 cdef inline Status count_kept(Turn *t, int32_t block, uint64_t wanted) noexcept nogil:
     """Count the rows of these candidates of a block that are kept and have not been counted yet."""
     cdef Base *b = &t.base
@@ -69,6 +78,7 @@ cdef inline Status count_kept(Turn *t, int32_t block, uint64_t wanted) noexcept 
         status = count_support(t, i, b.words, b.c.support[i])
         if status != GO_ON:
             return status
+        note_own_most(t, i)
         b.counted[block] |= <uint64_t>1 << (i & 63)
         missing &= missing - 1
     return GO_ON
@@ -97,7 +107,7 @@ cdef inline Status open_pair(Turn *t) noexcept nogil:
     pair.totals = b.c.totals + v * b.c.n_planes
     pair.lost = mp2_lost_of(&b.c, support, b.c.after[v])
     pair.scored = t.options.retained[t.rules.max_size]
-    t.loops.note_most(&b.c, pair, b.c.after[v] >> 6)
+    t.loops.note_most(&b.c, pair.lost, b.c.after[v] >> 6, pair.most)
     t.clock.credit -= 8 * <int64_t>b.c.n_days * b.c.n_blocks
     t.block = -1
     frame.scanned = 1

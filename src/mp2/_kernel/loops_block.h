@@ -23,10 +23,11 @@
  *   four is above the cap and not eligible.
  * - hits: y may take `slack` = hits(B v x) - floor; if it takes no more by one of the rows, the
  *   group of four passes.
- * - by y, for both: x takes from B v y at most what it takes from B y, count(B y) - count(B x y).
+ * - by y, for buys: x takes from B v y at most what it takes from B y, buys(B y) - buys(B x y).
  *
  * The thresholds of 64 x are computed at once (`aim`). `most` is the most buys that any later
- * candidate takes: an x that needs more has no y within the cap, and none is looked for. */
+ * candidate takes of B v, and of B x: an x that needs more has no y within the cap, and none is
+ * looked for. */
 #ifndef MP2_ISA /* read once */
 
 /* A week of trading days: the loops over days are compiled once for just these, and once for any
@@ -43,10 +44,10 @@ typedef struct mp2_base {
     int32_t *n_losses_of;
     int32_t eight_words; /* their sum */
     int32_t *totals;   /* counts of base and candidate: [n + 1][n_planes], n is the base itself */
-    uint8_t *upper;    /* of those the hits, rounded up: [block][n_tests][64] */
     uint8_t *missing;  /* buys of the base that a candidate lacks, rounded down: [block][D][64] */
-    uint8_t *own;      /* [n + 1][n_planes] of each candidate: missing, rounded up; hits, down */
+    uint8_t *own;      /* [n + 1][D] of each candidate: missing, rounded up */
     uint8_t *shift;    /* [n_planes] */
+    uint8_t *most;     /* [block][D][64] most buys that a later candidate takes; 255: not known */
     uint64_t **support;   /* [n + 1] rows of bits, then `lost`; NULL: not kept */
     uint64_t *no_support; /* in place of a row that is not kept: excludes no candidate */
     int32_t *after;       /* [n + 1] first candidate of a later algorithm */
@@ -265,18 +266,19 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const mp2_base *base, const uint6
     return passing;
 }
 
-/* Notes the most buys lost by candidates of the blocks from `first` on, from each of them on. */
-MP2_TARGET static void MP2_FN(note_most)(const mp2_base *base, const mp2_triple *t, int32_t first)
+/* Notes the most lost buys, of `lost`, of any candidate from each block on; `first` is the first. */
+MP2_TARGET static void MP2_FN(note_most)(
+    const mp2_base *base, const uint8_t *lost, int32_t first, uint8_t *most)
 {
     int32_t D = base->n_days;
-    uint8_t *most = t->most + (int64_t)base->n_blocks * D;
+    most += (int64_t)base->n_blocks * D;
     memset(most, 0, (size_t)D);
     for (int32_t w = base->n_blocks - 1; w >= first; w--, most -= D) {
-        const uint8_t *lost = t->lost + (int64_t)w * base->n_planes * 64;
-        for (int32_t d = 0; d < D; d++, lost += 64) {
+        const uint8_t *plane = lost + (int64_t)w * base->n_planes * 64;
+        for (int32_t d = 0; d < D; d++, plane += 64) {
             uint8_t highest = most[d];
             for (int32_t c = 0; c < 64; c++)
-                highest = lost[c] > highest ? lost[c] : highest;
+                highest = plane[c] > highest ? plane[c] : highest;
             most[d - D] = highest;
         }
     }
@@ -295,7 +297,7 @@ MP2_LOOP uint64_t MP2_FN(subtract)(
 {
     for (int32_t c = 0; c < 64; c++)
         rest[c] = (uint8_t)((lost[c] > start ? lost[c] : start) - lost[c]);
-    return MP2_FN(bits)(MP2_FN(at_most)(rest, limit));
+    return MP2_FN(at_most)(rest, limit);
 }
 
 /* Computes the thresholds of the 64 x of `block`, whose y are in the blocks from `first` on. */
@@ -304,6 +306,7 @@ MP2_TARGET static void MP2_FN(aim)(
 {
     int32_t D = base->n_days;
     const uint8_t *lost = t->lost + (int64_t)block * base->n_planes * 64;
+    const uint8_t *most_x = base->most + (int64_t)block * D * 64;
     t->hopeful = t->within_cap = ~0ULL;
     for (int32_t p = 0; p < base->n_planes; p++, lost += 64) {
         int32_t least = base->floor > 0 ? base->floor : 1;
@@ -315,7 +318,8 @@ MP2_TARGET static void MP2_FN(aim)(
         }
         uint8_t *need = t->need + p * 64;
         t->hopeful &= MP2_FN(subtract)(t->start[p], lost, need, t->most[(int64_t)first * D + p]);
-        t->within_cap &= MP2_FN(bits)(MP2_FN(at_most)(need, 0));
+        t->hopeful &= MP2_FN(not_above)(need, most_x + p * 64);
+        t->within_cap &= MP2_FN(at_most)(need, 0);
     }
 }
 

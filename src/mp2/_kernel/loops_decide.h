@@ -20,12 +20,9 @@ MP2_LOOP MP2_FN(vector) MP2_FN(overflowing)(
             for (int32_t k = 0; k < 4 && tickers; k++, tickers &= tickers - 1)
                 row[k] = *(const MP2_FN(vector) *)(columns + (int64_t)mp2_lowest_bit(tickers) *
                                                                  base->n_blocks);
-            MP2_FN(vector) sum = plane[0] ^ row[0] ^ row[1];
-            MP2_FN(vector) carry_a = (plane[0] & (row[0] | row[1])) | (row[0] & row[1]);
-            MP2_FN(vector) carry_b = (sum & (row[2] | row[3])) | (row[2] & row[3]);
-            plane[0] = sum ^ row[2] ^ row[3];
-            MP2_FN(vector) carry = (plane[1] & (carry_a | carry_b)) | (carry_a & carry_b);
-            plane[1] ^= carry_a ^ carry_b;
+            MP2_FN(vector) a = MP2_FN(carry)(&plane[0], row[0], row[1]);
+            MP2_FN(vector) b = MP2_FN(carry)(&plane[0], row[2], row[3]);
+            MP2_FN(vector) carry = MP2_FN(carry)(&plane[1], a, b);
             for (int32_t k = 2; k < n_bits; k++) {
                 MP2_FN(vector) next = plane[k] & carry;
                 plane[k] ^= carry;
@@ -40,14 +37,13 @@ MP2_LOOP MP2_FN(vector) MP2_FN(overflowing)(
 /* Takes from `open` the candidates of `lane_0` with too few winners on lane 0. */
 MP2_TARGET static void MP2_FN(count_columns)(const mp2_base *base, const mp2_triple *t)
 {
-    enum { STEP = sizeof(MP2_FN(vector)) / 8 };
-    for (int32_t block = t->first >> 6; block < base->n_blocks; block += STEP) {
+    for (int32_t block = t->first >> 6; block < base->n_blocks; block += MP2_FN(LANES)) {
         MP2_FN(vector)
         over = base->floor <= 8 ? MP2_FN(overflowing)(base, t->both, block, 3)
                                 : MP2_FN(overflowing)(base, t->both, block, 8);
-        uint64_t passing[STEP];
+        uint64_t passing[MP2_FN(LANES)];
         memcpy(passing, &over, sizeof passing);
-        for (int32_t k = 0; k < STEP && block + k < base->n_blocks; k++)
+        for (int32_t k = 0; k < MP2_FN(LANES) && block + k < base->n_blocks; k++)
             t->open[block + k] &= ~t->lane_0[block + k] | passing[k];
     }
 }
@@ -146,72 +142,30 @@ MP2_LOOP uint64_t MP2_FN(taking)(const mp2_base *base, const mp2_triple *t, int3
     uint64_t open, const uint8_t *need, const uint8_t *start, const uint8_t *own_x, int32_t D)
 {
     int64_t at = (int64_t)block * base->n_planes * 64;
-    const uint8_t *rows[2] = {t->lost + at, t->lost_x + at};
+    const uint8_t *by_v = t->lost + at, *by_x = t->lost_x + at;
     const uint8_t *missing = base->missing + (int64_t)block * D * 64;
-    MP2_FN(flags) all;
-    const int32_t n_rows = base->support[t->x] ? 2 : 1;
-    for (int32_t k = 0; k < n_rows && open; k++) {
-        all = MP2_FN(at_least)(rows[k], need[0]);
-        for (int32_t d = 1; d < D; d++)
-            all = MP2_FN(both)(all, MP2_FN(at_least)(rows[k] + d * 64, need[d]));
-        open &= MP2_FN(bits)(all);
-    }
-    if (!open || n_rows < 2)
+    open &= MP2_FN(all_at_least)(by_v, by_x, need, D);
+    if (!open || !base->support[t->x])
         return open;
-    all = MP2_FN(sum_not_above)(start[0], rows[0], missing, rows[1], own_x[0]);
-    for (int32_t d = 1; d < D; d++)
-        all = MP2_FN(both)(all, MP2_FN(sum_not_above)(start[d], rows[0] + d * 64,
-                                    missing + d * 64, rows[1] + d * 64, own_x[d]));
-    return open & MP2_FN(bits)(all);
-}
-
-/* Which of the 64 candidates are certain to have enough hits in test `p`, by any of the bounds? */
-MP2_LOOP MP2_FN(flags) MP2_FN(certain)(
-    const mp2_base *base, const mp2_triple *t, int32_t block, int32_t p, int32_t D, int32_t n_tests)
-{
-    int64_t at = ((int64_t)block * (D + n_tests) + D + p) * 64;
-    const uint8_t *upper = base->upper + ((int64_t)block * n_tests + p) * 64;
-    const uint8_t *lost_v = t->lost + at, *lost_x = t->lost_x + at;
-    uint8_t slack = t->slack[p * 64 + (t->x & 63)], spare = t->start[D + p];
-    uint8_t hits_x = base->own[t->x * (D + n_tests) + D + p];
-    MP2_FN(flags) by_v = MP2_FN(at_most)(lost_v, slack);
-    MP2_FN(flags) by_x = MP2_FN(at_most)(lost_x, slack);
-    MP2_FN(flags) by_y = MP2_FN(takes_at_most)(upper, hits_x, lost_x, spare, lost_v);
-    return MP2_FN(either)(MP2_FN(either)(by_v, by_x), by_y);
+    return open & MP2_FN(no_sum_above)(start, by_v, missing, by_x, own_x, D);
 }
 
 /* Notes the open candidates not certain to have `floor` winners on lane 0, and elsewhere. */
-MP2_LOOP void MP2_FN(doubt)(
-    const mp2_base *base, const mp2_triple *t, int32_t block, int32_t D, int32_t n_tests)
+MP2_LOOP void MP2_FN(doubt)(const mp2_base *base, const mp2_triple *t, int32_t block,
+    const uint8_t *slack, int32_t n_tests)
 {
-    const uint8_t *lost = t->lost + ((int64_t)block * (D + n_tests) + D) * 64;
-    const uint8_t *slack = t->slack + (t->x & 63);
-    uint64_t open = t->open[block], others = 0;
-    uint64_t lane_0 = open & ~MP2_FN(bits)(MP2_FN(at_most)(lost, slack[0]));
-    if (n_tests > 1) {
-        MP2_FN(flags) all = MP2_FN(at_most)(lost + 64, slack[64]);
-        for (int32_t p = 2; p < n_tests; p++)
-            all = MP2_FN(both)(all, MP2_FN(at_most)(lost + p * 64, slack[p * 64]));
-        others = open & ~MP2_FN(bits)(all);
-    }
-    if (lane_0 && base->support[t->x])
-        lane_0 &= ~MP2_FN(bits)(MP2_FN(certain)(base, t, block, 0, D, n_tests));
-    if (others && base->support[t->x]) {
-        MP2_FN(flags) all = MP2_FN(certain)(base, t, block, 1, D, n_tests);
-        for (int32_t p = 2; p < n_tests; p++)
-            all = MP2_FN(both)(all, MP2_FN(certain)(base, t, block, p, D, n_tests));
-        others &= ~MP2_FN(bits)(all);
-    }
-    t->lane_0[block] = lane_0;
-    t->others[block] = others;
+    int64_t at = ((int64_t)block * base->n_planes + base->n_days) * 64;
+    const uint8_t *by_v = t->lost + at, *by_x = t->lost_x + at;
+    t->lane_0[block] &= ~MP2_FN(all_at_most)(by_v, by_x, slack, 1);
+    t->others[block] &= ~MP2_FN(all_at_most)(by_v + 64, by_x + 64, slack + 1, n_tests - 1);
 }
 
 /* Takes from `open` the candidates in doubt that do not pass; returns how many were counted. */
 MP2_LOOP int64_t MP2_FN(count_doubtful)(const mp2_base *base, const mp2_triple *t, int64_t n_lane_0)
 {
-    enum { STEP = sizeof(MP2_FN(vector)) / 8, COLUMN_WORTH = 3 };
+    enum { COLUMN_WORTH = 3 };
     int32_t first = t->first >> 6, last = (t->end - 1) >> 6;
-    int32_t n_vectors = (base->n_blocks - first + STEP - 1) / STEP;
+    int32_t n_vectors = (base->n_blocks - first + MP2_FN(LANES) - 1) / MP2_FN(LANES);
     int32_t n_hits_0 = (t->slack[t->x & 63] << base->shift[base->n_days]) + base->floor;
     /* A column costs about a third of a candidate counted by itself. */
     int by_columns = base->columns && n_lane_0 * COLUMN_WORTH > (int64_t)n_hits_0 * n_vectors;
@@ -239,16 +193,19 @@ MP2_LOOP int64_t MP2_FN(count_doubtful)(const mp2_base *base, const mp2_triple *
 
 /* Leaves in `open` the candidates that pass. */
 MP2_LOOP void MP2_FN(keep_passing)(
-    const mp2_base *base, const mp2_triple *t, mp2_decided *out, int32_t D, int32_t n_tests)
+    const mp2_base *base, const mp2_triple *t, mp2_decided *out, int32_t n_tests)
 {
     int32_t first = t->first >> 6, last = (t->end - 1) >> 6;
     int64_t n_lane_0 = 0;
     uint64_t any = 0;
+    uint8_t slack[MP2_MAX_LANES];
+    for (int32_t p = 0; p < n_tests; p++)
+        slack[p] = t->slack[p * 64 + (t->x & 63)];
     for (int32_t w = first; w <= last; w++) {
         uint64_t open = MP2_FN(opened)(t, w);
         t->open[w] = t->lane_0[w] = t->others[w] = open;
         if (open && base->bounded)
-            MP2_FN(doubt)(base, t, w, D, n_tests);
+            MP2_FN(doubt)(base, t, w, slack, n_tests);
         any |= t->lane_0[w] | t->others[w];
         n_lane_0 += MP2_FN(count)(t->lane_0[w] & ~t->others[w]);
         out->n_passing += MP2_FN(count)(open);
@@ -267,7 +224,7 @@ MP2_LOOP int32_t MP2_FN(list_within_cap)(
 {
     const mp2_base b = *base;
     const mp2_triple triple = *t;
-    const uint8_t *own_x = b.own + (int64_t)triple.x * b.n_planes;
+    const uint8_t *own_x = b.own + (int64_t)triple.x * D;
     uint8_t need[MP2_MAX_LANES];
     int32_t n = 0;
     for (int32_t d = 0; d < D; d++)
@@ -315,7 +272,7 @@ MP2_LOOP void MP2_FN(decide_days)(
 {
     out->n_passing = out->n_counted = out->n_left = 0;
     if (base->n_planes > D)
-        MP2_FN(keep_passing)(base, t, out, D, n_tests);
+        MP2_FN(keep_passing)(base, t, out, n_tests);
     if (t->scored && t->hopeful >> (t->x & 63) & 1)
         out->n_left = MP2_FN(list_within_cap)(base, t, base->n_planes > D ? t->open : NULL, D);
     if (base->n_planes == D && out->n_left)

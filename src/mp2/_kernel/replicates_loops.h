@@ -121,7 +121,7 @@ MP2_TARGET static void MP2_FN(drop_larger)(const mp2_node *node, const uint8_t *
         int64_t most = (int64_t)n_buys[lane] + node->cap - counts[k];
         for (int32_t w = first; w < n_words && most < 255; w++)
             if (mask[w])
-                mask[w] &= ~MP2_FN(bits)(MP2_FN(at_least)(counts + 64 * w, (uint8_t)(most + 1)));
+                mask[w] &= MP2_FN(at_most)(counts + 64 * w, (uint8_t)most);
     }
 }
 

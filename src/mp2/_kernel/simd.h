@@ -153,7 +153,7 @@ typedef struct mp2_loops {
     void (*count_days)(const mp2_base *, const uint64_t *, const uint64_t *, int32_t *, int32_t *);
     uint64_t (*count_block)(
         const mp2_base *, const uint64_t *, const int32_t *, int32_t, uint8_t *);
-    void (*note_most)(const mp2_base *, const mp2_triple *, int32_t);
+    void (*note_most)(const mp2_base *, const uint8_t *, int32_t, uint8_t *);
     void (*aim)(const mp2_base *, mp2_triple *, int32_t, int32_t);
     void (*decide)(const mp2_base *, mp2_triple *, int32_t, int32_t, int32_t, mp2_decided *);
     uint64_t (*find)(

@@ -39,10 +39,10 @@ cdef extern from "_kernel/simd.h" nogil:
         int32_t *n_losses_of
         int32_t eight_words
         int32_t *totals
-        uint8_t *upper
         uint8_t *missing
         uint8_t *own
         uint8_t *shift
+        uint8_t *most
         uint64_t **support
         uint64_t *no_support
         int32_t *after
@@ -83,7 +83,7 @@ cdef extern from "_kernel/simd.h" nogil:
         uint64_t (*count_block)(
             const mp2_base *, const uint64_t *, const int32_t *, int32_t, uint8_t *
         ) noexcept nogil
-        void (*note_most)(const mp2_base *, const mp2_triple *, int32_t) noexcept nogil
+        void (*note_most)(const mp2_base *, const uint8_t *, int32_t, uint8_t *) noexcept nogil
         void (*aim)(const mp2_base *, mp2_triple *, int32_t, int32_t) noexcept nogil
         void (*decide)(
             const mp2_base *, mp2_triple *, int32_t, int32_t, int32_t, mp2_decided *
@@ -246,6 +246,7 @@ cdef struct Base:
     uint64_t *spare_support     # of a v whose row is not kept
     uint8_t *table              # where the kept rows are
     uint64_t *words             # scratch: a consensus in the layout of a row
+    uint8_t *most               # scratch: like that of a pair
 
 
 cdef struct Arena:

@@ -237,12 +237,11 @@ static void count_base(struct input *in)
     int32_t D = b->n_days, hits[MP2_MAX_LANES], buys[MP2_MAX_LANES];
     size_t n_rows = (size_t)(64 * b->n_blocks);
     b->totals = keep(in, sizeof(int32_t) * (n_rows + 1) * (size_t)b->n_planes);
-    b->upper = keep(in, n_rows * (size_t)b->n_tests), b->missing = keep(in, n_rows * (size_t)D);
-    b->own = keep(in, (n_rows + 1) * (size_t)b->n_planes), b->shift = keep(in, (size_t)b->n_planes);
-    memset(b->upper, 0xff, n_rows * (size_t)b->n_tests);
+    b->missing = keep(in, n_rows * (size_t)D), b->own = keep(in, (n_rows + 1) * (size_t)D);
+    b->most = keep(in, n_rows * (size_t)D), b->shift = keep(in, (size_t)b->n_planes);
     for (int32_t i = b->n; i >= 0; i--) {
         int32_t *totals = b->totals + (int64_t)i * b->n_planes, total = 0;
-        uint8_t *own = b->own + (int64_t)i * b->n_planes;
+        uint8_t *own = b->own + (int64_t)i * D;
         mp2_find_loops("portable")->count_days(b, row_of(in, b->n), row_of(in, i), hits, buys);
         for (int32_t d = 0; d < D; d++)
             total += buys[d];
@@ -255,12 +254,6 @@ static void count_base(struct input *in)
             int32_t missing = b->totals[(int64_t)b->n * b->n_planes + d] - totals[d];
             b->missing[((i >> 6) * D + d) * 64 + (i & 63)] = (uint8_t)(missing >> b->shift[d]);
             own[d] = (uint8_t)ceil_shift(missing, b->shift[d]);
-        }
-        for (int32_t p = D; p < b->n_planes; p++) {
-            own[p] = (uint8_t)(totals[p] >> b->shift[p]);
-            if (b->use_tails)
-                b->upper[((i >> 6) * b->n_tests + p - D) * 64 + (i & 63)] =
-                    (uint8_t)ceil_shift(totals[p], b->shift[p]);
         }
     }
 }
@@ -366,6 +359,18 @@ static void check(const struct input *in, const mp2_loops *loops, const struct c
         fail(loops->name, "aim", trial);
 }
 
+/* The most buys that a later candidate takes of x, where its row is kept. */
+static void note_own_most(const mp2_base *b, const mp2_loops *loops, int32_t x, uint64_t *support)
+{
+    int32_t D = b->n_days, first = b->after[x] >> 6;
+    uint8_t *most = zeros((size_t)(b->n_blocks + 1) * (size_t)D);
+    memset(b->most, 0xff, (size_t)b->n_blocks * (size_t)D * 64);
+    loops->note_most(b, mp2_lost_of(b, support, b->after[x]), first, most);
+    for (int32_t d = 0; d < D && b->support[x]; d++)
+        b->most[((x >> 6) * D + d) * 64 + (x & 63)] = most[first * D + d];
+    free(most);
+}
+
 static void decide(const struct input *in, const mp2_loops *loops, const struct choices *how,
     struct outcome *out, int32_t trial)
 {
@@ -398,7 +403,8 @@ static void decide(const struct input *in, const mp2_loops *loops, const struct 
         .others = masks[2],
         .left = out->left,
         .scored = how->scored};
-    loops->note_most(b, &triple, b->after[how->v] >> 6);
+    note_own_most(b, loops, how->x, out->support_x);
+    loops->note_most(b, triple.lost, b->after[how->v] >> 6, triple.most);
     loops->aim(b, &triple, block, b->after[block << 6] >> 6);
     out->hopeful = triple.hopeful, out->within_cap = triple.within_cap;
     loops->decide(b, &triple, how->x, how->first, how->end, &out->decided);
