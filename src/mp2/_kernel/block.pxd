@@ -182,20 +182,24 @@ cdef inline Status find_results(Turn *t, int32_t x) noexcept nogil:
 cdef inline Status count_triples(Turn *t, int32_t block, uint64_t visited) noexcept nogil:
     """Count these triples with all their children; evaluate those within the cap themselves."""
     cdef Base *b = &t.base
-    cdef int32_t size = t.rules.max_size - 1, x
+    cdef int32_t size = t.rules.max_size - 1, x = block * 64
     cdef Frame *frame = &t.path.frames[size - 1]
-    cdef uint64_t retained = t.triple.within_cap if t.options.retained[size] else 0
+    cdef uint64_t retained = visited & t.triple.within_cap if t.options.retained[size] else 0
     cdef Status status
+    if not visited:
+        return spend(t, 16)
+    t.starter.tested[size] += mp2_count(visited)
     while visited:
         x = block * 64 + mp2_lowest_bit(visited)
-        t.starter.tested[size] += 1
-        t.starter.attempts += b.candidates[x] + 1 - frame.next + b.n_below[x]
-        frame.next = b.candidates[x] + 1
-        if retained >> (x & 63) & 1:
-            status = evaluate_triple(t, x)
-            if status != GO_ON:
-                return status
+        t.starter.attempts += b.n_below[x]
         visited &= visited - 1
+    t.starter.attempts += b.candidates[x] + 1 - frame.next
+    frame.next = b.candidates[x] + 1
+    while retained:
+        status = evaluate_triple(t, block * 64 + mp2_lowest_bit(retained))
+        if status != GO_ON:
+            return status
+        retained &= retained - 1
     return spend(t, 16)
 
 
@@ -247,7 +251,7 @@ cdef inline Status visit_children(Turn *t, int32_t x, int32_t first) noexcept no
 
 
 cdef inline Status decide_children(Turn *t, int32_t x, int32_t first, int32_t end) noexcept nogil:
-    """Decide which of these candidates pass; score those that may be within the cap."""
+    """Decide which of these candidates pass; score those within the cap."""
     cdef Base *b = &t.base
     cdef mp2_triple *triple = &t.triple
     cdef mp2_decided decided
@@ -265,11 +269,10 @@ cdef inline Status evaluate_left(Turn *t, int32_t x, int32_t n) noexcept nogil:
     cdef int32_t k, i
     cdef Status status
     t.path.frames[t.rules.max_size - 1].member = b.candidates[x]
-    intersect(b, t.triple.words, x, b.words)
     t.scratch.path_ready = 0
     for k in range(n):
         i = t.triple.left[k]
-        count_lanes(t, b.words, projected(b, i))
+        count_lanes(t, t.triple.both, projected(b, i))
         t.clock.credit -= scoring_words(t) + b.c.row_words
         status = evaluate(t, t.rules.max_size, b.candidates[i])
         if status != GO_ON:

@@ -120,8 +120,9 @@ MP2_LOOP int MP2_FN(within)(const mp2_base *base, const mp2_triple *t, const uin
 
 MP2_LOOP void MP2_FN(intersect_triple)(const mp2_base *base, const mp2_triple *t)
 {
+    const uint64_t *row = base->rows + (int64_t)t->x * base->row_words;
     for (int32_t i = 0; i < base->row_words; i++)
-        t->both[i] = t->words[i] & t->row_x[i];
+        t->both[i] = t->words[i] & row[i];
 }
 
 /* The candidates of a block that are to be decided: those that pass with the pair and with x. */
@@ -222,20 +223,18 @@ MP2_LOOP void MP2_FN(keep_passing)(
 MP2_LOOP int32_t MP2_FN(list_within_cap)(
     const mp2_base *base, const mp2_triple *t, const uint64_t *open, int32_t D)
 {
-    const mp2_base b = *base;
-    const mp2_triple triple = *t;
-    const uint8_t *own_x = b.own + (int64_t)triple.x * D;
+    const uint8_t *own_x = base->own + (int64_t)t->x * D;
     uint8_t need[MP2_MAX_LANES];
     int32_t n = 0;
     for (int32_t d = 0; d < D; d++)
-        need[d] = triple.need[d * 64 + (triple.x & 63)];
-    for (int32_t w = triple.first >> 6; w <= (triple.end - 1) >> 6; w++) {
-        uint64_t left = open ? open[w] : MP2_FN(opened)(&triple, w);
+        need[d] = t->need[d * 64 + (t->x & 63)];
+    for (int32_t w = t->first >> 6; w <= (t->end - 1) >> 6; w++) {
+        uint64_t left = open ? open[w] : MP2_FN(opened)(t, w);
         if (!left)
             continue;
-        left = MP2_FN(taking)(&b, &triple, w, left, need, triple.start, own_x, D);
+        left = MP2_FN(taking)(base, t, w, left, need, t->start, own_x, D);
         for (; left; left &= left - 1)
-            triple.left[n++] = w * 64 + mp2_lowest_bit(left);
+            t->left[n++] = w * 64 + mp2_lowest_bit(left);
     }
     return n;
 }
@@ -251,7 +250,6 @@ MP2_LOOP void MP2_FN(count_left)(const mp2_base *base, const mp2_triple *t, mp2_
         t->left[n] = t->left[k];
         n += MP2_FN(within)(base, t, row);
     }
-    out->n_passing += n;
     out->n_left = n;
 }
 
@@ -262,25 +260,29 @@ MP2_LOOP void MP2_FN(open_triple)(const mp2_base *base, mp2_triple *t, int32_t x
     t->x = x;
     t->first = base->after[x];
     t->end = base->n;
-    t->row_x = base->rows + (int64_t)x * base->row_words;
     t->tails_x = base->use_tails ? support : base->no_support;
     t->lost_x = mp2_lost_of(base, support, t->first);
 }
 
-MP2_LOOP void MP2_FN(decide_days)(
-    const mp2_base *base, const mp2_triple *t, mp2_decided *out, int32_t D, int32_t n_tests)
+MP2_LOOP void MP2_FN(decide_days)(const mp2_base *shared, const mp2_triple *triple,
+    mp2_decided *out, int32_t D, int32_t n_tests)
 {
+    const mp2_base base = *shared;
+    const mp2_triple t = *triple;
+    int32_t exact = base.n_planes > D;
     out->n_passing = out->n_counted = out->n_left = 0;
-    if (base->n_planes > D)
-        MP2_FN(keep_passing)(base, t, out, n_tests);
-    if (t->scored && t->hopeful >> (t->x & 63) & 1)
-        out->n_left = MP2_FN(list_within_cap)(base, t, base->n_planes > D ? t->open : NULL, D);
-    if (base->n_planes == D && out->n_left)
-        MP2_FN(count_left)(base, t, out);
+    if (exact)
+        MP2_FN(keep_passing)(&base, &t, out, n_tests);
+    if (t.scored && t.hopeful >> (t.x & 63) & 1)
+        out->n_left = MP2_FN(list_within_cap)(&base, &t, exact ? t.open : NULL, D);
+    if (out->n_left)
+        MP2_FN(count_left)(&base, &t, out);
+    if (!exact)
+        out->n_passing = out->n_left;
 }
 
 /* Decides which candidates from `first` to before `end` pass with a triple; `left` lists those to
- * be scored: they may be within the cap. With results only these alone are counted as passing. */
+ * be scored: they are within the cap. With results only these alone are counted as passing. */
 MP2_TARGET static void MP2_FN(decide)(const mp2_base *base, mp2_triple *t, int32_t x, int32_t first,
     int32_t end, mp2_decided *out)
 {
@@ -293,21 +295,23 @@ MP2_TARGET static void MP2_FN(decide)(const mp2_base *base, mp2_triple *t, int32
         MP2_FN(decide_days)(base, t, out, base->n_days, base->n_tests);
 }
 
-MP2_LOOP uint64_t MP2_FN(find_days)(const mp2_base *base, mp2_triple *t, int32_t block, uint64_t xs,
-    int64_t *credit, mp2_decided *out, int32_t D)
+MP2_LOOP uint64_t MP2_FN(find_days)(const mp2_base *shared, mp2_triple *triple, int32_t block,
+    uint64_t xs, int64_t *credit, mp2_decided *out, int32_t D)
 {
-    out->n_passing = out->n_counted = out->n_left = 0;
-    for (; xs && *credit > 0; xs &= xs - 1) {
-        MP2_FN(open_triple)(base, t, block * 64 + mp2_lowest_bit(xs));
-        out->n_left = MP2_FN(list_within_cap)(base, t, NULL, D);
-        *credit -= (base->n_blocks - (t->first >> 6)) * 16 * D;
-        if (!out->n_left)
-            continue;
-        *credit -= (int64_t)out->n_left * base->row_words;
-        MP2_FN(count_left)(base, t, out);
+    /* Copies, so that the compiler knows that no list is written over them. */
+    const mp2_base base = *shared;
+    mp2_triple t = *triple;
+    out->n_counted = out->n_left = 0;
+    for (; xs && *credit > 0 && !out->n_left; xs &= xs - 1) {
+        MP2_FN(open_triple)(&base, &t, block * 64 + mp2_lowest_bit(xs));
+        out->n_left = MP2_FN(list_within_cap)(&base, &t, NULL, D);
+        *credit -= (base.n_blocks - (t.first >> 6)) * 16 * D;
+        *credit -= (int64_t)out->n_left * base.row_words;
         if (out->n_left)
-            return xs & (xs - 1);
+            MP2_FN(count_left)(&base, &t, out);
     }
+    out->n_passing = out->n_left;
+    triple->x = t.x;
     return xs;
 }
 
