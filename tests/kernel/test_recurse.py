@@ -196,7 +196,6 @@ def test_every_constant_counts(signals, rules):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("simd", SIMD)
 @given(
     signals=strategies.signals(),
     rules=strategies.rules(),
@@ -205,9 +204,9 @@ def test_every_constant_counts(signals, rules):
     as_inconsistent=st.booleans(),
 )
 @LONG
-def test_search_is_the_recursion_at_length(simd, signals, rules, workers, limit, as_inconsistent):
+def test_search_is_the_recursion_at_length(signals, rules, workers, limit, as_inconsistent):
     compare(
-        signals, rules, simd, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent
+        signals, rules, *SIMD, workers=workers, max_attempts=limit, as_inconsistent=as_inconsistent
     )
 
 

@@ -33,14 +33,18 @@ class Found:
     tested: dict[int, int] = field(default_factory=dict)
     members: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
     scores: dict[int, Floats] = field(default_factory=dict)
+    _ranked: dict[int, tuple[Floats, npt.NDArray[np.int32]]] = field(default_factory=dict)
 
     def eligible(self, size: int) -> int:
         return len(self.scores[size])
 
     def ranked(self, size: int) -> tuple[Floats, npt.NDArray[np.int32]]:
         """Best first, ties by the smaller group."""
-        order = np.lexsort((*self.members[size].T[::-1], -self.scores[size]))
-        return self.scores[size][order], self.members[size][order]
+        # Every way of running is compared with it, and to sort takes as long as some run.
+        if size not in self._ranked:
+            order = np.lexsort((*self.members[size].T[::-1], -self.scores[size]))
+            self._ranked[size] = self.scores[size][order], self.members[size][order]
+        return self._ranked[size]
 
 
 class TooLarge(Exception):  # noqa: N818 - an outcome, not an error

@@ -379,8 +379,8 @@ def content(record: npt.NDArray[np.void], but: tuple[str, ...] = ROWS) -> dict[s
     return {name: record[name].tobytes() for name in record.dtype.names or () if name not in but}
 
 
-def plain(heaps: dict[int, TopGroups]) -> dict[int, list[list[Any]]]:
-    return {size: [array.tolist() for array in groups.ranked()] for size, groups in heaps.items()}
+def plain(heaps: dict[int, TopGroups]) -> dict[int, list[bytes]]:
+    return {size: [array.tobytes() for array in groups.ranked()] for size, groups in heaps.items()}
 
 
 def check(case: Case, rng: np.random.Generator) -> list[str]:
