@@ -251,7 +251,7 @@ cdef inline Status visit_children(Turn *t, int32_t x, int32_t first) noexcept no
 
 
 cdef inline Status decide_children(Turn *t, int32_t x, int32_t first, int32_t end) noexcept nogil:
-    """Decide which of these candidates pass; score those within the cap."""
+    """Decide which of these candidates pass; score those that may be within the cap."""
     cdef Base *b = &t.base
     cdef mp2_triple *triple = &t.triple
     cdef mp2_decided decided
@@ -269,10 +269,11 @@ cdef inline Status evaluate_left(Turn *t, int32_t x, int32_t n) noexcept nogil:
     cdef int32_t k, i
     cdef Status status
     t.path.frames[t.rules.max_size - 1].member = b.candidates[x]
+    intersect(b, t.triple.words, x, b.words)
     t.scratch.path_ready = 0
     for k in range(n):
         i = t.triple.left[k]
-        count_lanes(t, t.triple.both, projected(b, i))
+        count_lanes(t, b.words, projected(b, i))
         t.clock.credit -= scoring_words(t) + b.c.row_words
         status = evaluate(t, t.rules.max_size, b.candidates[i])
         if status != GO_ON:

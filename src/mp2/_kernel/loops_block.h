@@ -82,7 +82,7 @@ typedef struct mp2_triple {
     uint64_t within_cap;   /* of the x that may be within it themselves */
     const uint64_t *tails_x; /* bits of the candidates that pass with the base and x */
     const uint8_t *lost_x;
-    uint64_t *both;          /* the consensus of the triple */
+    uint64_t *both;          /* scratch: the consensus of the triple */
     uint64_t *open;          /* [n_blocks] scratch: the candidates to be decided */
     uint64_t *lane_0, *others; /* of them those in doubt on lane 0, and elsewhere */
     int32_t *left;      /* out: the candidates to be scored */

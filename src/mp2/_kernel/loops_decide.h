@@ -275,14 +275,15 @@ MP2_LOOP void MP2_FN(decide_days)(const mp2_base *shared, const mp2_triple *trip
         MP2_FN(keep_passing)(&base, &t, out, n_tests);
     if (t.scored && t.hopeful >> (t.x & 63) & 1)
         out->n_left = MP2_FN(list_within_cap)(&base, &t, exact ? t.open : NULL, D);
-    if (out->n_left)
+    /* Without a floor most of them are within the cap. */
+    if (out->n_left && (!exact || base.floor > 0))
         MP2_FN(count_left)(&base, &t, out);
     if (!exact)
         out->n_passing = out->n_left;
 }
 
 /* Decides which candidates from `first` to before `end` pass with a triple; `left` lists those to
- * be scored: they are within the cap. With results only these alone are counted as passing. */
+ * be scored: they may be within the cap. With results only these alone are counted as passing. */
 MP2_TARGET static void MP2_FN(decide)(const mp2_base *base, mp2_triple *t, int32_t x, int32_t first,
     int32_t end, mp2_decided *out)
 {
