@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -52,6 +53,9 @@ ADVISORIES = "https://pypi.org/pypi/jinja2/2.4.1/json"
 
 # uv leaves it to the first command that imports a module to compile it, for all later ones.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+ROOM_BYTES = 6 << 30
+"""Free memory for the folders of tests, which need up to 1 GB."""
 
 MINUTES = os.environ.get("MP2_MINUTES", "3")
 """Minutes of the random searches under sanitizers."""
@@ -132,10 +136,17 @@ def quick(session):
 
 @nox.session
 def everything(session):
-    """Run the slow and the real-data tests, which the default run leaves out."""
+    """Run the slow and the real-data tests, which the default run leaves out.
+
+    Their folders are in memory where that has room: stores wait for a disk at each transaction.
+    """
     install_built(session, "[test]")
     slow = ["-m", "slow or realdata", "--timeout=900"]
-    session.run("pytest", "-q", "-n", "2", *slow, *session.posargs)
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_BYTES
+    with tempfile.TemporaryDirectory(prefix="mp2-", dir=memory if roomy else None) as folder:
+        folders = {"PYTEST_DEBUG_TEMPROOT": folder}
+        session.run("pytest", "-q", "-n", "2", *slow, *session.posargs, env=folders)
 
 
 @nox.session(reuse_venv=False)
