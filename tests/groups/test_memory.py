@@ -62,7 +62,7 @@ def test_results_do_not_depend_on_the_memory_of_tables(
 
 def rows_counted(panel, n_bytes):
     """Candidate rows of a starter that were counted one by one with such tables."""
-    rules = Rules(min_daily_hits=1, max_daily_buys=64)
+    rules = Rules(min_daily_hits=8, max_daily_buys=64)
     kernel = Kernel(
         panel.buys, panel.wins, panel.algo_of, np.ones(len(panel.days)), rules, turn_bytes=n_bytes
     )
@@ -76,7 +76,7 @@ def rows_counted(panel, n_bytes):
     ("n_per_algo", "n_days", "n_tickers"), [(70, 1, 40), (40, 9, 64), (20, 3, 500)]
 )
 def test_more_than_is_useful_changes_nothing(n_per_algo, n_days, n_tickers):
-    panel = panel_of((n_per_algo,) * 4, n_days=n_days, n_tickers=n_tickers, density=0.9)
+    panel = panel_of((n_per_algo,) * 4, n_days=n_days, n_tickers=n_tickers, density=0.7)
     enough = useful_bytes(panel.buys.shape)
     assert rows_counted(panel, enough) == rows_counted(panel, GB)
     assert rows_counted(panel, enough // 8) != rows_counted(panel, GB)
