@@ -259,7 +259,7 @@ cdef inline Status decide_children(Turn *t, int32_t x, int32_t first, int32_t en
     t.starter.n_rows_scanned += decided.n_counted
     t.starter.tested[t.rules.max_size] += decided.n_passing
     t.clock.credit -= (b.c.n_blocks - (first >> 6)) * <int64_t>(16 * b.c.n_days)
-    t.clock.credit -= decided.n_counted * b.c.row_words
+    t.clock.credit -= (decided.n_counted + decided.n_listed) * b.c.row_words
     return evaluate_left(t, x, decided.n_left) if decided.n_left else GO_ON
 
 

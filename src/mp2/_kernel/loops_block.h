@@ -94,6 +94,7 @@ typedef struct mp2_triple {
 typedef struct mp2_decided {
     int64_t n_passing;
     int64_t n_counted; /* candidates whose tickers were counted one by one */
+    int32_t n_listed;  /* those that the bounds left to be scored */
     int32_t n_left;
 } mp2_decided;
 

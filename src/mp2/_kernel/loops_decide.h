@@ -243,7 +243,6 @@ MP2_LOOP int32_t MP2_FN(list_within_cap)(
 MP2_LOOP void MP2_FN(count_left)(const mp2_base *base, const mp2_triple *t, mp2_decided *out)
 {
     int32_t n = 0;
-    out->n_counted += out->n_left;
     MP2_FN(intersect_triple)(base, t);
     for (int32_t k = 0; k < out->n_left; k++) {
         const uint64_t *row = base->rows + (int64_t)t->left[k] * base->row_words;
@@ -275,6 +274,9 @@ MP2_LOOP void MP2_FN(decide_days)(const mp2_base *shared, const mp2_triple *trip
         MP2_FN(keep_passing)(&base, &t, out, n_tests);
     if (t.scored && t.hopeful >> (t.x & 63) & 1)
         out->n_left = MP2_FN(list_within_cap)(&base, &t, exact ? t.open : NULL, D);
+    out->n_listed = out->n_left;
+    if (!exact)
+        out->n_counted = out->n_left;
     /* Without a floor most of them are within the cap. */
     if (out->n_left && (!exact || base.floor > 0))
         MP2_FN(count_left)(&base, &t, out);
@@ -308,6 +310,7 @@ MP2_LOOP uint64_t MP2_FN(find_days)(const mp2_base *shared, mp2_triple *triple, 
         out->n_left = MP2_FN(list_within_cap)(&base, &t, NULL, D);
         *credit -= (base.n_blocks - (t.first >> 6)) * 16 * D;
         *credit -= (int64_t)out->n_left * base.row_words;
+        out->n_counted += out->n_left;
         if (out->n_left)
             MP2_FN(count_left)(&base, &t, out);
     }

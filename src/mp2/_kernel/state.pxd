@@ -66,7 +66,7 @@ cdef extern from "_kernel/simd.h" nogil:
         int32_t x, scored
     ctypedef struct mp2_decided:
         int64_t n_passing, n_counted
-        int32_t n_left
+        int32_t n_listed, n_left
     ctypedef struct mp2_node:
         uint64_t *rows
         int32_t n_days, n_lanes, row_words, floor, cap
