@@ -106,7 +106,7 @@ def panels() -> Iterator[tuple[str, SignalPanel, Rules, str]]:
     by_chance = generator.make_panel(n_algos=10, n_variations=24, n_tickers=400, density=0.4)
     yield "signals that agree by chance, 240 variations", by_chance, rules, best
     yield "3,000 tickers", generator.make_week(n_variations=40, n_tickers=3000), rules, best
-    month = generator.make_week(n_variations=80, n_days=20)
+    month = generator.make_week(n_variations=40, n_days=20)
     yield "20 days", month, Rules(min_daily_hits=4), best
 
 

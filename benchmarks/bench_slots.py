@@ -36,7 +36,9 @@ from mp2.groups.engines import pace
 
 N_SLOTS = 2
 LONG_S = 3600.0
-RULES = mp2.Rules()
+WIDE_GROUPS = mp2.Rules(max_size=7)
+"""Of few variations: a starter then lasts longer than a lease, as on the panels that clusters are
+for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def search_work(panel: SignalPanel) -> Work:
             panel,
             budget_s=LONG_S,
             workers=N_SLOTS,
-            rules=RULES,
+            rules=WIDE_GROUPS,
             executor=executor,
         )
         assert str(result.status) == "complete"
@@ -163,7 +165,6 @@ def weeks_work(n_weeks: int, n_tickers: int) -> Work:
             weeks=n_weeks,
             budget_s_per_week=LONG_S,
             workers=N_SLOTS,
-            rules=RULES,
             observe=lambda done, total: began.append(time.monotonic()),
             executor=executor,
         )
@@ -238,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=list(ENGINES), default="dask")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--variations", type=int, default=1000, help="of the panel")
+    parser.add_argument("--variations", type=int, default=140, help="of the panel")
     parser.add_argument("--tickers", type=int, default=3000, help="of the panel or the weeks")
     parser.add_argument("--weeks", type=int, default=0, help="of walk-forwards, in place of it")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")

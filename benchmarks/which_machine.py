@@ -1,6 +1,6 @@
 """Measure what panels of several sizes take: attempts, core hours, memory, and time on machines.
 
-Usage: `python benchmarks/which_machine.py [--json]`. About two minutes on one core.
+Usage: `python benchmarks/which_machine.py [--json]`. About four minutes on one core.
 
 Starters spread over a generated week are searched to their end, each panel in a process of its own,
 and stand for all of them. The last panel would take too long: its attempts are those of 3,000
@@ -32,7 +32,8 @@ EFFICIENCY = 0.95
 """Of threads and of leases alike: see the tables of `bench_threads.py` and `bench_slots.py`."""
 MACHINES = (4, 16, 100)
 MB = 1_000_000
-BEGIN_S = 15.0
+BEGIN_S = 60.0
+"""So long that setting up a starter, ten seconds and more, counts little, as in a search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
