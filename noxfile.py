@@ -15,7 +15,6 @@ from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
-from nox.virtualenv import find_uv
 
 nox.options.sessions = [
     "lint",
@@ -301,9 +300,7 @@ def newer(session):
     folder = Path(session.create_tmp()) / "venv"
     session.run(python, "-m", "venv", "--clear", str(folder))
     own = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
-    has_uv, uv, *_ = find_uv()
-    install = [uv, "pip", "install", "--python", own] if has_uv else [own, "-m", "pip", "install"]
-    session.run(*install, "-q", f"{built_wheel(session, own)}[test]")
+    session.run(own, "-m", "pip", "install", "-q", f"{built_wheel(session, own)}[test]")
     pytest = [own, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
     session.run(*pytest, *session.posargs)
 
