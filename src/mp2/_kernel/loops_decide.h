@@ -275,13 +275,13 @@ MP2_LOOP void MP2_FN(decide_days)(const mp2_base *shared, const mp2_triple *trip
     if (t.scored && t.hopeful >> (t.x & 63) & 1)
         out->n_left = MP2_FN(list_within_cap)(&base, &t, exact ? t.open : NULL, D);
     out->n_listed = out->n_left;
-    if (!exact)
-        out->n_counted = out->n_left;
     /* Without a floor most of them are within the cap. */
     if (out->n_left && (!exact || base.floor > 0))
         MP2_FN(count_left)(&base, &t, out);
-    if (!exact)
+    if (!exact) {
+        out->n_counted = out->n_listed;
         out->n_passing = out->n_left;
+    }
 }
 
 /* Decides which candidates from `first` to before `end` pass with a triple; `left` lists those to
