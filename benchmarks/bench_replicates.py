@@ -33,7 +33,6 @@ from mp2 import _recurse
 from mp2._replicates import ReplicateSearch
 from mp2.data.panel import SignalPanel
 from mp2.evidence.nulls import TickersNull, label_rows, universes
-from mp2.groups.kept import day_weights
 from mp2.groups.rules import Rules
 
 CUTS = (12, 20, 40)
@@ -156,9 +155,13 @@ def main() -> None:
             found = pool.submit(measure, path, *options).result()
             if not args.against:
                 return found
-            weights = day_weights(panel.base_win_rates, rules)
-            path.write_bytes(pickle.dumps((panel.buys, panel.wins, panel.algo_of, weights)))
-            other = against.run(args.against, path, "fast", step, rules.min_daily_hits, simd)
+            search = against.Search(
+                against.saved(panel, path),
+                count="fast",
+                every=step,
+                rules={"min_daily_hits": rules.min_daily_hits},
+            )
+            other = search.in_process(args.against, simd)
             return replace(found, search_s=other["seconds"])
 
         for name, panel, rules, simd in panels():
