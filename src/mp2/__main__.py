@@ -21,6 +21,8 @@ def script() -> NoReturn:
     """
     code: Any = ExitCode.FAILED
     _open_streams()
+    # Pydantic would look through all installed packages for plugins of its own.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # The records of a run live to its end: a search for garbage among them finds none.
     gc.set_threshold(50_000, 20)
     main, stop_signals = _command_line()

@@ -7,6 +7,7 @@ Both give the same values; only the digits of a number's exponent may differ.
 from __future__ import annotations
 
 import json
+from dataclasses import fields, is_dataclass
 from functools import cache
 from math import isfinite
 from types import ModuleType
@@ -14,16 +15,19 @@ from typing import Any
 
 
 def encode(value: Any) -> str:
-    """Return compact JSON; a set becomes an array, a number that is not finite null."""
+    """Return compact JSON of documents and records.
+
+    A record becomes an object, a set an array, a number that is not finite null.
+    """
     orjson = _orjson()
     if orjson:
         try:
-            packed: bytes = orjson.dumps(value, default=list)
+            packed: bytes = orjson.dumps(value, default=_plain)
             return packed.decode()
         except TypeError:
             # Counts beyond 64 bits, and file names that are not Unicode: the library has both.
             pass
-    options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False, "default": list}
+    options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False, "default": _plain}
     try:
         text = json.dumps(value, allow_nan=False, **options)
     except ValueError:
@@ -47,8 +51,17 @@ def _orjson() -> ModuleType | None:
     return orjson
 
 
+def _plain(value: Any) -> Any:
+    """A record as its fields, a set as a list."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return list(value)
+
+
 def _finite(value: Any) -> Any:
     """The value with None for numbers that are not finite."""
+    if is_dataclass(value):
+        value = _plain(value)
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, dict):

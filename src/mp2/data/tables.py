@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 
 # Rows of a batch: many enough to amortise a call, few enough to take some ten megabytes.
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 18
 
 ColumnList = Sequence[str]
 Rows = Iterator["pl.DataFrame"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,6 +33,9 @@ def is_wide(source: Any) -> bool:
 
     A wide frame has several column levels, except in a dict or list.
     """
+    # Files are never wide, and need not wait for the import.
+    if isinstance(source, str | os.PathLike):
+        return False
     import narwhals as nw
 
     if is_several(source):

@@ -89,7 +89,7 @@ def describe_chunk(
     pp_of = pp.tolist()
     weight_of = weights.tolist()
     # Groups share members, and most members are in many groups.
-    member = {v: member_of(panel, v) for v in np.unique(members).tolist()}
+    member = {v: member_of(panel, v) for v in set(members.ravel().tolist())}
     tickers = (panel.tickers[ticker] for ticker in bitset.members(consensus).tolist())
 
     groups = []

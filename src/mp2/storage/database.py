@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
@@ -378,11 +379,13 @@ class Database(Overview):
         replace: bool = False,
     ) -> None:
         """Add rows with the same columns, one at a time: a lazy `rows` stays lazy."""
-        statement = ""
-        for row in rows:
-            if not statement:
-                statement = insert(table, row, replace=replace)
-            self._execute(statement, [to_sql(value) for value in row.values()])
+        left = iter(rows)
+        first = next(left, None)
+        if first is None:
+            return
+        statement = insert(table, first, replace=replace)
+        encoded = ([to_sql(value) for value in row.values()] for row in chain([first], left))
+        self._connection.executemany(statement, encoded)
 
     def _update(
         self,

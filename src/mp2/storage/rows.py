@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mp2._json import encode
 from mp2._recurse import STARTER_DTYPE
 from mp2.groups.checkpoint import TIMES_DTYPE, Kept, SearchState
-from mp2.groups.result import Group, ProgressSample, SearchResult, StarterRecord, group_dict
+from mp2.groups.result import Group, ProgressSample, SearchResult, StarterRecord
 from mp2.picks.records import DayPicks, Outcome
 from mp2.storage.values import Row, from_sql, validated
 
@@ -71,7 +72,7 @@ def group_rows(run: int, kept: Mapping[int, Iterable[Group]]) -> Iterator[Row]:
                 "size": size,
                 "rank": group.rank,
                 "score": group.score,
-                "body": group_dict(group),
+                "body": encode(group),
             }
 
 

@@ -10,7 +10,6 @@ from typing import Any, cast
 from mp2._checks import is_number
 from mp2.data.panel import SignalPanel
 from mp2.errors import InputError
-from mp2.groups.engines.dask import DaskEngine
 from mp2.groups.engines.engine import Engine
 from mp2.groups.engines.futures import ExecutorEngine
 from mp2.groups.engines.remote import LeasedTurns
@@ -52,6 +51,9 @@ def engine_of(executor: Any, slots: int | None = None) -> Engine:
         return cast(Engine, executor)
     # By name: without dask nothing is one of its clients.
     if type(executor).__module__.startswith("distributed."):
+        # A search in threads does without its imports.
+        from mp2.groups.engines.dask import DaskEngine
+
         return DaskEngine(executor, slots)
     if not hasattr(executor, "submit"):
         raise InputError(
