@@ -68,7 +68,8 @@ class FakeEngine:
     n_contents: int = 0
     homes: bool = True
 
-    def begin(self, key, content, is_over):
+    def begin(self, key, content_of, is_over):
+        content = content_of(self.n_slots)
         if self.homes:
             lease.greet(key, content)
         return self.workers

@@ -158,6 +158,16 @@ def test_a_worker_that_stands_still(panel, whole, victims):
     assert lasting(result) == whole
 
 
+def test_the_slots_that_a_home_is_made_for(client):
+    counted = []
+    for most in (None, 1):
+        engine = engine_of(client, most)
+        # Not a search: nobody can greet it.
+        engine.begin(bytes(16), lambda n_slots: counted.append(n_slots) or b"", lambda: False)
+        engine.end(bytes(16))
+    assert counted == [2, 1]
+
+
 def test_a_large_panel_is_passed_on(panel, whole, client, monkeypatch):
     monkeypatch.setattr("mp2.groups.engines.dask.LARGE_BYTES", 100)
     monkeypatch.setattr("mp2.groups.engines.dask.FEW_WORKERS", 1)

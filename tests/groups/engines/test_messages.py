@@ -49,6 +49,7 @@ def content(**changes):
         "keep": "ideas",
         "without": ("aliases",),
         "table_memory": 1 << 30,
+        "starter_s": 1.5,
     }
     return HomeContent(**parts | changes)
 

@@ -13,6 +13,7 @@ from engines import FakeEngine, NeverError, after, other_version, panel_of
 from mp2._recurse import STARTER_DTYPE
 from mp2.errors import InputError
 from mp2.groups.engines import lease, pace, remote
+from mp2.groups.engines.handshake import n_processors
 from mp2.groups.engines.messages import Answer, How, Order
 from mp2.groups.result import Status
 from mp2.groups.rules import Rules
@@ -435,6 +436,16 @@ def test_unusable_executors(small, executor, slots, message):
 
 
 # ---- the worker's side
+
+
+def test_workers_size_their_tables_by_the_time_of_a_starter(small, monkeypatch):
+    asked = []
+    monkeypatch.setattr(lease, "turn_bytes", lambda *known: asked.append(known) or 1 << 20)
+    settings = SearchSettings(budget_s=57.0, rules=RULES, table_memory=1 << 22)
+    turns = remote.LeasedTurns(FakeEngine(3), small, settings, lambda: False)
+    # Three slots, whatever the settings say of workers here.
+    assert asked == [(small.buys.shape, n_processors(), 1 << 22, 57.0 * 3 / small.n_variations)]
+    turns.end()
 
 
 def test_homes_that_are_idle_are_dropped(small, monkeypatch):

@@ -22,7 +22,7 @@ from typing import Any
 
 from mp2.errors import InputError, named
 from mp2.groups.engines import lease
-from mp2.groups.engines.engine import EngineState, failed_future
+from mp2.groups.engines.engine import ContentOf, EngineState, failed_future
 from mp2.groups.engines.handshake import Hello, hello
 from mp2.groups.settings import MAX_WORKERS
 
@@ -60,11 +60,11 @@ class DaskEngine:
     def begin(
         self,
         key: bytes,
-        content: bytes,
+        content_of: ContentOf,
         is_over: Callable[[], bool],
     ) -> Sequence[Hello]:
         """Greet the workers there are; those that do not respond in time get no lease of ours."""
-        greeting = self._spawn(self._greet_all(key, content))
+        greeting = self._spawn(self._greet_all(key, content_of))
         give_up_s = time.monotonic() + BEGIN_S
         while not greeting.done() and time.monotonic() < give_up_s and not is_over():
             time.sleep(_WAIT_S)
@@ -80,9 +80,11 @@ class DaskEngine:
         self._spawn(self._keep_looking())
         return list(greeted.values())
 
-    async def _greet_all(self, key: bytes, content: bytes) -> None:
+    async def _greet_all(self, key: bytes, content_of: ContentOf) -> None:
         await self._check_scheduler()
         self._threads_of = dict(await self._client.nthreads())
+        n_threads = sum(self._threads_of.values())
+        content = content_of(min(self._most_slots, n_threads))
         data: Any = content
         is_large = len(content) > LARGE_BYTES and len(self._threads_of) > FEW_WORKERS
         # The replicas need not last: what `greet` keeps is a copy.

@@ -20,6 +20,10 @@ class EngineState:
     connected: bool = True
 
 
+ContentOf = Callable[[int], bytes]
+"""Makes what workers keep, for so many slots as are known when the search begins."""
+
+
 class Engine(Protocol):
     """Runs `lease.lease` elsewhere; made by `choice.engine_of`.
 
@@ -31,12 +35,13 @@ class Engine(Protocol):
     def begin(
         self,
         key: bytes,
-        content: bytes,
+        content_of: ContentOf,
         is_over: Callable[[], bool],
     ) -> Sequence[Hello]:
         """Have `lease.greet` run at the workers there are; return what came back.
 
-        Waits at most 10 s for them, and not after `is_over`. `InputError` when there is no worker.
+        Calls `content_of` once. Waits at most 10 s for them, and not after `is_over`. `InputError`
+        when there is no worker.
         """
 
     def leave_out(self, workers: Sequence[Hello]) -> None:
@@ -103,7 +108,7 @@ def failed_future(error: Exception) -> Future[Any]:
 def greet_workers(
     engine: Engine,
     key: bytes,
-    content: bytes,
+    content_of: ContentOf,
     is_over: Callable[[], bool],
 ) -> list[str]:
     """Send what a search needs to the workers; those that do not fit get no work.
@@ -114,7 +119,7 @@ def greet_workers(
     # All at once, as the engine fails when none is left, and then names all of them.
     unfit = []
     warnings = []
-    for worker in engine.begin(key, content, is_over):
+    for worker in engine.begin(key, content_of, is_over):
         problem = worker.problem(here)
         if problem is not None:
             unfit.append(worker)

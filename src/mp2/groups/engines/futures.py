@@ -13,7 +13,7 @@ from typing import Any
 
 from mp2.errors import InputError
 from mp2.groups.engines import lease
-from mp2.groups.engines.engine import EngineState, failed_future
+from mp2.groups.engines.engine import ContentOf, EngineState, failed_future
 from mp2.groups.engines.handshake import Hello
 
 BEGIN_S = 10.0
@@ -30,10 +30,11 @@ class ExecutorEngine:
     def begin(
         self,
         key: bytes,
-        content: bytes,
+        content_of: ContentOf,
         is_over: Callable[[], bool],
     ) -> Sequence[Hello]:
         """Greet so many times as there are slots: it starts the workers of most executors."""
+        content = content_of(self.n_slots)
         pending = {self._submit(lease.greet, key, content) for _ in range(self.n_slots)}
         greeted: list[Hello] = []
         failures: list[BaseException] = []

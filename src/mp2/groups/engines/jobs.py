@@ -146,7 +146,8 @@ def work_at(
     """
     queue_of_jobs = JobQueue(engine, work, is_over)
     try:
-        for warning in greet_workers(engine, queue_of_jobs.key, queue_of_jobs.content, is_over):
+        key = queue_of_jobs.key
+        for warning in greet_workers(engine, key, lambda _: queue_of_jobs.content, is_over):
             warn(warning)
         yield queue_of_jobs
     finally:

@@ -175,7 +175,12 @@ def _search_home(content: bytes) -> Home:
         count=known.count,
         without=known.without,
         # As many slots as processors are assumed: a worker does not know of its neighbours.
-        turn_bytes=turn_bytes(known.buys.shape, n_processors(), known.table_memory),
+        turn_bytes=turn_bytes(
+            known.buys.shape,
+            n_processors(),
+            known.table_memory,
+            known.starter_s,
+        ),
     )
     return Home(kernel, known.rules, known.keep)
 

@@ -184,7 +184,8 @@ class HomeContent:
     """What a worker has to know of a search: the arguments of its kernel.
 
     `build`: what the sender's kernel is, by `handshake.build_digest`. `table_memory`: as in
-    `SearchSettings`, on each machine.
+    `SearchSettings`, on each machine. `starter_s`: the mean time of a starter; tables depend on it
+    where their memory is not given.
     """
 
     build: str
@@ -196,7 +197,8 @@ class HomeContent:
     count: str
     keep: str
     without: Sequence[str]
-    table_memory: int | None = None
+    table_memory: int | None
+    starter_s: float
 
     def to_bytes(self) -> bytes:
         """Return the message; it ends with its digest."""
@@ -209,6 +211,7 @@ class HomeContent:
             "keep": self.keep,
             "without": list(self.without),
             "table_memory": self.table_memory,
+            "starter_s": self.starter_s,
             "arrays": shapes,
         }
         # Sent once a worker, so that it may be readable.
@@ -241,6 +244,7 @@ class HomeContent:
             keep=known["keep"],
             without=known["without"],
             table_memory=known["table_memory"],
+            starter_s=known["starter_s"],
             **arrays,
         )
 

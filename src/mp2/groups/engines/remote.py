@@ -34,7 +34,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,7 @@ from mp2.groups.engines.messages import Answer, HomeContent, How, MessageError, 
 from mp2.groups.engines.pace import MS, LeaseCost, Pace, S
 from mp2.groups.kept import day_weights
 from mp2.groups.ledger import TurnEnd
+from mp2.groups.memory import mean_starter_s
 from mp2.groups.settings import SearchSettings
 from mp2.groups.turns import ClusterProgress, kernel_of
 
@@ -74,6 +75,28 @@ class LateError(Exception):
     """A lease is not awaited any longer."""
 
 
+def home_content(
+    panel: SignalPanel,
+    settings: SearchSettings,
+    n_slots: int,
+) -> HomeContent:
+    """Return what workers keep of a search that runs in so many slots."""
+    at_workers = replace(settings, workers=n_slots)
+    return HomeContent(
+        build=build_digest(),
+        buys=panel.buys,
+        wins=panel.wins,
+        algo_of=panel.algo_of,
+        day_weights=day_weights(panel.base_win_rates, settings.rules),
+        rules=settings.rules,
+        count=settings.count,
+        keep=settings.keep,
+        without=tuple(settings.without),
+        table_memory=settings.table_memory,
+        starter_s=mean_starter_s(at_workers, panel.n_variations),
+    )
+
+
 class LeasedTurns:
     """Turns that workers of an engine run.
 
@@ -96,20 +119,7 @@ class LeasedTurns:
         self.rules = settings.rules
         self.keep = settings.keep
         self.algo_of = panel.algo_of
-        content = HomeContent(
-            build=build_digest(),
-            buys=panel.buys,
-            wins=panel.wins,
-            algo_of=panel.algo_of,
-            day_weights=day_weights(panel.base_win_rates, settings.rules),
-            rules=settings.rules,
-            count=settings.count,
-            keep=settings.keep,
-            without=tuple(settings.without),
-            table_memory=settings.table_memory,
-        )
-        # Once for all workers, and for those that come later.
-        self.content = content.to_bytes()
+        self.content = b""
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
         self.n_home = 0
@@ -131,7 +141,12 @@ class LeasedTurns:
         weights = space.starter_weights(algo_sizes, settings.rules.max_size)
         self._is_small = [weight <= SMALL_WEIGHT for weight in weights]
 
-        for warning in greet_workers(engine, self.key, self.content, is_over):
+        def content_of(n_slots: int) -> bytes:
+            # Kept for workers that come later.
+            self.content = home_content(panel, settings, n_slots).to_bytes()
+            return self.content
+
+        for warning in greet_workers(engine, self.key, content_of, is_over):
             self.warn(warning)
         self.workers = engine.n_slots
         self.pace = Pace(self.workers, max(1, round(settings.budget_s * S)))
