@@ -87,7 +87,11 @@ class PlainSearch:
             self.best_score[size] = max(found["score"], self.best_score.get(size, found["score"]))
 
 
-def make_kernel(panel: SignalPanel, rules: Rules) -> _recurse.Kernel:
+def make_kernel(
+    panel: SignalPanel,
+    rules: Rules,
+    count: str = "exact",
+) -> _recurse.Kernel:
     """Make the kernel for a panel as the scheduler does."""
     return _recurse.Kernel(
         panel.buys,
@@ -95,6 +99,7 @@ def make_kernel(panel: SignalPanel, rules: Rules) -> _recurse.Kernel:
         panel.algo_of,
         day_weights(panel.base_win_rates, rules),
         rules,
+        count=count,
     )
 
 

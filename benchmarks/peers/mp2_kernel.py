@@ -9,27 +9,29 @@ from mp2 import _recurse
 from peers import Answer, Cut
 
 
-def prepare(cut: Cut, simd: str) -> tuple[Cut, str]:
-    return cut, simd
+def prepare(cut: Cut, simd: str, count: str) -> tuple[Cut, str, str]:
+    return cut, simd, count
 
 
-def run(prepared: tuple[Cut, str]) -> Answer:
-    cut, simd = prepared
+def run(prepared: tuple[Cut, str, str]) -> Answer:
+    cut, simd, count = prepared
     before = _recurse.simd()
     _recurse.use_simd(simd)
     try:
         records, heaps = run_kernel(
-            make_kernel(cut.panel, cut.rules), range(cut.panel.n_variations), cut.rules
+            make_kernel(cut.panel, cut.rules, count), range(cut.panel.n_variations), cut.rules
         )
     finally:
         _recurse.use_simd(before)
-    tested, eligible = (
-        records["tested"].sum(axis=0).tolist(),
-        records["eligible"].sum(axis=0).tolist(),
-    )
+    eligible = records["eligible"].sum(axis=0).tolist()
+    tested = None
+    # Results alone are the same without it.
+    if count == "exact":
+        sums = records["tested"].sum(axis=0).tolist()
+        tested = {size: sums[size] for size in range(2, cut.rules.max_size + 1)}
     return Answer(
         attempts=int(records["attempts"].sum()),
-        tested={size: tested[size] for size in range(2, cut.rules.max_size + 1)},
+        tested=tested,
         eligible={size: eligible[size] for size in cut.rules.retain_sizes},
         best={size: groups.best() for size, groups in heaps.items() if len(groups)},
     )

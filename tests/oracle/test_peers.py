@@ -52,6 +52,12 @@ def test_peers_agree(peer, cut, reference):
     assert {"tested", "eligible", "best"} <= set(answer.stated.split(", "))
 
 
+def test_a_search_for_results_alone_agrees(cut, reference):
+    answer = answer_of(bench_peers.results_alone(), cut)
+    assert answer.differences(reference) == []
+    assert answer.stated == "attempts, eligible, best"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -100,5 +106,6 @@ def test_a_missing_peer_is_a_line(cut):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_peers, "PEERS", (absent,))
         rows = bench_peers.run(cut.panel, 0.01, lines.append)
-    assert [row.peer for row in rows] == [peer.name for peer in bench_peers.kernels()]
+    own = [*bench_peers.kernels(), bench_peers.results_alone()]
+    assert [row.peer for row in rows] == [peer.name for peer in own]
     assert "not installed: pip install 'mp2[bench]'" in lines[2]
