@@ -37,6 +37,7 @@ def test_the_library_is_the_one_that_is_there(library):
         ({"a": [1, 2.5, None, True, "é ✓ 😀"]}, '{"a":[1,2.5,null,true,"é ✓ 😀"]}'),
         ([float("nan"), float("inf"), {"b": (float("-inf"), 0.1)}], '[null,null,{"b":[null,0.1]}]'),
         ({3}, "[3]"),
+        ({3: 1, 4: {10: None}}, '{"3":1,"4":{"10":null}}'),
         (Pair("a", (Pair(1, {2}), None)), '{"first":"a","second":[{"first":1,"second":[2]},null]}'),
         ([Pair(float("nan"), 2**80)], '[{"first":null,"second":1208925819614629174706176}]'),
         ([2**80, -(2**64)], "[1208925819614629174706176,-18446744073709551616]"),

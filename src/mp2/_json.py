@@ -22,16 +22,18 @@ def encode(value: Any) -> str:
     orjson = _orjson()
     if orjson:
         try:
-            packed: bytes = orjson.dumps(value, default=_plain)
+            # Sizes of groups are keys.
+            options = orjson.OPT_NON_STR_KEYS
+            packed: bytes = orjson.dumps(value, default=_plain, option=options)
             return packed.decode()
         except TypeError:
             # Counts beyond 64 bits, and file names that are not Unicode: the library has both.
             pass
-    options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False, "default": _plain}
+    compact: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False, "default": _plain}
     try:
-        text = json.dumps(value, allow_nan=False, **options)
+        text = json.dumps(value, allow_nan=False, **compact)
     except ValueError:
-        text = json.dumps(_finite(value), allow_nan=False, **options)
+        text = json.dumps(_finite(value), allow_nan=False, **compact)
     # What is not Unicode gets the escapes that JSON has for it.
     return text.encode("utf-8", "backslashreplace").decode()
 

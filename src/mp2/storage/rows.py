@@ -35,11 +35,7 @@ def result_row(result: SearchResult) -> Row:
     # It has no upper bound, so its column is text.
     row["attempts"] = str(result.attempts)
     row["significance"] = result.significance and result.significance.to_dict()
-    row["aliases"] = [[asdict(member) for member in members] for members in result.aliases]
     row["progress"] = [list(asdict(sample).values()) for sample in result.progress]
-    row["ideas"] = {
-        size: [asdict(idea) for idea in distinct] for size, distinct in result.ideas.items()
-    }
     # Kept here too, so that a list of runs reads no group.
     row["best_score"] = {}
     for size, groups in result.kept.items():
