@@ -120,9 +120,9 @@ cdef inline void place_base(Turn *t) noexcept nogil:
     b.c.missing = <uint8_t *>take(tables, n_rows * b.c.n_days)
     b.c.own = <uint8_t *>take(tables, (b.n + 1) * b.c.n_days)
     b.c.shift = <uint8_t *>take(tables, b.c.n_planes)
-    b.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_days)
-    b.c.most = <uint8_t *>take(tables, n_rows * b.c.n_days)
-    triple.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_days)
+    b.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_planes)
+    b.c.most = <uint8_t *>take(tables, n_rows * b.c.n_planes)
+    triple.most = <uint8_t *>take(tables, (b.c.n_blocks + 1) * b.c.n_planes)
     triple.start = <uint8_t *>take(tables, b.c.n_planes)
     triple.need = <uint8_t *>take(tables, b.c.n_days * 64)
     triple.slack = <uint8_t *>take(tables, b.c.n_tests * 64)
@@ -266,7 +266,7 @@ cdef inline void place_support(Turn *t) noexcept nogil:
     b.c.after[b.n] = 0                           # the group itself is before all candidates
     b.c.support[b.n] = NULL
     memset(b.counted, 0, 8 * b.c.n_blocks)
-    memset(b.c.most, 0xff, 64 * b.c.n_blocks * b.c.n_days)
+    memset(b.c.most, 0xff, 64 * b.c.n_blocks * b.c.n_planes)
     for i in range(b.n - 1, -1, -1):
         next_algo = t.signals.next_algo[b.candidates[i]]
         b.c.after[i] = lower_bound(b.candidates, b.n, next_algo)

@@ -58,12 +58,12 @@ cdef inline Status count_support(
 
 
 cdef inline void note_own_most(Turn *t, int32_t i) noexcept nogil:
-    """Note the most buys that any later candidate takes of the base and candidate i."""
+    """Note the most that any later candidate takes of the base and candidate i."""
     cdef Base *b = &t.base
-    cdef int32_t first = b.c.after[i], D = b.c.n_days, d
+    cdef int32_t first = b.c.after[i], n = b.c.n_planes, p
     t.loops.note_most(&b.c, mp2_lost_of(&b.c, b.c.support[i], first), first >> 6, b.most)
-    for d in range(D):
-        b.c.most[((i >> 6) * D + d) * 64 + (i & 63)] = b.most[(first >> 6) * D + d]
+    for p in range(n):
+        b.c.most[((i >> 6) * n + p) * 64 + (i & 63)] = b.most[(first >> 6) * n + p]
 
 
 cdef inline Status count_kept(Turn *t, int32_t block, uint64_t wanted) noexcept nogil:
@@ -108,7 +108,7 @@ cdef inline Status open_pair(Turn *t) noexcept nogil:
     pair.lost = mp2_lost_of(&b.c, support, b.c.after[v])
     pair.scored = t.options.retained[t.rules.max_size]
     t.loops.note_most(&b.c, pair.lost, b.c.after[v] >> 6, pair.most)
-    t.clock.credit -= 8 * <int64_t>b.c.n_days * b.c.n_blocks
+    t.clock.credit -= 8 * <int64_t>b.c.n_planes * b.c.n_blocks
     t.block = -1
     frame.scanned = 1
     return GO_ON

@@ -110,6 +110,15 @@ MP2_LOOP uint64_t MP2_FN(at_most)(const uint8_t *plane, uint8_t most)
     return bits;
 }
 
+/* Bits of those with at least `least`. */
+MP2_LOOP uint64_t MP2_FN(at_least)(const uint8_t *plane, uint8_t least)
+{
+    uint64_t bits = 0;
+    for (int32_t c = 0; c < 64; c += MP2_FN(WIDTH))
+        bits |= MP2_FN(zeros)(MP2_FN(less)(MP2_FN(repeat)(least), MP2_FN(load)(plane + c))) << c;
+    return bits;
+}
+
 /* Bits of those with no more in a plane than in another. */
 MP2_LOOP uint64_t MP2_FN(not_above)(const uint8_t *plane, const uint8_t *other)
 {

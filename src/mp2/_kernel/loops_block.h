@@ -25,9 +25,9 @@
  *   group of four passes.
  * - by y, for buys: x takes from B v y at most what it takes from B y, buys(B y) - buys(B x y).
  *
- * The thresholds of 64 x are computed at once (`aim`). `most` is the most buys that any later
- * candidate takes of B v, and of B x: an x that needs more has no y within the cap, and none is
- * looked for. */
+ * The thresholds of 64 x are computed at once (`aim`). `most` is the most that any later candidate
+ * takes of B v, and of B x. An x that needs more buys has no y within the cap, and none is looked
+ * for. An x whose every y may take as many hits leaves no y in doubt. */
 #ifndef MP2_ISA /* read once */
 
 /* A week of trading days: the loops over days are compiled once for just these, and once for any
@@ -47,7 +47,7 @@ typedef struct mp2_base {
     uint8_t *missing;  /* buys of the base that a candidate lacks, rounded down: [block][D][64] */
     uint8_t *own;      /* [n + 1][D] of each candidate: missing, rounded up */
     uint8_t *shift;    /* [n_planes] */
-    uint8_t *most;     /* [block][D][64] most buys that a later candidate takes; 255: not known */
+    uint8_t *most;     /* [block][plane][64] most that a later candidate takes; 255: not known */
     uint64_t **support;   /* [n + 1] rows of bits, then `lost`; NULL: not kept */
     uint64_t *no_support; /* in place of a row that is not kept: excludes no candidate */
     int32_t *after;       /* [n + 1] first candidate of a later algorithm */
@@ -74,12 +74,13 @@ typedef struct mp2_triple {
     const uint64_t *tails; /* bits of its tail candidates */
     const int32_t *totals; /* its row of the base's */
     const uint8_t *lost;   /* block 0 of what it loses with a candidate */
-    uint8_t *most;         /* [block][D]: most lost buys of any candidate from the block on */
+    uint8_t *most;         /* [block][plane]: most that any candidate from the block on takes */
     uint8_t *start;        /* [n_planes] buys of the pair above the cap, hits above the floor */
     uint8_t *need;         /* [D][64]: what y must lose, for the 64 x of one block */
     uint8_t *slack;        /* [n_tests][64]: what it may lose */
     uint64_t hopeful;      /* bits of the x that may have a y within the cap */
     uint64_t within_cap;   /* of the x that may be within it themselves */
+    uint64_t doubtful;     /* of those with a y that is not certain to pass */
     const uint64_t *tails_x; /* bits of the candidates that pass with the base and x */
     const uint8_t *lost_x;
     uint64_t *both;          /* scratch: the consensus of the triple */
@@ -266,20 +267,21 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const mp2_base *base, const uint6
     return passing;
 }
 
-/* Notes the most lost buys, of `lost`, of any candidate from each block on; `first` is the first. */
+/* Notes the most of every plane of `lost` of any candidate from each block on; `first` is the first.
+ */
 MP2_TARGET static void MP2_FN(note_most)(
     const mp2_base *base, const uint8_t *lost, int32_t first, uint8_t *most)
 {
-    int32_t D = base->n_days;
-    most += (int64_t)base->n_blocks * D;
-    memset(most, 0, (size_t)D);
-    for (int32_t w = base->n_blocks - 1; w >= first; w--, most -= D) {
-        const uint8_t *plane = lost + (int64_t)w * base->n_planes * 64;
-        for (int32_t d = 0; d < D; d++, plane += 64) {
-            uint8_t highest = most[d];
+    int32_t n_planes = base->n_planes;
+    most += (int64_t)base->n_blocks * n_planes;
+    memset(most, 0, (size_t)n_planes);
+    for (int32_t w = base->n_blocks - 1; w >= first; w--, most -= n_planes) {
+        const uint8_t *plane = lost + (int64_t)w * n_planes * 64;
+        for (int32_t p = 0; p < n_planes; p++, plane += 64) {
+            uint8_t highest = most[p];
             for (int32_t c = 0; c < 64; c++)
                 highest = plane[c] > highest ? plane[c] : highest;
-            most[d - D] = highest;
+            most[p - n_planes] = highest;
         }
     }
 }
@@ -306,18 +308,23 @@ MP2_TARGET static void MP2_FN(aim)(
 {
     int32_t D = base->n_days;
     const uint8_t *lost = t->lost + (int64_t)block * base->n_planes * 64;
-    const uint8_t *most_x = base->most + (int64_t)block * D * 64;
+    const uint8_t *most_x = base->most + (int64_t)block * base->n_planes * 64;
+    const uint8_t *most_v = t->most + (int64_t)first * base->n_planes;
     t->hopeful = t->within_cap = ~0ULL;
+    t->doubtful = 0;
     for (int32_t p = 0; p < base->n_planes; p++, lost += 64) {
         int32_t least = base->floor > 0 ? base->floor : 1;
         int32_t above = t->totals[p] - (p < D ? base->cap : least);
         t->start[p] = p >= D || base->capped ? MP2_FN(limited)(above >> base->shift[p]) : 0;
         if (p >= D) {
-            MP2_FN(subtract)(t->start[p], lost, t->slack + (p - D) * 64, 0);
+            uint8_t *slack = t->slack + (p - D) * 64;
+            MP2_FN(subtract)(t->start[p], lost, slack, 0);
+            t->doubtful |= ~(MP2_FN(at_least)(slack, most_v[p]) |
+                             MP2_FN(not_above)(most_x + p * 64, slack));
             continue;
         }
         uint8_t *need = t->need + p * 64;
-        t->hopeful &= MP2_FN(subtract)(t->start[p], lost, need, t->most[(int64_t)first * D + p]);
+        t->hopeful &= MP2_FN(subtract)(t->start[p], lost, need, most_v[p]);
         t->hopeful &= MP2_FN(not_above)(need, most_x + p * 64);
         t->within_cap &= MP2_FN(at_most)(need, 0);
     }

@@ -185,8 +185,7 @@ MP2_LOOP int64_t MP2_FN(count_doubtful)(const mp2_base *base, const mp2_triple *
             int32_t start = by_columns || !(t->lane_0[w] >> bit & 1);
             int32_t end = t->others[w] >> bit & 1 ? base->n_days : 1;
             const uint64_t *row = base->rows + ((int64_t)w * 64 + bit) * base->row_words;
-            if (!MP2_FN(passes)(base, t, row, start, end))
-                t->open[w] &= ~(1ULL << bit);
+            t->open[w] &= ~((uint64_t)!MP2_FN(passes)(base, t, row, start, end) << bit);
         }
     }
     return n_counted;
@@ -200,12 +199,20 @@ MP2_LOOP void MP2_FN(keep_passing)(
     int64_t n_lane_0 = 0;
     uint64_t any = 0;
     uint8_t slack[MP2_MAX_LANES];
+    int32_t bit = t->x & 63, bounded = base->bounded;
+    if (bounded && !(t->doubtful >> bit & 1)) {
+        for (int32_t w = first; w <= last; w++) {
+            t->open[w] = MP2_FN(opened)(t, w);
+            out->n_passing += MP2_FN(count)(t->open[w]);
+        }
+        return;
+    }
     for (int32_t p = 0; p < n_tests; p++)
-        slack[p] = t->slack[p * 64 + (t->x & 63)];
+        slack[p] = t->slack[p * 64 + bit];
     for (int32_t w = first; w <= last; w++) {
         uint64_t open = MP2_FN(opened)(t, w);
         t->open[w] = t->lane_0[w] = t->others[w] = open;
-        if (open && base->bounded)
+        if (open && bounded)
             MP2_FN(doubt)(base, t, w, slack, n_tests);
         any |= t->lane_0[w] | t->others[w];
         n_lane_0 += MP2_FN(count)(t->lane_0[w] & ~t->others[w]);
