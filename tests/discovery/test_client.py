@@ -644,11 +644,12 @@ def test_an_old_entry_is_served_when_the_source_fails_or_hangs(server, bench):
     )
     bench.context().http.get(url, parse=data, ttl_s=60)
     bench.now += 61
-    for timeout_s in (30, 0.2):
+    # Also on a busy machine the last request reaches the server within the shorter time.
+    for timeout_s in (30, 1.0):
         context = bench.context(timeout_s=timeout_s)
         assert context.http.get(url, parse=data, ttl_s=60) == [1, 2, 3]
         assert context.replies == {"stale"}
-        assert context.remaining_s() > 0 or timeout_s == 0.2
+        assert context.remaining_s() > 0 or timeout_s == 1.0
     assert server.n_requests() == 6
 
 
