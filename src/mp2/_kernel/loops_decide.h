@@ -94,7 +94,8 @@ MP2_LOOP int MP2_FN(within)(const mp2_base *base, const mp2_triple *t, const uin
         int32_t i = 0;
         for (; i < n_wins; i += 8)
             total = _mm512_add_epi64(total, MP2_FN(count_8)(t->both + i, row + i));
-        if (_mm512_mask_cmplt_epi64_mask(real, total, _mm512_set1_epi64(base->floor)))
+        if (_mm512_mask_cmplt_epi64_mask(real, total, _mm512_set1_epi64(base->floor)) |
+            _mm512_mask_cmpgt_epi64_mask(real, total, _mm512_set1_epi64(base->cap)))
             return 0;
         for (; i < base->row_words; i += 8)
             total = _mm512_add_epi64(total, MP2_FN(count_8)(t->both + i, row + i));
