@@ -527,8 +527,9 @@ cdef class Kernel:
         cdef Status status
         if starter.dtype != STARTER_DTYPE or starter.shape != (1,):
             raise ValueError("starter must be one record of dtype STARTER_DTYPE")
-        cdef StarterState[::1] record = starter
-        cdef StarterState *state = &record[0]
+        # As bytes: to compare the fields of the record takes as long as a search of few groups.
+        cdef uint8_t[::1] record = starter.view(np.uint8)
+        cdef StarterState *state = <StarterState *>&record[0]
         if not (0 <= state.variation_idx < self.signals.n_variations
                 and 0 <= state.depth < self.rules.max_size):
             raise ValueError(
