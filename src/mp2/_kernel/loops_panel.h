@@ -41,11 +41,13 @@ MP2_LOOP int MP2_FN(judge)(const mp2_panel *p, const uint64_t *state, const uint
 {
     const uint64_t *losers = state + p->row_words;
     int any = 0, above = 0;
-    for (int64_t i = 0; i < p->row_words; i += p->n_words) {
-        int32_t buys = MP2_FN(count_and)(state + i, row + i, p->n_words);
-        if (buys < p->floor)
+    for (int64_t i = 0; i < p->row_words; i += p->n_words)
+        if (MP2_FN(count_and)(state + i, row + i, p->n_words) < p->floor)
             return MP2_FN(dead);
-        buys += MP2_FN(count_and)(losers + i, row + i, p->n_words);
+    for (int64_t day = 0; day < p->row_words; day += p->n_words) {
+        int32_t buys = 0;
+        for (int64_t i = day; i < day + p->n_words; i++)
+            buys += MP2_FN(count)((state[i] | losers[i]) & row[i]);
         any |= buys;
         above |= buys > p->cap;
     }
