@@ -173,9 +173,18 @@ cdef inline double least_squares_slope(
 
 
 cdef inline void sort_days(const double *values, double *out, int32_t n) noexcept nogil:
-    """Shell sort with gaps 1, 4, 13, ... (Knuth): plain insertion for a week of days."""
-    cdef int32_t i, j, gap = 1
+    """Each value at its rank, for a week of days; or Shell sort with gaps 1, 4, 13, ... (Knuth)."""
+    cdef int32_t i, j, rank, gap = 1
     cdef double value
+    if n <= 8:                                   # without a branch that depends on the values
+        for i in range(n):
+            rank = 0
+            for j in range(i):
+                rank += values[j] <= values[i]
+            for j in range(i + 1, n):
+                rank += values[j] < values[i]
+            out[rank] = values[i]
+        return
     memcpy(out, values, n * sizeof(double))
     while gap < n // 9:
         gap = 3 * gap + 1
