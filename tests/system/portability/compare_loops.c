@@ -238,7 +238,7 @@ static void count_base(struct input *in)
     size_t n_rows = (size_t)(64 * b->n_blocks);
     b->totals = keep(in, sizeof(int32_t) * (n_rows + 1) * (size_t)b->n_planes);
     b->missing = keep(in, n_rows * (size_t)D), b->own = keep(in, (n_rows + 1) * (size_t)D);
-    b->most = keep(in, n_rows * (size_t)D), b->shift = keep(in, (size_t)b->n_planes);
+    b->most = keep(in, n_rows * (size_t)b->n_planes), b->shift = keep(in, (size_t)b->n_planes);
     for (int32_t i = b->n; i >= 0; i--) {
         int32_t *totals = b->totals + (int64_t)i * b->n_planes, total = 0;
         uint8_t *own = b->own + (int64_t)i * D;
@@ -308,7 +308,7 @@ struct choices {
 
 /* What one variant makes of a triple. */
 struct outcome {
-    uint64_t *support_v, *support_x, hopeful, within_cap;
+    uint64_t *support_v, *support_x, hopeful, within_cap, doubtful;
     int32_t left[64 * MAX_BLOCKS], found[64 * MAX_BLOCKS];
     mp2_decided decided, of_find;
 };
@@ -359,15 +359,15 @@ static void check(const struct input *in, const mp2_loops *loops, const struct c
         fail(loops->name, "aim", trial);
 }
 
-/* The most buys that a later candidate takes of x, where its row is kept. */
+/* The most that a later candidate takes of x, where its row is kept. */
 static void note_own_most(const mp2_base *b, const mp2_loops *loops, int32_t x, uint64_t *support)
 {
-    int32_t D = b->n_days, first = b->after[x] >> 6;
-    uint8_t *most = zeros((size_t)(b->n_blocks + 1) * (size_t)D);
-    memset(b->most, 0xff, (size_t)b->n_blocks * (size_t)D * 64);
+    int32_t n = b->n_planes, first = b->after[x] >> 6;
+    uint8_t *most = zeros((size_t)(b->n_blocks + 1) * (size_t)n);
+    memset(b->most, 0xff, (size_t)b->n_blocks * (size_t)n * 64);
     loops->note_most(b, mp2_lost_of(b, support, b->after[x]), first, most);
-    for (int32_t d = 0; d < D && b->support[x]; d++)
-        b->most[((x >> 6) * D + d) * 64 + (x & 63)] = most[first * D + d];
+    for (int32_t p = 0; p < n && b->support[x]; p++)
+        b->most[((x >> 6) * n + p) * 64 + (x & 63)] = most[first * n + p];
     free(most);
 }
 
@@ -379,7 +379,8 @@ static void decide(const struct input *in, const mp2_loops *loops, const struct 
            words_bytes = sizeof(uint64_t) * (size_t)b->row_words;
     uint64_t *words = zeros(words_bytes), *both = zeros(words_bytes);
     uint64_t *masks[3] = {zeros(mask_bytes), zeros(mask_bytes), zeros(mask_bytes)};
-    uint8_t *bytes = zeros((size_t)(b->n_blocks + 1) * D), *start = zeros((size_t)b->n_planes);
+    size_t n_planes = (size_t)b->n_planes;
+    uint8_t *bytes = zeros((size_t)(b->n_blocks + 1) * n_planes), *start = zeros(n_planes);
     uint8_t *need = zeros(64 * D), *slack = zeros(64 * (size_t)b->n_tests);
     int32_t block = how->x >> 6;
     int64_t credit = 1 << 30;
@@ -407,6 +408,7 @@ static void decide(const struct input *in, const mp2_loops *loops, const struct 
     loops->note_most(b, triple.lost, b->after[how->v] >> 6, triple.most);
     loops->aim(b, &triple, block, b->after[block << 6] >> 6);
     out->hopeful = triple.hopeful, out->within_cap = triple.within_cap;
+    out->doubtful = triple.doubtful;
     loops->decide(b, &triple, how->x, how->first, how->end, &out->decided);
     check(in, loops, how, words, out, trial);
     triple.left = out->found;
@@ -428,6 +430,7 @@ static int same_outcome(
            same_list(one->left, one->decided.n_left, two->left, two->decided.n_left) &&
            same_list(one->found, one->of_find.n_left, two->found, two->of_find.n_left) &&
            one->hopeful == two->hopeful && one->within_cap == two->within_cap &&
+           one->doubtful == two->doubtful &&
            memcmp(one->support_v, two->support_v, support_bytes(&in->base)) == 0 &&
            memcmp(one->support_x, two->support_x, support_bytes(&in->base)) == 0;
 }
