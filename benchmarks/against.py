@@ -19,12 +19,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parents[1] / "src"
-OTHER, FAST, EXACT = "the other, exact", "this one, fast", "this one, exact"
+OTHER = "the other, exact"
 LEAST_S = 0.3
 """Shorter searches are repeated: a process settles first."""
 
@@ -107,28 +107,27 @@ def rows(
     counts: tuple[str, ...] = ("exact", "fast"),
 ) -> Iterator[list[str]]:
     """Yield a panel's rows: median core seconds, and the median of the ratios to the other."""
+    import measured
+
     ways = {OTHER: (other, "exact")}
     ways |= {f"this one, {count}": (HERE, count) for count in counts}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     results = set()
     for _ in range(n_pairs):
         for way, (source, count) in ways.items():
-            search_of_way = Search(**{**asdict(search), "count": count})
-            found = search_of_way.in_process(source)
+            found = replace(search, count=count).in_process(source)
             seconds[way].append(found["seconds"])
             results.add(found["results"])
     if len(results) > 1:
         raise SystemExit(f"{name}: the results differ")
     for way, spent in seconds.items():
-        ratios = [mine / its for mine, its in zip(spent, seconds[OTHER], strict=True)]
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         yield [
             name,
             found["simd"],
             way,
             f"{found['attempts']:,}",
             f"{statistics.median(spent):.2f}",
-            ratio,
+            measured.ratios_text(spent, seconds[OTHER]),
         ]
 
 
@@ -165,15 +164,16 @@ def growth(path: Path) -> Iterator[tuple[str, Search]]:
         if case.starter is not None:
             continue
         panel = generator.make_week(**(case.week or {}))
-        every = case.step or max(1, panel.n_variations // case.n_starters)
         attempts = 0
-        if case.budget_s is not None and not case.step:
+        # Those that search every starter complete them.
+        if not case.step:
             # As many as this kernel makes in the time of the row.
             rules = Rules(**case.rules)
             kernel = measured.plain_kernel(panel, rules)
-            starters = measured.every(panel, every)
+            starters = case.starters(panel)
             made = measured.run_once(kernel, rules, starters, case.budget_s).attempts
             attempts = made // len(starters)
+        every = case.every(panel)
         search = Search(saved(panel, path), every=every, rules=case.rules, max_attempts=attempts)
         yield case.name, search
 

@@ -66,11 +66,15 @@ class Case:
     budget_s: float | None = 0.15
     n_repeats: int = 2
 
+    def every(self, panel: SignalPanel) -> int:
+        """Return the distance between two starters that are searched."""
+        return self.step or max(1, panel.n_variations // self.n_starters)
+
     def starters(self, panel: SignalPanel) -> list[int]:
         """Return the starters to search."""
         if self.starter is not None:
             return [self.starter]
-        return measured.every(panel, self.step or max(1, panel.n_variations // self.n_starters))
+        return measured.every(panel, self.every(panel))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import statistics
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -167,6 +168,12 @@ def _status_bytes(name: str) -> int:
 
 
 # ---- tables
+
+
+def ratios_text(mine: Sequence[float], others: Sequence[float]) -> str:
+    """Return the median of the ratios of pairs, and their range."""
+    ratios = [one / other for one, other in zip(mine, others, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -267,8 +267,7 @@ MP2_TARGET static uint64_t MP2_FN(count_block)(const mp2_base *base, const uint6
     return passing;
 }
 
-/* Notes the most of every plane of `lost` of any candidate from each block on; `first` is the first.
- */
+/* Notes the most in each plane of `lost` of any candidate from each block on, down to `first`. */
 MP2_TARGET static void MP2_FN(note_most)(
     const mp2_base *base, const uint8_t *lost, int32_t first, uint8_t *most)
 {

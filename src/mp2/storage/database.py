@@ -380,8 +380,7 @@ class Database(Overview):
     ) -> None:
         """Add rows with the same columns, one at a time: a lazy `rows` stays lazy."""
         left = iter(rows)
-        first = next(left, None)
-        if first is None:
+        if (first := next(left, None)) is None:
             return
         statement = insert(table, first, replace=replace)
         encoded = ([to_sql(value) for value in row.values()] for row in chain([first], left))

@@ -162,7 +162,7 @@ def test_the_slots_that_a_home_is_made_for(client):
     counted = []
     for most in (None, 1):
         engine = engine_of(client, most)
-        # Not a search: nobody can greet it.
+        # Empty: workers say who they are, and keep nothing.
         engine.begin(bytes(16), lambda n_slots: counted.append(n_slots) or b"", lambda: False)
         engine.end(bytes(16))
     assert counted == [2, 1]
